@@ -1,0 +1,58 @@
+"""Running an ASGI app on a free port inside the test's own event loop."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+
+@asynccontextmanager
+async def serve(app: Any, *, shutdown_timeout: int = 3) -> AsyncIterator[str]:
+    """Serve `app` by a real uvicorn server with its lifespan; yields a base URL like `http://127.0.0.1:40123`.
+
+    It runs in the calling loop, so that the test shares exporters, clocks and fakes with the app, and it
+    installs no signal handlers. Raises `RuntimeError` when the app's start-up fails.
+    """
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=shutdown_timeout
+        )
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        try:
+            await server.startup(sockets=[listener])
+        except SystemExit as stopped:
+            raise RuntimeError(f"{app!r} failed to start; its lifespan logged why") from stopped
+        await server.on_tick(0)  # the default headers, which the main loop would set once a second
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await server.shutdown(sockets=[listener])
+
+
+@asynccontextmanager
+async def http_client(
+    base_url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """An HTTP client for `base_url`, sending `token` as a bearer token where given; 10 s timeout."""
+    merged = dict(headers or {})
+    if token is not None:
+        merged["Authorization"] = f"Bearer {token}"
+    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=10.0) as client:
+        yield client
+
+
+def free_port() -> int:
+    """A port of the loopback address that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,29 @@
+"""The pytest plugin: gathers the fixtures so that a test asks for them by name."""
+
+from testkit.databases import (
+    database,
+    database_templates,
+    migrated_database,
+    postgres_url,
+    redis_url,
+    valkey_url,
+    worker_number,
+)
+from testkit.servers import server_root, start_postgres, start_valkey
+from testkit.spans import spans
+from testkit.tokens import token_issuer
+
+__all__ = [
+    "database",
+    "database_templates",
+    "migrated_database",
+    "postgres_url",
+    "redis_url",
+    "server_root",
+    "spans",
+    "start_postgres",
+    "start_valkey",
+    "token_issuer",
+    "valkey_url",
+    "worker_number",
+]

@@ -1,0 +1,134 @@
+"""The kit itself: servers that answer, databases that are isolated, spans, tokens, waiting."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import jwt
+import pytest
+from opentelemetry import trace
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from testkit.apps import http_client, serve
+from testkit.databases import migrate
+from testkit.servers import StartPostgres, StartValkey
+from testkit.spans import Spans
+from testkit.tokens import TokenIssuer
+from testkit.waiting import eventually
+
+
+class TestDatabase:
+    @pytest.mark.parametrize("attempt", [1, 2])
+    async def test_is_empty_for_every_test(self, database: str, attempt: int) -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute("CREATE TABLE seen (n int)")
+        await connection.close()
+
+    async def test_failed_migration_shows_why(self, database: str, tmp_path: Path) -> None:
+        ini = tmp_path / "alembic.ini"
+        ini.write_text("[alembic]\n")
+        with pytest.raises(RuntimeError, match="script_location"):
+            migrate(ini, database)
+
+
+class TestRedis:
+    @pytest.mark.parametrize("attempt", [1, 2])
+    async def test_is_empty_for_every_test(self, redis_url: str, attempt: int) -> None:
+        async with Redis.from_url(redis_url) as client:
+            assert await client.incr("seen") == 1
+
+
+class TestOwnServers:
+    async def test_valkey_keeps_acknowledged_writes_over_kill(self, start_valkey: StartValkey) -> None:
+        server = start_valkey(append_only=True)
+        async with Redis.from_url(server.url) as client:
+            await client.set("kept", "yes")
+        server.kill()
+        server.start()
+        async with Redis.from_url(server.url, decode_responses=True) as client:
+            assert await client.get("kept") == "yes"
+
+    async def test_postgres_recovers_from_immediate_stop(self, start_postgres: StartPostgres) -> None:
+        server = start_postgres()
+        connection = await asyncpg.connect(server.url)
+        await connection.execute("CREATE TABLE kept (n int)")
+        connection.terminate()
+        server.immediate_stop()
+        server.start()
+        connection = await asyncpg.connect(server.url)
+        assert await connection.fetchval("SELECT count(*) FROM kept") == 0
+        await connection.close()
+
+
+class TestServe:
+    async def test_runs_lifespan_and_answers(self) -> None:
+        async def hello(request: Request) -> Response:
+            return JSONResponse({"caller": request.headers["authorization"]})
+
+        async with serve(Starlette(routes=[Route("/", hello)])) as url, http_client(url, token="t") as client:
+            response = await client.get("/")
+        assert response.json() == {"caller": "Bearer t"}
+        assert "date" in response.headers
+
+    async def test_says_when_start_fails(self) -> None:
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> AsyncIterator[None]:
+            raise ValueError("no settings")
+            yield
+
+        with pytest.raises(RuntimeError, match="failed to start"):
+            async with serve(Starlette(lifespan=lifespan)):
+                pass
+
+
+class TestTokens:
+    async def test_verify_against_served_keys(self, token_issuer: TokenIssuer) -> None:
+        token = token_issuer.issue("u1", role="admin")
+        async with serve(token_issuer.jwks_app) as url, http_client(url) as client:
+            keys = jwt.PyJWKSet.from_dict((await client.get("/.well-known/jwks.json")).json())
+        key = keys[jwt.get_unverified_header(token)["kid"]]
+        claims = jwt.decode(token, key, algorithms=["EdDSA"], audience="hopline", issuer="hopline-users")
+        assert (claims["sub"], claims["role"]) == ("u1", "admin")
+        with pytest.raises(jwt.InvalidSignatureError):
+            jwt.decode(TokenIssuer().issue("u1"), key, algorithms=["EdDSA"], audience="hopline")
+
+    async def test_negative_lifetime_is_expired(self, token_issuer: TokenIssuer) -> None:
+        public = token_issuer.private_key.public_key()
+        with pytest.raises(jwt.ExpiredSignatureError):
+            jwt.decode(token_issuer.issue("u", lifetime=-5), public, algorithms=["EdDSA"], audience="hopline")
+
+
+class TestSpans:
+    @pytest.mark.parametrize("attempt", [1, 2])
+    async def test_only_this_tests_spans(self, spans: Spans, attempt: int) -> None:
+        with trace.get_tracer("test").start_as_current_span("work"):
+            pass
+        assert spans.one("work").name == "work"
+        with pytest.raises(AssertionError, match="work"):
+            spans.one("other")
+
+
+class TestEventually:
+    async def test_returns_first_truthy_value(self) -> None:
+        numbers = itertools.count()
+        assert await eventually(lambda: next(numbers)) == 1
+
+    async def test_accepts_async_predicates(self) -> None:
+        event = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.01, event.set)
+
+        async def is_set() -> bool:
+            return event.is_set()
+
+        assert await eventually(is_set)
+
+    async def test_failure_says_what_was_waited_for(self) -> None:
+        with pytest.raises(AssertionError, match="for the impossible; last seen: 0"):
+            await eventually(lambda: 0, timeout=0.01, what="the impossible")
