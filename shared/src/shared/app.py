@@ -1,0 +1,69 @@
+"""The app factory: what every service has, once. A service's `main.py` adds its routers and its lifespan."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import structlog
+from fastapi import APIRouter, FastAPI
+
+from shared.body_limit import BodyLimit
+from shared.errors import install_error_handlers
+from shared.health import Health
+from shared.health import router as health_router
+from shared.logging import configure_logging
+from shared.middleware import RequestContext
+from shared.settings import ConfigurationError, ServiceSettings
+from shared.telemetry import configure_telemetry, instrument_app, telemetry_flushed_at_exit
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY_BYTES = 64 * 1024
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def build_app(
+    *, name: str, settings: ServiceSettings, lifespan: Lifespan, routers: Sequence[APIRouter], summary: str
+) -> FastAPI:
+    """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
+
+    `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
+    closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen.
+    """
+    configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
+    configure_telemetry(service=name, settings=settings)
+    app = FastAPI(
+        title=f"Hopline {name}",
+        summary=summary,
+        lifespan=_started(name, lifespan),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # one instrumentation is enough
+    )
+    app.state.settings = settings
+    app.state.health = Health()
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(RequestContext)  # added last, so it is outermost
+    install_error_handlers(app)
+    app.include_router(health_router)
+    for router in routers:
+        app.include_router(router)
+    instrument_app(app)
+    return app
+
+
+def _started(name: str, lifespan: Lifespan) -> Lifespan:
+    @asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        health: Health = app.state.health
+        async with telemetry_flushed_at_exit():
+            try:
+                async with lifespan(app):
+                    health.started = True
+                    log.info("service_started")
+                    yield
+                    log.info("service_stopping")
+            except ConfigurationError as error:
+                log.critical("start_refused", reason=str(error))
+                raise SystemExit(f"{name} cannot start: {error}") from None
+        log.info("service_stopped")
+
+    return run

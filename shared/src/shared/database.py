@@ -1,0 +1,128 @@
+"""Postgres by SQLAlchemy and asyncpg: one pool per process, one transaction per request.
+
+The request owns the transaction: repositories flush, and the dependency below commits *before* the response is sent
+(`scope="function"`), so that a failed commit is an error the client sees and never a 201 that did not happen.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+from pydantic import PostgresDsn
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.settings import ConfigurationError, DatabaseSettings
+from shared.telemetry import instrument_engine
+
+log = structlog.get_logger(__name__)
+
+STATEMENT_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_S = 3
+CONNECT_TIMEOUT_S = 5
+START_PATIENCE_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An engine with its pool and the sessions made from it."""
+
+    engine: AsyncEngine
+    sessions: async_sessionmaker[AsyncSession]
+
+    async def ping(self) -> None:
+        """Raise where the server does not answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session whose transaction commits at the end, or rolls back where the block raises."""
+        async with self.sessions() as session, session.begin():
+            yield session
+
+
+@asynccontextmanager
+async def open_database(
+    settings: DatabaseSettings, *, application: str, workers: int = 1, dedicated: int = 0
+) -> AsyncIterator[Database]:
+    """Open the pool after checking that the server can carry it; close it at the end.
+
+    `dedicated` counts the connections each worker opens beside its pool (a relay holds one). Waits up to 30 s for a
+    server that is still starting; raises ConfigurationError where the arithmetic does not fit.
+    """
+    engine = create_async_engine(
+        async_url(settings.database_url),
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_recycle=1800,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "server_settings": {"application_name": application, "statement_timeout": str(STATEMENT_TIMEOUT_MS)},
+        },
+    )
+    try:
+        available = await _connections_available(engine)
+        check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
+        instrument_engine(engine)
+        yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
+    finally:
+        await engine.dispose()
+
+
+def async_url(url: PostgresDsn | str) -> str:
+    """The SQLAlchemy URL for asyncpg, from any `postgresql://` URL."""
+    return "postgresql+asyncpg://" + str(url).split("://", 1)[1]
+
+
+def check_connection_budget(settings: DatabaseSettings, *, workers: int, dedicated: int, max_connections: int) -> None:
+    """Raise ConfigurationError unless the fully grown pools of every worker fit into the server's limit.
+
+    `workers × (pool_size + max_overflow + dedicated) + reserve ≤ max_connections`
+    """
+    pool, overflow, reserve = (
+        settings.database_pool_size,
+        settings.database_max_overflow,
+        settings.database_reserve,
+    )
+    needed = workers * (pool + overflow + dedicated) + reserve
+    sum_shown = f"{workers} workers × ({pool} pool + {overflow} overflow + {dedicated} dedicated) + {reserve} reserve"
+    if needed > max_connections:
+        raise ConfigurationError(
+            f"DATABASE_POOL_SIZE: {sum_shown} = {needed} connections, but the server's max_connections is "
+            f"{max_connections}. Lower WEB_CONCURRENCY, DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or "
+            f"DATABASE_RESERVE, or raise max_connections."
+        )
+    log.info("connection_budget_fits", needed=needed, max_connections=max_connections, arithmetic=sum_shown)
+
+
+async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """The request's transaction; `app.state.database` is set by the lifespan."""
+    database: Database = request.app.state.database
+    async with database.transaction() as session:
+        yield session
+
+
+SessionDep = Annotated[AsyncSession, Depends(request_session, scope="function")]
+"""A session whose transaction commits when the handler returns, before the response is sent."""
+
+
+async def _connections_available(engine: AsyncEngine) -> int:
+    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
+    pause = 0.1
+    while True:
+        try:
+            async with engine.connect() as connection:
+                return int(await connection.scalar(text("SHOW max_connections")) or 0)
+        except (OSError, DBAPIError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConfigurationError(f"DATABASE_URL: the server does not answer: {error}") from error
+            log.info("waiting_for_database", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)

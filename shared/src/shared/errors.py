@@ -1,0 +1,245 @@
+"""Everything that can go wrong over HTTP, rendered in one place as RFC 9457 `application/problem+json`.
+
+A service raises a class of its own::
+
+    class OutOfStock(Conflict):
+        slug = "out-of-stock"
+        title = "Not enough in stock"
+
+and never builds an error body. The tree::
+
+    Problem
+     ├─ BadRequest 400 ── Unauthorized 401 ── Forbidden 403 ── NotFound 404
+     ├─ Conflict 409 ── PayloadTooLarge 413 ── Unprocessable 422 ── TooManyRequests 429
+     └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504
+
+Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import ClassVar
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
+from pydantic import BaseModel
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_TYPES = "https://hopline.example/problems/"
+"""Base of the `type` of every problem; each slug is a section of docs/problems.md."""
+
+
+class FieldError(BaseModel):
+    """One wrong input: `field` is a dotted path such as `items.0.quantity`."""
+
+    field: str
+    message: str
+
+
+class Problem(Exception):
+    """A failure with an HTTP status. Raise it anywhere below the route; nobody but this module renders it."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong on our side"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+
+class BadRequest(Problem):
+    """400: the request cannot be understood."""
+
+    status, slug, title = 400, "bad-request", "The request cannot be understood"
+
+
+class Unauthorized(Problem):
+    """401: no valid credentials; the challenge is RFC 6750's."""
+
+    status, slug, title = 401, "unauthorized", "Valid credentials are needed"
+
+    def __init__(self, detail: str = "", *, challenge: str = 'Bearer realm="hopline"') -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": challenge})
+
+
+class Forbidden(Problem):
+    """403: the caller is known and may not."""
+
+    status, slug, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(Problem):
+    """404: no such thing, or not the caller's."""
+
+    status, slug, title = 404, "not-found", "No such resource"
+
+
+class Conflict(Problem):
+    """409: the state of the resource does not allow it now."""
+
+    status, slug, title = 409, "conflict", "The current state does not allow this"
+
+
+class PayloadTooLarge(Problem):
+    """413: the body is over the limit."""
+
+    status, slug, title = 413, "payload-too-large", "The request body is too large"
+
+
+class Unprocessable(Problem):
+    """422: understood, and wrong."""
+
+    status, slug, title = 422, "validation", "The request is not valid"
+
+
+class TooManyRequests(Problem):
+    """429: over the limit; `Retry-After` in seconds."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class BadGateway(Problem):
+    """502: an upstream answered nonsense or hung up."""
+
+    status, slug, title = 502, "bad-gateway", "An upstream service failed"
+
+
+class Unavailable(Problem):
+    """503: something this service depends on is away; `Retry-After` in seconds."""
+
+    status, slug, title = 503, "unavailable", "The service is temporarily unavailable"
+
+    def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class GatewayTimeout(Problem):
+    """504: an upstream did not answer in time."""
+
+    status, slug, title = 504, "gateway-timeout", "An upstream service did not answer in time"
+
+
+def problem_response(problem: Problem, *, instance: str) -> Response:
+    """Render a problem. `instance` is the request's path."""
+    span = trace.get_current_span().get_span_context()
+    body: dict[str, object] = {
+        "type": PROBLEM_TYPES + problem.slug,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "trace_id": trace.format_trace_id(span.trace_id) if span.is_valid else None,
+    }
+    if problem.errors:
+        body["errors"] = [error.model_dump() for error in problem.errors]
+    return Response(
+        orjson.dumps(body),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+def unexpected(error: Exception) -> Problem:
+    """The problem for an exception nobody expected: 503 where a store is away (FAULTS row 8), else 500, logged."""
+    if _store_is_away(error):
+        log.warning("dependency_unavailable", error=str(error), error_type=type(error).__name__)
+        return Unavailable("A store this service depends on is not reachable")
+    log.error("unhandled_exception", exc_info=error)
+    return Problem("An unexpected error was logged with this trace id")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make `app` answer every failure as a problem. Mounted applications need it as well."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    for away in (OperationalError, InterfaceError, PoolTimeoutError, OSError, RedisConnectionError, RedisTimeoutError):
+        app.add_exception_handler(away, _on_unexpected)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
+    return problem_response(error, instance=request.url.path)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's and FastAPI's own exceptions: unknown path, wrong method, too large a body."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    return problem_response(_from_http_exception(error), instance=request.url.path)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    return problem_response(_from_validation_error(error), instance=request.url.path)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return problem_response(unexpected(error), instance=request.url.path)
+
+
+def _from_http_exception(error: HTTPException) -> Problem:
+    by_status = {kind.status: kind for kind in _kinds(Problem)}
+    kind = by_status.get(error.status_code)
+    if kind is None:
+        phrase = HTTPStatus(error.status_code).phrase
+        kind = type(
+            "HttpProblem",
+            (Problem,),
+            {"status": error.status_code, "slug": phrase.lower().replace(" ", "-"), "title": phrase},
+        )
+    problem = kind.__new__(kind)
+    Problem.__init__(problem, str(error.detail or ""), headers=error.headers)
+    return problem
+
+
+def _kinds(kind: type[Problem]) -> list[type[Problem]]:
+    """The classes of this module, one per status: a service's own subclasses do not speak for a bare status."""
+    return [child for child in kind.__subclasses__() if child.__module__ == __name__]
+
+
+def _from_validation_error(error: RequestValidationError) -> Problem:
+    details = error.errors()
+    if any(detail["type"] == "json_invalid" for detail in details):
+        return BadRequest("The body is not valid JSON", errors=[_field_error(detail) for detail in details])
+    return Unprocessable(
+        "See errors for what is wrong with each field", errors=[_field_error(detail) for detail in details]
+    )
+
+
+def _field_error(detail: Mapping[str, object]) -> FieldError:
+    location = detail.get("loc", ())
+    parts = [str(part) for part in location] if isinstance(location, tuple | list) else []
+    if detail.get("type") == "json_invalid":  # its location is a character's position
+        parts = parts[:1]
+    if parts and parts[0] in {"body", "query", "path", "header", "cookie"}:
+        parts = parts[1:] or parts
+    return FieldError(field=".".join(parts), message=str(detail.get("msg", "")))
+
+
+def _store_is_away(error: Exception) -> bool:
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, PoolTimeoutError | OSError | RedisConnectionError | RedisTimeoutError)

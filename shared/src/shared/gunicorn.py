@@ -1,0 +1,71 @@
+"""Gunicorn's configuration for every service: `gunicorn -c python:shared.gunicorn users.main:create_app()`.
+
+The arithmetic of a graceful stop: DRAIN_SECONDS (readiness fails, sockets still answer) + 10 s for requests in flight
+(`shared.worker`) < graceful_timeout < the supervisor's or Kubernetes' grace period.
+"""
+
+import gc
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from shared.logging import configure_logging
+from shared.settings import LogFormat
+
+bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"
+workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+worker_class = "shared.worker.DrainingWorker"
+
+keepalive = 75
+"""Seconds; longer than any client of ours keeps an idle connection (shared.http: 30 s)."""
+
+timeout = 30
+"""Seconds without a sign from the event loop before the master kills a worker: it is blocked, not merely slow."""
+
+graceful_timeout = 20
+max_requests = int(os.environ.get("MAX_REQUESTS", "0"))
+"""Requests after which a worker is replaced; 0 is never. The jitter keeps several from going at once."""
+max_requests_jitter = max_requests // 10
+
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat must not wait for a disk
+control_socket_disable = True
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+accesslog = None
+
+
+def _module() -> str:
+    """`users.main` of `users.main:create_app()`, the last word of the command line."""
+    return sys.argv[-1].partition(":")[0]
+
+
+class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
+    """Gunicorn's own lines in the format of everybody else's."""
+
+    def setup(self, cfg: Config) -> None:
+        """Replace gunicorn's handlers with the process's."""
+        configure_logging(
+            service=_module().partition(".")[0],
+            level=os.environ.get("LOG_LEVEL", "INFO"),
+            log_format=LogFormat(os.environ.get("LOG_FORMAT", "auto")),
+        )
+        self.loglevel = self.error_log.getEffectiveLevel()
+        self.access_log.propagate = False  # shared.middleware writes the access line
+        self.cfg = cfg
+
+
+logger_class = StructuredLogger
+
+
+def on_starting(_server: Arbiter) -> None:
+    """Import the application in the master, before it forks.
+
+    Workers share its code pages (half the memory of a service) and a killed worker is back in a fraction of a second.
+    The application itself is made in each worker: no connection, thread or telemetry crosses a fork.
+    """
+    import_module(_module())
+    gc.freeze()

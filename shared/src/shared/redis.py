@@ -1,0 +1,41 @@
+"""One Redis client per process: bounded waits, a few retries over a reconnect, never a hang."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import RedisDsn
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.settings import RedisSettings
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 5.0
+
+
+def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER_TIMEOUT_S) -> Redis:
+    """A client for commands that answer within `answer_timeout_s` seconds (None: may block, as XREADGROUP does).
+
+    Replies are bytes. A broken connection is retried twice within about 0.3 s, then `redis.ConnectionError` rises.
+    """
+    client: Redis = Redis.from_url(
+        str(url),
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=answer_timeout_s,
+        health_check_interval=30,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+        retry_on_error=[RedisConnectionError],
+    )
+    return client
+
+
+@asynccontextmanager
+async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
+    """The process's shared client, closed at the end. It connects at first use: Redis is not needed to start."""
+    client = redis_client(settings.redis_url)
+    try:
+        yield client
+    finally:
+        await client.aclose()

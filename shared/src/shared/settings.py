@@ -1,0 +1,162 @@
+"""Settings: small, frozen, typed, read once from the environment.
+
+A process composes its settings from the blocks below, so that it declares only what it uses::
+
+    class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
+        public_ws_url: WebsocketUrl
+
+A secret can be given as a file: `X_FILE=/run/secrets/x` sets `X` to the file's content, as Docker and Kubernetes
+mount them. A missing or wrong value stops the process before it serves, in one line that names the variable.
+"""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import AnyHttpUrl, Field, PostgresDsn, RedisDsn, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+CONFIGURATION_ERROR = 4
+"""Exit status of a process whose settings are wrong: gunicorn's APP_LOAD_ERROR, on which its master stops too."""
+
+
+class Environment(StrEnum):
+    """Where the process runs; conveniences and crash points exist outside production only."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    """How log lines are rendered on standard output; `auto` is pretty on a terminal and JSON elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class ConfigurationError(Exception):
+    """The settings contradict what the process found (say, the database server's limits). Stops the start."""
+
+
+class FileSecrets(PydanticBaseSettingsSource):
+    """Reads `FIELD` from the file named by `FIELD_FILE`; raises ConfigurationError where it cannot be read."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return (value, key, is_complex) of one field; value None where no file is named."""
+        variable = f"{field_name}_FILE".upper()
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except OSError as error:
+            raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """Return every field that a file gives."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class ServiceSettings(BaseSettings):
+    """What every process has. `web_concurrency` is the number of gunicorn workers of this service instance."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
+    log_format: LogFormat = LogFormat.AUTO
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
+    web_concurrency: int = Field(1, ge=1, le=64)
+    drain_seconds: float = Field(2.0, ge=0, le=60, description="how long readiness fails before sockets close")
+    crash_at: str | None = Field(None, description="named crash point for fault tests")
+
+    @model_validator(mode="after")
+    def _no_crash_points_in_production(self) -> Self:
+        if self.crash_at and self.environment is Environment.PRODUCTION:
+            raise ValueError("CRASH_AT is refused in production")
+        return self
+
+    @classmethod
+    def settings_customise_sources(  # the order is the precedence: arguments, environment, files
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it; we read no .env
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one directory for all; we take X_FILE
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read from arguments, then the environment, then `*_FILE`."""
+        return init_settings, env_settings, FileSecrets(settings_cls)
+
+
+class DatabaseSettings(BaseSettings):
+    """One Postgres database and the share of its connections that this service may take.
+
+    `database_reserve` is what the server keeps for everybody else: other services on the same server, migrations,
+    a person with psql.
+    """
+
+    database_url: PostgresDsn
+    database_pool_size: int = Field(5, ge=1, le=100)
+    database_max_overflow: int = Field(5, ge=0, le=100)
+    database_reserve: int = Field(20, ge=0)
+
+
+class RedisSettings(BaseSettings):
+    """One Redis-protocol server."""
+
+    redis_url: RedisDsn
+
+
+class TokenSettings(BaseSettings):
+    """Whose access tokens are accepted."""
+
+    token_issuer: str = "hopline-users"  # noqa: S105 - a name, not a secret
+    token_audience: str = "hopline"  # noqa: S105
+
+
+class JwksSettings(TokenSettings):
+    """Where the keys that sign access tokens are published (RFC 7517)."""
+
+    jwks_url: AnyHttpUrl
+
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+def load_settings(settings_type: type[SettingsT]) -> SettingsT:
+    """Read the settings or end the process with status 4 and one line per wrong variable on standard error."""
+    try:
+        return settings_type()
+    except ValidationError as error:
+        reasons = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+    except ConfigurationError as error:
+        reasons = [str(error)]
+    for reason in reasons:
+        sys.stderr.write(f"configuration error: {reason}\n")
+    sys.exit(CONFIGURATION_ERROR)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return str(location[0]).upper() if location else "settings"
+
+
+__all__ = [
+    "CONFIGURATION_ERROR",
+    "ConfigurationError",
+    "DatabaseSettings",
+    "Environment",
+    "JwksSettings",
+    "LogFormat",
+    "RedisSettings",
+    "SecretStr",
+    "ServiceSettings",
+    "TokenSettings",
+    "load_settings",
+]

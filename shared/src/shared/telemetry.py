@@ -1,0 +1,111 @@
+"""OpenTelemetry set-up: traces, logs and metrics leave by OTLP/HTTP, from one place for every process.
+
+Without `OTEL_EXPORTER_OTLP_ENDPOINT` spans are still made, so that ids appear in logs and headers, and nothing is
+sent. Exporting happens on background threads with bounded queues: a backend that is down costs dropped telemetry,
+never a slower or failed request.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from uuid import uuid4
+
+from fastapi import FastAPI
+from opentelemetry import metrics, trace
+from opentelemetry._logs import set_logger_provider
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.settings import ServiceSettings
+
+NAMESPACE = "hopline"
+
+EXPORT_TIMEOUT_S = 2
+"""One export attempt. A hanging backend then holds a process's shutdown no longer than this per signal."""
+
+UNTRACED = "/health/,/ws$"
+"""Probes would drown the traces; a WebSocket's span would stay open for hours. Regular expressions, by comma."""
+
+
+def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
+    """Install the process's tracer, logger and meter providers. Call once, after a fork, before the first span."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return  # a test, or a second application in this process, has set them
+    resource = Resource.create(
+        {
+            "service.name": service,
+            "service.namespace": NAMESPACE,
+            "service.version": _version(service),
+            "service.instance.id": str(uuid4()),
+            "deployment.environment.name": settings.environment.value,
+        }
+    )
+    tracers = TracerProvider(resource=resource)
+    if settings.otel_exporter_otlp_endpoint:
+        base = str(settings.otel_exporter_otlp_endpoint).rstrip("/")
+        tracers.add_span_processor(
+            BatchSpanProcessor(
+                OTLPSpanExporter(f"{base}/v1/traces", timeout=EXPORT_TIMEOUT_S), schedule_delay_millis=500
+            )
+        )
+        loggers = LoggerProvider(resource=resource)
+        loggers.add_log_record_processor(
+            BatchLogRecordProcessor(
+                OTLPLogExporter(f"{base}/v1/logs", timeout=EXPORT_TIMEOUT_S), schedule_delay_millis=500
+            )
+        )
+        set_logger_provider(loggers)
+        reader = PeriodicExportingMetricReader(
+            OTLPMetricExporter(f"{base}/v1/metrics", timeout=EXPORT_TIMEOUT_S), export_interval_millis=10_000
+        )
+        metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
+    trace.set_tracer_provider(tracers)
+
+
+def instrument_app(app: FastAPI) -> None:
+    """Give each request a server span; the receive and send spans say nothing and cost a third of the whole."""
+    FastAPIInstrumentor.instrument_app(app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"])
+
+
+def instrument_engine(engine: AsyncEngine) -> None:
+    """Give each statement a client span. `skip_dep_check`: the package declares SQLAlchemy < 2.1 and works with it."""
+    SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, skip_dep_check=True)
+
+
+@asynccontextmanager
+async def telemetry_flushed_at_exit() -> AsyncIterator[None]:
+    """Send what is still queued when the process ends: the last spans of a drained process matter most."""
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(flush_telemetry)
+
+
+def flush_telemetry() -> None:
+    """Send what is queued. Blocks for at most a few seconds; call it from a thread."""
+    from opentelemetry._logs import get_logger_provider
+
+    for provider in (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider()):
+        if isinstance(provider, TracerProvider | LoggerProvider | MeterProvider):
+            provider.force_flush(EXPORT_TIMEOUT_S * 1000)
+
+
+def _version(service: str) -> str:
+    try:
+        return version(service)
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,152 @@
+"""Who is calling: access tokens (RFC 9068 style JWTs, Ed25519) verified locally by the published keys (RFC 7517).
+
+Only users can mint a token; every service verifies the caller's own token itself, so that no service has to trust
+another's word about who is asking. Keys are fetched once and kept; an unknown key id fetches them again, at most
+every few seconds, so that rotation needs no restart and a forged id no flood.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+import httpx
+import jwt
+import structlog
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
+from fastapi.security.utils import get_authorization_scheme_param
+
+from shared.errors import Forbidden, Unauthorized, Unavailable
+from shared.settings import TokenSettings
+
+ALGORITHM = "EdDSA"
+REFETCH_PAUSE_S = 5.0
+CLOCK_SKEW_S = 5
+
+_INVALID = 'Bearer realm="hopline", error="invalid_token"'
+
+oauth2 = OAuth2PasswordBearer(tokenUrl="/v2/tokens", auto_error=False)
+"""Declares the scheme in the OpenAPI document, so that the docs page can log in."""
+
+
+class Role(StrEnum):
+    """What a caller may do: `service` is another Hopline process."""
+
+    CUSTOMER = "customer"
+    ADMIN = "admin"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The verified caller."""
+
+    user_id: UUID
+    role: Role
+
+
+class KeySource(Protocol):
+    """Gives the public key of a key id."""
+
+    async def key(self, kid: str) -> jwt.PyJWK:
+        """Return the key; raise KeyError where the id is unknown, Unavailable where keys cannot be had."""
+        ...
+
+
+class Jwks:
+    """Keys from `jwks_url`, kept in memory. `fetch` returns the key set document."""
+
+    def __init__(self, *, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        self._fetch = fetch
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def key(self, kid: str) -> jwt.PyJWK:
+        """Return the key of `kid`, fetching the set anew where it is unknown."""
+        if kid not in self._keys:
+            async with self._lock:
+                if kid not in self._keys and time.monotonic() - self._fetched_at > REFETCH_PAUSE_S:
+                    await self._refresh()
+        return self._keys[kid]
+
+    async def _refresh(self) -> None:
+        try:
+            document = await self._fetch()
+        except (httpx.HTTPError, OSError, TimeoutError) as error:
+            raise Unavailable("The keys that verify access tokens cannot be fetched") from error
+        self._fetched_at = time.monotonic()
+        self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(document).keys if key.key_id}
+
+
+def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
+    """Keys fetched by `client` from `url`."""
+
+    async def fetch() -> dict[str, Any]:
+        response = await client.get(url)
+        response.raise_for_status()
+        document: dict[str, Any] = response.json()
+        return document
+
+    return Jwks(fetch=fetch)
+
+
+class TokenVerifier:
+    """Verifies access tokens; `issuer` and `audience` must match."""
+
+    def __init__(self, *, keys: KeySource, settings: TokenSettings) -> None:
+        self._keys = keys
+        self._issuer = settings.token_issuer
+        self._audience = settings.token_audience
+
+    async def verify(self, token: str) -> Identity:
+        """Return the caller, or raise Unauthorized with the reason (never the token)."""
+        try:
+            kid = jwt.get_unverified_header(token)["kid"]
+            claims = jwt.decode(
+                token,
+                await self._keys.key(kid),
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                audience=self._audience,
+                leeway=CLOCK_SKEW_S,
+                options={"require": ["exp", "iat", "sub", "jti"]},
+            )
+            return Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]))
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthorized("The access token has expired", challenge=_INVALID) from error
+        except (jwt.InvalidTokenError, KeyError, ValueError) as error:
+            raise Unauthorized("The access token is not valid", challenge=_INVALID) from error
+
+
+async def current_identity(request: Request, _scheme: Annotated[str | None, Depends(oauth2)]) -> Identity:
+    """The caller of this request, verified by `app.state.token_verifier`; its id joins the log lines."""
+    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("A bearer token is needed")
+    verifier: TokenVerifier = request.app.state.token_verifier
+    identity = await verifier.verify(token)
+    structlog.contextvars.bind_contextvars(user_id=str(identity.user_id))
+    return identity
+
+
+CurrentIdentity = Annotated[Identity, Depends(current_identity)]
+
+
+def require_role(*roles: Role) -> Callable[[Identity], Awaitable[Identity]]:
+    """A dependency that lets only these roles pass and raises Forbidden for others."""
+
+    async def check(identity: CurrentIdentity) -> Identity:
+        if identity.role not in roles:
+            raise Forbidden(f"This needs the role {' or '.join(roles)}")
+        return identity
+
+    return check
+
+
+ServiceIdentity = Annotated[Identity, Depends(require_role(Role.SERVICE))]
+AdminIdentity = Annotated[Identity, Depends(require_role(Role.ADMIN))]

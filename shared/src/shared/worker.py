@@ -1,0 +1,49 @@
+"""The gunicorn worker: uvicorn on uvloop and httptools, with a drain before sockets are closed.
+
+On SIGTERM uvicorn would close every WebSocket at once and run the lifespan's shutdown after; here readiness fails
+first and the application's own drains run while it still answers.
+"""
+
+import socket
+import sys
+from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from uvicorn.server import Server
+from uvicorn_worker import UvicornWorker
+
+from shared.health import Health
+
+
+class DrainingServer(Server):
+    """A uvicorn server that drains `app.state.health` before it shuts down."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then close the sockets and run the lifespan's shutdown."""
+        state = self.config.app.state  # type: ignore[union-attr]  # always one of our FastAPI applications
+        health: Health = state.health
+        if not self.force_exit:
+            await health.drain(grace_s=state.settings.drain_seconds)
+        await super().shutdown(sockets=sockets)
+
+
+class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untyped
+    """Gunicorn worker class of every service: `shared.worker.DrainingWorker`."""
+
+    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class's own shape
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "websockets-sansio",
+        "ws_max_size": 64 * 1024,
+        "server_header": False,
+        "access_log": False,  # shared.middleware writes the access line, with the trace id
+        "timeout_graceful_shutdown": 10,
+    }
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = DrainingServer(config=self.config)
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
