@@ -1,0 +1,30 @@
+// The emails, newest first, and their search.
+
+import { el, failure, neighbour } from "./page.js";
+
+const query = new URLSearchParams(location.search).get("query") ?? "";
+const place = document.getElementById("mails");
+
+const person = ({ Name, Address }) => Name || Address;
+
+function row(mail) {
+  return el("li", {}, el("a", { href: `/view/${encodeURIComponent(mail.ID)}` },
+    el("div", { class: mail.Read ? "row-head" : "row-head unread" },
+      el("span", {}, mail.To.map(person).join(", ")),
+      el("span", {}, mail.Subject || "(no subject)"),
+      el("span", { class: "quiet number" }, new Date(mail.Created).toLocaleTimeString())),
+    el("div", { class: "quiet" }, mail.Snippet)));
+}
+
+async function start() {
+  document.getElementById("traces").href = neighbour(8025, 16686);
+  document.getElementById("search").elements.query.value = query;
+  const response = await fetch(query ? `/api/v1/search?limit=100&query=${encodeURIComponent(query)}` : "/api/v1/messages?limit=100");
+  if (!response.ok) throw new Error(await response.text());
+  const { messages } = await response.json();
+  place.replaceChildren(messages.length
+    ? el("ol", { class: "rows" }, ...messages.map(row))
+    : el("p", { class: "empty" }, query ? "No email fits." : "No email has come yet. Register, or place an order."));
+}
+
+start().catch((error) => failure(place, error));

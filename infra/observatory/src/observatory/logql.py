@@ -1,0 +1,156 @@
+"""The part of LogQL that is understood: a stream selector, then line filters and label filters.
+
+    {service_name="orders", deployment_environment_name=~"dev.*"} |= "placed" | trace_id="4bf9…"
+
+Reference: https://grafana.com/docs/loki/latest/query/log_queries/. Anything else raises UnsupportedError.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn, Self
+
+SUPPORTED: Final = (
+    'supported here: {label="value", label2=~"regex"} with = != =~ !~, then any of |= "text", != "text", '
+    '|~ "regex", !~ "regex", and label filters such as | trace_id="…" with = != =~ !~; '
+    "no parsers, no formatting, no metric queries"
+)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\"}
+_LINE_OPERATORS = {"|=": "=", "!=": "!=", "|~": "=~", "!~": "!~"}
+
+
+class UnsupportedError(ValueError):
+    """The expression is wrong or beyond this stand-in; the message says where and what is supported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One comparison of a text: with = and != the whole text, with =~ and !~ a regular expression."""
+
+    operator: str
+    value: str
+    _pattern: re.Pattern[str] | None = field(repr=False)
+
+    @classmethod
+    def of(cls, operator: str, value: str) -> Self:
+        """Build it; raises re.error for a bad regular expression."""
+        return cls(operator, value, re.compile(value) if "~" in operator else None)
+
+    def accepts(self, text: str) -> bool:
+        """Tell whether a label's value fits."""
+        found = text == self.value if self._pattern is None else bool(self._pattern.fullmatch(text))
+        return found != self.operator.startswith("!")
+
+    def accepts_line(self, line: str) -> bool:
+        """Tell whether a log line fits: it contains the value, or the expression is found anywhere in it."""
+        found = self.value in line if self._pattern is None else bool(self._pattern.search(line))
+        return found != self.operator.startswith("!")
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """A parsed expression. `streams` compare index labels, `labels` any label, `lines` the log line."""
+
+    streams: tuple[tuple[str, Matcher], ...]
+    labels: tuple[tuple[str, Matcher], ...]
+    lines: tuple[Matcher, ...]
+
+    def accepts_stream(self, labels: Mapping[str, str]) -> bool:
+        """Compare the index labels; a missing label is empty."""
+        return all(matcher.accepts(labels.get(name, "")) for name, matcher in self.streams)
+
+    def accepts_labels(self, labels: Mapping[str, str]) -> bool:
+        """Compare all the labels; a missing label is empty."""
+        return all(matcher.accepts(labels.get(name, "")) for name, matcher in self.labels)
+
+    def accepts_line(self, line: str) -> bool:
+        """Compare the log line."""
+        return all(matcher.accepts_line(line) for matcher in self.lines)
+
+
+def parse(expression: str) -> LogQuery:
+    """Parse a log query; raises UnsupportedError."""
+    return _Parser(expression).log_query()
+
+
+class _Parser:
+    """Recursive descent over the expression; `_at` is the next character to read."""
+
+    def __init__(self, expression: str) -> None:
+        self._text = expression
+        self._at = 0
+
+    def log_query(self) -> LogQuery:
+        streams = self._selector()
+        labels: list[tuple[str, Matcher]] = []
+        lines: list[Matcher] = []
+        while self._peek():
+            if operator := self._take(*_LINE_OPERATORS):
+                lines.append(self._matcher(_LINE_OPERATORS[operator]))
+            elif self._take("|"):
+                labels.append(self._comparison())
+            else:
+                self._fail("expected a line filter or a label filter")
+        return LogQuery(streams, tuple(labels), tuple(lines))
+
+    def _selector(self) -> tuple[tuple[str, Matcher], ...]:
+        self._expect("{")
+        comparisons = [self._comparison()]
+        while self._take(","):
+            comparisons.append(self._comparison())
+        self._expect("}")
+        if all(matcher.accepts("") for _, matcher in comparisons):
+            self._fail("at least one label must be compared with something that is not empty")
+        return tuple(comparisons)
+
+    def _comparison(self) -> tuple[str, Matcher]:
+        name = self._read(_NAME, "a label name").group()
+        operator = self._take("=~", "!=", "!~", "=")
+        if not operator:
+            self._fail(f"expected = != =~ or !~ after {name}")
+        return name, self._matcher(operator)
+
+    def _matcher(self, operator: str) -> Matcher:
+        quoted = self._read(_QUOTED, "a quoted text")
+        text = self._unescaped(quoted[1]) if quoted[2] is None else quoted[2]
+        try:
+            return Matcher.of(operator, text)
+        except re.error as error:
+            self._fail(f"bad regular expression {text!r}: {error}")
+
+    def _unescaped(self, text: str) -> str:
+        if unknown := {found[1] for found in _ESCAPE.finditer(text)} - _ESCAPED.keys():
+            self._fail(f"unknown escape \\{unknown.pop()}: double the backslash, or quote with backticks")
+        return _ESCAPE.sub(lambda found: _ESCAPED[found[1]], text)
+
+    def _peek(self) -> str:
+        while self._text[self._at : self._at + 1].isspace():
+            self._at += 1
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, *tokens: str) -> str:
+        self._peek()
+        for token in tokens:
+            if self._text.startswith(token, self._at):
+                self._at += len(token)
+                return token
+        return ""
+
+    def _expect(self, token: str) -> None:
+        if not self._take(token):
+            self._fail(f"expected {token}")
+
+    def _read(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+        self._peek()
+        found = pattern.match(self._text, self._at)
+        if not found:
+            self._fail(f"expected {what}")
+        self._at = found.end()
+        return found
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise UnsupportedError(f"parse error at col {self._at + 1}: {reason}; {SUPPORTED}")

@@ -1,0 +1,48 @@
+"""The log store: records in the order they came, bounded, the oldest evicted first."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+
+from observatory.attributes import Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One log record as it came, with what most queries need beside it.
+
+    `time_ns` is its own time, else the time it was observed, else the time it arrived (nanoseconds since the
+    epoch). `trace_id` and `span_id` are "" outside a trace.
+    """
+
+    time_ns: int
+    trace_id: str
+    span_id: str
+    resource: Resource
+    scope: InstrumentationScope
+    raw: bytes
+
+
+class LogStore:
+    """Keeps at most `max_records` records and `max_bytes` of their messages."""
+
+    def __init__(self, *, max_records: int, max_bytes: int) -> None:
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._records: deque[Record] = deque()
+        self.byte_count = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def add(self, record: Record) -> None:
+        """Keep the record and evict whatever no longer fits."""
+        self._records.append(record)
+        self.byte_count += len(record.raw)
+        while len(self._records) > self._max_records or self.byte_count > self._max_bytes:
+            self.byte_count -= len(self._records.popleft().raw)

@@ -1,0 +1,153 @@
+"""Loki's query API, port 3100, for log queries of one selector and its filters (see logql.py).
+
+Reference: https://grafana.com/docs/loki/latest/reference/loki-http-api/. Real Loki refuses log queries at
+/loki/api/v1/query; here they are answered like a range query over the hour before `time`.
+"""
+
+import re
+import time
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from observatory import logql, loki_labels
+from observatory.logs import LogStore, Record
+from observatory.responses import JsonResponse
+
+_SECOND_NS = 1_000_000_000
+_HOUR_NS = 3_600 * _SECOND_NS
+_DEFAULT_LIMIT = 100
+_LARGEST_LIMIT = 5_000  # Loki's own default for max_entries_limit_per_query
+_SECONDS_DIGITS = 10  # an integer this short is seconds, a longer one nanoseconds
+_SINCE = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
+_SINCE_NS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+class InvalidParameterError(ValueError):
+    """A parameter makes no sense; the message names it."""
+
+
+class LokiApi:
+    """Answers from the log store."""
+
+    def __init__(self, *, logs: LogStore) -> None:
+        self._logs = logs
+
+    def routes(self) -> list[Route]:
+        """Return /ready and the endpoints below /loki/api/v1."""
+        return [
+            Route("/ready", self.ready),
+            Route("/loki/api/v1/labels", self.labels),
+            Route("/loki/api/v1/label/{name}/values", self.label_values),
+            Route("/loki/api/v1/query_range", self.query_range),
+            Route("/loki/api/v1/query", self.query),
+        ]
+
+    async def ready(self, _request: Request) -> Response:
+        """Answer as Loki does once it can be queried."""
+        return PlainTextResponse("ready\n")
+
+    async def labels(self, _request: Request) -> Response:
+        """List the names of the index labels in use."""
+        return _success(sorted({name for labels in self._index_labels() for name in labels}))
+
+    async def label_values(self, request: Request) -> Response:
+        """List the values of one index label; an unknown label has none."""
+        name = request.path_params["name"]
+        return _success(sorted({labels[name] for labels in self._index_labels() if name in labels}))
+
+    async def query_range(self, request: Request) -> Response:
+        """Answer a log query between start (default: an hour before end) and end (default: now)."""
+        end_ns = _time_ns(request.query_params, "end", time.time_ns())
+        start_ns = _time_ns(request.query_params, "start", end_ns - _since_ns(request.query_params))
+        return self._streams(request.query_params, start_ns, end_ns)
+
+    async def query(self, request: Request) -> Response:
+        """Answer a log query over the hour before `time` (default: now)."""
+        end_ns = _time_ns(request.query_params, "time", time.time_ns())
+        return self._streams(request.query_params, end_ns - _HOUR_NS, end_ns)
+
+    def _index_labels(self) -> list[dict[str, str]]:
+        resources = {id(record.resource): record.resource for record in self._logs}
+        return [loki_labels.index_labels(resource) for resource in resources.values()]
+
+    def _streams(self, params: QueryParams, start_ns: int, end_ns: int) -> Response:
+        if end_ns <= start_ns:
+            raise InvalidParameterError("end timestamp must not be before or equal to start time")
+        limit, newest_first = _limit(params), _newest_first(params)
+        query = logql.parse(params.get("query", ""))
+        wanted = (record for record in self._logs if start_ns <= record.time_ns < end_ns)
+        found = [entry for record in wanted if (entry := _entry(query, record))]
+        found.sort(key=lambda entry: entry[0], reverse=newest_first)
+        streams: dict[tuple[tuple[str, str], ...], list[list[str]]] = defaultdict(list)
+        for time_ns, labels, line in found[:limit]:
+            streams[tuple(sorted(labels.items()))].append([str(time_ns), line])
+        result = [{"stream": dict(labels), "values": values} for labels, values in streams.items()]
+        summary = {"totalLinesProcessed": len(self._logs), "totalEntriesReturned": min(limit, len(found))}
+        return _success({"resultType": "streams", "result": result, "stats": {"summary": summary}})
+
+
+async def refuse(_request: Request, error: Exception) -> Response:
+    """Answer InvalidParameterError and logql.UnsupportedError as Loki does: 400 and plain text."""
+    return PlainTextResponse(str(error), 400)
+
+
+def _entry(query: logql.LogQuery, record: Record) -> tuple[int, dict[str, str], str] | None:
+    """Return time, labels and line when the record fits; the cheap comparisons go first."""
+    ids = {"trace_id": record.trace_id, "span_id": record.span_id}
+    if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
+        return None
+    if not query.accepts_stream(loki_labels.index_labels(record.resource)):
+        return None
+    message = LogRecord.FromString(record.raw)
+    line = loki_labels.line(message)
+    if not query.accepts_line(line):
+        return None
+    labels = loki_labels.all_labels(record, message)
+    return (record.time_ns, labels, line) if query.accepts_labels(labels) else None
+
+
+def _success(data: Any) -> Response:
+    return JsonResponse({"status": "success", "data": data})
+
+
+def _limit(params: QueryParams) -> int:
+    raw = params.get("limit", "") or str(_DEFAULT_LIMIT)
+    if not raw.isdecimal() or not 0 < int(raw[:9]) <= _LARGEST_LIMIT:
+        raise InvalidParameterError(f"limit must be a whole number from 1 to {_LARGEST_LIMIT}, not {raw!r}")
+    return int(raw)
+
+
+def _newest_first(params: QueryParams) -> bool:
+    direction = params.get("direction", "") or "backward"
+    if direction.lower() not in ("forward", "backward"):
+        raise InvalidParameterError(f"invalid direction {direction!r}: expected forward or backward")
+    return direction.lower() == "backward"
+
+
+def _time_ns(params: QueryParams, name: str, default: int) -> int:
+    """Read nanoseconds, seconds (ten digits, or with a point) or RFC 3339."""
+    raw = params.get(name, "")
+    if raw == "":
+        return default
+    try:
+        if raw.isdecimal():
+            return int(raw) * (_SECOND_NS if len(raw) <= _SECONDS_DIGITS else 1)
+        if re.fullmatch(r"\d{1,10}\.\d+", raw, re.ASCII):
+            return int(float(raw) * _SECOND_NS)
+        return int(datetime.fromisoformat(raw).timestamp() * _SECOND_NS)
+    except (ValueError, OverflowError):
+        raise InvalidParameterError(f"could not parse {name!r} parameter: {raw!r}") from None
+
+
+def _since_ns(params: QueryParams) -> int:
+    raw = params.get("since", "") or "1h"
+    if found := _SINCE.fullmatch(raw):
+        return int(found[1]) * _SINCE_NS[found[2]] * _SECOND_NS
+    raise InvalidParameterError(f"could not parse 'since' parameter: {raw!r}; expected such as 15m")

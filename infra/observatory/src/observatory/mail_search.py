@@ -1,0 +1,88 @@
+"""The part of Mailpit's search language that is understood.
+
+Words and "quoted phrases", all of which must be found; with a prefix they are looked for in one place only
+(`to:`, `from:`, `cc:`, `bcc:`, `reply-to:`, `addressed:`, `subject:`, `message-id:`); `is:read`, `is:unread`,
+`has:attachment`; a `-` or `!` before any of them turns it round.
+Reference: https://mailpit.axllent.org/docs/usage/search-filters/.
+"""
+
+import re
+from collections.abc import Callable
+from email.message import Message
+from typing import Final, TypeAlias
+
+from observatory import mime
+from observatory.mailbox import Mail
+
+SUPPORTED: Final = (
+    "supported here: words, to: from: cc: bcc: reply-to: addressed: subject: message-id: "
+    "is:read is:unread has:attachment, and - or ! before any of them"
+)
+
+Test: TypeAlias = Callable[[Mail, Message], bool]
+
+_TERM = re.compile(r'([-!]?)((?:[a-z-]+:)?)(?:"([^"]*)"|([^\s"]+))', re.IGNORECASE)
+_ADDRESS_HEADERS = ("From", "To", "Cc", "Bcc", "Reply-To")
+_PLACES = {
+    "to:": ("To",),
+    "from:": ("From",),
+    "cc:": ("Cc",),
+    "bcc:": ("Bcc",),
+    "reply-to:": ("Reply-To",),
+    "addressed:": _ADDRESS_HEADERS,
+    "subject:": ("Subject",),
+    "message-id:": ("Message-ID",),
+}
+_UNSUPPORTED_PREFIXES = ("tag:", "after:", "before:", "larger:", "smaller:")
+
+
+class UnsupportedSearchError(ValueError):
+    """The search asks for something this stand-in does not know; the message says what it knows."""
+
+
+def compile_search(text: str) -> Test:
+    """Return a test of one email; raises UnsupportedSearchError."""
+    tests = [_term(*found.groups("")) for found in _TERM.finditer(text)]
+    if not tests:
+        raise UnsupportedSearchError(f"no search query; {SUPPORTED}")
+    return lambda mail, message: all(test(mail, message) for test in tests)
+
+
+def _term(negation: str, prefix: str, phrase: str, word: str) -> Test:
+    prefix, wanted = prefix.lower(), (phrase or word).lower()
+    test = _state(prefix + wanted) if prefix in ("is:", "has:") else _contains(prefix, wanted)
+    return (lambda mail, message: not test(mail, message)) if negation else test
+
+
+def _state(name: str) -> Test:
+    match name:
+        case "is:read":
+            return lambda mail, _: mail.read
+        case "is:unread":
+            return lambda mail, _: not mail.read
+        case "has:attachment" | "has:attachments":
+            return lambda _, message: bool(mime.attachments(message))
+        case _:
+            raise UnsupportedSearchError(f"{name} is not supported; {SUPPORTED}")
+
+
+def _contains(prefix: str, wanted: str) -> Test:
+    if prefix in _UNSUPPORTED_PREFIXES:
+        raise UnsupportedSearchError(f"{prefix} is not supported; {SUPPORTED}")
+    names = _PLACES.get(prefix)
+    if names is None:  # no prefix, or a word with a colon in it
+        return lambda _, message: prefix + wanted in _everything(message)
+    return lambda mail, message: wanted in _headers(mail, message, names)
+
+
+def _headers(mail: Mail, message: Message, names: tuple[str, ...]) -> str:
+    shown = [mime.header(message, name) for name in names]
+    if "Bcc" in names:
+        shown.extend(copy["Address"] for copy in mime.blind_copies(mail.recipients, message))
+    return "\n".join(shown).lower()
+
+
+def _everything(message: Message) -> str:
+    shown = mime.bodies(message)
+    parts = [mime.header(message, name) for name in (*_ADDRESS_HEADERS, "Subject")]
+    return " ".join(" ".join([*parts, shown.text or mime.snippet(shown), shown.html]).split()).lower()

@@ -1,0 +1,57 @@
+"""The pages people open: the traces on Jaeger's port, the mailbox on Mailpit's.
+
+Each is a file of assets/ that reads the JSON of the same port. Nothing comes from elsewhere, scripts and styles are
+files only, and the scripts set text, never markup: what a service or an email says cannot become part of the page.
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_MEDIA_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_ASSETS = files("observatory") / "assets"
+
+
+def trace_pages() -> list[Route]:
+    """Return `/` (also `/search`, Jaeger's own address for it), `/trace/{id}` and their files."""
+    return [
+        _file("/", "traces.html"),
+        _file("/search", "traces.html"),
+        _file("/trace/{trace_id}", "trace.html"),
+        *(_file(f"/assets/{name}", name) for name in ("page.css", "page.js", "traces.js", "trace.js", "timeline.js")),
+    ]
+
+
+def mail_pages() -> list[Route]:
+    """Return `/`, `/view/{id}` and their files."""
+    return [
+        _file("/", "mailbox.html"),
+        _file("/view/{mail_id}", "mail.html"),
+        *(_file(f"/assets/{name}", name) for name in ("page.css", "page.js", "mailbox.js", "mail.js")),
+    ]
+
+
+def _file(path: str, name: str) -> Route:
+    return Route(path, _endpoint(name))
+
+
+def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
+    body = (_ASSETS / name).read_bytes()
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+
+    async def endpoint(_request: Request) -> Response:
+        return Response(body, media_type=media_type, headers=_HEADERS)
+
+    return endpoint

@@ -1,0 +1,101 @@
+"""The trace store: spans by trace, bounded, the stalest trace evicted first."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+
+from observatory.attributes import Resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One span as it came, with what searching needs beside it; times are nanoseconds since the epoch.
+
+    The message stays serialised, a third of the size of its JSON, and is translated when somebody asks.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str  # "" for a root
+    operation: str
+    start_ns: int
+    end_ns: int
+    failed: bool
+    resource: Resource
+    scope: InstrumentationScope
+    raw: bytes
+
+    @property
+    def service(self) -> str:
+        """The service.name of the process that made it."""
+        return self.resource.service
+
+    @property
+    def duration_ns(self) -> int:
+        """How long it took; a clock that went backwards counts as no time."""
+        return max(0, self.end_ns - self.start_ns)
+
+
+class TraceStore:
+    """Keeps at most `max_traces` traces, `max_spans` spans and `max_bytes` of span messages in all.
+
+    A trace is as old as its latest span, so that one which is still growing outlives one which is finished. A
+    span sent twice (an exporter that retries) is kept once.
+    """
+
+    def __init__(self, *, max_traces: int, max_spans: int, max_bytes: int) -> None:
+        self._max_traces = max_traces
+        self._max_spans = max_spans
+        self._max_bytes = max_bytes
+        self._traces: OrderedDict[str, dict[str, Span]] = OrderedDict()
+        self.span_count = 0
+        self.byte_count = 0
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+    def add(self, span: Span) -> None:
+        """Keep the span and evict whatever no longer fits."""
+        spans = self._traces.setdefault(span.trace_id, {})
+        self._traces.move_to_end(span.trace_id)
+        repeated = spans.pop(span.span_id, None)
+        if repeated is not None:
+            self._forget(repeated)
+        spans[span.span_id] = span
+        self.span_count += 1
+        self.byte_count += len(span.raw)
+        self._evict()
+
+    def get(self, trace_id: str) -> list[Span]:
+        """Return the trace's spans by start time; an unknown trace has none."""
+        return sorted(self._traces.get(trace_id, {}).values(), key=lambda span: span.start_ns)
+
+    def newest_first(self) -> Iterator[list[Span]]:
+        """Yield every trace, the one that was added to last first."""
+        for trace_id in reversed(self._traces):
+            yield self.get(trace_id)
+
+    def spans(self) -> Iterator[Span]:
+        """Yield every span, in no promised order."""
+        for spans in self._traces.values():
+            yield from spans.values()
+
+    def _evict(self) -> None:
+        while len(self._traces) > self._max_traces or (len(self._traces) > 1 and self._is_full()):
+            _, spans = self._traces.popitem(last=False)
+            for span in spans.values():
+                self._forget(span)
+        while self._traces and self._is_full():  # one trace alone is too large: its own oldest spans go
+            trace_id, spans = next(iter(self._traces.items()))
+            self._forget(spans.pop(next(iter(spans))))
+            if not spans:
+                del self._traces[trace_id]
+
+    def _is_full(self) -> bool:
+        return self.span_count > self._max_spans or self.byte_count > self._max_bytes
+
+    def _forget(self, span: Span) -> None:
+        self.span_count -= 1
+        self.byte_count -= len(span.raw)
