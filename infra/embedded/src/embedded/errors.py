@@ -9,5 +9,5 @@ class MissingToolError(EmbeddedError):
     """A program that comes with a Python package is not installed, or not for this machine."""
 
 
-class NotReadyError(EmbeddedError):
-    """A server was started and does not answer within its time."""
+class StartFailedError(EmbeddedError):
+    """A process ended while it started, or was not ready in time; the message ends with its last lines."""

@@ -7,7 +7,6 @@ checkout below /root, they are copied once to /var/lib/hopline; if it cannot rea
 cluster lives in /var/lib/hopline as well and the folder holds a link to it.
 """
 
-import asyncio
 import hashlib
 import importlib.util
 import os
@@ -15,12 +14,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 
 import asyncpg
 
 from embedded.account import Account, Identity, for_postgres
-from embedded.errors import EmbeddedError, MissingToolError, NotReadyError
+from embedded.errors import EmbeddedError, MissingToolError
 
 SUPERUSER = "hopline"
 REACHABLE_BY_ALL = Path("/var/lib/hopline")
@@ -193,19 +191,14 @@ def _give(folder: Path, account: Account) -> None:
     os.chown(folder, account.uid, account.gid)
 
 
-async def wait_until_ready(url: str, *, seconds: float = 30) -> None:
-    """Wait until the server at `url` accepts a login. Raises NotReadyError after `seconds`."""
-    deadline = monotonic() + seconds
-    while True:
-        try:
-            connection = await asyncpg.connect(url, timeout=2)
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            if monotonic() > deadline:
-                raise NotReadyError(f"PostgreSQL does not answer within {seconds:g} s: {error}") from error
-            await asyncio.sleep(0.05)
-        else:
-            await connection.close()
-            return
+async def answers(url: str) -> bool:
+    """Ask whether the server at `url` accepts this login now."""
+    try:
+        connection = await asyncpg.connect(url, timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return False
+    await connection.close()
+    return True
 
 
 async def ensure_database(url: str, *, name: str, password: str) -> None:

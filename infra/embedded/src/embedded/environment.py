@@ -1,0 +1,113 @@
+"""The environment of every process: what this mode decides, what it suggests, and what the caller may change.
+
+The caller's own environment passes through, so that `LOG_LEVEL=DEBUG make up` or `CRASH_AT=… make up` reach the
+processes; only what makes the stack one stack (addresses, databases, secrets) is decided here, whatever else the
+shell may hold, say the DATABASE_URL of a test run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from embedded.secrets import Secrets
+from embedded.stack import Stack
+
+DATABASES = ("users", "orders", "notifications", "workers")
+MARK = "HOPLINE_STACK"
+"""Set in every process to the stack's home: by it, processes of a lost supervisor are recognised."""
+
+_SUGGESTED = {
+    "ENVIRONMENT": "development",
+    "LOG_FORMAT": "json",
+    "WEB_CONCURRENCY": "1",
+    "DATABASE_POOL_SIZE": "5",
+    "DATABASE_MAX_OVERFLOW": "5",
+    "DATABASE_RESERVE": "20",
+    "MALLOC_ARENA_MAX": "2",  # threads in short bursts would leave an arena of memory each
+}
+_DECIDED = frozenset(
+    {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL", "JWKS_URL"}
+    | {"PUBLIC_WS_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
+)
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Environments of one stack's processes."""
+
+    stack: Stack
+    caller: Mapping[str, str]
+    secrets: Secrets = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secrets", Secrets(self.stack.secrets))
+
+    def inherited(self) -> dict[str, str]:
+        """Give what every process gets: the caller's environment without what is decided here."""
+        theirs = {name: value for name, value in self.caller.items() if name.removesuffix("_FILE") not in _DECIDED}
+        return {**theirs, MARK: str(self.stack.home), "PYTHONUNBUFFERED": "1"}
+
+    def of(self, process: str) -> dict[str, str]:
+        """Give what one process gets beside that; secrets and database URLs are named as files."""
+        own = {
+            "users": {
+                "PORT": str(self.stack.port("users")),
+                "SIGNING_KEY_FILE": str(self.secrets.signing_key()),
+                "WORKERS_CLIENT_SECRET_FILE": str(self.secrets.client_secret()),
+                **self._database("users"),
+            },
+            "orders": {"PORT": str(self.stack.port("orders")), **self._database("orders")},
+            "notifications": {
+                "PORT": str(self.stack.port("notifications")),
+                "PUBLIC_WS_URL": f"ws://localhost:{self.stack.port('notifications')}/ws",
+                **self._database("notifications"),
+            },
+            "gateway": {
+                "PORT": str(self.stack.port("gateway")),
+                "NOTIFICATIONS_URL": self.url("notifications"),
+            },
+            "worker": {
+                "SMTP_HOST": "127.0.0.1",
+                "SMTP_PORT": str(self.stack.port("smtp")),
+                "WORKERS_CLIENT_SECRET_FILE": str(self.secrets.client_secret()),
+                **self._database("workers"),
+            },
+        }
+        return {**self._common(), **own[process]}
+
+    def url(self, service: str) -> str:
+        """Give a service's address inside the stack."""
+        return f"http://127.0.0.1:{self.stack.port(service)}"
+
+    def database_url(self, name: str) -> str:
+        """Give the URL by which the owner of a database logs in."""
+        password = self.secrets.database_password(name)
+        return f"postgresql://{name}:{password}@127.0.0.1:{self.stack.port('postgres')}/{name}"
+
+    def max_connections(self) -> int:
+        """Give how many connections the server must allow.
+
+        Each of the four databases has one pool per process: WEB_CONCURRENCY processes of its service (the worker is
+        one), each with pool + overflow connections and up to 3 of its own (relay, its listener, migrations). With
+        the defaults 4 × 1 × (5 + 5 + 3) + 20 reserve = 72; never below 100, as PostgreSQL's slots are cheap.
+        """
+        each = self._number("DATABASE_POOL_SIZE") + self._number("DATABASE_MAX_OVERFLOW") + 3
+        pools = len(DATABASES) * self._number("WEB_CONCURRENCY") * each
+        return max(100, pools + self._number("DATABASE_RESERVE"))
+
+    def _number(self, name: str) -> int:
+        raw = self.caller.get(name, "")
+        return int(raw if raw.isdecimal() else _SUGGESTED[name])  # a wrong value is the service's to refuse
+
+    def _common(self) -> dict[str, str]:
+        suggested = {**_SUGGESTED, "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("otlp")}
+        return {
+            **{name: self.caller.get(name, value) for name, value in suggested.items()},
+            "HOST": "127.0.0.1",
+            "REDIS_URL": f"redis://127.0.0.1:{self.stack.port('valkey')}/0",
+            "USERS_URL": self.url("users"),
+            "ORDERS_URL": self.url("orders"),
+            "JWKS_URL": f"{self.url('users')}/.well-known/jwks.json",
+        }
+
+    def _database(self, name: str) -> dict[str, str]:
+        return {"DATABASE_URL_FILE": str(self.secrets.write(f"database-url-{name}", self.database_url(name)))}

@@ -1,0 +1,150 @@
+"""Bringing the stack up and down, in an order that loses nothing."""
+
+import time
+from collections.abc import Collection, Mapping
+
+import psutil
+
+from embedded import migrations, orphans, postgres, processes, readiness
+from embedded.environment import DATABASES
+from embedded.errors import EmbeddedError
+from embedded.ports import taken
+from embedded.processes import STORES, TELEMETRY, Process, Table
+from embedded.stack import Stack
+from embedded.supervisor import Supervisor
+
+STOP_PATIENCE_S = 120
+"""Longer than the groups' own stop times together."""
+
+
+async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], seconds: float) -> bool:
+    """Start what is not running and wait until it is ready; say whether there was anything to start.
+
+    `only` names processes to start with all that they need; empty means all. Raises EmbeddedError, with nothing
+    left running that was not running before.
+    """
+    stack.create()
+    table = processes.table(stack, caller)
+    wanted = table.selected(only)
+    if problems := processes.missing(wanted):
+        raise EmbeddedError("\n".join(problems))
+    supervisor = Supervisor(stack)
+    if supervisor.daemon():
+        return await _complete(supervisor, table, wanted, seconds)
+    if left := orphans.find(stack):
+        print(f"stopping {len(left)} processes that lost their supervisor")
+        orphans.stop(left)
+    _refuse_taken_ports(stack, wanted)
+    try:
+        supervisor.launch(table.processes, table.environments.inherited())
+        await _start(supervisor, table, wanted, seconds)
+    except BaseException:
+        down(stack)
+        raise
+    return True
+
+
+async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Process], seconds: float) -> bool:
+    """Start what is missing in a running stack; say whether anything was."""
+    if not supervisor.configured_as(table.processes):
+        print("note: settings changed since the start; `make down up` applies them")
+    states = supervisor.states()
+    absent = [process for process in wanted if not states[process.name].running]
+    _refuse_taken_ports(supervisor.stack, absent)
+    try:
+        await _start(supervisor, table, absent, seconds)
+        await readiness.wait(supervisor, table, wanted, seconds=seconds, report=lambda _: None)
+    except BaseException:
+        for process in reversed(absent):
+            supervisor.stop(process)
+        raise
+    return bool(absent)
+
+
+def _refuse_taken_ports(stack: Stack, wanted: Collection[Process]) -> None:
+    if lines := taken(pair for process in wanted for pair in process.ports(stack)):
+        raise EmbeddedError("\n".join(lines))
+
+
+async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Process], seconds: float) -> None:
+    """Start the stores and the telemetry, migrate, then start the services."""
+    began = time.monotonic()
+
+    def report(process: Process) -> None:
+        _progress(process.name, "ready", began)
+
+    databases = [process.database for process in to_start if process.database]
+    migrator = migrations.prepare(supervisor.stack.log("migrations")) if databases else None
+    try:
+        early = [process for process in to_start if process.group in {STORES, TELEMETRY}]
+        for process in sorted(early, key=lambda process: process.name == "postgres"):  # its creation takes longest
+            if process.name == "postgres" and table.postgres.initialise(table.superuser_password()):
+                _progress("postgres", "created", began)
+            supervisor.start(process)
+        await readiness.wait(supervisor, table, early, seconds=seconds, report=report)
+        if migrator:
+            await create_databases(table)
+            migrator.run({name: table.environments.database_url(name) for name in databases})
+            _progress("migrations", "done", began)
+    finally:
+        if migrator:
+            migrator.cancel()
+    late = [process for process in to_start if process not in early]
+    for process in late:
+        supervisor.start(process)
+    await readiness.wait(supervisor, table, late, seconds=seconds, report=report)
+
+
+async def create_databases(table: Table) -> None:
+    """Create the role and the database of every service that has none yet."""
+    for name in DATABASES:
+        password = table.environments.secrets.database_password(name)
+        await postgres.ensure_database(table.superuser_url(), name=name, password=password)
+
+
+async def migrate(stack: Stack, caller: Mapping[str, str]) -> None:
+    """Migrate the databases of a running stack."""
+    if not Supervisor(stack).daemon():
+        raise EmbeddedError("the databases are not running: `make up` starts them, and migrates them too")
+    table = processes.table(stack, caller)
+    await create_databases(table)
+    migrator = migrations.prepare(stack.log("migrations"))
+    migrator.run({name: table.environments.database_url(name) for name in DATABASES})
+
+
+def down(stack: Stack) -> bool:
+    """Stop everything gracefully, services first, stores last; say whether anything was running."""
+    supervisor = Supervisor(stack)
+    daemon = supervisor.daemon()
+    if daemon:
+        _shut_down(supervisor, daemon)
+    left = orphans.find(stack)
+    orphans.stop(left)
+    return bool(daemon or left)
+
+
+def _shut_down(supervisor: Supervisor, daemon: psutil.Process) -> None:
+    """Ask supervisord to stop everything; one that does not answer or end is killed, and orphans are left."""
+    if supervisor.answers():
+        supervisor.shutdown()
+    else:
+        daemon.terminate()
+    try:
+        daemon.wait(STOP_PATIENCE_S)
+    except psutil.TimeoutExpired:
+        daemon.kill()
+        daemon.wait(STOP_PATIENCE_S)
+
+
+def _progress(what: str, state: str, began: float) -> None:
+    print(f"  {what:<14} {state:<7} {time.monotonic() - began:4.1f} s", flush=True)
+
+
+def addresses(stack: Stack) -> list[tuple[str, str]]:
+    """Give what a person opens next, with its address."""
+    return [
+        ("API", f"http://localhost:{stack.port('gateway')}/v2/docs"),
+        ("traces", f"http://localhost:{stack.port('jaeger')}"),
+        ("mailbox", f"http://localhost:{stack.port('mailpit')}"),
+        ("logs", f"http://localhost:{stack.port('loki')} (Loki's API)"),
+    ]

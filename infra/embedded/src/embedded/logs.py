@@ -1,0 +1,92 @@
+"""`tail -F` over the processes' logs: the last lines of each, then new ones as they come, across rotations.
+
+On a terminal JSON lines are shown for people, and every line is led by its process's name if several are shown.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TextIO
+
+from embedded.errors import EmbeddedError
+from embedded.stack import Stack
+
+BETWEEN_LOOKS_S = 0.25
+_LEVELS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
+
+
+def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: TextIO = sys.stdout) -> None:
+    """Write the last `lines` of the named processes' logs (none: of all), then follow them until interrupted."""
+    known = sorted(path.stem for path in stack.logs.glob("*.log")) if stack.logs.exists() else []
+    if unknown := set(names) - set(known):
+        raise EmbeddedError(
+            f"no log of {', '.join(sorted(unknown))} in {stack.logs}: there are {', '.join(known) or 'none'}"
+        )
+    tails = [Tail(stack.log(name)) for name in names or known]
+    prefix = max((len(tail.path.stem) for tail in tails), default=0) if len(tails) > 1 else 0
+    for tail in tails:
+        _write(out, tail.path.stem, tail.last(lines), prefix)
+    pause = threading.Event()
+    while follow:
+        for tail in tails:
+            _write(out, tail.path.stem, tail.new(), prefix)
+        out.flush()
+        pause.wait(BETWEEN_LOOKS_S)
+
+
+@dataclass
+class Tail:
+    """One growing file, how far it was read, and the beginning of a line whose end is still to come."""
+
+    path: Path
+    file: IO[bytes] | None = field(default=None, init=False)
+    rest: bytes = field(default=b"", init=False)
+
+    def last(self, count: int) -> list[str]:
+        """Give the last `count` lines and go on from there."""
+        found = self.new()
+        return found[-count:] if count else []
+
+    def new(self) -> list[str]:
+        """Give the lines completed since: of a file that was rotated away first, then of its successor."""
+        read = self.file.read() if self.file else b""
+        if self._replaced():
+            if self.file:
+                read += self.file.read()  # what came between reading and looking
+                self.file.close()
+            self.file = self.path.open("rb")
+            read += self.file.read()
+        *complete, self.rest = (self.rest + read).split(b"\n")
+        return [line.decode(errors="replace") for line in complete]
+
+    def _replaced(self) -> bool:
+        """Whether the path names another file than the one that is open, or the same one cut short."""
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:  # not there yet, or between the two steps of a rotation
+            return False
+        return self.file is None or now.st_ino != os.fstat(self.file.fileno()).st_ino or now.st_size < self.file.tell()
+
+
+def _write(out: TextIO, name: str, lines: Sequence[str], prefix: int) -> None:
+    lead = f"{name:<{prefix}} | " if prefix else ""
+    terminal = out.isatty()
+    out.writelines(f"{lead}{_pretty(line) if terminal else line}\n" for line in lines)
+
+
+def _pretty(line: str) -> str:
+    """Give a JSON line as time, level, event and the rest; give any other line as it is."""
+    try:
+        record = json.loads(line)
+        moment, level, event = (str(record.pop(key)) for key in ("timestamp", "level", "event"))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return line
+    trace = record.pop("exception", "")
+    rest = " ".join(f"\x1b[2m{key}=\x1b[0m{value}" for key, value in record.items() if key != "service")
+    colour = _LEVELS.get(level.lower(), "0")
+    shown = f"{moment[11:23]} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{event}\x1b[0m {rest}"
+    return f"{shown}\n{trace}" if trace else shown

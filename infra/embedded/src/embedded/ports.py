@@ -1,0 +1,75 @@
+"""Every port of the stack, which process wants it, and whether it is free."""
+
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port on 127.0.0.1, before the offset of a stack is added."""
+
+    number: int
+    process: str
+    purpose: str
+
+
+PORTS = {
+    "gateway": Port(8000, "gateway", "the public API"),
+    "users": Port(8001, "users", "HTTP"),
+    "orders": Port(8002, "orders", "HTTP"),
+    "notifications": Port(8003, "notifications", "HTTP and WebSockets"),
+    "postgres": Port(25432, "postgres", "PostgreSQL"),
+    "valkey": Port(26379, "valkey", "the Redis protocol"),
+    "otlp": Port(4318, "observatory", "OTLP in"),
+    "jaeger": Port(16686, "observatory", "traces"),
+    "loki": Port(3100, "observatory", "logs"),
+    "mailpit": Port(8025, "observatory", "the mailbox"),
+    "smtp": Port(1025, "observatory", "SMTP"),
+}
+
+
+def taken(wanted: Iterable[tuple[Port, int]]) -> list[str]:
+    """Check `(port, number in this stack)` pairs; give one line for each that cannot be had."""
+    return [_explain(port, number) for port, number in wanted if not _free(number)]
+
+
+def _free(number: int) -> bool:
+    """Try to listen, also on IPv6: a stranger on [::1] would get what is meant for localhost."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, number))
+                probe.listen(1)
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return False
+    return True
+
+
+def _explain(port: Port, number: int) -> str:
+    holder = _holder(number)
+    return (
+        f"port {number} is taken{f' by {holder}' if holder else ''}; {port.process} needs it for {port.purpose}. "
+        f"{'Stop it' if holder else 'Free it'}, or run beside it with another offset: HOPLINE_PORT_OFFSET=100 make up"
+    )
+
+
+def _holder(number: int) -> str | None:
+    """Name who listens there, if the system tells us: without root, only our own processes."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:
+        return None
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.pid and number in connection.laddr:
+            try:
+                process = psutil.Process(connection.pid)
+                return f"{' '.join(process.cmdline()[:4]) or process.name()} (pid {connection.pid})"
+            except psutil.Error:
+                return f"pid {connection.pid}"
+    return None

@@ -1,0 +1,70 @@
+"""Waiting for processes: each until it is ready, and no longer than until the first one fails."""
+
+import asyncio
+import urllib.request
+from collections.abc import Callable, Collection
+from time import monotonic
+
+from embedded import postgres, valkey
+from embedded.errors import StartFailedError
+from embedded.processes import Process, Table
+from embedded.supervisor import ProcessState, Supervisor
+
+LAST_LINES = 15
+
+
+async def wait(
+    supervisor: Supervisor,
+    table: Table,
+    processes: Collection[Process],
+    *,
+    seconds: float,
+    report: Callable[[Process], None],
+) -> None:
+    """Wait until all are ready, calling `report` with each as it becomes so.
+
+    Raises StartFailedError as soon as one has ended, even if it was restarted since, or after `seconds`.
+    """
+    started = monotonic()
+    pids: dict[str, int] = {}
+    waiting = list(processes)
+    while waiting:
+        states = supervisor.states()
+        for process in processes:
+            state = states[process.name]
+            if not state.running or state.pid != pids.setdefault(process.name, state.pid):
+                raise StartFailedError(_failure(supervisor, process, f"it ended ({state.reason})"))
+        ready = await asyncio.gather(*(is_ready(table, process, states[process.name]) for process in waiting))
+        for process, is_done in zip(tuple(waiting), ready, strict=True):
+            if is_done:
+                report(process)
+                waiting.remove(process)
+        if waiting and monotonic() - started > seconds:
+            reason = f"it is not ready after {seconds:g} s"
+            raise StartFailedError(_failure(supervisor, waiting[0], reason))
+        await asyncio.sleep(0.1 if waiting else 0)
+
+
+async def is_ready(table: Table, process: Process, state: ProcessState) -> bool:
+    """Ask one process: by its own protocol, by its readiness URL, or else whether supervisord sees it stay."""
+    if process.name == "postgres":
+        return await postgres.answers(table.superuser_url())
+    if process.name == "valkey":
+        return await valkey.answers(table.valkey.port)
+    if process.ready_url:
+        return await asyncio.to_thread(_answers_ok, process.ready_url)
+    return state.state == "RUNNING"
+
+
+def _answers_ok(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - our own http URL
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (OSError, ValueError):
+        return False
+
+
+def _failure(supervisor: Supervisor, process: Process, reason: str) -> str:
+    path = supervisor.stack.log(process.name)
+    lines = path.read_text(errors="replace").splitlines()[-LAST_LINES:] if path.exists() else []
+    return "\n".join([f"{process.name} did not start: {reason}. The end of {path}:", *lines])

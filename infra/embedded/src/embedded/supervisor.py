@@ -1,0 +1,216 @@
+"""supervisord: its configuration, and talking to it over its socket.
+
+supervisord restarts what ends, keeps the logs short and stops things in order. Its state is the only state: no
+list of processes is kept anywhere else.
+"""
+
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import Faults, SupervisorTransport
+
+from embedded.errors import EmbeddedError
+from embedded.processes import Process
+from embedded.stack import Stack
+
+OPEN_FILES = 65_536
+"""Sockets a process may have open, where the system's hard limit allows it."""
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What supervisord knows of one process; `state` is its word, such as RUNNING, STOPPED or BACKOFF."""
+
+    name: str
+    state: str
+    pid: int
+    started_at: int
+    now: int
+    reason: str
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process now, ready or not."""
+        return self.state in {"STARTING", "RUNNING"}
+
+    @property
+    def uptime_s(self) -> int:
+        """Seconds since it was last started."""
+        return self.now - self.started_at if self.running else 0
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """The supervisord of one stack, running or not."""
+
+    stack: Stack
+
+    def daemon(self) -> psutil.Process | None:
+        """Find the running supervisord of this stack: by its pid file, and only if it is really ours."""
+        try:
+            process = psutil.Process(int((self.stack.run / "supervisord.pid").read_text()))
+            return process if str(self._configuration) in process.cmdline() else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
+    def launch(self, processes: Iterable[Process], environment: Mapping[str, str]) -> None:
+        """Start supervisord with every process stopped."""
+        self._configuration.touch(mode=0o600)
+        self._configuration.write_text(render(self.stack, processes))
+        self.stack.socket.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=dict(environment), cwd=self.stack.home
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
+
+    def configured_as(self, processes: Iterable[Process]) -> bool:
+        """Whether it was started with what `processes` say now."""
+        return self._configuration.read_text() == render(self.stack, processes)
+
+    def answers(self) -> bool:
+        """Whether its socket takes commands."""
+        try:
+            return bool(self._call("getState"))
+        except EmbeddedError:
+            return False
+
+    def states(self) -> dict[str, ProcessState]:
+        """Give the state of every process by its name."""
+        found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
+        return {
+            info["name"]: ProcessState(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                started_at=info["start"],
+                now=info["now"],
+                reason=info["spawnerr"] or info["description"],
+            )
+            for info in found
+        }
+
+    def start(self, process: Process) -> None:
+        """Start one process, without waiting for it."""
+        try:
+            self._call("startProcess", f"{process.group}:{process.name}", False)
+        except Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:  # or about to be, after a failure
+                raise EmbeddedError(f"{process.name} cannot be started: {fault.faultString}") from fault
+
+    def stop(self, process: Process) -> None:
+        """Stop one process and wait until it is gone."""
+        try:
+            self._call("stopProcess", f"{process.group}:{process.name}", True)
+        except Fault as fault:
+            if fault.faultCode != Faults.NOT_RUNNING:
+                raise EmbeddedError(f"{process.name} cannot be stopped: {fault.faultString}") from fault
+
+    def shutdown(self) -> None:
+        """Tell supervisord to stop everything, group by group, and then itself; returns at once."""
+        self._call("shutdown")
+
+    def restarts(self) -> dict[str, int]:
+        """Count how often each process was started again, from what supervisord wrote since its own start."""
+        lines: list[str] = []
+        for name in ("supervisord.log.1", "supervisord.log"):
+            path = self.stack.logs / name
+            lines += path.read_text(errors="replace").splitlines() if path.exists() else []
+        starts = Counter[str]()
+        for line in lines:
+            if "supervisord started with pid" in line:
+                starts.clear()
+            elif spawned := re.search(r"spawned: '([^']+)' with pid", line):
+                starts[spawned[1]] += 1
+        return {name: count - 1 for name, count in starts.items()}
+
+    @property
+    def _configuration(self) -> Path:
+        return self.stack.run / "supervisord.conf"
+
+    def _call(self, method: str, *arguments: object) -> object:
+        transport = SupervisorTransport(None, None, f"unix://{self.stack.socket}")
+        try:
+            with ServerProxy("http://localhost", transport=transport) as proxy:
+                return getattr(proxy.supervisor, method)(*arguments)
+        except (OSError, ProtocolError) as error:
+            raise EmbeddedError(f"supervisord does not answer on {self.stack.socket}: {error}") from error
+
+
+def render(stack: Stack, processes: Iterable[Process]) -> str:
+    """Give supervisord's configuration file. Raises EmbeddedError for a value that cannot be written in it."""
+    processes = list(processes)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    sections: dict[str, dict[str, object]] = {
+        "unix_http_server": {"file": stack.socket, "chmod": "0700"},
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisord": {
+            "pidfile": stack.run / "supervisord.pid",
+            "logfile": stack.logs / "supervisord.log",
+            "logfile_maxbytes": "10MB",
+            "logfile_backups": 1,
+            "minfds": files,
+            "nocleanup": "true",
+            **({"user": "root"} if os.geteuid() == 0 else {}),  # said on purpose; without it, it warns
+        },
+        **{f"program:{process.name}": _program(stack, process) for process in processes},
+    }
+    groups = list(dict.fromkeys(process.group for process in processes))
+    for position, group in enumerate(groups):
+        members = ",".join(process.name for process in processes if process.group == group)
+        sections[f"group:{group}"] = {"programs": members, "priority": position + 1}
+    return "\n".join(
+        f"[{title}]\n" + "".join(f"{key}={_plain(value)}\n" for key, value in section.items())
+        for title, section in sections.items()
+    )
+
+
+def _program(stack: Stack, process: Process) -> dict[str, object]:
+    return {
+        "command": shlex.join(process.command),
+        "directory": "/",
+        "autostart": "false",  # `up` starts them in order, after the migrations
+        "autorestart": "true",
+        "startsecs": 1,
+        "startretries": 1_000_000,  # never give up; each failed start waits a second longer than the last
+        "stopsignal": process.stop_signal,
+        "stopwaitsecs": process.stop_seconds,
+        "stopasgroup": "false",  # masters stop their workers themselves, in order
+        "killasgroup": "true",  # but when time is up, none of them stays
+        "stdout_logfile": stack.log(process.name),
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": 2,
+        "redirect_stderr": "true",
+        **({"user": process.account} if process.account else {}),
+        **({"environment": _assignments(process.environment)} if process.environment else {}),
+    }
+
+
+def _assignments(environment: Mapping[str, str]) -> str:
+    for name, value in environment.items():
+        if set(value) & {'"', "\n"}:
+            raise EmbeddedError(f"{name} may not contain quotes or line breaks")
+    return ",".join(f'{name}="{value}"' for name, value in environment.items())
+
+
+def _plain(value: object) -> str:
+    """Escape what supervisord would expand or take for a comment."""
+    text = str(value)
+    if " ;" in text or " #" in text:
+        raise EmbeddedError(f"supervisord would take a part of this for a comment: {text}")
+    return text.replace("%", "%%")
