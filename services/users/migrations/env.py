@@ -1,0 +1,6 @@
+"""Alembic's entry: `alembic -c services/users/alembic.ini upgrade head`."""
+
+from shared.migrations import run_migrations
+from users.models import Base
+
+run_migrations(Base.metadata)

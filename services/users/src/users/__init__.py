@@ -1,0 +1,1 @@
+"""Hopline's accounts and tokens."""

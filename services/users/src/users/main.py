@@ -1,0 +1,61 @@
+"""Hopline's accounts and tokens: `gunicorn -c python:shared.gunicorn users.main:create_app()`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from shared.app import build_app
+from shared.database import open_database
+from shared.events import Relay
+from shared.redis import open_redis
+from shared.settings import Environment, load_settings
+from shared.tokens import TokenVerifier
+from users.events import CONSUMERS, STREAM
+from users.keys import KeyRing, private_keys
+from users.passwords import open_passwords
+from users.routes import internal, router
+from users.service import Tokens, seed_admin
+from users.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The users service."""
+    return build_app(
+        name="users",
+        settings=settings or load_settings(Settings),
+        lifespan=lifespan,
+        routers=[router, internal],
+        summary="Accounts, OAuth2 tokens, and the keys that verify them",
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what requests need. Redis may be away: events wait in the outbox, and the relay goes first at the end."""
+    settings: Settings = app.state.settings
+    keys = KeyRing(keys=private_keys(settings.signing_key.get_secret_value()))
+    async with (
+        open_database(settings, application="users", workers=settings.web_concurrency, dedicated=1) as database,
+        open_passwords(at_once=settings.passwords_at_once) as passwords,
+        open_redis(settings) as redis,
+        Relay(
+            database_url=settings.database_url,
+            sessions=database.sessions,
+            redis=redis,
+            stream=STREAM,
+            trim_for=CONSUMERS,
+        ),
+    ):
+        if settings.environment is Environment.DEVELOPMENT:
+            await seed_admin(
+                database=database, passwords=passwords, email=settings.admin_email, password=settings.admin_password
+            )
+        app.state.database = database
+        app.state.passwords = passwords
+        app.state.keys = keys
+        app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
+        app.state.tokens = Tokens(database=database, passwords=passwords, keys=keys, settings=settings)
+        app.state.health.add("database", database.ping)
+        app.state.health.add("redis", redis.ping, critical=False)
+        yield

@@ -1,0 +1,63 @@
+"""Tables: accounts, and the families of refresh tokens that logins began."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, Enum, ForeignKey, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.events.outbox import outbox_table
+from shared.models import COLUMN_TYPES, named_metadata
+from shared.tokens import Role
+
+
+class Base(DeclarativeBase):
+    """The base of this service's tables."""
+
+    metadata = named_metadata()
+    type_annotation_map = COLUMN_TYPES
+
+
+outbox_table(Base.metadata)
+
+
+class Account(Base):
+    """A user. `email` is normalised (see `users.schemas`), so that plain uniqueness serves."""
+
+    __tablename__ = "account"
+    __table_args__ = (CheckConstraint("role IN ('customer', 'admin')", name="role"),)  # a service is no account
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    email: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    password_hash: Mapped[str]
+    role: Mapped[Role] = mapped_column(
+        Enum(Role, native_enum=False, length=16, values_callable=lambda roles: [role.value for role in roles])
+    )
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class TokenFamily(Base):
+    """What one login began: the refresh tokens that followed from one another, all dead once it is revoked.
+
+    It ends 30 days after the login whatever happens, which also bounds how many tokens it can hold.
+    """
+
+    __tablename__ = "token_family"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    started_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class RefreshToken(Base):
+    """One token, as SHA-256: a stolen table opens no account. Spent ones stay, so that their reuse is noticed."""
+
+    __tablename__ = "refresh_token"
+
+    token_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    family_id: Mapped[UUID] = mapped_column(ForeignKey("token_family.id", ondelete="CASCADE"), index=True)
+    issued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    spent_at: Mapped[datetime | None]

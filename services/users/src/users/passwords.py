@@ -1,0 +1,67 @@
+"""Passwords as argon2id hashes, computed on a few threads of their own.
+
+A hash takes tens of milliseconds and 19 MiB on purpose. On the event loop it would stop every other request; on the
+default thread pool a login storm would hash dozens at once. The bound is the pool's size and not a semaphore around
+`to_thread`: a client that hangs up frees a semaphore while its thread still holds the memory. Waiting is bounded too:
+what could not start within a few seconds is refused while its client still listens.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import TypeVar
+
+from opentelemetry import trace
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from users.errors import TooManyLogins
+
+PATIENCE_S = 5.0
+
+T = TypeVar("T")
+
+_tracer = trace.get_tracer("users")
+
+_argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))
+"""OWASP's parameters for servers (Password Storage Cheat Sheet): KiB of memory; threads per hash would add no work."""
+
+
+class Passwords:
+    """Hashes and verifies on `executor`. `decoy` is the hash of a password that nobody knows."""
+
+    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str) -> None:
+        self._executor = executor
+        self._decoy = decoy
+
+    async def hash(self, password: str) -> str:
+        """The hash to store; raises TooManyLogins."""
+        with _tracer.start_as_current_span("hash password"):
+            return await self._run(lambda: _argon2.hash(password))
+
+    async def verify(self, password: str, known: str | None) -> tuple[bool, str | None]:
+        """Say whether `password` belongs to the `known` hash, and what to store instead where parameters have changed.
+
+        Without a known hash it takes as long and says no: time must not tell who has an account.
+        Raises TooManyLogins.
+        """
+        with _tracer.start_as_current_span("verify password"):
+            matches, better = await self._run(lambda: _argon2.verify_and_update(password, known or self._decoy))
+        return (matches, better) if known else (False, None)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except TimeoutError:
+            raise TooManyLogins(retry_after_s=5) from None
+
+
+@asynccontextmanager
+async def open_passwords(*, at_once: int) -> AsyncIterator[Passwords]:
+    """Threads that hash `at_once` passwords at a time; at the end those under way are waited for."""
+    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="argon2") as executor:
+        decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())
+        yield Passwords(executor=executor, decoy=decoy)

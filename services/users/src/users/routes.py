@@ -1,0 +1,65 @@
+"""HTTP in, HTTP out."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+
+from shared.tokens import CurrentIdentity
+from users.dependencies import AccountsDep, StaffIdentity, TokensDep, workers_client
+from users.keys import KeyRing
+from users.schemas import AccessToken, Profile, Registration, TokenForm, TokenPair, User
+
+router = APIRouter(tags=["users"])
+internal = APIRouter(prefix="/internal", tags=["internal"])
+
+FormDep = Annotated[TokenForm, Form()]
+
+
+async def no_store(response: Response) -> None:
+    """Keep tokens out of every cache (RFC 6749 §5.1)."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+@router.post("/users", status_code=201)
+async def register(registration: Registration, accounts: AccountsDep) -> User:
+    """Create an account; 409 where the address is registered already."""
+    return User.model_validate(await accounts.register(registration))
+
+
+@router.get("/users/me")
+async def read_me(identity: CurrentIdentity, accounts: AccountsDep) -> User:
+    """The caller's account."""
+    return User.model_validate(await accounts.get(identity.user_id))
+
+
+@router.patch("/users/me")
+async def change_me(identity: CurrentIdentity, profile: Profile, accounts: AccountsDep) -> User:
+    """Change the caller's account; returns it as it is now."""
+    return User.model_validate(await accounts.change(identity.user_id, profile))
+
+
+@router.post("/tokens", dependencies=[Depends(no_store)], tags=["tokens"])
+async def grant_tokens(form: FormDep, tokens: TokensDep) -> TokenPair:
+    """OAuth2 token endpoint: `grant_type` is `password` or `refresh_token`."""
+    return await tokens.grant(form)
+
+
+@router.get("/.well-known/jwks.json", tags=["tokens"])
+async def read_keys(request: Request, response: Response) -> dict[str, Any]:
+    """The keys that verify access tokens. An unknown key id makes verifiers ask anew, so caching delays no rotation."""
+    keys: KeyRing = request.app.state.keys
+    response.headers["Cache-Control"] = "public, max-age=300"
+    return keys.document
+
+
+@internal.post("/tokens", dependencies=[Depends(workers_client), Depends(no_store)])
+async def grant_client_token(form: FormDep, tokens: TokensDep) -> AccessToken:
+    """OAuth2 token endpoint of the workers (HTTP Basic): `grant_type` is `client_credentials`."""
+    return tokens.grant_to_workers(form)
+
+
+@internal.get("/users/{user_id}")
+async def read_user(user_id: UUID, _identity: StaffIdentity, accounts: AccountsDep) -> User:
+    """Anybody's account, for services and admins."""
+    return User.model_validate(await accounts.get(user_id))

@@ -1,0 +1,53 @@
+"""Accounts: registering, reading, changing."""
+
+from uuid import UUID
+
+import structlog
+
+from shared.tokens import Role
+from users.errors import EmailTaken, UserNotFound
+from users.events import UserEvents
+from users.models import Account
+from users.passwords import Passwords
+from users.repository import AccountRepository
+from users.schemas import Profile, Registration
+
+log = structlog.get_logger(__name__)
+
+
+class Accounts:
+    """Works within the transaction that `accounts` and `events` share."""
+
+    def __init__(self, *, accounts: AccountRepository, events: UserEvents, passwords: Passwords) -> None:
+        self._accounts = accounts
+        self._events = events
+        self._passwords = passwords
+
+    async def register(self, registration: Registration) -> Account:
+        """Create a customer and tell the others; raises EmailTaken, TooManyLogins.
+
+        The password is hashed before the first statement, so that no connection waits for it.
+        """
+        password_hash = await self._passwords.hash(registration.password.get_secret_value())
+        account = await self._accounts.add(
+            email=registration.email, name=registration.name, password_hash=password_hash, role=Role.CUSTOMER
+        )
+        if account is None:
+            raise EmailTaken
+        await self._events.registered(account)
+        log.info("user_registered", user_id=str(account.id))
+        return account
+
+    async def get(self, user_id: UUID) -> Account:
+        """The account; raises UserNotFound."""
+        return _found(await self._accounts.by_id(user_id))
+
+    async def change(self, user_id: UUID, profile: Profile) -> Account:
+        """The changed account; raises UserNotFound."""
+        return _found(await self._accounts.rename(user_id, profile.name))
+
+
+def _found(account: Account | None) -> Account:
+    if account is None:
+        raise UserNotFound
+    return account
