@@ -1,0 +1,93 @@
+# Hopline's commands. `make` alone lists them; each does whatever set-up it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard shared/pyproject.toml services/*/pyproject.toml \
+	workers/pyproject.toml infra/*/pyproject.toml tests/*/pyproject.toml))
+COMPOSE := infra/compose/compose.yaml
+
+# Compose where a Docker engine answers, else embedded; MODE=embedded|compose forces one.
+MODE ?= $(if $(wildcard $(COMPOSE)),$(if $(shell docker info >/dev/null 2>&1 && echo yes),compose,embedded),embedded)
+stack = $(or $(stack-$(MODE)),$(error MODE=$(MODE): expected embedded or compose))
+stack-embedded = $(BIN)/python -m embedded
+stack-compose = $(error MODE=compose: $(COMPOSE) does not exist; use MODE=embedded)
+
+##@ Run
+
+.PHONY: up down status logs clean
+up: $(VENV)/installed ## Start everything and wait until it is healthy
+	@$(stack) up
+
+down: $(VENV)/installed ## Stop everything, keep the data
+	@$(stack) down
+
+status: $(VENV)/installed ## Processes, databases, streams, jobs
+	@$(stack) status
+
+logs: $(VENV)/installed ## Follow the logs; of one process: S=orders
+	@$(stack) logs $(S)
+
+clean: $(VENV)/installed ## Stop everything, delete the data
+	@$(stack) clean
+
+##@ Look
+
+.PHONY: demo trace
+demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
+	@$(BIN)/python -m console demo
+
+trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
+	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
+
+##@ Develop
+
+.PHONY: migrate test check lock
+migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
+	@$(stack) migrate
+
+test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL and REDIS_URL; some: T=services/orders
+	@$(BIN)/python -m pytest -n 2 $(T)
+
+check: $(VENV)/installed ## Lint, format, types, import rules, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e)
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
+lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into hashed locks
+	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@printf -- '-e ./%s\n' $(PACKAGES) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(PACKAGES))) \
+		requirements/dev.in - -o requirements/dev.txt
+
+.PHONY: help
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nMODE=embedded|compose forces how the stack runs (now: $(MODE)); HOPLINE_PORT_OFFSET=100 moves its ports.\n'
+
+# Set-up: a virtual environment with exactly the locked packages and ours in editable form, renewed when they change.
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "Hopline needs Python 3.11 or newer as $(PYTHON): install it, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+
+$(VENV)/installed: $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES)) | $(BIN)/uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
+		requirements/bootstrap.txt requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))
+	@touch $@
