@@ -11,9 +11,9 @@ from shared.errors import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
 from shared.logging import configure_logging
-from shared.middleware import RequestContext
+from shared.middleware import RequestContext, UnexpectedErrors
 from shared.settings import ConfigurationError, ServiceSettings
-from shared.telemetry import configure_telemetry, instrument_app, telemetry_flushed_at_exit
+from shared.telemetry import configure_telemetry, server_telemetry, telemetry_flushed_at_exit
 
 log = structlog.get_logger(__name__)
 
@@ -36,17 +36,17 @@ def build_app(
         title=f"Hopline {name}",
         summary=summary,
         lifespan=_started(name, lifespan),
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # one instrumentation is enough
+        telemetry=server_telemetry(),
     )
     app.state.settings = settings
     app.state.health = Health()
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(UnexpectedErrors)
     app.add_middleware(RequestContext)  # added last, so it is outermost
     install_error_handlers(app)
     app.include_router(health_router)
     for router in routers:
         app.include_router(router)
-    instrument_app(app)
     return app
 
 

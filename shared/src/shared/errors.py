@@ -224,6 +224,8 @@ def _from_validation_error(error: RequestValidationError) -> Problem:
     details = error.errors()
     if any(detail["type"] == "json_invalid" for detail in details):
         return BadRequest("The body is not valid JSON", errors=[_field_error(detail) for detail in details])
+    if any(detail["loc"][0] == "header" for detail in details):  # the protocol is broken, not the data
+        return BadRequest("See errors for the headers", errors=[_field_error(detail) for detail in details])
     return Unprocessable(
         "See errors for what is wrong with each field", errors=[_field_error(detail) for detail in details]
     )

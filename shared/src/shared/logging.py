@@ -11,6 +11,7 @@ import sys
 from datetime import date, datetime
 from enum import Enum
 from pathlib import PurePath
+from typing import TextIO
 from uuid import UUID
 
 import orjson
@@ -53,7 +54,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
                 },
             },
             "handlers": {
-                "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"},
+                "stdout": {"()": _StandardOutput, "formatter": "structured"},
             },
             "root": {"handlers": ["stdout"], "level": level},
             "loggers": {
@@ -75,6 +76,21 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+class _StandardOutput(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stdout` is now, not to what it was at set-up: tests and debuggers replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """The stream of the moment."""
+        return sys.stdout
+
+    @stream.setter
+    def stream(self, _stream: TextIO) -> None: ...
 
 
 class _OpenTelemetryEvents:

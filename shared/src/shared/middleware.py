@@ -1,7 +1,7 @@
-"""The one middleware of every service: pure ASGI, one pass over the request.
+"""The middleware of every service: pure ASGI, one pass over the request each.
 
-It gives the request an id, binds it to the log context, answers unexpected exceptions as problems, adds
-`X-Request-ID` and `traceresponse` to every response, names the span by the full route, and writes one access line.
+`RequestContext` gives the request an id, binds it to the log context, adds `X-Request-ID` and `traceresponse` to every
+response and writes one access line. `UnexpectedErrors` answers what nobody else did as a problem.
 BaseHTTPMiddleware would cost a task and a queue per request and hide context variables set below it.
 """
 
@@ -23,11 +23,13 @@ REQUEST_ID = "X-Request-ID"
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _SERVER_ERROR = 500
+_CLIENT_GONE = 499
+"""Logged where the client hung up before it had an answer; the number is nginx's."""
 _PROBES = "/health/"
 
 
 class RequestContext:
-    """ASGI middleware; place it innermost of the telemetry, outermost of everything else."""
+    """ASGI middleware; place it outermost, inside of the telemetry only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,8 +40,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        span = trace.get_current_span()
-        path: str = scope["path"]  # mounts rewrite the scope below us: keep what the client asked for
+        traceresponse = _traceresponse(trace.get_current_span())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -51,21 +52,46 @@ class RequestContext:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
-                headers["traceresponse"] = _traceresponse(span)
+                headers["traceresponse"] = traceresponse
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_ids)
+        finally:
+            if not scope["path"].startswith(_PROBES):
+                _access_line(scope, status=status or _CLIENT_GONE, started=started)
+
+
+class UnexpectedErrors:
+    """ASGI middleware: an exception nobody handled becomes a problem, and the span's error.
+
+    A mounted application needs one of its own: the framework puts a plain text 500 at the edge of each.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request; other protocols pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
         except Exception as error:
+            span = trace.get_current_span()
             span.record_exception(error)
             span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
-            if status:  # the response has begun: all that is left is to break it off
+            if begun:  # all that is left is to break the response off
                 raise
-            await problem_response(unexpected(error), instance=path)(scope, receive, send_with_ids)
-        finally:
-            route = _name_span(span, scope)
-            if not path.startswith(_PROBES):
-                _access_line(scope, path=path, route=route, status=status, started=started)
+            await problem_response(unexpected(error), instance=scope["path"])(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:
@@ -81,25 +107,19 @@ def _traceresponse(span: Span) -> str:
     return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
 
 
-def _name_span(span: Span, scope: Scope) -> str | None:
-    """Name the span `POST /v2/orders`: the instrumentation sees only the mount (`/v2`), the router has run since."""
+def _route(scope: Scope) -> str | None:
+    """The route's template below its mount, `/v2/orders/{order_id}`, as the span has it; None where none matched."""
     template = getattr(scope.get("route"), "path", None)
-    if template is None:
-        return None
-    route = f"{scope.get('root_path', '')}{template}"
-    if span.is_recording():
-        span.update_name(f"{scope['method']} {route}")
-        span.set_attribute("http.route", route)
-    return route
+    return None if template is None else f"{scope.get('root_path', '')}{template}"
 
 
-def _access_line(scope: Scope, *, path: str, route: str | None, status: int, started: float) -> None:
+def _access_line(scope: Scope, *, status: int, started: float) -> None:
     write = log.error if status >= _SERVER_ERROR else log.info
     write(
         "http_request",
         method=scope["method"],
-        path=path,
-        route=route,
+        path=scope["path"],
+        route=_route(scope),
         status=status,
         duration_ms=round((time.perf_counter() - started) * 1000, 2),
     )

@@ -4,6 +4,7 @@ A cursor is opaque to clients: the sort key of the last row, as base64url JSON.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 import orjson
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from shared.errors import BadRequest, FieldError
 
 T = TypeVar("T")
+Row = TypeVar("Row")
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many items at most")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
@@ -23,6 +25,18 @@ class Page(BaseModel, Generic[T]):
 
     items: list[T]
     next_cursor: str | None = None
+
+
+def page_of(
+    rows: Sequence[Row], *, limit: int, item: Callable[[Row], T], key: Callable[[Row], tuple[object, ...]]
+) -> Page[T]:
+    """The page that `rows` begin with: ask the database for `limit + 1`, so that a last page is known to be the last.
+
+    `item` makes what the client sees of a row, `key` gives the row's sort key for the cursor.
+    """
+    shown = rows[:limit]
+    cursor = encode_cursor(*key(shown[-1])) if len(rows) > limit else None
+    return Page(items=[item(row) for row in shown], next_cursor=cursor)
 
 
 def encode_cursor(*key: object) -> str:

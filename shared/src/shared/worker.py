@@ -4,25 +4,45 @@ On SIGTERM uvicorn would close every WebSocket at once and run the lifespan's sh
 first and the application's own drains run while it still answers.
 """
 
+import os
 import socket
 import sys
 from typing import Any
 
+import structlog
 from gunicorn.arbiter import Arbiter
+from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from shared.health import Health
 
+log = structlog.get_logger(__name__)
+
 
 class DrainingServer(Server):
-    """A uvicorn server that drains `app.state.health` before it shuts down."""
+    """A uvicorn server that drains `app.state.health` before it shuts down, and does not outlive its master."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._master = os.getppid()
+        self._orphaned = False
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the master ten times a second.
+
+        Where it was killed, its successor needs our port at once: stop listening, finish what is in flight, end.
+        """
+        if os.getppid() != self._master:
+            log.warning("master_is_gone", pid=self._master)
+            self._orphaned = self.should_exit = True
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close the sockets and run the lifespan's shutdown."""
         state = self.config.app.state  # type: ignore[union-attr]  # always one of our FastAPI applications
         health: Health = state.health
-        if not self.force_exit:
+        if not (self.force_exit or self._orphaned):
             await health.drain(grace_s=state.settings.drain_seconds)
         await super().shutdown(sockets=sockets)
 

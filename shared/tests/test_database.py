@@ -1,0 +1,95 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import text
+
+from shared.app import build_app
+from shared.database import SessionDep, check_connection_budget, open_database
+from shared.settings import ConfigurationError, DatabaseSettings, ServiceSettings
+from testkit.apps import http_client, serve
+from testkit.spans import Spans
+
+
+class Settings(DatabaseSettings, ServiceSettings):
+    drain_seconds: float = 0
+
+
+class TestConnectionBudget:
+    @pytest.mark.parametrize(
+        ("workers", "dedicated", "maximum", "fits"),
+        [(4, 1, 64, True), (4, 1, 63, False), (1, 0, 30, True), (1, 0, 29, False)],
+    )
+    def test_every_workers_grown_pool_must_fit(self, workers: int, dedicated: int, maximum: int, *, fits: bool) -> None:
+        settings = DatabaseSettings(
+            database_url="postgresql://x/y",
+            database_pool_size=5,
+            database_max_overflow=5,
+            database_reserve=20,
+        )
+
+        def check() -> None:
+            check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=maximum)
+
+        if fits:
+            check()
+            return
+        with pytest.raises(ConfigurationError, match="DATABASE_POOL_SIZE") as refused:
+            check()
+        assert f"{workers} workers × (5 pool + 5 overflow + {dedicated} dedicated) + 20 reserve" in str(refused.value)
+        assert f"max_connections is {maximum}" in str(refused.value)
+
+    async def test_the_servers_own_limit_is_asked(self, database: str) -> None:
+        settings = DatabaseSettings(database_url=database, database_reserve=100_000)
+        with pytest.raises(ConfigurationError, match="100010 connections"):
+            async with open_database(settings, application="test"):
+                pass
+
+
+class TestRequestTransaction:
+    @pytest.fixture
+    async def client(self, database: str) -> AsyncIterator[httpx.AsyncClient]:
+        router = APIRouter()
+
+        @router.post("/rows/{number}", status_code=201)
+        async def insert(number: int, session: SessionDep) -> dict[str, int]:
+            await session.execute(text("INSERT INTO row_ VALUES (:number)"), {"number": number})
+            if number == 13:
+                raise RuntimeError("unlucky")
+            return {"number": number}
+
+        settings = Settings(database_url=database)
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            async with open_database(settings, application="test") as opened:
+                async with opened.transaction() as session:
+                    # deferred: the violation surfaces at commit, after the handler returned
+                    await session.execute(
+                        text("CREATE TABLE row_ (n int, CONSTRAINT once UNIQUE (n) DEFERRABLE INITIALLY DEFERRED)")
+                    )
+                app.state.database = opened
+                yield
+
+        app = build_app(name="rows", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
+        async with serve(app) as url, http_client(url) as client:
+            yield client
+
+    async def test_a_failing_commit_is_an_error_the_client_sees(self, client: httpx.AsyncClient) -> None:
+        assert (await client.post("/rows/1")).status_code == 201
+        assert (await client.post("/rows/1")).status_code == 500
+
+    async def test_an_exception_rolls_back(self, client: httpx.AsyncClient) -> None:
+        assert (await client.post("/rows/13")).status_code == 500
+        assert (await client.post("/rows/12")).status_code == 201
+
+    async def test_each_statement_has_a_span_under_the_request(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.post("/rows/2")
+        [request] = spans.named("POST /rows/{number}")
+        inserts = [span for span in spans.finished() if span.name.startswith("INSERT")]
+        assert len(inserts) == 1
+        assert inserts[0].context.trace_id == request.context.trace_id
+        assert inserts[0].attributes is not None
+        assert inserts[0].attributes["db.system.name"] == "postgresql"

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from shared.settings import (
+    CONFIGURATION_ERROR,
+    DatabaseSettings,
+    Environment,
+    RedisSettings,
+    ServiceSettings,
+    load_settings,
+)
+
+
+class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("ENVIRONMENT", "LOG_LEVEL", "CRASH_AT", "WEB_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:word@localhost:1/orders")
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:1/0")
+    return monkeypatch
+
+
+class TestLoadSettings:
+    def test_reads_the_environment(self) -> None:
+        settings = load_settings(Settings)
+        assert settings.environment is Environment.DEVELOPMENT
+        assert settings.database_url.path == "/orders"
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("DATABASE_URL", "mysql://localhost/orders"),
+            ("WEB_CONCURRENCY", "many"),
+            ("WEB_CONCURRENCY", "0"),
+            ("LOG_LEVEL", "LOUD"),
+            ("ENVIRONMENT", "prod"),
+        ],
+    )
+    def test_a_wrong_value_stops_the_start_and_names_the_variable(
+        self,
+        environment: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        variable: str,
+        value: str,
+    ) -> None:
+        environment.setenv(variable, value)
+        with pytest.raises(SystemExit) as stopped:
+            load_settings(Settings)
+        assert stopped.value.code == CONFIGURATION_ERROR
+        assert f"configuration error: {variable}: " in capsys.readouterr().err
+
+    def test_every_missing_variable_is_named(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environment.delenv("DATABASE_URL")
+        environment.delenv("REDIS_URL")
+        with pytest.raises(SystemExit):
+            load_settings(Settings)
+        assert sorted(capsys.readouterr().err.splitlines()) == [
+            "configuration error: DATABASE_URL: Field required",
+            "configuration error: REDIS_URL: Field required",
+        ]
+
+    def test_a_secret_can_come_from_a_file(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        environment.delenv("DATABASE_URL")
+        secret = tmp_path / "database_url"
+        secret.write_text("postgresql://user:from-file@localhost:1/orders\n")
+        environment.setenv("DATABASE_URL_FILE", str(secret))
+        assert load_settings(Settings).database_url.hosts()[0]["password"] == "from-file"
+
+    def test_a_file_that_cannot_be_read_is_named(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environment.delenv("REDIS_URL")
+        environment.setenv("REDIS_URL_FILE", "/nowhere/redis_url")
+        with pytest.raises(SystemExit):
+            load_settings(Settings)
+        assert "REDIS_URL_FILE: cannot read /nowhere/redis_url" in capsys.readouterr().err
+
+    def test_crash_points_are_refused_in_production(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environment.setenv("ENVIRONMENT", "production")
+        environment.setenv("CRASH_AT", "relay.after_append")
+        with pytest.raises(SystemExit):
+            load_settings(Settings)
+        assert "CRASH_AT is refused in production" in capsys.readouterr().err
+
+    def test_settings_are_frozen(self) -> None:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(load_settings(Settings), "log_level", "DEBUG")  # noqa: B010 - as a plain assignment mypy refuses it too
