@@ -1,0 +1,86 @@
+"""A loop that runs beside a service for as long as the service does, through every outage."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import ClassVar, Self
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+STEADY_S = 5.0
+"""A run that lasted this long was well; the pauses begin anew after it."""
+
+
+class Background:
+    """Keeps `_run` running from `async with` on until its end.
+
+    Crash-only: whatever goes wrong, `_run` raises, and is called again after a growing pause. It must therefore find
+    out where it stands from Postgres and Redis, never from memory, and may be cancelled at any await.
+    """
+
+    outages: ClassVar[tuple[type[Exception], ...]] = ()
+    """What `_run` raises when a server is away: logged in one line. Anything else is a bug and gets a traceback."""
+
+    def __init__(self, *, drain_timeout_s: float = 0.0) -> None:
+        self._drain_timeout_s = drain_timeout_s
+        self._stopping = asyncio.Event()
+        self._at_rest = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._keep_running(), name=str(self))
+        await asyncio.sleep(0)  # let it begin, so that whoever enters next finds it listening
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let the work in hand finish within the drain timeout, then cancel."""
+        if self._task is None:
+            return
+        self._stopping.set()
+        if not self._at_rest:
+            await asyncio.wait([self._task], timeout=self._drain_timeout_s)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        """Work until `_stopping` is set; raise where the work can not go on."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        """Inside the block there is nothing to finish: a stop cancels at once."""
+        self._at_rest = True
+        try:
+            yield
+        finally:
+            self._at_rest = False
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until the stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _keep_running(self) -> None:
+        clock = asyncio.get_running_loop().time
+        pause = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            started = clock()
+            try:
+                await self._run()
+            except self.outages as outage:
+                log.warning("background_interrupted", task=str(self), error=f"{type(outage).__name__}: {outage}")
+            except Exception:
+                log.exception("background_failed", task=str(self))
+            pause = FIRST_PAUSE_S if clock() - started > STEADY_S else min(pause * 2, LONGEST_PAUSE_S)
+            await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, guards nothing

@@ -1,0 +1,132 @@
+"""The consumer: reads one stream for one group, in order, and applies each event exactly once.
+
+    XREADGROUP ──▶ inbox row + effect, one transaction ──▶ COMMIT ──▶ after_commit ──▶ XACK
+
+Killed before the commit, nothing happened and the entry comes again. Killed after it, the entry comes again and the
+inbox row says so. Redis flushed: the relay ships everything again, the group starts at 0, the inbox skips it all.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+from uuid import uuid4
+
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from structlog.contextvars import bound_contextvars
+
+from shared.events.background import Background
+from shared.events.cloudevent import CloudEvent
+from shared.events.group import Entry, Group
+from shared.events.processor import Handler, Poison, Processor, describe
+from shared.events.tracing import event_context
+
+log = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS = 5
+MAX_DELIVERIES = 10
+RETRY_S = 0.2
+LONGEST_RETRY_S = 2.0
+MAINTENANCE_S = 2.0
+
+
+class Consumer(Background):
+    """Consumes `stream` as a member of `group` while entered with `async with`.
+
+    `handlers` maps event types to handlers; other types are acknowledged unread. A handler that fails is called
+    again, `max_attempts` times in all with pauses from 0.2 s on, while the stream waits; then the event becomes a
+    dead letter and the stream goes on. Failing because Postgres is away does not count. An entry handed out more
+    than `max_deliveries` times and never acknowledged becomes a dead letter too: it seems to kill its consumers.
+    What a dead consumer has left is taken over after `claim_idle_s` seconds. On exit the events in hand are
+    finished within `drain_timeout_s`.
+    """
+
+    outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        stream: str,
+        handlers: Mapping[str, Handler],
+        sessions: async_sessionmaker[AsyncSession],
+        redis: Redis,
+        max_attempts: int = MAX_ATTEMPTS,
+        max_deliveries: int = MAX_DELIVERIES,
+        claim_idle_s: float = 10.0,
+        drain_timeout_s: float = 10.0,
+    ) -> None:
+        super().__init__(drain_timeout_s=drain_timeout_s)
+        member = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._name = f"consumer {group} of {stream}"
+        self._group = Group(redis=redis, stream=stream, group=group, consumer=member, claim_idle_s=claim_idle_s)
+        self._processor = Processor(group=group, stream=stream, handlers=handlers, sessions=sessions)
+        self._max_attempts = max_attempts
+        self._max_deliveries = max_deliveries
+
+    def __str__(self) -> str:
+        return self._name
+
+    async def _run(self) -> None:
+        await self._group.join()
+        async for entries in self._group.unfinished():
+            await self._settle(entries)
+        clock = asyncio.get_running_loop().time
+        maintain_at = clock()
+        while not self._stopping.is_set():
+            if clock() >= maintain_at:
+                await self._take_over()
+                await self._processor.replay_requested()
+                maintain_at = clock() + MAINTENANCE_S
+            with self._resting():
+                entries = await self._group.next()
+            await self._settle(entries)
+
+    async def _take_over(self) -> None:
+        async for entry in self._group.abandoned():
+            deliveries = await self._group.deliveries(entry.id)
+            if deliveries > self._max_deliveries:
+                error = f"handed out {deliveries} times and never acknowledged"
+                await self._bury(entry, error=error, attempts=deliveries)
+            else:
+                await self._settle([entry])
+
+    async def _settle(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge at once what is done already, and bring the rest to an end one by one, in order."""
+        done = await self._processor.done([entry.event for entry in entries if entry.event])
+        await self._group.acknowledge(*(entry.id for entry in entries if entry.event and entry.event.id in done))
+        for entry in entries:
+            if (event := entry.event) is None:
+                await self._bury(entry, error=entry.flaw, attempts=1)
+            elif event.id not in done:
+                with event_context(event), bound_contextvars(event_id=str(event.id), event_type=event.type):
+                    await self._persist(entry, event)
+
+    async def _persist(self, entry: Entry, event: CloudEvent) -> None:
+        """Apply the event, again where that fails, until it is applied, buried, or the consumer stops."""
+        for attempt in range(1, self._max_attempts + 1):
+            try:
+                await self._processor.apply(event, redelivered=entry.redelivered or attempt > 1)
+            except Exception as error:  # noqa: BLE001 - a handler may raise anything
+                await self._processor.check_database()
+                if attempt == self._max_attempts or isinstance(error, Poison | ValidationError):
+                    await self._bury(entry, error=describe(error), attempts=attempt)
+                    return
+                log.warning("event_failed", attempt=attempt, error=describe(error))
+                await self._pause(min(RETRY_S * 2 ** (attempt - 1), LONGEST_RETRY_S))
+                if self._stopping.is_set():
+                    return
+            else:
+                await self._group.acknowledge(entry.id)
+                return
+
+    async def _bury(self, entry: Entry, *, error: str, attempts: int) -> None:
+        await self._processor.bury(entry.id, entry.body, entry.event, error=error, attempts=attempts)
+        await self._group.acknowledge(entry.id)

@@ -1,0 +1,85 @@
+"""The outbox: an event is a row of the business transaction that caused it, or it did not happen.
+
+Writing to Postgres and to Redis can not be made atomic; writing twice to Postgres is. The relay carries the rows on.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
+
+from shared.events.cloudevent import CloudEvent
+from shared.events.tracing import Trace
+
+_WAKE = "outbox.wake"
+
+
+def outbox_table(metadata: sa.MetaData) -> sa.Table:
+    """Define `outbox` on a publishing service's metadata, for its migrations.
+
+    `position` is the order of insertion, in which what one transaction causes after another stays after it.
+    `pub_seq` is given by the relay after the commit: 1, 2, 3… without a gap, and never changes; null until then.
+    """
+    return sa.Table(
+        "outbox",
+        metadata,
+        sa.Column("id", sa.Uuid, primary_key=True),
+        sa.Column("position", sa.BigInteger, sa.Identity(always=True), nullable=False),
+        sa.Column("pub_seq", sa.BigInteger, nullable=True),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("time", sa.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("data", JSONB, nullable=False),
+        sa.Column("traceparent", sa.Text, nullable=True),
+        sa.Column("tracestate", sa.Text, nullable=True),
+        sa.Column("baggage", sa.Text, nullable=True),
+        sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Index("outbox_pub_seq_key", "pub_seq", unique=True),
+        sa.Index("outbox_unsealed_idx", "position", postgresql_where=sa.text("pub_seq IS NULL")),
+    )
+
+
+OUTBOX = outbox_table(sa.MetaData())
+
+
+async def publish(session: AsyncSession, event: CloudEvent) -> None:
+    """Have `event` published if and only if `session`'s transaction commits.
+
+    Unless the event carries a trace context, it gets the running span's, with the baggage. One INSERT; the relay is
+    woken after the commit, not before: a NOTIFY inside the transaction would make all commits wait for one another.
+    """
+    carried = Trace.of_event(event) if event.traceparent else Trace.current()
+    row = event.model_dump(mode="json", include={"source", "type", "subject", "data"}) | {
+        "id": event.id,
+        "time": event.time,
+        "traceparent": carried.traceparent,
+        "tracestate": carried.tracestate,
+        "baggage": carried.baggage,
+    }
+    await session.execute(sa.insert(OUTBOX).values(row))
+    if _WAKE in session.info and not sqlalchemy_event.contains(session.sync_session, "after_commit", _wake):
+        sqlalchemy_event.listen(session.sync_session, "after_commit", _wake)
+
+
+def _wake(session: Session) -> None:
+    session.info[_WAKE]()
+
+
+@contextmanager
+def woken_by(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[], None]) -> Iterator[None]:
+    """Inside the block, call `wake` after each commit of a session of `sessions` that has published."""
+    if sessions is None:
+        yield
+        return
+    before: dict[str, Any] = sessions.kw.get("info") or {}
+    sessions.configure(info={**before, _WAKE: wake})
+    try:
+        yield
+    finally:
+        sessions.configure(info=before)

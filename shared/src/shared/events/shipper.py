@@ -1,0 +1,149 @@
+"""Seal, then ship: the relay's algorithm, without its life around it.
+
+*Seal* gives committed rows that have none a `pub_seq`: 1, 2, 3… without a gap, in the order of insertion. From then
+on what the stream must hold is decided: entry `<n>-0` is the row with `pub_seq` n. *Ship* appends the next rows in
+one atomic step that first compares the stream's last id with what we believe it to be. There is no "published" flag
+to be wrong: Redis itself says what it has.
+
+- Appended, but we died before noting it: the next one reads the stream's last id and goes on from there.
+- Redis was flushed, or came back without its latest writes: its last id is smaller, so we rewind to it.
+- Another relay was quicker, or a frozen one wakes up: the comparison fails, nothing is appended, we catch up.
+- Postgres came back from a backup: the stream knows events that never happened, so it is made anew.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import asyncpg
+import orjson
+import structlog
+from opentelemetry.trace import Span
+from redis.asyncio import Redis
+
+from shared.crash import crash_point
+from shared.events.cloudevent import CloudEvent
+from shared.events.tracing import Trace, start_publish_span
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+
+_COLUMNS = "pub_seq, id, source, type, subject, time, data, traceparent, tracestate, baggage"
+
+_SEAL = f"""
+WITH head AS (SELECT coalesce(max(pub_seq), 0) AS seq FROM outbox),
+oldest AS (SELECT id, position FROM outbox WHERE pub_seq IS NULL ORDER BY position LIMIT $1),
+sealed AS (SELECT oldest.id, head.seq + row_number() OVER (ORDER BY oldest.position) AS seq FROM oldest, head)
+UPDATE outbox SET pub_seq = sealed.seq FROM sealed WHERE outbox.id = sealed.id
+RETURNING {", ".join(f"outbox.{column}" for column in _COLUMNS.split(", "))}
+"""  # noqa: S608 - made of constants
+
+_READ = f"SELECT {_COLUMNS} FROM outbox WHERE pub_seq > $1 ORDER BY pub_seq LIMIT $2"  # noqa: S608 - likewise
+
+_LAST_OF = """
+local function last_of(stream)
+  if redis.call('EXISTS', stream) == 0 then return 0 end
+  local info = redis.call('XINFO', 'STREAM', stream)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return tonumber(string.match(info[i + 1], '^%d+')) end
+  end
+end
+"""
+
+_APPEND = (
+    _LAST_OF
+    + """
+local last = last_of(KEYS[1])
+if last == tonumber(ARGV[1]) then
+  for i = 2, #ARGV do
+    last = last + 1
+    redis.call('XADD', KEYS[1], string.format('%.0f-0', last), 'event', ARGV[i])
+  end
+end
+return last
+"""
+)
+"""KEYS: stream. ARGV: its expected last id, then event bodies. Returns the last id afterwards, appended or not."""
+
+_DELETE = _LAST_OF + "if last_of(KEYS[1]) == tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shipment:
+    """One row on its way; `span` ends when the stream has it."""
+
+    seq: int
+    body: bytes
+    span: Span | None
+
+
+class Shipper:
+    """Moves one outbox into one stream. Holds no state that it could not read again."""
+
+    def __init__(self, *, connection: "asyncpg.Connection[asyncpg.Record]", redis: Redis, stream: str) -> None:
+        self._connection = connection
+        self._redis = redis
+        self._stream = stream
+        self._append = redis.register_script(_APPEND)
+        self._delete = redis.register_script(_DELETE)
+        self._shipped: int | None = None  # the stream's last id as we know it
+
+    async def step(self) -> bool:
+        """Seal and ship one batch; True while there may be more to do at once."""
+        return await self.ship(await self.seal())
+
+    async def seal(self) -> list[asyncpg.Record]:
+        """Give the oldest unsealed rows their `pub_seq`; the sealed rows in that order. Committed on return."""
+        rows = await self._connection.fetch(_SEAL, BATCH)
+        return sorted(rows, key=lambda row: cast("int", row["pub_seq"]))
+
+    async def ship(self, sealed: list[asyncpg.Record]) -> bool:
+        """Append what the stream lacks next; `sealed` spares reading it when it is just that."""
+        if self._shipped is None:
+            await self._settle(await self._append_after(0, []))
+        shipped = self._shipped or 0
+        rows = sealed if sealed and sealed[0]["pub_seq"] == shipped + 1 else await self._read_after(shipped)
+        batch = [self._shipment(row) for row in rows]
+        last = await self._append_after(shipped, [shipment.body for shipment in batch])
+        crash_point("relay.after_append")
+        for shipment in batch:
+            if shipment.span and shipment.seq <= last:
+                shipment.span.end()
+        if last != shipped + len(batch):
+            await self._settle(last)
+            return True
+        self._shipped = last
+        return bool(batch)
+
+    async def _settle(self, last: int) -> None:
+        """Go on from where the stream is: rewind, catch up, or make anew a stream that is ahead of the outbox.
+
+        The head is read after the stream, and rows are sealed before they are shipped: a stream that is ahead
+        can not be the work of another relay.
+        """
+        if self._shipped is not None and last < self._shipped:
+            log.warning("stream_rewound", stream=self._stream, known=self._shipped, found=last)
+        head = await self._connection.fetchval("SELECT coalesce(max(pub_seq), 0) FROM outbox")
+        if last > head:
+            log.error("stream_ahead_of_outbox", stream=self._stream, outbox=head, stream_last=last)
+            await self._delete(keys=[self._stream], args=[last])
+            last = 0
+        self._shipped = last
+
+    async def _read_after(self, seq: int) -> list[asyncpg.Record]:
+        return list(await self._connection.fetch(_READ, seq, BATCH))
+
+    async def _append_after(self, expected: int, bodies: list[bytes]) -> int:
+        return int(await self._append(keys=[self._stream], args=[expected, *bodies]))
+
+    def _shipment(self, row: asyncpg.Record) -> _Shipment:
+        values: dict[str, Any] = dict(row) | {"data": orjson.loads(row["data"])}
+        seq = values.pop("pub_seq")
+        event = CloudEvent.model_validate(values)
+        if event.traceparent is None:
+            return _Shipment(seq, event.encode(), None)
+        parent = Trace.of_event(event).context()
+        span = start_publish_span(self._stream, event, parent)
+        carried = Trace.of_span(span, parent)
+        traced = event.model_copy(update={"traceparent": carried.traceparent, "tracestate": carried.tracestate})
+        return _Shipment(seq, traced.encode(), span)

@@ -1,0 +1,119 @@
+"""How a trace crosses what no HTTP header crosses: rows, stream entries, frames.
+
+The attributes follow OpenTelemetry's semantic conventions for messaging and CloudEvents.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import AttributeValue
+
+from shared.events.cloudevent import CloudEvent
+
+_PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+_tracer = trace.get_tracer("shared.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A trace context and its baggage as the three W3C header values; what is absent is None."""
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+    baggage: str | None = None
+
+    @classmethod
+    def current(cls) -> Self:
+        """That of the running span."""
+        return cls._injected(None)
+
+    @classmethod
+    def of_span(cls, span: Span, parent: Context) -> Self:
+        """That of `span`, with the baggage of the context it was started in."""
+        return cls._injected(trace.set_span_in_context(span, parent))
+
+    @classmethod
+    def of_event(cls, event: CloudEvent) -> Self:
+        """That which `event` carries."""
+        return cls(event.traceparent, event.tracestate, event.baggage)
+
+    @classmethod
+    def _injected(cls, context: Context | None) -> Self:
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier, context)
+        return cls(carrier.get("traceparent"), carrier.get("tracestate"), carrier.get("baggage"))
+
+    def context(self) -> Context:
+        """A context with the remote span and the baggage: attach it, then start the span.
+
+        `start_as_current_span(context=…)` alone would take the parent and leave the baggage behind.
+        """
+        named = {"traceparent": self.traceparent, "tracestate": self.tracestate, "baggage": self.baggage}
+        carrier = {name: value for name, value in named.items() if value}
+        return _PROPAGATOR.extract(carrier, Context())
+
+    def link(self) -> Link | None:
+        """A link to the remote span, for a second try; None without one."""
+        remote = trace.get_current_span(self.context()).get_span_context()
+        return Link(remote) if remote.is_valid else None
+
+
+def start_publish_span(stream: str, event: CloudEvent, parent: Context) -> Span:
+    """The PRODUCER span of one event's way into `stream`; the caller ends it, or drops it unsent."""
+    return _tracer.start_span(
+        f"publish {stream}",
+        context=parent,
+        kind=SpanKind.PRODUCER,
+        attributes=_attributes("publish", "send", stream, event),
+    )
+
+
+@contextmanager
+def event_context(event: CloudEvent) -> Iterator[None]:
+    """Make the trace context and baggage that `event` carries the current ones, so that logs belong to its trace."""
+    token = otel_context.attach(Trace.of_event(event).context())
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+@contextmanager
+def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: bool) -> Iterator[Span]:
+    """The CONSUMER span of one attempt at `event`, to be opened within its `event_context`.
+
+    It is the child of the span that published the event; where `redelivered`, it says so and links there as well.
+    An exception leaving the block is recorded and marks the span as failed.
+    """
+    attributes = _attributes("process", "process", stream, event)
+    attributes["messaging.consumer.group.name"] = group
+    link = Trace.of_event(event).link() if redelivered else None
+    if redelivered:
+        attributes["messaging.redelivered"] = True
+    with _tracer.start_as_current_span(
+        f"process {stream}", kind=SpanKind.CONSUMER, attributes=attributes, links=[link] if link else []
+    ) as span:
+        yield span
+
+
+def _attributes(operation: str, kind: str, stream: str, event: CloudEvent) -> dict[str, AttributeValue]:
+    return {
+        "messaging.system": "redis",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": kind,
+        "messaging.destination.name": stream,
+        "messaging.message.id": str(event.id),
+        "cloudevents.event_id": str(event.id),
+        "cloudevents.event_source": event.source,
+        "cloudevents.event_type": event.type,
+        "cloudevents.event_subject": event.subject,
+    }
