@@ -21,6 +21,13 @@ class Resource(NamedTuple):
     attributes: dict[str, Plain]
 
 
+class Scope(NamedTuple):
+    """The instrumentation that made a span or a record; both texts may be empty."""
+
+    name: str
+    version: str
+
+
 def plain(value: AnyValue) -> Plain:
     """Return the value as Python knows it; an unset value is None."""
     kind = value.WhichOneof("value")
@@ -57,6 +64,12 @@ def resource_from(raw: bytes) -> Resource:
     """Decode a serialised OTLP resource; one object serves all the batches a process sends."""
     attributes = plain_attributes(ResourceMessage.FromString(raw).attributes)
     return Resource(as_text(attributes.get("service.name")) or NO_SERVICE_NAME, attributes)
+
+
+@lru_cache(maxsize=256)
+def scope_of(name: str, version: str) -> Scope:
+    """Return the one object for a scope; a part of the message itself would keep the whole message in memory."""
+    return Scope(name, version)
 
 
 def _base64(value: object) -> str:

@@ -4,9 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-
-from observatory.attributes import Resource
+from observatory.attributes import Resource, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +19,7 @@ class Record:
     trace_id: str
     span_id: str
     resource: Resource
-    scope: InstrumentationScope
+    scope: Scope
     raw: bytes
 
 

@@ -7,7 +7,9 @@ Reference: https://grafana.com/docs/loki/latest/reference/loki-http-api/. Real L
 import re
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
@@ -82,14 +84,15 @@ class LokiApi:
             raise InvalidParameterError("end timestamp must not be before or equal to start time")
         limit, newest_first = _limit(params), _newest_first(params)
         query = logql.parse(params.get("query", ""))
-        wanted = (record for record in self._logs if start_ns <= record.time_ns < end_ns)
-        found = [entry for record in wanted if (entry := _entry(query, record))]
-        found.sort(key=lambda entry: entry[0], reverse=newest_first)
-        streams: dict[tuple[tuple[str, str], ...], list[list[str]]] = defaultdict(list)
-        for time_ns, labels, line in found[:limit]:
-            streams[tuple(sorted(labels.items()))].append([str(time_ns), line])
+        candidates = [record for record in self._logs if start_ns <= record.time_ns < end_ns]
+        candidates.sort(key=lambda record: record.time_ns, reverse=newest_first)
+        streams: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = defaultdict(list)
+        entries = islice(_entries(query, candidates), limit)
+        for time_ns, labels, line in entries:
+            streams[tuple(sorted(labels.items()))].append((str(time_ns), line))
         result = [{"stream": dict(labels), "values": values} for labels, values in streams.items()]
-        summary = {"totalLinesProcessed": len(self._logs), "totalEntriesReturned": min(limit, len(found))}
+        returned = sum(len(values) for values in streams.values())
+        summary = {"totalLinesProcessed": len(candidates), "totalEntriesReturned": returned}
         return _success({"resultType": "streams", "result": result, "stats": {"summary": summary}})
 
 
@@ -98,19 +101,21 @@ async def refuse(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 400)
 
 
-def _entry(query: logql.LogQuery, record: Record) -> tuple[int, dict[str, str], str] | None:
-    """Return time, labels and line when the record fits; the cheap comparisons go first."""
-    ids = {"trace_id": record.trace_id, "span_id": record.span_id}
-    if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
-        return None
-    if not query.accepts_stream(loki_labels.index_labels(record.resource)):
-        return None
-    message = LogRecord.FromString(record.raw)
-    line = loki_labels.line(message)
-    if not query.accepts_line(line):
-        return None
-    labels = loki_labels.all_labels(record, message)
-    return (record.time_ns, labels, line) if query.accepts_labels(labels) else None
+def _entries(query: logql.LogQuery, records: Iterable[Record]) -> Iterator[tuple[int, dict[str, str], str]]:
+    """Yield time, labels and line of the records that fit; what needs no decoding is compared first."""
+    selected: dict[int, bool] = {}  # by resource: many records share one
+    for record in records:
+        ids = {"trace_id": record.trace_id, "span_id": record.span_id}
+        if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
+            continue
+        if (key := id(record.resource)) not in selected:
+            selected[key] = query.accepts_stream(loki_labels.index_labels(record.resource))
+        if not selected[key]:
+            continue
+        message = LogRecord.FromString(record.raw)
+        line, labels = loki_labels.line(message), loki_labels.all_labels(record, message)
+        if query.accepts_line(line) and query.accepts_labels(labels):
+            yield record.time_ns, labels, line
 
 
 def _success(data: Any) -> Response:

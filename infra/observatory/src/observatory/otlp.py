@@ -29,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from observatory.attributes import resource_from
+from observatory.attributes import resource_from, scope_of
 from observatory.logs import LogStore, Record
 from observatory.otlp_body import JSON, PROTOBUF, RefusedError, media_type, read_message
 from observatory.traces import Span, TraceStore
@@ -100,6 +100,7 @@ def _spans(export: ExportTraceServiceRequest) -> tuple[list[Span], int]:
     for resource_spans in export.resource_spans:
         resource = resource_from(resource_spans.resource.SerializeToString())
         for scope_spans in resource_spans.scope_spans:
+            scope = scope_of(scope_spans.scope.name, scope_spans.scope.version)
             for message in scope_spans.spans:
                 if not (_is_id(message.trace_id, _TRACE_ID_BYTES) and _is_id(message.span_id, _SPAN_ID_BYTES)):
                     rejected += 1
@@ -113,7 +114,7 @@ def _spans(export: ExportTraceServiceRequest) -> tuple[list[Span], int]:
                     end_ns=message.end_time_unix_nano,
                     failed=message.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
                     resource=resource,
-                    scope=scope_spans.scope,
+                    scope=scope,
                     raw=message.SerializeToString(),
                 )
                 spans.append(span)
@@ -125,13 +126,14 @@ def _records(export: ExportLogsServiceRequest) -> Iterable[Record]:
     for resource_logs in export.resource_logs:
         resource = resource_from(resource_logs.resource.SerializeToString())
         for scope_logs in resource_logs.scope_logs:
+            scope = scope_of(scope_logs.scope.name, scope_logs.scope.version)
             for message in scope_logs.log_records:
                 yield Record(
                     time_ns=message.time_unix_nano or message.observed_time_unix_nano or arrived_ns,
                     trace_id=message.trace_id.hex() if any(message.trace_id) else "",
                     span_id=message.span_id.hex() if any(message.span_id) else "",
                     resource=resource,
-                    scope=scope_logs.scope,
+                    scope=scope,
                     raw=message.SerializeToString(),
                 )
 

@@ -38,9 +38,9 @@ class Limits:
     """How much is kept; the oldest goes first. The byte bounds hold where single items are huge."""
 
     traces: int = 1_000
-    spans: int = 15_000
+    spans: int = 12_000
     span_bytes: int = 16 * MEBIBYTE
-    logs: int = 15_000
+    logs: int = 12_000
     log_bytes: int = 8 * MEBIBYTE
     mails: int = 500
     mail_bytes: int = 8 * MEBIBYTE

@@ -4,9 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-
-from observatory.attributes import Resource
+from observatory.attributes import Resource, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,7 @@ class Span:
     end_ns: int
     failed: bool
     resource: Resource
-    scope: InstrumentationScope
+    scope: Scope
     raw: bytes
 
     @property

@@ -1,0 +1,254 @@
+"""Jaeger's query API over spans that a real SDK sent."""
+
+import secrets
+import time
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+
+from testkit.observatory import MakeTelemetry, Observatory
+
+SECOND_NS = 1_000_000_000
+EPOCH_NS = 1_790_000_000 * SECOND_NS
+
+
+def hex_trace(span: Span) -> str:
+    return format(span.get_span_context().trace_id, "032x")
+
+
+def hex_span(span: Span) -> str:
+    return format(span.get_span_context().span_id, "016x")
+
+
+def tags(keyed: list[dict[str, Any]]) -> dict[str, tuple[str, Any]]:
+    return {tag["key"]: (tag["type"], tag["value"]) for tag in keyed}
+
+
+def read(observatory: Observatory, trace_id: str) -> Any:
+    answer = observatory.get("jaeger", f"/api/traces/{trace_id}")
+    assert answer.status_code == 200
+    return answer.json()
+
+
+class TestOneTrace:
+    def test_has_the_shape_of_jaeger(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        gateway, orders = telemetry(observatory, "gateway"), telemetry(observatory, "orders")
+        root = gateway.tracer.start_span("POST /v2/orders", kind=SpanKind.SERVER, start_time=EPOCH_NS)
+        child = orders.tracer.start_span(
+            "POST /orders",
+            context=trace.set_span_in_context(root),
+            kind=SpanKind.CLIENT,
+            start_time=EPOCH_NS + 2_000_000,
+        )
+        child.end(EPOCH_NS + 5_500_999)
+        root.end(EPOCH_NS + 9_000_000)
+
+        answer = read(observatory, hex_trace(root))
+
+        assert {key: answer[key] for key in ("total", "limit", "offset", "errors")} == {
+            "total": 0,
+            "limit": 0,
+            "offset": 0,
+            "errors": None,
+        }
+        (found,) = answer["data"]
+        assert sorted(found) == ["processes", "spans", "traceID", "warnings"]
+        assert found["traceID"] == hex_trace(root)
+        first, second = found["spans"]
+        assert sorted(first) == sorted(
+            [
+                "traceID",
+                "spanID",
+                "operationName",
+                "references",
+                "startTime",
+                "duration",
+                "tags",
+                "logs",
+                "processID",
+                "warnings",
+            ]
+        )
+        assert (first["spanID"], first["references"], first["logs"]) == (hex_span(root), [], [])
+        assert (first["startTime"], first["duration"]) == (EPOCH_NS // 1_000, 9_000)
+        assert (second["startTime"], second["duration"]) == (EPOCH_NS // 1_000 + 2_000, 3_500)
+        assert second["references"] == [{"refType": "CHILD_OF", "traceID": hex_trace(root), "spanID": hex_span(root)}]
+        assert tags(first["tags"])["span.kind"] == ("string", "server")
+        assert tags(first["tags"])["otel.scope.name"] == ("string", "shop.tracing")
+        assert tags(first["tags"])["otel.scope.version"] == ("string", "1.2.3")
+        process = found["processes"][second["processID"]]
+        assert process["serviceName"] == "orders"
+        assert tags(process["tags"])["service.namespace"] == ("string", "hopline")
+        assert "service.name" not in tags(process["tags"])
+
+    def test_types_attributes(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        span = telemetry(observatory, "orders").tracer.start_span(
+            "op", attributes={"s": "x", "b": True, "i": 3, "big": 2**60, "f": 1.5, "list": ["a", "b"]}
+        )
+        span.end()
+
+        found = tags(read(observatory, hex_trace(span))["data"][0]["spans"][0]["tags"])
+
+        assert found["s"] == ("string", "x")
+        assert found["b"] == ("bool", True)
+        assert found["i"] == ("int64", 3)
+        assert found["big"] == ("int64", str(2**60))
+        assert found["f"] == ("float64", 1.5)
+        assert found["list"] == ("string", '["a","b"]')
+
+    def test_marks_errors_and_turns_events_into_logs(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        span = telemetry(observatory, "orders").tracer.start_span("op")
+        span.add_event("stock_missing", {"sku": "mug"}, timestamp=EPOCH_NS)
+        span.set_status(Status(StatusCode.ERROR, "out of stock"))
+        span.end()
+
+        (found,) = read(observatory, hex_trace(span))["data"][0]["spans"]
+
+        assert tags(found["tags"])["error"] == ("bool", True)
+        assert tags(found["tags"])["otel.status_code"] == ("string", "ERROR")
+        assert tags(found["tags"])["otel.status_description"] == ("string", "out of stock")
+        fields = [
+            {"key": "event", "type": "string", "value": "stock_missing"},
+            {"key": "sku", "type": "string", "value": "mug"},
+        ]
+        assert found["logs"] == [{"timestamp": EPOCH_NS // 1_000, "fields": fields}]
+
+    def test_turns_links_into_follows_from(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        tracer = telemetry(observatory, "workers").tracer
+        cause = tracer.start_span("publish")
+        retry = tracer.start_span("process", links=[Link(cause.get_span_context())])
+        cause.end()
+        retry.end()
+
+        (found,) = read(observatory, hex_trace(retry))["data"][0]["spans"]
+
+        assert found["references"] == [
+            {"refType": "FOLLOWS_FROM", "traceID": hex_trace(cause), "spanID": hex_span(cause)}
+        ]
+
+    def test_is_found_by_a_short_id_and_in_capitals(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        span = telemetry(observatory, "orders").tracer.start_span("op")
+        span.end()
+
+        assert read(observatory, hex_trace(span).upper())["data"]
+        assert observatory.get("jaeger", "/api/traces/abc").status_code == 404
+
+    def test_unknown_is_404_in_jaegers_shape(self, observatory: Observatory) -> None:
+        answer = observatory.get("jaeger", f"/api/traces/{secrets.token_hex(16)}")
+
+        assert answer.status_code == 404
+        assert answer.json() == {
+            "data": None,
+            "total": 0,
+            "limit": 0,
+            "offset": 0,
+            "errors": [{"code": 404, "msg": "trace not found"}],
+        }
+
+    @pytest.mark.parametrize("trace_id", ["xyz", "a" * 33, "%3Cscript%3E"])
+    def test_an_id_that_is_none_is_400(self, observatory: Observatory, trace_id: str) -> None:
+        answer = observatory.get("jaeger", f"/api/traces/{trace_id}")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["code"] == 400
+
+
+class TestSearch:
+    @pytest.fixture
+    def shop(self, observatory: Observatory, telemetry: MakeTelemetry) -> tuple[str, dict[int, str]]:
+        """Three traces of a service of its own, by name; the last is the newest."""
+        name = f"shop-{secrets.token_hex(4)}"
+        tracer = telemetry(observatory, name).tracer
+        made = {}
+        for operation, milliseconds, sku in (("GET /a", 1, "mug"), ("GET /b", 20, "cup"), ("GET /b", 300, "mug")):
+            begun_ns = time.time_ns()
+            span = tracer.start_span(operation, attributes={"sku": sku, "count": milliseconds}, start_time=begun_ns)
+            span.end(begun_ns + milliseconds * 1_000_000)
+            made[milliseconds] = hex_trace(span)
+        return name, made
+
+    @pytest.mark.parametrize(
+        ("asked", "found"),
+        [
+            ({}, [300, 20, 1]),
+            ({"limit": 2}, [300, 20]),
+            ({"operation": "GET /b"}, [300, 20]),
+            ({"minDuration": "20ms"}, [300, 20]),
+            ({"minDuration": "0.1s"}, [300]),
+            ({"minDuration": "1m30s"}, []),
+            ({"maxDuration": "19999us"}, [1]),
+            ({"minDuration": "2ms", "maxDuration": "200ms"}, [20]),
+            ({"tags": '{"sku":"mug"}'}, [300, 1]),
+            ({"tags": '{"sku":"mug","count":"1"}'}, [1]),
+            ({"tag": "sku:cup"}, [20]),
+            ({"tag": "host.name:host-1"}, [300, 20, 1]),
+            ({"lookback": "1h"}, [300, 20, 1]),
+            ({"lookback": "custom"}, [300, 20, 1]),
+            ({"start": 1, "end": 2}, []),
+        ],
+    )
+    def test_finds(
+        self, observatory: Observatory, shop: tuple[str, dict[int, str]], asked: dict[str, Any], found: list[int]
+    ) -> None:
+        name, made = shop
+
+        answer = observatory.get("jaeger", "/api/traces", service=name, **asked)
+
+        assert [item["traceID"] for item in answer.json()["data"]] == [made[key] for key in found]
+
+    def test_finds_by_ids_and_names_the_missing(
+        self, observatory: Observatory, shop: tuple[str, dict[int, str]]
+    ) -> None:
+        _, made = shop
+        missing = secrets.token_hex(16)
+
+        answer = observatory.get("jaeger", f"/api/traces?traceID={made[1]}&traceID={missing}").json()
+
+        assert [item["traceID"] for item in answer["data"]] == [made[1]]
+        assert answer["errors"] == [{"msg": "trace not found", "traceID": missing}]
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            {"limit": "0"},
+            {"limit": "many"},
+            {"minDuration": "fast"},
+            {"minDuration": "5"},
+            {"minDuration": "2s", "maxDuration": "1s"},
+            {"tags": "{"},
+            {"tags": '{"a": 1}'},
+            {"tag": "nocolon"},
+            {"start": "yesterday"},
+            {"start": "2", "end": "1"},
+            {"lookback": "always"},
+        ],
+    )
+    def test_refuses_what_makes_no_sense(self, observatory: Observatory, asked: dict[str, Any]) -> None:
+        answer = observatory.get("jaeger", "/api/traces", service="orders", **asked)
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["msg"]
+
+    def test_needs_a_service(self, observatory: Observatory) -> None:
+        answer = observatory.get("jaeger", "/api/traces")
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [{"code": 400, "msg": "parameter 'service' is required"}]
+
+    def test_lists_services_and_operations(self, observatory: Observatory, shop: tuple[str, dict[int, str]]) -> None:
+        name, _ = shop
+
+        services = observatory.get("jaeger", "/api/services").json()
+        operations = observatory.get("jaeger", f"/api/services/{name}/operations").json()
+        kinds = observatory.get("jaeger", "/api/operations", service=name, spanKind="internal").json()
+
+        assert name in services["data"]
+        assert services["total"] == len(services["data"])
+        assert (operations["data"], operations["total"]) == (["GET /a", "GET /b"], 2)
+        assert kinds["data"] == [
+            {"name": "GET /a", "spanKind": "internal"},
+            {"name": "GET /b", "spanKind": "internal"},
+        ]
+        assert observatory.get("jaeger", "/api/services/nobody/operations").json()["data"] == []

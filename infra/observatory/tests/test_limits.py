@@ -1,0 +1,110 @@
+"""Bounded memory: the oldest goes first."""
+
+import smtplib
+from email.message import EmailMessage
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.trace import Tracer
+
+from observatory.attributes import Resource, Scope
+from observatory.traces import Span, TraceStore
+from testkit.observatory import MakeTelemetry, Observatory
+
+SEVENTY_MEBIBYTES_IN_KIB = 70 * 1024
+
+
+def record(tracer: Tracer, name: str) -> str:
+    with tracer.start_as_current_span(name) as span:
+        return format(span.get_span_context().trace_id, "032x")
+
+
+class TestEviction:
+    def test_of_traces(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+        tracer = telemetry(small, "orders").tracer
+
+        ids = [record(tracer, f"op {number}") for number in range(5)]
+
+        kept = [small.get("jaeger", f"/api/traces/{trace_id}").status_code for trace_id in ids]
+        assert kept == [404, 404, 200, 200, 200]
+
+    def test_of_spans_takes_whole_traces(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+        tracer = telemetry(small, "orders").tracer
+        first = record(tracer, "alone")
+        with tracer.start_as_current_span("root") as root:
+            for number in range(4):
+                record(tracer, f"child {number}")
+
+        large = small.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()
+
+        assert len(large["data"][0]["spans"]) == 5
+        assert small.get("jaeger", f"/api/traces/{first}").status_code == 404
+
+    def test_of_spans_within_one_endless_trace(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+        tracer = telemetry(small, "orders").tracer
+        with tracer.start_as_current_span("root") as root:
+            for number in range(9):
+                record(tracer, f"child {number}")
+
+        (trace,) = small.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()["data"]
+
+        kept = {span["operationName"] for span in trace["spans"]}
+        assert kept == {"root", "child 8", "child 7", "child 6", "child 5"}
+
+    def test_of_log_records(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+        emitter = telemetry(small, "orders")
+        for number in range(5):
+            emitter.log(f"line {number}")
+
+        answer = small.get("loki", "/loki/api/v1/query_range", query='{service_name="orders"}').json()
+
+        lines = [line for stream in answer["data"]["result"] for _, line in stream["values"]]
+        assert lines == ["line 4", "line 3", "line 2"]
+
+    def test_of_emails(self, small: Observatory) -> None:
+        with smtplib.SMTP("127.0.0.1", small.port("smtp"), timeout=10) as client:
+            for number in range(5):
+                message = EmailMessage()
+                message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", f"mail {number}"
+                client.send_message(message)
+
+        kept = small.get("mailpit", "/api/v1/messages").json()["messages"]
+
+        assert [item["Subject"] for item in kept] == ["mail 4", "mail 3", "mail 2"]
+
+    def test_leaves_a_small_process(self, observatory: Observatory) -> None:
+        status = Path(f"/proc/{observatory.process.pid}/status").read_text()
+
+        (rss,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+        assert int(rss) < SEVENTY_MEBIBYTES_IN_KIB
+
+
+class TestTraceStore:
+    @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 40)), max_size=60))
+    def test_counts_what_it_keeps_and_never_exceeds_its_bounds(self, arrivals: list[tuple[int, int, int]]) -> None:
+        store = TraceStore(max_traces=3, max_spans=8, max_bytes=100)
+        for trace, span, size in arrivals:
+            store.add(self.span(trace, span, size))
+
+            kept = list(store.spans())
+            assert len(store) <= 3
+            assert store.span_count == len(kept) <= 8
+            assert store.byte_count == sum(len(item.raw) for item in kept) <= 100
+            assert all(store.newest_first())
+            assert store.get(str(trace))[-1:] or size > 100
+
+    @staticmethod
+    def span(trace: int, span: int, size: int) -> Span:
+        return Span(
+            trace_id=str(trace),
+            span_id=str(span),
+            parent_id="",
+            operation="op",
+            start_ns=span,
+            end_ns=span,
+            failed=False,
+            resource=Resource("orders", {}),
+            scope=Scope("", ""),
+            raw=bytes(size),
+        )

@@ -1,0 +1,245 @@
+"""The mailbox: emails sent by real clients, read through Mailpit's API."""
+
+import secrets
+import smtplib
+import socket
+from email.message import EmailMessage
+from typing import Any
+
+import aiosmtplib
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from observatory import mime
+from testkit.observatory import Observatory
+
+
+def email(subject: str = "Your order", to: str = "Ada Lovelace <ada@example.org>", **headers: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = "Hopline <shop@hopline.example>"
+    message["To"] = to
+    message["Subject"] = subject
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("Thank you, Ada.\nIt is on its way.\n")
+    message.add_alternative("<p>Thank you, <b>Ada</b>.</p>", subtype="html")
+    return message
+
+
+def send(observatory: Observatory, message: EmailMessage, recipients: list[str] | None = None) -> None:
+    with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+        client.send_message(message, to_addrs=recipients)
+
+
+@pytest.fixture
+def subject() -> str:
+    return f"Your order {secrets.token_hex(6)}"
+
+
+def found(observatory: Observatory, query: str, **params: Any) -> Any:
+    answer = observatory.get("mailpit", "/api/v1/search", query=query, **params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+class TestMessages:
+    def test_summary_has_the_shape_of_mailpit(self, observatory: Observatory, subject: str) -> None:
+        send(observatory, email(subject, Message_ID="<one@hopline.example>", Reply_To="help@hopline.example"))
+
+        (summary,) = found(observatory, f'subject:"{subject}"')["messages"]
+
+        assert sorted(summary) == sorted(
+            [
+                "ID",
+                "MessageID",
+                "Read",
+                "From",
+                "To",
+                "Cc",
+                "Bcc",
+                "ReplyTo",
+                "Subject",
+                "Created",
+                "Username",
+                "Tags",
+                "Size",
+                "Attachments",
+                "Snippet",
+            ]
+        )
+        assert summary["MessageID"] == "one@hopline.example"
+        assert summary["From"] == {"Name": "Hopline", "Address": "shop@hopline.example"}
+        assert summary["To"] == [{"Name": "Ada Lovelace", "Address": "ada@example.org"}]
+        assert summary["ReplyTo"] == [{"Name": "", "Address": "help@hopline.example"}]
+        assert summary["Snippet"] == "Thank you, Ada. It is on its way."
+        assert summary["Read"] is False
+
+    def test_message_has_both_bodies_and_becomes_read(self, observatory: Observatory, subject: str) -> None:
+        send(observatory, email(subject))
+        (summary,) = found(observatory, f'subject:"{subject}" is:unread')["messages"]
+
+        message = observatory.get("mailpit", f"/api/v1/message/{summary['ID']}").json()
+
+        assert message["Text"] == "Thank you, Ada.\r\nIt is on its way.\r\n"
+        assert message["HTML"] == "<p>Thank you, <b>Ada</b>.</p>\r\n"
+        assert message["Subject"] == subject
+        assert {"Date", "ReturnPath", "Attachments", "Inline", "ListUnsubscribe"} <= message.keys()
+        assert found(observatory, f'subject:"{subject}" is:unread')["messages"] == []
+
+    def test_source_and_headers(self, observatory: Observatory, subject: str) -> None:
+        send(observatory, email(subject, X_Trace="4bf92f"))
+        mail_id = found(observatory, f'subject:"{subject}"')["messages"][0]["ID"]
+
+        raw = observatory.get("mailpit", f"/api/v1/message/{mail_id}/raw")
+        headers = observatory.get("mailpit", f"/api/v1/message/{mail_id}/headers").json()
+
+        assert f"Subject: {subject}" in raw.text
+        assert raw.headers["content-type"].startswith("text/plain")
+        assert headers["X-Trace"] == ["4bf92f"]
+
+    def test_latest_is_the_last_to_come(self, observatory: Observatory, subject: str) -> None:
+        send(observatory, email(subject))
+
+        assert observatory.get("mailpit", "/api/v1/message/latest").json()["Subject"] == subject
+
+    def test_pages_newest_first(self, observatory: Observatory) -> None:
+        for number in range(3):
+            send(observatory, email(f"page {number}"))
+
+        first = observatory.get("mailpit", "/api/v1/messages", limit=2).json()
+        second = observatory.get("mailpit", "/api/v1/messages", limit=1, start=2).json()
+
+        assert [item["Subject"] for item in first["messages"]] == ["page 2", "page 1"]
+        assert [item["Subject"] for item in second["messages"]] == ["page 0"]
+        assert (first["count"], first["start"], second["start"]) == (2, 0, 2)
+        assert first["total"] == first["messages_count"] >= 3
+
+    def test_unknown_is_404(self, observatory: Observatory) -> None:
+        assert observatory.get("mailpit", "/api/v1/message/nothing").status_code == 404
+
+    async def test_comes_by_aiosmtplib_with_unicode(self, observatory: Observatory) -> None:
+        message = email("Grüße ☕", to="Zoë <zoe@example.org>")
+
+        await aiosmtplib.send(message, hostname="127.0.0.1", port=observatory.port("smtp"), start_tls=False)
+
+        summary = observatory.get("mailpit", "/api/v1/message/latest").json()
+        assert summary["Subject"] == "Grüße ☕"
+        assert summary["To"] == [{"Name": "Zoë", "Address": "zoe@example.org"}]
+
+    def test_names_hidden_recipients_and_attachments(self, observatory: Observatory, subject: str) -> None:
+        message = email(subject)
+        message.add_attachment(b"a,b\n", maintype="text", subtype="csv", filename="orders.csv")
+        send(observatory, message, ["ada@example.org", "hidden@example.org"])
+
+        opened = observatory.get("mailpit", "/api/v1/message/latest").json()
+
+        assert opened["Bcc"] == [{"Name": "", "Address": "hidden@example.org"}]
+        (part,) = opened["Attachments"]
+        assert (part["FileName"], part["ContentType"], part["Size"]) == ("orders.csv", "text/csv", 4)
+
+    def test_deletes(self, observatory: Observatory) -> None:
+        for name in ("keep", "drop"):
+            send(observatory, email(f"delete {name}"))
+        drop = found(observatory, "subject:drop")["messages"][0]["ID"]
+        url = observatory.url("mailpit", "/api/v1/messages")
+
+        some = httpx.request("DELETE", url, json={"IDs": [drop]})
+
+        assert (some.status_code, some.text) == (200, "ok")
+        assert len(found(observatory, '"delete keep"')["messages"]) == 1
+        assert found(observatory, '"delete drop"')["messages"] == []
+        assert httpx.request("DELETE", url, json={"IDs": "all"}).status_code == 400
+        assert httpx.request("DELETE", url).text == "ok"
+        assert observatory.get("mailpit", "/api/v1/messages").json()["total"] == 0
+
+    def test_describes_itself(self, observatory: Observatory) -> None:
+        info = observatory.get("mailpit", "/api/v1/info").json()
+
+        assert {"Version", "Messages", "Unread", "RuntimeStats"} <= info.keys()
+        assert observatory.get("mailpit", "/livez").status_code == 200
+        assert observatory.get("mailpit", "/readyz").status_code == 200
+
+
+class TestSearch:
+    @pytest.mark.parametrize(
+        ("query", "fits"),
+        [
+            ("thank", True),
+            ('"it is on its way"', True),
+            ("to:ada@example.org", True),
+            ("to:bob@example.org", False),
+            ("from:hopline", True),
+            ("addressed:lovelace", True),
+            ("message-id:two@hopline.example", True),
+            ("to:ada thank", True),
+            ("to:ada nothing", False),
+            ("-to:bob", True),
+            ("!thank", False),
+            ("has:attachment", False),
+            ("bcc:ada", False),
+        ],
+    )
+    def test_finds(self, observatory: Observatory, subject: str, query: str, *, fits: bool) -> None:
+        send(observatory, email(subject, Message_ID="<two@hopline.example>"))
+
+        assert bool(found(observatory, f'subject:"{subject}" {query}')["messages"]) == fits
+
+    @pytest.mark.parametrize("query", ["", "tag:x", "before:2026-01-01", "is:tagged", "larger:1M"])
+    def test_says_what_is_supported(self, observatory: Observatory, query: str) -> None:
+        answer = observatory.get("mailpit", "/api/v1/search", query=query)
+
+        assert answer.status_code == 400
+        assert "supported here: words, to:" in answer.text
+
+    @pytest.mark.parametrize("params", [{"limit": "many"}, {"start": "-1"}])
+    def test_refuses_parameters_that_make_no_sense(self, observatory: Observatory, params: dict[str, Any]) -> None:
+        assert observatory.get("mailpit", "/api/v1/messages", **params).status_code == 400
+
+
+class TestBadMail:
+    def test_too_large_is_refused(self, observatory: Observatory) -> None:
+        message = email("large")
+        message.add_attachment(bytes(2 * 1024 * 1024), maintype="a", subtype="b", filename="large")
+
+        with pytest.raises(smtplib.SMTPException, match="552"):
+            send(observatory, message)
+
+    def test_parts_nested_without_end_are_refused(self, observatory: Observatory) -> None:
+        head = b"From: a@b.c\r\n"
+        for depth in range(3_000):
+            head += b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (depth, depth)
+        with (
+            smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=30) as client,
+            pytest.raises(smtplib.SMTPDataError, match="nested too deeply"),
+        ):
+            client.sendmail("a@b.c", ["d@e.f"], head)
+
+    def test_no_mail_at_all_is_shown_as_it_is(self, observatory: Observatory) -> None:
+        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+            client.sendmail("a@b.c", ["d@e.f"], b"\xff\xfe no headers, no sense")
+
+        opened = observatory.get("mailpit", "/api/v1/message/latest")
+        assert opened.status_code == 200
+        assert opened.json()["Bcc"] == [{"Name": "", "Address": "d@e.f"}]
+
+    def test_a_silent_client_stops_nobody(self, observatory: Observatory, subject: str) -> None:
+        with socket.create_connection(("127.0.0.1", observatory.port("smtp")), timeout=10):
+            send(observatory, email(subject))
+
+        assert len(found(observatory, f'subject:"{subject}"')["messages"]) == 1
+
+    @given(
+        st.sampled_from(["Subject", "From", "To", "Date", "Content-Type", "Content-Disposition"]),
+        st.binary(max_size=60),
+        st.binary(max_size=60),
+    )
+    def test_any_bytes_can_be_read(self, name: str, value: bytes, body: bytes) -> None:
+        message = mime.parse(name.encode() + b": " + value + b"\r\n\r\n" + body)
+
+        read = [mime.header(message, name), *mime.bodies(message), str(mime.headers(message))]
+
+        assert "".join(read).encode()
+        assert isinstance(mime.attachments(message), list)
+        assert isinstance(mime.addresses(message, name), list)

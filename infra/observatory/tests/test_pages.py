@@ -1,0 +1,103 @@
+"""The pages: what they may load, and that nothing sent in can become part of them."""
+
+import re
+import smtplib
+from email.message import EmailMessage
+from importlib.resources import files
+
+import pytest
+
+from testkit.observatory import MakeTelemetry, Observatory
+
+ASSETS = files("observatory") / "assets"
+SCRIPT = "<script>alert(1)</script>"
+
+
+class TestPages:
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("jaeger", "/"),
+            ("jaeger", "/search"),
+            ("jaeger", "/trace/4bf92f3577b34da6a3ce929d0e0e4736"),
+            ("mailpit", "/"),
+            ("mailpit", "/view/someid"),
+        ],
+    )
+    def test_allow_only_their_own_files(self, observatory: Observatory, name: str, path: str) -> None:
+        page = observatory.get(name, path)
+
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+            assert address.startswith(("/", "data:,"))
+            if address.startswith("/assets/"):
+                assert observatory.get(name, address).status_code == 200
+
+    @pytest.mark.parametrize("name", sorted(item.name for item in ASSETS.iterdir()))
+    def test_files_hold_no_inline_code_and_build_no_markup(self, name: str) -> None:
+        text = (ASSETS / name).read_text()
+
+        forbidden = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser")
+        assert not [word for word in forbidden if word in text]
+        assert not re.search(r"<script>|\son\w+=|style=\"|https?://(?!www\.w3\.org)", text)
+
+    def test_imports_of_scripts_exist(self) -> None:
+        for script in (item for item in ASSETS.iterdir() if item.name.endswith(".js")):
+            for name in re.findall(r'from "\./([^"]+)"', script.read_text()):
+                assert (ASSETS / name).is_file()
+
+
+class TestInjection:
+    def test_a_trace_arrives_as_json_never_as_a_page(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        span = telemetry(observatory, SCRIPT).tracer.start_span(SCRIPT, attributes={SCRIPT: SCRIPT})
+        span.end()
+        trace_id = format(span.get_span_context().trace_id, "032x")
+
+        for path in (f"/api/traces/{trace_id}", "/observatory/traces", "/api/services"):
+            answer = observatory.get("jaeger", path)
+            assert answer.headers["content-type"] == "application/json"
+            assert SCRIPT in answer.text
+        assert SCRIPT not in observatory.get("jaeger", f"/trace/{trace_id}").text
+
+    def test_an_emails_html_may_run_and_load_nothing(self, observatory: Observatory) -> None:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", SCRIPT
+        message.set_content(SCRIPT, subtype="html")
+        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+            client.send_message(message)
+
+        mail_id = observatory.get("mailpit", "/api/v1/message/latest").json()["ID"]
+        body = observatory.get("mailpit", f"/view/{mail_id}.html")
+
+        assert SCRIPT in body.text
+        policy = body.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "sandbox" in policy
+        assert "allow-scripts" not in policy
+
+
+class TestPageData:
+    def test_summaries_need_no_service(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        shop, users = telemetry(observatory, "shop"), telemetry(observatory, "users")
+        with shop.tracer.start_as_current_span("root") as root, users.tracer.start_as_current_span("child"):
+            users.log("user_found", user_id="u-1")
+        trace_id = format(root.get_span_context().trace_id, "032x")
+
+        summary = observatory.get("jaeger", "/observatory/traces", limit=1).json()["traces"][0]
+        (line,) = observatory.get("jaeger", f"/observatory/traces/{trace_id}/logs").json()["lines"]
+
+        assert (summary["trace_id"], summary["service"], summary["operation"]) == (trace_id, "shop", "root")
+        assert (summary["spans"], summary["errors"]) == (2, 0)
+        assert summary["services"] == {"shop": 1, "users": 1}
+        assert (line["line"], line["level"], line["service"]) == ("user_found", "warn", "users")
+        assert line["attributes"] == {"user_id": "u-1"}
+
+    def test_a_search_that_makes_no_sense_is_400(self, observatory: Observatory) -> None:
+        answer = observatory.get("jaeger", "/observatory/traces", minDuration="fast")
+
+        assert answer.status_code == 400
+        assert "minDuration" in answer.json()["errors"][0]["msg"]
