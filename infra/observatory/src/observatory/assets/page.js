@@ -45,15 +45,23 @@ function trim(number) {
   return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }
 
+const MOMENT = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+});
+
 /** Microseconds since the epoch as local date and time. */
 export function moment(us) {
-  const date = new Date(us / 1000);
-  return `${date.toLocaleDateString()} ${date.toLocaleTimeString()}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  return MOMENT.format(new Date(us / 1000));
 }
 
 /** The same host with another backend's usual port, moved by the offset this page was served with. */
 export function neighbour(ownUsual, otherUsual, path = "/") {
   return `${location.protocol}//${location.hostname}:${Number(location.port) - ownUsual + otherUsual}${path}`;
+}
+
+/** A count with its noun. */
+export function counted(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Show a failure where the content would be. */

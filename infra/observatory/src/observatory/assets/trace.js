@@ -1,8 +1,9 @@
 // One trace as a waterfall: spans under their parents, waiting between them dotted, log lines under their span.
 
-import { duration, el, failure, moment, neighbour, read, service, serviceClass } from "./page.js";
+import { counted, duration, el, failure, moment, neighbour, read, service, serviceClass } from "./page.js";
 import { timeline } from "./timeline.js";
 
+const LAST_TICK = 80; // percent; further right the label of the end would be covered
 const traceId = location.pathname.split("/").at(-1);
 const place = document.getElementById("waterfall");
 
@@ -51,7 +52,7 @@ function row(entry, time, origin, processes, lines) {
     service(name),
     el("span", { class: "operation", title: span.operationName }, span.operationName),
     tag(span, "error") ? el("span", { class: "bad" }, "failed") : null,
-    links.length ? el("span", { class: "waited", title: links.map((link) => link.spanID).join(" ") }, `↪ ${links.length} link`) : null,
+    links.length ? el("span", { class: "waited", title: links.map((link) => link.spanID).join(" ") }, `↪ ${counted(links.length, "link")}`) : null,
     parent && span.startTime > end(parent) ? el("span", { class: "waited" }, `waited ${duration(span.startTime - end(parent))}`) : null);
   indent.style.paddingLeft = `${depth * 1.1}rem`;
   const own = el("ul", { class: "lines" }, ...lines.map((line) => logLine(line, origin)));
@@ -86,7 +87,7 @@ function details(span, origin, processes) {
 
 function axis(time, origin, last) {
   const marks = [{ at: origin, label: "0" }, ...time.folds.map((fold) => ({ at: fold.end, label: `+${duration(fold.end - origin)}` }))];
-  const ticks = marks.map(({ at, label }) => {
+  const ticks = marks.filter(({ at }) => time.at(at) < LAST_TICK).map(({ at, label }) => {
     const tick = el("span", { class: "tick" }, label);
     tick.style.left = `${time.at(at)}%`;
     return tick;
@@ -108,7 +109,7 @@ function summary(trace, ordered, origin, last, lines) {
   document.getElementById("summary").replaceChildren(
     el("h1", {}, service(trace.processes[root.processID].serviceName), " ", root.operationName),
     el("form", {},
-      el("span", { class: "quiet number" }, `${moment(origin)} · ${duration(last - origin)} · ${trace.spans.length} spans · ${services.size} services · ${lines.length} log lines`),
+      el("span", { class: "quiet number" }, `${moment(origin)} · ${duration(last - origin)} · ${counted(trace.spans.length, "span")} · ${counted(services.size, "service")} · ${counted(lines.length, "log line")}`),
       failed ? el("span", { class: "bad" }, `${failed} failed`) : null,
       el("span", { class: "quiet mono" }, trace.traceID),
       el("a", { href: `/api/traces/${trace.traceID}` }, "JSON"),
@@ -127,10 +128,13 @@ async function start() {
   const origin = Math.min(...trace.spans.map((span) => span.startTime));
   const last = Math.max(...trace.spans.map(end));
   const time = timeline(trace.spans.map((span) => ({ start: span.startTime, end: end(span) })));
-  const ofSpan = Map.groupBy ? Map.groupBy(logs.lines, (line) => line.span_id) : grouped(logs.lines);
+  const ofSpan = grouped(logs.lines);
+  const known = new Set(trace.spans.map((span) => span.spanID));
+  const others = logs.lines.filter((line) => !known.has(line.span_id));
   summary(trace, ordered, origin, last, logs.lines);
   place.replaceChildren(el("div", { class: "waterfall" }, axis(time, origin, last),
-    ...ordered.map((entry) => row(entry, time, origin, trace.processes, ofSpan.get(entry.span.spanID) ?? []))));
+    ...ordered.map((entry) => row(entry, time, origin, trace.processes, ofSpan.get(entry.span.spanID) ?? [])),
+    others.length ? el("ul", { class: "lines others" }, ...others.map((line) => logLine(line, origin))) : null));
 }
 
 function grouped(lines) {

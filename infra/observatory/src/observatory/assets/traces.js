@@ -1,6 +1,6 @@
 // The list of traces, newest first, and its search. The address holds the search, so it can be shared.
 
-import { duration, el, failure, moment, neighbour, read, service } from "./page.js";
+import { counted, duration, el, failure, moment, neighbour, read, service } from "./page.js";
 
 const asked = new URLSearchParams(location.search);
 const form = document.getElementById("search");
@@ -30,7 +30,7 @@ function row(trace, longest) {
     el("div", { class: "meter" }, share),
     el("div", { class: "chips" },
       el("span", { class: "quiet number" }, moment(trace.start_us)),
-      el("span", { class: "quiet number" }, `${trace.spans} spans`),
+      el("span", { class: "quiet number" }, counted(trace.spans, "span")),
       ...Object.entries(trace.services).map(([name, count]) => service(name, `${name} ${count}`)),
       el("span", { class: "quiet mono" }, trace.trace_id.slice(0, 12)))));
 }
