@@ -11,8 +11,10 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serve(app: Any, *, shutdown_timeout: int = 3) -> AsyncIterator[str]:
+async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
     """Serve `app` by a real uvicorn server with its lifespan; yields a base URL like `http://127.0.0.1:40123`.
+
+    `uvicorn_settings` are more of `uvicorn.Config`'s, say `ws=…`.
 
     It runs in the calling loop, so that the test shares exporters, clocks and fakes with the app, and it
     installs no signal handlers. Raises `RuntimeError` when the app's start-up fails.
@@ -21,7 +23,12 @@ async def serve(app: Any, *, shutdown_timeout: int = 3) -> AsyncIterator[str]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            app, lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=shutdown_timeout
+            app,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=shutdown_timeout,
+            **uvicorn_settings,
         )
         config.load()
         server = uvicorn.Server(config)

@@ -1,0 +1,38 @@
+"""The whole system, once for all end-to-end tests (they share one pytest process: see the group mark)."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from testkit.shopper import Shopper, register
+from testkit.stack import Stack, running_stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/e2e" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def gateway(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=stack.gateway, timeout=15) as client:
+        yield client
+
+
+@pytest.fixture
+async def jaeger(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=stack.jaeger) as client:
+        yield client
+
+
+@pytest.fixture
+async def shopper(gateway: httpx.AsyncClient) -> Shopper:
+    return await register(gateway)

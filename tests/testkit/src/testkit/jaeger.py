@@ -1,0 +1,71 @@
+"""Reading a trace back through Jaeger's query API."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+_NONE = 404
+
+
+@dataclass(frozen=True)
+class StoredSpan:
+    """One span as Jaeger tells it; `parent` is its CHILD_OF reference within the trace."""
+
+    span_id: str
+    service: str
+    operation: str
+    parent: str | None
+    links: list[str]
+    tags: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredTrace:
+    """All spans of a trace so far."""
+
+    spans: dict[str, StoredSpan]
+
+    @property
+    def services(self) -> set[str]:
+        """The services with at least one span."""
+        return {span.service for span in self.spans.values()}
+
+    @property
+    def roots(self) -> list[StoredSpan]:
+        """Spans whose parent is not in the trace: one, where nothing is lost."""
+        return [span for span in self.spans.values() if span.parent not in self.spans]
+
+    def named(self, operation: str) -> list[StoredSpan]:
+        """Spans of this operation."""
+        return [span for span in self.spans.values() if span.operation == operation]
+
+    def path_to_root(self, span: StoredSpan) -> list[str]:
+        """`service operation` of each span from this one up to the root."""
+        path = [f"{span.service} {span.operation}"]
+        while span.parent in self.spans:
+            span = self.spans[span.parent]
+            path.append(f"{span.service} {span.operation}")
+        return path
+
+
+async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
+    """The trace as it is now; empty where the backend does not know it yet. `client` is at Jaeger's base URL."""
+    response = await client.get(f"/api/traces/{trace_id}")
+    if response.status_code == _NONE:
+        return StoredTrace(spans={})
+    [data] = response.raise_for_status().json()["data"]
+    services = {name: process["serviceName"] for name, process in data["processes"].items()}
+    return StoredTrace(spans={raw["spanID"]: _span(raw, services) for raw in data["spans"]})
+
+
+def _span(raw: dict[str, Any], services: dict[str, str]) -> StoredSpan:
+    parents = [ref["spanID"] for ref in raw["references"] if ref["refType"] == "CHILD_OF"]
+    return StoredSpan(
+        span_id=raw["spanID"],
+        service=services[raw["processID"]],
+        operation=raw["operationName"],
+        parent=parents[0] if parents else None,
+        links=[ref["spanID"] for ref in raw["references"] if ref["refType"] == "FOLLOWS_FROM"],
+        tags={tag["key"]: tag["value"] for tag in raw["tags"]},
+    )

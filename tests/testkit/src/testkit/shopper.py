@@ -1,0 +1,111 @@
+"""A customer of the running system: talks to the gateway and the WebSocket as any client would."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from testkit.waiting import eventually
+
+PASSWORD = "correct horse battery staple"
+
+
+class Device:
+    """One open WebSocket of a shopper: collects frames, answers pings."""
+
+    def __init__(self, socket: ClientConnection, *, cursor: int) -> None:
+        self._socket = socket
+        self._cursor = cursor
+        self.welcome: dict[str, Any] | None = None
+        self.frames: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the notifications received, in order."""
+        return [frame["kind"] for frame in self.frames]
+
+    async def listen(self) -> None:
+        """Read until the server closes."""
+        try:
+            async for message in self._socket:
+                await self._on_frame(orjson.loads(message))
+        except ConnectionClosed:
+            pass
+        self.close_code = self._socket.close_code
+
+    async def _on_frame(self, frame: dict[str, Any]) -> None:
+        match frame["t"]:
+            case "welcome":
+                self.welcome = frame
+            case "n":
+                self.frames.append(frame)
+                self._cursor = frame["seq"]
+            case "ping":
+                await self._socket.send(orjson.dumps({"t": "pong", "cursor": self._cursor}).decode())
+
+    async def received(self, *kinds: str, timeout: float = 20) -> list[dict[str, Any]]:  # noqa: ASYNC109
+        """Wait until all `kinds` have arrived; return every notification so far."""
+        await eventually(lambda: set(kinds) <= set(self.kinds), timeout, f"{kinds} among {self.kinds}")
+        return self.frames
+
+
+class Shopper:
+    """A registered customer with a token."""
+
+    def __init__(self, *, client: httpx.AsyncClient, user: dict[str, Any], email: str, tokens: dict[str, Any]) -> None:
+        self.client = client
+        self.user = user
+        self.email = email
+        self.tokens = tokens
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The Authorization header."""
+        return {"Authorization": f"Bearer {self.tokens['access_token']}"}
+
+    async def get(self, path: str) -> httpx.Response:
+        """GET as this shopper."""
+        return await self.client.get(path, headers=self.headers)
+
+    async def place_order(self, *items: tuple[str, int], key: str | None = None) -> httpx.Response:
+        """Order `(sku, quantity)` pairs; a new idempotency key unless one is given."""
+        return await self.client.post(
+            "/v2/orders",
+            json={"items": [{"sku": sku, "quantity": quantity} for sku, quantity in items]},
+            headers=self.headers | {"Idempotency-Key": key or uuid4().hex},
+        )
+
+    @asynccontextmanager
+    async def device(self, *, cursor: int = 0) -> AsyncIterator[Device]:
+        """An open WebSocket that has been welcomed."""
+        ticket = (await self.client.post("/v2/ws-tickets", headers=self.headers)).raise_for_status().json()
+        async with connect(ticket["url"]) as socket:
+            hello = {"t": "hello", "v": 1, "ticket": ticket["ticket"], "cursor": cursor}
+            await socket.send(orjson.dumps(hello).decode())
+            device = Device(socket, cursor=cursor)
+            reading = asyncio.create_task(device.listen())
+            try:
+                await eventually(lambda: device.welcome, 10, "the welcome frame")
+                yield device
+            finally:
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+
+
+async def register(client: httpx.AsyncClient) -> Shopper:
+    """A new shopper, through `POST /v2/users` and `POST /v2/tokens`."""
+    email = f"shopper-{uuid4().hex[:12]}@example.com"
+    user = await client.post("/v2/users", json={"email": email, "password": PASSWORD, "name": "Ada Shopper"})
+    user.raise_for_status()
+    form = {"grant_type": "password", "username": email, "password": PASSWORD}
+    tokens = (await client.post("/v2/tokens", data=form)).raise_for_status().json()
+    return Shopper(client=client, user=user.json(), email=email, tokens=tokens)
