@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import signal
-import socket
 import tempfile
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterator
@@ -14,22 +13,23 @@ import asyncpg
 import pytest
 
 from embedded import postgres, valkey
+from embedded.errors import EmbeddedError
+from testkit.apps import free_port
+from testkit.waiting import eventually
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+@pytest.fixture
+def mode() -> int:
+    """Permissions of the folder: other accounts may not enter it, as if the checkout were below /root."""
+    return 0o700
 
 
-@pytest.fixture(params=[0o700, 0o755], ids=["private folder", "open folder"])
-def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A folder that other accounts may or may not enter, as a checkout below /root or /home is."""
+@pytest.fixture
+def folder(mode: int) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="hopline-test-"))
-    path.chmod(request.param)
+    path.chmod(mode)
     yield path
-    assert path.stat().st_mode & 0o777 == request.param, "permissions of a person's folder were changed"
+    assert path.stat().st_mode & 0o777 == mode, "permissions of a person's folder were changed"
     link = path / "postgres"
     if link.is_symlink():
         shutil.rmtree(link.resolve())
@@ -41,7 +41,7 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
     command = server.argv(durable=False)
     process = await asyncio.create_subprocess_exec(*command, cwd="/", stderr=DEVNULL, **server.identity)
     try:
-        await postgres.wait_until_ready(server.url(password))
+        await eventually(lambda: postgres.answers(server.url(password)), timeout=30)
         yield server.url(password)
     finally:
         process.send_signal(signal.SIGINT)
@@ -49,6 +49,7 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
 
 
 class TestPostgres:
+    @pytest.mark.parametrize("mode", [0o700, 0o755], ids=["private folder", "open folder"])
     async def test_serves_and_keeps_its_data(self, folder: Path) -> None:
         server = postgres.prepare(folder / "postgres", port=free_port())
         assert server.initialise("secret") is True
@@ -69,8 +70,8 @@ class TestPostgres:
         async with running(server, "secret") as url:
             await postgres.ensure_database(url, name="orders", password="o")
             await postgres.ensure_database(url, name="users", password="u")
-            with pytest.raises(asyncpg.InvalidPasswordError):
-                await asyncpg.connect(server.url("wrong"))
+            with pytest.raises(EmbeddedError, match="do not belong together"):
+                await postgres.answers(server.url("wrong"))
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await asyncpg.connect(server.url("u", user="users", database="orders"))
 
@@ -89,7 +90,7 @@ class TestValkey:
         async def ask(*lines: bytes) -> bytes:
             process = await asyncio.create_subprocess_exec(*server.argv(), stdout=DEVNULL)
             try:
-                await valkey.wait_until_ready(server.port)
+                await eventually(lambda: valkey.answers(server.port), timeout=15)
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(b"\r\n".join(lines) + b"\r\nQUIT\r\n")
                 answer = await reader.read()

@@ -3,6 +3,7 @@
 On a terminal JSON lines are shown for people, and every line is led by its process's name if several are shown.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -28,14 +29,16 @@ def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: T
         )
     tails = [Tail(stack.log(name)) for name in names or known]
     prefix = max((len(tail.path.stem) for tail in tails), default=0) if len(tails) > 1 else 0
-    for tail in tails:
-        _write(out, tail.path.stem, tail.last(lines), prefix)
-    pause = threading.Event()
-    while follow:
+    with contextlib.ExitStack() as opened:
         for tail in tails:
-            _write(out, tail.path.stem, tail.new(), prefix)
-        out.flush()
-        pause.wait(BETWEEN_LOOKS_S)
+            opened.callback(tail.close)
+            _write(out, tail.path.stem, tail.last(lines), prefix)
+        pause = threading.Event()
+        while follow:
+            out.flush()
+            pause.wait(BETWEEN_LOOKS_S)
+            for tail in tails:
+                _write(out, tail.path.stem, tail.new(), prefix)
 
 
 @dataclass
@@ -62,6 +65,11 @@ class Tail:
             read += self.file.read()
         *complete, self.rest = (self.rest + read).split(b"\n")
         return [line.decode(errors="replace") for line in complete]
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.file:
+            self.file.close()
 
     def _replaced(self) -> bool:
         """Whether the path names another file than the one that is open, or the same one cut short."""

@@ -192,9 +192,11 @@ def _give(folder: Path, account: Account) -> None:
 
 
 async def answers(url: str) -> bool:
-    """Ask whether the server at `url` accepts this login now."""
+    """Ask whether the server at `url` accepts this login now. Raises EmbeddedError if it never will."""
     try:
         connection = await asyncpg.connect(url, timeout=2)
+    except asyncpg.InvalidPasswordError as error:
+        raise EmbeddedError(f"PostgreSQL's data and the secrets beside it do not belong together: {error}") from error
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return False
     await connection.close()

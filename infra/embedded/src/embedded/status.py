@@ -146,23 +146,27 @@ async def _databases(table: Table, shipped: Mapping[str, int]) -> tuple[list[Dat
         return [], 0
     try:
         rows = await server.fetch(
-            "SELECT datname, pg_database_size(datid), numbackends FROM pg_stat_database WHERE datname = ANY($1)",
+            "SELECT datname, numbackends, pg_database_size(datid) AS size FROM pg_stat_database"
+            " WHERE datname = ANY($1)",
             list(DATABASES),
         )
         limit = int(await server.fetchval("SHOW max_connections"))
-        return [await _database(table, *row, shipped.get(row["datname"], 0)) for row in rows], limit
+        found = [await _database(table, row, shipped.get(row["datname"], 0)) for row in rows]
+        return found, limit
     finally:
         await server.close()
 
 
-async def _database(table: Table, name: str, size: int, connections: int, shipped: int) -> DatabaseStatus:
-    connection = await asyncpg.connect(table.postgres.url(table.superuser_password(), database=name), timeout=2)
+async def _database(table: Table, row: asyncpg.Record, shipped: int) -> DatabaseStatus:
+    connection = await asyncpg.connect(
+        table.postgres.url(table.superuser_password(), database=row["datname"]), timeout=2
+    )
     try:
         unshipped = "SELECT count(*) FROM outbox WHERE pub_seq IS NULL OR pub_seq > $1"
         return DatabaseStatus(
-            name=name,
-            size_bytes=size,
-            connections=connections,
+            name=row["datname"],
+            size_bytes=row["size"],
+            connections=row["numbackends"],
             outbox=await _value(connection, unshipped, shipped),
             dead_letters=await _value(connection, "SELECT count(*) FROM dead_letter"),
             jobs=await _jobs(connection),

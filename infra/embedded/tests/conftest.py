@@ -1,0 +1,25 @@
+"""A stack of one's own: a home that is removed, and ports that nobody uses."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from embedded.ports import PORTS, taken
+from embedded.stack import Stack
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    folder = Path(tempfile.mkdtemp(prefix="hopline-test-"))
+    yield Stack(folder / "home", _free_offset())
+    shutil.rmtree(folder)
+
+
+def _free_offset() -> int:
+    """An offset at which every port is free now; random, so that test processes rarely meet."""
+    candidates = Random().sample(range(2_000, 30_000, 7), k=100)  # noqa: S311 - no secret
+    return next(offset for offset in candidates if not taken((port, port.number + offset) for port in PORTS.values()))

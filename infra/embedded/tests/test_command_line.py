@@ -1,0 +1,170 @@
+"""The public commands on real processes: the stores and the observatory, which need nothing else."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from embedded import orphans
+from embedded.stack import MARKER, Stack
+from embedded.supervisor import Supervisor
+from testkit.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """`python -m embedded` for one stack."""
+
+    stack: Stack
+
+    async def run(self, *arguments: str, **environment: str) -> Result:
+        own = {"HOPLINE_HOME": str(self.stack.home), "HOPLINE_PORT_OFFSET": str(self.stack.offset)}
+        command = [sys.executable, "-m", "embedded", *arguments]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=PIPE, stderr=PIPE, env={**os.environ, **own, **environment}
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+    async def processes(self) -> dict[str, dict[str, Any]]:
+        status = json.loads((await self.run("status", "--json")).out)
+        return {process["name"]: process for process in status["processes"]}
+
+
+@pytest.fixture
+async def cli(stack: Stack) -> AsyncIterator[CommandLine]:
+    command_line = CommandLine(stack)
+    yield command_line
+    assert (await command_line.run("clean")).code == 0
+
+
+STANDALONE = ("postgres", "valkey", "observatory")
+ALL_OF_THEM = ("--only", ",".join(STANDALONE))
+THE_QUICK_TWO = ("--only", "valkey,observatory")
+
+
+class TestUp:
+    async def test_starts_reports_restarts_and_stops(self, cli: CommandLine, stack: Stack) -> None:
+        up = await cli.run("up", *ALL_OF_THEM)
+        assert up.code == 0, up.err
+        assert f"http://localhost:{stack.port('jaeger')}" in up.out
+
+        again = await cli.run("up", *ALL_OF_THEM)
+        assert again.code == 0
+        assert "already up" in again.out
+
+        before = Supervisor(stack).states()
+        for name in STANDALONE:
+            os.kill(before[name].pid, signal.SIGKILL)
+
+        def are_back() -> bool:
+            now = Supervisor(stack).states()
+            return all(now[name].state == "RUNNING" and now[name].pid != before[name].pid for name in STANDALONE)
+
+        await eventually(are_back, timeout=20)
+        processes = await cli.processes()
+        assert [processes[name]["restarts"] for name in STANDALONE] == [1, 1, 1]
+        assert all(processes[name]["memory_bytes"] > 0 for name in STANDALONE)
+
+        down = await cli.run("down")
+        assert down.code == 0
+        assert orphans.find(stack) == []
+        assert (stack.home / "postgres" / "data").exists()
+        assert "not running" in (await cli.run("down")).out
+
+    async def test_refuses_a_taken_port_and_leaves_nothing_running(self, cli: CommandLine, stack: Stack) -> None:
+        with socket.create_server(("127.0.0.1", stack.port("jaeger"))):
+            up = await cli.run("up", *THE_QUICK_TWO)
+        assert up.code == 1
+        [line] = up.err.splitlines()
+        assert line.startswith(f"port {stack.port('jaeger')} is taken by ")
+        assert orphans.find(stack) == []
+
+    async def test_shows_why_a_process_did_not_start_and_stops_the_others(self, cli: CommandLine, stack: Stack) -> None:
+        up = await cli.run("up", *THE_QUICK_TWO, OBSERVATORY_MAX_TRACES="lots")
+        assert up.code == 1
+        assert up.err.startswith("observatory did not start: it ended (")
+        assert "OBSERVATORY_MAX_TRACES" in up.err
+        assert orphans.find(stack) == []
+
+    async def test_cleans_up_after_a_killed_supervisor(self, cli: CommandLine, stack: Stack) -> None:
+        await cli.run("up", *THE_QUICK_TWO)
+        daemon = psutil.Process(int((stack.run / "supervisord.pid").read_text()))
+        daemon.kill()
+        status = await cli.run("status")
+        assert status.code == 3
+        assert "without supervisor" in status.out
+        assert len(orphans.find(stack)) == 2
+
+        up = await cli.run("up", *THE_QUICK_TWO)
+        assert up.code == 0, up.err
+        assert "lost their supervisor" in up.out
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(f"http://127.0.0.1:{stack.port('jaeger')}/api/services")
+        assert answer.status_code == HTTPStatus.OK
+
+    async def test_ignores_a_pid_file_that_survived_a_reboot(self, cli: CommandLine, stack: Stack) -> None:
+        stack.create()
+        (stack.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
+        (stack.home / "valkey").mkdir()
+        (stack.home / "valkey" / "valkey.pid").write_text(f"{os.getpid()}\n")
+        up = await cli.run("up", "--only", "valkey")
+        assert up.code == 0, up.err
+        assert "lost their supervisor" not in up.out
+
+
+class TestStatus:
+    async def test_says_that_nothing_runs(self, cli: CommandLine) -> None:
+        status = await cli.run("status")
+        assert status.code == 3
+        assert "make up" in status.out
+
+
+class TestClean:
+    async def test_deletes_what_was_created(self, cli: CommandLine, stack: Stack) -> None:
+        await cli.run("up", "--only", "valkey")
+        assert (await cli.run("clean")).code == 0
+        assert not stack.home.exists()
+
+    async def test_deletes_nothing_else(self, cli: CommandLine, stack: Stack) -> None:
+        stack.home.mkdir()
+        precious = stack.home / "precious"
+        precious.write_text("")
+        clean = await cli.run("clean")
+        assert clean.code == 1
+        assert "not created by Hopline" in clean.err
+        assert precious.exists()
+        (stack.home / MARKER).write_text("")  # so that the fixture may remove it
+
+
+class TestMigrate:
+    async def test_says_that_the_databases_must_run(self, cli: CommandLine) -> None:
+        migrate = await cli.run("migrate")
+        assert migrate.code == 1
+        assert "make up" in migrate.err
+
+
+@pytest.mark.parametrize("command", [[], ["sideways"]])
+async def test_an_unknown_command_explains_the_known(cli: CommandLine, command: list[str]) -> None:
+    wrong = await cli.run(*command)
+    assert wrong.code == 2
+    assert "usage" in wrong.err

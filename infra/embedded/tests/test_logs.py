@@ -1,0 +1,83 @@
+"""Following logs: across rotations and half-written lines, readable on a terminal, raw in a pipe."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from embedded import logs
+from embedded.errors import EmbeddedError
+from embedded.stack import Stack
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def tail(tmp_path: Path) -> Iterator[logs.Tail]:
+    tail = logs.Tail(tmp_path / "orders.log")
+    yield tail
+    tail.close()
+
+
+class TestTail:
+    def test_gives_the_last_lines_then_only_new_ones(self, tail: logs.Tail) -> None:
+        tail.path.write_text("1\n2\n3\n")
+        assert tail.last(2) == ["2", "3"]
+        with tail.path.open("a") as file:
+            file.write("4\n")
+        assert tail.new() == ["4"]
+        assert tail.new() == []
+
+    def test_waits_for_the_end_of_a_line(self, tail: logs.Tail) -> None:
+        with tail.path.open("w", buffering=1) as file:
+            file.write("one\nhalf ")
+            file.flush()
+            assert tail.new() == ["one"]
+            file.write("a line\n")
+        assert tail.new() == ["half a line"]
+
+    def test_loses_nothing_over_a_rotation(self, tail: logs.Tail) -> None:
+        tail.path.write_text("1\n")
+        assert tail.new() == ["1"]
+        with tail.path.open("a") as file:
+            file.write("2\n")
+        tail.path.rename(tail.path.with_suffix(".log.1"))
+        tail.path.write_text("3\n")
+        assert tail.new() == ["2", "3"]
+
+    def test_waits_for_a_file_that_is_not_there_yet(self, tail: logs.Tail) -> None:
+        assert tail.new() == []
+        tail.path.write_text("1\n")
+        assert tail.new() == ["1"]
+
+
+class TestShow:
+    @pytest.fixture
+    def line(self, stack: Stack) -> str:
+        stack.create()
+        event = {"timestamp": "2026-11-23T10:11:12.131415Z", "level": "info", "event": "order_placed", "order_id": "7"}
+        stack.log("orders").write_text(json.dumps(event) + "\nno JSON\n")
+        stack.log("users").write_text("hello\n")
+        return json.dumps(event)
+
+    def test_leads_with_the_process_where_there_are_several(self, stack: Stack, line: str) -> None:
+        out = io.StringIO()
+        logs.show(stack, [], lines=10, follow=False, out=out)
+        assert out.getvalue() == f"orders | {line}\norders | no JSON\nusers  | hello\n"
+
+    def test_is_readable_on_a_terminal(self, stack: Stack, line: str) -> None:
+        out = Terminal()
+        logs.show(stack, ["orders"], lines=10, follow=False, out=out)
+        first, second = out.getvalue().splitlines()
+        assert first.startswith("10:11:12.131 ")
+        assert "order_placed" in first
+        assert second == "no JSON"
+
+    def test_refuses_an_unknown_process(self, stack: Stack, line: str) -> None:
+        with pytest.raises(EmbeddedError, match="no log of order in"):
+            logs.show(stack, ["order"], lines=1, follow=False)

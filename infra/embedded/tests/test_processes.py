@@ -1,0 +1,96 @@
+"""The process table, and supervisord's configuration made from it, read by supervisord's own parser."""
+
+from pathlib import Path
+
+import pytest
+from supervisor.options import ServerOptions
+
+from embedded import processes
+from embedded.environment import Environments
+from embedded.errors import EmbeddedError
+from embedded.processes import Process
+from embedded.stack import Stack
+from embedded.supervisor import render
+
+
+@pytest.fixture
+def table(stack: Stack) -> processes.Table:
+    stack.create()
+    return processes.table(stack, {})
+
+
+class TestSelected:
+    def test_without_names_is_everything_stores_first(self, table: processes.Table) -> None:
+        names = [process.name for process in table.selected([])]
+        assert names == [
+            "postgres",
+            "valkey",
+            "observatory",
+            "users",
+            "orders",
+            "notifications",
+            "gateway",
+            "worker",
+        ]
+
+    def test_adds_what_a_process_needs(self, table: processes.Table) -> None:
+        names = [process.name for process in table.selected(["orders"])]
+        assert names == ["postgres", "valkey", "observatory", "users", "orders"]
+
+    def test_refuses_an_unknown_name_and_lists_the_known(self, table: processes.Table) -> None:
+        with pytest.raises(EmbeddedError, match="no process 'mailer': there are postgres, valkey"):
+            table.selected(["mailer"])
+
+
+class TestRender:
+    @pytest.fixture
+    def options(self, stack: Stack, table: processes.Table) -> ServerOptions:
+        path = stack.run / "supervisord.conf"
+        path.write_text(render(stack, table.processes))
+        options = ServerOptions()
+        options.realize(["-c", str(path)])
+        return options
+
+    def test_starts_stores_first_and_stops_them_last(self, options: ServerOptions) -> None:
+        groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
+        assert [group.name for group in groups] == ["stores", "telemetry", "services"]
+
+    def test_gives_postgres_its_fast_stop_and_its_account(self, options: ServerOptions, table: processes.Table) -> None:
+        programs = {
+            program.name: program for group in options.process_group_configs for program in group.process_configs
+        }
+        assert programs["postgres"].stopsignal.name == "SIGINT"
+        account = table.postgres.account
+        assert programs["postgres"].uid == (account.uid if account else None)
+        assert programs["gateway"].stopsignal.name == "SIGTERM"
+        assert not programs["gateway"].stopasgroup
+        assert programs["gateway"].killasgroup
+
+    def test_hands_over_the_environment_unchanged(self, stack: Stack, tmp_path: Path) -> None:
+        tricky = {"URL": "postgresql://u:p%40ss@h:1/db?a=b,c", "WORDS": "one two", "CALL": "x:create()"}
+        process = Process(
+            name="odd", group="stores", command=["/bin/odd", "a b", "100%"], environment=tricky, stop_seconds=1
+        )
+        stack.create()
+        path = stack.run / "odd.conf"
+        path.write_text(render(stack, [process]))
+        options = ServerOptions()
+        options.realize(["-c", str(path)])
+        [program] = options.process_group_configs[0].process_configs
+        assert program.environment == tricky
+        assert program.command == "/bin/odd 'a b' 100%"
+
+    def test_refuses_a_value_that_its_format_cannot_hold(self, stack: Stack) -> None:
+        process = Process(
+            name="odd", group="stores", command=["/bin/odd"], environment={"A": 'say "hi"'}, stop_seconds=1
+        )
+        with pytest.raises(EmbeddedError, match="A may not contain quotes"):
+            render(stack, [process])
+
+
+class TestMissing:
+    def test_names_the_program_that_is_not_installed(self, stack: Stack) -> None:
+        stack.create()
+        Environments(stack, {})
+        process = Process(name="worker", group="services", command=["/nowhere/arq"], stop_seconds=1)
+        assert processes.missing([process]) == ["worker: /nowhere/arq is missing; install the requirements (make does)"]

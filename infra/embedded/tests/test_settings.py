@@ -1,0 +1,84 @@
+"""What a stack decides before anything runs: its folders, ports, secrets and environments."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from embedded.environment import Environments
+from embedded.errors import EmbeddedError
+from embedded.secrets import Secrets
+from embedded.stack import LONGEST_SOCKET, Stack
+
+
+class TestStack:
+    def test_is_named_by_the_environment(self, tmp_path: Path) -> None:
+        stack = Stack.from_environment({"HOPLINE_HOME": str(tmp_path), "HOPLINE_PORT_OFFSET": "300"})
+        assert (stack.home, stack.port("gateway")) == (tmp_path, 8300)
+
+    @pytest.mark.parametrize("offset", ["-1", "many", "60000"])
+    def test_refuses_an_impossible_offset(self, offset: str) -> None:
+        with pytest.raises(EmbeddedError, match=f"HOPLINE_PORT_OFFSET={offset}: expected a whole number"):
+            Stack.from_environment({"HOPLINE_PORT_OFFSET": offset})
+
+    def test_neither_fills_nor_removes_a_folder_with_foreign_things_in_it(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.txt").write_text("years of work")
+        with pytest.raises(EmbeddedError, match="not created by Hopline"):
+            Stack(tmp_path).create()
+        with pytest.raises(EmbeddedError, match="not touched"):
+            Stack(tmp_path).remove()
+        assert (tmp_path / "thesis.txt").exists()
+
+    def test_removes_what_it_created(self, stack: Stack) -> None:
+        stack.create()
+        assert stack.remove() is True
+        assert not stack.home.exists()
+        assert stack.remove() is False
+
+    def test_keeps_the_socket_below_the_systems_limit(self, tmp_path: Path) -> None:
+        assert len(str(Stack(tmp_path / ("long" * 40)).socket)) <= LONGEST_SOCKET
+
+    def test_lets_only_one_command_change_it(self, stack: Stack) -> None:
+        with stack.changing(), pytest.raises(EmbeddedError, match="another command"), stack.changing():
+            pass
+
+
+class TestSecrets:
+    def test_are_generated_once_for_their_owner_only(self, tmp_path: Path) -> None:
+        key = Secrets(tmp_path).signing_key()
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert isinstance(load_pem_private_key(key.read_bytes(), None), Ed25519PrivateKey)
+        before = key.read_bytes(), Secrets(tmp_path).database_password("orders")
+        assert before == (Secrets(tmp_path).signing_key().read_bytes(), Secrets(tmp_path).database_password("orders"))
+
+
+class TestEnvironments:
+    @pytest.fixture
+    def created(self, tmp_path: Path) -> Stack:
+        stack = Stack(tmp_path, 100)
+        stack.create()
+        return stack
+
+    def test_point_every_process_at_this_stack_whatever_the_shell_says(self, created: Stack) -> None:
+        shell = {"DATABASE_URL": "postgresql://elsewhere/x", "PORT": "1", "SIGNING_KEY_FILE": "/x", "LANG": "C"}
+        environments = Environments(created, shell)
+        assert not environments.inherited().keys() & {"DATABASE_URL", "PORT", "SIGNING_KEY_FILE"}
+        assert environments.inherited()["LANG"] == "C"
+        orders = environments.of("orders")
+        assert orders["PORT"] == "8102"
+        assert orders["JWKS_URL"] == "http://127.0.0.1:8101/.well-known/jwks.json"
+        assert orders["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4418"
+        assert Path(orders["DATABASE_URL_FILE"]).read_text().endswith("@127.0.0.1:25532/orders")
+
+    def test_let_the_caller_choose_where_that_is_sensible(self, created: Stack) -> None:
+        environments = Environments(created, {"WEB_CONCURRENCY": "3", "CRASH_AT": "relay.after_append"})
+        assert environments.of("users")["WEB_CONCURRENCY"] == "3"
+        assert environments.inherited()["CRASH_AT"] == "relay.after_append"
+
+    @pytest.mark.parametrize(("concurrency", "connections"), [("1", 100), ("4", 4 * 4 * 13 + 20), ("x", 100)])
+    def test_ask_for_as_many_connections_as_all_pools_may_open(
+        self, created: Stack, concurrency: str, connections: int
+    ) -> None:
+        assert Environments(created, {"WEB_CONCURRENCY": concurrency}).max_connections() == connections
