@@ -14,6 +14,8 @@ from httpx_aiohttp import AiohttpTransport
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from pydantic import AnyHttpUrl
 
+from shared.middleware import REQUEST_ID
+
 KEEPALIVE_S = 30
 """Idle connections are dropped after this; the servers keep them for 75 s."""
 
@@ -27,27 +29,41 @@ async def open_http_client(
     max_connections: int = 100,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client for one upstream. `timeout_s` bounds each wait for bytes; bound the whole call by asyncio.timeout."""
-    session = aiohttp.ClientSession(
+    async with open_http_session(connect_timeout_s=connect_timeout_s, max_connections=max_connections) as session:
+        client = httpx.AsyncClient(
+            base_url=str(base_url).rstrip("/"),
+            transport=AiohttpTransport(client=session),
+            timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
+            event_hooks={"request": [_carry_request_id]},
+            follow_redirects=False,
+        )
+        HTTPXClientInstrumentor.instrument_client(client)
+        async with client:
+            yield client
+
+
+@asynccontextmanager
+async def open_http_session(
+    *, connect_timeout_s: float = 1.0, max_connections: int = 100
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """The connections alone, for who forwards bytes: no spans, no request id, no bound on a call but the connect's."""
+    async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=KEEPALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),  # one user's cookie must never ride on another's request
         auto_decompress=False,
-    )
-    client = httpx.AsyncClient(
-        base_url=str(base_url).rstrip("/"),
-        transport=AiohttpTransport(client=session),
-        timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-        event_hooks={"request": [_carry_request_id]},
-        follow_redirects=False,
-    )
-    HTTPXClientInstrumentor.instrument_client(client)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-        await session.close()
+        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
+    ) as session:
+        yield session
+
+
+def request_id() -> str | None:
+    """The id of the request being served, as `shared.middleware` bound it; calls it causes carry it on."""
+    bound: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return bound
 
 
 async def _carry_request_id(request: httpx.Request) -> None:
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
-    if request_id and "X-Request-ID" not in request.headers:
-        request.headers["X-Request-ID"] = request_id
+    current = request_id()
+    if current and REQUEST_ID not in request.headers:
+        request.headers[REQUEST_ID] = current

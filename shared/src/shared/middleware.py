@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import problem_response, unexpected
+from shared.errors import Problem, problem_response, unexpected
 
 log = structlog.get_logger("http")
 
@@ -63,9 +63,10 @@ class RequestContext:
 
 
 class UnexpectedErrors:
-    """ASGI middleware: an exception nobody handled becomes a problem, and the span's error.
+    """ASGI middleware: an exception that no handler took becomes a problem, and the span's error.
 
-    A mounted application needs one of its own: the framework puts a plain text 500 at the edge of each.
+    So does a `Problem` raised by a middleware further in, as what it says. A mounted application needs one of these of
+    its own: the framework puts a plain text 500 at the edge of each.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -86,12 +87,17 @@ class UnexpectedErrors:
         try:
             await self._app(scope, receive, note_start)
         except Exception as error:
-            span = trace.get_current_span()
-            span.record_exception(error)
-            span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+            problem = error if isinstance(error, Problem) else _recorded(error)
             if begun:  # all that is left is to break the response off
                 raise
-            await problem_response(unexpected(error), instance=scope["path"])(scope, receive, send)
+            await problem_response(problem, instance=scope["path"])(scope, receive, send)
+
+
+def _recorded(error: Exception) -> Problem:
+    span = trace.get_current_span()
+    span.record_exception(error)
+    span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+    return unexpected(error)
 
 
 def _request_id(scope: Scope) -> str:
