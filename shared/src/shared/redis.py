@@ -15,18 +15,19 @@ CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
 
 
-def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER_TIMEOUT_S) -> Redis:
+def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER_TIMEOUT_S, retries: int = 2) -> Redis:
     """A client for commands that answer within `answer_timeout_s` seconds (None: may block, as XREADGROUP does).
 
-    Replies are bytes. A broken connection is retried twice within about 0.3 s, then `redis.ConnectionError` rises.
+    Replies are bytes. A broken connection is retried twice within about 0.3 s, then `redis.ConnectionError` rises;
+    with `retries=0` it rises at once, for a subscriber that must know that it missed something.
     """
     client: Redis = Redis.from_url(
         str(url),
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=answer_timeout_s,
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
-        retry_on_error=[RedisConnectionError],
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=retries),
+        retry_on_error=[RedisConnectionError] if retries else [],
     )
     return client
 

@@ -53,8 +53,10 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class's own shape
         "loop": "uvloop",
         "http": "httptools",
-        "ws": "websockets-sansio",
+        "ws": "shared.websocket_protocol:BoundedWebSocket",
         "ws_max_size": 64 * 1024,
+        "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
+        "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the answer
         "server_header": False,
         "access_log": False,  # shared.middleware writes the access line, with the trace id
         "timeout_graceful_shutdown": 10,

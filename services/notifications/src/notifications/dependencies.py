@@ -1,0 +1,41 @@
+"""Who gets built for a request."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from notifications.realtime.publisher import Publisher
+from notifications.realtime.runtime import Realtime
+from notifications.realtime.tickets import Tickets
+from notifications.repository import FeedRepository
+from notifications.service import FeedService
+from notifications.settings import Settings
+from shared.database import SessionDep
+
+
+def _feed(session: SessionDep) -> FeedService:
+    return FeedService(repository=FeedRepository(session))
+
+
+def _realtime(request: Request) -> Realtime:
+    realtime: Realtime = request.app.state.realtime
+    return realtime
+
+
+def _publisher(realtime: Annotated[Realtime, Depends(_realtime)]) -> Publisher:
+    return realtime.publisher
+
+
+def _tickets(realtime: Annotated[Realtime, Depends(_realtime)]) -> Tickets:
+    return realtime.tickets
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+FeedDep = Annotated[FeedService, Depends(_feed)]
+PublisherDep = Annotated[Publisher, Depends(_publisher)]
+TicketsDep = Annotated[Tickets, Depends(_tickets)]
+SettingsDep = Annotated[Settings, Depends(_settings)]

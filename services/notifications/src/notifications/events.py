@@ -1,0 +1,95 @@
+"""What other services' events do here: each becomes one notification of the user it is about."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
+
+import structlog
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from notifications.models import Kind
+from notifications.realtime.frames import NotificationFrame
+from notifications.realtime.publisher import Publisher
+from notifications.repository import FeedRepository
+from notifications.service import FeedService
+from shared.events import AfterCommit, CloudEvent, Consumer, Handler, Trace
+
+log = structlog.get_logger(__name__)
+
+GROUP = "notifications"
+
+
+class OrderNews(BaseModel):
+    """What a device gets to know of an order: enough for one line on a screen."""
+
+    order_id: UUID
+    status: str
+    total_cents: int
+    currency: str
+
+
+class UserNews(BaseModel):
+    """What a device gets to know of its user's account."""
+
+    user_id: UUID
+
+
+class Addressee(BaseModel):
+    """Whom an event is about."""
+
+    user_id: UUID
+
+
+KINDS: Mapping[str, Mapping[str, tuple[Kind, type[BaseModel]]]] = {
+    "events:orders": {
+        "hopline.order.placed.v1": (Kind.ORDER_PLACED, OrderNews),
+        "hopline.order.packed.v1": (Kind.ORDER_PACKED, OrderNews),
+        "hopline.order.shipped.v1": (Kind.ORDER_SHIPPED, OrderNews),
+        "hopline.order.cancelled.v1": (Kind.ORDER_CANCELLED, OrderNews),
+    },
+    "events:users": {
+        "hopline.user.registered.v1": (Kind.USER_REGISTERED, UserNews),
+    },
+}
+"""By stream and event type: the notification's kind, and what of the event's data goes along."""
+
+
+@asynccontextmanager
+async def consumers(
+    *, publisher: Publisher, sessions: async_sessionmaker[AsyncSession], redis: Redis
+) -> AsyncIterator[None]:
+    """Consume every stream of `KINDS` until the block ends."""
+    async with AsyncExitStack() as stack:
+        for stream, kinds in KINDS.items():
+            handlers = {name: _handler(kind, news, publisher=publisher) for name, (kind, news) in kinds.items()}
+            consumer = Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
+            await stack.enter_async_context(consumer)
+        yield
+
+
+def _handler(kind: Kind, news: type[BaseModel], *, publisher: Publisher) -> Handler:
+    async def notify(session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
+        """Add to the feed within the inbox transaction; publish once that is committed."""
+        user_id = Addressee.model_validate(event.data).user_id
+        row = await FeedService(repository=FeedRepository(session)).add(
+            user_id=user_id,
+            event_id=event.id,
+            kind=kind,
+            subject=event.subject,
+            data=news.model_validate(event.data).model_dump(mode="json"),
+            at=event.time,
+            trace=Trace.current(),
+        )
+        if row is None:
+            return None
+        frame = NotificationFrame.of(row)
+
+        async def publish() -> None:
+            log.info("notification_added", user_id=user_id, kind=kind, seq=frame.seq)
+            await publisher.notification(user_id, frame)
+
+        return publish
+
+    return notify

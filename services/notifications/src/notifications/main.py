@@ -1,0 +1,48 @@
+"""The composition root."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from notifications import routes
+from notifications.events import consumers
+from notifications.realtime.runtime import open_realtime
+from notifications.settings import Settings
+from shared.app import build_app
+from shared.database import open_database
+from shared.http import open_http_client
+from shared.redis import open_redis
+from shared.settings import load_settings
+from shared.tokens import TokenVerifier, jwks_from
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The notifications service; `settings` from the environment where not given."""
+    return build_app(
+        name="notifications",
+        settings=settings or load_settings(Settings),
+        lifespan=lifespan,
+        routers=[routes.router],
+        summary="The notification feed of every user, over REST and WebSockets",
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open stores, then what serves sockets, then what fills feeds; close in reverse, what fills feeds first."""
+    settings: Settings = app.state.settings
+    async with (
+        open_http_client() as http,
+        open_redis(settings) as redis,
+        open_database(settings, application="notifications", workers=settings.web_concurrency) as database,
+        open_realtime(settings=settings, database=database, redis=redis) as realtime,
+        consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
+    ):
+        app.state.database = database
+        app.state.realtime = realtime
+        app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
+        app.state.health.add("database", database.ping)
+        app.state.health.add("redis", redis.ping, critical=False)  # without it feeds are served, and sockets heal
+        app.state.health.on_drain(realtime.drain)
+        yield

@@ -1,0 +1,13 @@
+"""WebSockets: every device sees 1..head of its user's feed in order, no gap, no repeat, whatever is killed.
+
+    endpoint ─ one task per socket: hello, ticket, welcome, then what the client says
+    session ── one socket: queue, writer and `pump`, the pure algorithm that keeps the sequence
+    hub ────── which sessions of which user this process serves
+    subscriber the process's one pub/sub connection: hands the hub what is published
+    heartbeat  the process's one clock: pings, and compares heads so that a lost publish is found
+    history ── what a session missed: from the cache, else from Postgres
+    publisher  the other end: after a commit, into the cache and to the channel
+    drain ──── sends everyone elsewhere before the process ends
+
+Redis carries hints; that nothing is lost rests on the contiguous `seq` in Postgres alone.
+"""

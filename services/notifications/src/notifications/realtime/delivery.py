@@ -1,0 +1,44 @@
+"""One span per delivered notification, and the frame that carries it on to the device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from opentelemetry import baggage, trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
+
+from notifications.realtime.frames import NotificationFrame
+from shared.events import Trace
+
+_tracer = trace.get_tracer(__name__)
+
+_SYNTHETIC = "hopline.synthetic"
+"""Baggage that marks load-test traffic; it has arrived, so it is shown."""
+
+
+@contextmanager
+def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[NotificationFrame]:
+    """The PRODUCER span of one notification's way into one socket; yields the frame that carries this span's context.
+
+    Its parent is the span that consumed the event, so that the device is the last hop of the request's own trace.
+    """
+    parent = Trace(frame.traceparent, frame.tracestate, frame.baggage).context()
+    attributes: dict[str, AttributeValue] = {
+        "messaging.system": "websocket",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": "notification",
+        "messaging.message.id": str(frame.id),
+        "user.id": str(user_id),
+        "hopline.notification.kind": frame.kind,
+        "hopline.notification.seq": frame.seq,
+    }
+    if synthetic := baggage.get_baggage(_SYNTHETIC, parent):
+        attributes[_SYNTHETIC] = str(synthetic)
+    span = _tracer.start_span("send notification", context=parent, kind=SpanKind.PRODUCER, attributes=attributes)
+    with trace.use_span(span, end_on_exit=True):
+        carried = Trace.of_span(span, parent)
+        yield frame.model_copy(
+            update={"traceparent": carried.traceparent, "tracestate": carried.tracestate, "baggage": carried.baggage}
+        )

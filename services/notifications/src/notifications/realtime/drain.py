@@ -1,0 +1,40 @@
+"""Sending everybody elsewhere before the process ends, without everybody arriving there at once."""
+
+import asyncio
+import random
+from math import ceil
+
+import structlog
+
+from notifications.errors import CloseCode
+from notifications.realtime.hub import Hub
+
+log = structlog.get_logger(__name__)
+
+STEP_S = 0.1
+FLUSH_PATIENCE_S = 1.0
+
+
+async def drain(hub: Hub, *, seconds: float, retry_ms: int) -> None:
+    """Announce the end to every session, each with a random delay of at most `retry_ms`, then close them in batches.
+
+    Takes at most `seconds`, and a second more for slow readers; nothing where nobody is connected. Live
+    notifications go on until a session's turn; who connects meanwhile is sent away at once.
+    """
+    hub.draining = True
+    sessions = list(hub)
+    log.info("sockets_draining", sockets=len(sessions))
+    for session in sessions:
+        session.drain(retry_ms=random.randint(1, retry_ms))  # noqa: S311 - spreads reconnects, guards nothing
+    random.shuffle(sessions)
+    batch = ceil(len(sessions) * STEP_S / seconds) if seconds else len(sessions)
+    while sessions:
+        for session in sessions[:batch]:
+            session.close(CloseCode.RESTARTING, flush=True)
+        del sessions[:batch]
+        if sessions:
+            await asyncio.sleep(STEP_S)
+    patience = FLUSH_PATIENCE_S
+    while hub.rooms and patience > 0:
+        await asyncio.sleep(STEP_S)
+        patience -= STEP_S

@@ -1,0 +1,59 @@
+"""Putting the parts of realtime together, and their life with the process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from notifications.realtime.cache import FeedCache
+from notifications.realtime.drain import drain
+from notifications.realtime.endpoint import Endpoint
+from notifications.realtime.heartbeat import Heartbeat
+from notifications.realtime.history import History
+from notifications.realtime.hub import Hub
+from notifications.realtime.publisher import Publisher
+from notifications.realtime.subscriber import Subscriber
+from notifications.realtime.tickets import Tickets
+from notifications.settings import Settings
+from shared.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realtime:
+    """What the rest of the service uses."""
+
+    settings: Settings
+    hub: Hub
+    tickets: Tickets
+    publisher: Publisher
+    endpoint: Endpoint
+
+    async def drain(self) -> None:
+        """Close every socket, spread over `ws_drain_seconds`."""
+        await drain(self.hub, seconds=self.settings.ws_drain_seconds, retry_ms=self.settings.ws_retry_ms)
+
+
+@asynccontextmanager
+async def open_realtime(*, settings: Settings, database: Database, redis: Redis) -> AsyncIterator[Realtime]:
+    """Start the subscriber and the heartbeat, and stop them at the end. Neither store has to be there yet."""
+    cache = FeedCache(redis=redis)
+    history = History(database=database, cache=cache)
+    tickets = Tickets(redis=redis)
+    publisher = Publisher(redis=redis, cache=cache)
+    hub = Hub(per_user=settings.ws_connections_per_user, in_all=settings.ws_connections)
+    async with (
+        Heartbeat(hub=hub, history=history, ping_s=settings.ws_ping_seconds) as heartbeat,
+        Subscriber(url=settings.redis_url, hub=hub, recheck=heartbeat.recheck) as subscriber,
+    ):
+        endpoint = Endpoint(
+            settings=settings,
+            database=database,
+            history=history,
+            tickets=tickets,
+            publisher=publisher,
+            hub=hub,
+            subscriber=subscriber,
+            heartbeat=heartbeat,
+        )
+        yield Realtime(settings=settings, hub=hub, tickets=tickets, publisher=publisher, endpoint=endpoint)

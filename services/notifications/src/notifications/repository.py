@@ -1,0 +1,83 @@
+"""The only SQL of this service."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, exists, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from notifications.models import FeedHead, Notification
+from notifications.schemas import FeedState
+
+
+class FeedRepository:
+    """Reads and writes feeds within the caller's transaction."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def append(self, *, user_id: UUID, event_id: UUID, **values: Any) -> int | None:
+        """Add a notification at the end of the user's feed; its seq, or None where this event has one already.
+
+        One round trip. The head's row stays locked until the transaction ends. `values` are the other columns.
+        """
+        known = exists().where(Notification.event_id == event_id, Notification.user_id == user_id)
+        head = (
+            postgres_insert(FeedHead)
+            .from_select(["user_id", "seq"], select(literal(user_id), literal(1)).where(~known))
+            .on_conflict_do_update(index_elements=[FeedHead.user_id], set_={"seq": FeedHead.seq + 1})
+            .returning(FeedHead.seq)
+            .cte("head")
+        )
+        row = {"user_id": user_id, "event_id": event_id, **values}
+        columns = [literal(value, type_=Notification.__table__.c[name].type).label(name) for name, value in row.items()]
+        statement = (
+            insert(Notification).from_select([*row, "seq"], select(*columns, head.c.seq)).returning(Notification.seq)
+        )
+        return await self._session.scalar(statement)
+
+    async def after(self, user_id: UUID, *, seq: int, limit: int) -> Sequence[Notification]:
+        """At most `limit` notifications after `seq`, oldest first."""
+        return await self._rows(_of(user_id).where(Notification.seq > seq).order_by(Notification.seq).limit(limit))
+
+    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Notification]:
+        """The `limit` latest, newest first."""
+        return await self._rows(_of(user_id).order_by(Notification.seq.desc()).limit(limit))
+
+    async def about(self, user_id: UUID, *, subject: str, limit: int) -> Sequence[Notification]:
+        """At most `limit` notifications about `subject`, oldest first."""
+        return await self._rows(
+            _of(user_id).where(Notification.subject == subject).order_by(Notification.seq).limit(limit)
+        )
+
+    async def states(self, user_ids: Collection[UUID]) -> dict[UUID, FeedState]:
+        """The state of each of these feeds, in one query; a user without notifications has 0 and 0."""
+        statement = select(FeedHead.user_id, FeedHead.seq, FeedHead.read_seq).where(
+            FeedHead.user_id == func.any(list(user_ids))
+        )
+        found = {
+            row.user_id: FeedState(head=row.seq, read_seq=row.read_seq)
+            for row in await self._session.execute(statement)
+        }
+        return {user_id: found.get(user_id, FeedState(head=0, read_seq=0)) for user_id in user_ids}
+
+    async def advance_read(self, user_id: UUID, *, up_to: int) -> FeedState | None:
+        """Move the user's read mark forward to `up_to`, at most to the head; None where that is no move."""
+        target = func.least(up_to, FeedHead.seq)
+        statement = (
+            update(FeedHead)
+            .where(FeedHead.user_id == user_id, FeedHead.read_seq < target)
+            .values(read_seq=target)
+            .returning(FeedHead.seq, FeedHead.read_seq)
+        )
+        row = (await self._session.execute(statement)).one_or_none()
+        return FeedState(head=row.seq, read_seq=row.read_seq) if row else None
+
+    async def _rows(self, statement: Select[Notification]) -> Sequence[Notification]:
+        return (await self._session.scalars(statement)).all()
+
+
+def _of(user_id: UUID) -> Select[Notification]:
+    return select(Notification).where(Notification.user_id == user_id)

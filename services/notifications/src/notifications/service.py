@@ -1,0 +1,79 @@
+"""What a feed does: grow by events, be paged, be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from notifications.models import Kind, Notification
+from notifications.repository import FeedRepository
+from notifications.schemas import FeedPage, FeedState, NotificationOut
+from shared.events import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMark:
+    """A feed's state after an attempt to mark it read; `moved` where that changed anything."""
+
+    state: FeedState
+    moved: bool
+
+
+class FeedService:
+    """Feeds within one transaction."""
+
+    def __init__(self, *, repository: FeedRepository) -> None:
+        self._repository = repository
+
+    async def add(
+        self,
+        *,
+        user_id: UUID,
+        event_id: UUID,
+        kind: Kind,
+        subject: str,
+        data: dict[str, Any],
+        at: datetime,
+        trace: Trace,
+    ) -> Notification | None:
+        """Add a notification at the end of the user's feed; None where this event has one there already."""
+        values: dict[str, Any] = {
+            "user_id": user_id,
+            "event_id": event_id,
+            "kind": kind,
+            "subject": subject,
+            "data": data,
+            "created_at": at,
+            "traceparent": trace.traceparent,
+            "tracestate": trace.tracestate,
+            "baggage": trace.baggage,
+        }
+        seq = await self._repository.append(**values)
+        return Notification(seq=seq, **values) if seq else None
+
+    async def after(self, user_id: UUID, *, seq: int, limit: int) -> FeedPage:
+        """At most `limit` notifications after `seq`, oldest first."""
+        return await self._page(user_id, await self._repository.after(user_id, seq=seq, limit=limit))
+
+    async def latest(self, user_id: UUID, *, limit: int) -> FeedPage:
+        """The `limit` latest, newest first."""
+        return await self._page(user_id, await self._repository.latest(user_id, limit=limit))
+
+    async def about(self, user_id: UUID, *, subject: str, limit: int) -> FeedPage:
+        """At most `limit` notifications about `subject`, oldest first."""
+        return await self._page(user_id, await self._repository.about(user_id, subject=subject, limit=limit))
+
+    async def mark_read(self, user_id: UUID, *, up_to: int) -> ReadMark:
+        """Move the read mark forward to `up_to`: never back, never beyond the head."""
+        moved = await self._repository.advance_read(user_id, up_to=up_to)
+        return ReadMark(state=moved or await self._state(user_id), moved=moved is not None)
+
+    async def _page(self, user_id: UUID, rows: Sequence[Notification]) -> FeedPage:
+        """Read the state after the rows: it may then be ahead of them, but no row is ahead of it."""
+        state = await self._state(user_id)
+        items = [NotificationOut.of(row) for row in rows]
+        return FeedPage(items=items, head=state.head, read_seq=state.read_seq)
+
+    async def _state(self, user_id: UUID) -> FeedState:
+        return (await self._repository.states([user_id]))[user_id]
