@@ -1,0 +1,104 @@
+"""Calls to users and orders, with a service token of the worker's own."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Literal
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from workers.errors import DependencyAway, JobImpossible
+from workers.schemas import AccessToken, User
+
+CLIENT_ID = "workers"
+EXPIRY_MARGIN_S = 30.0
+"""A token is replaced this long before it expires (or at half its life, where that is shorter)."""
+
+
+class ServiceToken(httpx.Auth):
+    """The worker's access token, by client credentials (RFC 6749 §4.4): kept until shortly before it expires.
+
+    A 401 means that users has changed its keys: the token is fetched again, once, and the request repeated.
+    """
+
+    def __init__(self, *, users: httpx.AsyncClient, secret: SecretStr) -> None:
+        self._users = users
+        self._credentials = httpx.BasicAuth(CLIENT_ID, secret.get_secret_value())
+        self._token = ""
+        self._fresh_until = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Send the request with the token; raises DependencyAway where none is to be had."""
+        token = await self._current()
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            request.headers["Authorization"] = f"Bearer {await self._current(refused=token)}"
+            yield request
+
+    async def _current(self, *, refused: str = "") -> str:
+        async with self._lock:  # of many jobs that find it stale, one fetches
+            if time.monotonic() >= self._fresh_until or self._token == refused:
+                await self._fetch()
+            return self._token
+
+    async def _fetch(self) -> None:
+        form = {"grant_type": "client_credentials"}
+        response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
+        _expect(response, HTTPStatus.OK)
+        granted = AccessToken.model_validate_json(response.content)
+        self._token = granted.access_token
+        self._fresh_until = time.monotonic() + granted.expires_in - min(EXPIRY_MARGIN_S, granted.expires_in / 2)
+
+
+class UsersClient:
+    """What the worker asks users."""
+
+    def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
+        self._http = http
+        self._token = token
+
+    async def get(self, user_id: UUID) -> User:
+        """The user; raises JobImpossible where there is none, DependencyAway where users cannot say."""
+        response = await call(self._http, "GET", f"/internal/users/{user_id}", auth=self._token)
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise JobImpossible(f"there is no user {user_id}")
+        _expect(response, HTTPStatus.OK)
+        return User.model_validate_json(response.content)
+
+
+class OrdersClient:
+    """What the worker tells orders."""
+
+    def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
+        self._http = http
+        self._token = token
+
+    async def advance(self, order_id: UUID, step: Literal["pack", "ship"]) -> bool:
+        """Take the order a step further; False where it is cancelled or gone. Repeating it changes nothing."""
+        response = await call(self._http, "POST", f"/internal/orders/{order_id}/{step}", auth=self._token)
+        if response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            return False
+        _expect(response, HTTPStatus.OK)
+        return True
+
+
+async def call(
+    http: httpx.AsyncClient, method: str, path: str, *, auth: httpx.Auth, form: dict[str, str] | None = None
+) -> httpx.Response:
+    """Make one call; raises DependencyAway where no answer comes."""
+    try:
+        return await http.request(method, path, auth=auth, data=form)
+    except httpx.HTTPError as error:
+        raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
+
+
+def _expect(response: httpx.Response, status: HTTPStatus) -> None:
+    """Raise DependencyAway on any other status: overloaded, deployed, or refusing us until somebody acts."""
+    if response.status_code != status:
+        request = response.request
+        raise DependencyAway(f"{request.method} {request.url} answered {response.status_code}")

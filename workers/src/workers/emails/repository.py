@@ -1,0 +1,45 @@
+"""The email ledger: the only SQL about emails."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from workers.models import Email, EmailState
+
+
+class EmailLedger:
+    """The ledger within one transaction, which the caller commits."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def announce(self, dedupe_key: str, *, message_id: str, recipient: str) -> bool:
+        """Write down that the email is about to be sent; False where that was written before."""
+        row = (
+            insert(Email)
+            .values(dedupe_key=dedupe_key, message_id=message_id, recipient=recipient)
+            .on_conflict_do_nothing()
+            .returning(Email.dedupe_key)
+        )
+        return await self._session.scalar(row) is not None
+
+    async def lock(self, dedupe_key: str, *, idle_s: float) -> EmailState | None:
+        """Keep the row until the transaction ends; its state, or None where somebody else keeps it.
+
+        Postgres ends the transaction after `idle_s` seconds without a statement: it has to be longer than a
+        dialogue, and bounds how long a frozen worker keeps an email from going out.
+        """
+        await self._session.execute(
+            sa.select(sa.func.set_config("idle_in_transaction_session_timeout", str(round(idle_s * 1000)), True))
+        )
+        row = sa.select(Email.state).where(Email.dedupe_key == dedupe_key).with_for_update(skip_locked=True)
+        state = await self._session.scalar(row)
+        return EmailState(state) if state else None
+
+    async def mark_sent(self, dedupe_key: str) -> None:
+        """Write down that the server has accepted it."""
+        await self._session.execute(
+            sa.update(Email)
+            .where(Email.dedupe_key == dedupe_key, Email.state == EmailState.SENDING)
+            .values(state=EmailState.SENT, sent_at=sa.func.now())
+        )

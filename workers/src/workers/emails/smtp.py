@@ -1,0 +1,71 @@
+"""Handing a message over to an SMTP server (RFC 5321)."""
+
+import asyncio
+from contextlib import suppress
+from email.message import EmailMessage
+from email.utils import parseaddr
+
+import aiosmtplib
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from workers.errors import DependencyAway, JobImpossible
+
+DIALOGUE_S = 20.0
+"""One whole dialogue; well below what a job gets."""
+CONNECT_S = 5.0
+QUIT_S = 1.0
+PERMANENT = 500
+
+_tracer = trace.get_tracer("workers")
+
+
+class SmtpServer:
+    """Where mail goes out. TLS is used where the server offers STARTTLS."""
+
+    def __init__(self, *, host: str, port: int, sender: str) -> None:
+        self._host = host
+        self._port = port
+        self.sender = sender
+        self._domain = parseaddr(sender)[1].rpartition("@")[2]
+
+    async def hand_over(self, message: EmailMessage) -> None:
+        """Return when the server has accepted the message, in one CLIENT span.
+
+        Raises JobImpossible where it refuses recipient or content for good, DependencyAway on anything else.
+        """
+        attributes = {
+            "server.address": self._host,
+            "server.port": self._port,
+            "network.protocol.name": "smtp",
+            "hopline.email.message_id": message["Message-ID"],
+        }
+        with _tracer.start_as_current_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes):
+            try:
+                async with asyncio.timeout(DIALOGUE_S):
+                    await self._dialogue(message)
+            except aiosmtplib.SMTPRecipientsRefused as error:
+                refusal = error.recipients[0]
+                raise _refused(refusal.code, refusal.message) from error
+            except aiosmtplib.SMTPDataError as error:
+                raise _refused(error.code, error.message) from error
+            except aiosmtplib.SMTPNotSupported as error:
+                raise JobImpossible(f"the server cannot take this message: {error}") from error
+            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+                place = f"{self._host}:{self._port}"
+                raise DependencyAway(f"SMTP at {place}: {type(error).__name__}: {error}") from error
+
+    async def _dialogue(self, message: EmailMessage) -> None:
+        client = aiosmtplib.SMTP(hostname=self._host, port=self._port, local_hostname=self._domain, timeout=DIALOGUE_S)
+        try:
+            await client.connect(timeout=CONNECT_S)
+            await client.send_message(message)
+            with suppress(aiosmtplib.SMTPException, OSError):  # accepted is accepted, whatever follows
+                await client.quit(timeout=QUIT_S)
+        finally:
+            client.close()
+
+
+def _refused(code: int, message: str) -> Exception:
+    text = f"the mail server refuses: {code} {message}"
+    return JobImpossible(text) if code >= PERMANENT else DependencyAway(text)

@@ -1,0 +1,100 @@
+"""The worker: `arq workers.main.WorkerSettings`."""
+
+import logging
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import structlog
+from arq import func
+from arq.connections import RedisSettings
+
+from shared.logging import configure_logging
+from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
+from workers.arq_redis import PatientRedis
+from workers.dispatch import RUN
+from workers.kinds import JOBS_QUEUE
+from workers.process import NAME, open_worker
+from workers.runner import Runner
+from workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.02
+"""ARQ asks Redis for due jobs this often: p50 of a job's start is about half of it (ARQ's own 0.5 s: 330 ms)."""
+ARQ_TIMEOUT_S = 120.0
+"""Longer than any kind's own limit: what ARQ stops itself, it drops without a word to the ledger."""
+ARQ_TRIES = 1_000_000
+"""ARQ's own bound must never bite: the ledger counts attempts."""
+HEALTH_EVERY_S = 15
+"""How often the key is written that `arq --check workers.main.WorkerSettings` looks at."""
+
+
+def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str, Any]:
+    """The settings ARQ runs a worker of `queue` with."""
+    configure_logging(service=NAME, level=settings.log_level, log_format=settings.log_format)
+    _quiet_arq()
+    return {
+        "functions": [func(run, name=RUN)],
+        "queue_name": queue,
+        "redis_pool": PatientRedis(str(settings.redis_url), queue=queue),
+        "redis_settings": RedisSettings.from_dsn(str(settings.redis_url)),  # for `arq --check` only
+        "on_startup": startup,
+        "on_shutdown": shutdown,
+        "poll_delay": POLL_S,
+        "max_jobs": settings.max_jobs,
+        "job_timeout": ARQ_TIMEOUT_S,
+        "max_tries": ARQ_TRIES,
+        "keep_result": 0,  # a kept result would block the job's id
+        "job_completion_wait": settings.shutdown_seconds,
+        "health_check_interval": HEALTH_EVERY_S,
+        "log_results": False,
+        "ctx": {"settings": settings, "open": AsyncExitStack()},
+    }
+
+
+def __getattr__(name: str) -> Any:
+    """Make `WorkerSettings` when ARQ asks for it, so that importing this module reads and opens nothing."""
+    if name == "WorkerSettings":
+        return worker_settings(load_settings(Settings))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+async def run(ctx: dict[str, Any], job_id: str) -> None:
+    """ARQ's one function: make an attempt at the job that the ledger has under `job_id`."""
+    runner: Runner = ctx["runner"]
+    await runner.run(UUID(job_id))
+
+
+async def startup(ctx: dict[str, Any]) -> None:
+    """Open everything; end the process with status 4 where the settings contradict what is found."""
+    logging.getLogger("arq").handlers.clear()
+    resources: AsyncExitStack = ctx["open"]
+    try:
+        ctx["runner"] = await resources.enter_async_context(open_worker(ctx["settings"]))
+    except ConfigurationError as error:
+        sys.stderr.write(f"configuration error: {error}\n")
+        raise SystemExit(CONFIGURATION_ERROR) from None
+    log.info("worker_started")
+
+
+async def shutdown(ctx: dict[str, Any]) -> None:
+    """Close everything in reverse; ARQ has brought the jobs in hand to their end, or cancelled and so released them."""
+    resources: AsyncExitStack = ctx["open"]
+    log.info("worker_stopping")
+    await resources.aclose()
+    log.info("worker_stopped")
+
+
+def _quiet_arq() -> None:
+    """Keep ARQ's warnings and drop its four lines per job: the runner's own say more, with the trace.
+
+    By filters, since the `arq` command sets levels and handlers after this.
+    """
+    for name in ("arq.worker", "arq.connections"):
+        logging.getLogger(name).addFilter(_worth_reading)
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING

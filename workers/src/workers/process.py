@@ -1,0 +1,44 @@
+"""What one worker process has open, in order: stores, tools, leases, and then what brings in work."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from shared.database import open_database
+from shared.events import Consumer
+from shared.redis import open_redis
+from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
+from workers.dependencies import open_tools
+from workers.dispatch import Dispatcher
+from workers.events import GROUP, Reactions
+from workers.kinds import KINDS, attempts_of, queue_of
+from workers.leases import Leases
+from workers.runner import Runner
+from workers.settings import Settings
+from workers.sweeper import Sweeper
+
+NAME = "workers"
+"""`service.name`, in telemetry and in Postgres' list of connections."""
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
+    """The runner with all that it needs, the consumers that bring in work, and the sweeper that brings it back."""
+    configure_telemetry(service=NAME, settings=settings)
+    async with (
+        telemetry_flushed_at_exit(),
+        open_database(settings, application=NAME) as database,
+        open_redis(settings) as redis,
+        open_tools(settings, database=database) as tools,
+        Leases(database=database, lease_s=settings.job_lease_seconds) as leases,
+        AsyncExitStack() as consumers,
+    ):
+        dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
+        sweeper = Sweeper(
+            database=database, dispatcher=dispatcher, attempts_of=attempts_of, every_s=settings.sweep_seconds
+        )
+        await consumers.enter_async_context(sweeper)
+        reactions = Reactions(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
+        for stream, handlers in reactions.by_stream().items():
+            consumer = Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
+            await consumers.enter_async_context(consumer)
+        yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)

@@ -1,0 +1,128 @@
+"""What jobs are given, and what is read from events and from other services.
+
+A job's payload is checked twice by the same model: when it is put into the ledger, and when it is read from there,
+perhaps by a younger version of this code.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class OrderItem(BaseModel):
+    """One line of an order; the price is in cents, per unit."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sku: str
+    name: str
+    quantity: int = Field(ge=1)
+    unit_price_cents: int = Field(ge=0)
+
+    @property
+    def line_total_cents(self) -> int:
+        """What this line costs."""
+        return self.quantity * self.unit_price_cents
+
+
+class Order(BaseModel):
+    """An order as `hopline.order.*.v1` events describe it; `currency` is an ISO 4217 code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: UUID
+    user_id: UUID
+    status: str
+    items: list[OrderItem] = Field(min_length=1)
+    total_cents: int = Field(ge=0)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    created_at: datetime
+
+
+class UserRegistered(BaseModel):
+    """Data of `hopline.user.registered.v1`: no address travels in events, who needs it asks users."""
+
+    user_id: UUID
+
+
+class User(BaseModel):
+    """What users says about a recipient."""
+
+    id: UUID
+    email: str = Field(min_length=3)
+    name: str
+
+
+class AccessToken(BaseModel):
+    """An answer of users' token endpoint (RFC 6749 §5.1); `expires_in` is in seconds."""
+
+    access_token: str = Field(min_length=1)
+    expires_in: float = Field(gt=0)
+
+
+class JobPayload(BaseModel):
+    """Base of what a job is given. `kind` says which function runs it, `user_id` joins its log lines.
+
+    Two payloads with one `dedupe_key` are the same job: the second is not added.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+    user_id: UUID
+
+    @property
+    @abstractmethod
+    def dedupe_key(self) -> str:
+        """What makes this job unique, readable by people."""
+
+
+class WelcomeEmail(JobPayload):
+    """Greet a new user."""
+
+    kind: ClassVar[str] = "send_welcome_email"
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per user."""
+        return f"{self.kind}:{self.user_id}"
+
+
+class OrderEmail(JobPayload):
+    """Tell the user what became of the order, as it was when it became that."""
+
+    kind: ClassVar[str] = "send_order_email"
+
+    status: Literal["placed", "shipped", "cancelled"]
+    order: Order
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per order and status."""
+        return f"{self.kind}:{self.status}:{self.order.order_id}"
+
+
+class FulfilOrder(JobPayload):
+    """Take the order one step further; packing is followed by shipping."""
+
+    kind: ClassVar[str] = "fulfil_order"
+
+    order_id: UUID
+    step: Literal["pack", "ship"]
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per order and step."""
+        return f"{self.kind}:{self.step}:{self.order_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to add, in the transaction of what leads to it, due `delay_s` seconds after that."""
+
+    payload: JobPayload
+    delay_s: float = 0.0

@@ -1,0 +1,80 @@
+"""The floor under ARQ: every second, what the ledger says and Redis does not know is put right.
+
+- A lease that ran out: its worker died or froze. The job is queued again, or dead after too many attempts.
+- A job that is due and has no entry in Redis (flushed, restored, the enqueue was lost): the entry is written again.
+
+Every worker sweeps; rows and entries are such that two sweeps at once do no harm.
+"""
+
+import random
+from collections.abc import Callable
+from typing import ClassVar
+
+import structlog
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.database import Database
+from shared.events.background import Background
+from workers.backoff import backoff_s
+from workers.dispatch import Dispatcher
+from workers.ledger import Claim, JobLedger, QueuedJob
+
+log = structlog.get_logger(__name__)
+
+PAGE = 1000
+"""Jobs looked at per sweep. What is behind them is due later, and is seen when these are done."""
+
+OVERDUE_S = 0.5
+"""A job that is due only now is on its way; asking Redis for it would be noise."""
+
+EXPIRED = "the lease ran out: the worker died or froze"
+
+
+class Sweeper(Background):
+    """Sweeps every `every_s` seconds, from `async with` on until its end. `attempts_of` bounds each kind's tries."""
+
+    outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
+
+    def __init__(
+        self, *, database: Database, dispatcher: Dispatcher, attempts_of: Callable[[str], int], every_s: float
+    ) -> None:
+        super().__init__()
+        self._database = database
+        self._dispatcher = dispatcher
+        self._attempts_of = attempts_of
+        self._every_s = every_s
+
+    def __str__(self) -> str:
+        return "sweeper"
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            await self.sweep()
+            with self._resting():
+                await self._pause(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - keeps sweepers apart
+
+    async def sweep(self) -> None:
+        """Look once."""
+        with suppress_instrumentation():
+            async with self._database.transaction() as session:
+                ledger = JobLedger(session)
+                taken = [await self._take_over(ledger, claim) for claim in await ledger.take_expired(limit=PAGE)]
+            await self._dispatcher.enqueue(*(job for job in taken if job))
+            async with self._database.transaction() as session:
+                overdue = await JobLedger(session).overdue(by_s=OVERDUE_S, limit=PAGE)
+        if restored := await self._dispatcher.restore(overdue):
+            log.info("jobs_restored", count=restored)
+
+    async def _take_over(self, ledger: JobLedger, claim: Claim) -> QueuedJob | None:
+        """The first loss is made good at once; after that the job itself is suspected, and has to wait its turn."""
+        known = {"job_id": str(claim.job_id), "kind": claim.kind, "attempt": claim.attempt}
+        if claim.attempt >= self._attempts_of(claim.kind):
+            log.error("job_dead", error=EXPIRED, **known)
+            await ledger.bury(claim, error=EXPIRED)
+            return None
+        log.warning("job_taken_over", **known)
+        pause_s = 0.0 if claim.attempt == 1 else backoff_s(claim.attempt - 1)
+        return await ledger.retry(claim, delay_s=pause_s, error=EXPIRED)
