@@ -15,7 +15,7 @@ from users.events import CONSUMERS, STREAM
 from users.keys import KeyRing, private_keys
 from users.passwords import open_passwords
 from users.routes import internal, router
-from users.service import Tokens, seed_admin
+from users.service import AccessTokens, Tokens, seed_admin
 from users.settings import Settings
 
 
@@ -55,7 +55,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.passwords = passwords
         app.state.keys = keys
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
-        app.state.tokens = Tokens(database=database, passwords=passwords, keys=keys, settings=settings)
+        app.state.tokens = Tokens(
+            database=database, passwords=passwords, access_tokens=AccessTokens(keys=keys, settings=settings)
+        )
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)
         yield

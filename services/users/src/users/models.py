@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.events.outbox import outbox_table
+from shared.events import outbox_table
 from shared.models import COLUMN_TYPES, named_metadata
 from shared.tokens import Role
 

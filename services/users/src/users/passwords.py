@@ -30,10 +30,11 @@ _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, paralle
 
 
 class Passwords:
-    """Hashes and verifies on `executor`. `decoy` is the hash of a password that nobody knows."""
+    """Hashes and verifies on `executor`, waiting `patience_s` at most. `decoy` hashes a password nobody knows."""
 
-    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str) -> None:
+    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, patience_s: float) -> None:
         self._executor = executor
+        self._patience_s = patience_s
         self._decoy = decoy
 
     async def hash(self, password: str) -> str:
@@ -53,15 +54,15 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(self._patience_s):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError:
             raise TooManyLogins(retry_after_s=5) from None
 
 
 @asynccontextmanager
-async def open_passwords(*, at_once: int) -> AsyncIterator[Passwords]:
+async def open_passwords(*, at_once: int, patience_s: float = PATIENCE_S) -> AsyncIterator[Passwords]:
     """Threads that hash `at_once` passwords at a time; at the end those under way are waited for."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="argon2") as executor:
         decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())
-        yield Passwords(executor=executor, decoy=decoy)
+        yield Passwords(executor=executor, decoy=decoy, patience_s=patience_s)

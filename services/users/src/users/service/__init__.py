@@ -1,7 +1,8 @@
 """The business decisions: who has an account, and who gets which token."""
 
+from users.service.access import AccessTokens
 from users.service.accounts import Accounts
 from users.service.admin import seed_admin
 from users.service.tokens import Tokens
 
-__all__ = ["Accounts", "Tokens", "seed_admin"]
+__all__ = ["AccessTokens", "Accounts", "Tokens", "seed_admin"]

@@ -35,7 +35,8 @@ class Accounts:
         if account is None:
             raise EmailTaken
         await self._events.registered(account)
-        log.info("user_registered", user_id=str(account.id))
+        structlog.contextvars.bind_contextvars(user_id=str(account.id))
+        log.info("user_registered")
         return account
 
     async def get(self, user_id: UUID) -> Account:

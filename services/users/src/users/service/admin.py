@@ -27,4 +27,4 @@ async def seed_admin(*, database: Database, passwords: Passwords, email: str, pa
             email=address, name="Admin", password_hash=password_hash, role=Role.ADMIN
         )
     if account:
-        log.info("admin_seeded", user_id=str(account.id))
+        log.info("admin_seeded", user_id=account.id)

@@ -1,0 +1,78 @@
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+import asyncpg
+import httpx
+import pytest
+
+from testkit.apps import http_client, serve
+from testkit.databases import MigratedDatabase
+from testkit.tokens import TokenIssuer
+from users.keys import public_jwk
+from users.main import create_app
+from users.settings import Settings
+
+WORKERS_SECRET = "the-workers-secret"
+
+
+class Rows(Protocol):
+    async def __call__(self, statement: str, *parameters: object) -> list[asyncpg.Record]: ...
+
+
+class Service(Protocol):
+    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
+
+
+@pytest.fixture
+async def users_database(migrated_database: MigratedDatabase) -> str:
+    return await migrated_database("users")
+
+
+@pytest.fixture
+def issuer() -> TokenIssuer:
+    """Signs by the key the service has, so that tests can make tokens that differ from its own in one claim."""
+    issuer = TokenIssuer()
+    issuer.key_id = public_jwk(issuer.private_key)["kid"]
+    return issuer
+
+
+@pytest.fixture
+def service(users_database: str, redis_url: str, issuer: TokenIssuer) -> Service:
+    """Runs the service with the given settings; may run several at once, as replicas do."""
+
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        given = {
+            "database_url": users_database,
+            "redis_url": redis_url,
+            "signing_key": issuer.private_pem,
+            "workers_client_secret": WORKERS_SECRET,
+            "environment": "test",
+            "log_format": "json",
+        }
+        async with serve(create_app(Settings(**given | settings))) as base_url, http_client(base_url) as client:
+            yield client
+
+    return run
+
+
+@pytest.fixture
+async def users(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    async with service() as client:
+        yield client
+
+
+@pytest.fixture
+def rows(users_database: str) -> Rows:
+    """Runs a statement in the service's database and returns its rows."""
+
+    async def execute(statement: str, *parameters: object) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(users_database)
+        try:
+            found: list[asyncpg.Record] = await connection.fetch(statement, *parameters)
+            return found
+        finally:
+            await connection.close()
+
+    return execute

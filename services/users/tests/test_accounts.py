@@ -1,0 +1,144 @@
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from testkit.tokens import TokenIssuer
+
+from .factories import PASSWORD, bearer, log_in, logged_in, registered, registration
+
+
+class TestRegister:
+    async def test_answers_with_the_user(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=registration(email="bea@hopline.example", name="  Bea "))
+        assert response.status_code == 201
+        user = response.json()
+        assert set(user) == {"id", "email", "name", "role", "created_at"}
+        assert (user["email"], user["name"], user["role"]) == ("bea@hopline.example", "Bea", "customer")
+        assert user["created_at"].endswith("Z")
+        assert uuid.UUID(user["id"])
+
+    async def test_refuses_a_taken_address_in_any_spelling(self, users: httpx.AsyncClient) -> None:
+        await registered(users, email="carl@hopline.example")
+        response = await users.post("/users", json=registration(email="CARL@Hopline.Example"))
+        assert response.status_code == 409
+        problem = response.json()
+        assert problem["type"].endswith("/email-taken")
+        assert problem["errors"] == [{"field": "email", "message": "is registered already"}]
+
+    async def test_lets_one_of_many_at_once_have_an_address(self, users: httpx.AsyncClient) -> None:
+        body = registration()
+        responses = await asyncio.gather(*(users.post("/users", json=body) for _ in range(8)))
+        assert sorted(response.status_code for response in responses) == [201] + [409] * 7
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("email", None),
+            ("email", "no-at-sign"),
+            ("email", "two@at@hopline.example"),
+            ("email", "line\nbreak@hopline.example"),
+            ("email", "a" * 250 + "@hopline.example"),
+            ("email", 7),
+            ("password", None),
+            ("password", "short"),
+            ("password", "x" * 129),
+            ("name", None),
+            ("name", "   "),
+            ("name", "x" * 101),
+            ("name", "nul\x00"),
+            ("name", "line\nbreak"),
+            ("role", "admin"),
+        ],
+    )
+    async def test_names_the_wrong_field(self, users: httpx.AsyncClient, field: str, value: object) -> None:
+        response = await users.post("/users", json=registration(**{field: value}))
+        assert response.status_code == 422
+        assert response.headers["Content-Type"] == "application/problem+json"
+        problem = response.json()
+        assert [error["field"] for error in problem["errors"]] == [field]
+        assert PASSWORD not in response.text
+
+    @pytest.mark.parametrize("body", [b"", b"{", b'{"email": }', b"\xff\xfe", b'{"name": "\\ud800"}', b"[]", b"null"])
+    async def test_refuses_what_is_no_registration(self, users: httpx.AsyncClient, body: bytes) -> None:
+        response = await users.post("/users", content=body, headers={"Content-Type": "application/json"})
+        assert response.status_code in {400, 422}
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+    async def test_refuses_a_too_large_body(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=registration(name="x" * 100_000))
+        assert response.status_code == 413
+
+
+class TestMe:
+    async def test_reads_the_callers_account(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await logged_in(users)
+        response = await users.get("/users/me", headers=bearer(tokens["access_token"]))
+        assert response.status_code == 200
+        assert response.json() == user
+
+    async def test_changes_the_name(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await logged_in(users)
+        headers = bearer(tokens["access_token"])
+        response = await users.patch("/users/me", json={"name": "Anna 😀"}, headers=headers)
+        assert response.status_code == 200
+        assert response.json() == user | {"name": "Anna 😀"}
+        assert (await users.get("/users/me", headers=headers)).json()["name"] == "Anna 😀"
+
+    @pytest.mark.parametrize("body", [{}, {"name": None}, {"name": ""}, {"name": "A", "role": "admin"}, {"id": "1"}])
+    async def test_changes_nothing_else(self, users: httpx.AsyncClient, body: dict[str, Any]) -> None:
+        user, tokens = await logged_in(users)
+        headers = bearer(tokens["access_token"])
+        assert (await users.patch("/users/me", json=body, headers=headers)).status_code == 422
+        assert (await users.get("/users/me", headers=headers)).json() == user
+
+    @pytest.mark.parametrize("method", ["GET", "PATCH"])
+    async def test_needs_a_token(self, users: httpx.AsyncClient, method: str) -> None:
+        response = await users.request(method, "/users/me", json={"name": "A"})
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+    async def test_is_missing_for_a_subject_without_account(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer
+    ) -> None:
+        headers = issuer.headers(uuid.uuid4())
+        assert (await users.get("/users/me", headers=headers)).status_code == 404
+        assert (await users.patch("/users/me", json={"name": "A"}, headers=headers)).status_code == 404
+
+
+class TestOthersAccounts:
+    @pytest.mark.parametrize(("role", "status"), [("service", 200), ("admin", 200), ("customer", 403)])
+    async def test_are_for_services_and_admins(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer, role: str, status: int
+    ) -> None:
+        user = await registered(users)
+        headers = issuer.headers(uuid.uuid4(), role=role)
+        response = await users.get(f"/internal/users/{user['id']}", headers=headers)
+        assert response.status_code == status
+        assert (response.json() == user) == (status == 200)
+
+    async def test_need_a_token(self, users: httpx.AsyncClient) -> None:
+        assert (await users.get(f"/internal/users/{uuid.uuid4()}")).status_code == 401
+
+    @pytest.mark.parametrize(("user_id", "status"), [(str(uuid.uuid4()), 404), ("7", 422)])
+    async def test_may_not_exist(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer, user_id: str, status: int
+    ) -> None:
+        headers = issuer.headers(uuid.uuid4(), role="service")
+        assert (await users.get(f"/internal/users/{user_id}", headers=headers)).status_code == status
+
+
+async def test_passwords_are_kept_as_argon2id_and_never_told(
+    users: httpx.AsyncClient, rows: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = await registered(users)
+    await log_in(users, user["email"], "a wrong one")
+    (account,) = await rows("SELECT * FROM account")
+    assert account["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    lines = capsys.readouterr().out
+    assert "user_registered" in lines
+    assert "token_refused" in lines
+    assert user["email"] not in lines
+    assert PASSWORD not in lines

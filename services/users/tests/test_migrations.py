@@ -1,0 +1,33 @@
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+INI = Path(__file__).parents[1] / "alembic.ini"
+
+
+async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
+    """Exit status and everything printed by alembic's command line."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def test_the_migrated_database_is_what_the_models_say(users_database: str) -> None:
+    status, output = await alembic(users_database, "check")
+    assert status == 0, output
+
+
+async def test_two_may_migrate_at_once(database: str) -> None:
+    results = await asyncio.gather(*(alembic(database, "upgrade", "head") for _ in range(2)))
+    assert [status for status, _ in results] == [0, 0], results
+
+
+async def test_the_way_back_leads_to_nothing(users_database: str) -> None:
+    for direction in (("downgrade", "base"), ("upgrade", "head")):
+        status, output = await alembic(users_database, *direction)
+        assert status == 0, output

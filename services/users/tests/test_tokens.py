@@ -1,0 +1,182 @@
+import asyncio
+from datetime import timedelta
+
+import httpx
+import jwt
+import pytest
+
+from users.service.tokens import WORKERS_ID
+
+from .conftest import WORKERS_SECRET, Rows
+from .factories import bearer, log_in, logged_in, refresh, registered
+
+
+class TestLogIn:
+    async def test_grants_a_pair_nobody_may_cache(self, users: httpx.AsyncClient) -> None:
+        user = await registered(users)
+        response = await log_in(users, user["email"])
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        tokens = response.json()
+        assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
+        assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+
+    async def test_takes_the_address_in_any_spelling(self, users: httpx.AsyncClient) -> None:
+        user = await registered(users)
+        assert (await log_in(users, user["email"].upper())).status_code == 200
+
+    async def test_answers_alike_for_wrong_passwords_and_unknown_addresses(self, users: httpx.AsyncClient) -> None:
+        user = await registered(users)
+        answers = [
+            await log_in(users, user["email"], "wrong horse battery staple"),
+            await log_in(users, "nobody@hopline.example"),
+            await log_in(users, "no-at-sign"),
+            await log_in(users, "nul\x00@hopline.example"),
+        ]
+        assert {answer.status_code for answer in answers} == {401}
+        problems = [{key: answer.json()[key] for key in ("type", "title", "detail")} for answer in answers]
+        assert all(problem == problems[0] for problem in problems)
+
+    @pytest.mark.parametrize(
+        ("form", "missing"),
+        [
+            ({"grant_type": "password"}, ["username", "password"]),
+            ({"grant_type": "password", "username": "ann@hopline.example"}, ["password"]),
+            ({"grant_type": "password", "username": "", "password": "x"}, ["username"]),
+            ({"grant_type": "refresh_token"}, ["refresh_token"]),
+        ],
+    )
+    async def test_names_the_missing_parameter(
+        self, users: httpx.AsyncClient, form: dict[str, str], missing: list[str]
+    ) -> None:
+        response = await users.post("/tokens", data=form)
+        assert response.status_code == 400
+        assert [error["field"] for error in response.json()["errors"]] == missing
+
+    @pytest.mark.parametrize("grant_type", ["", "client_credentials", "implicit", "\x00"])
+    async def test_refuses_other_grants(self, users: httpx.AsyncClient, grant_type: str) -> None:
+        response = await users.post("/tokens", data={"grant_type": grant_type, "username": "a", "password": "b"})
+        assert response.status_code == 400
+        assert response.json()["type"].endswith("/unsupported-grant-type")
+
+    @pytest.mark.parametrize(
+        "media_type", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
+    )
+    async def test_refuses_what_is_no_form(self, users: httpx.AsyncClient, media_type: str) -> None:
+        response = await users.post("/tokens", content=b'{"grant_type": "pass', headers={"Content-Type": media_type})
+        assert response.status_code == 400
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+
+class TestRefresh:
+    async def test_grants_another_pair(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await logged_in(users)
+        response = await refresh(users, tokens["refresh_token"])
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        successor = response.json()
+        assert successor["refresh_token"] != tokens["refresh_token"]
+        me = await users.get("/users/me", headers=bearer(successor["access_token"]))
+        assert me.json()["id"] == user["id"]
+
+    async def test_goes_on_and_on(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await logged_in(users)
+        for _ in range(3):
+            tokens = (await refresh(users, tokens["refresh_token"])).json()
+        assert (await refresh(users, tokens["refresh_token"])).status_code == 200
+
+    @pytest.mark.parametrize("token", ["unknown", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass"), "\x00"])
+    async def test_refuses_an_unknown_token(self, users: httpx.AsyncClient, token: str) -> None:
+        assert (await refresh(users, token)).status_code == 401
+
+    async def test_refuses_an_access_token(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await logged_in(users)
+        assert (await refresh(users, tokens["access_token"])).status_code == 401
+
+    async def test_ends_thirty_days_after_the_login(self, users: httpx.AsyncClient, rows: Rows) -> None:
+        _, tokens = await logged_in(users)
+        tokens = (await refresh(users, tokens["refresh_token"])).json()
+        (family,) = await rows("SELECT expires_at - started_at AS lifetime FROM token_family")
+        assert family["lifetime"] == timedelta(days=30)
+        await rows("UPDATE token_family SET expires_at = now()")
+        assert (await refresh(users, tokens["refresh_token"])).status_code == 401
+
+    async def test_leaves_nothing_of_ended_families(self, users: httpx.AsyncClient, rows: Rows) -> None:
+        user, tokens = await logged_in(users)
+        await refresh(users, tokens["refresh_token"])
+        await rows("UPDATE token_family SET expires_at = now()")
+        await log_in(users, user["email"])
+        assert len(await rows("SELECT 1 FROM refresh_token")) == 1
+
+    async def test_stores_no_token(self, users: httpx.AsyncClient, rows: Rows) -> None:
+        _, tokens = await logged_in(users)
+        (row,) = await rows("SELECT refresh_token::text AS everything, token_hash FROM refresh_token")
+        assert tokens["refresh_token"] not in row["everything"]
+        assert len(row["token_hash"]) == 32
+
+
+class TestReuse:
+    async def test_revokes_the_family(
+        self, users: httpx.AsyncClient, rows: Rows, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        user, first = await logged_in(users)
+        second = (await refresh(users, first["refresh_token"])).json()
+        reuse = await refresh(users, first["refresh_token"])
+        assert reuse.status_code == 401
+        (family,) = await rows("SELECT revoked_at FROM token_family")
+        assert family["revoked_at"] is not None
+        assert (await refresh(users, second["refresh_token"])).status_code == 401
+        lines = [line for line in capsys.readouterr().out.splitlines() if "refresh_reuse_detected" in line]
+        assert len(lines) == 1
+        assert user["id"] in lines[0]
+        assert first["refresh_token"] not in lines[0]
+
+    async def test_spares_other_logins(self, users: httpx.AsyncClient) -> None:
+        user, here = await logged_in(users)
+        elsewhere = (await log_in(users, user["email"])).json()
+        await refresh(users, here["refresh_token"])
+        await refresh(users, here["refresh_token"])
+        assert (await refresh(users, elsewhere["refresh_token"])).status_code == 200
+        assert (await log_in(users, user["email"])).status_code == 200
+
+    async def test_of_many_at_once_one_wins_and_the_family_is_revoked(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await logged_in(users)
+        answers = await asyncio.gather(*(refresh(users, tokens["refresh_token"]) for _ in range(8)))
+        won = [answer for answer in answers if answer.status_code == 200]
+        assert len(won) == 1
+        assert {answer.status_code for answer in answers} == {200, 401}
+        assert (await refresh(users, won[0].json()["refresh_token"])).status_code == 401
+
+
+class TestWorkersToken:
+    grant = {"grant_type": "client_credentials"}  # noqa: RUF012
+
+    async def test_says_service(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        tokens = response.json()
+        assert set(tokens) == {"access_token", "token_type", "expires_in"}
+        claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+        assert (claims["role"], claims["sub"]) == ("service", str(WORKERS_ID))
+
+    async def test_opens_the_internal_door(self, users: httpx.AsyncClient) -> None:
+        user = await registered(users)
+        tokens = (await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))).json()
+        response = await users.get(f"/internal/users/{user['id']}", headers=bearer(tokens["access_token"]))
+        assert response.json() == user
+
+    @pytest.mark.parametrize(
+        "authorization", ["", "Basic", "Basic ?", "Basic d29ya2Vycw==", "Bearer x", "Basic d29ya2Vyczp3cm9uZw=="]
+    )
+    async def test_is_for_the_workers_only(self, users: httpx.AsyncClient, authorization: str) -> None:
+        headers = {"Authorization": authorization} if authorization else {}
+        response = await users.post("/internal/tokens", data=self.grant, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"].startswith("Basic")
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+    async def test_refuses_other_grants(self, users: httpx.AsyncClient) -> None:
+        form = {"grant_type": "password"}
+        response = await users.post("/internal/tokens", data=form, auth=("workers", WORKERS_SECRET))
+        assert response.status_code == 400
