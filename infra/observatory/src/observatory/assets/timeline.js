@@ -1,7 +1,7 @@
 // The time line of a trace. Long stretches in which nothing runs (an order waiting for its next step) are folded to
 // a narrow strip, so that what does run stays wide enough to read.
 
-const FOLD_FROM = 0.1; // fold an idle stretch longer than this share of the busy time …
+const FOLD_FROM = 0.2; // fold an idle stretch longer than this share of the busy time …
 const FOLD_TO = 0.04; // … to this share
 
 /** Take `[{start, end}]` in microseconds; return `at(time)` in percent, and the folds and ticks to draw. */

@@ -1,0 +1,65 @@
+"""`python -m console demo` and `python -m console trace ID`."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+
+from rich.console import Console
+
+from console.demo import Demo
+from console.failures import FailedError
+from console.narration import Narrator
+from console.stack import Stack
+from console.trace import print_trace
+
+_PIPED_WIDTH = 120
+
+
+def main() -> None:
+    """Run the command; exits 1 with one clear line when it cannot be done."""
+    arguments = _arguments()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know fewer characters
+    try:
+        stack = Stack.from_environment(os.environ)
+        asyncio.run(_demo(stack, as_json=arguments.json) if arguments.command == "demo" else _trace(stack, arguments))
+    except FailedError as failure:
+        _console(stderr=True).print(f"✗ {failure}", style="bold red", markup=False, soft_wrap=True)
+        if arguments.command == "demo" and arguments.json:
+            print(json.dumps({"error": str(failure)}))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _demo(stack: Stack, *, as_json: bool) -> None:
+    """Tell the story on stdout, or on stderr when stdout is for the summary."""
+    summary = await Demo(stack=stack, narrator=Narrator(_console(stderr=as_json))).run()
+    if as_json:
+        print(json.dumps(summary))
+
+
+async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
+    await print_trace(arguments.id, stack=stack, console=_console(stderr=False))
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="place an order and follow it through every service")
+    demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
+    trace = commands.add_parser("trace", help="print a trace as a tree, with its log lines")
+    trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""A tree as lines of text: who, what, how long, and a bar on the time line.
+
+Everything becomes `rich.text.Text`, so nothing a service says is taken for markup, and characters that would steer the
+terminal are replaced. Without a terminal the same lines come without colour.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from console.logs import LogLine
+from console.timeline import Timeline
+from console.tree import Node, Tree
+
+_COLOURS = {
+    "gateway": "blue",
+    "users": "green",
+    "orders": "yellow",
+    "notifications": "magenta",
+    "workers": "red",
+}
+_OTHER_COLOUR = "cyan"
+_LEVEL_STYLES = {"warn": "yellow", "error": "bold red", "fatal": "bold red"}
+
+_BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # what continues under an elbow
+_TOOK_WIDTH = 9
+_NARROWEST_WITH_BARS = 70
+_SECOND_US = 1_000_000
+_MILLISECOND_US = 1_000
+
+
+def print_tree(tree: Tree, console: Console, *, lines: Mapping[str, Sequence[LogLine]] | None = None) -> None:
+    """Print the tree as wide as the console; `lines` are log lines by the id of their span."""
+    for text in _Drawing(tree, console.width, lines or {}).draw():
+        console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def coloured(service: str) -> Text:
+    """Return a service's name in its colour."""
+    return Text(printable(service), style=_style(service))
+
+
+def duration(microseconds: float) -> str:
+    """Return a duration with about three digits and its unit."""
+    if microseconds < _MILLISECOND_US:
+        return f"{microseconds:.0f} µs"
+    if microseconds < _SECOND_US:
+        return f"{_three_digits(microseconds / _MILLISECOND_US)} ms"
+    return f"{_three_digits(microseconds / _SECOND_US)} s"
+
+
+def printable(text: str) -> str:
+    """Replace every character that is not to be seen, line breaks and the terminal's escape among them."""
+    return "".join(character if character.isprintable() else "·" for character in text)
+
+
+class _Drawing:
+    def __init__(self, tree: Tree, width: int, lines: Mapping[str, Sequence[LogLine]]) -> None:
+        self._tree = tree
+        self._width = width
+        self._lines = lines
+        self._bar_width = width * 3 // 10 if width >= _NARROWEST_WITH_BARS else 0
+        self._name_width = width - _TOOK_WIDTH - (self._bar_width + 2 if self._bar_width else 0)
+        self._timeline = Timeline((span.start, span.end) for span in tree.spans())
+
+    def draw(self) -> Iterator[Text]:
+        yield from self._heading()
+        if self._bar_width:
+            yield self._axis()
+        for place, root in enumerate(self._tree.roots):
+            alone = len(self._tree.roots) == 1
+            yield from self._branch(root, "", "" if alone else _elbow(last=place == len(self._tree.roots) - 1))
+        known = {span.id for span in self._tree.spans()}
+        for line in (line for span_id, lines in self._lines.items() if span_id not in known for line in lines):
+            yield self._log_line(line, "")
+        yield self._legend()
+
+    def _heading(self) -> Iterator[Text]:
+        spans = self._tree.spans()
+        failed = sum(bool(span.failure) for span in spans)
+        yield Text.assemble(("trace ", "dim"), (printable(self._tree.trace_id), "bold"))
+        facts = [duration(self._tree.end - self._tree.start), _counted(len(spans), "span")]
+        facts.append(_counted(len(self._tree.services()), "service"))
+        heading = Text(" · ".join(facts))
+        if failed:
+            heading.append(f" · {failed} failed", "bold red")
+        if self._tree.missing_parents:
+            heading.append(f" · {_counted(self._tree.missing_parents, 'parent')} missing", "bold red")
+        yield heading
+
+    def _axis(self) -> Text:
+        """Write when each stretch of work begins, above the bars."""
+        marks = [" "] * self._bar_width
+        for start in [self._tree.start, *(fold.end for fold in self._timeline.folds())]:
+            label = "0" if start == self._tree.start else f"+{duration(start - self._tree.start).replace(' ', '')}"
+            cell = self._cell(start)
+            after = cell + len(label)
+            if after <= self._bar_width and not "".join(marks[max(0, cell - 1) : after + 1]).strip():
+                marks[cell:after] = label
+        return Text(" " * (self._width - self._bar_width) + "".join(marks).rstrip(), style="dim")
+
+    def _legend(self) -> Text:
+        signs = []
+        if any(node.waited for node in self._tree.walk()):
+            signs.append("⋯ waited since its parent ended")
+        if self._timeline.folds() and self._bar_width:
+            signs.append("┊ nothing ran, folded")
+        if any(span.links for span in self._tree.spans()):
+            signs.append("↪ follows from other spans")
+        return Text("   ".join(signs), style="dim")
+
+    def _branch(self, node: Node, indent: str, elbow: str) -> Iterator[Text]:
+        yield self._span_line(node, indent + elbow)
+        below = indent + _BELOW[elbow]
+        beside = below + (_BELOW[_elbow(last=False)] if node.children else "  ")
+        if node.span.failure:
+            yield Text.assemble((beside, "dim"), (f"✗ {printable(node.span.failure)}", "red"))
+        for line in self._lines.get(node.span.id, ()):
+            yield self._log_line(line, beside)
+        for place, child in enumerate(node.children):
+            yield from self._branch(child, below, _elbow(last=place == len(node.children) - 1))
+
+    def _span_line(self, node: Node, prefix: str) -> Text:
+        span = node.span
+        notes = Text()
+        if span.failure:
+            notes.append("  ✗", "bold red")
+        if span.links:
+            notes.append("  ↪", "cyan")
+        if node.waited:
+            notes.append(f"  ⋯ {duration(node.waited)}", "dim")
+        line = Text.assemble((prefix, "dim"), coloured(span.service), " ", printable(span.operation))
+        line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
+        line.append_text(notes)
+        line.pad_right(max(0, self._name_width - len(line)))
+        line.append(duration(span.duration).rjust(_TOOK_WIDTH))
+        if self._bar_width:
+            line.append("  ").append_text(self._bar(node))
+        line.rstrip()
+        return line
+
+    def _bar(self, node: Node) -> Text:
+        """Draw the span as a block, the wait before it as dots, and folded time as a broken line."""
+        span = node.span
+        first = self._cell(span.start)
+        after = max(first + 1, round(self._timeline.at(span.end) * self._bar_width))
+        cells = [" "] * self._bar_width
+        if node.waited:
+            from_cell = self._cell(span.start - node.waited)
+            cells[from_cell:first] = "·" * (first - from_cell)
+        for fold in self._timeline.folds():
+            cells[self._cell((fold.start + fold.end) / 2)] = "┊"
+        cells[first:after] = "█" * (after - first)
+        bar = Text("".join(cells), style="dim")
+        bar.stylize("not dim red" if span.failure else f"not dim {_style(span.service)}", first, after)
+        return bar
+
+    def _log_line(self, line: LogLine, indent: str) -> Text:
+        text = Text.assemble(
+            (indent, "dim"),
+            (f"+{duration(max(0, line.time - self._tree.start))} ", "dim"),
+            (f"{printable(line.level)} ", _LEVEL_STYLES.get(line.level, "dim")),
+            printable(line.text),
+        )
+        for key, value in line.attributes.items():
+            text.append(f" {printable(key)}={printable(value)}", "dim")
+        return text
+
+    def _cell(self, time: float) -> int:
+        return min(self._bar_width - 1, int(self._timeline.at(time) * self._bar_width))
+
+
+def _style(service: str) -> str:
+    return f"bold {_COLOURS.get(service, _OTHER_COLOUR)}"
+
+
+def _elbow(*, last: bool) -> str:
+    return "└╴" if last else "├╴"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _three_digits(number: float) -> str:
+    whole_digits = len(str(int(number)))
+    return f"{number:.{max(0, 3 - whole_digits)}f}"

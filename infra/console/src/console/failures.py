@@ -1,0 +1,5 @@
+"""The one way a command ends early."""
+
+
+class FailedError(Exception):
+    """The command cannot go on; the message is one line that says what happened and what to do."""

@@ -1,0 +1,95 @@
+"""A customer of the public API."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from console.failures import FailedError
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An accepted order, and the trace its request began."""
+
+    order: Mapping[str, Any]
+    trace_id: str
+
+
+class Shop:
+    """Calls the gateway; every call raises FailedError, naming what was asked, when it is not answered well."""
+
+    def __init__(self, *, gateway: str, client: httpx.AsyncClient) -> None:
+        self._gateway = gateway
+        self._client = client
+        self._token = ""
+
+    async def check_ready(self) -> str:
+        """Return the gateway's own word, ready or degraded."""
+        url = f"{self._gateway}/health/ready"
+        try:
+            answer = await self._client.get(url)
+        except httpx.TransportError as error:
+            raise FailedError(f"nothing answers at {self._gateway}: run make up") from error
+        if not answer.is_success:
+            raise FailedError(f"the stack is not ready ({_unready(answer)}): see make status and make logs")
+        return str(answer.json()["status"])
+
+    async def register(self, *, email: str, password: str, name: str) -> Mapping[str, Any]:
+        """Create an account."""
+        user = {"email": email, "password": password, "name": name}
+        account: Mapping[str, Any] = _read(await self._send("POST", "/v2/users", json=user))
+        return account
+
+    async def sign_in(self, *, email: str, password: str) -> None:
+        """Get a token, which every later call carries."""
+        form = {"grant_type": "password", "username": email, "password": password}
+        self._token = _read(await self._send("POST", "/v2/tokens", data=form))["access_token"]
+
+    async def available_products(self) -> list[Mapping[str, Any]]:
+        """Return the first products that are in stock."""
+        products = _read(await self._send("GET", "/v2/products", params={"limit": 50}))["items"]
+        return [product for product in products if product["available"] > 0]
+
+    async def socket_ticket(self) -> Mapping[str, Any]:
+        """Return `{ticket, expires_in, url}` for one WebSocket."""
+        ticket: Mapping[str, Any] = _read(await self._send("POST", "/v2/ws-tickets"))
+        return ticket
+
+    async def place_order(self, items: list[dict[str, Any]]) -> Placed:
+        """Order; the gateway starts the trace and names it in `traceresponse`."""
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        answer = await self._send("POST", "/v2/orders", json={"items": items}, headers=headers)
+        order = _read(answer)
+        try:
+            _, trace_id, _, _ = answer.headers["traceresponse"].split("-")
+        except (KeyError, ValueError):
+            raise FailedError("POST /v2/orders answered without a readable traceresponse header") from None
+        return Placed(order, trace_id)
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        headers = dict(request.pop("headers", {}))
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            return await self._client.request(method, self._gateway + path, headers=headers, **request)
+        except httpx.TransportError as error:
+            raise FailedError(f"{method} {path} got no answer: {error or type(error).__name__}") from error
+
+
+def _read(answer: httpx.Response) -> Any:
+    if answer.is_success:
+        return answer.json()
+    request = answer.request
+    raise FailedError(f"{request.method} {request.url.path} answered {answer.status_code}: {answer.text[:300]}")
+
+
+def _unready(answer: httpx.Response) -> str:
+    try:
+        dependencies = answer.json()["dependencies"].items()
+        down = [f"{name}: {state.get('error') or state['status']}" for name, state in dependencies if state["error"]]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        down = []
+    return "; ".join(down) or f"HTTP {answer.status_code}"

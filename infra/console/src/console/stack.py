@@ -1,0 +1,43 @@
+"""Where the stack is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from console.failures import FailedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Base URLs, without a slash at the end."""
+
+    gateway: str
+    jaeger: str
+    loki: str
+    mailpit: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Read HOPLINE_{GATEWAY,JAEGER,LOKI,MAILPIT}_URL; by default localhost with HOPLINE_PORT_OFFSET added.
+
+        Raises FailedError when the offset is no number.
+        """
+        raw = environ.get("HOPLINE_PORT_OFFSET") or "0"
+        try:
+            offset = int(raw)
+        except ValueError:
+            raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: expected a whole number") from None
+
+        def url(name: str, port: int) -> str:
+            return (environ.get(f"HOPLINE_{name}_URL") or f"http://localhost:{port + offset}").rstrip("/")
+
+        return cls(
+            gateway=url("GATEWAY", 8000),
+            jaeger=url("JAEGER", 16686),
+            loki=url("LOKI", 3100),
+            mailpit=url("MAILPIT", 8025),
+        )
+
+    def trace_page(self, trace_id: str) -> str:
+        """Return where a browser shows the trace."""
+        return f"{self.jaeger}/trace/{trace_id}"

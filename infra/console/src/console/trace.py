@@ -1,0 +1,30 @@
+"""`make trace ID=…`: one trace as a tree, its log lines under their spans."""
+
+import re
+
+import httpx
+from rich.console import Console
+
+from console.backends import Backends
+from console.drawing import print_tree
+from console.failures import FailedError
+from console.stack import Stack
+
+_TRACE_ID = re.compile(r"[0-9a-f]{16,32}", re.IGNORECASE | re.ASCII)
+_TIMEOUT_SECONDS = 10.0
+
+
+async def print_trace(trace_id: str, *, stack: Stack, console: Console) -> None:
+    """Print it and where to see more; raises FailedError when it is not to be found."""
+    if not _TRACE_ID.fullmatch(trace_id):
+        raise FailedError(f"{trace_id!r} is no trace id: expected 32 hexadecimal digits")
+    async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
+        backends = Backends(stack=stack, client=client)
+        tree = await backends.tree(trace_id)
+        if tree is None:
+            raise FailedError(
+                f"no trace {trace_id} at {stack.jaeger}: it was never sampled, is not exported yet, or was evicted"
+            )
+        lines = await backends.log_lines(tree)
+    print_tree(tree, console, lines=lines)
+    console.print(f"\n{stack.trace_page(tree.trace_id)}", style="dim", markup=False, soft_wrap=True)
