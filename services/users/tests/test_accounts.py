@@ -61,6 +61,14 @@ class TestRegister:
         assert [error["field"] for error in problem["errors"]] == [field]
         assert PASSWORD not in response.text
 
+    async def test_says_what_would_be_right(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=registration(email="ann", password="short", name="\x07"))
+        assert [error["message"] for error in response.json()["errors"]] == [
+            "An email address must have an @-sign.",
+            "String should have at least 8 characters",
+            "must not contain control characters",
+        ]
+
     @pytest.mark.parametrize("body", [b"", b"{", b'{"email": }', b"\xff\xfe", b'{"name": "\\ud800"}', b"[]", b"null"])
     async def test_refuses_what_is_no_registration(self, users: httpx.AsyncClient, body: bytes) -> None:
         response = await users.post("/users", content=body, headers={"Content-Type": "application/json"})

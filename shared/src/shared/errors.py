@@ -238,7 +238,7 @@ def _field_error(detail: Mapping[str, object]) -> FieldError:
         parts = parts[:1]
     if parts and parts[0] in {"body", "query", "path", "header", "cookie"}:
         parts = parts[1:] or parts
-    return FieldError(field=".".join(parts), message=str(detail.get("msg", "")))
+    return FieldError(field=".".join(parts), message=str(detail.get("msg", "")).removeprefix("Value error, "))
 
 
 def _store_is_away(error: Exception) -> bool:

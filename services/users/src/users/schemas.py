@@ -38,7 +38,9 @@ Name = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(without_control_characters),
 ]
-Password = Annotated[SecretStr, Field(min_length=8, max_length=128)]
+Password = Annotated[
+    str, Field(min_length=8, max_length=128, repr=False, json_schema_extra={"format": "password", "writeOnly": True})
+]
 """The lower bound is NIST SP 800-63B's, without rules about characters; the upper one bounds what is hashed."""
 
 

@@ -28,7 +28,7 @@ class Accounts:
 
         The password is hashed before the first statement, so that no connection waits for it.
         """
-        password_hash = await self._passwords.hash(registration.password.get_secret_value())
+        password_hash = await self._passwords.hash(registration.password)
         account = await self._accounts.add(
             email=registration.email, name=registration.name, password_hash=password_hash, role=Role.CUSTOMER
         )
