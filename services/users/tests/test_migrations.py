@@ -3,6 +3,11 @@ import os
 import sys
 from pathlib import Path
 
+import asyncpg
+
+from shared.migrations import LOCK_ID
+from testkit.waiting import eventually
+
 INI = Path(__file__).parents[1] / "alembic.ini"
 
 
@@ -22,8 +27,16 @@ async def test_the_migrated_database_is_what_the_models_say(users_database: str)
     assert status == 0, output
 
 
-async def test_two_may_migrate_at_once(database: str) -> None:
-    results = await asyncio.gather(*(alembic(database, "upgrade", "head") for _ in range(2)))
+async def test_two_at_once_take_turns(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_ID)
+        runs = asyncio.gather(*(alembic(database, "upgrade", "head") for _ in range(2)))
+        waiting = "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        await eventually(lambda: connection.fetchval(waiting), timeout=60, what="two migrations to wait")
+    finally:
+        await connection.close()
+    results = await runs
     assert [status for status, _ in results] == [0, 0], results
 
 
