@@ -81,3 +81,12 @@ class TestShow:
     def test_refuses_an_unknown_process(self, stack: Stack, line: str) -> None:
         with pytest.raises(EmbeddedError, match="no log of order in"):
             logs.show(stack, ["order"], lines=1, follow=False)
+
+
+class TestLastWords:
+    def test_say_what_happened_without_the_traceback(self, stack: Stack) -> None:
+        stack.create()
+        event = {"timestamp": "t", "level": "error", "event": "failed", "service": "orders", "why": "x"}
+        line = json.dumps({**event, "exception": "Traceback:\n  File …\nValueError: no"})
+        stack.log("orders").write_text(f"first\nplain\n{line}\n")
+        assert logs.last_words(stack.log("orders"), 2) == ["plain", "error: failed why=x ValueError: no"]

@@ -6,11 +6,11 @@ import pytest
 from supervisor.options import ServerOptions
 
 from embedded import processes
+from embedded.configuration import render
 from embedded.environment import Environments
 from embedded.errors import EmbeddedError
 from embedded.processes import Process
 from embedded.stack import Stack
-from embedded.supervisor import render
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The two servers on their own: created, started, used and stopped, as root or not."""
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -12,7 +13,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from embedded import postgres, valkey
+from embedded import postgres, reach, valkey
+from embedded.account import Account, for_postgres
 from embedded.errors import EmbeddedError
 from testkit.apps import free_port
 from testkit.waiting import eventually
@@ -81,6 +83,38 @@ class TestPostgres:
         (server.cluster / "password").write_text("old")
         assert server.initialise("secret") is True
         assert [path.name for path in server.cluster.iterdir()] == ["data"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+class TestReach:
+    @pytest.fixture
+    def programs(self, folder: Path) -> Iterator[Path]:
+        """A wheel's folder as it is installed, of a version that nobody has."""
+        programs = folder / "some_pgserver" / "pginstall18"
+        (programs / "bin").mkdir(parents=True)
+        (programs / "share/postgresql").mkdir(parents=True)
+        (folder / "some_pgserver.libs").mkdir()
+        (folder / "some_pgserver-0.0.1.dist-info").mkdir()
+        shutil.copy("/bin/true", programs / "bin/postgres")
+        (programs / "share/postgresql/postgres.bki").touch()
+        yield programs
+        shutil.rmtree(reach.REACHABLE_BY_ALL / "some_pgserver-0.0.1", ignore_errors=True)
+
+    @pytest.mark.parametrize("mode", [0o755])
+    def test_uses_the_programs_where_they_are(self, programs: Path, account: Account) -> None:
+        assert reach.reachable_programs(programs, account) == programs
+
+    def test_copies_programs_that_the_account_cannot_reach(self, programs: Path, account: Account) -> None:
+        copy = reach.reachable_programs(programs, account)
+        assert copy != programs
+        assert account.can("-x", copy / "bin/postgres")
+        assert reach.reachable_programs(programs, account) == copy
+
+    @pytest.fixture
+    def account(self, folder: Path) -> Account:
+        account = for_postgres(folder / "data")
+        assert account is not None
+        return account
 
 
 class TestValkey:

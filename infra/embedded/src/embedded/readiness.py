@@ -5,10 +5,10 @@ import urllib.request
 from collections.abc import Callable, Collection
 from time import monotonic
 
-from embedded import postgres, valkey
+from embedded import logs, postgres, valkey
 from embedded.errors import StartFailedError
 from embedded.processes import Process, Table
-from embedded.supervisor import ProcessState, Supervisor
+from embedded.supervisor import Supervisor
 
 LAST_LINES = 15
 
@@ -34,7 +34,7 @@ async def wait(
             state = states[process.name]
             if not state.running or state.pid != pids.setdefault(process.name, state.pid):
                 raise StartFailedError(_failure(supervisor, process, f"it ended ({state.reason})"))
-        ready = await asyncio.gather(*(is_ready(table, process, states[process.name]) for process in waiting))
+        ready = await asyncio.gather(*(is_ready(table, process) for process in waiting))
         for process, is_done in zip(tuple(waiting), ready, strict=True):
             if is_done:
                 report(process)
@@ -45,15 +45,15 @@ async def wait(
         await asyncio.sleep(0.1 if waiting else 0)
 
 
-async def is_ready(table: Table, process: Process, state: ProcessState) -> bool:
-    """Ask one process: by its own protocol, by its readiness URL, or else whether supervisord sees it stay."""
+async def is_ready(table: Table, process: Process) -> bool:
+    """Ask one process: by its own protocol, by the key it writes, or by its readiness URL."""
     if process.name == "postgres":
         return await postgres.answers(table.superuser_url())
     if process.name == "valkey":
         return await valkey.answers(table.valkey.port)
-    if process.ready_url:
-        return await asyncio.to_thread(_answers_ok, process.ready_url)
-    return state.state == "RUNNING"
+    if process.ready_key:
+        return await valkey.has(table.valkey.port, process.ready_key)
+    return process.ready_url is not None and await asyncio.to_thread(_answers_ok, process.ready_url)
 
 
 def _answers_ok(url: str) -> bool:
@@ -66,5 +66,5 @@ def _answers_ok(url: str) -> bool:
 
 def _failure(supervisor: Supervisor, process: Process, reason: str) -> str:
     path = supervisor.stack.log(process.name)
-    lines = path.read_text(errors="replace").splitlines()[-LAST_LINES:] if path.exists() else []
+    lines = logs.last_words(path, LAST_LINES)
     return "\n".join([f"{process.name} did not start: {reason}. The end of {path}:", *lines])

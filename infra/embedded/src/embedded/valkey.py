@@ -73,13 +73,23 @@ def bundled_program() -> Path:
 
 async def answers(port: int) -> bool:
     """Ask whether the server takes commands now; it refuses while it loads its file."""
+    return await _ask(port, "PING") == b"+PONG\r\n"
+
+
+async def has(port: int, key: str) -> bool:
+    """Ask whether a key, without spaces, exists."""
+    return await _ask(port, f"EXISTS {key}") == b":1\r\n"
+
+
+async def _ask(port: int, command: str) -> bytes:
+    """Send one command and give the first line of the answer; empty if there is none within a second."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(b"PING\r\n")
-                return (await reader.readline()).startswith(b"+PONG")
+                writer.write(f"{command}\r\n".encode())
+                return await reader.readline()
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
+        return b""

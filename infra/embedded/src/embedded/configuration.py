@@ -1,0 +1,80 @@
+"""supervisord's configuration file, made from the process table."""
+
+import os
+import resource
+import shlex
+from collections.abc import Iterable, Mapping
+
+from embedded.errors import EmbeddedError
+from embedded.processes import Process
+from embedded.stack import Stack
+
+OPEN_FILES = 65_536
+"""Sockets a process may have open, where the system's hard limit allows it."""
+
+
+def render(stack: Stack, processes: Iterable[Process]) -> str:
+    """Give supervisord's configuration file. Raises EmbeddedError for a value that cannot be written in it."""
+    processes = list(processes)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    sections: dict[str, dict[str, object]] = {
+        "unix_http_server": {"file": stack.socket, "chmod": "0700"},
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisord": {
+            "pidfile": stack.run / "supervisord.pid",
+            "logfile": stack.logs / "supervisord.log",
+            "logfile_maxbytes": "10MB",
+            "logfile_backups": 1,
+            "minfds": files,
+            "nocleanup": "true",
+            **({"user": "root"} if os.geteuid() == 0 else {}),  # said on purpose; without it, it warns
+        },
+        **{f"program:{process.name}": _program(stack, process) for process in processes},
+    }
+    groups = list(dict.fromkeys(process.group for process in processes))
+    for position, group in enumerate(groups):
+        members = ",".join(process.name for process in processes if process.group == group)
+        sections[f"group:{group}"] = {"programs": members, "priority": position + 1}
+    return "\n".join(
+        f"[{title}]\n" + "".join(f"{key}={_plain(value)}\n" for key, value in section.items())
+        for title, section in sections.items()
+    )
+
+
+def _program(stack: Stack, process: Process) -> dict[str, object]:
+    return {
+        "command": shlex.join(process.command),
+        "directory": "/",
+        "autostart": "false",  # `up` starts them in order, after the migrations
+        "autorestart": "true",
+        "startsecs": 1,
+        "startretries": 1_000_000,  # never give up; each failed start waits a second longer than the last
+        "stopsignal": process.stop_signal,
+        "stopwaitsecs": process.stop_seconds,
+        "stopasgroup": "false",  # masters stop their workers themselves, in order
+        "killasgroup": "true",  # but when time is up, none of them stays
+        "stdout_logfile": stack.log(process.name),
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": 2,
+        "redirect_stderr": "true",
+        **({"user": process.account} if process.account else {}),
+        **({"environment": _assignments(process.environment)} if process.environment else {}),
+    }
+
+
+def _assignments(environment: Mapping[str, str]) -> str:
+    for name, value in environment.items():
+        if set(value) & {'"', "\n"}:
+            raise EmbeddedError(f"{name} may not contain quotes or line breaks")
+    return ",".join(f'{name}="{value}"' for name, value in environment.items())
+
+
+def _plain(value: object) -> str:
+    """Escape what supervisord would expand or take for a comment."""
+    text = str(value)
+    if " ;" in text or " #" in text:
+        raise EmbeddedError(f"supervisord would take a part of this for a comment: {text}")
+    return text.replace("%", "%%")
