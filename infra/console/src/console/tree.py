@@ -49,6 +49,7 @@ class Node:
     span: Span
     waited: int = 0
     children: "list[Node]" = field(default_factory=list)
+    attached: bool = False  # to its parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,7 @@ class Tree:
         """Build it from one item of the `data` of /api/traces/{id}, which has at least one span."""
         spans = [Span.from_jaeger(span, trace["processes"]) for span in trace["spans"]]
         nodes = {span.id: Node(span) for span in sorted(spans, key=lambda span: (span.start, -span.end))}
-        roots = []
-        for node in nodes.values():
-            parent = nodes.get(node.span.parent_id)
-            if parent is None or parent is node:
-                roots.append(node)
-            else:
-                parent.children.append(node)
-                node.waited = max(0, node.span.start - parent.span.end)
+        roots = [node for node in nodes.values() if not _attached(node, nodes)]
         missing = sum(bool(root.span.parent_id) for root in roots)
         return cls(trace["traceID"], tuple(roots), missing)
 
@@ -105,3 +99,16 @@ class Tree:
     def is_whole(self) -> bool:
         """Tell whether it hangs together: one root, and nobody's parent is missing."""
         return len(self.roots) == 1 and self.missing_parents == 0
+
+
+def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
+    """Hang a node below its parent, unless that is not there or would close a circle, which broken data can."""
+    parent = ancestor = nodes.get(node.span.parent_id)
+    while ancestor is not None and ancestor is not node:
+        ancestor = nodes.get(ancestor.span.parent_id) if ancestor.attached else None
+    if parent is None or ancestor is node:
+        return False
+    parent.children.append(node)
+    node.attached = True
+    node.waited = max(0, node.span.start - parent.span.end)
+    return True

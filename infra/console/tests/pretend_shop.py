@@ -1,0 +1,150 @@
+"""A shop that answers as the gateway does, with everything behind it pretended in one coroutine.
+
+The real one is what tests/e2e runs the demo against; this one can also do what a real one should not.
+"""
+
+import asyncio
+import json
+import smtplib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Any
+
+from opentelemetry.trace import Span, SpanKind, set_span_in_context
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from testkit.observatory import MakeTelemetry, Observatory, Telemetry
+
+ORDER_ID = "0198b7f0-1111-7000-8000-000000000001"
+SERVICES = ("gateway", "orders", "notifications", "workers", "users")
+KINDS = ("order.placed", "order.packed", "order.shipped")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """What the shop does; by default what it should."""
+
+    ready: bool = True
+    available: int = 5
+    kinds: Sequence[str] = KINDS
+    numbers: Sequence[int] = (2, 3, 4)  # of the pushes, after the one about the registration
+    own_trace: bool = True
+    welcomes: bool = True
+    emails: int = 3
+    services: Sequence[str] = SERVICES
+    orphan: bool = False
+
+
+class PretendShop:
+    """One customer, one order, one socket."""
+
+    def __init__(self, behaviour: Behaviour, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        self._does = behaviour
+        self._observatory = observatory
+        self._telemetry: dict[str, Telemetry] = {name: telemetry(observatory, name) for name in SERVICES}
+        self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._email = ""
+        self.url = ""
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/health/ready", self.ready),
+                Route("/v2/users", self.register, methods=["POST"]),
+                Route("/v2/tokens", self.token, methods=["POST"]),
+                Route("/v2/products", self.products),
+                Route("/v2/ws-tickets", self.ticket, methods=["POST"]),
+                Route("/v2/orders", self.order, methods=["POST"]),
+                WebSocketRoute("/ws", self.socket),
+            ]
+        )
+
+    async def ready(self, _request: Request) -> Response:
+        if self._does.ready:
+            return JSONResponse({"status": "ready", "dependencies": {}})
+        down = {"status": "down", "latency_ms": None, "error": "connection refused"}
+        return JSONResponse({"status": "not_ready", "dependencies": {"redis": down}}, 503)
+
+    async def register(self, request: Request) -> Response:
+        body = await request.json()
+        self._email = body["email"]
+        return JSONResponse({"id": "u-1", "email": self._email, "name": body["name"], "role": "customer"}, 201)
+
+    async def token(self, _request: Request) -> Response:
+        return JSONResponse({"access_token": "token", "token_type": "bearer", "expires_in": 900, "refresh_token": "r"})
+
+    async def products(self, request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer token"
+        items = [{"sku": sku, "name": sku.title(), "available": self._does.available} for sku in ("mug", "cup", "pot")]
+        return JSONResponse({"items": items, "next_cursor": None})
+
+    async def ticket(self, _request: Request) -> Response:
+        return JSONResponse({"ticket": "one", "expires_in": 30, "url": self.url.replace("http", "ws") + "/ws"})
+
+    async def order(self, request: Request) -> Response:
+        assert request.headers["idempotency-key"]
+        body = await request.json()
+        with self._telemetry["gateway"].tracer.start_as_current_span("POST /v2/orders", kind=SpanKind.SERVER) as root:
+            for service in self._does.services:
+                if service != "gateway":
+                    self._spans_of(service, root)
+        context = root.get_span_context()
+        trace_id = f"{context.trace_id:032x}" if self._does.own_trace else "a" * 32
+        for number, kind in zip(self._does.numbers, self._does.kinds, strict=True):
+            self._push(number, kind, trace_id)
+        for number in range(self._does.emails):
+            await asyncio.to_thread(self._send_email, number)
+        placed = {"id": ORDER_ID, "user_id": "u-1", "status": "placed", "total_cents": 2_990, "currency": "EUR"}
+        headers = {"traceresponse": f"00-{context.trace_id:032x}-{context.span_id:016x}-01"}
+        return JSONResponse({**placed, "items": body["items"]}, 201, headers=headers)
+
+    async def socket(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        hello = json.loads(await websocket.receive_text())
+        assert hello == {"t": "hello", "v": 1, "ticket": "one", "cursor": 0}
+        if not self._does.welcomes:
+            await websocket.close(4401)
+            return
+        await self._send(websocket, {"t": "welcome", "head": 1, "read_seq": 0, "recovered": True, "ping_s": 15})
+        await self._send(websocket, {"t": "n", "seq": 1, "kind": "user.registered", "data": {}, "traceparent": None})
+        await self._send(websocket, {"t": "ping", "head": 1, "read_seq": 0})
+        pong = json.loads(await websocket.receive_text())
+        assert pong == {"t": "pong", "cursor": 1}
+        pushing = asyncio.create_task(self._send_frames(websocket))
+        with suppress(WebSocketDisconnect):
+            await websocket.receive_text()
+        pushing.cancel()
+
+    async def _send_frames(self, websocket: WebSocket) -> None:
+        while True:
+            await self._send(websocket, await self._frames.get())
+
+    def _spans_of(self, service: str, root: Span) -> None:
+        span = self._telemetry[service].tracer.start_span(f"work in {service}", context=set_span_in_context(root))
+        if self._does.orphan:
+            self._telemetry[service].tracer.start_span("of a lost parent", context=set_span_in_context(span)).end()
+        else:
+            span.end()
+
+    def _push(self, number: int, kind: str, trace_id: str) -> None:
+        frame = {"t": "n", "seq": number, "id": f"n-{number}", "kind": kind, "at": "2026-11-23T17:51:00Z"}
+        parent = f"00-{trace_id}-{number:016x}-01"
+        self._frames.put_nowait({**frame, "data": {"order_id": ORDER_ID}, "traceparent": parent})
+
+    def _send_email(self, number: int) -> None:
+        message = EmailMessage()
+        message["From"], message["To"], message["Subject"] = "shop@hopline.example", self._email, f"Email {number}"
+        message.set_content("Thank you.")
+        with smtplib.SMTP("127.0.0.1", self._observatory.port("smtp"), timeout=10) as client:
+            client.send_message(message)
+
+    @staticmethod
+    async def _send(websocket: WebSocket, frame: dict[str, Any]) -> None:
+        await websocket.send_text(json.dumps(frame))

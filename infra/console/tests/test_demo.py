@@ -1,0 +1,131 @@
+"""The demo against a shop that behaves, and against shops that do not."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from console.demo import Demo
+from console.failures import FailedError
+from console.narration import Narrator
+from console.stack import Stack
+from console.waiting import Patience
+
+from .conftest import Command, OpenShop
+from .pretend_shop import KINDS, ORDER_ID, SERVICES, Behaviour
+
+IMPATIENT = Patience(pushes=1.0, emails=1.0, trace=1.0, settled=0.3)
+
+
+class Told:
+    """A narrator's audience."""
+
+    def __init__(self) -> None:
+        self._written = io.StringIO()
+        self.narrator = Narrator(Console(file=self._written, width=120, highlight=False))
+
+    @property
+    def text(self) -> str:
+        return self._written.getvalue()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+class TestJourney:
+    async def test_is_summed_up(self, open_shop: OpenShop, told: Told) -> None:
+        async with open_shop(Behaviour()) as stack:
+            summary = await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+
+        assert json.loads(json.dumps(summary)) == summary
+        assert summary["order_id"] == ORDER_ID
+        assert [frame["kind"] for frame in summary["frames"]] == ["user.registered", *KINDS]
+        assert [frame["seq"] for frame in summary["frames"]] == [1, 2, 3, 4]
+        assert {frame["trace_id"] for frame in summary["frames"][1:]} == {summary["trace_id"]}
+        assert summary["frames"][0]["after_ms"] < 0 < summary["push_ms"] == summary["frames"][1]["after_ms"]
+        assert len(summary["email_ids"]) == len(summary["emails"]) == 3
+        assert sorted(summary["services"]) == sorted(SERVICES)
+        assert (summary["spans"], summary["roots"], summary["missing_parents"]) == (5, 1, 0)
+        assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
+
+    async def test_is_told_step_by_step(self, open_shop: OpenShop, told: Told) -> None:
+        async with open_shop(Behaviour()) as stack:
+            summary = await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+
+        steps = [
+            f"the stack at {stack.gateway} is ready",
+            "registered ada-",
+            "got a token",
+            "listening at ws://",
+            "ordered Mug and Cup for 29.90 EUR",
+            "earlier  user.registered",
+            "order.placed",
+            "order.packed",
+            "order.shipped  notification 4, same trace",
+            "email: Email 0",
+            "email: Email 2",
+            f"trace {summary['trace_id']}",
+            "gateway POST /v2/orders",
+            f"make trace ID={summary['trace_id']}",
+        ]
+        places = [told.text.find(step) for step in steps]
+        assert -1 not in places, told.text
+        assert places == sorted(places)
+        assert "\x1b" not in told.text
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("behaviour", "reason"),
+        [
+            (Behaviour(ready=False), r"not ready \(redis: connection refused\): see make status"),
+            (Behaviour(available=0), "no product is in stock"),
+            (Behaviour(welcomes=False), "did not welcome its ticket"),
+            (Behaviour(own_trace=False), f"order.placed carries trace {'a' * 32}"),
+            (Behaviour(numbers=(2, 4, 5)), "notification 4 came after 2"),
+            (Behaviour(numbers=(2, 2, 3)), "notification 2 came after 2"),
+            (Behaviour(kinds=KINDS[:1], numbers=(2,)), "no push of order.packed, order.shipped within 1 s"),
+            (Behaviour(emails=2), "fewer than 3 emails to ada-"),
+            (Behaviour(services=SERVICES[:4]), "an incomplete trace [0-9a-f]{32} at http"),
+            (Behaviour(orphan=True), "an incomplete trace"),
+        ],
+        ids=[
+            "unready",
+            "stockless",
+            "unwelcoming",
+            "foreign",
+            "gap",
+            "repeat",
+            "silent",
+            "mailless",
+            "partial",
+            "torn",
+        ],
+    )
+    async def test_says_what_is_wrong(self, open_shop: OpenShop, told: Told, behaviour: Behaviour, reason: str) -> None:
+        async with open_shop(behaviour) as stack:
+            with pytest.raises(FailedError, match=reason):
+                await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+
+    async def test_a_refused_call_is_named(self, open_shop: OpenShop, told: Told) -> None:
+        async with open_shop(Behaviour()) as stack:
+            elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", mailpit="")
+            with pytest.raises(FailedError, match="HTTP 404"):
+                await Demo(stack=elsewhere, narrator=told.narrator).run()
+
+    def test_without_a_stack_it_says_make_up(self, command: Command) -> None:
+        told = command("demo")
+
+        assert told.returncode == 1
+        assert "nothing answers at http://localhost:" in told.stderr
+        assert "run make up" in told.stderr
+        assert "Traceback" not in told.stderr
+
+    def test_as_json_it_says_so_in_json(self, command: Command) -> None:
+        told = command("demo", "--json")
+
+        assert told.returncode == 1
+        assert json.loads(told.stdout)["error"].endswith("run make up")

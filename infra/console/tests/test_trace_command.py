@@ -1,0 +1,109 @@
+"""`python -m console trace ID` over spans and log lines that a real SDK sent."""
+
+import secrets
+
+import pytest
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
+
+from testkit.observatory import MakeTelemetry, Observatory
+
+from .conftest import Command
+
+SECOND_NS = 1_000_000_000
+EPOCH_NS = 1_790_000_000 * SECOND_NS
+
+
+@pytest.fixture
+def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
+    """An order's trace: placed in 20 ms, its job two seconds later, failing once."""
+    gateway, workers = telemetry(observatory, "gateway"), telemetry(observatory, "workers")
+
+    def at(milliseconds: int) -> int:
+        return EPOCH_NS + milliseconds * 1_000_000
+
+    with gateway.tracer.start_as_current_span(
+        "POST /v2/orders", kind=SpanKind.SERVER, start_time=at(0), end_on_exit=False
+    ) as root:
+        gateway.log("order_placed", time_ns=at(18), order_id="o-1")
+    root.end(at(20))
+    below = set_span_in_context(root)
+    first = workers.tracer.start_span("run send_order_email", context=below, start_time=at(2_000))
+    first.set_status(Status(StatusCode.ERROR, "users did not\nanswer \x1b[31min time"))
+    first.end(at(2_010))
+    link = Link(first.get_span_context())
+    workers.tracer.start_span("run send_order_email", context=below, links=[link], start_time=at(2_500)).end(at(2_515))
+    return f"{root.get_span_context().trace_id:032x}"
+
+
+class TestTree:
+    def test_shows_spans_times_and_log_lines(self, command: Command, order: str) -> None:
+        printed = command("trace", order)
+
+        assert printed.returncode == 0, printed.stderr
+        lines = printed.stdout.splitlines()
+        assert lines[0] == f"trace {order}"
+        assert lines[1] == "2.52 s · 3 spans · 2 services · 1 failed"
+        assert lines[3].startswith("gateway POST /v2/orders")
+        assert "20.0 ms  ███" in lines[3]
+        assert lines[4] == "│ +18.0 ms warn order_placed order_id=o-1"
+        assert lines[5].startswith("├╴workers run send_order_email  ✗  ⋯ 1.98 s")
+        assert lines[6] == "│   ✗ users did not·answer ·[31min time"
+        assert lines[7].startswith("└╴workers run send_order_email  ↪  ⋯ 2.48 s")
+        assert "·┊" in lines[7]
+        assert printed.stdout.splitlines()[-1].endswith(f"/trace/{order}")
+
+    def test_is_plain_text_when_piped_and_coloured_on_demand(self, command: Command, order: str) -> None:
+        assert "\x1b" not in command("trace", order).stdout
+        assert "\x1b[1;34mgateway" in command("trace", order, FORCE_COLOR="1", TERM="xterm").stdout
+
+    @pytest.mark.parametrize("width", [60, 69, 70, 100, 200])
+    def test_fits_the_width(self, command: Command, order: str, width: int) -> None:
+        printed = command("trace", order, COLUMNS=str(width)).stdout.splitlines()
+
+        tree = [line for line in printed if "POST /v2/orders" in line or "workers run" in line]
+        assert len(tree) == 3
+        assert max(len(line) for line in tree) <= width
+        assert any("█" in line for line in tree) == (width >= 70)
+
+    def test_shows_the_lines_of_spans_that_did_not_arrive(
+        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
+        service = telemetry(observatory, "orders")
+        with service.tracer.start_as_current_span("kept") as kept:
+            pass
+        with service.tracer.start_as_current_span("lost", context=set_span_in_context(kept), end_on_exit=False):
+            service.log("said_before_the_end")
+
+        printed = command("trace", f"{kept.get_span_context().trace_id:032x}").stdout
+
+        assert "said_before_the_end" in printed
+        assert "lost" not in printed
+
+
+class TestFailure:
+    def test_an_unknown_trace(self, command: Command) -> None:
+        printed = command("trace", secrets.token_hex(16))
+
+        assert printed.returncode == 1
+        assert "no trace " in printed.stderr
+        assert "evicted" in printed.stderr
+
+    @pytest.mark.parametrize("trace_id", ["", "xyz", "../api/services", "a" * 33])
+    def test_what_is_no_trace_id(self, command: Command, trace_id: str) -> None:
+        printed = command("trace", trace_id)
+
+        assert printed.returncode == 1
+        assert "is no trace id" in printed.stderr
+
+    def test_no_stack(self, command: Command) -> None:
+        printed = command("trace", "a" * 32, HOPLINE_JAEGER_URL="http://127.0.0.1:9")
+
+        assert printed.returncode == 1
+        assert "nothing answers at http://127.0.0.1:9" in printed.stderr
+        assert printed.stderr.count("\n") == 1
+
+    def test_a_wrong_offset(self, command: Command) -> None:
+        printed = command("trace", "a" * 32, HOPLINE_PORT_OFFSET="many")
+
+        assert printed.returncode == 1
+        assert "HOPLINE_PORT_OFFSET='many'" in printed.stderr
