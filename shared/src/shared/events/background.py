@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
+CANCEL_AGAIN_S = 0.1
 STEADY_S = 5.0
 """A run that lasted this long was well; the pauses begin anew after it."""
 
@@ -41,14 +42,20 @@ class Background:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the work in hand finish within the drain timeout, then cancel."""
+        """Let the work in hand finish within the drain timeout, then cancel.
+
+        Cancel again until it ends: on Python 3.11 redis-py swallows a cancellation now and then, as it sends through
+        `asyncio.wait_for` (python/cpython#81839).
+        """
         if self._task is None:
             return
         self._stopping.set()
-        if not self._at_rest:
-            await asyncio.wait([self._task], timeout=self._drain_timeout_s)
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        if self._at_rest:
+            self._task.cancel()
+        await asyncio.wait([self._task], timeout=self._drain_timeout_s)
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
 
     async def _run(self) -> None:
         """Work until `_stopping` is set; raise where the work can not go on."""

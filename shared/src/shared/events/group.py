@@ -11,7 +11,7 @@ from shared.events.cloudevent import CloudEvent
 
 BATCH = 100
 BLOCK_MS = 2000
-_FORGET_IDLE_MS = 3_600_000
+FORGET_S = 3600.0
 
 _FORGET = """
 local forgotten = 0
@@ -44,24 +44,34 @@ class Entry:
 class Group:
     """This process's membership, as `consumer`, in `group` of `stream`; raises `RedisError` while Redis is away."""
 
-    def __init__(self, *, redis: Redis, stream: str, group: str, consumer: str, claim_idle_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        stream: str,
+        group: str,
+        consumer: str,
+        claim_idle_s: float,
+        forget_s: float = FORGET_S,
+    ) -> None:
         self._redis = redis
         self._stream = stream
         self._group = group
         self._consumer = consumer
         self._claim_idle_ms = int(claim_idle_s * 1000)
+        self._forget_ms = int(forget_s * 1000)
 
     async def join(self) -> None:
         """Create the group where it is missing, from the stream's beginning: the inbox knows what is old.
 
-        Also forgets members that have been gone for an hour and left nothing behind.
+        Also forgets members that were not heard of for an hour and left nothing behind: each start is a new member.
         """
         try:
             await self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-        await self._redis.register_script(_FORGET)(keys=[self._stream], args=[self._group, _FORGET_IDLE_MS])
+        await self._redis.register_script(_FORGET)(keys=[self._stream], args=[self._group, self._forget_ms])
 
     async def unfinished(self) -> AsyncIterator[list[Entry]]:
         """What this member was handed before and has not acknowledged, in batches: an outage came between."""

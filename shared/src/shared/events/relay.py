@@ -27,13 +27,8 @@ TRIM_S = 10.0
 _CHANNEL = "outbox"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
-_SERVER_SETTINGS = {
-    # A frozen relay keeps its lock as long as its connection: let the server end one that is silent for 10 polls.
-    "idle_session_timeout": "10s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "2",
-}
+_SILENT_POLLS = 10
+_KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2"}
 
 
 class Relay(Background):
@@ -94,7 +89,7 @@ class Relay(Background):
         shipper = Shipper(connection=connection, redis=self._redis, stream=self._stream)
         clock = asyncio.get_running_loop().time
         trim_at = clock() + self._trim_s
-        while True:
+        while not self._stopping.is_set():
             self._woken.clear()
             if await shipper.step():
                 continue
@@ -114,11 +109,17 @@ class Relay(Background):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        # A frozen process keeps its connection, and so its lock: the server ends one that was silent for ten polls.
+        silence_ms = int(self._poll_s * _SILENT_POLLS * 1000)
         connection = await asyncpg.connect(
             self._database_url,
             timeout=5,
             command_timeout=10,
-            server_settings={"application_name": str(self), **_SERVER_SETTINGS},
+            server_settings={
+                "application_name": str(self),
+                "idle_session_timeout": str(silence_ms),
+                **_KEEPALIVE,
+            },
         )
         connection.add_termination_listener(lambda _: self.wake())
         try:

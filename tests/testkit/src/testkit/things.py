@@ -146,7 +146,7 @@ async def main(roles: Iterable[str]) -> None:
     """Run the given roles until killed."""
     stores = {"database_url": os.environ["DATABASE_URL"], "redis_url": os.environ["REDIS_URL"]}
     async with open_things(**stores) as things:
-        running = {"relay": things.relay(), "consumer": things.consumer(Watcher())}
+        running = {"relay": things.relay(poll_s=0.2), "consumer": things.consumer(Watcher())}
         for role in roles:
             await running[role].__aenter__()
         await asyncio.Event().wait()

@@ -1,0 +1,210 @@
+"""One trace from the publishing transaction to the effect, parent to child; quiet when there is nothing to tell."""
+
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+import structlog
+from opentelemetry import baggage, trace
+from opentelemetry import context as otel_context
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from structlog.testing import capture_logs
+
+from shared.events import AfterCommit, CloudEvent, Poison, Trace, publish
+from shared.events.consumer import MAINTENANCE_S
+from testkit.spans import Spans
+from testkit.things import GROUP, STREAM, Things, Watcher, made
+from testkit.waiting import eventually
+
+PUBLISH, PROCESS = f"publish {STREAM}", f"process {STREAM}"
+tracer = trace.get_tracer(__name__)
+
+
+@pytest.fixture
+def traced(things: Things, spans: Spans) -> Iterator[Things]:
+    """The service with spans for its SQL, as in production."""
+    SQLAlchemyInstrumentor().instrument(engine=things.engine.sync_engine, skip_dep_check=True)
+    yield things
+    SQLAlchemyInstrumentor().uninstrument()
+
+
+async def publish_traced(things: Things, n: int = 1) -> ReadableSpan:
+    """Publish within a span, as a request does; the span."""
+    with tracer.start_as_current_span("request") as span:
+        async with things.sessions() as session, session.begin():
+            await publish(session, made(n))
+    assert isinstance(span, ReadableSpan)
+    return span
+
+
+def parent_of(span: ReadableSpan) -> int:
+    assert span.parent is not None
+    return int(span.parent.span_id)
+
+
+def id_of(span: ReadableSpan) -> int:
+    assert span.context is not None
+    return int(span.context.span_id)
+
+
+class TestOneTrace:
+    async def test_request_publish_process_and_effect_are_one_line(self, traced: Things, spans: Spans) -> None:
+        async with traced.relay(), traced.consumer(Watcher()):
+            request = await publish_traced(traced)
+            await eventually(lambda: spans.named(PROCESS))
+        published, processed = spans.one(PUBLISH), spans.one(PROCESS)
+        assert parent_of(published) == id_of(request)
+        assert parent_of(processed) == id_of(published)
+        assert (published.kind, processed.kind) == (SpanKind.PRODUCER, SpanKind.CONSUMER)
+        inserts = [span for span in spans.finished() if span.name.startswith("INSERT")]
+        assert id_of(processed) in {parent_of(span) for span in inserts}
+        assert {span.context.trace_id for span in spans.finished() if span.context} == {request.context.trace_id}
+
+    async def test_attributes_follow_the_conventions(self, things: Things, spans: Spans) -> None:
+        async with things.relay(), things.consumer(Watcher()):
+            await publish_traced(things)
+            await eventually(lambda: spans.named(PROCESS))
+        (entry,) = await things.redis.xrange(STREAM)
+        event = CloudEvent.decode(entry[1][b"event"])
+        common = {
+            "messaging.system": "redis",
+            "messaging.destination.name": STREAM,
+            "messaging.message.id": str(event.id),
+            "cloudevents.event_id": str(event.id),
+            "cloudevents.event_source": event.source,
+            "cloudevents.event_type": event.type,
+            "cloudevents.event_subject": event.subject,
+        }
+        assert spans.one(PUBLISH).attributes == common | {
+            "messaging.operation.name": "publish",
+            "messaging.operation.type": "send",
+        }
+        assert spans.one(PROCESS).attributes == common | {
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.consumer.group.name": GROUP,
+        }
+
+    async def test_baggage_arrives(self, things: Things, spans: Spans) -> None:
+        seen: list[object] = []
+
+        async def look() -> None:
+            seen.append((baggage.get_baggage("hopline.synthetic"), trace.get_current_span().get_span_context().span_id))
+
+        async with things.relay(), things.consumer(Watcher(after_commit=look)):
+            token = otel_context.attach(baggage.set_baggage("hopline.synthetic", "true"))
+            await publish_traced(things)
+            otel_context.detach(token)
+            await eventually(lambda: spans.named(PROCESS))
+        assert seen == [("true", id_of(spans.one(PROCESS)))]
+
+    async def test_without_a_trace_no_publish_span(self, things: Things, spans: Spans) -> None:
+        async with things.relay(), things.consumer(Watcher()):
+            await things.publish(1)
+            await eventually(lambda: spans.named(PROCESS))
+        assert spans.named(PUBLISH) == []
+        assert spans.one(PROCESS).parent is None
+
+
+class TestSecondTries:
+    async def test_retry_keeps_the_parent_and_links_to_it(self, things: Things, spans: Spans) -> None:
+        async with things.relay(), things.consumer(Watcher(failures={1: 1})):
+            await publish_traced(things)
+            await eventually(lambda: len(spans.named(PROCESS)) == 2)
+        published = spans.one(PUBLISH)
+        first, second = spans.named(PROCESS)
+        assert first.status.status_code is StatusCode.ERROR
+        assert [parent_of(first), parent_of(second)] == [id_of(published)] * 2
+        assert not first.links
+        assert [link.context.span_id for link in second.links] == [id_of(published)]
+        assert second.attributes is not None
+        assert second.attributes["messaging.redelivered"] is True
+
+    async def test_taken_over_entry_is_redelivered(self, things: Things, spans: Spans) -> None:
+        await things.send(1)
+        await things.redis.xgroup_create(STREAM, GROUP, id="0")
+        await things.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
+        async with things.consumer(Watcher(), claim_idle_s=0):
+            await eventually(lambda: spans.named(PROCESS))
+        assert spans.one(PROCESS).attributes is not None
+        assert "messaging.redelivered" in (spans.one(PROCESS).attributes or {})
+
+    async def test_event_applied_before_makes_no_span(self, traced: Things, spans: Spans) -> None:
+        async with traced.relay(poll_s=0.05), traced.consumer(Watcher()):
+            await publish_traced(traced)
+            await eventually(lambda: spans.named(PROCESS))
+            await traced.redis.xgroup_setid(STREAM, GROUP, id="0")
+            await publish_traced(traced, 2)
+            await eventually(lambda: len(spans.named(PROCESS)) == 2)
+        assert len(spans.named(PROCESS)) == 2
+
+
+class TestQuiet:
+    async def test_idle_consumer_and_burials_make_no_spans(self, traced: Things, spans: Spans) -> None:
+        await traced.send(1)
+        await traced.redis.xadd(STREAM, {"event": "not json"}, id="2-0")
+        async with traced.consumer(Watcher(failures={1: None}, error=Poison), claim_idle_s=0):
+            await eventually(lambda: is_acknowledged(traced), timeout=MAINTENANCE_S * 3)
+        assert [span.name for span in spans.finished() if span.parent is None] == [PROCESS]
+
+    async def test_idle_relay_makes_no_spans(self, traced: Things, spans: Spans) -> None:
+        observer = await asyncpg.connect(traced.database_url)
+        async with traced.relay(poll_s=0.01):
+            await publish_traced(traced)
+            await eventually(lambda: spans.named(PUBLISH))
+            spans.clear()
+            now = await observer.fetchval("SELECT clock_timestamp()")
+            await eventually(lambda: observer.fetchval(POLLS_SINCE, now), what="the next poll")
+        await observer.close()
+        assert spans.finished() == ()
+
+
+POLLS_SINCE = """SELECT count(*) FROM pg_stat_activity
+WHERE application_name LIKE 'relay%' AND datname = current_database() AND query_start > $1"""
+
+
+async def is_acknowledged(things: Things) -> bool:
+    (group,) = await things.redis.xinfo_groups(STREAM)
+    return (group["last-delivered-id"], group["pending"]) == (b"2-0", 0)
+
+
+class TestLogs:
+    async def test_every_line_names_the_event(self, things: Things, spans: Spans) -> None:
+        async def look() -> None:
+            structlog.get_logger().info("looked")
+
+        with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+            async with things.relay(), things.consumer(Watcher(after_commit=look)):
+                await things.publish(1)
+                await eventually(lambda: [line for line in lines if line["event"] == "looked"])
+        (entry,) = await things.redis.xrange(STREAM)
+        event = CloudEvent.decode(entry[1][b"event"])
+        (line,) = [line for line in lines if line["event"] == "event_processed"]
+        assert (line["event_id"], line["event_type"]) == (str(event.id), event.type)
+
+    async def test_bindings_end_with_the_event(self, things: Things, spans: Spans) -> None:
+        bound: list[AfterCommit | dict[str, object]] = []
+        async with things.relay(), things.consumer(Watcher()):
+            await things.publish(1)
+            await eventually(lambda: spans.named(PROCESS))
+            bound.append(structlog.contextvars.get_contextvars())
+        assert bound == [{}]
+
+
+class TestTrace:
+    def test_round_trip_keeps_parent_state_and_baggage(self, spans: Spans) -> None:
+        given = Trace("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "vendor=1", "k=v")
+        token = otel_context.attach(given.context())
+        try:
+            assert Trace.current() == given
+        finally:
+            otel_context.detach(token)
+        link = given.link()
+        assert link is not None
+        assert link.context.span_id == int("b" * 16, 16)
+
+    def test_nothing_stays_nothing(self) -> None:
+        assert Trace.current() == Trace()
+        assert Trace().link() is None
