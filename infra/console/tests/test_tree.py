@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.about import about
 from console.drawing import duration
 from console.stack import Stack
 from console.timeline import Timeline
@@ -111,6 +112,38 @@ class TestSettling:
 
         assert not settling.saw(tree(span("root")), 1.0)
         assert settling.saw(tree(span("root"), span("child", "root", service="users")), 2.0)
+
+
+class TestAbout:
+    @pytest.mark.parametrize(
+        ("operation", "tags", "said"),
+        [
+            ("INSERT", {"db.query.text": "INSERT INTO outbox (id) VALUES ($1)"}, "outbox"),
+            ("UPDATE", {"db.query.text": 'UPDATE "email" SET state = $1'}, "email"),
+            (
+                "SELECT",
+                {"db.query.text": "SELECT a FROM customer_order WHERE id = $1 FOR UPDATE OF product"},
+                "customer_order",
+            ),
+            (
+                "WITH",
+                {"db.query.text": "WITH w AS (SELECT * FROM unnest($1))\nUPDATE product SET stock = 1"},
+                "product",
+            ),
+            ("WITH", {"db.query.text": "WITH w AS (SELECT * FROM unnest($1)) SELECT * FROM w JOIN product"}, "w"),
+            ("SELECT job", {"db.query.text": "SELECT 1 FROM job"}, ""),
+            ("SELECT", {"db.query.text": "SELECT 1"}, ""),
+            (
+                "GET",
+                {"span.kind": "client", "http.request.method": "GET", "url.full": "http://users:8001/a/b?c=d"},
+                "/a/b",
+            ),
+            ("GET /a", {"span.kind": "client", "http.request.method": "GET", "url.full": "http://users/a"}, ""),
+            ("process events:orders", {"cloudevents.event_type": "hopline.order.placed.v1"}, "hopline.order.placed.v1"),
+        ],
+    )
+    def test_says_what_a_bare_name_leaves_out(self, operation: str, tags: dict[str, Any], said: str) -> None:
+        assert about(operation, tags) == said
 
 
 class TestWords:

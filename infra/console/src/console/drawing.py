@@ -94,9 +94,9 @@ class _Drawing:
         marks = [" "] * self._bar_width
         for start in [self._tree.start, *(fold.end for fold in self._timeline.folds())]:
             label = "0" if start == self._tree.start else f"+{duration(start - self._tree.start).replace(' ', '')}"
-            cell = self._cell(start)
+            cell = min(self._cell(start), self._bar_width - len(label))
             after = cell + len(label)
-            if after <= self._bar_width and not "".join(marks[max(0, cell - 1) : after + 1]).strip():
+            if not "".join(marks[max(0, cell - 1) : after + 1]).strip():
                 marks[cell:after] = label
         return Text(" " * (self._width - self._bar_width) + "".join(marks).rstrip(), style="dim")
 
@@ -131,6 +131,8 @@ class _Drawing:
         if node.waited:
             notes.append(f"  ⋯ {duration(node.waited)}", "dim")
         line = Text.assemble((prefix, "dim"), coloured(span.service), " ", printable(span.operation))
+        if span.about:
+            line.append(f" {printable(span.about)}", "dim")
         line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
         line.append_text(notes)
         line.pad_right(max(0, self._name_width - len(line)))

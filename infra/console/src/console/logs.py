@@ -7,7 +7,7 @@ from typing import Any
 
 # What Loki keeps beside a line and the tree shows elsewhere, or that describes the process, not the event.
 _NOT_SHOWN = frozenset(
-    {"trace_id", "span_id", "flags", "service", "level"}
+    {"trace_id", "span_id", "request_id", "flags", "service", "level"}
     | {"detected_level", "severity_text", "severity_number", "observed_timestamp", "timestamp", "event"}
 )
 _NOT_SHOWN_PREFIXES = (

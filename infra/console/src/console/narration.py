@@ -21,12 +21,12 @@ class Narrator:
 
     def done(self, text: str, note: str = "") -> None:
         """Report a step, with a note in grey."""
-        self._print(Text.assemble(("  ✓ ", "green"), printable(text), (f"  {printable(note)}", "dim")))
+        self._print(Text.assemble(("  ✓ ", "green"), printable(text), _aside(note)))
 
     def arrived(self, after_ms: float, text: str, note: str = "") -> None:
         """Report something that came by itself, and how long after the order."""
         came = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
-        self._print(Text.assemble(("  ← ", "cyan"), came, printable(text), (f"  {printable(note)}", "dim")))
+        self._print(Text.assemble(("  ← ", "cyan"), came, printable(text), _aside(note)))
 
     def pointer(self, what: str, where: str) -> None:
         """Say where to look."""
@@ -43,3 +43,7 @@ class Narrator:
 
     def _print(self, line: Text) -> None:
         self.console.print(line, soft_wrap=True)  # an address must stay in one piece
+
+
+def _aside(note: str) -> tuple[str, str]:
+    return (f"  {printable(note)}" if note else "", "dim")

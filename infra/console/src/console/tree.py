@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from console.about import about
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
@@ -12,6 +14,7 @@ class Span:
     id: str
     service: str
     operation: str
+    about: str  # what the operation's name leaves out
     start: int
     end: int
     parent_id: str  # "" for a root
@@ -29,6 +32,7 @@ class Span:
             id=span["spanID"],
             service=processes[span["processID"]]["serviceName"],
             operation=span["operationName"],
+            about=about(span["operationName"], tags),
             start=span["startTime"],
             end=span["startTime"] + span["duration"],
             parent_id=parents[0] if parents else "",

@@ -30,7 +30,10 @@ def trace_pages() -> list[Route]:
         _file("/", "traces.html"),
         _file("/search", "traces.html"),
         _file("/trace/{trace_id}", "trace.html"),
-        *(_file(f"/assets/{name}", name) for name in ("page.css", "page.js", "traces.js", "trace.js", "timeline.js")),
+        *(
+            _file(f"/assets/{name}", name)
+            for name in ("page.css", "page.js", "traces.js", "trace.js", "about.js", "timeline.js")
+        ),
     ]
 
 

@@ -1,8 +1,10 @@
 // One trace as a waterfall: spans under their parents, waiting between them dotted, log lines under their span.
 
 import { counted, duration, el, failure, moment, neighbour, read, service, serviceClass } from "./page.js";
+import { about } from "./about.js";
 import { timeline } from "./timeline.js";
 
+const EVERYWHERE = new Set(["trace_id", "span_id", "request_id", "service", "level", "timestamp", "event"]);
 const LAST_TICK = 80; // percent; further right the label of the end would be covered
 const traceId = location.pathname.split("/").at(-1);
 const place = document.getElementById("waterfall");
@@ -47,10 +49,11 @@ function track(time, span, parent) {
 function row(entry, time, origin, processes, lines) {
   const { span, parent, depth } = entry;
   const name = processes[span.processID].serviceName;
+  const subject = about(span.operationName, new Map(span.tags.map(({ key, value }) => [key, value])));
   const links = span.references.filter((reference) => reference.refType === "FOLLOWS_FROM");
   const indent = el("div", { class: "name" },
     service(name),
-    el("span", { class: "operation", title: span.operationName }, span.operationName),
+    el("span", { class: "operation", title: span.operationName }, span.operationName, " ", el("span", { class: "quiet" }, subject)),
     tag(span, "error") ? el("span", { class: "bad" }, "failed") : null,
     links.length ? el("span", { class: "waited", title: links.map((link) => link.spanID).join(" ") }, `↪ ${counted(links.length, "link")}`) : null,
     parent && span.startTime > end(parent) ? el("span", { class: "waited" }, `waited ${duration(span.startTime - end(parent))}`) : null);
@@ -65,7 +68,7 @@ function row(entry, time, origin, processes, lines) {
 }
 
 function logLine(line, origin) {
-  const attributes = Object.entries(line.attributes).map(([key, value]) => `${key}=${value}`).join("  ");
+  const attributes = Object.entries(line.attributes).filter(([key]) => !EVERYWHERE.has(key)).map(([key, value]) => `${key}=${value}`).join("  ");
   return el("li", {},
     el("span", { class: "quiet number" }, `+${duration(Math.max(0, line.time_us - origin))}`),
     el("span", { class: `level ${line.level}` }, line.level),

@@ -1,0 +1,26 @@
+"""What a span with a bare name is about: the table of a statement, the path of a request, the kind of an event."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+_NAMING = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name")
+_WRITTEN = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", re.IGNORECASE)
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
+
+
+def about(operation: str, tags: Mapping[str, Any]) -> str:
+    """Return what the operation's name leaves out, "" when it leaves nothing out or nothing is known.
+
+    Of a statement that writes, the first table written to; of one that only reads, the first table read.
+    """
+    for name in _NAMING:
+        if value := tags.get(name):
+            return str(value)
+    if statement := tags.get("db.query.text"):
+        table = _WRITTEN.search(str(statement)) or _READ.search(str(statement))
+        return table[1] if table and table[1] not in operation else ""
+    if tags.get("span.kind") == "client" and operation == tags.get("http.request.method"):
+        return urlsplit(str(tags.get("url.full", ""))).path
+    return ""
