@@ -1,0 +1,1 @@
+"""Hopline's catalog, its stock and its orders."""

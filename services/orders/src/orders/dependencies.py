@@ -1,0 +1,51 @@
+"""Who gets built for a request, and what a request must bring."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Request
+
+from orders.events import OrderEvents
+from orders.repository.catalog import CatalogRepository
+from orders.repository.orders import OrderRepository
+from orders.service import Catalog, Orders
+from orders.settings import Settings
+from shared.database import SessionDep
+from shared.tokens import CurrentIdentity, Role
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="Names this order among yours: a retry with the same key gets the same answer, no second order",
+    ),
+]
+"""1 to 255 visible ASCII characters, compared as they are; a UUID is a good one."""
+
+
+async def catalog(session: SessionDep) -> Catalog:
+    """The catalog within this request's transaction."""
+    return Catalog(products=CatalogRepository(session=session))
+
+
+async def orders(session: SessionDep, catalog: "CatalogDep") -> Orders:
+    """Orders within this request's transaction."""
+    return Orders(orders=OrderRepository(session=session), catalog=catalog, events=OrderEvents(session=session))
+
+
+async def visible_owner(identity: CurrentIdentity) -> UUID | None:
+    """Whose orders the caller may see and cancel: None is everybody's, for admins."""
+    return None if identity.role is Role.ADMIN else identity.user_id
+
+
+async def public_prefix(request: Request) -> str:
+    """Where the gateway's clients find this API."""
+    settings: Settings = request.app.state.settings
+    return settings.public_prefix
+
+
+CatalogDep = Annotated[Catalog, Depends(catalog)]
+OrdersDep = Annotated[Orders, Depends(orders)]
+VisibleOwner = Annotated[UUID | None, Depends(visible_owner)]
+PublicPrefix = Annotated[str, Depends(public_prefix)]

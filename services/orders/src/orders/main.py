@@ -1,0 +1,51 @@
+"""Hopline's catalog and orders: `gunicorn -c python:shared.gunicorn orders.main:create_app()`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from orders import routes
+from orders.events import CONSUMERS, STREAM
+from orders.settings import Settings
+from shared.app import build_app
+from shared.database import open_database
+from shared.events import Relay
+from shared.http import open_http_client
+from shared.redis import open_redis
+from shared.settings import load_settings
+from shared.tokens import TokenVerifier, jwks_from
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The orders service."""
+    return build_app(
+        name="orders",
+        settings=settings or load_settings(Settings),
+        lifespan=lifespan,
+        routers=[routes.products, routes.orders, routes.internal],
+        summary="The catalog with its stock, and orders from placing to shipping",
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what requests need. Redis may be away: events wait in the outbox, and the relay goes first at the end."""
+    settings: Settings = app.state.settings
+    async with (
+        open_database(settings, application="orders", workers=settings.web_concurrency, dedicated=1) as database,
+        open_http_client() as client,
+        open_redis(settings) as redis,
+        Relay(
+            database_url=settings.database_url,
+            sessions=database.sessions,
+            redis=redis,
+            stream=STREAM,
+            trim_for=CONSUMERS,
+        ),
+    ):
+        app.state.database = database
+        app.state.token_verifier = TokenVerifier(keys=jwks_from(client, str(settings.jwks_url)), settings=settings)
+        app.state.health.add("database", database.ping)
+        app.state.health.add("redis", redis.ping, critical=False)
+        yield

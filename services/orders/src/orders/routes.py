@@ -1,0 +1,80 @@
+"""HTTP in, HTTP out."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+
+from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, PublicPrefix, VisibleOwner
+from orders.schemas import SKU, NewOrder, OrderOut, ProductOut
+from orders.service import Placed
+from orders.states import CANCEL, PACK, SHIP, OrderStatus
+from shared.pages import Cursor, Limit, Page
+from shared.tokens import CurrentIdentity, ServiceIdentity
+
+products = APIRouter(prefix="/products", tags=["products"])
+orders = APIRouter(prefix="/orders", tags=["orders"])
+internal = APIRouter(prefix="/internal/orders", tags=["internal"])
+
+
+@products.get("")
+async def list_products(catalog: CatalogDep, limit: Limit = 20, cursor: Cursor = None) -> Page[ProductOut]:
+    """What is for sale, by sku; no token is needed to look."""
+    return await catalog.page(limit=limit, cursor=cursor)
+
+
+@products.get("/{sku}")
+async def read_product(sku: Annotated[str, Path(pattern=SKU)], catalog: CatalogDep) -> ProductOut:
+    """One product."""
+    return ProductOut.model_validate(await catalog.get(sku))
+
+
+@orders.post("", status_code=201, response_model=OrderOut)
+async def place_order(
+    wanted: NewOrder, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep, prefix: PublicPrefix
+) -> Response:
+    """Place an order: 409 and nothing reserved where an item is out of stock, 422 where there is no such product."""
+    placed = await orders.place(wanted, user_id=identity.user_id, key=key)
+    return _created(placed, location=f"{prefix}/orders/{placed.order_id}")
+
+
+@orders.get("")
+async def list_orders(
+    identity: CurrentIdentity,
+    orders: OrdersDep,
+    status: OrderStatus | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[OrderOut]:
+    """The caller's orders, newest first."""
+    return await orders.page(user_id=identity.user_id, status=status, limit=limit, cursor=cursor)
+
+
+@orders.get("/{order_id}")
+async def read_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
+    """One order of the caller's."""
+    return await orders.get(order_id, owner=owner)
+
+
+@orders.post("/{order_id}/cancel")
+async def cancel_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
+    """Cancel an order that is not packed yet; its stock is available again. Cancelling again changes nothing."""
+    return await orders.make(CANCEL, order_id, owner=owner)
+
+
+@internal.post("/{order_id}/pack")
+async def pack_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> OrderOut:
+    """Say that an order is packed; saying it again changes nothing."""
+    return await orders.make(PACK, order_id)
+
+
+@internal.post("/{order_id}/ship")
+async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> OrderOut:
+    """Say that a packed order has left the house; saying it again changes nothing."""
+    return await orders.make(SHIP, order_id)
+
+
+def _created(placed: Placed, *, location: str) -> Response:
+    """The stored bytes: a replay is told apart by its header only."""
+    headers = {"Location": location} | ({"Idempotency-Replayed": "true"} if placed.replayed else {})
+    return Response(placed.response, status_code=201, headers=headers, media_type="application/json")

@@ -1,0 +1,20 @@
+"""One shop per test: the service on a real server, over a database of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from services.orders.tests.factories import Shop, open_shop
+
+from testkit.databases import MigratedDatabase
+from testkit.tokens import TokenIssuer
+
+
+@pytest.fixture
+async def database(migrated_database: MigratedDatabase) -> str:
+    return await migrated_database("orders")
+
+
+@pytest.fixture
+async def shop(database: str, redis_url: str, token_issuer: TokenIssuer) -> AsyncIterator[Shop]:
+    async with open_shop(database=database, redis_url=redis_url, issuer=token_issuer) as shop:
+        yield shop
