@@ -18,9 +18,9 @@ _COLOURS = {
     "users": "green",
     "orders": "yellow",
     "notifications": "magenta",
-    "workers": "red",
+    "workers": "cyan",
 }
-_OTHER_COLOUR = "cyan"
+_OTHER_COLOUR = "white"
 _LEVEL_STYLES = {"warn": "yellow", "error": "bold red", "fatal": "bold red"}
 
 _BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # what continues under an elbow
