@@ -15,6 +15,7 @@ from embedded.stack import Stack
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="hopline-test-"))
+    folder.chmod(0o711)  # so that PostgreSQL's account reaches it, unlike pytest's own temporary folders
     yield Stack(folder / "home", _free_offset())
     shutil.rmtree(folder)
 

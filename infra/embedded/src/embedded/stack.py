@@ -68,8 +68,13 @@ class Stack:
         usual = self.run / "supervisor.sock"
         if len(os.fsencode(usual)) <= LONGEST_SOCKET:
             return usual
+        return self._outside.with_suffix(".sock")
+
+    @property
+    def _outside(self) -> Path:
+        """What cannot lie in the home has this name and a suffix."""
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return SHORT / f"hopline-{os.geteuid()}" / f"{digest}.sock"
+        return SHORT / f"hopline-{os.geteuid()}" / digest
 
     def create(self) -> None:
         """Create the folders. Refuses a home with foreign things in it, so that `remove` is always safe."""
@@ -92,15 +97,16 @@ class Stack:
         if cluster.is_symlink():  # it lies where PostgreSQL's account can reach it: see embedded.postgres
             shutil.rmtree(cluster.resolve(), ignore_errors=True)
         shutil.rmtree(self.home)
+        for suffix in (".lock", ".sock"):
+            self._outside.with_suffix(suffix).unlink(missing_ok=True)
         return True
 
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Keep two commands from changing the stack at once. Raises EmbeddedError when another one is at it."""
-        digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        folder = SHORT / f"hopline-{os.geteuid()}"
-        _make_private(folder)
-        with (folder / f"{digest}.lock").open("w") as file:
+        lock = self._outside.with_suffix(".lock")  # outside, as a home is only made once it is known to be ours
+        _make_private(lock.parent)
+        with lock.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
