@@ -1,0 +1,78 @@
+"""What a service answered, and how it reaches the client: its bytes as they are, its headers by a list."""
+
+from dataclasses import dataclass
+
+import orjson
+from multidict import CIMultiDictProxy
+from starlette.responses import Response
+
+HEADERS_TO_CLIENTS = frozenset(
+    {
+        "cache-control",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-type",
+        "etag",
+        "idempotency-replayed",
+        "last-modified",
+        "link",
+        "retry-after",
+        "vary",
+        "www-authenticate",
+    }
+)
+"""Passed on unchanged. A list of what may pass: hop-by-hop headers (RFC 9110 §7.6.1), the request and trace ids, which
+the gateway sets itself, and whatever a service says to itself stay inside. `Location` is translated."""
+
+PROBLEM = "application/problem+json"
+_ERROR = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One answer of a service, read to its end. `path` is what the service was asked for, in its own words."""
+
+    path: str
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def passable(self) -> bool:
+        """Whether clients can read it: an error is a problem (RFC 9457), anything else a crash page or a proxy's."""
+        return self.status < _ERROR or self.media_type == PROBLEM
+
+
+class Refused(Exception):
+    """A service answered a part of a larger question with a problem of its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.path}: {answer.status}")
+        self.answer = answer
+
+
+def to_client(answer: Answer, *, prefix: str, path: str) -> Response:
+    """The response for a client who asked for `path`, which lies below `prefix` (`/v2`)."""
+    response = Response(_as_asked(answer, path) if answer.media_type == PROBLEM else answer.body, answer.status)
+    for name, value in answer.headers.items():
+        lower = name.lower()
+        if lower in HEADERS_TO_CLIENTS:
+            response.headers.append(lower, value)
+        elif lower == "location" and value.startswith("/"):
+            response.headers["location"] = value if value.startswith(f"{prefix}/") else prefix + value
+    return response
+
+
+def _as_asked(answer: Answer, path: str) -> bytes:
+    """The problem with the client's path for its `instance`. Inside a JSON string the member would be escaped."""
+    return answer.body.replace(_instance(answer.path), _instance(path), 1)
+
+
+def _instance(path: str) -> bytes:
+    return b'"instance":' + orjson.dumps(path)

@@ -1,0 +1,148 @@
+"""Calls to the services: bytes in, bytes out, each with one span and a bound on its time.
+
+aiohttp directly and not `shared.http.open_http_client`: a gateway is mostly an HTTP client, httpx on top would triple
+what a call costs (ADR 0005), and its transport reports a refused connection as a connect timeout.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+
+import aiohttp
+from opentelemetry import metrics, propagate, trace
+from opentelemetry.trace import Span, SpanKind, StatusCode
+from yarl import URL
+
+from gateway.answers import Answer, Refused
+from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from shared.errors import Problem, Unavailable
+from shared.http import request_id
+from shared.middleware import REQUEST_ID
+
+_OK = 200
+_ERROR = 400
+_PROBE = "/health/ready"
+
+_tracer = trace.get_tracer(__name__)
+_durations = metrics.get_meter(__name__).create_histogram(
+    "http.client.request.duration", unit="s", description="Duration of HTTP client requests."
+)
+
+
+class Upstream:
+    """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
+
+    def __init__(self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float) -> None:
+        self.name = name
+        self._url = url.rstrip("/")
+        self._session = session
+        self._timeout_s = timeout_s
+        self._attributes: dict[str, str | int] = {
+            "server.address": URL(url).host or "",
+            "server.port": URL(url).port or 0,
+            "peer.service": name,
+        }
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        template: str,
+        query: str = "",
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
+
+        `template` is the path with its parameters' names: it names the span, after the semantic conventions. Raises
+        UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on.
+        """
+        url = URL(f"{self._url}{path}{'?' if query else ''}{query}", encoded=True)
+        attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
+        outcome: dict[str, str | int] = {"error.type": "cancelled"}
+        started = time.perf_counter()
+        with _client_span(f"{method} {template}", {**attributes, "url.full": str(url)}) as span:
+            try:
+                async with self._failures_named(timeout_s or self._timeout_s):
+                    answer = await self._exchange(method, url, path=path, headers=_carried(headers), body=body)
+                outcome = _outcome(answer)
+                if answer.status >= _ERROR:
+                    span.set_status(StatusCode.ERROR)
+                if not answer.passable:
+                    raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
+            except Problem as problem:
+                outcome = {"error.type": problem.slug}
+                span.set_status(StatusCode.ERROR, problem.detail)
+                raise
+            finally:
+                span.set_attributes(outcome)
+                _durations.record(time.perf_counter() - started, {**attributes, **outcome})
+        return answer
+
+    async def get(
+        self,
+        path: str,
+        *,
+        template: str = "",
+        query: str = "",
+        headers: Mapping[str, str],
+        timeout_s: float | None = None,
+    ) -> bytes:
+        """Return the JSON at `path`, unparsed; raises Refused with any answer but 200, and what `send` raises."""
+        answer = await self.send(
+            "GET", path, template=template or path, query=query, headers=headers, timeout_s=timeout_s
+        )
+        if answer.status != _OK:
+            raise Refused(answer)
+        if answer.media_type != "application/json":
+            raise UpstreamBroken(f"{self.name} answered with {answer.media_type or 'an unnamed type'}, not JSON")
+        return answer.body
+
+    async def ping(self) -> None:
+        """Raise where the service is not ready; probes make no spans. The caller bounds the time."""
+        probe = URL(f"{self._url}{_PROBE}", encoded=True)
+        answer = await self._exchange("GET", probe, path=_PROBE, headers={}, body=b"")
+        if answer.status != _OK:
+            raise Unavailable(f"{_PROBE} answered {answer.status}")
+
+    async def _exchange(self, method: str, url: URL, *, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        async with self._session.request(
+            method, url, headers=headers, data=body or None, allow_redirects=False
+        ) as response:
+            return Answer(path=path, status=response.status, headers=response.headers, body=await response.read())
+
+    @asynccontextmanager
+    async def _failures_named(self, timeout_s: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"{self.name} did not answer in time") from error
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamUnreachable(f"{self.name} can not be reached") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamBroken(f"{self.name} broke off its answer") from error
+
+
+def _client_span(name: str, attributes: Mapping[str, str | int]) -> AbstractContextManager[Span]:
+    return _tracer.start_as_current_span(
+        name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
+    )
+
+
+def _outcome(answer: Answer) -> dict[str, str | int]:
+    failed = {"error.type": str(answer.status)} if answer.status >= _ERROR else {}
+    return {"http.response.status_code": answer.status, **failed}
+
+
+def _carried(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, the request's id and the trace's context."""
+    carried = dict(headers)
+    current = request_id()
+    if current:
+        carried[REQUEST_ID] = current
+    propagate.inject(carried)
+    return carried

@@ -1,0 +1,70 @@
+"""Who gets built for a request, and what is opened for all of them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import Depends, Request
+from pydantic import AnyHttpUrl
+
+from gateway.clients import Upstream
+from gateway.headers import from_client
+from gateway.service import Compositions
+from gateway.settings import Settings
+from shared.http import open_http_session
+
+Service = Literal["users", "orders", "notifications"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upstreams:
+    """The services behind the gateway, each with connections of its own: one that hangs holds up its own callers."""
+
+    users: Upstream
+    orders: Upstream
+    notifications: Upstream
+
+    def of(self, service: Service) -> Upstream:
+        """The one of this name."""
+        upstream: Upstream = getattr(self, service)
+        return upstream
+
+
+@asynccontextmanager
+async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
+    """Connections are made at first use: the gateway starts, and serves what it can, without any of them."""
+    async with (
+        _open_upstream("users", settings.users_url, settings) as users,
+        _open_upstream("orders", settings.orders_url, settings) as orders,
+        _open_upstream("notifications", settings.notifications_url, settings) as notifications,
+    ):
+        yield Upstreams(users=users, orders=orders, notifications=notifications)
+
+
+@asynccontextmanager
+async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings) -> AsyncIterator[Upstream]:
+    async with open_http_session() as session:
+        yield Upstream(name=name, url=str(url), session=session, timeout_s=settings.upstream_seconds)
+
+
+async def upstreams(request: Request) -> Upstreams:
+    """The process's upstreams."""
+    opened: Upstreams = request.app.state.upstreams
+    return opened
+
+
+async def compositions(request: Request) -> Compositions:
+    """The process's compositions."""
+    composed: Compositions = request.app.state.compositions
+    return composed
+
+
+async def passed_on(request: Request) -> dict[str, str]:
+    """The caller's headers, as services may see them."""
+    return from_client(request.headers)
+
+
+UpstreamsDep = Annotated[Upstreams, Depends(upstreams)]
+CompositionsDep = Annotated[Compositions, Depends(compositions)]
+PassedOn = Annotated[dict[str, str], Depends(passed_on)]

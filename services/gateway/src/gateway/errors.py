@@ -1,0 +1,45 @@
+"""What can go wrong between the client and the services.
+
+::
+
+    Problem
+     ├─ Forbidden 403 ── SummaryIsForOwners
+     ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
+     ├─ Unavailable 503 ── UpstreamUnreachable: nobody listens there
+     └─ GatewayTimeout 504 ─┬ UpstreamTimeout: no whole answer in its time
+                            └ DeadlineSpent: the request as a whole took too long
+
+An upstream's own problem is not among them: it is passed on as it is (`gateway.answers.Refused`).
+"""
+
+from shared.errors import BadGateway, Forbidden, GatewayTimeout, Unavailable
+
+
+class SummaryIsForOwners(Forbidden):
+    """403: an admin asked for the summary of somebody's order; notifications are read by whom they are for."""
+
+    slug, title = "summary-is-for-owners", "A summary is shown to the order's owner"
+
+
+class UpstreamBroken(BadGateway):
+    """502: a service was reached and gave no answer that can be passed on."""
+
+    slug, title = "upstream-broken", "A service behind the gateway failed"
+
+
+class UpstreamUnreachable(Unavailable):
+    """503: no connection to a service; it is being restarted, most likely."""
+
+    slug, title = "upstream-unreachable", "A service behind the gateway is away"
+
+
+class UpstreamTimeout(GatewayTimeout):
+    """504: a service did not answer in time. What it was asked to do may have happened."""
+
+    slug, title = "upstream-timeout", "A service behind the gateway did not answer in time"
+
+
+class DeadlineSpent(GatewayTimeout):
+    """504: the time a request has in all is over."""
+
+    slug, title = "deadline-spent", "The request took too long"

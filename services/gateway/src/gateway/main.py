@@ -1,0 +1,62 @@
+"""Hopline's gateway: `gunicorn -c python:shared.gunicorn gateway.main:create_app()`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from gateway.dependencies import open_upstreams
+from gateway.openapi import ASSETS, assets
+from gateway.routes import composed, front, v2
+from gateway.routes.pass_through import pass_through_router
+from gateway.service import Compositions
+from gateway.settings import Settings
+from gateway.versions import mount_version
+from shared.app import build_app
+from shared.http import open_http_client
+from shared.redis import open_redis
+from shared.settings import load_settings
+from shared.tokens import TokenVerifier, jwks_from
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The gateway; `settings` from the environment where not given."""
+    app = build_app(
+        name="gateway",
+        settings=settings or load_settings(Settings),
+        lifespan=lifespan,
+        routers=[front.router],
+        summary="The one public door",
+    )
+    mount_version(
+        app,
+        version="v2",
+        routers=[composed.router, pass_through_router(v2.CALLS)],
+        models=[call.body for call in v2.CALLS if call.body],
+    )
+    app.mount(ASSETS, assets())
+    return app
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open what requests need.
+
+    Nothing of it is critical: with one service away the gateway still answers for the others, and taking every
+    gateway out of rotation would make one part's outage everybody's.
+    """
+    settings: Settings = app.state.settings
+    async with open_http_client() as http, open_redis(settings) as redis, open_upstreams(settings) as upstreams:
+        app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
+        app.state.upstreams = upstreams
+        app.state.compositions = Compositions(
+            users=upstreams.users,
+            orders=upstreams.orders,
+            notifications=upstreams.notifications,
+            dashboard_timeout_s=settings.dashboard_seconds,
+            lookups_at_once=settings.lookups_at_once,
+        )
+        for upstream in (upstreams.users, upstreams.orders, upstreams.notifications):
+            app.state.health.add(upstream.name, upstream.ping, critical=False)
+        app.state.health.add("redis", redis.ping, critical=False)
+        yield

@@ -1,0 +1,95 @@
+"""How long a request may take: until its deadline, or until nobody waits for the answer any more."""
+
+import asyncio
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import DeadlineSpent
+
+log = structlog.get_logger(__name__)
+
+
+class Patience:
+    """ASGI middleware: cancels what a request waits for when its time is over or its client has hung up.
+
+    The server itself cancels nothing; it only says `http.disconnect` to who asks. Cancelled calls close their
+    connections, so that the services behind can stop as well. The deadline is for the beginning of the answer: an
+    answer that has begun may take its time. Reads the body (bounded by `shared.body_limit`) before the application.
+    """
+
+    def __init__(self, app: ASGIApp, *, deadline_s: float) -> None:
+        self._app = app
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request; raises DeadlineSpent, and returns without an answer where nobody waits for one."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send)
+        try:
+            async with asyncio.timeout(self._deadline_s) as exchange.patience:
+                await exchange.read_body()
+                attention = asyncio.create_task(exchange.watch_client())
+                try:
+                    await self._app(scope, exchange.receive, exchange.send)
+                finally:
+                    attention.cancel()
+        except ClientDisconnect:
+            log.info("client_hung_up")
+        except TimeoutError:
+            if not exchange.client_gone:
+                raise DeadlineSpent(f"There was no answer within {self._deadline_s:g} s") from None
+            log.info("client_hung_up")
+
+
+class _Exchange:
+    """One request and its answer, as the server gave them to us and as we give them to the application."""
+
+    patience: asyncio.Timeout
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._unread: bytes | None = None
+        self._complete = False
+        self._gone = asyncio.Event()
+
+    @property
+    def client_gone(self) -> bool:
+        return self._gone.is_set()
+
+    async def read_body(self) -> None:
+        parts = []
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        self._unread = b"".join(parts)
+
+    async def watch_client(self) -> None:
+        """Wait for the server's word that the client is gone; it says the same once the answer is complete."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone.set()
+        if not (self._complete or self.patience.expired()):
+            self.patience.reschedule(0)
+
+    async def receive(self) -> Message:
+        """The body at once; after that only the client's leaving."""
+        if self._unread is None:
+            await self._gone.wait()
+            return {"type": "http.disconnect"}
+        body, self._unread = self._unread, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and not self.patience.expired():
+            self.patience.reschedule(None)
+        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)

@@ -1,0 +1,95 @@
+"""Calls that one service answers alone, as a table's rows become routes: nothing is parsed on the way.
+
+A row says what FastAPI needs to document the call. Path and query parameters are checked here, because a path is built
+of them; bodies are only described: the service judges them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from gateway.answers import to_client
+from gateway.dependencies import PassedOn, Service, UpstreamsDep
+from gateway.openapi import WRONG_FIELD, body_of, header, problems
+from shared.tokens import current_identity
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+_QUERY = "!$%&'()*+,/:;=?@"
+"""What may stand in a query as it is (RFC 3986 §3.4), percent signs included: it is encoded already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One public call. `path` is the same on both sides, below the version's prefix here and the root there.
+
+    `parameters` are functions whose arguments are the path's and the query's; `problems` says when which status comes.
+    """
+
+    name: str
+    method: str
+    path: str
+    to: Service
+    answer: Any
+    summary: str
+    status: int = 200
+    body: type[BaseModel] | None = None
+    body_type: str = JSON
+    parameters: Sequence[Callable[..., None]] = ()
+    header_parameters: Sequence[dict[str, Any]] = ()
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[int, str] = field(default_factory=dict)
+    for_anybody: bool = False
+
+
+def pass_through_router(calls: Sequence[Call]) -> APIRouter:
+    """A router with one route for each call."""
+    router = APIRouter()
+    for call in calls:
+        _add(router, call)
+    return router
+
+
+def _add(router: APIRouter, call: Call) -> None:
+    callers = [] if call.for_anybody else [Depends(current_identity)]
+    expected = {} if call.for_anybody else {401: "No valid access token"}
+    if call.parameters or call.body:
+        expected[422] = WRONG_FIELD
+    answered = {"headers": {name: header(text) for name, text in call.answer_headers.items()}}
+    described = {"requestBody": body_of(call.body, call.body_type)} if call.body else {}
+    router.add_api_route(
+        call.path,
+        _endpoint(call),
+        methods=[call.method],
+        name=call.name,
+        operation_id=call.name,
+        summary=call.summary,
+        description=f"Answered by {call.to}.",
+        tags=[call.path.split("/")[1]],
+        status_code=call.status,
+        response_model=call.answer,
+        responses={call.status: answered, **problems({**expected, **call.problems})},
+        dependencies=[*callers, *(Depends(parameter) for parameter in call.parameters)],
+        openapi_extra={"parameters": list(call.header_parameters), **described},
+    )
+
+
+def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
+    async def pass_through(request: Request, upstreams: UpstreamsDep, headers: PassedOn) -> Response:
+        path = call.path.format_map({name: quote(value, safe="") for name, value in request.path_params.items()})
+        answer = await upstreams.of(call.to).send(
+            call.method,
+            path,
+            template=call.path,
+            query=quote(request.scope["query_string"], safe=_QUERY),
+            headers=headers,
+            body=await request.body(),
+        )
+        return to_client(answer, prefix=request.scope["root_path"], path=request.scope["path"])
+
+    return pass_through

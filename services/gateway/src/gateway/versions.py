@@ -1,0 +1,60 @@
+"""One application per version of the API, mounted beside each other: each has its own routes, document and page."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from gateway.answers import Refused, to_client
+from gateway.openapi import describe
+from gateway.patience import Patience
+from gateway.settings import Settings
+from shared.errors import install_error_handlers
+from shared.middleware import REQUEST_ID, UnexpectedErrors
+
+EXPOSED = ("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse")
+"""Response headers that a browser shows to pages of other origins."""
+
+
+def mount_version(
+    root: FastAPI, *, version: str, routers: Sequence[APIRouter], models: Sequence[type[BaseModel]]
+) -> FastAPI:
+    """Mount an application at `/{version}` that shares the root's state, and its request ids, access lines and spans.
+
+    `models` are request bodies that routes describe without parsing.
+    """
+    settings: Settings = root.state.settings
+    app = FastAPI(
+        title=f"Hopline API {version}",
+        summary="An online shop whose every hop you can watch",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state = root.state
+    install_error_handlers(app)
+    app.add_exception_handler(Refused, _on_refused)
+    app.add_middleware(Patience, deadline_s=settings.request_seconds)
+    app.add_middleware(UnexpectedErrors)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID, "traceparent", "baggage"],
+            expose_headers=EXPOSED,
+        )
+    for router in routers:
+        app.include_router(router)
+    describe(app, models)
+    root.mount(f"/{version}", app)
+    return app
+
+
+async def _on_refused(request: Request, refusal: Exception) -> Response:
+    """The problem of one service stands for the whole question."""
+    assert isinstance(refusal, Refused)  # noqa: S101 - registered for this class only
+    return to_client(refusal.answer, prefix=request.scope["root_path"], path=request.scope["path"])

@@ -1,0 +1,286 @@
+"""What one service answers reaches the client as it is; what a client may say reaches the service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import CALLER, OpenGateway, Services
+
+from testkit.apps import free_port
+from testkit.tokens import TokenIssuer
+
+ORDER = "0198b7f0-0000-7000-8000-00000000000a"
+
+
+class TestAnswers:
+    async def test_bytes_and_status_are_the_services_own(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        odd = b'{ "id" : 1.50, "id": 2, "n": 12345678901234567890, "u": "\\u00e9\xc3\xa9" }\n'
+        services.orders.answers("GET", f"/orders/{ORDER}", odd)
+        response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+        assert response.status_code == 200
+        assert response.content == odd
+        assert response.headers["content-type"] == "application/json"
+
+    async def test_a_listed_header_passes_and_others_do_not(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        passing = {
+            "idempotency-replayed": "true",
+            "retry-after": "7",
+            "cache-control": "private",
+            "etag": '"1"',
+            "www-authenticate": 'Bearer realm="hopline"',
+        }
+        internal = {"x-internal-shard": "3", "x-request-id": "theirs", "traceresponse": "theirs", "set-cookie": "a=b"}
+        hop_by_hop = {"keep-alive": "timeout=9", "proxy-authenticate": "Basic", "upgrade": "h2c"}
+        services.orders.answers("POST", "/orders", {}, status=201, headers={**passing, **internal, **hop_by_hop})
+        response = await gateway.post("/v2/orders", headers=token, json={})
+        assert passing.items() <= dict(response.headers).items()
+        assert not {"x-internal-shard", "set-cookie", *hop_by_hop} & set(response.headers)
+        assert "theirs" not in response.headers.values()
+
+    @pytest.mark.parametrize("location", [f"/orders/{ORDER}", f"/v2/orders/{ORDER}"])
+    async def test_a_location_is_where_the_client_finds_it(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], location: str
+    ) -> None:
+        services.orders.answers("POST", "/orders", {}, status=201, headers={"location": location})
+        response = await gateway.post("/v2/orders", headers=token, json={})
+        assert response.headers["location"] == f"/v2/orders/{ORDER}"
+
+    async def test_a_problem_names_the_path_the_client_asked_for(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.refuses("POST", f"/orders/{ORDER}/cancel", status=409, slug="not-cancellable")
+        response = await gateway.post(f"/v2/orders/{ORDER}/cancel", headers=token)
+        assert response.status_code == 409
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["type"].endswith("/not-cancellable")
+        assert response.json()["instance"] == f"/v2/orders/{ORDER}/cancel"
+
+    async def test_what_is_not_changed_answers_without_a_body(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
+        services.orders.answers("GET", "/products", b"", status=304, headers={"etag": '"1"'})
+        response = await gateway.get("/v2/products", headers={"If-None-Match": '"1"'})
+        assert response.status_code == 304
+        assert services.orders.seen[0].headers["if-none-match"] == '"1"'
+
+
+class TestRequests:
+    async def test_body_query_and_listed_headers_reach_the_service(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.answers("POST", "/orders", {}, status=201)
+        body = b'{"items": [ {"sku":"\xc3\xa9", "quantity":1e0} ]}'
+        given = {**token, "Idempotency-Key": "k-1", "Content-Type": "application/json; charset=utf-8"}
+        await gateway.post("/v2/orders?dry=%20run&x=%2F%26", content=body, headers=given)
+        [seen] = services.orders.seen
+        assert seen.body == body
+        assert seen.query == "dry=%20run&x=%2F%26"
+        assert given.items() <= {name.title(): value for name, value in seen.headers.items()}.items()
+
+    async def test_a_form_reaches_users_unparsed(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        services.users.answers("POST", "/tokens", {"access_token": "x"}, headers={"cache-control": "no-store"})
+        response = await gateway.post(
+            "/v2/tokens", data={"grant_type": "password", "username": "a@b", "password": "ü "}
+        )
+        assert response.headers["cache-control"] == "no-store"
+        [seen] = services.users.seen
+        assert seen.body == b"grant_type=password&username=a%40b&password=%C3%BC+"
+        assert seen.headers["content-type"] == "application/x-www-form-urlencoded"
+
+    async def test_forged_internal_headers_stay_outside(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        forged = {
+            "X-Forwarded-For": "10.0.0.1",
+            "X-Forwarded-Prefix": "/internal",
+            "X-User-Id": CALLER,
+            "X-HTTP-Method-Override": "DELETE",
+            "Forwarded": "for=10.0.0.1",
+            "Cookie": "session=1",
+            "Proxy-Authorization": "Basic x",
+            "TE": "trailers",
+            "Connection": "X-User-Id",
+        }
+        services.users.answers("GET", "/users/me", {})
+        await gateway.get("/v2/users/me", headers={**token, **forged})
+        [seen] = services.users.asked("GET", "/users/me")
+        assert not {name.lower() for name in forged} & set(seen.headers)
+
+    async def test_the_request_id_is_carried_on(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.answers("GET", "/users/me", {})
+        response = await gateway.get("/v2/users/me", headers={**token, "X-Request-ID": "mine-1"})
+        assert response.headers["x-request-id"] == "mine-1"
+        assert services.users.asked("GET", "/users/me")[0].headers["x-request-id"] == "mine-1"
+
+
+class TestTokens:
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/v2/users/me"),
+            ("POST", "/v2/orders"),
+            ("GET", "/v2/orders/not-even-an-id"),
+            ("GET", "/v2/notifications"),
+            ("POST", "/v2/ws-tickets"),
+            ("GET", "/v2/dashboard"),
+            ("POST", "/v2/users/lookup"),
+        ],
+    )
+    async def test_without_one_no_service_is_asked(
+        self, gateway: httpx.AsyncClient, services: Services, method: str, path: str
+    ) -> None:
+        response = await gateway.request(method, path)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == 'Bearer realm="hopline"'
+        assert response.json()["instance"] == path
+        assert services.users.seen + services.orders.seen + services.notifications.seen == []
+
+    async def test_a_foreign_or_expired_one_is_refused_at_the_door(
+        self, gateway: httpx.AsyncClient, services: Services, token_issuer: TokenIssuer
+    ) -> None:
+        for headers in (TokenIssuer().headers(CALLER), token_issuer.headers(CALLER, lifetime=-60)):
+            assert (await gateway.get("/v2/orders", headers=headers)).status_code == 401
+        assert services.orders.seen == []
+
+    @pytest.mark.parametrize("path", ["/products", "/products/mug-blue"])
+    async def test_the_catalog_is_for_anybody(self, gateway: httpx.AsyncClient, services: Services, path: str) -> None:
+        services.orders.answers("GET", path, {})
+        assert (await gateway.get(f"/v2{path}")).status_code == 200
+
+    async def test_without_the_keys_nobody_is_let_in_and_nobody_is_refused(
+        self, open_gateway: OpenGateway, token: dict[str, str]
+    ) -> None:
+        async with open_gateway(jwks_url=f"http://127.0.0.1:{free_port()}/jwks") as gateway:
+            response = await gateway.get("/v2/orders", headers=token)
+            assert response.status_code == 503
+
+
+class TestFailingServices:
+    async def test_absent_is_503_with_when_to_retry(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
+        async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}") as gateway:
+            response = await gateway.post("/v2/orders", headers=token, json={})
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        problem = response.json()
+        assert problem["type"].endswith("/upstream-unreachable")
+        assert problem["detail"] == "orders can not be reached"
+        assert problem["instance"] == "/v2/orders"
+        assert problem["trace_id"] == response.headers["traceresponse"].split("-")[1]
+
+    async def test_hanging_is_504_and_given_up(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.hangs("GET", "/orders")
+        async with open_gateway(upstream_seconds=0.2) as gateway:
+            response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 504
+        assert response.json()["type"].endswith("/upstream-timeout")
+        assert services.orders.abandoned == ["/orders"]
+
+    async def test_hanging_up_half_way_is_502(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.breaks_off("GET", "/orders")
+        response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 502
+        assert response.json()["type"].endswith("/upstream-broken")
+
+    @pytest.mark.parametrize("status", [404, 500])
+    async def test_an_error_that_is_no_problem_is_502(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], status: int
+    ) -> None:
+        services.orders.answers("GET", "/orders", b"Traceback: secret", status=status, media_type="text/plain")
+        response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 502
+        assert "secret" not in response.text
+
+    async def test_a_services_own_503_is_passed_on(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.refuses("GET", "/orders", status=503, slug="unavailable", headers={"retry-after": "1"})
+        response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "1"
+        assert response.json()["type"].endswith("/unavailable")
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        "target",
+        [
+            f"/v2/internal/users/{CALLER}",
+            f"/internal/users/{CALLER}",
+            f"/v2/../internal/users/{CALLER}",
+            f"/v2/users/..%2Finternal%2Fusers%2F{CALLER}",
+            f"/v2/orders/%2e%2e/internal/orders/{ORDER}/pack",
+            f"/v2/orders/..%2f..%2finternal%2forders%2f{ORDER}",
+            f"/v2/orders/{ORDER}%2F..%2F..%2Finternal",
+            "/v2/orders/..",
+            "/v2/orders/recent",
+            "/v2/products/..",
+            "/v2/products/.",
+            "/v2/products/%2e%2e",
+            "/v2/products/..%2Finternal",
+            "/v2/products/a%3Fb=c",
+            "/v2/products/a%23b",
+            "/v2/products/a%5Cb",
+            "/v2/products/a%0d%0aX: y",
+            "/v2//products",
+            "/v2/products/",
+            "/v2/notifications/summary",
+            "//orders/internal",
+        ],
+    )
+    async def test_none_leads_out_of_the_table(
+        self, gateway: httpx.AsyncClient, services: Services, admin: dict[str, str], target: str
+    ) -> None:
+        """Written on the socket as they are: clients would tidy them up."""
+        address = urlsplit(str(gateway.base_url))
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(
+            f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"Authorization: {admin['Authorization']}\r\n\r\n".encode()
+        )
+        answer = await reader.read()
+        writer.close()
+        assert answer.split(b" ")[1] in {b"400", b"404", b"422"}, answer
+        paths = [seen.path for seen in services.users.seen + services.orders.seen + services.notifications.seen]
+        assert paths in ([], ["/.well-known/jwks.json"])
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [("GET", "/nothing", 404), ("GET", "/v2/nothing", 404), ("DELETE", "/v2/orders", 405), ("GET", "/v2/", 404)],
+    )
+    async def test_a_wrong_turn_is_a_problem_inside_and_outside_of_versions(
+        self, gateway: httpx.AsyncClient, method: str, path: str, status: int
+    ) -> None:
+        response = await gateway.request(method, path)
+        assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["instance"] == path
+        assert len(response.headers["x-request-id"]) == 32
+        assert response.json()["trace_id"] == response.headers["traceresponse"].split("-")[1]
+
+
+class TestBodyLimit:
+    async def test_too_large_a_body_reaches_no_service(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def undeclared() -> AsyncIterator[bytes]:
+            for _ in range(70):
+                yield b"x" * 1024
+
+        for content in (b"x" * 70_000, undeclared()):
+            response = await gateway.post("/v2/orders", headers=token, content=content)
+            assert response.status_code == 413
+            assert response.json()["type"].endswith("/payload-too-large")
+        assert services.orders.seen == []
+        assert "unhandled_exception" not in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""A request ends when its time is over or nobody waits for it, and so do the calls it made."""
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import OpenGateway, Services
+
+from testkit.waiting import eventually
+
+ORDER = "0198b7f0-0000-7000-8000-00000000000a"
+
+
+class TestClientHangsUp:
+    async def test_the_services_call_is_given_up(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        services.orders.hangs("POST", "/orders")
+        impatient = asyncio.create_task(gateway.post("/v2/orders", headers=token, json={}))
+        await eventually(lambda: services.orders.seen)
+        assert services.orders.abandoned == []
+        impatient.cancel()
+        await eventually(lambda: services.orders.abandoned == ["/orders"])
+        lines = await eventually(lambda: self._access_lines(capsys))
+        assert lines == [499]
+
+    async def test_every_part_of_a_dashboard_is_given_up(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.hangs("GET", "/users/me")
+        services.orders.hangs("GET", "/orders/recent")
+        services.notifications.hangs("GET", "/notifications/summary")
+        async with open_gateway(dashboard_seconds=30, request_seconds=30) as gateway:
+            impatient = asyncio.create_task(gateway.get("/v2/dashboard", headers=token))
+            await eventually(lambda: services.orders.seen and services.notifications.seen and services.users.at_once)
+            impatient.cancel()
+            asked = (services.users, services.orders, services.notifications)
+            await eventually(lambda: all(len(service.abandoned) == 1 for service in asked))
+
+    async def test_a_body_that_stops_half_way_ends_the_request(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _, writer = await self._half_a_body(gateway, token)
+        writer.close()
+        assert await eventually(lambda: self._access_lines(capsys)) == [499]
+        assert services.orders.seen == []
+
+    async def _half_a_body(
+        self, gateway: httpx.AsyncClient, token: dict[str, str]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        address = urlsplit(str(gateway.base_url))
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        head = f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\n"
+        writer.write(f"{head}Content-Length: 100\r\n\r\n".encode() + b'{"items":')
+        await writer.drain()
+        return reader, writer
+
+    def _access_lines(self, capsys: pytest.CaptureFixture[str]) -> list[int]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
+        return [line["status"] for line in lines]
+
+
+class TestDeadline:
+    async def test_it_bounds_the_request_as_a_whole(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.hangs("GET", f"/orders/{ORDER}")
+        async with open_gateway(request_seconds=0.3, upstream_seconds=30) as gateway:
+            response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+            assert response.status_code == 504
+            assert response.json()["type"].endswith("/deadline-spent")
+            assert response.json()["instance"] == f"/v2/orders/{ORDER}"
+            assert len(response.headers["x-request-id"]) == 32
+            await eventually(lambda: services.orders.abandoned)
+
+    async def test_it_bounds_a_body_that_never_comes(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        async with open_gateway(request_seconds=0.3) as gateway:
+            reader, writer = await TestClientHangsUp()._half_a_body(gateway, token)
+            assert b" 504 " in await reader.readline()
+            writer.close()
+        assert services.orders.seen == []

@@ -1,0 +1,107 @@
+"""Spans named by the whole route, one trace through the gateway, one access line."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from services.gateway.tests.conftest import CALLER, OpenGateway, Services
+
+from testkit.apps import free_port
+from testkit.spans import Spans
+from testkit.waiting import eventually
+
+ORDER = "0198b7f0-0000-7000-8000-00000000000a"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+class TestSpans:
+    async def test_one_trace_from_the_client_through_the_gateway_to_the_service(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
+    ) -> None:
+        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        response = await gateway.get(f"/v2/orders/{ORDER}", headers={**token, "traceparent": TRACEPARENT})
+        server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
+        client = spans.one("GET /orders/{order_id}")
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        assert server.kind is SpanKind.SERVER
+        assert server.parent
+        assert client.parent
+        assert format(server.parent.span_id, "016x") == "b7ad6b7169203331"
+        assert client.kind is SpanKind.CLIENT
+        assert client.parent.span_id == server.context.span_id
+        server_id, client_id = (format(span.context.span_id, "016x") for span in (server, client))
+        assert response.headers["traceresponse"] == f"00-{trace_id}-{server_id}-01"
+        assert services.orders.seen[0].headers["traceparent"] == f"00-{trace_id}-{client_id}-01"
+
+    async def test_attributes_follow_the_semantic_conventions(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
+    ) -> None:
+        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+        server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
+        assert attributes(server)["http.route"] == "/v2/orders/{order_id}"
+        assert attributes(server)["http.response.status_code"] == 200
+        url = services.urls["orders_url"]
+        assert attributes(spans.one("GET /orders/{order_id}")) == {
+            "http.request.method": "GET",
+            "http.response.status_code": 200,
+            "url.template": "/orders/{order_id}",
+            "url.full": f"{url}/orders/{ORDER}",
+            "server.address": "127.0.0.1",
+            "server.port": int(url.rpartition(":")[2]),
+            "peer.service": "orders",
+        }
+
+    async def test_baggage_arrives_at_the_service(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.answers("POST", "/orders", {}, status=201)
+        await gateway.post("/v2/orders", json={}, headers={**token, "baggage": "hopline.synthetic=true"})
+        assert services.orders.seen[0].headers["baggage"] == "hopline.synthetic=true"
+
+    async def test_failures_are_named(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], spans: Spans
+    ) -> None:
+        async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}") as gateway:
+            await gateway.get("/v2/orders", headers=token)
+        client = spans.one("GET /orders")
+        assert client.status.status_code is StatusCode.ERROR
+        assert attributes(client)["error.type"] == "upstream-unreachable"
+        assert spans.one("GET /v2/orders").status.status_code is StatusCode.ERROR
+
+    async def test_what_matches_nothing_gets_no_name_of_its_own(self, gateway: httpx.AsyncClient, spans: Spans) -> None:
+        for path in ("/v2/nobody/knows", "/nobody/knows"):
+            await gateway.get(path)
+        await eventually(lambda: len(spans.finished()) == 2)
+        assert {span.name for span in spans.finished()} == {"GET /v2/{path}", "GET"}
+
+    async def test_probes_make_none_here_and_none_there(
+        self, gateway: httpx.AsyncClient, services: Services, spans: Spans
+    ) -> None:
+        await gateway.get("/health/ready")
+        assert [seen.path for seen in services.orders.seen] == ["/health/ready"]
+        assert "traceparent" not in services.orders.seen[0].headers
+        assert spans.finished() == ()
+
+
+class TestAccessLine:
+    async def test_joins_request_trace_user_and_route(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
+        assert line["service"] == "gateway"
+        assert line["route"] == "/v2/orders/{order_id}"
+        assert line["path"] == f"/v2/orders/{ORDER}"
+        assert line["user_id"] == CALLER
+        assert line["status"] == 200
+        assert line["request_id"] == response.headers["x-request-id"]
+        assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
