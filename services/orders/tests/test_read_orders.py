@@ -51,6 +51,14 @@ class TestListOrders:
         assert (await shop.caller().get("/orders")).json() == {"items": [], "next_cursor": None}
         assert (await shop.caller(role="admin").get("/orders")).json()["items"] == []
 
+    async def test_the_recent_ones_are_the_first_page_as_a_bare_list(self, shop: Shop) -> None:
+        sku, customer = await shop.product(), shop.caller()
+        for _ in range(3):
+            await customer.placed((sku, 1))
+        first = (await customer.get("/orders", limit=2)).json()
+        assert (await customer.get("/orders/recent", limit=2)).json() == first["items"]
+        assert (await shop.caller().get("/orders/recent")).json() == []
+
     async def test_costs_as_many_statements_for_fifty_orders_as_for_one(self, shop: Shop, spans: Spans) -> None:
         skus = [await shop.product() for _ in range(3)]
         few, many = shop.caller(), shop.caller()

@@ -50,6 +50,13 @@ async def list_orders(
     return await orders.page(user_id=identity.user_id, status=status, limit=limit, cursor=cursor)
 
 
+@orders.get("/recent")
+async def list_recent_orders(identity: CurrentIdentity, orders: OrdersDep, limit: Limit = 5) -> list[OrderOut]:
+    """The caller's newest orders as a bare list, which the gateway splices into its dashboard unparsed."""
+    page = await orders.page(user_id=identity.user_id, status=None, limit=limit, cursor=None)
+    return page.items
+
+
 @orders.get("/{order_id}")
 async def read_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
     """One order of the caller's."""
