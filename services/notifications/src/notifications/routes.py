@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, WebSocket
 
 from notifications.dependencies import FeedDep, PublisherDep, SettingsDep, TicketsDep
 from notifications.realtime.tickets import LIFETIME_S
-from notifications.schemas import LARGEST_SEQ, FeedPage, FeedState, ReadIn, TicketOut
+from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, ReadIn, TicketOut
 from shared.pages import Limit
 from shared.tokens import CurrentIdentity
 
@@ -28,6 +28,13 @@ async def list_notifications(
 async def latest_notifications(identity: CurrentIdentity, feed: FeedDep, limit: Limit = 10) -> FeedPage:
     """The caller's latest notifications, newest first."""
     return await feed.latest(identity.user_id, limit=limit)
+
+
+@router.get("/notifications/summary", tags=["notifications"])
+async def summarize_notifications(identity: CurrentIdentity, feed: FeedDep, latest: Limit = 5) -> FeedDigest:
+    """How many are unread and the `latest` newest, in the shape the gateway splices into its dashboard unparsed."""
+    page = await feed.latest(identity.user_id, limit=latest)
+    return FeedDigest(unread=page.head - page.read_seq, latest=page.items)
 
 
 @router.get("/notifications/for-subject/{subject}", tags=["notifications"])

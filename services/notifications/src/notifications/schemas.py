@@ -42,6 +42,13 @@ class FeedPage(FeedState):
     items: list[NotificationOut]
 
 
+class FeedDigest(BaseModel):
+    """What a corner of a page shows: the number of unread notifications and the newest, newest first."""
+
+    unread: int
+    latest: list[NotificationOut]
+
+
 class ReadIn(BaseModel):
     """Up to and including which notification the user has read."""
 
