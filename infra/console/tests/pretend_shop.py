@@ -50,6 +50,7 @@ class PretendShop:
         self._telemetry: dict[str, Telemetry] = {name: telemetry(observatory, name) for name in SERVICES}
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._email = ""
+        self._greeted = asyncio.Event()
         self.url = ""
 
     def app(self) -> Starlette:
@@ -82,6 +83,7 @@ class PretendShop:
 
     async def products(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer token"
+        await self._greeted.wait()  # so that the push about the registration always comes before the order
         items = [{"sku": sku, "name": sku.title(), "available": self._does.available} for sku in ("mug", "cup", "pot")]
         return JSONResponse({"items": items, "next_cursor": None})
 
@@ -117,6 +119,7 @@ class PretendShop:
         await self._send(websocket, {"t": "ping", "head": 1, "read_seq": 0})
         pong = json.loads(await websocket.receive_text())
         assert pong == {"t": "pong", "cursor": 1}
+        self._greeted.set()
         pushing = asyncio.create_task(self._send_frames(websocket))
         with suppress(WebSocketDisconnect):
             await websocket.receive_text()
