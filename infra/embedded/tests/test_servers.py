@@ -111,8 +111,8 @@ class TestReach:
         assert reach.reachable_programs(programs, account) == copy
 
     @pytest.fixture
-    def account(self, folder: Path) -> Account:
-        account = for_postgres(folder / "data")
+    def account(self) -> Account:
+        account = for_postgres()
         assert account is not None
         return account
 

@@ -1,5 +1,6 @@
 """What a stack decides before anything runs: its folders, ports, secrets and environments."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -30,6 +31,13 @@ class TestStack:
         with pytest.raises(EmbeddedError, match="not touched"):
             Stack(tmp_path).remove()
         assert (tmp_path / "thesis.txt").exists()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+    def test_is_not_started_by_another_account(self, stack: Stack) -> None:
+        stack.create()
+        os.chown(stack.home, 65534, 65534)
+        with pytest.raises(EmbeddedError, match="belongs to nobody: run this as nobody"):
+            stack.create()
 
     def test_removes_what_it_created(self, stack: Stack) -> None:
         stack.create()

@@ -46,22 +46,15 @@ class Account:
         return subprocess.run(command, check=False, cwd="/", **self.identity()).returncode == 0
 
 
-def for_postgres(data: Path) -> Account | None:
-    """Give the account PostgreSQL must run as, or None when it runs as ourselves.
-
-    An existing data directory decides: PostgreSQL only serves one that belongs to the account it runs as, and
-    people start a stack as themselves today and with sudo tomorrow.
-    """
-    owner = data.stat().st_uid if data.exists() else None
+def for_postgres() -> Account | None:
+    """Give the account PostgreSQL must run as, or None when it runs as ourselves."""
     if os.geteuid() != 0:
-        if owner not in {None, os.geteuid()}:
-            raise EmbeddedError(f"{data} belongs to another account: run this as that account or as root")
         return None
     try:
-        entry = pwd.getpwuid(owner) if owner else pwd.getpwnam(UNPRIVILEGED)
+        entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         raise EmbeddedError(
-            f"PostgreSQL refuses to run as root and this machine has no account {owner or UNPRIVILEGED!r}: "
+            f"PostgreSQL refuses to run as root and this machine has no account {UNPRIVILEGED!r}: "
             "run this as an ordinary user"
         ) from None
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

@@ -123,7 +123,7 @@ def prepare(folder: Path, *, port: int) -> Postgres:
 
     `folder` is created if needed and given to the account with mode 0700. Raises MissingToolError.
     """
-    account = for_postgres(folder / "data")
+    account = for_postgres()
     programs = bundled_programs()
     if account is None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

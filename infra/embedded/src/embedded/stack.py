@@ -81,6 +81,9 @@ class Stack:
         if self.home.is_dir() and any(self.home.iterdir()) and not (self.home / MARKER).exists():
             raise EmbeddedError(f"{self.home} is not empty and was not created by Hopline: choose another HOPLINE_HOME")
         self.home.mkdir(parents=True, exist_ok=True)
+        if self.home.stat().st_uid != os.geteuid():  # files of two accounts in it would serve neither
+            owner = self.home.owner()
+            raise EmbeddedError(f"{self.home} belongs to {owner}: run this as {owner}, or choose another HOPLINE_HOME")
         self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as root, PostgreSQL's account passes through
         (self.home / MARKER).write_text("Made by `make up`; `make clean` removes this folder.\n")
         for folder in (self.secrets, self.run, self.logs):
