@@ -93,3 +93,10 @@ class TestRequestTransaction:
         assert inserts[0].context.trace_id == request.context.trace_id
         assert inserts[0].attributes is not None
         assert inserts[0].attributes["db.system.name"] == "postgresql"
+
+    async def test_a_probe_has_none(self, client: httpx.AsyncClient, database: str, spans: Spans) -> None:
+        settings = Settings(database_url=database)
+        async with open_database(settings, application="test") as opened:
+            spans.clear()
+            await opened.ping()
+        assert spans.finished() == ()

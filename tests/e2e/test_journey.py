@@ -73,7 +73,7 @@ class TestOrderJourney:
             "notifications process events:orders",
             "orders publish events:orders",
             "orders POST /orders",
-            "gateway POST",
+            "gateway POST /orders",
             "gateway POST /v2/orders",
         ]
         lookups = [span for span in trace.spans.values() if span.service == "users"]
