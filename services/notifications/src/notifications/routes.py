@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, WebSocket
 
 from notifications.dependencies import FeedDep, PublisherDep, SettingsDep, TicketsDep
 from notifications.realtime.tickets import LIFETIME_S
-from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, ReadIn, TicketOut
+from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, NotificationOut, ReadIn, TicketOut
 from shared.pages import Limit
 from shared.tokens import CurrentIdentity
 
@@ -40,9 +40,10 @@ async def summarize_notifications(identity: CurrentIdentity, feed: FeedDep, late
 @router.get("/notifications/for-subject/{subject}", tags=["notifications"])
 async def notifications_for_subject(
     subject: UUID, identity: CurrentIdentity, feed: FeedDep, limit: Limit = 50
-) -> FeedPage:
-    """The caller's notifications about one thing, an order for example, oldest first."""
-    return await feed.about(identity.user_id, subject=str(subject), limit=limit)
+) -> list[NotificationOut]:
+    """The caller's notifications about one thing, an order for example, oldest first; a bare list, for the gateway."""
+    page = await feed.about(identity.user_id, subject=str(subject), limit=limit)
+    return page.items
 
 
 @router.post("/notifications/read", tags=["notifications"])
