@@ -115,7 +115,7 @@ class Consumer(Background):
             try:
                 await self._processor.apply(event, redelivered=entry.redelivered or attempt > 1)
             except Exception as error:  # noqa: BLE001 - a handler may raise anything
-                await self._processor.check_database()
+                await self._processor.blame(error)
                 if attempt == self._max_attempts or isinstance(error, Poison | ValidationError):
                     await self._bury(entry, error=describe(error), attempts=attempt)
                     return

@@ -6,6 +6,7 @@ from uuid import UUID
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from structlog.contextvars import bound_contextvars
 
@@ -95,11 +96,13 @@ class Processor:
             try:
                 await self._replay(letter)
             except Exception as error:  # noqa: BLE001 - any reason keeps the letter open
-                await self.check_database()
+                await self.blame(error)
                 await self._reopen(letter, error)
 
-    async def check_database(self) -> None:
-        """Raise what connecting raises where Postgres is away: then a failure says nothing about the event."""
+    async def blame(self, error: Exception) -> None:
+        """Return where `error` says something about the event; raise where Postgres is, or just was, away."""
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise error
         with suppress_instrumentation():
             async with self._sessions() as session:
                 await session.execute(text("SELECT 1"))
