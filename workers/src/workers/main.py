@@ -13,7 +13,7 @@ from arq.connections import RedisSettings
 from shared.logging import configure_logging
 from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
 from workers.arq_redis import PatientRedis
-from workers.dispatch import RUN
+from workers.dispatch import RUN, deserialize, serialize
 from workers.kinds import JOBS_QUEUE
 from workers.process import NAME, open_worker
 from workers.runner import Runner
@@ -40,6 +40,8 @@ def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str,
         "queue_name": queue,
         "redis_pool": PatientRedis(str(settings.redis_url), queue=queue),
         "redis_settings": RedisSettings.from_dsn(str(settings.redis_url)),  # for `arq --check` only
+        "job_serializer": serialize,
+        "job_deserializer": deserialize,
         "on_startup": startup,
         "on_shutdown": shutdown,
         "poll_delay": POLL_S,

@@ -1,0 +1,65 @@
+"""Events and jobs for when the details do not matter."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from redis.asyncio import Redis
+
+from shared.events import CloudEvent
+from workers.schemas import FulfilOrder, NewJob, Order, OrderEmail, WelcomeEmail
+
+
+def order_data(**changes: Any) -> dict[str, Any]:
+    """Data of an order event: two items, 32.50 EUR."""
+    return {
+        "order_id": str(uuid4()),
+        "user_id": str(uuid4()),
+        "status": "placed",
+        "items": [
+            {"sku": "cup", "name": "Blue cup", "quantity": 2, "unit_price_cents": 1250},
+            {"sku": "tea", "name": "Green tea", "quantity": 1, "unit_price_cents": 750},
+        ],
+        "total_cents": 3250,
+        "currency": "EUR",
+        "created_at": "2026-11-23T10:00:00Z",
+    } | changes
+
+
+def order_event(status: str = "placed", *, data: dict[str, Any] | None = None, **attributes: Any) -> CloudEvent:
+    """An event of orders."""
+    data = data if data is not None else order_data(status=status)
+    subject = str(data.get("order_id", "?"))
+    kind = f"hopline.order.{status}.v1"
+    return CloudEvent(source="/hopline/orders", type=kind, subject=subject, data=data, **attributes)
+
+
+def registered_event(user_id: UUID) -> CloudEvent:
+    """An event of users."""
+    return CloudEvent(
+        source="/hopline/users",
+        type="hopline.user.registered.v1",
+        subject=str(user_id),
+        data={"user_id": str(user_id)},
+    )
+
+
+async def ship(redis: Redis, event: CloudEvent) -> None:
+    """Put an event into its stream, as a relay does."""
+    stream = "events:users" if ".user." in event.type else "events:orders"
+    await redis.xadd(stream, {"event": event.encode()})
+
+
+def order_email(order: dict[str, Any] | None = None, *, delay_s: float = 0.0) -> NewJob:
+    """A job that sends an email about an order."""
+    described = Order.model_validate(order or order_data())
+    return NewJob(payload=OrderEmail(user_id=described.user_id, status="placed", order=described), delay_s=delay_s)
+
+
+def welcome_email(user_id: UUID | None = None, *, delay_s: float = 0.0) -> NewJob:
+    """A job that greets a user."""
+    return NewJob(payload=WelcomeEmail(user_id=user_id or uuid4()), delay_s=delay_s)
+
+
+def fulfilment(*, delay_s: float = 0.0) -> NewJob:
+    """A job that packs an order."""
+    return NewJob(payload=FulfilOrder(user_id=uuid4(), order_id=uuid4(), step="pack"), delay_s=delay_s)

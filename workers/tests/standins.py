@@ -1,0 +1,153 @@
+"""The services and the mail server the worker talks to, as small as they can be, on real sockets."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+from uuid import UUID
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from testkit.apps import free_port
+
+SECRET = "the-workers-secret"
+BASIC = "Basic " + base64.b64encode(f"workers:{SECRET}".encode()).decode()
+
+
+@dataclass(kw_only=True)
+class Users:
+    """Users' internal interface. `answers` are statuses to give first; `token_lifetime` is in seconds."""
+
+    people: dict[str, dict[str, str]] = field(default_factory=dict)
+    answers: list[int] = field(default_factory=list)
+    token_lifetime: int = 300
+    tokens_given: int = 0
+    revoked: set[str] = field(default_factory=set)
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/internal/tokens", self._token, methods=["POST"]),
+                Route("/internal/users/{user_id}", self._user),
+            ]
+        )
+
+    async def _token(self, request: Request) -> Response:
+        if request.headers.get("Authorization") != BASIC or await request.body() != b"grant_type=client_credentials":
+            return Response(status_code=401)
+        self.tokens_given += 1
+        body = {"access_token": f"t{self.tokens_given}", "token_type": "bearer", "expires_in": self.token_lifetime}
+        return JSONResponse(body)
+
+    def accepts(self, request: Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        return scheme == "Bearer" and token == f"t{self.tokens_given}" and token not in self.revoked
+
+    async def _user(self, request: Request) -> Response:
+        self.asked.append(dict(request.headers))
+        if not self.accepts(request):
+            return Response(status_code=401)
+        if self.answers:
+            return Response(status_code=self.answers.pop(0))
+        person = self.people.get(request.path_params["user_id"])
+        if person is None:
+            return Response(status_code=404)
+        rest = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
+        return JSONResponse({"id": request.path_params["user_id"]} | person | rest)
+
+
+@dataclass(kw_only=True)
+class Orders:
+    """Orders' internal interface; `refusal` is the status for orders that are not to be fulfilled."""
+
+    users: Users
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    called_at: list[float] = field(default_factory=list)
+    refusal: int | None = None
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/internal/orders/{order_id}/{step}", self._advance, methods=["POST"])])
+
+    async def _advance(self, request: Request) -> Response:
+        if not self.users.accepts(request):
+            return Response(status_code=401)
+        self.calls.append((request.path_params["order_id"], request.path_params["step"]))
+        self.called_at.append(asyncio.get_running_loop().time())
+        return Response(status_code=self.refusal) if self.refusal else JSONResponse({})
+
+
+@dataclass(kw_only=True)
+class Mailbox:
+    """A mail server. `replies` are answers to give first; while `open` is cleared, it keeps senders waiting."""
+
+    port: int = field(default_factory=free_port)
+    received: list[bytes] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    @property
+    def messages(self) -> list[EmailMessage]:
+        """What was accepted, parsed."""
+        parsed = [message_from_bytes(body, policy=policy.default) for body in self.received]
+        return [message for message in parsed if isinstance(message, EmailMessage)]
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        self.waiting += 1
+        await self.open.wait()
+        self.waiting -= 1
+        if self.replies:
+            return self.replies.pop(0)
+        assert isinstance(envelope.content, bytes)
+        self.received.append(envelope.content)
+        self.recipients += envelope.rcpt_tos
+        return "250 accepted"
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Accept connections inside the block, at the same port each time."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: SMTP(self, hostname="mail.test", loop=loop, enable_SMTPUTF8=True), "127.0.0.1", self.port
+        )
+        try:
+            yield
+        finally:
+            server.close()
+
+
+def person(users: Users, user_id: UUID, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example") -> None:
+    """Let users know somebody."""
+    users.people[str(user_id)] = {"name": name, "email": email}
+
+
+def body(message: EmailMessage, kind: str) -> str:
+    """The `plain` or `html` form of a message."""
+    part = message.get_body(preferencelist=(kind,))
+    assert part is not None, f"no {kind} part"
+    content: Any = part.get_content()
+    return str(content)

@@ -1,0 +1,197 @@
+"""Everything around a worker: its stores, the services it calls, the mail server; and workers to set to work in it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from arq.worker import Worker
+from redis.asyncio import Redis
+from sqlalchemy import select, text
+
+from shared.database import Database, open_database
+from shared.redis import redis_client
+from testkit.apps import serve
+from testkit.waiting import eventually
+from workers.ledger import JobLedger, QueuedJob
+from workers.main import worker_settings
+from workers.models import Email, Job
+from workers.schemas import NewJob
+from workers.settings import Settings
+
+from .standins import SECRET, Mailbox, Orders, Users
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """`environment` is that of a worker in this world."""
+
+    database: Database
+    redis: Redis
+    users: Users
+    orders: Orders
+    mailbox: Mailbox
+    environment: dict[str, str]
+
+    def settings(self, **changes: Any) -> Settings:
+        """The same as settings, with some changed."""
+        return Settings.model_validate({name.lower(): value for name, value in self.environment.items()} | changes)
+
+    async def add(self, *jobs: NewJob) -> list[QueuedJob]:
+        """Put jobs into the ledger and nowhere else."""
+        async with self.database.transaction() as session:
+            return await JobLedger(session).add(*jobs)
+
+    async def jobs(self) -> list[Job]:
+        """All jobs, the oldest first."""
+        async with self.database.sessions() as session:
+            return list(await session.scalars(select(Job).order_by(Job.created_at, Job.kind, Job.id)))
+
+    async def job(self, job_id: UUID) -> Job:
+        """One job as it is now."""
+        async with self.database.sessions() as session:
+            return await session.get_one(Job, job_id)
+
+    async def emails(self) -> list[Email]:
+        """The email ledger."""
+        async with self.database.sessions() as session:
+            return list(await session.scalars(select(Email)))
+
+    async def execute(self, statement: str, **parameters: object) -> None:
+        """Change what no worker would."""
+        async with self.database.transaction() as session:
+            await session.execute(text(statement), parameters)
+
+    async def until(self, condition: Callable[[list[Job]], object], *, within_s: float = 10.0) -> list[Job]:
+        """Wait for a condition on all jobs; returns them."""
+
+        async def hold() -> list[Job]:
+            jobs = await self.jobs()
+            return jobs if condition(jobs) else []
+
+        return await eventually(hold, within_s)
+
+    async def until_done(self, count: int, *, within_s: float = 10.0) -> list[Job]:
+        """Wait for so many jobs to be done."""
+        return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count, within_s=within_s)
+
+    @asynccontextmanager
+    async def worker(self, **changes: Any) -> AsyncIterator[Worker]:
+        """A worker in this process, whose spans can be seen."""
+        worker = Worker(**worker_settings(self.settings(**changes)) | {"handle_signals": False})
+        running = asyncio.create_task(worker.async_run())
+        try:
+            await eventually(lambda: "runner" in worker.ctx or running.done())
+            yield worker
+        finally:
+            worker.allow_pick_jobs = False
+            await worker._wait_for_tasks_to_complete(signal.SIGTERM)  # what ARQ does on SIGTERM
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await worker.close()
+
+    @asynccontextmanager
+    async def process(self, **changes: str) -> AsyncIterator["Process"]:
+        """A worker as operators start it, ready; killed at the end if it still runs."""
+        process = await Process.start(self.environment | changes)
+        try:
+            await eventually(lambda: "worker_started" in process.events() or process.ended, 15, "worker_started")
+            yield process
+        finally:
+            await process.end()
+
+
+@dataclass(kw_only=True)
+class Process:
+    """`arq workers.main.WorkerSettings`, with the lines it has written."""
+
+    child: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list)
+
+    @classmethod
+    async def start(cls, environment: dict[str, str]) -> "Process":
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "arq", "workers.main.WorkerSettings",
+            env={"PATH": os.environ["PATH"]} | environment,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        process = cls(child=child)
+        process._reading = asyncio.create_task(process._read())
+        return process
+
+    async def _read(self) -> None:
+        assert self.child.stdout is not None
+        async for line in self.child.stdout:
+            self.lines.append(line.decode())
+
+    @property
+    def ended(self) -> bool:
+        return self.child.returncode is not None
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The log lines."""
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+    def events(self) -> list[str]:
+        """What was logged, without the details."""
+        return [line["event"] for line in self.logged()]
+
+    def send(self, number: signal.Signals) -> None:
+        self.child.send_signal(number)
+
+    async def wait(self, within_s: float = 15.0) -> int:
+        """Wait for the end; the exit status."""
+        async with asyncio.timeout(within_s):
+            status = await self.child.wait()
+            await self._reading
+        return status
+
+    async def end(self) -> None:
+        if not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                self.child.kill()
+        await self.wait()
+
+    _reading: "asyncio.Task[None]" = field(init=False, repr=False)
+
+
+@asynccontextmanager
+async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[World]:
+    """A world over a migrated database and an empty Redis, in which everybody answers."""
+    users, mailbox = Users(), Mailbox()
+    orders = Orders(users=users)
+    async with AsyncExitStack() as opened:
+        environment = {
+            "ENVIRONMENT": "test",
+            "LOG_FORMAT": "json",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "USERS_URL": await opened.enter_async_context(serve(users.app)),
+            "ORDERS_URL": await opened.enter_async_context(serve(orders.app)),
+            "WORKERS_CLIENT_SECRET": SECRET,
+            "SMTP_HOST": "127.0.0.1",
+            "SMTP_PORT": str(mailbox.port),
+            "MAIL_FROM": "Hopline <shop@hopline.example>",
+            "FULFIL_STEP_SECONDS": "0.2",
+            "JOB_LEASE_SECONDS": "1.0",
+            "SWEEP_SECONDS": "0.2",
+        }
+        await opened.enter_async_context(mailbox.listening())
+        settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
+        database = await opened.enter_async_context(open_database(settings, application="test"))
+        redis = redis_client(redis_url)
+        opened.push_async_callback(redis.aclose)
+        yield World(
+            database=database, redis=redis, users=users, orders=orders, mailbox=mailbox, environment=environment
+        )
