@@ -269,12 +269,13 @@ class TestStopping:
         async with asyncio.timeout(1.0), things.consumer(Watcher()):
             await eventually(lambda: things.redis.exists(STREAM))
 
-    async def test_leaves_what_fails_to_the_next(self, things: Things) -> None:
+    async def test_leaves_what_fails_and_what_follows_to_the_next(self, things: Things) -> None:
         watcher = Watcher(failures={1: None})
-        await things.send(1)
+        await things.send(1, 2)
         async with asyncio.timeout(3.0), things.consumer(watcher):
             await eventually(lambda: watcher.calls)
-        assert await things.pending() == 1
+        assert await things.pending() == 2
+        assert await things.effects() == []
 
 
 class TestOutages:

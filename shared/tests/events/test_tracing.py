@@ -142,6 +142,13 @@ class TestSecondTries:
 
 
 class TestQuiet:
+    async def test_next_leader_makes_no_spans_for_what_was_shipped(self, things: Things, spans: Spans) -> None:
+        for n in (1, 2):
+            async with things.relay():
+                await publish_traced(things, n)
+                await eventually(lambda n=n: is_length(things, n))  # type: ignore[misc]
+        assert len(spans.named(PUBLISH)) == 2
+
     async def test_idle_consumer_and_burials_make_no_spans(self, traced: Things, spans: Spans) -> None:
         await traced.send(1)
         await traced.redis.xadd(STREAM, {"event": "not json"}, id="2-0")
@@ -159,6 +166,10 @@ class TestQuiet:
             await eventually(lambda: observer.fetchval(POLLS_SINCE, now), what="the next poll")
         await observer.close()
         assert spans.finished() == ()
+
+
+async def is_length(things: Things, length: int) -> bool:
+    return len(await things.stream()) == length
 
 
 POLLS_SINCE = """SELECT count(*) FROM pg_stat_activity

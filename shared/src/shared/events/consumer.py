@@ -107,10 +107,11 @@ class Consumer(Background):
                 await self._bury(entry, error=entry.flaw, attempts=1)
             elif event.id not in done:
                 with event_context(event), bound_contextvars(event_id=str(event.id), event_type=event.type):
-                    await self._persist(entry, event)
+                    if not await self._persist(entry, event):
+                        return
 
-    async def _persist(self, entry: Entry, event: CloudEvent) -> None:
-        """Apply the event, again where that fails, until it is applied, buried, or the consumer stops."""
+    async def _persist(self, entry: Entry, event: CloudEvent) -> bool:
+        """Apply the event, again where that fails, until it is applied or buried; False where the stop comes first."""
         for attempt in range(1, self._max_attempts + 1):
             try:
                 await self._processor.apply(event, redelivered=entry.redelivered or attempt > 1)
@@ -118,14 +119,15 @@ class Consumer(Background):
                 await self._processor.blame(error)
                 if attempt == self._max_attempts or isinstance(error, Poison | ValidationError):
                     await self._bury(entry, error=describe(error), attempts=attempt)
-                    return
+                    return True
                 log.warning("event_failed", attempt=attempt, error=describe(error))
                 await self._pause(min(RETRY_S * 2 ** (attempt - 1), LONGEST_RETRY_S))
                 if self._stopping.is_set():
-                    return
+                    break
             else:
                 await self._group.acknowledge(entry.id)
-                return
+                return True
+        return False
 
     async def _bury(self, entry: Entry, *, error: str, attempts: int) -> None:
         await self._processor.bury(entry.id, entry.body, entry.event, error=error, attempts=attempts)
