@@ -157,7 +157,7 @@ class TestPump:
             phases=[Phase.generate],
             report_multiple_bugs=False,
         )
-        with pytest.raises(AssertionError, match="gap or repeat|has seen"):
+        with pytest.raises(AssertionError, match=r"gap or repeat|has seen"):
             run_state_machine_as_test(broken, settings=exploration)
 
     def test_live_messages_do_not_overtake_a_pull(self) -> None:

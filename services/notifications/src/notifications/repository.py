@@ -38,19 +38,19 @@ class FeedRepository:
         )
         return await self._session.scalar(statement)
 
-    async def after(self, user_id: UUID, *, seq: int, limit: int) -> Sequence[Notification]:
-        """At most `limit` notifications after `seq`, oldest first."""
-        return await self._rows(_of(user_id).where(Notification.seq > seq).order_by(Notification.seq).limit(limit))
+    async def after(self, user_id: UUID, *, seq: int, head: int, limit: int) -> Sequence[Notification]:
+        """At most `limit` notifications after `seq` up to `head`, oldest first."""
+        found = _of(user_id, head=head).where(Notification.seq > seq)
+        return await self._rows(found.order_by(Notification.seq).limit(limit))
 
-    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Notification]:
-        """The `limit` latest, newest first."""
-        return await self._rows(_of(user_id).order_by(Notification.seq.desc()).limit(limit))
+    async def latest(self, user_id: UUID, *, head: int, limit: int) -> Sequence[Notification]:
+        """The `limit` latest up to `head`, newest first."""
+        return await self._rows(_of(user_id, head=head).order_by(Notification.seq.desc()).limit(limit))
 
-    async def about(self, user_id: UUID, *, subject: str, limit: int) -> Sequence[Notification]:
-        """At most `limit` notifications about `subject`, oldest first."""
-        return await self._rows(
-            _of(user_id).where(Notification.subject == subject).order_by(Notification.seq).limit(limit)
-        )
+    async def about(self, user_id: UUID, *, subject: str, head: int, limit: int) -> Sequence[Notification]:
+        """At most `limit` notifications about `subject` up to `head`, oldest first."""
+        found = _of(user_id, head=head).where(Notification.subject == subject)
+        return await self._rows(found.order_by(Notification.seq).limit(limit))
 
     async def states(self, user_ids: Collection[UUID]) -> dict[UUID, FeedState]:
         """The state of each of these feeds, in one query; a user without notifications has 0 and 0."""
@@ -79,5 +79,5 @@ class FeedRepository:
         return (await self._session.scalars(statement)).all()
 
 
-def _of(user_id: UUID) -> Select[Notification]:
-    return select(Notification).where(Notification.user_id == user_id)
+def _of(user_id: UUID, *, head: int) -> Select[Notification]:
+    return select(Notification).where(Notification.user_id == user_id, Notification.seq <= head)

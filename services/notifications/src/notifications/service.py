@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ class ReadMark:
 
 
 class FeedService:
-    """Feeds within one transaction."""
+    """Feeds within one transaction. A page shows the feed as long as it was at one moment, its head."""
 
     def __init__(self, *, repository: FeedRepository) -> None:
         self._repository = repository
@@ -44,7 +44,7 @@ class FeedService:
             "kind": kind,
             "subject": subject,
             "data": data,
-            "created_at": at,
+            "created_at": at.astimezone(UTC),
             "traceparent": trace.traceparent,
             "tracestate": trace.tracestate,
             "baggage": trace.baggage,
@@ -54,26 +54,27 @@ class FeedService:
 
     async def after(self, user_id: UUID, *, seq: int, limit: int) -> FeedPage:
         """At most `limit` notifications after `seq`, oldest first."""
-        return await self._page(user_id, await self._repository.after(user_id, seq=seq, limit=limit))
+        state = await self._state(user_id)
+        return _page(state, await self._repository.after(user_id, seq=seq, head=state.head, limit=limit))
 
     async def latest(self, user_id: UUID, *, limit: int) -> FeedPage:
         """The `limit` latest, newest first."""
-        return await self._page(user_id, await self._repository.latest(user_id, limit=limit))
+        state = await self._state(user_id)
+        return _page(state, await self._repository.latest(user_id, head=state.head, limit=limit))
 
     async def about(self, user_id: UUID, *, subject: str, limit: int) -> FeedPage:
         """At most `limit` notifications about `subject`, oldest first."""
-        return await self._page(user_id, await self._repository.about(user_id, subject=subject, limit=limit))
+        state = await self._state(user_id)
+        return _page(state, await self._repository.about(user_id, subject=subject, head=state.head, limit=limit))
 
     async def mark_read(self, user_id: UUID, *, up_to: int) -> ReadMark:
         """Move the read mark forward to `up_to`: never back, never beyond the head."""
         moved = await self._repository.advance_read(user_id, up_to=up_to)
         return ReadMark(state=moved or await self._state(user_id), moved=moved is not None)
 
-    async def _page(self, user_id: UUID, rows: Sequence[Notification]) -> FeedPage:
-        """Read the state after the rows: it may then be ahead of them, but no row is ahead of it."""
-        state = await self._state(user_id)
-        items = [NotificationOut.of(row) for row in rows]
-        return FeedPage(items=items, head=state.head, read_seq=state.read_seq)
-
     async def _state(self, user_id: UUID) -> FeedState:
         return (await self._repository.states([user_id]))[user_id]
+
+
+def _page(state: FeedState, rows: Sequence[Notification]) -> FeedPage:
+    return FeedPage(items=[NotificationOut.of(row) for row in rows], head=state.head, read_seq=state.read_seq)

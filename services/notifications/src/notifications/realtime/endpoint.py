@@ -102,20 +102,17 @@ class Endpoint:
 
         Redis being away delays the device, and does not refuse it: the heartbeat finds what is not published.
         """
-        if room.subscribed.is_set():
-            return
-        await self._subscriber.add(user_id)
-        try:
-            async with asyncio.timeout(SUBSCRIBE_PATIENCE_S):
-                await room.subscribed.wait()
-        except TimeoutError:
-            log.warning("socket_not_subscribed", user_id=user_id)
+        if not room.subscribed:
+            await self._subscriber.add(user_id)
+            if not await room.becomes_subscribed(within_s=SUBSCRIBE_PATIENCE_S):
+                log.warning("socket_not_subscribed", user_id=user_id)
 
     async def _welcome(self, session: Session, cursor: int) -> None:
         """Greet; the first ping comes at a random moment, so that devices that came together are not due together."""
         state = (await self._history.states([session.user_id]))[session.user_id]
         ping_s = self._settings.ws_ping_seconds
         first = asyncio.get_running_loop().time() + ping_s * random.uniform(0.5, 1)  # noqa: S311
+        log.info("socket_welcomed", user_id=session.user_id, cursor=cursor, head=state.head)
         session.welcome(state, cursor=cursor, ping_s=ping_s, ping_at=first)
 
     async def _converse(self, websocket: WebSocket, session: Session) -> None:

@@ -7,10 +7,11 @@ from uuid import UUID
 import structlog
 from redis.exceptions import RedisError
 
+from notifications.realtime import metrics
 from notifications.realtime.cache import FeedCache
 from notifications.realtime.frames import NotificationFrame
 from notifications.repository import FeedRepository
-from notifications.schemas import FeedState
+from notifications.schemas import LARGEST_SEQ, FeedState
 from shared.database import Database
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,11 @@ class History:
 
     async def after(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
         """At most `PAGE` notifications after `seq`, oldest first; raises `outages.AWAY` where no store has them."""
-        return await self._cached(user_id, seq) or await self._stored(user_id, seq)
+        if cached := await self._cached(user_id, seq):
+            metrics.pulls.add(1, {"source": "cache"})
+            return cached
+        metrics.pulls.add(1, {"source": "database"})
+        return await self._stored(user_id, seq)
 
     async def _cached(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
         try:
@@ -48,5 +53,5 @@ class History:
 
     async def _stored(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
         async with self._slots, self._database.transaction() as session:
-            rows = await FeedRepository(session).after(user_id, seq=seq, limit=PAGE)
+            rows = await FeedRepository(session).after(user_id, seq=seq, head=LARGEST_SEQ, limit=PAGE)
         return [NotificationFrame.of(row) for row in rows]

@@ -12,13 +12,30 @@ from notifications.schemas import FeedState
 
 
 class Room:
-    """One user's sessions in this process; they share one subscription, `subscribed` while it stands."""
+    """One user's sessions in this process; they share one subscription."""
 
-    __slots__ = ("sessions", "subscribed")
+    __slots__ = ("_acknowledged", "sessions")
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
-        self.subscribed = asyncio.Event()
+        self._acknowledged = asyncio.get_running_loop().create_future()  # an Event would take 800 bytes
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the subscription stands: what is published now arrives."""
+        return self._acknowledged.done()
+
+    @subscribed.setter
+    def subscribed(self, stands: bool) -> None:
+        if stands and not self.subscribed:
+            self._acknowledged.set_result(None)
+        elif not stands and self.subscribed:
+            self._acknowledged = asyncio.get_running_loop().create_future()
+
+    async def becomes_subscribed(self, *, within_s: float) -> bool:
+        """Wait for the subscription to stand; whether it does."""
+        await asyncio.wait([self._acknowledged], timeout=within_s)
+        return self.subscribed
 
 
 class Hub:

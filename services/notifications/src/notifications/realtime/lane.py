@@ -4,7 +4,6 @@ Putting never waits; an idle socket costs no task beside the endpoint's.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -40,7 +39,7 @@ class Lane:
         self._user_id = user_id
         self._write_s = write_s
         self._more = more
-        self._queue: deque[tuple[ServerFrame, int]] = deque()
+        self._queue: list[tuple[ServerFrame, int]] = []  # nearly always empty, where a deque takes 760 bytes
         self._bytes = 0
         self._writer: asyncio.Task[None] | None = None
         self._gone = False
@@ -96,12 +95,12 @@ class Lane:
         try:
             while not self._gone:
                 if self._queue:
-                    frame, size = self._queue.popleft()
+                    frame, size = self._queue.pop(0)
                     self._bytes -= size
                     await self.send(frame)
                 elif self.closing is not None:
                     await self._close(self.closing)
-                elif not await self._more():
+                elif not await self._more() and not self._queue and self.closing is None:
                     return
         except Exception:
             log.exception("socket_failed", user_id=self._user_id)

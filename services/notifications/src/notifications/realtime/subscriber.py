@@ -76,7 +76,7 @@ class Subscriber(Background):
                 finally:
                     self._pubsub = None
                     for room in self._hub.rooms.values():
-                        room.subscribed.clear()
+                        room.subscribed = False
 
     async def _listen(self, pubsub: PubSub) -> None:
         asked = False
@@ -97,7 +97,7 @@ class Subscriber(Background):
         user_id = user_of(message["channel"])
         if message["type"] == "subscribe":
             if (room := self._hub.rooms.get(user_id)) is not None:
-                room.subscribed.set()
+                room.subscribed = True
                 self._recheck(user_id)
             return
         try:

@@ -1,0 +1,175 @@
+"""The service as tests see it: any number of instances over the same stores, and events that come in."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from notifications.main import create_app
+from notifications.models import Kind, Notification
+from notifications.realtime.cache import FeedCache
+from notifications.realtime.frames import NotificationFrame
+from notifications.realtime.publisher import Publisher
+from notifications.repository import FeedRepository
+from notifications.service import FeedService
+from notifications.settings import Settings
+from shared.database import async_url
+from shared.events import CloudEvent, Trace
+from shared.redis import redis_client
+from testkit.apps import http_client, serve
+from testkit.tokens import TokenIssuer
+
+PING_S = 0.5
+"""A heartbeat short enough to wait for."""
+
+
+def order_event(change: str, user_id: UUID, *, order_id: UUID | None = None, **members: Any) -> CloudEvent:
+    """`change` is placed, packed, shipped or cancelled; `members` are more of the envelope's."""
+    data = {
+        "order_id": order_id or uuid4(),
+        "user_id": user_id,
+        "status": change,
+        "items": [{"sku": "mug", "name": "Mug", "quantity": 1, "unit_price_cents": 1200}],
+        "total_cents": 1200,
+        "currency": "EUR",
+        "created_at": datetime.now(UTC),
+    }
+    return CloudEvent(
+        source="/hopline/orders",
+        type=f"hopline.order.{change}.v1",
+        subject=str(data["order_id"]),
+        data=data,
+        **members,
+    )
+
+
+def user_event(user_id: UUID) -> CloudEvent:
+    return CloudEvent(
+        source="/hopline/users",
+        type="hopline.user.registered.v1",
+        subject=str(user_id),
+        data={"user_id": user_id},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One running process's worth of the service."""
+
+    app: FastAPI
+    url: str
+    issuer: TokenIssuer
+
+    @asynccontextmanager
+    async def client(self, user_id: UUID) -> AsyncIterator[httpx.AsyncClient]:
+        async with http_client(self.url, token=self.issuer.issue(user_id)) as client:
+            yield client
+
+    async def ticket(self, user_id: UUID) -> str:
+        async with self.client(user_id) as client:
+            response = await client.post("/ws-tickets")
+        response.raise_for_status()
+        ticket: str = response.json()["ticket"]
+        return ticket
+
+    @property
+    def websocket_url(self) -> str:
+        return self.url.replace("http://", "ws://") + "/ws"
+
+
+class Stage:
+    """The stores, instances started over them, and what happens to both."""
+
+    def __init__(
+        self, *, database_url: str, redis_url: str, jwks_url: str, issuer: TokenIssuer, engine: AsyncEngine
+    ) -> None:
+        self.settings: dict[str, Any] = {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "jwks_url": jwks_url,
+            "environment": "test",
+            "log_format": "json",
+            "ws_ping_seconds": PING_S,
+            "drain_seconds": 0,
+        }
+        self.redis: Redis = redis_client(redis_url)
+        self.sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
+        self._issuer = issuer
+        self._exits = AsyncExitStack()
+        self._sent: dict[str, int] = {}
+
+    async def start(self, **settings: Any) -> Instance:
+        """Start an instance, which runs until the test's end."""
+        return await self._exits.enter_async_context(self.instance(**settings))
+
+    @asynccontextmanager
+    async def instance(self, **settings: Any) -> AsyncIterator[Instance]:
+        """Start an instance, which runs until the block's end."""
+        app = create_app(Settings(**self.settings | settings))
+        protocol = "shared.websocket_protocol:BoundedWebSocket"
+        async with serve(app, ws=protocol, ws_per_message_deflate=False, ws_ping_interval=None) as url:
+            yield Instance(app=app, url=url, issuer=self._issuer)
+
+    def elsewhere(self, url: str) -> Instance:
+        """An instance that runs in a process of its own at `url`."""
+        return Instance(app=FastAPI(), url=url, issuer=self._issuer)
+
+    async def happen(self, *events: CloudEvent) -> None:
+        """Append events to their streams, as the relays do."""
+        for event in events:
+            stream = f"events:{event.source.removeprefix('/hopline/')}"
+            self._sent[stream] = self._sent.get(stream, 0) + 1
+            await self.redis.xadd(stream, {"event": event.encode()}, id=f"{self._sent[stream]}-0")
+
+    async def add(
+        self, user_id: UUID, *, count: int = 1, published: bool = True, data: dict[str, Any] | None = None
+    ) -> None:
+        """Add notifications as the consumer does; not `published`, as if the process had died or Redis lost it."""
+        for _ in range(count):
+            row = await self._committed(user_id, data or {})
+            if published:
+                await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).notification(
+                    user_id, NotificationFrame.of(row)
+                )
+
+    async def _committed(self, user_id: UUID, data: dict[str, Any]) -> Notification:
+        async with self.sessions() as session, session.begin():
+            row = await FeedService(repository=FeedRepository(session)).add(
+                user_id=user_id,
+                event_id=uuid4(),
+                kind=Kind.ANNOUNCEMENT,
+                subject="test",
+                data=data,
+                at=datetime.now(UTC),
+                trace=Trace(),
+            )
+        assert row is not None
+        return row
+
+    async def cut_subscribers(self) -> None:
+        """Break every pub/sub connection, as a restarting proxy would."""
+        await self.redis.client_kill_filter(_type="pubsub")
+
+    async def close(self) -> None:
+        await self._exits.aclose()
+        await self.redis.aclose()
+
+
+@asynccontextmanager
+async def open_stage(*, database_url: str, redis_url: str, issuer: TokenIssuer) -> AsyncIterator[Stage]:
+    engine = create_async_engine(async_url(database_url), pool_pre_ping=True)
+    async with serve(issuer.jwks_app) as users:
+        jwks_url = f"{users}/.well-known/jwks.json"
+        stage = Stage(database_url=database_url, redis_url=redis_url, jwks_url=jwks_url, issuer=issuer, engine=engine)
+        try:
+            yield stage
+        finally:
+            await stage.close()
+            await engine.dispose()
