@@ -55,12 +55,15 @@ def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixtu
 
     @asynccontextmanager
     async def open_one(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        given = {
+        given: dict[str, Any] = {
             **services.urls,
             "jwks_url": f"{services.urls['users_url']}/.well-known/jwks.json",
             "redis_url": redis_url,
             "environment": "test",
             "log_format": "json",
+            "dashboard_seconds": 20,  # so that a busy machine is not taken for a slow service
+            "upstream_seconds": 20,
+            "request_seconds": 30,
         }
         async with serve(create_app(Settings(**given | settings))) as url, http_client(url) as client:
             yield client

@@ -10,6 +10,7 @@ from services.gateway.tests.conftest import CALLER, OpenGateway, Services
 
 from testkit.apps import free_port
 from testkit.tokens import TokenIssuer
+from testkit.waiting import eventually
 
 ORDER = "0198b7f0-0000-7000-8000-00000000000a"
 
@@ -179,11 +180,11 @@ class TestFailingServices:
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
     ) -> None:
         services.orders.hangs("GET", "/orders")
-        async with open_gateway(upstream_seconds=0.2) as gateway:
+        async with open_gateway(upstream_seconds=1) as gateway:
             response = await gateway.get("/v2/orders", headers=token)
-        assert response.status_code == 504
-        assert response.json()["type"].endswith("/upstream-timeout")
-        assert services.orders.abandoned == ["/orders"]
+            assert response.status_code == 504
+            assert response.json()["type"].endswith("/upstream-timeout")
+            await eventually(lambda: services.orders.abandoned == ["/orders"])
 
     async def test_hanging_up_half_way_is_502(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
