@@ -16,7 +16,8 @@ import httpx
 import psutil
 import pytest
 
-from embedded import orphans
+from embedded import orphans, processes, readiness
+from embedded.environment import DATABASES
 from embedded.stack import MARKER, Stack
 from embedded.supervisor import Supervisor
 from testkit.waiting import eventually
@@ -41,7 +42,7 @@ class CommandLine:
         process = await asyncio.create_subprocess_exec(
             *command, stdout=PIPE, stderr=PIPE, env={**os.environ, **own, **environment}
         )
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), 300)
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 
@@ -81,9 +82,9 @@ class TestUp:
             return all(now[name].state == "RUNNING" and now[name].pid != before[name].pid for name in STANDALONE)
 
         await eventually(are_back, timeout=20)
-        processes = await cli.processes()
-        assert [processes[name]["restarts"] for name in STANDALONE] == [1, 1, 1]
-        assert all(processes[name]["memory_bytes"] > 0 for name in STANDALONE)
+        now = await cli.processes()
+        assert [now[name]["restarts"] for name in STANDALONE] == [1, 1, 1]
+        assert all(now[name]["memory_bytes"] > 0 for name in STANDALONE)
 
         down = await cli.run("down")
         assert down.code == 0
@@ -102,7 +103,7 @@ class TestUp:
     async def test_shows_why_a_process_did_not_start_and_stops_the_others(self, cli: CommandLine, stack: Stack) -> None:
         up = await cli.run("up", *THE_QUICK_TWO, OBSERVATORY_MAX_TRACES="lots")
         assert up.code == 1
-        assert up.err.startswith("observatory did not start: it ended (")
+        assert up.err.startswith("observatory did not start: it ended")
         assert "OBSERVATORY_MAX_TRACES" in up.err
         assert orphans.find(stack) == []
 
@@ -130,6 +131,32 @@ class TestUp:
         up = await cli.run("up", "--only", "valkey")
         assert up.code == 0, up.err
         assert "lost their supervisor" not in up.out
+
+
+class TestWholeStack:
+    async def test_is_ready_and_is_back_after_every_process_was_killed(self, cli: CommandLine, stack: Stack) -> None:
+        up = await cli.run("up")
+        assert up.code == 0, up.err
+        status = await cli.run("status", "--json")
+        assert status.code == 0
+        report = json.loads(status.out)
+        assert report["memory_bytes"] < 900 * 1024 * 1024
+        assert {database["name"] for database in report["databases"]} == set(DATABASES)
+        assert {group["group"] for group in report["groups"]} == {"notifications", "workers"}
+
+        before = Supervisor(stack).states()
+        for state in before.values():
+            os.kill(state.pid, signal.SIGKILL)
+
+        table = processes.table(stack, {})
+
+        async def are_back() -> bool:
+            now = Supervisor(stack).states()
+            ready = await asyncio.gather(*(readiness.is_ready(table, process) for process in table.processes))
+            return all(ready) and all(now[name].pid not in {0, before[name].pid} for name in before)
+
+        await eventually(are_back, timeout=90)
+        assert (await cli.run("migrate")).code == 0
 
 
 class TestStatus:

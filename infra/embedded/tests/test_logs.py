@@ -90,3 +90,4 @@ class TestLastWords:
         line = json.dumps({**event, "exception": "Traceback:\n  File …\nValueError: no"})
         stack.log("orders").write_text(f"first\nplain\n{line}\n")
         assert logs.last_words(stack.log("orders"), 2) == ["plain", "error: failed why=x ValueError: no"]
+        assert len(logs.last_words(stack.log("orders"), 3, since=len("first\nplain\n"))) == 1

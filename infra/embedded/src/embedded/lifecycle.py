@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping
 
 import psutil
 
-from embedded import migrations, orphans, postgres, processes, readiness
+from embedded import orphans, postgres, processes, readiness, revisions
 from embedded.environment import DATABASES
 from embedded.errors import EmbeddedError
+from embedded.migrations import Migrator
 from embedded.ports import taken
 from embedded.processes import STORES, TELEMETRY, Process, Table
 from embedded.stack import Stack
@@ -53,7 +54,7 @@ async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Pro
     _refuse_taken_ports(supervisor.stack, absent)
     try:
         await _start(supervisor, table, absent, seconds)
-        await readiness.wait(supervisor, table, wanted, seconds=seconds, report=lambda _: None)
+        await readiness.wait(supervisor, table, wanted, seconds=seconds, since={}, report=lambda _: None)
     except BaseException:
         for process in reversed(absent):
             supervisor.stop(process)
@@ -73,26 +74,28 @@ async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Proc
     def report(process: Process) -> None:
         _progress(process.name, "ready", began)
 
+    since = {process.name: supervisor.stack.log_size(process.name) for process in to_start}
+    early = [process for process in to_start if process.group in {STORES, TELEMETRY}]
     databases = [process.database for process in to_start if process.database]
-    migrator = migrations.prepare(supervisor.stack.log("migrations")) if databases else None
+    migrator = Migrator(supervisor.stack.log("migrations"))
     try:
-        early = [process for process in to_start if process.group in {STORES, TELEMETRY}]
+        if databases and not table.postgres.data.exists():
+            migrator.prepare()
         for process in sorted(early, key=lambda process: process.name == "postgres"):  # its creation takes longest
             if process.name == "postgres" and table.postgres.initialise(table.superuser_password()):
                 _progress("postgres", "created", began)
             supervisor.start(process)
-        await readiness.wait(supervisor, table, early, seconds=seconds, report=report)
-        if migrator:
+        await readiness.wait(supervisor, table, early, seconds=seconds, since=since, report=report)
+        if databases:
             await create_databases(table)
-            migrator.run({name: table.environments.database_url(name) for name in databases})
-            _progress("migrations", "done", began)
+            migrator.run(await revisions.behind(table.database_urls(databases)))
+            _progress("databases", "ready", began)
     finally:
-        if migrator:
-            migrator.cancel()
+        migrator.cancel()
     late = [process for process in to_start if process not in early]
     for process in late:
         supervisor.start(process)
-    await readiness.wait(supervisor, table, late, seconds=seconds, report=report)
+    await readiness.wait(supervisor, table, late, seconds=seconds, since=since, report=report)
 
 
 async def create_databases(table: Table) -> None:
@@ -108,8 +111,7 @@ async def migrate(stack: Stack, caller: Mapping[str, str]) -> None:
         raise EmbeddedError("the databases are not running: `make up` starts them, and migrates them too")
     table = processes.table(stack, caller)
     await create_databases(table)
-    migrator = migrations.prepare(stack.log("migrations"))
-    migrator.run({name: table.environments.database_url(name) for name in DATABASES})
+    Migrator(stack.log("migrations")).run(table.database_urls(DATABASES))
 
 
 def down(stack: Stack) -> bool:

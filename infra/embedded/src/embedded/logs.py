@@ -87,9 +87,13 @@ def _write(out: TextIO, name: str, lines: Sequence[str], prefix: int) -> None:
     out.writelines(f"{lead}{_pretty(line) if terminal else line}\n" for line in lines)
 
 
-def last_words(path: Path, count: int) -> list[str]:
-    """Give the last lines of a log for an error message: of JSON only what happened, of a traceback only its end."""
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
+    """Give the last lines of a log, after its first `since` bytes, for an error message.
+
+    Of JSON it gives only what happened, of a traceback only its end.
+    """
+    written = path.read_bytes() if path.exists() else b""
+    lines = written[since if since <= len(written) else 0 :].decode(errors="replace").splitlines()
     return [_brief(line) for line in lines[-count:]]
 
 

@@ -1,8 +1,8 @@
 """`alembic upgrade head` for every database, all at once.
 
-Importing Alembic and SQLAlchemy costs far more than the migrations. It is done once, in a process that is
-started early and overlaps with the start of PostgreSQL (`python -m embedded.migrations`); told on its standard
-input what to migrate, that process forks once for each database.
+Importing Alembic and SQLAlchemy costs far more than the migrations. It is done once, in a process of its own
+(`python -m embedded.migrations`) that can be started early, to overlap with the creation of PostgreSQL's data; told on
+its standard input what to migrate, that process forks once for each database.
 """
 
 import importlib
@@ -12,43 +12,47 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 from typing import IO
 
 from embedded import logs
 from embedded.errors import EmbeddedError
-from embedded.stack import ROOT
+from embedded.revisions import folder_of
 
 LAST_LINES = 15
 
 
-@dataclass(frozen=True)
 class Migrator:
-    """A process that waits to be told what to migrate, and the file that takes its output."""
+    """A process that imports early and is told later what to migrate; `log` takes its output."""
 
-    process: subprocess.Popen[str]
-    log: Path
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def prepare(self) -> subprocess.Popen[str]:
+        """Start the process, unless it is started."""
+        if self._process is None:
+            command = [sys.executable, "-m", "embedded.migrations"]
+            with self._log.open("w") as output:
+                self._process = subprocess.Popen(command, stdin=PIPE, stdout=output, stderr=output, text=True)
+        return self._process
 
     def run(self, urls: Mapping[str, str]) -> None:
         """Migrate the databases `{name: url}` to their newest version. Raises EmbeddedError if one fails."""
-        self.process.communicate(json.dumps(dict(urls)))
-        if self.process.returncode != 0:
-            lines = logs.last_words(self.log, LAST_LINES)
-            raise EmbeddedError("\n".join([f"a migration failed. The end of {self.log}:", *lines]))
+        if not urls:
+            return
+        process = self.prepare()
+        process.communicate(json.dumps(dict(urls)))
+        if process.returncode != 0:
+            lines = logs.last_words(self._log, LAST_LINES)
+            raise EmbeddedError("\n".join([f"a migration failed. The end of {self._log}:", *lines]))
 
     def cancel(self) -> None:
         """End it, whatever it is doing; a half-done migration is rolled back by PostgreSQL."""
-        self.process.kill()
-        self.process.wait()
-
-
-def prepare(log: Path) -> Migrator:
-    """Start a migrator."""
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "embedded.migrations"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, text=True)
-    return Migrator(process, log)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
 
 def _serve(orders: IO[str]) -> int:
@@ -60,8 +64,7 @@ def _serve(orders: IO[str]) -> int:
 
     def upgrade(name: str, url: str) -> None:
         os.environ["DATABASE_URL"] = url
-        folder = ROOT / "workers" if name == "workers" else ROOT / "services" / name
-        alembic.command.upgrade(alembic.config.Config(str(folder / "alembic.ini")), "head")
+        alembic.command.upgrade(alembic.config.Config(str(folder_of(name) / "alembic.ini")), "head")
 
     forked = multiprocessing.get_context("fork")
     runs = [forked.Process(target=upgrade, args=order, name=order[0]) for order in json.load(orders).items()]

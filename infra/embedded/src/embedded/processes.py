@@ -52,6 +52,10 @@ class Table:
         """Give the URL by which this tool itself logs in to PostgreSQL."""
         return self.postgres.url(self.superuser_password())
 
+    def database_urls(self, names: Iterable[str]) -> dict[str, str]:
+        """Give the URLs by which the owners of databases log in."""
+        return {name: self.environments.database_url(name) for name in names}
+
     def superuser_password(self) -> str:
         """Give the password that goes with it."""
         return self.environments.secrets.database_password(SUPERUSER)

@@ -2,8 +2,9 @@
 
 import asyncio
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
+from typing import NoReturn
 
 from embedded import logs, postgres, valkey
 from embedded.errors import StartFailedError
@@ -19,29 +20,36 @@ async def wait(
     processes: Collection[Process],
     *,
     seconds: float,
+    since: Mapping[str, int],
     report: Callable[[Process], None],
 ) -> None:
     """Wait until all are ready, calling `report` with each as it becomes so.
 
-    Raises StartFailedError as soon as one has ended, even if it was restarted since, or after `seconds`.
+    `since` says how long each log was before, so that an error shows only what came after. Raises StartFailedError as
+    soon as one has ended, even if it was restarted since, or after `seconds`.
     """
     started = monotonic()
     pids: dict[str, int] = {}
     waiting = list(processes)
+
+    def fail(process: Process, reason: str) -> NoReturn:
+        path = supervisor.stack.log(process.name)
+        lines = logs.last_words(path, LAST_LINES, since=since.get(process.name, 0))
+        raise StartFailedError("\n".join([f"{process.name} did not start: {reason}. The end of {path}:", *lines]))
+
     while waiting:
         states = supervisor.states()
         for process in processes:
             state = states[process.name]
             if not state.running or state.pid != pids.setdefault(process.name, state.pid):
-                raise StartFailedError(_failure(supervisor, process, f"it ended ({state.reason})"))
+                fail(process, f"it ended ({state.reason})" if state.reason else "it ended")
         ready = await asyncio.gather(*(is_ready(table, process) for process in waiting))
         for process, is_done in zip(tuple(waiting), ready, strict=True):
             if is_done:
                 report(process)
                 waiting.remove(process)
         if waiting and monotonic() - started > seconds:
-            reason = f"it is not ready after {seconds:g} s"
-            raise StartFailedError(_failure(supervisor, waiting[0], reason))
+            fail(waiting[0], f"it is not ready after {seconds:g} s")
         await asyncio.sleep(0.1 if waiting else 0)
 
 
@@ -62,9 +70,3 @@ def _answers_ok(url: str) -> bool:
             return bool(answer.status == 200)  # noqa: PLR2004
     except (OSError, ValueError):
         return False
-
-
-def _failure(supervisor: Supervisor, process: Process, reason: str) -> str:
-    path = supervisor.stack.log(process.name)
-    lines = logs.last_words(path, LAST_LINES)
-    return "\n".join([f"{process.name} did not start: {reason}. The end of {path}:", *lines])

@@ -62,6 +62,10 @@ class Stack:
         """Give the file that holds a process's output."""
         return self.logs / f"{process}.log"
 
+    def log_size(self, process: str) -> int:
+        """Give how many bytes are in it."""
+        return self.log(process).stat().st_size if self.log(process).exists() else 0
+
     @property
     def socket(self) -> Path:
         """Supervisor's control socket: in `run`, or in a private folder with a short name if that is too long."""
@@ -92,16 +96,16 @@ class Stack:
 
     def remove(self) -> bool:
         """Delete the home, and only one that `create` made; say whether there was something to delete."""
+        for suffix in (".lock", ".sock"):
+            self._outside.with_suffix(suffix).unlink(missing_ok=True)
         if not self.home.exists():
             return False
         if not (self.home / MARKER).exists():
             raise EmbeddedError(f"{self.home} was not created by Hopline: not touched")
         cluster = self.home / "postgres"
-        if cluster.is_symlink():  # it lies where PostgreSQL's account can reach it: see embedded.postgres
+        if cluster.is_symlink():  # it lies where PostgreSQL's account can reach it: see embedded.reach
             shutil.rmtree(cluster.resolve(), ignore_errors=True)
         shutil.rmtree(self.home)
-        for suffix in (".lock", ".sock"):
-            self._outside.with_suffix(suffix).unlink(missing_ok=True)
         return True
 
     @contextmanager
