@@ -22,7 +22,7 @@ from testkit.waiting import eventually
 
 @pytest.fixture
 def mode() -> int:
-    """Permissions of the folder: other accounts may not enter it, as if the checkout were below /root."""
+    """Permissions of the folder: other accounts may not enter it, as if the checkout were in root's home."""
     return 0o700
 
 

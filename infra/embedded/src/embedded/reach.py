@@ -1,6 +1,6 @@
 """Giving PostgreSQL's account what it must reach, without opening anyone's folders to it.
 
-If the account (see `embedded.account`) cannot reach the programs, for instance in a checkout below /root, they are
+If the account (see `embedded.account`) cannot reach the programs, for instance in a checkout in root's home, they are
 copied once to /var/lib/hopline; if it cannot reach the cluster's folder, the cluster lives in /var/lib/hopline as well
 and the folder is a link to it.
 """
