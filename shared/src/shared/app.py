@@ -37,6 +37,8 @@ def build_app(
         summary=summary,
         lifespan=_started(name, lifespan),
         telemetry=server_telemetry(),
+        docs_url=None,  # the page would load scripts from another host; the gateway's own does not
+        redoc_url=None,
     )
     app.state.settings = settings
     app.state.health = Health()
