@@ -15,7 +15,7 @@ class TestPlaceOrder:
         response = await customer.place((mug, 2), (bag, 1))
         order = response.json()
         assert response.status_code == 201
-        assert response.headers["Location"] == f"/v2/orders/{order['id']}"
+        assert response.headers["Location"] == f"/orders/{order['id']}"
         assert "Idempotency-Replayed" not in response.headers
         assert UUID(order["user_id"]) == customer.id
         assert (order["status"], order["total_cents"], order["currency"]) == ("placed", 5500, "EUR")

@@ -3,13 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header
 
 from orders.events import OrderEvents
 from orders.repository.catalog import CatalogRepository
 from orders.repository.orders import OrderRepository
 from orders.service import Catalog, Orders
-from orders.settings import Settings
 from shared.database import SessionDep
 from shared.tokens import CurrentIdentity, Role
 
@@ -39,13 +38,6 @@ async def visible_owner(identity: CurrentIdentity) -> UUID | None:
     return None if identity.role is Role.ADMIN else identity.user_id
 
 
-async def public_prefix(request: Request) -> str:
-    """Where the gateway's clients find this API."""
-    settings: Settings = request.app.state.settings
-    return settings.public_prefix
-
-
 CatalogDep = Annotated[Catalog, Depends(catalog)]
 OrdersDep = Annotated[Orders, Depends(orders)]
 VisibleOwner = Annotated[UUID | None, Depends(visible_owner)]
-PublicPrefix = Annotated[str, Depends(public_prefix)]

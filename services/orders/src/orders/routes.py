@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
 
-from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, PublicPrefix, VisibleOwner
+from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, VisibleOwner
 from orders.schemas import SKU, NewOrder, OrderOut, ProductOut
 from orders.service import Placed
 from orders.states import CANCEL, PACK, SHIP, OrderStatus
@@ -30,12 +30,10 @@ async def read_product(sku: Annotated[str, Path(pattern=SKU)], catalog: CatalogD
 
 
 @orders.post("", status_code=201, response_model=OrderOut)
-async def place_order(
-    wanted: NewOrder, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep, prefix: PublicPrefix
-) -> Response:
+async def place_order(wanted: NewOrder, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep) -> Response:
     """Place an order: 409 and nothing reserved where an item is out of stock, 422 where there is no such product."""
     placed = await orders.place(wanted, user_id=identity.user_id, key=key)
-    return _created(placed, location=f"{prefix}/orders/{placed.order_id}")
+    return _created(placed)
 
 
 @orders.get("")
@@ -81,7 +79,7 @@ async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersD
     return await orders.make(SHIP, order_id)
 
 
-def _created(placed: Placed, *, location: str) -> Response:
-    """The stored bytes: a replay is told apart by its header only."""
-    headers = {"Location": location} | ({"Idempotency-Replayed": "true"} if placed.replayed else {})
+def _created(placed: Placed) -> Response:
+    """The stored bytes: a replay is told apart by its header only. The gateway adds its version to the location."""
+    headers = {"Location": f"/orders/{placed.order_id}"} | ({"Idempotency-Replayed": "true"} if placed.replayed else {})
     return Response(placed.response, status_code=201, headers=headers, media_type="application/json")
