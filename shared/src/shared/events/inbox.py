@@ -23,6 +23,7 @@ def inbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 INBOX = inbox_table(sa.MetaData())
+_CLAIM = insert(INBOX).on_conflict_do_nothing().returning(INBOX.c.event_id)
 
 
 async def claim(session: AsyncSession, *, consumer: str, event_id: UUID) -> bool:
@@ -30,10 +31,7 @@ async def claim(session: AsyncSession, *, consumer: str, event_id: UUID) -> bool
 
     Waits for another transaction that has taken it and is not done, so that of two only one goes on.
     """
-    row = (
-        insert(INBOX).values(consumer=consumer, event_id=event_id).on_conflict_do_nothing().returning(INBOX.c.event_id)
-    )
-    return await session.scalar(row) is not None
+    return await session.scalar(_CLAIM, {"consumer": consumer, "event_id": event_id}) is not None
 
 
 async def applied(session: AsyncSession, *, consumer: str, event_ids: Collection[UUID]) -> set[UUID]:

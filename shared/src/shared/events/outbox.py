@@ -46,6 +46,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 OUTBOX = outbox_table(sa.MetaData())
+_INSERT = sa.insert(OUTBOX)
 
 
 async def publish(session: AsyncSession, event: CloudEvent) -> None:
@@ -62,7 +63,7 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
         "tracestate": carried.tracestate,
         "baggage": carried.baggage,
     }
-    await session.execute(sa.insert(OUTBOX).values(row))
+    await session.execute(_INSERT, row)
     if _WAKE in session.info and not sqlalchemy_event.contains(session.sync_session, "after_commit", _wake):
         sqlalchemy_event.listen(session.sync_session, "after_commit", _wake)
 
