@@ -22,6 +22,11 @@ def trace_id_of(response: httpx.Response) -> str:
     return response.headers["traceresponse"].split("-")[1]
 
 
+def _content(frame: dict[str, object]) -> dict[str, object]:
+    """What every delivery of a notification has in common: its span is each delivery's own, the trace is not."""
+    return frame | {"traceparent": str(frame["traceparent"]).split("-")[1]}
+
+
 class TestOrderJourney:
     async def test_an_order_is_placed_packed_and_shipped_in_one_trace(
         self, stack: Stack, shopper: Shopper, jaeger: httpx.AsyncClient
@@ -108,7 +113,7 @@ class TestOrderJourney:
             await first.received("order.shipped")
         async with shopper.device(cursor=first.frames[0]["seq"]) as second:
             await second.received("order.shipped")
-        assert second.frames == first.frames[1:]
+        assert [_content(frame) for frame in second.frames] == [_content(frame) for frame in first.frames[1:]]
 
     async def test_dashboard_and_summary_gather_what_belongs_together(self, shopper: Shopper) -> None:
         sku = (await shopper.client.get("/v2/products")).json()["items"][3]["sku"]
