@@ -30,12 +30,6 @@ class TestPages:
             assert (await client.get("/notifications")).json()["items"] == []
             assert (await client.get("/notifications/for-subject/" + str(uuid4()))).json() == []
 
-    async def test_latest_are_newest_first(self, stage: Stage, instance: Instance, user: UUID) -> None:
-        await stage.add(user, count=4)
-        async with instance.client(user) as client:
-            page = (await client.get("/notifications/latest", params={"limit": 2})).json()
-        assert [item["seq"] for item in page["items"]] == [4, 3]
-
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after_seq=-1", f"after_seq={2**63}", "limit=x"])
     async def test_bad_parameters_are_refused(self, instance: Instance, user: UUID, query: str) -> None:
         async with instance.client(user) as client:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, WebSocket
 
 from notifications.dependencies import FeedDep, PublisherDep, SettingsDep, TicketsDep
 from notifications.realtime.tickets import LIFETIME_S
-from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, NotificationOut, ReadIn, TicketOut
+from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, NotificationOut, ReadUpTo, TicketOut
 from shared.pages import Limit
 from shared.tokens import CurrentIdentity
 
@@ -22,12 +22,6 @@ async def list_notifications(
 ) -> FeedPage:
     """The caller's notifications after `after_seq`, oldest first; go on from the last item until you are at `head`."""
     return await feed.after(identity.user_id, seq=after_seq, limit=limit)
-
-
-@router.get("/notifications/latest", tags=["notifications"])
-async def latest_notifications(identity: CurrentIdentity, feed: FeedDep, limit: Limit = 10) -> FeedPage:
-    """The caller's latest notifications, newest first."""
-    return await feed.latest(identity.user_id, limit=limit)
 
 
 @router.get("/notifications/summary", tags=["notifications"])
@@ -48,7 +42,7 @@ async def notifications_for_subject(
 
 @router.post("/notifications/read", tags=["notifications"])
 async def mark_read(
-    body: ReadIn, identity: CurrentIdentity, feed: FeedDep, publisher: PublisherDep, after_commit: BackgroundTasks
+    body: ReadUpTo, identity: CurrentIdentity, feed: FeedDep, publisher: PublisherDep, after_commit: BackgroundTasks
 ) -> FeedState:
     """Mark as read up to `up_to`: never back, never beyond `head`. All the caller's devices are told."""
     mark = await feed.mark_read(identity.user_id, up_to=body.up_to)

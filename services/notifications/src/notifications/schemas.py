@@ -49,7 +49,7 @@ class FeedDigest(BaseModel):
     latest: list[NotificationOut]
 
 
-class ReadIn(BaseModel):
+class ReadUpTo(BaseModel):
     """Up to and including which notification the user has read."""
 
     up_to: Seq
