@@ -81,6 +81,7 @@ class TestListOrders:
             encode_cursor("0001-01-01T00:00:00+23:59", uuid4()),
             encode_cursor("a"),
         ],
+        ids=["nonsense", "no time", "no id", "before the first year", "of another list"],
     )
     async def test_refuses_a_cursor_it_never_gave(self, shop: Shop, cursor: str) -> None:
         refused = await shop.caller().get("/orders", cursor=cursor)

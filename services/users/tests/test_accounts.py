@@ -130,7 +130,7 @@ class TestOthersAccounts:
     async def test_need_a_token(self, users: httpx.AsyncClient) -> None:
         assert (await users.get(f"/internal/users/{uuid.uuid4()}")).status_code == 401
 
-    @pytest.mark.parametrize(("user_id", "status"), [(str(uuid.uuid4()), 404), ("7", 422)])
+    @pytest.mark.parametrize(("user_id", "status"), [(str(uuid.uuid4()), 404), ("7", 422)], ids=["unknown", "no id"])
     async def test_may_not_exist(
         self, users: httpx.AsyncClient, issuer: TokenIssuer, user_id: str, status: int
     ) -> None:
