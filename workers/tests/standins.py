@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -68,12 +66,20 @@ class Users:
 
 @dataclass(kw_only=True)
 class Orders:
-    """Orders' internal interface; `refusal` is the status for orders that are not to be fulfilled."""
+    """Orders' internal interface; `refusal` is the status for orders that are not to be fulfilled.
+
+    While `open` is cleared, it keeps callers waiting.
+    """
 
     users: Users
     calls: list[tuple[str, str]] = field(default_factory=list)
     called_at: list[float] = field(default_factory=list)
     refusal: int | None = None
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.open.set()
 
     @property
     def app(self) -> Starlette:
@@ -82,6 +88,9 @@ class Orders:
     async def _advance(self, request: Request) -> Response:
         if not self.users.accepts(request):
             return Response(status_code=401)
+        self.waiting += 1
+        await self.open.wait()
+        self.waiting -= 1
         self.calls.append((request.path_params["order_id"], request.path_params["step"]))
         self.called_at.append(asyncio.get_running_loop().time())
         return Response(status_code=self.refusal) if self.refusal else JSONResponse({})
@@ -98,6 +107,7 @@ class Mailbox:
     refused: list[str] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
+    _server: asyncio.Server = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -127,17 +137,16 @@ class Mailbox:
         self.recipients += envelope.rcpt_tos
         return "250 accepted"
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Accept connections inside the block, at the same port each time."""
+    async def start(self) -> None:
+        """Accept connections, at the same port each time."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
+        self._server = await loop.create_server(
             lambda: SMTP(self, hostname="mail.test", loop=loop, enable_SMTPUTF8=True), "127.0.0.1", self.port
         )
-        try:
-            yield
-        finally:
-            server.close()
+
+    async def stop(self) -> None:
+        """Refuse connections."""
+        self._server.close()
 
 
 def person(users: Users, user_id: UUID, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example") -> None:

@@ -3,8 +3,6 @@ import os
 import sys
 from pathlib import Path
 
-from workers.models import Base
-
 INI = Path(__file__).parents[1] / "alembic.ini"
 
 

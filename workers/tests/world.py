@@ -20,9 +20,14 @@ from shared.database import Database, open_database
 from shared.redis import redis_client
 from testkit.apps import serve
 from testkit.waiting import eventually
+from workers.dependencies import open_tools
+from workers.dispatch import Dispatcher
+from workers.kinds import Kind, queue_of
+from workers.leases import Leases
 from workers.ledger import JobLedger, QueuedJob
 from workers.main import worker_settings
 from workers.models import Email, Job
+from workers.runner import Runner
 from workers.schemas import NewJob
 from workers.settings import Settings
 
@@ -83,16 +88,27 @@ class World:
         return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count, within_s=within_s)
 
     @asynccontextmanager
+    async def runner(self, kind: Kind) -> AsyncIterator[Runner]:
+        """What runs jobs of one kind, without anything that would call it."""
+        settings = self.settings()
+        async with (
+            open_tools(settings, database=self.database) as tools,
+            Leases(database=self.database, lease_s=settings.job_lease_seconds) as leases,
+        ):
+            dispatcher = Dispatcher(redis=self.redis, queue_of=queue_of)
+            kinds = {kind.payload.kind: kind}
+            yield Runner(database=self.database, leases=leases, dispatcher=dispatcher, kinds=kinds, tools=tools)
+
+    @asynccontextmanager
     async def worker(self, **changes: Any) -> AsyncIterator[Worker]:
         """A worker in this process, whose spans can be seen."""
-        worker = Worker(**worker_settings(self.settings(**changes)) | {"handle_signals": False})
+        worker = Worker(**worker_settings(self.settings(**changes)))
         running = asyncio.create_task(worker.async_run())
         try:
             await eventually(lambda: "runner" in worker.ctx or running.done())
             yield worker
         finally:
-            worker.allow_pick_jobs = False
-            await worker._wait_for_tasks_to_complete(signal.SIGTERM)  # what ARQ does on SIGTERM
+            worker.ctx["stop"].begin()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await worker.close()
@@ -187,7 +203,8 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
             "JOB_LEASE_SECONDS": "1.0",
             "SWEEP_SECONDS": "0.2",
         }
-        await opened.enter_async_context(mailbox.listening())
+        await mailbox.start()
+        opened.push_async_callback(mailbox.stop)
         settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
         database = await opened.enter_async_context(open_database(settings, application="test"))
         redis = redis_client(redis_url)

@@ -33,9 +33,7 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('queued', 'running', 'done', 'dead')", name=op.f("ck_job_state")),
         sa.CheckConstraint("(state = 'running') = (lease_token IS NOT NULL)", name=op.f("ck_job_lease_token")),
         sa.CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name=op.f("ck_job_lease_until")),
-        sa.CheckConstraint(
-            "(state IN ('done', 'dead')) = (finished_at IS NOT NULL)", name=op.f("ck_job_finished_at")
-        ),
+        sa.CheckConstraint("(state IN ('done', 'dead')) = (finished_at IS NOT NULL)", name=op.f("ck_job_finished_at")),
     )
     op.create_index("ix_job_queued", "job", ["run_after", "id"], postgresql_where=sa.text("state = 'queued'"))
     op.create_index("ix_job_running", "job", ["lease_until"], postgresql_where=sa.text("state = 'running'"))

@@ -1,12 +1,12 @@
 """ARQ's own connection to Redis: an outage is waited out, however long, instead of ending the process.
 
-ARQ lets any failure of its polling end the worker. Three things are different here:
+ARQ lets any failure of its polling end the worker. What is different here:
 
 - every command is tried again until Redis answers (FACTS: redis-py's own retries leave out builtin `OSError`, and what
   fails while a fresh connection introduces itself);
 - a connection lost under WATCH makes the transaction fail with the WatchError that ARQ expects at its end, not at the
   reads before, where it expects none;
-- ARQ cancels a waiting connection only to stop: from then on nothing is waited for.
+- once the worker is stopping, nothing is due any more, and at its end nothing is waited for (see `workers.stop`).
 """
 
 import asyncio
@@ -31,6 +31,8 @@ FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
+"""Bounds each try, by asyncio.timeout: redis-py's `socket_timeout` sends by asyncio.wait_for, which on Python 3.11 now
+and then swallows a cancellation, and ARQ's poll would never hear that it is to stop."""
 
 T = TypeVar("T")
 
@@ -39,38 +41,29 @@ class Patience:
     """Waits until Redis is back; one for a client and its pipelines, so that an outage is logged once."""
 
     def __init__(self) -> None:
+        self.ended = False
         self._away = False
-        self._stopping = False
 
     async def through(self, command: Callable[[], Awaitable[T]]) -> T:
-        """Run `command` until it gets an answer. Once stopping, the first failure is raised."""
+        """Run `command` until it gets an answer; once the patience has ended, the first failure is raised."""
         pause = FIRST_PAUSE_S
         while True:
             try:
-                answer = await command()
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    answer = await command()
             except AWAY as error:
-                if self._stopping:
+                if self.ended:
                     raise
                 if not self._away:
                     log.warning("redis_away", error=f"{type(error).__name__}: {error}")
                 self._away = True
-            except asyncio.CancelledError:
-                self._stopping = True
-                raise
             else:
                 if self._away:
                     log.info("redis_back")
                 self._away = False
                 return answer
-            await self._rest(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
-
-    async def _rest(self, pause: float) -> None:
-        try:
             await asyncio.sleep(pause)
-        except asyncio.CancelledError:
-            self._stopping = True
-            raise
+            pause = min(pause * 2, LONGEST_PAUSE_S)
 
 
 class PatientPipeline(Pipeline):
@@ -112,14 +105,30 @@ class PatientRedis(ArqRedis):
 
     def __init__(self, url: str, *, queue: str) -> None:
         super().__init__(
-            ConnectionPool.from_url(
-                url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S, encoding="utf8"
-            ),
+            ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, encoding="utf8"),
             job_serializer=serialize,
             job_deserializer=deserialize,
             default_queue_name=queue,
         )
         self._patience = Patience()
+        self._draining = False
+        self._drained = asyncio.Event()
+
+    async def drain(self) -> None:
+        """Let ARQ find nothing due from now on; return when it has begun no job since it looked last."""
+        self._draining = True
+        await self._drained.wait()
+
+    def end_patience(self) -> None:
+        """Have commands fail where Redis is away, so that closing cannot hang."""
+        self._patience.ended = True
+
+    async def zrangebyscore(self, *args: Any, **options: Any) -> Any:
+        """What ARQ polls by."""
+        if self._draining:
+            self._drained.set()
+            return []
+        return await super().zrangebyscore(*args, **options)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command."""

@@ -18,6 +18,7 @@ from workers.kinds import JOBS_QUEUE
 from workers.process import NAME, open_worker
 from workers.runner import Runner
 from workers.settings import Settings
+from workers.stop import GracefulStop
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str,
         "job_timeout": ARQ_TIMEOUT_S,
         "max_tries": ARQ_TRIES,
         "keep_result": 0,  # a kept result would block the job's id
-        "job_completion_wait": settings.shutdown_seconds,
+        "handle_signals": False,  # workers.stop does
         "health_check_interval": HEALTH_EVERY_S,
         "log_results": False,
         "ctx": {"settings": settings, "open": AsyncExitStack()},
@@ -72,19 +73,21 @@ async def run(ctx: dict[str, Any], job_id: str) -> None:
 async def startup(ctx: dict[str, Any]) -> None:
     """Open everything; end the process with status 4 where the settings contradict what is found."""
     logging.getLogger("arq").handlers.clear()
+    settings: Settings = ctx["settings"]
     resources: AsyncExitStack = ctx["open"]
+    ctx["stop"] = GracefulStop(redis=ctx["redis"], close=resources.aclose, patience_s=settings.shutdown_seconds)
     try:
-        ctx["runner"] = await resources.enter_async_context(open_worker(ctx["settings"]))
+        ctx["runner"] = await resources.enter_async_context(open_worker(settings))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration error: {error}\n")
         raise SystemExit(CONFIGURATION_ERROR) from None
+    ctx["stop"].listen()
     log.info("worker_started")
 
 
 async def shutdown(ctx: dict[str, Any]) -> None:
-    """Close everything in reverse; ARQ has brought the jobs in hand to their end, or cancelled and so released them."""
+    """Close what is still open, where the worker ends by anything but a signal."""
     resources: AsyncExitStack = ctx["open"]
-    log.info("worker_stopping")
     await resources.aclose()
     log.info("worker_stopped")
 

@@ -1,0 +1,125 @@
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from opentelemetry.trace import StatusCode
+
+from shared.events import Trace
+from testkit.spans import Spans
+from workers.backoff import LONGEST_PAUSE_S, backoff_s
+from workers.dependencies import Tools
+from workers.kinds import JobFunction, Kind
+from workers.ledger import Claim
+from workers.runner import Runner
+from workers.schemas import NewJob, WelcomeEmail
+
+from .factories import order_email, welcome_email
+from .standins import person
+from .world import World
+
+
+async def _fails(_payload: WelcomeEmail, _claim: Claim, _tools: Tools) -> Sequence[NewJob]:
+    raise ValueError("not today")
+
+
+async def _hangs(_payload: WelcomeEmail, _claim: Claim, _tools: Tools) -> Sequence[NewJob]:
+    await asyncio.Event().wait()
+    return ()
+
+
+class TestBackoff:
+    @pytest.mark.parametrize(("attempt", "longest"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
+    def test_doubles_up_to_five_minutes_with_jitter(self, attempt: int, longest: float) -> None:
+        pauses = [backoff_s(attempt) for _ in range(200)]
+        assert longest / 2 <= min(pauses) < max(pauses) <= longest <= LONGEST_PAUSE_S
+
+
+class TestFailingJob:
+    async def test_waits_longer_after_each_failure_then_is_dead(self, world: World, spans: Spans) -> None:
+        (queued,) = await world.add(welcome_email())
+        pauses: list[timedelta] = []
+        async with self._runner(world, _fails) as runner:
+            for _ in range(2):
+                await runner.run(queued.job_id)
+                job = await world.job(queued.job_id)
+                pauses.append(job.run_after - job.created_at)
+                await world.execute("UPDATE job SET run_after = now()")
+            await runner.run(queued.job_id)
+        job = await world.job(queued.job_id)
+        assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: not today")
+        assert timedelta(seconds=0.5) <= pauses[0] < pauses[1]
+        outcomes = [(span.attributes or {})["hopline.job.outcome"] for span in spans.named("run send_welcome_email")]
+        assert outcomes == ["failed", "failed", "dead"]
+
+    async def test_retry_keeps_the_trace_and_links_to_its_cause(self, world: World, spans: Spans) -> None:
+        (queued,) = await world.add(welcome_email())
+        traceparent = f"00-{uuid4().hex}-00f067aa0ba902b7-01"
+        await world.execute("UPDATE job SET traceparent = :traceparent", traceparent=traceparent)
+        async with self._runner(world, _fails) as runner:
+            await runner.run(queued.job_id)
+            await world.execute("UPDATE job SET run_after = now()")
+            await runner.run(queued.job_id)
+        first, second = spans.named("run send_welcome_email")
+        cause = Trace(traceparent).link()
+        assert cause is not None
+        for attempt, span in enumerate((first, second), start=1):
+            assert span.parent is not None
+            assert span.parent.span_id == cause.context.span_id
+            assert (span.attributes or {})["hopline.job.attempt"] == attempt
+            assert span.status.status_code is StatusCode.ERROR
+        assert not first.links
+        assert [link.context.span_id for link in second.links] == [cause.context.span_id]
+
+    async def test_job_that_takes_too_long_is_stopped(self, world: World) -> None:
+        (queued,) = await world.add(welcome_email())
+        async with self._runner(world, _hangs, timeout_s=0.05) as runner:
+            await runner.run(queued.job_id)
+        job = await world.job(queued.job_id)
+        assert (job.state, job.last_error) == ("queued", "DependencyAway: not done within 0.05 s")
+
+    async def test_job_that_is_not_due_is_left_alone(self, world: World) -> None:
+        (queued,) = await world.add(welcome_email(delay_s=60))
+        async with self._runner(world, _fails) as runner:
+            await runner.run(queued.job_id)
+        assert (await world.job(queued.job_id)).attempt == 0
+
+    @staticmethod
+    def _runner(world: World, function: JobFunction, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
+        return world.runner(Kind(payload=WelcomeEmail, function=function, attempts=3, timeout_s=timeout_s))
+
+
+class TestPoisonJob:
+    @pytest.mark.parametrize(
+        ("damage", "error"),
+        [
+            ("UPDATE job SET payload = '{}'", "the payload is not one of send_welcome_email"),
+            ("UPDATE job SET kind = 'send_fax'", "no such kind of job: send_fax"),
+        ],
+    )
+    async def test_is_dead_and_others_go_on(self, world: World, damage: str, error: str) -> None:
+        poison, good = welcome_email(), order_email()
+        person(world.users, good.payload.user_id)
+        (queued,) = await world.add(poison)
+        await world.execute(damage)
+        await world.add(good)
+        async with world.worker():
+            await world.until_done(1)
+            await world.until(lambda jobs: "dead" in {job.state for job in jobs})
+        job = await world.job(queued.job_id)
+        assert job.attempt == 1
+        assert error in (job.last_error or "")
+        assert len(world.mailbox.messages) == 1
+
+
+class TestLateJob:
+    async def test_is_still_done_after_days(self, world: World) -> None:
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        await world.add(job)
+        await world.execute("UPDATE job SET run_after = now() - interval '3 days'")
+        async with world.worker():
+            await world.until_done(1)
+        assert len(world.mailbox.messages) == 1

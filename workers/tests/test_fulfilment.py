@@ -1,0 +1,47 @@
+import pytest
+
+from testkit.spans import Spans
+from testkit.waiting import eventually
+
+from .factories import fulfilment, order_data, order_event, ship
+from .standins import person
+from .world import World
+
+
+class TestFulfilOrder:
+    async def test_packs_then_ships_a_step_apart(self, world: World) -> None:
+        data = order_data()
+        person(world.users, data["user_id"])
+        async with world.worker(fulfil_step_seconds="0.5"):
+            await ship(world.redis, order_event(data=data))
+            await world.until_done(3)
+        assert world.orders.calls == [(data["order_id"], "pack"), (data["order_id"], "ship")]
+        packed_at, shipped_at = world.orders.called_at
+        assert shipped_at - packed_at > 0.35
+
+    @pytest.mark.parametrize("refusal", [404, 409])
+    async def test_cancelled_order_ends_it_with_nothing_done(self, world: World, refusal: int) -> None:
+        world.orders.refusal = refusal
+        async with world.worker():
+            await world.add(fulfilment())
+            (job,) = await world.until_done(1)
+        assert job.attempt == 1
+        assert [step for _, step in world.orders.calls] == ["pack"]
+
+    async def test_waiting_holds_no_worker(self, world: World) -> None:
+        data = order_data()
+        person(world.users, data["user_id"])
+        async with world.worker(fulfil_step_seconds="600", max_jobs="1"):
+            for number in range(3):
+                await ship(world.redis, order_event(data=order_data(user_id=data["user_id"], total_cents=number)))
+            await eventually(lambda: len(world.mailbox.messages) == 3)
+        assert world.orders.calls == []
+
+    async def test_shipping_is_a_child_of_packing(self, world: World, spans: Spans) -> None:
+        async with world.worker():
+            await world.add(fulfilment())
+            await eventually(lambda: len(spans.named("run fulfil_order")) == 2)
+        pack, shipping = spans.named("run fulfil_order")
+        assert shipping.parent is not None
+        assert pack.context is not None
+        assert shipping.parent.span_id == pack.context.span_id
