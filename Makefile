@@ -16,7 +16,7 @@ COMPOSE := infra/compose/compose.yaml
 MODE ?= $(if $(wildcard $(COMPOSE)),$(if $(shell docker info >/dev/null 2>&1 && echo yes),compose,embedded),embedded)
 stack = $(or $(stack-$(MODE)),$(error MODE=$(MODE): expected embedded or compose))
 stack-embedded = $(BIN)/python -m embedded
-stack-compose = $(error MODE=compose: $(COMPOSE) does not exist; use MODE=embedded)
+stack-compose = $(BIN)/python -m compose
 
 ##@ Run
 
@@ -47,7 +47,7 @@ trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 
 ##@ Develop
 
-.PHONY: migrate test check lock
+.PHONY: migrate test check lock images
 migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
 	@$(stack) migrate
 
@@ -61,12 +61,18 @@ check: $(VENV)/installed ## Lint, format, types, import rules, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
+SHIPPED := $(filter shared services/% workers,$(PACKAGES))
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into hashed locks
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@printf -- '-e ./%s\n' $(PACKAGES) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(PACKAGES))) \
 		requirements/dev.in - -o requirements/dev.txt
+	@printf -- '-e ./%s\n' $(SHIPPED) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(SHIPPED))) \
+		--constraint requirements/dev.txt - -o requirements/runtime.txt
+
+images: $(VENV)/installed ## Build the container images and show their sizes; one of them: S=orders
+	@$(BIN)/python -m compose images $(S)
 
 .PHONY: help
 help:
@@ -86,7 +92,7 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 
-$(VENV)/installed: $(wildcard requirements/*.txt) $(addsuffix /pyproject.toml,$(PACKAGES)) | $(BIN)/uv
+$(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) | $(BIN)/uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes \
 		requirements/bootstrap.txt requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ./,$(PACKAGES))

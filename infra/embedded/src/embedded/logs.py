@@ -94,10 +94,11 @@ def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
     """
     written = path.read_bytes() if path.exists() else b""
     lines = written[since if since <= len(written) else 0 :].decode(errors="replace").splitlines()
-    return [_brief(line) for line in lines[-count:]]
+    return [brief(line) for line in lines[-count:]]
 
 
-def _brief(line: str) -> str:
+def brief(line: str) -> str:
+    """Give what happened of one of our JSON lines; any other line as it is."""
     if (record := _record(line)) is None:
         return line
     exception = str(record.pop("exception", "")).strip().splitlines()

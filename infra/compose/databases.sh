@@ -1,0 +1,30 @@
+#!/bin/sh
+# A role and a database for each service, and a role that may only read figures. PostgreSQL's image runs this once
+# with a new data directory; `make up` runs it again at each start, for a service that came later and for passwords
+# that changed. Over the local socket, where the image trusts its own user.
+set -eu
+
+ensure() { # role, what may follow in CREATE ROLE
+    password=$(cat "/run/secrets/postgres-$1")
+    psql -qAtX -v ON_ERROR_STOP=1 -U postgres -v role="$1" -v password="$password" <<-SQL
+		SELECT format('CREATE ROLE %I', :'role')
+		    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+		ALTER ROLE :"role" LOGIN PASSWORD :'password';
+	SQL
+}
+
+for name in users orders notifications workers; do
+    ensure "$name"
+    psql -qAtX -v ON_ERROR_STOP=1 -U postgres -v role="$name" <<-SQL
+		SELECT format('CREATE DATABASE %I OWNER %I', :'role', :'role')
+		    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'role') \gexec
+		REVOKE CONNECT ON DATABASE :"role" FROM PUBLIC;
+		GRANT CONNECT ON DATABASE :"role" TO :"role";
+	SQL
+done
+
+ensure monitor
+psql -qAtX -v ON_ERROR_STOP=1 -U postgres <<-SQL
+	GRANT pg_monitor TO monitor;
+	GRANT CONNECT ON DATABASE users, orders, notifications, workers TO monitor;
+SQL

@@ -1,0 +1,146 @@
+"""`python -m compose up|down|status|logs|clean|migrate|images|secrets`: what `make` calls where Docker is.
+
+Exit codes as in the embedded mode: 0 done; 1 with clear lines on standard error; 3 from `status` when something that
+should run does not.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from compose import lifecycle
+from compose.engine import Engine
+from compose.errors import ComposeError
+from compose.project import Project, from_environment
+from embedded.errors import EmbeddedError
+
+NOT_RUNNING = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        project = from_environment()
+        engine = Engine(project.environment(os.environ))
+        return int(options.run(project, engine, options))
+    except (ComposeError, EmbeddedError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m compose", description="Hopline on a Docker engine.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    up = commands.add_parser("up", help="build, start everything and wait until it is ready")
+    up.add_argument("--only", type=_names, default=[], metavar="A,B", help="these services and all that they need")
+    up.add_argument("--scale", action="append", default=[], metavar="SERVICE=N", help="several of a service")
+    up.add_argument("--timeout", type=float, default=240, metavar="SECONDS", help="for the start (default 240)")
+    up.set_defaults(run=_up)
+
+    commands.add_parser("down", help="stop everything, keep the data").set_defaults(run=_down)
+    commands.add_parser("clean", help="stop everything, delete the data").set_defaults(run=_clean)
+    commands.add_parser("migrate", help="migrate the databases of a running stack").set_defaults(run=_migrate)
+    commands.add_parser("secrets", help="generate the secrets that are missing").set_defaults(run=_secrets)
+
+    status = commands.add_parser("status", help="containers, databases, streams, jobs, memory limits")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=_status)
+
+    logs = commands.add_parser("logs", help="the last lines of the logs, then new ones as they come")
+    logs.add_argument("service", nargs="*", help="of these services only")
+    logs.set_defaults(run=_logs)
+
+    images = commands.add_parser("images", help="build the images and show their sizes")
+    images.add_argument("service", nargs="*", help="of these services only")
+    images.set_defaults(run=_images)
+    return parser
+
+
+def _up(project: Project, engine: Engine, options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    with project.stack.changing():
+        started = lifecycle.up(project, engine, only=options.only, scale=options.scale, seconds=options.timeout)
+    print(f"Hopline is up after {time.monotonic() - began:.1f} s" if started else "Hopline is already up")
+    for what, where in lifecycle.addresses(project):
+        print(f"  {what:<14} {where}")
+    print("  next           make demo · make status · make logs S=orders · make down")
+    return 0
+
+
+def _down(project: Project, engine: Engine, _options: argparse.Namespace) -> int:
+    with project.stack.changing():
+        stopped = lifecycle.down(engine)
+    print("Hopline is down; its data is kept" if stopped else "Hopline is not running")
+    return 0
+
+
+def _clean(project: Project, engine: Engine, _options: argparse.Namespace) -> int:
+    with project.stack.changing():
+        lifecycle.down(engine, volumes=True)
+        shutil.rmtree(project.secrets, ignore_errors=True)
+    print(f"removed the containers, volumes and secrets of {project.name}")
+    return 0
+
+
+def _migrate(project: Project, engine: Engine, _options: argparse.Namespace) -> int:
+    with project.stack.changing():
+        lifecycle.migrate(engine)
+    print("every database is at its newest version")
+    return 0
+
+
+def _secrets(project: Project, _engine: Engine, _options: argparse.Namespace) -> int:
+    project.write_secrets()
+    print(f"the secrets are in {project.secrets}")
+    return 0
+
+
+def _status(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
+    from compose.status import MEBIBYTE, MOST_BYTES, collect, limits_of
+
+    found = collect(engine)
+    if options.json:
+        print(json.dumps({**found.status.as_dict(), "limit_bytes": found.limit_bytes}))
+    else:
+        from rich.console import Console
+
+        from embedded.report import show
+
+        show(found.status, Console() if sys.stdout.isatty() else Console(width=140))
+        declared = limits_of(engine.services()) // MEBIBYTE
+        running = f"; {found.limit_bytes // MEBIBYTE} MiB of them in use by what runs now" if found.limit_bytes else ""
+        print(f"memory limits: {declared} MiB together, at most {MOST_BYTES // MEBIBYTE}{running}")
+    return 0 if found.status.healthy else NOT_RUNNING
+
+
+def _logs(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
+    engine.check()
+    with contextlib.suppress(KeyboardInterrupt):
+        return engine.show("logs", "--follow", "--tail", "200", *options.service)
+    return 0
+
+
+def _images(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
+    from compose.images import TARGET_MIB, build
+
+    for image, size in build(engine, options.service):
+        note = f"  over the {TARGET_MIB} MiB it should stay below" if size > TARGET_MIB else ""
+        print(f"  {image:<32} {size:6.0f} MiB{note}")
+    return 0
+
+
+def _names(raw: str) -> list[str]:
+    return [name for name in raw.split(",") if name]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Bringing the project up and down: build, fetch, stores, databases, everything; each step in a readable line."""
+
+import time
+from collections.abc import Collection, Sequence
+
+from compose.engine import Container, Engine
+from compose.errors import ComposeError
+from compose.project import DATABASES, PUBLISHED, Project
+from embedded.logs import brief
+from embedded.ports import taken
+
+BETWEEN_LOOKS_S = 0.5
+LAST_LINES = 15
+MIGRATIONS = tuple(f"migrate-{name}" for name in DATABASES)
+
+
+def up(project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence[str], seconds: float) -> bool:
+    """Start what is not running and wait until it is ready; say whether there was anything to start.
+
+    Raises ComposeError; a stack of which nothing ran before is then taken down again.
+    """
+    engine.check()
+    project.write_secrets()
+    running = {container.service for container in engine.containers() if container.state == "running"}
+    _refuse_taken_ports(project, _with_dependencies(engine, only) - running)
+    began = time.monotonic()
+    before = {container.id for container in engine.containers() if container.state == "running"}
+    try:
+        engine.run("build", "--quiet", *[name for name in only if name in _built(engine)])
+        _progress("images", "built", began)
+        engine.run("pull", "--quiet", "--policy", "missing", "--ignore-buildable", "--include-deps", *only)
+        engine.run("up", "--detach", "--no-build", "--wait", "postgres")
+        create_databases(engine)
+        _progress("postgres", "ready", began)
+        scales = [part for one in scale for part in ("--scale", one)]
+        _start(engine, [*scales, *only], seconds=seconds, began=began)
+    except BaseException:
+        if not running:
+            engine.run("down")
+        raise
+    return {container.id for container in engine.containers() if container.state == "running"} != before
+
+
+def create_databases(engine: Engine) -> None:
+    """Create the roles and databases that are missing, and set the passwords to those in the secrets."""
+    engine.run("exec", "-T", "postgres", "sh", "/docker-entrypoint-initdb.d/databases.sh")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the databases of a running project to the newest version in the checkout."""
+    engine.check()
+    if not any(container.service == "postgres" and container.is_ready for container in engine.containers()):
+        raise ComposeError("the databases are not running: `make up` starts them, and migrates them too")
+    engine.run("build", "--quiet")
+    create_databases(engine)
+    for migration in MIGRATIONS:
+        engine.run("run", "--rm", "--no-deps", "-T", migration)
+
+
+def down(engine: Engine, *, volumes: bool = False) -> bool:
+    """Stop and remove the containers, dependents first; `volumes` also the data. Say whether there was anything."""
+    engine.check()
+    there = bool(engine.containers())
+    engine.run("down", "--remove-orphans", *(["--volumes"] if volumes else []))
+    return there
+
+
+def addresses(project: Project) -> list[tuple[str, str]]:
+    """Give what a person opens next, with its address."""
+    return [
+        ("API", f"http://localhost:{project.port('gateway')}/v2/docs"),
+        ("traces", f"http://localhost:{project.port('jaeger')}"),
+        ("dashboards", f"http://localhost:{project.port('grafana')}"),
+        ("metrics", f"http://localhost:{project.port('prometheus')}"),
+        ("mailbox", f"http://localhost:{project.port('mailpit')}"),
+        ("logs", f"http://localhost:{project.port('loki')} (Loki's API; to read: dashboards, Explore)"),
+    ]
+
+
+def _refuse_taken_ports(project: Project, wanted: Collection[str]) -> None:
+    ports = [(port, project.port(name)) for name, port in PUBLISHED.items() if port.process in wanted]
+    if lines := taken(ports):
+        raise ComposeError("\n".join(lines))
+
+
+def _with_dependencies(engine: Engine, only: Sequence[str]) -> set[str]:
+    services = engine.services()
+    pending, chosen = list(only) or list(services), set[str]()
+    while pending:
+        name = pending.pop()
+        if name not in services:
+            raise ComposeError(f"no service {name!r}: there are {', '.join(services)}")
+        if name not in chosen:
+            chosen.add(name)
+            pending.extend(services[name].get("depends_on", {}))
+    return chosen
+
+
+def _built(engine: Engine) -> set[str]:
+    return {name for name, service in engine.services().items() if "build" in service}
+
+
+def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: float) -> None:
+    """Run `up` and watch the containers until all are ready, one has failed, or the time is over."""
+    starting = engine.start("up", "--detach", "--no-build", *arguments)
+    reported = {"postgres"}
+    deadline = time.monotonic() + seconds
+    try:
+        while True:
+            ended = starting.poll()
+            containers = engine.containers()
+            for container in containers:
+                if container.is_ready and container.service not in reported:
+                    reported.add(container.service)
+                    _progress(container.service, "done" if container.state == "exited" else "ready", began)
+            if failed := next((one for one in containers if one.trouble), None):
+                raise ComposeError(_failure(engine, failed, str(failed.trouble)))
+            if ended:
+                raise ComposeError(f"docker compose up failed:\n{starting.stderr.read() if starting.stderr else ''}")
+            if ended == 0 and all(container.is_ready for container in containers):
+                return
+            if time.monotonic() > deadline:
+                late = next(one for one in containers if not one.is_ready)
+                raise ComposeError(_failure(engine, late, f"it is not ready after {seconds:g} s"))
+            time.sleep(BETWEEN_LOOKS_S)
+    finally:
+        if starting.poll() is None:
+            starting.terminate()
+        starting.communicate()
+
+
+def _failure(engine: Engine, container: Container, reason: str) -> str:
+    lines = engine.run("logs", "--no-log-prefix", "--tail", str(LAST_LINES), container.service).splitlines()
+    said = [f"{container.service} did not start: {reason}. Its last lines:", *(brief(line) for line in lines)]
+    return "\n".join(said)
+
+
+def _progress(what: str, state: str, began: float) -> None:
+    print(f"  {what:<21} {state:<7} {time.monotonic() - began:4.1f} s", flush=True)

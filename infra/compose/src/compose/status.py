@@ -1,0 +1,73 @@
+"""`make status` in this mode: containers, what the stores hold, and the sum of the memory limits."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from compose import stores
+from compose.engine import Container, Engine
+from embedded.status import ProcessStatus, Status
+
+MEBIBYTE = 1024 * 1024
+MOST_BYTES = 2048 * MEBIBYTE
+"""What the containers that run at the same time may take together."""
+
+_UNITS = {"B": 1, "KiB": 1024, "MiB": MEBIBYTE, "GiB": 1024 * MEBIBYTE}
+
+
+@dataclass(frozen=True)
+class ComposeStatus:
+    """The state of the project; `limit_bytes` counts every replica that runs."""
+
+    status: Status
+    limit_bytes: int
+
+
+def collect(engine: Engine) -> ComposeStatus:
+    """Ask the engine and the stores. What did its job and ended is not listed; what should run and does not, is."""
+    engine.check()
+    containers = [one for one in engine.containers() if not (one.state == "exited" and one.exit_code == 0)]
+    if not containers:
+        return ComposeStatus(Status(), 0)
+    ids = [container.id for container in containers]
+    details = {found["Name"].lstrip("/"): found for found in engine.inspect(ids)}
+    used = engine.stats([container.id for container in containers if container.state == "running"])
+    processes = [_process(one, details.get(one.name, {}), used.get(one.name, "")) for one in containers]
+    groups, shipped = stores.streams(engine)
+    databases, limit = stores.databases(engine, shipped)
+    limits = sum(int(found["HostConfig"]["Memory"]) for found in details.values())
+    return ComposeStatus(Status(processes, databases, limit, groups), limits)
+
+
+def limits_of(services: Mapping[str, Mapping[str, Any]]) -> int:
+    """Add up the memory limits, in bytes, of the services that run at the same time: all but the one-shots."""
+    running = (service for service in services.values() if service.get("restart") != "no")
+    return sum(int(service["deploy"]["resources"]["limits"]["memory"]) for service in running)
+
+
+def _process(container: Container, details: Mapping[str, Any], used: str) -> ProcessStatus:
+    state = details.get("State", {})
+    return ProcessStatus(
+        name=re.sub(r"^hopline(-\d+)?-|-1$", "", container.name),
+        state="RUNNING" if container.is_ready else (container.health or container.state).upper(),
+        pid=state.get("Pid") or None,
+        uptime_s=_seconds_since(state.get("StartedAt", "")) if container.state == "running" else 0,
+        restarts=details.get("RestartCount", 0),
+        memory_bytes=_bytes(used.partition("/")[0].strip()),
+    )
+
+
+def _seconds_since(moment: str) -> int:
+    """Give the age of an RFC 3339 time with up to nine digits after the point."""
+    whole = re.sub(r"\.\d+Z?$|Z$", "", moment)
+    if not whole:
+        return 0
+    return int((datetime.now(UTC) - datetime.fromisoformat(whole).replace(tzinfo=UTC)).total_seconds())
+
+
+def _bytes(printed: str) -> int:
+    """Read `48.3MiB`; 0 for anything else."""
+    found = re.fullmatch(r"([\d.]+)\s*([KMG]?i?B)", printed)
+    return int(float(found[1]) * _UNITS.get(found[2], 0)) if found else 0

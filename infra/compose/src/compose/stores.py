@@ -1,0 +1,79 @@
+"""What the stores hold, asked inside their containers: they have no port on this machine."""
+
+import json
+from typing import Any
+
+from compose.engine import Engine
+from compose.errors import ComposeError
+from compose.project import DATABASES
+from embedded.status import STREAMS, DatabaseStatus, GroupStatus
+
+_COUNT = """(CASE WHEN to_regclass('{table}') IS NOT NULL THEN
+    (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM {table} WHERE {where}', true, true, '')))[1]::text
+    END)::bigint"""
+_JOBS = """(CASE WHEN to_regclass('job') IS NOT NULL THEN (xpath('/row/n/text()', query_to_xml('
+    SELECT coalesce(string_agg(state || ''='' || count, '','' ORDER BY state), '''') AS n
+    FROM (SELECT state::text, count(*) FROM job GROUP BY 1) AS states', true, true, '')))[1]::text END)"""
+_DATABASE = """SELECT json_build_object(
+    'size', pg_database_size(current_database()),
+    'connections', (SELECT numbackends FROM pg_stat_database WHERE datname = current_database()),
+    'limit', current_setting('max_connections')::int,
+    'outbox', {outbox}, 'dead_letters', {dead_letters}, 'jobs', {jobs});"""
+
+
+def streams(engine: Engine) -> tuple[list[GroupStatus], dict[str, int]]:
+    """Give the groups of each stream, and the number of the last event shipped to it by its database."""
+    groups, shipped = list[GroupStatus](), dict[str, int]()
+    for database, stream in STREAMS.items():
+        found = _redis(engine, "XINFO", "STREAM", stream)
+        if not found:  # nothing was ever shipped
+            shipped[database] = 0
+            continue
+        shipped[database] = int(found["last-generated-id"].split("-")[0])
+        for group in _redis(engine, "XINFO", "GROUPS", stream):
+            groups.append(GroupStatus(stream, found["length"], group["name"], group["lag"], group["pending"]))
+    return groups, shipped
+
+
+def databases(engine: Engine, shipped: dict[str, int]) -> tuple[list[DatabaseStatus], int]:
+    """Give the services' databases, and the number of connections the server allows."""
+    script = []
+    for name in DATABASES:
+        unshipped = f"pub_seq IS NULL OR pub_seq > {shipped.get(name, 0)}"
+        query = _DATABASE.format(
+            outbox=_COUNT.format(table="outbox", where=unshipped),
+            dead_letters=_COUNT.format(table="dead_letter", where="true"),
+            jobs=_JOBS,
+        )
+        script.append(f"\\connect {name}\n{query}\n")
+    try:
+        said = engine.run("exec", "-T", "postgres", "psql", "-qAtX", "-U", "postgres", stdin="".join(script))
+    except ComposeError:
+        return [], 0
+    rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    found = [_database(name, row) for name, row in zip(DATABASES, rows, strict=False)]
+    return found, max((row["limit"] for row in rows), default=0)
+
+
+def _database(name: str, row: dict[str, Any]) -> DatabaseStatus:
+    jobs = row["jobs"]
+    return DatabaseStatus(
+        name=name,
+        size_bytes=row["size"],
+        connections=row["connections"],
+        outbox=row["outbox"],
+        dead_letters=row["dead_letters"],
+        jobs=None if jobs is None else {state: int(n) for state, _, n in _pairs(jobs)},
+    )
+
+
+def _pairs(jobs: str) -> list[tuple[str, str, str]]:
+    return [pair.partition("=") for pair in jobs.split(",") if pair]
+
+
+def _redis(engine: Engine, *command: str) -> Any:
+    """Run one command; None where the server refuses it or does not answer."""
+    try:
+        return json.loads(engine.run("exec", "-T", "redis", "redis-cli", "--json", *command))
+    except (ComposeError, ValueError):
+        return None
