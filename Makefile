@@ -57,7 +57,7 @@ test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL
 check: $(VENV)/installed ## Lint, format, types, import rules, spelling
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e)
+	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra)
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 

@@ -1,0 +1,64 @@
+"""`docs/asyncapi.yaml` says what the code sends: the same members, required ones included, and the same kinds."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from notifications.models import Kind
+from notifications.realtime import frames
+from orders.events import STREAM as ORDERS_STREAM
+from orders.schemas import OrderItemOut, OrderOut
+from orders.states import OrderStatus
+from shared.events import CloudEvent
+from users.events import REGISTERED
+from users.events import STREAM as USERS_STREAM
+
+DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "docs/asyncapi.yaml").read_text())
+SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
+MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
+
+SERVER_FRAMES: tuple[type[BaseModel], ...] = get_args(frames.ServerFrame)
+CLIENT_FRAMES: tuple[type[BaseModel], ...] = (frames.Hello, frames.Pong, frames.Read)
+
+
+def members(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+class TestEnvelope:
+    def test_has_the_documented_attributes(self) -> None:
+        assert set(SCHEMAS["CloudEvent"]["properties"]) == members(CloudEvent)
+
+    def test_an_event_without_a_trace_has_exactly_the_required_ones(self) -> None:
+        event = CloudEvent(source="/hopline/orders", type="x", subject="s", data={})
+        sent = event.model_dump(exclude_none=True)
+        assert set(sent) == set(SCHEMAS["CloudEvent"]["required"])
+
+
+class TestEvents:
+    def test_orders_carry_the_documented_data(self) -> None:
+        documented = SCHEMAS["OrderData"]["properties"]
+        assert set(documented) == members(OrderOut) - {"id"} | {"order_id"}
+        assert set(SCHEMAS["OrderItem"]["properties"]) == members(OrderItemOut)
+        assert documented["status"]["enum"] == [status.value for status in OrderStatus]
+
+    def test_every_type_is_documented_in_its_stream(self) -> None:
+        types = {REGISTERED} | {f"hopline.order.{status.value}.v1" for status in OrderStatus}
+        assert {message["name"] for message in MESSAGES.values() if "name" in message} == types
+        streams = {channel["address"] for channel in DOCUMENT["channels"].values()}
+        assert streams == {USERS_STREAM, ORDERS_STREAM, "/ws"}
+
+
+class TestFrames:
+    @pytest.mark.parametrize("model", [*SERVER_FRAMES, *CLIENT_FRAMES], ids=lambda model: model.__name__)
+    def test_have_the_documented_members(self, model: type[BaseModel]) -> None:
+        schema = SCHEMAS[model.__name__]
+        assert set(schema["properties"]) == members(model)
+        of_the_model = {name for name, field in model.model_fields.items() if field.is_required() or name == "t"}
+        assert set(schema["required"]) == of_the_model
+
+    def test_kinds_are_documented(self) -> None:
+        assert SCHEMAS["NotificationFrame"]["properties"]["kind"]["enum"] == [*(kind.value for kind in Kind)]
