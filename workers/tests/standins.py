@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -118,35 +119,44 @@ class Mailbox:
         parsed = [message_from_bytes(body, policy=policy.default) for body in self.received]
         return [message for message in parsed if isinstance(message, EmailMessage)]
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
-    ) -> str:
-        if address in self.refused:
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        self.waiting += 1
-        await self.open.wait()
-        self.waiting -= 1
-        if self.replies:
-            return self.replies.pop(0)
-        assert isinstance(envelope.content, bytes)
-        self.received.append(envelope.content)
-        self.recipients += envelope.rcpt_tos
-        return "250 accepted"
-
     async def start(self) -> None:
         """Accept connections, at the same port each time."""
         loop = asyncio.get_running_loop()
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._server = await loop.create_server(
-            lambda: SMTP(self, hostname="mail.test", loop=loop, enable_SMTPUTF8=True), "127.0.0.1", self.port
+            lambda: SMTP(_Receiver(self), hostname="mail.test", loop=loop, enable_SMTPUTF8=True), "127.0.0.1", self.port
         )
 
     async def stop(self) -> None:
         """Refuse connections."""
         self._server.close()
+
+
+@dataclass
+class _Receiver:
+    """What aiosmtpd calls. Not the mailbox itself: aiosmtpd reads every attribute of it at each connection."""
+
+    mailbox: Mailbox
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address in self.mailbox.refused:
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        mailbox = self.mailbox
+        mailbox.waiting += 1
+        await mailbox.open.wait()
+        mailbox.waiting -= 1
+        if mailbox.replies:
+            return mailbox.replies.pop(0)
+        assert isinstance(envelope.content, bytes)
+        mailbox.received.append(envelope.content)
+        mailbox.recipients += envelope.rcpt_tos
+        return "250 accepted"
 
 
 def person(users: Users, user_id: UUID, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example") -> None:

@@ -2,7 +2,7 @@ from uuid import uuid4
 
 import orjson
 
-from workers.dispatch import Dispatcher, arq_id
+from workers.dispatch import MARK_S, Dispatcher, arq_id
 from workers.ledger import QueuedJob
 
 from .world import World
@@ -46,10 +46,14 @@ class TestRestore:
         assert await world.redis.zcard("q") == 2
 
     async def test_frees_what_a_dead_worker_had_picked(self, world: World) -> None:
-        fresh, stuck = queued(due_in_s=-1), queued(due_in_s=-6)
-        for job in (fresh, stuck):
+        fresh, stuck = queued(due_in_s=-60), queued(due_in_s=-60)
+        for job, age_s in ((fresh, 1), (stuck, 9)):
             await dispatcher(world).enqueue(job)
-            await world.redis.set(f"arq:in-progress:{arq_id(job)}", "1")
+            await world.redis.set(f"arq:in-progress:{arq_id(job)}", "1", ex=int(MARK_S) - age_s)
         assert await dispatcher(world).restore([fresh, stuck]) == 0
         marks = await world.redis.keys("arq:in-progress:*")
         assert marks == [f"arq:in-progress:{arq_id(fresh)}".encode()]
+
+    async def test_knows_how_long_arq_marks_an_entry(self, world: World) -> None:
+        async with world.worker() as worker:
+            assert worker.in_progress_timeout_s == MARK_S

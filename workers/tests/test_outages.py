@@ -55,7 +55,7 @@ class TestFlushedRedis:
         person(world.users, job.payload.user_id)
         (queued,) = await world.add(job)
         await world.execute("UPDATE job SET run_after = now() - interval '1 minute'")
-        await world.redis.set(f"arq:in-progress:{queued.job_id}:1", b"1", ex=130)
+        await world.redis.set(f"arq:in-progress:{queued.job_id}:1", b"1", ex=100)
         async with world.worker():
             await world.until_done(1)
 

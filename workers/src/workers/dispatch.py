@@ -28,8 +28,14 @@ KEPT = timedelta(days=7)
 """How long an entry may wait in Redis after it is due. ARQ's own day would make late jobs expire there (and the
 sweeper would write them anew)."""
 
-STUCK_S = 5.0
-"""ARQ marks an entry as in progress before the job is claimed; where no claim follows for so long, its worker died."""
+ARQ_TIMEOUT_S = 120.0
+"""ARQ's own limit on a job, longer than any kind's: what ARQ stops itself, it drops without a word to the ledger."""
+
+MARK_S = ARQ_TIMEOUT_S + 10.0
+"""Before the job is claimed, ARQ marks an entry as in progress for so long: for its longest limit and ten seconds."""
+
+STUCK_S = 8.0
+"""A claim follows the mark within milliseconds; where none has for so long, the worker has died in between."""
 
 
 class Dispatcher:
@@ -56,12 +62,14 @@ class Dispatcher:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
                 pipe.zscore(self._queue_of(job.kind), arq_id(job))
-            scores = await pipe.execute()
-        waiting = [job for job, score in zip(jobs, scores, strict=True) if score is not None]
-        if stuck := [in_progress_key_prefix + arq_id(job) for job in waiting if job.due_in_s < -STUCK_S]:
-            await self._redis.delete(*stuck)
+                pipe.pttl(in_progress_key_prefix + arq_id(job))
+            answers = await pipe.execute()
+        scores, marks_ms = answers[::2], answers[1::2]
         lost = [job for job, score in zip(jobs, scores, strict=True) if score is None]
         await self._write(lost)
+        stuck = [job for job, left_ms in zip(jobs, marks_ms, strict=True) if 0 < left_ms < (MARK_S - STUCK_S) * 1000]
+        if stuck:
+            await self._redis.delete(*(in_progress_key_prefix + arq_id(job) for job in stuck))
         return len(lost)
 
     async def _write(self, jobs: Sequence[QueuedJob]) -> None:

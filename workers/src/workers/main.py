@@ -13,7 +13,7 @@ from arq.connections import RedisSettings
 from shared.logging import configure_logging
 from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
 from workers.arq_redis import PatientRedis
-from workers.dispatch import RUN, deserialize, serialize
+from workers.dispatch import ARQ_TIMEOUT_S, RUN, deserialize, serialize
 from workers.kinds import JOBS_QUEUE
 from workers.process import NAME, open_worker
 from workers.runner import Runner
@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 0.02
 """ARQ asks Redis for due jobs this often: p50 of a job's start is about half of it (ARQ's own 0.5 s: 330 ms)."""
-ARQ_TIMEOUT_S = 120.0
-"""Longer than any kind's own limit: what ARQ stops itself, it drops without a word to the ledger."""
 ARQ_TRIES = 1_000_000
 """ARQ's own bound must never bite: the ledger counts attempts."""
 HEALTH_EVERY_S = 15
