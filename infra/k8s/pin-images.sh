@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Pins the production overlay to images by digest: what was built and attested is what runs, whatever a tag says later.
+#
+#   infra/k8s/pin-images.sh registry.example/hopline gateway=sha256:… users=sha256:… orders=… notifications=… workers=…
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+processes=(gateway users orders notifications workers)
+repository=${1:?"which repository? pin-images.sh REPOSITORY NAME=sha256:DIGEST..."}
+shift
+
+declare -A digests
+for pair in "$@"; do
+  [[ $pair =~ ^([a-z]+)=(sha256:[0-9a-f]{64})$ ]] || { echo "$pair: expected NAME=sha256:<64 hexadecimal digits>" >&2; exit 2; }
+  digests[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+done
+
+component="# Written by pin-images.sh at each release; zeros mean that nothing has been released from here.
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+images:"
+for process in "${processes[@]}"; do
+  component+="
+  - name: hopline/$process
+    newName: $repository/$process
+    digest: ${digests[$process]:?"of $process is missing"}"
+done
+printf '%s\n' "$component" >overlays/prod/images/kustomization.yaml
