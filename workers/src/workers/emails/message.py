@@ -31,6 +31,6 @@ def compose(letter: Letter, *, sender: str, claim: Claim) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
     message[TRACE_ID] = trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
     message.set_content(letter.text)
+    message.make_alternative(boundary=f"=_{key}")
     message.add_alternative(letter.html, subtype="html")
-    message.set_boundary(f"=_{key}")
     return message
