@@ -60,6 +60,15 @@ class TestRequestTransaction:
                 raise RuntimeError("unlucky")
             return {"number": number}
 
+        @router.post("/errors/{sqlstate}")
+        async def fail(sqlstate: str, session: SessionDep) -> None:
+            raised = "DO $$ BEGIN RAISE 'as the server says it' USING ERRCODE = '%s'; END $$"
+            await session.execute(text(raised % sqlstate))
+
+        @router.post("/people/{email}")
+        async def misspell(email: str, session: SessionDep) -> None:
+            await session.execute(text("INSERT INTO nowhere VALUES (:email)"), {"email": email})
+
         settings = Settings(database_url=database)
 
         @asynccontextmanager
@@ -84,6 +93,24 @@ class TestRequestTransaction:
     async def test_an_exception_rolls_back(self, client: httpx.AsyncClient) -> None:
         assert (await client.post("/rows/13")).status_code == 500
         assert (await client.post("/rows/12")).status_code == 201
+
+    @pytest.mark.parametrize(
+        ("sqlstate", "status"), [("57P03", 503), ("57P01", 503), ("53300", 503), ("08006", 503), ("22012", 500)]
+    )
+    async def test_a_server_that_starts_stops_or_is_full_is_away(
+        self, client: httpx.AsyncClient, sqlstate: str, status: int
+    ) -> None:
+        assert (await client.post(f"/errors/{sqlstate}")).status_code == status
+
+    async def test_an_error_tells_no_values(
+        self, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert (await client.post("/people/ann@hopline.example")).status_code == 500
+        [failed] = spans.named("POST /people/{email}")
+        recorded = " ".join(str(event.attributes) for event in failed.events) + str(failed.status.description)
+        [logged] = [line for line in capsys.readouterr().out.splitlines() if "unhandled_exception" in line]
+        assert "INSERT INTO nowhere" in recorded
+        assert "ann@" not in recorded + logged
 
     async def test_each_statement_has_a_span_under_the_request(self, client: httpx.AsyncClient, spans: Spans) -> None:
         await client.post("/rows/2")

@@ -64,6 +64,7 @@ async def open_database(
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT_S,
         pool_recycle=1800,
+        hide_parameters=True,  # an error's text goes to logs and spans; addresses and password hashes must not
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "server_settings": {"application_name": application, "statement_timeout": str(STATEMENT_TIMEOUT_MS)},

@@ -35,6 +35,9 @@ from starlette.responses import Response
 
 log = structlog.get_logger(__name__)
 
+_AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
+"""How SQLSTATEs begin that say so of the server itself: connection lost, shutting down, crashed, starting up, full."""
+
 PROBLEM_TYPES = "https://hopline.example/problems/"
 """Base of the `type` of every problem; each slug is a section of docs/problems.md."""
 
@@ -243,5 +246,7 @@ def _field_error(detail: Mapping[str, object]) -> FieldError:
 
 def _store_is_away(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        away = error.connection_invalidated or sqlstate.startswith(_AWAY_SQLSTATES)
+        return away or isinstance(error, OperationalError | InterfaceError)
     return isinstance(error, PoolTimeoutError | OSError | RedisConnectionError | RedisTimeoutError)
