@@ -74,9 +74,16 @@ class Group:
         await self._redis.register_script(_FORGET)(keys=[self._stream], args=[self._group, self._forget_ms])
 
     async def unfinished(self) -> AsyncIterator[list[Entry]]:
-        """What this member was handed before and has not acknowledged, in batches: an outage came between."""
+        """What this member was handed before and has not acknowledged, in batches: an outage came between.
+
+        Each starts anew with one delivery: reading it again counts as one, and an outage of some length would look
+        like an entry that kills its consumers. This member has it and lives.
+        """
         after = "0"
         while entries := await self._read(after, block_ms=None):
+            await self._redis.xclaim(
+                self._stream, self._group, self._consumer, 0, [entry.id for entry in entries], retrycount=1, justid=True
+            )
             yield entries
             after = entries[-1].id
 
