@@ -40,7 +40,14 @@ class Relay(Background):
     `trim_for` names the consumer groups that must have acknowledged an entry before it is trimmed; empty: no trim.
     """
 
-    outages: ClassVar = (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+    outages: ClassVar = (
+        OSError,
+        RedisError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    )
+    """asyncpg's internal error is what a statement gets that begins while the connection is being lost."""
 
     def __init__(
         self,
