@@ -106,7 +106,7 @@ class TestOpenApi:
             (schemas.Notification, notifications.schemas.NotificationOut),
             (schemas.NotificationPage, notifications.schemas.FeedPage),
             (schemas.FeedState, notifications.schemas.FeedState),
-            (schemas.ReadMark, notifications.schemas.ReadIn),
+            (schemas.ReadMark, notifications.schemas.ReadUpTo),
             (schemas.Ticket, notifications.schemas.TicketOut),
         ],
         ids=lambda model: model.__name__,
