@@ -46,7 +46,7 @@ class TestSettings:
         [
             ("DATABASE_URL", ""),
             ("REDIS_URL", "postgresql://localhost"),
-            ("WORKERS_CLIENT_SECRET", ""),
+            ("WORKERS_CLIENT_SECRET", "short"),
             ("ADMIN_EMAIL", "nobody"),
             ("SIGNING_KEY", ""),
             ("SIGNING_KEY", "not a key"),

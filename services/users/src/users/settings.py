@@ -15,7 +15,7 @@ class Settings(DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
     """
 
     signing_key: Annotated[SecretStr, AfterValidator(signing_key)]
-    workers_client_secret: SecretStr
+    workers_client_secret: SecretStr = Field(min_length=8)
     admin_email: EmailStr = "admin@hopline.example"
     admin_password: SecretStr = SecretStr("hopline-admin")
     passwords_at_once: int = Field(2, ge=1, le=32)
