@@ -13,24 +13,24 @@ from notifications.settings import Settings
 from shared.database import SessionDep
 
 
-def _feed(session: SessionDep) -> FeedService:
+async def _feed(session: SessionDep) -> FeedService:
     return FeedService(repository=FeedRepository(session))
 
 
-def _realtime(request: Request) -> Realtime:
+async def _realtime(request: Request) -> Realtime:
     realtime: Realtime = request.app.state.realtime
     return realtime
 
 
-def _publisher(realtime: Annotated[Realtime, Depends(_realtime)]) -> Publisher:
+async def _publisher(realtime: Annotated[Realtime, Depends(_realtime)]) -> Publisher:
     return realtime.publisher
 
 
-def _tickets(realtime: Annotated[Realtime, Depends(_realtime)]) -> Tickets:
+async def _tickets(realtime: Annotated[Realtime, Depends(_realtime)]) -> Tickets:
     return realtime.tickets
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
