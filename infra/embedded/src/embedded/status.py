@@ -32,7 +32,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """One database; the counts are None where the table does not exist."""
+    """One database; the counts are None where the table does not exist. Dead letters are those not replayed yet."""
 
     name: str
     size_bytes: int
@@ -168,7 +168,7 @@ async def _database(table: Table, row: asyncpg.Record, shipped: int) -> Database
             size_bytes=row["size"],
             connections=row["numbackends"],
             outbox=await _value(connection, unshipped, shipped),
-            dead_letters=await _value(connection, "SELECT count(*) FROM dead_letter"),
+            dead_letters=await _value(connection, "SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL"),
             jobs=await _jobs(connection),
         )
     finally:
