@@ -25,8 +25,11 @@ from shared.settings import TokenSettings
 
 ALGORITHM = "EdDSA"
 REFETCH_PAUSE_S = 5.0
+RETRY_PAUSE_S = 1.0
+"""After a failed fetch, who waited for it fails with it: one after another they would wait for as many timeouts."""
 CLOCK_SKEW_S = 5
 
+_NO_KEYS = "The keys that verify access tokens cannot be fetched"
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
 
 oauth2 = OAuth2PasswordBearer(tokenUrl="/v2/tokens", auto_error=False)
@@ -64,6 +67,7 @@ class Jwks:
         self._fetch = fetch
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
+        self._failed_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str) -> jwt.PyJWK:
@@ -75,12 +79,15 @@ class Jwks:
         return self._keys[kid]
 
     async def _refresh(self) -> None:
+        if time.monotonic() - self._failed_at < RETRY_PAUSE_S:
+            raise Unavailable(_NO_KEYS)
         try:
-            document = await self._fetch()
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise Unavailable("The keys that verify access tokens cannot be fetched") from error
+            found = jwt.PyJWKSet.from_dict(await self._fetch()).keys
+        except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:  # the last two: no key set
+            self._failed_at = time.monotonic()
+            raise Unavailable(_NO_KEYS) from error
         self._fetched_at = time.monotonic()
-        self._keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(document).keys if key.key_id}
+        self._keys = {key.key_id: key for key in found if key.key_id}
 
 
 def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
