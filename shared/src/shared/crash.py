@@ -1,4 +1,4 @@
-"""Named crash points: the process ends hard, as by kill -9, at an exact place (FAULTS rows 2 to 4).
+"""Named crash points: the process ends hard, as by kill -9, at an exact place.
 
 `CRASH_AT=relay.after_append` arms one; the settings refuse it in production. Unarmed, a point costs one comparison.
 """

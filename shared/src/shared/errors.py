@@ -39,7 +39,7 @@ _AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
 """How SQLSTATEs begin that say so of the server itself: connection lost, shutting down, crashed, starting up, full."""
 
 PROBLEM_TYPES = "https://hopline.example/problems/"
-"""Base of the `type` of every problem; each slug is a section of docs/problems.md."""
+"""Base of the `type` of every problem, which ends in its slug: a name to compare, not a page to open."""
 
 
 class FieldError(BaseModel):
@@ -166,7 +166,7 @@ def problem_response(problem: Problem, *, instance: str) -> Response:
 
 
 def unexpected(error: Exception) -> Problem:
-    """The problem for an exception nobody expected: 503 where a store is away (FAULTS row 8), else 500, logged."""
+    """The problem for an exception nobody expected: 503 where a store is away, else 500, logged."""
     if _store_is_away(error):
         log.warning("dependency_unavailable", error=str(error), error_type=type(error).__name__)
         return Unavailable("A store this service depends on is not reachable")

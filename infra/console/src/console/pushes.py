@@ -1,4 +1,4 @@
-"""The WebSocket of DESIGN.md §8, as a device sees it."""
+"""The WebSocket as a device sees it; its frames are those of notifications' `realtime/frames.py`."""
 
 import asyncio
 import json
