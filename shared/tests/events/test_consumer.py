@@ -1,16 +1,20 @@
 """The consumer on real servers: each event has its effect exactly once, and one that cannot does not stop the rest."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from shared.events import AfterCommit, CloudEvent, Poison, dead_letters, request_replay
 from shared.events.consumer import MAX_ATTEMPTS
+from shared.events.processor import Processor
 from testkit.databases import create_database
-from testkit.servers import StartPostgres, StartValkey
+from testkit.servers import PostgresServer, StartPostgres, StartValkey
 from testkit.things import GROUP, STREAM, TYPE, Things, Watcher, made, open_things
 from testkit.waiting import eventually
 
@@ -110,9 +114,11 @@ class TestAfterCommit:
 
         watcher = Watcher(after_commit=fail)
         await things.send(1, 2)
-        async with things.consumer(watcher):
-            await eventually(lambda: settled(things, 1, 2))
+        with capture_logs() as lines:
+            async with things.consumer(watcher):
+                await eventually(lambda: settled(things, 1, 2))
         assert watcher.calls == [1, 2]
+        assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["after_commit_failed"] * 2
 
 
 class TestFailures:
@@ -202,6 +208,34 @@ class TestReplay:
             await eventually(tried_again)
         assert await things.effects() == []
 
+    async def test_two_processes_at_the_same_letter(self, things: Things) -> None:
+        both = asyncio.Barrier(2)
+
+        class Together(Watcher):
+            async def __call__(self, session: AsyncSession, event: CloudEvent) -> None:
+                with contextlib.suppress(TimeoutError):  # where only one comes, as it must, it goes on alone
+                    async with asyncio.timeout(0.3):
+                        await both.wait()
+                await super().__call__(session, event)
+
+        watcher = Together()
+        first, second = a_processor(things, watcher), a_processor(things, watcher)
+        await first.bury("1-0", made(1).encode(), None, error="", attempts=1)
+        async with things.sessions() as session, session.begin():
+            await request_replay(session)
+        await asyncio.gather(first.replay_requested(), second.replay_requested())
+        assert await things.effects() == [1]
+
+    async def test_replayed_event_that_comes_again_has_no_second_effect(self, things: Things) -> None:
+        """Such as one that was unreadable to an older version of the service."""
+        processor, event = a_processor(things, Watcher()), made(1)
+        await processor.bury("1-0", event.encode(), None, error="", attempts=1)
+        async with things.sessions() as session, session.begin():
+            await request_replay(session)
+        await processor.replay_requested()
+        await processor.apply(event, redelivered=True)
+        assert await things.effects() == [1]
+
     async def test_only_the_chosen(self, things: Things) -> None:
         watcher = Watcher(failures={1: 1, 2: 1}, error=Poison)
         await things.send(1, 2)
@@ -212,6 +246,10 @@ class TestReplay:
                 assert await request_replay(session, ids=[chosen.id]) == 1
             await eventually(lambda: settled(things, 2))
         assert await are_dead(things, 1)
+
+
+def a_processor(things: Things, watcher: Watcher) -> Processor:
+    return Processor(group=GROUP, stream=STREAM, handlers={TYPE: watcher}, sessions=things.sessions)
 
 
 class TestTakingOver:
@@ -266,8 +304,8 @@ class TestStopping:
         assert await settled(things, 1)
 
     async def test_does_not_wait_for_a_silent_stream(self, things: Things) -> None:
-        async with asyncio.timeout(1.0), things.consumer(Watcher()):
-            await eventually(lambda: things.redis.exists(STREAM))
+        async with asyncio.timeout(1.5), things.consumer(Watcher()):
+            await eventually(lambda: is_listening(things))
 
     async def test_leaves_what_fails_and_what_follows_to_the_next(self, things: Things) -> None:
         watcher = Watcher(failures={1: None})
@@ -276,6 +314,10 @@ class TestStopping:
             await eventually(lambda: watcher.calls)
         assert await things.pending() == 2
         assert await things.effects() == []
+
+
+async def is_listening(things: Things) -> bool:
+    return bool((await things.redis.info("clients"))["blocked_clients"])
 
 
 class TestOutages:
@@ -302,28 +344,70 @@ class TestOutages:
             await eventually(lambda: is_effect(things, 2), timeout=15)
             assert await things.effects() == [1, 2]
 
-    async def test_postgres_being_away_is_not_the_events_fault(
-        self, redis_url: str, start_postgres: StartPostgres
-    ) -> None:
-        postgres = start_postgres()
+
+class TestPostgresOutages:
+    """Postgres being away says nothing about the event: with `max_attempts=1`, one wrong blame is a dead letter."""
+
+    @pytest.fixture
+    def postgres(self, start_postgres: StartPostgres) -> PostgresServer:
+        return start_postgres()
+
+    @pytest.fixture
+    async def things(self, postgres: PostgresServer, redis_url: str) -> AsyncIterator[Things]:
         url = await create_database(postgres.url)
-        tried = asyncio.Event()
+        async with open_things(database_url=url, redis_url=redis_url) as opened:
+            yield opened
 
-        class Unlucky(Watcher):
-            async def __call__(self, session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
-                if not tried.is_set():
-                    postgres.immediate_stop()
-                    tried.set()
-                return await super().__call__(session, event)
+    async def test_survives_restart_within_a_handler(self, things: Things, postgres: PostgresServer) -> None:
+        async with things.consumer(Interrupted(postgres), max_attempts=1):
+            await things.send(1, 2)
+            await eventually(lambda: things_are(things, 1, 2), timeout=15)
+        assert await are_dead(things, 0)
 
-        async with open_things(database_url=url, redis_url=redis_url) as things:
-            async with things.consumer(Unlucky(), max_attempts=1):
-                await things.send(1)
-                await tried.wait()
-                await things.send(2)
-                postgres.start()
-                await eventually(lambda: things_are(things, 1, 2), timeout=15)
-            assert await are_dead(things, 0)
+    async def test_survives_being_away_between_events(self, things: Things, postgres: PostgresServer) -> None:
+        async with things.consumer(Watcher(), max_attempts=1):
+            await things.send(1)
+            await eventually(lambda: settled(things, 1))
+            postgres.immediate_stop()
+            await things.send(2)
+            await eventually(things.pending, what="the event to be in hand without a database")
+            postgres.start()
+            await eventually(lambda: things_are(things, 1, 2), timeout=15)
+        assert await are_dead(things, 0)
+
+    async def test_replay_survives_restart(self, things: Things, postgres: PostgresServer) -> None:
+        processor = a_processor(things, Interrupted(postgres))
+        await processor.bury("1-0", made(1).encode(), None, error="", attempts=1)
+        async with things.sessions() as session, session.begin():
+            await request_replay(session)
+        with pytest.raises(sa.exc.DBAPIError):
+            await processor.replay_requested()
+        await processor.replay_requested()
+        assert await things.effects() == [1]
+
+    async def test_blames_no_event_while_away(self, things: Things, postgres: PostgresServer) -> None:
+        processor, error = a_processor(things, Watcher()), ValueError("perhaps for lack of a database")
+        await processor.blame(error)
+        postgres.immediate_stop()
+        with pytest.raises((OSError, sa.exc.DBAPIError)):
+            await processor.blame(error)
+
+
+class Interrupted(Watcher):
+    """Its first call loses its connection to a restart, and finds Postgres back."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        super().__init__()
+        self.postgres = postgres
+
+    async def __call__(self, session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
+        if self.calls:
+            return await super().__call__(session, event)
+        self.postgres.immediate_stop()
+        try:
+            return await super().__call__(session, event)
+        finally:
+            self.postgres.start()
 
 
 async def things_are(things: Things, *effects: int) -> bool:

@@ -81,10 +81,18 @@ class TestWaking:
                 await publish(session, made(2))
             await eventually(lambda: everything_shipped(things, 2))
 
+    async def test_every_commit_of_a_session_wakes(self, things: Things) -> None:
+        async with things.relay(poll_s=3600), things.sessions() as session:
+            for n in (1, 2, 3):
+                await publish(session, made(n))
+                await session.commit()
+                await eventually(lambda n=n: everything_shipped(things, n))  # type: ignore[misc]
+
     async def test_poll_finds_what_nobody_told(self, things: Things) -> None:
         async with things.relay(poll_s=0.05, sessions=None):
-            await things.publish(1)
-            await eventually(lambda: everything_shipped(things, 1))
+            for n in (1, 2):
+                await things.publish(n)
+                await eventually(lambda n=n: everything_shipped(things, n))  # type: ignore[misc]
 
 
 class TestOneLeader:

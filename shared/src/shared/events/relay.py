@@ -28,6 +28,7 @@ _CHANNEL = "outbox"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
 _SILENT_POLLS = 10
+_SHORTEST_SILENCE_S = 2.0
 _KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2"}
 
 
@@ -117,14 +118,14 @@ class Relay(Background):
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         # A frozen process keeps its connection, and so its lock: the server ends one that was silent for ten polls.
-        silence_ms = int(self._poll_s * _SILENT_POLLS * 1000)
+        silence_s = max(_SILENT_POLLS * self._poll_s, _SHORTEST_SILENCE_S)
         connection = await asyncpg.connect(
             self._database_url,
             timeout=5,
             command_timeout=10,
             server_settings={
                 "application_name": str(self),
-                "idle_session_timeout": str(silence_ms),
+                "idle_session_timeout": str(int(silence_s * 1000)),
                 **_KEEPALIVE,
             },
         )

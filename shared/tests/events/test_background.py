@@ -1,0 +1,58 @@
+"""A loop beside a service: it survives what it does, and ends when told."""
+
+import asyncio
+from typing import ClassVar
+
+from structlog.testing import capture_logs
+
+from shared.events.background import Background
+from testkit.waiting import eventually
+
+
+class Failing(Background):
+    """Fails with each of `errors` in turn, then rests."""
+
+    outages: ClassVar = (ConnectionError,)
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+        self.well = asyncio.Event()
+
+    async def _run(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.well.set()
+        await self._stopping.wait()
+
+
+class Deaf(Background):
+    """Swallows the first cancellation, as redis-py does now and then."""
+
+    cancellations = 0
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancellations += 1
+                if self.cancellations > 1:
+                    raise
+
+
+class TestBackground:
+    async def test_goes_on_after_outages_and_bugs(self) -> None:
+        with capture_logs() as lines:
+            async with Failing(ConnectionError("away"), ValueError("a bug")) as running:
+                await eventually(running.well.is_set)
+        assert [line["event"] for line in lines] == ["background_interrupted", "background_failed"]
+
+    async def test_ends_though_a_cancellation_is_swallowed(self) -> None:
+        async with asyncio.timeout(5), Deaf() as running:
+            pass
+        assert running.cancellations == 2
+
+    async def test_has_begun_when_entered(self) -> None:
+        async with Failing() as running:
+            assert running.well.is_set()
