@@ -1,0 +1,110 @@
+"""The edges of the network: an address in somebody's settings is a way that policies must allow, on both of its sides.
+
+`needed` reads the edges off the settings, `allowed` asks the policies as a cluster would: a pod that no policy of a
+direction selects is open in it, one that is selected gets what any of them allows.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from checks.kubernetes.manifests import Rendering, Workload, selects
+from checks.kubernetes.settings import UNKNOWN, environment
+
+Direction = Literal["Ingress", "Egress"]
+
+LINKS = {"PUBLIC_WS_URL", "TRACES_URL"}
+"""Addresses that a process only tells to others: people's browsers go there."""
+
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
+_ELSEWHERE = re.compile(r"^[a-z0-9-]+\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
+
+DNS = ("kube-system", {"k8s-app": "kube-dns"}, 53)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a setting leads: a host name and a port."""
+
+    setting: str
+    host: str
+    port: int
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of a Service elsewhere in the cluster; None for one of ours and for the world outside."""
+        match = _ELSEWHERE.match(self.host)
+        return match["namespace"] if match else None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other end of an edge: pods with these labels, in our namespace (None) or another, or outside (no labels)."""
+
+    labels: dict[str, str] | None = None
+    namespace: str | None = None
+
+
+def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
+    """Give the addresses in the settings of a workload's containers, those left out that are secret."""
+    for container in workload.containers:
+        settings = environment(rendering, workload, container)
+        for name, value in settings.items():
+            url = urlsplit(value) if "://" in value else None
+            if url and url.hostname and name not in LINKS:
+                yield Address(name, url.hostname, url.port or _PORTS[url.scheme])
+        if "SMTP_HOST" in settings:
+            yield Address("SMTP_HOST", settings["SMTP_HOST"], int(settings.get("SMTP_PORT", 25)))
+
+
+def knows_all(rendering: Rendering, workload: Workload) -> bool:
+    """Say whether every address of a workload is known, so that what policies allow beyond them is too much."""
+    return all(
+        value != UNKNOWN
+        for container in workload.containers
+        for name, value in environment(rendering, workload, container).items()
+        if name.endswith("_URL")
+    )
+
+
+def allowed(rendering: Rendering, direction: Direction, workload: Workload, peer: Peer, port: int) -> bool:
+    """Say whether the policies that select `workload` let it talk with `peer`, on a port of whoever is called."""
+    policies = isolating(rendering, direction, workload)
+    return not policies or any(
+        _port_matches(rule, port) and _peer_matches(rule.get("from" if direction == "Ingress" else "to"), peer)
+        for policy in policies
+        for rule in policy.get(direction.lower(), [])
+    )
+
+
+def isolating(rendering: Rendering, direction: Direction, workload: Workload) -> list[dict[str, Any]]:
+    """Give the `spec` of each policy that rules a direction of this workload's pods."""
+    return [
+        policy.spec
+        for policy in rendering.of("NetworkPolicy")
+        if direction in policy.spec["policyTypes"] and selects(policy.spec["podSelector"], workload.labels)
+    ]
+
+
+def _port_matches(rule: dict[str, Any], port: int) -> bool:
+    return "ports" not in rule or any(each.get("port") in (None, port) for each in rule["ports"])
+
+
+def _peer_matches(peers: list[dict[str, Any]] | None, peer: Peer) -> bool:
+    return peers is None or any(_is(each, peer) for each in peers)
+
+
+def _is(rule: dict[str, Any], peer: Peer) -> bool:
+    if peer.labels is None and peer.namespace is None:
+        return "ipBlock" in rule
+    if "ipBlock" in rule:
+        return False  # pods are never meant by their addresses, which nobody knows before
+    namespace = {"kubernetes.io/metadata.name": peer.namespace} if peer.namespace else None
+    if "namespaceSelector" in rule:
+        if namespace is None or not selects(rule["namespaceSelector"], namespace):
+            return False
+    elif namespace is not None:
+        return False
+    return peer.labels is None or selects(rule.get("podSelector", {}), peer.labels)

@@ -1,0 +1,114 @@
+"""Our own rules for pods: restricted, limited, probed, stopped gracefully, counted by one only."""
+
+from collections.abc import Iterator
+
+from checks.findings import Finding
+from checks.kubernetes.manifests import Object, Rendering, Workload
+from checks.kubernetes.settings import environment
+
+PROCESSES = ("service", "worker")
+"""The components of ours that run all the time."""
+
+PROBED_AT = {
+    "startupProbe": "/health/startup",
+    "livenessProbe": "/health/live",
+    "readinessProbe": "/health/ready",
+}
+STANDARD_LABELS = ("name", "component", "part-of", "managed-by")
+_HOST = ("hostNetwork", "hostPID", "hostIPC")
+
+
+def check_hardening(rendering: Rendering) -> Iterator[Finding]:
+    """Report what a pod may do that it need not, and what it lacks."""
+    for workload in rendering.workloads:
+        yield from _labels(workload)
+        yield from _pod(workload)
+        for container in workload.containers:
+            yield from _container(workload, container)
+        if workload.manifest.kind != "Job":
+            yield from _probes(workload)
+        if workload.labels.get("app.kubernetes.io/component") in PROCESSES:
+            yield from _process(rendering, workload)
+    for namespace in rendering.of("Namespace"):
+        if namespace.labels.get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield Finding(namespace.place, "it takes pods that are not restricted", "enforce Pod Security by its label")
+
+
+def _labels(workload: Workload) -> Iterator[Finding]:
+    lacking = [name for name in STANDARD_LABELS if f"app.kubernetes.io/{name}" not in workload.labels]
+    if lacking:
+        yield Finding(
+            workload.place, f"its pods have no label app.kubernetes.io/{lacking[0]}", "add the standard labels"
+        )
+
+
+def _pod(workload: Workload) -> Iterator[Finding]:
+    pod, context = workload.pod, workload.pod.get("securityContext", {})
+    rules = {
+        "runs as root, or as a user of the image's choice": context.get("runAsNonRoot")
+        and context.get("runAsUser", 0) > 0,
+        "has no seccomp profile": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
+        "gets a token for the cluster": pod.get("automountServiceAccountToken") is False,
+        "gets every Service as variables": pod.get("enableServiceLinks") is False,
+        "shares something of the host": not any(pod.get(word) for word in _HOST)
+        and not any("hostPath" in volume for volume in pod.get("volumes", [])),
+    }
+    for wrong, right in rules.items():
+        if not right:
+            yield Finding(workload.place, f"its pod {wrong}", "take components templates/restricted")
+
+
+def _container(workload: Workload, container: Object) -> Iterator[Finding]:
+    context, resources = container.get("securityContext", {}), container.get("resources", {})
+    rules = {
+        "may gain privileges": context.get("allowPrivilegeEscalation") is False and not context.get("privileged"),
+        "keeps capabilities": context.get("capabilities", {}).get("drop") == ["ALL"]
+        and not context["capabilities"].get("add"),
+        "may write to its root file system": context.get("readOnlyRootFilesystem") is True,
+    }
+    for wrong, right in rules.items():
+        if not right:
+            yield Finding(
+                workload.place, f"container {container['name']} {wrong}", "take components templates/restricted"
+            )
+    for kind in ("requests", "limits"):
+        for resource in ("cpu", "memory"):
+            if resource not in resources.get(kind, {}):
+                yield Finding(
+                    workload.place, f"container {container['name']} has no {kind}.{resource}", "give a figure"
+                )
+
+
+def _probes(workload: Workload) -> Iterator[Finding]:
+    component = workload.labels.get("app.kubernetes.io/component")
+    for container in workload.pod["containers"]:
+        if component == "service":
+            for probe, path in PROBED_AT.items():
+                asked = container.get(probe, {}).get("httpGet", {}).get("path")
+                if asked != path:
+                    yield Finding(workload.place, f"its {probe} asks {asked}", f"ask {path}")
+        elif container.get("ports"):
+            for probe in ("livenessProbe", "readinessProbe"):
+                if probe not in container:
+                    yield Finding(workload.place, f"container {container['name']} has no {probe}", "add it")
+        elif not workload.manifest.spec.get("minReadySeconds"):
+            yield Finding(
+                workload.place, "a rollout counts its pods as soon as they run", "probe it, or set minReadySeconds"
+            )
+
+
+def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+    """Rules for what runs in several copies."""
+    spec = workload.manifest.spec
+    if not any(
+        rendering.selected(budget.spec["selector"]) == [workload] for budget in rendering.of("PodDisruptionBudget")
+    ):
+        yield Finding(workload.place, "no PodDisruptionBudget covers it", "add one")
+    if not workload.pod.get("topologySpreadConstraints"):
+        yield Finding(workload.place, "its pods may all be on one node", "add topologySpreadConstraints")
+    if spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
+        yield Finding(workload.place, "a rollout takes pods away before new ones are ready", "set maxUnavailable: 0")
+    for container in workload.containers:
+        told = environment(rendering, workload, container).get("WEB_CONCURRENCY")
+        if told != "1":
+            yield Finding(workload.place, f"WEB_CONCURRENCY={told}", "set 1: the cluster counts processes by pods")

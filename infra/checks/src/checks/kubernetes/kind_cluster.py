@@ -1,0 +1,39 @@
+"""The ports that kind maps to the machine are node ports of the kind overlay, each of them, and only on loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from checks.findings import Finding
+from checks.kubernetes.manifests import Object, Rendering
+from checks.kubernetes.rendering import FOLDER, renderings
+
+_FILE = FOLDER / "kind.yaml"
+
+
+def check_kind_cluster(root: Path) -> Iterator[Finding]:
+    """Compare `kind.yaml` with the kind overlay, where that renders."""
+    cluster = yaml.safe_load((root / _FILE).read_text())
+    for rendering in renderings(root)[0]:
+        if rendering.name == "overlays/kind":
+            yield from check_ports(cluster, rendering)
+
+
+def check_ports(cluster: Object, overlay: Rendering) -> Iterator[Finding]:
+    """Report mapped ports that lead nowhere, entrances that nobody reaches, and ports open to the network."""
+    mapped = [mapping for node in cluster["nodes"] for mapping in node.get("extraPortMappings", [])]
+    for mapping in mapped:
+        if mapping.get("listenAddress") != "127.0.0.1":
+            yield Finding(str(_FILE), f"port {mapping['hostPort']} is open to the network", "listen on 127.0.0.1")
+    reached = {mapping["containerPort"] for mapping in mapped}
+    entrances = {
+        port["nodePort"]: service
+        for service in overlay.of("Service")
+        for port in service.spec["ports"]
+        if "nodePort" in port
+    }
+    for number in reached - entrances.keys():
+        yield Finding(str(_FILE), f"containerPort {number} is nobody's node port", "correct it, or add the Service")
+    for number in entrances.keys() - reached:
+        yield Finding(entrances[number].place, f"nodePort {number} is not mapped to the machine", f"map it in {_FILE}")

@@ -1,0 +1,74 @@
+"""Everything is denied, and each edge that a setting needs is allowed on both of its sides, and no other."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from checks.findings import Finding
+from checks.kubernetes.edges import DNS, Address, Direction, Peer, allowed, isolating, knows_all, needed
+from checks.kubernetes.manifests import Rendering, Workload
+
+_DIRECTIONS: tuple[Direction, Direction] = ("Ingress", "Egress")
+_FOLDER = "infra/k8s/base/network"
+
+
+def check_network(rendering: Rendering) -> Iterator[Finding]:
+    """Report open pods, edges that are needed and closed, edges open on one side only, edges that nobody needs."""
+    wanted: set[tuple[str, str]] = set()
+    for workload in rendering.workloads:
+        for direction in _DIRECTIONS:
+            if not isolating(rendering, direction, workload):
+                yield Finding(
+                    workload.place, f"no policy rules its {direction.lower()}", f"deny by default in {_FOLDER}"
+                )
+        for address in needed(rendering, workload):
+            yield from _edge(rendering, workload, address, wanted)
+    for caller, callee in product(rendering.workloads, repeat=2):
+        if caller != callee:
+            yield from _sides(rendering, caller, callee, wanted)
+
+
+def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[tuple[str, str]]) -> Iterator[Finding]:
+    namespace, labels, port = DNS
+    if not allowed(rendering, "Egress", caller, Peer(labels, namespace), port):
+        yield Finding(
+            caller.place, "it may not ask for names (kube-dns, port 53)", f"allow it in {_FOLDER}/default.yaml"
+        )
+    named = f"{address.setting} leads to {address.host}:{address.port}"
+    service = rendering.find("Service", address.host)
+    if service is None:
+        if "." not in address.host:
+            yield Finding(caller.place, f"{named}, but there is no such Service", "correct the setting")
+        elif not allowed(rendering, "Egress", caller, Peer(namespace=address.namespace), address.port):
+            yield Finding(caller.place, f"{named}, but no policy lets it out there", "allow that egress in the overlay")
+        return
+    target = next((each.get("targetPort") for each in service.spec["ports"] if each["port"] == address.port), None)
+    if target is None:
+        yield Finding(caller.place, f"{named}, but that Service has no such port", "correct the setting")
+        return
+    for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
+        wanted.add((caller.name, callee.name))
+        number = callee.port(target)
+        if number is None:
+            continue  # checks.kubernetes.selectors says so
+        if not allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), number):
+            yield Finding(caller.place, f"{named}, but no egress policy lets it there", f"allow it in {_FOLDER}")
+        if not allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), number):
+            yield Finding(
+                callee.place, f"{caller.name} needs it ({named}), but no ingress policy lets it in", "allow it"
+            )
+
+
+def _sides(rendering: Rendering, caller: Workload, callee: Workload, wanted: set[tuple[str, str]]) -> Iterator[Finding]:
+    for port in callee.ports().values():
+        out = allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), port)
+        into = allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), port)
+        anybody = allowed(rendering, "Ingress", callee, Peer({}), port)
+        edge = f"{caller.name} to {callee.name}, port {port}"
+        if out and not into:
+            yield Finding(
+                _FOLDER, f"{edge}: the caller may go out, the called one does not let it in", "allow both or none"
+            )
+        if into and not out and not anybody:
+            yield Finding(_FOLDER, f"{edge}: it would be let in, but may not go out", "allow both or none")
+        if out and into and (caller.name, callee.name) not in wanted and knows_all(rendering, caller):
+            yield Finding(_FOLDER, f"{edge}: allowed, but no setting leads there", "drop it from the policies")

@@ -1,0 +1,42 @@
+"""What the infrastructure's tests share: this repository's manifests, rendered once, copied for each test to spoil."""
+
+import os
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.rendering import BASH, KUBECTL, OPENSSL, copy_with_secrets, render
+from checks.programs import missing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Render = Callable[..., Rendering]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def k8s_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `infra/k8s` with secrets of its own."""
+    lacking = missing([KUBECTL, OPENSSL, BASH])
+    if lacking and os.environ.get("CI") != "true":
+        pytest.skip(f"{lacking[0].name} not found: {lacking[0].get_it_by}")
+    return copy_with_secrets(ROOT, tmp_path_factory.mktemp("manifests"))
+
+
+@pytest.fixture(scope="session")
+def rendered_once(k8s_folder: Path) -> Render:
+    return cache(lambda overlay, *components: render(k8s_folder, overlay, components))
+
+
+@pytest.fixture
+def rendered(rendered_once: Render) -> Render:
+    """`rendered("kind", "keda")`: an overlay with components, the caller's own to change."""
+    return lambda overlay, *components: deepcopy(rendered_once(overlay, *components))

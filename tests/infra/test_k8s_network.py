@@ -1,0 +1,106 @@
+"""The edges of the network."""
+
+from collections.abc import Callable
+
+import pytest
+
+from checks.kubernetes.manifests import Object, Rendering
+from checks.kubernetes.network import check_network
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+
+
+def policy(overlay: Rendering, name: str) -> Object:
+    return overlay.get("NetworkPolicy", name).spec
+
+
+def pods(name: str) -> Object:
+    return {"podSelector": {"matchLabels": {NAME: name, COMPONENT: "service"}}}
+
+
+def settings(overlay: Rendering, name: str) -> dict[str, str]:
+    (found,) = [each for each in overlay.of("ConfigMap") if each.name.startswith(f"{name}-")]
+    data: dict[str, str] = found.body["data"]
+    return data
+
+
+def forget_to_let_in(overlay: Rendering) -> None:
+    policy(overlay, "orders")["ingress"][0]["from"] = [pods("gateway")]
+
+
+def forget_to_let_out(overlay: Rendering) -> None:
+    policy(overlay, "orders")["egress"] = []
+
+
+def let_out_on_another_port(overlay: Rendering) -> None:
+    policy(overlay, "to-redis-and-telemetry")["egress"][0]["ports"] = [{"port": 6380}]
+
+
+def forget_names(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "dns"))
+
+
+def forget_to_deny(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "default-deny"))
+
+
+def call_somebody_new(overlay: Rendering) -> None:
+    settings(overlay, "hopline-notifications")["ORDERS_URL"] = "http://hopline-orders:8002"
+
+
+def call_nobody(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users:8001"
+
+
+def call_a_wrong_port(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://hopline-users:8000"
+
+
+def allow_what_nobody_needs(overlay: Rendering) -> None:
+    policy(overlay, "users")["policyTypes"] = ["Ingress", "Egress"]
+    policy(overlay, "users")["egress"] = [{"to": [pods("orders")], "ports": [{"port": 8002}]}]
+    policy(overlay, "orders")["ingress"][0]["from"].append(pods("users"))
+
+
+def let_in_who_may_not_go_out(overlay: Rendering) -> None:
+    policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
+
+
+MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (forget_to_let_in, "hopline-workers needs it (ORDERS_URL leads to hopline-orders:8002), but no ingress policy"),
+    (forget_to_let_out, "JWKS_URL leads to hopline-users:8001, but no egress policy lets it there"),
+    (let_out_on_another_port, "REDIS_URL leads to redis:6379, but no egress policy lets it there"),
+    (forget_names, "may not ask for names"),
+    (forget_to_deny, "no policy rules its ingress"),
+    (call_somebody_new, "ORDERS_URL leads to hopline-orders:8002, but no egress policy lets it there"),
+    (call_nobody, "USERS_URL leads to users:8001, but there is no such Service"),
+    (call_a_wrong_port, "USERS_URL leads to hopline-users:8000, but that Service has no such port"),
+    (allow_what_nobody_needs, "hopline-users to hopline-orders, port 8002: allowed, but no setting leads there"),
+    (let_in_who_may_not_go_out, "hopline-notifications to hopline-orders, port 8002: it would be let in"),
+]
+
+
+@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+    overlay = rendered("kind")
+    assert not list(check_network(overlay))
+    plant(overlay)
+    assert any(said in finding.wrong for finding in check_network(overlay))
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [
+        ("to-collector", "OTEL_EXPORTER_OTLP_ENDPOINT leads to otel-collector.observability:4318, but no policy"),
+        ("to-smtp-relay", "SMTP_HOST leads to smtp-relay.hopline.example:25, but no policy"),
+    ],
+)
+def test_ways_out_of_the_namespace_are_held_too(rendered: Render, dropped: str, said: str) -> None:
+    overlay = rendered("prod")
+    assert not list(check_network(overlay))
+    overlay.manifests.remove(overlay.get("NetworkPolicy", dropped))
+    assert any(said in finding.wrong for finding in check_network(overlay))

@@ -1,0 +1,60 @@
+"""Overlays with components, rendered."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.rendering import CannotRenderError, check_rendered, combinations_of, render
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+
+class TestCombinations:
+    def test_each_overlay_comes_with_every_choice_of_the_components_it_lacks(self, root: Path) -> None:
+        found = list(combinations_of(root / "infra/k8s"))
+        assert Counter(overlay for overlay, _ in found) == {"kind": 8, "prod": 8}
+        assert ("kind", ()) in found
+        assert ("kind", ("gateway-api", "ingress", "keda")) in found
+        assert not any("development-stores" in chosen for overlay, chosen in found if overlay == "kind")
+
+
+class TestRendering:
+    def test_a_manifest_knows_the_file_it_comes_from(self, rendered: Render) -> None:
+        deployment = rendered("kind").get("Deployment", "hopline-orders")
+        assert deployment.place == "infra/k8s/base/templates/process/deployment.yaml (Deployment hopline-orders)"
+        assert "annotations" not in deployment.body["metadata"]
+
+    def test_one_change_to_the_template_reaches_all_processes(self, rendered: Render) -> None:
+        processes = [
+            workload.name
+            for workload in rendered("prod").workloads
+            if workload.pod.get("terminationGracePeriodSeconds") == 40
+        ]
+        assert processes == [f"hopline-{name}" for name in ("gateway", "notifications", "orders", "users", "workers")]
+
+    def test_the_repository_is_not_written_to(self, root: Path, k8s_folder: Path) -> None:
+        assert (k8s_folder / "overlays/kind/secrets/signing-key").read_text().startswith("-----BEGIN PRIVATE KEY")
+        assert not k8s_folder.is_relative_to(root)
+
+
+class TestRefusal:
+    def test_what_kustomize_refuses_is_told_in_its_words(self, k8s_folder: Path) -> None:
+        overlay = k8s_folder / "overlays/broken"
+        overlay.mkdir()
+        (overlay / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
+        with pytest.raises(CannotRenderError, match=r"nowhere\.yaml"):
+            render(k8s_folder, "broken")
+
+    def test_the_check_reports_it(self, tmp_path: Path) -> None:
+        folder = tmp_path / "infra/k8s"
+        (folder / "overlays/prod").mkdir(parents=True)
+        (folder / "overlays/prod/kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
+        (folder / "development-secrets.sh").write_text("true\n")
+        (finding,) = check_rendered(tmp_path)
+        assert finding.place == "infra/k8s/overlays/prod"
+        assert "nowhere.yaml" in finding.wrong

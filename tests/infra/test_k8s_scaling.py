@@ -1,0 +1,65 @@
+"""Numbers of replicas and who owns them."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import pytest
+
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.scaling import check_scaling
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+
+def aim_at_nobody(overlay: Rendering) -> None:
+    overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["scaleTargetRef"]["name"] = "users"
+
+
+def contradict_the_autoscaler(overlay: Rendering) -> None:
+    overlay.get("Deployment", "hopline-workers").spec["replicas"] = 3
+
+
+def scale_twice(overlay: Rendering) -> None:
+    second = deepcopy(overlay.get("HorizontalPodAutoscaler", "hopline-users"))
+    second.spec["scaleTargetRef"]["name"] = "hopline-workers"
+    overlay.manifests.append(second)
+
+
+def turn_the_range_round(overlay: Rendering) -> None:
+    overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 9
+
+
+def scale_to_nothing(overlay: Rendering) -> None:
+    overlay.get("ScaledObject", "hopline-workers").spec["minReplicaCount"] = 0
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (aim_at_nobody, "scales users, which does not exist"),
+        (contradict_the_autoscaler, "replicas is set, but ScaledObject hopline-workers owns it"),
+        (scale_twice, "hopline-workers is scaled by"),
+        (turn_the_range_round, "scales from 9 to 6"),
+        (scale_to_nothing, "scales from 0 to 10"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+    overlay = rendered("kind", "gateway-api", "ingress", "keda")
+    assert not list(check_scaling(overlay))
+    plant(overlay)
+    assert any(said in finding.wrong for finding in check_scaling(overlay))
+
+
+def test_keda_takes_the_number_over_from_the_overlay(rendered_once: Render) -> None:
+    workers = rendered_once("prod", "keda").get("Deployment", "hopline-workers")
+    assert "replicas" not in workers.spec
+
+
+def test_production_keeps_two_of_everything(rendered: Render) -> None:
+    overlay = rendered("prod")
+    assert {each.spec["minReplicas"] for each in overlay.of("HorizontalPodAutoscaler")} == {2}
+    assert overlay.get("Deployment", "hopline-workers").spec["replicas"] == 2
+    assert not list(check_scaling(overlay))

@@ -1,0 +1,73 @@
+"""Objects against the schemas of their kinds."""
+
+from collections.abc import Callable
+
+import pytest
+
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.schemas import check_schemas
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+
+def test_ours_pass(rendered: Render) -> None:
+    assert not list(check_schemas(rendered("kind", "gateway-api", "ingress", "keda")))
+    assert not list(check_schemas(rendered("prod")))
+
+
+def test_an_unknown_field_is_a_mistake(rendered: Render) -> None:
+    overlay = rendered("kind")
+    overlay.get("Service", "hopline-users").spec["sessionAffinty"] = "None"
+    findings = list(check_schemas(overlay))
+    assert all(finding.place.endswith("(Service hopline-users)") for finding in findings)
+    assert any("sessionAffinty" in finding.wrong for finding in findings)
+
+
+def test_a_value_of_the_wrong_type_is_told_with_its_path(rendered: Render) -> None:
+    overlay = rendered("kind")
+    overlay.get("Deployment", "hopline-users").spec["minReadySeconds"] = "ten"
+    assert any("spec.minReadySeconds: 'ten'" in finding.wrong for finding in check_schemas(overlay))
+
+
+def test_every_mistake_of_an_object_is_told(rendered: Render) -> None:
+    overlay = rendered("kind")
+    overlay.get("Namespace", "hopline").body.update({"data": {}, "spec": {"finalisers": []}})
+    said = " ".join(finding.wrong for finding in check_schemas(overlay))
+    assert "data" in said
+    assert "finalisers" in said
+
+
+def test_a_field_that_only_the_newest_version_has_is_a_mistake(rendered: Render) -> None:
+    overlay = rendered("kind")
+    overlay.get("Deployment", "hopline-users").spec["template"]["spec"]["hostnameOverride"] = "users"
+    (finding,) = check_schemas(overlay)
+    assert "hostnameOverride" in finding.wrong
+
+
+def test_an_unknown_kind_is_a_mistake(rendered: Render) -> None:
+    overlay = rendered("kind")
+    overlay.get("Service", "redis").body["apiVersion"] = "v2"
+    assert any("has no v2 Service" in finding.wrong for finding in check_schemas(overlay))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "field"),
+    [
+        ("ScaledObject", "hopline-workers", "maxReplicas"),
+        ("TriggerAuthentication", "hopline-ledger", "secretRef"),
+        ("HTTPRoute", "hopline", "backends"),
+        ("Gateway", "hopline", "class"),
+    ],
+)
+def test_custom_resources_are_held_as_strictly(rendered: Render, kind: str, name: str, field: str) -> None:
+    overlay = rendered("kind", "gateway-api", "ingress", "keda")
+    overlay.get(kind, name).spec[field] = "x"
+    assert any(field in finding.wrong for finding in check_schemas(overlay))
+
+
+def test_external_secrets_too(rendered: Render) -> None:
+    overlay = rendered("prod")
+    del overlay.get("ExternalSecret", "hopline-users").spec["data"][0]["remoteRef"]
+    assert any("remoteRef" in finding.wrong for finding in check_schemas(overlay))

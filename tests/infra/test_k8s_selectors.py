@@ -1,0 +1,101 @@
+"""Labels and ports that must agree."""
+
+from collections.abc import Callable
+
+import pytest
+
+from checks.kubernetes.manifests import Object, Rendering, selects
+from checks.kubernetes.selectors import check_selectors
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+NAME = "app.kubernetes.io/name"
+
+
+def spec(overlay: Rendering, kind: str, name: str) -> Object:
+    return overlay.get(kind, name).spec
+
+
+def select_others(overlay: Rendering) -> None:
+    spec(overlay, "Deployment", "hopline-users")["selector"]["matchLabels"][NAME] = "orders"
+
+
+def serve_nobody(overlay: Rendering) -> None:
+    spec(overlay, "Service", "hopline-users")["selector"][NAME] = "accounts"
+
+
+def serve_the_migration_too(overlay: Rendering) -> None:
+    del spec(overlay, "Service", "hopline-users")["selector"]["app.kubernetes.io/component"]
+
+
+def forward_to_a_missing_port(overlay: Rendering) -> None:
+    spec(overlay, "Service", "hopline-users")["ports"][0]["targetPort"] = "web"
+
+
+def protect_nobody(overlay: Rendering) -> None:
+    spec(overlay, "PodDisruptionBudget", "hopline-users")["selector"]["matchLabels"][NAME] = "accounts"
+
+
+def probe_a_missing_port(overlay: Rendering) -> None:
+    container = spec(overlay, "Deployment", "hopline-users")["template"]["spec"]["containers"][0]
+    container["readinessProbe"]["httpGet"]["port"] = 8000
+
+
+def listen_elsewhere(overlay: Rendering) -> None:
+    config_map = next(each for each in overlay.of("ConfigMap") if each.name.startswith("hopline-orders-"))
+    config_map.body["data"]["PORT"] = "8000"
+
+
+def spread_others(overlay: Rendering) -> None:
+    pod = spec(overlay, "Deployment", "hopline-users")["template"]["spec"]
+    pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"][NAME] = "orders"
+
+
+def rule_nobody(overlay: Rendering) -> None:
+    spec(overlay, "NetworkPolicy", "users")["podSelector"]["matchLabels"][NAME] = "accounts"
+
+
+def let_nobody_in(overlay: Rendering) -> None:
+    peers = spec(overlay, "NetworkPolicy", "users")["ingress"][0]["from"]
+    peers[0]["podSelector"]["matchLabels"][NAME] = "front"
+
+
+MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (select_others, "does not select its own pods"),
+    (serve_nobody, "means the pods of nobody"),
+    (serve_the_migration_too, "means the pods of hopline-users, hopline-migrate-users"),
+    (forward_to_a_missing_port, "pods of hopline-users have no port web"),
+    (protect_nobody, "means the pods of nobody"),
+    (probe_a_missing_port, "readinessProbe asks port 8000"),
+    (listen_elsewhere, "PORT=8000, but its container port http is 8002"),
+    (spread_others, "does not count its own pods"),
+    (rule_nobody, "no pod has the labels"),
+    (let_nobody_in, f"{NAME}=front"),
+]
+
+
+@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+    overlay = rendered("kind")
+    assert not list(check_selectors(overlay))
+    plant(overlay)
+    assert any(said in finding.wrong for finding in check_selectors(overlay))
+
+
+@pytest.mark.parametrize(
+    ("selector", "meant"),
+    [
+        ({}, True),
+        (None, False),
+        ({"matchLabels": {"a": "1"}}, True),
+        ({"matchLabels": {"a": "1", "b": "2"}}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}, True),
+    ],
+)
+def test_selectors_mean_what_kubernetes_means(selector: Object | None, meant: bool) -> None:
+    assert selects(selector, {"a": "1"}) is meant

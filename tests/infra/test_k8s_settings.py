@@ -1,0 +1,59 @@
+"""What the manifests tell each process is what its settings ask for, by name and by value."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+import gateway.settings
+import notifications.settings
+import orders.settings
+import users.settings
+import workers.settings
+from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.settings import UNKNOWN, environment
+from shared.settings import Environment, ServiceSettings
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "gateway": gateway.settings.Settings,
+    "users": users.settings.Settings,
+    "orders": orders.settings.Settings,
+    "notifications": notifications.settings.Settings,
+    "workers": workers.settings.Settings,
+}
+NOT_SETTINGS = {"MALLOC_ARENA_MAX", "PORT", "FORWARDED_ALLOW_IPS", "PGSSLMODE"}
+"""Read by the C library, by shared.gunicorn and by asyncpg."""
+
+
+def told(overlay: Rendering, name: str) -> dict[str, str]:
+    (workload,) = [each for each in overlay.workloads if each.name == f"hopline-{name}"]
+    return environment(overlay, workload, workload.containers[0])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+def test_a_process_starts_with_what_it_is_told(
+    rendered: Render, monkeypatch: pytest.MonkeyPatch, overlay_name: str, name: str
+) -> None:
+    overlay, development = rendered(overlay_name), told(rendered("kind"), name)
+    variables = {
+        variable: development[variable]
+        if value == UNKNOWN
+        else value  # what production keeps secret has the same shape
+        for variable, value in told(overlay, name).items()
+        if not variable.endswith("_FILE")
+    }
+    for variable in os.environ:
+        monkeypatch.delenv(variable)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    settings = SETTINGS[name]()
+    expected = {"kind": Environment.DEVELOPMENT, "prod": Environment.PRODUCTION}[overlay_name]
+    assert settings.environment is expected
+    assert settings.otel_exporter_otlp_endpoint
+    known = {field.upper() for field in SETTINGS[name].model_fields}
+    assert variables.keys() - NOT_SETTINGS <= known, "a variable that the process does not read"
