@@ -74,6 +74,15 @@ lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into
 images: $(VENV)/installed ## Build the container images and show their sizes; one of them: S=orders
 	@$(BIN)/python -m compose images $(S)
 
+##@ Ship
+
+.PHONY: kind-up kind-down
+kind-up: $(VENV)/installed ## All of it in a kind cluster, and the demo against it
+	@infra/k8s/kind-up.sh
+
+kind-down: ## Delete the kind cluster
+	@infra/k8s/kind-down.sh
+
 .PHONY: help
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
