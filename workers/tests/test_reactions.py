@@ -1,11 +1,10 @@
 from uuid import uuid4
 
-from testkit.waiting import eventually
 from workers.models import Job
 
 from .factories import order_data, order_event, registered_event, ship
 from .standins import person
-from .world import World
+from .world import World, soon
 
 
 def keys(jobs: list[Job]) -> list[str]:
@@ -50,4 +49,4 @@ class TestReactions:
                 async with world.database.engine.connect() as connection:
                     return len((await connection.exec_driver_sql("SELECT id FROM dead_letter")).all())
 
-            assert await eventually(buried) == 1
+            assert await soon(buried) == 1

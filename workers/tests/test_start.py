@@ -5,9 +5,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from testkit.waiting import eventually
-
-from .world import Process, World
+from .world import Process, World, soon
 
 
 class TestSettings:
@@ -41,7 +39,7 @@ class TestStart:
             async def healthy() -> bool:
                 return await _health_check(world) == 0
 
-            await eventually(healthy, 15)
+            await soon(healthy)
             assert len(process.logged()) == len(process.lines)
             assert {line["service"] for line in process.logged()} == {"workers"}
 

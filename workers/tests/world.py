@@ -33,6 +33,14 @@ from workers.settings import Settings
 
 from .standins import SECRET, Mailbox, Orders, Users
 
+PATIENCE_S = 30.0
+"""A machine may be busy; what is waited for mostly comes within milliseconds."""
+
+
+async def soon(condition: Callable[[], Any]) -> Any:
+    """Wait for a condition, plain or async, as long as a busy machine may need; returns its first true value."""
+    return await eventually(condition, PATIENCE_S)
+
 
 @dataclass(frozen=True, kw_only=True)
 class World:
@@ -74,18 +82,19 @@ class World:
         async with self.database.transaction() as session:
             await session.execute(text(statement), parameters)
 
-    async def until(self, condition: Callable[[list[Job]], object], *, within_s: float = 10.0) -> list[Job]:
+    async def until(self, condition: Callable[[list[Job]], object]) -> list[Job]:
         """Wait for a condition on all jobs; returns them."""
 
         async def hold() -> list[Job]:
             jobs = await self.jobs()
             return jobs if condition(jobs) else []
 
-        return await eventually(hold, within_s)
+        found: list[Job] = await soon(hold)
+        return found
 
-    async def until_done(self, count: int, *, within_s: float = 10.0) -> list[Job]:
+    async def until_done(self, count: int) -> list[Job]:
         """Wait for so many jobs to be done."""
-        return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count, within_s=within_s)
+        return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count)
 
     @asynccontextmanager
     async def runner(self, kind: Kind) -> AsyncIterator[Runner]:
@@ -105,7 +114,7 @@ class World:
         worker = Worker(**worker_settings(self.settings(**changes)))
         running = asyncio.create_task(worker.async_run())
         try:
-            await eventually(lambda: "runner" in worker.ctx or running.done())
+            await soon(lambda: "runner" in worker.ctx or running.done())
             yield worker
         finally:
             worker.ctx["stop"].begin()
@@ -118,7 +127,7 @@ class World:
         """A worker as operators start it, ready; killed at the end if it still runs."""
         process = await Process.start(self.environment | changes)
         try:
-            await eventually(lambda: "worker_started" in process.events() or process.ended, 15, "worker_started")
+            await soon(lambda: "worker_started" in process.events() or process.ended)
             yield process
         finally:
             await process.end()
@@ -166,7 +175,7 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
-    async def wait(self, within_s: float = 15.0) -> int:
+    async def wait(self, within_s: float = PATIENCE_S) -> int:
         """Wait for the end; the exit status."""
         async with asyncio.timeout(within_s):
             status = await self.child.wait()
@@ -200,7 +209,7 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
             "SMTP_PORT": str(mailbox.port),
             "MAIL_FROM": "Hopline <shop@hopline.example>",
             "FULFIL_STEP_SECONDS": "0.2",
-            "JOB_LEASE_SECONDS": "1.0",
+            "JOB_LEASE_SECONDS": "10.0",
             "SWEEP_SECONDS": "0.2",
         }
         await mailbox.start()
