@@ -123,7 +123,12 @@ class TestRequestContext:
     async def test_probes_make_no_span_and_no_line(
         self, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert (await client.get("/health/live")).status_code == 200
+        response = await client.get("/health/live")
+        assert response.status_code == 200
+        _version, trace_id, span_id, flags = response.headers["traceresponse"].split("-")
+        assert int(trace_id, 16)
+        assert int(span_id, 16)
+        assert flags == "00"
         assert [span for span in spans.finished() if "health" in span.name] == []
         assert "/health" not in capsys.readouterr().out
 

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +27,7 @@ _SERVER_ERROR = 500
 _CLIENT_GONE = 499
 """Logged where the client hung up before it had an answer; the number is nginx's."""
 _PROBES = "/health/"
+_ids = RandomIdGenerator()
 
 
 class RequestContext:
@@ -39,8 +41,15 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        span = trace.get_current_span()
+        if span.get_span_context().is_valid:
+            await self._serve(scope, receive, send, traceresponse=_traceresponse(span))
+            return
+        with trace.use_span(_untraced_span()) as unrecorded:
+            await self._serve(scope, receive, send, traceresponse=_traceresponse(unrecorded))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, traceresponse: str) -> None:
         request_id = _request_id(scope)
-        traceresponse = _traceresponse(trace.get_current_span())
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -111,6 +120,12 @@ def _traceresponse(span: Span) -> str:
     trace_id = trace.format_trace_id(context.trace_id)
     span_id = trace.format_span_id(context.span_id)
     return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
+
+
+def _untraced_span() -> Span:
+    """A span for a request that telemetry leaves out (a probe): an id to answer with, that nobody records."""
+    context = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    return NonRecordingSpan(context)
 
 
 def _route(scope: Scope) -> str | None:
