@@ -10,7 +10,8 @@ import pytest
 
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import BASH, KUBECTL, OPENSSL, copy_with_secrets, render
-from checks.programs import missing
+from checks.programs import Program, missing
+from testkit.checkout import Checkout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,3 +41,23 @@ def rendered_once(k8s_folder: Path) -> Render:
 def rendered(rendered_once: Render) -> Render:
     """`rendered("kind", "keda")`: an overlay with components, the caller's own to change."""
     return lambda overlay, *components: deepcopy(rendered_once(overlay, *components))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """What containers and telemetry are made of, the test's own to spoil."""
+    folders = ("compose", "docker", "otel-collector", "jaeger", "loki", "prometheus", "grafana")
+    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md")
+    return Checkout.of(ROOT, [*(f"infra/{folder}" for folder in folders), *files], into=tmp_path)
+
+
+@pytest.fixture
+def has() -> Callable[[Program], None]:
+    """`has(program)`: skip where it is missing, fail in CI."""
+
+    def check(program: Program) -> None:
+        if program.path() is None:
+            assert os.environ.get("CI") != "true", f"{program.name} is missing: {program.get_it_by}"
+            pytest.skip(f"{program.name} not found: {program.get_it_by}")
+
+    return check

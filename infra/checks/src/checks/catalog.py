@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from checks import kubernetes
+from checks import containers, files, kubernetes, telemetry
 from checks.validators import Validator
 
-VALIDATORS: Sequence[Validator] = (*kubernetes.VALIDATORS,)
+VALIDATORS: Sequence[Validator] = (
+    *containers.VALIDATORS,
+    *telemetry.VALIDATORS,
+    *files.VALIDATORS,
+    *kubernetes.VALIDATORS,
+)

@@ -1,0 +1,13 @@
+"""Validators of what runs in containers outside Kubernetes: the Dockerfile, and the Compose files with our policy."""
+
+from collections.abc import Sequence
+
+from checks.containers import compose_policy, compose_schema, dockerfile
+from checks.validators import Validator
+
+VALIDATORS: Sequence[Validator] = (
+    Validator(name="compose: schema", check=compose_schema.check, needs=[compose_schema.CHECK_JSONSCHEMA]),
+    Validator(name="compose: policy", check=compose_policy.check),
+    Validator(name="dockerfile: lint", check=dockerfile.lint, needs=[dockerfile.HADOLINT]),
+    Validator(name="dockerfile: policy", check=dockerfile.policy),
+)

@@ -1,0 +1,111 @@
+"""The Compose files as one model: what is included and extended is merged, variables have their defaults.
+
+As much of Compose as our own files use, so that the policy holds on a machine without Docker. Where Docker is,
+`docker compose config` gives the same.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path("infra/compose")
+MAIN = "compose.yaml"
+
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<value>[^}]*))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, merged; `file` is where it stands."""
+
+    name: str
+    file: Path
+    definition: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Give the place for a finding."""
+        return f"{self.file} {self.name}"
+
+    @property
+    def is_one_shot(self) -> bool:
+        """Whether it does one job and ends before the others start."""
+        return bool(self.definition.get("restart") == "no")
+
+
+def files(root: Path) -> list[Path]:
+    """Give the main file and all that it includes, relative to the root."""
+    pending, found = [FOLDER / MAIN], list[Path]()
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.append(path)
+            pending.extend(path.parent / name for name in _read(root / path).get("include", []))
+    return found
+
+
+def services(root: Path) -> list[Service]:
+    """Give every service of these files."""
+    return [
+        Service(name, path, _extended(root / path, definition))
+        for path in files(root)
+        for name, definition in _read(root / path).get("services", {}).items()
+    ]
+
+
+def declared(root: Path, kind: str) -> set[str]:
+    """Give the names of all `networks`, `volumes` or `secrets`."""
+    return {name for path in files(root) for name in _read(root / path).get(kind, {})}
+
+
+def default(text: object) -> str:
+    """Give a value as it is when no variable is set: `${PORT:-80}` is 80."""
+    return _VARIABLE.sub(lambda found: found["value"] if "-" in (found["operator"] or "") else "", str(text))
+
+
+def names(value: object) -> list[str]:
+    """Give the names in what Compose writes as a list, a list of mappings, or a mapping."""
+    if isinstance(value, Mapping):
+        return list(value)
+    items: Iterable[object] = value if isinstance(value, list) else []
+    return [str(item["source"]) if isinstance(item, Mapping) else str(item) for item in items]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, in C where there is one
+    return content
+
+
+def _extended(path: Path, definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge with what it extends: mappings by key, lists one after the other, the extending service first in rank."""
+    own = {key: value for key, value in definition.items() if key != "extends"}
+    if not (extends := definition.get("extends")):
+        return own
+    base_path = path.parent / extends["file"] if "file" in extends else path
+    base = _extended(base_path, _read(base_path)["services"][extends["service"]])
+    return _merged(base, own)
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in own.items():
+        there = result.get(key)
+        if isinstance(there, Mapping) and isinstance(value, Mapping):
+            result[key] = _merged(there, value)
+        elif isinstance(there, list) and isinstance(value, list) and key not in {"command", "entrypoint"}:
+            result[key] = [*there, *value]
+        else:
+            result[key] = value
+    return result

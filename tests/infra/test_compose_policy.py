@@ -1,0 +1,85 @@
+"""Our own rules for Compose: each is broken once and found, at the service that breaks it."""
+
+import pytest
+
+from checks.containers.compose_files import services
+from checks.containers.compose_policy import check
+from testkit.checkout import Checkout
+
+MAIN = "infra/compose/compose.yaml"
+TELEMETRY = "infra/compose/telemetry.yaml"
+HARDENED = "infra/compose/hardened.yaml"
+
+
+def test_our_files_follow_them(checkout: Checkout) -> None:
+    assert not list(check(checkout.root))
+    assert {"gateway", "migrate-orders", "postgres", "collector"} <= {
+        service.name for service in services(checkout.root)
+    }
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("read_only: true", "read_only: false", "read_only is not True"),
+        ("cap_drop: [ALL]", "cap_drop: [NET_RAW]", "cap_drop is not"),
+        ('security_opt: ["no-new-privileges:true"]', "security_opt: []", "it may gain privileges"),
+        ("{ pids: 128 }", "{}", "pids is not limited"),
+        ("init: true", "privileged: true", "it has privileges of the host"),
+    ],
+)
+def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: str, wrong: str, said: str) -> None:
+    checkout.spoil(HARDENED, right, wrong)
+    found = [finding for finding in check(checkout.root) if said in finding.wrong]
+    assert len(found) == len(services(checkout.root))
+
+
+@pytest.mark.parametrize(
+    ("at", "right", "wrong", "said"),
+    [
+        ((MAIN, "postgres"), 'user: "999:999"', 'user: "postgres"', "its user is postgres"),
+        ((MAIN, "redis"), "image: redis:8.8-alpine", "image: redis:latest", "its image is redis:latest"),
+        ((MAIN, "redis"), "image: redis:8.8-alpine", "image: redis", "its image is redis"),
+        ((MAIN, "gateway"), "gateway:${VERSION:-dev}", "gateway", "has no tag"),
+        ((MAIN, "gateway"), '["127.0.0.1:${HOPLINE_PORT_GATEWAY:-8000}:8000"]', '["8000:8000"]', "open to the network"),
+        ((TELEMETRY, "loki"), '"127.0.0.1:${HOPLINE_PORT_LOKI', '"0.0.0.0:${HOPLINE_PORT_LOKI', "open to the network"),
+        ((MAIN, "redis"), 'cpus: "1", memory: 96M', 'cpus: "1"', "memory is not limited"),
+        ((MAIN, "redis"), '      test: ["CMD", "redis-cli", "ping"]\n', "", "nobody asks whether it is well"),
+        ((MAIN, "redis"), '"redis-cli", "ping"', '"curl", "redis"', "its healthcheck needs curl"),
+        ((TELEMETRY, "collector"), "x-no-healthcheck:", "x-remark:", "nobody asks whether it is well"),
+        ((MAIN, "orders"), '      PORT: "8002"', "      DATABASE_URL: postgresql://h/x", "DATABASE_URL holds a secret"),
+        ((MAIN, "orders"), '      PORT: "8002"', "      CACHE: redis://u:pw@redis/0", "a password in its URL"),
+        ((MAIN, "orders"), "  orders:\n", "  orders:\n    container_name: orders\n", "allows only one replica"),
+        ((MAIN, "redis"), "[data]\n    volumes: [redis", "[date]\n    volumes: [redis", "has no date"),
+        (
+            (MAIN, "orders"),
+            "secrets: [database-url-orders]\n    depends",
+            "secrets: [nope]\n    depends",
+            "has no nope",
+        ),
+        ((MAIN, "orders"), "migrate-orders: { condition", "migrate-order: { condition", "depends on migrate-order"),
+        (
+            (MAIN, "users"),
+            "migrate-users: { condition: service_completed_successfully }",
+            "migrate-users: {}",
+            "to end",
+        ),
+    ],
+)
+def test_a_planted_mistake_is_found_where_it_is(
+    checkout: Checkout, at: tuple[str, str], right: str, wrong: str, said: str
+) -> None:
+    file, service = at
+    checkout.spoil(file, right, wrong)
+    found = [finding for finding in check(checkout.root) if said in finding.wrong]
+    assert [finding.place for finding in found] == [f"{file} {service}"]
+
+
+def test_more_memory_than_we_promise_is_found(checkout: Checkout) -> None:
+    checkout.spoil(MAIN, "memory: 224M", "memory: 1G")
+    assert any("add up to" in finding.wrong for finding in check(checkout.root))
+
+
+def test_a_secret_that_nobody_uses_is_found(checkout: Checkout) -> None:
+    checkout.spoil(MAIN, "  signing-key: { file", "  forgotten: { file: x }\n  signing-key: { file")
+    assert any(finding.place == "infra/compose forgotten" for finding in check(checkout.root))

@@ -1,0 +1,36 @@
+"""A copy of some of the repository's files, to plant mistakes in."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The copy; files are named relative to its root, as in the repository."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, repository: Path, names: Iterable[str], *, into: Path) -> "Checkout":
+        """Copy files and folders, without the Python packages in them."""
+        for name in names:
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            if (repository / name).is_dir():
+                shutil.copytree(repository / name, into / name, ignore=shutil.ignore_patterns("src", "tests"))
+            else:
+                shutil.copy(repository / name, into / name)
+        return cls(into)
+
+    def spoil(self, file: str, right: str, wrong: str) -> None:
+        """Replace what is right, which must be there, where it stands first."""
+        text = (self.root / file).read_text(encoding="utf-8")
+        assert right in text, f"{file} has no {right!r}"
+        self.write(file, text.replace(right, wrong, 1))
+
+    def write(self, file: str, text: str) -> None:
+        """Write a file, making its folders."""
+        path = self.root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
