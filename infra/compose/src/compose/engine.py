@@ -26,10 +26,13 @@ class Container:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it runs and is healthy, or did its one job."""
-        if self.state == "exited":
-            return self.exit_code == 0
+        """Whether it runs and is healthy."""
         return self.state == "running" and self.health in {"", "healthy"}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it ended well, as only one-shots should."""
+        return self.state == "exited" and self.exit_code == 0
 
     @property
     def trouble(self) -> str | None:

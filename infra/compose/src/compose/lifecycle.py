@@ -1,5 +1,6 @@
 """Bringing the project up and down: build, fetch, stores, databases, everything; each step in a readable line."""
 
+import subprocess
 import time
 from collections.abc import Collection, Sequence
 
@@ -11,6 +12,8 @@ from embedded.ports import taken
 
 BETWEEN_LOOKS_S = 0.5
 LAST_LINES = 15
+_ERASE = "\x1b[2K"
+"""Compose erases its progress before a line even where no terminal shows it."""
 MIGRATIONS = tuple(f"migrate-{name}" for name in DATABASES)
 
 
@@ -21,10 +24,9 @@ def up(project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence
     """
     engine.check()
     project.write_secrets()
-    running = {container.service for container in engine.containers() if container.state == "running"}
-    _refuse_taken_ports(project, _with_dependencies(engine, only) - running)
+    before = _running(engine)
+    _refuse_taken_ports(project, _with_dependencies(engine, only) - set(before.values()))
     began = time.monotonic()
-    before = {container.id for container in engine.containers() if container.state == "running"}
     try:
         engine.run("build", "--quiet", *[name for name in only if name in _built(engine)])
         _progress("images", "built", began)
@@ -35,10 +37,10 @@ def up(project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence
         scales = [part for one in scale for part in ("--scale", one)]
         _start(engine, [*scales, *only], seconds=seconds, began=began)
     except BaseException:
-        if not running:
+        if not before:
             engine.run("down")
         raise
-    return {container.id for container in engine.containers() if container.state == "running"} != before
+    return _running(engine) != before
 
 
 def create_databases(engine: Engine) -> None:
@@ -77,6 +79,11 @@ def addresses(project: Project) -> list[tuple[str, str]]:
     ]
 
 
+def _running(engine: Engine) -> dict[str, str]:
+    """Give the service of each running container by the container's id."""
+    return {container.id: container.service for container in engine.containers() if container.state == "running"}
+
+
 def _refuse_taken_ports(project: Project, wanted: Collection[str]) -> None:
     ports = [(port, project.port(name)) for name, port in PUBLISHED.items() if port.process in wanted]
     if lines := taken(ports):
@@ -101,27 +108,33 @@ def _built(engine: Engine) -> set[str]:
 
 
 def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: float) -> None:
-    """Run `up` and watch the containers until all are ready, one has failed, or the time is over."""
+    """Run `up` and watch the containers until all are ready, one has failed, or the time is over.
+
+    Until `up` has ended, those that ran before tell nothing: it may be about to replace them. A failure is not acted
+    upon before either: interrupted, `up` would leave containers half replaced; it ends by itself where one fails.
+    """
+    before = _running(engine)
+    one_shots = {name for name, service in engine.services().items() if service.get("restart") == "no"}
     starting = engine.start("up", "--detach", "--no-build", *arguments)
     reported = {"postgres"}
     deadline = time.monotonic() + seconds
     try:
         while True:
             ended = starting.poll()
-            containers = engine.containers()
-            for container in containers:
-                if container.is_ready and container.service not in reported:
-                    reported.add(container.service)
-                    _progress(container.service, "done" if container.state == "exited" else "ready", began)
-            if failed := next((one for one in containers if one.trouble), None):
-                raise ComposeError(_failure(engine, failed, str(failed.trouble)))
-            if ended:
-                raise ComposeError(f"docker compose up failed:\n{starting.stderr.read() if starting.stderr else ''}")
-            if ended == 0 and all(container.is_ready for container in containers):
+            containers = [one for one in engine.containers() if ended is not None or one.id not in before]
+            well = [one for one in containers if (one.is_done if one.service in one_shots else one.is_ready)]
+            for one in well:
+                if one.service not in reported:
+                    reported.add(one.service)
+                    _progress(one.service, "done" if one.is_done else "ready", began)
+            if ended is not None:
+                _raise_for_failures(engine, [one for one in containers if one.id not in before], starting)
+            if ended == 0 and len(well) == len(containers):
                 return
             if time.monotonic() > deadline:
-                late = next(one for one in containers if not one.is_ready)
-                raise ComposeError(_failure(engine, late, f"it is not ready after {seconds:g} s"))
+                late = next((one for one in containers if one not in well), None)
+                reason = f"it is not ready after {seconds:g} s"
+                raise ComposeError(_failure(engine, late, reason) if late else f"docker compose up: {reason}")
             time.sleep(BETWEEN_LOOKS_S)
     finally:
         if starting.poll() is None:
@@ -129,10 +142,18 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
         starting.communicate()
 
 
+def _raise_for_failures(engine: Engine, started: Sequence[Container], up: "subprocess.Popen[str]") -> None:
+    if failed := next((one for one in started if one.trouble), None):
+        raise ComposeError(_failure(engine, failed, str(failed.trouble)))
+    if up.returncode:
+        said = up.stderr.read() if up.stderr else ""
+        raise ComposeError(f"docker compose up failed:\n{said}")
+
+
 def _failure(engine: Engine, container: Container, reason: str) -> str:
-    lines = engine.run("logs", "--no-log-prefix", "--tail", str(LAST_LINES), container.service).splitlines()
-    said = [f"{container.service} did not start: {reason}. Its last lines:", *(brief(line) for line in lines)]
-    return "\n".join(said)
+    said = engine.run("logs", "--no-color", "--no-log-prefix", "--tail", str(LAST_LINES), container.service)
+    lines = [line.removeprefix(_ERASE) for line in said.splitlines()]
+    return "\n".join([f"{container.service} did not start: {reason}. Its last lines:", *map(brief, lines)])
 
 
 def _progress(what: str, state: str, began: float) -> None:

@@ -28,7 +28,7 @@ class ComposeStatus:
 def collect(engine: Engine) -> ComposeStatus:
     """Ask the engine and the stores. What did its job and ended is not listed; what should run and does not, is."""
     engine.check()
-    containers = [one for one in engine.containers() if not (one.state == "exited" and one.exit_code == 0)]
+    containers = [one for one in engine.containers() if not one.is_done]
     if not containers:
         return ComposeStatus(Status(), 0)
     ids = [container.id for container in containers]
