@@ -21,6 +21,12 @@ SECRET = "the-workers-secret"
 BASIC = "Basic " + base64.b64encode(f"workers:{SECRET}".encode()).decode()
 
 
+def problem(status: int, slug: str) -> Response:
+    """A refusal as the services word it."""
+    body = {"type": f"https://hopline.example/problems/{slug}", "status": status}
+    return JSONResponse(body, status_code=status, media_type="application/problem+json")
+
+
 @dataclass(kw_only=True)
 class Users:
     """Users' internal interface. `answers` are statuses to give first; `token_lifetime` is in seconds."""
@@ -60,14 +66,14 @@ class Users:
             return Response(status_code=self.answers.pop(0))
         person = self.people.get(request.path_params["user_id"])
         if person is None:
-            return Response(status_code=404)
+            return problem(404, "user-not-found")
         rest = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
         return JSONResponse({"id": request.path_params["user_id"]} | person | rest)
 
 
 @dataclass(kw_only=True)
 class Orders:
-    """Orders' internal interface; `refusal` is the status for orders that are not to be fulfilled.
+    """Orders' internal interface; `refusal` is the answer for orders that are not to be fulfilled.
 
     While `open` is cleared, it keeps callers waiting.
     """
@@ -75,7 +81,7 @@ class Orders:
     users: Users
     calls: list[tuple[str, str]] = field(default_factory=list)
     called_at: list[float] = field(default_factory=list)
-    refusal: int | None = None
+    refusal: Response | None = None
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
 
@@ -94,7 +100,7 @@ class Orders:
         self.waiting -= 1
         self.calls.append((request.path_params["order_id"], request.path_params["step"]))
         self.called_at.append(asyncio.get_running_loop().time())
-        return Response(status_code=self.refusal) if self.refusal else JSONResponse({})
+        return self.refusal or JSONResponse({})
 
 
 @dataclass(kw_only=True)

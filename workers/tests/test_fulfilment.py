@@ -3,7 +3,7 @@ import pytest
 from testkit.spans import Spans
 
 from .factories import fulfilment, order_data, order_event, ship
-from .standins import person
+from .standins import person, problem
 from .world import World, soon
 
 
@@ -18,13 +18,22 @@ class TestFulfilOrder:
         packed_at, shipped_at = world.orders.called_at
         assert shipped_at - packed_at > 0.35
 
-    @pytest.mark.parametrize("refusal", [404, 409])
-    async def test_cancelled_order_ends_it_with_nothing_done(self, world: World, refusal: int) -> None:
-        world.orders.refusal = refusal
+    @pytest.mark.parametrize(("status", "slug"), [(404, "order-not-found"), (409, "order-state")])
+    async def test_cancelled_order_ends_it_with_nothing_done(self, world: World, status: int, slug: str) -> None:
+        world.orders.refusal = problem(status, slug)
         async with world.worker():
             await world.add(fulfilment())
             await world.until_done(1)
         assert [step for _, step in world.orders.calls] == ["pack"]
+
+    async def test_a_404_that_names_no_order_is_asked_again(self, world: World) -> None:
+        world.orders.refusal = problem(404, "not-found")  # the route is not deployed yet
+        async with world.worker():
+            await world.add(fulfilment())
+            await world.until(lambda jobs: "answered 404" in (jobs[0].last_error or ""))
+            world.orders.refusal = None
+            await world.until_done(2)
+        assert {step for _, step in world.orders.calls} == {"pack", "ship"}
 
     async def test_waiting_holds_no_worker(self, world: World) -> None:
         data = order_data()

@@ -25,7 +25,7 @@ class TestFlushedRedis:
         world.users.answers = [503]  # the first attempt fails: a retry waits in Redis as well
         async with world.worker() as worker:
             await world.add(now, later)
-            await world.until(lambda jobs: "503" in "".join(jobs[0].last_error or "" for job in jobs))
+            await world.until(lambda jobs: "503" in "".join(job.last_error or "" for job in jobs))
             await worker.pool.flushdb()
             await world.until_done(2)
         assert len(world.mailbox.messages) == 2
@@ -136,7 +136,7 @@ class TestMailServer:
         world.mailbox.replies = [reply]
         async with world.worker():
             await world.add(job)
-            jobs = await world.until(lambda jobs: reply in (jobs[0].last_error or ""))
+            jobs = await world.until(lambda jobs: reply[:3] in (jobs[0].last_error or ""))
         assert jobs[0].state == state
 
     async def test_that_does_not_know_the_recipient_makes_the_job_dead(self, world: World) -> None:
@@ -146,7 +146,9 @@ class TestMailServer:
         async with world.worker():
             await world.add(job)
             jobs = await world.until(lambda jobs: jobs[0].state == "dead")
-        assert "no such mailbox" in (jobs[0].last_error or "")
+        assert jobs[0].last_error is not None
+        assert "550" in jobs[0].last_error
+        assert "ada@" not in jobs[0].last_error
 
     @pytest.mark.parametrize("address", ["no address", "a@b\r\nBcc: c@hopline.example", "a@b c"])
     async def test_gets_no_address_that_is_none(self, world: World, address: str) -> None:

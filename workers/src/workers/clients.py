@@ -11,7 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from workers.errors import DependencyAway, JobImpossible
-from workers.schemas import AccessToken, User
+from workers.schemas import AccessToken, Refusal, User
 
 CLIENT_ID = "workers"
 EXPIRY_MARGIN_S = 30.0
@@ -65,7 +65,7 @@ class UsersClient:
     async def get(self, user_id: UUID) -> User:
         """The user; raises JobImpossible where there is none, DependencyAway where users cannot say."""
         response = await call(self._http, "GET", f"/internal/users/{user_id}", auth=self._token)
-        if response.status_code == HTTPStatus.NOT_FOUND:
+        if _problem(response) == "user-not-found":
             raise JobImpossible(f"there is no user {user_id}")
         _expect(response, HTTPStatus.OK)
         return User.model_validate_json(response.content)
@@ -81,7 +81,7 @@ class OrdersClient:
     async def advance(self, order_id: UUID, step: Literal["pack", "ship"]) -> bool:
         """Take the order a step further; False where it is cancelled or gone. Repeating it changes nothing."""
         response = await call(self._http, "POST", f"/internal/orders/{order_id}/{step}", auth=self._token)
-        if response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+        if _problem(response) in {"order-not-found", "order-state"}:
             return False
         _expect(response, HTTPStatus.OK)
         return True
@@ -95,6 +95,16 @@ async def call(
         return await http.request(method, path, auth=auth, data=form)
     except httpx.HTTPError as error:
         raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
+
+
+def _problem(response: httpx.Response) -> str | None:
+    """The slug of the problem that the service names; None where it names none.
+
+    Only a named refusal is final. The bare 404 of a route that is not deployed yet must not end a job for good.
+    """
+    if response.headers.get("Content-Type") != "application/problem+json":
+        return None
+    return Refusal.model_validate_json(response.content).type.rpartition("/")[2]
 
 
 def _expect(response: httpx.Response, status: HTTPStatus) -> None:

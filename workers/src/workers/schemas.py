@@ -49,8 +49,16 @@ class UserRegistered(BaseModel):
     user_id: UUID
 
 
+class Refusal(BaseModel):
+    """What a service says where it refuses (RFC 9457); the last part of `type` names the reason."""
+
+    type: str = ""
+
+
 class User(BaseModel):
-    """What users says about a recipient."""
+    """What users says about a recipient. An answer that is not one is reported without its content."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     id: UUID
     email: str = Field(min_length=3)

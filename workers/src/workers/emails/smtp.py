@@ -46,9 +46,9 @@ class SmtpServer:
                     await self._dialogue(message)
             except aiosmtplib.SMTPRecipientsRefused as error:
                 refusal = error.recipients[0]
-                raise _refused(refusal.code, refusal.message) from error
+                raise _refused(refusal.code) from None
             except aiosmtplib.SMTPDataError as error:
-                raise _refused(error.code, error.message) from error
+                raise _refused(error.code) from None
             except aiosmtplib.SMTPNotSupported as error:
                 raise JobImpossible(f"the server cannot take this message: {error}") from error
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
@@ -66,6 +66,7 @@ class SmtpServer:
             client.close()
 
 
-def _refused(code: int, message: str) -> Exception:
-    text = f"the mail server refuses: {code} {message}"
+def _refused(code: int) -> Exception:
+    """The failure without the server's words: they repeat the recipient's address, and this text is logged."""
+    text = f"the mail server refuses: {code}"
     return JobImpossible(text) if code >= PERMANENT else DependencyAway(text)
