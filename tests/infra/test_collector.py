@@ -28,7 +28,7 @@ def test_ours_hang_together(checkout: Checkout) -> None:
             "not the first",
         ),
         (FILE, "processors: [memory_limiter]\n", "processors: [memory_limiter, tail_sampling]\n", "of sampled spans"),
-        (FILE, "batch: { flush_timeout: 1s, max_size: 2000 }", "sizer: items", "without batching"),
+        (FILE, "batch: { flush_timeout: 1s, min_size: 1000, max_size: 2000 }", "sizer: items", "without batching"),
         (FILE, "  redis:\n", "  otlphttp: {}\n  redis:\n", "by a new name"),
         (JAEGER, "processors: [batch]", "processors: []", "nothing uses it"),
     ],
