@@ -15,8 +15,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.background import Background
 from shared.database import Database
-from shared.events.background import Background
 from workers.ledger import JobLedger
 
 log = structlog.get_logger(__name__)

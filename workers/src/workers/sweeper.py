@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from shared.background import Background
 from shared.database import Database
-from shared.events.background import Background
 from workers.backoff import backoff_s
 from workers.dispatch import Dispatcher
 from workers.ledger import Claim, JobLedger, QueuedJob

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from structlog.contextvars import bound_contextvars
 
-from shared.events.background import Background
+from shared.background import Background
 from shared.events.cloudevent import CloudEvent
 from shared.events.group import Entry, Group
 from shared.events.processor import Handler, Poison, Processor, describe

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from shared.events.background import Background
+from shared.background import Background
 from shared.events.outbox import woken_by
 from shared.events.shipper import Shipper
 from shared.events.trim import trim

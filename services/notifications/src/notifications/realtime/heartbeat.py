@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from notifications.realtime.history import History
 from notifications.realtime.hub import Hub
 from notifications.realtime.outages import AWAY
-from shared.events.background import Background
+from shared.background import Background
 
 log = structlog.get_logger(__name__)
 

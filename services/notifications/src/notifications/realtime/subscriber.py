@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from notifications.realtime.frames import published_frame
 from notifications.realtime.hub import Hub
 from notifications.realtime.publisher import channel, user_of
-from shared.events.background import Background
+from shared.background import Background
 from shared.redis import redis_client
 
 log = structlog.get_logger(__name__)

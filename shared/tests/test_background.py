@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from structlog.testing import capture_logs
 
-from shared.events.background import Background
+from shared.background import Background
 from testkit.waiting import eventually
 
 
