@@ -142,7 +142,7 @@ class Engine:
                 text=True,
                 check=False,
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             return None
 
 

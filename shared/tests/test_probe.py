@@ -1,0 +1,47 @@
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from fastapi import FastAPI, Response
+from redis.asyncio import Redis
+
+from shared import probe
+from testkit.apps import serve
+
+
+def app(status: int) -> FastAPI:
+    application = FastAPI()
+
+    @application.get("/health/ready")
+    async def ready() -> Response:
+        return Response(json.dumps({"status": "draining"}), status_code=status)
+
+    return application
+
+
+class TestHttp:
+    @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+    async def test_asks_readiness_on_the_process_s_port(
+        self, status: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        async with serve(app(status)) as url:
+            monkeypatch.setenv("PORT", str(urlsplit(str(url)).port))
+            assert await asyncio.to_thread(probe.main, []) == code
+        assert ("503" in capsys.readouterr().err) is (code == 1)
+
+    def test_nobody_there_is_not_ready(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        monkeypatch.setenv("PORT", "1")
+        assert probe.main([]) == 1
+        assert "ConnectionRefusedError" in capsys.readouterr().err
+
+
+class TestKey:
+    async def test_looks_for_the_key(self, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+        monkeypatch.setenv("REDIS_URL", redis_url)
+        assert probe.main(["jobs:health"]) == 1
+        assert capsys.readouterr().err == "jobs:health: +OK, :0\n"
+        async with Redis.from_url(redis_url) as redis:
+            await redis.set("jobs:health", "1")
+        assert probe.main(["jobs:health"]) == 0
