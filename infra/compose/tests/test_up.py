@@ -44,6 +44,12 @@ class TestUp:
         ]
         assert [command for command in commands if command in order] == order
 
+    def test_fetches_what_it_is_not_to_build(self, docker: Docker, run: Run) -> None:
+        docker.containers({}, {}, WELL)
+        run("up", "--no-build", "--only", "gateway")
+        assert "compose pull --quiet --policy missing --include-deps gateway" in docker.called
+        assert not any(call.startswith("compose build") for call in docker.called)
+
     def test_generates_secrets_that_only_the_owner_reaches(self, docker: Docker, run: Run, tmp_path: Path) -> None:
         docker.containers({}, {}, WELL)
         run("up")

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="build, start everything and wait until it is ready")
     up.add_argument("--only", type=_names, default=[], metavar="A,B", help="these services and all that they need")
     up.add_argument("--scale", action="append", default=[], metavar="SERVICE=N", help="several of a service")
+    up.add_argument("--no-build", dest="build", action="store_false", help="run images that are there, or fetch them")
     up.add_argument("--timeout", type=float, default=240, metavar="SECONDS", help="for the start (default 240)")
     up.set_defaults(run=_up)
 
@@ -68,7 +69,14 @@ def _parser() -> argparse.ArgumentParser:
 def _up(project: Project, engine: Engine, options: argparse.Namespace) -> int:
     began = time.monotonic()
     with project.stack.changing():
-        started = lifecycle.up(project, engine, only=options.only, scale=options.scale, seconds=options.timeout)
+        started = lifecycle.up(
+            project,
+            engine,
+            only=options.only,
+            scale=options.scale,
+            build=options.build,
+            seconds=options.timeout,
+        )
     print(f"Hopline is up after {time.monotonic() - began:.1f} s" if started else "Hopline is already up")
     for what, where in lifecycle.addresses(project):
         print(f"  {what:<14} {where}")

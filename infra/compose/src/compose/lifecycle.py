@@ -17,8 +17,12 @@ _ERASE = "\x1b[2K"
 MIGRATIONS = tuple(f"migrate-{name}" for name in DATABASES)
 
 
-def up(project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence[str], seconds: float) -> bool:
+def up(
+    project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence[str], build: bool, seconds: float
+) -> bool:
     """Start what is not running and wait until it is ready; say whether there was anything to start.
+
+    Without `build`, our images are those that are there already or that a registry has (IMAGE_PREFIX, VERSION).
 
     Raises ComposeError; a stack of which nothing ran before is then taken down again.
     """
@@ -28,9 +32,11 @@ def up(project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence
     _refuse_taken_ports(project, _with_dependencies(engine, only) - set(before.values()))
     began = time.monotonic()
     try:
-        engine.run("build", "--quiet", *[name for name in only if name in _built(engine)])
-        _progress("images", "built", began)
-        engine.run("pull", "--quiet", "--policy", "missing", "--ignore-buildable", "--include-deps", *only)
+        if build:
+            engine.run("build", "--quiet", *[name for name in only if name in _built(engine)])
+            _progress("images", "built", began)
+        others = ["--ignore-buildable"] if build else []
+        engine.run("pull", "--quiet", "--policy", "missing", *others, "--include-deps", *only)
         engine.run("up", "--detach", "--no-build", "--wait", "postgres")
         create_databases(engine)
         _progress("postgres", "ready", began)
