@@ -54,12 +54,13 @@ migrate: $(VENV)/installed ## Bring the databases of the running stack to their 
 test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL and REDIS_URL; some: T=services/orders
 	@$(BIN)/python -m pytest -n 2 $(T)
 
-check: $(VENV)/installed ## Lint, format, types, import rules, spelling
+check: $(VENV)/installed ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra)
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
+	@$(BIN)/python -m checks
 
 SHIPPED := $(filter shared services/% workers,$(PACKAGES))
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
