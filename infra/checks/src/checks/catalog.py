@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from checks import containers, files, kubernetes, telemetry
+from checks import containers, files, kubernetes, telemetry, workflows
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
     *containers.VALIDATORS,
     *telemetry.VALIDATORS,
+    *workflows.VALIDATORS,
     *files.VALIDATORS,
     *kubernetes.VALIDATORS,
 )

@@ -1,0 +1,122 @@
+"""Validators of what runs on GitHub: workflows and Dependabot against their schemas, our policy, and zizmor's audits.
+
+The policy is what makes a workflow harmless when something goes wrong in it: an action cannot change under its name, a
+token can do what its job needs and no more, nothing runs forever, and no text from outside becomes part of a script.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.findings import Finding
+from checks.programs import Program
+from checks.validators import Validator
+
+CHECK_JSONSCHEMA = Program("check-jsonschema", "pip install check-jsonschema")
+ZIZMOR = Program("zizmor", "pip install zizmor")
+
+FOLDER = Path(".github/workflows")
+DEPENDABOT = Path(".github/dependabot.yml")
+
+_USES = re.compile(r"^\s*(?:-\s+)?uses:\s*(?P<action>[^\s#]+)\s*(?P<comment>#.*)?$")
+_PINNED = re.compile(r"@[0-9a-f]{40}$")
+_VERSION = re.compile(r"^# v\d+(\.\d+)*\b")
+
+
+def schema(root: Path) -> Iterator[Finding]:
+    """Hold workflows and Dependabot's configuration against the schemas that the tool brings along."""
+    for file in _workflows(root):
+        yield from _against(root, file, "vendor.github-workflows")
+    if (root / DEPENDABOT).is_file():
+        yield from _against(root, DEPENDABOT, "vendor.dependabot")
+
+
+def policy(root: Path) -> Iterator[Finding]:
+    """Hold every workflow against our own rules."""
+    for file in _workflows(root):
+        text = (root / file).read_text(encoding="utf-8")
+        yield from _pins(file, text)
+        try:
+            workflow = yaml.safe_load(text)
+        except yaml.YAMLError:
+            continue  # the schema's validator says it better
+        if isinstance(workflow, dict):
+            yield from _top(file, workflow)
+            for name, job in (workflow.get("jobs") or {}).items():
+                yield from _job(f"{file} job {name}", job)
+
+
+def audit(root: Path) -> Iterator[Finding]:
+    """Ask zizmor, which knows how workflows have been broken into; without a network."""
+    found = [".github"] if _workflows(root) else []
+    options = ("--offline", "--quiet", "--no-progress", "--no-exit-codes", "--format", "json-v1")
+    done = ZIZMOR.run(*options, *found, cwd=root) if found else None
+    if done is None:
+        return
+    if done.returncode:
+        yield Finding(".github", f"zizmor gave up: {done.stderr.strip()}", "make it valid YAML")
+        return
+    for finding in json.loads(done.stdout):
+        primary = next(one for one in finding["locations"] if one["symbolic"]["kind"] == "Primary")
+        file = primary["symbolic"]["key"]["Local"]["verbatim_path"]
+        line = primary["concrete"]["location"]["start_point"]["row"] + 1
+        yield Finding(f"{file}:{line}", finding["desc"], f"see {finding['ident']} of zizmor")
+
+
+def _workflows(root: Path) -> list[Path]:
+    return sorted(file.relative_to(root) for file in (root / FOLDER).glob("*.y*ml"))
+
+
+def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
+    done = CHECK_JSONSCHEMA.run("--builtin-schema", name, "--output-format", "text", str(root / file))
+    if not done.returncode:
+        return
+    said = [line.split("::", 1)[1].strip() for line in done.stdout.splitlines() if "::" in line]
+    for wrong in said or [(done.stderr or done.stdout).strip()]:
+        yield Finding(str(file), wrong, f"see the schema {name}")
+
+
+def _pins(file: Path, text: str) -> Iterator[Finding]:
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _USES.match(line)
+        if not found or found["action"].startswith("./"):
+            continue
+        place = f"{file}:{number}"
+        if not _PINNED.search(found["action"]):
+            yield Finding(place, f"{found['action']} can change under its name", "pin it by the commit's 40 digits")
+        elif not _VERSION.match(found["comment"] or ""):
+            yield Finding(place, "nobody sees which version this commit is", "add it as a comment: # v1.2.3")
+
+
+def _top(file: Path, workflow: Mapping[Any, Any]) -> Iterator[Finding]:
+    triggers = workflow.get("on", workflow.get(True)) or {}  # YAML 1.1 reads `on` as a truth value
+    if "pull_request_target" in ([triggers] if isinstance(triggers, str) else triggers):
+        yield Finding(str(file), "pull_request_target gives a stranger's change our token", "use pull_request")
+    if workflow.get("permissions") != {}:
+        yield Finding(str(file), "jobs get permissions they did not ask for", "say permissions: {} at the top")
+    if "concurrency" not in workflow:
+        yield Finding(str(file), "two runs may work on the same thing at once", "say concurrency: with a group")
+
+
+def _job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
+    if not isinstance(job.get("permissions"), dict):
+        yield Finding(place, "it does not say what its token may do", "list its permissions one by one")
+    if "uses" not in job and "timeout-minutes" not in job:
+        yield Finding(place, "it may hang for six hours", "say timeout-minutes")
+    for step in job.get("steps") or []:
+        action = step.get("uses", "")
+        if action.startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
+            yield Finding(place, "checkout leaves the token on disk for every later step", "persist-credentials: false")
+        if "${{" in step.get("run", ""):
+            yield Finding(place, "an expression is pasted into a script", "hand it over by env: and quote the variable")
+
+
+VALIDATORS: Sequence[Validator] = (
+    Validator(name="workflows: schema", check=schema, needs=[CHECK_JSONSCHEMA]),
+    Validator(name="workflows: policy", check=policy),
+    Validator(name="workflows: audit by zizmor", check=audit, needs=[ZIZMOR]),
+)

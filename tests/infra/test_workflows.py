@@ -1,0 +1,105 @@
+"""GitHub's workflows: schemas, our policy, zizmor's audits; each shown to find a planted mistake."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from checks.programs import Program
+from checks.workflows import CHECK_JSONSCHEMA, ZIZMOR, audit, policy, schema
+from testkit.checkout import Checkout
+
+Has = Callable[[Program], None]
+
+CI = ".github/workflows/ci.yml"
+RELEASE = ".github/workflows/release.yml"
+DEPENDABOT = ".github/dependabot.yml"
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path) -> Checkout:
+    return Checkout.of(root, [".github"], into=tmp_path)
+
+
+def test_ours_are_clean(checkout: Checkout, has: Has) -> None:
+    has(CHECK_JSONSCHEMA)
+    has(ZIZMOR)
+    assert not [*schema(checkout.root), *policy(checkout.root), *audit(checkout.root)]
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        (CI, "runs-on: ubuntu-24.04", "run-on: ubuntu-24.04"),
+        (CI, "jobs:", "jobs: ]"),
+        (DEPENDABOT, "package-ecosystem: docker-compose", "package-ecosystem: compose"),
+        (DEPENDABOT, "interval: weekly", "interval: sometimes"),
+    ],
+)
+def test_what_github_would_refuse_is_found(checkout: Checkout, has: Has, file: str, right: str, wrong: str) -> None:
+    has(CHECK_JSONSCHEMA)
+    checkout.spoil(file, right, wrong)
+    assert {finding.place for finding in schema(checkout.root)} == {file}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "actions/checkout@v7 can change under its name"),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@3d3c42e", "can change under its name"),
+        ("90b1 # v7.0.1", "90b1", "which version this commit is"),
+        ("90b1 # v7.0.1", "90b1 # newest", "which version this commit is"),
+        ("permissions: {}", "permissions: read-all", "permissions they did not ask for"),
+        ("permissions: {}\n", "", "permissions they did not ask for"),
+        ("    permissions:\n      contents: read\n", "", "what its token may do"),
+        ("    permissions:\n      contents: read\n", "    permissions: write-all\n", "what its token may do"),
+        ("    timeout-minutes: 15\n", "", "hang for six hours"),
+        ("concurrency:", "x-concurrency:", "two runs may work on the same thing"),
+        ("pull_request:", "pull_request_target:", "a stranger's change our token"),
+        ("persist-credentials: false", "persist-credentials: true", "leaves the token on disk"),
+        ("persist-credentials: false", "fetch-depth: 1", "leaves the token on disk"),
+        ("run: make demo", 'run: echo "${{ github.head_ref }}"', "pasted into a script"),
+    ],
+)
+def test_a_broken_rule_is_found(checkout: Checkout, right: str, wrong: str, said: str) -> None:
+    checkout.spoil(CI, right, wrong)
+    assert [said in finding.wrong for finding in policy(checkout.root)] == [True]
+
+
+@pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])
+def test_the_trigger_is_found_however_it_is_written(checkout: Checkout, triggers: str) -> None:
+    text = (checkout.root / CI).read_text(encoding="utf-8")
+    checkout.write(CI, re.sub(r"(?s)\non:\n.*?\n\n", f"\non: {triggers}\n\n", text, count=1))
+    assert ["stranger" in finding.wrong for finding in policy(checkout.root)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "rule"),
+    [
+        ("run: make demo", 'run: echo "${{ github.head_ref }}"', "template-injection"),
+        ("persist-credentials: false", "fetch-depth: 1", "artipacked"),
+        ("    permissions:\n      contents: read\n", "    permissions: write-all\n", "excessive-permissions"),
+        ("pull_request:", "pull_request_target:", "dangerous-triggers"),
+    ],
+)
+def test_zizmor_is_asked(checkout: Checkout, has: Has, right: str, wrong: str, rule: str) -> None:
+    has(ZIZMOR)
+    checkout.spoil(CI, right, wrong)
+    assert {finding.mend for finding in audit(checkout.root)} == {f"see {rule} of zizmor"}
+
+
+def test_zizmor_giving_up_is_a_finding(checkout: Checkout, has: Has) -> None:
+    has(ZIZMOR)
+    for file in (checkout.root / ".github").rglob("*.yml"):
+        file.write_text("jobs: ]", encoding="utf-8")
+    assert [finding.place for finding in audit(checkout.root)] == [".github"]
+
+
+def test_every_image_that_is_built_is_attested(root: Path) -> None:
+    jobs = yaml.safe_load((root / RELEASE).read_text(encoding="utf-8"))["jobs"]
+    script = (root / "infra/k8s/pin-images.sh").read_text(encoding="utf-8")
+    pinned = re.search(r"^processes=\((.*)\)$", script, re.MULTILINE)
+    assert pinned
+    assert jobs["attest"]["strategy"]["matrix"]["image"] == pinned[1].split()
