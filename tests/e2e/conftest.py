@@ -1,4 +1,4 @@
-"""The whole system, once for all end-to-end tests (they share one pytest process: see the group mark)."""
+"""The whole system, started once: each module is of the group "stack", which pytest-xdist keeps in one process."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -7,12 +7,6 @@ import pytest
 
 from testkit.shopper import Shopper, register
 from testkit.stack import Stack, running_stack
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "tests/e2e" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("stack"))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,14 @@
 """One order, from the gateway to the WebSocket and the mailbox: one trace, a log line per hop, nothing out of order."""
 
 import httpx
+import pytest
 
 from testkit.jaeger import StoredTrace, stored_trace
 from testkit.shopper import Shopper
 from testkit.stack import Stack
 from testkit.waiting import eventually
+
+pytestmark = pytest.mark.xdist_group("stack")
 
 PROCESSES = {"gateway", "orders", "notifications", "workers", "users"}
 SENT = "send notification"

@@ -10,6 +10,8 @@ from testkit.shopper import register
 from testkit.stack import Stack
 from testkit.waiting import eventually
 
+pytestmark = pytest.mark.xdist_group("stack")
+
 RESTART_S = 30
 
 
