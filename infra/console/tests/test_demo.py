@@ -15,7 +15,7 @@ from console.waiting import Patience
 from .conftest import Command, OpenShop
 from .pretend_shop import KINDS, ORDER_ID, SERVICES, Behaviour
 
-IMPATIENT = Patience(pushes=1.0, emails=1.0, trace=1.0, settled=0.3)
+IMPATIENT = Patience(ready=0.5, pushes=1.0, emails=1.0, trace=1.0, settled=0.3)
 
 
 class Told:

@@ -41,7 +41,9 @@ class Demo:
             shop = Shop(gateway=self._stack.gateway, client=client)
             backends = Backends(stack=self._stack, client=client)
             self._say.title("A customer comes in")
-            self._say.done(f"the stack at {self._stack.gateway} is {await shop.check_ready()}")
+            self._say.done(
+                f"the stack at {self._stack.gateway} is {await shop.until_ready(within_s=self._patience.ready)}"
+            )
             email = await self._sign_up(shop)
             async with self._listening(shop) as device:
                 self._say.title("An order is placed")

@@ -1,5 +1,7 @@
 """A customer of the public API."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +10,8 @@ from typing import Any
 import httpx
 
 from console.failures import FailedError
+
+_READY_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +30,24 @@ class Shop:
         self._client = client
         self._token = ""
 
-    async def check_ready(self) -> str:
-        """Return the gateway's own word, ready or degraded."""
-        url = f"{self._gateway}/health/ready"
+    async def until_ready(self, *, within_s: float) -> str:
+        """Return the gateway's own word, ready or degraded, waiting at most `within_s` seconds for ready."""
+        give_up_at = time.monotonic() + within_s
+        while True:
+            answer = await self._readiness()
+            word = str(answer.json()["status"]) if answer.is_success else ""
+            if word == "ready" or time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(_READY_PAUSE_S)
+        if not word:
+            raise FailedError(f"the stack is not ready ({_unready(answer)}): see make status and make logs")
+        return word
+
+    async def _readiness(self) -> httpx.Response:
         try:
-            answer = await self._client.get(url)
+            return await self._client.get(f"{self._gateway}/health/ready")
         except httpx.TransportError as error:
             raise FailedError(f"nothing answers at {self._gateway}: run make up") from error
-        if not answer.is_success:
-            raise FailedError(f"the stack is not ready ({_unready(answer)}): see make status and make logs")
-        return str(answer.json()["status"])
 
     async def register(self, *, email: str, password: str, name: str) -> Mapping[str, Any]:
         """Create an account."""

@@ -18,6 +18,7 @@ T = TypeVar("T")
 class Patience:
     """How long to wait for what, in seconds."""
 
+    ready: float = 15.0  # a process that was just killed is back by then
     pushes: float = 60.0
     emails: float = 30.0
     trace: float = 45.0
