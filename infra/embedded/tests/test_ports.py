@@ -19,7 +19,7 @@ class TestTaken:
             [line] = taken([(PORT, number)])
         assert line.startswith(f"port {number} is taken by ")
         assert f"(pid {os.getpid()}); gateway needs it for the public API. Stop it, or" in line
-        assert line.endswith("HOPLINE_PORT_OFFSET=100 make up")
+        assert line.endswith(f"HOPLINE_PORT_OFFSET={number - PORT.number + 100} make up")
 
     def test_sees_a_listener_on_all_interfaces(self) -> None:
         with socket.create_server(("0.0.0.0", 0)) as listener:

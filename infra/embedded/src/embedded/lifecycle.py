@@ -45,11 +45,22 @@ async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], 
     return True
 
 
+def _refuse_another_offset(stack: Stack, running: Collection[Process]) -> None:
+    """Say at once that the running stack listens elsewhere; it would be waited for in vain."""
+    expected = [pair for process in running for pair in process.ports(stack)]
+    if expected and not taken(expected):
+        raise EmbeddedError(
+            f"the stack in {stack.home} runs with another HOPLINE_PORT_OFFSET than {stack.offset}: "
+            f"give it the same, stop it first (make down), or start another one with a HOPLINE_HOME of its own"
+        )
+
+
 async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Process], seconds: float) -> bool:
     """Start what is missing in a running stack; say whether anything was."""
     if not supervisor.configured_as(table.processes):
         print("note: settings changed since the start; `make down up` applies them")
     states = supervisor.states()
+    _refuse_another_offset(supervisor.stack, [process for process in wanted if states[process.name].running])
     absent = [process for process in wanted if not states[process.name].running]
     _refuse_taken_ports(supervisor.stack, absent)
     try:

@@ -53,9 +53,11 @@ def _free(number: int) -> bool:
 
 def _explain(port: Port, number: int) -> str:
     holder = _holder(number)
+    another = number - port.number + 100
     return (
         f"port {number} is taken{f' by {holder}' if holder else ''}; {port.process} needs it for {port.purpose}. "
-        f"{'Stop it' if holder else 'Free it'}, or run beside it with another offset: HOPLINE_PORT_OFFSET=100 make up"
+        f"{'Stop it' if holder else 'Free it'}, or run beside it with another offset: "
+        f"HOPLINE_PORT_OFFSET={another} make up"
     )
 
 

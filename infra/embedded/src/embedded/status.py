@@ -167,27 +167,31 @@ async def _database(table: Table, row: asyncpg.Record, shipped: int) -> Database
             name=row["datname"],
             size_bytes=row["size"],
             connections=row["numbackends"],
-            outbox=await _value(connection, unshipped, shipped),
-            dead_letters=await _value(connection, "SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL"),
+            outbox=await _value(connection, "outbox", unshipped, shipped),
+            dead_letters=await _value(
+                connection, "dead_letter", "SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL"
+            ),
             jobs=await _jobs(connection),
         )
     finally:
         await connection.close()
 
 
-async def _value(connection: asyncpg.Connection, query: str, *arguments: object) -> int | None:
+async def _value(connection: asyncpg.Connection, table: str, query: str, *arguments: object) -> int | None:
     """Give the one value of a query, or None where the service has no such table."""
-    try:
-        value: int = await connection.fetchval(query, *arguments)
-    except asyncpg.UndefinedTableError:
+    if not await _has(connection, table):
         return None
+    value: int = await connection.fetchval(query, *arguments)
     return value
 
 
 async def _jobs(connection: asyncpg.Connection) -> dict[str, int] | None:
     """Count the jobs of the ledger by their state."""
-    try:
-        rows = await connection.fetch("SELECT state::text, count(*) FROM job GROUP BY 1 ORDER BY 1")
-    except asyncpg.UndefinedTableError:
+    if not await _has(connection, "job"):
         return None
-    return dict(rows)
+    return dict(await connection.fetch("SELECT state::text, count(*) FROM job GROUP BY 1 ORDER BY 1"))
+
+
+async def _has(connection: asyncpg.Connection, table: str) -> bool:
+    """Ask first: a query for a table that is not there would stand in the server's log as an error."""
+    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table))
