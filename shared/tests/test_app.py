@@ -44,6 +44,12 @@ class TestProblems:
         assert response.status_code == 400
         assert response.json()["errors"] == [{"field": "body", "message": "JSON decode error"}]
 
+    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+    async def test_json_under_another_name_is_told_so(self, client: httpx.AsyncClient, content_type: str) -> None:
+        response = await client.post("/notes/1", content='{"text": "hi"}', headers={"Content-Type": content_type})
+        assert response.status_code == 415
+        assert "Content-Type: application/json" in response.json()["detail"]
+
     async def test_an_unexpected_exception_hides_its_detail(
         self, client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
     ) -> None:

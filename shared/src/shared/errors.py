@@ -10,7 +10,7 @@ and never builds an error body. The tree::
 
     Problem
      ├─ BadRequest 400 ── Unauthorized 401 ── Forbidden 403 ── NotFound 404
-     ├─ Conflict 409 ── PayloadTooLarge 413 ── Unprocessable 422 ── TooManyRequests 429
+     ├─ Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422 ── TooManyRequests 429
      └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504
 
 Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation.
@@ -108,6 +108,12 @@ class PayloadTooLarge(Problem):
     status, slug, title = 413, "payload-too-large", "The request body is too large"
 
 
+class UnsupportedMediaType(Problem):
+    """415: the body's Content-Type is not what this endpoint reads."""
+
+    status, slug, title = 415, "unsupported-media-type", "The body is of a type that is not read here"
+
+
 class Unprocessable(Problem):
     """422: understood, and wrong."""
 
@@ -196,7 +202,19 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    return problem_response(_from_validation_error(error), instance=request.url.path)
+    unread = [
+        detail for detail in error.errors() if tuple(detail["loc"]) == ("body",) and isinstance(error.body, bytes)
+    ]
+    if unread and not _is_json(request.headers.get("Content-Type", "")):
+        problem: Problem = UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json")
+    else:
+        problem = _from_validation_error(error)
+    return problem_response(problem, instance=request.url.path)
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ The arithmetic of a graceful stop: DRAIN_SECONDS (readiness fails, sockets still
 """
 
 import gc
+import logging
 import os
 import sys
 from importlib import import_module
@@ -48,10 +49,11 @@ class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
 
     def setup(self, cfg: Config) -> None:
         """Replace gunicorn's handlers with the process's."""
-        configure_logging(
+        level, log_format = os.environ.get("LOG_LEVEL", ""), os.environ.get("LOG_FORMAT", "")
+        configure_logging(  # a wrong value is for the application's settings to name
             service=_module().partition(".")[0],
-            level=os.environ.get("LOG_LEVEL", "INFO"),
-            log_format=LogFormat(os.environ.get("LOG_FORMAT", "auto")),
+            level=level if level in logging.getLevelNamesMapping() else "INFO",
+            log_format=LogFormat(log_format) if log_format in set(LogFormat) else LogFormat.AUTO,
         )
         self.loglevel = self.error_log.getEffectiveLevel()
         self.access_log.propagate = False  # shared.middleware writes the access line
