@@ -119,6 +119,11 @@ class TestOpenApi:
 
 
 class TestPages:
+    async def test_a_versions_root_leads_to_its_documentation(self, gateway: httpx.AsyncClient) -> None:
+        page = await gateway.get("/v2/", follow_redirects=True)
+        assert page.status_code == 200
+        assert page.url.path == "/v2/docs"
+
     async def test_the_documentation_page_needs_no_other_host(self, gateway: httpx.AsyncClient) -> None:
         page = (await gateway.get("/v2/docs")).text
         assert "/v2/openapi.json" in page

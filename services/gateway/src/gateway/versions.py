@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from gateway.answers import Refused, to_client
 from gateway.openapi import describe
@@ -50,8 +50,13 @@ def mount_version(
     for router in routers:
         app.include_router(router)
     describe(app, models)
+    app.add_route("/", _to_docs, include_in_schema=False)
     root.mount(f"/{version}", app)
     return app
+
+
+async def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope['root_path']}/docs")
 
 
 async def _on_refused(request: Request, refusal: Exception) -> Response:
