@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 
@@ -11,31 +11,14 @@ import pytest
 
 from console.stack import Stack
 from testkit.apps import serve
-from testkit.observatory import MakeTelemetry, Observatory, Telemetry, running_observatory
+from testkit.observatory import MakeTelemetry, Observatory, observatory, telemetry
 
 from .pretend_shop import Behaviour, PretendShop
 
+__all__ = ["observatory", "telemetry"]
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 OpenShop = Callable[[Behaviour], AbstractAsyncContextManager[Stack]]
-
-
-@pytest.fixture(scope="module")
-def observatory() -> Iterator[Observatory]:
-    with running_observatory() as running:
-        yield running
-
-
-@pytest.fixture
-def telemetry() -> Iterator[MakeTelemetry]:
-    made: list[Telemetry] = []
-
-    def make(running: Observatory, service: str) -> Telemetry:
-        made.append(Telemetry(running, service))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 @pytest.fixture

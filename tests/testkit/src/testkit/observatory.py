@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import httpx
+import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import get_current
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -148,3 +149,24 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+@pytest.fixture(scope="module")
+def observatory() -> Iterator[Observatory]:
+    """A running observatory for a test module, reached only through its ports. A conftest imports this fixture."""
+    with running_observatory() as running:
+        yield running
+
+
+@pytest.fixture
+def telemetry() -> Iterator[MakeTelemetry]:
+    """Make the telemetry of a service; all of it is closed at the end of the test. A conftest imports this fixture."""
+    made: list[Telemetry] = []
+
+    def make(running: Observatory, service: str) -> Telemetry:
+        made.append(Telemetry(running, service))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
