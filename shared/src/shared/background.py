@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -18,7 +19,7 @@ STEADY_S = 5.0
 """A run that lasted this long was well; the pauses begin anew after it."""
 
 
-class Background:
+class Background(ABC):
     """Keeps `_run` running from `async with` on until its end.
 
     Crash-only: whatever goes wrong, `_run` raises, and is called again after a growing pause. It must therefore find
@@ -57,9 +58,9 @@ class Background:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
 
+    @abstractmethod
     async def _run(self) -> None:
-        """Work until `_stopping` is set; raise where the work can not go on."""
-        raise NotImplementedError
+        """Work until `_stopping` is set; raise where the work cannot go on."""
 
     @contextmanager
     def _resting(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 ARQ lets any failure of its polling end the worker. What is different here:
 
-- every command is tried again until Redis answers (FACTS: redis-py's own retries leave out builtin `OSError`, and what
+- every command is tried again until Redis answers (redis-py's own retries leave out builtin `OSError`, and what
   fails while a fresh connection introduces itself);
 - a connection lost under WATCH makes the transaction fail with the WatchError that ARQ expects at its end, not at the
   reads before, where it expects none;
