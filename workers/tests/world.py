@@ -92,6 +92,10 @@ class World:
         found: list[Job] = await soon(hold)
         return found
 
+    async def until_ended(self, count: int) -> list[Job]:
+        """Wait for so many jobs to be there, each of them done or dead."""
+        return await self.until(lambda jobs: len(jobs) == count and all(job.finished_at for job in jobs))
+
     async def until_done(self, count: int) -> list[Job]:
         """Wait for so many jobs to be done."""
         return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count)
