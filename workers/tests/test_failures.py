@@ -11,10 +11,13 @@ from shared.events import Trace
 from testkit.spans import Spans
 from workers.backoff import LONGEST_PAUSE_S, backoff_s
 from workers.dependencies import Tools
-from workers.kinds import JobFunction, Kind
+from workers.dispatch import Dispatcher
+from workers.kinds import JobFunction, Kind, queue_of
 from workers.ledger import Claim
+from workers.models import Job
 from workers.runner import Runner
 from workers.schemas import NewJob, WelcomeEmail
+from workers.sweeper import Sweeper
 
 from .factories import order_email, welcome_email
 from .standins import person
@@ -89,6 +92,58 @@ class TestFailingJob:
     @staticmethod
     def _runner(world: World, function: JobFunction, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
         return world.runner(Kind(payload=WelcomeEmail, function=function, attempts=3, timeout_s=timeout_s))
+
+
+def _follower(payload: WelcomeEmail, claim: Claim, error: str) -> Sequence[NewJob]:
+    assert error
+    return [NewJob(payload=payload.model_copy(update={"user_id": claim.lease_token}))]
+
+
+class TestDeadJob:
+    """What a kind wants to follow a death is added in the burial's own transaction, by whoever buries."""
+
+    kind = Kind(payload=WelcomeEmail, function=_fails, attempts=1, when_dead=_follower)
+
+    async def test_is_followed_by_what_its_kind_says(self, world: World) -> None:
+        (queued,) = await world.add(welcome_email())
+        async with world.runner(self.kind) as runner:
+            await runner.run(queued.job_id)
+        assert states(await world.jobs()) == ["dead", "queued"]
+
+    async def test_is_followed_where_it_killed_its_worker(self, world: World) -> None:
+        await world.add(welcome_email())
+        await self._expire(world)
+        await self._sweep(world)
+        assert states(await world.jobs()) == ["dead", "queued"]
+
+    async def test_is_followed_anew_after_a_replay(self, world: World) -> None:
+        (queued,) = await world.add(welcome_email())
+        async with world.runner(self.kind) as runner:
+            await runner.run(queued.job_id)
+            await world.execute("UPDATE job SET state = 'queued', attempt = 0, finished_at = NULL WHERE state = 'dead'")
+            await runner.run(queued.job_id)
+        assert states(await world.jobs()) == ["dead", "queued", "queued"]
+
+    async def test_that_cannot_be_read_is_followed_by_nothing(self, world: World) -> None:
+        await world.add(welcome_email())
+        await self._expire(world)
+        await world.execute("UPDATE job SET payload = '{}'")
+        await self._sweep(world)
+        assert states(await world.jobs()) == ["dead"]
+
+    async def _expire(self, world: World) -> None:
+        await world.execute(
+            "UPDATE job SET state = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now()"
+        )
+
+    async def _sweep(self, world: World) -> None:
+        dispatcher = Dispatcher(redis=world.redis, queue_of=queue_of)
+        kinds = {WelcomeEmail.kind: self.kind}
+        await Sweeper(database=world.database, dispatcher=dispatcher, kinds=kinds, every_s=1).sweep()
+
+
+def states(jobs: Sequence[Job]) -> list[str]:
+    return sorted(job.state for job in jobs)
 
 
 class TestPoisonJob:

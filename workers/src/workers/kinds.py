@@ -21,16 +21,27 @@ ATTEMPTS = 20
 JobFunction = Callable[[Any, Claim, Tools], Coroutine[Any, Any, Sequence[NewJob]]]
 """Gets the validated payload, the claim and the tools; returns the jobs that follow."""
 
+LastWords = Callable[[Any, Claim, str], Sequence[NewJob]]
+"""Gets the validated payload, the claim and the error of a job that is dead; returns the jobs that follow from that.
+
+They are added in the transaction that buries it, so that nobody waits for a dead job in vain. A job that is replayed
+and dies again has a claim with another `lease_token`: what must be said each time has it in its dedupe key.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """How one kind of job is run: at most `attempts` times, each for at most `timeout_s` seconds."""
+    """How one kind of job is run: at most `attempts` times, each for at most `timeout_s` seconds.
+
+    `when_dead` says what follows where all of them failed.
+    """
 
     payload: type[JobPayload]
     function: JobFunction
     queue: str = JOBS_QUEUE
     attempts: int = ATTEMPTS
     timeout_s: float = 30.0
+    when_dead: LastWords | None = None
 
 
 KINDS: Mapping[str, Kind] = {
@@ -43,8 +54,3 @@ KINDS: Mapping[str, Kind] = {
 def queue_of(kind: str) -> str:
     """Where jobs of this kind wait; an unknown kind goes to the first queue, whose worker buries it."""
     return KINDS[kind].queue if kind in KINDS else JOBS_QUEUE
-
-
-def attempts_of(kind: str) -> int:
-    """After how many attempts such a job is dead."""
-    return KINDS[kind].attempts if kind in KINDS else 1

@@ -10,7 +10,7 @@ from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 from workers.dependencies import open_tools
 from workers.dispatch import Dispatcher
 from workers.events import GROUP, Reactions
-from workers.kinds import KINDS, attempts_of, queue_of
+from workers.kinds import KINDS, queue_of
 from workers.leases import Leases
 from workers.runner import Runner
 from workers.settings import Settings
@@ -33,9 +33,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
         AsyncExitStack() as consumers,
     ):
         dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
-        sweeper = Sweeper(
-            database=database, dispatcher=dispatcher, attempts_of=attempts_of, every_s=settings.sweep_seconds
-        )
+        sweeper = Sweeper(database=database, dispatcher=dispatcher, kinds=KINDS, every_s=settings.sweep_seconds)
         await consumers.enter_async_context(sweeper)
         reactions = Reactions(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
         for stream, handlers in reactions.by_stream().items():

@@ -24,6 +24,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from shared.crash import crash_point
 from shared.database import Database
 from workers.backoff import backoff_s
+from workers.burial import bury
 from workers.dependencies import Tools
 from workers.dispatch import Dispatcher
 from workers.errors import DependencyAway, JobFailure, JobImpossible, LeaseLost
@@ -103,7 +104,8 @@ class Runner:
         if kind is None:
             raise JobImpossible(f"no such kind of job: {claim.kind}")
         payload = _understood(claim, kind)
-        bind_contextvars(user_id=str(payload.user_id))
+        if payload.user_id:
+            bind_contextvars(user_id=str(payload.user_id))
         work = asyncio.create_task(kind.function(payload, claim, self._tools), name=claim.dedupe_key)
         with self._leases.held(claim.lease_token, work):
             try:
@@ -129,9 +131,11 @@ class Runner:
         record_failure(error)
         traceback = None if isinstance(error, JobFailure) else error
         if kind is None or isinstance(error, JobImpossible) or claim.attempt >= kind.attempts:
-            if not await self._write(lambda ledger: ledger.bury(claim, error=describe(error))):
+            followers = await self._write(lambda ledger: bury(ledger, claim, kind, error=describe(error)))
+            if followers is None:
                 return _lost()
             log.error("job_dead", error=describe(error), exc_info=traceback)
+            await self._dispatcher.enqueue(*followers)
             return "dead"
         pause_s = backoff_s(claim.attempt)
         again = await self._write(lambda ledger: ledger.retry(claim, delay_s=pause_s, error=describe(error)))

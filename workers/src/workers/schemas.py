@@ -73,15 +73,16 @@ class AccessToken(BaseModel):
 
 
 class JobPayload(BaseModel):
-    """Base of what a job is given. `kind` says which function runs it, `user_id` joins its log lines.
+    """Base of what a job is given. `kind` says which function runs it.
 
-    Two payloads with one `dedupe_key` are the same job: the second is not added.
+    `user_id` joins its log lines; it is None where the job is for nobody in particular. Two payloads with one
+    `dedupe_key` are the same job: the second is not added.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
-    user_id: UUID
+    user_id: UUID | None = None
 
     @property
     @abstractmethod
@@ -94,6 +95,8 @@ class WelcomeEmail(JobPayload):
 
     kind: ClassVar[str] = "send_welcome_email"
 
+    user_id: UUID
+
     @property
     def dedupe_key(self) -> str:
         """One per user."""
@@ -105,6 +108,7 @@ class OrderEmail(JobPayload):
 
     kind: ClassVar[str] = "send_order_email"
 
+    user_id: UUID
     status: Literal["placed", "shipped", "cancelled"]
     order: Order
 
@@ -119,6 +123,7 @@ class FulfilOrder(JobPayload):
 
     kind: ClassVar[str] = "fulfil_order"
 
+    user_id: UUID
     order_id: UUID
     step: Literal["pack", "ship"]
 

@@ -7,7 +7,8 @@ Every worker sweeps; rows and entries are such that two sweeps at once do no har
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Mapping
+from itertools import chain
 from typing import ClassVar
 
 import structlog
@@ -19,7 +20,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared.background import Background
 from shared.database import Database
 from workers.backoff import backoff_s
+from workers.burial import bury
 from workers.dispatch import Dispatcher
+from workers.kinds import Kind
 from workers.ledger import Claim, JobLedger, QueuedJob
 
 log = structlog.get_logger(__name__)
@@ -34,17 +37,20 @@ EXPIRED = "the lease ran out: the worker died or froze"
 
 
 class Sweeper(Background):
-    """Sweeps every `every_s` seconds, from `async with` on until its end. `attempts_of` bounds each kind's tries."""
+    """Sweeps every `every_s` seconds, from `async with` on until its end; `kinds` bound the tries.
+
+    A job of an unknown kind gets one: it is of a younger version, or of none.
+    """
 
     outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
 
     def __init__(
-        self, *, database: Database, dispatcher: Dispatcher, attempts_of: Callable[[str], int], every_s: float
+        self, *, database: Database, dispatcher: Dispatcher, kinds: Mapping[str, Kind], every_s: float
     ) -> None:
         super().__init__()
         self._database = database
         self._dispatcher = dispatcher
-        self._attempts_of = attempts_of
+        self._kinds = kinds
         self._every_s = every_s
 
     def __str__(self) -> str:
@@ -62,19 +68,20 @@ class Sweeper(Background):
             async with self._database.transaction() as session:
                 ledger = JobLedger(session)
                 taken = [await self._take_over(ledger, claim) for claim in await ledger.take_expired(limit=PAGE)]
-            await self._dispatcher.enqueue(*(job for job in taken if job))
+            await self._dispatcher.enqueue(*chain.from_iterable(taken))
             async with self._database.transaction() as session:
                 overdue = await JobLedger(session).overdue(by_s=OVERDUE_S, limit=PAGE)
         if restored := await self._dispatcher.restore(overdue):
             log.info("jobs_restored", count=restored)
 
-    async def _take_over(self, ledger: JobLedger, claim: Claim) -> QueuedJob | None:
+    async def _take_over(self, ledger: JobLedger, claim: Claim) -> list[QueuedJob]:
         """The first loss is made good at once; after that the job itself is suspected, and has to wait its turn."""
         known = {"job_id": str(claim.job_id), "kind": claim.kind, "attempt": claim.attempt}
-        if claim.attempt >= self._attempts_of(claim.kind):
+        kind = self._kinds.get(claim.kind)
+        if kind is None or claim.attempt >= kind.attempts:
             log.error("job_dead", error=EXPIRED, **known)
-            await ledger.bury(claim, error=EXPIRED)
-            return None
+            return await bury(ledger, claim, kind, error=EXPIRED) or []
         log.warning("job_taken_over", **known)
         pause_s = 0.0 if claim.attempt == 1 else backoff_s(claim.attempt - 1)
-        return await ledger.retry(claim, delay_s=pause_s, error=EXPIRED)
+        again = await ledger.retry(claim, delay_s=pause_s, error=EXPIRED)
+        return [again] if again else []
