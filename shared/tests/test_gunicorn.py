@@ -73,29 +73,29 @@ async def answers(client: httpx.AsyncClient) -> bool:
 class TestGunicorn:
     async def test_sigterm_completes_requests_in_flight_and_exits_cleanly(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, GREETING="hi") as (process, url), httpx.AsyncClient(base_url=url) as client:
-            await eventually(lambda: answers(client), timeout=20)
+            await eventually(lambda: answers(client))
             in_flight = asyncio.create_task(client.get("/slow"))
-            await eventually(lambda: self._accepted(process, url), timeout=5)
+            await eventually(lambda: self._accepted(process, url))
             process.send_signal(signal.SIGTERM)
             assert (await in_flight).json() == {"greeting": "done"}
             assert await asyncio.wait_for(process.wait(), 15) == 0
 
     async def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, GREETING="hi") as (process, url), httpx.AsyncClient(base_url=url) as client:
-            await eventually(lambda: answers(client), timeout=20)
+            await eventually(lambda: answers(client))
             [worker] = psutil.Process(process.pid).children()
             worker.kill()
-            await eventually(lambda: not worker.is_running(), timeout=5)
-            await eventually(lambda: answers(client), timeout=15)
+            await eventually(lambda: not worker.is_running())
+            await eventually(lambda: answers(client))
             [successor] = psutil.Process(process.pid).children()
             assert successor.pid != worker.pid
 
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, GREETING="hi") as (process, url), httpx.AsyncClient(base_url=url) as client:
-            await eventually(lambda: answers(client), timeout=20)
+            await eventually(lambda: answers(client))
             [worker] = psutil.Process(process.pid).children()
             process.kill()
-            await eventually(lambda: not worker.is_running(), timeout=10)
+            await eventually(lambda: not worker.is_running())
             assert "master_is_gone" in (tmp_path / "log").read_text()
 
     async def test_a_missing_setting_stops_the_master_and_is_named(self, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 import pytest
 
 from testkit.spans import Spans
+from testkit.waiting import eventually
 
 from .factories import fulfilment, order_data, order_event, ship
 from .standins import person, problem
-from .world import World, soon
+from .world import World
 
 
 class TestFulfilOrder:
@@ -41,13 +42,13 @@ class TestFulfilOrder:
         async with world.worker(fulfil_step_seconds="600", max_jobs="1"):
             for number in range(3):
                 await ship(world.redis, order_event(data=order_data(user_id=data["user_id"], total_cents=number)))
-            await soon(lambda: len(world.mailbox.messages) == 3)
+            await eventually(lambda: len(world.mailbox.messages) == 3)
         assert world.orders.calls == []
 
     async def test_shipping_is_a_child_of_packing(self, world: World, spans: Spans) -> None:
         async with world.worker():
             await world.add(fulfilment())
-            await soon(lambda: len(spans.named("run fulfil_order")) == 2)
+            await eventually(lambda: len(spans.named("run fulfil_order")) == 2)
         pack, shipping = spans.named("run fulfil_order")
         assert shipping.parent is not None
         assert pack.context is not None

@@ -6,10 +6,11 @@ from opentelemetry.trace import SpanKind, format_trace_id
 
 from shared.events import Trace
 from testkit.spans import Spans
+from testkit.waiting import eventually
 
 from .factories import order_data, order_event, registered_event, ship
 from .standins import body, person
-from .world import World, soon
+from .world import World
 
 
 class TestOrderEmail:
@@ -26,7 +27,7 @@ class TestOrderEmail:
         person(world.users, event.data["user_id"])
         async with world.worker():
             await ship(world.redis, event)
-            await soon(lambda: world.mailbox.messages)
+            await eventually(lambda: world.mailbox.messages)
         (message,) = world.mailbox.messages
         number = event.data["order_id"][:8]
         assert message["To"] == "Ada Lovelace <ada@hopline.example>"
@@ -43,7 +44,7 @@ class TestOrderEmail:
         person(world.users, event.data["user_id"], name='<b>Åse</b>\r\n"x"')
         async with world.worker():
             await ship(world.redis, event)
-            await soon(lambda: world.mailbox.messages)
+            await eventually(lambda: world.mailbox.messages)
         (message,) = world.mailbox.messages
         assert "<b>Åse</b>" in body(message, "plain")
         assert "&lt;b&gt;Åse&lt;/b&gt;" in body(message, "html")
@@ -55,7 +56,7 @@ class TestOrderEmail:
         async with world.worker():
             for status in ("placed", "shipped"):
                 await ship(world.redis, order_event(status, data=data))
-            await soon(lambda: len(world.mailbox.messages) == 2)
+            await eventually(lambda: len(world.mailbox.messages) == 2)
         sent = {str(message["Message-ID"]) for message in world.mailbox.messages}
         assert len(sent) == 2
         assert sent == {email.message_id for email in await world.emails()}
@@ -73,7 +74,7 @@ class TestOrderEmail:
         )
         async with world.worker():
             await ship(world.redis, traced)
-            await soon(lambda: spans.named("run send_order_email"))
+            await eventually(lambda: spans.named("run send_order_email"))
         run, send = spans.one("run send_order_email"), spans.one("SMTP send")
         consume = spans.one("process events:orders")
         assert consume.parent is not None
@@ -103,7 +104,7 @@ class TestOrderEmail:
         person(world.users, event.data["user_id"])
         async with world.worker():
             await ship(world.redis, event)
-            await soon(lambda: spans.named("run send_order_email"))
+            await eventually(lambda: spans.named("run send_order_email"))
         trace_id = int("4bf92f3577b34da6a3ce929d0e0e4736", 16)
         ours = [span.name for span in spans.finished() if span.context and span.context.trace_id == trace_id]
         assert sorted(ours) == [
@@ -126,7 +127,7 @@ class TestWelcomeEmail:
         person(world.users, user_id)
         async with world.worker():
             await ship(world.redis, registered_event(user_id))
-            await soon(lambda: world.mailbox.messages)
+            await eventually(lambda: world.mailbox.messages)
         (message,) = world.mailbox.messages
         assert message["Subject"] == "Welcome to Hopline"
         assert "Welcome, Ada Lovelace" in body(message, "plain")

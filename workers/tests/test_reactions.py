@@ -1,10 +1,11 @@
 from uuid import uuid4
 
+from testkit.waiting import eventually
 from workers.models import Job
 
 from .factories import order_data, order_event, registered_event, ship
 from .standins import person
-from .world import World, soon
+from .world import World
 
 
 def keys(jobs: list[Job]) -> list[str]:
@@ -49,4 +50,4 @@ class TestReactions:
                 async with world.database.engine.connect() as connection:
                     return len((await connection.exec_driver_sql("SELECT id FROM dead_letter")).all())
 
-            assert await soon(buried) == 1
+            assert await eventually(buried) == 1

@@ -4,11 +4,12 @@ import signal
 
 import pytest
 
+from testkit.waiting import eventually
 from workers.models import Job
 
 from .factories import fulfilment, order_email, order_event, ship, welcome_email
 from .standins import person
-from .world import World, soon
+from .world import World
 
 
 def states(jobs: list[Job]) -> list[str]:
@@ -80,28 +81,28 @@ class TestFrozenWorker:
         await world.add(job)
         world.mailbox.open.clear()
         async with world.process(JOB_LEASE_SECONDS="1") as frozen:
-            await soon(lambda: world.mailbox.waiting == 1)
+            await eventually(lambda: world.mailbox.waiting == 1)
             frozen.send(signal.SIGSTOP)
             async with world.worker():
                 await world.until(lambda jobs: "another worker is sending" in (jobs[0].last_error or ""))
                 world.mailbox.open.set()
                 frozen.send(signal.SIGCONT)
                 await world.until_done(1)
-                await soon(lambda: "lease_lost" in frozen.events())
+                await eventually(lambda: "lease_lost" in frozen.events())
         assert len(world.mailbox.messages) == 1
 
     async def test_thawed_after_its_lease_it_changes_nothing(self, world: World) -> None:
         (queued,) = await world.add(fulfilment())
         world.orders.open.clear()
         async with world.process(JOB_LEASE_SECONDS="1", FULFIL_STEP_SECONDS="600") as frozen:
-            await soon(lambda: world.orders.waiting == 1)
+            await eventually(lambda: world.orders.waiting == 1)
             frozen.send(signal.SIGSTOP)
             async with world.worker(fulfil_step_seconds="600"):
                 world.orders.open.set()
                 await world.until_done(1)
             done = await world.job(queued.job_id)
             frozen.send(signal.SIGCONT)
-            await soon(lambda: "lease_lost" in frozen.events())
+            await eventually(lambda: "lease_lost" in frozen.events())
         assert (await world.job(queued.job_id)).finished_at == done.finished_at
         assert states(await world.jobs()) == ["done", "queued"]
 
@@ -113,7 +114,7 @@ class TestStoppedWorker:
         await world.add(job)
         world.mailbox.open.clear()
         async with world.process() as process:
-            await soon(lambda: world.mailbox.waiting == 1)
+            await eventually(lambda: world.mailbox.waiting == 1)
             process.send(signal.SIGTERM)
             world.mailbox.open.set()
             assert await process.wait() == 0, process.output
@@ -124,7 +125,7 @@ class TestStoppedWorker:
         (queued,) = await world.add(fulfilment())
         world.orders.open.clear()
         async with world.process(SHUTDOWN_SECONDS="1") as process:
-            await soon(lambda: world.orders.waiting == 1)
+            await eventually(lambda: world.orders.waiting == 1)
             process.send(signal.SIGTERM)
             assert await process.wait() == 0, process.output
         job = await world.job(queued.job_id)

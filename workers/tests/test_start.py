@@ -5,7 +5,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from .world import Process, World, soon
+from testkit.waiting import eventually
+
+from .world import Process, World
 
 
 class TestSettings:
@@ -39,7 +41,7 @@ class TestStart:
             async def healthy() -> bool:
                 return await _health_check(world) == 0
 
-            await soon(healthy)
+            await eventually(healthy)
             assert len(process.logged()) == len(process.lines)
             assert {line["service"] for line in process.logged()} == {"workers"}
 

@@ -19,7 +19,7 @@ from sqlalchemy import select, text
 from shared.database import Database, open_database
 from shared.redis import redis_client
 from testkit.apps import serve
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 from workers.dependencies import open_tools
 from workers.dispatch import Dispatcher
 from workers.kinds import Kind, queue_of
@@ -32,14 +32,6 @@ from workers.schemas import NewJob
 from workers.settings import Settings
 
 from .standins import SECRET, Mailbox, Orders, Users
-
-PATIENCE_S = 30.0
-"""A machine may be busy; what is waited for mostly comes within milliseconds."""
-
-
-async def soon(condition: Callable[[], Any]) -> Any:
-    """Wait for a condition, plain or async, as long as a busy machine may need; returns its first true value."""
-    return await eventually(condition, PATIENCE_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +81,7 @@ class World:
             jobs = await self.jobs()
             return jobs if condition(jobs) else []
 
-        found: list[Job] = await soon(hold)
+        found: list[Job] = await eventually(hold)
         return found
 
     async def until_ended(self, count: int) -> list[Job]:
@@ -118,7 +110,7 @@ class World:
         worker = Worker(**worker_settings(self.settings(**changes)))
         running = asyncio.create_task(worker.async_run())
         try:
-            await soon(lambda: "runner" in worker.ctx or running.done())
+            await eventually(lambda: "runner" in worker.ctx or running.done())
             yield worker
         finally:
             worker.ctx["stop"].begin()
@@ -131,7 +123,7 @@ class World:
         """A worker as operators start it, ready; killed at the end if it still runs."""
         process = await Process.start(self.environment | changes)
         try:
-            await soon(lambda: "worker_started" in process.events() or process.ended)
+            await eventually(lambda: "worker_started" in process.events() or process.ended)
             yield process
         finally:
             await process.end()

@@ -81,7 +81,7 @@ class TestUp:
             now = Supervisor(stack).states()
             return all(now[name].state == "RUNNING" and now[name].pid != before[name].pid for name in STANDALONE)
 
-        await eventually(are_back, timeout=20)
+        await eventually(are_back)
         now = await cli.processes()
         assert [now[name]["restarts"] for name in STANDALONE] == [1, 1, 1]
         assert all(now[name]["memory_bytes"] > 0 for name in STANDALONE)

@@ -43,7 +43,7 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
     command = server.argv(durable=False)
     process = await asyncio.create_subprocess_exec(*command, cwd="/", stderr=DEVNULL, **server.identity)
     try:
-        await eventually(lambda: postgres.answers(server.url(password)), timeout=30)
+        await eventually(lambda: postgres.answers(server.url(password)))
         yield server.url(password)
     finally:
         process.send_signal(signal.SIGINT)
@@ -124,7 +124,7 @@ class TestValkey:
         async def ask(*lines: bytes) -> bytes:
             process = await asyncio.create_subprocess_exec(*server.argv(), stdout=DEVNULL)
             try:
-                await eventually(lambda: valkey.answers(server.port), timeout=15)
+                await eventually(lambda: valkey.answers(server.port))
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(b"\r\n".join(lines) + b"\r\nQUIT\r\n")
                 answer = await reader.read()

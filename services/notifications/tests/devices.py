@@ -12,7 +12,7 @@ from services.notifications.tests.factories import Instance
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 Frame = dict[str, Any]
 
@@ -31,7 +31,7 @@ async def say(socket: ClientConnection, frame: Frame) -> None:
 async def close_code(socket: ClientConnection) -> int | None:
     """Read until the server closes; its code."""
     with contextlib.suppress(ConnectionClosed):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await socket.recv()
     return socket.close_code
@@ -80,15 +80,13 @@ class Device:
         """The frames of this kind so far."""
         return [frame for frame in self.frames if frame["t"] == kind]
 
-    async def sees(self, head: int, *, within: float = 10.0) -> None:
+    async def sees(self, head: int) -> None:
         """Wait until it has seen 1..head; it must have seen that without gap or repeat."""
-        await eventually(
-            lambda: self.cursor >= head or self.complaints, timeout=within, what=f"seq {head}, at {self.cursor}"
-        )
+        await eventually(lambda: self.cursor >= head or self.complaints, what=f"seq {head}")
         assert self.complaints == []
         assert self.cursor == head
 
-    async def sees_one_more(self, *, or_waits: float = 10.0) -> None:
+    async def sees_one_more(self, *, or_waits: float = PATIENCE_S) -> None:
         """Wait until it has seen something new, or `or_waits` seconds."""
         before = self.cursor
         with contextlib.suppress(AssertionError):
@@ -96,7 +94,7 @@ class Device:
 
     async def is_closed(self) -> int:
         """Wait until the server has closed it; the code."""
-        await eventually(lambda: self.close_code is not None, timeout=10.0, what="a close frame")
+        await eventually(lambda: self.close_code is not None, what="a close frame")
         assert self.close_code is not None
         return self.close_code
 

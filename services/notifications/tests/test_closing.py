@@ -114,7 +114,7 @@ class TestDrain:
         instance = stage.elsewhere(f"http://127.0.0.1:{port}")
         device = Device(user)
         try:
-            await eventually(lambda: _is_ready(instance), timeout=30.0)
+            await eventually(lambda: _is_ready(instance))
             await stage.add(user)
             async with device.connected(instance):
                 await device.sees(1)

@@ -25,7 +25,7 @@ async def feed_of(instance: Instance, user: UUID, *, count: int) -> list[dict[st
             found: list[dict[str, Any]] = page["items"]
             return found
 
-        return await eventually(items, timeout=10.0)
+        return await eventually(items)
 
 
 class TestEvents:

@@ -16,7 +16,7 @@ from shared.events.processor import Processor
 from testkit.databases import create_database
 from testkit.servers import PostgresServer, StartPostgres, StartValkey
 from testkit.things import GROUP, STREAM, TYPE, Things, Watcher, made, open_things
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 
 async def settled(things: Things, *effects: int) -> bool:
@@ -133,7 +133,7 @@ class TestFailures:
         watcher = Watcher(failures={1: None})
         await things.send(1, 2)
         async with things.consumer(watcher):
-            await eventually(lambda: settled(things, 2), timeout=10)
+            await eventually(lambda: settled(things, 2))
         assert watcher.calls == [1] * MAX_ATTEMPTS + [2]
         async with things.sessions() as session:
             (letter,) = await dead_letters(session)
@@ -303,14 +303,15 @@ class TestStopping:
             asyncio.get_running_loop().call_later(0.05, go_on.set)
         assert await settled(things, 1)
 
-    async def test_does_not_wait_for_a_silent_stream(self, things: Things) -> None:
-        async with asyncio.timeout(1.5), things.consumer(Watcher()):
+    async def test_does_not_wait_for_a_silent_stream(self, things: Things, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shared.events.group.BLOCK_MS", int(PATIENCE_S * 10_000))
+        async with asyncio.timeout(PATIENCE_S), things.consumer(Watcher()):
             await eventually(lambda: is_listening(things))
 
     async def test_leaves_what_fails_and_what_follows_to_the_next(self, things: Things) -> None:
         watcher = Watcher(failures={1: None})
         await things.send(1, 2)
-        async with asyncio.timeout(3.0), things.consumer(watcher):
+        async with asyncio.timeout(PATIENCE_S), things.consumer(watcher):
             await eventually(lambda: watcher.calls)
         assert await things.pending() == 2
         assert await things.effects() == []
@@ -341,7 +342,7 @@ class TestOutages:
             valkey.kill()
             await things.publish(2)
             valkey.start()
-            await eventually(lambda: is_effect(things, 2), timeout=15)
+            await eventually(lambda: is_effect(things, 2))
             assert await things.effects() == [1, 2]
 
 
@@ -361,7 +362,7 @@ class TestPostgresOutages:
     async def test_survives_restart_within_a_handler(self, things: Things, postgres: PostgresServer) -> None:
         async with things.consumer(Interrupted(postgres), max_attempts=1):
             await things.send(1, 2)
-            await eventually(lambda: things_are(things, 1, 2), timeout=15)
+            await eventually(lambda: things_are(things, 1, 2))
         assert await are_dead(things, 0)
 
     async def test_survives_being_away_between_events(self, things: Things, postgres: PostgresServer) -> None:
@@ -372,7 +373,7 @@ class TestPostgresOutages:
             await things.send(2)
             await eventually(things.pending, what="the event to be in hand without a database")
             postgres.start()
-            await eventually(lambda: things_are(things, 1, 2), timeout=15)
+            await eventually(lambda: things_are(things, 1, 2))
         assert await are_dead(things, 0)
 
     async def test_replay_survives_restart(self, things: Things, postgres: PostgresServer) -> None:

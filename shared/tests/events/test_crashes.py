@@ -44,11 +44,11 @@ class TestRelay:
     async def test_frozen_leader_loses_the_lead_and_does_no_harm_when_it_wakes(self, things: Things) -> None:
         async with process(things, "relay") as frozen:
             await things.publish(1)
-            await eventually(lambda: shipped(things, 1), timeout=20)
+            await eventually(lambda: shipped(things, 1))
             frozen.send_signal(signal.SIGSTOP)
             async with things.relay(poll_s=0.1):
                 await things.publish(2, 3)
-                await eventually(lambda: shipped(things, 3), timeout=15)
+                await eventually(lambda: shipped(things, 3))
                 frozen.send_signal(signal.SIGCONT)
                 await things.publish(4)
                 await eventually(lambda: shipped(things, 4))

@@ -194,7 +194,7 @@ class TestOutages:
             valkey.kill()
             await things.publish(3, 4)
             valkey.start()
-            await eventually(lambda: everything_shipped(things, 4), timeout=15)
+            await eventually(lambda: everything_shipped(things, 4))
 
     async def test_survives_postgres_immediate_stop(self, redis_url: str, start_postgres: StartPostgres) -> None:
         postgres = start_postgres()
@@ -206,7 +206,7 @@ class TestOutages:
             postgres.start()
             await things.engine.dispose()
             await things.publish(3, 4)
-            await eventually(lambda: everything_shipped(things, 4), timeout=15)
+            await eventually(lambda: everything_shipped(things, 4))
 
     async def test_starts_while_redis_is_away(self, database: str, start_valkey: StartValkey) -> None:
         valkey = start_valkey()
@@ -214,7 +214,7 @@ class TestOutages:
         async with open_things(database_url=database, redis_url=valkey.url) as things, things.relay(poll_s=0.05):
             await things.publish(1)
             valkey.start()
-            await eventually(lambda: everything_shipped(things, 1), timeout=15)
+            await eventually(lambda: everything_shipped(things, 1))
 
 
 class TestTrimming:

@@ -7,6 +7,9 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
+PATIENCE_S = 30.0
+"""A machine may be busy; what is waited for mostly comes within milliseconds."""
+
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
 
@@ -17,7 +20,7 @@ async def eventually(predicate: Callable[[], Awaitable[T]], timeout: float = ...
 async def eventually(predicate: Callable[[], T], timeout: float = ..., what: str | None = ...) -> T: ...  # noqa: ASYNC109
 async def eventually(
     predicate: Callable[[], Any],
-    timeout: float = 5.0,  # noqa: ASYNC109 - the bound is the point
+    timeout: float = PATIENCE_S,  # noqa: ASYNC109 - the bound is the point
     what: str | None = None,
 ) -> Any:
     """Return the first truthy value of `predicate`, asked again and again for at most `timeout` seconds.
