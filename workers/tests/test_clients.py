@@ -1,5 +1,6 @@
 from uuid import UUID, uuid4
 
+from workers.clients import CALL_S
 from workers.models import Job
 
 from .factories import welcome_email
@@ -54,6 +55,14 @@ class TestServiceToken:
 
 
 class TestUsers:
+    async def test_is_told_how_long_the_worker_waits(self, world: World) -> None:
+        user_id = uuid4()
+        person(world.users, user_id)
+        async with world.worker():
+            await world.add(welcome_email(user_id))
+            await world.until_done(1)
+        assert 0 < int(world.users.asked[-1]["x-request-timeout-ms"]) <= CALL_S * 1000
+
     async def test_who_fails_is_asked_again(self, world: World) -> None:
         user_id = uuid4()
         person(world.users, user_id)

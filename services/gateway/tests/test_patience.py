@@ -79,3 +79,45 @@ class TestDeadline:
             assert b" 504 " in await reader.readline()
             writer.close()
         assert services.orders.seen == []
+
+    async def test_a_client_may_ask_for_less(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.hangs("GET", "/orders")
+        async with open_gateway() as gateway:
+            response = await gateway.get("/v2/orders", headers={**token, "X-Request-Timeout-Ms": "300"})
+            assert response.status_code == 504
+            await eventually(lambda: services.orders.abandoned)
+
+    async def test_a_client_gets_no_more(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.hangs("GET", "/products")
+        async with open_gateway(request_seconds=0.3) as gateway:
+            response = await gateway.get("/v2/products", headers={"X-Request-Timeout-Ms": "999999"})
+        assert response.status_code == 504
+        assert response.json()["type"].endswith("/deadline-spent")
+
+    async def test_a_client_without_time_is_not_served(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        response = await gateway.get("/v2/products", headers={"X-Request-Timeout-Ms": "0"})
+        assert response.status_code == 504
+        assert response.json()["instance"] == "/v2/products"
+        assert services.orders.seen == []
+
+
+class TestServicesAreTold:
+    async def test_how_long_the_gateway_waits_for_them(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.answers("GET", "/orders", {})
+        async with open_gateway(request_seconds=8, upstream_seconds=20) as gateway:
+            for asked_ms, at_most_ms in (("nonsense", 8_000), ("3000", 3_000), ("60000", 8_000)):
+                await gateway.get("/v2/orders", headers={**token, "X-Request-Timeout-Ms": asked_ms})
+                told = int(services.orders.seen[-1].headers["x-request-timeout-ms"])
+                assert 0 < told < at_most_ms
+
+    async def test_a_part_of_the_dashboard_has_its_own_time(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        async with open_gateway(dashboard_seconds=4) as gateway:
+            await gateway.get("/v2/dashboard", headers=token)
+        for service in (services.users, services.orders, services.notifications):
+            assert 0 < int(service.seen[-1].headers["x-request-timeout-ms"]) <= 4_000

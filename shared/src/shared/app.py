@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 
 from shared.body_limit import BodyLimit
+from shared.deadline import Deadline
 from shared.errors import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
@@ -43,6 +44,7 @@ def build_app(
     app.state.settings = settings
     app.state.health = Health()
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Deadline)
     app.add_middleware(UnexpectedErrors)
     app.add_middleware(RequestContext)  # added last, so it is outermost
     install_error_handlers(app)

@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+import asyncpg
 import structlog
 from fastapi import Depends, Request
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from shared.deadline import remaining_s
 from shared.settings import ConfigurationError, DatabaseSettings
 from shared.telemetry import instrument_engine
 
@@ -49,6 +51,23 @@ class Database:
             yield session
 
 
+class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
+    """Lets no statement of a transaction run past the deadline of the request that began it.
+
+    The limit travels with BEGIN, in one message: as a statement of its own it would cost a round trip. Without a
+    deadline there is nothing to say.
+    """
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        """Run a statement, as asyncpg does, whose transactions come here for their BEGIN."""
+        left_s = remaining_s() if query.startswith("BEGIN") else None
+        if left_s is not None:
+            left_ms = min(max(int(left_s * 1000), 1), STATEMENT_TIMEOUT_MS)
+            query = f"{query} SET LOCAL statement_timeout = {left_ms}"
+        status: str = await super().execute(query, *args, **options)
+        return status
+
+
 @asynccontextmanager
 async def open_database(
     settings: DatabaseSettings, *, application: str, workers: int = 1, dedicated: int = 0
@@ -66,6 +85,7 @@ async def open_database(
         pool_recycle=1800,
         hide_parameters=True,  # an error's text goes to logs and spans; addresses and password hashes must not
         connect_args={
+            "connection_class": DeadlineConnection,
             "timeout": CONNECT_TIMEOUT_S,
             "server_settings": {"application_name": application, "statement_timeout": str(STATEMENT_TIMEOUT_MS)},
         },

@@ -11,7 +11,7 @@ and never builds an error body. The tree::
     Problem
      ├─ BadRequest 400 ── Unauthorized 401 ── Forbidden 403 ── NotFound 404
      ├─ Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422 ── TooManyRequests 429
-     └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504
+     └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504 ── DeadlineSpent
 
 Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation.
 """
@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 _AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
 """How SQLSTATEs begin that say so of the server itself: connection lost, shutting down, crashed, starting up, full."""
+
+_STATEMENT_TIMEOUT = "57014"
 
 PROBLEM_TYPES = "https://hopline.example/problems/"
 """Base of the `type` of every problem, which ends in its slug: a name to compare, not a page to open."""
@@ -150,6 +152,12 @@ class GatewayTimeout(Problem):
     status, slug, title = 504, "gateway-timeout", "An upstream service did not answer in time"
 
 
+class DeadlineSpent(GatewayTimeout):
+    """504: the time that a request has in all is over. What it asked for may have happened."""
+
+    slug, title = "deadline-spent", "The request took too long"
+
+
 def problem_response(problem: Problem, *, instance: str) -> Response:
     """Render a problem. `instance` is the request's path."""
     span = trace.get_current_span().get_span_context()
@@ -172,7 +180,10 @@ def problem_response(problem: Problem, *, instance: str) -> Response:
 
 
 def unexpected(error: Exception) -> Problem:
-    """The problem for an exception nobody expected: 503 where a store is away, else 500, logged."""
+    """The problem for an exception nobody expected, logged: 504 by a slow statement, 503 by a lost store, else 500."""
+    if _sqlstate(error) == _STATEMENT_TIMEOUT:
+        log.warning("statement_timed_out", error=str(error))
+        return DeadlineSpent("The database did not finish a statement in time")
     if _store_is_away(error):
         log.warning("dependency_unavailable", error=str(error), error_type=type(error).__name__)
         return Unavailable("A store this service depends on is not reachable")
@@ -264,7 +275,10 @@ def _field_error(detail: Mapping[str, object]) -> FieldError:
 
 def _store_is_away(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
-        away = error.connection_invalidated or sqlstate.startswith(_AWAY_SQLSTATES)
+        away = error.connection_invalidated or _sqlstate(error).startswith(_AWAY_SQLSTATES)
         return away or isinstance(error, OperationalError | InterfaceError)
     return isinstance(error, PoolTimeoutError | OSError | RedisConnectionError | RedisTimeoutError)
+
+
+def _sqlstate(error: Exception) -> str:
+    return getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""

@@ -1,7 +1,7 @@
 """The HTTP client: httpx's interface over aiohttp's transport, a quarter of httpx's own cost per call (ADR 0005).
 
-Every call has a timeout, carries the trace context and the request id, and reuses kept-alive connections, which the
-client drops before the servers do (see `shared.gunicorn`): a connection that both ends close at once is an error.
+Every call has a timeout, carries the trace context, the request id and the deadline, and reuses kept-alive connections,
+which the client drops before the servers do (see `shared.gunicorn`): one that both ends close at once is an error.
 """
 
 from collections.abc import AsyncIterator
@@ -14,6 +14,7 @@ from httpx_aiohttp import AiohttpTransport
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from pydantic import AnyHttpUrl
 
+from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
 from shared.middleware import REQUEST_ID
 
 KEEPALIVE_S = 30
@@ -28,13 +29,13 @@ async def open_http_client(
     connect_timeout_s: float = 1.0,
     max_connections: int = 100,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for one upstream. `timeout_s` bounds each wait for bytes; bound the whole call by asyncio.timeout."""
+    """A client for one upstream. `timeout_s` bounds each wait for bytes, `shared.deadline.within` a whole call."""
     async with open_http_session(connect_timeout_s=connect_timeout_s, max_connections=max_connections) as session:
         client = httpx.AsyncClient(
             base_url=str(base_url).rstrip("/"),
             transport=AiohttpTransport(client=session),
             timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-            event_hooks={"request": [_carry_request_id]},
+            event_hooks={"request": [_carry_on]},
             follow_redirects=False,
         )
         HTTPXClientInstrumentor.instrument_client(client)
@@ -63,7 +64,10 @@ def request_id() -> str | None:
     return bound
 
 
-async def _carry_request_id(request: httpx.Request) -> None:
+async def _carry_on(request: httpx.Request) -> None:
+    left = remaining_s()
+    if left is not None:
+        request.headers[REQUEST_TIMEOUT] = as_header(left)
     current = request_id()
     if current and REQUEST_ID not in request.headers:
         request.headers[REQUEST_ID] = current

@@ -27,6 +27,7 @@ ALGORITHM = "EdDSA"
 REFETCH_PAUSE_S = 5.0
 RETRY_PAUSE_S = 1.0
 """After a failed fetch, who waited for it fails with it: one after another they would wait for as many timeouts."""
+FETCH_S = 5.0
 CLOCK_SKEW_S = 5
 
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
@@ -94,7 +95,8 @@ def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
     """Keys fetched by `client` from `url`."""
 
     async def fetch() -> dict[str, Any]:
-        response = await client.get(url)
+        async with asyncio.timeout(FETCH_S):
+            response = await client.get(url)
         response.raise_for_status()
         document: dict[str, Any] = response.json()
         return document

@@ -10,10 +10,14 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 
+from shared.deadline import within
 from workers.errors import DependencyAway, JobImpossible
 from workers.schemas import AccessToken, Refusal, User
 
 CLIENT_ID = "workers"
+CALL_S = 10.0
+"""How long one call may take in all; the service is told, and stops its work by then."""
+
 EXPIRY_MARGIN_S = 30.0
 """A token is replaced this long before it expires (or at half its life, where that is shorter)."""
 
@@ -90,10 +94,11 @@ class OrdersClient:
 async def call(
     http: httpx.AsyncClient, method: str, path: str, *, auth: httpx.Auth, form: dict[str, str] | None = None
 ) -> httpx.Response:
-    """Make one call; raises DependencyAway where no answer comes."""
+    """Make one call; raises DependencyAway where no answer comes within CALL_S."""
     try:
-        return await http.request(method, path, auth=auth, data=form)
-    except httpx.HTTPError as error:
+        async with within(CALL_S):
+            return await http.request(method, path, auth=auth, data=form)
+    except (httpx.HTTPError, TimeoutError) as error:
         raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
 

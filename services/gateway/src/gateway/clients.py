@@ -16,6 +16,7 @@ from yarl import URL
 
 from gateway.answers import Answer, Refused
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
 from shared.errors import Problem, Unavailable
 from shared.http import request_id
 from shared.middleware import REQUEST_ID
@@ -58,7 +59,8 @@ class Upstream:
         """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
 
         `template` is the path with its parameters' names: it names the span, after the semantic conventions. Raises
-        UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on.
+        UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, and DeadlineSpent
+        where no time is left to ask.
         """
         url = URL(f"{self._url}{path}{'?' if query else ''}{query}", encoded=True)
         attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
@@ -66,8 +68,10 @@ class Upstream:
         started = time.perf_counter()
         with _client_span(f"{method} {template}", {**attributes, "url.full": str(url)}) as span:
             try:
-                async with self._failures_named(timeout_s or self._timeout_s):
-                    answer = await self._exchange(method, url, path=path, headers=_carried(headers), body=body)
+                patience_s = at_most(timeout_s or self._timeout_s)
+                async with self._failures_named(patience_s):
+                    carried = _carried(headers, patience_s)
+                    answer = await self._exchange(method, url, path=path, headers=carried, body=body)
                 outcome = _outcome(answer)
                 if answer.status >= _ERROR:
                     span.set_status(StatusCode.ERROR)
@@ -138,9 +142,9 @@ def _outcome(answer: Answer) -> dict[str, str | int]:
     return {"http.response.status_code": answer.status, **failed}
 
 
-def _carried(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers, the request's id and the trace's context."""
-    carried = dict(headers)
+def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:
+    """The headers, the request's id, the trace's context and how long the answer is waited for."""
+    carried = {**headers, REQUEST_TIMEOUT: as_header(patience_s)}
     current = request_id()
     if current:
         carried[REQUEST_ID] = current

@@ -6,8 +6,7 @@
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
      ├─ Unavailable 503 ── UpstreamUnreachable: nobody listens there
-     └─ GatewayTimeout 504 ─┬ UpstreamTimeout: no whole answer in its time
-                            └ DeadlineSpent: the request as a whole took too long
+     └─ GatewayTimeout 504 ── UpstreamTimeout: no whole answer in its time
 
 An upstream's own problem is not among them: it is passed on as it is (`gateway.answers.Refused`).
 """
@@ -37,9 +36,3 @@ class UpstreamTimeout(GatewayTimeout):
     """504: a service did not answer in time. What it was asked to do may have happened."""
 
     slug, title = "upstream-timeout", "A service behind the gateway did not answer in time"
-
-
-class DeadlineSpent(GatewayTimeout):
-    """504: the time a request has in all is over."""
-
-    slug, title = "deadline-spent", "The request took too long"
