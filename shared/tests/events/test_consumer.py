@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,18 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
-from shared.events import AfterCommit, CloudEvent, Poison, dead_letters, request_replay
+from shared.events import CloudEvent, Poison, dead_letters, request_replay
 from shared.events.consumer import MAX_ATTEMPTS
-from shared.events.processor import Processor
-from testkit.databases import create_database
-from testkit.servers import PostgresServer, StartPostgres, StartValkey
-from testkit.things import GROUP, STREAM, TYPE, Things, Watcher, made, open_things
+from testkit.things import GROUP, STREAM, TYPE, Things, Watcher, made
 from testkit.waiting import PATIENCE_S, eventually
 
-
-async def settled(things: Things, *effects: int) -> bool:
-    """The effects are these, and nothing is left to acknowledge."""
-    return await things.effects() == list(effects) and await things.pending() == 0
+from .observed import a_processor, are_dead, is_effect, settled
 
 
 async def forget_acknowledgements(things: Things) -> None:
@@ -172,11 +165,6 @@ class TestFailures:
         assert await are_dead(things, 2)
 
 
-async def are_dead(things: Things, count: int) -> bool:
-    async with things.sessions() as session:
-        return len(await dead_letters(session)) == count
-
-
 class TestReplay:
     async def test_applies_the_event_once(self, things: Things) -> None:
         watcher = Watcher(failures={1: 1}, error=Poison)
@@ -248,10 +236,6 @@ class TestReplay:
         assert await are_dead(things, 1)
 
 
-def a_processor(things: Things, watcher: Watcher) -> Processor:
-    return Processor(group=GROUP, stream=STREAM, handlers={TYPE: watcher}, sessions=things.sessions)
-
-
 class TestTakingOver:
     async def test_entries_of_a_dead_member(self, things: Things) -> None:
         await things.send(1, 2)
@@ -285,10 +269,6 @@ class TestTakingOver:
         assert letter.error == "handed out 5 times and never acknowledged"
 
 
-async def is_effect(things: Things, n: int) -> bool:
-    return n in await things.effects()
-
-
 class TestStopping:
     async def test_finishes_what_is_in_hand(self, things: Things) -> None:
         inside, go_on = asyncio.Event(), asyncio.Event()
@@ -319,101 +299,3 @@ class TestStopping:
 
 async def is_listening(things: Things) -> bool:
     return bool((await things.redis.info("clients"))["blocked_clients"])
-
-
-class TestOutages:
-    async def test_group_that_vanished_is_made_anew(self, things: Things) -> None:
-        async with things.consumer(Watcher()):
-            await things.send(1)
-            await eventually(lambda: settled(things, 1))
-            await things.redis.xgroup_destroy(STREAM, GROUP)
-            await things.send(2)
-            await eventually(lambda: settled(things, 1, 2))
-
-    async def test_survives_redis_kill_and_restart(self, database: str, start_valkey: StartValkey) -> None:
-        valkey = start_valkey()
-        async with (
-            open_things(database_url=database, redis_url=valkey.url) as things,
-            things.relay(poll_s=0.05),
-            things.consumer(Watcher()),
-        ):
-            await things.publish(1)
-            await eventually(lambda: settled(things, 1))
-            valkey.kill()
-            await things.publish(2)
-            valkey.start()
-            await eventually(lambda: is_effect(things, 2))
-            assert await things.effects() == [1, 2]
-
-
-class TestPostgresOutages:
-    """Postgres being away says nothing about the event: with `max_attempts=1`, one wrong blame is a dead letter."""
-
-    @pytest.fixture
-    def postgres(self, start_postgres: StartPostgres) -> PostgresServer:
-        return start_postgres()
-
-    @pytest.fixture
-    async def things(self, postgres: PostgresServer, redis_url: str) -> AsyncIterator[Things]:
-        url = await create_database(postgres.url)
-        async with open_things(database_url=url, redis_url=redis_url) as opened:
-            yield opened
-
-    async def test_survives_restart_within_a_handler(self, things: Things, postgres: PostgresServer) -> None:
-        async with things.consumer(Interrupted(postgres), max_attempts=1):
-            await things.send(1, 2)
-            await eventually(lambda: things_are(things, 1, 2))
-        assert await are_dead(things, 0)
-
-    async def test_survives_being_away_between_events(self, things: Things, postgres: PostgresServer) -> None:
-        async with things.consumer(Watcher(), max_attempts=1):
-            await things.send(1)
-            await eventually(lambda: settled(things, 1))
-            postgres.immediate_stop()
-            await things.send(2)
-            await eventually(things.pending, what="the event to be in hand without a database")
-            postgres.start()
-            await eventually(lambda: things_are(things, 1, 2))
-        assert await are_dead(things, 0)
-
-    async def test_replay_survives_restart(self, things: Things, postgres: PostgresServer) -> None:
-        processor = a_processor(things, Interrupted(postgres))
-        await processor.bury("1-0", made(1).encode(), None, error="", attempts=1)
-        async with things.sessions() as session, session.begin():
-            await request_replay(session)
-        with pytest.raises(sa.exc.DBAPIError):
-            await processor.replay_requested()
-        await processor.replay_requested()
-        assert await things.effects() == [1]
-
-    async def test_blames_no_event_while_away(self, things: Things, postgres: PostgresServer) -> None:
-        processor, error = a_processor(things, Watcher()), ValueError("perhaps for lack of a database")
-        await processor.blame(error)
-        postgres.immediate_stop()
-        with pytest.raises((OSError, sa.exc.DBAPIError)):
-            await processor.blame(error)
-
-
-class Interrupted(Watcher):
-    """Its first call loses its connection to a restart, and finds Postgres back."""
-
-    def __init__(self, postgres: PostgresServer) -> None:
-        super().__init__()
-        self.postgres = postgres
-
-    async def __call__(self, session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
-        if self.calls:
-            return await super().__call__(session, event)
-        self.postgres.immediate_stop()
-        try:
-            return await super().__call__(session, event)
-        finally:
-            self.postgres.start()
-
-
-async def things_are(things: Things, *effects: int) -> bool:
-    """Like `settled`, with a pool whose connections may have been cut."""
-    try:
-        return await settled(things, *effects)
-    except (OSError, sa.exc.DBAPIError):
-        return False
