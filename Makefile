@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard shared/pyproject.toml services/*/pyproject.toml \
-	workers/pyproject.toml infra/*/pyproject.toml tests/*/pyproject.toml))
+	workers/pyproject.toml infra/*/pyproject.toml tests/*/pyproject.toml loadtests/pyproject.toml))
 COMPOSE := infra/compose/compose.yaml
 
 # Compose where a Docker engine answers, else embedded; MODE=embedded|compose forces one.
@@ -47,7 +47,7 @@ trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 
 ##@ Develop
 
-.PHONY: migrate test check lock images
+.PHONY: migrate test check lock
 migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
 	@$(stack) migrate
 
@@ -57,7 +57,7 @@ test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL
 check: $(VENV)/installed ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra)
+	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra) loadtests/bench
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 	@$(BIN)/python -m checks
@@ -72,12 +72,18 @@ lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into
 	@printf -- '-e ./%s\n' $(SHIPPED) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(SHIPPED))) \
 		--constraint requirements/dev.txt - -o requirements/runtime.txt
 
-images: $(VENV)/installed ## Build the container images and show their sizes; one of them: S=orders
-	@$(BIN)/python -m compose images $(S)
+##@ Measure
+
+.PHONY: bench
+bench: $(VENV)/installed ## Every figure the design promises, measured; one of them: B=dashboard
+	@$(BIN)/python -m bench $(B)
 
 ##@ Ship
 
-.PHONY: kind-up kind-down
+.PHONY: images kind-up kind-down
+images: $(VENV)/installed ## Build the container images and show their sizes; one of them: S=orders
+	@$(BIN)/python -m compose images $(S)
+
 kind-up: $(VENV)/installed ## All of it in a kind cluster, and the demo against it
 	@infra/k8s/kind-up.sh
 

@@ -53,7 +53,7 @@ class _Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=partial(_when_orphaned, self.orphaned),  # noqa: PLW1509 - nothing but one system call
+                preexec_fn=partial(when_orphaned, self.orphaned),  # noqa: PLW1509 - nothing but one system call
                 **self._identity(),
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -152,7 +152,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
 
-def _when_orphaned(number: signal.Signals) -> None:
+def when_orphaned(number: signal.Signals) -> None:
     """Ask the kernel to send this child `number` when its parent ends; Linux only."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)

@@ -1,0 +1,57 @@
+"""`python -m bench [NAME…]`: measure, print, and keep what was found in `build/bench/`.
+
+Exit status 0 when everything was measured, whatever the figures are; 2 for a benchmark that does not exist.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import report
+from bench.catalog import BENCHMARKS
+from bench.figures import GLANCE, Benchmark, Effort
+from bench.stage import ROOT, Stage, folder
+
+RESULTS = ROOT / "build" / "bench"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks asked for, all where none is; give the exit status."""
+    known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(known)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each is measured (default 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for how long each time (default 2)")
+    parser.add_argument("--glance", action="store_true", help="only see that it works; the figures mean nothing")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where to keep the figures")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.name if name not in known]:
+        print(f"no benchmark {unknown[0]!r}: there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    effort = GLANCE if options.glance else Effort(rounds=options.rounds, seconds=options.seconds)
+    chosen = [known[name] for name in options.name or known]
+    asyncio.run(_measure(chosen, effort, options.results))
+    return 0
+
+
+async def _measure(benchmarks: Sequence[Benchmark], effort: Effort, results: Path) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    around = report.machine()
+    for what, value in around.items():
+        console.print(f"{what:<7} {value}", highlight=False)
+    for benchmark in benchmarks:
+        with folder() as place:
+            async with Stage(folder=place) as stage:
+                figures = await benchmark.run(stage, effort)
+        console.print()
+        report.show(benchmark, figures, console)
+        report.save(benchmark, figures, around, results)
+    console.print(f"\nkept in {results}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""What was found, for people and for programs."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import cores
+from bench.figures import Benchmark, Figure
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on beside the code. Load averages say whether the machine was ours alone."""
+    return {
+        "cores": f"{len(cores.available())}; {cores.described()}",
+        "load": " ".join(f"{average:.2f}" for average in os.getloadavg()) + " (averages over 1, 5 and 15 minutes)",
+        "python": platform.python_version(),
+    }
+
+
+def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> None:
+    """Print one table: figure, value, target, whether it is reached."""
+    table = Table(title=f"{benchmark.name}: {benchmark.measures}", title_justify="left", title_style="bold")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_column("unit")
+    table.add_column("target", justify="right")
+    table.add_column("reached")
+    for figure in figures:
+        target = str(figure.target) if figure.target else ""
+        table.add_row(figure.name, _short(figure.value), figure.unit, target, _verdict(figure))
+    console.print(table)
+
+
+def save(benchmark: Benchmark, figures: Sequence[Figure], around: dict[str, str], folder: Path) -> Path:
+    """Write the figures to `folder/<benchmark>.json`, over those of the last run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{benchmark.name}.json"
+    document = {
+        "benchmark": benchmark.name,
+        "measures": benchmark.measures,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": around,
+        "figures": [
+            asdict(figure) | {"reached": figure.target.reached_by(figure.value) if figure.target else None}
+            for figure in figures
+        ],
+    }
+    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return file
+
+
+def _verdict(figure: Figure) -> str:
+    if figure.target is None:
+        return ""
+    return "[green]yes[/]" if figure.target.reached_by(figure.value) else "[red]no[/]"
+
+
+def _short(value: float) -> str:
+    """Three significant digits, but all of a number's digits before its point."""
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,57 @@
+"""Servers that do the same work, measured in turn."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from bench.figures import Effort, Figure
+from bench.load import Load, Outcome, drive
+from bench.processes import Running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """One of them, and what was measured of it, by round."""
+
+    name: str
+    server: Running
+    outcomes: list[Outcome] = field(default_factory=list)
+    cpu_ms: list[float] = field(default_factory=list)
+
+    async def measure(self, load: Load, effort: Effort) -> None:
+        """Add a round."""
+        before = self.server.cpu_seconds()
+        outcome = await drive(load, port=self.server.port, effort=effort)
+        spent = self.server.cpu_seconds() - before
+        self.outcomes.append(outcome)
+        self.cpu_ms.append(1000 * spent / outcome.requests_with_warmup)
+
+    @property
+    def requests(self) -> int:
+        """All it has served, those of the warm-up too."""
+        return sum(one.requests_with_warmup for one in self.outcomes)
+
+    def figures(self) -> list[Figure]:
+        """What it did by itself, without targets: it depends on the machine."""
+        outcomes = self.outcomes
+        per_second = median(one.per_second for one in outcomes)
+        busy = 100 * max(one.cpu_share for one in outcomes)
+        return [
+            Figure(name=f"{self.name}: throughput", value=per_second, unit="requests/s"),
+            Figure(name=f"{self.name}: p50", value=median(one.p50_ms for one in outcomes), unit="ms"),
+            Figure(name=f"{self.name}: p99", value=median(one.p99_ms for one in outcomes), unit="ms"),
+            Figure(name=f"{self.name}: processor time", value=median(self.cpu_ms), unit="ms/request"),
+            Figure(name=f"{self.name}: load generator, at most", value=busy, unit="% of its core"),
+        ]
+
+
+async def measure_in_turn(rivals: Sequence[Rival], load: Load, effort: Effort) -> None:
+    """ABCABC…: whatever else the machine does meets all of them."""
+    for _ in range(effort.rounds):
+        for rival in rivals:
+            await rival.measure(load, effort)
+
+
+def ratios(one: Rival, other: Rival, of: Callable[[Outcome], float]) -> list[float]:
+    """`one` divided by `other` within each round, in which both saw the same machine."""
+    return [of(mine) / of(its) for mine, its in zip(one.outcomes, other.outcomes, strict=True)]

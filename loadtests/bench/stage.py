@@ -1,0 +1,94 @@
+"""What benchmarks run on: servers of their own, on ports of their own, all gone at the end."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+from bench.cores import Core
+from bench.processes import Running, start
+from testkit.apps import free_port
+from testkit.databases import alembic_ini, create_database, migrate
+from testkit.servers import PostgresServer, ValkeyServer
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout."""
+
+
+class Stage:
+    """Opens servers for the time of one benchmark and ends them, the last first. `folder` holds their data and logs."""
+
+    def __init__(self, *, folder: Path) -> None:
+        self._folder = folder
+        self._exits = AsyncExitStack()
+        self._postgres: PostgresServer | None = None
+        self._valkey: ValkeyServer | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_raised: object) -> None:
+        await self._exits.aclose()
+
+    async def postgres(self, service: str) -> str:
+        """URL of a fresh database with the schema of `service`, on the one PostgreSQL of this stage.
+
+        As the embedded mode runs it: commits are on disk when they are answered.
+        """
+        if self._postgres is None:
+            self._postgres = PostgresServer(self._folder, durable=True)
+            self._exits.callback(self._postgres.stop)
+            await asyncio.to_thread(self._postgres.start)
+        url = await create_database(self._postgres.url)
+        await asyncio.to_thread(migrate, alembic_ini(ROOT, service), url)
+        return url
+
+    async def valkey(self) -> str:
+        """URL of the one Valkey of this stage; it keeps nothing on disk."""
+        if self._valkey is None:
+            self._valkey = ValkeyServer(self._folder)
+            self._exits.callback(self._valkey.stop)
+            await asyncio.to_thread(self._valkey.start)
+        return self._valkey.url
+
+    async def service(self, name: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
+        """One of Hopline's services, under gunicorn as everywhere."""
+        return await self.module(
+            "gunicorn", "-c", "python:shared.gunicorn", f"{name}.main:create_app()", environment=environment, core=core
+        )
+
+    async def asgi(self, factory: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
+        """An ASGI application made by `factory` (`module:function`), on the loop and parser that ours run on."""
+        port = free_port()
+        options = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--port", str(port))
+        return await self.module("uvicorn", factory, *options, environment=environment, core=core, port=port)
+
+    async def module(
+        self,
+        module: str,
+        *arguments: str,
+        environment: Mapping[str, str],
+        core: Core | None,
+        port: int | None = None,
+    ) -> Running:
+        """`python -m module`, which listens on PORT of HOST; raises DidNotStart."""
+        port = port or free_port()
+        log = self._folder / f"{module}-{port}.log"
+        running = start(module, *arguments, environment=environment, core=core, port=port, log=log)
+        self._exits.push_async_callback(asyncio.to_thread, running.end)
+        await running.accepts()
+        return running
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's account can reach; removed at the end."""
+    made = Path(tempfile.mkdtemp(prefix="hopline-bench-"))
+    made.chmod(0o711)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""Services that cost next to nothing, and a receiver for telemetry: one process for all gateways under test.
+
+`python -m bench.standins` answers each path of ANSWERS with the same bytes, on PORT. Spans that are
+posted to `/v1/traces` are kept as they came and only counted when somebody asks (`GET /spans`), after a measurement.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from typing import cast
+
+import orjson
+import uvloop
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+USER_ID = "0198b7f0-0000-7000-8000-000000000001"
+
+
+def _order(number: int) -> dict[str, object]:
+    items = [
+        {"sku": f"mug-{number}-{item}", "name": "A mug", "quantity": item, "unit_price_cents": 1290}
+        for item in (1, 2, 3)
+    ]
+    return {
+        "id": f"0198b7f0-0000-7000-8000-00000000010{number}",
+        "user_id": USER_ID,
+        "status": "shipped",
+        "items": items,
+        "total_cents": 7740,
+        "currency": "EUR",
+        "created_at": "2026-11-20T10:00:00Z",
+    }
+
+
+def _notification(seq: int) -> dict[str, object]:
+    return {
+        "seq": seq,
+        "id": f"0198b7f0-0000-7000-8000-00000000020{seq}",
+        "kind": "order.shipped",
+        "data": {"order_id": f"0198b7f0-0000-7000-8000-00000000010{seq}"},
+        "created_at": "2026-11-20T10:00:02Z",
+    }
+
+
+ANSWERS = {
+    "/users/me": {
+        "id": USER_ID,
+        "email": "ann@hopline.example",
+        "name": "Ann",
+        "role": "customer",
+        "created_at": "2026-11-01T08:00:00Z",
+    },
+    "/orders/recent": [_order(number) for number in range(5)],
+    "/notifications/summary": {"unread": 2, "latest": [_notification(seq) for seq in range(5, 0, -1)]},
+    "/health/ready": {"status": "ready", "dependencies": {}},
+}
+"""A customer's page as the services would answer it: five orders of three lines, five notifications, 3 KB in all."""
+
+
+class Receiver:
+    """Keeps the spans that exporters post, unread."""
+
+    def __init__(self) -> None:
+        self._unread: list[bytes] = []
+        self._spans: Counter[str] = Counter()
+
+    def take(self, path: str, body: bytes) -> None:
+        """Keep one export of spans as it is; those of other signals are only thanked for."""
+        if path == "/v1/traces":
+            self._unread.append(body)
+
+    def spans(self) -> dict[str, int]:
+        """How many spans have come from each service so far."""
+        for body in self._unread:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                [service] = [
+                    one.value.string_value for one in resource.resource.attributes if one.key == "service.name"
+                ]
+                self._spans[service] += sum(len(scope.spans) for scope in resource.scope_spans)
+        self._unread.clear()
+        return dict(self._spans)
+
+
+class _Exchange(asyncio.Protocol):
+    """HTTP as far as the gateways speak it: no chunked requests, answers in the order of the questions."""
+
+    def __init__(self, *, answers: dict[str, bytes], receiver: Receiver) -> None:
+        self._answers = answers
+        self._receiver = receiver
+        self._received = bytearray()
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (head := self._received.find(b"\r\n\r\n")) >= 0:
+            lines = bytes(self._received[:head])
+            end = head + 4 + _content_length(lines)
+            if len(self._received) < end:
+                return
+            body = bytes(self._received[head + 4 : end])
+            del self._received[:end]
+            self._answer(lines.split(b" ", 2)[1].partition(b"?")[0].decode(), body)
+
+    def _answer(self, path: str, body: bytes) -> None:
+        if path.startswith("/v1/"):
+            self._receiver.take(path, body)
+            self._transport.write(_response(b"{}"))
+        elif path == "/spans":
+            self._transport.write(_response(orjson.dumps(self._receiver.spans())))
+        elif path in self._answers:
+            self._transport.write(self._answers[path])
+        else:
+            self._transport.write(_response(b"{}", status=b"404 Not Found"))
+
+
+def _content_length(head: bytes) -> int:
+    lowered = head.lower()
+    at = lowered.find(b"\r\ncontent-length:")
+    return int(lowered[at + 17 :].partition(b"\r\n")[0]) if at >= 0 else 0
+
+
+def _response(body: bytes, *, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+async def main() -> None:
+    """Serve until ended. JWKS, where given, is the key set that gateways verify tokens with."""
+    answers = {path: _response(orjson.dumps(body)) for path, body in ANSWERS.items()}
+    answers["/.well-known/jwks.json"] = _response(os.environ.get("JWKS", '{"keys":[]}').encode())
+    receiver = Receiver()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: _Exchange(answers=answers, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])
+    )
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

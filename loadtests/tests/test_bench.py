@@ -1,0 +1,91 @@
+"""The benchmarks run, and refuse to measure what went wrong. What they find is not judged: that depends on the day."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from bench.figures import Effort, at_least, at_most
+from bench.load import Load, LoadFailed, drive
+from testkit.apps import serve
+
+SHORT = Effort(rounds=1, seconds=0.2, warmup_seconds=0)
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+class TestCommand:
+    def test_measures_prints_and_keeps(self, tmp_path: Path) -> None:
+        done = bench("dashboard", "--glance", "--results", str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert "ours / textbook, throughput" in done.stdout
+        kept = json.loads((tmp_path / "dashboard.json").read_text())
+        promised = {figure["name"]: figure for figure in kept["figures"] if figure["target"]}
+        assert promised["ours / bare, throughput"]["target"] == {"better": "higher", "bound": 40}
+        assert all(figure["reached"] in (True, False) for figure in promised.values())
+        spans = next(figure for figure in kept["figures"] if figure["name"] == "ours: spans")
+        assert spans["value"] == pytest.approx(4, rel=0.05)  # every request traced
+
+    def test_an_unknown_name_is_answered_by_the_known_ones(self) -> None:
+        done = bench("nothing")
+        assert done.returncode == 2
+        assert done.stderr.strip().startswith("no benchmark 'nothing': there are dashboard")
+
+
+class TestTarget:
+    def test_is_reached_on_its_better_side(self) -> None:
+        assert at_least(5).reached_by(5)
+        assert not at_least(5).reached_by(4.9)
+        assert at_most(5).reached_by(5)
+        assert not at_most(5).reached_by(5.1)
+
+
+class Counter:
+    """An ASGI application that remembers the keys it was sent."""
+
+    def __init__(self, *, status: int) -> None:
+        self.keys: list[str] = []
+        self._status = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            return
+        request = Request(scope, receive)
+        assert await request.body() == b'{"a":1}'
+        self.keys.append(request.headers["Idempotency-Key"])
+        await Response(b"{}", self._status)(scope, receive, send)
+
+
+LOAD = Load(
+    method="POST",
+    path="/orders",
+    headers={"Idempotency-Key": "key-{unique}"},
+    body='{"a":1}',
+    connections=3,
+    expected_status=201,
+)
+
+
+class TestLoad:
+    async def test_counts_answers_and_never_repeats_a_number(self) -> None:
+        app = Counter(status=201)
+        async with serve(app) as url:
+            outcome = await drive(LOAD, port=int(url.rpartition(":")[2]), effort=SHORT)
+        assert 0 < outcome.requests <= len(app.keys)
+        assert 0 < outcome.p50_ms <= outcome.p99_ms
+        assert len(set(app.keys)) == len(app.keys)
+
+    async def test_an_unexpected_answer_is_no_measurement(self) -> None:
+        async with serve(Counter(status=500)) as url:
+            with pytest.raises(LoadFailed, match="requests failed"):
+                await drive(LOAD, port=int(url.rpartition(":")[2]), effort=SHORT)
