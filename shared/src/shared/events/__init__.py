@@ -30,9 +30,10 @@ from shared.events.inbox import inbox_table
 from shared.events.outbox import outbox_table, publish
 from shared.events.processor import AfterCommit, Handler, Poison
 from shared.events.relay import Relay
+from shared.events.retention import events_since, prune_inbox, prune_outbox
 from shared.events.stats import GroupStats, OutboxStats, StreamStats, outbox_stats, stream_stats
 from shared.events.tracing import Trace
-from shared.events.trim import trim
+from shared.events.trim import acknowledged, trim
 
 __all__ = [
     "AfterCommit",
@@ -46,11 +47,15 @@ __all__ = [
     "Relay",
     "StreamStats",
     "Trace",
+    "acknowledged",
     "dead_letter_table",
     "dead_letters",
+    "events_since",
     "inbox_table",
     "outbox_stats",
     "outbox_table",
+    "prune_inbox",
+    "prune_outbox",
     "publish",
     "request_replay",
     "stream_stats",

@@ -14,17 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from shared.events.cloudevent import CloudEvent
+from shared.events.floor import floor_tables
 from shared.events.tracing import Trace
 
 _WAKE = "outbox.wake"
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
-    """Define `outbox` on a publishing service's metadata, for its migrations.
+    """Define `outbox` on a publishing service's metadata, for its migrations, and the tables of its floor.
 
     `position` is the order of insertion, in which what one transaction causes after another stays after it.
     `pub_seq` is given by the relay after the commit: 1, 2, 3… without a gap, and never changes; null until then.
     """
+    floor_tables(metadata)
     return sa.Table(
         "outbox",
         metadata,

@@ -9,8 +9,10 @@ to be wrong: Redis itself says what it has.
 - Redis was flushed, or came back without its latest writes: its last id is smaller, so we rewind to it.
 - Another relay was quicker, or a frozen one wakes up: the comparison fails, nothing is appended, we catch up.
 - Postgres came back from a backup: the stream knows events that never happened, so it is made anew.
+- Old rows were removed (`retention`): numbering goes on from the floor, and a stream made anew begins above it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from redis.asyncio import Redis
 
 from shared.crash import crash_point
 from shared.events.cloudevent import CloudEvent
+from shared.events.floor import FLOOR_SEQ, HEAD_SEQ
 from shared.events.tracing import Trace, start_publish_span
 
 log = structlog.get_logger(__name__)
@@ -31,12 +34,14 @@ BATCH = 500
 _COLUMNS = "pub_seq, id, source, type, subject, time, data, traceparent, tracestate, baggage"
 
 _SEAL = f"""
-WITH head AS (SELECT coalesce(max(pub_seq), 0) AS seq FROM outbox),
+WITH head AS (SELECT {HEAD_SEQ} AS seq),
 oldest AS (SELECT id, position FROM outbox WHERE pub_seq IS NULL ORDER BY position LIMIT $1),
 sealed AS (SELECT oldest.id, head.seq + row_number() OVER (ORDER BY oldest.position) AS seq FROM oldest, head)
 UPDATE outbox SET pub_seq = sealed.seq FROM sealed WHERE outbox.id = sealed.id
 RETURNING {", ".join(f"outbox.{column}" for column in _COLUMNS.split(", "))}
 """  # noqa: S608 - made of constants
+
+_ENDS = f"SELECT {FLOOR_SEQ} AS floor, {HEAD_SEQ} AS head"
 
 _READ = f"SELECT {_COLUMNS} FROM outbox WHERE pub_seq > $1 ORDER BY pub_seq LIMIT $2"  # noqa: S608 - likewise
 
@@ -55,15 +60,18 @@ _APPEND = (
     + """
 local last = last_of(KEYS[1])
 if last == tonumber(ARGV[1]) then
-  for i = 2, #ARGV do
-    last = last + 1
-    redis.call('XADD', KEYS[1], string.format('%.0f-0', last), 'event', ARGV[i])
+  for i = 2, #ARGV, 2 do
+    redis.call('XADD', KEYS[1], ARGV[i] .. '-0', 'event', ARGV[i + 1])
+    last = tonumber(ARGV[i])
   end
 end
 return last
 """
 )
-"""KEYS: stream. ARGV: its expected last id, then event bodies. Returns the last id afterwards, appended or not."""
+"""KEYS: stream. ARGV: its expected last id, then the number and the body of each event.
+
+Returns the last id afterwards, appended or not.
+"""
 
 _DELETE = _LAST_OF + "if last_of(KEYS[1]) == tonumber(ARGV[1]) then redis.call('DEL', KEYS[1]) end"
 
@@ -100,32 +108,35 @@ class Shipper:
     async def ship(self, sealed: list[asyncpg.Record]) -> bool:
         """Append what the stream lacks next; `sealed` spares reading it when it is just that."""
         if self._shipped is None:
-            await self._settle(await self._append_after(0, []))
+            await self._settle(await self._append_after(0, ()))
         shipped = self._shipped or 0
         rows = sealed if sealed and sealed[0]["pub_seq"] == shipped + 1 else await self._read_after(shipped)
         batch = [self._shipment(row) for row in rows]
-        last = await self._append_after(shipped, [shipment.body for shipment in batch])
+        last = await self._append_after(shipped, batch)
         crash_point("relay.after_append")
         for shipment in batch:
             if shipment.span and shipment.seq <= last:
                 shipment.span.end()
-        if last != shipped + len(batch):
+        if last != (batch[-1].seq if batch else shipped):
             await self._settle(last)
             return True
         self._shipped = last
         return bool(batch)
 
     async def _settle(self, last: int) -> None:
-        """Go on from where the stream is: rewind, catch up, or make anew a stream that is ahead of the outbox.
+        """Go on from where the stream is: rewind, catch up, or make anew a stream that cannot be continued.
 
-        The head is read after the stream, and rows are sealed before they are shipped: a stream that is ahead
+        Such is one that is ahead of the outbox, and one that ends below the floor: what it lacks is gone, as all had
+        acknowledged it, and what it has would be applied again by whom it finds without an inbox row.
+        The outbox is read after the stream, and rows are sealed before they are shipped: a stream that is ahead
         can not be the work of another relay.
         """
         if self._shipped is not None and last < self._shipped:
             log.warning("stream_rewound", stream=self._stream, known=self._shipped, found=last)
-        head = await self._connection.fetchval("SELECT coalesce(max(pub_seq), 0) FROM outbox")
-        if last > head:
-            log.error("stream_ahead_of_outbox", stream=self._stream, outbox=head, stream_last=last)
+        ends = await self._connection.fetchrow(_ENDS)
+        floor, head = (ends["floor"], ends["head"]) if ends else (0, 0)
+        if last > head or 0 < last < floor:
+            log.error("stream_made_anew", stream=self._stream, outbox=[floor, head], stream_last=last)
             await self._delete(keys=[self._stream], args=[last])
             last = 0
         self._shipped = last
@@ -133,8 +144,11 @@ class Shipper:
     async def _read_after(self, seq: int) -> list[asyncpg.Record]:
         return list(await self._connection.fetch(_READ, seq, BATCH))
 
-    async def _append_after(self, expected: int, bodies: list[bytes]) -> int:
-        return int(await self._append(keys=[self._stream], args=[expected, *bodies]))
+    async def _append_after(self, expected: int, batch: Sequence[_Shipment]) -> int:
+        arguments: list[int | bytes] = [expected]
+        for shipment in batch:
+            arguments += (shipment.seq, shipment.body)
+        return int(await self._append(keys=[self._stream], args=arguments))
 
     def _shipment(self, row: asyncpg.Record) -> _Shipment:
         values: dict[str, Any] = dict(row) | {"data": orjson.loads(row["data"])}

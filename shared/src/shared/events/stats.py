@@ -6,12 +6,13 @@ import sqlalchemy as sa
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.events.floor import HEAD_SEQ
 from shared.events.outbox import OUTBOX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxStats:
-    """`sealed` is the highest `pub_seq`; `unsealed` rows wait for the relay, the oldest for `oldest_unsealed_s`.
+    """`sealed` is the last `pub_seq` given; `unsealed` rows wait for the relay, the oldest for `oldest_unsealed_s`.
 
     What the relay has sealed and not yet shipped is `sealed - StreamStats.last`.
     """
@@ -46,7 +47,7 @@ async def outbox_stats(session: AsyncSession) -> OutboxStats:
     unsealed = OUTBOX.c.pub_seq.is_(None)
     age = sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.min(OUTBOX.c.created_at))
     count, oldest = (await session.execute(sa.select(sa.func.count(), age).where(unsealed))).one()
-    sealed = await session.scalar(sa.select(sa.func.max(OUTBOX.c.pub_seq)))
+    sealed = await session.scalar(sa.text(f"SELECT {HEAD_SEQ}"))
     return OutboxStats(sealed=sealed or 0, unsealed=count, oldest_unsealed_s=float(oldest or 0))
 
 
@@ -59,7 +60,7 @@ async def stream_stats(redis: Redis, stream: str) -> StreamStats:
     groups = [
         GroupStats(
             name=group["name"].decode(),
-            lag=max(last - _seq(group["last-delivered-id"]), 0),
+            lag=min(max(last - _seq(group["last-delivered-id"]), 0), info["length"]),  # it may begin at a floor
             pending=group["pending"],
             consumers=group["consumers"],
         )
