@@ -59,6 +59,15 @@ class TestListOrders:
         assert (await customer.get("/orders/recent", limit=2)).json() == first["items"]
         assert (await shop.caller().get("/orders/recent")).json() == []
 
+    async def test_the_recent_ones_after_some_are_where_the_page_goes_on(self, shop: Shop) -> None:
+        sku, customer = await shop.product(), shop.caller()
+        placed = [(await customer.placed((sku, 1)))["id"] for _ in range(5)]
+        rest = (await customer.get("/orders/recent", limit=2, offset=3)).json()
+        assert [order["id"] for order in rest] == placed[1::-1]
+        assert (await customer.get("/orders/recent", offset=5)).json() == []
+        refused = await customer.get("/orders/recent", offset=1001)
+        assert (refused.status_code, fields(refused)) == (422, ["offset"])
+
     async def test_costs_as_many_statements_for_fifty_orders_as_for_one(self, shop: Shop, spans: Spans) -> None:
         skus = [await shop.product() for _ in range(3)]
         few, many = shop.caller(), shop.caller()

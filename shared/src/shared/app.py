@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
 
 from shared.body_limit import BodyLimit
 from shared.deadline import Deadline
@@ -24,12 +25,19 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    *, name: str, settings: ServiceSettings, lifespan: Lifespan, routers: Sequence[APIRouter], summary: str
+    *,
+    name: str,
+    settings: ServiceSettings,
+    lifespan: Lifespan,
+    routers: Sequence[APIRouter],
+    summary: str,
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
     """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
 
     `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
-    closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen.
+    closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen. `middleware`, the
+    first outermost, sees every request and every answer but has its ids and its access line from further out.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings)
@@ -46,6 +54,8 @@ def build_app(
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(Deadline)
     app.add_middleware(UnexpectedErrors)
+    for extra in reversed(middleware):
+        app.add_middleware(extra.cls, *extra.args, **extra.kwargs)
     app.add_middleware(RequestContext)  # added last, so it is outermost
     install_error_handlers(app)
     app.include_router(health_router)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 from multidict import CIMultiDictProxy
+from starlette.requests import Request
 from starlette.responses import Response
 
 HEADERS_TO_CLIENTS = frozenset(
@@ -26,7 +27,7 @@ HEADERS_TO_CLIENTS = frozenset(
 the gateway sets itself, and whatever a service says to itself stay inside. `Location` is translated."""
 
 PROBLEM = "application/problem+json"
-_ERROR = 400
+ERROR = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class Answer:
     @property
     def passable(self) -> bool:
         """Whether clients can read it: an error is a problem (RFC 9457), anything else a crash page or a proxy's."""
-        return self.status < _ERROR or self.media_type == PROBLEM
+        return self.status < ERROR or self.media_type == PROBLEM
 
 
 class Refused(Exception):
@@ -57,8 +58,13 @@ class Refused(Exception):
         self.answer = answer
 
 
+def prefix_of(request: Request) -> str:
+    """Where the version that serves this request is mounted, also where a header chose it and not the path."""
+    return f"/{request.app.version}"
+
+
 def to_client(answer: Answer, *, prefix: str, path: str) -> Response:
-    """The response for a client who asked for `path`, which lies below `prefix` (`/v2`)."""
+    """The response for a client who asked for `path`; what is found below `prefix` (`/v2`) is named with it."""
     response = Response(_as_asked(answer, path) if answer.media_type == PROBLEM else answer.body, answer.status)
     for name, value in answer.headers.items():
         lower = name.lower()

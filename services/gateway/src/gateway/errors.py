@@ -3,6 +3,7 @@
 ::
 
     Problem
+     ├─ BadRequest 400 ── UnknownVersion
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
      ├─ Unavailable 503 ── UpstreamUnreachable: nobody listens there
@@ -11,7 +12,13 @@
 An upstream's own problem is not among them: it is passed on as it is (`gateway.answers.Refused`).
 """
 
-from shared.errors import BadGateway, Forbidden, GatewayTimeout, Unavailable
+from shared.errors import BadGateway, BadRequest, Forbidden, GatewayTimeout, Unavailable
+
+
+class UnknownVersion(BadRequest):
+    """400: `API-Version` names a version that there is not."""
+
+    slug, title = "unknown-version", "There is no such version of the API"
 
 
 class SummaryIsForOwners(Forbidden):

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from gateway.dependencies import open_upstreams
+from gateway.deprecation import Deprecated, retiring
+from gateway.dispatch import VersionByHeader
 from gateway.openapi import ASSETS, assets
-from gateway.routes import composed, front, v2
-from gateway.routes.pass_through import pass_through_router
+from gateway.routes import composed, front, v1, v2
+from gateway.routes.pass_through import bodies_of, pass_through_router
 from gateway.service import Compositions
 from gateway.settings import Settings
 from gateway.versions import mount_version
@@ -27,13 +30,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routers=[front.router],
         summary="The one public door",
+        middleware=[Middleware(Deprecated, retirement=v1.RETIREMENT)],
     )
-    mount_version(
+    first = mount_version(
+        app,
+        version="v1",
+        routers=[pass_through_router(v1.CALLS)],
+        models=bodies_of(v1.CALLS),
+        retirement=v1.RETIREMENT,
+    )
+    current = mount_version(
         app,
         version="v2",
         routers=[composed.router, pass_through_router(v2.CALLS)],
-        models=[call.body for call in v2.CALLS if call.body],
+        models=bodies_of(v2.CALLS),
     )
+    app.router.default = VersionByHeader(versions={"1": retiring(first, v1.RETIREMENT), "2": current}, current="2")
     app.mount(ASSETS, assets())
     return app
 

@@ -7,29 +7,49 @@ from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 
-from gateway.answers import Refused, to_client
+from gateway.answers import Refused, prefix_of, to_client
+from gateway.deprecation import Retirement
 from gateway.openapi import describe
 from gateway.patience import Patience
 from gateway.settings import Settings
 from shared.errors import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
 
-EXPOSED = ("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse")
+EXPOSED = (
+    *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
+    *("Deprecation", "Sunset", "Link"),
+)
 """Response headers that a browser shows to pages of other origins."""
 
 
+DESCRIPTION = """\
+Money is in integer cents, times are RFC 3339 in UTC, and every error is a problem (RFC 9457) whose `trace_id` leads to
+what happened. Every answer carries `X-Request-ID` and `traceresponse`.
+"""
+
+
 def mount_version(
-    root: FastAPI, *, version: str, routers: Sequence[APIRouter], models: Sequence[type[BaseModel]]
+    root: FastAPI,
+    *,
+    version: str,
+    routers: Sequence[APIRouter],
+    models: Sequence[type[BaseModel]],
+    retirement: Retirement | None = None,
 ) -> FastAPI:
     """Mount an application at `/{version}` that shares the root's state, and its request ids, access lines and spans.
 
-    `models` are request bodies that routes describe without parsing.
+    `models` are request bodies that routes describe without parsing. With a `retirement` the document calls every
+    operation deprecated; the headers that say so are `gateway.deprecation`'s.
     """
     settings: Settings = root.state.settings
     app = FastAPI(
         title=f"Hopline API {version}",
         summary="An online shop whose every hop you can watch",
         version=version,
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": f"/{version}"}],
+        root_path_in_servers=False,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -48,7 +68,7 @@ def mount_version(
             expose_headers=EXPOSED,
         )
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, deprecated=retirement is not None or None)
     describe(app, models)
     app.add_route("/", _to_docs, include_in_schema=False)
     root.mount(f"/{version}", app)
@@ -62,4 +82,4 @@ async def _to_docs(request: Request) -> Response:
 async def _on_refused(request: Request, refusal: Exception) -> Response:
     """The problem of one service stands for the whole question."""
     assert isinstance(refusal, Refused)  # noqa: S101 - registered for this class only
-    return to_client(refusal.answer, prefix=request.scope["root_path"], path=request.scope["path"])
+    return to_client(refusal.answer, prefix=prefix_of(request), path=request.scope["path"])

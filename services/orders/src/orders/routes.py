@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, VisibleOwner
 from orders.schemas import SKU, NewOrder, OrderOut, ProductOut
@@ -15,6 +15,8 @@ from shared.tokens import CurrentIdentity, ServiceIdentity
 products = APIRouter(prefix="/products", tags=["products"])
 orders = APIRouter(prefix="/orders", tags=["orders"])
 internal = APIRouter(prefix="/internal/orders", tags=["internal"])
+
+Offset = Annotated[int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same")]
 
 
 @products.get("")
@@ -49,10 +51,11 @@ async def list_orders(
 
 
 @orders.get("/recent")
-async def list_recent_orders(identity: CurrentIdentity, orders: OrdersDep, limit: Limit = 5) -> list[OrderOut]:
-    """The caller's newest orders as a bare list, which the gateway splices into its dashboard unparsed."""
-    page = await orders.page(user_id=identity.user_id, status=None, limit=limit, cursor=None)
-    return page.items
+async def list_recent_orders(
+    identity: CurrentIdentity, orders: OrdersDep, limit: Limit = 20, offset: Offset = 0
+) -> list[OrderOut]:
+    """The caller's newest orders as a bare list: for the gateway's dashboard, unparsed, and for its version 1."""
+    return await orders.recent(user_id=identity.user_id, limit=limit, offset=offset)
 
 
 @orders.get("/{order_id}")

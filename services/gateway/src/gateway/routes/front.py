@@ -18,7 +18,8 @@ PAGE = """<!doctype html>
 <h1>Hopline</h1>
 <p>A small shop of services; this is its gateway.</p>
 <ul>
-<li><a href="/v2/docs">The API, to read and to try</a> (<a href="/v2/openapi.json">OpenAPI</a>)</li>
+<li><a href="/v2/docs">The API, to read and to try</a> (<a href="/v2/openapi.json">OpenAPI</a>);
+<a href="/v1/docs">version 1</a> is going away</li>
 <li><a href="/health/ready">How the services behind it are</a></li>
 <li><a href="{traces}">Traces of what they did</a></li>
 </ul>

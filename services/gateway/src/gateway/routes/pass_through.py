@@ -5,14 +5,14 @@ of them; bodies are only described: the service judges them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from gateway.answers import to_client
+from gateway.answers import ERROR, prefix_of, to_client
 from gateway.dependencies import PassedOn, Service, UpstreamsDep
 from gateway.openapi import WRONG_FIELD, body_of, header, problems
 from shared.tokens import current_identity
@@ -28,7 +28,8 @@ _QUERY = "!$%&'()*+,/:;=?@"
 class Call:
     """One public call. `path` is the same on both sides, below the version's prefix here and the root there.
 
-    `parameters` are functions whose arguments are the path's and the query's; `problems` says when which status comes.
+    `service_path` is the service's own where it differs. `parameters` are functions whose arguments are the path's and
+    the query's; `problems` says when which status comes. `reshape` makes an older version's body of a good answer's.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Call:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[int, str] = field(default_factory=dict)
     for_anybody: bool = False
+    service_path: str = ""
+    reshape: Callable[[bytes], bytes] | None = None
 
 
 def pass_through_router(calls: Sequence[Call]) -> APIRouter:
@@ -55,13 +58,20 @@ def pass_through_router(calls: Sequence[Call]) -> APIRouter:
     return router
 
 
+def bodies_of(calls: Sequence[Call]) -> list[type[BaseModel]]:
+    """The request bodies that the routes of these calls describe."""
+    return [call.body for call in calls if call.body]
+
+
 def _add(router: APIRouter, call: Call) -> None:
     callers = [] if call.for_anybody else [Depends(current_identity)]
     expected = {} if call.for_anybody else {401: "No valid access token"}
     if call.parameters or call.body:
         expected[422] = WRONG_FIELD
     answered = {"headers": {name: header(text) for name, text in call.answer_headers.items()}}
-    described = {"requestBody": body_of(call.body, call.body_type)} if call.body else {}
+    described: dict[str, Any] = {"requestBody": body_of(call.body, call.body_type)} if call.body else {}
+    if call.for_anybody:
+        described["security"] = []
     router.add_api_route(
         call.path,
         _endpoint(call),
@@ -80,16 +90,20 @@ def _add(router: APIRouter, call: Call) -> None:
 
 
 def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
+    template = call.service_path or call.path
+
     async def pass_through(request: Request, upstreams: UpstreamsDep, headers: PassedOn) -> Response:
-        path = call.path.format_map({name: quote(value, safe="") for name, value in request.path_params.items()})
+        path = template.format_map({name: quote(value, safe="") for name, value in request.path_params.items()})
         answer = await upstreams.of(call.to).send(
             call.method,
             path,
-            template=call.path,
+            template=template,
             query=quote(request.scope["query_string"], safe=_QUERY),
             headers=headers,
             body=await request.body(),
         )
-        return to_client(answer, prefix=request.scope["root_path"], path=request.scope["path"])
+        if call.reshape and answer.status < ERROR:
+            answer = replace(answer, body=call.reshape(answer.body))
+        return to_client(answer, prefix=prefix_of(request), path=request.scope["path"])
 
     return pass_through

@@ -1,19 +1,13 @@
 """Version 2: what is passed on to one service, as a table. What several answer is in `routes.composed`."""
 
-from typing import Annotated
-from uuid import UUID
-
-from fastapi import Path, Query
-
+from gateway.routes.parameters import feed_page, order, page, product, with_status
 from gateway.routes.pass_through import FORM, Call
 from gateway.schemas import (
-    SKU,
     FeedState,
     NewOrder,
     NewUser,
     NotificationPage,
     Order,
-    OrderStatus,
     Product,
     ReadMark,
     Ticket,
@@ -22,30 +16,7 @@ from gateway.schemas import (
     User,
     UserChange,
 )
-from shared.pages import Cursor, Limit, Page
-
-
-def page(limit: Limit = 20, cursor: Cursor = None) -> None:
-    """A keyset page."""
-
-
-def with_status(status: OrderStatus | None = None) -> None:
-    """Only orders in this state."""
-
-
-def feed_page(
-    after_seq: Annotated[int, Query(ge=0, description="The last `seq` you have")] = 0, limit: Limit = 50
-) -> None:
-    """A page of the feed."""
-
-
-def product(sku: Annotated[str, Path(pattern=SKU)]) -> None:
-    """Which product."""
-
-
-def order(order_id: UUID) -> None:
-    """Which order."""
-
+from shared.pages import Page
 
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

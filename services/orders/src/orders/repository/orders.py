@@ -89,14 +89,24 @@ class OrderRepository:
             raise KeyInFlight
 
     async def page(
-        self, *, user_id: UUID, status: OrderStatus | None, limit: int, before: tuple[datetime, UUID] | None
+        self,
+        *,
+        user_id: UUID,
+        status: OrderStatus | None,
+        limit: int,
+        before: tuple[datetime, UUID] | None,
+        offset: int = 0,
     ) -> Sequence[Order]:
-        """Return at most `limit` orders of the user, newest first, those older than `before`; two statements."""
+        """Return at most `limit` orders of the user, newest first, those older than `before`; two statements.
+
+        Skips `offset` of them by reading them.
+        """
         query = (
             select(Order)
             .where(Order.user_id == user_id)
             .order_by(Order.created_at.desc(), Order.id.desc())
             .limit(limit)
+            .offset(offset or None)
             .options(selectinload(Order.items))
         )
         if status is not None:

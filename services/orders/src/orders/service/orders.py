@@ -82,6 +82,11 @@ class Orders:
         rows = await self._orders.page(user_id=user_id, status=status, limit=limit + 1, before=before)
         return page_of(rows, limit=limit, item=OrderOut.model_validate, key=lambda order: (order.created_at, order.id))
 
+    async def recent(self, *, user_id: UUID, limit: int, offset: int) -> list[OrderOut]:
+        """Return the user's orders, newest first, after the `offset` newest, which cost as much as those returned."""
+        rows = await self._orders.page(user_id=user_id, status=None, limit=limit, before=None, offset=offset)
+        return [OrderOut.model_validate(row) for row in rows]
+
     async def get(self, order_id: UUID, *, owner: UUID | None) -> OrderOut:
         """Return an order of `owner` (None: of anybody), or raise OrderNotFound."""
         return OrderOut.model_validate(await self._find(order_id, owner=owner))
