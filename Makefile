@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard shared/pyproject.toml services/*/pyproject.toml \
 	workers/pyproject.toml infra/*/pyproject.toml tests/*/pyproject.toml loadtests/pyproject.toml))
 COMPOSE := infra/compose/compose.yaml
+REDOCLY := infra/checks/redocly
+LINTER := $(if $(shell command -v npm),$(REDOCLY)/node_modules/installed)
 
 # Compose where a Docker engine answers, else embedded; MODE=embedded|compose forces one.
 MODE ?= $(if $(wildcard $(COMPOSE)),$(if $(shell docker info >/dev/null 2>&1 && echo yes),compose,embedded),embedded)
@@ -47,20 +49,23 @@ trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 
 ##@ Develop
 
-.PHONY: migrate test check lock
+.PHONY: migrate test check openapi lock
 migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
 	@$(stack) migrate
 
 test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL and REDIS_URL; some: T=services/orders
 	@$(BIN)/python -m pytest -n 2 $(T)
 
-check: $(VENV)/installed ## Lint, format, types, import rules, spelling, infrastructure
+check: $(VENV)/installed $(LINTER) ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra) loadtests/bench
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 	@$(BIN)/python -m checks
+
+openapi: $(VENV)/installed ## Renew docs/openapi/ from the code, unless clients would lose by it
+	@$(BIN)/python -m checks.openapi
 
 SHIPPED := $(filter shared services/% workers,$(PACKAGES))
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -107,6 +112,9 @@ $(BIN)/uv:
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+
+$(REDOCLY)/node_modules/installed: $(REDOCLY)/package-lock.json
+	@npm ci --prefix $(REDOCLY) --silent && touch $@
 
 $(VENV)/installed: requirements/bootstrap.txt requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES)) | $(BIN)/uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes \

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from checks import containers, files, kubernetes, telemetry, workflows
+from checks import containers, files, kubernetes, openapi, telemetry, workflows
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
@@ -10,5 +10,6 @@ VALIDATORS: Sequence[Validator] = (
     *telemetry.VALIDATORS,
     *workflows.VALIDATORS,
     *files.VALIDATORS,
+    *openapi.VALIDATORS,
     *kubernetes.VALIDATORS,
 )

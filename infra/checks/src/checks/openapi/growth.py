@@ -1,0 +1,151 @@
+"""What a client of an earlier OpenAPI document would miss in a later one.
+
+Growing is free: new calls, new optional parameters and fields, new answers. Losing is not: a call, a parameter, an
+answer or a field that is gone, another type, a bound drawn closer, something new that a request must bring. What
+clients send may become freer and what they get may say more, never the other way round.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+Schema = Mapping[str, Any]
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
+UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+
+
+def losses(before: Document, after: Document) -> Iterator[str]:
+    """One line for each thing that is in `before` and no longer so in `after`."""
+    for path, calls in before["paths"].items():
+        for method in METHODS:
+            if method in calls:
+                later = after["paths"].get(path, {}).get(method)
+                yield from _Call(f"{method.upper()} {path}", before, after).losses(calls[method], later)
+
+
+class _Call:
+    """One operation in both documents; `place` says which."""
+
+    def __init__(self, place: str, before: Document, after: Document) -> None:
+        self._place = place
+        self._before = before
+        self._after = after
+        self._seen: set[tuple[str, str, str]] = set()
+
+    def losses(self, was: Document, now: Document | None) -> Iterator[str]:
+        if now is None:
+            yield f"{self._place} is gone"
+            return
+        yield from self._parameters(was, now)
+        yield from self._body(was.get("requestBody"), now.get("requestBody"))
+        yield from self._answers(was["responses"], now["responses"])
+
+    def _parameters(self, was: Document, now: Document) -> Iterator[str]:
+        earlier, later = _parameters(was), _parameters(now)
+        for key in earlier.keys() - later.keys():
+            yield f"{self._place}: the parameter {key[1]} is gone"
+        for key, parameter in later.items():
+            place = f"the parameter {key[1]}"
+            if parameter.get("required") and not earlier.get(key, {}).get("required"):
+                yield f"{self._place}: {place} is required now"
+            if key in earlier:
+                yield from self._schemas(place, earlier[key]["schema"], parameter["schema"], sent=True)
+
+    def _body(self, was: Document | None, now: Document | None) -> Iterator[str]:
+        if was is None:
+            if now and now.get("required"):
+                yield f"{self._place}: a body is required now"
+            return
+        yield from self._contents("the body", was, now or {}, sent=True)
+
+    def _answers(self, was: Document, now: Document) -> Iterator[str]:
+        for status, answer in was.items():
+            if status not in now:
+                yield f"{self._place}: the answer {status} is gone"
+                continue
+            for name in answer.get("headers", {}).keys() - now[status].get("headers", {}).keys():
+                yield f"{self._place}: the answer {status} lost its header {name}"
+            yield from self._contents(f"the answer {status}", answer, now[status], sent=False)
+
+    def _contents(self, place: str, was: Document, now: Document, *, sent: bool) -> Iterator[str]:
+        for media_type, content in was.get("content", {}).items():
+            later = now.get("content", {}).get(media_type)
+            if later is None:
+                yield f"{self._place}: {place} is no {media_type} any more"
+            else:
+                yield from self._schemas(place, content.get("schema", {}), later.get("schema", {}), sent=sent)
+
+    def _schemas(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
+        """`sent` by clients, or else got by them."""
+        pair = (was.get("$ref", ""), now.get("$ref", ""), str(sent))
+        if pair[0] and pair in self._seen:
+            return
+        self._seen.add(pair)
+        was, now = _resolved(was, self._before), _resolved(now, self._after)
+        where = f"{self._place}: {place}"
+        earlier, later = _kinds(was, self._before), _kinds(now, self._after)
+        for kind in (earlier - later) if sent else (later - earlier):
+            yield f"{where} can be no {kind} any more" if sent else f"{where} can be {kind} now"
+        yield from (f"{where}: {lost}" for lost in (_narrowed(was, now) if sent else ()))
+        yield from self._members(place, was, now, sent=sent)
+        if "items" in was and "items" in now:
+            yield from self._schemas(f"{place}[]", was["items"], now["items"], sent=sent)
+        for one in was.get("anyOf", ()):
+            kinds = _kinds(one, self._before)
+            same = [other for other in now.get("anyOf", (now,)) if kinds & _kinds(other, self._after)]
+            if same and kinds != {"null"}:
+                yield from self._schemas(place, one, same[0], sent=sent)
+
+    def _members(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
+        earlier, later = was.get("properties", {}), now.get("properties", {})
+        for name in earlier.keys() - later.keys():
+            yield f"{self._place}: {place} lost {name}"
+        required_before, required_after = set(was.get("required", ())), set(now.get("required", ()))
+        for name in sorted((required_after - required_before) if sent else (required_before - required_after)):
+            if sent or name in later:
+                yield f"{self._place}: {place} {'must have' if sent else 'need not have'} {name} now"
+        for name in earlier.keys() & later.keys():
+            yield from self._schemas(f"{place}.{name}", earlier[name], later[name], sent=sent)
+
+
+def _parameters(call: Document) -> dict[tuple[str, str], Any]:
+    return {(one["in"], one["name"]): one for one in call.get("parameters", ())}
+
+
+def _resolved(schema: Schema, document: Document) -> Schema:
+    reference = schema.get("$ref")
+    if reference is None:
+        return schema
+    found: Schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    return found
+
+
+def _kinds(schema: Schema, document: Document) -> frozenset[str]:
+    """The JSON types a value may have; of anything where nothing is said."""
+    schema = _resolved(schema, document)
+    if "anyOf" in schema:
+        return frozenset().union(*(_kinds(one, document) for one in schema["anyOf"]))
+    named = schema.get("type", "anything")
+    return frozenset([named] if isinstance(named, str) else named)
+
+
+def _narrowed(was: Schema, now: Schema) -> Iterator[str]:
+    for value in _values(was) - _values(now):
+        if _values(now):
+            yield f"{value} is refused now"
+    if _values(now) and not _values(was):
+        yield "takes only certain values now"
+    for name in LOWER_BOUNDS:
+        if name in now and now[name] > was.get(name, float("-inf")):
+            yield f"{name} rose to {now[name]}"
+    for name in UPPER_BOUNDS:
+        if name in now and now[name] < was.get(name, float("inf")):
+            yield f"{name} fell to {now[name]}"
+    if "pattern" in now and now["pattern"] != was.get("pattern"):
+        yield "has another pattern"
+
+
+def _values(schema: Schema) -> set[str]:
+    return {str(value) for value in (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()))}

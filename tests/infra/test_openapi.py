@@ -1,0 +1,121 @@
+"""Version 1 stands still, version 2 only grows, and the linter has nothing to say."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.openapi import documents, lint
+from checks.openapi.growth import losses
+from checks.programs import Program
+from testkit.checkout import Checkout
+
+Change = Callable[[Any], object]
+
+
+@pytest.fixture
+def v2(root: Path) -> Any:
+    return json.loads((root / "docs/openapi/v2.json").read_bytes())
+
+
+@pytest.fixture
+def openapi(root: Path, tmp_path: Path) -> Checkout:
+    """The committed documents, the test's own to spoil."""
+    return Checkout.of(root, ["docs/openapi"], into=tmp_path)
+
+
+def test_ours_say_what_is_served(openapi: Checkout) -> None:
+    assert not list(documents.check(openapi.root))
+    openapi.spoil("docs/openapi/v1.json", "One product", "A product")
+    openapi.spoil("docs/openapi/v2.json", "One product", "A product")
+    first, second = documents.check(openapi.root)
+    assert "never changes, and differs in /paths//products/{sku}/get/summary" in first.wrong
+    assert "has changed without a loss" in second.wrong
+    (openapi.root / "docs/openapi/v1.json").unlink()
+    assert "is missing" in [finding.wrong for finding in documents.check(openapi.root)]
+
+
+def call(document: Any, method: str, path: str) -> Any:
+    return document["paths"][path][method]
+
+
+def schema(document: Any, name: str) -> Any:
+    return document["components"]["schemas"][name]
+
+
+LOSSES: list[tuple[str, Change]] = [
+    ("GET /dashboard is gone", lambda now: now["paths"].pop("/dashboard")),
+    ("POST /orders is gone", lambda now: now["paths"]["/orders"].pop("post")),
+    ("the parameter status is gone", lambda now: call(now, "get", "/orders")["parameters"].pop()),
+    ("the parameter limit is required", lambda now: call(now, "get", "/orders")["parameters"][0].update(required=True)),
+    (
+        "limit: maximum fell to 10",
+        lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=10),
+    ),
+    ("limit: minimum rose to 2", lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(minimum=2)),
+    ("a body is required", lambda now: call(now, "get", "/dashboard").update(requestBody={"required": True})),
+    ("is no application/json", lambda now: call(now, "post", "/orders")["requestBody"]["content"].clear()),
+    ("the body must have note", lambda now: schema(now, "NewOrder")["required"].append("note")),
+    ("the body lost items", lambda now: schema(now, "NewOrder")["properties"].pop("items")),
+    ("body.items: maxItems fell", lambda now: schema(now, "NewOrder")["properties"]["items"].update(maxItems=5)),
+    ("items[].sku: has another", lambda now: schema(now, "NewItem")["properties"]["sku"].update(pattern="x")),
+    ("refresh_token is refused", lambda now: schema(now, "TokenRequest")["properties"]["grant_type"]["enum"].pop()),
+    ("the answer 201 is gone", lambda now: call(now, "post", "/orders")["responses"].pop("201")),
+    ("lost its header Location", lambda now: call(now, "post", "/orders")["responses"]["201"]["headers"].clear()),
+    ("201 lost total_cents", lambda now: schema(now, "Order")["properties"].pop("total_cents")),
+    ("need not have currency", lambda now: schema(now, "Order")["required"].remove("currency")),
+    ("total_cents can be string", lambda now: schema(now, "Order")["properties"]["total_cents"].update(type="string")),
+    ("user.name can be null", lambda now: schema(now, "User")["properties"].update(name={"type": ["string", "null"]})),
+]
+
+
+@pytest.mark.parametrize(("said", "change"), LOSSES, ids=[said for said, _ in LOSSES])
+def test_a_loss_is_found(v2: Any, said: str, change: Change) -> None:
+    now = deepcopy(v2)
+    change(now)
+    found = [loss for loss in losses(v2, now) if said in loss]
+    assert found, list(losses(v2, now))
+    assert all(finding.mend != "make openapi" for finding in documents.compare("v2", v2, now))
+
+
+GROWTH: dict[str, Change] = {
+    "a call": lambda now: now["paths"].update({"/new": now["paths"]["/dashboard"]}),
+    "an optional parameter": lambda now: call(now, "get", "/orders")["parameters"].append(
+        {"in": "query", "name": "q", "required": False, "schema": {"type": "string"}}
+    ),
+    "an optional field to send": lambda now: schema(now, "NewOrder")["properties"].update(note={"type": "string"}),
+    "a field to get": lambda now: schema(now, "Order")["properties"].update(note={"type": "string"}),
+    "a further state": lambda now: schema(now, "OrderStatus")["enum"].append("returned"),
+    "a wider bound": lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=500),
+    "another answer": lambda now: call(now, "get", "/orders")["responses"].update({"429": {"description": "slow"}}),
+    "other words": lambda now: call(now, "get", "/orders").update(summary="All your orders"),
+}
+
+
+@pytest.mark.parametrize("change", GROWTH.values(), ids=list(GROWTH))
+def test_growth_is_free_and_only_wants_to_be_written_down(v2: Any, change: Change) -> None:
+    now = deepcopy(v2)
+    change(now)
+    assert now != v2
+    assert not list(losses(v2, now))
+    [finding] = documents.compare("v2", v2, now)
+    assert finding.mend == "make openapi"
+
+
+def test_the_linter_finds_nothing_and_a_planted_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:
+    has(lint.REDOCLY)
+    assert not list(lint.check(openapi.root))
+    openapi.spoil("docs/openapi/v2.json", '"operationId": "read_me"', '"operationId": "change_me"')
+    [finding] = lint.check(openapi.root)
+    assert finding.place.startswith("docs/openapi/v2.json#/paths/~1users~1me")
+    assert "operation-operationId-unique" in finding.mend
+
+
+def test_a_linter_that_fails_is_no_clean_document(tmp_path: Path, has: Callable[[Program], None]) -> None:
+    has(lint.REDOCLY)
+    (tmp_path / "docs/openapi").mkdir(parents=True)
+    [finding] = lint.check(tmp_path)
+    assert "the linter failed" in finding.wrong
