@@ -36,6 +36,7 @@ class Users:
     tokens_given: int = 0
     revoked: set[str] = field(default_factory=set)
     asked: list[dict[str, str]] = field(default_factory=list)
+    granted: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def app(self) -> Starlette:
@@ -50,6 +51,7 @@ class Users:
         if request.headers.get("Authorization") != BASIC or await request.body() != b"grant_type=client_credentials":
             return Response(status_code=401)
         self.tokens_given += 1
+        self.granted.append(dict(request.headers))
         body = {"access_token": f"t{self.tokens_given}", "token_type": "bearer", "expires_in": self.token_lifetime}
         return JSONResponse(body)
 

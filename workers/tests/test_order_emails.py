@@ -5,7 +5,7 @@ from opentelemetry import baggage, trace
 from opentelemetry.trace import SpanKind, format_trace_id
 
 from shared.events import Trace
-from testkit.spans import Spans
+from testkit.spans import Spans, told
 from testkit.waiting import eventually
 
 from .factories import order_data, order_event, registered_event, ship
@@ -106,19 +106,24 @@ class TestOrderEmail:
             await ship(world.redis, event)
             await eventually(lambda: spans.named("run send_order_email"))
         trace_id = int("4bf92f3577b34da6a3ce929d0e0e4736", 16)
-        ours = [span.name for span in spans.finished() if span.context and span.context.trace_id == trace_id]
-        assert sorted(ours) == [
-            "GET",  # the user
-            "INSERT",  # inbox
-            "INSERT",  # job
-            "INSERT",  # email, sending
-            "POST",  # the token, once per process
-            "SMTP send",
-            "UPDATE",  # email, sent
-            "UPDATE",  # job, done
-            "process events:orders",
-            "run send_order_email",
+        ours = [span for span in spans.finished() if span.context and span.context.trace_id == trace_id]
+        assert sorted(span.name for span in ours) == ["SMTP send", "process events:orders", "run send_order_email"]
+        assert told(spans.one("process events:orders")) == ["INSERT inbox", "INSERT job"]
+        assert told(spans.one("run send_order_email")) == [
+            "GET /internal/users/{user_id}",
+            "INSERT email",
+            "UPDATE email",
+            "UPDATE job",
         ]
+
+    async def test_the_token_is_nobodys_trace(self, world: World, spans: Spans) -> None:
+        event = order_event("shipped", traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        person(world.users, event.data["user_id"])
+        async with world.worker():
+            await ship(world.redis, event)
+            await eventually(lambda: spans.named("run send_order_email"))
+        (granted,) = world.users.granted
+        assert "traceparent" not in granted
 
 
 class TestWelcomeEmail:

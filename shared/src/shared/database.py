@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from shared.deadline import remaining_s
 from shared.settings import ConfigurationError, DatabaseSettings
-from shared.telemetry import instrument_engine
+from shared.statements import watch_statements
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ async def open_database(
     try:
         available = await _connections_available(engine)
         check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
-        instrument_engine(engine)
+        watch_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000)
         yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
     finally:
         await engine.dispose()

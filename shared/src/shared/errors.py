@@ -159,8 +159,10 @@ class DeadlineSpent(GatewayTimeout):
 
 
 def problem_response(problem: Problem, *, instance: str) -> Response:
-    """Render a problem. `instance` is the request's path."""
-    span = trace.get_current_span().get_span_context()
+    """Render a problem, and name it on the request's span. `instance` is the request's path."""
+    current = trace.get_current_span()
+    current.set_attribute("hopline.problem", problem.slug)
+    span = current.get_span_context()
     body: dict[str, object] = {
         "type": PROBLEM_TYPES + problem.slug,
         "title": problem.title,

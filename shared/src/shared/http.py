@@ -11,9 +11,9 @@ import aiohttp
 import httpx
 import structlog
 from httpx_aiohttp import AiohttpTransport
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from pydantic import AnyHttpUrl
 
+from shared.calls import ToldCalls
 from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
 from shared.middleware import REQUEST_ID
 
@@ -33,12 +33,11 @@ async def open_http_client(
     async with open_http_session(connect_timeout_s=connect_timeout_s, max_connections=max_connections) as session:
         client = httpx.AsyncClient(
             base_url=str(base_url).rstrip("/"),
-            transport=AiohttpTransport(client=session),
+            transport=ToldCalls(AiohttpTransport(client=session)),
             timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
             event_hooks={"request": [_carry_on]},
             follow_redirects=False,
         )
-        HTTPXClientInstrumentor.instrument_client(client)
         async with client:
             yield client
 

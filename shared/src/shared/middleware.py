@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Problem, problem_response, unexpected
+from shared.statements import DatabaseCost, database_cost
 
 log = structlog.get_logger("http")
 
@@ -53,6 +54,7 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
+        span = trace.get_current_span()
         status = 0
 
         async def send_with_ids(message: Message) -> None:
@@ -62,13 +64,16 @@ class RequestContext:
                 headers = MutableHeaders(scope=message)
                 headers[REQUEST_ID] = request_id
                 headers["traceresponse"] = traceresponse
+                if cost.queries:  # now: the span ends within the last `send`
+                    span.set_attributes(cost.attributes)
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_with_ids)
-        finally:
-            if not scope["path"].startswith(_PROBES):
-                _access_line(scope, status=status or _CLIENT_GONE, started=started)
+        with database_cost() as cost:
+            try:
+                await self._app(scope, receive, send_with_ids)
+            finally:
+                if not scope["path"].startswith(_PROBES):
+                    _access_line(scope, status=status or _CLIENT_GONE, started=started, cost=cost)
 
 
 class UnexpectedErrors:
@@ -134,7 +139,7 @@ def _route(scope: Scope) -> str | None:
     return None if template is None else f"{scope.get('root_path', '')}{template}"
 
 
-def _access_line(scope: Scope, *, status: int, started: float) -> None:
+def _access_line(scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:
     write = log.error if status >= _SERVER_ERROR else log.info
     write(
         "http_request",
@@ -143,4 +148,6 @@ def _access_line(scope: Scope, *, status: int, started: float) -> None:
         route=_route(scope),
         status=status,
         duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        db_queries=cost.queries,
+        db_ms=cost.milliseconds,
     )

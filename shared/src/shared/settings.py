@@ -99,13 +99,14 @@ class DatabaseSettings(BaseSettings):
     """One Postgres database and the share of its connections that this service may take.
 
     `database_reserve` is what the server keeps for everybody else: other services on the same server, migrations,
-    a person with psql.
+    a person with psql. A statement of `slow_statement_ms` or longer gets a span of its own; 0 gives each of them one.
     """
 
     database_url: PostgresDsn
     database_pool_size: int = Field(5, ge=1, le=100)
     database_max_overflow: int = Field(5, ge=0, le=100)
     database_reserve: int = Field(20, ge=0)
+    slow_statement_ms: float = Field(250.0, ge=0)
 
 
 class RedisSettings(BaseSettings):

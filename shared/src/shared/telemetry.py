@@ -19,7 +19,6 @@ from opentelemetry._logs import set_logger_provider
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -27,7 +26,6 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.settings import ServiceSettings
 
@@ -89,18 +87,6 @@ def _untraced(scope: MutableMapping[str, Any]) -> bool:
     """Probes would drown the traces; a WebSocket's span would stay open for hours."""
     path: str = scope["path"]
     return path.startswith(PROBES) or path == SOCKET
-
-
-def instrument_engine(engine: AsyncEngine) -> None:
-    """Give each statement of this engine a client span.
-
-    The package's event listeners without its instrumentor, which would patch `Engine.connect` for a span per checkout
-    and declares SQLAlchemy < 2.1 though it works with it (a test holds that the spans exist).
-    """
-    usage = metrics.get_meter(__name__).create_up_down_counter(
-        "db.client.connection.count", unit="{connection}", description="Connections of the pool by state"
-    )
-    EngineTracer(trace.get_tracer(__name__), engine.sync_engine, usage)  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 
 from shared.errors import Forbidden, Unauthorized, Unavailable
 from shared.settings import TokenSettings
+from shared.tracing import trace_of_its_own
 
 ALGORITHM = "EdDSA"
 REFETCH_PAUSE_S = 5.0
@@ -83,7 +84,8 @@ class Jwks:
         if time.monotonic() - self._failed_at < RETRY_PAUSE_S:
             raise Unavailable(_NO_KEYS)
         try:
-            found = jwt.PyJWKSet.from_dict(await self._fetch()).keys
+            with trace_of_its_own():
+                found = jwt.PyJWKSet.from_dict(await self._fetch()).keys
         except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:  # the last two: no key set
             self._failed_at = time.monotonic()
             raise Unavailable(_NO_KEYS) from error

@@ -10,7 +10,9 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr
 
+from shared.calls import TEMPLATE
 from shared.deadline import within
+from shared.tracing import trace_of_its_own
 from workers.errors import DependencyAway, JobImpossible
 from workers.schemas import AccessToken, Refusal, User
 
@@ -52,7 +54,8 @@ class ServiceToken(httpx.Auth):
 
     async def _fetch(self) -> None:
         form = {"grant_type": "client_credentials"}
-        response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
+        with trace_of_its_own():
+            response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
         _expect(response, HTTPStatus.OK)
         granted = AccessToken.model_validate_json(response.content)
         self._token = granted.access_token
@@ -68,7 +71,9 @@ class UsersClient:
 
     async def get(self, user_id: UUID) -> User:
         """The user; raises JobImpossible where there is none, DependencyAway where users cannot say."""
-        response = await call(self._http, "GET", f"/internal/users/{user_id}", auth=self._token)
+        response = await call(
+            self._http, "GET", f"/internal/users/{user_id}", template="/internal/users/{user_id}", auth=self._token
+        )
         if _problem(response) == "user-not-found":
             raise JobImpossible(f"there is no user {user_id}")
         _expect(response, HTTPStatus.OK)
@@ -84,7 +89,13 @@ class OrdersClient:
 
     async def advance(self, order_id: UUID, step: Literal["pack", "ship"]) -> bool:
         """Take the order a step further; False where it is cancelled or gone. Repeating it changes nothing."""
-        response = await call(self._http, "POST", f"/internal/orders/{order_id}/{step}", auth=self._token)
+        response = await call(
+            self._http,
+            "POST",
+            f"/internal/orders/{order_id}/{step}",
+            template=f"/internal/orders/{{order_id}}/{step}",
+            auth=self._token,
+        )
         if _problem(response) in {"order-not-found", "order-state"}:
             return False
         _expect(response, HTTPStatus.OK)
@@ -92,12 +103,22 @@ class OrdersClient:
 
 
 async def call(
-    http: httpx.AsyncClient, method: str, path: str, *, auth: httpx.Auth, form: dict[str, str] | None = None
+    http: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    auth: httpx.Auth,
+    template: str = "",
+    form: dict[str, str] | None = None,
 ) -> httpx.Response:
-    """Make one call; raises DependencyAway where no answer comes within CALL_S."""
+    """Make one call; raises DependencyAway where no answer comes within CALL_S.
+
+    `template` is the path with its parameters' names, where it has any.
+    """
+    extensions = {TEMPLATE: template or path}
     try:
         async with within(CALL_S):
-            return await http.request(method, path, auth=auth, data=form)
+            return await http.request(method, path, auth=auth, data=form, extensions=extensions)
     except (httpx.HTTPError, TimeoutError) as error:
         raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 

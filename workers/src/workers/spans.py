@@ -7,6 +7,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
+from shared.statements import database_cost
 from workers.ledger import Claim
 
 _tracer = trace.get_tracer("workers")
@@ -36,24 +37,30 @@ def job_span(claim: Claim, *, queue: str) -> Iterator[Span]:
     link = claim.trace.link() if claim.attempt > 1 else None
     token = otel_context.attach(claim.trace.context())
     try:
-        with _tracer.start_as_current_span(
-            f"run {claim.kind}",
-            kind=SpanKind.CONSUMER,
-            links=[link] if link else [],
-            record_exception=False,
-            set_status_on_exception=False,
-            attributes={
-                "messaging.system": "arq",
-                "messaging.operation.name": "run",
-                "messaging.operation.type": "process",
-                "messaging.destination.name": queue,
-                "messaging.message.id": str(claim.job_id),
-                "hopline.job.kind": claim.kind,
-                "hopline.job.attempt": claim.attempt,
-                "hopline.job.wait_s": claim.waited_s,
-            },
-        ) as span:
-            yield span
+        with (
+            _tracer.start_as_current_span(
+                f"run {claim.kind}",
+                kind=SpanKind.CONSUMER,
+                links=[link] if link else [],
+                record_exception=False,
+                set_status_on_exception=False,
+                attributes={
+                    "messaging.system": "arq",
+                    "messaging.operation.name": "run",
+                    "messaging.operation.type": "process",
+                    "messaging.destination.name": queue,
+                    "messaging.message.id": str(claim.job_id),
+                    "hopline.job.kind": claim.kind,
+                    "hopline.job.attempt": claim.attempt,
+                    "hopline.job.wait_s": claim.waited_s,
+                },
+            ) as span,
+            database_cost() as cost,
+        ):
+            try:
+                yield span
+            finally:
+                span.set_attributes(cost.attributes)
     finally:
         otel_context.detach(token)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-_NAMING = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name")
+_NAMING = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name", "db.query.summary")
 _WRITTEN = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", re.IGNORECASE)
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
 
@@ -17,7 +17,7 @@ def about(operation: str, tags: Mapping[str, Any]) -> str:
     """
     for name in _NAMING:
         if value := tags.get(name):
-            return str(value)
+            return "" if value == operation else str(value)
     if statement := tags.get("db.query.text"):
         table = _WRITTEN.search(str(statement)) or _READ.search(str(statement))
         return table[1] if table and table[1] not in operation else ""

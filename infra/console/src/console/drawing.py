@@ -31,8 +31,8 @@ _MILLISECOND_US = 1_000
 
 
 def print_tree(tree: Tree, console: Console, *, lines: Mapping[str, Sequence[LogLine]] | None = None) -> None:
-    """Print the tree as wide as the console; `lines` are log lines by the id of their span."""
-    for text in _Drawing(tree, console.width, lines or {}).draw():
+    """Print the tree as wide as the console; with `lines`, log lines by the id of their span, and the spans' events."""
+    for text in _Drawing(tree, console.width, lines).draw():
         console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
 
 
@@ -56,10 +56,11 @@ def printable(text: str) -> str:
 
 
 class _Drawing:
-    def __init__(self, tree: Tree, width: int, lines: Mapping[str, Sequence[LogLine]]) -> None:
+    def __init__(self, tree: Tree, width: int, lines: Mapping[str, Sequence[LogLine]] | None) -> None:
         self._tree = tree
         self._width = width
-        self._lines = lines
+        self._lines = lines or {}
+        self._detailed = lines is not None
         self._bar_width = width * 3 // 10 if width >= _NARROWEST_WITH_BARS else 0
         self._name_width = width - _TOOK_WIDTH - (self._bar_width + 2 if self._bar_width else 0)
         self._timeline = Timeline((span.start, span.end) for span in tree.spans())
@@ -116,7 +117,8 @@ class _Drawing:
         beside = below + (_BELOW[_elbow(last=False)] if node.children else "  ")
         if node.span.failure:
             yield Text.assemble((beside, "dim"), (f"✗ {printable(node.span.failure)}", "red"))
-        for line in self._lines.get(node.span.id, ()):
+        events = node.span.events if self._detailed else ()
+        for line in sorted([*self._lines.get(node.span.id, ()), *events], key=lambda line: line.time):
             yield self._log_line(line, beside)
         for place, child in enumerate(node.children):
             yield from self._branch(child, below, _elbow(last=place == len(node.children) - 1))

@@ -55,5 +55,19 @@ def lines_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogLin
     return {span_id: sorted(found, key=lambda line: line.time) for span_id, found in lines.items()}
 
 
+def events_of(span: Mapping[str, Any], service: str) -> tuple[LogLine, ...]:
+    """Read what Jaeger calls the logs of a span: its events, such as the statements it made, without stacks."""
+    return tuple(_event(span["spanID"], service, noted) for noted in span.get("logs") or ())
+
+
+def _event(span_id: str, service: str, noted: Mapping[str, Any]) -> LogLine:
+    fields = {field["key"]: str(field["value"]) for field in noted["fields"]}
+    text = fields.pop("event", "")
+    fields.pop("exception.stacktrace", None)
+    return LogLine(
+        time=noted["timestamp"], span_id=span_id, service=service, level="event", text=text, attributes=fields
+    )
+
+
 def _is_shown(name: str) -> bool:
     return name not in _NOT_SHOWN and not name.startswith(_NOT_SHOWN_PREFIXES)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from console.about import about
+from console.logs import LogLine, events_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Span:
     parent_id: str  # "" for a root
     links: int  # how many spans it follows from without being their child
     failure: str
+    events: Sequence[LogLine]
 
     @classmethod
     def from_jaeger(cls, span: Mapping[str, Any], processes: Mapping[str, Any]) -> Self:
@@ -28,9 +30,10 @@ class Span:
         references = span["references"]
         parents = [item["spanID"] for item in references if item["refType"] == "CHILD_OF"]
         failed = tags.get("error") in (True, "true")
+        service = processes[span["processID"]]["serviceName"]
         return cls(
             id=span["spanID"],
-            service=processes[span["processID"]]["serviceName"],
+            service=service,
             operation=span["operationName"],
             about=about(span["operationName"], tags),
             start=span["startTime"],
@@ -38,6 +41,7 @@ class Span:
             parent_id=parents[0] if parents else "",
             links=sum(item["refType"] == "FOLLOWS_FROM" for item in references),
             failure=str(tags.get("otel.status_description") or "failed") if failed else "",
+            events=events_of(span, service),
         )
 
     @property

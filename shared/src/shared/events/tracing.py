@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from shared.events.cloudevent import CloudEvent
+from shared.statements import database_cost
 
 _PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("shared.events")
@@ -99,10 +100,16 @@ def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: boo
     link = Trace.of_event(event).link() if redelivered else None
     if redelivered:
         attributes["messaging.redelivered"] = True
-    with _tracer.start_as_current_span(
-        f"process {stream}", kind=SpanKind.CONSUMER, attributes=attributes, links=[link] if link else []
-    ) as span:
-        yield span
+    with (
+        _tracer.start_as_current_span(
+            f"process {stream}", kind=SpanKind.CONSUMER, attributes=attributes, links=[link] if link else []
+        ) as span,
+        database_cost() as cost,
+    ):
+        try:
+            yield span
+        finally:
+            span.set_attributes(cost.attributes)
 
 
 def _attributes(operation: str, kind: str, stream: str, event: CloudEvent) -> dict[str, AttributeValue]:

@@ -52,6 +52,7 @@ class Mailer:
 
     async def _send_once(self, message: EmailMessage, *, letter: Letter, claim: Claim) -> None:
         key, message_id = claim.dedupe_key, message["Message-ID"]
+        known_as = message_id.strip("<>").partition("@")[0]  # in logs: what looks like an address is none there
         async with self._database.transaction() as session:
             first = await EmailLedger(session).announce(key, message_id=message_id, recipient=letter.recipient)
         accepted = False
@@ -61,12 +62,12 @@ class Mailer:
                 with suppress_instrumentation():
                     state = await ledger.lock(key, idle_s=LOCK_IDLE_S)
                 if state is None:
-                    raise EmailInHand(f"another worker is sending {message_id}")
+                    raise EmailInHand(f"another worker is sending {known_as}")
                 if state is EmailState.SENT:
-                    log.info("email_was_sent", message_id=message_id)
+                    log.info("email_was_sent", message_id=known_as)
                     return
                 if not first:
-                    log.warning("email_may_repeat", message_id=message_id)
+                    log.warning("email_may_repeat", message_id=known_as)
                 await self._smtp.hand_over(message)
                 accepted = True
                 crash_point("email.after_handover")
@@ -74,9 +75,9 @@ class Mailer:
         except (OSError, DBAPIError, PoolTimeoutError) as error:
             if not accepted:
                 raise
-            log.warning("email_ledger_away", message_id=message_id, error=str(error))
+            log.warning("email_ledger_away", message_id=known_as, error=str(error))
             await self._record_sent(key)
-        log.info("email_sent", message_id=message_id, subject=letter.subject)
+        log.info("email_sent", message_id=known_as, subject=letter.subject)
 
     async def _record_sent(self, key: str) -> None:
         """Postgres went away between the handover and its record: wait for it, as nobody else knows."""

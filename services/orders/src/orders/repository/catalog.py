@@ -28,7 +28,7 @@ RESERVE: Final = text("""
         WHERE product.sku = locked.sku AND locked.stock - locked.reserved >= locked.quantity
     )
     SELECT sku, name, unit_price_cents, stock - reserved AS available FROM locked
-""")
+""").execution_options(span="reserve stock")
 """One round trip. `locked` shows each product as it is once its lock is ours; everything is computed from that.
 
 `product.reserved + …` would be wrong: an UPDATE first builds the new row from what the statement saw when it began,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import structlog
+from opentelemetry import trace
 
 from orders.errors import IllegalMove, KeyReused, OrderNotFound
 from orders.events import OrderEvents
@@ -47,11 +48,14 @@ class Orders:
         if earlier is not None:
             if earlier.fingerprint != wanted.fingerprint():
                 raise KeyReused
+            trace.get_current_span().set_attribute("hopline.order.replayed", True)
+            log.info("order_replayed", order_id=earlier.order_id)
             return Placed(order_id=earlier.order_id, response=earlier.response, replayed=True)
         order = await self._reserved(wanted, user_id=user_id)
         response = order.model_dump_json().encode()
         await self._orders.record(order, key=key, fingerprint=wanted.fingerprint(), response=response)
         await self._events.announce(order)
+        trace.get_current_span().set_attribute("hopline.order.id", str(order.id))
         log.info("order_placed", order_id=order.id, total_cents=order.total_cents, lines=len(order.items))
         return Placed(order_id=order.id, response=response, replayed=False)
 

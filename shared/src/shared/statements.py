@@ -1,0 +1,129 @@
+"""What statements cost: each is counted, measured, and told on the span of whoever made it (`shared.tracing`).
+
+A statement gets a CLIENT span of its own where it failed, took `slow_s` seconds or longer, or is named by
+`execution_options(span="reserve stock")`: a decision of the business that is taken in SQL. The SQLAlchemy
+instrumentation of OpenTelemetry makes one for each, at ten times the cost (ADR 11).
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+from typing import Any
+
+from opentelemetry import metrics
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.util.types import AttributeValue
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine, ExceptionContext
+
+from shared.tracing import show, tell
+
+SPAN = "span"
+"""The execution option that names a statement's span."""
+
+STATEMENT = "db.statement"
+"""The event of a statement that went well."""
+
+LONGEST_SUMMARY = 100
+
+_WRITTEN = re.compile(
+    r"\b(INSERT)\s+INTO\s+\"?([a-z_][\w.]*)|\b(DELETE)\s+FROM\s+\"?([a-z_][\w.]*)"
+    r"|(?<!FOR\s)(?<!KEY\s)(?<!DO\s)\b(UPDATE)\s+\"?([a-z_][\w.]*)",
+    re.IGNORECASE,
+)
+_READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][\w.]*)\"?(?!\s*\(|[\w.])", re.IGNORECASE)
+
+_durations = metrics.get_meter(__name__).create_histogram(
+    "db.client.operation.duration",
+    unit="s",
+    description="Duration of a statement",
+    explicit_bucket_boundaries_advisory=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10],
+)
+
+
+@dataclass(slots=True)
+class DatabaseCost:
+    """Statements and the seconds they took, of one request, event or job."""
+
+    queries: int = 0
+    seconds: float = 0.0
+
+    @property
+    def attributes(self) -> dict[str, AttributeValue]:
+        """For a span."""
+        return {"hopline.db.queries": self.queries, "hopline.db.duration_ms": self.milliseconds}
+
+    @property
+    def milliseconds(self) -> float:
+        """For a log line."""
+        return round(self.seconds * 1000, 2)
+
+
+_cost: ContextVar[DatabaseCost | None] = ContextVar("database_cost", default=None)
+
+
+@contextmanager
+def database_cost() -> Iterator[DatabaseCost]:
+    """Count what is executed inside the block, by this task and those it starts."""
+    cost = DatabaseCost()
+    token = _cost.set(cost)
+    try:
+        yield cost
+    finally:
+        _cost.reset(token)
+
+
+def watch_statements(engine: Engine, *, slow_s: float) -> None:
+    """Count, measure and tell the statements of this engine."""
+    url = engine.url
+    known: dict[str, AttributeValue] = {"db.system.name": "postgresql", "db.namespace": url.database or ""}
+    place: dict[str, AttributeValue] = {"server.address": url.host or "", "server.port": url.port or 5432}
+
+    def begun(*arguments: Any) -> None:
+        arguments[4].hopline_started = perf_counter()  # the execution context
+
+    def ended(_connection: Connection, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool) -> None:
+        settle(statement, context, "")
+
+    def failed(failure: ExceptionContext) -> None:
+        if hasattr(failure.execution_context, "hopline_started"):
+            settle(failure.statement or "", failure.execution_context, _error_type(failure.original_exception))
+
+    def settle(statement: str, context: Any, error_type: str) -> None:
+        took_s = perf_counter() - context.hopline_started
+        if (cost := _cost.get()) is not None:
+            cost.queries += 1
+            cost.seconds += took_s
+        if not is_instrumentation_enabled():
+            return
+        summary = summary_of(statement)
+        measured = {**known, "db.query.summary": summary}
+        _durations.record(took_s, {**measured, "error.type": error_type} if error_type else measured)
+        name = context.execution_options.get(SPAN)
+        if name or error_type or took_s >= slow_s:
+            attributes = {**measured, **place, "db.query.text": statement}
+            show(name or summary, took_s=took_s, attributes=attributes, error_type=error_type)
+        else:
+            tell(STATEMENT, took_s=took_s, attributes={"db.query.summary": summary})
+
+    event.listen(engine, "before_cursor_execute", begun)
+    event.listen(engine, "after_cursor_execute", ended)
+    event.listen(engine, "handle_error", failed)
+
+
+def _error_type(error: BaseException) -> str:
+    """The SQLSTATE, else the exception's type. Not the text: PostgreSQL quotes the values that are in its way."""
+    return getattr(error, "sqlstate", None) or type(error).__qualname__
+
+
+@lru_cache(maxsize=1024)
+def summary_of(statement: str) -> str:
+    """`db.query.summary` after the semantic conventions: what is written to, else the first table that is read."""
+    written = [" ".join(word for word in match if word) for match in _WRITTEN.findall(statement)]
+    if not written and (read := _READ.search(statement)):
+        written = [f"SELECT {read[1]}"]
+    return " ".join(written)[:LONGEST_SUMMARY] or statement.split(None, 1)[0].upper()

@@ -1,0 +1,139 @@
+"""A statement is counted, told on its request's span, and shown as a span where that says something."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, FastAPI
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy import text
+
+from shared.app import build_app
+from shared.database import SessionDep, open_database
+from shared.settings import DatabaseSettings, ServiceSettings
+from shared.statements import summary_of
+from testkit.apps import http_client, serve
+from testkit.spans import Spans, told
+
+
+class Settings(DatabaseSettings, ServiceSettings):
+    drain_seconds: float = 0
+
+
+router = APIRouter()
+
+NAMED = text("SELECT 1 AS name_").execution_options(span="decide something")
+
+
+@router.post("/plain")
+async def plain(session: SessionDep) -> None:
+    await session.execute(text("SELECT 1 FROM pg_class LIMIT 1"))
+    await session.execute(text("SELECT 2 FROM pg_type LIMIT 1"))
+
+
+@router.post("/named")
+async def named(session: SessionDep) -> None:
+    await session.execute(NAMED)
+
+
+@router.post("/taken/{email}")
+async def taken(email: str, session: SessionDep) -> None:
+    await session.execute(text("CREATE TEMPORARY TABLE person (email text PRIMARY KEY) ON COMMIT DROP"))
+    for _ in range(2):
+        await session.execute(text("INSERT INTO person VALUES (:email)"), {"email": email})
+
+
+@asynccontextmanager
+async def running(database: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_database(app.state.settings, application="test") as app.state.database:
+            yield
+
+    given = Settings(database_url=database, **settings)
+    app = build_app(name="asker", settings=given, lifespan=lifespan, routers=[router], summary="for tests")
+    async with serve(app) as url, http_client(url) as client:
+        yield client
+
+
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(database) as client:
+        yield client
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+class TestStatement:
+    async def test_is_an_event_of_its_requests_span(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.post("/plain")
+        assert [span.name for span in spans.finished()] == ["POST /plain"]
+        request = spans.one("POST /plain")
+        assert told(request) == ["SELECT pg_class", "SELECT pg_type"]
+        durations = [(event.attributes or {})["hopline.duration_ms"] for event in request.events]
+        assert attributes(request)["hopline.db.queries"] == 2
+        assert attributes(request)["hopline.db.duration_ms"] == pytest.approx(sum(durations), abs=0.02)  # type: ignore[arg-type]
+
+    async def test_that_decides_something_is_a_span_by_the_conventions(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
+        await client.post("/named")
+        request, decision = spans.one("POST /named"), spans.one("decide something")
+        assert decision.parent == request.context
+        assert decision.kind is SpanKind.CLIENT
+        assert decision.start_time is not None
+        assert request.start_time is not None
+        assert decision.start_time >= request.start_time
+        assert attributes(decision)["db.system.name"] == "postgresql"
+        assert attributes(decision)["db.query.text"] == "SELECT 1 AS name_"
+        assert told(request) == []
+
+    async def test_that_is_slow_is_a_span(self, database: str, spans: Spans) -> None:
+        async with running(database, slow_statement_ms=0) as client:
+            spans.clear()
+            await client.post("/plain")
+        names = [span.name for span in spans.finished()]
+        assert names == ["SELECT pg_class", "SELECT pg_type", "POST /plain"]
+
+    async def test_that_fails_is_a_span_without_anybodys_data(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        assert (await client.post("/taken/ann@hopline.example")).status_code == 500
+        failed = spans.one("INSERT person")
+        assert failed.status.status_code is StatusCode.ERROR
+        assert attributes(failed)["error.type"] == "23505"
+        assert "ann@" not in failed.to_json()
+
+
+class TestAccessLine:
+    @pytest.mark.parametrize(("path", "queries"), [("/plain", 2), ("/named", 1), ("/nothing", 0)])
+    async def test_says_what_the_request_cost(
+        self, client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], path: str, queries: int
+    ) -> None:
+        capsys.readouterr()
+        await client.post(path)
+        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
+        assert line["db_queries"] == queries
+        assert (line["db_ms"] > 0) is (queries > 0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "summary"),
+    [
+        ("SELECT a.x FROM account AS a JOIN b USING (x)", "SELECT account"),
+        ('INSERT INTO "outbox" (id) VALUES (1)', "INSERT outbox"),
+        ("UPDATE job SET state = 1 WHERE id = 2 RETURNING id", "UPDATE job"),
+        ("DELETE FROM t", "DELETE t"),
+        ("SELECT 1 FROM job FOR UPDATE OF job", "SELECT job"),
+        ("SELECT 1 FROM job FOR NO KEY UPDATE", "SELECT job"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2", "INSERT t"),
+        ("WITH a AS (INSERT INTO x VALUES (1)) INSERT INTO y VALUES (2)", "INSERT x INSERT y"),
+        ("SHOW max_connections", "SHOW"),
+    ],
+)
+def test_a_summary_names_what_is_written_else_what_is_read(statement: str, summary: str) -> None:
+    assert summary_of(statement) == summary
