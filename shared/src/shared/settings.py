@@ -115,6 +115,15 @@ class RedisSettings(BaseSettings):
     redis_url: RedisDsn
 
 
+class OutboxSettings(BaseSettings):
+    """How long events are kept after every consumer has acknowledged them.
+
+    For that long a consumer's database may be restored from a backup and be told again what it lost.
+    """
+
+    outbox_kept_days: float = Field(7, ge=0, le=3650)
+
+
 class TokenSettings(BaseSettings):
     """Whose access tokens are accepted."""
 
@@ -155,6 +164,7 @@ __all__ = [
     "Environment",
     "JwksSettings",
     "LogFormat",
+    "OutboxSettings",
     "RedisSettings",
     "SecretStr",
     "ServiceSettings",

@@ -9,6 +9,7 @@ from notifications import routes
 from notifications.events import consumers
 from notifications.realtime.runtime import open_realtime
 from notifications.settings import Settings
+from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.http import open_http_client
@@ -23,7 +24,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="notifications",
         settings=settings or load_settings(Settings),
         lifespan=lifespan,
-        routers=[routes.router],
+        routers=[routes.router, housekeeping.router],
         summary="The notification feed of every user, over REST and WebSockets",
     )
 
@@ -40,6 +41,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
     ):
         app.state.database = database
+        app.state.housekeeping = housekeeping.Housekeeping(
+            database=database, chores={"inbox": housekeeping.inbox_chore}
+        )
         app.state.realtime = realtime
         app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)

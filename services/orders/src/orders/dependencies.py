@@ -8,7 +8,8 @@ from fastapi import Depends, Header
 from orders.events import OrderEvents
 from orders.repository.catalog import CatalogRepository
 from orders.repository.orders import OrderRepository
-from orders.service import Catalog, Orders
+from orders.repository.sales import SalesRepository
+from orders.service import Catalog, Orders, Sales
 from shared.database import SessionDep
 from shared.tokens import CurrentIdentity, Role
 
@@ -33,6 +34,11 @@ async def orders(session: SessionDep, catalog: "CatalogDep") -> Orders:
     return Orders(orders=OrderRepository(session=session), catalog=catalog, events=OrderEvents(session=session))
 
 
+async def sales(session: SessionDep) -> Sales:
+    """Figures within this request's transaction."""
+    return Sales(sales=SalesRepository(session=session))
+
+
 async def visible_owner(identity: CurrentIdentity) -> UUID | None:
     """Whose orders the caller may see and cancel: None is everybody's, for admins."""
     return None if identity.role is Role.ADMIN else identity.user_id
@@ -40,4 +46,5 @@ async def visible_owner(identity: CurrentIdentity) -> UUID | None:
 
 CatalogDep = Annotated[Catalog, Depends(catalog)]
 OrdersDep = Annotated[Orders, Depends(orders)]
+SalesDep = Annotated[Sales, Depends(sales)]
 VisibleOwner = Annotated[UUID | None, Depends(visible_owner)]

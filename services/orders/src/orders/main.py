@@ -7,7 +7,9 @@ from fastapi import FastAPI
 
 from orders import routes
 from orders.events import CONSUMERS, STREAM
+from orders.service.housekeeping import chores
 from orders.settings import Settings
+from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
@@ -23,7 +25,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="orders",
         settings=settings or load_settings(Settings),
         lifespan=lifespan,
-        routers=[routes.products, routes.orders, routes.internal],
+        routers=[
+            routes.products,
+            routes.orders,
+            routes.internal,
+            routes.sales,
+            housekeeping.router,
+            housekeeping.publishing,
+        ],
         summary="The catalog with its stock, and orders from placing to shipping",
     )
 
@@ -45,6 +54,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ),
     ):
         app.state.database = database
+        app.state.housekeeping = housekeeping.Housekeeping(
+            database=database, chores=chores(settings=settings, redis=redis)
+        )
         app.state.token_verifier = TokenVerifier(keys=jwks_from(client, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)

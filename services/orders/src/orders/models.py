@@ -124,7 +124,8 @@ class IdempotencyKey(Base):
     """The key under which an order was placed, and the answer its retries get, byte by byte.
 
     The row is written in the order's own transaction: there is no moment with the one and without the other.
-    `fingerprint` is the SHA-256 of what was asked for. Keys are kept as long as their orders.
+    `fingerprint` is the SHA-256 of what was asked for.
+    Keys are forgotten by the housekeeping, orders never.
     """
 
     __tablename__ = "idempotency_key"

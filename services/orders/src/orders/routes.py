@@ -1,12 +1,13 @@
 """HTTP in, HTTP out."""
 
+from datetime import date
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 
-from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, VisibleOwner
-from orders.schemas import SKU, NewOrder, OrderOut, ProductOut
+from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, SalesDep, VisibleOwner
+from orders.schemas import SKU, DaySales, NewOrder, OrderOut, ProductOut
 from orders.service import Placed
 from orders.states import CANCEL, PACK, SHIP, OrderStatus
 from shared.pages import Cursor, Limit, Page
@@ -15,6 +16,7 @@ from shared.tokens import CurrentIdentity, ServiceIdentity
 products = APIRouter(prefix="/products", tags=["products"])
 orders = APIRouter(prefix="/orders", tags=["orders"])
 internal = APIRouter(prefix="/internal/orders", tags=["internal"])
+sales = APIRouter(prefix="/internal/sales", tags=["internal"])
 
 Offset = Annotated[int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same")]
 
@@ -80,6 +82,12 @@ async def pack_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersD
 async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> OrderOut:
     """Say that a packed order has left the house; saying it again changes nothing."""
     return await orders.make(SHIP, order_id)
+
+
+@sales.get("")
+async def read_day_sales(day: date, _identity: ServiceIdentity, sales: SalesDep) -> DaySales:
+    """What was sold on a day in UTC."""
+    return await sales.of(day)
 
 
 def _created(placed: Placed) -> Response:

@@ -1,7 +1,7 @@
 """Wire shapes. Money is in integer cents with a currency, times are RFC 3339 in UTC."""
 
 from collections import Counter
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Annotated
 from uuid import UUID
@@ -86,3 +86,23 @@ class OrderOut(BaseModel):
     total_cents: int
     currency: str
     created_at: datetime
+
+
+class SoldProduct(BaseModel):
+    """How much of one product was sold."""
+
+    sku: str
+    name: str
+    quantity: int
+    total_cents: int
+
+
+class DaySales(BaseModel):
+    """A day's sales: orders that were not cancelled, what they cost together, and the best products, the best first."""
+
+    day: date
+    orders: int
+    cancelled: int
+    total_cents: int
+    currency: str
+    best: list[SoldProduct]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
@@ -15,7 +16,7 @@ from users.events import CONSUMERS, STREAM
 from users.keys import KeyRing, private_keys
 from users.passwords import open_passwords
 from users.routes import internal, router
-from users.service import AccessTokens, Tokens, seed_admin
+from users.service import AccessTokens, Tokens, chores, seed_admin
 from users.settings import Settings
 
 
@@ -25,7 +26,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="users",
         settings=settings or load_settings(Settings),
         lifespan=lifespan,
-        routers=[router, internal],
+        routers=[router, internal, housekeeping.router, housekeeping.publishing],
         summary="Accounts, OAuth2 tokens, and the keys that verify them",
     )
 
@@ -57,6 +58,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.tokens = Tokens(
             database=database, passwords=passwords, access_tokens=AccessTokens(keys=keys, settings=settings)
+        )
+        app.state.housekeeping = housekeeping.Housekeeping(
+            database=database, chores=chores(settings=settings, redis=redis)
         )
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)

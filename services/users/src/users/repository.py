@@ -1,5 +1,6 @@
 """The only SQL. All times are the database's, so that replicas' clocks need not agree."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -31,6 +32,11 @@ class AccountRepository:
     async def by_email(self, email: str) -> Account | None:
         """The account of a normalised address, or None."""
         return await self._session.scalar(select(Account).where(Account.email == email))
+
+    async def by_role(self, role: Role, *, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of the role, by their address. Scans the table: for calls a day, not a request."""
+        query = select(Account).where(Account.role == role).order_by(Account.email).limit(limit)
+        return (await self._session.scalars(query)).all()
 
     async def rename(self, account_id: UUID, name: str) -> Account | None:
         """The renamed account, or None."""
@@ -92,6 +98,14 @@ class RefreshTokenRepository:
         )
         row = result.one_or_none()
         return Spent(*row) if row else None
+
+    async def remove_ended(self, *, limit: int) -> int:
+        """Remove at most `limit` families that have ended, with all their tokens; how many families."""
+        ended = select(TokenFamily.id).where(TokenFamily.expires_at <= func.now()).limit(limit)
+        removed = await self._session.scalars(
+            delete(TokenFamily).where(TokenFamily.id.in_(ended)).returning(TokenFamily.id)
+        )
+        return len(removed.all())
 
     async def revoke_family_of_spent(self, token_hash: bytes) -> UUID | None:
         """Revoke the family of a token that was spent before; its owner's id, or None where nothing was to revoke."""

@@ -59,6 +59,12 @@ async def grant_client_token(form: FormDep, tokens: TokensDep) -> AccessToken:
     return tokens.grant_to_workers(form)
 
 
+@internal.get("/admins")
+async def list_admins(_identity: StaffIdentity, accounts: AccountsDep) -> list[User]:
+    """Whom to write to about the shop itself, for services and admins."""
+    return [User.model_validate(account) for account in await accounts.admins()]
+
+
 @internal.get("/users/{user_id}")
 async def read_user(user_id: UUID, _identity: StaffIdentity, accounts: AccountsDep) -> User:
     """Anybody's account, for services and admins."""

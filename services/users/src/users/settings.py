@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, EmailStr, Field, SecretStr
 
-from shared.settings import DatabaseSettings, RedisSettings, ServiceSettings, TokenSettings
+from shared.settings import DatabaseSettings, OutboxSettings, RedisSettings, ServiceSettings, TokenSettings
 from users.keys import signing_key
 
 
-class Settings(DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
+class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
     """`signing_key` holds Ed25519 keys in PEM: the first signs, all verify (see `users.keys`).
 
     `admin_*` are seeded in development only. A process hashes `passwords_at_once` passwords at a time, each in 19 MiB.

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from orders.errors import KeyInFlight
-from orders.models import Order
+from orders.models import IdempotencyKey, Order
 from orders.schemas import OrderOut
 from orders.states import OrderStatus
 
@@ -87,6 +87,15 @@ class OrderRepository:
         }
         if await self._session.scalar(RECORD, parameters) is None:
             raise KeyInFlight
+
+    async def forget_keys(self, *, kept: timedelta, limit: int) -> int:
+        """Forget at most `limit` keys that were used longer ago than `kept`; how many. May scan the table."""
+        key = tuple_(IdempotencyKey.user_id, IdempotencyKey.key)
+        old = select(IdempotencyKey.user_id, IdempotencyKey.key).where(IdempotencyKey.created_at < func.now() - kept)
+        forgotten = await self._session.scalars(
+            delete(IdempotencyKey).where(key.in_(old.limit(limit))).returning(IdempotencyKey.key)
+        )
+        return len(forgotten.all())
 
     async def page(
         self,

@@ -2,5 +2,6 @@
 
 from orders.service.catalog import Catalog
 from orders.service.orders import Orders, Placed
+from orders.service.sales import Sales
 
-__all__ = ["Catalog", "Orders", "Placed"]
+__all__ = ["Catalog", "Orders", "Placed", "Sales"]

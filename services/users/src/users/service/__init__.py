@@ -3,6 +3,7 @@
 from users.service.access import AccessTokens
 from users.service.accounts import Accounts
 from users.service.admin import seed_admin
+from users.service.housekeeping import chores
 from users.service.tokens import Tokens
 
-__all__ = ["AccessTokens", "Accounts", "Tokens", "seed_admin"]
+__all__ = ["AccessTokens", "Accounts", "Tokens", "chores", "seed_admin"]

@@ -1,5 +1,6 @@
 """Accounts: registering, reading, changing."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
@@ -13,6 +14,9 @@ from users.repository import AccountRepository
 from users.schemas import Profile, Registration
 
 log = structlog.get_logger(__name__)
+
+MOST_ADMINS = 100
+"""A bound on the answer: a shop has a handful."""
 
 
 class Accounts:
@@ -42,6 +46,10 @@ class Accounts:
     async def get(self, user_id: UUID) -> Account:
         """The account; raises UserNotFound."""
         return _found(await self._accounts.by_id(user_id))
+
+    async def admins(self) -> Sequence[Account]:
+        """The first hundred admins, by their address."""
+        return await self._accounts.by_role(Role.ADMIN, limit=MOST_ADMINS)
 
     async def change(self, user_id: UUID, profile: Profile) -> Account:
         """The changed account; raises UserNotFound."""

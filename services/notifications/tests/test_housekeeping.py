@@ -1,0 +1,49 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+from services.notifications.tests.factories import Instance
+
+from testkit.apps import http_client
+
+MONTH_AGO = datetime.now(UTC) - timedelta(days=30)
+
+
+class TestHousekeeping:
+    async def test_forgets_only_events_that_cannot_come_again(self, instance: Instance, database: str) -> None:
+        kept = await applied(database, MONTH_AGO, MONTH_AGO + timedelta(days=2))
+        answer = await tidy(instance, {"events_since": (MONTH_AGO + timedelta(days=1)).isoformat()})
+        assert answer.json() == {"removed": {"inbox": 1}, "more": False}
+        assert await events(database) == kept[1:]
+
+    async def test_forgets_nothing_where_the_caller_does_not_know(self, instance: Instance, database: str) -> None:
+        kept = await applied(database, MONTH_AGO)
+        assert (await tidy(instance, {})).json() == {"removed": {"inbox": 0}, "more": False}
+        assert await events(database) == kept
+
+    async def test_is_for_services_only(self, instance: Instance) -> None:
+        assert (await tidy(instance, {}, role="admin")).status_code == 403
+
+
+async def tidy(instance: Instance, known: dict[str, Any], *, role: str = "service") -> httpx.Response:
+    async with http_client(instance.url, token=instance.issuer.issue(uuid4(), role=role)) as client:
+        return await client.post("/internal/housekeeping", json=known)
+
+
+async def applied(database: str, *moments: datetime) -> list[UUID]:
+    """Write inbox rows of these moments; the ids of their events."""
+    connection = await asyncpg.connect(database)
+    ids = [uuid4() for _ in moments]
+    rows = [("notifications", event_id, moment) for event_id, moment in zip(ids, moments, strict=True)]
+    await connection.executemany("INSERT INTO inbox (consumer, event_id, processed_at) VALUES ($1, $2, $3)", rows)
+    await connection.close()
+    return ids
+
+
+async def events(database: str) -> list[UUID]:
+    connection = await asyncpg.connect(database)
+    found = [row["event_id"] for row in await connection.fetch("SELECT event_id FROM inbox ORDER BY processed_at")]
+    await connection.close()
+    return found

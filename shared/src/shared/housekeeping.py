@@ -1,0 +1,122 @@
+"""Forgetting what is no longer needed: each service its own, told when by the workers' schedules.
+
+No service touches another's tables. A service names its chores, `POST /internal/housekeeping` does each of them once,
+a bounded batch in a short transaction, and says whether there is more; repeating it is always safe.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from pydantic import AwareDatetime, BaseModel
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.database import Database, SessionDep
+from shared.events import acknowledged, events_since, prune_inbox, prune_outbox
+from shared.tokens import ServiceIdentity
+
+log = structlog.get_logger(__name__)
+
+BATCH = 1000
+"""Rows that one chore removes in one transaction: some tens of milliseconds of locks that nobody waits for."""
+
+INBOX_MARGIN = timedelta(hours=1)
+"""An inbox is kept so much longer than the outboxes need it: clocks of different databases need not agree."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """At most `limit` rows; no outbox can ship an event again that is older than `events_since` (None: not known)."""
+
+    limit: int = BATCH
+    events_since: datetime | None = None
+
+
+Chore = Callable[[AsyncSession, Bounds], Awaitable[int]]
+"""Removes within the session's transaction what may go; how much that was."""
+
+
+class Tidying(BaseModel):
+    """What the caller knows: since when events are kept that could come again, by the outboxes of all publishers."""
+
+    events_since: AwareDatetime | None = None
+
+
+class Tidied(BaseModel):
+    """What went, by chore; `more`: at least one chore has filled its batch, so ask again."""
+
+    removed: dict[str, int]
+    more: bool
+
+
+class EventsSince(BaseModel):
+    """Since when this service keeps events that it could ship again."""
+
+    events_since: AwareDatetime
+
+
+class Housekeeping:
+    """The chores of one service, done in their order; one that fails leaves done what is before it."""
+
+    def __init__(self, *, database: Database, chores: Mapping[str, Chore], batch: int = BATCH) -> None:
+        self._database = database
+        self._chores = chores
+        self._batch = batch
+
+    async def tidy(self, *, events_since: datetime | None = None) -> Tidied:
+        """Do each chore once; raises what the first failing one raises."""
+        bounds = Bounds(limit=self._batch, events_since=events_since)
+        removed: dict[str, int] = {}
+        for name, chore in self._chores.items():
+            async with self._database.transaction() as session:
+                removed[name] = await chore(session, bounds)
+        if any(removed.values()):
+            log.info("tidied", **removed)
+        return Tidied(removed=removed, more=self._batch in removed.values())
+
+
+def outbox_chore(*, redis: Redis, stream: str, groups: Sequence[str], kept: timedelta) -> Chore:
+    """Remove events that all of `groups` have had acknowledged for `kept`; raises RedisError where Redis is away."""
+
+    async def prune(session: AsyncSession, bounds: Bounds) -> int:
+        done = await acknowledged(redis, stream, groups=groups)
+        return await prune_outbox(session, acknowledged=done, kept=kept, limit=bounds.limit)
+
+    return prune
+
+
+async def inbox_chore(session: AsyncSession, bounds: Bounds) -> int:
+    """Forget applied events that cannot come again; nothing where the caller does not know which those are."""
+    if bounds.events_since is None:
+        return 0
+    return await prune_inbox(session, before=bounds.events_since - INBOX_MARGIN, limit=bounds.limit)
+
+
+async def _housekeeping(request: Request) -> Housekeeping:
+    found: Housekeeping = request.app.state.housekeeping
+    return found
+
+
+HousekeepingDep = Annotated[Housekeeping, Depends(_housekeeping)]
+
+router = APIRouter(prefix="/internal/housekeeping", tags=["internal"])
+"""For every service with chores; it has them on `app.state.housekeeping`."""
+
+publishing = APIRouter(prefix="/internal/housekeeping", tags=["internal"])
+"""Beside `router`, for a service with an outbox."""
+
+
+@router.post("")
+async def tidy(known: Tidying, _identity: ServiceIdentity, housekeeping: HousekeepingDep) -> Tidied:
+    """Remove one batch of everything that is no longer needed here."""
+    return await housekeeping.tidy(events_since=known.events_since)
+
+
+@publishing.get("")
+async def read_events_since(_identity: ServiceIdentity, session: SessionDep) -> EventsSince:
+    """Since when events are kept that could be shipped again: older ones may be forgotten by whoever applied them."""
+    return EventsSince(events_since=await events_since(session))
