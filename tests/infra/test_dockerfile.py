@@ -45,10 +45,19 @@ def test_a_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, 
     assert any(said in finding.wrong for finding in policy(checkout.root))
 
 
-def test_packages_without_hashes_are_found(checkout: Checkout) -> None:
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--require-hashes", "without their hashes"),
+        ("--compile-bytecode", "compiles the packages"),
+        ("compileall", "compiles the standard library"),
+        ("--strip-debug", "symbols for debuggers"),
+    ],
+)
+def test_what_is_left_out_is_found(checkout: Checkout, option: str, said: str) -> None:
     text = (checkout.root / FILE).read_text()
-    checkout.write(FILE, text.replace("--require-hashes", ""))
-    assert any("without their hashes" in finding.wrong for finding in policy(checkout.root))
+    checkout.write(FILE, text.replace(option, ""))
+    assert any(said in finding.wrong for finding in policy(checkout.root))
 
 
 @pytest.mark.parametrize(("right", "wrong"), [("*\n!req", "!req"), ("!shared/src", "!shared/src\n!.env")])

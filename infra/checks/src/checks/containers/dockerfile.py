@@ -48,9 +48,18 @@ def policy(root: Path) -> Iterator[Finding]:
         yield Finding(
             str(FILE), "the image does not say where it comes from", "add the org.opencontainers.image labels"
         )
-    if "--require-hashes" not in text:
-        yield Finding(str(FILE), "packages are installed without their hashes", "install with --require-hashes")
+    for option, (wrong, mend) in _ASKED_FOR.items():
+        if option not in text:
+            yield Finding(str(FILE), wrong, mend)
     yield from _allow_list(root)
+
+
+_ASKED_FOR = {
+    "--require-hashes": ("packages are installed without their hashes", "install with --require-hashes"),
+    "--compile-bytecode": ("each start compiles the packages", "install with --compile-bytecode"),
+    "python -m compileall": ("each start compiles the standard library", "compile it once, in the image"),
+    "strip --strip-debug": ("packages bring their symbols for debuggers", "strip their shared objects"),
+}
 
 
 def _allow_list(root: Path) -> Iterator[Finding]:
