@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from structlog.testing import capture_logs
 
-from shared.background import Background
+from shared.background import Background, running
 from testkit.waiting import eventually
 
 
@@ -41,18 +41,41 @@ class Deaf(Background):
                     raise
 
 
+class Polite(Background):
+    """When told to stop, waits for the others that are."""
+
+    def __init__(self, leaving: asyncio.Barrier) -> None:
+        super().__init__(drain_timeout_s=5)
+        self.leaving = leaving
+        self.left = False
+
+    async def _run(self) -> None:
+        await self._stopping.wait()
+        await self.leaving.wait()
+        self.left = True
+
+
 class TestBackground:
     async def test_goes_on_after_outages_and_bugs(self) -> None:
         with capture_logs() as lines:
-            async with Failing(ConnectionError("away"), ValueError("a bug")) as running:
-                await eventually(running.well.is_set)
+            async with Failing(ConnectionError("away"), ValueError("a bug")) as loop:
+                await eventually(loop.well.is_set)
         assert [line["event"] for line in lines] == ["background_interrupted", "background_failed"]
 
     async def test_ends_though_a_cancellation_is_swallowed(self) -> None:
-        async with asyncio.timeout(5), Deaf() as running:
+        async with asyncio.timeout(5), Deaf() as loop:
             pass
-        assert running.cancellations == 2
+        assert loop.cancellations == 2
 
     async def test_has_begun_when_entered(self) -> None:
-        async with Failing() as running:
-            assert running.well.is_set()
+        async with Failing() as loop:
+            assert loop.well.is_set()
+
+
+class TestRunning:
+    async def test_all_are_told_to_stop_at_once(self) -> None:
+        leaving = asyncio.Barrier(3)
+        loops = [Polite(leaving) for _ in range(leaving.parties)]
+        async with running(loops):
+            assert not any(loop.left for loop in loops)
+        assert all(loop.left for loop in loops)

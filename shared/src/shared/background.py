@@ -3,8 +3,8 @@
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -92,3 +92,14 @@ class Background(ABC):
                 log.exception("background_failed", task=str(self))
             pause = FIRST_PAUSE_S if clock() - started > STEADY_S else min(pause * 2, LONGEST_PAUSE_S)
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, guards nothing
+
+
+@asynccontextmanager
+async def running(loops: Iterable[Background]) -> AsyncIterator[None]:
+    """Keep all of these running until the block ends, then stop them at once: that takes as long as the slowest."""
+    async with AsyncExitStack() as stack:
+        entered = [await stack.enter_async_context(loop) for loop in loops]
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(loop.__aexit__(None, None, None) for loop in entered))

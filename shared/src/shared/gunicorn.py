@@ -1,7 +1,7 @@
 """Gunicorn's configuration for every service: `gunicorn -c python:shared.gunicorn users.main:create_app()`.
 
-The arithmetic of a graceful stop: DRAIN_SECONDS (readiness fails, sockets still answer) + 10 s for requests in flight
-(`shared.worker`) < graceful_timeout < the supervisor's or Kubernetes' grace period.
+The arithmetic of a graceful stop: drains while sockets still answer + 10 s for requests in flight (`shared.worker`) +
+events in hand + the last telemetry < graceful_timeout < the supervisor's or Kubernetes' grace period.
 """
 
 import gc
@@ -28,7 +28,9 @@ keepalive = 75
 timeout = 30
 """Seconds without a sign from the event loop before the master kills a worker: it is blocked, not merely slow."""
 
-graceful_timeout = 20
+graceful_timeout = 25
+"""Seconds that a worker gets to leave after SIGTERM, its drains and its lifespan's shutdown included."""
+
 max_requests = int(os.environ.get("MAX_REQUESTS", "0"))
 """Requests after which a worker is replaced; 0 is never. The jitter keeps several from going at once."""
 max_requests_jitter = max_requests // 10

@@ -1,8 +1,9 @@
 """What one worker process has open, in order: stores, tools, leases, and then what brings in work."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
+from shared.background import running
 from shared.database import open_database
 from shared.events import Consumer
 from shared.redis import open_redis
@@ -30,13 +31,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
         open_redis(settings) as redis,
         open_tools(settings, database=database) as tools,
         Leases(database=database, lease_s=settings.job_lease_seconds) as leases,
-        AsyncExitStack() as consumers,
     ):
         dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
         sweeper = Sweeper(database=database, dispatcher=dispatcher, kinds=KINDS, every_s=settings.sweep_seconds)
-        await consumers.enter_async_context(sweeper)
         reactions = Reactions(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
-        for stream, handlers in reactions.by_stream().items():
-            consumer = Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
-            await consumers.enter_async_context(consumer)
-        yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)
+        consumers = [
+            Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
+            for stream, handlers in reactions.by_stream().items()
+        ]
+        async with running([sweeper, *consumers]):
+            yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)

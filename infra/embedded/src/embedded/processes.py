@@ -17,6 +17,9 @@ from embedded.valkey import Valkey
 STORES, TELEMETRY, SERVICES = "stores", "telemetry", "services"
 """The groups, first to start first; they stop in the opposite order, so that a last span still arrives."""
 
+GRACE_SECONDS = 45
+"""What a service or a worker gets to leave; `infra/k8s/base/templates/process/deployment.yaml` does the sum."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
@@ -107,7 +110,7 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         database="workers",
         needs=("postgres", "valkey", "observatory", "users", "orders"),
         ready_key="hopline:jobs:health-check",  # ARQ writes it once it works, and every 15 s
-        stop_seconds=40,
+        stop_seconds=GRACE_SECONDS,
     )
     return Table(
         processes=[*stores, observatory, *services, worker],
@@ -132,7 +135,7 @@ def _service(name: str, stack: Stack, environments: Environments) -> Process:
         needs=("postgres", "valkey", "observatory", *others[name]),
         database=name if name in DATABASES else None,
         ready_url=f"http://127.0.0.1:{stack.port(name)}/health/ready",
-        stop_seconds=40,  # longer than gunicorn's graceful timeout
+        stop_seconds=GRACE_SECONDS,
     )
 
 

@@ -1,7 +1,7 @@
 """What other services' events do here: each becomes one notification of the user it is about."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import structlog
@@ -14,6 +14,7 @@ from notifications.realtime.frames import NotificationFrame
 from notifications.realtime.publisher import Publisher
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
+from shared.background import running
 from shared.events import AfterCommit, CloudEvent, Consumer, Handler, Trace
 
 log = structlog.get_logger(__name__)
@@ -61,11 +62,14 @@ async def consumers(
     *, publisher: Publisher, sessions: async_sessionmaker[AsyncSession], redis: Redis
 ) -> AsyncIterator[None]:
     """Consume every stream of `KINDS` until the block ends."""
-    async with AsyncExitStack() as stack:
-        for stream, kinds in KINDS.items():
-            handlers = {name: _handler(kind, news, publisher=publisher) for name, (kind, news) in kinds.items()}
-            consumer = Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
-            await stack.enter_async_context(consumer)
+    by_stream = {
+        stream: {name: _handler(kind, news, publisher=publisher) for name, (kind, news) in kinds.items()}
+        for stream, kinds in KINDS.items()
+    }
+    async with running(
+        Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
+        for stream, handlers in by_stream.items()
+    ):
         yield
 
 

@@ -35,6 +35,8 @@ MAX_DELIVERIES = 10
 RETRY_S = 0.2
 LONGEST_RETRY_S = 2.0
 MAINTENANCE_S = 2.0
+DRAIN_TIMEOUT_S = 2.0
+"""Far more than the events in hand take. It counts in a process's grace period; what remains, others take over."""
 
 
 class Consumer(Background):
@@ -61,7 +63,7 @@ class Consumer(Background):
         max_attempts: int = MAX_ATTEMPTS,
         max_deliveries: int = MAX_DELIVERIES,
         claim_idle_s: float = 10.0,
-        drain_timeout_s: float = 10.0,
+        drain_timeout_s: float = DRAIN_TIMEOUT_S,
     ) -> None:
         super().__init__(drain_timeout_s=drain_timeout_s)
         member = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
