@@ -1,15 +1,24 @@
-"""Fetching the keys that verify tokens. What verifying accepts is tested through the services."""
+"""Fetching the keys that verify tokens, and remembering what was verified.
+
+What verifying accepts is tested through the services.
+"""
 
 import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import jwt
 import pytest
+from jwt.algorithms import OKPAlgorithm
 
-from shared.errors import Unavailable
-from shared.tokens import Jwks, jwks_from
+from shared.errors import Unauthorized, Unavailable
+from shared.settings import TokenSettings
+from shared.tokens import Jwks, TokenVerifier, jwks_from
 from testkit.tokens import TokenIssuer
+from testkit.waiting import eventually
+
+CALLER = "0198b7f0-0000-7000-8000-000000000001"
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -56,3 +65,87 @@ class TestJwks:
             with pytest.raises(KeyError):
                 await keys.key("forged")
         assert fetches == 1
+
+
+class Counting(OKPAlgorithm):
+    """Counts the signatures it checks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checked = 0
+
+    def verify(self, msg: str | bytes, key: Any, sig: str | bytes) -> bool:
+        self.checked += 1
+        return super().verify(msg, key, sig)
+
+
+class Published:
+    """Keys as they are published at the moment."""
+
+    def __init__(self, *issuers: TokenIssuer) -> None:
+        self.signatures = Counting()
+        self.keys: dict[str, jwt.PyJWK] = {}
+        self.publish(*issuers)
+
+    def publish(self, *issuers: TokenIssuer) -> None:
+        self.keys = {issuer.key_id: jwt.PyJWK(issuer.jwks["keys"][0]) for issuer in issuers}
+        for key in self.keys.values():
+            key.Algorithm = self.signatures
+
+    async def key(self, kid: str) -> jwt.PyJWK:
+        return self.keys[kid]
+
+
+class TestRememberedTokens:
+    @pytest.fixture
+    def issuer(self) -> TokenIssuer:
+        return TokenIssuer(key_id="of today")
+
+    @pytest.fixture
+    def published(self, issuer: TokenIssuer) -> Published:
+        return Published(issuer)
+
+    @pytest.fixture
+    def verifier(self, published: Published) -> TokenVerifier:
+        return TokenVerifier(keys=published, settings=TokenSettings(), remembered=2)
+
+    async def test_a_signature_is_checked_once(
+        self, issuer: TokenIssuer, published: Published, verifier: TokenVerifier
+    ) -> None:
+        token = issuer.issue(CALLER)
+        identities = [await verifier.verify(token) for _ in range(3)]
+        assert {str(identity.user_id) for identity in identities} == {CALLER}
+        assert published.signatures.checked == 1
+
+    async def test_until_the_token_expires(self, issuer: TokenIssuer, verifier: TokenVerifier) -> None:
+        token = issuer.issue(CALLER, lifetime=-3)  # two seconds of what clocks may differ are left
+
+        async def refused() -> bool:
+            try:
+                await verifier.verify(token)
+            except Unauthorized:
+                return True
+            return False
+
+        assert not await refused()
+        await eventually(refused, what="the remembered token to expire")
+
+    async def test_until_its_key_is_another_or_none(
+        self, issuer: TokenIssuer, published: Published, verifier: TokenVerifier
+    ) -> None:
+        token = issuer.issue(CALLER)
+        await verifier.verify(token)
+        published.publish(TokenIssuer(key_id=issuer.key_id))
+        with pytest.raises(Unauthorized):
+            await verifier.verify(token)
+        published.publish()
+        with pytest.raises(Unauthorized):
+            await verifier.verify(token)
+
+    async def test_the_oldest_is_forgotten_for_a_new_one(
+        self, issuer: TokenIssuer, published: Published, verifier: TokenVerifier
+    ) -> None:
+        first, *others = (issuer.issue(CALLER) for _ in range(3))
+        for token in (first, *others, *others, first):
+            await verifier.verify(token)
+        assert published.signatures.checked == 4

@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from hashlib import sha256
+from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
 
 import httpx
@@ -30,6 +31,9 @@ RETRY_PAUSE_S = 1.0
 """After a failed fetch, who waited for it fails with it: one after another they would wait for as many timeouts."""
 FETCH_S = 5.0
 CLOCK_SKEW_S = 5
+REMEMBERED = 4096
+"""Verified tokens that a process keeps, some 2 MB. Checking a signature costs more than all else a token takes, and
+callers come with the same token again and again."""
 
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
@@ -106,32 +110,57 @@ def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
     return Jwks(fetch=fetch)
 
 
-class TokenVerifier:
-    """Verifies access tokens; `issuer` and `audience` must match."""
+class _Verified(NamedTuple):
+    identity: Identity
+    key_id: str
+    key: jwt.PyJWK
+    expires_at: float
 
-    def __init__(self, *, keys: KeySource, settings: TokenSettings) -> None:
+
+class TokenVerifier:
+    """Verifies access tokens; `issuer` and `audience` must match.
+
+    A verified token is remembered until it expires or its key is no longer the one that is published. By its hash: who
+    reads this memory gets no tokens.
+    """
+
+    def __init__(self, *, keys: KeySource, settings: TokenSettings, remembered: int = REMEMBERED) -> None:
         self._keys = keys
+        self._remembered = remembered
+        self._verified: dict[bytes, _Verified] = {}
         self._issuer = settings.token_issuer
         self._audience = settings.token_audience
 
     async def verify(self, token: str) -> Identity:
         """Return the caller, or raise Unauthorized with the reason (never the token)."""
+        digest = sha256(token.encode()).digest()
         try:
-            kid = jwt.get_unverified_header(token)["kid"]
+            known = self._verified.get(digest)
+            kid: str = known.key_id if known else jwt.get_unverified_header(token)["kid"]
+            key = await self._keys.key(kid)
+            if known and known.key is key and time.time() < known.expires_at:
+                return known.identity
             claims = jwt.decode(
                 token,
-                await self._keys.key(kid),
+                key,
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 audience=self._audience,
                 leeway=CLOCK_SKEW_S,
                 options={"require": ["exp", "iat", "sub", "jti"]},
             )
-            return Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]))
+            identity = Identity(user_id=UUID(claims["sub"]), role=Role(claims["role"]))
         except jwt.ExpiredSignatureError as error:
             raise Unauthorized("The access token has expired", challenge=_INVALID) from error
         except (jwt.InvalidTokenError, KeyError, ValueError) as error:
             raise Unauthorized("The access token is not valid", challenge=_INVALID) from error
+        self._remember(digest, _Verified(identity, kid, key, expires_at=claims["exp"] + CLOCK_SKEW_S))
+        return identity
+
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        self._verified[digest] = verified
+        if len(self._verified) > self._remembered:
+            del self._verified[next(iter(self._verified))]  # the oldest
 
 
 async def current_identity(request: Request, _scheme: Annotated[str | None, Depends(oauth2)]) -> Identity:
