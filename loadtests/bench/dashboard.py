@@ -30,7 +30,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     ours, textbook, bare = rivals = [
         Rival(name="ours", server=await open_gateway(stage, standins)),
         Rival(name="textbook", server=await stage.asgi("bench.gateways.textbook:create_app", environment=upstream)),
-        Rival(name="bare", server=await stage.asgi("bench.gateways.bare:create_app", environment=upstream)),
+        Rival(name="bare", server=await stage.module("bench.gateways.bare", environment=upstream, core=Core.SERVER)),
     ]
     await _agree(rivals, headers)
     await measure_in_turn(rivals, Load(path="/v2/dashboard", headers=headers, connections=CONNECTIONS), effort)

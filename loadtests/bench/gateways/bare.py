@@ -1,51 +1,49 @@
-"""The dashboard with nothing but what it takes: an ASGI function and aiohttp. No framework, token, log or trace.
+"""The dashboard by aiohttp alone, server and client: a fan-out as one writes it first, with no token, log or trace.
 
-What is left is three calls over kept-alive connections and the bytes put together: what any gateway in this language
-has to do, on the server that ours runs on.
+`python -m bench.gateways.bare` serves on PORT; UPSTREAM_URL says who answers for all three services.
 """
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
-from starlette.types import ASGIApp, Receive, Scope, Send
-from yarl import URL
+import uvloop
+from aiohttp import web
 
-PARTS = ("/users/me", "/orders/recent?limit=5", "/notifications/summary?latest=5")
+UPSTREAM_URL = os.environ.get("UPSTREAM_URL", "")
+CLIENT = web.AppKey("client", aiohttp.ClientSession)
 
 
-def create_app() -> ASGIApp:
-    """The application; UPSTREAM_URL says who answers for all three services."""
-    urls = [URL(os.environ["UPSTREAM_URL"] + part, encoded=True) for part in PARTS]
-    opened: list[aiohttp.ClientSession] = []
+async def read_dashboard(request: web.Request) -> web.Response:
+    """Ask three services at once and put their bytes together."""
+    client, headers = request.app[CLIENT], {"Authorization": request.headers["Authorization"]}
 
-    async def part(url: URL, authorization: str) -> bytes:
-        async with opened[0].get(url, headers={"Authorization": authorization}) as response:
+    async def part(path: str) -> bytes:
+        async with client.get(f"{UPSTREAM_URL}{path}", headers=headers) as response:
             return await response.read()
 
-    async def dashboard(scope: Scope, _receive: Receive, send: Send) -> None:
-        authorization = dict(scope["headers"])[b"authorization"].decode()
-        user, orders, notifications = await asyncio.gather(*(part(url, authorization) for url in urls))
-        body = b'{"user":%b,"recent_orders":%b,"notifications":%b,"degraded":[]}' % (user, orders, notifications)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await dashboard(scope, receive, send)
-        else:
-            await _live(receive, send, opened.append)
-
-    return app
+    user, orders, notifications = await asyncio.gather(
+        part("/users/me"), part("/orders/recent?limit=5"), part("/notifications/summary?latest=5")
+    )
+    body = b'{"user":%b,"recent_orders":%b,"notifications":%b,"degraded":[]}' % (user, orders, notifications)
+    return web.Response(body=body, content_type="application/json")
 
 
-async def _live(receive: Receive, send: Send, use: Callable[[aiohttp.ClientSession], None]) -> None:
-    await receive()
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=300), auto_decompress=False)
-    use(session)
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await session.close()
-    await send({"type": "lifespan.shutdown.complete"})
+async def _client(app: web.Application) -> AsyncIterator[None]:
+    async with aiohttp.ClientSession() as client:
+        app[CLIENT] = client
+        yield
+
+
+def main() -> None:
+    """Serve until ended."""
+    uvloop.install()
+    app = web.Application()
+    app.cleanup_ctx.append(_client)
+    app.router.add_get("/v2/dashboard", read_dashboard)
+    web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()
