@@ -64,6 +64,7 @@ def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixtu
             "dashboard_seconds": 20,  # so that a busy machine is not taken for a slow service
             "upstream_seconds": 20,
             "request_seconds": 30,
+            "rate_limit_patience_seconds": 10,
         }
         async with serve(create_app(Settings(**given | settings))) as url, http_client(url) as client:
             yield client

@@ -37,7 +37,9 @@ max_requests_jitter = max_requests // 10
 
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat must not wait for a disk
 control_socket_disable = True
-forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
+"""Whose word about a client's address and scheme counts (`X-Forwarded-*`): addresses and networks, by comma; nobody's
+by default. A proxy in front must be named, or all its clients share one address and its rate limit."""
 accesslog = None
 
 

@@ -20,6 +20,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
 
 from shared.errors import Forbidden, Unauthorized, Unavailable
 from shared.settings import TokenSettings
@@ -37,6 +38,9 @@ callers come with the same token again and again."""
 
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
+
+_VERIFIED = "hopline.identity"
+"""Where a request's scope keeps it."""
 
 oauth2 = OAuth2PasswordBearer(tokenUrl="/v2/tokens", auto_error=False)
 """Declares the scheme in the OpenAPI document, so that the docs page can log in."""
@@ -163,13 +167,21 @@ class TokenVerifier:
             del self._verified[next(iter(self._verified))]  # the oldest
 
 
+async def identity_of(connection: HTTPConnection) -> Identity:
+    """Who is asking; verified once, however many ask. Raises Unauthorized, or Unavailable where keys cannot be had."""
+    known: Identity | None = connection.scope.get(_VERIFIED)
+    if known is None:
+        scheme, token = get_authorization_scheme_param(connection.headers.get("Authorization"))
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthorized("A bearer token is needed")
+        verifier: TokenVerifier = connection.app.state.token_verifier
+        known = connection.scope[_VERIFIED] = await verifier.verify(token)
+    return known
+
+
 async def current_identity(request: Request, _scheme: Annotated[str | None, Depends(oauth2)]) -> Identity:
     """The caller of this request, verified by `app.state.token_verifier`; its id joins the log lines."""
-    scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
-    if scheme.lower() != "bearer" or not token:
-        raise Unauthorized("A bearer token is needed")
-    verifier: TokenVerifier = request.app.state.token_verifier
-    identity = await verifier.verify(token)
+    identity = await identity_of(request)
     structlog.contextvars.bind_contextvars(user_id=str(identity.user_id))
     return identity
 

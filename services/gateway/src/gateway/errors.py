@@ -3,7 +3,8 @@
 ::
 
     Problem
-     ├─ BadRequest 400 ── UnknownVersion
+     ├─ BadRequest 400 ─┬ UnknownVersion
+     │                  └ UnknownHost
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
      ├─ Unavailable 503 ── UpstreamUnreachable: nobody listens there
@@ -19,6 +20,12 @@ class UnknownVersion(BadRequest):
     """400: `API-Version` names a version that there is not."""
 
     slug, title = "unknown-version", "There is no such version of the API"
+
+
+class UnknownHost(BadRequest):
+    """400: the request's `Host` is not among `ALLOWED_HOSTS`."""
+
+    slug, title = "unknown-host", "This host is not served here"
 
 
 class SummaryIsForOwners(Forbidden):

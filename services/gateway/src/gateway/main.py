@@ -9,9 +9,11 @@ from starlette.middleware import Middleware
 from gateway.dependencies import open_upstreams
 from gateway.deprecation import Deprecated, retiring
 from gateway.dispatch import VersionByHeader
+from gateway.limits.limiter import open_limiter
 from gateway.openapi import ASSETS, assets
 from gateway.routes import composed, front, v1, v2
 from gateway.routes.pass_through import bodies_of, pass_through_router
+from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings
 from gateway.versions import mount_version
@@ -24,13 +26,18 @@ from shared.tokens import TokenVerifier, jwks_from
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway; `settings` from the environment where not given."""
+    settings = settings or load_settings(Settings)
     app = build_app(
         name="gateway",
-        settings=settings or load_settings(Settings),
+        settings=settings,
         lifespan=lifespan,
         routers=[front.router],
         summary="The one public door",
-        middleware=[Middleware(Deprecated, retirement=v1.RETIREMENT)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(Deprecated, retirement=v1.RETIREMENT),
+            Middleware(KnownHosts, hosts=settings.allowed_hosts),
+        ],
     )
     first = mount_version(
         app,
@@ -58,8 +65,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway out of rotation would make one part's outage everybody's.
     """
     settings: Settings = app.state.settings
-    async with open_http_client() as http, open_redis(settings) as redis, open_upstreams(settings) as upstreams:
+    async with (
+        open_http_client() as http,
+        open_redis(settings) as redis,
+        open_limiter(settings) as limiter,
+        open_upstreams(settings) as upstreams,
+    ):
         app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
+        app.state.limiter = limiter
         app.state.upstreams = upstreams
         app.state.compositions = Compositions(
             users=upstreams.users,

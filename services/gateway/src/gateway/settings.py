@@ -17,7 +17,11 @@ class Settings(RedisSettings, JwksSettings, ServiceSettings):
 
     A request has `request_seconds` in all, one call to an upstream `upstream_seconds` of them, and one part of the
     dashboard `dashboard_seconds`: a page with a hole is worth more than a page that hangs. `cors_origins`, by comma,
-    may call from a browser page of their own; nobody may by default. `traces_url` is a link for people.
+    may call from a browser page of their own; nobody may by default. `allowed_hosts`, by comma, are what a request's
+    `Host` may be, `*.example.com` for all below; anything without one. `traces_url` is a link for people.
+
+    `rate_limit_*` are requests per minute; those without a number have one for where the process runs
+    (`gateway.limits.rules`). Redis has `rate_limit_patience_seconds` to count a request, then this process does.
     """
 
     users_url: AnyHttpUrl
@@ -28,4 +32,10 @@ class Settings(RedisSettings, JwksSettings, ServiceSettings):
     dashboard_seconds: float = Field(1.0, gt=0, le=60)
     lookups_at_once: int = Field(10, ge=1, le=100)
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = ()
+    rate_limit_user: int | None = Field(None, ge=1)
+    rate_limit_address: int | None = Field(None, ge=1)
+    rate_limit_credentials_address: int | None = Field(None, ge=1)
+    rate_limit_credentials_name: int = Field(30, ge=1)
+    rate_limit_patience_seconds: float = Field(0.1, gt=0, le=10)
     traces_url: AnyHttpUrl = AnyHttpUrl("http://localhost:16686")

@@ -9,6 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.answers import Refused, prefix_of, to_client
 from gateway.deprecation import Retirement
+from gateway.limits.middleware import RateLimits
+from gateway.limits.rules import rules
 from gateway.openapi import describe
 from gateway.patience import Patience
 from gateway.settings import Settings
@@ -18,6 +20,7 @@ from shared.middleware import REQUEST_ID, UnexpectedErrors
 EXPOSED = (
     *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
     *("Deprecation", "Sunset", "Link"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
 )
 """Response headers that a browser shows to pages of other origins."""
 
@@ -58,6 +61,7 @@ def mount_version(
     install_error_handlers(app)
     app.add_exception_handler(Refused, _on_refused)
     app.add_middleware(Patience, deadline_s=settings.request_seconds)
+    app.add_middleware(RateLimits, rules=rules(settings))
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(

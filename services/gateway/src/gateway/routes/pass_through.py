@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from gateway.answers import ERROR, prefix_of, to_client
 from gateway.dependencies import PassedOn, Service, UpstreamsDep
+from gateway.limits.credentials import limit_credentials
 from gateway.openapi import WRONG_FIELD, body_of, header, problems
 from shared.tokens import current_identity
 
@@ -46,6 +47,7 @@ class Call:
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[int, str] = field(default_factory=dict)
     for_anybody: bool = False
+    takes_credentials: bool = False
     service_path: str = ""
     reshape: Callable[[bytes], bytes] | None = None
 
@@ -65,6 +67,7 @@ def bodies_of(calls: Sequence[Call]) -> list[type[BaseModel]]:
 
 def _add(router: APIRouter, call: Call) -> None:
     callers = [] if call.for_anybody else [Depends(current_identity)]
+    limits = [Depends(limit_credentials)] if call.takes_credentials else []
     expected = {} if call.for_anybody else {401: "No valid access token"}
     if call.parameters or call.body:
         expected[422] = WRONG_FIELD
@@ -84,7 +87,7 @@ def _add(router: APIRouter, call: Call) -> None:
         status_code=call.status,
         response_model=call.answer,
         responses={call.status: answered, **problems({**expected, **call.problems})},
-        dependencies=[*callers, *(Depends(parameter) for parameter in call.parameters)],
+        dependencies=[*callers, *limits, *(Depends(parameter) for parameter in call.parameters)],
         openapi_extra={"parameters": list(call.header_parameters), **described},
     )
 

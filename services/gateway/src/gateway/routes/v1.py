@@ -52,6 +52,7 @@ CALLS = (
         reshape=user_of_then,
         problems={409: "The address has an account already"},
         for_anybody=True,
+        takes_credentials=True,
     ),
     Call(
         name="grant_tokens",
@@ -64,6 +65,7 @@ CALLS = (
         answer=TokenPair,
         problems={400: "The grant type is missing or unknown", 401: "Wrong credentials, or a refresh token used twice"},
         for_anybody=True,
+        takes_credentials=True,
     ),
     Call(
         name="read_me",

@@ -40,6 +40,7 @@ CALLS = (
         answer=User,
         problems={409: "The address has an account already"},
         for_anybody=True,
+        takes_credentials=True,
     ),
     Call(
         name="grant_tokens",
@@ -52,6 +53,7 @@ CALLS = (
         answer=TokenPair,
         problems={400: "The grant type is missing or unknown", 401: "Wrong credentials, or a refresh token used twice"},
         for_anybody=True,
+        takes_credentials=True,
     ),
     Call(name="read_me", method="GET", path="/users/me", to="users", summary="Your account", answer=User),
     Call(

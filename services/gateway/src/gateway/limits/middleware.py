@@ -1,0 +1,80 @@
+"""ASGI middleware: every request of a version is charged to its address, and to its user where it has a valid token."""
+
+from ipaddress import IPv6Address, ip_address
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.limits.limiter import Limiter
+from gateway.limits.quota import Charge, Verdict
+from gateway.limits.rules import Rules
+from shared.errors import Problem, TooManyRequests, problem_response
+from shared.tokens import identity_of
+
+_VERDICT = "hopline.rate_limit"
+_IPV6_CUSTOMER_BITS = 64
+
+
+class RateLimits:
+    """Answers 429 where a quota is used up; otherwise the headers of the tightest go on the answer, whoever gives it.
+
+    One round trip to Redis for both charges, by the application's own `limiter`.
+    """
+
+    def __init__(self, app: ASGIApp, *, rules: Rules) -> None:
+        self._app = app
+        self._rules = rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request; other protocols pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def say_the_limit(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                judged: Verdict = scope[_VERDICT]
+                headers = MutableHeaders(scope=message)
+                for name, value in judged.headers().items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await charge(scope, await self._charges(scope))
+        except TooManyRequests as refusal:
+            await problem_response(refusal, instance=scope["path"])(scope, receive, say_the_limit)
+            return
+        await self._app(scope, receive, say_the_limit)
+
+    async def _charges(self, scope: Scope) -> list[Charge]:
+        charges = [Charge(quota=self._rules.address, whose=address_of(scope))]
+        try:
+            identity = await identity_of(HTTPConnection(scope))
+        except Problem:  # the route will say so, if it needs to know who is asking
+            return charges
+        return [*charges, Charge(quota=self._rules.user, whose=str(identity.user_id))]
+
+
+async def charge(scope: Scope, charges: list[Charge]) -> None:
+    """Charge the request, or raise TooManyRequests; its answer tells of the last charge."""
+    limiter: Limiter = scope["app"].state.limiter
+    judged = await limiter.charge(charges)
+    scope[_VERDICT] = judged
+    if judged.retry_after_s is not None:
+        raise TooManyRequests(f"The limit by {judged.quota.name} is used up", retry_after_s=judged.retry_after_s)
+
+
+def address_of(scope: Scope) -> str:
+    """The client's address as the server tells it, who believes proxies only by its setting (FORWARDED_ALLOW_IPS).
+
+    Of IPv6 the network: a customer has a /64 and could ask from each of its addresses once.
+    """
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return str(host)  # a Unix socket has none
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> _IPV6_CUSTOMER_BITS << _IPV6_CUSTOMER_BITS))
+    return str(address)
