@@ -39,9 +39,6 @@ callers come with the same token again and again."""
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
 
-_VERIFIED = "hopline.identity"
-"""Where a request's scope keeps it."""
-
 oauth2 = OAuth2PasswordBearer(tokenUrl="/v2/tokens", auto_error=False)
 """Declares the scheme in the OpenAPI document, so that the docs page can log in."""
 
@@ -168,15 +165,12 @@ class TokenVerifier:
 
 
 async def identity_of(connection: HTTPConnection) -> Identity:
-    """Who is asking; verified once, however many ask. Raises Unauthorized, or Unavailable where keys cannot be had."""
-    known: Identity | None = connection.scope.get(_VERIFIED)
-    if known is None:
-        scheme, token = get_authorization_scheme_param(connection.headers.get("Authorization"))
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthorized("A bearer token is needed")
-        verifier: TokenVerifier = connection.app.state.token_verifier
-        known = connection.scope[_VERIFIED] = await verifier.verify(token)
-    return known
+    """Who is asking; raises Unauthorized, or Unavailable where keys cannot be had."""
+    scheme, token = get_authorization_scheme_param(connection.headers.get("Authorization"))
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized("A bearer token is needed")
+    verifier: TokenVerifier = connection.app.state.token_verifier
+    return await verifier.verify(token)
 
 
 async def current_identity(request: Request, _scheme: Annotated[str | None, Depends(oauth2)]) -> Identity:
