@@ -16,9 +16,6 @@ from shared.tracing import show, tell
 TEMPLATE = "url.template"
 """The request extension that names the path with its parameters' names: `extensions={TEMPLATE: "/users/{user_id}"}`."""
 
-CALL = "http.call"
-"""The event of a call that went well."""
-
 _ERROR = 400
 
 _durations = metrics.get_meter(__name__).create_histogram(
@@ -72,8 +69,9 @@ def _settle(
         **answered,
     }
     _durations.record(took_s, {**attributes, "error.type": error_type} if error_type else attributes)
+    name = f"{request.method} {template}"
     if error_type:
         attributes["url.full"] = str(request.url)
-        show(f"{request.method} {template}", took_s=took_s, attributes=attributes, error_type=error_type, why=why)
+        show(name, took_s=took_s, attributes=attributes, error_type=error_type, why=why)
     else:
-        tell(CALL, took_s=took_s, attributes=attributes)
+        tell(name, took_s=took_s)

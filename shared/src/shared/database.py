@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.deadline import remaining_s
+from shared.pool import MeasuredPool
 from shared.settings import ConfigurationError, DatabaseSettings
 from shared.statements import watch_statements
 
@@ -79,6 +80,8 @@ async def open_database(
     """
     engine = create_async_engine(
         async_url(settings.database_url),
+        poolclass=MeasuredPool,
+        pool_logging_name=application,
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT_S,

@@ -19,11 +19,11 @@ _NS = 1_000_000_000
 _tracer = trace.get_tracer(__name__)
 
 
-def tell(event: str, *, took_s: float, attributes: Mapping[str, AttributeValue]) -> None:
-    """Note on the current span that something went well; the event's time is its end. About 3 µs."""
+def tell(what: str, *, took_s: float) -> None:
+    """Note on the current span that something went well; the event's time is its end. About 4 µs."""
     span = trace.get_current_span()
     if span.is_recording():
-        span.add_event(event, {**attributes, "hopline.duration_ms": round(took_s * 1000, 3)})
+        span.add_event(what, {"hopline.duration_ms": round(took_s * 1000, 3)})
 
 
 def show(
