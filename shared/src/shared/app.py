@@ -13,6 +13,7 @@ from shared.errors import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
 from shared.logging import configure_logging
+from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.settings import ConfigurationError, ServiceSettings
 from shared.telemetry import configure_telemetry, server_telemetry, telemetry_flushed_at_exit
@@ -68,7 +69,7 @@ def _started(name: str, lifespan: Lifespan) -> Lifespan:
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[None]:
         health: Health = app.state.health
-        async with telemetry_flushed_at_exit():
+        async with telemetry_flushed_at_exit(), loop_delay_measured():
             try:
                 async with lifespan(app):
                     health.started = True

@@ -63,7 +63,35 @@ class FileSecrets(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class ServiceSettings(BaseSettings):
+class Exporter(StrEnum):
+    """Where a signal goes."""
+
+    OTLP = "otlp"
+    NONE = "none"
+
+
+class TelemetrySettings(BaseSettings):
+    """OpenTelemetry's own variables, as far as they are ours to read.
+
+    Without an endpoint spans are made, so that ids appear in logs and headers, and nothing is sent. `otel_sdk_disabled`
+    makes none. OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG are read by the SDK itself.
+    """
+
+    otel_sdk_disabled: bool = False
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
+    otel_traces_exporter: Exporter = Exporter.OTLP
+    otel_logs_exporter: Exporter = Exporter.OTLP
+    otel_metrics_exporter: Exporter = Exporter.OTLP
+    otel_metric_export_interval: int = Field(10_000, ge=100, description="milliseconds")
+
+    def endpoint(self, exporter: Exporter, signal: str) -> str | None:
+        """Where this signal is sent; None where it is not."""
+        if self.otel_exporter_otlp_endpoint is None or exporter is Exporter.NONE:
+            return None
+        return f"{str(self.otel_exporter_otlp_endpoint).rstrip('/')}/v1/{signal}"
+
+
+class ServiceSettings(TelemetrySettings):
     """What every process has. `web_concurrency` is the number of gunicorn workers of this service instance."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
@@ -71,7 +99,6 @@ class ServiceSettings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
     log_format: LogFormat = LogFormat.AUTO
-    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
     web_concurrency: int = Field(1, ge=1, le=64)
     drain_seconds: float = Field(2.0, ge=0, le=60, description="how long readiness fails before sockets close")
     crash_at: str | None = Field(None, description="named crash point for fault tests")
@@ -162,6 +189,7 @@ __all__ = [
     "ConfigurationError",
     "DatabaseSettings",
     "Environment",
+    "Exporter",
     "JwksSettings",
     "LogFormat",
     "OutboxSettings",

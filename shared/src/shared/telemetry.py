@@ -34,6 +34,9 @@ NAMESPACE = "hopline"
 EXPORT_TIMEOUT_S = 2
 """One export attempt. A hanging backend then holds a process's shutdown no longer than this per signal."""
 
+EXPORT_EVERY_MS = 500
+"""Spans and lines wait so long for company; a queue holds 2,048 of each, and what comes on top is dropped."""
+
 PROBES = "/health/"
 SOCKET = "/ws"
 
@@ -41,8 +44,8 @@ SOCKET = "/ws"
 def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
     """Install the process's tracer, logger and meter providers. Call once, after a fork, before the first span."""
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
-    if isinstance(trace.get_tracer_provider(), TracerProvider):
-        return  # a test, or a second application in this process, has set them
+    if settings.otel_sdk_disabled or isinstance(trace.get_tracer_provider(), TracerProvider):
+        return  # in the second case a test, or a second application in this process, has set them
     resource = Resource.create(
         {
             "service.name": service,
@@ -53,23 +56,17 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         }
     )
     tracers = TracerProvider(resource=resource)
-    if settings.otel_exporter_otlp_endpoint:
-        base = str(settings.otel_exporter_otlp_endpoint).rstrip("/")
-        tracers.add_span_processor(
-            BatchSpanProcessor(
-                OTLPSpanExporter(f"{base}/v1/traces", timeout=EXPORT_TIMEOUT_S), schedule_delay_millis=500
-            )
-        )
+    if endpoint := settings.endpoint(settings.otel_traces_exporter, "traces"):
+        spans = OTLPSpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
+        tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
+    if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
+        lines = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         loggers = LoggerProvider(resource=resource)
-        loggers.add_log_record_processor(
-            BatchLogRecordProcessor(
-                OTLPLogExporter(f"{base}/v1/logs", timeout=EXPORT_TIMEOUT_S), schedule_delay_millis=500
-            )
-        )
+        loggers.add_log_record_processor(BatchLogRecordProcessor(lines, schedule_delay_millis=EXPORT_EVERY_MS))
         set_logger_provider(loggers)
-        reader = PeriodicExportingMetricReader(
-            OTLPMetricExporter(f"{base}/v1/metrics", timeout=EXPORT_TIMEOUT_S), export_interval_millis=10_000
-        )
+    if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
+        figures = OTLPMetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
+        reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
         metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
     trace.set_tracer_provider(tracers)
 

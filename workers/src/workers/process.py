@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from shared.background import running
 from shared.database import open_database
 from shared.events import Consumer
+from shared.loop_delay import loop_delay_measured
 from shared.redis import open_redis
 from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 from workers.dependencies import open_tools
@@ -27,6 +28,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
     configure_telemetry(service=NAME, settings=settings)
     async with (
         telemetry_flushed_at_exit(),
+        loop_delay_measured(),
         open_database(settings, application=NAME) as database,
         open_redis(settings) as redis,
         open_tools(settings, database=database) as tools,

@@ -23,8 +23,14 @@ _wait = _meter.create_histogram(
 _duration = _meter.create_histogram(
     "messaging.process.duration",
     unit="s",
-    description="One attempt at a job",
+    description="One attempt at an event or a job",
     explicit_bucket_boundaries_advisory=_BOUNDARIES,
+)
+_attempts = _meter.create_histogram(
+    "hopline.job.attempts",
+    unit="{attempt}",
+    description="Attempts that a job took until it was done or dead",
+    explicit_bucket_boundaries_advisory=[1, 2, 3, 5, 10, 20],
 )
 
 
@@ -70,6 +76,8 @@ def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
     _wait.record(claim.waited_s, {"hopline.job.kind": claim.kind})
     attributes = {"messaging.system": "arq", "hopline.job.kind": claim.kind, "hopline.job.outcome": outcome}
     _duration.record(duration_s, attributes)
+    if outcome in {"done", "dead"}:
+        _attempts.record(claim.attempt, attributes)
     trace.get_current_span().set_attribute("hopline.job.outcome", outcome)
 
 

@@ -9,6 +9,7 @@ Every worker sweeps; rows and entries are such that two sweeps at once do no har
 import random
 from collections.abc import Mapping
 from itertools import chain
+from time import monotonic
 from typing import ClassVar
 
 import structlog
@@ -19,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.background import Background
 from shared.database import Database
+from workers import backlog
 from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dispatch import Dispatcher
@@ -52,6 +54,7 @@ class Sweeper(Background):
         self._dispatcher = dispatcher
         self._kinds = kinds
         self._every_s = every_s
+        self._look_at = 0.0
 
     def __str__(self) -> str:
         return "sweeper"
@@ -69,6 +72,10 @@ class Sweeper(Background):
                 ledger = JobLedger(session)
                 taken = [await self._take_over(ledger, claim) for claim in await ledger.take_expired(limit=PAGE)]
             await self._dispatcher.enqueue(*chain.from_iterable(taken))
+            if monotonic() >= self._look_at:
+                self._look_at = monotonic() + backlog.LOOK_S
+                async with self._database.transaction() as session:
+                    await backlog.look(session)
             async with self._database.transaction() as session:
                 overdue = await JobLedger(session).overdue(by_s=OVERDUE_S, limit=PAGE)
         if restored := await self._dispatcher.restore(overdue):

@@ -86,6 +86,7 @@ class Consumer(Background):
             if clock() >= maintain_at:
                 await self._take_over()
                 await self._processor.replay_requested()
+                await self._processor.look_for_dead_letters()
                 maintain_at = clock() + MAINTENANCE_S
             with self._resting():
                 entries = await self._group.next()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from structlog.contextvars import bound_contextvars
 
 from shared.crash import crash_point
-from shared.events import deadletters, inbox
+from shared.events import deadletters, figures, inbox
 from shared.events.cloudevent import CloudEvent
 from shared.events.tracing import event_context, process_span
 
@@ -98,6 +98,12 @@ class Processor:
             except Exception as error:  # noqa: BLE001 - any reason keeps the letter open
                 await self.blame(error)
                 await self._reopen(letter, error)
+
+    async def look_for_dead_letters(self) -> None:
+        """Tell how many dead letters are open."""
+        with suppress_instrumentation():
+            async with self._sessions() as session:
+                await figures.look_for_dead_letters(session, group=self._group, stream=self._stream)
 
     async def blame(self, error: Exception) -> None:
         """Return where `error` says something about the event; raise where Postgres is, or just was, away."""

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from shared.background import Background
+from shared.events.figures import Backlog
 from shared.events.outbox import woken_by
 from shared.events.shipper import Shipper
 from shared.events.trim import trim
@@ -70,6 +71,7 @@ class Relay(Background):
         self._poll_s = poll_s
         self._trim_s = trim_s
         self._woken = asyncio.Event()
+        self._backlog = Backlog(redis=redis, stream=stream)
 
     def __str__(self) -> str:
         return f"relay {self._stream}"
@@ -99,6 +101,7 @@ class Relay(Background):
         trim_at = clock() + self._trim_s
         while not self._stopping.is_set():
             self._woken.clear()
+            await self._backlog.look(connection, shipped=shipper.shipped)
             if await shipper.step():
                 continue
             if clock() >= trim_at:

@@ -96,6 +96,11 @@ class Shipper:
         self._delete = redis.register_script(_DELETE)
         self._shipped: int | None = None  # the stream's last id as we know it
 
+    @property
+    def shipped(self) -> int | None:
+        """The last id of the stream as far as is known; None before the first step."""
+        return self._shipped
+
     async def step(self) -> bool:
         """Seal and ship one batch; True while there may be more to do at once."""
         return await self.ship(await self.seal())

@@ -75,13 +75,15 @@ class Lane:
         self._queue.clear()
         self._stop_writer()
 
-    async def send(self, frame: ServerFrame) -> None:
-        """Write one frame now. Only for `more`; everybody else puts."""
+    async def send(self, frame: ServerFrame, *, live: bool = False) -> None:
+        """Write one frame now. Only for `more`; everybody else puts, which makes it `live` news and no history."""
         try:
             async with asyncio.timeout(self._write_s):
                 if isinstance(frame, NotificationFrame):
                     with delivery_span(self._user_id, frame) as carried:
                         await self._websocket.send_text(carried.encode())
+                        if live:
+                            metrics.record_latency(frame)
                     metrics.sent_notifications.add(1)
                 else:
                     await self._websocket.send_text(frame.encode())
@@ -97,7 +99,7 @@ class Lane:
                 if self._queue:
                     frame, size = self._queue.pop(0)
                     self._bytes -= size
-                    await self.send(frame)
+                    await self.send(frame, live=True)
                 elif self.closing is not None:
                     await self._close(self.closing)
                 elif not await self._more() and not self._queue and self.closing is None:

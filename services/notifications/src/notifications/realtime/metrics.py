@@ -1,6 +1,10 @@
 """What a process can tell about its sockets in numbers."""
 
+import time
+
 from opentelemetry import metrics
+
+from notifications.realtime.frames import NotificationFrame
 
 _meter = metrics.get_meter(__name__)
 
@@ -16,3 +20,15 @@ sent_notifications = _meter.create_counter(
 pulls = _meter.create_counter(
     "hopline.notifications.pulls", unit="{pull}", description="Pages read for sockets that were behind, by source"
 )
+_latency = _meter.create_histogram(
+    "hopline.notification.latency",
+    unit="s",
+    description="From what happened to the frame that tells of it, for sockets that were open",
+    explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 15],
+)
+
+
+def record_latency(frame: NotificationFrame) -> None:
+    """Measure a frame that was just written. By two machines' clocks: what is below zero is none."""
+    seconds = max(time.time() - frame.at.timestamp(), 0.0)
+    _latency.record(seconds, {"hopline.notification.kind": frame.kind})
