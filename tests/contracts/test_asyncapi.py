@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from notifications.models import Kind
 from notifications.realtime import frames
+from orders.events import REPORT_NEWS
 from orders.events import STREAM as ORDERS_STREAM
 from orders.schemas import OrderItemOut, OrderOut
 from orders.states import OrderStatus
@@ -45,8 +46,14 @@ class TestEvents:
         assert set(SCHEMAS["OrderItem"]["properties"]) == members(OrderItemOut)
         assert documented["status"]["enum"] == [status.value for status in OrderStatus]
 
+    @pytest.mark.parametrize("model", REPORT_NEWS, ids=lambda model: model.__name__)
+    def test_reports_carry_the_documented_data(self, model: type[BaseModel]) -> None:
+        schema = SCHEMAS[f"{model.__name__}Data"]
+        assert set(schema["properties"]) == set(schema["required"]) == members(model)
+
     def test_every_type_is_documented_in_its_stream(self) -> None:
         types = {REGISTERED} | {f"hopline.order.{status.value}.v1" for status in OrderStatus}
+        types |= {news.type for news in REPORT_NEWS}
         assert {message["name"] for message in MESSAGES.values() if "name" in message} == types
         streams = {channel["address"] for channel in DOCUMENT["channels"].values()}
         assert streams == {USERS_STREAM, ORDERS_STREAM, "/ws"}

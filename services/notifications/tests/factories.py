@@ -50,6 +50,16 @@ def order_event(change: str, user_id: UUID, *, order_id: UUID | None = None, **m
     )
 
 
+def report_event(change: str, user_id: UUID, *, report_id: UUID, **data: Any) -> CloudEvent:
+    """`change` is requested, progress, ready or failed; `data` is what it says besides."""
+    return CloudEvent(
+        source="/hopline/orders",
+        type=f"hopline.report.{change}.v1",
+        subject=str(report_id),
+        data={"report_id": report_id, "user_id": user_id, **data},
+    )
+
+
 def user_event(user_id: UUID) -> CloudEvent:
     return CloudEvent(
         source="/hopline/users",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from services.notifications.tests.factories import Instance, Stage, order_event, user_event
+from services.notifications.tests.factories import Instance, Stage, order_event, report_event, user_event
 
 from notifications.models import Kind
 from notifications.repository import FeedRepository
@@ -52,6 +52,23 @@ class TestEvents:
         async with instance.client(user) as client:
             about = (await client.get(f"/notifications/for-subject/{order_id}")).json()
         assert [item["seq"] for item in about] == [2, 3, 4, 5]
+
+    async def test_about_a_report_say_how_far_it_is_and_how_it_ended(
+        self, stage: Stage, instance: Instance, user: UUID
+    ) -> None:
+        report_id, url = uuid4(), "/v2/reports/r/download"
+        await stage.happen(
+            report_event("requested", user, report_id=report_id, kind="orders", format="csv"),
+            report_event("progress", user, report_id=report_id, progress=40),
+            report_event("ready", user, report_id=report_id, download_url=url, size_bytes=7),
+            report_event("failed", user, report_id=report_id, reason="the store was away"),
+        )
+        items = await feed_of(instance, user, count=3)
+        assert [(item["kind"], item["data"]) for item in items] == [
+            ("report.progress", {"report_id": str(report_id), "progress": 40}),
+            ("report.ready", {"report_id": str(report_id), "download_url": url, "size_bytes": 7}),
+            ("report.failed", {"report_id": str(report_id), "reason": "the store was away"}),
+        ]
 
     async def test_delivered_twice_count_once(self, stage: Stage, instance: Instance, user: UUID) -> None:
         event = order_event("placed", user)

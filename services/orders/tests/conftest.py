@@ -1,6 +1,7 @@
 """One shop per test: the service on a real server, over a database of its own."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from services.orders.tests.factories import Shop, open_shop
@@ -15,6 +16,8 @@ async def database(migrated_database: MigratedDatabase) -> str:
 
 
 @pytest.fixture
-async def shop(database: str, redis_url: str, token_issuer: TokenIssuer) -> AsyncIterator[Shop]:
-    async with open_shop(database=database, redis_url=redis_url, issuer=token_issuer) as shop:
+async def shop(database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path) -> AsyncIterator[Shop]:
+    async with open_shop(
+        database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path / "objects"
+    ) as shop:
         yield shop

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,11 +52,15 @@ class Caller:
     async def get(self, path: str, **params: Any) -> httpx.Response:
         return await self.http.get(path, params=params, headers=self.headers)
 
-    async def post(self, path: str) -> httpx.Response:
-        return await self.http.post(path, headers=self.headers)
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        return await self.http.post(path, json=body, headers=self.headers)
 
     async def cancel(self, order_id: str) -> httpx.Response:
         return await self.post(f"/orders/{order_id}/cancel")
+
+    async def request_report(self, **changes: Any) -> httpx.Response:
+        """By default on a year that has begun, as CSV."""
+        return await self.post("/reports", report_body(**changes))
 
     async def move(self, order_id: str, move: str) -> httpx.Response:
         """`pack` or `ship`, as the workers do."""
@@ -68,6 +74,7 @@ class Shop:
     url: str
     http: httpx.AsyncClient
     database: asyncpg.Pool
+    objects: Path
     issuer: TokenIssuer
     warehouse: Caller = field(init=False)
 
@@ -105,15 +112,18 @@ class Shop:
         """Skus whose counters disagree with the orders (invariant I8)."""
         return [row["sku"] for row in await self.database.fetch(STOCK_VIOLATIONS)]
 
-    async def events_of(self, order_id: str) -> list[asyncpg.Record]:
-        """The outbox rows about an order, oldest first."""
+    async def events_of(self, subject: str) -> list[asyncpg.Record]:
+        """The outbox rows about an order or a report, oldest first."""
         query = "SELECT * FROM outbox WHERE subject = $1 ORDER BY position"
-        rows: list[asyncpg.Record] = await self.database.fetch(query, order_id)
+        rows: list[asyncpg.Record] = await self.database.fetch(query, subject)
         return rows
 
 
 @asynccontextmanager
-async def open_shop(*, database: str, redis_url: str, issuer: TokenIssuer) -> AsyncIterator[Shop]:
+async def open_shop(
+    *, database: str, redis_url: str, issuer: TokenIssuer, objects: Path, **changes: object
+) -> AsyncIterator[Shop]:
+    """`changes` are other settings."""
     async with serve(issuer.jwks_app) as keys, asyncpg.create_pool(database, min_size=1, max_size=3) as pool:
         settings = Settings.model_validate(
             {
@@ -121,15 +131,26 @@ async def open_shop(*, database: str, redis_url: str, issuer: TokenIssuer) -> As
                 "database_url": database,
                 "redis_url": redis_url,
                 "jwks_url": f"{keys}/.well-known/jwks.json",
+                "object_store_url": objects.as_uri(),
+                **changes,
             }
         )
         async with serve(create_app(settings)) as url, http_client(url) as http:
-            yield Shop(url=url, http=http, database=pool, issuer=issuer)
+            yield Shop(url=url, http=http, database=pool, objects=objects, issuer=issuer)
 
 
 def order_of(*lines: Line) -> bytes:
     """The body of an order."""
     return orjson.dumps({"items": [{"sku": sku, "quantity": quantity} for sku, quantity in lines]})
+
+
+def report_body(**changes: Any) -> dict[str, Any]:
+    """What to ask for; the period as `from_` and `to`."""
+    now = datetime.now(UTC)
+    period = {"from_": (now - timedelta(days=300)).isoformat(), "to": (now + timedelta(days=1)).isoformat()}
+    body = {"kind": "orders", "format": "csv", **period} | changes
+    body["from"] = body.pop("from_")
+    return body
 
 
 def fields(problem: httpx.Response) -> Sequence[str]:

@@ -14,12 +14,12 @@ INI = Path(__file__).parents[1] / "alembic.ini"
 
 class TestPostgresAway:
     async def test_answers_503_until_it_is_back(
-        self, start_postgres: StartPostgres, redis_url: str, token_issuer: TokenIssuer
+        self, start_postgres: StartPostgres, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
         server = start_postgres()
         url = await create_database(server.url)
         migrate(INI, url)
-        async with open_shop(database=url, redis_url=redis_url, issuer=token_issuer) as shop:
+        async with open_shop(database=url, redis_url=redis_url, issuer=token_issuer, objects=tmp_path) as shop:
             customer = shop.caller()
             kept = await customer.placed(("BAG-CANVAS", 1))
             server.immediate_stop()
@@ -46,8 +46,12 @@ class TestPostgresAway:
 
 
 class TestRedisAway:
-    async def test_orders_are_taken_and_events_wait(self, database: str, token_issuer: TokenIssuer) -> None:
-        async with open_shop(database=database, redis_url="redis://127.0.0.1:1/0", issuer=token_issuer) as shop:
+    async def test_orders_are_taken_and_events_wait(
+        self, database: str, token_issuer: TokenIssuer, tmp_path: Path
+    ) -> None:
+        async with open_shop(
+            database=database, redis_url="redis://127.0.0.1:1/0", issuer=token_issuer, objects=tmp_path
+        ) as shop:
             order = await shop.caller().placed(("BAG-CANVAS", 1))
             assert len(await shop.events_of(order["id"])) == 1
             ready = await shop.http.get("/health/ready")

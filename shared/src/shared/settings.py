@@ -151,6 +151,20 @@ class OutboxSettings(BaseSettings):
     outbox_kept_days: float = Field(7, ge=0, le=3650)
 
 
+class ObjectStoreSettings(BaseSettings):
+    """Where files are kept: `file:///a/folder`, made where it is missing, or `s3://bucket/prefix`.
+
+    The rest is for S3: `s3_endpoint` for a server other than Amazon's, and the key, without which the machine's own
+    identity is used.
+    """
+
+    object_store_url: str = Field("file:///tmp/hopline/objects", pattern="^(file:///|s3://).+")
+    s3_endpoint: AnyHttpUrl | None = None
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = ""
+    s3_secret_access_key: SecretStr = SecretStr("")
+
+
 class TokenSettings(BaseSettings):
     """Whose access tokens are accepted."""
 
@@ -192,6 +206,7 @@ __all__ = [
     "Exporter",
     "JwksSettings",
     "LogFormat",
+    "ObjectStoreSettings",
     "OutboxSettings",
     "RedisSettings",
     "SecretStr",

@@ -101,7 +101,11 @@ class Environments:
         return int(raw if raw.isdecimal() else _SUGGESTED[name])  # a wrong value is the service's to refuse
 
     def _common(self) -> dict[str, str]:
-        suggested = {**_SUGGESTED, "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("otlp")}
+        suggested = {
+            **_SUGGESTED,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("otlp"),
+            "OBJECT_STORE_URL": (self.stack.home / "objects").as_uri(),
+        }
         return {
             **{name: self.caller.get(name, value) for name, value in suggested.items()},
             "HOST": "127.0.0.1",

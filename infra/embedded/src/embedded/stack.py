@@ -4,6 +4,7 @@ Several stacks run side by side when both differ. Everything a stack writes lies
 
     postgres/ valkey/   data           secrets/   mode 0700, one value a file
     logs/               <process>.log  run/       supervisor's configuration, pid and socket
+    objects/            files that the processes share
 """
 
 import fcntl

@@ -31,6 +31,28 @@ class OrderNews(BaseModel):
     currency: str
 
 
+class ReportProgress(BaseModel):
+    """How many percent of a report there are."""
+
+    report_id: UUID
+    progress: int
+
+
+class ReportReady(BaseModel):
+    """Where the file of a report can be had."""
+
+    report_id: UUID
+    download_url: str
+    size_bytes: int
+
+
+class ReportFailed(BaseModel):
+    """Why there will be no report."""
+
+    report_id: UUID
+    reason: str
+
+
 class UserNews(BaseModel):
     """What a device gets to know of its user's account."""
 
@@ -49,6 +71,9 @@ KINDS: Mapping[str, Mapping[str, tuple[Kind, type[BaseModel]]]] = {
         "hopline.order.packed.v1": (Kind.ORDER_PACKED, OrderNews),
         "hopline.order.shipped.v1": (Kind.ORDER_SHIPPED, OrderNews),
         "hopline.order.cancelled.v1": (Kind.ORDER_CANCELLED, OrderNews),
+        "hopline.report.progress.v1": (Kind.REPORT_PROGRESS, ReportProgress),
+        "hopline.report.ready.v1": (Kind.REPORT_READY, ReportReady),
+        "hopline.report.failed.v1": (Kind.REPORT_FAILED, ReportFailed),
     },
     "events:users": {
         "hopline.user.registered.v1": (Kind.USER_REGISTERED, UserNews),

@@ -1,15 +1,20 @@
 """Who gets built for a request, and what a request must bring."""
 
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
-from orders.events import OrderEvents
+from orders.clients import ReportFiles
+from orders.events import OrderEvents, ReportEvents
+from orders.models import ReportScope
 from orders.repository.catalog import CatalogRepository
 from orders.repository.orders import OrderRepository
+from orders.repository.reports import ReportRepository
 from orders.repository.sales import SalesRepository
-from orders.service import Catalog, Orders, Sales
+from orders.service import Catalog, Orders, ReportRules, Reports, Sales
+from orders.settings import Settings
 from shared.database import SessionDep
 from shared.tokens import CurrentIdentity, Role
 
@@ -39,12 +44,32 @@ async def sales(session: SessionDep) -> Sales:
     return Sales(sales=SalesRepository(session=session))
 
 
+async def report_files(request: Request) -> ReportFiles:
+    """The files in the process's object store."""
+    return ReportFiles(store=request.app.state.objects)
+
+
+async def reports(request: Request, session: SessionDep) -> Reports:
+    """Reports within this request's transaction."""
+    settings: Settings = request.app.state.settings
+    rules = ReportRules(longest=timedelta(days=settings.report_longest_days), public_prefix=settings.public_prefix)
+    return Reports(reports=ReportRepository(session=session), events=ReportEvents(session=session), rules=rules)
+
+
 async def visible_owner(identity: CurrentIdentity) -> UUID | None:
-    """Whose orders the caller may see and cancel: None is everybody's, for admins."""
+    """Whose orders and reports the caller may see, and whose orders cancel: None is everybody's, for admins."""
     return None if identity.role is Role.ADMIN else identity.user_id
+
+
+async def report_scope(identity: CurrentIdentity) -> ReportScope:
+    """Whose orders are in the reports that the caller asks for."""
+    return ReportScope.ALL if identity.role is Role.ADMIN else ReportScope.OWN
 
 
 CatalogDep = Annotated[Catalog, Depends(catalog)]
 OrdersDep = Annotated[Orders, Depends(orders)]
 SalesDep = Annotated[Sales, Depends(sales)]
+ReportFilesDep = Annotated[ReportFiles, Depends(report_files)]
+ReportsDep = Annotated[Reports, Depends(reports)]
 VisibleOwner = Annotated[UUID | None, Depends(visible_owner)]
+Scope = Annotated[ReportScope, Depends(report_scope)]

@@ -69,3 +69,33 @@ class KeyReused(Unprocessable):
             "This Idempotency-Key was used for an order with other items",
             errors=[FieldError(field="Idempotency-Key", message="use a new key for a new order")],
         )
+
+
+class ReportNotFound(NotFound):
+    """404: no such report, another user's, or one so old that it is gone."""
+
+    slug, title = "report-not-found", "No such report"
+
+    def __init__(self, report_id: UUID) -> None:
+        super().__init__(f"You have no report {report_id}")
+
+
+class WrongPeriod(Unprocessable):
+    """422: a report's period runs backwards, is too long, or has not begun yet."""
+
+    slug, title = "report-period", "The period of the report is wrong"
+
+    def __init__(self, *, field: str, message: str) -> None:
+        super().__init__(f"{field} {message}", errors=[FieldError(field=field, message=message)])
+
+
+class ReportNotReady(Conflict):
+    """409: there is no file to download: not yet, or, of a report that failed, never."""
+
+    slug, title = "report-not-ready", "The report has no file"
+
+
+class ReportFinished(Conflict):
+    """409: the report is done or failed, and stays so."""
+
+    slug, title = "report-finished", "The report is finished"

@@ -14,6 +14,7 @@ from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
 from shared.http import open_http_client
+from shared.objects import open_object_store, ping
 from shared.redis import open_redis
 from shared.settings import load_settings
 from shared.tokens import TokenVerifier, jwks_from
@@ -28,12 +29,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[
             routes.products,
             routes.orders,
-            routes.internal,
+            routes.internal_orders,
             routes.sales,
+            routes.reports,
+            routes.internal_reports,
             housekeeping.router,
             housekeeping.publishing,
         ],
-        summary="The catalog with its stock, and orders from placing to shipping",
+        summary="The catalog with its stock, orders from placing to shipping, and reports on them",
     )
 
 
@@ -54,10 +57,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ),
     ):
         app.state.database = database
+        app.state.objects = open_object_store(settings)
         app.state.housekeeping = housekeeping.Housekeeping(
-            database=database, chores=chores(settings=settings, redis=redis)
+            database=database, chores=chores(settings=settings, objects=app.state.objects, redis=redis)
         )
         app.state.token_verifier = TokenVerifier(keys=jwks_from(client, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)
+        app.state.health.add("objects", lambda: ping(app.state.objects), critical=False)
         yield

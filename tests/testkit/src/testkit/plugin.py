@@ -11,6 +11,7 @@ from testkit.databases import (
     valkey_url,
     worker_number,
 )
+from testkit.s3 import s3_bucket, s3_server
 from testkit.servers import server_root, start_postgres, start_valkey
 from testkit.spans import spans
 from testkit.tokens import token_issuer
@@ -21,6 +22,8 @@ __all__ = [
     "migrated_database",
     "postgres_url",
     "redis_url",
+    "s3_bucket",
+    "s3_server",
     "server_root",
     "spans",
     "start_postgres",

@@ -1,1 +1,1 @@
-"""The only SQL of this service: `catalog` for products and their stock, `orders` for orders and their keys."""
+"""The only SQL of this service: `catalog` for products and their stock, `orders` with their keys, `reports`."""

@@ -13,8 +13,9 @@ from orders.models import CURRENCY, Order
 from orders.repository.orders import OrderRepository
 from orders.schemas import NewOrder, OrderItemOut, OrderOut
 from orders.service.catalog import Catalog
+from orders.service.positions import position_in
 from orders.states import Move, OrderStatus
-from shared.pages import Page, decode_cursor, invalid_cursor, page_of
+from shared.pages import Page, page_of
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ class Orders:
         self, *, user_id: UUID, status: OrderStatus | None, limit: int, cursor: str | None
     ) -> Page[OrderOut]:
         """Return one page of the user's orders, newest first; raises BadRequest for a cursor that is none."""
-        before = _position_in(cursor) if cursor else None
+        before = position_in(cursor) if cursor else None
         rows = await self._orders.page(user_id=user_id, status=status, limit=limit + 1, before=before)
         return page_of(rows, limit=limit, item=OrderOut.model_validate, key=lambda order: (order.created_at, order.id))
 
@@ -118,11 +119,3 @@ class Orders:
         if order is None:
             raise OrderNotFound(order_id)
         return order
-
-
-def _position_in(cursor: str) -> tuple[datetime, UUID]:
-    created_at, order_id = decode_cursor(cursor, parts=2)
-    try:
-        return datetime.fromisoformat(created_at).astimezone(UTC), UUID(order_id)
-    except (ValueError, OverflowError) as error:
-        raise invalid_cursor() from error

@@ -1,4 +1,4 @@
-"""HTTP in, HTTP out."""
+"""The catalog and orders."""
 
 from datetime import date
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The tables of the database `orders`.
+"""The catalog, orders and their keys.
 
 Stock accounting. Every unit of a product that ever came in is in exactly one place:
 
@@ -18,12 +18,11 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKey, Index, LargeBinary, SmallInteger
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from orders.models.base import Base, values_of
 from orders.states import OrderStatus
-from shared.events import outbox_table
-from shared.models import COLUMN_TYPES, named_metadata
 
 CURRENCY: Final = "EUR"
 """The one currency of the catalog: totals can be added up."""
@@ -43,13 +42,6 @@ STOCK_VIOLATIONS: Final = """
        OR product.reserved NOT BETWEEN 0 AND product.stock
 """
 """The products whose counters disagree with the orders; none, at any moment (invariant I8)."""
-
-
-class Base(DeclarativeBase):
-    """The tables of this service."""
-
-    metadata = named_metadata()
-    type_annotation_map = COLUMN_TYPES
 
 
 class Product(Base):
@@ -85,20 +77,12 @@ class Order(Base):
         CheckConstraint("total_cents > 0", name="total_positive"),
         Index("ix_customer_order_user_id_newest", "user_id", "created_at", "id"),
         Index("ix_customer_order_user_id_status_newest", "user_id", "status", "created_at", "id"),
+        Index("ix_customer_order_newest", "created_at", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
-    status: Mapped[OrderStatus] = mapped_column(
-        Enum(
-            OrderStatus,
-            name="status_known",
-            native_enum=False,
-            create_constraint=True,
-            length=16,
-            values_callable=lambda statuses: [status.value for status in statuses],
-        )
-    )
+    status: Mapped[OrderStatus] = mapped_column(values_of(OrderStatus, constraint="status_known"))
     total_cents: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     created_at: Mapped[datetime]
@@ -136,6 +120,3 @@ class IdempotencyKey(Base):
     order_id: Mapped[UUID] = mapped_column(ForeignKey("customer_order.id"))
     response: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
-
-
-outbox_table(Base.metadata)

@@ -1,4 +1,4 @@
-"""Wire shapes. Money is in integer cents with a currency, times are RFC 3339 in UTC."""
+"""Wire shapes of the catalog and of orders. Money is in integer cents with a currency, times are RFC 3339 in UTC."""
 
 from collections import Counter
 from datetime import date, datetime
