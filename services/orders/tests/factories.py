@@ -17,6 +17,7 @@ from orders.main import create_app
 from orders.models import STOCK_VIOLATIONS
 from orders.settings import Settings
 from testkit.apps import http_client, serve
+from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
 
 JSON = {"Content-Type": "application/json"}
@@ -156,3 +157,9 @@ def report_body(**changes: Any) -> dict[str, Any]:
 def fields(problem: httpx.Response) -> Sequence[str]:
     """The fields a problem complains about."""
     return [error["field"] for error in problem.json()["errors"]]
+
+
+def statements(spans: Spans) -> int:
+    """How many statements the requests so far have made, by their spans."""
+    told = [(span.attributes or {}).get("hopline.db.queries", 0) for span in spans.finished()]
+    return sum(count for count in told if isinstance(count, int))

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-from services.orders.tests.factories import Shop, fields
+from services.orders.tests.factories import Shop, fields, statements
 
 from shared.pages import encode_cursor
 from testkit.spans import Spans
@@ -76,10 +76,10 @@ class TestListOrders:
             await many.placed(*((sku, 1) for sku in skus))
         spans.clear()
         assert len((await few.get("/orders", limit=50)).json()["items"]) == 1
-        for_one = _statements(spans)
+        for_one = statements(spans)
         spans.clear()
         assert len((await many.get("/orders", limit=50)).json()["items"]) == 50
-        assert len(_statements(spans)) == len(for_one) == 2
+        assert statements(spans) == for_one == 2
 
     @pytest.mark.parametrize(
         "cursor",
@@ -122,10 +122,4 @@ class TestPlaceOrder:
         skus = [await shop.product() for _ in range(10)]
         spans.clear()
         await shop.caller().placed(*((sku, 1) for sku in skus))
-        assert len(_statements(spans)) == 4
-
-
-def _statements(spans: Spans) -> list[str]:
-    """What the service asked its database, by the spans it made of it."""
-    attributes = [span.attributes or {} for span in spans.finished()]
-    return [str(found["db.query.text"]) for found in attributes if "db.query.text" in found]
+        assert statements(spans) == 4

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
-from services.orders.tests.factories import Caller, Shop
+from services.orders.tests.factories import Caller, Shop, statements
 
 from testkit.spans import Spans
 
@@ -89,8 +89,7 @@ class TestOrdersOfAReport:
         work = await ask(shop, customer)
         spans.clear()
         assert len((await work.orders(limit=20))["items"]) == 20
-        statements = [span for span in spans.finished() if "db.query.text" in (span.attributes or {})]
-        assert len(statements) == 3
+        assert statements(spans) == 3
 
     async def test_of_an_unknown_report_or_a_foreign_cursor_are_refused(self, shop: Shop) -> None:
         unknown = await shop.warehouse.get(f"/internal/reports/{uuid4()}/orders")
