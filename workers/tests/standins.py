@@ -3,10 +3,13 @@
 import asyncio
 import base64
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
+from uuid import UUID
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from starlette.applications import Starlette
@@ -27,6 +30,33 @@ def problem(status: int, slug: str) -> Response:
 
 
 @dataclass(kw_only=True)
+class House:
+    """Any service's housekeeping: `batches` are still to be removed, `since` is how old its events may be."""
+
+    batches: int = 0
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def routes(self, accepts: Callable[[Request], bool]) -> list[Route]:
+        """The two calls, for who brings a token that `accepts` takes."""
+
+        async def tidy(request: Request) -> Response:
+            if not accepts(request):
+                return Response(status_code=401)
+            self.told.append(await request.json())
+            removed, self.batches = min(self.batches, 1), max(self.batches - 1, 0)
+            return JSONResponse({"removed": {"rows": removed * 1000}, "more": self.batches > 0})
+
+        async def events_since(request: Request) -> Response:
+            if not accepts(request):
+                return Response(status_code=401)
+            return JSONResponse({"events_since": self.since.isoformat()})
+
+        path = "/internal/housekeeping"
+        return [Route(path, tidy, methods=["POST"]), Route(path, events_since, methods=["GET"])]
+
+
+@dataclass(kw_only=True)
 class Users:
     """Users' internal interface. `answers` are statuses to give first; `token_lifetime` is in seconds."""
 
@@ -37,6 +67,8 @@ class Users:
     revoked: set[str] = field(default_factory=set)
     asked: list[dict[str, str]] = field(default_factory=list)
     granted: list[dict[str, str]] = field(default_factory=list)
+    admins: list[UUID] = field(default_factory=list)
+    house: House = field(default_factory=House)
 
     @property
     def app(self) -> Starlette:
@@ -44,6 +76,8 @@ class Users:
             routes=[
                 Route("/internal/tokens", self._token, methods=["POST"]),
                 Route("/internal/users/{user_id}", self._user),
+                Route("/internal/admins", self._admins),
+                *self.house.routes(self.accepts),
             ]
         )
 
@@ -71,6 +105,23 @@ class Users:
         rest = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
         return JSONResponse({"id": request.path_params["user_id"]} | person | rest)
 
+    async def _admins(self, request: Request) -> Response:
+        if not self.accepts(request):
+            return Response(status_code=401)
+        return JSONResponse([{"id": str(admin)} | self.people[str(admin)] for admin in self.admins])
+
+
+@dataclass(kw_only=True)
+class Notifications:
+    """Notifications' internal interface."""
+
+    users: Users
+    house: House = field(default_factory=House)
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=self.house.routes(self.users.accepts))
+
 
 @dataclass(kw_only=True)
 class Orders:
@@ -85,13 +136,27 @@ class Orders:
     refusal: Response | None = None
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
+    house: House = field(default_factory=House)
 
     def __post_init__(self) -> None:
         self.open.set()
 
     @property
     def app(self) -> Starlette:
-        return Starlette(routes=[Route("/internal/orders/{order_id}/{step}", self._advance, methods=["POST"])])
+        return Starlette(
+            routes=[
+                Route("/internal/orders/{order_id}/{step}", self._advance, methods=["POST"]),
+                Route("/internal/sales", self._sales),
+                *self.house.routes(self.users.accepts),
+            ]
+        )
+
+    async def _sales(self, request: Request) -> Response:
+        if not self.users.accepts(request):
+            return Response(status_code=401)
+        best = [{"sku": "cup", "name": "Blue cup", "quantity": 3, "total_cents": 3750}]
+        figures = {"orders": 2, "cancelled": 1, "total_cents": 4500, "currency": "EUR", "best": best}
+        return JSONResponse({"day": request.query_params["day"]} | figures)
 
     async def _advance(self, request: Request) -> Response:
         if not self.users.accepts(request):

@@ -26,12 +26,12 @@ from workers.kinds import Kind, queue_of
 from workers.leases import Leases
 from workers.ledger import JobLedger, QueuedJob
 from workers.main import worker_settings
-from workers.models import Email, Job
+from workers.models import Email, Job, Schedule
 from workers.runner import Runner
 from workers.schemas import NewJob
 from workers.settings import Settings
 
-from .standins import SECRET, Mailbox, Orders, Users
+from .standins import SECRET, Mailbox, Notifications, Orders, Users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ class World:
     redis: Redis
     users: Users
     orders: Orders
+    notifications: Notifications
     mailbox: Mailbox
     environment: dict[str, str]
 
@@ -68,6 +69,11 @@ class World:
         """The email ledger."""
         async with self.database.sessions() as session:
             return list(await session.scalars(select(Email)))
+
+    async def schedule_count(self) -> int:
+        """How many schedules workers have entered."""
+        async with self.database.sessions() as session:
+            return len((await session.scalars(select(Schedule.name))).all())
 
     async def execute(self, statement: str, **parameters: object) -> None:
         """Change what no worker would."""
@@ -191,7 +197,7 @@ class Process:
 async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[World]:
     """A world over a migrated database and an empty Redis, in which everybody answers."""
     users, mailbox = Users(), Mailbox()
-    orders = Orders(users=users)
+    orders, notifications = Orders(users=users), Notifications(users=users)
     async with AsyncExitStack() as opened:
         environment = {
             "ENVIRONMENT": "test",
@@ -200,6 +206,7 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
             "REDIS_URL": redis_url,
             "USERS_URL": await opened.enter_async_context(serve(users.app)),
             "ORDERS_URL": await opened.enter_async_context(serve(orders.app)),
+            "NOTIFICATIONS_URL": await opened.enter_async_context(serve(notifications.app)),
             "WORKERS_CLIENT_SECRET": SECRET,
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(mailbox.port),
@@ -215,5 +222,11 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
         redis = redis_client(redis_url)
         opened.push_async_callback(redis.aclose)
         yield World(
-            database=database, redis=redis, users=users, orders=orders, mailbox=mailbox, environment=environment
+            database=database,
+            redis=redis,
+            users=users,
+            orders=orders,
+            notifications=notifications,
+            mailbox=mailbox,
+            environment=environment,
         )

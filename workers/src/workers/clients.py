@@ -1,27 +1,31 @@
-"""Calls to users and orders, with a service token of the worker's own."""
+"""Calls to other services, with a service token of the worker's own."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from datetime import date
 from http import HTTPStatus
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 
 from shared.calls import TEMPLATE
 from shared.deadline import within
 from shared.tracing import trace_of_its_own
 from workers.errors import DependencyAway, JobImpossible
-from workers.schemas import AccessToken, Refusal, User
+from workers.schemas import AccessToken, DaySales, Refusal, User
 
 CLIENT_ID = "workers"
+SALES = "/internal/sales"
 CALL_S = 10.0
 """How long one call may take in all; the service is told, and stops its work by then."""
 
 EXPIRY_MARGIN_S = 30.0
 """A token is replaced this long before it expires (or at half its life, where that is shorter)."""
+
+_USERS = TypeAdapter(list[User])
 
 
 class ServiceToken(httpx.Auth):
@@ -56,7 +60,7 @@ class ServiceToken(httpx.Auth):
         form = {"grant_type": "client_credentials"}
         with trace_of_its_own():
             response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
-        _expect(response, HTTPStatus.OK)
+        expect(response, HTTPStatus.OK)
         granted = AccessToken.model_validate_json(response.content)
         self._token = granted.access_token
         self._fresh_until = time.monotonic() + granted.expires_in - min(EXPIRY_MARGIN_S, granted.expires_in / 2)
@@ -76,12 +80,18 @@ class UsersClient:
         )
         if _problem(response) == "user-not-found":
             raise JobImpossible(f"there is no user {user_id}")
-        _expect(response, HTTPStatus.OK)
+        expect(response, HTTPStatus.OK)
         return User.model_validate_json(response.content)
+
+    async def admins(self) -> list[User]:
+        """Who runs the shop; raises DependencyAway."""
+        response = await call(self._http, "GET", "/internal/admins", auth=self._token)
+        expect(response, HTTPStatus.OK)
+        return _USERS.validate_json(response.content)
 
 
 class OrdersClient:
-    """What the worker tells orders."""
+    """What the worker tells and asks orders."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
@@ -98,8 +108,14 @@ class OrdersClient:
         )
         if _problem(response) in {"order-not-found", "order-state"}:
             return False
-        _expect(response, HTTPStatus.OK)
+        expect(response, HTTPStatus.OK)
         return True
+
+    async def sales(self, day: date) -> DaySales:
+        """What was sold on a day in UTC; raises DependencyAway."""
+        response = await call(self._http, "GET", f"/internal/sales?day={day}", template=SALES, auth=self._token)
+        expect(response, HTTPStatus.OK)
+        return DaySales.model_validate_json(response.content)
 
 
 async def call(
@@ -110,6 +126,7 @@ async def call(
     auth: httpx.Auth,
     template: str = "",
     form: dict[str, str] | None = None,
+    body: dict[str, Any] | None = None,
 ) -> httpx.Response:
     """Make one call; raises DependencyAway where no answer comes within CALL_S.
 
@@ -118,7 +135,7 @@ async def call(
     extensions = {TEMPLATE: template or path}
     try:
         async with within(CALL_S):
-            return await http.request(method, path, auth=auth, data=form, extensions=extensions)
+            return await http.request(method, path, auth=auth, data=form, json=body, extensions=extensions)
     except (httpx.HTTPError, TimeoutError) as error:
         raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
@@ -133,7 +150,7 @@ def _problem(response: httpx.Response) -> str | None:
     return Refusal.model_validate_json(response.content).type.rpartition("/")[2]
 
 
-def _expect(response: httpx.Response, status: HTTPStatus) -> None:
+def expect(response: httpx.Response, status: HTTPStatus) -> None:
     """Raise DependencyAway on any other status: overloaded, deployed, or refusing us until somebody acts."""
     if response.status_code != status:
         request = response.request

@@ -11,7 +11,16 @@ from typing import Any
 from workers import tasks
 from workers.dependencies import Tools
 from workers.ledger import Claim
-from workers.schemas import FulfilOrder, JobPayload, NewJob, OrderEmail, WelcomeEmail
+from workers.schemas import (
+    CleanUp,
+    FulfilOrder,
+    JobPayload,
+    NewJob,
+    OrderEmail,
+    SalesEmail,
+    SummariseSales,
+    WelcomeEmail,
+)
 
 JOBS_QUEUE = "hopline:jobs"
 
@@ -48,6 +57,9 @@ KINDS: Mapping[str, Kind] = {
     OrderEmail.kind: Kind(payload=OrderEmail, function=tasks.send_order_email),
     WelcomeEmail.kind: Kind(payload=WelcomeEmail, function=tasks.send_welcome_email),
     FulfilOrder.kind: Kind(payload=FulfilOrder, function=tasks.fulfil_order),
+    SummariseSales.kind: Kind(payload=SummariseSales, function=tasks.summarise_sales),
+    SalesEmail.kind: Kind(payload=SalesEmail, function=tasks.send_sales_summary),
+    CleanUp.kind: Kind(payload=CleanUp, function=tasks.clean_up, timeout_s=60.0),
 }
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.events import Trace
-from workers.models import Job, JobState
+from workers.models import Email, Job, JobState
 from workers.schemas import NewJob
 
 EARLY_S = 0.1
@@ -174,6 +174,20 @@ class JobLedger:
             QueuedJob(job_id=job_id, kind=kind, attempt=attempt + 1, due_in_s=float(due_in_s))
             for job_id, kind, attempt, due_in_s in await self._session.execute(rows)
         ]
+
+    async def forget_done(self, *, kept: timedelta, limit: int) -> int:
+        """Forget at most `limit` jobs done longer ago than `kept`, with the records of their emails; how many."""
+        old = (
+            sa.select(Job.dedupe_key)
+            .where(Job.state == JobState.DONE, Job.finished_at < _now - kept)
+            .order_by(Job.finished_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        keys = (await self._session.scalars(old)).all()
+        await self._session.execute(sa.delete(Email).where(Email.dedupe_key.in_(keys)))
+        await self._session.execute(sa.delete(Job).where(Job.dedupe_key.in_(keys)))
+        return len(keys)
 
     async def _leave(self, claim: Claim, **values: Any) -> bool:
         """Leave the running state, if the lease is still ours."""

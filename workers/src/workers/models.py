@@ -57,6 +57,7 @@ class Job(Base):
         CheckConstraint("(state IN ('done', 'dead')) = (finished_at IS NOT NULL)", name="finished_at"),
         Index("ix_job_queued", "run_after", "id", postgresql_where=text("state = 'queued'")),
         Index("ix_job_running", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_job_done", "finished_at", postgresql_where=text("state = 'done'")),
         Index("ix_job_dead", "finished_at", postgresql_where=text("state = 'dead'")),
     )
 
@@ -97,6 +98,18 @@ class Email(Base):
     state: Mapped[str] = mapped_column(server_default=EmailState.SENDING)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
+
+
+class Schedule(Base):
+    """When something regular is due: `next_slot` is the next time, `last_slot` the latest one that became a job."""
+
+    __tablename__ = "schedule"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    cron: Mapped[str]
+    next_slot: Mapped[datetime]
+    last_slot: Mapped[datetime | None]
+    last_job_id: Mapped[UUID | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
 
 
 inbox_table(Base.metadata)

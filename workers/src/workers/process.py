@@ -15,6 +15,8 @@ from workers.events import GROUP, Reactions
 from workers.kinds import KINDS, queue_of
 from workers.leases import Leases
 from workers.runner import Runner
+from workers.scheduler import Scheduler
+from workers.schedules import SCHEDULES
 from workers.settings import Settings
 from workers.sweeper import Sweeper
 
@@ -36,10 +38,13 @@ async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
     ):
         dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
         sweeper = Sweeper(database=database, dispatcher=dispatcher, kinds=KINDS, every_s=settings.sweep_seconds)
+        scheduler = Scheduler(
+            database=database, dispatcher=dispatcher, schedules=SCHEDULES, every_s=settings.schedule_seconds
+        )
         reactions = Reactions(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
         consumers = [
             Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
             for stream, handlers in reactions.by_stream().items()
         ]
-        async with running([sweeper, *consumers]):
+        async with running([sweeper, scheduler, *consumers]):
             yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)

@@ -6,11 +6,11 @@ perhaps by a younger version of this code.
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class OrderItem(BaseModel):
@@ -131,6 +131,72 @@ class FulfilOrder(JobPayload):
     def dedupe_key(self) -> str:
         """One per order and step."""
         return f"{self.kind}:{self.step}:{self.order_id}"
+
+
+class SoldProduct(BaseModel):
+    """How much of one product was sold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sku: str
+    name: str
+    quantity: int = Field(ge=0)
+    total_cents: int = Field(ge=0)
+
+
+class DaySales(BaseModel):
+    """A day's sales as orders adds them up: what was not cancelled, and the products that brought most in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    day: date
+    orders: int = Field(ge=0)
+    cancelled: int = Field(ge=0)
+    total_cents: int = Field(ge=0)
+    currency: str = Field(pattern="^[A-Z]{3}$")
+    best: list[SoldProduct]
+
+
+class SummariseSales(JobPayload):
+    """Have the sales of a day sent to every admin."""
+
+    kind: ClassVar[str] = "summarise_sales"
+
+    day: date
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per day."""
+        return f"{self.kind}:{self.day}"
+
+
+class SalesEmail(JobPayload):
+    """Tell one admin what was sold on a day."""
+
+    kind: ClassVar[str] = "send_sales_summary"
+
+    user_id: UUID
+    sales: DaySales
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per day and admin."""
+        return f"{self.kind}:{self.sales.day}:{self.user_id}"
+
+
+class CleanUp(JobPayload):
+    """Have one service forget what it no longer needs. `part` counts on where one job would take too long."""
+
+    kind: ClassVar[str] = "clean_up"
+
+    place: Literal["users", "orders", "notifications", "workers"]
+    slot: AwareDatetime
+    part: int = Field(1, ge=1)
+
+    @property
+    def dedupe_key(self) -> str:
+        """One per place, slot and part."""
+        return f"{self.kind}:{self.place}:{self.slot.astimezone(UTC):%Y-%m-%dT%H:%MZ}:{self.part}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

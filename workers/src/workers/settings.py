@@ -22,10 +22,12 @@ class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
     `job_lease_seconds` is how long a job stays with a worker that gives no sign of life; a killed worker's jobs are
     taken up after at most that plus `sweep_seconds`. `smtp_connections` bounds the sends at once: each holds a
     database connection, so it must stay below the pool's size. `shutdown_seconds` is what jobs in hand get to finish.
+    `schedule_seconds` is how late a slot may become a job, `jobs_kept_days` how long a done job is remembered.
     """
 
     users_url: AnyHttpUrl
     orders_url: AnyHttpUrl
+    notifications_url: AnyHttpUrl
     workers_client_secret: SecretStr = Field(min_length=8)
     smtp_host: str = Field(min_length=1)
     smtp_port: int = Field(25, ge=1, le=65535)
@@ -35,4 +37,6 @@ class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
     max_jobs: int = Field(10, ge=1, le=1000)
     job_lease_seconds: float = Field(6.0, ge=0.3, le=300)
     sweep_seconds: float = Field(1.0, ge=0.05, le=60)
+    schedule_seconds: float = Field(5.0, ge=0.05, le=60)
+    jobs_kept_days: float = Field(14, gt=0, le=3650)
     shutdown_seconds: int = Field(20, ge=1, le=300)

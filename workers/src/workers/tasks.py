@@ -4,16 +4,21 @@ A function gets its validated payload, the claim it runs under and the tools, an
 raises `JobImpossible` where no retry helps; whatever else it raises is tried again later.
 """
 
+import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
 from workers.dependencies import Tools
-from workers.emails import order_letter, welcome_letter
+from workers.emails import order_letter, sales_letter, welcome_letter
 from workers.ledger import Claim
-from workers.schemas import FulfilOrder, NewJob, OrderEmail, WelcomeEmail
+from workers.schemas import CleanUp, FulfilOrder, NewJob, OrderEmail, SalesEmail, SummariseSales, WelcomeEmail
 
 log = structlog.get_logger(__name__)
+
+BATCHES = 20
+"""What one clean-up removes at most, in batches; then it goes on as another job, behind those that wait meanwhile."""
 
 
 async def send_welcome_email(payload: WelcomeEmail, claim: Claim, tools: Tools) -> Sequence[NewJob]:
@@ -42,3 +47,31 @@ async def fulfil_order(payload: FulfilOrder, _claim: Claim, tools: Tools) -> Seq
     if payload.step == "ship":
         return ()
     return [NewJob(payload=payload.model_copy(update={"step": "ship"}), delay_s=tools.fulfil_step_s)]
+
+
+async def summarise_sales(payload: SummariseSales, _claim: Claim, tools: Tools) -> Sequence[NewJob]:
+    """Write to every admin, each in a job of its own: an address that refuses keeps nobody else from theirs."""
+    sales, admins = await tools.orders.sales(payload.day), await tools.users.admins()
+    return [NewJob(payload=SalesEmail(user_id=admin.id, sales=sales)) for admin in admins]
+
+
+async def send_sales_summary(payload: SalesEmail, claim: Claim, tools: Tools) -> Sequence[NewJob]:
+    """Tell an admin what was sold."""
+    admin = await tools.users.get(payload.user_id)
+    await tools.mailer.send(sales_letter(admin, payload.sales), claim=claim)
+    return ()
+
+
+async def clean_up(payload: CleanUp, _claim: Claim, tools: Tools) -> Sequence[NewJob]:
+    """Have a place forget what it does not need any more; what one job does not manage, the next part does."""
+    events_since = None if payload.place in tools.publishers else await _events_since(tools)
+    for _ in range(BATCHES):
+        tidied = await tools.housekeepers[payload.place].tidy(events_since=events_since)
+        if not tidied.more:
+            return ()
+    return [NewJob(payload=payload.model_copy(update={"part": payload.part + 1}))]
+
+
+async def _events_since(tools: Tools) -> datetime:
+    """Since when any outbox keeps events that could come again."""
+    return min(await asyncio.gather(*(place.events_since() for place in tools.publishers.values())))

@@ -68,6 +68,7 @@ class Environments:
             },
             "worker": {
                 "MAIL_FROM": self.caller.get("MAIL_FROM", "Hopline <shop@hopline.example>"),
+                "NOTIFICATIONS_URL": self.url("notifications"),
                 "SMTP_HOST": "127.0.0.1",
                 "SMTP_PORT": str(self.stack.port("smtp")),
                 "WORKERS_CLIENT_SECRET_FILE": str(self.secrets.client_secret()),

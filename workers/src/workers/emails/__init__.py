@@ -12,8 +12,8 @@ in which a crash leaves nobody knowing whether the message went out. So:
   `email_may_repeat`.
 """
 
-from workers.emails.letters import Letter, order_letter, welcome_letter
+from workers.emails.letters import Letter, order_letter, sales_letter, welcome_letter
 from workers.emails.mailer import Mailer
 from workers.emails.smtp import SmtpServer
 
-__all__ = ["Letter", "Mailer", "SmtpServer", "order_letter", "welcome_letter"]
+__all__ = ["Letter", "Mailer", "SmtpServer", "order_letter", "sales_letter", "welcome_letter"]

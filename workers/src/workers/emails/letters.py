@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from workers.schemas import Order, User
+from workers.schemas import DaySales, Order, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,13 @@ def order_letter(user: User, order: Order, *, status: str) -> Letter:
     return _letter(
         "order", user, subject=f"{headline} ({number})", order=order, number=number, headline=headline, opening=opening
     )
+
+
+def sales_letter(user: User, sales: DaySales) -> Letter:
+    """Tell `user`, who runs the shop, what was sold on a day."""
+    orders = f"{sales.orders} order{'' if sales.orders == 1 else 's'}"
+    total = _money(sales.total_cents, sales.currency)
+    return _letter("sales", user, subject=f"{sales.day:%-d %B %Y}: {orders}, {total}", sales=sales, orders=orders)
 
 
 def _letter(template: str, user: User, *, subject: str, **values: Any) -> Letter:
