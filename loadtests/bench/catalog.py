@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from bench import dashboard
+from bench import dashboard, orders, push, relay, telemetry
 from bench.figures import Benchmark
 
-BENCHMARKS: Sequence[Benchmark] = (dashboard.BENCHMARK,)
+BENCHMARKS: Sequence[Benchmark] = (
+    dashboard.BENCHMARK,
+    orders.BENCHMARK,
+    push.BENCHMARK,
+    relay.BENCHMARK,
+    telemetry.BENCHMARK,
+)

@@ -55,4 +55,4 @@ def described() -> str:
         return "not pinned: this system has no way to"
     if Core.SERVER.number == Core.LOAD.number:
         return f"one core ({Core.SERVER.number}) for everything: load and server take from each other"
-    return f"server on core {Core.SERVER.number}; load, stand-ins and telemetry's receiver on core {Core.LOAD.number}"
+    return f"servers on core {Core.SERVER.number}; load, stand-ins and stores on core {Core.LOAD.number}"

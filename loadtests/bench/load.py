@@ -2,7 +2,7 @@
 
 Written on asyncio's protocols: some 20 µs a request, a tenth of what an HTTP client library takes, so that it is never
 what is measured. `cpu_share` of the outcome says how far that holds. It asks always the same, but for `{unique}` in
-the request, which becomes a number that was never used before.
+the request, which becomes a word that was never used before, and `{n}`, which becomes 000, 001, … 999 and 000 again.
 
 The process is `python -m bench.load`; it reads what to do as JSON on standard input and writes an `Outcome` as JSON.
 """
@@ -23,7 +23,8 @@ import uvloop
 from bench.cores import Core, started_on
 from bench.figures import Effort
 
-UNIQUE = "{unique}"
+UNIQUE, N = b"{unique}", b"{n}"
+NUMBERS = 1000
 
 _PATIENCE_S = 30.0
 """How much longer it waits on a busy machine: until there are as many answers as connections, and for the last ones."""
@@ -41,10 +42,11 @@ class Load:
     expected_status: int = 200
 
     def request(self) -> str:
-        """The request on the wire, still with `{unique}` in it."""
+        """The request on the wire, still with `{unique}` and `{n}` in it."""
         lines = [f"{self.method} {self.path} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        lines += [f"Content-Length: {len(self.body.encode())}"] if self.body else []
+        body = self.body.replace("{n}", "000")
+        lines += [f"Content-Length: {len(body.encode())}"] if body else []
         return "\r\n".join([*lines, "", self.body])
 
 
@@ -72,18 +74,24 @@ class LoadFailed(Exception):
 
 async def drive(load: Load, *, port: int, effort: Effort) -> Outcome:
     """Run the load against `port`, from its own core; raises LoadFailed where an answer was not the expected one."""
-    with started_on(Core.LOAD):
+    return await measured("bench.load", {"load": asdict(load), "port": port, "effort": asdict(effort)}, core=Core.LOAD)
+
+
+async def measured(module: str, asked: Mapping[str, object], *, core: Core) -> Outcome:
+    """Have a process of its own do something again and again: `python -m module`, told what as JSON on standard input.
+
+    It writes an `Outcome` as JSON. Raises LoadFailed.
+    """
+    with started_on(core):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
-    said, _ = await process.communicate(
-        json.dumps({"load": asdict(load), "port": port, "effort": asdict(effort)}).encode()
-    )
+    said, _ = await process.communicate(json.dumps(asked).encode())
     if process.returncode:
-        raise LoadFailed(f"the load generator ended with status {process.returncode}")
+        raise LoadFailed(f"{module} ended with status {process.returncode}")
     outcome = Outcome(**json.loads(said))
     if outcome.failures or not outcome.requests:
-        raise LoadFailed(f"{load.method} {load.path}: {outcome.failures} of {outcome.requests} requests failed")
+        raise LoadFailed(f"{module}: {outcome.failures} failures, {outcome.requests} answers: {asked}")
     return outcome
 
 
@@ -101,18 +109,18 @@ class _Tally:
         self.quiet = asyncio.Event()
         self._open = load.connections
         self._asked = 0
-        before, _, after = load.request().partition(UNIQUE)
-        self._before, self._after = before.encode(), after.encode()
-        self._is_unique = UNIQUE in load.request()
-        self._start = f"{os.getpid()}-{time.time_ns()}-"
+        self._request = load.request().encode()
+        self._varies = UNIQUE in self._request or N in self._request
+        self._start = b"%d-%d-" % (os.getpid(), time.time_ns())
         self.expected = f"HTTP/1.1 {load.expected_status} ".encode()
 
     def next_request(self) -> bytes:
         """The bytes of one more request."""
-        if not self._is_unique:
-            return self._before
+        if not self._varies:
+            return self._request
         self._asked += 1
-        return self._before + f"{self._start}{self._asked}".encode() + self._after
+        number = b"%03d" % (self._asked % NUMBERS)
+        return self._request.replace(UNIQUE, b"%b%d" % (self._start, self._asked)).replace(N, number)
 
     def answered(self, started: float, *, ok: bool) -> None:
         """Count one answer, in full unless this is still the warm-up."""

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from bench.cores import Core
+from bench.cores import Core, started_on
 from bench.processes import Running, start
 from testkit.apps import free_port
 from testkit.databases import alembic_ini, create_database, migrate
 from testkit.servers import PostgresServer, ValkeyServer
+from testkit.stack import Stack, running_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
@@ -41,7 +42,7 @@ class Stage:
         if self._postgres is None:
             self._postgres = PostgresServer(self._folder, durable=True)
             self._exits.callback(self._postgres.stop)
-            await asyncio.to_thread(self._postgres.start)
+            await asyncio.to_thread(_start_aside, self._postgres)
         url = await create_database(self._postgres.url)
         await asyncio.to_thread(migrate, alembic_ini(ROOT, service), url)
         return url
@@ -51,8 +52,15 @@ class Stage:
         if self._valkey is None:
             self._valkey = ValkeyServer(self._folder)
             self._exits.callback(self._valkey.stop)
-            await asyncio.to_thread(self._valkey.start)
+            await asyncio.to_thread(_start_aside, self._valkey)
         return self._valkey.url
+
+    async def stack(self) -> Stack:
+        """The whole of Hopline, embedded."""
+        context = running_stack(self._folder / "stack")
+        stack = await asyncio.to_thread(context.__enter__)
+        self._exits.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
+        return stack
 
     async def service(self, name: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
         """One of Hopline's services, under gunicorn as everywhere."""
@@ -81,6 +89,12 @@ class Stage:
         self._exits.push_async_callback(asyncio.to_thread, running.end)
         await running.accepts()
         return running
+
+
+def _start_aside(server: PostgresServer | ValkeyServer) -> None:
+    """Stores answer the servers under test, from the other core. Affinity is a thread's: call this in its own."""
+    with started_on(Core.LOAD):
+        server.start()
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""How fast a backlog goes from the outbox into the stream: what an outage of Redis leaves behind."""
+
+import asyncio
+import time
+from statistics import median
+
+import asyncpg
+from redis.asyncio import Redis
+
+from bench.dashboard import open_standins
+from bench.figures import Benchmark, Effort, Figure, at_least
+from bench.orders import open_orders
+from bench.stage import Stage
+from testkit.tokens import TokenIssuer
+
+EVENTS = 30_000
+STREAM = "events:orders"
+_PATIENCE_S = 120.0
+_BACKLOG = """
+    INSERT INTO outbox (id, source, type, subject, time, data, traceparent)
+    SELECT gen_random_uuid(), '/hopline/orders', 'hopline.order.placed.v1', gen_random_uuid()::text, now(),
+           jsonb_build_object('order_id', gen_random_uuid(), 'user_id', gen_random_uuid(), 'status', 'placed',
+                              'items', jsonb_build_array(jsonb_build_object('sku', 'bench', 'name', 'A thing',
+                                                                            'quantity', 1, 'unit_price_cents', 1290)),
+                              'total_cents', 1290, 'currency', 'EUR', 'created_at', now()),
+           format('00-%s-%s-01', md5(n::text), left(md5(n::text), 16))
+    FROM generate_series(1, $1) AS n
+"""
+"""Orders as they are announced, each in a trace of its own."""
+
+
+async def run(stage: Stage, effort: Effort) -> list[Figure]:
+    """The relay runs in the orders service, with its telemetry; each round leaves it one backlog more."""
+    standins = await open_standins(stage, TokenIssuer())
+    database_url = await stage.postgres("orders")
+    await open_orders(stage, standins, database_url)
+    events = effort.amount(EVENTS)
+    rates = [await _ship(database_url, await stage.valkey(), events) for _ in range(effort.rounds)]
+    return [
+        Figure(name="backlog", value=median(rates), unit="events/s", target=at_least(10_000)),
+        Figure(name="slowest round", value=min(rates), unit="events/s"),
+    ]
+
+
+async def _ship(database_url: str, redis_url: str, events: int) -> float:
+    """Commit a backlog at once and wake the relay; events per second from then until all are in the stream."""
+    connection = await asyncpg.connect(database_url)
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(_PATIENCE_S):
+        wanted = events + await redis.xlen(STREAM)
+        await connection.execute(_BACKLOG, events)
+        began = time.perf_counter()
+        await connection.execute("NOTIFY outbox")
+        await connection.close()
+        while await redis.xlen(STREAM) < wanted:  # noqa: ASYNC110 - a stream tells nobody how long it is
+            await asyncio.sleep(0.002)
+        return events / (time.perf_counter() - began)
+
+
+BENCHMARK = Benchmark(name="relay", measures="a backlog of traced events, from the outbox into the stream", run=run)
