@@ -12,7 +12,7 @@ from shared.deadline import Deadline
 from shared.errors import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
-from shared.logging import configure_logging
+from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.settings import ConfigurationError, ServiceSettings
@@ -71,6 +71,7 @@ def _started(name: str, lifespan: Lifespan) -> Lifespan:
         health: Health = app.state.health
         async with telemetry_flushed_at_exit(), loop_delay_measured():
             try:
+                debug_on_signal(app.state.settings.log_level)
                 async with lifespan(app):
                     health.started = True
                     log.info("service_started")

@@ -5,9 +5,14 @@ a terminal) with `timestamp`, `level`, `event`, `service`, and where there are a
 `request_id`, `user_id`. The same event goes to OpenTelemetry when telemetry is exported.
 """
 
+import asyncio
 import logging
 import logging.config
+import re
+import signal
 import sys
+import threading
+import traceback
 from datetime import date, datetime
 from enum import Enum
 from pathlib import PurePath
@@ -22,7 +27,15 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.settings import LogFormat
 
-_QUIET = {"uvicorn.access": "CRITICAL", "httpx": "WARNING", "httpcore": "WARNING", "aiosqlite": "WARNING"}
+_QUIET = {
+    "uvicorn.access": "CRITICAL",
+    **dict.fromkeys(("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), "WARNING"),
+}
+"""At DEBUG these would tell of every connection, and SQLAlchemy of every row, with addresses and password hashes."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 
 def configure_logging(*, service: str, level: str = "INFO", log_format: LogFormat = LogFormat.AUTO) -> None:
@@ -40,7 +53,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if pretty
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_json)]
+        else [_structure_exception, structlog.processors.JSONRenderer(serializer=_json)]
     )
     logging.config.dictConfig(
         {
@@ -78,6 +91,22 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
     )
 
 
+def debug_on_signal(level: str) -> None:
+    """Have SIGUSR1 turn DEBUG on, and the next one turn it off again, back to `level`. Call it within the event loop.
+
+    Gunicorn's master passes the signal on to all its workers; of the files that it would reopen there are none.
+    """
+    if threading.current_thread() is threading.main_thread():  # signals reach no other
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _toggle_debug, level)
+
+
+def _toggle_debug(level: str) -> None:
+    root = logging.getLogger()
+    chosen = level if root.level == logging.DEBUG else "DEBUG"
+    root.setLevel(chosen)
+    structlog.get_logger(__name__).warning("log_level_changed", chosen=chosen)
+
+
 class _StandardOutput(logging.StreamHandler[TextIO]):
     """Writes to what `sys.stdout` is now, not to what it was at set-up: tests and debuggers replace it."""
 
@@ -105,12 +134,35 @@ class _OpenTelemetryEvents:
             return event
         if self._emit is None:  # made late: the provider is set after logging is
             self._emit = StructlogProcessor()  # type: ignore[no-untyped-call]
-        self._emit(logger, method, dict(event))
+        self._emit(logger, method, dict(_structure_exception(logger, method, dict(event))))
         return event
 
 
+def _structure_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say what was raised by the names of the semantic conventions, in lines as in OpenTelemetry."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception.type"] = type(error).__qualname__
+        event["exception.message"] = redacted(str(error))
+        event["exception.stacktrace"] = redacted("".join(traceback.format_exception(error)))
+    return event
+
+
+def redacted(text: str) -> str:
+    """Take out what must not be kept: addresses, tokens, the passwords of URLs.
+
+    Nobody logs these on purpose; other people's exceptions quote what they stumbled over.
+    """
+    if "@" in text:
+        text = _ADDRESS.sub("[address]", _CREDENTIALS.sub("[credentials]@", text))
+    return _TOKEN.sub("[token]", text) if "eyJ" in text else text
+
+
 def _primitives(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Turn ids, times, enums and paths into strings: JSON and OpenTelemetry take the same values."""
+    """Turn ids, times, enums and paths into strings, as JSON and OpenTelemetry take them, and redact strings."""
     for key, value in event.items():
         if isinstance(value, Enum):
             event[key] = value.value
@@ -118,6 +170,8 @@ def _primitives(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
             event[key] = str(value)
         elif isinstance(value, datetime | date):
             event[key] = value.isoformat()
+        elif isinstance(value, str):
+            event[key] = redacted(value)
     return event
 
 

@@ -10,7 +10,7 @@ import structlog
 from arq import func
 from arq.connections import RedisSettings
 
-from shared.logging import configure_logging
+from shared.logging import configure_logging, debug_on_signal
 from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
 from workers.arq_redis import PatientRedis
 from workers.dispatch import ARQ_TIMEOUT_S, RUN, deserialize, serialize
@@ -80,6 +80,7 @@ async def startup(ctx: dict[str, Any]) -> None:
         sys.stderr.write(f"configuration error: {error}\n")
         raise SystemExit(CONFIGURATION_ERROR) from None
     ctx["stop"].listen()
+    debug_on_signal(settings.log_level)
     log.info("worker_started")
 
 

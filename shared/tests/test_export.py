@@ -1,0 +1,176 @@
+"""What leaves a process, and what a process does when nobody takes it: nothing that a caller would notice."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+
+from testkit.apps import free_port
+from testkit.collector import Collector, Mood, running_collector
+from testkit.gunicorn import answers, gunicorn
+from testkit.waiting import eventually
+
+QUEUE = 2048
+"""What the SDK's queues hold (OTEL_BSP_MAX_QUEUE_SIZE)."""
+
+APPLICATION = """
+import os
+from contextlib import asynccontextmanager
+import structlog
+from fastapi import APIRouter
+from opentelemetry import trace
+from shared.app import build_app
+from shared.settings import ServiceSettings, load_settings
+
+router = APIRouter()
+log, tracer = structlog.get_logger(), trace.get_tracer("hello")
+
+@router.get("/hello")
+async def hello() -> dict[str, int]:
+    log.debug("greeted")
+    return {"pid": os.getpid()}
+
+@router.get("/spans/{number}")
+async def spans(number: int) -> int:
+    for _ in range(number):
+        tracer.start_span("one of many").end()
+    [processor] = trace.get_tracer_provider()._active_span_processor._span_processors
+    return len(processor._batch_processor._queue)
+
+@asynccontextmanager
+async def lifespan(app):
+    yield
+
+def create_app():
+    settings = load_settings(ServiceSettings)
+    return build_app(name="hello", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
+"""
+
+
+@asynccontextmanager
+async def service(folder: Path, endpoint: str, **environment: str) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
+    """The service under gunicorn: its master's pid and a client."""
+    ours = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "INFO",
+    }
+    async with (
+        gunicorn(folder, APPLICATION, **{**ours, **environment}) as (process, url),
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        await eventually(lambda: answers(client))
+        yield process.pid, client
+
+
+class TestNobodyTakesIt:
+    @pytest.fixture(params=["dead", Mood.REFUSING, Mood.HANGING])
+    async def endpoint(self, request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Collector | None]]:
+        async with AsyncExitStack() as stack:
+            if request.param == "dead":
+                yield f"http://127.0.0.1:{free_port()}", None
+            else:
+                collector = await stack.enter_async_context(running_collector(request.param))
+                yield collector.url, collector
+
+    async def test_requests_are_served_memory_stays_and_the_process_ends(
+        self, tmp_path: Path, endpoint: tuple[str, Collector | None]
+    ) -> None:
+        url, collector = endpoint
+        async with service(tmp_path, url) as (master, client):
+            if collector:
+                await eventually(lambda: collector.asked)
+            served = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
+            assert {response.status_code for response in served} == {200}
+            assert (await client.get(f"/spans/{2 * QUEUE}")).json() <= QUEUE
+            assert collector is None or not collector.spans()
+            psutil.Process(master).send_signal(signal.SIGTERM)
+            await eventually(lambda: not psutil.pid_exists(master) or has_ended(master))
+
+
+class TestTaken:
+    async def test_figures_name_service_and_process_and_lead_to_traces(self, tmp_path: Path) -> None:
+        async with (
+            running_collector() as collector,
+            service(tmp_path, collector.url, WEB_CONCURRENCY="2") as (
+                _,
+                client,
+            ),
+        ):
+
+            async def both_have_served() -> bool:
+                async with httpx.AsyncClient(base_url=client.base_url) as fresh:  # perhaps to the other
+                    pids.add((await fresh.get("/hello")).json()["pid"])
+                return len(pids) == 2
+
+            pids: set[int] = set()
+            await eventually(both_have_served)
+
+            def instances() -> set[str]:
+                return {
+                    resource["service.instance.id"]
+                    for resource, metric in collector.figures()
+                    if metric.name == "http.server.request.duration"
+                }
+
+            await eventually(lambda: len(instances()) == 2, what="the durations of both processes")
+            names = {metric.name for _, metric in collector.figures()}
+            assert {"http.server.active_requests", "hopline.event_loop.delay"} <= names
+            assert {
+                (resource["service.name"], resource["service.namespace"]) for resource, _ in collector.figures()
+            } == {("hello", "hopline")}
+            await eventually(lambda: exemplars(collector) & {span.trace_id for span in collector.spans()})
+
+    async def test_traces_alone(self, tmp_path: Path) -> None:
+        none = {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+        async with running_collector() as collector, service(tmp_path, collector.url, **none) as (_, client):
+            await client.get("/hello")
+            await eventually(collector.spans)
+        assert not collector.metrics
+        assert not collector.logs
+
+    async def test_nothing_where_the_sdk_is_disabled(self, tmp_path: Path) -> None:
+        async with running_collector() as collector:
+            async with service(tmp_path, collector.url, OTEL_SDK_DISABLED="true") as (_, client):
+                response = await client.get("/hello")
+                assert response.headers["traceresponse"].endswith("-00")
+            assert collector.asked == 0
+
+
+class TestLogLevel:
+    async def test_a_signal_to_the_master_turns_debug_on_and_off(self, tmp_path: Path) -> None:
+        def told(event: str) -> int:
+            return (tmp_path / "log").read_text().count(f'"event":"{event}"')
+
+        async with service(tmp_path, "") as (master, client):
+            for changes, greeted in ((1, 1), (2, 1)):
+                psutil.Process(master).send_signal(signal.SIGUSR1)
+                await eventually(lambda n=changes: told("log_level_changed") == n)  # type: ignore[misc]
+                await client.get("/hello")
+                assert told("greeted") == greeted
+
+
+def has_ended(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def exemplars(collector: Collector) -> set[bytes]:
+    """The traces that durations lead to."""
+    return {
+        exemplar.trace_id
+        for _, metric in collector.figures()
+        if metric.name == "http.server.request.duration"
+        for exemplar in _exemplars(metric)
+    }
+
+
+def _exemplars(metric: Metric) -> list[Any]:
+    return [exemplar for point in metric.histogram.data_points for exemplar in point.exemplars]

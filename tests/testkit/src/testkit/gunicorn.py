@@ -1,0 +1,45 @@
+"""A service under a real gunicorn, in processes of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from testkit.apps import free_port
+
+
+@asynccontextmanager
+async def gunicorn(folder: Path, application: str, **environment: str) -> AsyncIterator[tuple[Process, str]]:
+    """A master on a free port that serves `hello:create_app()`, whose source is `application`; and its base URL.
+
+    Its output is in `folder`/log. Nothing of it is left afterwards.
+    """
+    (folder / "hello.py").write_text(application)
+    port = free_port()
+    ours = {"PYTHONPATH": str(folder), "HOST": "127.0.0.1", "PORT": str(port), "DRAIN_SECONDS": "0.2"}
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:shared.gunicorn", "hello:create_app()"]
+    with (folder / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command, env=os.environ | ours | environment, stdout=log, stderr=STDOUT, start_new_session=True
+        )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def answers(client: httpx.AsyncClient) -> bool:
+    """Whether the service is ready."""
+    try:
+        return (await client.get("/health/ready")).is_success
+    except httpx.TransportError:
+        return False
