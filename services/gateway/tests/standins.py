@@ -91,6 +91,29 @@ class StandIn:
             until=until,
         )
 
+    def fails_first(self, method: str, path: str, *, times: int, headers: Mapping[str, str] | None = None) -> None:
+        """Be unavailable so often, then answer as told before."""
+        well = self._behaviours[f"{method} {path}"]
+        self.refuses(method, path, status=503, slug="unavailable", headers=headers)
+        self._in_turn(method, path, times=times, then=well)
+
+    def hangs_first(self, method: str, path: str) -> None:
+        """Never answer one request, and the others as told before."""
+        well = self._behaviours[f"{method} {path}"]
+        self.hangs(method, path)
+        self._in_turn(method, path, times=1, then=well)
+
+    def _in_turn(self, method: str, path: str, *, times: int, then: Behaviour) -> None:
+        first = self._behaviours[f"{method} {path}"]
+        left = times
+
+        async def behave(ask: Ask) -> None:
+            nonlocal left
+            left -= 1
+            await (first if left >= 0 else then)(ask)
+
+        self._behaviours[f"{method} {path}"] = behave
+
     def hangs(self, method: str, path: str) -> None:
         """Never answer; `abandoned` tells when the gateway gave up."""
 

@@ -18,6 +18,14 @@ class TestReadiness:
             ("users", "orders", "notifications", "redis"), "up"
         )
 
+    async def test_tells_how_each_service_has_been(self, gateway: httpx.AsyncClient) -> None:
+        dependencies = (await gateway.get("/health/ready")).json()["dependencies"]
+        told = {"breaker": "closed", "calls_in_flight": 0, "retries_saved": 0.0}
+        for service in ("users", "orders", "notifications"):
+            assert told.items() <= dependencies[service].items()
+            assert dependencies[service].keys() == {"status", "latency_ms", "error", *told}
+        assert dependencies["redis"].keys() == {"status", "latency_ms", "error"}
+
     async def test_is_degraded_and_serves_where_something_is_away(
         self, open_gateway: OpenGateway, services: Services
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +23,15 @@ PROBE_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
-    """Something the service needs: `probe` returns when it is well and raises when not."""
+    """Something the service needs: `probe` returns when it is well and raises when not.
+
+    `details` are what the service knows of it beside that, in JSON's types.
+    """
 
     name: str
     probe: Callable[[], Awaitable[object]]
     critical: bool = True
+    details: Callable[[], dict[str, object]] = dict
 
 
 @dataclass(kw_only=True)
@@ -39,9 +43,16 @@ class Health:
     started: bool = False
     draining: bool = False
 
-    def add(self, name: str, probe: Callable[[], Awaitable[object]], *, critical: bool = True) -> None:
-        """Have `probe` asked by readiness."""
-        self.dependencies.append(Dependency(name=name, probe=probe, critical=critical))
+    def add(
+        self,
+        name: str,
+        probe: Callable[[], Awaitable[object]],
+        *,
+        critical: bool = True,
+        details: Callable[[], dict[str, object]] = dict,
+    ) -> None:
+        """Have `probe` asked by readiness, and `details` told with its answer."""
+        self.dependencies.append(Dependency(name=name, probe=probe, critical=critical, details=details))
 
     def on_drain(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Have `callback` awaited after SIGTERM, while the service still answers, before sockets are closed."""
@@ -59,7 +70,9 @@ class Health:
 
 
 class DependencyStatus(BaseModel):
-    """One dependency as readiness saw it; `latency_ms` is the probe's time in milliseconds."""
+    """One dependency as readiness saw it, and its details; `latency_ms` is the probe's time in milliseconds."""
+
+    model_config = ConfigDict(extra="allow")
 
     status: Literal["up", "down"]
     latency_ms: float
@@ -128,4 +141,5 @@ async def _ask(dependency: Dependency) -> DependencyStatus:
     except Exception as failure:  # noqa: BLE001 - whatever a probe raises means "down"
         error = f"{type(failure).__name__}: {failure}"
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
-    return DependencyStatus(status="down" if error else "up", latency_ms=latency_ms, error=error)
+    status: Literal["up", "down"] = "down" if error else "up"
+    return DependencyStatus(status=status, latency_ms=latency_ms, error=error, **dependency.details())

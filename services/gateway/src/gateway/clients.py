@@ -5,37 +5,32 @@ what a call costs (ADR 0005), and its transport reports a refused connection as 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
-from opentelemetry import metrics, propagate, trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry import propagate
 from yarl import URL
 
 from gateway.answers import Answer, Refused
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from gateway.resilience.guard import Guard
+from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
-from shared.errors import Problem, Unavailable
+from shared.errors import Unavailable
 from shared.http import request_id
 from shared.middleware import REQUEST_ID
 
 _OK = 200
-_ERROR = 400
 _PROBE = "/health/ready"
-
-_tracer = trace.get_tracer(__name__)
-_durations = metrics.get_meter(__name__).create_histogram(
-    "http.client.request.duration", unit="s", description="Duration of HTTP client requests."
-)
 
 
 class Upstream:
     """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
 
-    def __init__(self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float) -> None:
+    def __init__(self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float, guard: Guard) -> None:
         self.name = name
+        self.guard = guard
         self._url = url.rstrip("/")
         self._session = session
         self._timeout_s = timeout_s
@@ -58,33 +53,27 @@ class Upstream:
     ) -> Answer:
         """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
 
-        `template` is the path with its parameters' names: it names the span, after the semantic conventions. Raises
-        UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, and DeadlineSpent
-        where no time is left to ask.
+        `template` is the path with its parameters' names: it names the span, after the semantic conventions. What is
+        safe to repeat is tried again where it fails (see `gateway.resilience`); all of it has `timeout_s` seconds.
+        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
+        or CircuitOpen where the service is not asked, and DeadlineSpent where no time is left for it.
         """
         url = URL(f"{self._url}{path}{'?' if query else ''}{query}", encoded=True)
         attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
-        outcome: dict[str, str | int] = {"error.type": "cancelled"}
-        started = time.perf_counter()
-        with _client_span(f"{method} {template}", {**attributes, "url.full": str(url)}) as span:
-            try:
-                patience_s = at_most(timeout_s or self._timeout_s)
+        timeout_s = timeout_s or self._timeout_s
+
+        async def attempt(number: int) -> Answer:
+            with ClientSpan(attributes, url=str(url), resend_count=number) as span:
+                patience_s = at_most(timeout_s)
                 async with self._failures_named(patience_s):
                     carried = _carried(headers, patience_s)
                     answer = await self._exchange(method, url, path=path, headers=carried, body=body)
-                outcome = _outcome(answer)
-                if answer.status >= _ERROR:
-                    span.set_status(StatusCode.ERROR)
+                span.answered(answer.status)
                 if not answer.passable:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
-            except Problem as problem:
-                outcome = {"error.type": problem.slug}
-                span.set_status(StatusCode.ERROR, problem.detail)
-                raise
-            finally:
-                span.set_attributes(outcome)
-                _durations.record(time.perf_counter() - started, {**attributes, **outcome})
-        return answer
+                return answer
+
+        return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
 
     async def get(
         self,
@@ -129,17 +118,6 @@ class Upstream:
             raise UpstreamUnreachable(f"{self.name} can not be reached") from error
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamBroken(f"{self.name} broke off its answer") from error
-
-
-def _client_span(name: str, attributes: Mapping[str, str | int]) -> AbstractContextManager[Span]:
-    return _tracer.start_as_current_span(
-        name, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False, set_status_on_exception=False
-    )
-
-
-def _outcome(answer: Answer) -> dict[str, str | int]:
-    failed = {"error.type": str(answer.status)} if answer.status >= _ERROR else {}
-    return {"http.response.status_code": answer.status, **failed}
 
 
 def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:

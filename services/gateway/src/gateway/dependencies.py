@@ -10,6 +10,8 @@ from pydantic import AnyHttpUrl
 
 from gateway.clients import Upstream
 from gateway.headers import from_client
+from gateway.resilience.guard import Guard
+from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings
 from shared.http import open_http_session
@@ -44,8 +46,10 @@ async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
 
 @asynccontextmanager
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings) -> AsyncIterator[Upstream]:
-    async with open_http_session() as session:
-        yield Upstream(name=name, url=str(url), session=session, timeout_s=settings.upstream_seconds)
+    guard = Guard(name=name, settings=settings)
+    with guard_shown(guard):
+        async with open_http_session(max_connections=settings.upstream_calls_at_once) as session:
+            yield Upstream(name=name, url=str(url), session=session, timeout_s=settings.upstream_seconds, guard=guard)
 
 
 async def upstreams(request: Request) -> Upstreams:

@@ -7,7 +7,10 @@
      │                  └ UnknownHost
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
-     ├─ Unavailable 503 ── UpstreamUnreachable: nobody listens there
+     ├─ Unavailable 503 ─┬ UpstreamUnreachable: nobody listens there
+     │                   ├ UpstreamBusy: it has as many callers as it can bear
+     │                   ├ CircuitOpen: it has been failing and is left alone
+     │                   └ Overloaded: the gateway itself has too much to do
      └─ GatewayTimeout 504 ── UpstreamTimeout: no whole answer in its time
 
 An upstream's own problem is not among them: it is passed on as it is (`gateway.answers.Refused`).
@@ -44,6 +47,24 @@ class UpstreamUnreachable(Unavailable):
     """503: no connection to a service; it is being restarted, most likely."""
 
     slug, title = "upstream-unreachable", "A service behind the gateway is away"
+
+
+class UpstreamBusy(Unavailable):
+    """503: too many calls to a service are being made or waiting; one more would only wait longer."""
+
+    slug, title = "upstream-busy", "A service behind the gateway is busy"
+
+
+class CircuitOpen(Unavailable):
+    """503: a service has been failing, and is not asked until a probe succeeds; it saw nothing of this call."""
+
+    slug, title = "circuit-open", "A service behind the gateway is failing"
+
+
+class Overloaded(Unavailable):
+    """503: this gateway process serves as many requests as it can; another one may have room."""
+
+    slug, title = "overloaded", "The gateway has too much to do"
 
 
 class UpstreamTimeout(GatewayTimeout):

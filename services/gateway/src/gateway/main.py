@@ -11,6 +11,8 @@ from gateway.deprecation import Deprecated, retiring
 from gateway.dispatch import VersionByHeader
 from gateway.limits.limiter import open_limiter
 from gateway.openapi import ASSETS, assets
+from gateway.resilience.metrics import load_shown
+from gateway.resilience.shedding import Load
 from gateway.routes import composed, front, v1, v2
 from gateway.routes.pass_through import bodies_of, pass_through_router
 from gateway.security import KnownHosts, SecurityHeaders
@@ -39,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(KnownHosts, hosts=settings.allowed_hosts),
         ],
     )
+    app.state.load = Load(at_once=app.state.settings.requests_at_once)
     first = mount_version(
         app,
         version="v1",
@@ -82,6 +85,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             lookups_at_once=settings.lookups_at_once,
         )
         for upstream in (upstreams.users, upstreams.orders, upstreams.notifications):
-            app.state.health.add(upstream.name, upstream.ping, critical=False)
+            app.state.health.add(upstream.name, upstream.ping, critical=False, details=upstream.guard.state)
         app.state.health.add("redis", redis.ping, critical=False)
-        yield
+        with load_shown(app.state.load):
+            yield

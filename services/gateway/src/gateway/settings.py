@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from pydantic import AnyHttpUrl, BeforeValidator, Field
-from pydantic_settings import NoDecode
+from pydantic_settings import BaseSettings, NoDecode
 
 from shared.settings import JwksSettings, RedisSettings, ServiceSettings
 
@@ -12,7 +12,24 @@ def _by_comma(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-class Settings(RedisSettings, JwksSettings, ServiceSettings):
+class ResilienceSettings(BaseSettings):
+    """How much one gateway process bears before something gives; durations are in seconds.
+
+    `requests_at_once` are served, reads up to four fifths of it. One service is asked by `upstream_calls_at_once`, and
+    as many wait. A call is tried `attempts` times, all calls together `1 + retry_budget` times their number. A circuit
+    opens for `breaker_open_seconds` where half of the last calls failed. A read without an answer after
+    `hedge_after_seconds` is asked for a second time; 0 turns that off.
+    """
+
+    requests_at_once: int = Field(500, ge=1, le=100_000)
+    upstream_calls_at_once: int = Field(100, ge=1, le=10_000)
+    attempts: int = Field(3, ge=1, le=10)
+    retry_budget: float = Field(0.2, ge=0, le=1)
+    breaker_open_seconds: float = Field(5.0, gt=0, le=300)
+    hedge_after_seconds: float = Field(0.0, ge=0, le=60)
+
+
+class Settings(ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings):
     """Where the services are, and how long anybody waits.
 
     A request has `request_seconds` in all, one call to an upstream `upstream_seconds` of them, and one part of the

@@ -13,6 +13,7 @@ from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
 from gateway.openapi import describe
 from gateway.patience import Patience
+from gateway.resilience.shedding import LoadShedding
 from gateway.settings import Settings
 from shared.errors import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
@@ -62,6 +63,7 @@ def mount_version(
     app.add_exception_handler(Refused, _on_refused)
     app.add_middleware(Patience, deadline_s=settings.request_seconds)
     app.add_middleware(RateLimits, rules=rules(settings))
+    app.add_middleware(LoadShedding, load=root.state.load)
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(

@@ -11,12 +11,14 @@ from testkit.databases import (
     valkey_url,
     worker_number,
 )
+from testkit.metrics import counted
 from testkit.s3 import s3_bucket, s3_server
 from testkit.servers import server_root, start_postgres, start_valkey
 from testkit.spans import spans
 from testkit.tokens import token_issuer
 
 __all__ = [
+    "counted",
     "database",
     "database_templates",
     "migrated_database",

@@ -1,0 +1,66 @@
+"""The client span and the duration of one attempt at a service, after OpenTelemetry's semantic conventions for HTTP.
+
+A few lines of the API cost half of what the contrib instrumentation does (ADR 5).
+"""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import SpanKind, StatusCode
+
+from shared.errors import Problem
+
+_ERROR = 400
+
+_tracer = trace.get_tracer(__name__)
+_durations = metrics.get_meter(__name__).create_histogram(
+    "http.client.request.duration", unit="s", description="Duration of HTTP client requests."
+)
+
+
+class ClientSpan:
+    """A context around one attempt, number `resend_count`; whoever leaves it without `answered` or a problem cancelled.
+
+    `attributes` have few values and are those of the metric as well; they name the span by method and template.
+    """
+
+    def __init__(self, attributes: Mapping[str, str | int], *, url: str, resend_count: int) -> None:
+        self._attributes = attributes
+        self._outcome: dict[str, str | int] = {"error.type": "cancelled"}
+        resent = {"http.request.resend_count": resend_count} if resend_count else {}
+        self._current = _tracer.start_as_current_span(
+            f"{attributes['http.request.method']} {attributes['url.template']}",
+            kind=SpanKind.CLIENT,
+            attributes={**attributes, "url.full": url, **resent},
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._span = self._current.__enter__()
+        self._started = time.perf_counter()
+        return self
+
+    def answered(self, status: int) -> None:
+        """Note what the service answered."""
+        self._outcome = {"http.response.status_code": status}
+        if status >= _ERROR:
+            self._outcome["error.type"] = str(status)
+            self._span.set_status(StatusCode.ERROR)
+
+    def noted(self, name: str, value: str) -> None:
+        """Say something about this attempt that the metric need not know."""
+        self._span.set_attribute(name, value)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Problem):
+            self._outcome["error.type"] = error.slug
+            self._span.set_status(StatusCode.ERROR, error.detail)
+        self._span.set_attributes(self._outcome)
+        _durations.record(time.perf_counter() - self._started, {**self._attributes, **self._outcome})
+        self._current.__exit__(kind, error, traceback)

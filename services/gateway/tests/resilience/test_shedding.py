@@ -1,0 +1,39 @@
+"""A full gateway says so at once: to reads first, to probes never."""
+
+import asyncio
+
+import httpx
+from services.gateway.tests.conftest import OpenGateway, Services
+
+from testkit.waiting import eventually
+
+
+class TestLoadShedding:
+    async def test_reads_go_before_orders_and_probes_stay(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.hangs("POST", "/orders")
+        services.orders.answers("GET", "/products", {})
+        async with open_gateway(requests_at_once=5) as gateway:
+            placing = [self._place(gateway, token) for _ in range(4)]
+            await eventually(lambda: services.orders.at_once == 4)
+            read = await gateway.get("/v2/products")
+            placing.append(self._place(gateway, token))
+            await eventually(lambda: services.orders.at_once == 5)
+            write = await gateway.post("/v2/orders", headers=token, json={})
+            assert (await gateway.get("/health/live")).status_code == 200
+            for request in placing:
+                request.cancel()
+            await eventually(lambda: services.orders.at_once == 0)
+            await eventually(lambda: self._is_read(gateway))
+        for refused in (read, write):
+            assert refused.status_code == 503
+            assert refused.json()["type"].endswith("/overloaded")
+            assert 1 <= int(refused.headers["retry-after"]) <= 3
+            assert len(refused.headers["x-request-id"]) == 32
+
+    async def _is_read(self, gateway: httpx.AsyncClient) -> bool:
+        return (await gateway.get("/v2/products")).status_code == 200
+
+    def _place(self, gateway: httpx.AsyncClient, token: dict[str, str]) -> "asyncio.Task[httpx.Response]":
+        return asyncio.create_task(gateway.post("/v2/orders", headers=token, json={}))
