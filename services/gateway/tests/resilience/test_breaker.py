@@ -188,5 +188,5 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.breaker.state is State.HALF_OPEN
 
 
-BreakerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+BreakerMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestAnyInterleaving = BreakerMachine.TestCase

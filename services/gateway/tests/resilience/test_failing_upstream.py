@@ -89,11 +89,11 @@ class TestRetries:
         services.orders.answers("GET", "/products", {})
         services.orders.refuses("GET", "/products/mug", status=503, slug="unavailable")
         async with open_gateway() as gateway:
-            for _ in range(30):
+            for _ in range(15):
                 await asyncio.gather(*(gateway.get(f"/v2/products{path}") for path in ("", "", "/mug")))
             assert await breaker_of(gateway) == "closed"
         failing = len(services.orders.asked("GET", "/products/mug"))
-        assert 30 < failing <= 30 + 0.2 * 90
+        assert 15 < failing <= 15 + 0.2 * 45
         assert counted.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": False}) > 0
 
 
