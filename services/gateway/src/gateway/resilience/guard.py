@@ -40,7 +40,7 @@ class Guard:
         self.bulkhead = Bulkhead(name=name, at_once=settings.upstream_calls_at_once)
         self.breaker = Breaker(name=name, open_s=settings.breaker_open_seconds)
         self.budget = RetryBudget(ratio=settings.retry_budget)
-        self._attempts = settings.attempts
+        self._attempts = settings.upstream_attempts
         self._hedge_after_s = settings.hedge_after_seconds
 
     def state(self) -> dict[str, object]:
