@@ -1,6 +1,9 @@
 """`python -m console trace ID` over spans and log lines that a real SDK sent."""
 
+import os
 import secrets
+import subprocess
+import sys
 
 import pytest
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
@@ -78,6 +81,24 @@ class TestTree:
 
         assert "said_before_the_end" in printed
         assert "lost" not in printed
+
+
+class TestPipe:
+    def test_a_reader_that_has_enough_is_no_failure(self, observatory: Observatory, order: str) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "w") as closed_pipe:
+            ended = subprocess.run(
+                [sys.executable, "-m", "console", "trace", order],
+                env={**os.environ, "HOPLINE_PORT_OFFSET": str(observatory.offset)},
+                stdout=closed_pipe,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 class TestFailure:

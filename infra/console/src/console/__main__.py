@@ -34,6 +34,17 @@ def main() -> None:
         sys.exit(130)
 
 
+class _Console(Console):
+    """Ends the command well when nobody reads on: `make trace ID=… | head` is no failure of the trace."""
+
+    def on_broken_pipe(self) -> None:
+        """Turn what is still to be written away, and stop; rich itself would exit with 1."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            sys.exit(0)
+
+
 async def _demo(stack: Stack, *, as_json: bool) -> None:
     """Tell the story on stdout, or on stderr when stdout is for the summary."""
     summary = await Demo(stack=stack, narrator=Narrator(_console(stderr=as_json))).run()
@@ -48,7 +59,7 @@ async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+    return _Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
 
 
 def _arguments() -> argparse.Namespace:
