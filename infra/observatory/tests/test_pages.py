@@ -20,6 +20,7 @@ class TestPages:
             ("jaeger", "/"),
             ("jaeger", "/search"),
             ("jaeger", "/trace/4bf92f3577b34da6a3ce929d0e0e4736"),
+            ("jaeger", "/map"),
             ("mailpit", "/"),
             ("mailpit", "/view/someid"),
         ],
@@ -33,7 +34,7 @@ class TestPages:
         assert "unsafe" not in policy
         assert page.headers["x-content-type-options"] == "nosniff"
         for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
-            assert address.startswith(("/", "data:,"))
+            assert address.startswith(("/", "#", "data:,"))
             if address.startswith("/assets/"):
                 assert observatory.get(name, address).status_code == 200
 
@@ -95,6 +96,28 @@ class TestPageData:
         assert summary["services"] == {"shop": 1, "users": 1}
         assert (line["line"], line["level"], line["service"]) == ("user_found", "warn", "users")
         assert line["attributes"] == {"user_id": "u-1"}
+
+    def test_finds_a_traces_emails_by_their_header(self, observatory: Observatory) -> None:
+        trace_id, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+        for subject, header, body in (
+            ("first", trace_id, ""),
+            ("quoting", other, f"X-Trace-Id: {trace_id}"),
+            ("last", trace_id, ""),
+        ):
+            message = EmailMessage()
+            message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", subject
+            message["Message-ID"], message["X-Trace-Id"] = f"<{subject}@b.c>", header
+            message.set_content(body)
+            with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+                client.send_message(message)
+
+        mails = observatory.get("jaeger", f"/observatory/traces/{trace_id}/mails").json()["mails"]
+
+        assert [(mail["subject"], mail["message_id"], mail["to"]) for mail in mails] == [
+            ("first", "first@b.c", ["d@e.f"]),
+            ("last", "last@b.c", ["d@e.f"]),
+        ]
+        assert observatory.get("mailpit", f"/api/v1/message/{mails[0]['id']}").json()["Subject"] == "first"
 
     def test_a_search_that_makes_no_sense_is_400(self, observatory: Observatory) -> None:
         answer = observatory.get("jaeger", "/observatory/traces", minDuration="fast")

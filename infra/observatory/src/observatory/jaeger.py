@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from observatory.jaeger_model import span_kind, trace_json
+from observatory.jaeger_model import trace_json
 from observatory.responses import JsonResponse
 from observatory.trace_search import TraceQuery
 from observatory.traces import TraceStore
@@ -58,7 +58,7 @@ class JaegerApi:
         """List `{name, spanKind}` of one service, if asked of one span kind only."""
         service, kind = _required_service(request), request.query_params.get("spanKind", "")
         spans = (span for span in self._traces.spans() if span.service == service)
-        found = sorted({(span.operation, span_kind(span)) for span in spans})
+        found = sorted({(span.operation, span.role.kind) for span in spans})
         return _listing([{"name": name, "spanKind": own} for name, own in found if kind in ("", own)])
 
     async def search(self, request: Request) -> Response:

@@ -15,13 +15,6 @@ from observatory.traces import Span
 
 Json: TypeAlias = "dict[str, Any]"  # what goes to the encoder
 
-_KINDS = {
-    SpanMessage.SPAN_KIND_INTERNAL: "internal",
-    SpanMessage.SPAN_KIND_SERVER: "server",
-    SpanMessage.SPAN_KIND_CLIENT: "client",
-    SpanMessage.SPAN_KIND_PRODUCER: "producer",
-    SpanMessage.SPAN_KIND_CONSUMER: "consumer",
-}
 _LARGEST_SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so Jaeger sends a string
 
 
@@ -38,11 +31,6 @@ def trace_json(spans: Sequence[Span]) -> Json:
     }
 
 
-def span_kind(span: Span) -> str:
-    """Return the kind as Jaeger writes it, "" when unspecified."""
-    return _KINDS.get(SpanMessage.FromString(span.raw).kind, "")
-
-
 def span_tags(span: Span, message: SpanMessage) -> Iterator[tuple[str, Plain]]:
     """Yield the span's tags: its scope, its attributes, then what OTLP keeps in fields of their own."""
     if span.scope.name:
@@ -50,8 +38,8 @@ def span_tags(span: Span, message: SpanMessage) -> Iterator[tuple[str, Plain]]:
     if span.scope.version:
         yield "otel.scope.version", span.scope.version
     yield from plain_attributes(message.attributes).items()
-    if message.kind in _KINDS:
-        yield "span.kind", _KINDS[message.kind]
+    if span.role.kind:
+        yield "span.kind", span.role.kind
     if message.status.code == Status.STATUS_CODE_OK:
         yield "otel.status_code", "OK"
     elif message.status.code == Status.STATUS_CODE_ERROR:

@@ -9,28 +9,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from observatory import loki_labels
+from observatory import loki_labels, mime
 from observatory.logs import LogStore, Record
+from observatory.mailbox import Mail, Mailbox
 from observatory.responses import JsonResponse
-from observatory.trace_search import TraceQuery
+from observatory.service_map import service_map
+from observatory.trace_search import TraceQuery, duration_ns
 from observatory.traces import Span, TraceStore
 
 Json: TypeAlias = "dict[str, Any]"
 
+_TRACE_HEADER = "X-Trace-Id"  # what the project's emails carry
+
 
 class PageData:
-    """Trace summaries, a trace's log lines, and how full the stores are."""
+    """Trace summaries, a trace's log lines and emails, the service map, and how full the stores are."""
 
-    def __init__(self, *, traces: TraceStore, logs: LogStore, contents: Callable[[], Json]) -> None:
+    def __init__(self, *, traces: TraceStore, logs: LogStore, mailbox: Mailbox, contents: Callable[[], Json]) -> None:
         self._traces = traces
         self._logs = logs
+        self._mailbox = mailbox
         self._contents = contents
 
     def routes(self) -> list[Route]:
-        """Return the three endpoints."""
+        """Return the endpoints."""
         return [
             Route("/observatory/traces", self.summaries),
             Route("/observatory/traces/{trace_id}/logs", self.log_lines),
+            Route("/observatory/traces/{trace_id}/mails", self.mails),
+            Route("/observatory/map", self.map),
             Route("/observatory/contents", self.contents),
         ]
 
@@ -44,6 +51,16 @@ class PageData:
         trace_id = request.path_params["trace_id"]
         lines = [_line(record) for record in self._logs if record.trace_id == trace_id]
         return JsonResponse({"lines": sorted(lines, key=lambda line: line["time_us"])})
+
+    async def mails(self, request: Request) -> Response:
+        """List `{id, message_id, subject, to}` of the emails whose X-Trace-Id is that of the trace, oldest first."""
+        trace_id = request.path_params["trace_id"]
+        found = [_mail(mail) for mail in self._mailbox.newest_first() if _belongs(mail, trace_id)]
+        return JsonResponse({"mails": found[::-1]})
+
+    async def map(self, request: Request) -> Response:
+        """Return the service map of the last `lookback` (`15m`, `1h`), of all that is kept without it."""
+        return JsonResponse(service_map(self._traces, lookback_ns=duration_ns(request.query_params, "lookback")))
 
     async def contents(self, _request: Request) -> Response:
         """Tell how much of everything is kept, and how much could be."""
@@ -66,6 +83,21 @@ def _summary(spans: Sequence[Span]) -> Json:
         "spans": len(spans),
         "errors": sum(span.failed for span in spans),
         "services": dict(Counter(span.service for span in spans)),
+    }
+
+
+def _belongs(mail: Mail, trace_id: str) -> bool:
+    """Tell by the header; most emails are ruled out without parsing them."""
+    return trace_id.encode() in mail.raw and mime.header(mime.parse(mail.raw), _TRACE_HEADER).strip() == trace_id
+
+
+def _mail(mail: Mail) -> Json:
+    message = mime.parse(mail.raw)
+    return {
+        "id": mail.id,
+        "message_id": mime.message_id(message),
+        "subject": mime.header(message, "Subject"),
+        "to": [item["Address"] for item in mime.addresses(message, "To")],
     }
 
 

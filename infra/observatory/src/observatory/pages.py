@@ -25,25 +25,24 @@ _ASSETS = files("observatory") / "assets"
 
 
 def trace_pages() -> list[Route]:
-    """Return `/` (also `/search`, Jaeger's own address for it), `/trace/{id}` and their files."""
+    """Return `/` (also `/search`, Jaeger's own address for it), `/trace/{id}`, `/map` and the files they use."""
     return [
         _file("/", "traces.html"),
         _file("/search", "traces.html"),
         _file("/trace/{trace_id}", "trace.html"),
-        *(
-            _file(f"/assets/{name}", name)
-            for name in ("page.css", "page.js", "traces.js", "trace.js", "about.js", "timeline.js")
-        ),
+        _file("/map", "map.html"),
+        *_parts(),
     ]
 
 
 def mail_pages() -> list[Route]:
-    """Return `/`, `/view/{id}` and their files."""
-    return [
-        _file("/", "mailbox.html"),
-        _file("/view/{mail_id}", "mail.html"),
-        *(_file(f"/assets/{name}", name) for name in ("page.css", "page.js", "mailbox.js", "mail.js")),
-    ]
+    """Return `/`, `/view/{id}` and the files they use."""
+    return [_file("/", "mailbox.html"), _file("/view/{mail_id}", "mail.html"), *_parts()]
+
+
+def _parts() -> list[Route]:
+    names = sorted(item.name for item in _ASSETS.iterdir())
+    return [_file(f"/assets/{name}", name) for name in names if not name.endswith(".html")]
 
 
 def _file(path: str, name: str) -> Route:

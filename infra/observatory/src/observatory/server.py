@@ -59,7 +59,7 @@ class Observatory:
     def app(self) -> ASGIApp:
         """Return what answers on the four HTTP ports."""
         ports = self._settings.ports
-        page_data = PageData(traces=self._traces, logs=self._logs, contents=self._contents)
+        page_data = PageData(traces=self._traces, logs=self._logs, mailbox=self._mailbox, contents=self._contents)
         return ByPort(
             {
                 ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RefusedError: otlp.refuse}),

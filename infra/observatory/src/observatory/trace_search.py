@@ -57,15 +57,15 @@ class TraceQuery:
         """
         now_ns = time.time_ns()
         end_ns = _integer(params, "end", now_ns // 1_000) * 1_000
-        lookback_ns = _duration_ns(params, "lookback") or _DEFAULT_LOOKBACK_NS
+        lookback_ns = duration_ns(params, "lookback") or _DEFAULT_LOOKBACK_NS
         query = cls(
             service=params.get("service", ""),
             operation=params.get("operation", ""),
             tags=_tags(params),
             start_ns=_integer(params, "start", (end_ns - lookback_ns) // 1_000) * 1_000,
             end_ns=end_ns,
-            min_ns=_duration_ns(params, "minDuration"),
-            max_ns=_duration_ns(params, "maxDuration"),
+            min_ns=duration_ns(params, "minDuration"),
+            max_ns=duration_ns(params, "maxDuration"),
             limit=_integer(params, "limit", _DEFAULT_LIMIT),
         )
         if query.limit <= 0:
@@ -116,7 +116,8 @@ def _integer(params: QueryParams, name: str, default: int) -> int:
         raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is no integer") from None
 
 
-def _duration_ns(params: QueryParams, name: str) -> int:
+def duration_ns(params: QueryParams, name: str) -> int:
+    """Read a duration such as `1m30s` in nanoseconds, 0 when it is absent; raises InvalidQueryError."""
     raw = params.get(name, "")
     if raw in ("", "custom"):  # "custom" is what Jaeger's page sends as lookback beside start and end
         return 0

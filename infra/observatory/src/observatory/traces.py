@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from observatory.attributes import Resource, Scope
+from observatory.roles import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Span:
     start_ns: int
     end_ns: int
     failed: bool
+    role: Role
     resource: Resource
     scope: Scope
     raw: bytes

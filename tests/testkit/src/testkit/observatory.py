@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 _USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "mailpit": 8025, "smtp": 1025}
-_START_SECONDS = 20
+_START_SECONDS = 60
 _STOP_SECONDS = 10
 _SECONDS = 10
 
@@ -106,7 +106,7 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
 
     Raises `RuntimeError` with what it wrote when it does not answer in time.
     """
-    observatory = _started(free_offset(), environment)
+    observatory = _started(environment)
     try:
         yield observatory
     finally:
@@ -123,23 +123,31 @@ def free_offset() -> int:
             return offset
 
 
-def _started(offset: int, environment: dict[str, str]) -> Observatory:
+def _started(environment: dict[str, str]) -> Observatory:
+    """Start it, elsewhere where somebody else took one of the free ports first."""
+    while True:
+        observatory = _starting(free_offset(), environment)
+        deadline = time.monotonic() + _START_SECONDS
+        while observatory.process.poll() is None and time.monotonic() < deadline:
+            try:
+                if observatory.get("loki", "/ready").is_success:
+                    return observatory
+            except httpx.TransportError:
+                time.sleep(0.02)
+        observatory.stop(signal.SIGKILL)
+        reason = observatory.process.communicate()[1]
+        if "cannot listen" not in reason:
+            raise RuntimeError(f"the observatory did not start: {reason}")
+
+
+def _starting(offset: int, environment: dict[str, str]) -> Observatory:
     process = subprocess.Popen(
         [sys.executable, "-m", "observatory"],
         env={**os.environ, "HOPLINE_PORT_OFFSET": str(offset), **environment},
         stderr=subprocess.PIPE,
         text=True,
     )
-    observatory = Observatory(process, offset)
-    deadline = time.monotonic() + _START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if observatory.get("loki", "/ready").is_success:
-                return observatory
-        except httpx.TransportError:
-            time.sleep(0.02)
-    observatory.stop(signal.SIGKILL)
-    raise RuntimeError(f"the observatory did not start: {process.communicate()[1]}")
+    return Observatory(process, offset)
 
 
 def _is_free(port: int) -> bool:

@@ -1,6 +1,6 @@
 // The emails, newest first, and their search.
 
-import { el, failure, neighbour } from "./page.js";
+import { clock, el, failure } from "./page.js";
 
 const query = new URLSearchParams(location.search).get("query") ?? "";
 const place = document.getElementById("mails");
@@ -12,12 +12,11 @@ function row(mail) {
     el("div", { class: mail.Read ? "row-head" : "row-head unread" },
       el("span", {}, mail.To.map(person).join(", ")),
       el("span", {}, mail.Subject || "(no subject)"),
-      el("span", { class: "quiet number" }, new Date(mail.Created).toLocaleTimeString())),
+      el("span", { class: "quiet number" }, clock(Date.parse(mail.Created) * 1000))),
     el("div", { class: "quiet" }, mail.Snippet)));
 }
 
 async function start() {
-  document.getElementById("traces").href = neighbour(8025, 16686);
   document.getElementById("search").elements.query.value = query;
   const response = await fetch(query ? `/api/v1/search?limit=100&query=${encodeURIComponent(query)}` : "/api/v1/messages?limit=100");
   if (!response.ok) throw new Error(await response.text());

@@ -1,26 +1,42 @@
-// What every page needs: building elements from text only, and writing times, durations and services.
+// What every page needs: building elements from text only, reading JSON, and writing times, durations and services.
 
-/** Make an element. Children are nodes or text; text is set, never parsed, so nothing becomes markup. */
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Make an element. Attributes that are functions become listeners, an object under `style` sets properties, false and
+ * null leave an attribute away. Children are nodes or text; text is set, never parsed, so nothing becomes markup.
+ */
 export function el(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
+  return made(document.createElement(tag), attributes, children);
+}
+
+/** The same in SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  return made(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function made(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (name === "style") for (const [property, set] of Object.entries(value)) element.style.setProperty(property, set);
+    else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
   element.append(...children.filter((child) => child != null && child !== false));
   return element;
 }
 
-/** Fetch JSON from this port; throws with the status when it is none. */
+/** Fetch JSON from this port; throws with what the answer says went wrong. */
 export async function read(path) {
   const response = await fetch(path);
-  if (!response.ok && response.status !== 400 && response.status !== 404) throw new Error(`${path}: ${response.status}`);
-  return response.json();
+  const body = await response.json().catch(() => null);
+  if (!response.ok) throw new Error(body?.errors?.[0]?.msg ?? `${path}: ${response.status}`);
+  return body;
 }
 
 const KNOWN = ["gateway", "users", "orders", "notifications", "workers"];
 
-/** The class that colours a service: the project's own have fixed ones. */
+/** The class that colours a service on every page: the project's own have fixed ones. */
 export function serviceClass(name) {
   const known = KNOWN.indexOf(name);
   if (known >= 0) return `s${known}`;
@@ -35,29 +51,40 @@ export function service(name, text = name) {
 
 /** A duration in microseconds, with about three digits. */
 export function duration(us) {
-  if (us < 1000) return `${us} µs`;
-  if (us < 1_000_000) return `${trim(us / 1000)} ms`;
-  if (us < 60_000_000) return `${trim(us / 1_000_000)} s`;
-  return `${trim(us / 60_000_000)} min`;
+  if (us < 1000) return `${Math.round(us)} µs`;
+  if (us < 1_000_000) return `${digits(us / 1000)} ms`;
+  if (us < 60_000_000) return `${digits(us / 1_000_000)} s`;
+  return `${digits(us / 60_000_000)} min`;
 }
 
-function trim(number) {
+/** A count with about three digits. */
+export function digits(number) {
   return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }
 
-const MOMENT = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
-});
+const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
+const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" };
+const moments = new Intl.DateTimeFormat(undefined, { ...DAY, ...CLOCK });
+const clocks = new Intl.DateTimeFormat(undefined, CLOCK);
 
 /** Microseconds since the epoch as local date and time. */
 export function moment(us) {
-  return MOMENT.format(new Date(us / 1000));
+  return moments.format(us / 1000);
 }
 
-/** The same host with another backend's usual port, moved by the offset this page was served with. */
-export function neighbour(ownUsual, otherUsual, path = "/") {
-  return `${location.protocol}//${location.hostname}:${Number(location.port) - ownUsual + otherUsual}${path}`;
+/** Microseconds since the epoch as local time of day. */
+export function clock(us) {
+  return clocks.format(us / 1000);
 }
+
+const OWN_PORT = Number(document.documentElement.dataset.port); // as usual, before any offset
+
+/** The same host with another backend's usual port, moved by the offset that this page was served with. */
+export function neighbour(usualPort, path = "/") {
+  return `${location.protocol}//${location.hostname}:${Number(location.port) - OWN_PORT + usualPort}${path}`;
+}
+
+for (const link of document.querySelectorAll("nav a[data-port]")) link.href = neighbour(Number(link.dataset.port), link.getAttribute("href"));
 
 /** A count with its noun. */
 export function counted(number, noun) {

@@ -1,0 +1,116 @@
+// The service map as a picture: services as boxes, streams and queues as hatched pills, calls as arrows.
+
+import { digits, duration, serviceClass, svg } from "./page.js";
+import { layout } from "./map_layout.js";
+
+const BOX = { width: 132, height: 62 };
+const PILL = 34; // the height of what is no service
+const STEP = { x: 214, y: 84 };
+const EDGE = 16; // around it all
+const APART = 6; // pixels between the two directions of one connection
+const THICKEST = 5;
+const LABEL = { width: 66, height: 15 };
+const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // of the way, the best first
+const LETTER = 7.4; // pixels, about; a longer name is shortened
+
+/** Draw `{seconds, nodes, edges}`, whose nodes and edges have ids by `identified`. Returns an element. */
+export function drawing({ seconds, nodes, edges }) {
+  const { at, bends, backwards, layers, rows } = layout(nodes, edges);
+  const point = ({ layer, y }) => ({ x: EDGE + layer * STEP.x + BOX.width / 2, y: EDGE + y * STEP.y + BOX.height / 2 });
+  const [width, height] = [2 * EDGE + (layers - 1) * STEP.x + BOX.width, 2 * EDGE + (rows - 1) * STEP.y + BOX.height];
+  const busiest = Math.max(1, ...edges.map((edge) => edge.calls));
+  const free = freePlaces();
+  const lines = edges.map((edge) => arrow(edge, {
+    left: point(at.get(backwards.has(edge) ? edge.target : edge.source)),
+    right: point(at.get(backwards.has(edge) ? edge.source : edge.target)),
+    through: bends.get(edge).map(point),
+    backwards: backwards.has(edge),
+    thick: 1 + ((THICKEST - 1) * Math.log1p(edge.calls)) / Math.log1p(busiest),
+    rate: perMinute(edge.calls, seconds),
+    free,
+  }));
+  return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Service map; the table below says the same" },
+    svg("defs", {}, ...hatching(), marker()),
+    ...lines.map(({ path }) => path),
+    ...lines.map(({ label }) => label),
+    ...nodes.map((node) => box(node, point(at.get(node.id)), seconds)));
+}
+
+/** How often in a minute, in words. */
+export function perMinute(calls, seconds) {
+  return `${digits((60 * calls) / seconds).replace(/\.?0+$/, "")}/min`;
+}
+
+function hatching() {
+  return [svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, svg("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "hatch" }))];
+}
+
+function marker() {
+  return svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" }, svg("path", { d: "M0 0 8 4 0 8z" }));
+}
+
+function arrow(edge, { left, right, through, backwards, thick, rate, free }) {
+  const aside = backwards ? APART : -APART;
+  const stops = [{ x: left.x + BOX.width / 2, y: left.y + aside }, ...through, { x: right.x - BOX.width / 2, y: right.y + aside }];
+  let d = `M${stops[0].x} ${stops[0].y}`;
+  for (let index = 1; index < stops.length; index += 1) {
+    const [from, to] = [stops[index - 1], stops[index]];
+    const middle = (from.x + to.x) / 2;
+    d += ` C${middle} ${from.y} ${middle} ${to.y} ${to.x} ${to.y}`;
+  }
+  const [from, to] = backwards ? stops.slice(-2) : stops;
+  const { x, y } = free(LABEL_AT.map((share) => between(from, to, share, backwards ? 13 : -6)));
+  const hue = edge.from.kind === "service" ? serviceClass(edge.from.name) : "from-channel";
+  return {
+    path: svg("path", { d, class: `edge ${edge.errors ? "bad" : hue}`, "stroke-width": thick, [backwards ? "marker-start" : "marker-end"]: "url(#tip)" },
+      svg("title", {}, `${edge.from.name} → ${edge.to.name}: ${said(edge)}`)),
+    label: svg("text", { class: "rate", x, y }, rate, edge.errors ? svg("tspan", { class: "bad" }, ` ${edge.errors} failed`) : null),
+  };
+}
+
+/** The place on the curve between two stops; its label stands `aside`. */
+function between(from, to, share, aside) {
+  const t = share;
+  const u = 1 - t;
+  const middle = (from.x + to.x) / 2;
+  const along = (a, b, c, e) => u ** 3 * a + 3 * u ** 2 * t * b + 3 * u * t ** 2 * c + t ** 3 * e;
+  return { x: along(from.x, middle, middle, to.x), y: along(from.y, from.y, to.y, to.y) + aside };
+}
+
+/** Return a function that takes the first of some places where no earlier label is, the first where all are taken. */
+function freePlaces() {
+  const taken = [];
+  const isFree = ({ x, y }) => taken.every((other) => Math.abs(other.x - x) > LABEL.width || Math.abs(other.y - y) > LABEL.height);
+  return (places) => {
+    const place = places.find(isFree) ?? places[0];
+    taken.push(place);
+    return place;
+  };
+}
+
+function said({ calls, errors, p50_us: median, p95_us: high, waited_p50_us: waited }) {
+  return [`${calls} times`, errors && `${errors} failed`, median != null && `p50 ${duration(median)}, p95 ${duration(high)}`, waited != null && `waited ${duration(waited)}`].filter(Boolean).join(", ");
+}
+
+function box(node, { x, y }, seconds) {
+  const service = node.kind === "service";
+  const height = service ? BOX.height : PILL;
+  const line = (number, name, ...text) => svg("text", { class: name, x: BOX.width / 2, y: service ? 5 + 16 * number : height / 2 + 4.5 }, ...text);
+  const body = svg("g", { class: `node ${node.kind} ${service ? serviceClass(node.name) : ""}`, transform: `translate(${x - BOX.width / 2} ${y - height / 2})` },
+    svg("title", {}, `${node.name}: ${said(node)}`),
+    svg("rect", { width: BOX.width, height, rx: service ? 7 : height / 2 }),
+    service ? svg("rect", { class: "mark", width: 6, height, rx: 3 }) : null,
+    line(1, "name", short(node.name)),
+    ...(service ? [line(2, "small", node.calls ? perMinute(node.calls, seconds) : "nothing asked"), line(3, "small", ...outcome(node))] : []));
+  return service ? svg("a", { href: `/?service=${encodeURIComponent(node.name)}`, "aria-label": `Traces of ${node.name}` }, body) : body;
+}
+
+function outcome({ calls, errors, p95_us: high }) {
+  if (!calls) return [];
+  return [errors ? svg("tspan", { class: "bad" }, `${digits((100 * errors) / calls)} % failed`) : `p95 ${duration(high)}`];
+}
+
+function short(name) {
+  const fitting = Math.floor(BOX.width / LETTER);
+  return name.length > fitting ? `${name.slice(0, fitting - 1)}…` : name;
+}

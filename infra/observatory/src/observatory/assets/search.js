@@ -1,0 +1,49 @@
+// The search as it stands in the address, in the form, and in the question to the server.
+
+import { el, read } from "./page.js";
+
+const PLAIN = ["service", "operation", "minDuration", "maxDuration", "lookback", "limit", "tag", "tags", "start", "end"];
+const PAIR = /([^\s=:"]+)[=:](?:"([^"]*)"|(\S*))/g;
+
+/** The search in the address. */
+export function asked() {
+  return new URLSearchParams(location.search);
+}
+
+/** The question to /observatory/traces: Jaeger's parameters, with the attributes and `failed` as tags. */
+export function questionOf(search) {
+  const question = new URLSearchParams([...search].filter(([name, value]) => PLAIN.includes(name) && value !== ""));
+  for (const [, name, quoted, bare] of (search.get("attributes") ?? "").matchAll(PAIR)) question.append("tag", `${name}:${quoted ?? bare}`);
+  if (search.get("failed")) question.append("tag", "error:true");
+  if (!question.has("limit")) question.set("limit", "50");
+  return question;
+}
+
+/** Write the form's search into the address, as a new entry of the history or in place of this one. */
+export function toAddress(form, { push }) {
+  const search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+  const address = `${location.pathname}?${search}`;
+  if (push) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+}
+
+/** Write the address's search into the form, with the services and operations there are to choose from. */
+export async function fillForm(form) {
+  const search = asked();
+  const { service, operation } = form.elements;
+  for (const name of ["attributes", "minDuration", "maxDuration"]) form.elements[name].value = search.get(name) ?? "";
+  for (const name of ["lookback", "limit"]) if (search.has(name)) form.elements[name].value = search.get(name);
+  for (const name of ["failed", "live"]) form.elements[name].checked = search.has(name);
+  service.onchange = () => fill(operation, operationsOf(service.value), "").catch(() => {});
+  await Promise.all([fill(service, "/api/services", search.get("service")), fill(operation, operationsOf(search.get("service")), search.get("operation"))]);
+}
+
+async function fill(select, path, chosen) {
+  const names = path ? (await read(path)).data : [];
+  if (chosen && !names.includes(chosen)) names.push(chosen);
+  select.replaceChildren(el("option", { value: "" }, "any"), ...names.map((name) => el("option", { value: name, selected: name === chosen }, name)));
+}
+
+function operationsOf(name) {
+  return name ? `/api/services/${encodeURIComponent(name)}/operations` : null;
+}

@@ -1,0 +1,50 @@
+// From Jaeger's JSON to spans in the order they are shown, each with what it waited for. Times are microseconds.
+
+import { about } from "./about.js";
+import { gap } from "./gaps.js";
+
+/** Read one item of the `data` of /api/traces/{id}. */
+export function spansOf({ spans, processes }) {
+  return spans.map((span) => {
+    const tags = new Map(span.tags.map(({ key, value }) => [key, value]));
+    return {
+      id: span.spanID,
+      parentId: span.references.find(({ refType }) => refType === "CHILD_OF")?.spanID ?? "",
+      links: span.references.filter(({ refType }) => refType === "FOLLOWS_FROM"),
+      service: processes[span.processID].serviceName,
+      operation: span.operationName,
+      about: about(span.operationName, tags),
+      start: span.startTime,
+      end: span.startTime + span.duration,
+      duration: span.duration,
+      kind: tags.get("span.kind") ?? "",
+      failed: String(tags.get("error")) === "true",
+      tags,
+      events: span.logs.map(({ timestamp, fields }) => ({ time: timestamp, fields: new Map(fields.map(({ key, value }) => [key, value])) })),
+      process: new Map(processes[span.processID].tags.map(({ key, value }) => [key, value])),
+    };
+  });
+}
+
+/**
+ * Return `[{span, parent, depth, children, gap}]`, parents before their children, children by start. A span whose
+ * parent is not here stands at the top, and so does one of a circle, which broken data can have.
+ */
+export function tree(spans) {
+  const nodes = new Map(spans.map((span) => [span.id, { span, parent: null, depth: 0, children: [], gap: null }]));
+  const byStart = [...nodes.values()].sort((a, b) => a.span.start - b.span.start || b.span.end - a.span.end);
+  for (const node of byStart) nodes.get(node.span.parentId)?.children.push(node);
+  const ordered = [];
+  const seen = new Set();
+  const visit = (node, parent) => {
+    if (seen.has(node)) return;
+    seen.add(node);
+    Object.assign(node, { parent, depth: parent ? parent.depth + 1 : 0, gap: parent && gap(node.span, parent) });
+    ordered.push(node);
+    for (const child of node.children) visit(child, node);
+    node.children = node.children.filter((child) => child.parent === node);
+  };
+  for (const node of byStart) if (!nodes.has(node.span.parentId)) visit(node, null);
+  for (const node of byStart) visit(node, null);
+  return ordered;
+}

@@ -1,0 +1,148 @@
+"""What the pages bear: hostile names, a thousand spans, a trace that is gone, little room, either paper."""
+
+import secrets
+import time
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import SpanKind
+from playwright.sync_api import BrowserContext, Page, expect
+
+from testkit.observatory import Observatory
+
+from .conftest import MILLISECOND_NS, Order, Shop, hex_span, hex_trace
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+HOSTILE = "</script><img src=x onerror=\"window.ran=1\"><svg onload='window.ran=1'><script>window.ran=1</script>"
+MANY = 1_000
+IN_LAYOUT = """[...document.querySelectorAll("li.span .open")]
+    .filter((name) => name.checkVisibility({ contentVisibilityAuto: true })).length"""
+AA = 4.5  # WCAG 2.2, 1.4.3: the least contrast of text
+
+
+@pytest.fixture(scope="module")
+def large(observatory: Observatory) -> str:
+    """A trace of a thousand spans, each the child of the one ten before it."""
+    trace_id, ids = secrets.token_bytes(16), [secrets.token_bytes(8) for _ in range(MANY)]
+    export = ExportTraceServiceRequest()
+    resource = export.resource_spans.add()
+    resource.resource.attributes.add(key="service.name").value.string_value = "orders"
+    spans = resource.scope_spans.add().spans
+    start_ns = time.time_ns()
+    for place, span_id in enumerate(ids):
+        spans.add(
+            trace_id=trace_id,
+            span_id=span_id,
+            parent_span_id=ids[place - 10] if place >= 10 else b"",
+            name=f"step {place}",
+            start_time_unix_nano=start_ns + place * MILLISECOND_NS,
+            end_time_unix_nano=start_ns + (place + 5) * MILLISECOND_NS,
+        )
+    httpx.post(
+        observatory.url("otlp", "/v1/traces"),
+        content=export.SerializeToString(),
+        headers={"Content-Type": "application/x-protobuf"},
+    ).raise_for_status()
+    return trace_id.hex()
+
+
+class TestHostileNames:
+    def test_stay_text_on_every_page(self, page: Page, observatory: Observatory, shop: Shop) -> None:
+        named = {"messaging.destination.name": HOSTILE, "db.collection.name": HOSTILE, HOSTILE: HOSTILE}
+        span = shop.span(HOSTILE, HOSTILE, (0, 1), kind=SpanKind.CONSUMER, failure=HOSTILE, attributes=named)
+        shop.span(HOSTILE, HOSTILE, (2, 3), kind=SpanKind.PRODUCER, parent=span, links=(span,), attributes=named)
+        shop.log(HOSTILE, span, 0.5, HOSTILE, **{HOSTILE: HOSTILE})
+        shop.mail(span, "<1@example.org>", HOSTILE)
+
+        for path in ("/", "/map", f"/trace/{hex_trace(span)}#{hex_span(span)}"):
+            page.goto(observatory.url("jaeger", path))
+            expect(page.locator("main .service").first).to_be_visible()
+        expect(page.locator("h1")).to_have_text(f"{HOSTILE} {HOSTILE}")
+        expect(page.locator("li.span .lines strong")).to_have_text(HOSTILE)
+        expect(page.locator(".details table").first).to_be_visible()
+        page.get_by_role("link", name=HOSTILE).last.click()
+        expect(page.locator("h1")).to_have_text(HOSTILE)
+
+        assert page.evaluate("window.ran") is None
+        assert page.locator("main img, main script").count() == 0
+
+
+class TestAThousandSpans:
+    def test_are_all_there_and_only_what_is_seen_is_laid_out(
+        self, page: Page, observatory: Observatory, large: str
+    ) -> None:
+        page.goto(observatory.url("jaeger", f"/trace/{large}"))
+
+        rows = page.locator("li.span")
+        expect(rows).to_have_count(MANY)
+        assert page.locator("li.span table").count() == 0
+        laid_out = page.evaluate(IN_LAYOUT)
+        assert 0 < laid_out < MANY / 4
+        rows.last.locator(".open").focus()
+        expect(rows.last).to_be_in_viewport()
+
+
+class TestATraceThatIsGone:
+    def test_is_said_to_be(self, browser: BrowserContext, observatory: Observatory) -> None:
+        opened = browser.new_page()  # not `page`: the browser's console reports the 404
+        opened.goto(observatory.url("jaeger", f"/trace/{'a' * 32}"))
+
+        expect(opened.get_by_role("alert")).to_have_text("trace not found")
+        opened.close()
+
+
+class TestLooks:
+    @pytest.mark.parametrize("path", ["/", "/map", "/trace/{}"])
+    def test_need_no_sideways_scrolling_on_a_phone(
+        self, page: Page, observatory: Observatory, order: Order, path: str
+    ) -> None:
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.goto(observatory.url("jaeger", path.format(order.trace_id)))
+        expect(page.locator("main .service").first).to_be_visible()
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_text_stands_out_from_its_paper(
+        self, page: Page, observatory: Observatory, order: Order, scheme: str
+    ) -> None:
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}"))
+        expect(page.locator("li.span")).to_have_count(len(order.spans))
+
+        low = page.evaluate(
+            """(least) => {
+                const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+                const luminance = (colour) => {
+                    canvas.fillStyle = colour;
+                    canvas.fillRect(0, 0, 1, 1);
+                    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => part / 255)
+                        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+                    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+                };
+                const value = (name, within = document.body) => {
+                    const probe = within.appendChild(document.createElement("i"));
+                    probe.style.color = name;
+                    const colour = getComputedStyle(probe).color;
+                    probe.remove();
+                    return luminance(colour);
+                };
+                const hues = Array.from({ length: 8 }, (_, place) => {
+                    const item = document.body.appendChild(document.createElement("b"));
+                    item.className = `s${place}`;
+                    return [`s${place}`, value("var(--hue)", item)];
+                });
+                const inks = ["ink", "quiet", "accent", "bad"].map((name) => [name, value(`var(--${name})`)]);
+                const label = document.querySelector(".label");
+                const texts = [...inks, ...hues, ["label", luminance(getComputedStyle(label).color)]];
+                return ["paper", "raised"].flatMap((paper) => texts.map(([name, light]) => {
+                    const [high, low] = [light, value(`var(--${paper})`)].sort((a, b) => b - a);
+                    return [name, paper, (high + 0.05) / (low + 0.05)];
+                })).filter(([, , contrast]) => contrast < least);
+            }""",
+            AA,
+        )
+
+        assert low == []

@@ -1,0 +1,94 @@
+"""The service map: what it draws, and the same as a table."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from testkit.observatory import Observatory
+
+from .conftest import Order
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+CALLS = [
+    ("outside", "gateway"),
+    ("gateway", "orders"),
+    ("orders", "events:orders"),
+    ("events:orders", "notifications"),
+    ("events:orders", "workers"),
+    ("workers", "hopline:jobs"),
+    ("hopline:jobs", "workers"),
+]
+
+
+@pytest.fixture
+def service_map(page: Page, observatory: Observatory, order: Order) -> Page:
+    page.goto(observatory.url("jaeger", "/map"))
+    expect(page.locator("svg.map")).to_be_visible()
+    return page
+
+
+def drawn(page: Page) -> dict[tuple[str, str], str]:
+    """What is said of each arrow by its ends."""
+    titles = page.locator(".edge title").all_text_contents()
+    found = [re.fullmatch(r"(.+) → (.+): (.+)", title) for title in titles]
+    return {(title[1], title[2]): title[3] for title in found if title}
+
+
+class TestMap:
+    def test_draws_calls_streams_and_queues(self, service_map: Page) -> None:
+        edges = drawn(service_map)
+
+        assert set(CALLS) <= set(edges)
+        assert edges["gateway", "orders"] == "1 times, p50 37.0 ms, p95 37.0 ms"
+        assert edges["events:orders", "notifications"] == "1 times, p50 10.0 ms, p95 10.0 ms, waited 42.0 ms"
+        assert edges["hopline:jobs", "workers"].startswith("2 times, 1 failed")
+        assert edges["workers", "hopline:jobs"] == "2 times"
+        bad = service_map.locator(".edge.bad title").all_text_contents()
+        assert any(title.startswith("hopline:jobs → workers") for title in bad)
+        assert not any(title.startswith("gateway → orders") for title in bad)
+        expect(service_map.locator(".node.service").filter(has_text="workers")).to_contain_text("33.3 % failed")
+
+    def test_work_flows_from_left_to_right(self, service_map: Page) -> None:
+        def left(name: str) -> float:
+            box = (
+                service_map.locator(".node")
+                .filter(has=service_map.locator(f'text.name:text-is("{name}")'))
+                .bounding_box()
+            )
+            assert box
+            return box["x"]
+
+        path = ["outside", "gateway", "orders", "events:orders", "workers", "hopline:jobs"]
+        places = [left(name) for name in path]
+        assert places == sorted(places)
+        assert len(set(places)) == len(places)
+
+    def test_says_the_same_as_a_table(self, service_map: Page) -> None:
+        row = service_map.get_by_role("row", name=re.compile("^hopline:jobs workers"))
+
+        expect(row.get_by_role("cell")).to_contain_text(
+            ["hopline:jobs", "workers", "2", "/min", "1 (50.0 %)", "10.0 ms", "40.0 ms", "15.0 ms", "2.05 s"]
+        )
+
+    def test_adds_databases_and_mail_on_demand(self, service_map: Page) -> None:
+        assert ("orders", "postgresql orders") not in drawn(service_map)
+
+        service_map.get_by_label("databases and mail").check()
+
+        expect(service_map.locator(".node.store")).to_have_count(2)
+        assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(drawn(service_map))
+
+    def test_looks_at_the_chosen_time_only(self, service_map: Page, observatory: Observatory) -> None:
+        with service_map.expect_response(lambda answer: "lookback=1m" in answer.url):
+            service_map.get_by_label("Calls of the last").select_option("minute")
+
+        expect(service_map).to_have_url(re.compile("lookback=1m"))
+        service_map.reload()
+        expect(service_map.get_by_label("Calls of the last")).to_have_value("1m")
+
+    def test_a_service_leads_to_its_traces(self, service_map: Page, observatory: Observatory) -> None:
+        service_map.get_by_role("link", name="Traces of orders").click()
+
+        expect(service_map).to_have_url(observatory.url("jaeger", "/?service=orders"))

@@ -1,0 +1,222 @@
+"""One trace as a person sees it: order, depth, gaps, log lines, details, ways in and out."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from testkit.observatory import Observatory
+
+from .conftest import STATEMENT, Order
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture
+def trace(page: Page, observatory: Observatory, order: Order) -> Page:
+    page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}"))
+    expect(page.locator("li.span")).to_have_count(len(order.spans))
+    return page
+
+
+def row(page: Page, span_id: str) -> Locator:
+    return page.locator(f'li.span[id="{span_id}"]')
+
+
+class TestWaterfall:
+    def test_shows_each_span_below_its_parent_by_start(self, trace: Page, order: Order) -> None:
+        shown = trace.locator("li.span").evaluate_all("rows => rows.map((row) => row.id)")
+        depths = [int(re.findall(r"\d+", text)[0]) for text in trace.locator("li.span .name > .sr").all_text_contents()]
+
+        names = {span_id: name for name, span_id in order.spans.items()}
+        assert list(zip([names[span_id] for span_id in shown], depths, strict=True)) == [
+            ("root", 1),
+            ("call", 2),
+            ("placed", 3),
+            ("insert", 4),
+            ("publish", 4),
+            ("take", 5),
+            ("first", 6),
+            ("second", 6),
+            ("mail", 7),
+            ("feed", 5),
+            ("push", 6),
+        ]
+        lefts = trace.locator("li.span .open").evaluate_all(
+            "names => names.map((name) => name.getBoundingClientRect().x)"
+        )
+        by_depth = sorted(zip(depths, lefts, strict=True))
+        assert by_depth == sorted(by_depth, key=lambda item: item[1])
+        assert len(set(lefts)) == max(depths)
+
+    def test_draws_bars_to_scale(self, trace: Page, order: Order) -> None:
+        bars = {name: row(trace, order.spans[name]).locator(".bar").bounding_box() for name in ("root", "call")}
+
+        assert bars["root"]
+        assert bars["call"]
+        assert bars["call"]["width"] / bars["root"]["width"] == pytest.approx(37 / 40, abs=0.02)
+        assert bars["call"]["x"] > bars["root"]["x"]
+
+    def test_draws_what_a_message_waited_hatched_up_to_its_bar(self, trace: Page, order: Order) -> None:
+        for name, label in {
+            "publish": "30.0 ms in outbox",
+            "feed": "42.0 ms in events:orders",
+            "take": "5.00 ms in events:orders",
+            "first": "15.0 ms in hopline:jobs",
+            "second": "2.05 s in hopline:jobs, 2.04 s of it until due",
+        }.items():
+            item = row(trace, order.spans[name])
+            expect(item.locator(".label")).to_have_text(label)
+            gap, bar = item.locator(".gap"), item.locator(".bar").bounding_box()
+            box = gap.bounding_box()
+            assert box
+            assert bar
+            assert box["x"] + box["width"] == pytest.approx(bar["x"], abs=1)
+            assert "repeating-linear" in gap.evaluate("gap => getComputedStyle(gap).backgroundImage")
+
+    def test_tells_other_waiting_apart(self, trace: Page, order: Order) -> None:
+        push = row(trace, order.spans["push"])
+
+        expect(push.locator(".wait")).to_have_attribute("title", "4.00 ms after its parent ended")
+        expect(push.locator(".gap, .label")).to_have_count(0)
+        expect(row(trace, order.spans["call"]).locator(".gap, .wait")).to_have_count(0)
+
+    def test_folds_the_time_in_which_nothing_ran(self, trace: Page, order: Order) -> None:
+        first, second = (row(trace, order.spans[name]).locator(".bar").bounding_box() for name in ("root", "second"))
+
+        expect(trace.locator(".backdrop .fold")).to_have_count(1)
+        assert first
+        assert second
+        assert second["width"] == pytest.approx(first["width"], rel=0.1)  # both took 40 ms
+
+    def test_marks_failures_and_links(self, trace: Page, order: Order) -> None:
+        expect(row(trace, order.spans["first"]).locator(".name .bad")).to_have_text("failed")
+        expect(row(trace, order.spans["second"]).locator(".name .mark")).to_have_text("↪ 1 link")
+        expect(trace.locator("#summary .bad")).to_have_text("1 failed")
+
+
+class TestLogLines:
+    def test_stand_under_their_span(self, trace: Page, order: Order) -> None:
+        for name, lines in {
+            "root": ["http_request"],
+            "placed": ["order_placed"],
+            "insert": [],
+            "second": ["email_sent"],
+        }.items():
+            expect(row(trace, order.spans[name]).locator(".lines strong")).to_have_text(lines)
+
+    def test_lead_to_all_lines_and_from_there_to_the_span(self, trace: Page, order: Order) -> None:
+        row(trace, order.spans["placed"]).locator(".lines a").click()
+        line = trace.locator("#log li.target")
+        expect(line).to_contain_text("order_placed order_id=o-1")
+        expect(trace.locator("#log li strong")).to_have_text(["order_placed", "http_request", "email_sent"])
+
+        line.locator("a").click()
+
+        expect(row(trace, order.spans["placed"])).to_have_class(re.compile("target"))
+        expect(trace).to_have_url(re.compile(f"#{order.spans['placed']}$"))
+
+    def test_can_be_left_out(self, trace: Page) -> None:
+        trace.get_by_label("log lines", exact=True).uncheck()
+
+        expect(trace.locator("li.span .lines").first).to_be_hidden()
+
+
+class TestDetails:
+    def test_open_with_attributes_and_close(self, trace: Page, order: Order) -> None:
+        item = row(trace, order.spans["insert"])
+        expect(item.locator("table")).to_have_count(0)
+
+        item.get_by_role("button", name="INSERT outbox").click()
+
+        expect(item.get_by_role("row", name="db.query.text")).to_contain_text(STATEMENT)
+        expect(item.get_by_role("row", name="parent")).to_contain_text("orders POST /orders")
+        item.get_by_role("button", name="INSERT outbox").click()
+        expect(item.locator(".details")).to_be_hidden()
+
+    def test_show_an_exception_with_its_stack(self, trace: Page, order: Order) -> None:
+        item = row(trace, order.spans["first"])
+
+        item.locator(".open").click()
+
+        expect(item.get_by_role("heading", name="Event: exception, +85.0 ms")).to_be_visible()
+        expect(item.get_by_role("row", name="exception.message")).to_contain_text("no answer")
+        expect(item.get_by_role("row", name="exception.stacktrace").locator("pre")).to_contain_text("RuntimeError")
+
+    def test_a_link_leads_to_the_span_it_follows_from(self, trace: Page, order: Order) -> None:
+        item = row(trace, order.spans["second"])
+        item.locator(".open").click()
+
+        item.get_by_role("row", name="follows from").get_by_role("link").click()
+
+        expect(row(trace, order.spans["first"]).locator(".details")).to_be_visible()
+
+
+class TestWaysInAndOut:
+    def test_an_address_with_a_span_opens_it(self, page: Page, observatory: Observatory, order: Order) -> None:
+        page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}#{order.spans['mail']}"))
+
+        mail = row(page, order.spans["mail"])
+        expect(mail.locator(".details")).to_be_visible()
+        expect(mail).to_be_in_viewport()
+        expect(mail.locator(".open")).to_be_focused()
+
+    def test_leads_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
+        expect(trace.locator("#summary").get_by_role("link", name="We have your order")).to_be_visible()
+
+        row(trace, order.spans["mail"]).get_by_role("link", name="email").click()
+
+        expect(trace.get_by_role("heading", level=1)).to_have_text("We have your order")
+        assert trace.url.startswith(observatory.url("mailpit", "/view/"))
+        trace.get_by_role("link", name=order.trace_id).click()
+        expect(trace).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
+
+    def test_find_dims_what_does_not_fit_and_goes_to_what_does(self, trace: Page, order: Order) -> None:
+        trace.get_by_label("Find in this trace").fill("email_sent")
+
+        expect(trace.locator(".find [role=status]")).to_have_text("1 of 11")
+        expect(trace.locator("li.span:not(.dim)")).to_have_count(1)
+        trace.keyboard.press("Enter")
+        expect(row(trace, order.spans["second"]).locator(".details")).to_be_visible()
+
+
+class TestKeys:
+    def test_arrows_move_and_fold(self, trace: Page, order: Order) -> None:
+        row(trace, order.spans["publish"]).locator(".open").focus()
+
+        trace.keyboard.press("ArrowLeft")
+        expect(trace.locator("li.span:visible")).to_have_count(5)
+        trace.keyboard.press("ArrowUp")
+        expect(row(trace, order.spans["insert"]).locator(".open")).to_be_focused()
+        trace.keyboard.press("ArrowDown")
+        trace.keyboard.press("ArrowRight")
+        trace.keyboard.press("ArrowDown")
+        expect(row(trace, order.spans["take"]).locator(".open")).to_be_focused()
+        expect(trace.locator("li.span:visible")).to_have_count(len(order.spans))
+
+    def test_plus_zooms_and_zero_shows_all(self, trace: Page, order: Order) -> None:
+        bar = row(trace, order.spans["second"]).locator(".bar")
+        before = bar.bounding_box()
+        row(trace, order.spans["root"]).locator(".open").focus()
+
+        trace.keyboard.press("+")
+        zoomed = bar.bounding_box()
+        trace.keyboard.press("0")
+
+        assert before
+        assert zoomed
+        assert zoomed["width"] == pytest.approx(2 * before["width"], rel=0.05)
+        assert bar.bounding_box() == before
+
+    def test_dragging_over_the_strip_zooms(self, trace: Page) -> None:
+        strip = trace.locator(".overview").bounding_box()
+        assert strip
+        middle = strip["y"] + strip["height"] / 2
+
+        trace.mouse.move(strip["x"] + strip["width"] * 0.25, middle)
+        trace.mouse.down()
+        trace.mouse.move(strip["x"] + strip["width"] * 0.75, middle, steps=3)
+        trace.mouse.up()
+
+        zoom = float(trace.locator(".waterfall").evaluate("stage => stage.style.getPropertyValue('--zoom')"))
+        assert zoom == pytest.approx(2, abs=0.05)

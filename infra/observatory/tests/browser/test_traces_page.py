@@ -1,0 +1,133 @@
+"""The list of traces and its search."""
+
+import re
+import secrets
+
+import pytest
+from opentelemetry.trace import SpanKind
+from playwright.sync_api import Locator, Page, expect
+
+from testkit.observatory import Observatory
+
+from .conftest import Order, Shop
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture
+def service(shop: Shop) -> str:
+    """A service of its own with three traces, the failed one last."""
+    name = f"shop-{secrets.token_hex(4)}"
+    shop.span(name, "GET /quick", (0, 2), kind=SpanKind.SERVER, attributes={"sku": "MUG BLUE"})
+    shop.span(name, "GET /slow", (500, 900), kind=SpanKind.SERVER, attributes={"sku": "CUP"})
+    shop.span(
+        name, "GET /slow", (1_000, 1_050), kind=SpanKind.SERVER, attributes={"sku": "CUP"}, failure="out of stock"
+    )
+    return name
+
+
+@pytest.fixture
+def traces(page: Page, observatory: Observatory, service: str) -> Page:
+    page.goto(observatory.url("jaeger", f"/?service={service}"))
+    expect(took(page)).to_have_text(["50.0 ms", "400 ms", "2.00 ms"])
+    return page
+
+
+def took(page: Page) -> Locator:
+    return page.locator("td.took")
+
+
+class TestList:
+    def test_tells_what_each_trace_is(self, page: Page, observatory: Observatory, order: Order) -> None:
+        page.goto(observatory.url("jaeger", "/?service=gateway"))
+
+        row = page.get_by_role("row", name="gateway POST /v2/orders")
+        expect(row.get_by_role("cell")).to_have_text(
+            [
+                "gateway POST /v2/orders",
+                "gateway 2orders 3workers 4notifications 2",
+                "11",
+                "1",
+                "2.15 s",
+                re.compile(r"^\d\d:\d\d:\d\d\.\d\d\d$"),
+            ]
+        )
+        colours = row.locator(".chip").evaluate_all("chips => chips.map((chip) => getComputedStyle(chip).color)")
+        assert len(set(colours)) == len(colours)
+
+        row.click()
+
+        expect(page).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
+
+    def test_sorts_by_a_heading(self, traces: Page) -> None:
+        traces.get_by_role("button", name="Took").click()
+
+        expect(took(traces)).to_have_text(["400 ms", "50.0 ms", "2.00 ms"])
+        expect(traces.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
+
+    def test_refreshes_while_asked_to_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
+        traces.get_by_label("refresh every 2 s").check()
+        traces.get_by_role("link", name=f"{service} GET /quick").focus()
+
+        shop.span(service, "GET /new", (2_000, 2_030))
+
+        expect(took(traces)).to_have_text(["30.0 ms", "50.0 ms", "400 ms", "2.00 ms"])
+        expect(traces.get_by_role("link", name=f"{service} GET /quick")).to_be_focused()
+        expect(traces).to_have_url(re.compile("live=on"))
+
+
+class TestSearch:
+    def test_finds_by_each_field_and_keeps_it_in_the_address(
+        self, page: Page, observatory: Observatory, service: str
+    ) -> None:
+        address = observatory.url("jaeger", f"/?service={service}&operation=GET+%2Fslow")
+        page.goto(address)
+        expect(page.get_by_label("Operation")).to_have_value("GET /slow")
+        expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
+        for field, value, found in (
+            ("Took at least", "100ms", ["400 ms"]),
+            ("Took at least", "", ["50.0 ms", "400 ms"]),
+            ("at most", "0.1s", ["50.0 ms"]),
+            ("at most", "", ["50.0 ms", "400 ms"]),
+            ("Attributes", "sku=TEA", []),
+            ("Attributes", "sku=CUP span.kind=server", ["50.0 ms", "400 ms"]),
+        ):
+            page.get_by_label(field, exact=True).fill(value)
+            page.get_by_role("button", name="Find").click()
+            expect(took(page)).to_have_text(found)
+
+        page.get_by_label("failed").check()
+        page.get_by_role("button", name="Find").click()
+        expect(took(page)).to_have_text(["50.0 ms"])
+        page.reload()
+        expect(page.get_by_label("failed")).to_be_checked()
+        expect(took(page)).to_have_text(["50.0 ms"])
+        page.go_back()
+        expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
+
+    def test_takes_an_attribute_with_spaces(self, traces: Page) -> None:
+        traces.get_by_label("Attributes").fill('sku="MUG BLUE"')
+        traces.keyboard.press("Enter")
+
+        expect(took(traces)).to_have_text(["2.00 ms"])
+
+    def test_offers_the_operations_of_the_chosen_service(
+        self, page: Page, observatory: Observatory, service: str
+    ) -> None:
+        page.goto(observatory.url("jaeger", "/"))
+
+        page.get_by_label("Service").select_option(service)
+
+        operation = page.get_by_label("Operation").get_by_role("option")
+        expect(operation.filter(has_text="GET /slow")).to_have_count(1)
+        expect(operation.filter(has_text="POST /v2/orders")).to_have_count(0)
+
+    def test_a_dot_of_the_picture_leads_to_its_trace(
+        self, traces: Page, observatory: Observatory, shop: Shop, service: str
+    ) -> None:
+        dots = traces.locator("#scatter circle")
+        expect(dots).to_have_count(traces.locator("td.took").count())
+
+        dots.first.click()
+
+        expect(traces.locator("#summary h1")).to_contain_text(service)
