@@ -101,6 +101,17 @@ class TestStatement:
         names = [span.name for span in spans.finished()]
         assert names == ["SELECT pg_class", "SELECT pg_type", "POST /plain"]
 
+    async def test_that_is_slow_is_a_line_in_the_log_with_the_requests_trace(
+        self, database: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with running(database, slow_statement_ms=0.0001, log_format="json") as client:
+            capsys.readouterr()
+            response = await client.post("/named")
+        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "slow_query" in line]
+        assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
+        assert line["statement"] == "SELECT 1 AS name_"
+        assert (line["level"], line["duration_ms"] > 0) == ("warning", True)
+
     async def test_that_fails_is_a_span_without_anybodys_data(self, client: httpx.AsyncClient, spans: Spans) -> None:
         assert (await client.post("/taken/ann@hopline.example")).status_code == 500
         failed = spans.one("INSERT person")

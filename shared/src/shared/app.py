@@ -9,13 +9,14 @@ from starlette.middleware import Middleware
 
 from shared.body_limit import BodyLimit
 from shared.deadline import Deadline
+from shared.debug import router as debug_router
 from shared.errors import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
 from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
-from shared.settings import ConfigurationError, ServiceSettings
+from shared.settings import ConfigurationError, Environment, ServiceSettings
 from shared.telemetry import configure_telemetry, server_telemetry, telemetry_flushed_at_exit
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,8 @@ def build_app(
     app.add_middleware(RequestContext)  # added last, so it is outermost
     install_error_handlers(app)
     app.include_router(health_router)
+    if settings.environment is Environment.DEVELOPMENT:
+        app.include_router(debug_router)
     for router in routers:
         app.include_router(router)
     return app

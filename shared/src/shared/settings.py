@@ -126,7 +126,8 @@ class DatabaseSettings(BaseSettings):
     """One Postgres database and the share of its connections that this service may take.
 
     `database_reserve` is what the server keeps for everybody else: other services on the same server, migrations,
-    a person with psql. A statement of `slow_statement_ms` or longer gets a span of its own; 0 gives each of them one.
+    a person with psql. A statement of `slow_statement_ms` or longer gets a span of its own and a line
+    in the log; 0 gives each a span, and no line.
     """
 
     database_url: PostgresDsn

@@ -15,6 +15,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
+import structlog
 from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -23,6 +24,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
 
 from shared.tracing import show, tell
+
+log = structlog.get_logger(__name__)
 
 SPAN = "span"
 """The execution option that names a statement's span."""
@@ -138,6 +141,8 @@ def watch_statements(engine: Engine, *, slow_s: float) -> None:
         summary = summary_of(statement)
         _totals.add(database, summary, error_type, took_s)
         name = context.execution_options.get(SPAN)
+        if took_s >= slow_s > 0:
+            log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
         if name or error_type or took_s >= slow_s:
             attributes = {**place, "db.query.summary": summary, "db.query.text": statement}
             show(name or summary, took_s=took_s, attributes=attributes, error_type=error_type)

@@ -4,7 +4,8 @@
 
     Problem
      ├─ BadRequest 400 ─┬ UnknownVersion
-     │                  └ UnknownHost
+     │                  ├ UnknownHost
+     │                  └ UnknownProfile
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
      ├─ Unavailable 503 ─┬ UpstreamUnreachable: nobody listens there
@@ -29,6 +30,12 @@ class UnknownHost(BadRequest):
     """400: the request's `Host` is not among `ALLOWED_HOSTS`."""
 
     slug, title = "unknown-host", "This host is not served here"
+
+
+class UnknownProfile(BadRequest):
+    """400: `X-Profile` asks for a kind of profile that there is not."""
+
+    slug, title = "unknown-profile", "There is no such kind of profile"
 
 
 class SummaryIsForOwners(Forbidden):

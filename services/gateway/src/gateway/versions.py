@@ -13,10 +13,12 @@ from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
 from gateway.openapi import describe
 from gateway.patience import Patience
+from gateway.profiling import ProfileOnDemand
 from gateway.resilience.shedding import LoadShedding
 from gateway.settings import Settings
 from shared.errors import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
+from shared.settings import Environment
 
 EXPOSED = (
     *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
@@ -73,6 +75,8 @@ def mount_version(
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID, "traceparent", "baggage"],
             expose_headers=EXPOSED,
         )
+    if settings.environment is not Environment.PRODUCTION:
+        app.add_middleware(ProfileOnDemand)
     for router in routers:
         app.include_router(router, deprecated=retirement is not None or None)
     describe(app, models)

@@ -12,6 +12,7 @@ from testkit.databases import (
     worker_number,
 )
 from testkit.metrics import counted
+from testkit.queries import queries
 from testkit.s3 import s3_bucket, s3_server
 from testkit.servers import server_root, start_postgres, start_valkey
 from testkit.spans import spans
@@ -23,6 +24,7 @@ __all__ = [
     "database_templates",
     "migrated_database",
     "postgres_url",
+    "queries",
     "redis_url",
     "s3_bucket",
     "s3_server",

@@ -1,0 +1,59 @@
+"""A profile instead of the answer, where it is asked for and may be had."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import OpenGateway, Services
+
+from testkit.waiting import eventually
+
+
+@pytest.fixture
+async def slow(services: Services) -> AsyncIterator[Services]:
+    """Products take until the gateway has been seen waiting for them, which a sampler cannot miss."""
+    release = asyncio.Event()
+    services.orders.answers("GET", "/products", {"secret": 1}, until=release)
+
+    async def let_go() -> None:
+        while True:
+            await eventually(lambda: services.orders.at_once == 1)
+            await asyncio.sleep(0.05)
+            release.set()
+
+    letting_go = asyncio.create_task(let_go())
+    yield services
+    letting_go.cancel()
+
+
+class TestProfile:
+    async def test_shows_the_code_that_answered_and_not_the_answer(
+        self, gateway: httpx.AsyncClient, slow: Services
+    ) -> None:
+        for kind, media_type in (("text", "text/plain"), ("html", "text/html"), ("speedscope", "application/json")):
+            response = await gateway.get("/v2/products", headers={"X-Profile": kind})
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith(media_type)
+            assert response.headers["x-profile-status"] == "200"
+            assert "secret" not in response.text
+            assert "pass_through" in response.text
+        assert response.json()["$schema"].endswith("file-format-schema.json")
+
+    async def test_says_the_status_of_what_it_stands_for(self, gateway: httpx.AsyncClient) -> None:
+        response = await gateway.get("/v1/orders", headers={"X-Profile": "TEXT"})
+        assert (response.status_code, response.headers["x-profile-status"]) == (200, "401")
+        assert "sunset" in response.headers
+
+    async def test_of_an_unknown_kind_is_refused(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        response = await gateway.get("/v2/products", headers={"X-Profile": "flame"})
+        assert response.status_code == 400
+        assert response.json()["type"].endswith("/unknown-profile")
+        assert services.orders.seen == []
+
+    async def test_is_not_to_be_had_in_production(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.answers("GET", "/products", b"as it is")
+        async with open_gateway(environment="production") as gateway:
+            response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
+        assert response.content == b"as it is"
+        assert "x-profile-status" not in response.headers

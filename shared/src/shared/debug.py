@@ -1,0 +1,73 @@
+"""What a person looks at while a service hangs: who holds connections, and what every task waits for.
+
+Served in development only: it names code and shows load, and asks nobody who they are.
+"""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from sqlalchemy.pool import QueuePool
+
+from shared.database import Database
+
+router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
+
+
+class PoolState(BaseModel):
+    """The database's connections of this process; `at_most` is where callers begin to wait."""
+
+    checked_out: int
+    idle: int
+    at_most: int
+
+
+class Pools(BaseModel):
+    """`database` is null in a service without one."""
+
+    database: PoolState | None
+
+
+class TaskState(BaseModel):
+    """A task by name, its coroutine, and the line it waits at (outermost frame first)."""
+
+    name: str
+    coroutine: str
+    waits_at: list[str]
+
+
+@router.get("/pool")
+async def read_pool(request: Request) -> Pools:
+    """How full the pool is."""
+    database: Database | None = getattr(request.app.state, "database", None)
+    return Pools(database=None if database is None else _state(database.engine.pool))
+
+
+@router.get("/tasks")
+async def read_tasks() -> list[TaskState]:
+    """Every task of the event loop but the one that asks."""
+    asking = asyncio.current_task()
+    return sorted((_task(task) for task in asyncio.all_tasks() if task is not asking), key=lambda task: task.name)
+
+
+def _state(pool: Any) -> PoolState:
+    assert isinstance(pool, QueuePool)  # noqa: S101 - what shared.database opens
+    return PoolState(
+        checked_out=pool.checkedout(),
+        idle=pool.checkedin(),
+        at_most=pool.size() + pool._max_overflow,  # noqa: SLF001 - no other way
+    )
+
+
+def _task(task: asyncio.Task[Any]) -> TaskState:
+    """A suspended coroutine knows whom it awaits; the chain ends at what is not written in Python."""
+    waits_at = []
+    step: Any = task.get_coro()
+    name = getattr(step, "__qualname__", repr(step))
+    while step is not None:
+        frame = getattr(step, "cr_frame", None) or getattr(step, "gi_frame", None) or getattr(step, "ag_frame", None)
+        if frame is not None:
+            waits_at.append(f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}")
+        step = getattr(step, "cr_await", None) or getattr(step, "gi_yieldfrom", None) or getattr(step, "ag_await", None)
+    return TaskState(name=task.get_name(), coroutine=name, waits_at=waits_at)
