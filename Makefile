@@ -38,6 +38,18 @@ logs: $(VENV)/installed ## Follow the logs; of one process: S=orders
 clean: $(VENV)/installed ## Stop everything, delete the data
 	@$(stack) clean
 
+##@ Operate
+
+.PHONY: jobs dead-letters replay
+jobs: $(VENV)/installed ## Jobs by state and kind, and the oldest that are not done
+	@$(stack) jobs
+
+dead-letters: $(VENV)/installed ## Jobs and events that were given up, with their errors
+	@$(stack) dead-letters
+
+replay: $(VENV)/installed ## Have one of them tried again: ID=<as dead-letters lists it>
+	@$(stack) replay $(or $(ID),$(error which one? `make dead-letters` lists them; then make replay ID=<id>))
+
 ##@ Look
 
 .PHONY: demo trace
@@ -99,7 +111,7 @@ kind-down: ## Delete the kind cluster
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nMODE=embedded|compose forces how the stack runs (now: $(MODE)); HOPLINE_PORT_OFFSET=100 moves its ports.\n'
 
 # Set-up: a virtual environment with exactly the locked packages and ours in editable form, renewed when they change.

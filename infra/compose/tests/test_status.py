@@ -35,6 +35,11 @@ def running(docker: Docker) -> Docker:
     ] * 3
     rows.append({**rows[0], "outbox": None, "dead_letters": 2, "jobs": "done=5,waiting=1"})
     docker.answer("compose exec -T postgres psql", "".join(json.dumps(row) + "\n" for row in rows))
+    slots = {"last_slot": "2026-11-25T06:00Z", "next_slot": "2026-11-26T06:00Z"}
+    docker.answer(
+        "compose exec -T postgres psql -qAtX -U postgres -d workers",
+        json.dumps({"name": "sales_summary", "last_state": "done", **slots}),
+    )
     return docker
 
 
@@ -47,6 +52,7 @@ class TestStatus:
         assert "96 MiB" in text
         assert "workers 8 MiB 4 of 200 – 2 5 done, 1 waiting" in text
         assert "events:orders 3 workers 1 0" in text
+        assert "sales_summary 2026-11-25T06:00Z done 2026-11-26T06:00Z" in text
         assert "memory limits: 560 MiB together, at most 2048; 176 MiB of them in use by what runs now" in text
         assert "migrate-orders" not in text
 

@@ -175,6 +175,21 @@ class JobLedger:
             for job_id, kind, attempt, due_in_s in await self._session.execute(rows)
         ]
 
+    async def replay(self, job_id: UUID) -> bool:
+        """Have a dead job tried again from the first attempt on; False where it is not dead (any more)."""
+        revived = (
+            sa.update(Job)
+            .where(Job.id == job_id, Job.state == JobState.DEAD)
+            .values(state=JobState.QUEUED, attempt=0, run_after=_now, finished_at=None)
+            .returning(Job.id)
+        )
+        return await self._session.scalar(revived) is not None
+
+    async def state_of(self, job_id: UUID) -> JobState | None:
+        """Where the job is; None where there is none."""
+        state = await self._session.scalar(sa.select(Job.state).where(Job.id == job_id))
+        return JobState(state) if state else None
+
     async def forget_done(self, *, kept: timedelta, limit: int) -> int:
         """Forget at most `limit` jobs done longer ago than `kept`, with the records of their emails; how many."""
         old = (

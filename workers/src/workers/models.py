@@ -19,7 +19,7 @@ class JobState(StrEnum):
 
     queued ──claim──▶ running ──complete──▶ done
        ▲                │  └──bury──▶ dead
-       └─ retry, release, expired lease
+       └─ retry, release, expired lease, and, when a person asks for it, dead ──replay
     """
 
     QUEUED = "queued"

@@ -1,4 +1,4 @@
-"""`python -m compose up|down|status|logs|clean|migrate|images|secrets`: what `make` calls where Docker is.
+"""`python -m compose up|down|status|logs|…`: what `make` calls where Docker is.
 
 Exit codes as in the embedded mode: 0 done; 1 with clear lines on standard error; 3 from `status` when something that
 should run does not.
@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from compose import lifecycle
 from compose.engine import Engine
 from compose.errors import ComposeError
+from compose.operations import operate
 from compose.project import Project, from_environment
+from embedded import operations
 from embedded.errors import EmbeddedError
 
 NOT_RUNNING = 3
@@ -55,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="containers, databases, streams, jobs, memory limits")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
+
+    commands.add_parser("jobs", help="jobs by state and kind, and the oldest not done").set_defaults(run=_jobs)
+    commands.add_parser("dead-letters", help="jobs and events that were given up").set_defaults(run=_dead_letters)
+    replay = commands.add_parser("replay", help="have a dead job or event tried again")
+    replay.add_argument("id", help="as dead-letters lists it")
+    replay.set_defaults(run=_replay)
 
     logs = commands.add_parser("logs", help="the last lines of the logs, then new ones as they come")
     logs.add_argument("service", nargs="*", help="of these services only")
@@ -128,6 +136,18 @@ def _status(_project: Project, engine: Engine, options: argparse.Namespace) -> i
         running = f"; {found.limit_bytes // MEBIBYTE} MiB of them in use by what runs now" if found.limit_bytes else ""
         print(f"memory limits: {declared} MiB together, at most {MOST_BYTES // MEBIBYTE}{running}")
     return 0 if found.status.healthy else NOT_RUNNING
+
+
+def _jobs(_project: Project, engine: Engine, _options: argparse.Namespace) -> int:
+    return operate(engine, operations.jobs())
+
+
+def _dead_letters(_project: Project, engine: Engine, _options: argparse.Namespace) -> int:
+    return operate(engine, operations.dead_letters())
+
+
+def _replay(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
+    return operate(engine, [operations.replay(options.id)])
 
 
 def _logs(_project: Project, engine: Engine, options: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def collect(engine: Engine) -> ComposeStatus:
     groups, shipped = stores.streams(engine)
     databases, limit = stores.databases(engine, shipped)
     limits = sum(int(found["HostConfig"]["Memory"]) for found in details.values())
-    return ComposeStatus(Status(processes, databases, limit, groups), limits)
+    return ComposeStatus(Status(processes, databases, limit, groups, stores.schedules(engine)), limits)
 
 
 def limits_of(services: Mapping[str, Mapping[str, Any]]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from compose.engine import Engine
 from compose.errors import ComposeError
 from compose.project import DATABASES
-from embedded.status import STREAMS, DatabaseStatus, GroupStatus
+from embedded.status import SCHEDULES, STREAMS, DatabaseStatus, GroupStatus, ScheduleStatus
 
 _COUNT = """(CASE WHEN to_regclass('{table}') IS NOT NULL THEN
     (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM {table} WHERE {where}', true, true, '')))[1]::text
@@ -53,6 +53,16 @@ def databases(engine: Engine, shipped: dict[str, int]) -> tuple[list[DatabaseSta
     rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     found = [_database(name, row) for name, row in zip(DATABASES, rows, strict=False)]
     return found, max((row["limit"] for row in rows), default=0)
+
+
+def schedules(engine: Engine) -> list[ScheduleStatus]:
+    """Give what the workers do regularly, the next first; nothing where their database is not there."""
+    query = f"SELECT row_to_json(found) FROM ({SCHEDULES}) AS found;"  # noqa: S608 - made of constants
+    try:
+        said = engine.run("exec", "-T", "postgres", "psql", "-qAtX", "-U", "postgres", "-d", "workers", "-c", query)
+    except ComposeError:
+        return []
+    return [ScheduleStatus(**json.loads(line)) for line in said.splitlines() if line.startswith("{")]
 
 
 def _database(name: str, row: dict[str, Any]) -> DatabaseStatus:

@@ -1,4 +1,4 @@
-"""`python -m embedded up|down|status|logs|clean|migrate`: the command line, which `make` calls.
+"""`python -m embedded up|down|status|logs|…`: the command line, which `make` calls.
 
 Exit codes: 0 done; 1 with one clear line on standard error; 3 from `status` when something is not running.
 """
@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from embedded import lifecycle, logs
+from embedded import lifecycle, logs, operations
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="processes, databases, streams, jobs")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
+
+    commands.add_parser("jobs", help="jobs by state and kind, and the oldest not done").set_defaults(run=_jobs)
+    commands.add_parser("dead-letters", help="jobs and events that were given up").set_defaults(run=_dead_letters)
+    replay = commands.add_parser("replay", help="have a dead job or event tried again")
+    replay.add_argument("id", help="as dead-letters lists it")
+    replay.set_defaults(run=_replay)
 
     tail = commands.add_parser("logs", help="the last lines of the logs, then new ones as they come")
     tail.add_argument("process", nargs="*", help="of these processes only")
@@ -106,6 +112,18 @@ def _status(stack: Stack, options: argparse.Namespace) -> int:
 
         show(status, Console() if sys.stdout.isatty() else Console(width=140))
     return 0 if status.healthy else NOT_RUNNING
+
+
+def _jobs(stack: Stack, _options: argparse.Namespace) -> int:
+    return operations.run(stack, os.environ, operations.jobs())
+
+
+def _dead_letters(stack: Stack, _options: argparse.Namespace) -> int:
+    return operations.run(stack, os.environ, operations.dead_letters())
+
+
+def _replay(stack: Stack, options: argparse.Namespace) -> int:
+    return operations.run(stack, os.environ, [operations.replay(options.id)])
 
 
 def _logs(stack: Stack, options: argparse.Namespace) -> int:

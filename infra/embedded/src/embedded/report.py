@@ -1,4 +1,4 @@
-"""`status` for people: one table of processes, one of databases, one of streams."""
+"""`status` for people: one table of processes, one of databases, one of streams, one of schedules."""
 
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +18,7 @@ def show(status: Status, console: Console) -> None:
         console.print(
             f"[red]processes without supervisor: {pids}; `make up` or `make down` stops them[/red]", soft_wrap=True
         )
-    for table in (_processes(status), _databases(status), _streams(status)):
+    for table in (_processes(status), _databases(status), _streams(status), _schedules(status)):
         if table.rows:
             console.print(table)
 
@@ -57,6 +57,19 @@ def _streams(status: Status) -> Table:
     table = _table("stream", "length", "group", "lag", "pending")
     for group in status.groups:
         table.add_row(group.stream, str(group.length), group.group, _count(group.lag), str(group.pending))
+    return table
+
+
+def _schedules(status: Status) -> Table:
+    table = _table("schedule", "last slot", "became", "next slot")
+    for schedule in status.schedules:
+        became = schedule.last_state or "–"
+        table.add_row(
+            schedule.name,
+            schedule.last_slot or "–",
+            f"[red]{became}[/red]" if became == "dead" else became,
+            schedule.next_slot,
+        )
     return table
 
 

@@ -54,6 +54,22 @@ class GroupStatus:
 
 
 @dataclass(frozen=True)
+class ScheduleStatus:
+    """Something regular: RFC 3339 times of its last and next slot, and what became of the last one's job."""
+
+    name: str
+    last_slot: str | None
+    last_state: str | None
+    next_slot: str
+
+
+SCHEDULES = """SELECT schedule.name, to_char(last_slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS last_slot,
+    job.state AS last_state, to_char(next_slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS next_slot
+    FROM schedule LEFT JOIN job ON job.id = schedule.last_job_id ORDER BY schedule.next_slot, schedule.name"""
+"""Asked of the database of the workers."""
+
+
+@dataclass(frozen=True)
 class Status:
     """The whole stack."""
 
@@ -61,6 +77,7 @@ class Status:
     databases: list[DatabaseStatus] = field(default_factory=list)
     max_connections: int = 0
     groups: list[GroupStatus] = field(default_factory=list)
+    schedules: list[ScheduleStatus] = field(default_factory=list)
     orphans: list[int] = field(default_factory=list)
 
     @property
@@ -91,7 +108,7 @@ async def collect(stack: Stack, caller: Mapping[str, str]) -> Status:
     running = [_process(states[process.name], restarts.get(process.name, 0)) for process in table.processes]
     groups, shipped = await _streams(table)
     databases, max_connections = await _databases(table, shipped)
-    return Status(running, databases, max_connections, groups)
+    return Status(running, databases, max_connections, groups, await _schedules(table))
 
 
 def _process(state: ProcessState, restarts: int) -> ProcessStatus:
@@ -173,6 +190,20 @@ async def _database(table: Table, row: asyncpg.Record, shipped: int) -> Database
             ),
             jobs=await _jobs(connection),
         )
+    finally:
+        await connection.close()
+
+
+async def _schedules(table: Table) -> list[ScheduleStatus]:
+    """Give what the workers do regularly, the next first; nothing where their database is not there."""
+    url = table.postgres.url(table.superuser_password(), database="workers")
+    try:
+        connection = await asyncpg.connect(url, timeout=2)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return []
+    try:
+        known = await _has(connection, "schedule")
+        return [ScheduleStatus(**row) for row in await connection.fetch(SCHEDULES)] if known else []
     finally:
         await connection.close()
 

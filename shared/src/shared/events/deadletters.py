@@ -78,6 +78,12 @@ async def request_replay(session: AsyncSession, *, ids: Collection[int] | None =
     return len((await session.scalars(request.returning(DEAD_LETTERS.c.id))).all())
 
 
+async def is_replayed(session: AsyncSession, letter_id: int) -> bool:
+    """Whether there was such a letter, and its replay has gone well."""
+    row = sa.select(DEAD_LETTERS.c.id).where(DEAD_LETTERS.c.id == letter_id, DEAD_LETTERS.c.replayed_at.is_not(None))
+    return await session.scalar(row) is not None
+
+
 async def bury(
     session: AsyncSession,
     *,

@@ -1,0 +1,21 @@
+"""`make jobs`, `dead-letters` and `replay` in this mode: the services' own commands, run in their containers."""
+
+from collections.abc import Iterable
+
+from compose.engine import Engine
+from compose.errors import ComposeError
+from embedded.operations import Command
+
+
+def operate(engine: Engine, commands: Iterable[Command]) -> int:
+    """Run commands in running containers, their output on this terminal; the worst exit code."""
+    engine.check()
+    running = {container.service for container in engine.containers() if container.state == "running"}
+    codes = [0]
+    for number, command in enumerate(commands):
+        if command.process not in running:
+            raise ComposeError(f"{command.process} is not running: `make up` starts it")
+        if number:
+            print(flush=True)
+        codes.append(engine.show("exec", "-T", command.process, "python", "-m", *command.arguments))
+    return max(codes)
