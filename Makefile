@@ -71,7 +71,7 @@ test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL
 check: $(VENV)/installed $(LINTER) ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra) loadtests/bench
+	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra) loadtests/bench loadtests/locustfile.py
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 	@$(BIN)/python -m checks
@@ -91,9 +91,17 @@ lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into
 
 ##@ Measure
 
-.PHONY: bench
+.PHONY: bench load
 bench: $(VENV)/installed ## Every figure the design promises, measured; one of them: B=dashboard
 	@$(BIN)/python -m bench $(B)
+
+USERS ?= 20
+RATE ?= 5
+TIME ?= 60s
+load: $(VENV)/installed ## Shoppers by Locust on the running stack: USERS=20 RATE=5 TIME=60s; report in build/load
+	@mkdir -p build/load
+	@$(BIN)/locust --locustfile loadtests/locustfile.py --headless --users $(USERS) --spawn-rate $(RATE) --run-time $(TIME) \
+		--stop-timeout 15 --only-summary --loglevel WARNING --html build/load/report.html --csv build/load/shoppers
 
 ##@ Ship
 

@@ -77,7 +77,12 @@ def test_a_planted_mistake_is_found_where_it_is(
 
 def test_more_memory_than_we_promise_is_found(checkout: Checkout) -> None:
     checkout.spoil(MAIN, "memory: 224M", "memory: 1G")
-    assert any("add up to" in finding.wrong for finding in check(checkout.root))
+    assert any("the memory limits add up to" in finding.wrong for finding in check(checkout.root))
+
+
+def test_more_memory_than_a_profile_may_add_is_found(checkout: Checkout) -> None:
+    checkout.spoil(MAIN, "memory: 128M } } }\n\nnetworks", "memory: 160M } } }\n\nnetworks")
+    assert [one.wrong for one in check(checkout.root)] == ["the memory limits of profile load add up to 160 MiB"]
 
 
 def test_a_secret_that_nobody_uses_is_found(checkout: Checkout) -> None:

@@ -101,6 +101,6 @@ class TestOtherCommands:
 
     def test_down_keeps_the_data_and_clean_does_not(self, docker: Docker, run: Run) -> None:
         run("down")
-        assert "compose down --remove-orphans" in docker.called
+        assert "compose --profile load down --remove-orphans" in docker.called
         run("clean")
-        assert "compose down --remove-orphans --volumes" in docker.called
+        assert "compose --profile load down --remove-orphans --volumes" in docker.called

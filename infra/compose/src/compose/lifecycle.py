@@ -69,7 +69,7 @@ def down(engine: Engine, *, volumes: bool = False) -> bool:
     """Stop and remove the containers, dependents first; `volumes` also the data. Say whether there was anything."""
     engine.check()
     there = bool(engine.containers())
-    engine.run("down", "--remove-orphans", *(["--volumes"] if volumes else []))
+    engine.run("--profile", "load", "down", "--remove-orphans", *(["--volumes"] if volumes else []))
     return there
 
 

@@ -22,6 +22,7 @@ PUBLISHED = {
     "loki": Port(3100, "loki", "logs"),
     "prometheus": Port(9090, "prometheus", "metrics"),
     "grafana": Port(3000, "grafana", "dashboards"),
+    "locust": Port(8089, "locust", "load tests"),
 }
 """What a person opens; `Port.process` is the Compose service. Everything else has no port on this machine."""
 

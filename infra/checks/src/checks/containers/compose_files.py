@@ -39,6 +39,11 @@ class Service:
         """Whether it does one job and ends before the others start."""
         return bool(self.definition.get("restart") == "no")
 
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """Give the profiles with which alone it runs; none for what always does."""
+        return tuple(self.definition.get("profiles", ()))
+
 
 def files(root: Path) -> list[Path]:
     """Give the main file and all that it includes, relative to the root."""

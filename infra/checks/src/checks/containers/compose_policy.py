@@ -10,6 +10,8 @@ from checks.findings import Finding
 
 MOST_MIB = 2048
 """Memory limits of all services that run at the same time."""
+MOST_ON_TOP_MIB = 128
+"""Those of a profile, which only runs while somebody asks for it."""
 SCALABLE = {"users", "orders", "notifications", "worker"}
 WITHOUT_HEALTHCHECK = "x-no-healthcheck"
 OURS = "hopline/"
@@ -118,9 +120,13 @@ def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
 
 
 def _sum_of_limits(found: list[Service]) -> Iterator[Finding]:
-    total = sum(_mebibytes(service) for service in found if not service.is_one_shot)
-    if total > MOST_MIB:
-        yield Finding("infra/compose", f"the memory limits add up to {total:.0f} MiB", f"stay below {MOST_MIB}")
+    running = [service for service in found if not service.is_one_shot]
+    bounds = {"": MOST_MIB, **{profile: MOST_ON_TOP_MIB for service in running for profile in service.profiles}}
+    for profile, most in bounds.items():
+        total = sum(_mebibytes(service) for service in running if profile in (service.profiles or ("",)))
+        if total > most:
+            whose = f"the memory limits of profile {profile}" if profile else "the memory limits"
+            yield Finding("infra/compose", f"{whose} add up to {total:.0f} MiB", f"stay below {most}")
 
 
 def _mebibytes(service: Service) -> float:
