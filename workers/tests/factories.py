@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from redis.asyncio import Redis
 
 from shared.events import CloudEvent
+from workers.reports.schemas import MakeReport
 from workers.schemas import FulfilOrder, NewJob, Order, OrderEmail, WelcomeEmail
 
 
@@ -63,3 +64,15 @@ def welcome_email(user_id: UUID | None = None, *, delay_s: float = 0.0) -> NewJo
 def fulfilment(*, delay_s: float = 0.0) -> NewJob:
     """A job that packs an order."""
     return NewJob(payload=FulfilOrder(user_id=uuid4(), order_id=uuid4(), step="pack"), delay_s=delay_s)
+
+
+def report_job(report_id: UUID) -> NewJob:
+    """A job that makes a report."""
+    return NewJob(payload=MakeReport(user_id=uuid4(), report_id=report_id))
+
+
+def report_event(report_id: UUID) -> CloudEvent:
+    """An event of orders: somebody wants a report."""
+    data = {"report_id": report_id, "user_id": uuid4(), "kind": "orders", "format": "csv"}
+    kind = "hopline.report.requested.v1"
+    return CloudEvent(source="/hopline/orders", type=kind, subject=str(report_id), data=data)

@@ -19,6 +19,8 @@ from starlette.routing import Route
 
 from testkit.apps import free_port
 
+from .report_desk import ReportDesk
+
 SECRET = "the-workers-secret"
 BASIC = "Basic " + base64.b64encode(f"workers:{SECRET}".encode()).decode()
 
@@ -137,6 +139,7 @@ class Orders:
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     house: House = field(default_factory=House)
+    desk: ReportDesk = field(default_factory=ReportDesk)
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -148,6 +151,7 @@ class Orders:
                 Route("/internal/orders/{order_id}/{step}", self._advance, methods=["POST"]),
                 Route("/internal/sales", self._sales),
                 *self.house.routes(self.users.accepts),
+                *self.desk.routes(self.users.accepts),
             ]
         )
 

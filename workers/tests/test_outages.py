@@ -47,8 +47,11 @@ class TestRedisRestart:
         return start_valkey()
 
     @pytest.fixture
-    async def fragile_world(self, migrated_database: MigratedDatabase, valkey: ValkeyServer) -> AsyncIterator[World]:
-        async with open_world(database_url=await migrated_database("workers"), redis_url=valkey.url) as opened:
+    async def fragile_world(
+        self, migrated_database: MigratedDatabase, valkey: ValkeyServer, tmp_path: Path
+    ) -> AsyncIterator[World]:
+        database_url = await migrated_database("workers")
+        async with open_world(database_url=database_url, redis_url=valkey.url, objects=tmp_path) as opened:
             yield opened
 
     async def test_is_survived_by_the_same_process(self, fragile_world: World, valkey: ValkeyServer) -> None:
@@ -82,10 +85,10 @@ class TestPostgresRestart:
         return start_postgres()
 
     @pytest.fixture
-    async def fragile_world(self, postgres: PostgresServer, redis_url: str) -> AsyncIterator[World]:
+    async def fragile_world(self, postgres: PostgresServer, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
         database_url = await create_database(postgres.url)
         await asyncio.to_thread(migrate, INI, database_url)
-        async with open_world(database_url=database_url, redis_url=redis_url) as opened:
+        async with open_world(database_url=database_url, redis_url=redis_url, objects=tmp_path) as opened:
             yield opened
 
     async def test_is_survived_by_the_same_process(self, fragile_world: World, postgres: PostgresServer) -> None:

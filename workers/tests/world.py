@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from testkit.apps import serve
 from testkit.waiting import PATIENCE_S, eventually
 from workers.dependencies import open_tools
 from workers.dispatch import Dispatcher
-from workers.kinds import Kind, queue_of
+from workers.kinds import JOBS_QUEUE, Kind, queue_of
 from workers.leases import Leases
 from workers.ledger import JobLedger, QueuedJob
 from workers.main import worker_settings
@@ -44,6 +45,7 @@ class World:
     orders: Orders
     notifications: Notifications
     mailbox: Mailbox
+    objects: Path
     environment: dict[str, str]
 
     def settings(self, **changes: Any) -> Settings:
@@ -99,9 +101,9 @@ class World:
         return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count)
 
     @asynccontextmanager
-    async def runner(self, kind: Kind) -> AsyncIterator[Runner]:
+    async def runner(self, kind: Kind, **changes: Any) -> AsyncIterator[Runner]:
         """What runs jobs of one kind, without anything that would call it."""
-        settings = self.settings()
+        settings = self.settings(**changes)
         async with (
             open_tools(settings, database=self.database) as tools,
             Leases(database=self.database, lease_s=settings.job_lease_seconds) as leases,
@@ -111,9 +113,9 @@ class World:
             yield Runner(database=self.database, leases=leases, dispatcher=dispatcher, kinds=kinds, tools=tools)
 
     @asynccontextmanager
-    async def worker(self, **changes: Any) -> AsyncIterator[Worker]:
+    async def worker(self, *, queue: str = JOBS_QUEUE, **changes: Any) -> AsyncIterator[Worker]:
         """A worker in this process, whose spans can be seen."""
-        worker = Worker(**worker_settings(self.settings(**changes)))
+        worker = Worker(**worker_settings(self.settings(**changes), queue=queue))
         running = asyncio.create_task(worker.async_run())
         try:
             await eventually(lambda: "runner" in worker.ctx or running.done())
@@ -125,9 +127,9 @@ class World:
             await worker.close()
 
     @asynccontextmanager
-    async def process(self, **changes: str) -> AsyncIterator["Process"]:
+    async def process(self, settings: str = "WorkerSettings", **changes: str) -> AsyncIterator["Process"]:
         """A worker as operators start it, ready; killed at the end if it still runs."""
-        process = await Process.start(self.environment | changes)
+        process = await Process.start(self.environment | changes, settings=settings)
         try:
             await eventually(lambda: "worker_started" in process.events() or process.ended)
             yield process
@@ -137,15 +139,15 @@ class World:
 
 @dataclass(kw_only=True)
 class Process:
-    """`arq workers.main.WorkerSettings`, with the lines it has written."""
+    """`arq workers.main.<settings>`, with the lines it has written."""
 
     child: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)
 
     @classmethod
-    async def start(cls, environment: dict[str, str]) -> "Process":
+    async def start(cls, environment: dict[str, str], *, settings: str = "WorkerSettings") -> "Process":
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "arq", "workers.main.WorkerSettings",
+            sys.executable, "-m", "arq", f"workers.main.{settings}",
             env={"PATH": os.environ["PATH"]} | environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
@@ -194,8 +196,8 @@ class Process:
 
 
 @asynccontextmanager
-async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[World]:
-    """A world over a migrated database and an empty Redis, in which everybody answers."""
+async def open_world(*, database_url: str, redis_url: str, objects: Path) -> AsyncIterator[World]:
+    """A world over a migrated database, an empty Redis and a folder of objects, in which everybody answers."""
     users, mailbox = Users(), Mailbox()
     orders, notifications = Orders(users=users), Notifications(users=users)
     async with AsyncExitStack() as opened:
@@ -208,6 +210,7 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
             "ORDERS_URL": await opened.enter_async_context(serve(orders.app)),
             "NOTIFICATIONS_URL": await opened.enter_async_context(serve(notifications.app)),
             "WORKERS_CLIENT_SECRET": SECRET,
+            "OBJECT_STORE_URL": objects.as_uri(),
             "SMTP_HOST": "127.0.0.1",
             "SMTP_PORT": str(mailbox.port),
             "MAIL_FROM": "Hopline <shop@hopline.example>",
@@ -228,5 +231,6 @@ async def open_world(*, database_url: str, redis_url: str) -> AsyncIterator[Worl
             orders=orders,
             notifications=notifications,
             mailbox=mailbox,
+            objects=objects,
             environment=environment,
         )

@@ -31,6 +31,7 @@ class TestSelected:
             "notifications",
             "gateway",
             "worker",
+            "report-worker",
         ]
 
     def test_adds_what_a_process_needs(self, table: processes.Table) -> None:

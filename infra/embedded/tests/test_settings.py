@@ -85,7 +85,7 @@ class TestEnvironments:
         assert environments.of("users")["WEB_CONCURRENCY"] == "3"
         assert environments.inherited()["CRASH_AT"] == "relay.after_append"
 
-    @pytest.mark.parametrize(("concurrency", "connections"), [("1", 100), ("4", 4 * 4 * 13 + 20), ("x", 100)])
+    @pytest.mark.parametrize(("concurrency", "connections"), [("1", 100), ("4", (3 * 4 + 2) * 13 + 20), ("x", 100)])
     def test_ask_for_as_many_connections_as_all_pools_may_open(
         self, created: Stack, concurrency: str, connections: int
     ) -> None:

@@ -78,7 +78,7 @@ class UsersClient:
         response = await call(
             self._http, "GET", f"/internal/users/{user_id}", template="/internal/users/{user_id}", auth=self._token
         )
-        if _problem(response) == "user-not-found":
+        if problem(response) == "user-not-found":
             raise JobImpossible(f"there is no user {user_id}")
         expect(response, HTTPStatus.OK)
         return User.model_validate_json(response.content)
@@ -106,7 +106,7 @@ class OrdersClient:
             template=f"/internal/orders/{{order_id}}/{step}",
             auth=self._token,
         )
-        if _problem(response) in {"order-not-found", "order-state"}:
+        if problem(response) in {"order-not-found", "order-state"}:
             return False
         expect(response, HTTPStatus.OK)
         return True
@@ -140,7 +140,7 @@ async def call(
         raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
 
-def _problem(response: httpx.Response) -> str | None:
+def problem(response: httpx.Response) -> str | None:
     """The slug of the problem that the service names; None where it names none.
 
     Only a named refusal is final. The bare 404 of a route that is not deployed yet must not end a job for good.

@@ -7,9 +7,13 @@ from datetime import timedelta
 
 from shared.database import Database
 from shared.http import open_http_client
+from shared.objects import open_object_store
 from workers.clients import OrdersClient, ServiceToken, UsersClient
 from workers.emails import Mailer, SmtpServer
 from workers.housekeeping import Housekeeper, Place, own_housekeeping
+from workers.reports.client import ReportsClient
+from workers.reports.files import ReportFolder
+from workers.reports.maker import ReportMaker
 from workers.settings import Settings
 
 
@@ -25,6 +29,8 @@ class Tools:
     mailer: Mailer
     housekeepers: Mapping[str, Housekeeper]
     publishers: Mapping[str, Place]
+    reports: ReportsClient
+    report_maker: ReportMaker
     fulfil_step_s: float
 
 
@@ -38,6 +44,7 @@ async def open_tools(settings: Settings, *, database: Database) -> AsyncIterator
     ):
         token = ServiceToken(users=users, secret=settings.workers_client_secret)
         smtp = SmtpServer(host=settings.smtp_host, port=settings.smtp_port, sender=settings.mail_from)
+        reports = ReportsClient(http=orders, token=token)
         publishers = {"users": Place(http=users, token=token), "orders": Place(http=orders, token=token)}
         yield Tools(
             users=UsersClient(http=users, token=token),
@@ -49,5 +56,7 @@ async def open_tools(settings: Settings, *, database: Database) -> AsyncIterator
                 "workers": own_housekeeping(database=database, jobs_kept=timedelta(days=settings.jobs_kept_days)),
             },
             publishers=publishers,
+            reports=reports,
+            report_maker=ReportMaker(orders=reports, folder=ReportFolder(store=open_object_store(settings))),
             fulfil_step_s=settings.fulfil_step_seconds,
         )

@@ -28,7 +28,7 @@ KEPT = timedelta(days=7)
 """How long an entry may wait in Redis after it is due. ARQ's own day would make late jobs expire there (and the
 sweeper would write them anew)."""
 
-ARQ_TIMEOUT_S = 120.0
+ARQ_TIMEOUT_S = 660.0
 """ARQ's own limit on a job, longer than any kind's: what ARQ stops itself, it drops without a word to the ledger."""
 
 MARK_S = ARQ_TIMEOUT_S + 10.0

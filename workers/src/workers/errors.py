@@ -5,7 +5,8 @@ JobFailure
  ├─ JobImpossible     dead at once: no retry heals it
  ├─ DependencyAway    tried again with growing pauses; expected, so without a traceback
  │   └─ EmailInHand   another worker is handing this very email over
- └─ LeaseLost         somebody else has the job now: what we found out is worth nothing
+ ├─ LeaseLost         somebody else has the job now: what we found out is worth nothing
+ └─ ReportClosed      orders wants no more of this report: the job ends, done
 ```
 Any other exception is a bug: tried again like `DependencyAway`, and logged with its traceback.
 """
@@ -29,3 +30,7 @@ class EmailInHand(DependencyAway):
 
 class LeaseLost(JobFailure):
     """The lease ran out and the sweeper gave the job to somebody else."""
+
+
+class ReportClosed(JobFailure):
+    """The report is finished, or so old that it is gone."""

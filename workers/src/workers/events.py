@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.events import AfterCommit, CloudEvent, Handler
 from workers.dispatch import Dispatcher
 from workers.ledger import JobLedger
+from workers.reports.schemas import MakeReport, ReportRequested
 from workers.schemas import FulfilOrder, NewJob, Order, OrderEmail, UserRegistered, WelcomeEmail
 
 GROUP = "workers"
@@ -29,6 +30,7 @@ class Reactions:
                 "hopline.order.placed.v1": self.order_placed,
                 "hopline.order.shipped.v1": self.order_shipped,
                 "hopline.order.cancelled.v1": self.order_cancelled,
+                "hopline.report.requested.v1": self.report_requested,
             },
         }
 
@@ -55,6 +57,11 @@ class Reactions:
         order = Order.model_validate(event.data)
         cancelled = OrderEmail(user_id=order.user_id, status="cancelled", order=order)
         return await self._add(session, NewJob(payload=cancelled))
+
+    async def report_requested(self, session: AsyncSession, event: CloudEvent) -> AfterCommit:
+        """Have it made."""
+        report = ReportRequested.model_validate(event.data)
+        return await self._add(session, NewJob(payload=MakeReport(user_id=report.user_id, report_id=report.report_id)))
 
     async def _add(self, session: AsyncSession, *new_jobs: NewJob) -> AfterCommit:
         added = await JobLedger(session).add(*new_jobs)

@@ -11,6 +11,7 @@ from typing import Any
 from workers import tasks
 from workers.dependencies import Tools
 from workers.ledger import Claim
+from workers.reports.schemas import FailReport, MakeReport
 from workers.schemas import (
     CleanUp,
     FulfilOrder,
@@ -23,12 +24,17 @@ from workers.schemas import (
 )
 
 JOBS_QUEUE = "hopline:jobs"
+REPORTS_QUEUE = "hopline:reports"
 
 ATTEMPTS = 20
 """With the pauses of `workers.backoff`, about an hour of a dependency being away."""
 
 JobFunction = Callable[[Any, Claim, Tools], Coroutine[Any, Any, Sequence[NewJob]]]
 """Gets the validated payload, the claim and the tools; returns the jobs that follow."""
+
+REPORT_ATTEMPTS = 8
+"""About two minutes: somebody is waiting, and may ask for another report."""
+REPORT_TIMEOUT_S = 600.0
 
 LastWords = Callable[[Any, Claim, str], Sequence[NewJob]]
 """Gets the validated payload, the claim and the error of a job that is dead; returns the jobs that follow from that.
@@ -60,6 +66,15 @@ KINDS: Mapping[str, Kind] = {
     SummariseSales.kind: Kind(payload=SummariseSales, function=tasks.summarise_sales),
     SalesEmail.kind: Kind(payload=SalesEmail, function=tasks.send_sales_summary),
     CleanUp.kind: Kind(payload=CleanUp, function=tasks.clean_up, timeout_s=60.0),
+    MakeReport.kind: Kind(
+        payload=MakeReport,
+        function=tasks.make_report,
+        queue=REPORTS_QUEUE,
+        attempts=REPORT_ATTEMPTS,
+        timeout_s=REPORT_TIMEOUT_S,
+        when_dead=tasks.give_up_report,
+    ),
+    FailReport.kind: Kind(payload=FailReport, function=tasks.fail_report),
 }
 
 

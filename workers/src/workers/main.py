@@ -1,4 +1,4 @@
-"""The worker: `arq workers.main.WorkerSettings`."""
+"""The workers: `arq workers.main.WorkerSettings`, and for long jobs `arq workers.main.ReportWorkerSettings`."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ from shared.logging import configure_logging, debug_on_signal
 from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
 from workers.arq_redis import PatientRedis
 from workers.dispatch import ARQ_TIMEOUT_S, RUN, deserialize, serialize
-from workers.kinds import JOBS_QUEUE
+from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE
 from workers.process import NAME, open_worker
 from workers.runner import Runner
 from workers.settings import Settings
@@ -28,6 +28,10 @@ ARQ_TRIES = 1_000_000
 """ARQ's own bound must never bite: the ledger counts attempts."""
 HEALTH_EVERY_S = 15
 """How often the key is written that `arq --check workers.main.WorkerSettings` looks at."""
+
+
+QUEUES = {"WorkerSettings": JOBS_QUEUE, "ReportWorkerSettings": REPORTS_QUEUE}
+"""The names that ARQ is given, and the queue that each such worker reads."""
 
 
 def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str, Any]:
@@ -44,21 +48,21 @@ def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str,
         "on_startup": startup,
         "on_shutdown": shutdown,
         "poll_delay": POLL_S,
-        "max_jobs": settings.max_jobs,
+        "max_jobs": settings.reports_at_once if queue == REPORTS_QUEUE else settings.max_jobs,
         "job_timeout": ARQ_TIMEOUT_S,
         "max_tries": ARQ_TRIES,
         "keep_result": 0,  # a kept result would block the job's id
         "handle_signals": False,  # workers.stop does
         "health_check_interval": HEALTH_EVERY_S,
         "log_results": False,
-        "ctx": {"settings": settings, "open": AsyncExitStack()},
+        "ctx": {"settings": settings, "queue": queue, "open": AsyncExitStack()},
     }
 
 
 def __getattr__(name: str) -> Any:
-    """Make `WorkerSettings` when ARQ asks for it, so that importing this module reads and opens nothing."""
-    if name == "WorkerSettings":
-        return worker_settings(load_settings(Settings))
+    """Make the settings when ARQ asks for them, so that importing this module reads and opens nothing."""
+    if name in QUEUES:
+        return worker_settings(load_settings(Settings), queue=QUEUES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -75,7 +79,7 @@ async def startup(ctx: dict[str, Any]) -> None:
     resources: AsyncExitStack = ctx["open"]
     ctx["stop"] = GracefulStop(redis=ctx["redis"], close=resources.aclose, patience_s=settings.shutdown_seconds)
     try:
-        ctx["runner"] = await resources.enter_async_context(open_worker(settings))
+        ctx["runner"] = await resources.enter_async_context(open_worker(settings, queue=ctx["queue"]))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration error: {error}\n")
         raise SystemExit(CONFIGURATION_ERROR) from None

@@ -12,7 +12,7 @@ from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 from workers.dependencies import open_tools
 from workers.dispatch import Dispatcher
 from workers.events import GROUP, Reactions
-from workers.kinds import KINDS, queue_of
+from workers.kinds import JOBS_QUEUE, KINDS, queue_of
 from workers.leases import Leases
 from workers.runner import Runner
 from workers.scheduler import Scheduler
@@ -25,8 +25,11 @@ NAME = "workers"
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
-    """The runner with all that it needs, the consumers that bring in work, and the sweeper that brings it back."""
+async def open_worker(settings: Settings, *, queue: str = JOBS_QUEUE) -> AsyncIterator[Runner]:
+    """The runner with all that it needs; for the first queue also what brings in work, and brings it back.
+
+    Consumers, schedules and sweeper are for every queue: who works at another one only works.
+    """
     configure_telemetry(service=NAME, settings=settings)
     async with (
         telemetry_flushed_at_exit(),
@@ -46,5 +49,5 @@ async def open_worker(settings: Settings) -> AsyncIterator[Runner]:
             Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
             for stream, handlers in reactions.by_stream().items()
         ]
-        async with running([sweeper, scheduler, *consumers]):
+        async with running([sweeper, scheduler, *consumers] if queue == JOBS_QUEUE else []):
             yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)

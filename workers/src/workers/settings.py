@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
 
-from shared.settings import DatabaseSettings, RedisSettings, ServiceSettings
+from shared.settings import DatabaseSettings, ObjectStoreSettings, RedisSettings, ServiceSettings
 
 
 def _mailbox(value: str) -> str:
@@ -16,12 +16,13 @@ def _mailbox(value: str) -> str:
     return value
 
 
-class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
+class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSettings):
     """The worker's settings; durations are in seconds.
 
     `job_lease_seconds` is how long a job stays with a worker that gives no sign of life; a killed worker's jobs are
     taken up after at most that plus `sweep_seconds`. `smtp_connections` bounds the sends at once: each holds a
     database connection, so it must stay below the pool's size. `shutdown_seconds` is what jobs in hand get to finish.
+    A worker has `max_jobs` in hand, one for reports `reports_at_once`, some 20 MB each.
     `schedule_seconds` is how late a slot may become a job, `jobs_kept_days` how long a done job is remembered.
     """
 
@@ -35,6 +36,7 @@ class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
     mail_from: Annotated[str, AfterValidator(_mailbox)]
     fulfil_step_seconds: float = Field(2.0, ge=0, le=3600)
     max_jobs: int = Field(10, ge=1, le=1000)
+    reports_at_once: int = Field(2, ge=1, le=100)
     job_lease_seconds: float = Field(6.0, ge=0.3, le=300)
     sweep_seconds: float = Field(1.0, ge=0.05, le=60)
     schedule_seconds: float = Field(5.0, ge=0.05, le=60)

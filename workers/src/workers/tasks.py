@@ -6,13 +6,17 @@ raises `JobImpossible` where no retry helps; whatever else it raises is tried ag
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import structlog
 
 from workers.dependencies import Tools
 from workers.emails import order_letter, sales_letter, welcome_letter
+from workers.errors import ReportClosed
 from workers.ledger import Claim
+from workers.reports.reasons import reason_of
+from workers.reports.schemas import FailReport, MakeReport
 from workers.schemas import CleanUp, FulfilOrder, NewJob, OrderEmail, SalesEmail, SummariseSales, WelcomeEmail
 
 log = structlog.get_logger(__name__)
@@ -75,3 +79,22 @@ async def clean_up(payload: CleanUp, _claim: Claim, tools: Tools) -> Sequence[Ne
 async def _events_since(tools: Tools) -> datetime:
     """Since when any outbox keeps events that could come again."""
     return min(await asyncio.gather(*(place.events_since() for place in tools.publishers.values())))
+
+
+async def make_report(payload: MakeReport, _claim: Claim, tools: Tools) -> Sequence[NewJob]:
+    """Make a report; one that is finished or gone is left alone."""
+    await tools.report_maker.make(payload.report_id)
+    return ()
+
+
+def give_up_report(payload: MakeReport, _claim: Claim, error: str) -> Sequence[NewJob]:
+    """Have its user told that there will be no report, however long orders itself may be away."""
+    failure = FailReport(user_id=payload.user_id, report_id=payload.report_id, reason=reason_of(error))
+    return [NewJob(payload=failure)]
+
+
+async def fail_report(payload: FailReport, _claim: Claim, tools: Tools) -> Sequence[NewJob]:
+    """Tell orders that a report failed, unless another try has finished it."""
+    with suppress(ReportClosed):
+        await tools.reports.fail(payload.report_id, reason=payload.reason)
+    return ()

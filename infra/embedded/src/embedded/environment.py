@@ -89,13 +89,13 @@ class Environments:
     def max_connections(self) -> int:
         """Give how many connections the server must allow.
 
-        Each of the four databases has one pool per process: WEB_CONCURRENCY processes of its service (the worker is
-        one), each with pool + overflow connections and up to 3 of its own (relay, its listener, migrations). With
-        the defaults 4 × 1 × (5 + 5 + 3) + 20 reserve = 72; never below 100, as PostgreSQL's slots are cheap.
+        Each process has one pool: WEB_CONCURRENCY processes of each service with a database, and two workers, each with
+        pool + overflow connections and up to 3 of its own (relay, its listener, migrations). With the defaults
+        (3 × 1 + 2) × (5 + 5 + 3) + 20 reserve = 85; never below 100, as PostgreSQL's slots are cheap.
         """
         each = self._number("DATABASE_POOL_SIZE") + self._number("DATABASE_MAX_OVERFLOW") + 3
-        pools = len(DATABASES) * self._number("WEB_CONCURRENCY") * each
-        return max(100, pools + self._number("DATABASE_RESERVE"))
+        pools = (len(DATABASES) - 1) * self._number("WEB_CONCURRENCY") + 2
+        return max(100, pools * each + self._number("DATABASE_RESERVE"))
 
     def _number(self, name: str) -> int:
         raw = self.caller.get(name, "")

@@ -102,18 +102,12 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         stop_seconds=10,
     )
     services = [_service(name, stack, environments) for name in ("users", "orders", "notifications", "gateway")]
-    worker = Process(
-        name="worker",
-        group=SERVICES,
-        command=[_script("arq"), "workers.main.WorkerSettings"],
-        environment=environments.of("worker"),
-        database="workers",
-        needs=("postgres", "valkey", "observatory", "users", "orders"),
-        ready_key="hopline:jobs:health-check",  # ARQ writes it once it works, and every 15 s
-        stop_seconds=GRACE_SECONDS,
-    )
+    workers = [
+        _worker("worker", environments, settings="WorkerSettings", queue="hopline:jobs"),
+        _worker("report-worker", environments, settings="ReportWorkerSettings", queue="hopline:reports"),
+    ]
     return Table(
-        processes=[*stores, observatory, *services, worker],
+        processes=[*stores, observatory, *services, *workers],
         postgres=database,
         valkey=broker,
         environments=environments,
@@ -135,6 +129,20 @@ def _service(name: str, stack: Stack, environments: Environments) -> Process:
         needs=("postgres", "valkey", "observatory", *others[name]),
         database=name if name in DATABASES else None,
         ready_url=f"http://127.0.0.1:{stack.port(name)}/health/ready",
+        stop_seconds=GRACE_SECONDS,
+    )
+
+
+def _worker(name: str, environments: Environments, *, settings: str, queue: str) -> Process:
+    """One program over one database: the two differ in the queue they read, so that no report delays an email."""
+    return Process(
+        name=name,
+        group=SERVICES,
+        command=[_script("arq"), f"workers.main.{settings}"],
+        environment=environments.of("worker"),
+        database="workers",
+        needs=("postgres", "valkey", "observatory", "users", "orders"),
+        ready_key=f"{queue}:health-check",  # ARQ writes it once it works, and every 15 s
         stop_seconds=GRACE_SECONDS,
     )
 

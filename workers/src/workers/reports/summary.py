@@ -1,0 +1,80 @@
+"""What a report says in sums: as much memory for a hundred thousand orders as for ten."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from typing import Final
+
+from workers.reports.schemas import ReportedOrder
+
+CANCELLED: Final = "cancelled"
+MOST_DAYS: Final = 62
+MOST_WEEKS_OF_DAYS: Final = 400
+"""Up to so many days a period is told by days, by weeks; a longer one by months."""
+NEWEST: Final = 500
+"""Orders that are kept one by one."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """Orders, and what those of them cost that were not cancelled, in cents."""
+
+    orders: int = 0
+    cancelled: int = 0
+    units: int = 0
+    total_cents: int = 0
+
+    def add(self, order: ReportedOrder) -> None:
+        """Count one order."""
+        self.orders += 1
+        if order.status == CANCELLED:
+            self.cancelled += 1
+        else:
+            self.units += sum(item.quantity for item in order.items)
+            self.total_cents += order.total_cents
+
+
+@dataclass(kw_only=True)
+class Summary:
+    """The orders of `period_from <= created_at < period_to`, by day, week or month of UTC, and all together."""
+
+    period_from: datetime
+    period_to: datetime
+    currency: str = ""
+    all: Sums = field(default_factory=Sums)
+    newest: deque[ReportedOrder] = field(default_factory=lambda: deque(maxlen=NEWEST))
+    _by_start: dict[date, Sums] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What the period is told by: day, week or month."""
+        days = (self.period_to - self.period_from).days
+        return "day" if days <= MOST_DAYS else "week" if days <= MOST_WEEKS_OF_DAYS else "month"
+
+    def add(self, orders: Iterable[ReportedOrder]) -> None:
+        """Count these; orders come in the order in which they were placed."""
+        for order in orders:
+            self.currency = order.currency
+            self.all.add(order)
+            self.newest.append(order)
+            start = self._start_of(order.created_at.astimezone(UTC).date())
+            self._by_start.setdefault(start, Sums()).add(order)
+
+    def parts(self) -> list[tuple[date, Sums]]:
+        """Every day, week or month of the period that has begun, those without orders too, by its first day."""
+        last = min(self.period_to - timedelta(microseconds=1), datetime.now(UTC)).date()
+        starts = takewhile(lambda start: start <= last, self._starts())
+        return [(start, self._by_start.get(start, Sums())) for start in starts]
+
+    def _starts(self) -> Iterator[date]:
+        start = self._start_of(self.period_from.astimezone(UTC).date())
+        while True:
+            yield start
+            start = self._start_of(start + timedelta(days={"day": 1, "week": 7, "month": 31}[self.unit]))
+
+    def _start_of(self, day: date) -> date:
+        if self.unit == "week":
+            return day - timedelta(days=day.weekday())
+        return day.replace(day=1) if self.unit == "month" else day
