@@ -71,7 +71,7 @@ test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL
 check: $(VENV)/installed $(LINTER) ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra) loadtests/bench loadtests/locustfile.py
+	@$(BIN)/mypy $(wildcard $(addsuffix /src,$(PACKAGES)) $(addsuffix /tests,$(PACKAGES)) tests/e2e tests/contracts tests/infra tests/telemetry) loadtests/bench loadtests/locustfile.py
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 	@$(BIN)/python -m checks

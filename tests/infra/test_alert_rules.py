@@ -40,3 +40,9 @@ def test_promtool_knows_more(checkout: Checkout, has: Has) -> None:
     assert not list(check_with_promtool(checkout.root))
     checkout.spoil(FILE, "{{ $value | humanizeDuration }} or longer", "{{ $value | inHours }} or longer")
     assert ["inHours" in finding.wrong for finding in check_with_promtool(checkout.root)] == [True]
+
+
+def test_promtool_tries_when_alerts_fire(checkout: Checkout, has: Has) -> None:
+    has(PROMTOOL)
+    checkout.spoil(FILE, "(hopline_outbox_age_seconds) > 30", "(hopline_outbox_age_seconds) > 300")
+    assert ["OutboxAges" in finding.wrong for finding in check_with_promtool(checkout.root)] == [True]

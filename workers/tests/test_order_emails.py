@@ -88,6 +88,7 @@ class TestOrderEmail:
         assert run.attributes["hopline.job.outcome"] == "done"
         assert not run.links
         assert send.kind is SpanKind.CLIENT
+        assert (send.attributes or {})["hopline.synthetic"] == "true"
         assert send.parent is not None
         assert run.context is not None
         assert send.parent.span_id == run.context.span_id

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import time_ns
 
+from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
+
+SYNTHETIC = "hopline.synthetic"
 
 _NS = 1_000_000_000
 _tracer = trace.get_tracer(__name__)
@@ -40,6 +42,12 @@ def show(
         span.set_attribute("error.type", error_type)
         span.set_status(StatusCode.ERROR, why)
     span.end(end)
+
+
+def arrived_baggage(context: Context | None = None) -> dict[str, AttributeValue]:
+    """What a trace's last hops show of the baggage that came with it: whether the traffic is a load test's."""
+    synthetic = baggage.get_baggage(SYNTHETIC, context)
+    return {SYNTHETIC: str(synthetic)} if synthetic else {}
 
 
 @contextmanager

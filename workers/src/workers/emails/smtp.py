@@ -8,7 +8,9 @@ from email.utils import parseaddr
 import aiosmtplib
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
+from shared.tracing import arrived_baggage
 from workers.errors import DependencyAway, JobImpossible
 
 DIALOGUE_S = 20.0
@@ -34,11 +36,12 @@ class SmtpServer:
 
         Raises JobImpossible where it refuses recipient or content for good, DependencyAway on anything else.
         """
-        attributes = {
+        attributes: dict[str, AttributeValue] = {
             "server.address": self._host,
             "server.port": self._port,
             "network.protocol.name": "smtp",
             "hopline.email.message_id": message["Message-ID"],
+            **arrived_baggage(),
         }
         with _tracer.start_as_current_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes):
             try:

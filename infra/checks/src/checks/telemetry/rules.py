@@ -12,6 +12,8 @@ from checks.telemetry.promql import mistake
 
 PROMTOOL = Program("promtool", "apt install prometheus")
 FOLDER = Path("infra/prometheus/rules")
+TRIALS = Path("infra/prometheus/trials")
+"""When each alert fires and when not, in promtool's own format."""
 SEVERITIES = {"page", "ticket"}
 
 
@@ -29,12 +31,13 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def check_with_promtool(root: Path) -> Iterator[Finding]:
-    """Ask Prometheus's own tool, which also knows functions and types."""
-    for file in sorted((root / FOLDER).glob("*.yaml")):
-        done = PROMTOOL.run("check", "rules", str(file))
-        if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())
-            yield Finding(str(file.relative_to(root)), said.replace(str(root), "."), "mend the rule")
+    """Ask Prometheus's own tool, which also knows functions and types, and tries the alerts."""
+    for verb, folder in (("check", FOLDER), ("test", TRIALS)):
+        for file in sorted((root / folder).glob("*.yaml")):
+            done = PROMTOOL.run(verb, "rules", str(file))
+            if done.returncode:
+                said = " ".join((done.stderr or done.stdout).split())
+                yield Finding(str(file.relative_to(root)), said.replace(str(root), "."), "mend the rule")
 
 
 def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:

@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from opentelemetry import baggage, trace
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from notifications.realtime.frames import NotificationFrame
 from shared.events import Trace
+from shared.tracing import arrived_baggage
 
 _tracer = trace.get_tracer(__name__)
-
-_SYNTHETIC = "hopline.synthetic"
-"""Baggage that marks load-test traffic; it has arrived, so it is shown."""
 
 
 @contextmanager
@@ -33,9 +31,8 @@ def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[Notificat
         "user.id": str(user_id),
         "hopline.notification.kind": frame.kind,
         "hopline.notification.seq": frame.seq,
+        **arrived_baggage(parent),
     }
-    if synthetic := baggage.get_baggage(_SYNTHETIC, parent):
-        attributes[_SYNTHETIC] = str(synthetic)
     span = _tracer.start_span("send notification", context=parent, kind=SpanKind.PRODUCER, attributes=attributes)
     with trace.use_span(span, end_on_exit=True):
         carried = Trace.of_span(span, parent)

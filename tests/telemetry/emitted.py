@@ -1,0 +1,90 @@
+"""What the code of the services and the workers can emit, read from their source."""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ("shared/src", "services/*/src", "workers/src")
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "write"}
+INSTRUMENTS = {
+    "create_counter",
+    "create_histogram",
+    "create_up_down_counter",
+    "create_observable_counter",
+    "create_observable_gauge",
+    "create_observable_up_down_counter",
+    "create_gauge",
+    "Gauge",
+}
+STARTERS = {"start_span", "start_as_current_span", "show", "_client_span"}
+NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|http|messaging|network|peer|server|service|url|user"
+NAME = re.compile(rf"({NAMESPACES})(\.[a-z_]+)+")
+NO_ATTRIBUTES = re.compile(r"http\.(disconnect|request|response\.(start|body))|user\.registered|deployment\.yaml")
+"""ASGI's messages and the kinds of notifications are named alike."""
+
+
+@dataclass
+class Emitted:
+    """Names by kind. `spans` has those that are constants; `dotted` every constant that is named like an attribute."""
+
+    events: set[str] = field(default_factory=set)
+    metrics: set[str] = field(default_factory=set)
+    spans: set[str] = field(default_factory=set)
+    dotted: set[str] = field(default_factory=set)
+
+    @property
+    def attributes(self) -> set[str]:
+        """Attributes of spans, metrics, lines and resources."""
+        return {name for name in self.dotted - self.metrics if not NO_ATTRIBUTES.fullmatch(name)}
+
+
+def emitted() -> Emitted:
+    """Read all of it."""
+    found = Emitted()
+    for tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
+                found.dotted.add(node.value)
+            if isinstance(node, ast.Call):
+                _note(found, node)
+    return found
+
+
+def _note(found: Emitted, call: ast.Call) -> None:
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    named = _constants(call.args[0]) if call.args else []
+    if name in LEVELS and (name == "write" or _is_log(function)):
+        found.events.update(named)
+    elif name in INSTRUMENTS:
+        found.metrics.update(named)
+    elif name in STARTERS:
+        found.spans.update(named)
+    elif name == "execution_options":
+        found.spans.update(value for key in call.keywords if key.arg == "span" for value in _constants(key.value))
+
+
+def _is_log(function: ast.expr) -> bool:
+    """`log.info(…)` and `structlog.get_logger(…).info(…)`."""
+    owner = function.value if isinstance(function, ast.Attribute) else None
+    if isinstance(owner, ast.Call):
+        return isinstance(owner.func, ast.Attribute) and owner.func.attr == "get_logger"
+    return isinstance(owner, ast.Name) and owner.id == "log"
+
+
+def _constants(node: ast.expr) -> list[str]:
+    """The strings that an expression can be: a constant, or one of two."""
+    if isinstance(node, ast.IfExp):
+        return [*_constants(node.body), *_constants(node.orelse)]
+    return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []
+
+
+def _trees() -> Iterator[ast.Module]:
+    for pattern in SOURCES:
+        for folder in sorted(ROOT.glob(pattern)):
+            for file in sorted(folder.rglob("*.py")):
+                yield ast.parse(file.read_text(encoding="utf-8"), str(file))
