@@ -1,0 +1,117 @@
+"""What ARQ alone does wrong, and what is done about it; the README's table says where each trap is tested."""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.constants import job_key_prefix
+
+from workers.dispatch import ARQ_TIMEOUT_S, MARK_S, STUCK_S
+from workers.kinds import KINDS
+from workers.main import POLL_S
+from workers.settings import Settings
+from workers.sweeper import OVERDUE_S
+
+from .factories import welcome_email
+from .standins import person
+from .world import World
+
+README = Path(__file__).parents[1] / "README.md"
+TESTS = Path(__file__).parent
+
+BOUND_S = 15.0
+"""How long after a kill -9 the killed process's work may take to be done elsewhere (docs/architecture.md)."""
+
+LATEST_SWEEP = 1.2
+"""A sweeper pauses at most so many times its interval."""
+
+START_S = 1.0
+"""What a job may take to start once it is enqueued, on a busy machine."""
+
+
+class TestRecoveryBound:
+    """By arithmetic over the settings as shipped: `test_recovery` kills workers, and waits as long as it takes."""
+
+    def test_killed_after_its_claim(self) -> None:
+        lease_s, sweep_s = self._shipped("job_lease_seconds"), self._shipped("sweep_seconds")
+        assert lease_s + LATEST_SWEEP * sweep_s + START_S <= BOUND_S
+
+    def test_killed_before_its_claim(self) -> None:
+        sweep_s = self._shipped("sweep_seconds")
+        assert max(STUCK_S, OVERDUE_S) + LATEST_SWEEP * sweep_s + START_S <= BOUND_S
+
+    def test_does_not_wait_for_arqs_own_mark(self) -> None:
+        """ARQ alone would: it runs a killed worker's job again when the mark of its longest job has run out."""
+        assert MARK_S > BOUND_S
+
+    def test_every_job_ends_before_arq_would_stop_it(self) -> None:
+        assert max(kind.timeout_s for kind in KINDS.values()) < ARQ_TIMEOUT_S
+
+    def _shipped(self, name: str) -> float:
+        return float(Settings.model_fields[name].default)
+
+
+class TestIdleWorker:
+    async def test_looks_for_jobs_often_enough(self, world: World) -> None:
+        """A job waits for half a poll on average; the figure to reach is 30 ms."""
+        async with world.worker() as worker:
+            assert worker.poll_delay_s == POLL_S <= 0.03
+
+
+class TestPickle:
+    async def test_is_not_read_from_redis(self, world: World, tmp_path: Path) -> None:
+        """Unpickling runs what it finds: whoever can write to Redis could run anything in the worker."""
+        trace = tmp_path / "it-was-run"
+
+        class Attack:
+            def __reduce__(self) -> tuple[Any, ...]:
+                return Path.touch, (trace,)
+
+        planted = pickle.dumps({"t": 1, "f": "run", "a": (Attack(),), "k": {}, "et": 0})
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        async with world.worker():
+            await world.redis.set(f"{job_key_prefix}planted", planted)
+            await world.redis.zadd("hopline:jobs", {"planted": 1})
+            await world.add(job)
+            await world.until_done(1)
+        assert not trace.exists()
+        assert len(world.mailbox.messages) == 1
+
+
+class TestKeptResult:
+    async def test_does_not_block_the_same_attempt(self, world: World) -> None:
+        """A replayed job starts at its first attempt again, under the id that ARQ has known before."""
+        job = welcome_email()
+        (queued,) = await world.add(job)
+        async with world.worker():
+            await world.until(lambda jobs: jobs[0].state == "dead")
+            assert await world.redis.keys(f"*{queued.job_id}*") == []
+            person(world.users, job.payload.user_id)
+            await world.execute("UPDATE job SET state = 'queued', attempt = 0, run_after = now(), finished_at = NULL")
+            (done,) = await world.until_done(1)
+        assert done.attempt == 1
+
+
+class TestStrangeEntry:
+    @pytest.mark.parametrize("arguments", [["no id"], [], ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]])
+    async def test_harms_nobody(self, world: World, arguments: list[str]) -> None:
+        """An entry for no job, or for one that was forgotten."""
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        async with world.worker() as worker:
+            await worker.pool.enqueue_job("run", *arguments, _job_id="strange")
+            await world.add(job)
+            await world.until_done(1)
+
+
+class TestTable:
+    def test_every_test_that_the_readme_names_exists(self) -> None:
+        named = re.findall(r"`(test_\w+)\.(Test\w+)(?:\.(test_\w+))?`", README.read_text())
+        assert len(named) >= 10
+        for module, group, test in named:
+            source = (TESTS / f"{module}.py").read_text()
+            assert f"class {group}:" in source, f"{module} has no {group}"
+            assert not test or f"def {test}(" in source, f"{module}.{group} has no {test}"
