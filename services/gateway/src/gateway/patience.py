@@ -6,7 +6,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.deadline import at_most, deadline_in
+from shared.deadline import deadline_in
 from shared.errors import DeadlineSpent
 
 log = structlog.get_logger(__name__)
@@ -16,10 +16,10 @@ class Patience:
     """ASGI middleware: cancels what a request waits for when its time is over or its client has hung up.
 
     The server itself cancels nothing; it only says `http.disconnect` to who asks. Cancelled calls close their
-    connections, so that the services behind can stop as well. The time is `deadline_s` seconds or what the client says
-    in `X-Request-Timeout-Ms`, where that is less, and every call made within it is told what is left. It is for the
-    beginning of the answer: an answer that has begun may take its time. Reads the body (bounded by `shared.body_limit`)
-    before the application.
+    connections, so that the services behind can stop as well. Every call made within the `deadline_s` seconds is told
+    what is left of them (where the client says less, `shared.deadline` is outside of this). They are for the beginning
+    of the answer: one that has begun may take its time. Reads the body (bounded by `shared.body_limit`) before the
+    application.
     """
 
     def __init__(self, app: ASGIApp, *, deadline_s: float) -> None:
@@ -32,10 +32,9 @@ class Patience:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(receive, send)
-        seconds = at_most(self._deadline_s)
         try:
-            with deadline_in(seconds):
-                async with asyncio.timeout(seconds) as exchange.patience:
+            with deadline_in(self._deadline_s):
+                async with asyncio.timeout(self._deadline_s) as exchange.patience:
                     await exchange.read_body()
                     attention = asyncio.create_task(exchange.watch_client())
                     try:
@@ -46,7 +45,7 @@ class Patience:
             log.info("client_hung_up")
         except TimeoutError:
             if not exchange.client_gone:
-                raise DeadlineSpent(f"There was no answer within {seconds:.3g} s") from None
+                raise DeadlineSpent(f"There was no answer within {self._deadline_s:g} s") from None
             log.info("client_hung_up")
 
 
