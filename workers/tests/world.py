@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from sqlalchemy import select, text
 
 from shared.database import Database, open_database
+from shared.faults import Faults
 from shared.redis import redis_client
 from testkit.apps import serve
 from testkit.waiting import PATIENCE_S, eventually
@@ -105,7 +106,7 @@ class World:
         """What runs jobs of one kind, without anything that would call it."""
         settings = self.settings(**changes)
         async with (
-            open_tools(settings, database=self.database) as tools,
+            open_tools(settings, database=self.database, faults=Faults()) as tools,
             Leases(database=self.database, lease_s=settings.job_lease_seconds) as leases,
         ):
             dispatcher = Dispatcher(redis=self.redis, queue_of=queue_of)

@@ -15,6 +15,7 @@ from pydantic import AnyHttpUrl
 
 from shared.calls import ToldCalls
 from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
+from shared.faults import Faults, FaultyCalls
 from shared.middleware import REQUEST_ID
 
 KEEPALIVE_S = 30
@@ -25,15 +26,21 @@ KEEPALIVE_S = 30
 async def open_http_client(
     base_url: AnyHttpUrl | str = "",
     *,
+    to: str = "",
+    faults: Faults | None = None,
     timeout_s: float = 5.0,
     connect_timeout_s: float = 1.0,
     max_connections: int = 100,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for one upstream. `timeout_s` bounds each wait for bytes, `shared.deadline.within` a whole call."""
+    """A client for one upstream. `timeout_s` bounds each wait for bytes, `shared.deadline.within` a whole call.
+
+    Its calls suffer the `faults` towards the service named `to`.
+    """
     async with open_http_session(connect_timeout_s=connect_timeout_s, max_connections=max_connections) as session:
+        transport = FaultyCalls(AiohttpTransport(client=session), faults=faults or Faults(), target=to)
         client = httpx.AsyncClient(
             base_url=str(base_url).rstrip("/"),
-            transport=ToldCalls(AiohttpTransport(client=session)),
+            transport=ToldCalls(transport),
             timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
             event_hooks={"request": [_carry_on]},
             follow_redirects=False,

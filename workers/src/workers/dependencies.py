@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.database import Database
+from shared.faults import Faults
 from shared.http import open_http_client
 from shared.objects import open_object_store
 from workers.clients import OrdersClient, ServiceToken, UsersClient
@@ -35,12 +36,12 @@ class Tools:
 
 
 @asynccontextmanager
-async def open_tools(settings: Settings, *, database: Database) -> AsyncIterator[Tools]:
+async def open_tools(settings: Settings, *, database: Database, faults: Faults) -> AsyncIterator[Tools]:
     """Open the HTTP clients; they connect at first use, so that users, orders and SMTP are not needed to start."""
     async with (
-        open_http_client(settings.users_url) as users,
-        open_http_client(settings.orders_url) as orders,
-        open_http_client(settings.notifications_url) as notifications,
+        open_http_client(settings.users_url, to="users", faults=faults) as users,
+        open_http_client(settings.orders_url, to="orders", faults=faults) as orders,
+        open_http_client(settings.notifications_url, to="notifications", faults=faults) as notifications,
     ):
         token = ServiceToken(users=users, secret=settings.workers_client_secret)
         smtp = SmtpServer(host=settings.smtp_host, port=settings.smtp_port, sender=settings.mail_from)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from shared.background import running
 from shared.database import open_database
 from shared.events import Consumer
+from shared.faults import watched_faults
 from shared.loop_delay import loop_delay_measured
 from shared.redis import open_redis
 from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
@@ -36,7 +37,8 @@ async def open_worker(settings: Settings, *, queue: str = JOBS_QUEUE) -> AsyncIt
         loop_delay_measured(),
         open_database(settings, application=NAME) as database,
         open_redis(settings) as redis,
-        open_tools(settings, database=database) as tools,
+        watched_faults(settings, source=NAME, redis=redis) as faults,
+        open_tools(settings, database=database, faults=faults) as tools,
         Leases(database=database, lease_s=settings.job_lease_seconds) as leases,
     ):
         dispatcher = Dispatcher(redis=redis, queue_of=queue_of)

@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
 from opentelemetry import propagate
 from yarl import URL
 
-from gateway.answers import Answer, Refused
+from gateway.answers import PROBLEM, Answer, Refused
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.resilience.guard import Guard
 from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
 from shared.errors import Unavailable
+from shared.faults import Faults, FaultSwitchedOn, answer_of, suffer
 from shared.http import request_id
 from shared.middleware import REQUEST_ID
 
@@ -28,9 +30,12 @@ _PROBE = "/health/ready"
 class Upstream:
     """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
 
-    def __init__(self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float, guard: Guard) -> None:
+    def __init__(
+        self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float, guard: Guard, faults: Faults
+    ) -> None:
         self.name = name
         self.guard = guard
+        self._faults = faults
         self._url = url.rstrip("/")
         self._session = session
         self._timeout_s = timeout_s
@@ -102,6 +107,10 @@ class Upstream:
             raise Unavailable(f"{_PROBE} answered {answer.status}")
 
     async def _exchange(self, method: str, url: URL, *, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        fault = self._faults.towards(self.name)
+        if fault is not None and await suffer(fault):
+            problem = CIMultiDictProxy(CIMultiDict({"Content-Type": PROBLEM}))
+            return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
         async with self._session.request(
             method, url, headers=headers, data=body or None, allow_redirects=False
         ) as response:

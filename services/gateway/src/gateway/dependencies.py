@@ -14,6 +14,7 @@ from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings
+from shared.faults import Faults, FaultStore
 from shared.http import open_http_session
 
 Service = Literal["users", "orders", "notifications"]
@@ -34,22 +35,29 @@ class Upstreams:
 
 
 @asynccontextmanager
-async def open_upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
+async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator[Upstreams]:
     """Connections are made at first use: the gateway starts, and serves what it can, without any of them."""
     async with (
-        _open_upstream("users", settings.users_url, settings) as users,
-        _open_upstream("orders", settings.orders_url, settings) as orders,
-        _open_upstream("notifications", settings.notifications_url, settings) as notifications,
+        _open_upstream("users", settings.users_url, settings, faults) as users,
+        _open_upstream("orders", settings.orders_url, settings, faults) as orders,
+        _open_upstream("notifications", settings.notifications_url, settings, faults) as notifications,
     ):
         yield Upstreams(users=users, orders=orders, notifications=notifications)
 
 
 @asynccontextmanager
-async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings) -> AsyncIterator[Upstream]:
+async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
     with guard_shown(guard):
         async with open_http_session(max_connections=settings.upstream_calls_at_once) as session:
-            yield Upstream(name=name, url=str(url), session=session, timeout_s=settings.upstream_seconds, guard=guard)
+            yield Upstream(
+                name=name,
+                url=str(url),
+                session=session,
+                timeout_s=settings.upstream_seconds,
+                guard=guard,
+                faults=faults,
+            )
 
 
 async def upstreams(request: Request) -> Upstreams:
@@ -64,6 +72,12 @@ async def compositions(request: Request) -> Compositions:
     return composed
 
 
+async def fault_store(request: Request) -> FaultStore:
+    """The fault switches."""
+    store: FaultStore = request.app.state.fault_store
+    return store
+
+
 async def passed_on(request: Request) -> dict[str, str]:
     """The caller's headers, as services may see them."""
     return from_client(request.headers)
@@ -71,4 +85,5 @@ async def passed_on(request: Request) -> dict[str, str]:
 
 UpstreamsDep = Annotated[Upstreams, Depends(upstreams)]
 CompositionsDep = Annotated[Compositions, Depends(compositions)]
+FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]
 PassedOn = Annotated[dict[str, str], Depends(passed_on)]

@@ -13,13 +13,14 @@ from gateway.limits.limiter import open_limiter
 from gateway.openapi import ASSETS, assets
 from gateway.resilience.metrics import load_shown
 from gateway.resilience.shedding import Load
-from gateway.routes import composed, front, v1, v2
+from gateway.routes import composed, faults, front, v1, v2
 from gateway.routes.pass_through import bodies_of, pass_through_router
 from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings
 from gateway.versions import mount_version
 from shared.app import build_app
+from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
 from shared.settings import load_settings
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     current = mount_version(
         app,
         version="v2",
-        routers=[composed.router, pass_through_router(v2.CALLS)],
+        routers=[composed.router, pass_through_router(v2.CALLS), *faults.routers(app.state.settings)],
         models=bodies_of(v2.CALLS),
     )
     app.router.default = VersionByHeader(versions={"1": retiring(first, v1.RETIREMENT), "2": current}, current="2")
@@ -69,14 +70,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """
     settings: Settings = app.state.settings
     async with (
-        open_http_client() as http,
         open_redis(settings) as redis,
         open_limiter(settings) as limiter,
-        open_upstreams(settings) as upstreams,
+        watched_faults(settings, source="gateway", redis=redis) as switched,
+        open_http_client(to="users", faults=switched) as http,
+        open_upstreams(settings, faults=switched) as upstreams,
     ):
         app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
         app.state.limiter = limiter
         app.state.upstreams = upstreams
+        app.state.fault_store = FaultStore(redis=redis)
         app.state.compositions = Compositions(
             users=upstreams.users,
             orders=upstreams.orders,

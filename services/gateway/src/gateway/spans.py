@@ -51,10 +51,6 @@ class ClientSpan:
             self._outcome["error.type"] = str(status)
             self._span.set_status(StatusCode.ERROR)
 
-    def noted(self, name: str, value: str) -> None:
-        """Say something about this attempt that the metric need not know."""
-        self._span.set_attribute(name, value)
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -12,6 +12,7 @@ from notifications.settings import Settings
 from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
+from shared.faults import watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
 from shared.settings import load_settings
@@ -34,8 +35,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open stores, then what serves sockets, then what fills feeds; close in reverse, what fills feeds first."""
     settings: Settings = app.state.settings
     async with (
-        open_http_client() as http,
         open_redis(settings) as redis,
+        watched_faults(settings, source="notifications", redis=redis) as faults,
+        open_http_client(to="users", faults=faults) as http,
         open_database(settings, application="notifications", workers=settings.web_concurrency) as database,
         open_realtime(settings=settings, database=database, redis=redis) as realtime,
         consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),

@@ -13,6 +13,7 @@ from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
+from shared.faults import watched_faults
 from shared.http import open_http_client
 from shared.objects import open_object_store, ping
 from shared.redis import open_redis
@@ -46,8 +47,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with (
         open_database(settings, application="orders", workers=settings.web_concurrency, dedicated=1) as database,
-        open_http_client() as client,
         open_redis(settings) as redis,
+        watched_faults(settings, source="orders", redis=redis) as faults,
+        open_http_client(to="users", faults=faults) as client,
         Relay(
             database_url=settings.database_url,
             sessions=database.sessions,

@@ -1,0 +1,44 @@
+"""Where switches are kept: one Redis hash, a field for each pair of services, gone with the last of them."""
+
+from redis.asyncio import Redis
+
+from shared.faults.switch import Fault
+
+KEY = "faults"
+
+
+class FaultStore:
+    """Sets, lists and clears switches; what redis-py raises rises."""
+
+    def __init__(self, *, redis: Redis) -> None:
+        self._redis = redis
+
+    async def switch_on(self, fault: Fault) -> None:
+        """Switch it on; between two services the latest counts."""
+        async with self._redis.pipeline(transaction=True) as commands:
+            commands.hset(KEY, _field(fault.source, fault.target), fault.model_dump_json())
+            commands.expireat(KEY, fault.until, nx=True)
+            commands.expireat(KEY, fault.until, gt=True)
+            await commands.execute()
+
+    async def all(self) -> list[Fault]:
+        """Those that are on, by source and target."""
+        rows = await self._redis.hgetall(KEY)  # type: ignore[misc]  # redis-py types it as sync or async
+        faults = (Fault.model_validate_json(row) for row in rows.values())
+        return sorted(
+            (fault for fault in faults if not fault.is_over()), key=lambda fault: (fault.source, fault.target)
+        )
+
+    async def clear(self, *, source: str | None = None, target: str | None = None) -> None:
+        """Switch off those from `source` and to `target`, where given; all of them without."""
+        gone = [
+            _field(fault.source, fault.target)
+            for fault in await self.all()
+            if source in {None, fault.source} and target in {None, fault.target}
+        ]
+        if gone:
+            await self._redis.hdel(KEY, *gone)  # type: ignore[misc]
+
+
+def _field(source: str, target: str) -> str:
+    return f"{source}>{target}"
