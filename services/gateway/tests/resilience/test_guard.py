@@ -1,0 +1,59 @@
+"""How the parts go together around one call."""
+
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gateway.answers import Answer
+from gateway.errors import CircuitOpen
+from gateway.resilience.breaker import State
+from gateway.resilience.guard import Guard
+from gateway.settings import ResilienceSettings
+
+
+class Service:
+    """Answers with `status`, and counts how often it was asked."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard = guard
+        self.status = 200
+        self.asked = 0
+
+    async def answer(self, number: int) -> Answer:
+        self.asked += 1
+        return Answer(path="/", status=self.status, headers=CIMultiDictProxy(CIMultiDict()), body=b"")
+
+    async def read(self, times: int = 1) -> list[int]:
+        return [(await self.guard.call("GET", {}, self.answer, timeout_s=30)).status for _ in range(times)]
+
+
+@pytest.fixture
+def service() -> Service:
+    """One whose retries are all paid for."""
+    return Service(Guard(name="orders", settings=ResilienceSettings(retry_budget=1, upstream_attempts=3)))
+
+
+class TestGuard:
+    async def test_a_call_has_so_many_attempts_and_no_more(self, service: Service) -> None:
+        await service.read(20)
+        service.status = 503
+        service.asked = 0
+        assert await service.read() == [503]
+        assert service.asked == 3
+
+    async def test_the_call_that_opens_the_circuit_is_told_why_and_not_that_it_is_open(self, service: Service) -> None:
+        service.status = 503
+        saved = 0.0
+        while service.guard.breaker.state is State.CLOSED:
+            saved = service.guard.budget.saved
+            assert await service.read() == [503]
+        assert service.guard.budget.saved > saved - 2, "no retry is paid for that the circuit would refuse"
+        with pytest.raises(CircuitOpen):
+            await service.read()
+
+    async def test_a_place_is_given_back_whatever_happens(self, service: Service) -> None:
+        service.status = 500
+        await service.read(10)
+        for _ in range(1_000):
+            with pytest.raises(CircuitOpen):
+                await service.read()
+        assert service.guard.state()["calls_in_flight"] == 0
