@@ -52,12 +52,16 @@ replay: $(VENV)/installed ## Have one of them tried again: ID=<as dead-letters l
 
 ##@ Look
 
-.PHONY: demo trace
+.PHONY: demo trace fault
 demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
 	@$(BIN)/python -m console demo
 
 trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
+
+fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|none [SOURCE= FOR= VALUE=]
+	@$(BIN)/python -m console fault $(if $(TARGET),--target '$(TARGET)') $(if $(KIND),--kind '$(KIND)') \
+		$(if $(SOURCE),--source '$(SOURCE)') $(if $(FOR),--for-seconds '$(FOR)') $(if $(VALUE),--value '$(VALUE)')
 
 ##@ Develop
 

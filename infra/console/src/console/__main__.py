@@ -1,4 +1,4 @@
-"""`python -m console demo` and `python -m console trace ID`."""
+"""`python -m console demo`, `python -m console trace ID` and `python -m console fault`."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from console.demo import Demo
 from console.failures import FailedError
+from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
 from console.stack import Stack
 from console.trace import print_trace
@@ -24,7 +25,7 @@ def main() -> None:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know fewer characters
     try:
         stack = Stack.from_environment(os.environ)
-        asyncio.run(_demo(stack, as_json=arguments.json) if arguments.command == "demo" else _trace(stack, arguments))
+        asyncio.run(_COMMANDS[arguments.command](stack, arguments))
     except FailedError as failure:
         _console(stderr=True).print(f"✗ {failure}", style="bold red", markup=False, soft_wrap=True)
         if arguments.command == "demo" and arguments.json:
@@ -45,15 +46,27 @@ class _Console(Console):
             sys.exit(0)
 
 
-async def _demo(stack: Stack, *, as_json: bool) -> None:
+async def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
     """Tell the story on stdout, or on stderr when stdout is for the summary."""
-    summary = await Demo(stack=stack, narrator=Narrator(_console(stderr=as_json))).run()
-    if as_json:
+    summary = await Demo(stack=stack, narrator=Narrator(_console(stderr=arguments.json))).run()
+    if arguments.json:
         print(json.dumps(summary))
 
 
 async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
     await print_trace(arguments.id, stack=stack, console=_console(stderr=False))
+
+
+async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
+    switches = Switches(
+        stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(_console(stderr=False))
+    )
+    names = ("source", "target", "value", "for_seconds")
+    wanted = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    await switches.run(kind=arguments.kind, wanted=wanted)
+
+
+_COMMANDS = {"demo": _demo, "trace": _trace, "fault": _fault}
 
 
 def _console(*, stderr: bool) -> Console:
@@ -69,6 +82,12 @@ def _arguments() -> argparse.Namespace:
     demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
     trace = commands.add_parser("trace", help="print a trace as a tree, with its log lines")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
+    fault = commands.add_parser("fault", help="break the calls between two services, or list what is broken")
+    fault.add_argument("--target", help="who is called: users, orders or notifications")
+    fault.add_argument("--kind", choices=[*KINDS, NONE], help="what happens to the calls; none mends them")
+    fault.add_argument("--source", help="who calls: gateway (the usual one), orders, notifications or workers")
+    fault.add_argument("--value", type=int, help="milliseconds for slow, percent of the calls for the others")
+    fault.add_argument("--for-seconds", type=int, help="how long; 60 without it")
     return parser.parse_args()
 
 

@@ -81,6 +81,11 @@ class Shop:
             raise FailedError("POST /v2/orders answered without a readable traceresponse header") from None
         return Placed(order, trace_id)
 
+    async def ask(self, method: str, path: str, **request: Any) -> Any:
+        """Make any other call; its JSON, or None where the answer has none."""
+        answer = await self._send(method, path, **request)
+        return None if answer.is_success and not answer.content else _read(answer)
+
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         headers = dict(request.pop("headers", {}))
         if self._token:

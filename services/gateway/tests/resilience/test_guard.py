@@ -41,12 +41,11 @@ class TestGuard:
         assert service.asked == 3
 
     async def test_the_call_that_opens_the_circuit_is_told_why_and_not_that_it_is_open(self, service: Service) -> None:
+        await service.read(10)
         service.status = 503
-        saved = 0.0
         while service.guard.breaker.state is State.CLOSED:
-            saved = service.guard.budget.saved
             assert await service.read() == [503]
-        assert service.guard.budget.saved > saved - 2, "no retry is paid for that the circuit would refuse"
+        assert service.guard.budget.saved > 0, "a retry could have been paid for"
         with pytest.raises(CircuitOpen):
             await service.read()
 
