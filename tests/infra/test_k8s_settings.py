@@ -25,7 +25,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "notifications": notifications.settings.Settings,
     "workers": workers.settings.Settings,
 }
-NOT_SETTINGS = {"MALLOC_ARENA_MAX", "PORT", "FORWARDED_ALLOW_IPS", "PGSSLMODE"}
+NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PORT", "FORWARDED_ALLOW_IPS", "PGSSLMODE"}
 """Read by the C library, by shared.gunicorn and by asyncpg."""
 
 

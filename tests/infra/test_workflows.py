@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from checks.programs import Program
-from checks.workflows import CHECK_JSONSCHEMA, ZIZMOR, audit, policy, schema
+from checks.workflows import CHECK_JSONSCHEMA, ZIZMOR, audit, inputs, policy, schema
 from testkit.checkout import Checkout
 
 Has = Callable[[Program], None]
@@ -26,7 +26,7 @@ def checkout(root: Path, tmp_path: Path) -> Checkout:
 def test_ours_are_clean(checkout: Checkout, has: Has) -> None:
     has(CHECK_JSONSCHEMA)
     has(ZIZMOR)
-    assert not [*schema(checkout.root), *policy(checkout.root), *audit(checkout.root)]
+    assert not [*schema(checkout.root), *policy(checkout.root), *inputs(checkout.root), *audit(checkout.root)]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,19 @@ def test_what_github_would_refuse_is_found(checkout: Checkout, has: Has, file: s
 def test_a_broken_rule_is_found(checkout: Checkout, right: str, wrong: str, said: str) -> None:
     checkout.spoil(CI, right, wrong)
     assert [said in finding.wrong for finding in policy(checkout.root)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("install_only: true", "install-only: true", "helm/kind-action takes no install-only"),
+        ("# v1.14.0", "# v2.0.0", "helm/kind-action were read at v1.14.0, not v2.0.0"),
+        ("helm/kind-action@", "helm/kind-actions@", "nobody has written down what helm/kind-actions takes"),
+    ],
+)
+def test_what_an_action_does_not_take_is_found(checkout: Checkout, right: str, wrong: str, said: str) -> None:
+    checkout.spoil(CI, right, wrong)
+    assert [said in finding.wrong for finding in inputs(checkout.root)] == [True]
 
 
 @pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])

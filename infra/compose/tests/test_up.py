@@ -50,6 +50,13 @@ class TestUp:
         assert "compose pull --quiet --policy missing --include-deps gateway" in docker.called
         assert not any(call.startswith("compose build") for call in docker.called)
 
+    def test_builds_what_it_starts_and_nothing_else(self, docker: Docker, run: Run) -> None:
+        docker.containers({}, {}, WELL)
+        run("up", "--only", "gateway")
+        run("up", "--only", "orders")
+        built = [call for call in docker.called if call.startswith("compose build")]
+        assert built == ["compose build --quiet gateway orders", "compose build --quiet orders"]
+
     def test_generates_secrets_that_only_the_owner_reaches(self, docker: Docker, run: Run, tmp_path: Path) -> None:
         docker.containers({}, {}, WELL)
         run("up")
@@ -72,6 +79,15 @@ class TestUp:
         assert "orders did not start: it ended and is being restarted" in done.stderr
         assert "error: no_database host=postgres" in done.stderr
         assert "compose down" in docker.called
+
+    def test_names_why_postgres_did_not_start(self, docker: Docker, run: Run) -> None:
+        docker.containers({}, {"postgres": {"State": "restarting", "ExitCode": 127}})
+        docker.answer("compose up --detach --no-build --wait", status=1, error="container is unhealthy")
+        docker.answer("compose logs", "initdb: no space left\n")
+        done = run("up")
+        assert done.returncode == 1
+        assert "postgres did not start: it ended and is being restarted" in done.stderr
+        assert "initdb: no space left" in done.stderr
 
     def test_leaves_running_what_ran_before(self, docker: Docker, run: Run) -> None:
         docker.containers(WELL)

@@ -1,4 +1,4 @@
-"""Validators of what runs on GitHub: workflows and Dependabot against their schemas, our policy, and zizmor's audits.
+"""Validators of what runs on GitHub: schemas, our policy, what actions take, and zizmor's audits.
 
 The policy is what makes a workflow harmless when something goes wrong in it: an action cannot change under its name, a
 token can do what its job needs and no more, nothing runs forever, and no text from outside becomes part of a script.
@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from checks.action_inputs import check_inputs
 from checks.findings import Finding
 from checks.programs import Program
 from checks.validators import Validator
@@ -40,14 +41,21 @@ def policy(root: Path) -> Iterator[Finding]:
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
         yield from _pins(file, text)
-        try:
-            workflow = yaml.safe_load(text)
-        except yaml.YAMLError:
-            continue  # the schema's validator says it better
-        if isinstance(workflow, dict):
+        if workflow := _parsed(text):
             yield from _top(file, workflow)
-            for name, job in (workflow.get("jobs") or {}).items():
-                yield from _job(f"{file} job {name}", job)
+        for name, job in _jobs(text):
+            yield from _job(f"{file} job {name}", job)
+
+
+def inputs(root: Path) -> Iterator[Finding]:
+    """See that every step gives its action only what that action takes."""
+    for file in _workflows(root):
+        text = (root / file).read_text(encoding="utf-8")
+        versions = {found["action"]: (found["comment"] or "").lstrip("# ") for found in _uses(text)}
+        for name, job in _jobs(text):
+            for step in job.get("steps") or []:
+                if action := step.get("uses"):
+                    yield from check_inputs(f"{file} job {name}", action, versions[action], step.get("with") or {})
 
 
 def audit(root: Path) -> Iterator[Finding]:
@@ -69,6 +77,26 @@ def audit(root: Path) -> Iterator[Finding]:
 
 def _workflows(root: Path) -> list[Path]:
     return sorted(file.relative_to(root) for file in (root / FOLDER).glob("*.y*ml"))
+
+
+def _parsed(text: str) -> dict[Any, Any]:
+    """Give the workflow; nothing where it is none, which the schema's validator says better."""
+    try:
+        workflow = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return workflow if isinstance(workflow, dict) else {}
+
+
+def _jobs(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from (_parsed(text).get("jobs") or {}).items()
+
+
+def _uses(text: str) -> Iterator[re.Match[str]]:
+    """Give each action that is used, with its comment."""
+    for line in text.splitlines():
+        if (found := _USES.match(line)) and not found["action"].startswith("./"):
+            yield found
 
 
 def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
@@ -118,5 +146,6 @@ def _job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
 VALIDATORS: Sequence[Validator] = (
     Validator(name="workflows: schema", check=schema, needs=[CHECK_JSONSCHEMA]),
     Validator(name="workflows: policy", check=policy),
+    Validator(name="workflows: inputs of actions", check=inputs),
     Validator(name="workflows: audit by zizmor", check=audit, needs=[ZIZMOR]),
 )

@@ -29,15 +29,16 @@ def up(
     engine.check()
     project.write_secrets()
     before = _running(engine)
-    _refuse_taken_ports(project, _with_dependencies(engine, only) - set(before.values()))
+    wanted = _with_dependencies(engine, only)
+    _refuse_taken_ports(project, wanted - set(before.values()))
     began = time.monotonic()
     try:
         if build:
-            engine.run("build", "--quiet", *[name for name in only if name in _built(engine)])
+            engine.run("build", "--quiet", *(sorted(wanted & _built(engine)) if only else []))
             _progress("images", "built", began)
         others = ["--ignore-buildable"] if build else []
         engine.run("pull", "--quiet", "--policy", "missing", *others, "--include-deps", *only)
-        engine.run("up", "--detach", "--no-build", "--wait", "postgres")
+        _start_postgres(engine)
         create_databases(engine)
         _progress("postgres", "ready", began)
         scales = [part for one in scale for part in ("--scale", one)]
@@ -83,6 +84,16 @@ def addresses(project: Project) -> list[tuple[str, str]]:
         ("mailbox", f"http://localhost:{project.port('mailpit')}"),
         ("logs", f"http://localhost:{project.port('loki')} (Loki's API; to read: dashboards, Explore)"),
     ]
+
+
+def _start_postgres(engine: Engine) -> None:
+    try:
+        engine.run("up", "--detach", "--no-build", "--wait", "postgres")
+    except ComposeError:
+        for container in engine.containers():
+            if container.service == "postgres" and not container.is_ready:
+                raise ComposeError(_failure(engine, container, container.trouble or "it is not ready")) from None
+        raise
 
 
 def _running(engine: Engine) -> dict[str, str]:

@@ -23,6 +23,7 @@ _SUGGESTED = {
     "DATABASE_MAX_OVERFLOW": "5",
     "DATABASE_RESERVE": "20",
     "MALLOC_ARENA_MAX": "2",  # threads in short bursts would leave an arena of memory each
+    "MALLOC_MMAP_THRESHOLD_": "1048576",  # and malloc would keep the 19 MiB of each password's hash
 }
 _DECIDED = frozenset(
     {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL", "JWKS_URL"}
