@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from opentelemetry.trace import Tracer
 
 from observatory.attributes import Resource, Scope
-from observatory.roles import Role
 from observatory.traces import Span, TraceStore
 from testkit.observatory import MakeTelemetry, Observatory
 
@@ -105,7 +104,6 @@ class TestTraceStore:
             start_ns=span,
             end_ns=span,
             failed=False,
-            role=Role("", "", ""),
             resource=Resource("orders", {}),
             scope=Scope("", ""),
             raw=bytes(size),

@@ -102,6 +102,13 @@ class TestCalls:
         assert (edge["target"]["kind"], edge["target"]["name"]) == peer
         assert edge["errors"] == 1
 
+    def test_that_nobody_answered_lead_to_the_service_that_answers_there(self, report: Reporter) -> None:
+        there: dict[str, str | int] = {"server.address": report.own("host"), "server.port": 8001}
+        report.span("users", SpanKind.SERVER, (-90, -80), attributes=there)
+        report.span("workers", SpanKind.CLIENT, (-9, -1), failed=True, attributes=there)
+
+        assert ("workers", "users") in report.edges()
+
     def test_within_a_service_are_no_edge(self, report: Reporter) -> None:
         root = report.span("orders", SpanKind.INTERNAL, (-9, -1))
         report.span("orders", SpanKind.CLIENT, (-8, -7), root, attributes={"peer.service": report.own("orders")})

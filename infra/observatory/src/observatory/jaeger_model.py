@@ -11,6 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from observatory.attributes import Plain, Resource, as_text, plain_attributes
+from observatory.roles import kind_of
 from observatory.traces import Span
 
 Json: TypeAlias = "dict[str, Any]"  # what goes to the encoder
@@ -38,8 +39,8 @@ def span_tags(span: Span, message: SpanMessage) -> Iterator[tuple[str, Plain]]:
     if span.scope.version:
         yield "otel.scope.version", span.scope.version
     yield from plain_attributes(message.attributes).items()
-    if span.role.kind:
-        yield "span.kind", span.role.kind
+    if kind := kind_of(message):
+        yield "span.kind", kind
     if message.status.code == Status.STATUS_CODE_OK:
         yield "otel.status_code", "OK"
     elif message.status.code == Status.STATUS_CODE_ERROR:

@@ -32,7 +32,6 @@ from starlette.routing import Route
 from observatory.attributes import resource_from, scope_of
 from observatory.logs import LogStore, Record
 from observatory.otlp_body import JSON, PROTOBUF, RefusedError, media_type, read_message
-from observatory.roles import role_of
 from observatory.traces import Span, TraceStore
 
 _INVALID_ARGUMENT = 3  # google.rpc.Code
@@ -114,7 +113,6 @@ def _spans(export: ExportTraceServiceRequest) -> tuple[list[Span], int]:
                     start_ns=message.start_time_unix_nano,
                     end_ns=message.end_time_unix_nano,
                     failed=message.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
-                    role=role_of(message),
                     resource=resource,
                     scope=scope,
                     raw=message.SerializeToString(),

@@ -16,7 +16,7 @@ _KINDS: Final = {
     SpanMessage.SPAN_KIND_PRODUCER: "producer",
     SpanMessage.SPAN_KIND_CONSUMER: "consumer",
 }
-_CROSSING: Final = frozenset({"client", "producer", "consumer"})
+_CROSSING: Final = frozenset({"server", "client", "producer", "consumer"})
 _TELLING: Final = frozenset(
     {
         "messaging.destination.name",
@@ -34,7 +34,8 @@ class Role(NamedTuple):
     """`kind` as Jaeger writes it, "" when unspecified; `peer` names whom a span that crosses the border speaks with.
 
     `peer_kind` is "channel" (a stream, queue or socket), "store" (a database, a mail server), "service" (by the name
-    the caller has for it) or "host" (`address:port`). Both are "" for a span that stays inside or does not say.
+    the caller has for it) or "host" (`address:port`; of a server the one it was asked at). Both are "" for a span that
+    stays inside or does not say.
     """
 
     kind: str
@@ -42,9 +43,14 @@ class Role(NamedTuple):
     peer: str
 
 
+def kind_of(message: SpanMessage) -> str:
+    """Return the kind as Jaeger writes it, "" when unspecified."""
+    return _KINDS.get(message.kind, "")
+
+
 def role_of(message: SpanMessage) -> Role:
     """Return the role; one object serves all spans that have the same."""
-    kind = _KINDS.get(message.kind, "")
+    kind = kind_of(message)
     if kind not in _CROSSING:
         return _role(kind, "", "")
     told = {

@@ -1,12 +1,12 @@
 """Who speaks with whom: the services, channels and stores of a time window, with rates, errors and durations.
 
-Computed from the stored spans when asked, from fields that need no decoding: 12,000 spans take some 30 ms. Nothing is
-kept beside the spans, so the map is exactly as bounded as they are.
+Computed from the stored spans when asked, each of which is decoded once and remembers its role: 12,000 spans take some
+50 ms, the first time some 200. Nothing is kept beside the spans, so the map is exactly as bounded as they are.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -76,6 +76,7 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
     nodes: dict[Node, _Figures] = defaultdict(_Figures)
     edges: dict[tuple[Node, Node], _Figures] = defaultdict(_Figures)
     first_ns = now_ns
+    hosts = {span.role.peer: span.service for span in traces.spans() if span.role.kind == "server" and span.role.peer}
     for spans in traces.newest_first():
         recent = [span for span in spans if span.start_ns >= since_ns]
         first_ns = min(first_ns, *(span.start_ns for span in recent)) if recent else first_ns
@@ -83,7 +84,7 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
             figures = nodes[Node("service", span.service)]
             if span.role.kind in _ENTRY_KINDS:
                 figures.add(span.duration_ns, failed=span.failed)
-        for hop in hops(spans, recent):
+        for hop in hops(spans, recent, hosts):
             edges[hop.source, hop.target].add(hop.duration_ns, failed=hop.failed, waited_ns=hop.waited_ns)
             for end in (hop.source, hop.target):  # both are on the map, whoever was asked what
                 nodes.setdefault(end, _Figures())
@@ -97,8 +98,8 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
     }
 
 
-def hops(trace: Sequence[Span], wanted: Iterable[Span]) -> Iterator[Hop]:
-    """Yield what the `wanted` spans of a trace say about who spoke with whom.
+def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]) -> Iterator[Hop]:
+    """Yield what the `wanted` spans of a trace say about who spoke with whom; `hosts` names the service at a host.
 
     A call between services counts once, as its caller saw it: that one knows of a time-out.
     """
@@ -112,7 +113,7 @@ def hops(trace: Sequence[Span], wanted: Iterable[Span]) -> Iterator[Hop]:
         parent = by_id.get(span.parent_id)
         match span.role.kind:
             case "client":
-                yield from _call(span, answered.get(span.span_id))
+                yield from _call(span, answered.get(span.span_id), hosts)
             case "producer" if span.role.peer:
                 yield _hop(span, _service(span), _peer(span))
             case "consumer" if span.role.peer:
@@ -121,8 +122,10 @@ def hops(trace: Sequence[Span], wanted: Iterable[Span]) -> Iterator[Hop]:
                 yield from _entry(span, parent, is_request=kind == "server")
 
 
-def _call(span: Span, answer: Span | None) -> Iterator[Hop]:
+def _call(span: Span, answer: Span | None, hosts: Mapping[str, str]) -> Iterator[Hop]:
     target = _service(answer) if answer else _peer(span)
+    if target.kind == "host" and target.name in hosts:
+        target = Node("service", hosts[target.name])
     if target.name and target != _service(span):
         yield _hop(span, _service(span), target)
 

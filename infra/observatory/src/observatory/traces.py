@@ -2,10 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as SpanMessage
 
 from observatory.attributes import Resource, Scope
-from observatory.roles import Role
+from observatory.roles import Role, role_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +24,24 @@ class Span:
     start_ns: int
     end_ns: int
     failed: bool
-    role: Role
     resource: Resource
     scope: Scope
     raw: bytes
+    _role: Role | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def service(self) -> str:
         """The service.name of the process that made it."""
         return self.resource.service
+
+    @property
+    def role(self) -> Role:
+        """What it does at the border of its process; read from the message when first asked, which most never are."""
+        role = self._role
+        if role is None:
+            role = role_of(SpanMessage.FromString(self.raw))
+            object.__setattr__(self, "_role", role)
+        return role
 
     @property
     def duration_ns(self) -> int:

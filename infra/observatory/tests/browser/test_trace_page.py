@@ -23,6 +23,18 @@ def row(page: Page, span_id: str) -> Locator:
     return page.locator(f'li.span[id="{span_id}"]')
 
 
+def starts(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box
+    return box["x"]
+
+
+def ends(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box
+    return box["x"] + box["width"]
+
+
 class TestWaterfall:
     def test_shows_each_span_below_its_parent_by_start(self, trace: Page, order: Order) -> None:
         shown = trace.locator("li.span").evaluate_all("rows => rows.map((row) => row.id)")
@@ -63,16 +75,20 @@ class TestWaterfall:
             "feed": "42.0 ms in events:orders",
             "take": "5.00 ms in events:orders",
             "first": "15.0 ms in hopline:jobs",
-            "second": "2.05 s in hopline:jobs, 2.04 s of it until due",
+            "second": "10.0 ms in hopline:jobs",
         }.items():
             item = row(trace, order.spans[name])
             expect(item.locator(".label")).to_have_text(label)
-            gap, bar = item.locator(".gap"), item.locator(".bar").bounding_box()
-            box = gap.bounding_box()
-            assert box
-            assert bar
-            assert box["x"] + box["width"] == pytest.approx(bar["x"], abs=1)
+            gap = item.locator(".gap").last
+            assert ends(gap) == pytest.approx(starts(item.locator(".bar")), abs=1)
             assert "repeating-linear" in gap.evaluate("gap => getComputedStyle(gap).backgroundImage")
+
+    def test_tells_the_time_until_a_job_is_due_apart(self, trace: Page, order: Order) -> None:
+        undue, waiting = row(trace, order.spans["second"]).locator(".gap").all()
+
+        expect(undue).to_have_attribute("title", "not yet due")
+        expect(waiting).to_have_attribute("title", "10.0 ms in hopline:jobs, due after 2.04 s")
+        assert starts(undue) == pytest.approx(ends(row(trace, order.spans["take"]).locator(".bar")), abs=1)
 
     def test_tells_other_waiting_apart(self, trace: Page, order: Order) -> None:
         push = row(trace, order.spans["push"])

@@ -4,25 +4,34 @@ import { duration } from "./page.js";
 
 const WORTH_SAYING = 0.5; // of a gap: where less of it was meant, that is not worth a word
 
-/** What a gap says, such as "42.0 ms in events:orders". */
-export function sentence({ start, end, where, due }) {
-  const meant = due > (end - start) * WORTH_SAYING ? `, ${duration(due)} of it until due` : "";
-  return where ? `${duration(end - start)} in ${where}${meant}` : `${duration(end - start)} after its parent ended`;
-}
-
 /**
- * What lies between a span and what caused it: `{start, end, where}`, null when nothing does. `where` names the stream,
- * queue or outbox, and is "" for a wait of another kind. `due` is the part that was meant, until a job's time had come.
+ * What lies between a span and what caused it: `{start, due, end, where}`, null when nothing does. `where` names the
+ * stream, queue or outbox, and is "" for a wait of another kind. Until `due` it was meant to wait, as a job until its time.
  */
 export function gap(span, parent) {
-  const channel = span.tags.get("messaging.destination.name");
   const sealed = span.kind === "producer" ? outboxInsert(span, parent) : null;
   const start = sealed?.end ?? parent.span.end;
   if (span.start <= start) return null;
-  const where = sealed ? "outbox" : span.kind === "consumer" && channel ? channel : "";
-  const waited = Number(span.tags.get("hopline.job.wait_s") ?? NaN) * 1_000_000;
-  const due = where && waited < span.start - start ? Math.round(span.start - start - waited) : 0;
-  return { start, end: span.start, where, due };
+  const where = placeOf(span, sealed);
+  const due = span.start - Number(span.tags.get("hopline.job.wait_s") ?? NaN) * 1_000_000;
+  const meant = where && due - start > (span.start - start) * WORTH_SAYING;
+  return { start, due: meant ? Math.round(due) : start, end: span.start, where };
+}
+
+/** What a gap says, such as "42.0 ms in events:orders". */
+export function short({ due, end, where }) {
+  return `${duration(end - due)} ${where ? `in ${where}` : "after its parent ended"}`;
+}
+
+/** The same with what was meant of it: "15.5 ms in hopline:jobs, due after 2.00 s". */
+export function sentence(gap) {
+  return gap.due > gap.start ? `${short(gap)}, due after ${duration(gap.due - gap.start)}` : short(gap);
+}
+
+/** A relay publishes an event from the outbox; a CONSUMER takes what it takes from where its attributes say. */
+function placeOf({ kind, tags }, sealed) {
+  if (sealed || (kind === "producer" && tags.has("cloudevents.event_id"))) return "outbox";
+  return (kind === "consumer" && tags.get("messaging.destination.name")) || "";
 }
 
 function outboxInsert(span, parent) {

@@ -9,7 +9,7 @@ const STEP = { x: 214, y: 84 };
 const EDGE = 16; // around it all
 const APART = 6; // pixels between the two directions of one connection
 const THICKEST = 5;
-const LABEL = { width: 66, height: 15 };
+const LINE = 14; // pixels from one line of a label to the next
 const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // of the way, the best first
 const LETTER = 7.4; // pixels, about; a longer name is shortened
 
@@ -59,12 +59,14 @@ function arrow(edge, { left, right, through, backwards, thick, rate, free }) {
     d += ` C${middle} ${from.y} ${middle} ${to.y} ${to.x} ${to.y}`;
   }
   const [from, to] = backwards ? stops.slice(-2) : stops;
-  const { x, y } = free(LABEL_AT.map((share) => between(from, to, share, backwards ? 13 : -6)));
+  const failed = edge.errors ? `${edge.errors} failed` : "";
+  const size = { width: LETTER * Math.max(rate.length, failed.length), height: failed ? 2 * LINE : LINE };
+  const { x, y } = free(LABEL_AT.map((share) => between(from, to, share, backwards ? LINE : failed ? -LINE : -6)), size);
   const hue = edge.from.kind === "service" ? serviceClass(edge.from.name) : "from-channel";
   return {
     path: svg("path", { d, class: `edge ${edge.errors ? "bad" : hue}`, "stroke-width": thick, [backwards ? "marker-start" : "marker-end"]: "url(#tip)" },
       svg("title", {}, `${edge.from.name} → ${edge.to.name}: ${said(edge)}`)),
-    label: svg("text", { class: "rate", x, y }, rate, edge.errors ? svg("tspan", { class: "bad" }, ` ${edge.errors} failed`) : null),
+    label: svg("text", { class: "rate", x, y }, rate, failed ? svg("tspan", { class: "bad", x, dy: LINE }, failed) : null),
   };
 }
 
@@ -80,11 +82,12 @@ function between(from, to, share, aside) {
 /** Return a function that takes the first of some places where no earlier label is, the first where all are taken. */
 function freePlaces() {
   const taken = [];
-  const isFree = ({ x, y }) => taken.every((other) => Math.abs(other.x - x) > LABEL.width || Math.abs(other.y - y) > LABEL.height);
-  return (places) => {
-    const place = places.find(isFree) ?? places[0];
-    taken.push(place);
-    return place;
+  const clear = (one, other) => Math.abs(one.x - other.x) > (one.width + other.width) / 2 || one.y + one.height <= other.y || other.y + other.height <= one.y;
+  return (places, size) => {
+    const boxes = places.map((place) => ({ ...place, ...size }));
+    const box = boxes.find((candidate) => taken.every((other) => clear(candidate, other))) ?? boxes[0];
+    taken.push(box);
+    return box;
   };
 }
 

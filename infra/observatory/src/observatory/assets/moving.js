@@ -2,14 +2,17 @@
 
 import { open, unfold } from "./waterfall.js";
 
-/** Show what the address points at, now and whenever it changes. */
-export function followAddress(nodes) {
+/** Show what the address points at, now and whenever it changes; `include` brings a span's bar into view. */
+export function followAddress(nodes, include) {
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
   const follow = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
     const node = nodeOf.get(target.id);
-    if (node) reveal(node, target);
+    if (node) {
+      reveal(node, target);
+      include(node.span);
+    }
     for (const other of document.querySelectorAll(".target")) other.classList.remove("target");
     target.classList.add("target");
     target.scrollIntoView({ block: "center" });

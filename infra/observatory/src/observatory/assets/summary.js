@@ -25,6 +25,7 @@ export function summary({ trace, nodes, lines, mails, origin, place }) {
     mails.length ? el("p", { class: "facts" }, ...mails.map(mailLink)) : null,
     el("p", { class: "facts quiet signs" },
       el("span", {}, el("i", { class: "sign gap" }), "in a stream, a queue or the outbox"),
+      el("span", {}, el("i", { class: "sign gap undue" }), "not yet due"),
       el("span", {}, el("i", { class: "sign wait" }), "other waiting"),
       el("span", {}, el("i", { class: "sign fold" }), "nothing ran, folded"),
       el("label", { class: "check" }, box, "log lines"),

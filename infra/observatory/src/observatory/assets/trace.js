@@ -25,8 +25,9 @@ async function start() {
   const nodes = tree(spans);
   const origin = Math.min(...spans.map((span) => span.start));
   summary({ trace, nodes, lines, mails, origin, place });
-  show({ nodes, lines, mails, origin, time: timeline(spans) });
-  followAddress(nodes);
+  const time = timeline(spans);
+  const zoom = show({ nodes, lines, mails, origin, time });
+  followAddress(nodes, (span) => zoom.include(time.at(span.start), time.at(span.end)));
 }
 
 function show({ nodes, lines, mails, origin, time }) {
@@ -42,6 +43,7 @@ function show({ nodes, lines, mails, origin, time }) {
   place.prepend(overview({ nodes, time, zoom }));
   document.getElementById("log").replaceChildren(...logSection(lines, origin, (id) => texts.has(id)));
   keys(rows, nodes, zoom);
+  return zoom;
 }
 
 function searched(span, lines) {

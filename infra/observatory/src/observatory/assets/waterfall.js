@@ -1,11 +1,11 @@
 // The waterfall: a row for each span below its parent, with its log lines; what it waited for is drawn before its bar.
 
 import { details } from "./details.js";
-import { sentence } from "./gaps.js";
-import { counted, duration, el, neighbour, service, serviceClass } from "./page.js";
+import { sentence, short } from "./gaps.js";
 import { logLine } from "./log.js";
+import { counted, duration, el, neighbour, service, serviceClass } from "./page.js";
 
-const LABEL_TURNS = 62; // percent; a bar that ends further right has its label on the left
+const ENOUGH = 45; // percent of the width, for the longest label
 
 /** Draw the nodes on the time line; `linesOf` and `mailOf` give what belongs to a span. Returns an element. */
 export function waterfall({ nodes, time, origin, linesOf, mailOf }) {
@@ -72,21 +72,33 @@ function* marks(span, mail) {
 }
 
 function* drawn({ span, gap }, time) {
-  if (gap) yield placed("i", gap.where ? "gap" : "wait", time.at(gap.start), time.at(gap.end), { title: sentence(gap) });
   const from = time.at(span.start);
   const to = time.at(span.end);
-  yield placed("i", span.failed ? "bar bad" : "bar", from, to);
-  if (!gap?.where) return;
-  const left = to > LABEL_TURNS;
-  yield el("span", { class: left ? "label left" : "label", style: left ? { right: `${100 - time.at(gap.start)}%` } : { left: `${to}%` } }, sentence(gap));
+  if (gap?.due > gap?.start) yield before("gap undue", time.at(gap.start), time.at(gap.due), "not yet due");
+  if (gap) yield before(gap.where ? "gap" : "wait", time.at(gap.due), from, sentence(gap));
+  yield placed(span.failed ? "bar bad" : "bar", from, to);
+  if (gap?.where) yield label(gap, time.at(gap.start), to);
 }
 
-function placed(tag, name, left, right, attributes = {}) {
-  return el(tag, { class: name, style: { left: `${left}%`, width: `${Math.max(0, right - left)}%` }, ...attributes });
+/** What a gap says, after its bar where there is room, else before the gap; in short where there is little. */
+function label(gap, start, to) {
+  const after = 100 - to;
+  const left = after < ENOUGH && after < start;
+  const text = (left ? start : after) < ENOUGH ? short(gap) : sentence(gap);
+  return el("span", { class: "label", style: left ? { right: `${100 - start}%` } : { left: `${to}%` } }, text);
+}
+
+function placed(name, left, right) {
+  return el("i", { class: name, style: { left: `${left}%`, width: `${Math.max(0, right - left)}%` } });
+}
+
+/** The same, but what is too narrow to be seen grows to the left: it ends where it ends. */
+function before(name, left, right, title) {
+  return el("i", { class: name, title, style: { right: `${100 - right}%`, width: `${Math.max(0, right - left)}%` } });
 }
 
 /** The folded stretches as bands behind all rows. */
 export function backdrop(time) {
   return el("div", { class: "grid backdrop", "aria-hidden": "true" }, el("span"), el("span"),
-    el("div", { class: "track" }, el("div", { class: "lane" }, ...time.folds.map(({ left, right }) => placed("i", "fold", left, right)))));
+    el("div", { class: "track" }, el("div", { class: "lane" }, ...time.folds.map(({ left, right }) => placed("fold", left, right)))));
 }

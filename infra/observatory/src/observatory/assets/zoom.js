@@ -28,6 +28,10 @@ export function zoomable({ stage, time, origin }) {
   };
   const move = (share) => to(view.left + share * (view.right - view.left), view.right + share * (view.right - view.left));
   const fit = () => to(0, 100);
+  const include = (left, right) => {
+    const half = (view.right - view.left) / 2;
+    if (left < view.left || right > view.right) to(...(right - left > 2 * half ? [left, right] : [(left + right) / 2 - half, (left + right) / 2 + half]));
+  };
   const listeners = new Set();
   const draw = () => {
     const write = wall.checked ? clock : (at) => round(at - origin);
@@ -44,7 +48,7 @@ export function zoomable({ stage, time, origin }) {
     tool("Zoom in (+)", "+", () => by(0.5)), tool("Zoom out (-)", "−", () => by(2)),
     tool("Earlier", "‹", () => move(-0.5)), tool("Later", "›", () => move(0.5)), tool("All (0)", "fit", fit),
     el("label", { class: "check" }, wall, "clock"));
-  return { ticks, tools, zoom: { to, by, fit, onChange: (listener) => listeners.add(listener) } };
+  return { ticks, tools, zoom: { to, by, fit, include, onChange: (listener) => listeners.add(listener) } };
 }
 
 /** Call `done` with two shares of the width when somebody drags over `element`, `reset` on a double click. */
