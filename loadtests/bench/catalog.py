@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench import dashboard, orders, push, relay, telemetry
+from bench import dashboard, jobs, orders, push, relay, telemetry
 from bench.figures import Benchmark
 
 BENCHMARKS: Sequence[Benchmark] = (
@@ -10,5 +10,6 @@ BENCHMARKS: Sequence[Benchmark] = (
     orders.BENCHMARK,
     push.BENCHMARK,
     relay.BENCHMARK,
+    jobs.BENCHMARK,
     telemetry.BENCHMARK,
 )

@@ -75,6 +75,14 @@ class Running:
                 writer.close()
                 return
 
+    async def says(self, words: str) -> None:
+        """Return once its output has these words; raises DidNotStart."""
+        deadline = time.monotonic() + _START_S
+        while words not in self.log.read_text(errors="replace"):
+            if self.popen.poll() is not None or time.monotonic() > deadline:
+                raise DidNotStart(self._last_words())
+            await asyncio.sleep(0.05)
+
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 

@@ -83,11 +83,20 @@ class Stage:
         port: int | None = None,
     ) -> Running:
         """`python -m module`, which listens on PORT of HOST; raises DidNotStart."""
-        port = port or free_port()
+        running = self._started(module, *arguments, environment=environment, core=core, port=port or free_port())
+        await running.accepts()
+        return running
+
+    def silent(self, module: str, *arguments: str, environment: Mapping[str, str], core: Core | None = None) -> Running:
+        """`python -m module`, which listens nowhere; it has only just been started."""
+        return self._started(module, *arguments, environment=environment, core=core, port=free_port())
+
+    def _started(
+        self, module: str, *arguments: str, environment: Mapping[str, str], core: Core | None, port: int
+    ) -> Running:
         log = self._folder / f"{module}-{port}.log"
         running = start(module, *arguments, environment=environment, core=core, port=port, log=log)
         self._exits.push_async_callback(asyncio.to_thread, running.end)
-        await running.accepts()
         return running
 
 

@@ -14,6 +14,7 @@ import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 USER_ID = "0198b7f0-0000-7000-8000-000000000001"
+ORDER_ID = "0198b7f0-0000-7000-8000-000000000100"
 
 
 def _order(number: int) -> dict[str, object]:
@@ -52,9 +53,12 @@ ANSWERS = {
     },
     "/orders/recent": [_order(number) for number in range(5)],
     "/notifications/summary": {"unread": 2, "latest": [_notification(seq) for seq in range(5, 0, -1)]},
+    "/internal/tokens": {"access_token": "token", "token_type": "Bearer", "expires_in": 3600},
+    f"/internal/orders/{ORDER_ID}/ship": {},
     "/health/ready": {"status": "ready", "dependencies": {}},
 }
-"""A customer's page as the services would answer it: five orders of three lines, five notifications, 3 KB in all."""
+"""A customer's page as the services would answer it: five orders of three lines, five notifications, 3 KB in all; and
+what the worker asks to ship an order."""
 
 
 class Receiver:
