@@ -133,6 +133,39 @@ class StandIn:
 
         self._behaviours[f"{method} {path}"] = behave
 
+    def streams(self, method: str, path: str, first: bytes, rest: bytes, *, between: asyncio.Event) -> None:
+        """Answer with a CSV in two pieces, the second once `between` is set; `abandoned` tells who hung up before."""
+
+        async def behave(ask: Ask) -> None:
+            length = str(len(first) + len(rest)).encode()
+            headers = [(b"content-type", b"text/csv"), (b"content-length", length)]
+            await ask.send({"type": "http.response.start", "status": 200, "headers": headers})
+            await ask.send({"type": "http.response.body", "body": first, "more_body": True})
+            waiting = [asyncio.ensure_future(between.wait()), asyncio.ensure_future(_hung_up(ask))]
+            done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            if waiting[1] in done:
+                self.abandoned.append(ask.seen.path)
+                return
+            await ask.send({"type": "http.response.body", "body": rest})
+
+        self._behaviours[f"{method} {path}"] = behave
+
+    def pours(self, method: str, path: str, *, chunks: int, chunk: bytes) -> list[int]:
+        """Answer with many chunks, as fast as they are taken; the list says how many have been."""
+        sent: list[int] = []
+
+        async def behave(ask: Ask) -> None:
+            await ask.send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/csv")]})
+            for number in range(chunks):
+                await ask.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                sent.append(number)
+            await ask.send({"type": "http.response.body", "body": b""})
+
+        self._behaviours[f"{method} {path}"] = behave
+        return sent
+
     def asked(self, method: str, path: str) -> list[Seen]:
         """The requests of this kind."""
         return [seen for seen in self.seen if (seen.method, seen.path) == (method, path)]
@@ -183,3 +216,8 @@ async def _live(receive: Receive, send: Send) -> None:
     for stage in ("startup", "shutdown"):
         await receive()
         await send({"type": f"lifespan.{stage}.complete"})
+
+
+async def _hung_up(ask: Ask) -> None:
+    while (await ask.receive())["type"] != "http.disconnect":
+        pass

@@ -29,6 +29,9 @@ PUBLIC = {
     "/notifications": {"get"},
     "/notifications/read": {"post"},
     "/ws-tickets": {"post"},
+    "/reports": {"post"},
+    "/reports/{report_id}": {"get"},
+    "/reports/{report_id}/download": {"get"},
 }
 FOR_ANYBODY = {"register", "grant_tokens", "list_products", "read_product"}
 
@@ -74,7 +77,9 @@ class TestOpenApi:
             assert (operation["security"] != []) == (name not in FOR_ANYBODY), name
             assert ("401" in operation["responses"]) or name in FOR_ANYBODY
             success = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
-            assert success["content"]["application/json"]["schema"], name
+            file = {"text/csv", "application/pdf"} if name == "download_report" else {"application/json"}
+            assert set(success["content"]) == file, name
+            assert all(content["schema"] for content in success["content"].values()), name
             problems = [answer for status, answer in operation["responses"].items() if not status.startswith("2")]
             assert all(list(problem["content"]) == ["application/problem+json"] for problem in problems)
             assert "default" in operation["responses"]
@@ -108,6 +113,8 @@ class TestOpenApi:
             (schemas.FeedState, notifications.schemas.FeedState),
             (schemas.ReadMark, notifications.schemas.ReadUpTo),
             (schemas.Ticket, notifications.schemas.TicketOut),
+            (schemas.NewReport, orders.schemas.NewReport),
+            (schemas.Report, orders.schemas.ReportOut),
         ],
         ids=lambda model: model.__name__,
     )

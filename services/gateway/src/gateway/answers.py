@@ -1,11 +1,13 @@
 """What a service answered, and how it reaches the client: its bytes as they are, its headers by a list."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import orjson
 from multidict import CIMultiDictProxy
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 HEADERS_TO_CLIENTS = frozenset(
     {
@@ -50,6 +52,14 @@ class Answer:
         return self.status < ERROR or self.media_type == PROBLEM
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Download(Answer):
+    """A good answer whose body is still on its way: `chunks` can be read once, and `close` must be called."""
+
+    chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]]
+
+
 class Refused(Exception):
     """A service answered a part of a larger question with a problem of its own."""
 
@@ -65,7 +75,7 @@ def prefix_of(request: Request) -> str:
 
 def to_client(answer: Answer, *, prefix: str, path: str) -> Response:
     """The response for a client who asked for `path`; what is found below `prefix` (`/v2`) is named with it."""
-    response = Response(_as_asked(answer, path) if answer.media_type == PROBLEM else answer.body, answer.status)
+    response = _response(answer, path)
     for name, value in answer.headers.items():
         lower = name.lower()
         if lower in HEADERS_TO_CLIENTS:
@@ -73,6 +83,27 @@ def to_client(answer: Answer, *, prefix: str, path: str) -> Response:
         elif lower == "location" and value.startswith("/"):
             response.headers["location"] = value if value.startswith(f"{prefix}/") else prefix + value
     return response
+
+
+def _response(answer: Answer, path: str) -> Response:
+    if isinstance(answer, Download):
+        return _PassedOn(answer)
+    return Response(_as_asked(answer, path) if answer.media_type == PROBLEM else answer.body, answer.status)
+
+
+class _PassedOn(StreamingResponse):
+    """Passes a file on as it comes and no faster than it is read; the service's connection ends with the client's."""
+
+    def __init__(self, download: Download) -> None:
+        length = download.headers.get("Content-Length")
+        super().__init__(download.chunks, download.status, headers={"Content-Length": length} if length else None)
+        self._close = download.close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._close()
 
 
 def _as_asked(answer: Answer, path: str) -> bytes:

@@ -6,14 +6,14 @@ what a call costs (ADR 0005), and its transport reports a refused connection as 
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from opentelemetry import propagate
 from yarl import URL
 
-from gateway.answers import PROBLEM, Answer, Refused
+from gateway.answers import PROBLEM, Answer, Download, Refused
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.resilience.guard import Guard
 from gateway.spans import ClientSpan
@@ -25,6 +25,7 @@ from shared.middleware import REQUEST_ID
 
 _OK = 200
 _PROBE = "/health/ready"
+_CHUNK_BYTES = 64 * 1024
 
 
 class Upstream:
@@ -55,11 +56,13 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout_s: float | None = None,
+        download: bool = False,
     ) -> Answer:
         """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
 
         `template` is the path with its parameters' names: it names the span, after the semantic conventions. What is
         safe to repeat is tried again where it fails (see `gateway.resilience`); all of it has `timeout_s` seconds.
+        For a `download` that is while the body of a good answer has not begun: it comes as it is read, a Download.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
         or CircuitOpen where the service is not asked, and DeadlineSpent where no time is left for it.
         """
@@ -72,7 +75,7 @@ class Upstream:
                 patience_s = at_most(timeout_s)
                 async with self._failures_named(patience_s):
                     carried = _carried(headers, patience_s)
-                    answer = await self._exchange(method, url, path=path, headers=carried, body=body)
+                    answer = await self._exchange(method, url, path=path, headers=carried, body=body, download=download)
                 span.answered(answer.status)
                 if not answer.passable:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
@@ -106,15 +109,36 @@ class Upstream:
         if answer.status != _OK:
             raise Unavailable(f"{_PROBE} answered {answer.status}")
 
-    async def _exchange(self, method: str, url: URL, *, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _exchange(
+        self, method: str, url: URL, *, path: str, headers: Mapping[str, str], body: bytes, download: bool = False
+    ) -> Answer:
         fault = self._faults.towards(self.name)
         if fault is not None and await suffer(fault):
             problem = CIMultiDictProxy(CIMultiDict({"Content-Type": PROBLEM}))
             return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
-        async with self._session.request(
-            method, url, headers=headers, data=body or None, allow_redirects=False
-        ) as response:
+        async with AsyncExitStack() as until_read:
+            response = await until_read.enter_async_context(
+                self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False)
+            )
+            if download and response.status == _OK:
+                return Download(
+                    path=path,
+                    status=response.status,
+                    headers=response.headers,
+                    body=b"",
+                    chunks=self._chunks(response),
+                    close=until_read.pop_all().aclose,
+                )
             return Answer(path=path, status=response.status, headers=response.headers, body=await response.read())
+
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """The body as it comes; each piece has the time of a call. What fails now breaks the client's answer off."""
+        while True:
+            async with self._failures_named(self._timeout_s):
+                chunk = await response.content.read(_CHUNK_BYTES)
+            if not chunk:
+                return
+            yield chunk
 
     @asynccontextmanager
     async def _failures_named(self, timeout_s: float) -> AsyncIterator[None]:

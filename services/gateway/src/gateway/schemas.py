@@ -130,7 +130,7 @@ class Order(BaseModel):
 
 
 class Notification(BaseModel):
-    """One notification; `data` has `order_id` where it is about an order."""
+    """One notification; `data` has `order_id` where it is about an order, `report_id` where about a report."""
 
     seq: Seq
     id: UUID
@@ -164,6 +164,55 @@ class Ticket(BaseModel):
     ticket: str
     expires_in: int = Field(description="Seconds")
     url: str = Field(examples=["ws://localhost:8003/ws"])
+
+
+class ReportKind(StrEnum):
+    """What a report is about."""
+
+    ORDERS = "orders"
+
+
+class ReportFormat(StrEnum):
+    """CSV has every order; PDF has sums, a chart and the newest orders."""
+
+    CSV = "csv"
+    PDF = "pdf"
+
+
+class ReportStatus(StrEnum):
+    """`queued → running → done`, or `failed`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class NewReport(BaseModel):
+    """A period of at most a year: RFC 3339 times, `from` included and `to` not, or days of UTC, both included."""
+
+    kind: ReportKind
+    format: ReportFormat
+    period_from: str = Field(alias="from", examples=["2026-11-01"])
+    period_to: str = Field(alias="to", examples=["2026-11-30"])
+
+
+class Report(BaseModel):
+    """A report; its notifications are `report.progress`, and `report.ready` or `report.failed`."""
+
+    id: UUID
+    user_id: UUID
+    kind: ReportKind
+    format: ReportFormat
+    period_from: datetime = Field(serialization_alias="from")
+    period_to: datetime = Field(serialization_alias="to", description="Not included")
+    status: ReportStatus
+    progress: int = Field(ge=0, le=100, description="Percent")
+    download_url: str | None = Field(description="Once it is done", examples=["/v2/reports/…/download"])
+    size_bytes: int | None
+    error: str | None = Field(description="Why it failed")
+    created_at: datetime
+    finished_at: datetime | None
 
 
 class NotificationDigest(BaseModel):

@@ -36,3 +36,7 @@ def product(sku: Annotated[str, Path(pattern=SKU)]) -> None:
 
 def order(order_id: UUID) -> None:
     """Which order."""
+
+
+def report(report_id: UUID) -> None:
+    """Which report."""

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
+from starlette.responses import JSONResponse, StreamingResponse
 
 from gateway.answers import ERROR, prefix_of, to_client
 from gateway.dependencies import PassedOn, Service, UpstreamsDep
@@ -31,6 +32,7 @@ class Call:
 
     `service_path` is the service's own where it differs. `parameters` are functions whose arguments are the path's and
     the query's; `problems` says when which status comes. `reshape` makes an older version's body of a good answer's.
+    A call with `file_types` answers with a file of one of these, which is passed on as it comes.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Call:
     for_anybody: bool = False
     takes_credentials: bool = False
     service_path: str = ""
+    file_types: Sequence[str] = ()
     reshape: Callable[[bytes], bytes] | None = None
 
 
@@ -71,7 +74,9 @@ def _add(router: APIRouter, call: Call) -> None:
     expected = {} if call.for_anybody else {401: "No valid access token"}
     if call.parameters or call.body:
         expected[422] = WRONG_FIELD
-    answered = {"headers": {name: header(text) for name, text in call.answer_headers.items()}}
+    answered: dict[str, Any] = {"headers": {name: header(text) for name, text in call.answer_headers.items()}}
+    if call.file_types:
+        answered["content"] = {name: {"schema": {"type": "string", "format": "binary"}} for name in call.file_types}
     described: dict[str, Any] = {"requestBody": body_of(call.body, call.body_type)} if call.body else {}
     if call.for_anybody:
         described["security"] = []
@@ -86,6 +91,7 @@ def _add(router: APIRouter, call: Call) -> None:
         tags=[call.path.split("/")[1]],
         status_code=call.status,
         response_model=call.answer,
+        response_class=StreamingResponse if call.file_types else JSONResponse,
         responses={call.status: answered, **problems({**expected, **call.problems})},
         dependencies=[*callers, *limits, *(Depends(parameter) for parameter in call.parameters)],
         openapi_extra={"parameters": list(call.header_parameters), **described},
@@ -104,6 +110,7 @@ def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
             query=quote(request.scope["query_string"], safe=_QUERY),
             headers=headers,
             body=await request.body(),
+            download=bool(call.file_types),
         )
         if call.reshape and answer.status < ERROR:
             answer = replace(answer, body=call.reshape(answer.body))

@@ -1,15 +1,17 @@
 """Version 2: what is passed on to one service, as a table. What several answer is in `routes.composed`."""
 
-from gateway.routes.parameters import feed_page, order, page, product, with_status
+from gateway.routes.parameters import feed_page, order, page, product, report, with_status
 from gateway.routes.pass_through import FORM, Call
 from gateway.schemas import (
     FeedState,
     NewOrder,
+    NewReport,
     NewUser,
     NotificationPage,
     Order,
     Product,
     ReadMark,
+    Report,
     Ticket,
     TokenPair,
     TokenRequest,
@@ -27,6 +29,7 @@ IDEMPOTENCY_KEY = {
     "example": "4f6c0f0e-8a5e-4c5b-9f0e-2d1b7c3a9e10",
 }
 NO_ORDER = {404: "No such order, or not yours"}
+NO_REPORT = {404: "No such report, or not yours"}
 
 CALLS = (
     Call(
@@ -160,5 +163,39 @@ CALLS = (
         to="notifications",
         summary="A ticket for one WebSocket",
         answer=Ticket,
+    ),
+    Call(
+        name="request_report",
+        method="POST",
+        path="/reports",
+        to="orders",
+        summary="Ask for a report on your orders; as an admin, on everybody's",
+        body=NewReport,
+        status=202,
+        answer=Report,
+        answer_headers={"Location": "Path of the report, to follow it"},
+        problems={422: "A field is wrong, or the period: backwards, too long, or not begun yet"},
+    ),
+    Call(
+        name="read_report",
+        method="GET",
+        path="/reports/{report_id}",
+        to="orders",
+        summary="How far a report of yours is",
+        parameters=(report,),
+        answer=Report,
+        problems=NO_REPORT,
+    ),
+    Call(
+        name="download_report",
+        method="GET",
+        path="/reports/{report_id}/download",
+        to="orders",
+        summary="The file of a report of yours",
+        parameters=(report,),
+        answer=None,
+        file_types=("text/csv", "application/pdf"),
+        answer_headers={"Content-Disposition": "Its name", "Content-Length": "Its size in bytes"},
+        problems={**NO_REPORT, 409: "It has no file, or not yet"},
     ),
 )

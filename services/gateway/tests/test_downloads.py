@@ -1,0 +1,96 @@
+"""Files pass through as they come: never held whole, and no longer than somebody reads."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import OpenGateway, Services
+
+from testkit.waiting import eventually
+
+REPORT = "0198b7f0-0000-7000-8000-00000000000b"
+PATH = f"/reports/{REPORT}/download"
+HEADERS = {"content-disposition": 'attachment; filename="orders.csv"', "x-internal-shard": "3"}
+
+
+class TestDownload:
+    async def test_is_the_file_with_its_type_length_and_name(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        content = bytes(range(256)) * 4000
+        services.orders.answers("GET", PATH, content, headers=HEADERS, media_type="text/csv; charset=utf-8")
+        file = await gateway.get(f"/v2{PATH}", headers=token)
+        assert file.status_code == 200
+        assert file.content == content
+        assert file.headers["Content-Length"] == str(len(content))
+        assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
+        assert file.headers["Content-Disposition"] == HEADERS["content-disposition"]
+        assert "x-internal-shard" not in file.headers
+        assert len(file.headers["X-Request-ID"]) == 32
+
+    async def test_begins_before_the_service_has_ended(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        rest = asyncio.Event()
+        services.orders.streams("GET", PATH, b"first", b"rest", between=rest)
+        async with gateway.stream("GET", f"/v2{PATH}", headers=token) as file:
+            chunks = file.aiter_raw()
+            assert await anext(chunks) == b"first"
+            rest.set()
+            assert b"".join([chunk async for chunk in chunks]) == b"rest"
+
+    async def test_that_nobody_reads_any_more_is_given_up(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.streams("GET", PATH, b"first", b"rest", between=asyncio.Event())
+        async with gateway.stream("GET", f"/v2{PATH}", headers=token) as file:
+            assert await anext(file.aiter_raw()) == b"first"
+        await eventually(lambda: services.orders.abandoned == [PATH])
+
+    async def test_that_stops_half_way_is_broken_off_and_not_ended(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.streams("GET", PATH, b"first", b"rest", between=asyncio.Event())
+        async with open_gateway(upstream_seconds=0.5) as gateway:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await gateway.get(f"/v2{PATH}", headers=token)
+
+    @pytest.mark.parametrize(("status", "slug"), [(409, "report-not-ready"), (404, "report-not-found")])
+    async def test_a_refusal_is_passed_on_as_any_other(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], status: int, slug: str
+    ) -> None:
+        services.orders.refuses("GET", PATH, status=status, slug=slug)
+        refused = await gateway.get(f"/v2{PATH}", headers=token)
+        assert refused.status_code == status
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert refused.json()["instance"] == f"/v2{PATH}"
+
+    async def test_needs_a_token_and_an_id(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        assert (await gateway.get(f"/v2{PATH}")).status_code == 401
+        assert (await gateway.get("/v2/reports/..%2Fprune/download", headers=token)).status_code in {404, 422}
+        assert services.orders.seen == []
+
+    async def test_a_slow_reader_slows_the_service_down(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        """Of 64 MiB nobody has read more than what buffers of sockets hold."""
+        sent = services.orders.pours("GET", PATH, chunks=1024, chunk=b"x" * 65536)
+        address = urlsplit(str(gateway.base_url))
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=65536)
+        request = f"GET /v2{PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\n\r\n"
+        writer.write(request.encode())
+        await reader.readline()
+        before = -1
+
+        async def stalled() -> bool:
+            nonlocal before
+            seen, before = before, len(sent)
+            await asyncio.sleep(0.2)
+            return 0 < seen == len(sent)
+
+        await eventually(stalled)
+        assert len(sent) < 1024 // 2
+        writer.close()
