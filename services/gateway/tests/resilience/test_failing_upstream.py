@@ -149,16 +149,16 @@ class TestAllIsSlow:
 
     async def test_who_gives_up_early_opens_no_circuit(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.hangs("GET", "/products")
-        hurried = {"X-Request-Timeout-Ms": "20"}
+        hurried = {"X-Request-Timeout-Ms": "150"}
         async with open_gateway() as gateway:
-            late = await asyncio.gather(*(gateway.get("/v2/products", headers=hurried) for _ in range(20)))
+            while len(services.orders.seen) < 12:
+                assert (await gateway.get("/v2/products", headers=hurried)).status_code == 504
             gone = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(20)]
             await eventually(lambda: services.orders.at_once >= 20)
             for one in gone:
                 one.cancel()
             await eventually(lambda: services.orders.at_once == 0)
             assert await breaker_of(gateway) == "closed"
-        assert {response.status_code for response in late} == {504}
 
     async def test_callers_of_a_slow_service_leave_room_for_others(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
