@@ -134,7 +134,7 @@ class DatabaseSettings(BaseSettings):
     database_pool_size: int = Field(5, ge=1, le=100)
     database_max_overflow: int = Field(5, ge=0, le=100)
     database_reserve: int = Field(20, ge=0)
-    slow_statement_ms: float = Field(250.0, ge=0)
+    slow_statement_ms: float = Field(500.0, ge=0)
 
 
 class RedisSettings(BaseSettings):

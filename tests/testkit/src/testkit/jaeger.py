@@ -1,5 +1,6 @@
 """Reading a trace back through Jaeger's query API."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,16 @@ class StoredTrace:
     def named(self, operation: str) -> list[StoredSpan]:
         """Spans of this operation."""
         return [span for span in self.spans.values() if span.operation == operation]
+
+    def tree(self) -> str:
+        """`service operation` of each span below its parent's, siblings in the order of these words."""
+        return "\n".join(self._lines(None, "")) + "\n"
+
+    def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
+        below = [span for span in self.spans.values() if (span.parent if span.parent in self.spans else None) == parent]
+        for span in sorted(below, key=lambda span: (span.service, span.operation)):
+            yield f"{indent}{span.service} {span.operation}"
+            yield from self._lines(span.span_id, indent + "  ")
 
     def path_to_root(self, span: StoredSpan) -> list[str]:
         """`service operation` of each span from this one up to the root."""
