@@ -28,6 +28,14 @@ class TestRegister:
         assert problem["type"].endswith("/email-taken")
         assert problem["errors"] == [{"field": "email", "message": "is registered already"}]
 
+    async def test_keeps_an_international_domain_in_the_spelling_that_mail_servers_know(
+        self, users: httpx.AsyncClient
+    ) -> None:
+        user = await registered(users, email="Eva@BÜCHER.example")
+        assert user["email"] == "eva@xn--bcher-kva.example"
+        assert (await log_in(users, "eva@bücher.example")).status_code == 200
+        assert (await users.post("/users", json=registration(email="eva@bücher.example"))).status_code == 409
+
     async def test_lets_one_of_many_at_once_have_an_address(self, users: httpx.AsyncClient) -> None:
         body = registration()
         responses = await asyncio.gather(*(users.post("/users", json=body) for _ in range(8)))
@@ -40,6 +48,7 @@ class TestRegister:
             ("email", "no-at-sign"),
             ("email", "two@at@hopline.example"),
             ("email", "line\nbreak@hopline.example"),
+            ("email", "änn@hopline.example"),
             ("email", "a" * 250 + "@hopline.example"),
             ("email", 7),
             ("password", None),

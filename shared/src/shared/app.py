@@ -16,6 +16,7 @@ from shared.health import router as health_router
 from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
+from shared.openapi import PROBLEMS
 from shared.settings import ConfigurationError, Environment, ServiceSettings
 from shared.telemetry import configure_telemetry, server_telemetry, telemetry_flushed_at_exit
 
@@ -47,6 +48,7 @@ def build_app(
         title=f"Hopline {name}",
         summary=summary,
         lifespan=_started(name, lifespan),
+        responses=PROBLEMS,
         telemetry=server_telemetry(),
         docs_url=None,  # the page would load scripts from another host; the gateway's own does not
         redoc_url=None,

@@ -33,6 +33,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from shared.allow import allowed_methods
+
 log = structlog.get_logger(__name__)
 
 _AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
@@ -41,7 +43,7 @@ _AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
 _STATEMENT_TIMEOUT = "57014"
 
 PROBLEM_TYPES = "https://hopline.example/problems/"
-"""Base of the `type` of every problem, which ends in its slug: a name to compare, not a page to open."""
+"""Base of the `type` of every problem, which ends in its slug: a name to compare, and a section of docs/problems.md."""
 
 
 class FieldError(BaseModel):
@@ -210,7 +212,10 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """Starlette's and FastAPI's own exceptions: unknown path, wrong method, too large a body."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    return problem_response(_from_http_exception(error), instance=request.url.path)
+    problem = _from_http_exception(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.headers["Allow"] = allowed_methods(request)
+    return problem_response(problem, instance=request.url.path)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

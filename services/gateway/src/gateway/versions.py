@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.answers import Refused, prefix_of, to_client
 from gateway.deprecation import Retirement
+from gateway.dispatch import API_VERSION
 from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
 from gateway.openapi import describe
@@ -19,6 +20,9 @@ from gateway.settings import Settings
 from shared.errors import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
 from shared.settings import Environment
+
+ACCEPTED = ("Authorization", "Content-Type", "Idempotency-Key", API_VERSION, REQUEST_ID, "traceparent", "baggage")
+"""Request headers that pages of other origins may send."""
 
 EXPOSED = (
     *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
@@ -72,7 +76,7 @@ def mount_version(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", REQUEST_ID, "traceparent", "baggage"],
+            allow_headers=ACCEPTED,
             expose_headers=EXPOSED,
         )
     if settings.environment is not Environment.PRODUCTION:

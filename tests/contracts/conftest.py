@@ -1,0 +1,112 @@
+"""The whole shop on one thread of its own: schemathesis asks from outside, one call after another."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+import gateway.main
+import gateway.settings
+import notifications.main
+import notifications.settings
+import orders.main
+import orders.settings
+import users.main
+import users.settings
+from testkit.apps import http_client, serve
+from testkit.databases import alembic_ini, create_database, drop_database, migrate
+from testkit.tokens import TokenIssuer
+from users.keys import public_jwk
+
+ROOT = Path(__file__).parents[2]
+ANN = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningShop:
+    """`urls` by process; `ann` is a registered admin, `service` another process of ours: Authorization headers."""
+
+    urls: dict[str, str]
+    ann: dict[str, str]
+    service: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def running_shop(postgres_url: str, valkey_url: str, database_templates: dict[str, str]) -> Iterator[RunningShop]:
+    started: Future[RunningShop] = Future()
+    stopping: Future[asyncio.Event] = Future()
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        try:
+            async with _open_shop(postgres_url, valkey_url, database_templates) as shop:
+                stopping.set_result(stop)
+                started.set_result(shop)
+                await stop.wait()
+        except BaseException as error:
+            if not started.done():
+                started.set_exception(error)
+            raise
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(live(),), daemon=True)
+    thread.start()
+    yield started.result(timeout=120)
+    loop.call_soon_threadsafe(stopping.result().set)
+    thread.join(timeout=60)
+    loop.close()
+
+
+@asynccontextmanager
+async def _open_shop(postgres_url: str, valkey_url: str, templates: dict[str, str]) -> AsyncIterator[RunningShop]:
+    issuer = TokenIssuer()
+    issuer.key_id = public_jwk(issuer.private_key)["kid"]
+    async with AsyncExitStack() as stack:
+        urls: dict[str, str] = {}
+
+        async def start(name: str, app: Any) -> None:
+            urls[name] = await stack.enter_async_context(serve(app))
+
+        async def database(service: str) -> dict[str, Any]:
+            if service not in templates:
+                templates[service] = await create_database(postgres_url)
+                await asyncio.to_thread(migrate, alembic_ini(ROOT, service), templates[service])
+            url = await create_database(postgres_url, template=templates[service])
+            stack.push_async_callback(drop_database, postgres_url, url)
+            return {"database_url": url, **common}
+
+        common = {"redis_url": valkey_url, "environment": "test", "log_level": "ERROR", "drain_seconds": 0}
+        secrets = {"signing_key": issuer.private_pem, "workers_client_secret": "the-workers-secret"}
+        user_settings = users.settings.Settings.model_validate({**await database("users"), **secrets})
+        await start("users", users.main.create_app(user_settings))
+        common["jwks_url"] = f"{urls['users']}/.well-known/jwks.json"
+        order_settings = orders.settings.Settings.model_validate(await database("orders"))
+        await start("orders", orders.main.create_app(order_settings))
+        feed_settings = notifications.settings.Settings.model_validate(await database("notifications"))
+        await start("notifications", notifications.main.create_app(feed_settings))
+        upstreams = {f"{name}_url": url for name, url in urls.items()}
+        patience = {"upstream_seconds": 20, "request_seconds": 30, "dashboard_seconds": 20}
+        generous = {**patience, "rate_limit_credentials_name": 10_000, "rate_limit_patience_seconds": 10}
+        door_settings = gateway.settings.Settings.model_validate({**common, **upstreams, **generous})
+        await start("gateway", gateway.main.create_app(door_settings))
+        async with http_client(urls["users"]) as client:
+            ann = await _registered(client)
+        yield RunningShop(
+            urls=urls,
+            ann=issuer.headers(ann, role="admin", lifetime=3600),
+            service=issuer.headers(ann, role="service", lifetime=3600),
+        )
+
+
+async def _registered(client: httpx.AsyncClient) -> UUID:
+    response = await client.post("/users", json=ANN)
+    response.raise_for_status()
+    return UUID(response.json()["id"])
