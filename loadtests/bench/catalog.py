@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench import dashboard, jobs, orders, push, relay, telemetry
+from bench import dashboard, jobs, orders, push, relay, reports, telemetry
 from bench.figures import Benchmark
 
 BENCHMARKS: Sequence[Benchmark] = (
@@ -11,5 +11,6 @@ BENCHMARKS: Sequence[Benchmark] = (
     push.BENCHMARK,
     relay.BENCHMARK,
     jobs.BENCHMARK,
+    reports.BENCHMARK,
     telemetry.BENCHMARK,
 )

@@ -59,9 +59,12 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 
 async def open_standins(stage: Stage, issuer: TokenIssuer) -> Running:
-    """What stands for the three services and receives telemetry; it trusts `issuer`."""
-    jwks = orjson.dumps(issuer.jwks).decode()
-    return await stage.module("bench.standins", environment={"JWKS": jwks}, core=Core.LOAD)
+    """What stands for the three services and receives telemetry; it trusts `issuer`, whose token workers get."""
+    environment = {
+        "JWKS": orjson.dumps(issuer.jwks).decode(),
+        "SERVICE_TOKEN": issuer.issue(USER_ID, role="service", lifetime=3600),
+    }
+    return await stage.module("bench.standins", environment=environment, core=Core.LOAD)
 
 
 async def open_gateway(stage: Stage, standins: Running, **environment: str) -> Running:

@@ -61,15 +61,15 @@ class Ledger:
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
     """First one worker, idle and with a backlog; then a second one beside it."""
     standins = await open_standins(stage, TokenIssuer())
-    database_url, redis_url = await stage.postgres("workers"), await stage.valkey()
+    database_url = await stage.postgres("workers")
     connection = await asyncpg.connect(database_url)
-    async with Redis.from_url(redis_url) as redis:
+    async with Redis.from_url(await stage.valkey()) as redis:
         ledger = Ledger(connection=connection, redis=redis)
-        first = await _open_worker(stage, standins, database_url, redis_url)
+        first = await open_worker(stage, standins, database_url)
         await _rates(ledger, effort.amount(BACKLOG), rounds=1)  # to warm up
         waits = await _waits(ledger, first, effort.amount(ONE_BY_ONE))
         alone = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
-        await _open_worker(stage, standins, database_url, redis_url)
+        await open_worker(stage, standins, database_url)
         together = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
     await connection.close()
     return [
@@ -81,19 +81,23 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     ]
 
 
-async def _open_worker(stage: Stage, standins: Running, database_url: str, redis_url: str) -> Running:
+async def open_worker(
+    stage: Stage, standins: Running, database_url: str, *, settings: str = "WorkerSettings", **environment: str
+) -> Running:
+    """A worker as operators start it, with its telemetry, over these stand-ins; it has started."""
     worker = stage.silent(
         "arq",
-        "workers.main.WorkerSettings",
+        f"workers.main.{settings}",
         environment={
             "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
+            "REDIS_URL": await stage.valkey(),
             **dict.fromkeys(("USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL"), standins.url),
             "OTEL_EXPORTER_OTLP_ENDPOINT": standins.url,
             "WORKERS_CLIENT_SECRET": "a-secret-of-the-bench",
             "MAIL_FROM": "shop@hopline.example",
             "SMTP_HOST": "127.0.0.1",
             "LOG_FORMAT": "json",
+            **environment,
         },
     )
     await worker.says("worker_started")

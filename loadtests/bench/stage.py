@@ -23,7 +23,7 @@ class Stage:
     """Opens servers for the time of one benchmark and ends them, the last first. `folder` holds their data and logs."""
 
     def __init__(self, *, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._exits = AsyncExitStack()
         self._postgres: PostgresServer | None = None
         self._valkey: ValkeyServer | None = None
@@ -40,7 +40,7 @@ class Stage:
         As the embedded mode runs it: commits are on disk when they are answered.
         """
         if self._postgres is None:
-            self._postgres = PostgresServer(self._folder, durable=True)
+            self._postgres = PostgresServer(self.folder, durable=True)
             self._exits.callback(self._postgres.stop)
             await asyncio.to_thread(_start_aside, self._postgres)
         url = await create_database(self._postgres.url)
@@ -50,14 +50,14 @@ class Stage:
     async def valkey(self) -> str:
         """URL of the one Valkey of this stage; it keeps nothing on disk."""
         if self._valkey is None:
-            self._valkey = ValkeyServer(self._folder)
+            self._valkey = ValkeyServer(self.folder)
             self._exits.callback(self._valkey.stop)
             await asyncio.to_thread(_start_aside, self._valkey)
         return self._valkey.url
 
     async def stack(self) -> Stack:
         """The whole of Hopline, embedded."""
-        context = running_stack(self._folder / "stack")
+        context = running_stack(self.folder / "stack")
         stack = await asyncio.to_thread(context.__enter__)
         self._exits.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
         return stack
@@ -94,7 +94,7 @@ class Stage:
     def _started(
         self, module: str, *arguments: str, environment: Mapping[str, str], core: Core | None, port: int
     ) -> Running:
-        log = self._folder / f"{module}-{port}.log"
+        log = self.folder / f"{module}-{port}.log"
         running = start(module, *arguments, environment=environment, core=core, port=port, log=log)
         self._exits.push_async_callback(asyncio.to_thread, running.end)
         return running

@@ -53,7 +53,6 @@ ANSWERS = {
     },
     "/orders/recent": [_order(number) for number in range(5)],
     "/notifications/summary": {"unread": 2, "latest": [_notification(seq) for seq in range(5, 0, -1)]},
-    "/internal/tokens": {"access_token": "token", "token_type": "Bearer", "expires_in": 3600},
     f"/internal/orders/{ORDER_ID}/ship": {},
     "/health/ready": {"status": "ready", "dependencies": {}},
 }
@@ -131,9 +130,14 @@ def _response(body: bytes, *, status: bytes = b"200 OK") -> bytes:
 
 
 async def main() -> None:
-    """Serve until ended. JWKS, where given, is the key set that gateways verify tokens with."""
+    """Serve until ended.
+
+    JWKS, where given, is the key set that services verify tokens with, SERVICE_TOKEN one that workers are granted.
+    """
     answers = {path: _response(orjson.dumps(body)) for path, body in ANSWERS.items()}
     answers["/.well-known/jwks.json"] = _response(os.environ.get("JWKS", '{"keys":[]}').encode())
+    granted = {"access_token": os.environ.get("SERVICE_TOKEN", "none"), "token_type": "Bearer", "expires_in": 3600}
+    answers["/internal/tokens"] = _response(orjson.dumps(granted))
     receiver = Receiver()
     server = await asyncio.get_running_loop().create_server(
         lambda: _Exchange(answers=answers, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])

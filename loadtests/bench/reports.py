@@ -1,0 +1,99 @@
+"""Reports over many orders: how many rows a second, and how much memory it takes, as CSV and as PDF.
+
+Everything that makes one is there: orders with its relay, the worker that reacts to the request, the one that makes
+reports and reads page by page. Only who they ask for tokens is a stand-in.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from bench.dashboard import open_standins
+from bench.figures import Benchmark, Effort, Figure, at_most
+from bench.jobs import open_worker
+from bench.orders import open_orders
+from bench.processes import Running
+from bench.stage import Stage
+from testkit.tokens import TokenIssuer
+
+ORDERS = 100_000
+MOST_MB = 150
+_PATIENCE_S = 600.0
+_PERIOD = {"from": "2026-06-01", "to": "2026-06-30"}
+_FILL = """
+    WITH placed AS (
+        INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
+        SELECT gen_random_uuid(), gen_random_uuid(), 'shipped', 3870, 'EUR',
+               timestamptz '2026-06-01Z' + make_interval(secs => n * 2592000.0 / $1)
+        FROM generate_series(0, $1 - 1) AS n
+        RETURNING id
+    )
+    INSERT INTO order_item (order_id, sku, position, name, quantity, unit_price_cents)
+    SELECT placed.id, item.sku, item.position, item.name, 1, 1290
+    FROM placed, (SELECT sku, name, row_number() OVER (ORDER BY sku) AS position FROM product LIMIT 3) AS item
+"""
+"""Orders of three lines, spread over the period."""
+
+
+async def run(stage: Stage, effort: Effort) -> list[Figure]:
+    """One report after the other; the worker's peak is that of its whole life, over all of them."""
+    issuer = TokenIssuer()
+    standins = await open_standins(stage, issuer)
+    database_url, orders = await stage.postgres("orders"), effort.amount(ORDERS)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(_FILL, orders)
+    await connection.execute("ANALYZE")
+    await connection.close()
+    store = {"OBJECT_STORE_URL": f"file://{stage.folder}/objects"}
+    service = await open_orders(stage, standins, database_url, **store)
+    ledger = await stage.postgres("workers")
+    await open_worker(stage, standins, ledger, ORDERS_URL=service.url, **store)
+    maker = await open_worker(stage, standins, ledger, settings="ReportWorkerSettings", ORDERS_URL=service.url, **store)
+    headers = issuer.headers(uuid4(), role="admin", lifetime=3600)
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=10) as admin:
+        idle = _peak_mb(maker)
+        rates = {form: [orders / await _seconds(admin, form) for _ in range(effort.rounds)] for form in ("csv", "pdf")}
+    return [
+        Figure(name="CSV", value=median(rates["csv"]), unit="orders/s"),
+        Figure(name="PDF", value=median(rates["pdf"]), unit="orders/s"),
+        *(
+            [
+                Figure(name="peak memory of the worker", value=_peak_mb(maker), unit="MB", target=at_most(MOST_MB)),
+                Figure(name="before the first report", value=idle, unit="MB"),
+            ]
+            if sys.platform == "linux"
+            else []
+        ),
+    ]
+
+
+async def _seconds(admin: httpx.AsyncClient, form: str) -> float:
+    """From the request for a report until it is done."""
+    began = time.perf_counter()
+    asked = await admin.post("/reports", json={"kind": "orders", "format": form, **_PERIOD})
+    report = asked.raise_for_status().json()
+    async with asyncio.timeout(_PATIENCE_S):
+        while report["status"] not in {"done", "failed"}:
+            await asyncio.sleep(0.05)
+            report = (await admin.get(f"/reports/{report['id']}")).raise_for_status().json()
+    if report["status"] == "failed":
+        raise RuntimeError(f"the report failed: {report['error']}")
+    return time.perf_counter() - began
+
+
+def _peak_mb(process: Running) -> float:
+    """The most memory it ever had resident, in 10⁶ bytes, as Linux keeps it."""
+    if sys.platform != "linux":
+        return 0.0
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024 / 1_000_000
+
+
+BENCHMARK = Benchmark(name="reports", measures="reports over many orders of three lines, from the request on", run=run)
