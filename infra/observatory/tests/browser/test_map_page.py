@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from opentelemetry.trace import SpanKind
 from playwright.sync_api import Page, expect
 
 from testkit.observatory import Observatory
 
-from .conftest import Order
+from .conftest import Order, Shop
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -36,6 +37,12 @@ def drawn(page: Page) -> dict[tuple[str, str], str]:
     return {(title[1], title[2]): title[3] for title in found if title}
 
 
+def left(page: Page, name: str) -> float:
+    box = page.locator(".node").filter(has=page.locator(f'text.name:text-is("{name}")')).bounding_box()
+    assert box
+    return box["x"]
+
+
 class TestMap:
     def test_draws_calls_streams_and_queues(self, service_map: Page) -> None:
         edges = drawn(service_map)
@@ -51,19 +58,24 @@ class TestMap:
         expect(service_map.locator(".node.service").filter(has_text="workers")).to_contain_text("33.3 % failed")
 
     def test_work_flows_from_left_to_right(self, service_map: Page) -> None:
-        def left(name: str) -> float:
-            box = (
-                service_map.locator(".node")
-                .filter(has=service_map.locator(f'text.name:text-is("{name}")'))
-                .bounding_box()
-            )
-            assert box
-            return box["x"]
-
         path = ["outside", "gateway", "orders", "events:orders", "workers", "hopline:jobs"]
-        places = [left(name) for name in path]
+        places = [left(service_map, name) for name in path]
         assert places == sorted(places)
         assert len(set(places)) == len(places)
+
+    def test_a_service_that_asks_back_stays_after_the_one_it_asks(
+        self, page: Page, observatory: Observatory, order: Order, shop: Shop
+    ) -> None:
+        for asking, start in (("gateway", 3_000), ("workers", 3_100)):
+            root = shop.span(asking, "ask", (start, start + 20))
+            call = shop.span(asking, "GET", (start, start + 20), kind=SpanKind.CLIENT, parent=root)
+            shop.span("users", "GET /users/me", (start + 1, start + 19), kind=SpanKind.SERVER, parent=call)
+
+        page.goto(observatory.url("jaeger", "/map"))
+
+        expect(page.locator("svg.map")).to_be_visible()
+        assert {("gateway", "users"), ("workers", "users")} <= set(drawn(page))
+        assert left(page, "users") < left(page, "events:orders") < left(page, "workers")
 
     def test_says_the_same_as_a_table(self, service_map: Page) -> None:
         row = service_map.get_by_role("row", name=re.compile("^hopline:jobs workers"))

@@ -35,6 +35,13 @@ def ends(element: Locator) -> float:
     return box["x"] + box["width"]
 
 
+def drag(page: Page, left: float, right: float, y: float) -> None:
+    page.mouse.move(left, y)
+    page.mouse.down()
+    page.mouse.move(right, y, steps=3)
+    page.mouse.up()
+
+
 class TestWaterfall:
     def test_shows_each_span_below_its_parent_by_start(self, trace: Page, order: Order) -> None:
         shown = trace.locator("li.span").evaluate_all("rows => rows.map((row) => row.id)")
@@ -177,6 +184,23 @@ class TestWaysInAndOut:
         expect(mail).to_be_in_viewport()
         expect(mail.locator(".open")).to_be_focused()
 
+    def test_a_span_that_is_folded_away_or_out_of_the_zoom_is_brought_into_view(
+        self, trace: Page, order: Order
+    ) -> None:
+        row(trace, order.spans["publish"]).locator(".twist").click()
+        expect(row(trace, order.spans["second"])).to_be_hidden()
+        strip = trace.locator(".overview").bounding_box()
+        assert strip
+        drag(trace, strip["x"], strip["x"] + strip["width"] / 10, strip["y"] + strip["height"] / 2)
+        ticks = trace.locator(".axis .ticks")
+        bar = row(trace, order.spans["second"]).locator(".bar")
+
+        trace.evaluate(f"location.hash = '{order.spans['second']}'")
+
+        expect(bar).to_be_visible()
+        assert starts(ticks) - 1 <= starts(bar)
+        assert ends(bar) <= ends(ticks) + 1
+
     def test_leads_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
         expect(trace.locator("#summary").get_by_role("link", name="We have your order")).to_be_visible()
 
@@ -227,12 +251,9 @@ class TestKeys:
     def test_dragging_over_the_strip_zooms(self, trace: Page) -> None:
         strip = trace.locator(".overview").bounding_box()
         assert strip
-        middle = strip["y"] + strip["height"] / 2
 
-        trace.mouse.move(strip["x"] + strip["width"] * 0.25, middle)
-        trace.mouse.down()
-        trace.mouse.move(strip["x"] + strip["width"] * 0.75, middle, steps=3)
-        trace.mouse.up()
+        quarter = strip["width"] / 4
+        drag(trace, strip["x"] + quarter, strip["x"] + 3 * quarter, strip["y"] + strip["height"] / 2)
 
         zoom = float(trace.locator(".waterfall").evaluate("stage => stage.style.getPropertyValue('--zoom')"))
         assert zoom == pytest.approx(2, abs=0.05)

@@ -18,7 +18,7 @@ export function waterfall({ nodes, time, origin, linesOf, mailOf }) {
 
 function clicked(event, nodeOf) {
   const item = event.target.closest("li.span");
-  if (!item || event.target.closest("a, .lines, .details, .twist:empty") || getSelection().type === "Range") return;
+  if (!item || event.target.closest("a, .lines, .details, span.twist") || getSelection().type === "Range") return;
   const node = nodeOf.get(item.id);
   if (event.target.closest(".twist")) unfold(node, item.querySelector(".twist").ariaExpanded === "false");
   else if (event.target.closest(".grid")) open(item, item.querySelector(".open").ariaExpanded === "false");
