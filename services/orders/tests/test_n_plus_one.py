@@ -9,7 +9,14 @@ from orders.main import create_app
 from orders.settings import Settings
 from testkit.queries import Queries, lists_of
 
-GUARDED = {"/products", "/orders", "/orders/recent", "/orders/{order_id}", "/internal/sales"}
+GUARDED = {
+    "/products",
+    "/orders",
+    "/orders/recent",
+    "/orders/{order_id}",
+    "/internal/sales",
+    "/internal/reports/{report_id}/orders",
+}
 """One order is among them for its items."""
 
 
@@ -34,6 +41,18 @@ async def test_orders(shop: Shop, queries: Queries) -> None:
     await queries.stay_flat(
         few=partial(shop.warehouse.get, "/internal/sales", day=today - timedelta(days=400)),
         many=partial(shop.warehouse.get, "/internal/sales", day=today),
+    )
+
+
+async def test_orders_of_a_report(shop: Shop, queries: Queries) -> None:
+    skus = [await shop.product() for _ in range(5)]
+    customer = shop.caller()
+    for _ in range(6):
+        await customer.placed(*((sku, 1) for sku in skus))
+    report = (await customer.request_report()).json()["id"]
+    path = f"/internal/reports/{report}/orders"
+    await queries.stay_flat(
+        few=partial(shop.warehouse.get, path, limit=1), many=partial(shop.warehouse.get, path, limit=6)
     )
 
 
