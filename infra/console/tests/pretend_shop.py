@@ -26,6 +26,16 @@ SERVICES = ("gateway", "orders", "notifications", "workers", "users")
 KINDS = ("order.placed", "order.packed", "order.shipped")
 
 
+REPORT_ID = "0198b7f0-2222-7000-8000-000000000001"
+REPORT_URL = f"/v2/reports/{REPORT_ID}/download"
+REPORT = f"order_id,status\r\n{ORDER_ID},shipped\r\n"
+REPORT_PUSHES: Sequence[tuple[str, dict[str, Any]]] = (
+    ("report.progress", {"progress": 40}),
+    ("report.progress", {"progress": 90}),
+    ("report.ready", {"download_url": REPORT_URL, "size_bytes": len(REPORT)}),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
     """What the shop does; by default what it should."""
@@ -37,6 +47,8 @@ class Behaviour:
     own_trace: bool = True
     welcomes: bool = True
     emails: int = 3
+    report_pushes: Sequence[tuple[str, dict[str, Any]]] = REPORT_PUSHES
+    report: str = REPORT
     services: Sequence[str] = SERVICES
     orphan: bool = False
 
@@ -63,6 +75,8 @@ class PretendShop:
                 Route("/v2/products", self.products),
                 Route("/v2/ws-tickets", self.ticket, methods=["POST"]),
                 Route("/v2/orders", self.order, methods=["POST"]),
+                Route("/v2/reports", self.request_report, methods=["POST"]),
+                Route(REPORT_URL, self.download),
                 WebSocketRoute("/ws", self.socket),
             ]
         )
@@ -100,12 +114,26 @@ class PretendShop:
         context = root.get_span_context()
         trace_id = f"{context.trace_id:032x}" if self._does.own_trace else "a" * 32
         for number, kind in zip(self._does.numbers, self._does.kinds, strict=True):
-            self._push(number, kind, trace_id)
+            self._push(number, kind, trace_id, order_id=ORDER_ID)
         for number in range(self._does.emails):
             await asyncio.to_thread(self._send_email, number)
         placed = {"id": ORDER_ID, "user_id": "u-1", "status": "placed", "total_cents": 2_990, "currency": "EUR"}
         headers = {"traceresponse": f"00-{context.trace_id:032x}-{context.span_id:016x}-01"}
         return JSONResponse({**placed, "items": body["items"]}, 201, headers=headers)
+
+    async def request_report(self, request: Request) -> Response:
+        body = await request.json()
+        assert body["kind"] == "orders"
+        assert body["format"] == "csv"
+        assert body["from"] < body["to"]
+        for number, (kind, data) in enumerate(self._does.report_pushes, start=self._does.numbers[-1] + 1):
+            self._push(number, kind, "b" * 32, report_id=REPORT_ID, **data)
+        return JSONResponse({"id": REPORT_ID, "status": "queued"}, 202)
+
+    async def download(self, request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer token"
+        headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+        return Response(self._does.report, headers=headers, media_type="text/csv")
 
     async def socket(self, websocket: WebSocket) -> None:
         await websocket.accept()
@@ -136,10 +164,10 @@ class PretendShop:
         else:
             span.end()
 
-    def _push(self, number: int, kind: str, trace_id: str) -> None:
+    def _push(self, number: int, kind: str, trace_id: str, **data: Any) -> None:
         frame = {"t": "n", "seq": number, "id": f"n-{number}", "kind": kind, "at": "2026-11-23T17:51:00Z"}
         parent = f"00-{trace_id}-{number:016x}-01"
-        self._frames.put_nowait({**frame, "data": {"order_id": ORDER_ID}, "traceparent": parent})
+        self._frames.put_nowait({**frame, "data": data, "traceparent": parent})
 
     def _send_email(self, number: int) -> None:
         message = EmailMessage()

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,9 +14,9 @@ from console.stack import Stack
 from console.waiting import Patience
 
 from .conftest import Command, OpenShop
-from .pretend_shop import KINDS, ORDER_ID, SERVICES, Behaviour
+from .pretend_shop import KINDS, ORDER_ID, REPORT, REPORT_ID, REPORT_PUSHES, SERVICES, Behaviour
 
-IMPATIENT = Patience(ready=0.5, pushes=1.0, emails=1.0, trace=1.0, settled=0.3)
+IMPATIENT = Patience(ready=0.5, pushes=1.0, report=1.0, emails=1.0, trace=1.0, settled=0.3)
 
 
 class Told:
@@ -36,9 +37,9 @@ def told() -> Told:
 
 
 class TestJourney:
-    async def test_is_summed_up(self, open_shop: OpenShop, told: Told) -> None:
+    async def test_is_summed_up(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+            summary = await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=IMPATIENT).run()
 
         assert json.loads(json.dumps(summary)) == summary
         assert summary["order_id"] == ORDER_ID
@@ -49,11 +50,21 @@ class TestJourney:
         assert len(summary["email_ids"]) == len(summary["emails"]) == 3
         assert sorted(summary["services"]) == sorted(SERVICES)
         assert (summary["spans"], summary["roots"], summary["missing_parents"]) == (5, 1, 0)
+        file = tmp_path / "orders.csv"
+        assert file.read_bytes() == REPORT.encode()
+        del summary["report"]["ready_ms"]
+        assert summary["report"] == {
+            "id": REPORT_ID,
+            "progress": [40, 90],
+            "file": str(file),
+            "size_bytes": len(REPORT),
+            "rows": 1,
+        }
         assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
 
-    async def test_is_told_step_by_step(self, open_shop: OpenShop, told: Told) -> None:
+    async def test_is_told_step_by_step(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+            summary = await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=IMPATIENT).run()
 
         steps = [
             f"the stack at {stack.gateway} is ready",
@@ -69,6 +80,12 @@ class TestJourney:
             "email: Email 2",
             f"trace {summary['trace_id']}",
             "gateway POST /v2/orders",
+            "asked for a report",
+            "████████░░░░░░░░░░░░  40 %  report.progress",
+            "████████████████████ 100 %  report.ready",
+            "orders.csv",
+            "order_id,status",
+            f"{ORDER_ID},shipped",
             f"make trace ID={summary['trace_id']}",
         ]
         places = [told.text.find(step) for step in steps]
@@ -91,6 +108,9 @@ class TestFailure:
             (Behaviour(emails=2), "fewer than 3 emails to ada-"),
             (Behaviour(services=SERVICES[:4]), "an incomplete trace [0-9a-f]{32} at http"),
             (Behaviour(orphan=True), "an incomplete trace"),
+            (Behaviour(report_pushes=REPORT_PUSHES[:2]), "no push of report.ready within 1 s"),
+            (Behaviour(report_pushes=[("report.failed", {"reason": "no room"})]), "the report failed: no room"),
+            (Behaviour(report="order_id,status\r\n"), "orders.csv lacks the order"),
         ],
         ids=[
             "unready",
@@ -103,18 +123,23 @@ class TestFailure:
             "mailless",
             "partial",
             "torn",
+            "reportless",
+            "failed report",
+            "empty report",
         ],
     )
-    async def test_says_what_is_wrong(self, open_shop: OpenShop, told: Told, behaviour: Behaviour, reason: str) -> None:
+    async def test_says_what_is_wrong(
+        self, open_shop: OpenShop, told: Told, tmp_path: Path, behaviour: Behaviour, reason: str
+    ) -> None:
         async with open_shop(behaviour) as stack:
             with pytest.raises(FailedError, match=reason):
-                await Demo(stack=stack, narrator=told.narrator, patience=IMPATIENT).run()
+                await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=IMPATIENT).run()
 
-    async def test_a_refused_call_is_named(self, open_shop: OpenShop, told: Told) -> None:
+    async def test_a_refused_call_is_named(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", mailpit="")
             with pytest.raises(FailedError, match="HTTP 404"):
-                await Demo(stack=elsewhere, narrator=told.narrator).run()
+                await Demo(stack=elsewhere, narrator=told.narrator, downloads=tmp_path).run()
 
     def test_without_a_stack_it_says_make_up(self, command: Command) -> None:
         told = command("demo")

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 from rich.console import Console
 
@@ -48,7 +49,9 @@ class _Console(Console):
 
 async def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
     """Tell the story on stdout, or on stderr when stdout is for the summary."""
-    summary = await Demo(stack=stack, narrator=Narrator(_console(stderr=arguments.json))).run()
+    downloads = Path(os.environ.get("HOPLINE_HOME") or ".hopline") / "downloads"
+    narrator = Narrator(_console(stderr=arguments.json))
+    summary = await Demo(stack=stack, narrator=narrator, downloads=downloads).run()
     if arguments.json:
         print(json.dumps(summary))
 

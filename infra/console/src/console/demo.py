@@ -1,10 +1,11 @@
-"""`make demo`: the journey of one order, told while it happens."""
+"""`make demo`: the journey of one order, and a report on it, told while it happens."""
 
 import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from console.drawing import print_tree
 from console.failures import FailedError
 from console.narration import Narrator
 from console.pushes import Device, Push, open_device
+from console.reports import ReportStory
 from console.shop import Placed, Shop
 from console.stack import Stack
 from console.tree import Tree
@@ -29,9 +31,10 @@ _REQUEST_SECONDS = 10.0
 class Demo:
     """Registers, listens, orders, watches, and shows the trace of it all."""
 
-    def __init__(self, *, stack: Stack, narrator: Narrator, patience: Patience | None = None) -> None:
+    def __init__(self, *, stack: Stack, narrator: Narrator, downloads: Path, patience: Patience | None = None) -> None:
         self._stack = stack
         self._say = narrator
+        self._downloads = downloads
         self._patience = patience or Patience()
 
     async def run(self) -> dict[str, Any]:
@@ -49,9 +52,13 @@ class Demo:
                 self._say.title("An order is placed")
                 placed, sent_at, answered_at = await self._order(shop)
                 pushes = await self._watch(device, placed, sent_at)
-            emails = await self._emails(backends, email)
-            tree = await self._tree(backends, placed.trace_id)
-        self._show(tree)
+                emails = await self._emails(backends, email)
+                tree = await self._tree(backends, placed.trace_id)
+                self._say.title("What happened, as one trace")
+                print_tree(tree, self._say.console)
+                self._say.title("A report is made in the background")
+                report = await self._report(shop).tell(device, order_id=placed.order["id"])
+        self._point(tree)
         return {
             "trace_id": placed.trace_id,
             "order_id": placed.order["id"],
@@ -71,6 +78,7 @@ class Demo:
             "roots": len(tree.roots),
             "missing_parents": tree.missing_parents,
             "trace_url": self._stack.trace_page(placed.trace_id),
+            "report": report,
             "total_ms": _milliseconds(began, time.perf_counter()),
         }
 
@@ -152,9 +160,10 @@ class Demo:
         with self._say.waiting("waiting for the last spans to be exported"):
             return await until(settled, self._patience.trace, f"an incomplete trace {trace_id} at {self._stack.jaeger}")
 
-    def _show(self, tree: Tree) -> None:
-        self._say.title("What happened, as one trace")
-        print_tree(tree, self._say.console)
+    def _report(self, shop: Shop) -> ReportStory:
+        return ReportStory(shop=shop, narrator=self._say, folder=self._downloads, within_s=self._patience.report)
+
+    def _point(self, tree: Tree) -> None:
         self._say.title("Where to look next")
         self._say.pointer("this trace", self._stack.trace_page(tree.trace_id))
         self._say.pointer("with logs", f"make trace ID={tree.trace_id}")

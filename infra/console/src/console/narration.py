@@ -28,6 +28,10 @@ class Narrator:
         came = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
         self._print(Text.assemble(("  ← ", "cyan"), came, printable(text), _aside(note)))
 
+    def quoted(self, line: str) -> None:
+        """Show a line of something as it is."""
+        self._print(Text.assemble(("  │ ", "dim"), printable(line)))
+
     def pointer(self, what: str, where: str) -> None:
         """Say where to look."""
         self._print(Text.assemble((f"  {what:<12}", "dim"), printable(where)))

@@ -1,10 +1,12 @@
 """A customer of the public API."""
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import httpx
@@ -85,6 +87,20 @@ class Shop:
         """Make any other call; its JSON, or None where the answer has none."""
         answer = await self._send(method, path, **request)
         return None if answer.is_success and not answer.content else _read(answer)
+
+    async def request_report(self, *, first: date, last: date) -> Mapping[str, Any]:
+        """Ask for a report, as CSV, on what was ordered from `first` until `last`, days of UTC."""
+        wanted = {"kind": "orders", "format": "csv", "from": str(first), "to": str(last)}
+        report: Mapping[str, Any] = _read(await self._send("POST", "/v2/reports", json=wanted))
+        return report
+
+    async def download(self, url: str) -> tuple[str, bytes]:
+        """Return a file's name, "" where it has none, and its content; `url` is a path below the gateway."""
+        answer = await self._send("GET", url)
+        if not answer.is_success:
+            _read(answer)
+        named = re.search(r'filename="([^"/\\]+)"', answer.headers.get("Content-Disposition", ""))
+        return (named[1] if named else ""), answer.content
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         headers = dict(request.pop("headers", {}))

@@ -20,6 +20,7 @@ class Patience:
 
     ready: float = 15.0  # a process that was just killed is back by then
     pushes: float = 60.0
+    report: float = 60.0
     emails: float = 30.0
     trace: float = 45.0
     settled: float = 2.0  # longer than an exporter keeps a batch: what has not come by then is not part of it

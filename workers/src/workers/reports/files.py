@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the only place where it exists
 
 PART_BYTES: Final = 5 * 1024 * 1024
 """What is sent at once: S3's least, but for the last."""
-PARTS_AT_ONCE: Final = 2
+PARTS_AT_ONCE: Final = 1
 
 
 class Writer:
