@@ -1,0 +1,39 @@
+"""The tour leads somewhere: its files, its commands and its tests are there."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOUR = ROOT / "docs/tour.md"
+TEXT = TOUR.read_text(encoding="utf-8")
+
+LINKS = sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT)))
+TESTS = sorted(set(re.findall(r"`((?:[\w-]+/)+test_\w+\.py(?:::\w+)?)`", TEXT)))
+TARGETS = sorted(set(re.findall(r"\bmake ([a-z-]+)", TEXT)))
+STOPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_file_to_read_is_there(link: str) -> None:
+    assert (TOUR.parent / link).resolve().is_file()
+
+
+@pytest.mark.parametrize("named", TESTS)
+def test_a_test_that_holds_it_is_there(named: str) -> None:
+    file, _, name = named.partition("::")
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    found = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert not name or name in found
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_command_to_try_is_there(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.partition("\n")[0])
+def test_every_stop_has_all_three(stop: str) -> None:
+    assert all(f"- **{part}**" in stop for part in ("Read", "Try", "Held by"))
