@@ -45,6 +45,18 @@ class TestHello:
         async with raw_socket(instance) as socket:
             assert await close_code(socket) == 4401
 
+    async def test_is_waited_for_from_so_many_at_once(self, stage: Stage, user: UUID) -> None:
+        instance = await stage.start(ws_silent_connections=1, ws_hello_seconds=60)
+        hello = {"t": "hello", "v": 1, "ticket": await instance.ticket(user), "cursor": 0}
+        async with raw_socket(instance) as silent:
+            async with raw_socket(instance) as one_too_many:
+                assert await close_code(one_too_many) == 1013
+            await say(silent, hello)
+            await silent.recv()
+            async with raw_socket(instance) as another, raw_socket(instance) as one_too_many:
+                assert await close_code(one_too_many) == 1013
+                await another.close()
+
     async def test_takes_a_ticket_once(self, instance: Instance, user: UUID) -> None:
         hello = {"t": "hello", "v": 1, "ticket": await instance.ticket(user), "cursor": 0}
         async with raw_socket(instance) as first, raw_socket(instance) as second:

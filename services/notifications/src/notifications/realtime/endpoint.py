@@ -53,6 +53,7 @@ class Endpoint:
         self._hub = hub
         self._subscriber = subscriber
         self._heartbeat = heartbeat
+        self._silent = 0
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket until it closes. Makes no span of its own: it would stay open for hours."""
@@ -69,12 +70,20 @@ class Endpoint:
                 await _refuse(websocket, CloseCode.TRY_LATER, repr(error))
 
     async def _hello(self, websocket: WebSocket) -> tuple[UUID, int]:
-        """Whose device this is and the last seq it has seen; raises SocketRefused without a good hello in time."""
+        """Whose device this is and the last seq it has seen; raises SocketRefused without a good hello in time.
+
+        Those who have not said it are nobody's yet, and no limit by user bounds them: this process bears so many.
+        """
+        if self._silent >= self._settings.ws_silent_connections:
+            raise SocketRefused(CloseCode.TRY_LATER, "too many have not said hello")
+        self._silent += 1
         try:
             async with asyncio.timeout(self._settings.ws_hello_seconds):
                 hello = client_frame(await _receive(websocket))
         except TimeoutError as error:
             raise SocketRefused(CloseCode.UNAUTHORIZED, "no hello in time") from error
+        finally:
+            self._silent -= 1
         if not isinstance(hello, Hello):
             raise SocketRefused(CloseCode.UNAUTHORIZED, "the first frame is no hello")
         return await self._tickets.redeem(hello.ticket), hello.cursor
