@@ -1,4 +1,8 @@
-"""One browser and one observatory for the tests of the pages, and the trace of one order to look at."""
+"""For each module of tests of the pages a browser and an observatory, and the trace of one order to look at.
+
+Not for all of them: without an `__init__.py` here pytest would keep the browser, and so its driver's event loop, until
+the end of the session, and no coroutine could be tested after it.
+"""
 
 import smtplib
 import time
@@ -17,13 +21,13 @@ MILLISECOND_NS = 1_000_000
 STATEMENT = "INSERT INTO outbox (id) VALUES ($1)"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
     with running_chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def observatory() -> Iterator[Observatory]:
     with running_observatory() as running:
         yield running
@@ -144,13 +148,13 @@ def hex_span(span: Span) -> str:
     return format(span.get_span_context().span_id, "016x")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shop(observatory: Observatory) -> Iterator[Shop]:
     made = Shop(observatory)
     yield made
     made.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def order(shop: Shop) -> Order:
     return shop.order()
