@@ -53,8 +53,8 @@ def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: st
         ((MAIN, "redis"), "[data]\n    volumes: [redis", "[date]\n    volumes: [redis", "has no date"),
         (
             (MAIN, "orders"),
-            "secrets: [database-url-orders]\n    depends",
-            "secrets: [nope]\n    depends",
+            "secrets: [database-url-orders]\n    volumes",
+            "secrets: [nope]\n    volumes",
             "has no nope",
         ),
         ((MAIN, "orders"), "migrate-orders: { condition", "migrate-order: { condition", "depends on migrate-order"),
@@ -76,7 +76,7 @@ def test_a_planted_mistake_is_found_where_it_is(
 
 
 def test_more_memory_than_we_promise_is_found(checkout: Checkout) -> None:
-    checkout.spoil(MAIN, "memory: 224M", "memory: 1G")
+    checkout.spoil(MAIN, "memory: 208M", "memory: 1G")
     assert any("the memory limits add up to" in finding.wrong for finding in check(checkout.root))
 
 

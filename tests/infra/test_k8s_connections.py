@@ -39,7 +39,7 @@ def test_the_figure_in_the_docs_is_the_sum(rendered: Render, root: Path, compone
         for each in overlay.of("Deployment")
         if "hopline.example/postgres" in each.spec["template"]["metadata"]["labels"]
     ]
-    assert len(clients) == 4
+    assert len(clients) == 5
     needed = sum(most_pods(overlay, each) * (pool + DEDICATED.get(each.name, 0)) for each in clients)
     needed += len(list(overlay.of("Job"))) + defaults["database_reserve"]
     assert f"**{needed}**" in (root / "docs/deploy.md").read_text()

@@ -33,9 +33,10 @@ class TestRendering:
         processes = [
             workload.name
             for workload in rendered("prod").workloads
-            if workload.pod.get("terminationGracePeriodSeconds") == 40
+            if workload.pod.get("terminationGracePeriodSeconds") == 45
         ]
-        assert processes == [f"hopline-{name}" for name in ("gateway", "notifications", "orders", "users", "workers")]
+        expected = ("gateway", "notifications", "orders", "report-workers", "users", "workers")
+        assert processes == [f"hopline-{name}" for name in expected]
 
     def test_the_repository_is_not_written_to(self, root: Path, k8s_folder: Path) -> None:
         assert (k8s_folder / "overlays/kind/secrets/signing-key").read_text().startswith("-----BEGIN PRIVATE KEY")

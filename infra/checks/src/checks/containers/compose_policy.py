@@ -12,7 +12,7 @@ MOST_MIB = 2048
 """Memory limits of all services that run at the same time."""
 MOST_ON_TOP_MIB = 128
 """Those of a profile, which only runs while somebody asks for it."""
-SCALABLE = {"users", "orders", "notifications", "worker"}
+SCALABLE = {"users", "orders", "notifications", "worker", "report-worker"}
 WITHOUT_HEALTHCHECK = "x-no-healthcheck"
 OURS = "hopline/"
 

@@ -15,8 +15,8 @@ from checks.kubernetes.settings import UNKNOWN, environment
 
 Direction = Literal["Ingress", "Egress"]
 
-LINKS = {"PUBLIC_WS_URL", "TRACES_URL"}
-"""Addresses that a process only tells to others: people's browsers go there."""
+LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "OBJECT_STORE_URL"}
+"""Addresses that a process only tells to others, for people's browsers; and a bucket's, which S3_ENDPOINT serves."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
 _ELSEWHERE = re.compile(r"^[a-z0-9-]+\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
