@@ -31,6 +31,7 @@ class TestBulkhead:
     async def test_some_are_inside_as_many_wait_and_the_rest_is_refused(self) -> None:
         callers = Callers(Bulkhead(name="orders", at_once=2))
         tasks = callers.come(1, 2, 3, 4, 5)
+        await eventually(tasks[4].done)
         with pytest.raises(UpstreamBusy) as refused:
             await tasks[4]
         assert refused.value.headers["Retry-After"] == "1"
@@ -47,6 +48,7 @@ class TestBulkhead:
         await eventually(lambda: callers.entered)
         with deadline_in(0.01):
             [late] = callers.come(2)
+        await eventually(late.done)
         with pytest.raises(UpstreamBusy):
             await late
         callers.release.set()
