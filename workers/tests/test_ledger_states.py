@@ -226,7 +226,7 @@ def test_one_holder_at_a_time_one_completion_and_nothing_is_lost(ledger_url: str
     run_state_machine_as_test(
         OverThisLedger,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             derandomize=True,
