@@ -25,6 +25,8 @@ from workers.ledger import QueuedJob
 
 BACKLOG = 2_000
 ONE_BY_ONE = 300
+ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"}
+"""As in the images: how memory that is given back gets back to the system."""
 _PATIENCE_S = 120.0
 _KIND = "fulfil_order"
 _ADD = """
@@ -97,6 +99,7 @@ async def open_worker(
             "MAIL_FROM": "shop@hopline.example",
             "SMTP_HOST": "127.0.0.1",
             "LOG_FORMAT": "json",
+            **ALLOCATOR,
             **environment,
         },
     )
