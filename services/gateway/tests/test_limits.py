@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from services.gateway.tests.conftest import OpenGateway, Services
 
 import shared.gunicorn
+from gateway.limits.buckets import SharedBuckets
+from gateway.limits.quota import Charge, Quota
 from gateway.limits.rules import rules
 from gateway.main import create_app
 from gateway.settings import Settings
@@ -69,6 +71,20 @@ class TestByUser:
             asked = await redis.info("commandstats")
         assert asked["cmdstat_evalsha"]["calls"] == 1
         assert not {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"} & set(asked)
+
+    async def test_shares_a_round_trip_with_those_who_come_together(self, redis_url: str) -> None:
+        quota = Quota(name="user", requests=15)
+        async with Redis.from_url(redis_url) as redis:
+            buckets = SharedBuckets(redis)
+            await buckets.take([Charge(quota=quota, whose="bob")])
+            await redis.config_resetstat()
+            both = [Charge(quota=Quota(name="address", requests=100), whose="a"), Charge(quota=quota, whose="ann")]
+            taken = await asyncio.gather(*(buckets.take(both) for _ in range(20)))
+            asked = await redis.info("commandstats")
+        assert asked["cmdstat_evalsha"]["calls"] == 1
+        assert [granted for granted, _ in taken] == [True] * 15 + [False] * 5
+        assert [round(held[1] / quota.interval_us) for _, held in taken] == [*range(1, 16)] + [15] * 5
+        assert all(len(held) == len(both) for _, held in taken)
 
     async def test_goes_on_after_redis_has_forgotten_everything(
         self, gateway: httpx.AsyncClient, well: Services, token: dict[str, str], redis_url: str
