@@ -16,12 +16,16 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 @dataclass(kw_only=True)
 class ReportDesk:
-    """Has reports of `orders`, one an hour. While `open` is cleared, it keeps who asks for a page waiting."""
+    """Has reports of `orders`, one an hour. While `open` is cleared, it keeps who asks for a page waiting.
+
+    At a progress of `finished_by_another_at` percent it says that the report is finished.
+    """
 
     orders: int = 3
     formats: dict[str, str] = field(default_factory=dict)
     told: list[tuple[str, Any]] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)
+    finished_by_another_at: int = 101
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
 
@@ -54,6 +58,8 @@ class ReportDesk:
         if what == "orders":
             return await self._page(int(request.query_params["limit"]), int(request.query_params.get("cursor", 0)))
         body = await request.json()
+        if what == "progress" and body["progress"] >= self.finished_by_another_at:
+            self.ends[report_id] = "finish"
         if self.ends.get(report_id) not in {None, what}:
             return self._refusal(409, "report-finished")
         self.told.append((what, body))

@@ -150,6 +150,14 @@ class TestEnds:
         assert {job.state for job in await world.jobs()} == {"done"}
         assert files(world) == []
 
+    @pytest.mark.parametrize("percent", [90, 95])
+    async def test_one_that_another_worker_finishes_meanwhile_is_left_to_it(self, world: World, percent: int) -> None:
+        world.orders.desk.finished_by_another_at = percent
+        await make(world, world.orders.desk.wants())
+        assert [job.state for job in await world.jobs()] == ["done"]
+        assert "finish" not in [what for what, _ in world.orders.desk.told]
+        assert files(world) == []
+
     async def test_one_that_cannot_be_made_fails_with_a_reason_for_its_user(self, world: World) -> None:
         report_id = world.orders.desk.wants()
         away = {"object_store_url": "s3://nowhere", "s3_endpoint": f"http://127.0.0.1:{free_port()}"}

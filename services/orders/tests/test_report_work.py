@@ -173,6 +173,7 @@ class TestHousekeeping:
             file = shop.objects / (await work.said("begin"))["object_key"]
             file.parent.mkdir(exist_ok=True)
             file.write_text("x")
+            file.with_name(f"{file.name}.part").write_text("begun again, and given up")
         for work in (old, without_file, young):
             await work.said("finish", size_bytes=1)
         await shop.database.execute("UPDATE report SET created_at = now() - interval '31 days'")
@@ -183,4 +184,4 @@ class TestHousekeeping:
             assert (await shop.warehouse.post("/internal/housekeeping", {})).json()["removed"]["reports"] == removed
         statuses = [(await customer.get(f"/reports/{work.id}")).status_code for work in (old, young, running)]
         assert statuses == [404, 200, 200]
-        assert [file.name for file in shop.objects.rglob("*.csv")] == [f"{young.id}.csv"]
+        assert sorted(file.name for file in shop.objects.rglob("*.*")) == [f"{young.id}.csv", f"{young.id}.csv.part"]

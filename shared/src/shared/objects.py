@@ -60,6 +60,11 @@ def _s3(settings: ObjectStoreSettings, *, bucket: str, prefix: str) -> S3Store:
     )
 
 
+def beside(key: str) -> str:
+    """Where an object is written that is to lie at `key`: who reads there finds a whole one or none."""
+    return f"{key}.part"
+
+
 async def ping(store: ObjectStore) -> None:
     """Raise where the store does not answer. It lists what lies at its top, which is one folder."""
     await obstore.list_with_delimiter_async(store)

@@ -9,7 +9,7 @@ import obstore
 
 from orders.errors import ReportNotReady
 from shared.errors import Unavailable
-from shared.objects import AWAY, ObjectStore
+from shared.objects import AWAY, ObjectStore, beside
 
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 20
@@ -40,7 +40,7 @@ class ReportFiles:
         return StoredFile(size_bytes=found.meta["size"], chunks=found.stream(min_chunk_size=CHUNK_BYTES).__aiter__())
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete these files, some at once; those that are not there are deleted already."""
+        """Delete these files, some at once, and what was begun of them; what is not there is deleted already."""
         try:
             for first in range(0, len(keys), DELETED_AT_ONCE):
                 await asyncio.gather(*(self._delete(key) for key in keys[first : first + DELETED_AT_ONCE]))
@@ -48,8 +48,9 @@ class ReportFiles:
             raise _away() from error
 
     async def _delete(self, key: str) -> None:
-        with suppress(FileNotFoundError):
-            await obstore.delete_async(self._store, key)
+        for path in (key, beside(key)):
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, path)
 
 
 def _away() -> Unavailable:

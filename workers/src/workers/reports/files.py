@@ -6,12 +6,12 @@ upload in S3) is under no name: let a rule of the bucket abort those after a day
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import obstore
 
-from shared.objects import AWAY, ObjectStore
+from shared.objects import AWAY, ObjectStore, beside
 from workers.errors import DependencyAway
 
 if TYPE_CHECKING:  # the only place where it exists
@@ -47,18 +47,19 @@ class ReportFolder:
         """Write beside the place `key`; what is left by an exception is not kept."""
         with _failures_named():
             async with obstore.open_writer_async(
-                self._store, _beside(key), buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+                self._store, beside(key), buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
             ) as file:
                 yield Writer(file)
 
     async def put(self, key: str) -> None:
         """Put what was written beside the place there, in one step."""
         with _failures_named():
-            await obstore.rename_async(self._store, _beside(key), key, overwrite=True)
+            await obstore.rename_async(self._store, beside(key), key, overwrite=True)
 
-
-def _beside(key: str) -> str:
-    return f"{key}.part"
+    async def discard(self, key: str) -> None:
+        """Delete what was written beside the place."""
+        with _failures_named(), suppress(FileNotFoundError):
+            await obstore.delete_async(self._store, beside(key))
 
 
 @contextmanager

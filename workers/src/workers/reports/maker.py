@@ -40,7 +40,7 @@ class ReportMaker:
         try:
             work = await self._orders.begin(report_id)
             size_bytes = await self._write(work)
-            await self._orders.progress(report_id, WRITTEN)  # refused where another has finished it meanwhile
+            await self._check_open(work)
             crash_point("report.before_put")
             await self._folder.put(work.object_key)
             crash_point("report.after_put")
@@ -49,6 +49,14 @@ class ReportMaker:
             log.info("report_closed", report_id=report_id, reason=str(closed))
         else:
             log.info("report_made", report_id=report_id, orders=work.total, size_bytes=size_bytes)
+
+    async def _check_open(self, work: ReportWork) -> None:
+        """Tell that the file is written; where another worker has finished the report meanwhile, throw it away."""
+        try:
+            await self._orders.progress(work.id, WRITTEN)
+        except ReportClosed:
+            await self._folder.discard(work.object_key)
+            raise
 
     async def _write(self, work: ReportWork) -> int:
         """Write the file beside its place; its size in bytes."""
