@@ -48,8 +48,9 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 @asynccontextmanager
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
+    connections = 2 * settings.upstream_calls_at_once  # the bulkhead is the limit: hedges and probes must get through
     with guard_shown(guard):
-        async with open_http_session(max_connections=settings.upstream_calls_at_once) as session:
+        async with open_http_session(max_connections=connections) as session:
             yield Upstream(
                 name=name,
                 url=str(url),

@@ -169,6 +169,9 @@ class TestAllIsSlow:
             waiting = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(10)]
             await eventually(lambda: sum(one.done() for one in waiting) == 4)
             await eventually(lambda: services.orders.at_once == 3)
+            dependencies = (await gateway.get("/health/ready")).json()["dependencies"]
+            assert dependencies["orders"]["calls_in_flight"] == 3
+            assert "404" in dependencies["orders"]["error"], "its probe gets through"
             assert (await gateway.get("/v2/users/me", headers=token)).status_code == 200
             for one in waiting:
                 one.cancel()

@@ -5,12 +5,13 @@ import asyncio
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
+from testkit.metrics import Metrics
 from testkit.waiting import eventually
 
 
 class TestLoadShedding:
     async def test_reads_go_before_orders_and_probes_stay(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], counted: Metrics
     ) -> None:
         services.orders.hangs("POST", "/orders")
         services.orders.answers("GET", "/products", {})
@@ -22,6 +23,11 @@ class TestLoadShedding:
             await eventually(lambda: services.orders.at_once == 5)
             write = await gateway.post("/v2/orders", headers=token, json={})
             assert (await gateway.get("/health/live")).status_code == 200
+            assert counted.value("hopline.gateway.requests.in_flight") == 5
+            assert [counted.value("hopline.gateway.shed", {"hopline.kind": kind}) for kind in ("read", "write")] == [
+                1,
+                1,
+            ]
             for request in placing:
                 request.cancel()
             await eventually(lambda: services.orders.at_once == 0)
