@@ -1,6 +1,7 @@
 """The client span and the duration of one attempt at a service, after OpenTelemetry's semantic conventions for HTTP.
 
-A few lines of the API cost half of what the contrib instrumentation does (ADR 5).
+A few lines of the API cost half of what the contrib instrumentation does (ADR 5); attached by hand, because the API's
+own context manager is three generators, one in another.
 """
 
 import time
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -30,18 +32,21 @@ class ClientSpan:
     def __init__(self, attributes: Mapping[str, str | int], *, url: str, resend_count: int) -> None:
         self._attributes = attributes
         self._outcome: dict[str, str | int] = {"error.type": "cancelled"}
-        resent = {"http.request.resend_count": resend_count} if resend_count else {}
-        self._current = _tracer.start_as_current_span(
+        self._span = _tracer.start_span(
             f"{attributes['http.request.method']} {attributes['url.template']}",
             kind=SpanKind.CLIENT,
-            attributes={**attributes, "url.full": url, **resent},
+            attributes={
+                **attributes,
+                "url.full": url,
+                **({"http.request.resend_count": resend_count} if resend_count else {}),
+            },
             record_exception=False,
             set_status_on_exception=False,
         )
+        self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._span = self._current.__enter__()
-        self._started = time.perf_counter()
+        self._token = otel_context.attach(trace.set_span_in_context(self._span))
         return self
 
     def answered(self, status: int) -> None:
@@ -59,4 +64,5 @@ class ClientSpan:
             self._span.set_status(StatusCode.ERROR, error.detail)
         self._span.set_attributes(self._outcome)
         _durations.record(time.perf_counter() - self._started, {**self._attributes, **self._outcome})
-        self._current.__exit__(kind, error, traceback)
+        otel_context.detach(self._token)
+        self._span.end()
