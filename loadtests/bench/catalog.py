@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench import dashboard, jobs, orders, push, relay, reports, telemetry
+from bench import dashboard, jobs, orders, pages, push, relay, reports, sockets, telemetry
 from bench.figures import Benchmark
 
 BENCHMARKS: Sequence[Benchmark] = (
@@ -12,5 +12,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     relay.BENCHMARK,
     jobs.BENCHMARK,
     reports.BENCHMARK,
+    pages.BENCHMARK,
+    sockets.BENCHMARK,
     telemetry.BENCHMARK,
 )

@@ -1,0 +1,89 @@
+"""`GET /orders`: a page costs the same however many orders there are, and however far back it is."""
+
+from dataclasses import replace
+from datetime import datetime
+from statistics import median
+from uuid import UUID
+
+import asyncpg
+
+from bench.dashboard import open_standins
+from bench.figures import Benchmark, Effort, Figure, at_most
+from bench.load import Load
+from bench.orders import open_orders
+from bench.rivals import Rival, ratios
+from bench.stage import Stage
+from bench.standins import USER_ID
+from shared.pages import encode_cursor
+from testkit.tokens import TokenIssuer
+
+FEW, MANY = 1_000, 1_000_000
+PAGE, FAR = 20, 1_000
+_ORDERS = """
+    WITH placed AS (
+        INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
+        SELECT gen_random_uuid(), $2, 'shipped', 1290, 'EUR', now() - n * interval '1 second'
+        FROM generate_series(1, $1) AS n
+        RETURNING id
+    )
+    INSERT INTO order_item (order_id, sku, name, quantity, unit_price_cents, position)
+    SELECT id, 'MUG-ENAMEL-BLUE', 'Enamel mug, blue', 1, 1290, 1 FROM placed
+"""
+_BEFORE = """
+    SELECT created_at, id FROM customer_order WHERE user_id = $1
+    ORDER BY created_at DESC, id DESC OFFSET $2 LIMIT 1
+"""
+
+
+async def run(stage: Stage, effort: Effort) -> list[Figure]:
+    """Two databases, in each of which all orders are one customer's: that is the longest list there can be."""
+    issuer = TokenIssuer()
+    standins = await open_standins(stage, issuer)
+    few_url, many_url = await stage.postgres("orders"), await stage.postgres("orders")
+    await _fill(few_url, effort.amount(FEW))
+    await _fill(many_url, effort.amount(MANY))
+    few, many = await open_orders(stage, standins, few_url), await open_orders(stage, standins, many_url)
+    first = Load(path=f"/orders?limit={PAGE}", headers=issuer.headers(USER_ID, lifetime=3600), connections=4)
+    far = replace(first, path=f"{first.path}&cursor={await _cursor(many_url, skipped=effort.amount(PAGE * FAR) - 1)}")
+    short = Rival(name="first of 1 k orders", server=few)
+    long = Rival(name="first of 1 M orders", server=many)
+    back = Rival(name="1,000th of 1 M orders", server=many)
+    for _ in range(effort.rounds):
+        for rival, load in ((short, first), (long, first), (back, far)):
+            await rival.measure(load, effort)
+    return [
+        *(
+            Figure(
+                name=f"{rival.name} / {short.name}, p50",
+                value=median(ratios(rival, short, lambda one: one.p50_ms)),
+                unit="×",
+                target=at_most(1.2),
+            )
+            for rival in (long, back)
+        ),
+        *(figure for rival in (short, long, back) for figure in rival.figures()),
+    ]
+
+
+async def _fill(database_url: str, orders: int) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(_ORDERS, orders, UUID(USER_ID), timeout=600)
+        await connection.execute("VACUUM ANALYZE customer_order, order_item", timeout=600)
+    finally:
+        await connection.close()
+
+
+async def _cursor(database_url: str, *, skipped: int) -> str:
+    """What the page before would have ended with."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        last: tuple[datetime, UUID] = await connection.fetchrow(_BEFORE, UUID(USER_ID), skipped)
+    finally:
+        await connection.close()
+    return encode_cursor(*last)
+
+
+BENCHMARK = Benchmark(
+    name="pages", measures="a page of twenty orders, with 1 k and 1 M of them, at the start and far back", run=run
+)
