@@ -28,6 +28,8 @@ ONE_BY_ONE = 300
 ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"}
 """As in the images: how memory that is given back gets back to the system."""
 _PATIENCE_S = 120.0
+_LOOK_S = 0.02
+"""Between looks at the ledger, which cost Postgres a little each."""
 _KIND = "fulfil_order"
 _ADD = """
     INSERT INTO job (id, kind, dedupe_key, payload)
@@ -57,7 +59,7 @@ class Ledger:
         """Return when all that were added are done."""
         async with asyncio.timeout(_PATIENCE_S):
             while await self._connection.fetchval("SELECT count(*) FROM job WHERE state <> 'done'"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(_LOOK_S)
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
@@ -70,7 +72,9 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         first = await open_worker(stage, standins, database_url)
         await _rates(ledger, effort.amount(BACKLOG), rounds=1)  # to warm up
         waits = await _waits(ledger, first, effort.amount(ONE_BY_ONE))
+        spent = first.cpu_seconds()
         alone = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
+        cpu_ms = 1000 * (first.cpu_seconds() - spent) / (effort.amount(BACKLOG) * effort.rounds)
         await open_worker(stage, standins, database_url)
         together = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
     await connection.close()
@@ -78,6 +82,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         Figure(name="enqueued → started, p50", value=quantile(waits, 0.5), unit="ms", target=at_most(30)),
         Figure(name="enqueued → started, p99", value=quantile(waits, 0.99), unit="ms"),
         Figure(name="1 worker", value=median(alone), unit="jobs/s"),
+        Figure(name="1 worker: processor time", value=cpu_ms, unit="ms/job"),
         Figure(name="2 workers", value=median(together), unit="jobs/s"),
         Figure(name="2 workers / 1 worker", value=median(together) / median(alone), unit="×"),
     ]
