@@ -88,6 +88,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.1
 	--no-annotate --custom-compile-command "make lock"
 lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into hashed locks
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(LOCK) requirements/node.in -o requirements/node.txt
 	@printf -- '-e ./%s\n' $(PACKAGES) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(PACKAGES))) \
 		requirements/dev.in - -o requirements/dev.txt
 	@printf -- '-e ./%s\n' $(SHIPPED) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(SHIPPED))) \
