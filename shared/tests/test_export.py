@@ -122,8 +122,8 @@ class TestTaken:
                 }
 
             await eventually(lambda: len(instances()) == 2, what="the durations of both processes")
-            names = {metric.name for _, metric in collector.figures()}
-            assert {"http.server.active_requests", "hopline.event_loop.delay"} <= names
+            expected = {"http.server.active_requests", "hopline.event_loop.delay"}
+            await eventually(lambda: expected <= {metric.name for _, metric in collector.figures()})
             assert {
                 (resource["service.name"], resource["service.namespace"]) for resource, _ in collector.figures()
             } == {("hello", "hopline")}
