@@ -4,20 +4,22 @@ from typing import Any
 Docker = Any  # the conftest's, which importlib mode does not let a test import
 Run = Callable[..., Any]
 
+BESIDE = "compose --progress quiet run --rm --no-deps -T"
+
 
 class TestOperations:
-    def test_run_in_the_services_containers(self, docker: Docker, run: Run) -> None:
+    def test_run_beside_the_services_and_not_in_their_memory(self, docker: Docker, run: Run) -> None:
         docker.containers({"worker": {}, "notifications": {}})
         assert run("dead-letters").returncode == 0
-        assert [call for call in docker.called if call.startswith("compose exec")] == [
-            "compose exec -T worker python -m workers.operations dead-letters",
-            "compose exec -T notifications python -m shared.events --of notifications dead-letters",
-            "compose exec -T worker python -m shared.events --of workers dead-letters",
+        assert [call for call in docker.called if call.startswith(BESIDE)] == [
+            f"{BESIDE} worker python -m workers.operations dead-letters",
+            f"{BESIDE} notifications python -m shared.events --of notifications dead-letters",
+            f"{BESIDE} worker python -m shared.events --of workers dead-letters",
         ]
 
     def test_exit_code_is_the_commands(self, docker: Docker, run: Run) -> None:
         docker.containers({"notifications": {}})
-        docker.answer("compose exec", status=1, error="there is no dead event")
+        docker.answer(BESIDE, status=1, error="there is no dead event")
         done = run("replay", "notifications:3")
         assert (done.returncode, done.stderr) == (1, "there is no dead event")
 
