@@ -86,13 +86,17 @@ openapi: $(VENV)/installed ## Renew docs/openapi/ from the code, unless clients 
 SHIPPED := $(filter shared services/% workers,$(PACKAGES))
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
+# The lock of what all images have, then for each of what it has beyond that.
+lock-image = printf -- '-e ./%s\n' $(1) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(1))) $(2) \
+	--constraint requirements/dev.txt - -o requirements/$(3).txt
 lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into hashed locks
 	@$(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(LOCK) requirements/node.in -o requirements/node.txt
 	@printf -- '-e ./%s\n' $(PACKAGES) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(PACKAGES))) \
 		requirements/dev.in - -o requirements/dev.txt
-	@printf -- '-e ./%s\n' $(SHIPPED) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(SHIPPED))) \
-		--constraint requirements/dev.txt - -o requirements/runtime.txt
+	@$(call lock-image,shared,,runtime)
+	@common=$$(sed -n 's/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' requirements/runtime.txt); \
+	$(foreach package,$(filter-out shared,$(SHIPPED)),$(call lock-image,shared $(package),$$common,$(notdir $(package)));)
 
 ##@ Measure
 

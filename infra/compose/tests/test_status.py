@@ -84,11 +84,20 @@ def test_one_shots_do_not_count_with_what_runs_later() -> None:
 
 class TestOtherCommands:
     def test_images_prints_sizes_against_the_target(self, docker: Docker, run: Run) -> None:
-        docker.answer("image inspect", str(300 << 20))
-        done = run("images", "orders")
-        assert "hopline/orders:dev" in done.stdout
-        assert "300 MiB  over the" in done.stdout
-        assert "compose build --quiet orders" in docker.called
+        docker.answer("image inspect", str(300 << 20), str(200 << 20))
+        done = run("images", "orders", "gateway")
+        assert [line.split(maxsplit=1) for line in done.stdout.splitlines()[1:]] == [
+            ["hopline/orders:dev", "300 MiB  over the 230 MiB"],
+            ["hopline/gateway:dev", "200 MiB  of at most 230"],
+        ]
+        assert "compose build --quiet orders gateway" in docker.called
+
+    def test_an_image_of_two_services_is_shown_once(self, docker: Docker, run: Run) -> None:
+        workers = {"image": "hopline/workers:dev", "build": {}}
+        docker.answer("compose config", json.dumps({"services": {"worker": workers, "report-worker": workers}}))
+        docker.answer("image inspect", str(256 << 20))
+        shown = run("images").stdout.splitlines()[1:]
+        assert [line.split(maxsplit=1) for line in shown] == [["hopline/workers:dev", "256 MiB  of at most 265"]]
 
     def test_migrate_needs_the_databases(self, run: Run) -> None:
         assert "the databases are not running: `make up` starts them" in run("migrate").stderr

@@ -158,11 +158,11 @@ def _logs(_project: Project, engine: Engine, options: argparse.Namespace) -> int
 
 
 def _images(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
-    from compose.images import TARGET_MIB, build
+    from compose.images import build
 
-    for image, size in build(engine, options.service):
-        note = f"  over the {TARGET_MIB} MiB it should stay below" if size > TARGET_MIB else ""
-        print(f"  {image:<32} {size:6.0f} MiB{note}")
+    for image in build(engine, options.service):
+        note = f"  over the {image.target} MiB" if image.mebibytes > image.target else f"  of at most {image.target}"
+        print(f"  {image.name:<32} {image.mebibytes:6.0f} MiB{note}")
     return 0
 
 

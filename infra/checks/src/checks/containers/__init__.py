@@ -1,8 +1,8 @@
-"""Validators of what runs in containers outside Kubernetes: the Dockerfile, and the Compose files with our policy."""
+"""Validators of what runs in containers outside Kubernetes: images, and the Compose files with our policy."""
 
 from collections.abc import Sequence
 
-from checks.containers import compose_policy, compose_schema, dockerfile
+from checks.containers import compose_policy, compose_schema, dockerfile, locks
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
@@ -10,4 +10,5 @@ VALIDATORS: Sequence[Validator] = (
     Validator(name="compose: policy", check=compose_policy.check),
     Validator(name="dockerfile: lint", check=dockerfile.lint, needs=[dockerfile.HADOLINT]),
     Validator(name="dockerfile: policy", check=dockerfile.policy),
+    Validator(name="dockerfile: locks", check=locks.check),
 )

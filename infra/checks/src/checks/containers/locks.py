@@ -1,0 +1,62 @@
+"""What an image installs: the lock of all images, `runtime.txt`, and beside it the one of its own package."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from checks.findings import Finding
+
+FOLDER = Path("requirements")
+COMMON = "runtime"
+ALL = "dev"
+SHARED = "shared"
+RENEW = "run `make lock`"
+
+_PIN = re.compile(r"(?m)^(?P<name>[\w.-]+)==(?P<version>\S+)")
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Hold what each shipped package declares against its locks, and each version against the one that is tested."""
+    tested, common = _pins(root, ALL), _pins(root, COMMON)
+    projects = [*root.glob("services/*/pyproject.toml"), root / "workers/pyproject.toml"]
+    packages = {path.parent.name: path for path in projects}
+    for name, path in sorted(packages.items()):
+        own = _pins(root, name)
+        for missing in sorted(_declared(root, path) - common.keys() - own.keys()):
+            yield Finding(f"{FOLDER}/{name}.txt", f"the image would lack {missing}", RENEW)
+        for twice in sorted(own.keys() & common.keys()):
+            yield Finding(f"{FOLDER}/{name}.txt", f"{twice} is in {COMMON}.txt too", RENEW)
+    for name in (COMMON, *sorted(packages)):
+        for package, version in _pins(root, name).items():
+            if tested.get(package) != version:
+                wrong = f"{package} is {version} in images, {tested.get(package, 'absent')} in tests"
+                yield Finding(f"{FOLDER}/{name}.txt", wrong, RENEW)
+
+
+def _declared(root: Path, path: Path) -> set[str]:
+    """Give what a package and the `shared` that it asks for declare, of packages that are not ours."""
+    found, own = set[str](), _project(path)
+    for requirement in map(Requirement, own["dependencies"]):
+        if requirement.name != SHARED:
+            found.add(canonicalize_name(requirement.name))
+            continue
+        shared = _project(root / SHARED / "pyproject.toml")
+        extras = [line for extra in requirement.extras for line in shared["optional-dependencies"].get(extra, [])]
+        found |= {canonicalize_name(Requirement(line).name) for line in [*shared["dependencies"], *extras]}
+    return found
+
+
+def _project(path: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    return project
+
+
+def _pins(root: Path, name: str) -> dict[str, str]:
+    path = root / FOLDER / f"{name}.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return {canonicalize_name(found["name"]): found["version"] for found in _PIN.finditer(text)}
