@@ -66,6 +66,10 @@ def allow_what_nobody_needs(overlay: Rendering) -> None:
     policy(overlay, "orders")["ingress"][0]["from"].append(pods("users"))
 
 
+def let_reports_call_nobody(overlay: Rendering) -> None:
+    policy(overlay, "workers")["podSelector"]["matchLabels"]["hopline.example/queue"] = "jobs"
+
+
 def let_in_who_may_not_go_out(overlay: Rendering) -> None:
     policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
 
@@ -77,6 +81,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (forget_names, "may not ask for names"),
     (forget_to_deny, "no policy rules its ingress"),
     (call_somebody_new, "ORDERS_URL leads to hopline-orders:8002, but no egress policy lets it there"),
+    (let_reports_call_nobody, "ORDERS_URL leads to hopline-orders:8002, but no egress policy lets it there"),
     (call_nobody, "USERS_URL leads to users:8001, but there is no such Service"),
     (call_a_wrong_port, "USERS_URL leads to hopline-users:8000, but that Service has no such port"),
     (allow_what_nobody_needs, "hopline-users to hopline-orders, port 8002: allowed, but no setting leads there"),
@@ -96,6 +101,7 @@ def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None]
     ("dropped", "said"),
     [
         ("to-collector", "OTEL_EXPORTER_OTLP_ENDPOINT leads to otel-collector.observability:4318, but no policy"),
+        ("to-object-store", "S3_ENDPOINT leads to s3.eu-central-1.amazonaws.com:443, but no policy"),
         ("to-smtp-relay", "SMTP_HOST leads to smtp-relay.hopline.example:25, but no policy"),
     ],
 )

@@ -9,6 +9,7 @@ from checks.kubernetes.rendering import BASH, KUBECTL, OPENSSL, check_rendered, 
 from checks.kubernetes.scaling import check_scaling
 from checks.kubernetes.schemas import check_schemas
 from checks.kubernetes.selectors import check_selectors
+from checks.kubernetes.volumes import check_volumes
 from checks.validators import Validator
 
 _NEEDS = (KUBECTL, OPENSSL, BASH)
@@ -17,6 +18,7 @@ VALIDATORS = (
     Validator(name="kubernetes: kustomize renders", check=check_rendered, needs=_NEEDS),
     Validator(name="kubernetes: schemas", check=for_each(check_schemas), needs=_NEEDS),
     Validator(name="kubernetes: references", check=for_each(check_references), needs=_NEEDS),
+    Validator(name="kubernetes: volumes", check=for_each(check_volumes), needs=_NEEDS),
     Validator(name="kubernetes: selectors and ports", check=for_each(check_selectors), needs=_NEEDS),
     Validator(name="kubernetes: network edges", check=for_each(check_network), needs=_NEEDS),
     Validator(name="kubernetes: hardening", check=for_each(check_hardening), needs=_NEEDS),

@@ -1,0 +1,75 @@
+"""Claims, and the place of reports."""
+
+from collections.abc import Callable
+
+import pytest
+
+from checks.kubernetes.manifests import Object, Rendering
+from checks.kubernetes.volumes import check_volumes
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+
+def pod(overlay: Rendering, name: str) -> Object:
+    spec: Object = overlay.get("Deployment", name).spec["template"]["spec"]
+    return spec
+
+
+def settings(overlay: Rendering, name: str) -> dict[str, str]:
+    (found,) = [each for each in overlay.of("ConfigMap") if each.name.rsplit("-", 1)[0] == name]
+    data: dict[str, str] = found.body["data"]
+    return data
+
+
+def lose_the_claim(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("PersistentVolumeClaim", "objects"))
+
+
+def mount_nothing(overlay: Rendering) -> None:
+    pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"].pop()
+
+
+def mount_to_read_only(overlay: Rendering) -> None:
+    pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"][-1]["readOnly"] = True
+
+
+def write_beside_it(overlay: Rendering) -> None:
+    settings(overlay, "hopline-report-workers")["OBJECT_STORE_URL"] = "file:///var/lib/objects"
+
+
+def use_it_nowhere(overlay: Rendering) -> None:
+    for name in ("hopline-orders", "hopline-report-workers"):
+        pod(overlay, name)["volumes"].pop()
+
+
+def write_and_read_at_two_places(overlay: Rendering) -> None:
+    settings(overlay, "hopline-orders")["OBJECT_STORE_URL"] = "file:///var/lib/hopline/elsewhere"
+
+
+MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (lose_the_claim, "it needs PersistentVolumeClaim objects, which does not exist"),
+    (mount_nothing, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
+    (mount_to_read_only, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
+    (write_beside_it, "OBJECT_STORE_URL=file:///var/lib/objects: no claim is mounted there"),
+    (use_it_nowhere, "nothing mounts it"),
+    (write_and_read_at_two_places, "reports are at objects:/var/lib/hopline/elsewhere and objects:/var/lib/hopline/ob"),
+]
+
+
+@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+    overlay = rendered("kind")
+    assert not list(check_volumes(overlay))
+    plant(overlay)
+    assert any(said in finding.wrong for finding in check_volumes(overlay))
+
+
+def test_two_buckets_are_found(rendered: Render) -> None:
+    overlay = rendered("prod")
+    assert not list(check_volumes(overlay))
+    settings(overlay, "hopline-orders")["OBJECT_STORE_URL"] = "s3://other"
+    assert [finding.wrong for finding in check_volumes(overlay)] == [
+        "reports are at s3://hopline-reports and s3://other"
+    ]
