@@ -19,6 +19,9 @@ from testkit.apps import free_port, http_client, serve
 from testkit.tokens import TokenIssuer
 
 OTHER = "0198b7f0-0000-7000-8000-000000000002"
+FORM_TYPE = "application/x-www-form-urlencoded"
+FIELD = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nann@hopline.example\r\n--x--\r\n'
+JSON = {"Content-Type": "application/json"}
 FORM = {"grant_type": "password", "password": "wrong"}
 
 
@@ -150,6 +153,48 @@ class TestCredentials:
             assert other.status_code == 200
         async with Redis.from_url(redis_url) as redis:
             assert not [key for key in await redis.keys("*") if b"ann" in key or b"hopline.example" in key]
+
+    @pytest.mark.parametrize(
+        ("content_type", "body"),
+        [
+            ("Application/X-WWW-Form-Urlencoded", "username=ann@hopline.example"),
+            (FORM_TYPE, "username=bob@hopline.example&username=ann@hopline.example"),
+            (FORM_TYPE, "username=ann@%EF%BD%88opline.example"),  # a full-width h, which IDNA takes for one
+            ("multipart/form-data; boundary=x", FIELD),
+        ],
+    )
+    async def test_a_name_is_what_the_service_will_read(
+        self, open_gateway: OpenGateway, well: Services, content_type: str, body: str | bytes
+    ) -> None:
+        async with open_gateway(rate_limit_credentials_name=1) as gateway:
+            assert (await gateway.post("/v2/tokens", data={"username": "ann@hopline.example"})).status_code == 200
+            disguised = await gateway.post("/v2/tokens", content=body, headers={"Content-Type": content_type})
+            assert disguised.status_code == 429
+            assert len(well.users.seen) == 1
+
+    @pytest.mark.parametrize(
+        ("parameters", "body"),
+        [("", b""), ("; boundary=x", b"--y"), ("; boundary=x; charset=undefined", FIELD)],
+    )
+    async def test_a_form_that_nobody_can_read_is_refused(
+        self, gateway: httpx.AsyncClient, well: Services, parameters: str, body: bytes
+    ) -> None:
+        headers = {"Content-Type": f"multipart/form-data{parameters}"}
+        refused = await gateway.post("/v2/tokens", content=body, headers=headers)
+        assert refused.status_code == 400
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert well.users.seen == []
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    async def test_a_registration_is_read_as_the_service_will(
+        self, open_gateway: OpenGateway, well: Services, encoding: str
+    ) -> None:
+        async with open_gateway(rate_limit_credentials_name=1) as gateway:
+            statuses = [
+                (await gateway.post("/v2/users", content=body.encode(encoding), headers=JSON)).status_code
+                for body in ('{"email":"ann@hopline.example"}', '{"email":"ann@hopline.example","name":NaN}')
+            ]
+            assert statuses == [201, 429]
 
     async def test_an_address_tries_names_slowly(self, open_gateway: OpenGateway, well: Services) -> None:
         async with open_gateway(rate_limit_credentials_address=2) as gateway:

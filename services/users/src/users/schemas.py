@@ -5,21 +5,10 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from email_validator import validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from shared.addresses import normalised_email
 from shared.tokens import Role
-
-
-def normalised_email(address: str) -> str:
-    """The one spelling under which an address is stored and looked up; raises ValueError saying what is wrong.
-
-    ASCII, the domain in its IDNA spelling, all lower case: no provider of note tells Ann@ from ann@, and two accounts
-    that differ by a capital are a mistake. A local part beyond ASCII is refused: its mail would need SMTPUTF8 on every
-    server on the way, and what we can not write to we should not take. `.test` is for those who try things out.
-    """
-    checked = validate_email(address, check_deliverability=False, test_environment=True, allow_smtputf8=False)
-    return f"{checked.local_part}@{checked.ascii_domain}".lower()
 
 
 def without_control_characters(value: str) -> str:

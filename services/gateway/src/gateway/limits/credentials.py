@@ -4,43 +4,57 @@ They slow guessing down whoever guesses and whatever is right or wrong; no accou
 """
 
 from hashlib import blake2b
-from urllib.parse import parse_qs
 
-import orjson
 from fastapi import Request
 
 from gateway.limits.middleware import address_of, charge
 from gateway.limits.quota import Charge
 from gateway.limits.rules import rules
+from shared.addresses import normalised_email
+from shared.errors import BadRequest
 
 
 async def limit_credentials(request: Request) -> None:
-    """A dependency of routes that take credentials; raises TooManyRequests."""
+    """A dependency of routes that take credentials; raises TooManyRequests, or what makes a 400 of a broken form."""
     quotas = rules(request.app.state.settings)
     charges = [Charge(quota=quotas.credentials_by_address, whose=address_of(request.scope))]
-    name = account_named(await request.body(), request.headers.get("Content-Type", ""))
+    name = await _account_named(request)
     if name:
         charges.append(Charge(quota=quotas.credentials_by_name, whose=name))
     await charge(request.scope, charges)
 
 
-def account_named(body: bytes, content_type: str) -> str:
-    """Whose account a body is about, as a hash, the same for spellings that are one address; empty where it says none.
+async def _account_named(request: Request) -> str:
+    """Whose account a request is about, as a hash, the same for spellings that are one address; empty where none.
 
+    Read by the parsers that the service reads it with: what they take for a name and we do not is guessed at freely.
     Hashed, because Redis has no business knowing who has an account.
     """
-    if content_type.startswith("application/x-www-form-urlencoded"):
-        given: object = (parse_qs(body.decode(errors="replace")).get("username") or [""])[0]
-    else:
-        given = _email_of(body)
+    given = await _username_of(request) or await _email_of(request)
     if not isinstance(given, str) or not given.strip():
         return ""
-    return blake2b(given.strip().lower().encode(errors="replace"), digest_size=16).hexdigest()
+    return blake2b(_one_spelling(given).encode(errors="replace"), digest_size=16).hexdigest()
 
 
-def _email_of(body: bytes) -> object:
+async def _username_of(request: Request) -> object:
+    await request.body()  # kept by the request: it is passed on as it came
     try:
-        told = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        async with request.form() as form:
+            return form.get("username")
+    except UnicodeError as error:  # by a charset that is none
+        raise BadRequest("The form cannot be read") from error
+
+
+async def _email_of(request: Request) -> object:
+    try:
+        told = await request.json()
+    except (ValueError, RecursionError):
         return ""
     return told.get("email") if isinstance(told, dict) else ""
+
+
+def _one_spelling(name: str) -> str:
+    try:
+        return normalised_email(name)
+    except ValueError:  # nobody's account
+        return name.strip().lower()

@@ -3,11 +3,11 @@
 import structlog
 from pydantic import SecretStr
 
+from shared.addresses import normalised_email
 from shared.database import Database
 from shared.tokens import Role
 from users.passwords import Passwords
 from users.repository import AccountRepository
-from users.schemas import normalised_email
 
 log = structlog.get_logger(__name__)
 

@@ -13,13 +13,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import structlog
 
+from shared.addresses import normalised_email
 from shared.database import Database
 from shared.tokens import Role
 from users.errors import IncompleteGrant, RefreshTokenRefused, UnsupportedGrant, WrongCredentials
 from users.models import Account
 from users.passwords import Passwords
 from users.repository import AccountRepository, RefreshTokenRepository, Spent
-from users.schemas import AccessToken, TokenForm, TokenPair, normalised_email
+from users.schemas import AccessToken, TokenForm, TokenPair
 from users.service.access import AccessTokens
 
 log = structlog.get_logger(__name__)
