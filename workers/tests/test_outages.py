@@ -10,6 +10,7 @@ import pytest
 from testkit.databases import MigratedDatabase, create_database, migrate
 from testkit.servers import PostgresServer, StartPostgres, StartValkey, ValkeyServer
 from testkit.waiting import eventually
+from workers.sweeper import PAGE
 
 from .factories import order_email, order_event, ship, welcome_email
 from .standins import person
@@ -30,6 +31,21 @@ class TestFlushedRedis:
             await worker.pool.flushdb()
             await world.until_done(2)
         assert len(world.mailbox.messages) == 2
+
+    async def test_a_long_queue_of_reports_hides_no_lost_email(self, world: World) -> None:
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        await world.execute(
+            "INSERT INTO job (id, kind, dedupe_key, payload, run_after)"
+            " SELECT gen_random_uuid(), 'make_report', number, '{}', now() - interval '1 hour'"
+            " FROM generate_series(1, :many) AS number",
+            many=PAGE,
+        )
+        await world.add(job)
+        await world.execute("UPDATE job SET run_after = now() - interval '1 minute' WHERE kind <> 'make_report'")
+        await world.redis.flushdb()
+        async with world.worker():
+            await eventually(lambda: len(world.mailbox.messages) == 1)
 
     async def test_entry_of_a_worker_that_died_before_its_claim_is_freed(self, world: World) -> None:
         job = welcome_email()

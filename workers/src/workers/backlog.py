@@ -1,4 +1,4 @@
-"""How many jobs there are and how late the oldest is, as metrics; told by every worker alike."""
+"""How many jobs there are and how late the oldest is, as metrics; told by every worker that sweeps, alike."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession

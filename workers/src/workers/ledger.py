@@ -162,11 +162,17 @@ class JobLedger:
         await self._session.flush()
         return claims
 
-    async def overdue(self, *, by_s: float, limit: int) -> list[QueuedJob]:
-        """Jobs that have been due for `by_s` seconds and that nobody has claimed, the oldest first."""
+    async def overdue(
+        self, *, by_s: float, limit: int, only: Collection[str] = (), without: Collection[str] = ()
+    ) -> list[QueuedJob]:
+        """Jobs that have been due for `by_s` seconds and that nobody has claimed, the oldest first.
+
+        `only` of these kinds, where it names some, and `without` those.
+        """
         rows = (
             sa.select(Job.id, Job.kind, Job.attempt, sa.extract("epoch", Job.run_after - _now))
             .where(Job.state == JobState.QUEUED, Job.run_after < _now - timedelta(seconds=by_s))
+            .where(Job.kind.in_(only) if only else sa.true(), Job.kind.not_in(without))
             .order_by(Job.run_after, Job.id)
             .limit(limit)
         )

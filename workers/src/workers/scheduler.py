@@ -1,6 +1,6 @@
 """Turns slots into jobs: the row of the schedule moves on in the transaction that adds the slot's job.
 
-Every worker does it; a slot becomes one job, whoever comes first.
+Every worker of the first queue does it; a slot becomes one job, whoever comes first.
 """
 
 from collections.abc import Sequence

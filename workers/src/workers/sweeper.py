@@ -3,7 +3,7 @@
 - A lease that ran out: its worker died or froze. The job is queued again, or dead after too many attempts.
 - A job that is due and has no entry in Redis (flushed, restored, the enqueue was lost): the entry is written again.
 
-Every worker sweeps; rows and entries are such that two sweeps at once do no harm.
+Every worker of the first queue sweeps, for all queues; rows and entries are such that two sweeps at once do no harm.
 """
 
 import random
@@ -24,13 +24,13 @@ from workers import backlog
 from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dispatch import Dispatcher
-from workers.kinds import Kind
+from workers.kinds import JOBS_QUEUE, Kind
 from workers.ledger import Claim, JobLedger, QueuedJob
 
 log = structlog.get_logger(__name__)
 
 PAGE = 1000
-"""Jobs looked at per sweep. What is behind them is due later, and is seen when these are done."""
+"""Jobs looked at per sweep and queue. What is behind them is due later, and is seen when these are done."""
 
 OVERDUE_S = 0.5
 """A job that is due only now is on its way; asking Redis for it would be noise."""
@@ -77,9 +77,19 @@ class Sweeper(Background):
                 async with self._database.transaction() as session:
                     await backlog.look(session)
             async with self._database.transaction() as session:
-                overdue = await JobLedger(session).overdue(by_s=OVERDUE_S, limit=PAGE)
+                overdue = await self._overdue(JobLedger(session))
         if restored := await self._dispatcher.restore(overdue):
             log.info("jobs_restored", count=restored)
+
+    async def _overdue(self, ledger: JobLedger) -> list[QueuedJob]:
+        """A page of each queue: a thousand that wait in one must not hide what another has lost."""
+        elsewhere: dict[str, list[str]] = {}
+        for name, kind in self._kinds.items():
+            if kind.queue != JOBS_QUEUE:
+                elsewhere.setdefault(kind.queue, []).append(name)
+        here = await ledger.overdue(by_s=OVERDUE_S, limit=PAGE, without=[*chain.from_iterable(elsewhere.values())])
+        there = [await ledger.overdue(by_s=OVERDUE_S, limit=PAGE, only=names) for names in elsewhere.values()]
+        return [*here, *chain.from_iterable(there)]
 
     async def _take_over(self, ledger: JobLedger, claim: Claim) -> list[QueuedJob]:
         """The first loss is made good at once; after that the job itself is suspected, and has to wait its turn."""
