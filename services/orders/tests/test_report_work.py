@@ -166,6 +166,37 @@ class TestEnds:
 
 
 class TestHousekeeping:
+    async def test_ends_what_nobody_makes_and_its_customer_is_told(self, shop: Shop) -> None:
+        customer = shop.caller()
+        asked, begun, done, young = [await ask(shop, customer) for _ in range(4)]
+        await begun.said("begin")
+        await done.said("finish", size_bytes=1)
+        await shop.database.execute(
+            "UPDATE report SET created_at = now() - interval '25 hours' WHERE id <> $1", young.id
+        )
+        for ended in (2, 0):
+            tidied = await shop.warehouse.post("/internal/housekeeping", {})
+            assert tidied.json()["removed"]["lost_reports"] == ended
+        statuses = [
+            (await customer.get(f"/reports/{work.id}")).json()["status"] for work in (asked, begun, done, young)
+        ]
+        assert statuses == ["failed", "failed", "done", "queued"]
+        for work in (asked, begun):
+            [(kind, data)] = await work.events()
+            assert (kind, data["user_id"]) == ("failed", str(customer.id))
+            assert (await work.call("begin")).json()["type"].endswith("/report-finished")
+
+    async def test_deletes_few_enough_at_once_for_a_slow_store(self, shop: Shop) -> None:
+        work = await ask(shop, shop.caller())
+        await work.said("finish", size_bytes=1)
+        await shop.database.execute(
+            "INSERT INTO report SELECT (jsonb_populate_record(report, jsonb_build_object('id', gen_random_uuid()))).*"
+            " FROM report, generate_series(1, 200)"
+        )
+        await shop.database.execute("UPDATE report SET finished_at = now() - interval '31 days'")
+        tidied = [(await shop.warehouse.post("/internal/housekeeping", {})).json() for _ in range(2)]
+        assert [(one["removed"]["reports"], one["more"]) for one in tidied] == [(200, True), (1, False)]
+
     async def test_deletes_what_was_kept_long_enough_with_its_file(self, shop: Shop) -> None:
         customer = shop.caller()
         old, without_file, young, running = [await ask(shop, customer) for _ in range(4)]

@@ -1,6 +1,5 @@
 """Who gets built for a request, and what a request must bring."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -52,8 +51,11 @@ async def report_files(request: Request) -> ReportFiles:
 async def reports(request: Request, session: SessionDep) -> Reports:
     """Reports within this request's transaction."""
     settings: Settings = request.app.state.settings
-    rules = ReportRules(longest=timedelta(days=settings.report_longest_days), public_prefix=settings.public_prefix)
-    return Reports(reports=ReportRepository(session=session), events=ReportEvents(session=session), rules=rules)
+    return Reports(
+        reports=ReportRepository(session=session),
+        events=ReportEvents(session=session),
+        rules=ReportRules.of(settings),
+    )
 
 
 async def visible_owner(identity: CurrentIdentity) -> UUID | None:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from orders import routes
 from orders.events import CONSUMERS, STREAM
-from orders.service.housekeeping import chores
+from orders.service.housekeeping import BATCH, chores
 from orders.settings import Settings
 from shared import housekeeping
 from shared.app import build_app
@@ -61,7 +61,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = database
         app.state.objects = open_object_store(settings)
         app.state.housekeeping = housekeeping.Housekeeping(
-            database=database, chores=chores(settings=settings, objects=app.state.objects, redis=redis)
+            database=database,
+            chores=chores(settings=settings, objects=app.state.objects, redis=redis),
+            batch=BATCH,
         )
         app.state.token_verifier = TokenVerifier(keys=jwks_from(client, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)

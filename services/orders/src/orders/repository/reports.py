@@ -60,6 +60,17 @@ class ReportRepository:
         )
         return (await self._session.scalars(query)).all()
 
+    async def unfinished_for(self, age: timedelta, *, limit: int) -> Sequence[Report]:
+        """Return reports asked for longer ago than `age` that have no end yet, locked, but for those in other hands."""
+        query = (
+            select(Report)
+            .where(Report.finished_at.is_(None), Report.created_at < func.now() - age)
+            .order_by(Report.created_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return (await self._session.scalars(query)).all()
+
     async def delete(self, reports: Sequence[Report]) -> None:
         """Forget these."""
         await self._session.execute(delete(Report).where(Report.id.in_([report.id for report in reports])))

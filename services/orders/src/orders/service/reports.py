@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID, uuid4
 
 import structlog
@@ -13,12 +13,16 @@ from orders.models import COMPLETE, Report, ReportScope, ReportStatus
 from orders.repository.reports import ReportRepository
 from orders.schemas import NewReport, OrderOut, ReportOut, ReportWork
 from orders.service.positions import position_in
+from orders.settings import Settings
 from shared.pages import Page, page_of
 
 log = structlog.get_logger(__name__)
 
 STEP: Final = 10
 """Percent. Progress is kept as it is told and published once per step: at most nine events, however it is told."""
+
+LOST: Final = "It could not be made in time. Please ask for a new one."
+"""The reason of a report that nobody has brought to an end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,11 @@ class ReportRules:
 
     longest: timedelta
     public_prefix: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of the settings."""
+        return cls(longest=timedelta(days=settings.report_longest_days), public_prefix=settings.public_prefix)
 
 
 class Reports:
@@ -120,10 +129,23 @@ class Reports:
         report = await self._find(report_id, lock=True)
         if report.status is not ReportStatus.FAILED:
             _refuse_finished(report)
-            report.status, report.error, report.finished_at = ReportStatus.FAILED, reason, datetime.now(UTC)
-            await self._events.announce(ReportFailed.model_validate(report))
-            log.warning("report_failed", report_id=report_id, reason=reason)
+            await self._end_without_file(report, reason=reason)
         return self._out(report)
+
+    async def give_up(self, *, after: timedelta, limit: int) -> int:
+        """Fail at most `limit` reports asked for longer ago than `after` that have no end; how many.
+
+        The floor under the worker: where the event or the job is dead, nobody else would ever tell who waits.
+        """
+        lost = await self._reports.unfinished_for(after, limit=limit)
+        for report in lost:
+            await self._end_without_file(report, reason=LOST)
+        return len(lost)
+
+    async def _end_without_file(self, report: Report, *, reason: str) -> None:
+        report.status, report.error, report.finished_at = ReportStatus.FAILED, reason, datetime.now(UTC)
+        await self._events.announce(ReportFailed.model_validate(report))
+        log.warning("report_failed", report_id=report.id, reason=reason)
 
     def _check_period(self, wanted: NewReport, now: datetime) -> None:
         if wanted.period_to <= wanted.period_from:
