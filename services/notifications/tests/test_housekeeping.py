@@ -15,13 +15,26 @@ class TestHousekeeping:
     async def test_forgets_only_events_that_cannot_come_again(self, instance: Instance, database: str) -> None:
         kept = await applied(database, MONTH_AGO, MONTH_AGO + timedelta(days=2))
         answer = await tidy(instance, {"events_since": (MONTH_AGO + timedelta(days=1)).isoformat()})
-        assert answer.json() == {"removed": {"inbox": 1}, "more": False}
+        assert answer.json() == {"removed": {"inbox": 1, "dead_letters": 0}, "more": False}
         assert await events(database) == kept[1:]
 
     async def test_forgets_nothing_where_the_caller_does_not_know(self, instance: Instance, database: str) -> None:
         kept = await applied(database, MONTH_AGO)
-        assert (await tidy(instance, {})).json() == {"removed": {"inbox": 0}, "more": False}
+        assert (await tidy(instance, {})).json() == {"removed": {"inbox": 0, "dead_letters": 0}, "more": False}
         assert await events(database) == kept
+
+    async def test_forgets_dead_letters_that_were_replayed_long_ago(self, instance: Instance, database: str) -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, failed_at, replayed_at)"
+            " SELECT 'notifications', 'events:orders', coalesce(days, 'open'), '', 'why', 5,"
+            " now() - interval '90 days', now() - make_interval(days => days::int)"
+            " FROM unnest(ARRAY['31', '29', NULL]) AS days"
+        )
+        assert (await tidy(instance, {})).json()["removed"]["dead_letters"] == 1
+        left = await connection.fetch("SELECT entry_id FROM dead_letter ORDER BY id")
+        await connection.close()
+        assert [row["entry_id"] for row in left] == ["29", "open"]
 
     async def test_is_for_services_only(self, instance: Instance) -> None:
         assert (await tidy(instance, {}, role="admin")).status_code == 403

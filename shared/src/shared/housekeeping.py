@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Database, SessionDep
-from shared.events import acknowledged, events_since, prune_inbox, prune_outbox
+from shared.events import acknowledged, events_since, prune_inbox, prune_outbox, prune_replayed
 from shared.tokens import ServiceIdentity
 
 log = structlog.get_logger(__name__)
@@ -26,6 +26,9 @@ BATCH = 1000
 
 INBOX_MARGIN = timedelta(hours=1)
 """An inbox is kept so much longer than the outboxes need it: clocks of different databases need not agree."""
+
+REPLAYED_KEPT = timedelta(days=30)
+"""How long a dead letter is kept that was replayed or closed, for who asks what happened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,15 @@ async def inbox_chore(session: AsyncSession, bounds: Bounds) -> int:
     if bounds.events_since is None:
         return 0
     return await prune_inbox(session, before=bounds.events_since - INBOX_MARGIN, limit=bounds.limit)
+
+
+async def dead_letter_chore(session: AsyncSession, bounds: Bounds) -> int:
+    """Forget dead letters that were replayed long ago; open ones wait for somebody to decide."""
+    return await prune_replayed(session, kept=REPLAYED_KEPT, limit=bounds.limit)
+
+
+CONSUMING: Mapping[str, Chore] = {"inbox": inbox_chore, "dead_letters": dead_letter_chore}
+"""The chores of every service that consumes events."""
 
 
 async def _housekeeping(request: Request) -> Housekeeping:

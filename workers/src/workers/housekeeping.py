@@ -8,7 +8,7 @@ import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Database
-from shared.housekeeping import Bounds, Chore, EventsSince, Housekeeping, Tidied, Tidying, inbox_chore
+from shared.housekeeping import CONSUMING, Bounds, Chore, EventsSince, Housekeeping, Tidied, Tidying
 from workers.clients import ServiceToken, call, expect
 from workers.ledger import JobLedger
 
@@ -45,8 +45,8 @@ class Place:
 
 
 def own_housekeeping(*, database: Database, jobs_kept: timedelta) -> Housekeeping:
-    """The worker's: events that cannot come again, and jobs that were done `jobs_kept` ago. Dead ones stay."""
-    return Housekeeping(database=database, chores={"inbox": inbox_chore, "jobs": _forget_done_jobs(jobs_kept)})
+    """The worker's: what every consumer forgets, and jobs that were done `jobs_kept` ago. Dead ones stay."""
+    return Housekeeping(database=database, chores={**CONSUMING, "jobs": _forget_done_jobs(jobs_kept)})
 
 
 def _forget_done_jobs(kept: timedelta) -> Chore:

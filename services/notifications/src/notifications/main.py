@@ -43,9 +43,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
     ):
         app.state.database = database
-        app.state.housekeeping = housekeeping.Housekeeping(
-            database=database, chores={"inbox": housekeeping.inbox_chore}
-        )
+        app.state.housekeeping = housekeeping.Housekeeping(database=database, chores=housekeeping.CONSUMING)
         app.state.realtime = realtime
         app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)

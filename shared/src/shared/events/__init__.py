@@ -25,7 +25,7 @@ consuming one defines `inbox_table` and `dead_letter_table`, and runs a `Consume
 
 from shared.events.cloudevent import CloudEvent
 from shared.events.consumer import Consumer
-from shared.events.deadletters import DeadLetter, dead_letter_table, dead_letters, request_replay
+from shared.events.deadletters import DeadLetter, dead_letter_table, dead_letters, prune_replayed, request_replay
 from shared.events.inbox import inbox_table
 from shared.events.outbox import outbox_table, publish
 from shared.events.processor import AfterCommit, Handler, Poison
@@ -56,6 +56,7 @@ __all__ = [
     "outbox_table",
     "prune_inbox",
     "prune_outbox",
+    "prune_replayed",
     "publish",
     "request_replay",
     "stream_stats",

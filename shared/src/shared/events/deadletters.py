@@ -5,7 +5,7 @@ The stream goes on without them. To try one again, request its replay; the runni
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -82,6 +82,16 @@ async def is_replayed(session: AsyncSession, letter_id: int) -> bool:
     """Whether there was such a letter, and its replay has gone well."""
     row = sa.select(DEAD_LETTERS.c.id).where(DEAD_LETTERS.c.id == letter_id, DEAD_LETTERS.c.replayed_at.is_not(None))
     return await session.scalar(row) is not None
+
+
+async def prune_replayed(session: AsyncSession, *, kept: timedelta, limit: int) -> int:
+    """Forget at most `limit` letters that were replayed, or closed, longer ago than `kept`; how many.
+
+    Open ones stay. Of an event that was applied the inbox knows: it can not come back for want of its letter.
+    """
+    old = sa.select(DEAD_LETTERS.c.id).where(DEAD_LETTERS.c.replayed_at < sa.func.now() - kept).limit(limit)
+    gone = await session.scalars(sa.delete(DEAD_LETTERS).where(DEAD_LETTERS.c.id.in_(old)).returning(DEAD_LETTERS.c.id))
+    return len(gone.all())
 
 
 async def bury(
