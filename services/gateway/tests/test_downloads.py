@@ -49,12 +49,19 @@ class TestDownload:
         await eventually(lambda: services.orders.abandoned == [PATH])
 
     async def test_that_stops_half_way_is_broken_off_and_not_ended(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self,
+        open_gateway: OpenGateway,
+        services: Services,
+        token: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         services.orders.streams("GET", PATH, b"first", b"rest", between=asyncio.Event())
         async with open_gateway(upstream_seconds=0.5) as gateway:
             with pytest.raises(httpx.RemoteProtocolError):
                 await gateway.get(f"/v2{PATH}", headers=token)
+        said = capsys.readouterr().out
+        assert said.count('"download_broken_off"') == 1
+        assert "exception" not in said
 
     @pytest.mark.parametrize(("status", "slug"), [(409, "report-not-ready"), (404, "report-not-found")])
     async def test_a_refusal_is_passed_on_as_any_other(
@@ -94,3 +101,48 @@ class TestDownload:
         await eventually(stalled)
         assert len(sent) < 1024 // 2
         writer.close()
+
+    async def test_a_reader_who_takes_nothing_gives_its_place_up(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("gateway.answers.STALLED_S", 0.5)
+        services.orders.pours("GET", PATH, chunks=1024, chunk=b"x" * 65536)
+        async with open_gateway(upstream_files_at_once=1) as gateway:
+            async with gateway.stream("GET", f"/v2{PATH}", headers=token) as file:
+                assert file.status_code == 200
+                await eventually(lambda: services.orders.at_once == 0)
+            services.orders.answers("GET", PATH, b"a", media_type="text/csv")
+            assert (await gateway.get(f"/v2{PATH}", headers=token)).content == b"a"
+
+
+class TestPlaces:
+    async def test_files_being_read_are_bounded_and_leave_the_calls_theirs(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        rest = asyncio.Event()
+        services.orders.streams("GET", PATH, b"first", b"rest", between=rest)
+        services.orders.answers("GET", "/orders", {})
+        async with open_gateway(upstream_calls_at_once=1, upstream_files_at_once=1) as gateway:
+            asked = [asyncio.create_task(gateway.get(f"/v2{PATH}", headers=token)) for _ in range(3)]
+            [refused], others = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            assert refused.result().status_code == 503
+            assert refused.result().json()["type"].endswith("/upstream-busy")
+            assert (await gateway.get("/v2/orders", headers=token)).status_code == 200
+            rest.set()
+            assert [(await other).content for other in others] == [b"firstrest"] * 2
+
+    async def test_a_file_is_never_asked_for_twice_at_once(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        """Another read, asked for later, shows when a hedge would have been made."""
+        late = asyncio.Event()
+        services.orders.answers("GET", PATH, b"a", media_type="text/csv", until=late)
+        services.orders.answers("GET", "/orders", {}, until=late)
+        async with open_gateway(hedge_after_seconds=0.05, retry_budget=1) as gateway:
+            file = asyncio.create_task(gateway.get(f"/v2{PATH}", headers=token))
+            await eventually(lambda: services.orders.asked("GET", PATH))
+            page = asyncio.create_task(gateway.get("/v2/orders", headers=token))
+            await eventually(lambda: len(services.orders.asked("GET", "/orders")) == 2)
+            assert len(services.orders.asked("GET", PATH)) == 1
+            late.set()
+            assert [(await answer).status_code for answer in (file, page)] == [200, 200]

@@ -1,13 +1,19 @@
 """What a service answered, and how it reaches the client: its bytes as they are, its headers by a list."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import orjson
+import structlog
 from multidict import CIMultiDictProxy
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from shared.errors import Problem
+
+log = structlog.get_logger(__name__)
 
 HEADERS_TO_CLIENTS = frozenset(
     {
@@ -30,6 +36,8 @@ the gateway sets itself, and whatever a service says to itself stay inside. `Loc
 
 PROBLEM = "application/problem+json"
 ERROR = 400
+STALLED_S = 30.0
+"""A client that takes nothing of a file for so long has gone, or keeps its place from others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +100,10 @@ def _response(answer: Answer, path: str) -> Response:
 
 
 class _PassedOn(StreamingResponse):
-    """Passes a file on as it comes and no faster than it is read; the service's connection ends with the client's."""
+    """Passes a file on as it comes and no faster than it is read; the service's connection ends with the client's.
+
+    Whichever of the two stops half way, the answer is left without its end, for which the server cuts the connection.
+    """
 
     def __init__(self, download: Download) -> None:
         length = download.headers.get("Content-Length")
@@ -100,8 +111,14 @@ class _PassedOn(StreamingResponse):
         self._close = download.close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_to_who_reads(message: Message) -> None:
+            async with asyncio.timeout(STALLED_S):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_to_who_reads)
+        except (Problem, TimeoutError) as error:
+            log.warning("download_broken_off", error=f"{type(error).__name__}: {error}")
         finally:
             await self._close()
 

@@ -7,6 +7,7 @@ what a call costs (ADR 0005), and its transport reports a refused connection as 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -62,7 +63,8 @@ class Upstream:
 
         `template` is the path with its parameters' names: it names the span, after the semantic conventions. What is
         safe to repeat is tried again where it fails (see `gateway.resilience`); all of it has `timeout_s` seconds.
-        For a `download` that is while the body of a good answer has not begun: it comes as it is read, a Download.
+        For a `download` that is while the body of a good answer has not begun: it comes as it is read, a Download, and
+        keeps one of the places for files until it is closed.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
         or CircuitOpen where the service is not asked, and DeadlineSpent where no time is left for it.
         """
@@ -81,7 +83,15 @@ class Upstream:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
                 return answer
 
-        return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
+        if not download:
+            return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
+        async with AsyncExitStack() as until_read:
+            await until_read.enter_async_context(self.guard.files)
+            answer = await self.guard.call(method, headers, attempt, timeout_s=timeout_s, may_hedge=False)
+            if isinstance(answer, Download):
+                until_read.push_async_callback(answer.close)
+                answer = replace(answer, close=until_read.pop_all().aclose)
+            return answer
 
     async def get(
         self,

@@ -48,7 +48,8 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 @asynccontextmanager
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
-    connections = 2 * settings.upstream_calls_at_once  # the bulkhead is the limit: hedges and probes must get through
+    # The bulkheads are the limit: hedges and probes must get through.
+    connections = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
     with guard_shown(guard):
         async with open_http_session(max_connections=connections) as session:
             yield Upstream(

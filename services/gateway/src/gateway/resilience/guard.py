@@ -33,11 +33,14 @@ class Guard:
     name: str
     breaker: Breaker
     bulkhead: Bulkhead
+    files: Bulkhead
+    """Those being read: each as slow as its reader, so that they have places of their own."""
     budget: RetryBudget
 
     def __init__(self, *, name: str, settings: ResilienceSettings) -> None:
         self.name = name
         self.bulkhead = Bulkhead(name=name, at_once=settings.upstream_calls_at_once)
+        self.files = Bulkhead(name=name, at_once=settings.upstream_files_at_once)
         self.breaker = Breaker(name=name, open_s=settings.breaker_open_seconds)
         self.budget = RetryBudget(ratio=settings.retry_budget)
         self._attempts = settings.upstream_attempts
@@ -51,13 +54,22 @@ class Guard:
             "retries_saved": round(self.budget.saved, 1),
         }
 
-    async def call(self, method: str, headers: Mapping[str, str], attempt: Attempt, *, timeout_s: float) -> Answer:
+    async def call(
+        self,
+        method: str,
+        headers: Mapping[str, str],
+        attempt: Attempt,
+        *,
+        timeout_s: float,
+        may_hedge: bool = True,
+    ) -> Answer:
         """The answer to one call, after as many attempts as are safe, paid for and in time: `timeout_s` for all of it.
 
+        What has to be closed is not to be hedged: of two answers one is dropped.
         Raises UpstreamBusy, CircuitOpen, or what the last attempt raised.
         """
         ask = partial(self._judged, attempt, min(FAIR_S, timeout_s / 2))
-        if self._hedge_after_s and method == "GET":
+        if self._hedge_after_s and may_hedge and method == "GET":
             ask = partial(self._hedged, ask)
         with deadline_in(timeout_s):
             async with self.bulkhead:
