@@ -80,6 +80,15 @@ class TestDeadline:
             writer.close()
         assert services.orders.seen == []
 
+    async def test_it_counts_from_before_the_token_is_verified(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.hangs("GET", "/.well-known/jwks.json")
+        async with open_gateway(request_seconds=0.5) as gateway:
+            response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 504
+        assert response.json()["type"].endswith("/deadline-spent")
+
     async def test_a_client_may_ask_for_less(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.hangs("GET", "/products")
         async with open_gateway() as gateway:

@@ -6,7 +6,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.deadline import deadline_in
+from shared.deadline import deadline_in, remaining_s
 from shared.errors import DeadlineSpent
 
 log = structlog.get_logger(__name__)
@@ -17,9 +17,9 @@ class Patience:
 
     The server itself cancels nothing; it only says `http.disconnect` to who asks. Cancelled calls close their
     connections, so that the services behind can stop as well. Every call made within the `deadline_s` seconds is told
-    what is left of them (where the client says less, `shared.deadline` is outside of this). They are for the beginning
-    of the answer: one that has begun may take its time. Reads the body (bounded by `shared.body_limit`) before the
-    application.
+    what is left of them; where less was left before (`shared.deadline`, `gateway.limits`), that counts. They are for
+    the beginning of the answer: one that has begun may take its time. Reads the body (bounded by `shared.body_limit`)
+    before the application.
     """
 
     def __init__(self, app: ASGIApp, *, deadline_s: float) -> None:
@@ -34,7 +34,7 @@ class Patience:
         exchange = _Exchange(receive, send)
         try:
             with deadline_in(self._deadline_s):
-                async with asyncio.timeout(self._deadline_s) as exchange.patience:
+                async with asyncio.timeout(remaining_s()) as exchange.patience:
                     await exchange.read_body()
                     attention = asyncio.create_task(exchange.watch_client())
                     try:

@@ -68,7 +68,7 @@ def mount_version(
     install_error_handlers(app)
     app.add_exception_handler(Refused, _on_refused)
     app.add_middleware(Patience, deadline_s=settings.request_seconds)
-    app.add_middleware(RateLimits, rules=rules(settings))
+    app.add_middleware(RateLimits, rules=rules(settings), deadline_s=settings.request_seconds)
     app.add_middleware(LoadShedding, load=root.state.load)
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:

@@ -1,5 +1,6 @@
 """ASGI middleware: every request of a version is charged to its address, and to its user where it has a valid token."""
 
+import asyncio
 from ipaddress import IPv6Address, ip_address
 
 from starlette.datastructures import MutableHeaders
@@ -9,7 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Verdict
 from gateway.limits.rules import Rules
-from shared.errors import Problem, TooManyRequests, problem_response
+from shared.deadline import deadline_in, remaining_s
+from shared.errors import DeadlineSpent, Problem, TooManyRequests, problem_response
 from shared.tokens import identity_of
 
 _VERDICT = "hopline.rate_limit"
@@ -19,19 +21,24 @@ _IPV6_CUSTOMER_BITS = 64
 class RateLimits:
     """Answers 429 where a quota is used up; otherwise the headers of the tightest go on the answer, whoever gives it.
 
-    One round trip to Redis for both charges, by the application's own `limiter`.
+    One round trip to Redis for both charges, by the application's own `limiter`. A request's `deadline_s` begin here:
+    the keys that verify its token may have to be fetched. Its body is read further in, by who may ask.
     """
 
-    def __init__(self, app: ASGIApp, *, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, *, rules: Rules, deadline_s: float) -> None:
         self._app = app
         self._rules = rules
+        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; other protocols pass through."""
+        """Serve one HTTP request; other protocols pass through. Raises DeadlineSpent."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with deadline_in(self._deadline_s):
+            await self._serve(scope, receive, send)
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def say_the_limit(message: Message) -> None:
             if message["type"] == "http.response.start":
                 judged: Verdict = scope[_VERDICT]
@@ -50,7 +57,10 @@ class RateLimits:
     async def _charges(self, scope: Scope) -> list[Charge]:
         charges = [Charge(quota=self._rules.address, whose=address_of(scope))]
         try:
-            identity = await identity_of(HTTPConnection(scope))
+            async with asyncio.timeout(remaining_s()):
+                identity = await identity_of(HTTPConnection(scope))
+        except TimeoutError:
+            raise DeadlineSpent("The keys that verify access tokens did not come in time") from None
         except Problem:  # the route will say so, if it needs to know who is asking
             return charges
         return [*charges, Charge(quota=self._rules.user, whose=str(identity.user_id))]
