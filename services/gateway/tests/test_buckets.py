@@ -73,3 +73,10 @@ def test_memory_is_bounded_and_forgets_who_came_longest_ago() -> None:
     assert not buckets.take([Charge(quota=once, whose="cid")])[0]
     assert not buckets.take([Charge(quota=once, whose="bob")])[0]
     assert buckets.take([Charge(quota=once, whose="ann")])[0]
+
+
+def test_a_quota_faster_than_the_clock_is_no_error() -> None:
+    charge = Charge(quota=Quota(name="user", requests=10**9), whose="ann")
+    granted, held = LocalBuckets(clock=Clock()).take([charge])
+    assert granted
+    assert verdict([charge], held, granted=granted).remaining > 0

@@ -28,8 +28,8 @@ class Quota:
 
     @property
     def interval_us(self) -> int:
-        """The pace: microseconds from one request to the next, rounded down so that a whole burst fits."""
-        return self.window_us // self.requests
+        """The pace: microseconds from one request to the next, rounded down so that a whole burst fits, 1 at least."""
+        return max(self.window_us // self.requests, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
