@@ -188,3 +188,4 @@ class TestMailServer:
             await world.add(job)
             jobs = await world.until(lambda jobs: jobs[0].state == "dead")
         assert (jobs[0].last_error or "").startswith("JobImpossible: ")
+        assert "a@b" not in (jobs[0].last_error or "")

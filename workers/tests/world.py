@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,10 +29,12 @@ from workers.kinds import JOBS_QUEUE, Kind, queue_of
 from workers.leases import Leases
 from workers.ledger import JobLedger, QueuedJob
 from workers.main import worker_settings
-from workers.models import Email, Job, Schedule
+from workers.models import Email, Job
 from workers.runner import Runner
+from workers.schedules import SCHEDULES
 from workers.schemas import NewJob
 from workers.settings import Settings
+from workers.timetable import Timetable
 
 from .standins import SECRET, Mailbox, Notifications, Orders, Users
 
@@ -72,11 +75,6 @@ class World:
         """The email ledger."""
         async with self.database.sessions() as session:
             return list(await session.scalars(select(Email)))
-
-    async def schedule_count(self) -> int:
-        """How many schedules workers have entered."""
-        async with self.database.sessions() as session:
-            return len((await session.scalars(select(Schedule.name))).all())
 
     async def execute(self, statement: str, **parameters: object) -> None:
         """Change what no worker would."""
@@ -223,6 +221,7 @@ async def open_world(*, database_url: str, redis_url: str, objects: Path) -> Asy
         opened.push_async_callback(mailbox.stop)
         settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
         database = await opened.enter_async_context(open_database(settings, application="test"))
+        await _postpone_schedules(database)
         redis = redis_client(redis_url)
         opened.push_async_callback(redis.aclose)
         yield World(
@@ -235,3 +234,12 @@ async def open_world(*, database_url: str, redis_url: str, objects: Path) -> Asy
             objects=objects,
             environment=environment,
         )
+
+
+async def _postpone_schedules(database: Database) -> None:
+    """Let no slot come by itself: its job would be one too many wherever a test counts them."""
+    async with database.transaction() as session:
+        for schedule in SCHEDULES:
+            await Timetable(session).enter(
+                schedule.name, cron=schedule.cron, next_slot=datetime.max.replace(tzinfo=UTC)
+            )
