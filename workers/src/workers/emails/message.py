@@ -22,8 +22,8 @@ def compose(letter: Letter, *, sender: str, claim: Claim) -> EmailMessage:
     message = EmailMessage()
     try:
         message["To"] = Address(letter.recipient_name, addr_spec=letter.recipient)
-    except (ValueError, MessageError, IndexError) as error:  # what the parser raises depends on what is wrong
-        raise JobImpossible(f"not an address: {error}") from error
+    except (ValueError, MessageError, IndexError):  # what the parser raises depends on what is wrong, and quotes it
+        raise JobImpossible("the recipient's address does not fit into a header") from None
     message["From"] = sender
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(claim.created_at)
