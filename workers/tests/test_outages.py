@@ -82,7 +82,7 @@ class TestRedisRestart:
             await world.until_done(1)
             await ship(world.redis, after)
             await world.until_done(2)
-            assert "redis_back" in process.events()
+            await eventually(lambda: "redis_back" in process.events())
             assert not process.ended
         assert len(world.mailbox.messages) == 2
 

@@ -39,7 +39,7 @@ class TestKilledWorker:
         assert [email.state for email in await world.emails()] == ["sending"]
         async with world.process() as successor:
             await world.until_done(1)
-            assert "email_may_repeat" in successor.events()
+            await eventually(lambda: "email_may_repeat" in successor.events())
         first, second = world.mailbox.messages
         del first["X-Trace-Id"], second["X-Trace-Id"]
         assert first.as_bytes() == second.as_bytes()

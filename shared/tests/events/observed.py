@@ -1,4 +1,4 @@
-"""What tests of the consumer look at."""
+"""What tests of the consumer look at, and do to it."""
 
 import sqlalchemy as sa
 
@@ -31,3 +31,8 @@ async def are_dead(things: Things, count: int) -> bool:
 
 def a_processor(things: Things, watcher: Watcher) -> Processor:
     return Processor(group=GROUP, stream=STREAM, handlers={TYPE: watcher}, sessions=things.sessions)
+
+
+async def forget_acknowledgements(things: Things) -> None:
+    """Hand everything out again, as after a crash between commit and XACK."""
+    await things.redis.xgroup_setid(STREAM, GROUP, id="0")

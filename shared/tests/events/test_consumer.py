@@ -1,7 +1,6 @@
 """The consumer on real servers: each event has its effect exactly once, and one that cannot does not stop the rest."""
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
@@ -9,17 +8,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
-from shared.events import CloudEvent, Poison, dead_letters, request_replay
+from shared.events import CloudEvent, Poison, dead_letters
 from shared.events.consumer import MAX_ATTEMPTS
 from testkit.things import GROUP, STREAM, TYPE, Things, Watcher, made
 from testkit.waiting import PATIENCE_S, eventually
 
-from .observed import a_processor, are_dead, is_effect, settled
-
-
-async def forget_acknowledgements(things: Things) -> None:
-    """Hand everything out again, as after a crash between commit and XACK."""
-    await things.redis.xgroup_setid(STREAM, GROUP, id="0")
+from .observed import are_dead, forget_acknowledgements, is_effect, settled
 
 
 class TestExactlyOnce:
@@ -163,77 +157,6 @@ class TestFailures:
             await eventually(lambda: settled(things, 3))
         assert watcher.calls == [1, 3]
         assert await are_dead(things, 2)
-
-
-class TestReplay:
-    async def test_applies_the_event_once(self, things: Things) -> None:
-        watcher = Watcher(failures={1: 1}, error=Poison)
-        await things.send(1, 2)
-        async with things.consumer(watcher):
-            await eventually(lambda: settled(things, 2))
-            async with things.sessions() as session, session.begin():
-                assert await request_replay(session) == 1
-            await eventually(lambda: settled(things, 2, 1))
-            await eventually(lambda: are_dead(things, 0))
-            await forget_acknowledgements(things)
-            await things.send(3)
-            await eventually(lambda: settled(things, 2, 1, 3))
-        assert watcher.calls == [1, 2, 1, 3]
-
-    async def test_failing_again_keeps_the_letter(self, things: Things) -> None:
-        watcher = Watcher(failures={1: None}, error=Poison)
-        await things.send(1)
-        async with things.consumer(watcher):
-            await eventually(lambda: are_dead(things, 1))
-            async with things.sessions() as session, session.begin():
-                await request_replay(session)
-
-            async def tried_again() -> bool:
-                async with things.sessions() as session:
-                    (letter,) = await dead_letters(session)
-                return letter.attempts == 2 and letter.replay_requested_at is None
-
-            await eventually(tried_again)
-        assert await things.effects() == []
-
-    async def test_two_processes_at_the_same_letter(self, things: Things) -> None:
-        both = asyncio.Barrier(2)
-
-        class Together(Watcher):
-            async def __call__(self, session: AsyncSession, event: CloudEvent) -> None:
-                with contextlib.suppress(TimeoutError):  # where only one comes, as it must, it goes on alone
-                    async with asyncio.timeout(0.3):
-                        await both.wait()
-                await super().__call__(session, event)
-
-        watcher = Together()
-        first, second = a_processor(things, watcher), a_processor(things, watcher)
-        await first.bury("1-0", made(1).encode(), None, error="", attempts=1)
-        async with things.sessions() as session, session.begin():
-            await request_replay(session)
-        await asyncio.gather(first.replay_requested(), second.replay_requested())
-        assert await things.effects() == [1]
-
-    async def test_replayed_event_that_comes_again_has_no_second_effect(self, things: Things) -> None:
-        """Such as one that was unreadable to an older version of the service."""
-        processor, event = a_processor(things, Watcher()), made(1)
-        await processor.bury("1-0", event.encode(), None, error="", attempts=1)
-        async with things.sessions() as session, session.begin():
-            await request_replay(session)
-        await processor.replay_requested()
-        await processor.apply(event, redelivered=True)
-        assert await things.effects() == [1]
-
-    async def test_only_the_chosen(self, things: Things) -> None:
-        watcher = Watcher(failures={1: 1, 2: 1}, error=Poison)
-        await things.send(1, 2)
-        async with things.consumer(watcher):
-            await eventually(lambda: are_dead(things, 2))
-            async with things.sessions() as session, session.begin():
-                chosen = (await dead_letters(session))[1]
-                assert await request_replay(session, ids=[chosen.id]) == 1
-            await eventually(lambda: settled(things, 2))
-        assert await are_dead(things, 1)
 
 
 class TestTakingOver:

@@ -18,7 +18,7 @@ async def bury(ledger: JobLedger, claim: Claim, kind: Kind | None, *, error: str
 
 
 def _last_words(claim: Claim, kind: Kind | None, error: str) -> list[NewJob]:
-    """Nothing where the payload cannot be read: there is no telling whom to tell."""
+    """Nothing where the payload cannot be read: there is no telling whom to tell. A report is failed by orders then."""
     if kind is None or kind.when_dead is None:
         return []
     try:
