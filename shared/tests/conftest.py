@@ -37,7 +37,7 @@ async def paper() -> Note:
 
 @router.get("/bug")
 async def bug() -> Note:
-    raise RuntimeError("a secret detail")
+    raise RuntimeError("a secret detail of ann@hopline.example")
 
 
 @router.get("/refused")

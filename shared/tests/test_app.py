@@ -59,6 +59,17 @@ class TestProblems:
         logged = [line for line in capsys.readouterr().out.splitlines() if "unhandled_exception" in line]
         assert response.json()["trace_id"] in logged[0]
 
+    async def test_the_span_tells_an_unexpected_exception_but_nobodys_address(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
+        await client.get("/bug")
+        served = spans.one("GET /bug")
+        [raised] = [event for event in served.events if event.name == "exception"]
+        assert raised.attributes is not None
+        assert raised.attributes["exception.message"] == "a secret detail of [address]"
+        assert "shared/tests/conftest.py" in str(raised.attributes["exception.stacktrace"])
+        assert "hopline.example" not in str(raised.attributes)
+
     async def test_a_store_that_is_away_is_503_not_500(self, client: httpx.AsyncClient) -> None:
         response = await client.get("/refused")
         assert response.status_code == 503

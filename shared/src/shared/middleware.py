@@ -12,12 +12,13 @@ from uuid import uuid4
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Problem, problem_response, unexpected
 from shared.statements import DatabaseCost, database_cost
+from shared.tracing import blame
 
 log = structlog.get_logger("http")
 
@@ -108,9 +109,7 @@ class UnexpectedErrors:
 
 
 def _recorded(error: Exception) -> Problem:
-    span = trace.get_current_span()
-    span.record_exception(error)
-    span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+    blame(trace.get_current_span(), error)
     return unexpected(error)
 
 

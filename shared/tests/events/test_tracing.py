@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from shared.events import AfterCommit, CloudEvent, Poison, Trace, publish
 from shared.events.consumer import MAINTENANCE_S
+from shared.events.tracing import process_span
 from shared.statements import watch_statements
 from testkit.spans import Spans
 from testkit.things import GROUP, STREAM, Things, Watcher, made
@@ -104,6 +105,19 @@ class TestOneTrace:
             await eventually(lambda: spans.named(PROCESS))
         assert spans.named(PUBLISH) == []
         assert spans.one(PROCESS).parent is None
+
+
+class TestFailure:
+    def test_is_told_without_whom_it_names(self, spans: Spans) -> None:
+        with (
+            pytest.raises(ValueError, match="ann@"),
+            process_span(STREAM, GROUP, made(1), redelivered=False),
+        ):
+            raise ValueError("a secret detail of ann@hopline.example")
+        failed = spans.one(PROCESS)
+        assert failed.status.description == "ValueError: a secret detail of [address]"
+        [raised] = failed.events
+        assert "hopline.example" not in str(raised.attributes)
 
 
 class TestSecondTries:

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind
 
 from shared.statements import database_cost
+from shared.tracing import blame
 from workers.ledger import Claim
 
 _tracer = trace.get_tracer("workers")
@@ -84,8 +85,7 @@ def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
 def record_failure(error: BaseException) -> None:
     """Mark the running attempt as failed by `error`."""
     span = trace.get_current_span()
-    span.record_exception(error)
-    span.set_status(StatusCode.ERROR, describe(error))
+    blame(span, error)
     span.set_attribute("error.type", type(error).__qualname__)
 
 

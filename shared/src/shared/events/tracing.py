@@ -20,6 +20,7 @@ from opentelemetry.util.types import AttributeValue
 
 from shared.events.cloudevent import CloudEvent
 from shared.statements import database_cost
+from shared.tracing import blame
 
 _PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 _tracer = trace.get_tracer("shared.events")
@@ -110,7 +111,12 @@ def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: boo
     started, failed = perf_counter(), ""
     with (
         _tracer.start_as_current_span(
-            f"process {stream}", kind=SpanKind.CONSUMER, attributes=attributes, links=[link] if link else []
+            f"process {stream}",
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            links=[link] if link else [],
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span,
         database_cost() as cost,
     ):
@@ -118,6 +124,8 @@ def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: boo
             yield span
         except BaseException as error:
             failed = type(error).__qualname__
+            if isinstance(error, Exception):
+                blame(span, error)
             raise
         finally:
             span.set_attributes(cost.attributes)
