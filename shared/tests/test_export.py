@@ -1,9 +1,11 @@
 """What leaves a process, and what a process does when nobody takes it: nothing that a caller would notice."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,40 @@ class TestNobodyTakesIt:
             assert collector is None or not collector.spans()
             psutil.Process(master).send_signal(signal.SIGTERM)
             await eventually(lambda: not psutil.pid_exists(master) or has_ended(master))
+
+
+UNRESOLVED = """
+import asyncio, socket, threading
+from opentelemetry import trace
+from shared import telemetry
+from shared.settings import ServiceSettings, load_settings
+
+socket.getaddrinfo = lambda *arguments, **options: threading.Event().wait()
+telemetry.FLUSH_S = 0.1
+
+async def main():
+    telemetry.configure_telemetry(service="hello", settings=load_settings(ServiceSettings))
+    async with telemetry.telemetry_flushed_at_exit():
+        trace.get_tracer("hello").start_span("one").end()
+
+asyncio.run(main())
+print("ended")
+"""
+
+
+class TestNobodyKnowsItsName:
+    async def test_the_process_ends(self) -> None:
+        environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", UNRESOLVED, env=environment, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(60):
+                said, _ = await process.communicate()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+        assert (said, process.returncode) == (b"ended\n", 0)
 
 
 class TestTaken:

@@ -14,7 +14,7 @@ from notifications.settings import Settings as NotificationsSettings
 from shared import gunicorn
 from shared.events.consumer import DRAIN_TIMEOUT_S
 from shared.settings import ServiceSettings
-from shared.telemetry import EXPORT_TIMEOUT_S
+from shared.telemetry import FLUSH_S
 from shared.worker import DrainingWorker
 from workers import stop
 from workers.settings import Settings as WorkerSettings
@@ -23,8 +23,6 @@ pytestmark = pytest.mark.xdist_group("k8s")
 
 Render = Callable[..., Rendering]
 
-FLUSH_S = 3 * EXPORT_TIMEOUT_S
-"""Traces, logs and metrics, flushed one after the other."""
 MARGIN_S = 5
 
 

@@ -8,8 +8,9 @@ never a slower or failed request.
 import asyncio
 import os
 from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +33,10 @@ from shared.settings import ServiceSettings
 NAMESPACE = "hopline"
 
 EXPORT_TIMEOUT_S = 2
-"""One export attempt. A hanging backend then holds a process's shutdown no longer than this per signal."""
+"""One export attempt, from the connection on: how long its host's name is looked up for, nothing bounds."""
+
+FLUSH_S = 6.0
+"""What a process waits at its end for all three signals together, however its backend or its resolver hangs."""
 
 EXPORT_EVERY_MS = 500
 """Spans and lines wait so long for company; a queue holds 2,048 of each, and what comes on top is dropped."""
@@ -55,19 +59,21 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
             "deployment.environment.name": settings.environment.value,
         }
     )
-    tracers = TracerProvider(resource=resource)
+    # None of them shuts itself down when the interpreter ends, for which each would wait half a minute where nobody
+    # takes its data: what is queued then has been flushed.
+    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
     if endpoint := settings.endpoint(settings.otel_traces_exporter, "traces"):
         spans = OTLPSpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
     if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
         lines = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
-        loggers = LoggerProvider(resource=resource)
+        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(BatchLogRecordProcessor(lines, schedule_delay_millis=EXPORT_EVERY_MS))
         set_logger_provider(loggers)
     if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
         figures = OTLPMetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
-        metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
+        metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
     trace.set_tracer_provider(tracers)
 
 
@@ -92,11 +98,26 @@ async def telemetry_flushed_at_exit() -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(flush_telemetry)
+        await _flush_in_time()
+
+
+async def _flush_in_time() -> None:
+    """Flush for at most FLUSH_S; for a daemon thread neither loop nor interpreter waits at the end."""
+    loop, flushed = asyncio.get_running_loop(), asyncio.Event()
+
+    def flush() -> None:
+        flush_telemetry()
+        with suppress(RuntimeError):  # the loop was not waited for
+            loop.call_soon_threadsafe(flushed.set)
+
+    Thread(target=flush, name="flush-telemetry", daemon=True).start()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FLUSH_S):
+            await flushed.wait()
 
 
 def flush_telemetry() -> None:
-    """Send what is queued. Blocks for at most a few seconds; call it from a thread."""
+    """Send what is queued. Blocks without a bound: the SDK's flush takes a timeout and ignores it."""
     from opentelemetry._logs import get_logger_provider
 
     for provider in (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider()):
