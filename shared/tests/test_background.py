@@ -6,7 +6,7 @@ from typing import ClassVar
 from structlog.testing import capture_logs
 
 from shared.background import Background, running
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 
 class Failing(Background):
@@ -63,7 +63,7 @@ class TestBackground:
         assert [line["event"] for line in lines] == ["background_interrupted", "background_failed"]
 
     async def test_ends_though_a_cancellation_is_swallowed(self) -> None:
-        async with asyncio.timeout(5), Deaf() as loop:
+        async with asyncio.timeout(PATIENCE_S), Deaf() as loop:
             pass
         assert loop.cancellations == 2
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from testkit.gunicorn import answers, gunicorn
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 APPLICATION = """
 import asyncio
@@ -61,7 +61,7 @@ class TestGunicorn:
             await eventually(lambda: self._accepted(process, client.base_url.port))
             process.send_signal(signal.SIGTERM)
             assert (await in_flight).json() == {"greeting": "done"}
-            assert await asyncio.wait_for(process.wait(), 15) == 0
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
     async def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
         async with (
@@ -89,7 +89,7 @@ class TestGunicorn:
 
     async def test_a_missing_setting_stops_the_master_and_is_named(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, APPLICATION) as (process, _url):
-            assert await asyncio.wait_for(process.wait(), 20) == 4
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 4
             assert "configuration error: GREETING: Field required" in (tmp_path / "log").read_text()
 
     @staticmethod

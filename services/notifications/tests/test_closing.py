@@ -16,7 +16,7 @@ from services.notifications.tests.factories import Instance, Stage
 from websockets.asyncio.client import ClientConnection
 
 from testkit.apps import free_port, http_client
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 LARGE = {"text": "x" * 20_000}
 
@@ -121,7 +121,7 @@ class TestDrain:
                 process.send_signal(signal.SIGTERM)
                 assert await device.is_closed() == 1012
             assert len(device.of("drain")) == 1
-            assert await asyncio.wait_for(process.wait(), 20) == 0
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
         finally:
             if process.returncode is None:
                 process.kill()

@@ -9,7 +9,7 @@ from services.notifications.tests.devices import Device, close_code, raw_socket,
 from services.notifications.tests.factories import PING_S, Instance, Stage, order_event
 
 from testkit.spans import Spans
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 
 class TestHello:
@@ -239,7 +239,7 @@ class TestTrace:
         async with raw_socket(instance) as socket:
             await say(socket, {"t": "hello", "v": 1, "ticket": ticket, "cursor": 2})
             for _ in range(4):
-                if '"ping"' in str(await asyncio.wait_for(socket.recv(), 5)):
+                if '"ping"' in str(await asyncio.wait_for(socket.recv(), PATIENCE_S)):
                     await say(socket, {"t": "pong", "cursor": 2})
             await say(socket, {"t": "read", "up_to": 2})
             await socket.recv()

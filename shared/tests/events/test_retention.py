@@ -25,7 +25,7 @@ async def consumed(things: Things, *numbers: int) -> None:
     before = len(await things.effects())
     async with things.relay(poll_s=0.05), things.consumer(Watcher()):
         await things.publish(*numbers)
-        await eventually(lambda: is_consumed(things, before + len(numbers)), timeout=20)
+        await eventually(lambda: is_consumed(things, before + len(numbers)))
 
 
 async def is_consumed(things: Things, count: int) -> bool:
