@@ -1,5 +1,6 @@
 """Lines: what was raised has a shape, and what nobody may read is not in them."""
 
+import io
 import json
 
 import pytest
@@ -54,3 +55,16 @@ class TestException:
 def test_a_value_is_redacted(capsys: pytest.CaptureFixture[str], value: str, shown: str) -> None:
     log.info("said", value=value)
     assert last_line(capsys)["value"] == shown
+
+
+@pytest.mark.parametrize("value", ["\ud83d", 2**64])
+def test_what_json_can_hardly_say_is_said_all_the_same(capsys: pytest.CaptureFixture[str], value: object) -> None:
+    log.info("said", value=value)
+    assert last_line(capsys)["value"] == value
+
+
+def test_an_output_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = io.StringIO()
+    gone.close()
+    monkeypatch.setattr("sys.stdout", gone)
+    log.info("said")

@@ -6,8 +6,9 @@ what a call costs (ADR 0005), and its transport reports a refused connection as 
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import TracebackType
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -41,6 +42,7 @@ class Upstream:
         self._url = url.rstrip("/")
         self._session = session
         self._timeout_s = timeout_s
+        self._failures_named = _FailuresNamed(name)
         self._attributes: dict[str, str | int] = {
             "server.address": URL(url).host or "",
             "server.port": URL(url).port or 0,
@@ -73,9 +75,9 @@ class Upstream:
         timeout_s = timeout_s or self._timeout_s
 
         async def attempt(number: int) -> Answer:
-            with ClientSpan(attributes, url=str(url), resend_count=number) as span:
+            with ClientSpan(attributes, url=str(url), resend_count=number) as span, self._failures_named:
                 patience_s = at_most(timeout_s)
-                async with self._failures_named(patience_s):
+                async with asyncio.timeout(patience_s):
                     carried = _carried(headers, patience_s)
                     answer = await self._exchange(method, url, path=path, headers=carried, body=body, download=download)
                 span.answered(answer.status)
@@ -126,41 +128,59 @@ class Upstream:
         if fault is not None and await suffer(fault):
             problem = CIMultiDictProxy(CIMultiDict({"Content-Type": PROBLEM}))
             return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
-        async with AsyncExitStack() as until_read:
-            response = await until_read.enter_async_context(
-                self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False)
-            )
-            if download and response.status == _OK:
-                return Download(
-                    path=path,
-                    status=response.status,
-                    headers=response.headers,
-                    body=b"",
-                    chunks=self._chunks(response),
-                    close=until_read.pop_all().aclose,
-                )
-            return Answer(path=path, status=response.status, headers=response.headers, body=await response.read())
+        response = await self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False)
+        if download and response.status == _OK:
+            return self._download(path, response)
+        body = await response.read()  # gives the connection back, or closes it where that fails
+        return Answer(path=path, status=response.status, headers=response.headers, body=body)
+
+    def _download(self, path: str, response: aiohttp.ClientResponse) -> Download:
+        async def close() -> None:
+            response.release()
+            await response.wait_for_close()
+
+        return Download(
+            path=path,
+            status=response.status,
+            headers=response.headers,
+            body=b"",
+            chunks=self._chunks(response),
+            close=close,
+        )
 
     async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         """The body as it comes; each piece has the time of a call. What fails now breaks the client's answer off."""
         while True:
-            async with self._failures_named(self._timeout_s):
-                chunk = await response.content.read(_CHUNK_BYTES)
+            with self._failures_named:
+                async with asyncio.timeout(self._timeout_s):
+                    chunk = await response.content.read(_CHUNK_BYTES)
             if not chunk:
                 return
             yield chunk
 
-    @asynccontextmanager
-    async def _failures_named(self, timeout_s: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                yield
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"{self.name} did not answer in time") from error
-        except aiohttp.ClientConnectorError as error:
-            raise UpstreamUnreachable(f"{self.name} can not be reached") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamBroken(f"{self.name} broke off its answer") from error
+
+class _FailuresNamed:
+    """A context, for any number of calls at once, that raises what goes wrong inside of it by our names.
+
+    By hand: each call goes through it, and a generator would take several times as long.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, TimeoutError):
+            raise UpstreamTimeout(f"{self._service} did not answer in time") from error
+        if isinstance(error, aiohttp.ClientConnectorError):
+            raise UpstreamUnreachable(f"{self._service} can not be reached") from error
+        if isinstance(error, aiohttp.ClientError | OSError):
+            raise UpstreamBroken(f"{self._service} broke off its answer") from error
 
 
 def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:

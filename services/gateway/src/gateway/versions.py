@@ -86,6 +86,7 @@ def mount_version(
     describe(app, models)
     app.add_route("/", _to_docs, include_in_schema=False)
     root.mount(f"/{version}", app)
+    root.router.routes.insert(0, root.router.routes.pop())  # looked at first: it is what nearly every request asks for
     return app
 
 
