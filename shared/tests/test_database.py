@@ -7,7 +7,8 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
 from shared.app import build_app
-from shared.database import SessionDep, check_connection_budget, open_database
+from shared.database import check_connection_budget, open_database
+from shared.session import SessionDep
 from shared.settings import ConfigurationError, DatabaseSettings, ServiceSettings
 from testkit.apps import http_client, serve
 from testkit.spans import Spans

@@ -11,10 +11,11 @@ from sqlalchemy import text
 from starlette.responses import StreamingResponse
 
 from shared.app import build_app
-from shared.database import SessionDep, open_database
+from shared.database import open_database
 from shared.deadline import GRACE_S, LONGEST_S, at_most, deadline_in, remaining_s, within
 from shared.errors import DeadlineSpent
 from shared.http import open_http_client
+from shared.session import SessionDep
 from shared.settings import DatabaseSettings, ServiceSettings
 from testkit.apps import http_client, serve
 from testkit.waiting import eventually

@@ -8,7 +8,8 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from shared.app import build_app
-from shared.database import SessionDep, open_database
+from shared.database import open_database
+from shared.session import SessionDep
 from shared.settings import DatabaseSettings, Environment, ServiceSettings
 from testkit.apps import http_client, serve
 from testkit.waiting import eventually

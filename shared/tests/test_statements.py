@@ -13,7 +13,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import text
 
 from shared.app import build_app
-from shared.database import SessionDep, open_database
+from shared.database import open_database
+from shared.session import SessionDep
 from shared.settings import DatabaseSettings, ServiceSettings
 from shared.statements import summary_of
 from testkit.apps import http_client, serve

@@ -10,15 +10,16 @@ from starlette.middleware import Middleware
 from shared.body_limit import BodyLimit
 from shared.deadline import Deadline
 from shared.debug import router as debug_router
-from shared.errors import install_error_handlers
+from shared.error_handlers import install_error_handlers
 from shared.health import Health
 from shared.health import router as health_router
 from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.openapi import PROBLEMS
+from shared.server_telemetry import server_telemetry
 from shared.settings import ConfigurationError, Environment, ServiceSettings
-from shared.telemetry import configure_telemetry, server_telemetry, telemetry_flushed_at_exit
+from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 
 log = structlog.get_logger(__name__)
 

@@ -1,18 +1,13 @@
-"""Postgres by SQLAlchemy and asyncpg: one pool per process, one transaction per request.
-
-The request owns the transaction: repositories flush, and the dependency below commits *before* the response is sent
-(`scope="function"`), so that a failed commit is an error the client sees and never a 201 that did not happen.
-"""
+"""Postgres by SQLAlchemy and asyncpg: one pool per process."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import asyncpg
 import structlog
-from fastapi import Depends, Request
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import PostgresDsn
 from sqlalchemy import text
@@ -126,17 +121,6 @@ def check_connection_budget(settings: DatabaseSettings, *, workers: int, dedicat
             f"DATABASE_RESERVE, or raise max_connections."
         )
     log.info("connection_budget_fits", needed=needed, max_connections=max_connections, arithmetic=sum_shown)
-
-
-async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """The request's transaction; `app.state.database` is set by the lifespan."""
-    database: Database = request.app.state.database
-    async with database.transaction() as session:
-        yield session
-
-
-SessionDep = Annotated[AsyncSession, Depends(request_session, scope="function")]
-"""A session whose transaction commits when the handler returns, before the response is sent."""
 
 
 async def _connections_available(engine: AsyncEngine) -> int:

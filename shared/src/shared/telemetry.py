@@ -7,14 +7,12 @@ never a slower or failed request.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
-from typing import Any
 from uuid import uuid4
 
-from fastapi.telemetry import TelemetryConfig
 from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -40,9 +38,6 @@ FLUSH_S = 6.0
 
 EXPORT_EVERY_MS = 500
 """Spans and lines wait so long for company; a queue holds 2,048 of each, and what comes on top is dropped."""
-
-PROBES = "/health/"
-SOCKET = "/ws"
 
 
 def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
@@ -75,21 +70,6 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
         metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
     trace.set_tracer_provider(tracers)
-
-
-def server_telemetry() -> TelemetryConfig:
-    """FastAPI's own telemetry: one server span and one duration per request, named by the whole route.
-
-    It knows mounted applications (`POST /v2/orders`, where the contrib instrumentation says `POST /v2`) at two thirds
-    of its cost. Spans for the parts of a request would say little and cost more; log events are `shared.logging`'s.
-    """
-    return {"tracing": True, "metrics": True, "logs": False, "operation_spans": False, "exclude": _untraced}
-
-
-def _untraced(scope: MutableMapping[str, Any]) -> bool:
-    """Probes would drown the traces; a WebSocket's span would stay open for hours."""
-    path: str = scope["path"]
-    return path.startswith(PROBES) or path == SOCKET
 
 
 @asynccontextmanager

@@ -9,7 +9,8 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
 from shared.app import build_app
-from shared.database import SessionDep, open_database
+from shared.database import open_database
+from shared.session import SessionDep
 from shared.settings import DatabaseSettings, Environment, ServiceSettings
 from testkit.apps import http_client, serve
 from testkit.queries import Queries, lists_of

@@ -17,7 +17,7 @@ from gateway.patience import Patience
 from gateway.profiling import ProfileOnDemand
 from gateway.resilience.shedding import LoadShedding
 from gateway.settings import Settings
-from shared.errors import install_error_handlers
+from shared.error_handlers import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
 from shared.settings import Environment
 

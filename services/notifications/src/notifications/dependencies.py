@@ -10,7 +10,7 @@ from notifications.realtime.tickets import Tickets
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
 from notifications.settings import Settings
-from shared.database import SessionDep
+from shared.session import SessionDep
 
 
 async def _feed(session: SessionDep) -> FeedService:

@@ -9,10 +9,11 @@ from notifications import routes
 from notifications.events import consumers
 from notifications.realtime.runtime import open_realtime
 from notifications.settings import Settings
-from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.faults import watched_faults
+from shared.housekeeping import CONSUMING, Housekeeping
+from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.redis import open_redis
 from shared.settings import load_settings
@@ -43,7 +44,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
     ):
         app.state.database = database
-        app.state.housekeeping = housekeeping.Housekeeping(database=database, chores=housekeeping.CONSUMING)
+        app.state.housekeeping = Housekeeping(database=database, chores=CONSUMING)
         app.state.realtime = realtime
         app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
         app.state.health.add("database", database.ping)

@@ -14,7 +14,7 @@ from orders.repository.reports import ReportRepository
 from orders.repository.sales import SalesRepository
 from orders.service import Catalog, Orders, ReportRules, Reports, Sales
 from orders.settings import Settings
-from shared.database import SessionDep
+from shared.session import SessionDep
 from shared.tokens import CurrentIdentity, Role
 
 IdempotencyKey = Annotated[

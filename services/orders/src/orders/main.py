@@ -9,11 +9,12 @@ from orders import routes
 from orders.events import CONSUMERS, STREAM
 from orders.service.housekeeping import BATCH, chores
 from orders.settings import Settings
-from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
 from shared.faults import watched_faults
+from shared.housekeeping import Housekeeping
+from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.objects import open_object_store, ping
 from shared.redis import open_redis
@@ -60,7 +61,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.database = database
         app.state.objects = open_object_store(settings)
-        app.state.housekeeping = housekeeping.Housekeeping(
+        app.state.housekeeping = Housekeeping(
             database=database,
             chores=chores(settings=settings, objects=app.state.objects, redis=redis),
             batch=BATCH,

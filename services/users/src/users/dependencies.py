@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBasic, HTTPBasicCredentials
 
-from shared.database import SessionDep
+from shared.session import SessionDep
 from shared.tokens import Identity, Role, require_role
 from users.errors import WrongClient
 from users.events import UserEvents

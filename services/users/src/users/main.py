@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from shared import housekeeping
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
+from shared.housekeeping import Housekeeping
+from shared.housekeeping import routes as housekeeping
 from shared.redis import open_redis
 from shared.settings import Environment, load_settings
 from shared.tokens import TokenVerifier
@@ -59,9 +60,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.tokens = Tokens(
             database=database, passwords=passwords, access_tokens=AccessTokens(keys=keys, settings=settings)
         )
-        app.state.housekeeping = housekeeping.Housekeeping(
-            database=database, chores=chores(settings=settings, redis=redis)
-        )
+        app.state.housekeeping = Housekeeping(database=database, chores=chores(settings=settings, redis=redis))
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)
         yield

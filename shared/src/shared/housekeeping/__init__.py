@@ -7,17 +7,14 @@ a bounded batch in a short transaction, and says whether there is more; repeatin
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import Database, SessionDep
-from shared.events import acknowledged, events_since, prune_inbox, prune_outbox, prune_replayed
-from shared.tokens import ServiceIdentity
+from shared.database import Database
+from shared.events import acknowledged, prune_inbox, prune_outbox, prune_replayed
 
 log = structlog.get_logger(__name__)
 
@@ -106,29 +103,3 @@ async def dead_letter_chore(session: AsyncSession, bounds: Bounds) -> int:
 
 CONSUMING: Mapping[str, Chore] = {"inbox": inbox_chore, "dead_letters": dead_letter_chore}
 """The chores of every service that consumes events."""
-
-
-async def _housekeeping(request: Request) -> Housekeeping:
-    found: Housekeeping = request.app.state.housekeeping
-    return found
-
-
-HousekeepingDep = Annotated[Housekeeping, Depends(_housekeeping)]
-
-router = APIRouter(prefix="/internal/housekeeping", tags=["internal"])
-"""For every service with chores; it has them on `app.state.housekeeping`."""
-
-publishing = APIRouter(prefix="/internal/housekeeping", tags=["internal"])
-"""Beside `router`, for a service with an outbox."""
-
-
-@router.post("")
-async def tidy(known: Tidying, _identity: ServiceIdentity, housekeeping: HousekeepingDep) -> Tidied:
-    """Remove one batch of everything that is no longer needed here."""
-    return await housekeeping.tidy(events_since=known.events_since)
-
-
-@publishing.get("")
-async def read_events_since(_identity: ServiceIdentity, session: SessionDep) -> EventsSince:
-    """Since when events are kept that could be shipped again: older ones may be forgotten by whoever applied them."""
-    return EventsSince(events_since=await events_since(session))
