@@ -3,6 +3,7 @@
 import csv
 import io
 import signal
+import tracemalloc
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import obstore
+import orjson
 import pytest
 from pypdf import PdfReader
 
@@ -19,9 +21,10 @@ from testkit.apps import free_port
 from testkit.s3 import Bucket
 from testkit.waiting import eventually
 from workers.kinds import KINDS, REPORTS_QUEUE
+from workers.reports.client import ORDERS_AT_ONCE
 from workers.reports.csv_file import CsvFile
 from workers.reports.files import PART_BYTES, ReportFolder
-from workers.reports.schemas import FailReport, MakeReport, ReportedOrder
+from workers.reports.schemas import FailReport, MakeReport, OrdersPage, ReportedOrder
 from workers.reports.summary import Summary
 from workers.schemas import NewJob
 
@@ -52,7 +55,8 @@ async def ended(world: World, report_id: UUID) -> str:
 
 def orders(count: int) -> list[ReportedOrder]:
     desk = ReportDesk(orders=count)
-    return [ReportedOrder.model_validate(desk.order(number)) for number in range(count)]
+    page = {"items": [desk.order(number) for number in range(count)], "next_cursor": None}
+    return OrdersPage.model_validate(page).items
 
 
 class TestCsv:
@@ -84,9 +88,24 @@ class TestCsv:
 
     def test_holds_nothing_that_a_spreadsheet_computes(self) -> None:
         [order] = orders(1)
-        tricky = order.model_copy(update={"items": [order.items[0].model_copy(update={"sku": "=1+1"})]})
+        tricky = replace(order, items=[replace(order.items[0], sku="=1+1")])
         [row] = csv.reader(io.StringIO(CsvFile().add([tricky]).decode()))
         assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@"))]
+
+
+class TestMemory:
+    def test_a_page_of_orders_takes_less_than_twice_its_json(self) -> None:
+        desk = ReportDesk(orders=ORDERS_AT_ONCE)
+        body = orjson.dumps({"items": [desk.order(number) for number in range(ORDERS_AT_ONCE)], "next_cursor": None})
+        OrdersPage.model_validate_json(body)
+        tracemalloc.start()
+        try:
+            page = OrdersPage.model_validate_json(body)
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(page.items) == ORDERS_AT_ONCE
+        assert taken < 2 * len(body)
 
 
 class TestPdf:
