@@ -28,7 +28,11 @@ def problems(kind: type[Problem] = Problem) -> Iterator[type[Problem]]:
 def ours() -> list[type[Problem]]:
     """Those of the product: tests have problems of their own."""
     modules = ("shared.", *(module.__name__ for module in SERVICES))
-    return [kind for kind in problems() if kind.__module__.startswith(modules) and kind.__name__ != "HttpProblem"]
+    return [
+        kind
+        for kind in problems()
+        if kind.__module__.startswith(modules) and ".tests." not in kind.__module__ and kind.__name__ != "HttpProblem"
+    ]
 
 
 def test_every_problem_has_its_section_and_every_section_its_problem() -> None:
