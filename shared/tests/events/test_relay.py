@@ -66,8 +66,8 @@ class TestWaking:
             await eventually(lambda: everything_shipped(things, 2))
 
     async def test_commit_wakes_leader_in_other_process(self, things: Things) -> None:
+        await things.publish(1)  # before anybody leads: nobody would tell the leader of it
         async with things.relay(poll_s=3600, sessions=None):
-            await things.publish(1)
             await eventually(lambda: everything_shipped(things, 1), what="the leader")
             async with things.relay(poll_s=3600):  # follows, as the other holds the lock
                 await things.publish(2)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.events import acknowledged, prune_outbox, publish
 from shared.events.floor import FLOOR, MARK
-from shared.events.shipper import Shipper
+from shared.events.shipper import BATCH, Shipper
 from testkit.things import GROUP, OUTBOX, STREAM, Things, made
 
 STEPS = [
@@ -191,6 +191,9 @@ def contiguous(stream: list[Event]) -> bool:
 
 async def test_step_says_whether_there_is_more(things: Things) -> None:
     async with harness(things) as run:
-        await things.publish(1)
+        async with things.sessions() as session, session.begin():
+            for n in range(BATCH + 1):
+                await publish(session, made(n))
         assert await run.shippers["A"].step()
         assert not await run.shippers["A"].step()
+        assert len(await things.stream()) == BATCH + 1

@@ -19,8 +19,8 @@ _SUGGESTED = {
     "ENVIRONMENT": "development",
     "LOG_FORMAT": "json",
     "WEB_CONCURRENCY": "1",
-    "DATABASE_POOL_SIZE": "5",
-    "DATABASE_MAX_OVERFLOW": "5",
+    "DATABASE_POOL_SIZE": "10",
+    "DATABASE_MAX_OVERFLOW": "0",
     "DATABASE_RESERVE": "20",
     "MALLOC_ARENA_MAX": "2",  # threads in short bursts would leave an arena of memory each
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # and malloc would keep the 19 MiB of each password's hash
@@ -92,7 +92,7 @@ class Environments:
 
         Each process has one pool: WEB_CONCURRENCY processes of each service with a database, and two workers, each with
         pool + overflow connections and up to 3 of its own (relay, its listener, migrations). With the defaults
-        (3 × 1 + 2) × (5 + 5 + 3) + 20 reserve = 85; never below 100, as PostgreSQL's slots are cheap.
+        (3 × 1 + 2) × (10 + 0 + 3) + 20 reserve = 85; never below 100, as PostgreSQL's slots are cheap.
         """
         each = self._number("DATABASE_POOL_SIZE") + self._number("DATABASE_MAX_OVERFLOW") + 3
         pools = (len(DATABASES) - 1) * self._number("WEB_CONCURRENCY") + 2

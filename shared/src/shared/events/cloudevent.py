@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
+import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
@@ -40,3 +41,16 @@ class CloudEvent(BaseModel):
     def decode(cls, body: bytes | str) -> "CloudEvent":
         """Read `encode`'s JSON; raises `pydantic.ValidationError` on anything else."""
         return cls.model_validate_json(body)
+
+
+def encode_stored(attributes: dict[str, Any], *, data: str) -> bytes:
+    """`CloudEvent.encode` for what was an event before: its own attributes, and `data` in JSON as it was stored.
+
+    Nothing is checked or parsed again, which is nine tenths of what a backlog would cost.
+    """
+    present = {name: value for name, value in attributes.items() if value is not None}
+    envelope = _ENVELOPE | present | {"data": orjson.Fragment(data)}
+    return orjson.dumps(envelope, option=orjson.OPT_UTC_Z, default=str)  # asyncpg has a class of its own for UUIDs
+
+
+_ENVELOPE = {"specversion": "1.0", "datacontenttype": "application/json"}

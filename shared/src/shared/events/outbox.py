@@ -17,7 +17,7 @@ from shared.events.cloudevent import CloudEvent
 from shared.events.floor import floor_tables
 from shared.events.tracing import Trace
 
-_WAKE = "outbox.wake"
+_WAKE, _PUBLISHED = "outbox.wake", "outbox.published"
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
@@ -66,12 +66,12 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
         "baggage": carried.baggage,
     }
     await session.execute(_INSERT, row)
-    if _WAKE in session.info and not sqlalchemy_event.contains(session.sync_session, "after_commit", _wake):
-        sqlalchemy_event.listen(session.sync_session, "after_commit", _wake)
+    session.info[_PUBLISHED] = True
 
 
 def _wake(session: Session) -> None:
-    session.info[_WAKE]()
+    if session.info.pop(_PUBLISHED, False) and (wake := session.info.get(_WAKE)):
+        wake()
 
 
 @contextmanager
@@ -82,6 +82,7 @@ def woken_by(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[
         return
     before: dict[str, Any] = sessions.kw.get("info") or {}
     sessions.configure(info={**before, _WAKE: wake})
+    sqlalchemy_event.listen(Session, "after_commit", _wake)  # for all sessions; again changes nothing
     try:
         yield
     finally:

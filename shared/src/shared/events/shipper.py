@@ -14,16 +14,15 @@ to be wrong: Redis itself says what it has.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import asyncpg
-import orjson
 import structlog
 from opentelemetry.trace import Span
 from redis.asyncio import Redis
 
 from shared.crash import crash_point
-from shared.events.cloudevent import CloudEvent
+from shared.events.cloudevent import encode_stored
 from shared.events.floor import FLOOR_SEQ, HEAD_SEQ
 from shared.events.tracing import Trace, start_publish_span
 
@@ -126,7 +125,7 @@ class Shipper:
             await self._settle(last)
             return True
         self._shipped = last
-        return bool(batch)
+        return len(batch) == BATCH
 
     async def _settle(self, last: int) -> None:
         """Go on from where the stream is: rewind, catch up, or make anew a stream that cannot be continued.
@@ -156,13 +155,12 @@ class Shipper:
         return int(await self._append(keys=[self._stream], args=arguments))
 
     def _shipment(self, row: asyncpg.Record) -> _Shipment:
-        values: dict[str, Any] = dict(row) | {"data": orjson.loads(row["data"])}
-        seq = values.pop("pub_seq")
-        event = CloudEvent.model_validate(values)
-        if event.traceparent is None:
-            return _Shipment(seq, event.encode(), None)
-        parent = Trace.of_event(event).context()
-        span = start_publish_span(self._stream, event, parent)
-        carried = Trace.of_span(span, parent)
-        traced = event.model_copy(update={"traceparent": carried.traceparent, "tracestate": carried.tracestate})
-        return _Shipment(seq, traced.encode(), span)
+        attributes = dict(row)
+        seq, data = attributes.pop("pub_seq"), attributes.pop("data")
+        arrived = Trace(row["traceparent"], row["tracestate"], row["baggage"])
+        if arrived.traceparent is None:
+            return _Shipment(seq, encode_stored(attributes, data=data), None)
+        span = start_publish_span(self._stream, attributes, arrived)
+        carried = arrived.continued_by(span)
+        attributes |= {"traceparent": carried.traceparent, "tracestate": carried.tracestate}
+        return _Shipment(seq, encode_stored(attributes, data=data), span)

@@ -3,11 +3,11 @@
 The attributes follow OpenTelemetry's semantic conventions for messaging and CloudEvents.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Self
+from typing import Any, Self
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -22,7 +22,8 @@ from shared.events.cloudevent import CloudEvent
 from shared.statements import database_cost
 from shared.tracing import blame
 
-_PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
+_PROPAGATOR = CompositePropagator([_TRACE_CONTEXT, W3CBaggagePropagator()])
 _tracer = trace.get_tracer("shared.events")
 _durations = metrics.get_meter("shared.events").create_histogram(
     "messaging.process.duration",
@@ -43,44 +44,53 @@ class Trace:
     @classmethod
     def current(cls) -> Self:
         """That of the running span."""
-        return cls._injected(None)
-
-    @classmethod
-    def of_span(cls, span: Span, parent: Context) -> Self:
-        """That of `span`, with the baggage of the context it was started in."""
-        return cls._injected(trace.set_span_in_context(span, parent))
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier)
+        return cls(carrier.get("traceparent"), carrier.get("tracestate"), carrier.get("baggage"))
 
     @classmethod
     def of_event(cls, event: CloudEvent) -> Self:
         """That which `event` carries."""
         return cls(event.traceparent, event.tracestate, event.baggage)
 
-    @classmethod
-    def _injected(cls, context: Context | None) -> Self:
-        carrier: dict[str, str] = {}
-        _PROPAGATOR.inject(carrier, context)
-        return cls(carrier.get("traceparent"), carrier.get("tracestate"), carrier.get("baggage"))
-
     def context(self) -> Context:
         """A context with the remote span and the baggage: attach it, then start the span.
 
         `start_as_current_span(context=…)` alone would take the parent and leave the baggage behind.
         """
+        return _PROPAGATOR.extract(self._carrier(), Context())
+
+    def remote(self) -> Context:
+        """A context with the remote span alone: all that a span of its own takes from it, at a third of the cost."""
+        return _TRACE_CONTEXT.extract(self._carrier(), Context())
+
+    def _carrier(self) -> dict[str, str]:
         named = {"traceparent": self.traceparent, "tracestate": self.tracestate, "baggage": self.baggage}
-        carrier = {name: value for name, value in named.items() if value}
-        return _PROPAGATOR.extract(carrier, Context())
+        return {name: value for name, value in named.items() if value}
+
+    def continued_by(self, span: Span) -> Self:
+        """That of `span`, which was started in this one; the baggage goes on as it is."""
+        context = span.get_span_context()
+        if not context.is_valid:
+            return self
+        trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
+        traceparent = f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
+        return replace(self, traceparent=traceparent, tracestate=context.trace_state.to_header() or None)
 
     def link(self) -> Link | None:
         """A link to the remote span, for a second try; None without one."""
-        remote = trace.get_current_span(self.context()).get_span_context()
+        remote = trace.get_current_span(self.remote()).get_span_context()
         return Link(remote) if remote.is_valid else None
 
 
-def start_publish_span(stream: str, event: CloudEvent, parent: Context) -> Span:
-    """The PRODUCER span of one event's way into `stream`; the caller ends it, or drops it unsent."""
+def start_publish_span(stream: str, event: Mapping[str, Any], arrived: Trace) -> Span:
+    """The PRODUCER span of one event's way into `stream`; the caller ends it, or drops it unsent.
+
+    `event` has the attributes of an event, `arrived` the trace that came with it.
+    """
     return _tracer.start_span(
         f"publish {stream}",
-        context=parent,
+        context=arrived.remote(),
         kind=SpanKind.PRODUCER,
         attributes=_attributes("publish", "send", stream, event),
     )
@@ -103,7 +113,7 @@ def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: boo
     It is the child of the span that published the event; where `redelivered`, it says so and links there as well.
     An exception leaving the block is recorded and marks the span as failed.
     """
-    attributes = _attributes("process", "process", stream, event)
+    attributes = _attributes("process", "process", stream, dict(event))
     attributes["messaging.consumer.group.name"] = group
     link = Trace.of_event(event).link() if redelivered else None
     if redelivered:
@@ -143,15 +153,16 @@ def _measure(stream: str, group: str, took_s: float, failed: str) -> None:
     _durations.record(took_s, {**labels, "error.type": failed} if failed else labels)
 
 
-def _attributes(operation: str, kind: str, stream: str, event: CloudEvent) -> dict[str, AttributeValue]:
+def _attributes(operation: str, kind: str, stream: str, event: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    event_id = str(event["id"])
     return {
         "messaging.system": "redis",
         "messaging.operation.name": operation,
         "messaging.operation.type": kind,
         "messaging.destination.name": stream,
-        "messaging.message.id": str(event.id),
-        "cloudevents.event_id": str(event.id),
-        "cloudevents.event_source": event.source,
-        "cloudevents.event_type": event.type,
-        "cloudevents.event_subject": event.subject,
+        "messaging.message.id": event_id,
+        "cloudevents.event_id": event_id,
+        "cloudevents.event_source": event["source"],
+        "cloudevents.event_type": event["type"],
+        "cloudevents.event_subject": event["subject"],
     }

@@ -21,7 +21,8 @@ def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[Notificat
 
     Its parent is the span that consumed the event, so that the device is the last hop of the request's own trace.
     """
-    parent = Trace(frame.traceparent, frame.tracestate, frame.baggage).context()
+    arrived = Trace(frame.traceparent, frame.tracestate, frame.baggage)
+    parent = arrived.context()
     attributes: dict[str, AttributeValue] = {
         "messaging.system": "websocket",
         "messaging.operation.name": "send",
@@ -35,7 +36,7 @@ def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[Notificat
     }
     span = _tracer.start_span("send notification", context=parent, kind=SpanKind.PRODUCER, attributes=attributes)
     with trace.use_span(span, end_on_exit=True):
-        carried = Trace.of_span(span, parent)
+        carried = arrived.continued_by(span)
         yield frame.model_copy(
             update={"traceparent": carried.traceparent, "tracestate": carried.tracestate, "baggage": carried.baggage}
         )
