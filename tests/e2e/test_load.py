@@ -44,7 +44,7 @@ class TestShoppers:
         assert "passed: " in done.stdout
         with report.with_name("load_stats.csv").open() as file:
             answered = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
-        assert answered["/v2/orders"] == answered["order placed → frame"] > 0
+        assert 0 < answered["order placed → frame"] <= answered["/v2/orders"]  # a missing frame is a failure above
 
     def test_fail_where_it_is_too_slow(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--max-p95-ms", "0")
