@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import orjson
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import PostgresDsn
@@ -81,6 +82,8 @@ async def open_database(
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT_S,
         pool_recycle=1800,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
         hide_parameters=True,  # an error's text goes to logs and spans; addresses and password hashes must not
         connect_args={
             "connection_class": DeadlineConnection,
