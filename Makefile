@@ -70,7 +70,7 @@ migrate: $(VENV)/installed ## Bring the databases of the running stack to their 
 	@$(stack) migrate
 
 test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL and REDIS_URL; some: T=services/orders
-	@$(BIN)/python -m pytest -n 2 $(T)
+	@$(BIN)/python -m pytest -n 4 $(T) # tests mostly wait: two for each of two cores
 
 check: $(VENV)/installed $(LINTER) ## Lint, format, types, import rules, spelling, infrastructure
 	@$(BIN)/ruff check .
