@@ -3,10 +3,10 @@
 Starlette's own limiter answers in plain text from outside the error handlers; this one is caught by them.
 """
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import PayloadTooLarge, problem_response
+from shared.headers import header
 
 
 class BodyLimit:
@@ -21,10 +21,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refusal = PayloadTooLarge(f"The body may have at most {self._max_bytes} bytes")
-        declared = Headers(scope=scope).get("Content-Length", "")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await problem_response(refusal, instance=scope["path"])(scope, receive, send)
+        declared = header(scope, b"content-length") or ""
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            await problem_response(self._refusal(), instance=scope["path"])(scope, receive, send)
             return
         received = 0
         exceeded = False
@@ -36,7 +35,7 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 exceeded = True
-                raise refusal
+                raise self._refusal()
             return message
 
         async def hold(message: Message) -> None:
@@ -53,4 +52,7 @@ class BodyLimit:
             if started:
                 raise
         if exceeded and not started:
-            await problem_response(refusal, instance=scope["path"])(scope, receive, send)
+            await problem_response(self._refusal(), instance=scope["path"])(scope, receive, send)
+
+    def _refusal(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"The body may have at most {self._max_bytes} bytes")

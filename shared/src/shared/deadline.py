@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import DeadlineSpent
+from shared.headers import header
 
 REQUEST_TIMEOUT = "X-Request-Timeout-Ms"
+_REQUEST_TIMEOUT = REQUEST_TIMEOUT.lower().encode()
 LONGEST_S = 60.0
 """Whatever a caller asks for, nobody works longer for it."""
 
@@ -108,7 +109,7 @@ class Deadline:
 
 
 def _given_s(scope: Scope) -> float | None:
-    given = Headers(scope=scope).get(REQUEST_TIMEOUT, "")
+    given = header(scope, _REQUEST_TIMEOUT) or ""
     if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS):
         return None
     return min(int(given) / 1000, LONGEST_S)

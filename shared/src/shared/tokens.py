@@ -21,9 +21,10 @@ from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
-from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from shared.errors import Forbidden, Unauthorized, Unavailable
+from shared.headers import header
 from shared.settings import TokenSettings
 from shared.tracing import trace_of_its_own
 
@@ -37,6 +38,7 @@ REMEMBERED = 4096
 """Verified tokens that a process keeps, some 2 MB. Checking a signature costs more than all else a token takes, and
 callers come with the same token again and again."""
 
+_IDENTITY = "hopline.identity"
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
 
@@ -162,13 +164,17 @@ class TokenVerifier:
             del self._verified[next(iter(self._verified))]  # the oldest
 
 
-async def identity_of(connection: HTTPConnection) -> Identity:
-    """Who is asking; raises Unauthorized, or Unavailable where keys cannot be had."""
-    scheme, token = get_authorization_scheme_param(connection.headers.get("Authorization"))
+async def identity_of(scope: Scope) -> Identity:
+    """Who is asking, verified once per request; raises Unauthorized, or Unavailable where keys cannot be had."""
+    known: Identity | None = scope.get(_IDENTITY)
+    if known is not None:
+        return known
+    scheme, token = get_authorization_scheme_param(header(scope, b"authorization"))
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("A bearer token is needed")
-    verifier: TokenVerifier = connection.app.state.token_verifier
-    return await verifier.verify(token)
+    verifier: TokenVerifier = scope["app"].state.token_verifier
+    identity = scope[_IDENTITY] = await verifier.verify(token)
+    return identity
 
 
 class CurrentCaller(SecurityBase):
@@ -184,7 +190,7 @@ class CurrentCaller(SecurityBase):
 
     async def __call__(self, request: Request) -> Identity:
         """The identity, verified by `app.state.token_verifier`."""
-        identity = await identity_of(request)
+        identity = await identity_of(request.scope)
         structlog.contextvars.bind_contextvars(user_id=str(identity.user_id))
         return identity
 

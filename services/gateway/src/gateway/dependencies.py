@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
@@ -62,16 +62,22 @@ async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, fau
             )
 
 
-async def upstreams(request: Request) -> Upstreams:
-    """The process's upstreams."""
+def upstreams(request: Request) -> Upstreams:
+    """The process's upstreams. No dependency: routes made from a table have the request at hand."""
     opened: Upstreams = request.app.state.upstreams
     return opened
 
 
-async def compositions(request: Request) -> Compositions:
-    """The process's compositions."""
-    composed: Compositions = request.app.state.compositions
-    return composed
+class Asked(NamedTuple):
+    """What answers a composed question, and the caller's headers as the services may see them."""
+
+    compositions: Compositions
+    headers: dict[str, str]
+
+
+async def asked(request: Request) -> Asked:
+    """Both at once: FastAPI takes some 20 µs for each dependency."""
+    return Asked(request.app.state.compositions, from_client(request.scope))
 
 
 async def fault_store(request: Request) -> FaultStore:
@@ -80,12 +86,5 @@ async def fault_store(request: Request) -> FaultStore:
     return store
 
 
-async def passed_on(request: Request) -> dict[str, str]:
-    """The caller's headers, as services may see them."""
-    return from_client(request.headers)
-
-
-UpstreamsDep = Annotated[Upstreams, Depends(upstreams)]
-CompositionsDep = Annotated[Compositions, Depends(compositions)]
+AskedDep = Annotated[Asked, Depends(asked)]
 FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]
-PassedOn = Annotated[dict[str, str], Depends(passed_on)]

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import UnknownVersion
 from shared.errors import problem_response
+from shared.headers import header
 
 API_VERSION = "API-Version"
+_API_VERSION = API_VERSION.lower().encode()
 
 
 class VersionByHeader:
@@ -33,7 +35,8 @@ class VersionByHeader:
                 MutableHeaders(scope=message).add_vary_header(API_VERSION)
             await send(message)
 
-        wanted = Headers(scope=scope).get(API_VERSION, self._current).strip().lower().removeprefix("v")
+        given = header(scope, _API_VERSION)
+        wanted = self._current if given is None else given.strip().lower().removeprefix("v")
         version = self._versions.get(wanted)
         if version is None:
             known = ", ".join(sorted(self._versions))

@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(Deprecated, retirement=v1.RETIREMENT),
-            Middleware(KnownHosts, hosts=settings.allowed_hosts),
+            *([Middleware(KnownHosts, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []),
         ],
     )
     app.state.load = Load(at_once=app.state.settings.requests_at_once)

@@ -8,14 +8,15 @@ from typing import Literal, get_args
 from pyinstrument import Profiler
 from pyinstrument.renderers import HTMLRenderer, Renderer, SpeedscopeRenderer
 from pyinstrument.renderers.console import ConsoleRenderer
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import UnknownProfile
 from shared.errors import problem_response
+from shared.headers import header
 
 PROFILE = "X-Profile"
+_PROFILE = PROFILE.lower().encode()
 PROFILED_STATUS = "X-Profile-Status"
 """The status of the answer that the profile stands for."""
 
@@ -38,7 +39,7 @@ class ProfileOnDemand:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
-        wanted = Headers(scope=scope).get(PROFILE) if scope["type"] == "http" else None
+        wanted = header(scope, _PROFILE) if scope["type"] == "http" else None
         if wanted is None:
             await self._app(scope, receive, send)
             return

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import UnknownHost
 from shared.errors import problem_response
+from shared.headers import Pair, add_missing, header
 
-ALWAYS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
-FOR_DATA = "default-src 'none'; frame-ancestors 'none'"
+ALWAYS: tuple[Pair, ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+FOR_DATA: Pair = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 """Nothing in a JSON answer is to be run or loaded, whatever a browser takes it for."""
 
-FOR_PAGES = "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+FOR_PAGES: Pair = (b"content-security-policy", b"base-uri 'none'; object-src 'none'; frame-ancestors 'none'")
 """Pages have scripts of their own, and connect to the WebSocket's port."""
 
-OVER_TLS = "max-age=31536000; includeSubDomains"
+OVER_TLS: Pair = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 """A browser ignores it over plain HTTP (RFC 6797 §7.2), where it would be a lie."""
 
 _PROBES = "/health/"
@@ -40,20 +40,21 @@ class SecurityHeaders:
 
         async def protect(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in ALWAYS.items():
-                    headers.setdefault(name, value)
-                page = headers.get("Content-Type", "").startswith("text/html")
-                headers.setdefault("Content-Security-Policy", FOR_PAGES if page else FOR_DATA)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", OVER_TLS)
+                policy = FOR_PAGES if _is_page(message) else FOR_DATA
+                over_tls = (OVER_TLS,) if scope["scheme"] == "https" else ()
+                add_missing(message, (*ALWAYS, policy, *over_tls))
             await send(message)
 
         await self._app(scope, receive, protect)
 
 
+def _is_page(answer: Message) -> bool:
+    types = (value for name, value in answer["headers"] if name == b"content-type")
+    return next(types, b"").startswith(b"text/html")
+
+
 class KnownHosts:
-    """ASGI middleware: 400 for a `Host` that is none of `hosts` (`*.example.com` for all below); without any all pass.
+    """ASGI middleware: 400 for a `Host` that is none of `hosts` (`*.example.com` for all below).
 
     Whatever is built of a foreign host (a link, a cache's key) would lead elsewhere. Probes come by a pod's address.
     """
@@ -72,13 +73,11 @@ class KnownHosts:
         await problem_response(refusal, instance=scope["path"])(scope, receive, send)
 
     def _knows(self, host: str) -> bool:
-        if not (self._exact or self._below):
-            return True
         return host in self._exact or (bool(self._below) and host.endswith(self._below))
 
 
 def _host(scope: Scope) -> str:
     """Without the port; an IPv6 address keeps its brackets."""
-    host = Headers(scope=scope).get("Host", "").lower()
+    host = (header(scope, b"host") or "").lower()
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host

@@ -1,10 +1,9 @@
 """ASGI middleware: every request of a version is charged to its address, and to its user where it has a valid token."""
 
 import asyncio
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.limits.limiter import Limiter
@@ -12,6 +11,7 @@ from gateway.limits.quota import Charge, Verdict
 from gateway.limits.rules import Rules
 from shared.deadline import deadline_in, remaining_s
 from shared.errors import DeadlineSpent, Problem, TooManyRequests, problem_response
+from shared.headers import add
 from shared.tokens import identity_of
 
 _VERDICT = "hopline.rate_limit"
@@ -42,9 +42,7 @@ class RateLimits:
         async def say_the_limit(message: Message) -> None:
             if message["type"] == "http.response.start":
                 judged: Verdict = scope[_VERDICT]
-                headers = MutableHeaders(scope=message)
-                for name, value in judged.headers().items():
-                    headers[name] = value
+                add(message, judged.headers())
             await send(message)
 
         try:
@@ -58,7 +56,7 @@ class RateLimits:
         charges = [Charge(quota=self._rules.address, whose=address_of(scope))]
         try:
             async with asyncio.timeout(remaining_s()):
-                identity = await identity_of(HTTPConnection(scope))
+                identity = await identity_of(scope)
         except TimeoutError:
             raise DeadlineSpent("The keys that verify access tokens did not come in time") from None
         except Problem:  # the route will say so, if it needs to know who is asking
@@ -80,11 +78,15 @@ def address_of(scope: Scope) -> str:
 
     Of IPv6 the network: a customer has a /64 and could ask from each of its addresses once.
     """
-    host = (scope.get("client") or ("",))[0]
+    return _customer((scope.get("client") or ("",))[0])
+
+
+@lru_cache(maxsize=10_000)
+def _customer(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:
-        return str(host)  # a Unix socket has none
+        return host  # a Unix socket has none
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> _IPV6_CUSTOMER_BITS << _IPV6_CUSTOMER_BITS))
     return str(address)

@@ -7,7 +7,9 @@ of a window at which twice as much fits, and costs one key.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from shared.headers import Pair
 
 MICROSECONDS = 1_000_000
 """In a second. Whole numbers, because a burst of three thirds of a float is no whole."""
@@ -15,21 +17,29 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """`requests` in `seconds`; `name` is what the quota is counted by."""
+    """`requests` in `seconds`; `name` is what the quota is counted by.
+
+    `window_us` is how far ahead of now a bucket may be, in microseconds; `interval_us` the pace from one request to the
+    next, rounded down so that a whole burst fits, 1 at least. `headers` are what all answers say of it.
+    """
 
     name: str
     requests: int
     seconds: float = 60.0
+    window_us: int = field(init=False)
+    interval_us: int = field(init=False)
+    headers: tuple[Pair, ...] = field(init=False, repr=False)
 
-    @property
-    def window_us(self) -> int:
-        """How far ahead of now a bucket may be, in microseconds."""
-        return round(self.seconds * MICROSECONDS)
-
-    @property
-    def interval_us(self) -> int:
-        """The pace: microseconds from one request to the next, rounded down so that a whole burst fits, 1 at least."""
-        return max(self.window_us // self.requests, 1)
+    def __post_init__(self) -> None:
+        window_us = round(self.seconds * MICROSECONDS)
+        policy = f"{self.requests};w={self.seconds:g}"
+        object.__setattr__(self, "window_us", window_us)
+        object.__setattr__(self, "interval_us", max(window_us // self.requests, 1))
+        object.__setattr__(
+            self,
+            "headers",
+            ((b"ratelimit-limit", b"%d" % self.requests), (b"ratelimit-policy", policy.encode())),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,14 +69,13 @@ class Verdict:
         """Whether the request was granted, and charged."""
         return self.retry_after_s is None
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> tuple[Pair, ...]:
         """As clients read them (draft-ietf-httpapi-ratelimit-headers-07, the last with a field for each)."""
-        return {
-            "RateLimit-Limit": str(self.quota.requests),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(self.reset_s),
-            "RateLimit-Policy": f"{self.quota.requests};w={self.quota.seconds:g}",
-        }
+        return (
+            *self.quota.headers,
+            (b"ratelimit-remaining", b"%d" % self.remaining),
+            (b"ratelimit-reset", b"%d" % self.reset_s),
+        )
 
 
 def fits(quota: Quota, held_us: int) -> bool:
@@ -76,17 +85,20 @@ def fits(quota: Quota, held_us: int) -> bool:
 
 def verdict(charges: Sequence[Charge], held_us: Sequence[int], *, granted: bool) -> Verdict:
     """Judge by the state of each charge's bucket, after the charge where `granted` and as it was found where not."""
-    states = list(zip((charge.quota for charge in charges), held_us, strict=True))
+    states = list(zip([charge.quota for charge in charges], held_us, strict=True))
+    wait_s = None
     if not granted:
         states = [(quota, held) for quota, held in states if not fits(quota, held)]
-    quota, held = min(states, key=lambda state: (_remaining(*state), -state[1]))
-    wait = max(held + quota.interval_us - quota.window_us for quota, held in states)
-    return Verdict(
-        quota=quota,
-        remaining=_remaining(quota, held),
-        reset_s=math.ceil(held / MICROSECONDS),
-        retry_after_s=None if granted else max(1, math.ceil(wait / MICROSECONDS)),
-    )
+        wait_us = max(held + quota.interval_us - quota.window_us for quota, held in states)
+        wait_s = max(1, math.ceil(wait_us / MICROSECONDS))
+    quota, held = min(states, key=_room)
+    reset_s = math.ceil(held / MICROSECONDS)
+    return Verdict(quota=quota, remaining=_remaining(quota, held), reset_s=reset_s, retry_after_s=wait_s)
+
+
+def _room(state: tuple[Quota, int]) -> tuple[int, int]:
+    quota, held = state
+    return _remaining(quota, held), -held
 
 
 def _remaining(quota: Quota, held_us: int) -> int:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
-from gateway.dependencies import CompositionsDep, PassedOn
+from gateway.dependencies import AskedDep
 from gateway.openapi import WRONG_FIELD, problems
 from gateway.schemas import Dashboard, OrderSummary, UserLookup, UsersFound
 from shared.tokens import AdminIdentity, CurrentIdentity
@@ -23,9 +23,9 @@ def documented(model: type[Any], expected: dict[int, str], *, tag: str) -> dict[
 @router.get(
     "/dashboard", operation_id="read_dashboard", summary="Your page", **documented(Dashboard, {}, tag="dashboard")
 )
-async def read_dashboard(_caller: CurrentIdentity, composed: CompositionsDep, headers: PassedOn) -> Response:
+async def read_dashboard(_caller: CurrentIdentity, asked: AskedDep) -> Response:
     """Account, newest orders and notifications at once; what is late or failed is null and named in `degraded`."""
-    return _json(await composed.dashboard(headers))
+    return _json(await asked.compositions.dashboard(asked.headers))
 
 
 @router.get(
@@ -38,11 +38,9 @@ async def read_dashboard(_caller: CurrentIdentity, composed: CompositionsDep, he
         tag="orders",
     ),
 )
-async def read_order_summary(
-    order_id: UUID, caller: CurrentIdentity, composed: CompositionsDep, headers: PassedOn
-) -> Response:
+async def read_order_summary(order_id: UUID, caller: CurrentIdentity, asked: AskedDep) -> Response:
     """All of it or the problem that is in the way."""
-    return _json(await composed.order_summary(order_id, caller, headers))
+    return _json(await asked.compositions.order_summary(order_id, caller, asked.headers))
 
 
 @router.post(
@@ -51,11 +49,9 @@ async def read_order_summary(
     summary="Find users by id (admins)",
     **documented(UsersFound, {403: "Not an admin", 422: WRONG_FIELD}, tag="users"),
 )
-async def look_up_users(
-    wanted: UserLookup, _caller: AdminIdentity, composed: CompositionsDep, headers: PassedOn
-) -> Response:
+async def look_up_users(wanted: UserLookup, _caller: AdminIdentity, asked: AskedDep) -> Response:
     """At most 100 ids; those without a user come back in `missing`."""
-    return _json(await composed.look_up_users(wanted.ids, headers))
+    return _json(await asked.compositions.look_up_users(wanted.ids, asked.headers))
 
 
 def _json(body: bytes) -> Response:

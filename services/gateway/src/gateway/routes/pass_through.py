@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, StreamingResponse
 
 from gateway.answers import ERROR, prefix_of, to_client
-from gateway.dependencies import PassedOn, Service, UpstreamsDep
+from gateway.dependencies import Service, upstreams
+from gateway.headers import from_client
 from gateway.limits.credentials import limit_credentials
 from gateway.openapi import WRONG_FIELD, body_of, header, problems
 from shared.tokens import current_identity
@@ -101,16 +102,20 @@ def _add(router: APIRouter, call: Call) -> None:
 def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
     template = call.service_path or call.path
 
-    async def pass_through(request: Request, upstreams: UpstreamsDep, headers: PassedOn) -> Response:
+    async def pass_through(request: Request) -> Response:
         path = template.format_map({name: quote(value, safe="") for name, value in request.path_params.items()})
-        answer = await upstreams.of(call.to).send(
-            call.method,
-            path,
-            template=template,
-            query=quote(request.scope["query_string"], safe=_QUERY),
-            headers=headers,
-            body=await request.body(),
-            download=bool(call.file_types),
+        answer = (
+            await upstreams(request)
+            .of(call.to)
+            .send(
+                call.method,
+                path,
+                template=template,
+                query=quote(request.scope["query_string"], safe=_QUERY),
+                headers=from_client(request.scope),
+                body=await request.body(),
+                download=bool(call.file_types),
+            )
         )
         if call.reshape and answer.status < ERROR:
             answer = replace(answer, body=call.reshape(answer.body))
