@@ -207,6 +207,7 @@ class Shopper(HttpUser):
 
     def _log_in(self, form: Mapping[str, str]) -> None:
         with self.client.post("/v2/tokens", data=form, catch_response=True) as response:
+            self.refresh_token = ""
             if response.ok:
                 tokens = response.json()
                 self.expires_at = time.monotonic() + tokens["expires_in"]
