@@ -59,9 +59,10 @@ demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
 trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
 
-fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|none [SOURCE= FOR= VALUE=]
+fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|none [SOURCE= FOR= VALUE= TIMES=]; KIND=crash AT=
 	@$(BIN)/python -m console fault $(if $(TARGET),--target '$(TARGET)') $(if $(KIND),--kind '$(KIND)') \
-		$(if $(SOURCE),--source '$(SOURCE)') $(if $(FOR),--for-seconds '$(FOR)') $(if $(VALUE),--value '$(VALUE)')
+		$(if $(SOURCE),--source '$(SOURCE)') $(if $(FOR),--for-seconds '$(FOR)') $(if $(VALUE),--value '$(VALUE)') \
+		$(if $(TIMES),--times '$(TIMES)') $(if $(AT),--at '$(AT)')
 
 ##@ Develop
 

@@ -1,13 +1,16 @@
 """Fault switches: where they are kept, who sees them, what calls by httpx suffer."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from shared.crash import CRASHED
 from shared.faults import Fault, Faults, FaultStore, Kind, watched_faults
 from shared.http import open_http_client
 from shared.redis import redis_client
@@ -17,9 +20,9 @@ from testkit.metrics import Metrics
 from testkit.waiting import eventually
 
 
-def fault(kind: Kind, *, value: int = 100, source: str = "here", target: str = "there", seconds: float = 60) -> Fault:
+def fault(kind: Kind, *, seconds: float = 60, **given: Any) -> Fault:
     until = datetime.now(UTC) + timedelta(seconds=seconds)
-    return Fault(source=source, target=target, kind=kind, value=value, until=until)
+    return Fault(**{"source": "here", "target": "there", "kind": kind, "value": 100, "until": until} | given)
 
 
 @pytest.fixture
@@ -87,6 +90,53 @@ class TestWatch:
         faults.see({"there": fault(Kind.ERRORS, value=50)})
         struck = sum(faults.towards("there") is not None for _ in range(1_000))
         assert 350 < struck < 650
+
+    def test_so_many_calls_suffer_and_no_more_whatever_else_is_switched(self) -> None:
+        faults, twice = Faults(), fault(Kind.ERRORS, times=2)
+        faults.see({"there": twice})
+        struck = [faults.towards("there") is not None]
+        faults.see({"there": twice, "elsewhere": fault(Kind.HANG)})
+        struck += [faults.towards("there") is not None for _ in range(3)]
+        assert struck == [True, True, False, False]
+
+
+MORTAL = """
+import asyncio, sys
+from shared.crash import crash_point
+from shared.faults import watched_faults
+from shared.redis import redis_client
+from shared.settings import Environment, ServiceSettings
+
+async def main():
+    settings = ServiceSettings(environment=Environment.DEVELOPMENT)
+    async with redis_client(sys.argv[1]) as redis, watched_faults(settings, source="here", redis=redis) as faults:
+        print("runs", flush=True)
+        while faults.towards("here") is None:
+            crash_point("a.point")
+            await asyncio.sleep(0.01)
+        crash_point("a.point")
+
+asyncio.run(main())
+"""
+
+
+class TestCrash:
+    async def test_who_runs_dies_at_the_point_and_who_comes_after_does_not(
+        self, store: FaultStore, redis_url: str
+    ) -> None:
+        first = await self._run(redis_url)
+        await store.switch_on(fault(Kind.CRASH, target="here", at="a.point"))
+        assert await first.wait() == CRASHED
+        assert await (await self._run(redis_url)).wait() == 0
+
+    async def _run(self, redis_url: str) -> asyncio.subprocess.Process:
+        """A process that has begun to watch, and ends once it has seen a switch."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", MORTAL, redis_url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        assert process.stdout is not None
+        await process.stdout.readline()
+        return process
 
 
 class TestCallsByHttpx:

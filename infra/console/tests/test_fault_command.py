@@ -89,6 +89,11 @@ class TestFaultCommand:
         printed = await run(target="users", kind="errors", source="workers", value=30)
         assert "workers → users: 30 % of the calls are answered 503" in printed
 
+    async def test_says_where_a_process_ends(self, run: Run, gateway: Gateway) -> None:
+        at = "consumer.after_commit"
+        assert f"ends hard at {at}" in await run(target="notifications", kind="crash", at=at, source="notifications")
+        assert gateway.faults[0]["at"] == at
+
     async def test_none_mends(self, run: Run, gateway: Gateway) -> None:
         await run(target="orders", kind="hang")
         assert "no fault is switched on" in await run(target="orders", kind="none")

@@ -141,6 +141,11 @@ class TestSwitches:
             {"kind": "slow", "value": 0},
             {"kind": "slow", "for_seconds": 86_400},
             {"kind": "slow", "everything": True},
+            {"kind": "slow", "times": 0},
+            {"kind": "slow", "target": "workers"},
+            {"kind": "crash", "target": "notifications"},
+            {"kind": "crash", "target": "notifications", "at": "relay.after_append"},
+            {"kind": "crash", "target": "users", "at": "relay.after_append"},
         ],
         ids=str,
     )
@@ -149,6 +154,10 @@ class TestSwitches:
     ) -> None:
         response = await gateway.post("/v2/faults", headers=admin, json={"target": "orders", **wrong})
         assert response.status_code == 422
+
+    async def test_a_crash_is_of_the_target_alone(self, gateway: httpx.AsyncClient, admin: dict[str, str]) -> None:
+        on = await switch_on(gateway, admin, target="workers", kind="crash", at="job.after_effect")
+        assert {"source": "workers", "target": "workers", "at": "job.after_effect"}.items() <= on.items()
 
     async def test_are_for_admins(self, gateway: httpx.AsyncClient, token: dict[str, str]) -> None:
         for method in ("POST", "GET", "DELETE"):

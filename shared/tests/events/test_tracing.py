@@ -143,7 +143,29 @@ class TestSecondTries:
         assert spans.one(PROCESS).attributes is not None
         assert "messaging.redelivered" in (spans.one(PROCESS).attributes or {})
 
-    async def test_event_applied_before_makes_no_span(self, traced: Things, spans: Spans) -> None:
+    async def test_one_that_was_applied_and_not_acknowledged_leads_to_who_did_it(
+        self, things: Things, spans: Spans
+    ) -> None:
+        watcher = Watcher()
+        async with things.relay(), things.consumer(watcher):
+            await publish_traced(things)
+            await eventually(lambda: spans.named(PROCESS))
+        await things.redis.xgroup_setid(STREAM, GROUP, id="0")
+        await things.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
+        async with things.consumer(watcher, claim_idle_s=0):
+            await eventually(lambda: len(spans.named(PROCESS)) == 2)
+        published = spans.one(PUBLISH)
+        first, second = spans.named(PROCESS)
+        assert parent_of(second) == id_of(published)
+        assert [link.context.span_id for link in second.links] == [id_of(published), id_of(first)]
+        flags = {"messaging.redelivered": True, "hopline.applied_before": True, "hopline.db.queries": 0}
+        assert flags.items() <= dict(second.attributes or {}).items()
+        assert watcher.calls == [1]
+        assert await things.pending() == 0
+
+    async def test_what_redis_has_forgotten_and_is_shipped_again_makes_no_span(
+        self, traced: Things, spans: Spans
+    ) -> None:
         async with traced.relay(poll_s=0.05), traced.consumer(Watcher()):
             await publish_traced(traced)
             await eventually(lambda: spans.named(PROCESS))

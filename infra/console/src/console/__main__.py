@@ -64,7 +64,7 @@ async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
     switches = Switches(
         stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(_console(stderr=False))
     )
-    names = ("source", "target", "value", "for_seconds")
+    names = ("source", "target", "value", "times", "at", "for_seconds")
     wanted = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     await switches.run(kind=arguments.kind, wanted=wanted)
 
@@ -90,6 +90,8 @@ def _arguments() -> argparse.Namespace:
     fault.add_argument("--kind", choices=[*KINDS, NONE], help="what happens to the calls; none mends them")
     fault.add_argument("--source", help="who calls: gateway (the usual one), orders, notifications or workers")
     fault.add_argument("--value", type=int, help="milliseconds for slow, percent of the calls for the others")
+    fault.add_argument("--times", type=int, help="how many calls of each process suffer; all without it")
+    fault.add_argument("--at", help="where the target crashes: consumer.after_commit, job.after_effect, …")
     fault.add_argument("--for-seconds", type=int, help="how long; 60 without it")
     return parser.parse_args()
 

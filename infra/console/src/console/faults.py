@@ -16,6 +16,7 @@ KINDS = {
     "errors": "{value} % of the calls are answered 503",
     "hang": "{value} % of the calls get no answer",
     "disconnect": "{value} % of the calls lose their connection",
+    "crash": "ends hard at {at}",
 }
 NONE = "none"
 
@@ -49,7 +50,7 @@ class Switches:
     async def run(self, *, kind: str | None, wanted: Mapping[str, str | int]) -> None:
         """Switch `kind` on, or off (`none`), then show what is on.
 
-        `wanted` is what the person said of `source`, `target`, `value` and `for_seconds`.
+        `wanted` is what the person said of `source`, `target`, `value`, `times`, `at` and `for_seconds`.
         """
         async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, trust_env=False) as client:
             shop = Shop(gateway=self._stack.gateway, client=client)
@@ -73,7 +74,7 @@ class Switches:
 
     def _show(self, faults: list[Mapping[str, Any]]) -> None:
         for fault in faults:
-            what = KINDS[fault["kind"]].format(value=fault["value"])
+            what = KINDS[fault["kind"]].format_map(fault)
             self._say.done(f"{fault['source']} → {fault['target']}: {what}", f"until {fault['until'][11:19]} UTC")
         if not faults:
             self._say.done("no fault is switched on")

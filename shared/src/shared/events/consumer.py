@@ -102,13 +102,22 @@ class Consumer(Background):
                 await self._settle([entry])
 
     async def _settle(self, entries: Sequence[Entry]) -> None:
-        """Acknowledge at once what is done already, and bring the rest to an end one by one, in order."""
-        done = await self._processor.done([entry.event for entry in entries if entry.event])
-        await self._group.acknowledge(*(entry.id for entry in entries if entry.event and entry.event.id in done))
+        """Acknowledge at once what is done already, and bring the rest to an end one by one, in order.
+
+        Only what somebody was handed and left makes a span: where Redis forgot, whole streams come again.
+        """
+        handled = [entry.event for entry in entries if entry.event and self._processor.handles(entry.event)]
+        applied = await self._processor.applied(handled)
+        to_apply = {event.id for event in handled} - applied.keys()
+        await self._group.acknowledge(
+            *(entry.id for entry in entries if entry.event and entry.event.id not in to_apply)
+        )
         for entry in entries:
             if (event := entry.event) is None:
                 await self._bury(entry, error=entry.flaw, attempts=1)
-            elif event.id not in done:
+            elif event.id in applied and entry.redelivered:
+                self._processor.tell_applied(event, applied[event.id])
+            elif event.id in to_apply:
                 with event_context(event), bound_contextvars(event_id=str(event.id), event_type=event.type):
                     if not await self._persist(entry, event):
                         return

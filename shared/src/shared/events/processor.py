@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 from shared.crash import crash_point
 from shared.events import deadletters, figures, inbox
 from shared.events.cloudevent import CloudEvent
-from shared.events.tracing import event_context, process_span
+from shared.events.tracing import Trace, event_context, process_span
 
 log = structlog.get_logger(__name__)
 
@@ -44,15 +44,26 @@ class Processor:
         self._handlers = handlers
         self._sessions = sessions
 
-    async def done(self, events: Collection[CloudEvent]) -> set[UUID]:
-        """The ids of those with nothing left to do: applied before, or of a type without a handler."""
-        unhandled = {event.id for event in events if event.type not in self._handlers}
-        candidates = {event.id for event in events} - unhandled
-        if not candidates:
-            return unhandled
+    def handles(self, event: CloudEvent) -> bool:
+        """Whether its type has a handler."""
+        return event.type in self._handlers
+
+    async def applied(self, events: Collection[CloudEvent]) -> dict[UUID, Trace]:
+        """The ids of those that were applied before, each with the span it was applied in."""
+        if not events:
+            return {}
         with suppress_instrumentation():
             async with self._sessions() as session:
-                return unhandled | await inbox.applied(session, consumer=self._group, event_ids=candidates)
+                return await inbox.applied(session, consumer=self._group, event_ids=[event.id for event in events])
+
+    def tell_applied(self, event: CloudEvent, first: Trace) -> None:
+        """Show that `event` came again for nothing: `first` had applied it and could not acknowledge it."""
+        with (
+            event_context(event),
+            bound_contextvars(event_id=str(event.id), event_type=event.type),
+            process_span(self._stream, self._group, event, redelivered=True, applied_in=first),
+        ):
+            log.info("event_applied_before", stream=self._stream)
 
     async def apply(self, event: CloudEvent, *, redelivered: bool) -> None:
         """Inbox row and effect in one transaction, then what the handler wants done after it.

@@ -107,24 +107,31 @@ def event_context(event: CloudEvent) -> Iterator[None]:
 
 
 @contextmanager
-def process_span(stream: str, group: str, event: CloudEvent, *, redelivered: bool) -> Iterator[Span]:
+def process_span(
+    stream: str, group: str, event: CloudEvent, *, redelivered: bool, applied_in: Trace | None = None
+) -> Iterator[Span]:
     """The CONSUMER span of one attempt at `event`, to be opened within its `event_context`.
 
-    It is the child of the span that published the event; where `redelivered`, it says so and links there as well.
+    It is the child of the span that published the event; where `redelivered`, it says so and links there as well, and
+    to the span that it was `applied_in` before, which may have died with its process unseen.
     An exception leaving the block is recorded and marks the span as failed.
     """
     attributes = _attributes("process", "process", stream, dict(event))
     attributes["messaging.consumer.group.name"] = group
-    link = Trace.of_event(event).link() if redelivered else None
+    published = Trace.of_event(event)
+    origins = [published] if redelivered else []
     if redelivered:
         attributes["messaging.redelivered"] = True
+    if applied_in is not None:
+        attributes["hopline.applied_before"] = True
+        origins += [applied_in] if applied_in.traceparent != published.traceparent else []
     started, failed = perf_counter(), ""
     with (
         _tracer.start_as_current_span(
             f"process {stream}",
             kind=SpanKind.CONSUMER,
             attributes=attributes,
-            links=[link] if link else [],
+            links=[link for origin in origins if (link := origin.link())],
             record_exception=False,
             set_status_on_exception=False,
         ) as span,

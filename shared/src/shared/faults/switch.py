@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from opentelemetry import metrics, trace
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import Unavailable, problem_response
 
@@ -33,8 +33,11 @@ class Kind(StrEnum):
     DISCONNECT = "disconnect"
     """`value` percent of the calls lose their connection."""
 
+    CRASH = "crash"
+    """No call suffers: each process of the target that runs now ends hard where `Fault.at` says, as by kill -9."""
 
-USUAL_VALUE: Final = {Kind.SLOW: 2_000, Kind.ERRORS: ALL_PERCENT, Kind.HANG: ALL_PERCENT, Kind.DISCONNECT: ALL_PERCENT}
+
+USUAL_VALUE: Final = dict.fromkeys(Kind, ALL_PERCENT) | {Kind.SLOW: 2_000}
 """What a fault is like where nobody says: slower than a page waits, and always."""
 
 
@@ -45,7 +48,11 @@ class FaultSwitchedOn(Unavailable):
 
 
 class Fault(BaseModel):
-    """One switch: calls from `source` to `target` suffer it until then."""
+    """One switch: calls from `source` to `target` suffer it until then, in each process the first `times` of them.
+
+    A crash is at the crash point `at` (`shared.crash`), its source is its target. `since` is when it was switched on:
+    who began to run later is spared, so that nobody dies of the same switch again.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,6 +61,9 @@ class Fault(BaseModel):
     kind: Kind
     value: int
     until: datetime
+    times: int | None = None
+    at: str | None = None
+    since: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def is_over(self) -> bool:
         """Whether its time is over."""

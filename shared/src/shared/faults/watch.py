@@ -1,15 +1,18 @@
 """What a process knows of the switches: its own, read every half second, and nothing outside development."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from shared.background import Background
+from shared.crash import arm
 from shared.faults.store import FaultStore
-from shared.faults.switch import Fault
+from shared.faults.switch import Fault, Kind
 from shared.settings import Environment, ServiceSettings
 
 log = structlog.get_logger(__name__)
@@ -22,17 +25,28 @@ class Faults:
 
     def __init__(self) -> None:
         self._by_target: dict[str, Fault] = {}
+        self._struck = Counter[Fault]()
+        self._running_since = datetime.now(UTC)
 
     def towards(self, target: str) -> Fault | None:
-        """What the next call to `target` suffers."""
+        """What the next call to `target` suffers; asking counts as making it."""
         fault = self._by_target.get(target)
-        return fault if fault is not None and fault.strikes() else None
+        if fault is None or self._struck[fault] == fault.times or not fault.strikes():
+            return None
+        self._struck[fault] += 1
+        return fault
 
     def see(self, faults: dict[str, Fault]) -> None:
-        """Take these, by target, for those that are on."""
-        if faults != self._by_target:
-            log.warning("faults_switched", faults=[f"{fault.kind} to {target}" for target, fault in faults.items()])
+        """Take these, by target, for those that are on; arm the crash that is among them."""
+        if faults == self._by_target:
+            return
+        log.warning("faults_switched", faults=[f"{fault.kind} to {target}" for target, fault in faults.items()])
         self._by_target = faults
+        self._struck = Counter({fault: self._struck[fault] for fault in faults.values()})
+        arm(next((fault.at for fault in faults.values() if self._kills(fault)), None))
+
+    def _kills(self, fault: Fault) -> bool:
+        return fault.kind is Kind.CRASH and fault.since > self._running_since
 
 
 class FaultWatch(Background):

@@ -3,15 +3,14 @@
 A test holds these against the services', so that the document stays true.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import FieldError
-from shared.faults import ALL_PERCENT, USUAL_VALUE, Fault, Kind
 from shared.tokens import Role
 
 SKU = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"
@@ -252,35 +251,3 @@ class UsersFound(BaseModel):
 
     items: list[User]
     missing: list[UUID]
-
-
-class NewFault(BaseModel):
-    """A fault to switch on; `value` is in milliseconds for `slow`, in percent of calls for the others."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: Literal["gateway", "orders", "notifications", "workers"] = "gateway"
-    target: Literal["users", "orders", "notifications"]
-    kind: Kind
-    value: int | None = Field(None, ge=1, le=60_000)
-    for_seconds: int = Field(60, ge=1, le=3_600)
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if self.source == self.target:
-            raise ValueError("a service does not call itself")
-        if self.kind is not Kind.SLOW and self.value is not None and self.value > ALL_PERCENT:
-            raise ValueError(f"the value of {self.kind} is in percent")
-        return self
-
-    def fault(self) -> Fault:
-        """The switch, from now on."""
-        value = self.value or USUAL_VALUE[self.kind]
-        until = datetime.now(UTC) + timedelta(seconds=self.for_seconds)
-        return Fault(source=self.source, target=self.target, kind=self.kind, value=value, until=until)
-
-
-class FaultsOn(BaseModel):
-    """The switches that are on."""
-
-    items: list[Fault]

@@ -1,0 +1,19 @@
+"""The points at which a fault switch can make a process die are those that are in the code."""
+
+import re
+from pathlib import Path
+
+from gateway.schemas import CRASH_POINTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_point_can_be_switched() -> None:
+    sources = [file for pattern in ("shared/src", "services/*/src", "workers/src") for file in ROOT.glob(pattern)]
+    points = {
+        point
+        for source in sources
+        for file in source.rglob("*.py")
+        for point in re.findall(r'crash_point\("([^"]+)"\)', file.read_text(encoding="utf-8"))
+    }
+    assert points == {point for points in CRASH_POINTS.values() for point in points}

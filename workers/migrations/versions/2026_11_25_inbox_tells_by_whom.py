@@ -1,0 +1,17 @@
+"""Have the inbox tell in which span an event was applied."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "inbox_tells_by_whom"
+down_revision = "create_schedules"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("inbox", sa.Column("traceparent", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("inbox", "traceparent")
