@@ -52,12 +52,15 @@ replay: $(VENV)/installed ## Have one of them tried again: ID=<as dead-letters l
 
 ##@ Look
 
-.PHONY: demo trace fault
+.PHONY: demo trace walk fault
 demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
 	@$(BIN)/python -m console demo
 
 trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
+
+walk: $(VENV)/installed ## Bring one kind of trace about and print it: W=order|redelivery|retries|timeout
+	@$(BIN)/python -m console walk $(or $(W),$(error which walk? make walk W=order|redelivery|retries|timeout))
 
 fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|none [SOURCE= FOR= VALUE= TIMES=]; KIND=crash AT=
 	@$(BIN)/python -m console fault $(if $(TARGET),--target '$(TARGET)') $(if $(KIND),--kind '$(KIND)') \

@@ -82,6 +82,26 @@ class TestTree:
         assert "said_before_the_end" in printed
         assert "lost" not in printed
 
+    def test_shows_who_died_before_it_told(
+        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
+        service = telemetry(observatory, "notifications")
+        with service.tracer.start_as_current_span("publish") as root:
+            below = set_span_in_context(root)
+        dead = service.tracer.start_span("process", context=below)
+        service.tracer.start_span("send", context=set_span_in_context(dead)).end()
+        links = [Link(root.get_span_context()), Link(dead.get_span_context())]
+        flags = {"messaging.redelivered": True, "hopline.applied_before": True}
+        service.tracer.start_span("process", context=below, links=links, attributes=flags).end()
+
+        lines = command("trace", f"{root.get_span_context().trace_id:032x}").stdout.splitlines()
+
+        assert " · 1 lost" in lines[1]
+        assert lines[4].rstrip() == "├╴notifications process  †"
+        assert lines[5].startswith("│ └╴notifications send ")
+        assert lines[6].startswith("└╴notifications process  ↪ applied before ")
+        assert "† lost: it has not come" in lines[7]
+
 
 class TestPipe:
     def test_a_reader_that_has_enough_is_no_failure(self, observatory: Observatory, order: str) -> None:

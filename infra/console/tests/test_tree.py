@@ -1,5 +1,6 @@
 """From Jaeger's JSON to a tree, and the time line it is drawn on."""
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -7,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.about import about
+from console.about import about, again
 from console.drawing import duration
 from console.stack import Stack
 from console.timeline import Timeline
-from console.tree import Tree
+from console.tree import Node, Tree
 from console.waiting import Settling
 
 INTERVALS = st.lists(
@@ -19,15 +20,19 @@ INTERVALS = st.lists(
 )
 
 
-def span(span_id: str, parent: str = "", *, start: int = 0, service: str = "orders", took: int = 10) -> dict[str, Any]:
+def span(
+    span_id: str, parent: str = "", *links: str, start: int = 0, service: str = "orders", took: int = 10, kind: str = ""
+) -> dict[str, Any]:
     references = [{"refType": "CHILD_OF", "traceID": "t", "spanID": parent}] if parent else []
+    references += [{"refType": "FOLLOWS_FROM", "traceID": "t", "spanID": link} for link in links]
     return {
+        "traceID": "t",
         "spanID": span_id,
         "operationName": f"op {span_id}",
         "references": references,
         "startTime": start,
         "duration": took,
-        "tags": [],
+        "tags": [{"key": "span.kind", "value": kind}],
         "processID": service,
     }
 
@@ -35,6 +40,17 @@ def span(span_id: str, parent: str = "", *, start: int = 0, service: str = "orde
 def tree(*spans: dict[str, Any]) -> Tree:
     processes = {item["processID"]: {"serviceName": item["processID"]} for item in spans}
     return Tree.from_jaeger({"traceID": "t", "spans": list(spans), "processes": processes})
+
+
+def shape(built: Tree) -> list[str]:
+    """The ids, each below its parent's."""
+
+    def lines(nodes: Sequence[Node], indent: str) -> Iterator[str]:
+        for node in nodes:
+            yield f"{indent}{node.span.id}{', lost' if node.span.lost else ''}"
+            yield from lines(node.children, indent + "  ")
+
+    return list(lines(built.roots, ""))
 
 
 class TestTree:
@@ -50,6 +66,26 @@ class TestTree:
         built = tree(span("root"), span("child", "gone", start=1))
 
         assert (len(built.roots), built.missing_parents, built.is_whole) == (2, 1, False)
+        assert shape(built) == ["root", "gone, lost", "  child"]
+
+    def test_puts_what_died_where_a_later_try_says_it_belongs(self) -> None:
+        again = span("again", "root", "root", "dead", start=10_000)
+        built = tree(span("root"), again, span("below", "dead", start=500), span("early", "root", start=5))
+
+        assert shape(built) == ["root", "  early", "  dead, lost", "    below", "  again"]
+        assert built.lost()[0].operation == "op again"
+        assert (built.missing_parents, built.is_whole, len(built.spans())) == (1, False, 4)
+
+    def test_shows_what_died_childless(self) -> None:
+        assert shape(tree(span("root"), span("again", "root", "dead", start=9))) == ["root", "  dead, lost", "  again"]
+
+    def test_misses_nothing_of_a_request_from_outside(self) -> None:
+        built = tree(span("served", "browser's", kind="server"), span("below", "served", start=1, kind="server"))
+
+        assert (shape(built), built.is_whole) == (["served", "  below"], True)
+
+    def test_takes_a_later_try_of_a_lost_parent_for_its_child(self) -> None:
+        assert shape(tree(span("root"), span("again", "gone", "gone", start=9))) == ["root", "gone, lost", "  again"]
 
     def test_lists_services_in_the_order_they_came_in(self) -> None:
         built = tree(
@@ -64,7 +100,7 @@ class TestTree:
     def test_shows_every_span_once_whatever_the_parents_are(self, parents: list[int], random: Any) -> None:
         spans = [span(f"s{own}", f"s{parent}", start=random.randrange(9)) for own, parent in enumerate(parents)]
 
-        shown = [item.span.id for item in tree(*spans).walk()]
+        shown = [item.id for item in tree(*spans).spans()]
 
         assert sorted(shown) == sorted(item["spanID"] for item in spans)
 
@@ -144,6 +180,43 @@ class TestAbout:
     )
     def test_says_what_a_bare_name_leaves_out(self, operation: str, tags: dict[str, Any], said: str) -> None:
         assert about(operation, tags) == said
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("tags", "said"),
+        [
+            ({}, ""),
+            ({"error": True}, "failed"),
+            ({"error": True, "error.type": "503", "hopline.problem": "circuit-open"}, "503 circuit-open"),
+            (
+                {"error": True, "error.type": "ValueError", "otel.status_description": "ValueError: no"},
+                "ValueError: no",
+            ),
+        ],
+        ids=str,
+    )
+    def test_is_told_in_its_own_words_or_by_name(self, tags: dict[str, Any], said: str) -> None:
+        failing = span("root") | {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
+
+        assert tree(failing).spans()[0].failure == said
+
+
+class TestAgain:
+    @pytest.mark.parametrize(
+        ("tags", "said"),
+        [
+            ({}, ""),
+            ({"hopline.job.attempt": 1}, ""),
+            ({"hopline.job.attempt": 3}, "attempt 3"),
+            ({"http.request.resend_count": 1}, "attempt 2"),
+            ({"messaging.redelivered": True}, "redelivered"),
+            ({"messaging.redelivered": True, "hopline.applied_before": True}, "applied before"),
+        ],
+        ids=str,
+    )
+    def test_says_that_it_is_no_first_try(self, tags: dict[str, Any], said: str) -> None:
+        assert again(tags) == said
 
 
 class TestWords:

@@ -1,4 +1,4 @@
-"""`python -m console demo`, `python -m console trace ID` and `python -m console fault`."""
+"""`python -m console demo`, `trace ID`, `walk NAME` and `fault`."""
 
 import argparse
 import asyncio
@@ -15,6 +15,7 @@ from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
 from console.stack import Stack
 from console.trace import print_trace
+from console.walks import WALKS, Walker
 
 _PIPED_WIDTH = 120
 
@@ -60,6 +61,14 @@ async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
     await print_trace(arguments.id, stack=stack, console=_console(stderr=False))
 
 
+async def _walk(stack: Stack, arguments: argparse.Namespace) -> None:
+    console = _console(stderr=False)
+    walker = Walker(stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(console))
+    trace_id = await walker.run(WALKS[arguments.walk])
+    console.print()
+    await print_trace(trace_id, stack=stack, console=console)
+
+
 async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
     switches = Switches(
         stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(_console(stderr=False))
@@ -69,7 +78,7 @@ async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
     await switches.run(kind=arguments.kind, wanted=wanted)
 
 
-_COMMANDS = {"demo": _demo, "trace": _trace, "fault": _fault}
+_COMMANDS = {"demo": _demo, "trace": _trace, "walk": _walk, "fault": _fault}
 
 
 def _console(*, stderr: bool) -> Console:
@@ -85,6 +94,10 @@ def _arguments() -> argparse.Namespace:
     demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
     trace = commands.add_parser("trace", help="print a trace as a tree, with its log lines")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
+    walk = commands.add_parser("walk", help="bring one kind of trace about, and print it")
+    walk.add_argument(
+        "walk", choices=list(WALKS), help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
+    )
     fault = commands.add_parser("fault", help="break the calls between two services, or list what is broken")
     fault.add_argument("--target", help="who is called: users, orders or notifications")
     fault.add_argument("--kind", choices=[*KINDS, NONE], help="what happens to the calls; none mends them")

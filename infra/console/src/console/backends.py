@@ -43,6 +43,13 @@ class Backends:
         answer = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
         return lines_by_span(_json(answer)["data"]["result"])
 
+    async def said(self, event: str, *, service: str, since_ns: int) -> bool:
+        """Whether a service has written this line since then."""
+        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": _MOST_LINES}
+        answer = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
+        streams = _json(answer)["data"]["result"]
+        return any(line == event for stream in streams for _, line in stream["values"])
+
     async def emails(self, address: str) -> Sequence[dict[str, Any]]:
         """Return Mailpit's summaries of what was sent to an address, the oldest first."""
         answer = await self._get(f"{self._stack.mailpit}/api/v1/search", {"query": f'to:"{address}"'})

@@ -72,7 +72,7 @@ class _Drawing:
         for place, root in enumerate(self._tree.roots):
             alone = len(self._tree.roots) == 1
             yield from self._branch(root, "", "" if alone else _elbow(last=place == len(self._tree.roots) - 1))
-        known = {span.id for span in self._tree.spans()}
+        known = {node.span.id for node in self._tree.walk()}
         for line in (line for span_id, lines in self._lines.items() if span_id not in known for line in lines):
             yield self._log_line(line, "")
         yield self._legend()
@@ -86,8 +86,8 @@ class _Drawing:
         heading = Text(" · ".join(facts))
         if failed:
             heading.append(f" · {failed} failed", "bold red")
-        if self._tree.missing_parents:
-            heading.append(f" · {_counted(self._tree.missing_parents, 'parent')} missing", "bold red")
+        if lost := self._tree.lost():
+            heading.append(f" · {len(lost)} lost", "bold red")
         yield heading
 
     def _axis(self) -> Text:
@@ -109,6 +109,8 @@ class _Drawing:
             signs.append("┊ nothing ran, folded")
         if any(span.links for span in self._tree.spans()):
             signs.append("↪ follows from other spans")
+        if self._tree.lost():
+            signs.append("† lost: it has not come")
         return Text("   ".join(signs), style="dim")
 
     def _branch(self, node: Node, indent: str, elbow: str) -> Iterator[Text]:
@@ -128,8 +130,12 @@ class _Drawing:
         notes = Text()
         if span.failure:
             notes.append("  ✗", "bold red")
+        if span.lost:
+            notes.append("  †", "bold red")
         if span.links:
             notes.append("  ↪", "cyan")
+        if span.again:
+            notes.append(f" {span.again}" if span.links else f"  {span.again}", "cyan")
         if node.waited:
             notes.append(f"  ⋯ {duration(node.waited)}", "dim")
         line = Text.assemble((prefix, "dim"), coloured(span.service), " ", printable(span.operation))
@@ -138,8 +144,8 @@ class _Drawing:
         line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
         line.append_text(notes)
         line.pad_right(max(0, self._name_width - len(line)))
-        line.append(duration(span.duration).rjust(_TOOK_WIDTH))
-        if self._bar_width:
+        line.append("" if span.lost else duration(span.duration).rjust(_TOOK_WIDTH))
+        if self._bar_width and not span.lost:
             line.append("  ").append_text(self._bar(node))
         line.rstrip()
         return line

@@ -74,14 +74,17 @@ class Shop:
 
     async def place_order(self, items: list[dict[str, Any]]) -> Placed:
         """Order; the gateway starts the trace and names it in `traceresponse`."""
+        answer = await self._order(items)
+        return Placed(_read(answer), _trace_id(answer))
+
+    async def try_order(self, items: list[dict[str, Any]]) -> tuple[int, str]:
+        """Order, however that ends: the answer's status and its trace."""
+        answer = await self._order(items)
+        return answer.status_code, _trace_id(answer)
+
+    async def _order(self, items: list[dict[str, Any]]) -> httpx.Response:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        answer = await self._send("POST", "/v2/orders", json={"items": items}, headers=headers)
-        order = _read(answer)
-        try:
-            _, trace_id, _, _ = answer.headers["traceresponse"].split("-")
-        except (KeyError, ValueError):
-            raise FailedError("POST /v2/orders answered without a readable traceresponse header") from None
-        return Placed(order, trace_id)
+        return await self._send("POST", "/v2/orders", json={"items": items}, headers=headers)
 
     async def ask(self, method: str, path: str, **request: Any) -> Any:
         """Make any other call; its JSON, or None where the answer has none."""
@@ -117,6 +120,14 @@ def _read(answer: httpx.Response) -> Any:
         return answer.json()
     request = answer.request
     raise FailedError(f"{request.method} {request.url.path} answered {answer.status_code}: {answer.text[:300]}")
+
+
+def _trace_id(answer: httpx.Response) -> str:
+    try:
+        _, trace_id, _, _ = answer.headers["traceresponse"].split("-")
+    except (KeyError, ValueError):
+        raise FailedError("POST /v2/orders answered without a readable traceresponse header") from None
+    return str(trace_id)
 
 
 def _unready(answer: httpx.Response) -> str:
