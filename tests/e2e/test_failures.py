@@ -1,0 +1,252 @@
+"""What fails on the way, and how its trace says so: the walks of `make walk`, a call made again, a client that left."""
+
+import asyncio
+import json
+import re
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from testkit.jaeger import StoredSpan, StoredTrace, stored_trace
+from testkit.loki import lines_of, lines_since
+from testkit.stack import Stack
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+ADMIN = {"username": "admin@hopline.example", "password": "hopline-admin"}
+PRINTED_ID = re.compile(r"trace ([0-9a-f]{32})")
+EMAIL, EVENT = "run send_order_email", "process events:orders"
+MINUTE_S = 60
+
+Shown = Callable[[StoredTrace], bool]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The trace of a walk, and what the command printed."""
+
+    trace_id: str
+    trace: StoredTrace
+    printed: str
+
+
+class Walking:
+    """`python -m console walk …`, while it runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process, jaeger: httpx.AsyncClient) -> None:
+        self._process = process
+        self._jaeger = jaeger
+        self._printed = ""
+
+    async def until(self, shown: Shown) -> None:
+        """Wait for the order, and then until its trace shows this."""
+        while not PRINTED_ID.search(self._printed):
+            line = await self._out.readline()
+            assert line, self._printed
+            self._printed += line.decode()
+
+        async def is_shown() -> bool:
+            return shown(await stored_trace(self._jaeger, self._trace_id))
+
+        await eventually(is_shown, MINUTE_S, f"what should be in trace {self._trace_id}")
+
+    async def ended(self) -> Walked:
+        """Wait for the end, a good one."""
+        self._printed += (await self._out.read()).decode()
+        assert await self._process.wait() == 0, self._printed
+        return Walked(self._trace_id, await stored_trace(self._jaeger, self._trace_id), self._printed)
+
+    @property
+    def _out(self) -> asyncio.StreamReader:
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    @property
+    def _trace_id(self) -> str:
+        found = PRINTED_ID.search(self._printed)
+        assert found, self._printed
+        return found[1]
+
+
+async def walk(stack: Stack, jaeger: httpx.AsyncClient, name: str) -> Walking:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "console", "walk", name),
+        env=stack.environment | {"PYTHONUNBUFFERED": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    return Walking(process, jaeger)
+
+
+async def quiet(stack: Stack) -> None:
+    """Wait until nothing of earlier tests is under way: a fault is to strike who it is meant for."""
+    if not stack.is_ours:
+        return
+
+    def is_quiet() -> bool:
+        status = json.loads(stack.run("embedded", "status", "--json").stdout)
+        [jobs] = [database["jobs"] for database in status["databases"] if database["jobs"] is not None]
+        behind = [group["lag"] or group["pending"] for group in status["groups"]]
+        return not any(jobs.get(state) for state in ("queued", "running")) and not any(behind)
+
+    await eventually(is_quiet, MINUTE_S, "a quiet system")
+
+
+async def walk_all(stack: Stack) -> dict[str, Walked]:
+    """Do the walks: the one that waits ten seconds for a dead consumer's event first, the others meanwhile."""
+    async with httpx.AsyncClient(base_url=stack.jaeger) as jaeger:
+        await quiet(stack)
+        redelivery = await walk(stack, jaeger, "redelivery")
+        await redelivery.until(lambda trace: bool(trace.named("send notification")))
+        retries = await walk(stack, jaeger, "retries")
+        await retries.until(lambda trace: len(trace.named(EMAIL)) > 1)
+        timeout = await walk(stack, jaeger, "timeout")
+        return {
+            "redelivery": await redelivery.ended(),
+            "retries": await retries.ended(),
+            "timeout": await timeout.ended(),
+        }
+
+
+@pytest.fixture(scope="module")
+def walked(stack: Stack) -> dict[str, Walked]:
+    return asyncio.run(walk_all(stack))
+
+
+def by_try(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
+    return sorted(spans, key=lambda span: int(span.tags.get(attribute, 0)))
+
+
+class TestRedelivery:
+    def test_leads_to_the_span_that_died_with_its_process(self, walked: dict[str, Walked]) -> None:
+        trace = walked["redelivery"].trace
+        [again] = [span for span in trace.named(EVENT) if span.tags.get("messaging.redelivered")]
+        assert again.service == "notifications"
+        assert again.tags["hopline.applied_before"] is True
+        assert again.tags["hopline.db.queries"] == 0
+        published, died = again.links
+        assert published == again.parent
+        assert trace.spans[published].operation == "publish events:orders"
+        assert died not in trace.spans
+        [pushed] = [span for span in trace.named("send notification") if span.parent == died]
+        assert pushed.tags["hopline.notification.kind"] == "order.placed"
+
+    def test_is_printed_in_its_place(self, walked: dict[str, Walked]) -> None:
+        printed = walked["redelivery"].printed
+        assert " · 1 lost" in printed
+        tree = re.findall(
+            r"notifications (process|send notification)\b.*?(†|applied before|order\.placed {2})", printed
+        )
+        assert [mark.strip() for _, mark in tree] == ["†", "order.placed", "applied before"]
+        assert "event_applied_before" in printed
+
+
+class TestRetriedJob:
+    def test_has_three_attempts_side_by_side(self, walked: dict[str, Walked]) -> None:
+        trace = walked["retries"].trace
+        first = by_try(trace.named(EMAIL), "hopline.job.attempt")[0].parent
+        assert first is not None
+        assert trace.spans[first].operation == EVENT
+        runs = by_try([run for run in trace.named(EMAIL) if run.parent == first], "hopline.job.attempt")
+        assert [run.tags["hopline.job.attempt"] for run in runs] == [1, 2, 3]
+        assert [run.tags["hopline.job.outcome"] for run in runs] == ["failed", "failed", "done"]
+        assert [run.links for run in runs] == [[], [first], [first]]
+        assert [run.tags.get("error.type") for run in runs] == ["DependencyAway", "DependencyAway", None]
+        calls = [span for span in trace.named("GET /internal/users/{user_id}") if span.service == "workers"]
+        assert [(call.tags["error.type"], call.tags["http.response.status_code"]) for call in calls] == [
+            ("503", 503)
+        ] * 2
+        assert len(trace.named("SMTP send")) == 2
+        assert [root.operation for root in trace.roots] == ["POST /v2/orders"]
+
+    def test_is_printed_with_the_number_of_each(self, walked: dict[str, Walked]) -> None:
+        shown = re.findall(rf"workers {EMAIL}  (✗  ↪ attempt 2|↪ attempt 3|✗)  ", walked["retries"].printed)
+        assert shown == ["✗", "✗  ↪ attempt 2", "↪ attempt 3"]
+
+
+class TestTimeout:
+    def test_is_an_error_of_the_call_and_of_the_request(self, walked: dict[str, Walked]) -> None:
+        trace = walked["timeout"].trace
+        assert trace.tree() == "gateway POST /v2/orders\n  gateway POST /orders\n"
+        [root], [call] = trace.roots, trace.named("POST /orders")
+        noted = {"http.response.status_code": 504, "error.type": "504", "hopline.problem": "upstream-timeout"}
+        assert noted.items() <= root.tags.items()
+        assert {"error.type": "upstream-timeout", "hopline.fault": "hang"}.items() <= call.tags.items()
+        assert [root.tags["error"], call.tags["error"]] == [True, True]
+
+    async def test_has_one_access_line(self, stack: Stack, walked: dict[str, Walked]) -> None:
+        lines = await lines_of(stack, walked["timeout"].trace_id)
+        access = [line for line in lines if line.event == "http_request"]
+        assert [(line.service, line.labels["status"]) for line in access] == [("gateway", "504")]
+
+
+@asynccontextmanager
+async def fault(stack: Stack, gateway: httpx.AsyncClient, **wanted: Any) -> AsyncIterator[None]:
+    """Have the gateway's next call to orders suffer within the block."""
+    granted = await gateway.post("/v2/tokens", data=ADMIN | {"grant_type": "password"})
+    admin = {"Authorization": f"Bearer {granted.json()['access_token']}"}
+    since_ns = time.time_ns()
+    on = await gateway.post("/v2/faults", json={"target": "orders", "times": 1, **wanted}, headers=admin)
+    assert on.status_code == 201, on.text
+
+    async def is_known() -> bool:
+        return "faults_switched" in {line.event for line in await lines_since(stack, "gateway", since_ns)}
+
+    try:
+        await eventually(is_known)
+        yield
+    finally:
+        await gateway.delete("/v2/faults", headers=admin)
+
+
+async def shaped(jaeger: httpx.AsyncClient, trace_id: str, tree: str) -> StoredTrace:
+    async def arrived() -> StoredTrace:
+        trace = await stored_trace(jaeger, trace_id)
+        assert trace.tree() == tree
+        return trace
+
+    return await eventually(arrived)
+
+
+class TestCallMadeAgain:
+    async def test_is_a_second_span_that_says_so(
+        self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
+    ) -> None:
+        async with fault(stack, gateway, kind="errors"):
+            response = await gateway.get("/v2/products")
+        assert response.status_code == 200
+        tree = "gateway GET /v2/products\n  gateway GET /products\n  gateway GET /products\n    orders GET /products\n"
+        trace = await shaped(jaeger, response.headers["traceresponse"].split("-")[1], tree)
+        calls = by_try([s for s in trace.named("GET /products") if s.service == "gateway"], "http.request.resend_count")
+        assert [call.tags.get("http.request.resend_count") for call in calls] == [None, 1]
+        assert [call.tags.get("error.type") for call in calls] == ["503", None]
+        assert "error" not in trace.roots[0].tags
+
+
+class TestClientThatLeft:
+    async def test_cancels_the_call_and_is_no_answer(
+        self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
+    ) -> None:
+        trace_id = secrets.token_hex(16)
+        headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+        async with fault(stack, gateway, kind="hang"):
+            with pytest.raises(httpx.ReadTimeout):
+                await gateway.get("/v2/products", headers=headers, timeout=0.5)
+            trace = await shaped(jaeger, trace_id, "gateway GET /v2/products\n  gateway GET /products\n")
+        [call] = trace.named("GET /products")
+        assert {"error.type": "cancelled", "hopline.fault": "hang"}.items() <= call.tags.items()
+        assert "http.response.status_code" not in trace.roots[0].tags
+
+        async def told() -> bool:
+            lines = {line.event: line for line in await lines_of(stack, trace_id)}
+            return "client_hung_up" in lines and lines["http_request"].labels["status"] == "499"
+
+        await eventually(told)
