@@ -17,7 +17,6 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -27,6 +26,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from shared.settings import ServiceSettings
+from shared.spans.exporter import SpanExporter
+from shared.spans.tracer import LeanTracerProvider
 
 NAMESPACE = "hopline"
 
@@ -56,9 +57,9 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
     )
     # None of them shuts itself down when the interpreter ends, for which each would wait half a minute where nobody
     # takes its data: what is queued then has been flushed.
-    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    tracers = LeanTracerProvider(resource=resource)
     if endpoint := settings.endpoint(settings.otel_traces_exporter, "traces"):
-        spans = OTLPSpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
+        spans = SpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
     if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
         lines = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)

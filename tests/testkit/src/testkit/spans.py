@@ -1,4 +1,4 @@
-"""The spans a test caused, as finished by the SDK."""
+"""The spans a test caused, as they leave the process's provider."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from shared.spans.tracer import LeanTracerProvider
 
 
 class Spans:
@@ -50,7 +52,7 @@ def _session_exporter() -> InMemorySpanExporter:
     if _exporter is None:
         provider = trace.get_tracer_provider()
         if not isinstance(provider, TracerProvider):
-            provider = TracerProvider()
+            provider = LeanTracerProvider()
             trace.set_tracer_provider(provider)
         _exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(_exporter))

@@ -1,0 +1,99 @@
+"""What OTLP's messages are put together from: attributes as serialised pieces, remembered where they repeat.
+
+The official messages make the pieces; only what stands before a message within a message, the number of its field and
+its length, is written here (https://protobuf.dev/programming-guides/encoding/).
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from struct import Struct
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
+from opentelemetry.util.types import AnyValue as Value
+from opentelemetry.util.types import Attributes
+
+_REMEMBERED = 2048
+"""Attributes, none of them much longer than _SHORT: at most half a megabyte."""
+
+_SHORT = 128
+"""Characters of a text that is remembered: a method or a template, not a stack."""
+
+_INT64 = range(-(2**63), 2**63)
+_LENGTH_DELIMITED = 2
+_CONTINUES = 0x80
+_DOUBLE = Struct("<d")
+
+
+def framed(field: int, message: bytes) -> bytes:
+    """A serialised message as one of its parent's; `field` is its number there, below 16."""
+    return _before(field, len(message)) + message
+
+
+@lru_cache(_REMEMBERED)
+def _before(field: int, length: int) -> bytes:
+    written = bytearray((field << 3 | _LENGTH_DELIMITED,))
+    while length >= _CONTINUES:
+        written.append(length & 0x7F | _CONTINUES)
+        length >>= 7
+    written.append(length)
+    return bytes(written)
+
+
+def attributes(field: int, attributes: Attributes) -> list[bytes]:
+    """Attributes as their owner's, one piece each: `field` is the number of `attributes` there."""
+    return [
+        _remembered(field, key, value)
+        if (kind := type(value)) is int or kind is bool or (kind is str and len(value) <= _SHORT)  # type: ignore[arg-type]
+        else _before_double(field, key) + _DOUBLE.pack(value)
+        if kind is float
+        else framed(field, key_value(key, value).SerializeToString())
+        for key, value in (attributes or {}).items()
+    ]
+
+
+@lru_cache(_REMEMBERED, typed=True)  # for 1 == True
+def _remembered(field: int, key: str, value: str | bool | int) -> bytes:
+    return framed(field, key_value(key, value).SerializeToString())
+
+
+@lru_cache(_REMEMBERED)
+def _before_double(field: int, key: str) -> bytes:
+    """All but the number itself, which is what such a piece ends with."""
+    return framed(field, key_value(key, 0.0).SerializeToString())[: -_DOUBLE.size]
+
+
+def key_values(attributes: Attributes) -> list[KeyValue]:
+    """Attributes as messages."""
+    return [key_value(key, value) for key, value in (attributes or {}).items()]
+
+
+def key_value(key: str, value: Value) -> KeyValue:
+    """One attribute as a message."""
+    return KeyValue(key=text(key), value=_any_value(value))
+
+
+def text(value: str) -> str:
+    """`value` as UTF-8 can say it: half a surrogate pair becomes a question mark."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _any_value(value: Value) -> AnyValue:  # noqa: PLR0911 - one for each type
+    """What is no value of OTLP's becomes its text, like an integer of more than 64 bits."""
+    match value:
+        case None:
+            return AnyValue()
+        case bool():
+            return AnyValue(bool_value=value)
+        case str():
+            return AnyValue(string_value=text(value))
+        case int() if value in _INT64:
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case bytes():
+            return AnyValue(bytes_value=value)
+        case Sequence():
+            return AnyValue(array_value=ArrayValue(values=[_any_value(each) for each in value]))
+        case Mapping():
+            return AnyValue(kvlist_value=KeyValueList(values=key_values(value)))
+    return AnyValue(string_value=text(str(value)))

@@ -1,0 +1,123 @@
+"""Our encoder against the official one: what is decoded from its bytes must be the same message."""
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+
+from shared.spans import wire
+from shared.spans.encoder import encoded
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TIMES = st.integers(1, 2**64 - 1)
+SCALARS = st.one_of(st.text(max_size=200), st.booleans(), INT64, st.floats(allow_nan=False), st.binary(max_size=8))
+VALUES = st.recursive(
+    st.one_of(SCALARS, st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=4,
+)
+ATTRIBUTES = st.dictionaries(st.sampled_from(["http.route", "n", "ключ"]) | st.text(max_size=5), VALUES, max_size=5)
+KEPT = ATTRIBUTES | ATTRIBUTES.map(lambda values: BoundedAttributes(1, values))
+STATES = st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.sampled_from(["1", "t:2"]), max_size=2)
+CONTEXTS = st.builds(
+    SpanContext,
+    st.integers(1, 2**128 - 1),
+    st.integers(1, 2**64 - 1),
+    st.booleans(),
+    st.sampled_from([TraceFlags(0), TraceFlags(1), TraceFlags(3)]),
+    STATES.map(lambda state: TraceState(list(state.items()))),
+)
+EVENTS = st.lists(st.builds(Event, st.text(max_size=5), KEPT, TIMES), max_size=3)
+LINKS = st.lists(st.builds(Link, CONTEXTS, KEPT), max_size=3)
+STATUSES = st.sampled_from([Status(), Status(StatusCode.OK), Status(StatusCode.ERROR)]) | st.builds(
+    Status, st.just(StatusCode.ERROR), st.text(max_size=200)
+)
+RESOURCES = [Resource({"service.name": "a"}), Resource({"service.name": "b", "n": 1}, "https://schema.example/b")]
+SCOPES = [None, InstrumentationScope("plain"), InstrumentationScope("full", "1", "https://schema.example", {"a": 1})]
+SPANS = st.builds(
+    ReadableSpan,
+    name=st.text(max_size=5),
+    context=CONTEXTS,
+    parent=st.none() | CONTEXTS,
+    resource=st.sampled_from(RESOURCES),
+    attributes=KEPT,
+    events=EVENTS | EVENTS.map(lambda events: BoundedList.from_seq(1, events)),
+    links=LINKS | LINKS.map(lambda links: BoundedList.from_seq(1, links)),
+    kind=st.sampled_from(SpanKind),
+    status=STATUSES,
+    start_time=TIMES,
+    end_time=TIMES,
+    instrumentation_scope=st.sampled_from(SCOPES),
+)
+
+
+def decoded(*spans: ReadableSpan) -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest.FromString(encoded(spans))
+
+
+def span(**said: Any) -> ReadableSpan:
+    context = SpanContext(1, 2, is_remote=False)
+    return ReadableSpan("it", context=context, resource=RESOURCES[0], start_time=1, end_time=2, **said)
+
+
+def only(*spans: ReadableSpan) -> Span:
+    return decoded(*spans).resource_spans[0].scope_spans[0].spans[0]
+
+
+class TestEncoded:
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(SPANS, max_size=4))
+    def test_is_what_the_official_encoder_says(self, spans: list[ReadableSpan]) -> None:
+        assert decoded(*spans) == encode_spans(spans)
+
+    def test_a_batch_of_the_usual_is_as_the_official_encoder_says(self) -> None:
+        usual = [span(attributes={"n": number, "long": "x" * number, "d": number / 7}) for number in range(512)]
+        assert decoded(*usual) == encode_spans(usual)
+
+    def test_what_is_equal_in_python_is_not_mistaken(self) -> None:
+        for value in (1, True, 1.0, 0, False, 0.0, -0.0, "1"):
+            [sent] = only(span(attributes={"v": value})).attributes
+            assert repr(getattr(sent.value, sent.value.WhichOneof("value") or "")) == repr(value)
+
+    @pytest.mark.parametrize(
+        ("value", "sent"),
+        [
+            (2**63, str(2**63)),
+            (-(2**63) - 1, str(-(2**63) - 1)),
+            ("half a \ud83d", "half a ?"),
+            (SpanKind, str(SpanKind)),
+        ],
+    )
+    def test_what_the_protocol_has_no_value_for_is_told_as_text(self, value: Any, sent: str) -> None:
+        [attribute] = only(span(attributes=MappingProxyType({"v": value}))).attributes
+        assert attribute.value.string_value == sent
+
+    def test_no_text_breaks_a_batch(self) -> None:
+        half = "\ud83d"
+        broken = span(
+            status=Status(StatusCode.ERROR, half), events=[Event(half, {half: 1}, 1)], attributes={half: half}
+        )
+        assert only(broken).status.message == "?"
+
+
+class TestMemory:
+    def test_what_is_remembered_is_bounded(self) -> None:
+        for number in range(3 * wire._REMEMBERED):
+            wire.attributes(9, {"url.full": f"http://orders/{number}"})
+        assert wire._remembered.cache_info().currsize == wire._REMEMBERED
+
+    def test_long_texts_are_not_remembered(self) -> None:
+        wire._remembered.cache_clear()
+        wire.attributes(9, {"exception.stacktrace": "x" * (wire._SHORT + 1)})
+        assert wire._remembered.cache_info().currsize == 0

@@ -1,0 +1,224 @@
+"""Our spans against the SDK's: the same calls must leave the same spans behind."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk import trace as sdk
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, TraceState
+
+from shared.spans.tracer import LeanTracerProvider
+
+Scenario = Callable[[Tracer], None]
+
+ELSEWHERE = SpanContext(7, 8, True, TraceFlags(TraceFlags.SAMPLED), TraceState([("vendor", "x")]))
+UNSAMPLED = SpanContext(7, 9, True, TraceFlags(TraceFlags.RANDOM_TRACE_ID))
+
+
+class Counted(IdGenerator):
+    """1, 2, 3… for both kinds of ids."""
+
+    def __init__(self) -> None:
+        self._ids = count(1)
+
+    def generate_span_id(self) -> int:
+        return next(self._ids)
+
+    def generate_trace_id(self) -> int:
+        return next(self._ids)
+
+    def is_trace_id_random(self) -> bool:
+        return True
+
+
+def left_behind(provider: sdk.TracerProvider, scenario: Scenario) -> list[dict[str, Any]]:
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    scenario(provider.get_tracer("tests", "1", "https://schema.example", {"a": 1}))
+    return [described(span) for span in exporter.get_finished_spans()]
+
+
+def described(span: sdk.ReadableSpan) -> dict[str, Any]:
+    """All of it but the clock's times and the frames of a stack, which are each library's own."""
+    assert span.start_time
+    assert span.end_time
+    attributes = span.attributes or {}
+    return {
+        "name": span.name,
+        "context": tuple(span.context),
+        "parent": span.parent and tuple(span.parent),
+        "kind": span.kind,
+        "times": [time for time in (span.start_time, span.end_time) if time < 1_000_000],
+        "attributes": {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()},
+        "events": [
+            (
+                event.name,
+                event.timestamp if event.timestamp < 1_000_000 else None,
+                {key: key.endswith("stacktrace") or value for key, value in (event.attributes or {}).items()},
+                event.dropped_attributes,
+            )
+            for event in span.events
+        ],
+        "links": [(tuple(link.context), dict(link.attributes or {}), link.dropped_attributes) for link in span.links],
+        "status": (span.status.status_code, span.status.description),
+        "dropped": (span.dropped_attributes, span.dropped_events, span.dropped_links),
+        "scope": span.instrumentation_scope,
+        "resource": span.resource,
+    }
+
+
+def attributes_are_set_and_replaced(tracer: Tracer) -> None:
+    given: dict[str, str | int] = {"a": 1, "b": "two"}
+    span = tracer.start_span("first", kind=SpanKind.CLIENT, attributes=given)
+    given["a"] = 100
+    span.set_attribute("b", [1, 2])
+    span.set_attributes({"c": 0.5, "d": True})
+    span.update_name("second")
+    span.end()
+
+
+def times_are_given(tracer: Tracer) -> None:
+    span = tracer.start_span("past", start_time=5)
+    span.add_event("within", timestamp=7)
+    span.end(9)
+
+
+def events_and_links_are_told(tracer: Tracer) -> None:
+    span = tracer.start_span("linked", links=[Link(ELSEWHERE, {"why": "redelivery"}), Link(trace.INVALID_SPAN_CONTEXT)])
+    span.add_link(UNSAMPLED)
+    span.add_link(trace.INVALID_SPAN_CONTEXT)
+    span.add_link(trace.INVALID_SPAN_CONTEXT, {"told": "anyway"})
+    span.add_event("one")
+    span.add_event("two", {"n": 2})
+    span.end()
+
+
+def children_follow_their_parents(tracer: Tracer) -> None:
+    with tracer.start_as_current_span("root", attributes={"at": "root"}):
+        with tracer.start_as_current_span("child", kind=SpanKind.SERVER):
+            tracer.start_span("grandchild").end()
+        tracer.start_span("stranger", context=otel_context.Context()).end()
+
+
+def a_parent_elsewhere_decides(tracer: Tracer) -> None:
+    for parent in (ELSEWHERE, UNSAMPLED):
+        context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
+        span = tracer.start_span("below", context=context, attributes={"a": 1})
+        told = f"{tuple(span.get_span_context())} {span.is_recording()}"
+        tracer.start_span(told, context=otel_context.Context()).end()
+        span.end()
+
+
+def what_comes_after_the_end_is_not_heard(tracer: Tracer) -> None:
+    span = tracer.start_span("over")
+    span.set_attribute("recording", span.is_recording())
+    span.end(5)
+    tracer.start_span(f"recording: {span.is_recording()}").end()
+    span.set_attribute("late", 1)
+    span.set_attributes({"late": 1})
+    span.add_event("late")
+    span.add_link(ELSEWHERE)
+    span.update_name("late")
+    span.set_status(StatusCode.ERROR)
+    span.end(6)
+
+
+def the_status_is_settled(tracer: Tracer) -> None:
+    orders: list[list[tuple[Status | StatusCode, str | None]]] = [
+        [(StatusCode.OK, None), (StatusCode.ERROR, "ignored")],
+        [(StatusCode.ERROR, "first"), (StatusCode.ERROR, "second")],
+        [(StatusCode.ERROR, "kept"), (StatusCode.UNSET, None)],
+        [(Status(StatusCode.ERROR, "object"), None), (Status(StatusCode.UNSET), None)],
+        [(StatusCode.ERROR, "then"), (Status(StatusCode.OK), None)],
+    ]
+    for order in orders:
+        span = tracer.start_span("settled")
+        for status, description in order:
+            span.set_status(status, description)
+        span.end()
+
+
+def exceptions_pass_through(tracer: Tracer) -> None:
+    for flags in ({}, {"record_exception": False}, {"set_status_on_exception": False}):
+        with pytest.raises(LookupError), tracer.start_as_current_span("current", **flags):  # type: ignore[arg-type]
+            raise LookupError("nothing there")
+        with pytest.raises(LookupError), tracer.start_span("plain", **flags):  # type: ignore[arg-type]
+            raise LookupError("nothing there")
+
+
+def exceptions_are_recorded(tracer: Tracer) -> None:
+    span = tracer.start_span("failed")
+    span.record_exception(asyncio.QueueEmpty("of a module"))
+    span.record_exception(ValueError("told"), {"exception.message": "[taken out]", "exception.stacktrace": "mine"}, 3)
+    span.end()
+
+
+def an_open_end_is_left_open(tracer: Tracer) -> None:
+    with tracer.start_as_current_span("open", end_on_exit=False) as span:
+        pass
+    span.set_attribute("later", 1)
+    span.end()
+
+
+def functions_are_decorated(tracer: Tracer) -> None:
+    @tracer.start_as_current_span("decorated")
+    async def work() -> None:
+        trace.get_current_span().set_attribute("inside", 1)
+
+    for _ in range(2):
+        asyncio.run(work())
+
+
+SCENARIOS = [
+    attributes_are_set_and_replaced,
+    times_are_given,
+    events_and_links_are_told,
+    children_follow_their_parents,
+    a_parent_elsewhere_decides,
+    what_comes_after_the_end_is_not_heard,
+    the_status_is_settled,
+    exceptions_pass_through,
+    exceptions_are_recorded,
+    an_open_end_is_left_open,
+    functions_are_decorated,
+]
+ENVIRONMENTS: list[dict[str, str]] = [
+    {},
+    {"OTEL_TRACES_SAMPLER": "always_off"},
+    {"OTEL_TRACES_SAMPLER": "always_on"},
+    {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+    {"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
+    {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+    {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "1", "OTEL_SPAN_EVENT_COUNT_LIMIT": "1", "OTEL_SPAN_LINK_COUNT_LIMIT": "1"},
+    {"OTEL_ATTRIBUTE_COUNT_LIMIT": "1"},
+    {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "2"},
+    {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "2"},
+    {"OTEL_SDK_DISABLED": "true"},
+]
+
+
+class TestAgainstTheSdk:
+    @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=str)
+    @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+    def test_the_same_calls_leave_the_same_spans(
+        self, scenario: Scenario, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        resource = Resource.create({"service.name": "tests"})
+        lean = LeanTracerProvider(resource=resource, id_generator=Counted())
+        theirs = sdk.TracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
+        assert left_behind(lean, scenario) == left_behind(theirs, scenario)
+
+    def test_a_span_is_made_of_what_it_says(self) -> None:
+        [span] = left_behind(LeanTracerProvider(id_generator=Counted()), attributes_are_set_and_replaced)
+        assert span["attributes"] == {"a": 1, "b": (1, 2), "c": 0.5, "d": True}
+        assert (span["name"], span["kind"], span["context"][:2]) == ("second", SpanKind.CLIENT, (1, 2))
