@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from shared.events import CloudEvent, outbox_stats, publish, stream_stats
 from shared.events.group import Group
+from shared.events.outbox import woken_by
 from testkit.things import GROUP, OUTBOX, STREAM, Things, made
 from testkit.waiting import eventually
 
@@ -39,6 +40,17 @@ class TestPublish:
         assert received.model_copy(update={"traceparent": event.traceparent}) == event
         assert received.traceparent is not None
         assert received.traceparent.split("-")[1] == "a" * 32
+
+
+class TestWokenBy:
+    async def test_wakes_after_the_commit_and_not_for_a_savepoint(self, things: Things) -> None:
+        woken: list[bool] = []
+        with woken_by(things.sessions, lambda: woken.append(True)):
+            async with things.sessions() as session, session.begin():
+                async with session.begin_nested():
+                    await publish(session, made(1))
+                assert not woken  # the relay would find nothing
+            assert woken == [True]
 
 
 class TestCloudEvent:

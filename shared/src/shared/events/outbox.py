@@ -70,6 +70,8 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
 
 
 def _wake(session: Session) -> None:
+    if session.in_nested_transaction():  # a savepoint's end is called a commit as well, and others see nothing yet
+        return
     if session.info.pop(_PUBLISHED, False) and (wake := session.info.get(_WAKE)):
         wake()
 
