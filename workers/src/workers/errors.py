@@ -3,6 +3,7 @@
 ```
 JobFailure
  ├─ JobImpossible     dead at once: no retry heals it
+ ├─ KindUnknown       tried again: a worker of a younger version may know it
  ├─ DependencyAway    tried again with growing pauses; expected, so without a traceback
  │   └─ EmailInHand   another worker is handing this very email over
  ├─ LeaseLost         somebody else has the job now: what we found out is worth nothing
@@ -17,7 +18,11 @@ class JobFailure(Exception):
 
 
 class JobImpossible(JobFailure):
-    """The job can never succeed: an unknown kind, a payload that does not fit, a recipient that does not exist."""
+    """The job can never succeed: a payload that does not fit, a recipient that does not exist."""
+
+
+class KindUnknown(JobFailure):
+    """This worker has no such kind of job. Whoever queued it has: in a rolling update both versions are there."""
 
 
 class DependencyAway(JobFailure):

@@ -27,7 +27,7 @@ JOBS_QUEUE = "hopline:jobs"
 REPORTS_QUEUE = "hopline:reports"
 
 ATTEMPTS = 20
-"""With the pauses of `workers.backoff`, about an hour of a dependency being away."""
+"""With the pauses of `workers.backoff`, about an hour of a dependency being away, or of a release rolling out."""
 
 JobFunction = Callable[[Any, Claim, Tools], Coroutine[Any, Any, Sequence[NewJob]]]
 """Gets the validated payload, the claim and the tools; returns the jobs that follow."""
@@ -79,5 +79,10 @@ KINDS: Mapping[str, Kind] = {
 
 
 def queue_of(kind: str) -> str:
-    """Where jobs of this kind wait; an unknown kind goes to the first queue, whose worker buries it."""
+    """Where jobs of this kind wait; an unknown kind goes to the first queue, until a worker comes that knows it."""
     return KINDS[kind].queue if kind in KINDS else JOBS_QUEUE
+
+
+def attempts_of(kind: Kind | None) -> int:
+    """How often a job is tried; of an unknown kind (None) as often as of most, by whichever workers there are."""
+    return kind.attempts if kind else ATTEMPTS

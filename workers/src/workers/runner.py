@@ -27,8 +27,8 @@ from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dependencies import Tools
 from workers.dispatch import Dispatcher
-from workers.errors import DependencyAway, JobFailure, JobImpossible, LeaseLost
-from workers.kinds import Kind
+from workers.errors import DependencyAway, JobFailure, JobImpossible, KindUnknown, LeaseLost
+from workers.kinds import Kind, attempts_of
 from workers.leases import Leases
 from workers.ledger import Claim, JobLedger, QueuedJob
 from workers.schemas import JobPayload, NewJob
@@ -102,7 +102,7 @@ class Runner:
     async def _do(self, claim: Claim, kind: Kind | None) -> None:
         """Work and complete, under the lease."""
         if kind is None:
-            raise JobImpossible(f"no such kind of job: {claim.kind}")
+            raise KindUnknown(f"no such kind of job: {claim.kind}")
         payload = _understood(claim, kind)
         if payload.user_id:
             bind_contextvars(user_id=str(payload.user_id))
@@ -130,7 +130,7 @@ class Runner:
         """Queue the job again or give it up; "failed" or "dead"."""
         record_failure(error)
         traceback = None if isinstance(error, JobFailure) else error
-        if kind is None or isinstance(error, JobImpossible) or claim.attempt >= kind.attempts:
+        if isinstance(error, JobImpossible) or claim.attempt >= attempts_of(kind):
             followers = await self._write(lambda ledger: bury(ledger, claim, kind, error=describe(error)))
             if followers is None:
                 return _lost()

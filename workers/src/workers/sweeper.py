@@ -24,7 +24,7 @@ from workers import backlog
 from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dispatch import Dispatcher
-from workers.kinds import JOBS_QUEUE, Kind
+from workers.kinds import JOBS_QUEUE, Kind, attempts_of
 from workers.ledger import Claim, JobLedger, QueuedJob
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,7 @@ EXPIRED = "the lease ran out: the worker died or froze"
 
 
 class Sweeper(Background):
-    """Sweeps every `every_s` seconds, from `async with` on until its end; `kinds` bound the tries.
-
-    A job of an unknown kind gets one: it is of a younger version, or of none.
-    """
+    """Sweeps every `every_s` seconds, from `async with` on until its end; `kinds` bound the tries."""
 
     outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
 
@@ -95,7 +92,7 @@ class Sweeper(Background):
         """The first loss is made good at once; after that the job itself is suspected, and has to wait its turn."""
         known = {"job_id": str(claim.job_id), "kind": claim.kind, "attempt": claim.attempt}
         kind = self._kinds.get(claim.kind)
-        if kind is None or claim.attempt >= kind.attempts:
+        if claim.attempt >= attempts_of(kind):
             log.error("job_dead", error=EXPIRED, **known)
             return await bury(ledger, claim, kind, error=EXPIRED) or []
         log.warning("job_taken_over", **known)
