@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from shared.health import Health
 from testkit.apps import http_client, serve
 from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
@@ -215,6 +216,28 @@ class TestHealth:
         not_ready = await client.get("/health/ready")
         assert not_ready.status_code == 503
         assert not_ready.json()["status"] == "not_ready"
+
+    async def test_production_tells_the_log_alone_why_a_dependency_is_down(
+        self, client: httpx.AsyncClient, small_app: FastAPI, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reasons = ["nobody listens at db-1.internal", "nobody listens at db-1.internal", "", "db-2.internal is gone"]
+
+        async def probe() -> None:
+            if reason := reasons.pop(0):
+                raise ConnectionRefusedError(reason)
+
+        small_app.state.health = Health(tells_why=False, started=True)
+        small_app.state.health.add("database", probe)
+        answers = [(await client.get("/health/ready")).json()["dependencies"]["database"] for _ in list(reasons)]
+        assert [answer["error"] for answer in answers] == [
+            *("ConnectionRefusedError", "ConnectionRefusedError"),
+            *(None, "ConnectionRefusedError"),
+        ]
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "dependency_down" in line]
+        assert [line["error"] for line in lines] == [
+            "ConnectionRefusedError: nobody listens at db-1.internal",
+            "ConnectionRefusedError: db-2.internal is gone",
+        ]
 
     async def test_draining_fails_readiness_and_nothing_else(
         self, client: httpx.AsyncClient, small_app: FastAPI

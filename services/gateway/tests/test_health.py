@@ -48,3 +48,14 @@ class TestReadiness:
             "redis": "down",
         }
         assert "503" in body["dependencies"]["orders"]["error"]
+
+    async def test_names_no_host_of_ours_to_anybody_in_production(self, open_gateway: OpenGateway) -> None:
+        nowhere = f"127.0.0.1:{free_port()}"
+        async with open_gateway(
+            environment="production", notifications_url=f"http://{nowhere}", redis_url=f"redis://{nowhere}/0"
+        ) as gateway:
+            response = await gateway.get("/health/ready")
+        dependencies = response.json()["dependencies"]
+        assert {dependencies[name]["status"] for name in ("notifications", "redis")} == {"down"}
+        assert all(dependencies[name]["error"] for name in ("notifications", "redis"))
+        assert "127.0.0.1" not in response.text

@@ -55,7 +55,7 @@ def build_app(
         redoc_url=None,
     )
     app.state.settings = settings
-    app.state.health = Health()
+    app.state.health = Health(tells_why=settings.environment is not Environment.PRODUCTION)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(Deadline)
     app.add_middleware(UnexpectedErrors)

@@ -36,12 +36,18 @@ class Dependency:
 
 @dataclass(kw_only=True)
 class Health:
-    """What a service knows of itself; lives at `app.state.health`."""
+    """What a service knows of itself; lives at `app.state.health`.
 
+    Without `tells_why`, readiness says of a dependency that is down what kind of failure it is and no more: errors name
+    hosts of ours, and anybody can ask the gateway. The log has all of it, once for each time that one goes down.
+    """
+
+    tells_why: bool = True
     dependencies: list[Dependency] = field(default_factory=list)
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     started: bool = False
     draining: bool = False
+    _down: set[str] = field(default_factory=set)
 
     def add(
         self,
@@ -53,6 +59,14 @@ class Health:
     ) -> None:
         """Have `probe` asked by readiness, and `details` told with its answer."""
         self.dependencies.append(Dependency(name=name, probe=probe, critical=critical, details=details))
+
+    def note(self, name: str, *, error: str | None) -> None:
+        """Take note of how a dependency was just now; None is well."""
+        if error is None:
+            self._down.discard(name)
+        elif name not in self._down:
+            self._down.add(name)
+            log.warning("dependency_down", dependency=name, error=error)
 
     def on_drain(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Have `callback` awaited after SIGTERM, while the service still answers, before sockets are closed."""
@@ -122,7 +136,7 @@ async def ready(request: Request, response: Response) -> Readiness:
 
 async def check(health: Health) -> Readiness:
     """Ask every dependency at once."""
-    statuses = await asyncio.gather(*(_ask(dependency) for dependency in health.dependencies))
+    statuses = await asyncio.gather(*(_ask(dependency, health) for dependency in health.dependencies))
     by_name = {dependency.name: status for dependency, status in zip(health.dependencies, statuses, strict=True)}
     down = [dependency for dependency in health.dependencies if by_name[dependency.name].status == "down"]
     if health.draining or not health.started or any(dependency.critical for dependency in down):
@@ -130,16 +144,19 @@ async def check(health: Health) -> Readiness:
     return Readiness(status="degraded" if down else "ready", dependencies=by_name)
 
 
-async def _ask(dependency: Dependency) -> DependencyStatus:
+async def _ask(dependency: Dependency, health: Health) -> DependencyStatus:
     started = time.perf_counter()
     error: str | None = None
+    told: str | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await dependency.probe()
     except TimeoutError:
-        error = f"no answer within {PROBE_TIMEOUT_S:g} s"
+        error = told = f"no answer within {PROBE_TIMEOUT_S:g} s"
     except Exception as failure:  # noqa: BLE001 - whatever a probe raises means "down"
         error = f"{type(failure).__name__}: {failure}"
+        told = error if health.tells_why else type(failure).__name__
+    health.note(dependency.name, error=error)
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     status: Literal["up", "down"] = "down" if error else "up"
-    return DependencyStatus(status=status, latency_ms=latency_ms, error=error, **dependency.details())
+    return DependencyStatus(status=status, latency_ms=latency_ms, error=told, **dependency.details())
