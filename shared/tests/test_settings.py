@@ -6,6 +6,7 @@ from shared.settings import (
     CONFIGURATION_ERROR,
     DatabaseSettings,
     Environment,
+    LastingObjectStoreSettings,
     RedisSettings,
     ServiceSettings,
     load_settings,
@@ -90,6 +91,20 @@ class TestLoadSettings:
         with pytest.raises(SystemExit):
             load_settings(Settings)
         assert "CRASH_AT is refused in production" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("place", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
+    def test_files_need_a_place_that_lasts_in_production(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+    ) -> None:
+        environment.setenv("OBJECT_STORE_URL", place)
+        assert load_settings(LastingObjectStoreSettings).object_store_url
+        environment.setenv("ENVIRONMENT", "production")
+        if place in {"file:///srv/objects", "s3://reports"}:
+            assert load_settings(LastingObjectStoreSettings).object_store_url == place
+            return
+        with pytest.raises(SystemExit):
+            load_settings(LastingObjectStoreSettings)
+        assert "OBJECT_STORE_URL is refused below /tmp in production" in capsys.readouterr().err
 
     def test_settings_are_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):

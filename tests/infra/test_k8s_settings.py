@@ -24,7 +24,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "orders": orders.settings.Settings,
     "notifications": notifications.settings.Settings,
     "workers": workers.settings.Settings,
-    "report-workers": workers.settings.Settings,
+    "report-workers": workers.settings.ReportSettings,
 }
 NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PORT", "FORWARDED_ALLOW_IPS", "PGSSLMODE"}
 """Read by the C library, by shared.gunicorn and by asyncpg."""

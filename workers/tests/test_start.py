@@ -29,6 +29,12 @@ class TestStart:
         assert process.output.startswith(f"configuration error: {variable}")
         assert "Traceback" not in process.output
 
+    async def test_reports_that_would_not_last_stop_it_in_production(self, world: World) -> None:
+        passing = {"ENVIRONMENT": "production", "OBJECT_STORE_URL": ""}
+        process = await Process.start(world.environment | passing, settings="ReportWorkerSettings")
+        assert await process.wait() == 4
+        assert "OBJECT_STORE_URL is refused below /tmp in production" in process.output
+
     async def test_pool_beyond_the_server_stops_it_with_the_sum(self, world: World) -> None:
         process = await Process.start(world.environment | {"DATABASE_RESERVE": "100000"})
         assert await process.wait() == 4

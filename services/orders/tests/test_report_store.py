@@ -6,8 +6,10 @@ from typing import Any
 
 import obstore
 import pytest
+from pydantic import ValidationError
 from services.orders.tests.factories import Shop, open_shop
 
+from orders.settings import Settings
 from shared.objects import open_object_store
 from shared.settings import ObjectStoreSettings
 from testkit.apps import free_port
@@ -38,6 +40,14 @@ async def finished(shop: Shop) -> tuple[str, dict[str, str]]:
     report: str = (await customer.request_report()).json()["id"]
     assert (await shop.warehouse.post(f"/internal/reports/{report}/finish", {"size_bytes": 1})).is_success
     return report, customer.headers
+
+
+def test_files_that_would_not_last_are_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OBJECT_STORE_URL", raising=False)
+    stores = {"database_url": "postgresql://h/orders", "redis_url": "redis://h", "jwks_url": "http://h/jwks"}
+    assert Settings.model_validate(stores)
+    with pytest.raises(ValidationError, match="OBJECT_STORE_URL is refused below /tmp"):
+        Settings.model_validate({**stores, "environment": "production"})
 
 
 class TestS3:

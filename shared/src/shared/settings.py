@@ -168,6 +168,19 @@ class ObjectStoreSettings(BaseSettings):
     s3_secret_access_key: SecretStr = SecretStr("")
 
 
+class LastingObjectStoreSettings(ObjectStoreSettings, ServiceSettings):
+    """For who writes files or gives them away: production must name a place that outlives the process.
+
+    What lies below /tmp, as by default, is one container's own.
+    """
+
+    @model_validator(mode="after")
+    def _no_passing_place_in_production(self) -> Self:
+        if self.environment is Environment.PRODUCTION and self.object_store_url.startswith("file:///tmp/"):
+            raise ValueError("OBJECT_STORE_URL is refused below /tmp in production: files would not last")
+        return self
+
+
 class TokenSettings(BaseSettings):
     """Whose access tokens are accepted."""
 
@@ -208,6 +221,7 @@ __all__ = [
     "Environment",
     "Exporter",
     "JwksSettings",
+    "LastingObjectStoreSettings",
     "LogFormat",
     "ObjectStoreSettings",
     "OutboxSettings",

@@ -17,7 +17,7 @@ from workers.dispatch import ARQ_TIMEOUT_S, RUN, deserialize, serialize
 from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE
 from workers.process import NAME, open_worker
 from workers.runner import Runner
-from workers.settings import Settings
+from workers.settings import ReportSettings, Settings
 from workers.stop import GracefulStop
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,8 @@ def worker_settings(settings: Settings, *, queue: str = JOBS_QUEUE) -> dict[str,
 def __getattr__(name: str) -> Any:
     """Make the settings when ARQ asks for them, so that importing this module reads and opens nothing."""
     if name in QUEUES:
-        return worker_settings(load_settings(Settings), queue=QUEUES[name])
+        queue = QUEUES[name]
+        return worker_settings(load_settings(ReportSettings if queue == REPORTS_QUEUE else Settings), queue=queue)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,7 +5,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
 
-from shared.settings import DatabaseSettings, ObjectStoreSettings, RedisSettings, ServiceSettings
+from shared.settings import (
+    DatabaseSettings,
+    LastingObjectStoreSettings,
+    ObjectStoreSettings,
+    RedisSettings,
+    ServiceSettings,
+)
 
 
 def _mailbox(value: str) -> str:
@@ -42,3 +48,7 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
     schedule_seconds: float = Field(5.0, ge=0.05, le=60)
     jobs_kept_days: float = Field(14, gt=0, le=3650)
     shutdown_seconds: int = Field(20, ge=1, le=300)
+
+
+class ReportSettings(LastingObjectStoreSettings, Settings):
+    """Those of a worker that makes reports: its files must last."""

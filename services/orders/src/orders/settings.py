@@ -5,14 +5,16 @@ from pydantic import Field
 from shared.settings import (
     DatabaseSettings,
     JwksSettings,
-    ObjectStoreSettings,
+    LastingObjectStoreSettings,
     OutboxSettings,
     RedisSettings,
     ServiceSettings,
 )
 
 
-class Settings(ObjectStoreSettings, OutboxSettings, DatabaseSettings, RedisSettings, JwksSettings, ServiceSettings):
+class Settings(
+    LastingObjectStoreSettings, OutboxSettings, DatabaseSettings, RedisSettings, JwksSettings, ServiceSettings
+):
     """Settings of the orders service: one database, Redis for its events, the keys that verify tokens, and reports.
 
     A retry gets the first answer for `idempotency_keys_kept_days`; after that its key names another order. A report may
