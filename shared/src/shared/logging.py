@@ -6,28 +6,24 @@ a terminal) with `timestamp`, `level`, `event`, `service`, and where there are a
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import logging.config
-import re
 import signal
 import sys
 import threading
-import traceback
-from datetime import date, datetime
-from enum import Enum
-from pathlib import PurePath
-from typing import NoReturn, TextIO
-from uuid import UUID
+from typing import TextIO
 
 import orjson
 import structlog
-from opentelemetry import trace
-from opentelemetry.instrumentation.structlog import StructlogProcessor
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from shared.event_logger import EventLogger
+from shared.lines import Completed
 from shared.settings import LogFormat
+
+_processors: list[Processor] = []
+"""The same list however often logging is set up: loggers that were used before keep it."""
 
 _QUIET = {
     "uvicorn.access": "CRITICAL",
@@ -35,28 +31,12 @@ _QUIET = {
 }
 """At DEBUG these would tell of every connection, and SQLAlchemy of every row, with addresses and password hashes."""
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
-_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
-
 
 def configure_logging(*, service: str, level: str = "INFO", log_format: LogFormat = LogFormat.AUTO) -> None:
     """Set up structlog and the standard library's logging for this process. Safe to call again."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _primitives,
-        _OpenTelemetryEvents(),
-        _add_service(service),
-        _add_trace,
-    ]
     pretty = log_format is LogFormat.PRETTY or (log_format is LogFormat.AUTO and sys.stdout.isatty())
-    renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
-        if pretty
-        else [_structure_exception, structlog.processors.JSONRenderer(serializer=_json)]
-    )
+    completed = Completed(service=service, keep_exceptions=pretty)
+    rendered: Processor = structlog.dev.ConsoleRenderer() if pretty else _json
     logging.config.dictConfig(
         {
             "version": 1,
@@ -64,8 +44,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
             "formatters": {
                 "structured": {
                     "()": structlog.stdlib.ProcessorFormatter,
-                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
-                    "foreign_pre_chain": [_add_logger_name, *shared],
+                    "processors": [_Foreign(completed), rendered],
                 },
             },
             "handlers": {
@@ -81,11 +60,12 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
             },
         }
     )
+    _processors[:] = [completed, rendered, _written]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, *renderer, _written],
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=_processors,
+        wrapper_class=EventLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
 
 
@@ -120,97 +100,36 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
     def stream(self, _stream: TextIO) -> None: ...
 
 
-def _written(_logger: WrappedLogger, _method: str, line: EventDict | str) -> NoReturn:
-    """End the way of our own events: to standard output at once, in one piece, because threads log as well.
+class _Foreign:
+    """Completes what was logged by the standard library's means, and says by whom."""
 
-    The standard library's logger gives them its level and nothing else: a record that is made, filled in with who
-    called, copied and handed from logger to logger costs half of an access line. As there, an output that is gone stops
-    nobody's work.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-    raise structlog.DropEvent
+    def __init__(self, completed: Completed) -> None:
+        self._completed = completed
 
-
-class _OpenTelemetryEvents:
-    """Hands each event to OpenTelemetry, except OpenTelemetry's own (an export failure must not log an export)."""
-
-    def __init__(self) -> None:
-        self._emit: StructlogProcessor | None = None
-
-    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        record = event.get("_record")
-        if record is not None and record.name.startswith(("opentelemetry", "urllib3")):
-            return event
-        if self._emit is None:  # made late: the provider is set after logging is
-            self._emit = StructlogProcessor()  # type: ignore[no-untyped-call]
-        self._emit(logger, method, dict(_structure_exception(logger, method, dict(event))))
-        return event
-
-
-def _structure_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Say what was raised by the names of the semantic conventions, in lines as in OpenTelemetry."""
-    given = event.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given
-    if error is True:
-        error = sys.exc_info()[1]
-    if isinstance(error, BaseException):
-        event["exception.type"] = type(error).__qualname__
-        event["exception.message"] = redacted(str(error))
-        event["exception.stacktrace"] = redacted("".join(traceback.format_exception(error)))
-    return event
-
-
-def redacted(text: str) -> str:
-    """Take out what must not be kept: addresses, tokens, the passwords of URLs.
-
-    Nobody logs these on purpose; other people's exceptions quote what they stumbled over.
-    """
-    if "@" in text:
-        text = _ADDRESS.sub("[address]", _CREDENTIALS.sub("[credentials]@", text))
-    return _TOKEN.sub("[token]", text) if "eyJ" in text else text
-
-
-def _primitives(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Turn ids, times, enums and paths into strings, as JSON and OpenTelemetry take them, and redact strings."""
-    for key, value in event.items():
-        if isinstance(value, Enum):
-            event[key] = value.value
-        elif isinstance(value, UUID | PurePath):
-            event[key] = str(value)
-        elif isinstance(value, datetime | date):
-            event[key] = value.isoformat()
-        elif isinstance(value, str):
-            event[key] = redacted(value)
-    return event
-
-
-def _add_service(service: str) -> Processor:
-    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        event["service"] = service
-        return event
-
-    return add
-
-
-def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
-    if context.is_valid:
-        event["trace_id"] = trace.format_trace_id(context.trace_id)
-        event["span_id"] = trace.format_span_id(context.span_id)
-    return event
-
-
-def _add_logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    record: logging.LogRecord | None = event.get("_record")
-    if record is not None:
+    def __call__(self, _logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
+        record: logging.LogRecord = event.pop("_record")
+        del event["_from_structlog"]
         event["logger"] = record.name
-    return event
+        return self._completed(logging.getLogger(record.name), level, event)
 
 
-def _json(event: EventDict, **_options: object) -> str:
+def _json(_logger: WrappedLogger, _level: str, event: EventDict) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
     except TypeError:  # half of a surrogate pair, a number beyond 64 bits
         return json.dumps(event, default=str)
+
+
+def _written(_logger: WrappedLogger, _level: str, line: EventDict | str) -> str:
+    """End the way of our own events: to standard output at once, in one piece, because threads log as well.
+
+    The standard library's logger gives them its level and nothing else: a record that is made, filled in with who
+    called, copied and handed from logger to logger would cost more than all of the line. As there, an output that is
+    gone stops nobody's work.
+    """
+    try:  # where `suppress` would take half as long as the writing itself
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        pass
+    return ""

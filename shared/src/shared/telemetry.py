@@ -14,17 +14,15 @@ from threading import Thread
 from uuid import uuid4
 
 from opentelemetry import metrics, trace
-from opentelemetry._logs import set_logger_provider
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from shared.lines import Taken
+from shared.log_export import LineExporter, LineQueue
 from shared.settings import ServiceSettings
 from shared.spans.exporter import SpanExporter
 from shared.spans.tracer import LeanTracerProvider
@@ -62,10 +60,8 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         spans = SpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
     if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
-        lines = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
-        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
-        loggers.add_log_record_processor(BatchLogRecordProcessor(lines, schedule_delay_millis=EXPORT_EVERY_MS))
-        set_logger_provider(loggers)
+        lines = LineExporter(endpoint, resource=resource, timeout=EXPORT_TIMEOUT_S)
+        Taken.by = LineQueue(lines, schedule_delay_millis=EXPORT_EVERY_MS)
     if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
         figures = OTLPMetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
@@ -99,11 +95,11 @@ async def _flush_in_time() -> None:
 
 def flush_telemetry() -> None:
     """Send what is queued. Blocks without a bound: the SDK's flush takes a timeout and ignores it."""
-    from opentelemetry._logs import get_logger_provider
-
-    for provider in (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider()):
-        if isinstance(provider, TracerProvider | LoggerProvider | MeterProvider):
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if isinstance(provider, TracerProvider | MeterProvider):
             provider.force_flush(EXPORT_TIMEOUT_S * 1000)
+    if Taken.by is not None:
+        Taken.by.force_flush(EXPORT_TIMEOUT_S * 1000)
 
 
 def _version(service: str) -> str:

@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from shared.logging import redacted
+from shared.redaction import redacted
 
 SYNTHETIC = "hopline.synthetic"
 
