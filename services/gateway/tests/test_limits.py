@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,19 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nann@hopline.example\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}
 FORM = {"grant_type": "password", "password": "wrong"}
+
+
+class Gated(Redis):
+    """Answers a script once it is opened, and says when the first was asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.asked, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: str) -> Any:
+        self.asked.set()
+        await self.opened.wait()
+        return await super().evalsha(sha, numkeys, *keys_and_args)  # type: ignore[misc]  # async
 
 
 @pytest.fixture
@@ -88,6 +102,19 @@ class TestByUser:
         assert [granted for granted, _ in taken] == [True] * 15 + [False] * 5
         assert [round(held[1] / quota.interval_us) for _, held in taken] == [*range(1, 16)] + [15] * 5
         assert all(len(held) == len(both) for _, held in taken)
+
+    async def test_charges_nobody_who_has_given_up_waiting_for_a_round_trip(self, redis_url: str) -> None:
+        quota = Quota(name="user", requests=15)
+        async with Gated.from_url(redis_url) as redis:
+            buckets = SharedBuckets(redis)
+            first = asyncio.create_task(buckets.take([Charge(quota=quota, whose="ann")]))
+            await redis.asked.wait()
+            given_up, patient = (asyncio.create_task(buckets.take([Charge(quota=quota, whose="bob")])) for _ in "12")
+            await asyncio.sleep(0)
+            given_up.cancel()
+            redis.opened.set()
+            taken = [await first, await patient]
+        assert [round(held[0] / quota.interval_us) for _, held in taken] == [1, 1]
 
     async def test_goes_on_after_redis_has_forgotten_everything(
         self, gateway: httpx.AsyncClient, well: Services, token: dict[str, str], redis_url: str

@@ -68,7 +68,9 @@ class SharedBuckets:
         try:
             while self._waiting:
                 sharing, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-                await self._settle(sharing)
+                patient = [each for each in sharing if not each[1].done()]  # the others are counted locally by now
+                if patient:
+                    await self._settle(patient)
         finally:
             self._sender = None
 
