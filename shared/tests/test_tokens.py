@@ -66,6 +66,24 @@ class TestJwks:
                 await keys.key("forged")
         assert fetches == 1
 
+    async def test_a_forged_id_makes_nobody_elses_token_be_checked_again(
+        self, token_issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Tokens are remembered with the key that verified them."""
+        monkeypatch.setattr("shared.tokens.REFETCH_PAUSE_S", -1)
+        published = [token_issuer, token_issuer, TokenIssuer(key_id=token_issuer.key_id)]
+
+        async def fetch() -> dict[str, Any]:
+            return published.pop(0).jwks
+
+        keys = Jwks(fetch=fetch)
+        first = await keys.key(token_issuer.key_id)
+        for same in (True, False):
+            with pytest.raises(KeyError):
+                await keys.key("forged")
+            assert (await keys.key(token_issuer.key_id) is first) is same
+        assert not published
+
 
 class Counting(OKPAlgorithm):
     """Counts the signatures it checks."""

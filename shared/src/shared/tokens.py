@@ -95,7 +95,12 @@ class Jwks:
             self._failed_at = time.monotonic()
             raise Unavailable(_NO_KEYS) from error
         self._fetched_at = time.monotonic()
-        self._keys = {key.key_id: key for key in found if key.key_id}
+        self._keys = {key.key_id: self._as_known(key.key_id, key) for key in found if key.key_id}
+
+    def _as_known(self, kid: str, key: jwt.PyJWK) -> jwt.PyJWK:
+        """The object there was before, where it is the same key: what was verified by it stays verified."""
+        before = self._keys.get(kid)
+        return before if before and before.key == key.key else key
 
 
 def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
