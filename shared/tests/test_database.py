@@ -5,12 +5,16 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.app import build_app
-from shared.database import check_connection_budget, open_database
+from shared.database import async_url, check_connection_budget, open_database
+from shared.pool import MeasuredPool
 from shared.session import SessionDep
 from shared.settings import ConfigurationError, DatabaseSettings, ServiceSettings
 from testkit.apps import http_client, serve
+from testkit.metrics import Metrics
 from testkit.spans import Spans
 
 
@@ -47,6 +51,24 @@ class TestConnectionBudget:
         with pytest.raises(ConfigurationError, match="100010 connections"):
             async with open_database(settings, application="test"):
                 pass
+
+
+class TestPool:
+    async def test_counts_who_waited_in_vain(self, database: str, counted: Metrics) -> None:
+        engine = create_async_engine(
+            async_url(database),
+            poolclass=MeasuredPool,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=0.05,
+            pool_logging_name="p",
+        )
+        async with engine.connect():
+            with pytest.raises(PoolTimeoutError):
+                async with engine.connect():
+                    pass
+        await engine.dispose()
+        assert counted.value("db.client.connection.timeouts", {"db.client.connection.pool.name": "p"}) == 1
 
 
 class TestRequestTransaction:

@@ -17,6 +17,7 @@ from gateway.limits.rules import rules
 from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
+from testkit.metrics import Metrics
 from testkit.tokens import TokenIssuer
 
 OTHER = "0198b7f0-0000-7000-8000-000000000002"
@@ -55,7 +56,12 @@ def from_address(address: str) -> dict[str, str]:
 
 class TestByUser:
     async def test_counts_a_user_wherever_they_ask(
-        self, open_gateway: OpenGateway, well: Services, token: dict[str, str], token_issuer: TokenIssuer
+        self,
+        open_gateway: OpenGateway,
+        well: Services,
+        token: dict[str, str],
+        token_issuer: TokenIssuer,
+        counted: Metrics,
     ) -> None:
         async with open_gateway(rate_limit_user=3) as one, open_gateway(rate_limit_user=3) as another:
             for gateway, remaining in ((one, 2), (another, 1), (one, 0)):
@@ -75,6 +81,7 @@ class TestByUser:
                 assert refused.json()["type"].endswith("/too-many-requests")
                 assert refused.json()["instance"] == "/v2/orders"
             assert len(well.orders.seen) == 3
+            assert counted.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
             assert (await one.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
             assert (await one.get("/v2/products")).headers["ratelimit-limit"] == "300000"
 

@@ -16,6 +16,7 @@ from services.notifications.tests.factories import Instance, Stage
 from websockets.asyncio.client import ClientConnection
 
 from testkit.apps import free_port, http_client
+from testkit.metrics import Metrics
 from testkit.waiting import PATIENCE_S, eventually
 
 LARGE = {"text": "x" * 20_000}
@@ -44,7 +45,9 @@ async def all_connected(devices: Sequence[Device], instance: Instance) -> AsyncI
 
 class TestSlowReader:
     @pytest.mark.parametrize("data", [LARGE, {}], ids=["megabyte", "256 frames"])
-    async def test_is_closed_when_its_queue_is_full(self, stage: Stage, user: UUID, data: dict[str, str]) -> None:
+    async def test_is_closed_when_its_queue_is_full(
+        self, stage: Stage, user: UUID, data: dict[str, str], counted: Metrics
+    ) -> None:
         instance = await stage.start(ws_write_seconds=60, ws_ping_seconds=60)
         hub = instance.app.state.realtime.hub
         other = Device(uuid4())
@@ -56,6 +59,7 @@ class TestSlowReader:
             await stage.add(other.user_id)
             await other.sees(1)
             assert await close_code(connection) == 4008
+        assert counted.value("hopline.websocket.closed", {"hopline.websocket.close_code": 4008}) == 1
 
     async def test_is_closed_when_one_frame_waits_too_long(self, stage: Stage, user: UUID) -> None:
         instance = await stage.start(ws_write_seconds=0.3, ws_ping_seconds=60)

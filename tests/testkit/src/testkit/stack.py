@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from testkit.tap import Passed, tapped
+
+OTLP_PORT = 4318
 _HIGHEST_PORT = 26379
 _OFFSETS = range(1000, 6000, 37)
 """All below 32768, where the ports begin that the system gives to clients."""
@@ -19,8 +22,11 @@ _OFFSETS = range(1000, 6000, 37)
 class Stack:
     """The URLs of a running system; `embedded` runs the command line of one that we started."""
 
-    def __init__(self, *, offset: int = 0, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, offset: int = 0, environment: dict[str, str] | None = None, passed: Passed | None = None
+    ) -> None:
         self._environment = environment
+        self._passed = passed
 
         def url(name: str, port: int) -> str:
             return os.environ.get(f"HOPLINE_{name}_URL", f"http://localhost:{port + offset}")
@@ -49,6 +55,12 @@ class Stack:
         """Whether its processes may be killed."""
         return self._environment is not None
 
+    @property
+    def passed(self) -> Passed:
+        """The telemetry that its processes have sent, of one that is ours."""
+        assert self._passed is not None
+        return self._passed
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m <command>` against this stack."""
         return subprocess.run(  # noqa: S603 - our own command line
@@ -76,14 +88,15 @@ def running_stack(home: Path) -> Iterator[Stack]:
     }
     for name in ("DATABASE_URL", "REDIS_URL"):  # those of hosted CI are for the service tests
         environment.pop(name, None)
-    stack = Stack(offset=offset, environment=environment)
-    try:
-        started = stack.run("embedded", "up")
-        if started.returncode:
-            raise RuntimeError(f"the embedded stack did not start:\n{started.stdout}\n{started.stderr}")
-        yield stack
-    finally:
-        stack.run("embedded", "clean")
+    with tapped(OTLP_PORT + offset) as (endpoint, passed):
+        stack = Stack(offset=offset, environment=environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}, passed=passed)
+        try:
+            started = stack.run("embedded", "up")
+            if started.returncode:
+                raise RuntimeError(f"the embedded stack did not start:\n{started.stdout}\n{started.stderr}")
+            yield stack
+        finally:
+            stack.run("embedded", "clean")
 
 
 def _free_offset() -> int:

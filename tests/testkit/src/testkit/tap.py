@@ -1,5 +1,6 @@
 """A tap on the way of telemetry: notes the names of what passes by OTLP/HTTP, and hands it on as it is."""
 
+import gzip
 import threading
 import urllib.error
 import urllib.request
@@ -20,7 +21,10 @@ _SECONDS = 10
 
 @dataclass
 class Passed:
-    """What has passed so far: names, each with its attributes' names; `resource` has those of every resource."""
+    """What has passed so far: names, each with its attributes' names; `resource` has those of every resource.
+
+    Of the lines only our own: those of libraries name their logger.
+    """
 
     spans: Names = field(default_factory=lambda: defaultdict(set))
     span_events: Names = field(default_factory=lambda: defaultdict(set))
@@ -51,7 +55,8 @@ class Passed:
         for of_process in ExportLogsServiceRequest.FromString(body).resource_logs:
             self.resource |= _names(of_process.resource)
             for line in (line for scope in of_process.scope_logs for line in scope.log_records):
-                self.lines[line.body.string_value] |= _names(line)
+                if "logger" not in _names(line):
+                    self.lines[line.body.string_value] |= _names(line)
 
 
 def _names(described: Any) -> set[str]:
@@ -60,17 +65,16 @@ def _names(described: Any) -> set[str]:
 
 @contextmanager
 def tapped(port: int) -> Iterator[tuple[str, Passed]]:
-    """An address to export to while the block runs, and what has passed; all of it goes on to `port` of this machine."""
+    """An address to export to while the block runs, and what has passed; it goes on to `port` of this machine."""
     passed = Passed()
 
     class Tap(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status, answer = _handed_on(f"http://127.0.0.1:{port}{self.path}", dict(self.headers), body)
-            if self.headers.get("Content-Encoding") is None:
-                passed.note(self.path, body)
+            passed.note(self.path, gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -38,9 +38,9 @@ class History:
     async def after(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
         """At most `PAGE` notifications after `seq`, oldest first; raises `outages.AWAY` where no store has them."""
         if cached := await self._cached(user_id, seq):
-            metrics.pulls.add(1, {"source": "cache"})
+            metrics.pulls.add(1, {"hopline.pull.source": "cache"})
             return cached
-        metrics.pulls.add(1, {"source": "database"})
+        metrics.pulls.add(1, {"hopline.pull.source": "database"})
         return await self._stored(user_id, seq)
 
     async def _cached(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:

@@ -113,7 +113,7 @@ class Lane:
 
     async def _close(self, code: CloseCode) -> None:
         self._gone = True
-        metrics.closed_sockets.add(1, {"code": int(code)})
+        metrics.closed_sockets.add(1, {"hopline.websocket.close_code": int(code)})
         log.info("socket_closed", user_id=self._user_id, code=int(code), reason=code.reason)
         try:
             await self._websocket.close(code, code.reason)

@@ -1,0 +1,118 @@
+"""docs/telemetry.md lists what a running system really sends, and what it lists is sent: here, or where something fails.
+
+`tests/telemetry` holds the page against the source; here it is held against what passes over the wire, in all of this
+suite's tests and in a journey of this one.
+"""
+
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from testkit.shopper import Shopper
+from testkit.stack import Stack
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.xdist_group("stack")
+
+ROOT = Path(__file__).parents[2]
+EXPORT_S = 60
+"""Metrics leave every ten seconds; a busy machine takes its time."""
+
+NOT_IN_EVERY_JOURNEY = {
+    "db.client.connection.timeouts": "shared/tests/test_database.py",
+    "hopline.faults.suffered": "shared/tests/test_faults.py",
+    "hopline.gateway.circuit.turns": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.gateway.hedges": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.gateway.rate_limited": "services/gateway/tests/test_limits.py",
+    "hopline.gateway.refusals": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.gateway.retries": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.gateway.shed": "services/gateway/tests/resilience/test_shedding.py",
+    "hopline.jobs": "workers/tests/test_backlog.py",
+    "hopline.websocket.closed": "services/notifications/tests/test_closing.py",
+    "error.type": "tests/e2e/test_failures.py",
+    "exception.escaped": "shared/tests/events/test_tracing.py",
+    "exception.message": "shared/tests/test_app.py",
+    "exception.stacktrace": "shared/tests/test_app.py",
+    "exception.type": "shared/tests/test_app.py",
+    "hopline.applied_before": "tests/e2e/test_failures.py",
+    "hopline.circuit.state": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.fault": "tests/e2e/test_failures.py",
+    "hopline.job.state": "workers/tests/test_backlog.py",
+    "hopline.kind": "services/gateway/tests/resilience/test_shedding.py",
+    "hopline.paid": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.quota": "services/gateway/tests/test_limits.py",
+    "hopline.refused_by": "services/gateway/tests/resilience/test_failing_upstream.py",
+    "hopline.websocket.close_code": "services/notifications/tests/test_closing.py",
+    "http.request.resend_count": "tests/e2e/test_failures.py",
+    "messaging.redelivered": "tests/e2e/test_failures.py",
+}
+"""What only failures show, or jobs that happen to wait when somebody looks, and the test in which it is asked for."""
+
+NOT_ON_TELEMETRY = {"hopline.rate_limit"}
+"""Listed because it is named like an attribute; it stays within the process."""
+
+
+def listed(heading: str) -> set[str]:
+    """The names in the first column of a table of the page."""
+    return set(re.findall(r"^\| `([^`]+)` \|", section(heading), re.MULTILINE))
+
+
+def section(heading: str) -> str:
+    page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture(autouse=True)
+def own_stack_only(stack: Stack) -> None:
+    if not stack.is_ours:
+        pytest.skip("listens on the way of the telemetry: only on a stack of our own")
+
+
+class TestWhatArrives:
+    async def test_is_listed_and_what_is_listed_arrives(self, stack: Stack, shopper: Shopper) -> None:
+        await self._journey(shopper)
+        passed = stack.passed
+        attributes = set[str]()
+
+        async def all_came() -> bool:
+            attributes.update(*passed.metrics.values(), *passed.spans.values(), *passed.span_events.values())
+            attributes.update(passed.resource, *(dotted(names) for names in passed.lines.values()))
+            assert listed("Metrics") - passed.metrics.keys() - NOT_IN_EVERY_JOURNEY.keys() == set()
+            assert listed("Attributes") - attributes - NOT_IN_EVERY_JOURNEY.keys() - NOT_ON_TELEMETRY == set()
+            return True
+
+        await eventually(all_came, EXPORT_S, "all that is listed")
+        assert passed.metrics.keys() - listed("Metrics") == set()
+        assert passed.lines.keys() - listed("Log lines") == set()
+        allowed = set(re.findall(r"`([a-z_.*]+)`", section("Attributes")))
+        assert {name for name in attributes if not any(fnmatchcase(name, shape) for shape in allowed)} == set()
+        shapes = [re.sub(r"\{[^}]+\}", "*", name) for name in listed("Spans")]
+        assert {name for name in passed.spans if not any(fnmatchcase(name, shape) for shape in shapes)} == set()
+
+    def test_what_need_not_arrive_is_asked_for_elsewhere(self) -> None:
+        names = listed("Metrics") | listed("Attributes")
+        assert NOT_IN_EVERY_JOURNEY.keys() <= names
+        unasked = [
+            name
+            for name, file in NOT_IN_EVERY_JOURNEY.items()
+            if f'"{name}"' not in (ROOT / file).read_text(encoding="utf-8")
+        ]
+        assert unasked == []
+
+    @staticmethod
+    async def _journey(shopper: Shopper) -> None:
+        """An order, the same again, one that cannot be, and its shipping, marked as synthetic."""
+        shopper.client.headers["baggage"] = "hopline.synthetic=true"
+        sku = (await shopper.client.get("/v2/products")).json()["items"][0]["sku"]
+        async with shopper.device() as device:
+            for _ in range(2):
+                assert (await shopper.place_order((sku, 1), key=shopper.email)).status_code == 201
+            assert (await shopper.place_order(("NO-SUCH-THING", 1))).status_code == 422
+            await device.received("order.shipped")
+
+
+def dotted(names: set[str]) -> set[str]:
+    """Those of a line that are named like attributes; its other members are its event's own."""
+    return {name for name in names if "." in name}
