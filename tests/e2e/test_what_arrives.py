@@ -1,4 +1,4 @@
-"""docs/telemetry.md lists what a running system really sends, and what it lists is sent: here, or where something fails.
+"""docs/telemetry.md lists what a running system sends, and what it lists is sent: here, or where something fails.
 
 `tests/telemetry` holds the page against the source; here it is held against what passes over the wire, in all of this
 suite's tests and in a journey of this one.
@@ -12,6 +12,7 @@ import pytest
 
 from testkit.shopper import Shopper
 from testkit.stack import Stack
+from testkit.tap import Passed
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -35,7 +36,7 @@ NOT_IN_EVERY_JOURNEY = {
     "exception.escaped": "shared/tests/events/test_tracing.py",
     "exception.message": "shared/tests/test_app.py",
     "exception.stacktrace": "shared/tests/test_app.py",
-    "exception.type": "shared/tests/test_app.py",
+    "exception.type": "shared/tests/test_logging.py",
     "hopline.applied_before": "tests/e2e/test_failures.py",
     "hopline.circuit.state": "services/gateway/tests/resilience/test_failing_upstream.py",
     "hopline.fault": "tests/e2e/test_failures.py",
@@ -49,9 +50,6 @@ NOT_IN_EVERY_JOURNEY = {
     "messaging.redelivered": "tests/e2e/test_failures.py",
 }
 """What only failures show, or jobs that happen to wait when somebody looks, and the test in which it is asked for."""
-
-NOT_ON_TELEMETRY = {"hopline.rate_limit"}
-"""Listed because it is named like an attribute; it stays within the process."""
 
 
 def listed(heading: str) -> set[str]:
@@ -73,21 +71,21 @@ def own_stack_only(stack: Stack) -> None:
 class TestWhatArrives:
     async def test_is_listed_and_what_is_listed_arrives(self, stack: Stack, shopper: Shopper) -> None:
         await self._journey(shopper)
-        passed = stack.passed
-        attributes = set[str]()
+        expected = (listed("Metrics") | listed("Attributes")) - NOT_IN_EVERY_JOURNEY.keys() - kept_within_a_process()
 
-        async def all_came() -> bool:
-            attributes.update(*passed.metrics.values(), *passed.spans.values(), *passed.span_events.values())
-            attributes.update(passed.resource, *(dotted(names) for names in passed.lines.values()))
-            assert listed("Metrics") - passed.metrics.keys() - NOT_IN_EVERY_JOURNEY.keys() == set()
-            assert listed("Attributes") - attributes - NOT_IN_EVERY_JOURNEY.keys() - NOT_ON_TELEMETRY == set()
+        def all_came() -> bool:
+            passed = stack.passed.so_far()
+            assert expected - passed.metrics.keys() - attributes_of(passed) == set()
             return True
 
         await eventually(all_came, EXPORT_S, "all that is listed")
+        passed = stack.passed.so_far()
         assert passed.metrics.keys() - listed("Metrics") == set()
         assert passed.lines.keys() - listed("Log lines") == set()
         allowed = set(re.findall(r"`([a-z_.*]+)`", section("Attributes")))
-        assert {name for name in attributes if not any(fnmatchcase(name, shape) for shape in allowed)} == set()
+        assert {
+            name for name in attributes_of(passed) if not any(fnmatchcase(name, shape) for shape in allowed)
+        } == set()
         shapes = [re.sub(r"\{[^}]+\}", "*", name) for name in listed("Spans")]
         assert {name for name in passed.spans if not any(fnmatchcase(name, shape) for shape in shapes)} == set()
 
@@ -113,6 +111,13 @@ class TestWhatArrives:
             await device.received("order.shipped")
 
 
-def dotted(names: set[str]) -> set[str]:
-    """Those of a line that are named like attributes; its other members are its event's own."""
-    return {name for name in names if "." in name}
+def kept_within_a_process() -> set[str]:
+    """Those that are listed because they are named like attributes, and stay in the scope of their request."""
+    return set(re.findall(r"^\| `([^`]+)` \| ASGI scope \|", section("Attributes"), re.MULTILINE))
+
+
+def attributes_of(passed: Passed) -> set[str]:
+    """Of a line those that are named like attributes: its other members are its event's own."""
+    told = (*passed.metrics.values(), *passed.spans.values(), *passed.span_events.values())
+    of_lines = {name for names in passed.lines.values() for name in names if "." in name}
+    return passed.resource.union(of_lines, *told)

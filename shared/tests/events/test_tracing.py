@@ -117,6 +117,7 @@ class TestFailure:
         assert failed.status.description == "ValueError: a secret detail of [address]"
         [raised] = failed.events
         assert "hopline.example" not in str(raised.attributes)
+        assert {"exception.type", "exception.message", "exception.escaped"} <= set(raised.attributes or {})
 
 
 class TestSecondTries:

@@ -1,5 +1,6 @@
 """A tap on the way of telemetry: notes the names of what passes by OTLP/HTTP, and hands it on as it is."""
 
+import copy
 import gzip
 import threading
 import urllib.error
@@ -31,10 +32,18 @@ class Passed:
     metrics: Names = field(default_factory=lambda: defaultdict(set))
     lines: Names = field(default_factory=lambda: defaultdict(set))
     resource: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def note(self, path: str, body: bytes) -> None:
         """Take the names out of one export."""
-        {"/v1/traces": self._traces, "/v1/metrics": self._metrics, "/v1/logs": self._logs}[path](body)
+        with self._lock:
+            {"/v1/traces": self._traces, "/v1/metrics": self._metrics, "/v1/logs": self._logs}[path](body)
+
+    def so_far(self) -> "Passed":
+        """A copy that stands still."""
+        with self._lock:
+            names = (self.spans, self.span_events, self.metrics, self.lines, self.resource)
+            return Passed(*copy.deepcopy(names))
 
     def _traces(self, body: bytes) -> None:
         for of_process in ExportTraceServiceRequest.FromString(body).resource_spans:
