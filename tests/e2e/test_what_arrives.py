@@ -101,14 +101,14 @@ class TestWhatArrives:
 
     @staticmethod
     async def _journey(shopper: Shopper) -> None:
-        """An order, the same again, one that cannot be, and its shipping, marked as synthetic."""
+        """An order, the same again, and one that cannot be, marked as synthetic."""
         shopper.client.headers["baggage"] = "hopline.synthetic=true"
         sku = (await shopper.client.get("/v2/products")).json()["items"][0]["sku"]
         async with shopper.device() as device:
             for _ in range(2):
                 assert (await shopper.place_order((sku, 1), key=shopper.email)).status_code == 201
             assert (await shopper.place_order(("NO-SUCH-THING", 1))).status_code == 422
-            await device.received("order.shipped")
+            await device.received("order.placed")
 
 
 def kept_within_a_process() -> set[str]:

@@ -28,6 +28,7 @@ from console.waiting import Patience, until
 _REQUEST_SECONDS = 30.0
 _FAULT_SECONDS = 60
 _RECONNECT_SECONDS = 0.5
+_STILL_SECONDS = 1.0  # longer than an exporter keeps a batch, and what comes last is waited for by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ class Walker:
             spans = len(tree.spans()) if tree else 0
             if spans != last:
                 last, since = spans, time.monotonic()
-            still = time.monotonic() - since >= self._patience.settled
+            still = time.monotonic() - since >= _STILL_SECONDS
             return (tree and walk.ends_with(tree) and still) or None
 
         await until(whole, self._patience.trace, f"an incomplete trace {trace_id} at {self._stack.jaeger}")

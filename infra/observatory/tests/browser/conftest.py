@@ -135,6 +135,17 @@ class Shop:
         named |= {"push": push, "take": take, "first": first, "second": second, "mail": mail}
         return Order(hex_trace(root), {name: hex_span(span) for name, span in named.items()})
 
+    def crash(self) -> Order:
+        """An event whose consumer dies unseen after its push was stored, and what takes it over."""
+        server, producer, consumer = SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER
+        root = self.span("gateway", "POST /v2/orders", (0, 40), kind=server)
+        publish = self.span("orders", "publish events:orders", (50, 52), kind=producer, parent=root)
+        dead = self.service("notifications").tracer.start_span("process", context=set_span_in_context(publish))
+        push = self.span("notifications", "send notification", (300, 301), kind=producer, parent=dead)
+        again = self.span("notifications", "process", (900, 901), kind=consumer, parent=publish, links=(publish, dead))
+        named = {"root": root, "publish": publish, "dead": dead, "push": push, "again": again}
+        return Order(hex_trace(root), {name: hex_span(span) for name, span in named.items()})
+
     def close(self) -> None:
         for service in self._services.values():
             service.close()

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from testkit.observatory import Observatory
 
-from .conftest import STATEMENT, Order
+from .conftest import STATEMENT, Order, Shop
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -116,6 +116,27 @@ class TestWaterfall:
         expect(row(trace, order.spans["first"]).locator(".name .bad")).to_have_text("failed")
         expect(row(trace, order.spans["second"]).locator(".name .mark")).to_have_text("↪ 1 link")
         expect(trace.locator("#summary .bad")).to_have_text("1 failed")
+
+
+class TestLostSpan:
+    def test_stands_where_the_later_try_says_it_was(self, page: Page, observatory: Observatory, shop: Shop) -> None:
+        crash = shop.crash()
+        page.goto(observatory.url("jaeger", f"/trace/{crash.trace_id}"))
+
+        expect(page.locator("li.span")).to_have_count(len(crash.spans))
+        shown = page.locator("li.span").evaluate_all("rows => rows.map((row) => row.id)")
+        assert shown == [crash.spans[name] for name in ("root", "publish", "dead", "push", "again")]
+        depths = [int(re.findall(r"\d+", text)[0]) for text in page.locator("li.span .name > .sr").all_text_contents()]
+        assert depths == [1, 2, 3, 4, 3]
+        dead = row(page, crash.spans["dead"])
+        expect(dead.locator(".open")).to_have_text("notifications process")
+        expect(dead.locator(".name .bad")).to_have_text("† lost with its process")
+        expect(dead.locator(".bar")).to_have_count(0)
+        expect(page.locator("#summary .bad")).to_have_text("1 lost")
+        expect(page.locator("#summary .facts").first).to_contain_text("4 spans")
+        expect(page.locator("#summary")).not_to_contain_text("null")
+        dead.locator(".open").click()
+        expect(dead.locator(".details")).to_contain_text("its process ended before it told")
 
 
 class TestLogLines:

@@ -6,12 +6,13 @@ import { clock, duration, el, moment } from "./page.js";
 const TRACE = location.pathname.split("/").at(-1);
 
 export function details({ span, parent, children, gap }, origin) {
+  if (span.lost) return [section("Span", table([["this span", `${span.id}, which is known from others alone: its process ended before it told`]]))];
   const facts = [
     ["started", `${moment(span.start)}, ${after(span.start, origin)}`],
     ["ended", `${clock(span.end)}, ${after(span.end, origin)}`],
     ["itself", `${duration(itself(span, children))} of ${duration(span.duration)} outside its children`],
     ["waited", gap && sentence(gap)],
-    ["parent", parent ? link(TRACE, parent.span.id, `${parent.span.service} ${parent.span.operation}`) : span.parentId && `${span.parentId}, which is not here`],
+    ["parent", parent ? link(TRACE, parent.span.id, `${parent.span.service} ${parent.span.operation}`) : span.parentId && `${span.parentId}, which is not here: the request came from outside`],
     ...span.links.map(({ traceID, spanID }) => ["follows from", link(traceID, spanID, traceID === TRACE ? spanID : `${spanID} in trace ${traceID}`)]),
     ["this span", link(TRACE, span.id, span.id)],
   ];

@@ -11,7 +11,7 @@ export function overview({ nodes, time, zoom }) {
   const canvas = el("canvas", { height: HEIGHT });
   const seen = el("i", { class: "seen" });
   const strip = el("div", { class: "overview", "aria-hidden": "true" }, canvas, seen);
-  const bars = nodes.map(({ span }) => ({ span, left: time.at(span.start) / 100, right: time.at(span.end) / 100 }));
+  const bars = nodes.filter(({ span }) => !span.lost).map(({ span }) => ({ span, left: time.at(span.start) / 100, right: time.at(span.end) / 100 }));
   const draw = () => paint(canvas, bars);
   new ResizeObserver(draw).observe(strip);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

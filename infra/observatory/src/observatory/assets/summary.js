@@ -3,11 +3,12 @@
 import { counted, duration, el, moment, neighbour, service } from "./page.js";
 
 /** Fill the summary; its box shows or hides the log lines within `place`. */
-export function summary({ trace, nodes, lines, mails, origin, place }) {
+export function summary({ trace, nodes: all, lines, mails, origin, place }) {
+  const nodes = all.filter(({ span }) => !span.lost);
   const root = nodes[0].span;
   const last = Math.max(...nodes.map(({ span }) => span.end));
   const failed = nodes.filter(({ span }) => span.failed).length;
-  const lost = nodes.filter(({ span, parent }) => span.parentId && !parent).length;
+  const lost = all.length - nodes.length;
   const box = el("input", { type: "checkbox", checked: true, change: () => place.classList.toggle("no-lines", !box.checked) });
   document.title = `${root.operation} · Hopline observatory`;
   document.getElementById("summary").replaceChildren(
@@ -18,11 +19,11 @@ export function summary({ trace, nodes, lines, mails, origin, place }) {
       el("span", {}, counted(nodes.length, "span")),
       el("span", {}, counted(lines.length, "log line")),
       failed ? el("span", { class: "bad" }, `${failed} failed`) : null,
-      lost ? el("span", { class: "bad" }, `${counted(lost, "parent")} missing`) : null,
+      lost ? el("span", { class: "bad" }, `${lost} lost`) : null,
       el("span", { class: "quiet mono" }, trace.traceID),
       el("a", { href: `/api/traces/${trace.traceID}` }, "JSON")),
     el("ul", { class: "legend" }, ...shares(nodes)),
-    mails.length ? el("p", { class: "facts" }, ...mails.map(mailLink)) : null,
+    ...(mails.length ? [el("p", { class: "facts" }, ...mails.map(mailLink))] : []),
     el("p", { class: "facts quiet signs" },
       el("span", {}, el("i", { class: "sign gap" }), "in a stream, a queue or the outbox"),
       el("span", {}, el("i", { class: "sign gap undue" }), "not yet due"),

@@ -3,6 +3,7 @@
 import { finder } from "./find.js";
 import { followAddress, keys } from "./moving.js";
 import { logSection } from "./log.js";
+import { lostSpans } from "./lost.js";
 import { overview } from "./overview.js";
 import { el, failure, read } from "./page.js";
 import { summary } from "./summary.js";
@@ -22,7 +23,7 @@ async function start() {
   ]);
   lines.forEach((line, index) => Object.assign(line, { number: index + 1 }));
   const spans = spansOf(trace);
-  const nodes = tree(spans);
+  const nodes = tree([...spans, ...lostSpans(spans)]);
   const origin = Math.min(...spans.map((span) => span.start));
   summary({ trace, nodes, lines, mails, origin, place });
   const time = timeline(spans);

@@ -9,6 +9,7 @@ export function spansOf({ spans, processes }) {
     const tags = new Map(span.tags.map(({ key, value }) => [key, value]));
     return {
       id: span.spanID,
+      traceId: span.traceID,
       parentId: span.references.find(({ refType }) => refType === "CHILD_OF")?.spanID ?? "",
       links: span.references.filter(({ refType }) => refType === "FOLLOWS_FROM"),
       service: processes[span.processID].serviceName,
@@ -18,6 +19,7 @@ export function spansOf({ spans, processes }) {
       end: span.startTime + span.duration,
       duration: span.duration,
       kind: tags.get("span.kind") ?? "",
+      lost: false,
       failed: String(tags.get("error")) === "true",
       tags,
       events: span.logs.map(({ timestamp, fields }) => ({ time: timestamp, fields: new Map(fields.map(({ key, value }) => [key, value])) })),
@@ -32,14 +34,14 @@ export function spansOf({ spans, processes }) {
  */
 export function tree(spans) {
   const nodes = new Map(spans.map((span) => [span.id, { span, parent: null, depth: 0, children: [], gap: null }]));
-  const byStart = [...nodes.values()].sort((a, b) => a.span.start - b.span.start || b.span.end - a.span.end);
+  const byStart = [...nodes.values()].sort((a, b) => a.span.start - b.span.start || b.span.lost - a.span.lost || b.span.end - a.span.end);
   for (const node of byStart) nodes.get(node.span.parentId)?.children.push(node);
   const ordered = [];
   const seen = new Set();
   const visit = (node, parent) => {
     if (seen.has(node)) return;
     seen.add(node);
-    Object.assign(node, { parent, depth: parent ? parent.depth + 1 : 0, gap: parent && gap(node.span, parent) });
+    Object.assign(node, { parent, depth: parent ? parent.depth + 1 : 0, gap: parent && !node.span.lost && !parent.span.lost ? gap(node.span, parent) : null });
     ordered.push(node);
     for (const child of node.children) visit(child, node);
     node.children = node.children.filter((child) => child.parent === node);

@@ -49,7 +49,7 @@ export function open(item, shown) {
 
 function row(node, { time, origin, lines, mail }) {
   const { span, depth, children } = node;
-  const item = el("li", { class: `span ${serviceClass(span.service)}${span.failed ? " failed" : ""}`, id: span.id, style: { "--depth": Math.min(depth, 20) } },
+  const item = el("li", { class: `span ${serviceClass(span.service)}${span.failed ? " failed" : ""}${span.lost ? " lost" : ""}`, id: span.id, style: { "--depth": Math.min(depth, 20) } },
     el("div", { class: "grid" },
       el("div", { class: "name" },
         el("span", { class: "sr" }, `Level ${depth + 1}: `),
@@ -57,8 +57,8 @@ function row(node, { time, origin, lines, mail }) {
         el("button", { class: "open", type: "button", "aria-expanded": "false", "aria-controls": `of-${span.id}`, title: span.operation },
           service(span.service), " ", span.operation, span.about ? el("span", { class: "quiet" }, ` ${span.about}`) : null),
         ...marks(span, mail)),
-      el("div", { class: "took number" }, duration(span.duration)),
-      el("div", { class: "track" }, el("div", { class: "lane" }, ...drawn(node, time)))),
+      el("div", { class: "took number" }, span.lost ? "" : duration(span.duration)),
+      el("div", { class: "track" }, el("div", { class: "lane" }, ...(span.lost ? [] : drawn(node, time))))),
     lines.length ? el("ul", { class: "lines", "aria-label": "Log lines" }, ...lines.map((line) => logLine(line, origin))) : null,
     el("div", { class: "details", id: `of-${span.id}`, hidden: true }));
   item.makeDetails = () => details(node, origin);
@@ -66,6 +66,7 @@ function row(node, { time, origin, lines, mail }) {
 }
 
 function* marks(span, mail) {
+  if (span.lost) yield el("span", { class: "bad", title: "others name it, and it has not come" }, "† lost with its process");
   if (span.failed) yield el("span", { class: "bad" }, "failed");
   if (span.links.length) yield el("span", { class: "mark", title: "follows from other spans, see its details" }, `↪ ${counted(span.links.length, "link")}`);
   if (mail) yield el("a", { class: "mark", href: neighbour(8025, `/view/${encodeURIComponent(mail.id)}`), title: mail.subject }, "✉ email");
