@@ -168,7 +168,7 @@ class TestPoisonJob:
 
 
 class TestJobOfAYoungerVersion:
-    """While a release rolls out, workers that do not know a kind yet come by its jobs."""
+    """While a release rolls out, workers come by jobs that they do not know yet."""
 
     known = Kind(payload=OrderEmail, function=_fails)
 
@@ -177,12 +177,21 @@ class TestJobOfAYoungerVersion:
         async with world.runner(self.known) as older:
             await older.run(queued.job_id)
         job = await world.job(queued.job_id)
-        assert (job.state, job.last_error) == ("queued", "KindUnknown: no such kind of job: send_welcome_email")
+        assert (job.state, job.last_error) == ("queued", "OfAYoungerVersion: no such kind of job: send_welcome_email")
         assert job.run_after > job.created_at
         await world.execute("UPDATE job SET run_after = now()")
         async with world.runner(Kind(payload=WelcomeEmail, function=_works)) as younger:
             await younger.run(queued.job_id)
         assert (await world.job(queued.job_id)).state == "done"
+
+    async def test_waits_with_a_field_that_is_new(self, world: World) -> None:
+        (queued,) = await world.add(welcome_email())
+        await world.execute("""UPDATE job SET payload = payload || '{"colour": "red"}'""")
+        async with world.runner(Kind(payload=WelcomeEmail, function=_works)) as older:
+            await older.run(queued.job_id)
+        job = await world.job(queued.job_id)
+        error = "OfAYoungerVersion: no such fields of send_welcome_email: colour"
+        assert (job.state, job.last_error) == ("queued", error)
 
     async def test_is_dead_where_none_comes(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())

@@ -3,7 +3,7 @@
 ```
 JobFailure
  ├─ JobImpossible     dead at once: no retry heals it
- ├─ KindUnknown       tried again: a worker of a younger version may know it
+ ├─ OfAYoungerVersion tried again: a worker of that version may come
  ├─ DependencyAway    tried again with growing pauses; expected, so without a traceback
  │   └─ EmailInHand   another worker is handing this very email over
  ├─ LeaseLost         somebody else has the job now: what we found out is worth nothing
@@ -21,8 +21,11 @@ class JobImpossible(JobFailure):
     """The job can never succeed: a payload that does not fit, a recipient that does not exist."""
 
 
-class KindUnknown(JobFailure):
-    """This worker has no such kind of job. Whoever queued it has: in a rolling update both versions are there."""
+class OfAYoungerVersion(JobFailure):
+    """A kind of job, or a field of its payload, that this worker does not know, and whoever queued it did.
+
+    While a release rolls out both versions are there.
+    """
 
 
 class DependencyAway(JobFailure):

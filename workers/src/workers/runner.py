@@ -27,7 +27,7 @@ from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dependencies import Tools
 from workers.dispatch import Dispatcher
-from workers.errors import DependencyAway, JobFailure, JobImpossible, KindUnknown, LeaseLost
+from workers.errors import DependencyAway, JobFailure, JobImpossible, LeaseLost, OfAYoungerVersion
 from workers.kinds import Kind, attempts_of
 from workers.leases import Leases
 from workers.ledger import Claim, JobLedger, QueuedJob
@@ -102,7 +102,7 @@ class Runner:
     async def _do(self, claim: Claim, kind: Kind | None) -> None:
         """Work and complete, under the lease."""
         if kind is None:
-            raise KindUnknown(f"no such kind of job: {claim.kind}")
+            raise OfAYoungerVersion(f"no such kind of job: {claim.kind}")
         payload = _understood(claim, kind)
         if payload.user_id:
             bind_contextvars(user_id=str(payload.user_id))
@@ -172,6 +172,9 @@ def _understood(claim: Claim, kind: Kind) -> JobPayload:
     try:
         return kind.payload.model_validate(claim.payload)
     except ValidationError as error:
+        unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
+        if unknown:
+            raise OfAYoungerVersion(f"no such fields of {claim.kind}: {', '.join(unknown)}") from error
         raise JobImpossible(f"the payload is not one of {claim.kind}: {error}") from error
 
 
