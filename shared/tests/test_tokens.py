@@ -6,15 +6,17 @@ What verifying accepts is tested through the services.
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
 import jwt
 import pytest
+from fastapi import FastAPI
 from jwt.algorithms import OKPAlgorithm
 
 from shared.errors import Unauthorized, Unavailable
 from shared.settings import TokenSettings
-from shared.tokens import Jwks, TokenVerifier, jwks_from
+from shared.tokens import Identity, Jwks, Role, TokenVerifier, identity_of, jwks_from
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -112,6 +114,22 @@ class Published:
 
     async def key(self, kid: str) -> jwt.PyJWK:
         return self.keys[kid]
+
+
+async def test_a_request_is_verified_once_whoever_asks_whose_it_is() -> None:
+    class Verifier:
+        verified = 0
+
+        async def verify(self, _token: str) -> Identity:
+            self.verified += 1
+            return Identity(user_id=UUID(CALLER), role=Role.CUSTOMER)
+
+    app = FastAPI()
+    verifier = app.state.token_verifier = Verifier()
+    requests = [{"app": app, "headers": [(b"authorization", b"Bearer x")]} for _ in range(2)]
+    for request in requests:
+        assert await identity_of(request) == await identity_of(request)
+    assert verifier.verified == len(requests)
 
 
 class TestRememberedTokens:
