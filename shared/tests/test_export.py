@@ -29,6 +29,7 @@ import structlog
 from fastapi import APIRouter
 from opentelemetry import trace
 from shared.app import build_app
+from shared.lines import Taken
 from shared.settings import ServiceSettings, load_settings
 
 router = APIRouter()
@@ -39,12 +40,18 @@ async def hello() -> dict[str, int]:
     log.debug("greeted")
     return {"pid": os.getpid()}
 
-@router.get("/spans/{number}")
-async def spans(number: int) -> int:
+@router.get("/burst/{number}")
+async def burst(number: int) -> list[int]:
     for _ in range(number):
         tracer.start_span("one of many").end()
-    [processor] = trace.get_tracer_provider()._active_span_processor._span_processors
-    return len(processor._batch_processor._queue)
+        log.info("one_of_many")
+    [spans] = trace.get_tracer_provider()._active_span_processor._span_processors
+    return [len(queue._batch_processor._queue) for queue in (spans, Taken.by)]
+
+@router.get("/marked")
+async def marked() -> None:
+    tracer.start_span("marked").end()
+    log.info("marked")
 
 @asynccontextmanager
 async def lifespan(app):
@@ -92,10 +99,31 @@ class TestNobodyTakesIt:
                 await eventually(lambda: collector.asked)
             served = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
             assert {response.status_code for response in served} == {200}
-            assert (await client.get(f"/spans/{2 * QUEUE}")).json() <= QUEUE
+            assert max((await client.get(f"/burst/{2 * QUEUE}")).json()) <= QUEUE
             assert collector is None or not collector.spans()
             psutil.Process(master).send_signal(signal.SIGTERM)
             await eventually(lambda: not psutil.pid_exists(master) or has_ended(master))
+
+
+class TestTakenSlowly:
+    async def test_requests_are_served_what_is_too_much_is_dropped_and_the_rest_arrives(self, tmp_path: Path) -> None:
+        async with running_collector(Mood.SLOW) as collector, service(tmp_path, collector.url) as (_, client):
+            assert max((await client.get(f"/burst/{2 * QUEUE}")).json()) <= QUEUE
+            await eventually(
+                lambda: collector.traces and collector.logs and collector.metrics,
+                what="an export of each signal that was taken slowly",
+            )
+            served = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
+            assert {response.status_code for response in served} == {200}
+            collector.mood = Mood.WELL
+            await client.get("/marked")
+            await eventually(lambda: "marked" in {span.name for span in collector.spans()})
+            await eventually(lambda: "marked" in {line.body.string_value for line in collector.lines()})
+            await eventually(lambda: "/marked" in routes(collector))
+            many = [line for line in collector.lines() if line.body.string_value == "one_of_many"]
+            assert len(many) < 2 * QUEUE
+        told = (tmp_path / "log").read_text().count("Queue full")
+        assert 0 < told < 5  # not for each that is dropped, but once in 20 s
 
 
 UNRESOLVED = """
@@ -196,6 +224,18 @@ class TestLogLevel:
 
 def has_ended(pid: int) -> bool:
     return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def routes(collector: Collector) -> set[str]:
+    """Those whose durations have come."""
+    return {
+        item.value.string_value
+        for _, metric in collector.figures()
+        if metric.name == "http.server.request.duration"
+        for point in metric.histogram.data_points
+        for item in point.attributes
+        if item.key == "http.route"
+    }
 
 
 def exemplars(collector: Collector) -> set[bytes]:

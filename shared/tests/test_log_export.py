@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import structlog
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
@@ -50,18 +51,26 @@ VALUES: dict[str, Any] = {
     "empty_mapping": {},
 }
 log = structlog.get_logger("shop.orders")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(autouse=True)
-async def collector(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
-    """Takes what is logged; nothing is in capsys yet."""
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def receiver() -> AsyncIterator[Collector]:
+    async with running_collector() as receiver:
+        yield receiver
+
+
+@pytest_asyncio.fixture(loop_scope="module", autouse=True)
+async def collector(
+    receiver: Collector, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Collector]:
+    """Takes what is logged; nothing has come yet."""
     configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
-    async with running_collector() as collector:
-        queue = LineQueue(LineExporter(f"{collector.url}/v1/logs", resource=RESOURCE, timeout=30))
-        monkeypatch.setattr(Taken, "by", queue)
-        capsys.readouterr()
-        yield collector
-        await asyncio.to_thread(queue.shutdown)
+    queue = LineQueue(LineExporter(f"{receiver.url}/v1/logs", resource=RESOURCE, timeout=30))
+    monkeypatch.setattr(Taken, "by", queue)
+    yield receiver
+    await asyncio.to_thread(queue.shutdown)
+    receiver.logs.clear()
     configure_logging(service="test")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from starlette.applications import Starlette
@@ -25,6 +26,11 @@ class Mood(StrEnum):
     WELL = "well"
     REFUSING = "refusing"
     HANGING = "hanging"
+    SLOW = "slow"
+
+
+SLOW_S = 0.6
+"""What a slow one takes for each export: more than the pause between two, a third of what an exporter waits for."""
 
 
 class Collector:
@@ -54,6 +60,16 @@ class Collector:
             for span in scope.spans
         ]
 
+    def lines(self) -> list[LogRecord]:
+        """Every log record so far."""
+        return [
+            record
+            for export in self.logs
+            for resource in export.resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
+
     def figures(self) -> Iterator[tuple[dict[str, str], Metric]]:
         """Every metric so far with the attributes of its resource."""
         for export in self.metrics:
@@ -75,6 +91,8 @@ class Collector:
                 return Response(status_code=503)
             case Mood.HANGING:
                 await self._released.wait()
+            case Mood.SLOW:
+                await asyncio.sleep(SLOW_S)
         kept: dict[str, tuple[list[Any], Any]] = {
             "traces": (self.traces, ExportTraceServiceRequest),
             "metrics": (self.metrics, ExportMetricsServiceRequest),
