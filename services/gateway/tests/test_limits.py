@@ -1,7 +1,8 @@
 """How often anybody may ask, through the gateway and over a real Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +12,8 @@ from redis.asyncio import Redis
 from services.gateway.tests.conftest import OpenGateway, Services
 
 import shared.gunicorn
-from gateway.limits.buckets import SharedBuckets
+from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
+from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Quota
 from gateway.limits.rules import rules
 from gateway.main import create_app
@@ -19,6 +21,7 @@ from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
 from testkit.metrics import Metrics
 from testkit.tokens import TokenIssuer
+from testkit.waiting import eventually
 
 OTHER = "0198b7f0-0000-7000-8000-000000000002"
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -266,6 +269,32 @@ class TestWithoutRedis:
                 statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert len(connections) == 1
+
+    async def test_one_request_finds_out_whether_it_is_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.limits.limiter.PAUSE_S", 0.3)
+        buckets = HangingBuckets()
+        limiter = Limiter(shared=buckets, local=LocalBuckets(clock=time.monotonic), patience_s=0.05)
+        quota = Quota(name="user", requests=10**6)
+
+        async def asked_again() -> bool:
+            await asyncio.gather(*(limiter.charge([Charge(quota=quota, whose="ann")]) for _ in range(10)))
+            return buckets.asked > 1
+
+        await limiter.charge([Charge(quota=quota, whose="ann")])
+        await eventually(asked_again)
+        assert buckets.asked == 2
+
+
+class HangingBuckets(SharedBuckets):
+    """Those of a Redis that never answers; counts who waits for it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        self.asked += 1
+        await asyncio.Event().wait()
+        return await super().take(charges)
 
 
 @asynccontextmanager

@@ -17,7 +17,9 @@ from shared.redis import redis_client
 log = structlog.get_logger(__name__)
 
 PAUSE_S = 1.0
-"""How long Redis is left alone after it failed: an outage costs one request in a while its patience, not each."""
+"""How long Redis is left alone after it failed: an outage costs one request a second its patience, not each."""
+
+_WELL = float("-inf")
 
 _refused = metrics.get_meter(__name__).create_counter(
     "hopline.gateway.rate_limited", unit="{request}", description="Requests refused by a rate limit, by its name."
@@ -31,7 +33,7 @@ class Limiter:
         self._shared = shared
         self._local = local
         self._patience_s = patience_s
-        self._away_until = float("-inf")
+        self._away_until = _WELL
 
     async def charge(self, charges: Sequence[Charge]) -> Verdict:
         """Charge all of `charges` (at least one), or none where one of the buckets is full."""
@@ -43,13 +45,19 @@ class Limiter:
         return judged
 
     async def _take(self, charges: Sequence[Charge]) -> Taken:
-        if time.monotonic() >= self._away_until:
+        now = time.monotonic()
+        if now >= self._away_until:
+            if self._away_until > _WELL:  # this one finds out whether Redis is back; the others need not wait with it
+                self._away_until = now + PAUSE_S
             try:
                 async with asyncio.timeout(self._patience_s):
-                    return await self._shared.take(charges)
+                    taken = await self._shared.take(charges)
             except (RedisError, OSError, TimeoutError) as error:
                 self._away_until = time.monotonic() + PAUSE_S
                 log.warning("rate_limits_are_local", error=f"{type(error).__name__}: {error}")
+            else:
+                self._away_until = _WELL
+                return taken
         return self._local.take(charges)
 
 
