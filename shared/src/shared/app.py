@@ -17,7 +17,6 @@ from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.openapi import PROBLEMS
-from shared.server_telemetry import server_telemetry
 from shared.settings import ConfigurationError, Environment, ServiceSettings
 from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 
@@ -50,7 +49,7 @@ def build_app(
         summary=summary,
         lifespan=_started(name, lifespan),
         responses=PROBLEMS,
-        telemetry=server_telemetry(),
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext does it (ADR 8)
         docs_url=None,  # the page would load scripts from another host; the gateway's own does not
         redoc_url=None,
     )

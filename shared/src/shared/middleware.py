@@ -1,22 +1,22 @@
 """The middleware of every service: pure ASGI, one pass over the request each.
 
-`RequestContext` gives the request an id, binds it to the log context, adds `X-Request-ID` and `traceresponse` to every
-response and writes one access line. `UnexpectedErrors` answers what nobody else did as a problem.
-BaseHTTPMiddleware would cost a task and a queue per request and hide context variables set below it.
+`RequestContext` gives the request a span and an id, binds the id to the log context, adds `X-Request-ID` and
+`traceresponse` to every response and writes one access line. `UnexpectedErrors` answers what nobody else did as a
+problem. BaseHTTPMiddleware would cost a task and a queue per request and hide context variables set below it.
 """
 
 import re
 import time
+from collections.abc import Mapping
 from uuid import uuid4
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext
-from starlette.datastructures import Headers, MutableHeaders
+from opentelemetry.trace import Span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Problem, problem_response, unexpected
+from shared.server_telemetry import PROBES, ServedRequest, route_of, untraced, untraced_span
 from shared.statements import DatabaseCost, database_cost
 from shared.tracing import blame
 
@@ -28,52 +28,71 @@ _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _SERVER_ERROR = 500
 _CLIENT_GONE = 499
 """Logged where the client hung up before it had an answer; the number is nginx's."""
-_PROBES = "/health/"
-_ids = RandomIdGenerator()
+_REQUEST_ID = REQUEST_ID.lower().encode()
+_TRACERESPONSE = b"traceresponse"
+_IDS = (_REQUEST_ID, _TRACERESPONSE)
+_LISTS = (b"tracestate", b"baggage")
+_WANTED = frozenset((_REQUEST_ID, b"host", b"traceparent", *_LISTS))
 
 
 class RequestContext:
-    """ASGI middleware; place it outermost, inside of the telemetry only."""
+    """ASGI middleware; place it outermost."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
+        scope["fastapi.telemetry"] = None  # what is mounted below tells nothing of its own
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        span = trace.get_current_span()
-        if span.get_span_context().is_valid:
-            await self._serve(scope, receive, send, traceresponse=_traceresponse(span))
-            return
-        with trace.use_span(_untraced_span()) as unrecorded:
-            await self._serve(scope, receive, send, traceresponse=_traceresponse(unrecorded))
+        headers = _read(scope)
+        request_id = _request_id(headers)
+        if untraced(scope["path"]):
+            with trace.use_span(untraced_span()) as span:
+                await self._serve(scope, receive, send, request_id=request_id, span=span)
+        else:
+            with ServedRequest(scope, headers) as served:
+                await self._serve(scope, receive, send, request_id=request_id, span=served.span, served=served)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, traceresponse: str) -> None:
-        request_id = _request_id(scope)
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        request_id: str,
+        span: Span,
+        served: ServedRequest | None = None,
+    ) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
-        span = trace.get_current_span()
+        traceresponse = _traceresponse(span)
         status = 0
 
         async def send_with_ids(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
-                headers["traceresponse"] = traceresponse
-                if cost.queries:  # now: the span ends within the last `send`
+                given = [pair for pair in message["headers"] if pair[0] not in _IDS]
+                message["headers"] = [*given, (_REQUEST_ID, request_id.encode()), (_TRACERESPONSE, traceresponse)]
+                if cost.queries:
                     span.set_attributes(cost.attributes)
+                if served:
+                    served.status = status
+                await send(message)
+                return
             await send(message)
+            if served and not message.get("more_body", False):
+                served.end()
 
         with database_cost() as cost:
             try:
                 await self._app(scope, receive, send_with_ids)
             finally:
-                if not scope["path"].startswith(_PROBES):
+                if not scope["path"].startswith(PROBES):
                     _access_line(scope, status=status or _CLIENT_GONE, started=started, cost=cost)
 
 
@@ -113,29 +132,27 @@ def _recorded(error: Exception) -> Problem:
     return unexpected(error)
 
 
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(REQUEST_ID, "")
+def _read(scope: Scope) -> dict[bytes, bytes]:
+    """The headers that matter here, in one pass; lists that came in several are joined, of others the first counts."""
+    read: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            if name not in read:
+                read[name] = value
+            elif name in _LISTS:
+                read[name] += b"," + value
+    return read
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
+    given = headers.get(_REQUEST_ID, b"").decode("latin-1")
     return given if _ACCEPTED_ID.fullmatch(given) else uuid4().hex
 
 
-def _traceresponse(span: Span) -> str:
+def _traceresponse(span: Span) -> bytes:
     """W3C Trace Context Level 2: lets the caller find the trace of its own request."""
     context = span.get_span_context()
-    trace_id = trace.format_trace_id(context.trace_id)
-    span_id = trace.format_span_id(context.span_id)
-    return f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
-
-
-def _untraced_span() -> Span:
-    """A span for a request that telemetry leaves out (a probe): an id to answer with, that nobody records."""
-    context = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
-    return NonRecordingSpan(context)
-
-
-def _route(scope: Scope) -> str | None:
-    """The route's template below its mount, `/v2/orders/{order_id}`, as the span has it; None where none matched."""
-    template = getattr(scope.get("route"), "path", None)
-    return None if template is None else f"{scope.get('root_path', '')}{template}"
+    return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
 
 
 def _access_line(scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:
@@ -144,7 +161,7 @@ def _access_line(scope: Scope, *, status: int, started: float, cost: DatabaseCos
         "http_request",
         method=scope["method"],
         path=scope["path"],
-        route=_route(scope),
+        route=route_of(scope),
         status=status,
         duration_ms=round((time.perf_counter() - started) * 1000, 2),
         db_queries=cost.queries,

@@ -31,6 +31,11 @@ class Metrics:
             if metric == name and wanted <= dict(labels).items()
         )
 
+    def since(self) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
+        """Each counter and histogram that changed, by name and attributes: by how much, or how often."""
+        counted = {point: value - self._before.get(point, 0) for point, value in self._counted().items()}
+        return {point: value for point, value in counted.items() if value}
+
     def _counted(self, *, gauges: bool = False) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
         data = self._reader.get_metrics_data()
         return {
