@@ -221,6 +221,14 @@ class TestServedRequest:
         assert left.attributes["error.type"] == "ConnectionError"
         assert "http.response.status_code" not in left.attributes
 
+    async def test_tells_what_was_asked_for(self, app: FastAPI, spans: Spans) -> None:
+        async with serve(app) as url, http_client(url) as client:
+            await client.request("BREW", "/notes/1?strength=5&sig=abc")
+        asked = spans.one("HTTP /notes/{number}").attributes
+        assert asked
+        assert asked["http.request.method_original"] == "BREW"
+        assert asked["url.query"] == "strength=5&sig=REDACTED"
+
     async def test_takes_all_baggage_along(self, app: FastAPI) -> None:
         async with serve(app) as url, http_client(url) as client:
             response = await client.get("/notes/1", headers=[("baggage", "a=1"), ("baggage", "b=2")])

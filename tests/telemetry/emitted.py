@@ -19,6 +19,7 @@ INSTRUMENTS = {
     "create_observable_up_down_counter",
     "create_gauge",
     "Gauge",
+    "Durations",
 }
 STARTERS = {"start_span", "start_as_current_span", "show", "_client_span"}
 NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|http|messaging|network|peer|server|service|url|user"

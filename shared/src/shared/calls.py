@@ -8,9 +8,10 @@ import asyncio
 from time import perf_counter
 
 import httpx
-from opentelemetry import metrics, propagate
+from opentelemetry import propagate, trace
 from opentelemetry.util.types import AttributeValue
 
+from shared.durations import Durations
 from shared.tracing import show, tell
 
 TEMPLATE = "url.template"
@@ -18,12 +19,7 @@ TEMPLATE = "url.template"
 
 _ERROR = 400
 
-_durations = metrics.get_meter(__name__).create_histogram(
-    "http.client.request.duration",
-    unit="s",
-    description="Duration of HTTP client requests",
-    explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
-)
+_durations = Durations("http.client.request.duration", scope=__name__, description="Duration of HTTP client requests")
 
 
 class ToldCalls(httpx.AsyncBaseTransport):
@@ -68,7 +64,8 @@ def _settle(
         "server.port": request.url.port or 80,
         **answered,
     }
-    _durations.record(took_s, {**attributes, "error.type": error_type} if error_type else attributes)
+    outcome = {**attributes, "error.type": error_type} if error_type else attributes
+    _durations.record(took_s, outcome, span=trace.get_current_span().get_span_context())
     name = f"{request.method} {template}"
     if error_type:
         attributes["url.full"] = str(request.url)

@@ -17,6 +17,8 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, S
 from opentelemetry.util.types import AttributeValue
 from starlette.types import Scope
 
+from shared.durations import Durations
+
 PROBES = "/health/"
 SOCKET = "/ws"
 
@@ -34,12 +36,7 @@ _HOSTS = 64
 _ids = RandomIdGenerator()
 _tracer = trace.get_tracer(__name__)
 _meter = metrics.get_meter(__name__)
-_durations = _meter.create_histogram(
-    "http.server.request.duration",
-    unit="s",
-    description="Duration of HTTP server requests",
-    explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
-)
+_durations = Durations("http.server.request.duration", scope=__name__, description="Duration of HTTP server requests")
 _active: Counter[tuple[str, str]] = Counter()
 """Requests being served, by scheme and method."""
 
@@ -104,7 +101,7 @@ class ServedRequest:
         otel_context.detach(self._token)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the span and record the duration, once, while the span is current: exemplars lead to it."""
+        """End the span and record the duration, once."""
         if self._ended:
             return
         self._ended = True
@@ -118,7 +115,7 @@ class ServedRequest:
             told["error.type"] = _qualified(error) if error else str(self.status)
             span.set_status(StatusCode.ERROR)
         span.set_attributes(told)
-        _durations.record(took, told)
+        _durations.record(took, told, span=span.get_span_context())
         _active[self._active] -= 1
         span.end()
 

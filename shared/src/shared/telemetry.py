@@ -14,13 +14,13 @@ from threading import Thread
 from uuid import uuid4
 
 from opentelemetry import metrics, trace
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from shared.durations import MetricExporter
 from shared.lines import Taken
 from shared.log_export import LineExporter, LineQueue
 from shared.settings import ServiceSettings
@@ -63,7 +63,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         lines = LineExporter(endpoint, resource=resource, timeout=EXPORT_TIMEOUT_S)
         Taken.by = LineQueue(lines, schedule_delay_millis=EXPORT_EVERY_MS)
     if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
-        figures = OTLPMetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
+        figures = MetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
         metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
     trace.set_tracer_provider(tracers)

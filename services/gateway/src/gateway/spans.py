@@ -10,17 +10,16 @@ from types import TracebackType
 from typing import Self
 
 from opentelemetry import context as otel_context
-from opentelemetry import metrics, trace
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
+from shared.durations import Durations
 from shared.errors import Problem
 
 _ERROR = 400
 
 _tracer = trace.get_tracer(__name__)
-_durations = metrics.get_meter(__name__).create_histogram(
-    "http.client.request.duration", unit="s", description="Duration of HTTP client requests."
-)
+_durations = Durations("http.client.request.duration", scope=__name__, description="Duration of HTTP client requests")
 
 
 class ClientSpan:
@@ -63,6 +62,7 @@ class ClientSpan:
             self._outcome["error.type"] = error.slug
             self._span.set_status(StatusCode.ERROR, error.detail)
         self._span.set_attributes(self._outcome)
-        _durations.record(time.perf_counter() - self._started, {**self._attributes, **self._outcome})
+        took_s = time.perf_counter() - self._started
+        _durations.record(took_s, {**self._attributes, **self._outcome}, span=self._span.get_span_context())
         otel_context.detach(self._token)
         self._span.end()

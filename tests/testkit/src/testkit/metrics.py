@@ -12,6 +12,8 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
 )
 
+from shared.durations import with_durations
+
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
 
@@ -38,6 +40,7 @@ class Metrics:
 
     def _counted(self, *, gauges: bool = False) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
         data = self._reader.get_metrics_data()
+        data = data and with_durations(data)
         return {
             (metric.name, frozenset((point.attributes or {}).items())): _number(point)
             for resource in (data.resource_metrics if data else ())
