@@ -101,7 +101,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "nothing there": ("GET", "/nothing", {}),
     "nothing mounted there": ("GET", "/v2/nothing", {}),
     "another method": ("DELETE", "/notes/1", {}),
-    "a made-up method": ("BREW", "/notes/1", {}),
+    "an unusual method": ("PROPFIND", "/notes/1", {}),
     "an invalid parameter": ("GET", "/notes/x", {}),
     "a failure": ("GET", "/away", {}),
     "a bug": ("GET", "/bug", {}),
@@ -223,11 +223,11 @@ class TestServedRequest:
 
     async def test_tells_what_was_asked_for(self, app: FastAPI, spans: Spans) -> None:
         async with serve(app) as url, http_client(url) as client:
-            await client.request("BREW", "/notes/1?strength=5&sig=abc")
+            await client.request("PROPFIND", "/notes/1?depth=5&sig=abc")
         asked = spans.one("HTTP /notes/{number}").attributes
         assert asked
-        assert asked["http.request.method_original"] == "BREW"
-        assert asked["url.query"] == "strength=5&sig=REDACTED"
+        assert asked["http.request.method_original"] == "PROPFIND"
+        assert asked["url.query"] == "depth=5&sig=REDACTED"
 
     async def test_takes_all_baggage_along(self, app: FastAPI) -> None:
         async with serve(app) as url, http_client(url) as client:
