@@ -35,6 +35,13 @@ def test_a_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, 
     assert any(said in finding.wrong for finding in found), found
 
 
+@pytest.mark.parametrize("expected", ["", " []"], ids=["it fires", "it does not"])
+def test_an_alert_that_was_not_tried_both_ways_is_found(checkout: Checkout, expected: str) -> None:
+    right = f"alertname: StreamLags\n        exp_alerts:{expected}\n"
+    checkout.spoil("infra/prometheus/trials/work.yaml", right, right.replace("StreamLags", "DeadJobs"))
+    assert [finding.place for finding in check(checkout.root)] == [f"{FILE} StreamLags"]
+
+
 def test_promtool_knows_more(checkout: Checkout, has: Has) -> None:
     has(PROMTOOL)
     assert not list(check_with_promtool(checkout.root))

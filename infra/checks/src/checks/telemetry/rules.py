@@ -1,4 +1,4 @@
-"""Prometheus's rules: every expression parses, every alert says what, how bad, and where to look."""
+"""Prometheus's rules: every expression parses, every alert says what, how bad, and where to look, and was tried."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +19,7 @@ SEVERITIES = {"page", "ticket"}
 
 def check(root: Path) -> Iterator[Finding]:
     """Parse the expressions; hold alerts against our own rules."""
+    fired, kept_still = _tried(root)
     for file in sorted((root / FOLDER).glob("*.yaml")):
         content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
@@ -28,6 +29,8 @@ def check(root: Path) -> Iterator[Finding]:
                 yield Finding(place, f"its expression does not parse: {wrong}", "mend the PromQL")
             if "alert" in rule:
                 yield from _alert(root, place, rule)
+                if name not in fired or name not in kept_still:
+                    yield Finding(place, "no trial in which it fires, or none in which it does not", f"add to {TRIALS}")
 
 
 def check_with_promtool(root: Path) -> Iterator[Finding]:
@@ -42,6 +45,16 @@ def _promtool(root: Path, verb: str, folder: Path) -> Iterator[Finding]:
         if done.returncode:
             said = " ".join((done.stderr or done.stdout).split())
             yield Finding(str(file.relative_to(root)), said.replace(str(root), "."), "mend the rule")
+
+
+def _tried(root: Path) -> tuple[set[str], set[str]]:
+    """Give the alerts that some trial expects to fire, and those that some trial expects not to."""
+    fired, kept_still = set[str](), set[str]()
+    for file in (root / TRIALS).glob("*.yaml"):
+        for trial in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            for expected in trial["alert_rule_test"]:
+                (fired if expected["exp_alerts"] else kept_still).add(expected["alertname"])
+    return fired, kept_still
 
 
 def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
