@@ -62,7 +62,7 @@ trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 walk: $(VENV)/installed ## Bring one kind of trace about and print it: W=order|redelivery|retries|timeout
 	@$(BIN)/python -m console walk $(or $(W),$(error which walk? make walk W=order|redelivery|retries|timeout))
 
-fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|none [SOURCE= FOR= VALUE= TIMES=]; KIND=crash AT=
+fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|crash|none [SOURCE= FOR= VALUE= TIMES= AT=]
 	@$(BIN)/python -m console fault $(if $(TARGET),--target '$(TARGET)') $(if $(KIND),--kind '$(KIND)') \
 		$(if $(SOURCE),--source '$(SOURCE)') $(if $(FOR),--for-seconds '$(FOR)') $(if $(VALUE),--value '$(VALUE)') \
 		$(if $(TIMES),--times '$(TIMES)') $(if $(AT),--at '$(AT)')

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from checks.telemetry import collector, dashboards, rules
+from checks.telemetry import collector, dashboards, joins, rules
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
@@ -10,4 +10,5 @@ VALIDATORS: Sequence[Validator] = (
     Validator(name="telemetry: alert rules", check=rules.check),
     Validator(name="telemetry: alert rules by promtool", check=rules.check_with_promtool, needs=[rules.PROMTOOL]),
     Validator(name="telemetry: dashboards", check=dashboards.check),
+    Validator(name="telemetry: joins", check=joins.check),
 )

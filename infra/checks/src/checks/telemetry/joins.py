@@ -1,0 +1,87 @@
+"""Grafana: a dot on a panel leads to its trace, a span to its lines, a line to its trace; by what each source needs."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.findings import Finding
+
+SOURCES = Path("infra/grafana/provisioning/datasources")
+DASHBOARDS = Path("infra/grafana/dashboards")
+COMPOSE = Path("infra/compose/telemetry.yaml")
+REQUESTS = "http_server_request_duration_seconds_bucket"
+
+Source = Mapping[str, Any]
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Check the three joins, then that there are dots to click at and somebody who keeps them."""
+    sources = {
+        source["uid"]: source
+        for file in sorted((root / SOURCES).glob("*.yaml"))
+        for source in yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
+    }
+    for kind, join in JOINS.items():
+        for source in (source for source in sources.values() if source["type"] == kind):
+            target, what = join(source.get("jsonData", {}))
+            if sources.get(target or "", {}).get("type") != LEADS_TO[kind]:
+                yield Finding(f"{SOURCES} {source['uid']}", f"nothing leads from it to {LEADS_TO[kind]}", what)
+    yield from _dots(root)
+    prometheus = yaml.safe_load((root / COMPOSE).read_text(encoding="utf-8"))["services"]["prometheus"]
+    if "--enable-feature=exemplar-storage" not in prometheus["command"]:
+        yield Finding(f"{COMPOSE} prometheus", "it forgets exemplars", "add --enable-feature=exemplar-storage")
+
+
+def _from_metrics(data: Source) -> tuple[str | None, str]:
+    """OTLP's exemplars have their trace in the label `trace_id`."""
+    found = [to for to in data.get("exemplarTraceIdDestinations", []) if to.get("name") == "trace_id"]
+    return _first(found), "add exemplarTraceIdDestinations with the name trace_id"
+
+
+def _from_traces(data: Source) -> tuple[str | None, str]:
+    """By a query of our own: Grafana's looks for the id in the line, and lines by OTLP have it beside."""
+    by_id = data.get("tracesToLogsV2", {})
+    is_right = by_id.get("customQuery") is True and 'trace_id="$${__trace.traceId}"' in by_id.get("query", "")
+    return _first([by_id] if is_right else []), "add tracesToLogsV2 with a customQuery by trace_id"
+
+
+def _from_lines(data: Source) -> tuple[str | None, str]:
+    """By label, not by a pattern over the line: the id is structured metadata."""
+    wanted = {"matcherType": "label", "matcherRegex": "trace_id", "url": "$${__value.raw}"}
+    found = [field for field in data.get("derivedFields", []) if wanted.items() <= field.items()]
+    return _first(found), "add a derived field by the label trace_id, whose url is the value"
+
+
+JOINS: Mapping[str, Callable[[Source], tuple[str | None, str]]] = {
+    "prometheus": _from_metrics,
+    "jaeger": _from_traces,
+    "loki": _from_lines,
+}
+LEADS_TO = {"prometheus": "jaeger", "jaeger": "loki", "loki": "jaeger"}
+
+
+def _first(found: list[Source]) -> str | None:
+    return found[0].get("datasourceUid") if found else None
+
+
+def _dots(root: Path) -> Iterator[Finding]:
+    """A panel of how long requests take asks for exemplars, in at least one of its queries."""
+    for file in sorted((root / DASHBOARDS).glob("*.json")):
+        for panel in _panels(json.loads(file.read_text(encoding="utf-8"))):
+            targets = panel.get("targets", [])
+            asks = any(REQUESTS in target.get("expr", "") for target in targets)
+            if asks and not any(target.get("exemplar") for target in targets):
+                yield Finding(
+                    f"{file.relative_to(root)} “{panel.get('title')}”",
+                    "no dot leads to a trace",
+                    'set "exemplar": true',
+                )
+
+
+def _panels(dashboard: Source) -> Iterator[Source]:
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", [])

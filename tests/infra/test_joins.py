@@ -1,0 +1,34 @@
+"""What Grafana needs to lead from a dot to its trace, from a span to its lines, from a line to its trace."""
+
+import pytest
+
+from checks.telemetry.joins import check
+from testkit.checkout import Checkout
+
+SOURCES = "infra/grafana/provisioning/datasources/hopline.yaml"
+BOARD = "infra/grafana/dashboards/services.json"
+
+
+def test_ours_lead_on(checkout: Checkout) -> None:
+    assert not list(check(checkout.root))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        (SOURCES, "{ name: trace_id, datasourceUid: jaeger", "{ name: traceID, datasourceUid: jaeger", "to jaeger"),
+        (SOURCES, "{ name: trace_id, datasourceUid: jaeger", "{ name: trace_id, datasourceUid: loki", "to jaeger"),
+        (SOURCES, "customQuery: true", "customQuery: false", "to loki"),
+        (SOURCES, 'trace_id="$${__trace.traceId}"', 'trace="$${__trace.traceId}"', "to loki"),
+        (SOURCES, "matcherType: label", "matcherType: regex", "to jaeger"),
+        (SOURCES, "matcherRegex: trace_id", "matcherRegex: traceID", "to jaeger"),
+        (SOURCES, '"$${__value.raw}"', '"${__value.raw}"', "to jaeger"),
+        (BOARD, '"exemplar": true', '"exemplar": false', "no dot"),
+        ("infra/compose/telemetry.yaml", "--enable-feature=exemplar-storage", "--log.level=warn", "forgets exemplars"),
+    ],
+)
+def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
+    checkout.spoil(file, right, wrong)
+    found = list(check(checkout.root))
+    assert len(found) == 1
+    assert said in found[0].wrong
