@@ -188,6 +188,7 @@ class TestFailure:
         [
             ({}, ""),
             ({"error": True}, "failed"),
+            ({"error": True, "error.type": "503", "hopline.fault": "errors"}, "503 (a fault switch: errors)"),
             ({"error": True, "error.type": "503", "hopline.problem": "circuit-open"}, "503 circuit-open"),
             (
                 {"error": True, "error.type": "ValueError", "otel.status_description": "ValueError: no"},

@@ -128,9 +128,10 @@ class Tree:
 
 
 def _failure(tags: Mapping[str, Any]) -> str:
-    """What went wrong, in the span's own words or by the names it has for it."""
+    """What went wrong, in the span's own words or by the names it has for it, and whether somebody wanted it."""
     named = " ".join(str(tags[name]) for name in ("error.type", "hopline.problem") if name in tags)
-    return str(tags.get("otel.status_description") or named or "failed")
+    wanted = f" (a fault switch: {tags['hopline.fault']})" if "hopline.fault" in tags else ""
+    return str(tags.get("otel.status_description") or named or "failed") + wanted
 
 
 def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
