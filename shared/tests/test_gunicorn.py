@@ -11,14 +11,16 @@ import httpx
 import psutil
 import pytest
 
+from shared.gunicorn import GARBAGE
 from testkit.gunicorn import answers, gunicorn
 from testkit.waiting import PATIENCE_S, eventually
 
 APPLICATION = """
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from shared.app import build_app
 from shared.settings import ServiceSettings, load_settings
 
@@ -32,6 +34,11 @@ async def slow() -> dict[str, str]:
     structlog.get_logger().info("slow_begun")
     await asyncio.sleep(1)
     return {"greeting": "done"}
+
+@router.get("/garbage")
+async def garbage(request: Request) -> dict[str, list[int] | bool]:
+    looked_at = any(found is request.app for found in gc.get_objects())
+    return {"thresholds": list(gc.get_threshold()), "application_looked_at": looked_at}
 
 @asynccontextmanager
 async def lifespan(app):
@@ -77,6 +84,8 @@ class TestGunicorn:
             await eventually(lambda: answers(client))
             [successor] = psutil.Process(process.pid).children()
             assert successor.pid != worker.pid
+            collector = (await client.get("/garbage")).json()
+            assert collector == {"thresholds": [*GARBAGE], "application_looked_at": False}
 
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with (
