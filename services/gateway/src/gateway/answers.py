@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 import structlog
-from multidict import CIMultiDictProxy
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -46,7 +46,7 @@ class Answer:
 
     path: str
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Headers
     body: bytes
 
     @property
@@ -85,10 +85,9 @@ def to_client(answer: Answer, *, prefix: str, path: str) -> Response:
     """The response for a client who asked for `path`; what is found below `prefix` (`/v2`) is named with it."""
     response = _response(answer, path)
     for name, value in answer.headers.items():
-        lower = name.lower()
-        if lower in HEADERS_TO_CLIENTS:
-            response.headers.append(lower, value)
-        elif lower == "location" and value.startswith("/"):
+        if name in HEADERS_TO_CLIENTS:
+            response.headers.append(name, value)
+        elif name == "location" and value.startswith("/"):
             response.headers["location"] = value if value.startswith(f"{prefix}/") else prefix + value
     return response
 

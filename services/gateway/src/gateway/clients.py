@@ -1,7 +1,7 @@
 """Calls to the services: bytes in, bytes out, each with one span and a bound on its time.
 
-aiohttp directly and not `shared.http.open_http_client`: a gateway is mostly an HTTP client, httpx on top would triple
-what a call costs (ADR 0005), and its transport reports a refused connection as a connect timeout.
+On connections of its own and not by `shared.http.open_http_client`: a gateway is mostly an HTTP client, and with httpx
+a call would cost ten times as much (ADR 5).
 """
 
 import asyncio
@@ -10,13 +10,12 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
 
-import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
 from opentelemetry import propagate
-from yarl import URL
+from starlette.datastructures import Headers
 
 from gateway.answers import PROBLEM, Answer, Download, Refused
-from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
+from gateway.connections import Connections, Reply
+from gateway.errors import UpstreamBroken, UpstreamTimeout
 from gateway.resilience.guard import Guard
 from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
@@ -33,19 +32,16 @@ _CHUNK_BYTES = 64 * 1024
 class Upstream:
     """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
 
-    def __init__(
-        self, *, name: str, url: str, session: aiohttp.ClientSession, timeout_s: float, guard: Guard, faults: Faults
-    ) -> None:
+    def __init__(self, *, name: str, connections: Connections, timeout_s: float, guard: Guard, faults: Faults) -> None:
         self.name = name
         self.guard = guard
         self._faults = faults
-        self._url = url.rstrip("/")
-        self._session = session
+        self._connections = connections
         self._timeout_s = timeout_s
         self._failures_named = _FailuresNamed(name)
         self._attributes: dict[str, str | int] = {
-            "server.address": URL(url).host or "",
-            "server.port": URL(url).port or 0,
+            "server.address": connections.origin.host,
+            "server.port": connections.origin.port,
             "peer.service": name,
         }
 
@@ -70,16 +66,21 @@ class Upstream:
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
         or CircuitOpen where the service is not asked, and DeadlineSpent where no time is left for it.
         """
-        url = URL(f"{self._url}{path}{'?' if query else ''}{query}", encoded=True)
+        target = f"{path}?{query}" if query else path
         attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
         timeout_s = timeout_s or self._timeout_s
 
         async def attempt(number: int) -> Answer:
-            with ClientSpan(attributes, url=str(url), resend_count=number) as span, self._failures_named:
+            with (
+                ClientSpan(attributes, url=self._connections.origin.url + target, resend_count=number) as span,
+                self._failures_named,
+            ):
                 patience_s = at_most(timeout_s)
                 async with asyncio.timeout(patience_s):
                     carried = _carried(headers, patience_s)
-                    answer = await self._exchange(method, url, path=path, headers=carried, body=body, download=download)
+                    answer = await self._exchange(
+                        method, target, path=path, headers=carried, body=body, download=download
+                    )
                 span.answered(answer.status)
                 if not answer.passable:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
@@ -116,44 +117,41 @@ class Upstream:
 
     async def ping(self) -> None:
         """Raise where the service is not ready; probes make no spans. The caller bounds the time."""
-        probe = URL(f"{self._url}{_PROBE}", encoded=True)
-        answer = await self._exchange("GET", probe, path=_PROBE, headers={}, body=b"")
+        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"")
         if answer.status != _OK:
             raise Unavailable(f"{_PROBE} answered {answer.status}")
 
     async def _exchange(
-        self, method: str, url: URL, *, path: str, headers: Mapping[str, str], body: bytes, download: bool = False
+        self, method: str, target: str, *, path: str, headers: Mapping[str, str], body: bytes, download: bool = False
     ) -> Answer:
         fault = self._faults.towards(self.name)
         if fault is not None and await suffer(fault):
-            problem = CIMultiDictProxy(CIMultiDict({"Content-Type": PROBLEM}))
+            problem = Headers({"Content-Type": PROBLEM})
             return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
-        response = await self._session.request(method, url, headers=headers, data=body or None, allow_redirects=False)
-        if download and response.status == _OK:
-            return self._download(path, response)
-        body = await response.read()  # gives the connection back, or closes it where that fails
-        return Answer(path=path, status=response.status, headers=response.headers, body=body)
+        reply = await self._connections.request(method, target, headers, body, streamed=download)
+        if reply.stream is not None:
+            return self._download(path, reply, reply.stream)
+        return Answer(path=path, status=reply.status, headers=Headers(raw=reply.headers), body=reply.body)
 
-    def _download(self, path: str, response: aiohttp.ClientResponse) -> Download:
+    def _download(self, path: str, reply: Reply, stream: asyncio.StreamReader) -> Download:
         async def close() -> None:
-            response.release()
-            await response.wait_for_close()
+            self._connections.release(reply)
 
         return Download(
             path=path,
-            status=response.status,
-            headers=response.headers,
+            status=reply.status,
+            headers=Headers(raw=reply.headers),
             body=b"",
-            chunks=self._chunks(response),
+            chunks=self._chunks(stream),
             close=close,
         )
 
-    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def _chunks(self, stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         """The body as it comes; each piece has the time of a call. What fails now breaks the client's answer off."""
         while True:
             with self._failures_named:
                 async with asyncio.timeout(self._timeout_s):
-                    chunk = await response.content.read(_CHUNK_BYTES)
+                    chunk = await stream.read(_CHUNK_BYTES)
             if not chunk:
                 return
             yield chunk
@@ -177,9 +175,7 @@ class _FailuresNamed:
             return
         if isinstance(error, TimeoutError):
             raise UpstreamTimeout(f"{self._service} did not answer in time") from error
-        if isinstance(error, aiohttp.ClientConnectorError):
-            raise UpstreamUnreachable(f"{self._service} can not be reached") from error
-        if isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, OSError):
             raise UpstreamBroken(f"{self._service} broke off its answer") from error
 
 

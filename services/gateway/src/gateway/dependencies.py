@@ -1,7 +1,7 @@
 """Who gets built for a request, and what is opened for all of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
 from gateway.clients import Upstream
+from gateway.connections import Connections
 from gateway.headers import from_client
 from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings
 from shared.faults import Faults, FaultStore
-from shared.http import open_http_session
 
 Service = Literal["users", "orders", "notifications"]
 
@@ -49,13 +49,12 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
     # The bulkheads are the limit: hedges and probes must get through.
-    connections = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
+    at_most = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
     with guard_shown(guard):
-        async with open_http_session(max_connections=connections) as session:
+        async with aclosing(Connections(name=name, url=str(url), at_most=at_most)) as connections:
             yield Upstream(
                 name=name,
-                url=str(url),
-                session=session,
+                connections=connections,
                 timeout_s=settings.upstream_seconds,
                 guard=guard,
                 faults=faults,

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from multidict import CIMultiDict, CIMultiDictProxy
+from starlette.datastructures import Headers
 
 from gateway.answers import Answer
 from gateway.errors import CircuitOpen
@@ -28,7 +28,7 @@ class Service:
     async def answer(self, number: int) -> Answer:
         self.asked += 1
         await self.open.wait()
-        headers = CIMultiDictProxy(CIMultiDict({"Retry-After": self.retry_after}))
+        headers = Headers({"Retry-After": self.retry_after})
         return Answer(path="/", status=self.status, headers=headers, body=b"")
 
     async def read(self, times: int = 1, *, timeout_s: float = 30) -> list[int]:

@@ -1,7 +1,7 @@
 """What is tried again, and when."""
 
 import pytest
-from multidict import CIMultiDict, CIMultiDictProxy
+from starlette.datastructures import Headers
 
 from gateway.answers import Answer
 from gateway.errors import CircuitOpen, UpstreamBroken, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
@@ -11,8 +11,8 @@ from shared.errors import DeadlineSpent, Problem
 
 
 def answer(status: int, **headers: str) -> Answer:
-    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return Answer(path="/orders", status=status, headers=CIMultiDictProxy(named), body=b"")
+    named = Headers({name.replace("_", "-"): value for name, value in headers.items()})
+    return Answer(path="/orders", status=status, headers=named, body=b"")
 
 
 class TestWhatIsSafe:
