@@ -59,7 +59,7 @@ class LineExporter(OTLPLogExporter):
 
 
 def encoded(lines: Sequence[Line]) -> bytes:
-    """The serialised `ScopeLogs` of lines, one for each logger. Some 8 µs a line (see `shared.spans.encoder`)."""
+    """The serialised `ScopeLogs` of lines, one for each logger. Some 6 µs a line (see `shared.spans.encoder`)."""
     scopes: dict[str, list[bytes]] = {}
     for line in lines:
         scopes.setdefault(line.logger, []).append(framed(_LOG_RECORDS, _record(line)))

@@ -114,10 +114,12 @@ class TestEncoded:
 class TestMemory:
     def test_what_is_remembered_is_bounded(self) -> None:
         for number in range(3 * wire._REMEMBERED):
-            wire.attributes(9, {"url.full": f"http://orders/{number}"})
-        assert wire._remembered.cache_info().currsize == wire._REMEMBERED
+            wire.attributes(9, {"n": number, f"k{number}": "x"})
+        assert wire._number.cache_info().currsize == wire._REMEMBERED
+        assert wire._before_text.cache_info().currsize == wire._REMEMBERED
 
-    def test_long_texts_are_not_remembered(self) -> None:
-        wire._remembered.cache_clear()
-        wire.attributes(9, {"exception.stacktrace": "x" * (wire._SHORT + 1)})
-        assert wire._remembered.cache_info().currsize == 0
+    def test_of_texts_their_lengths_are_remembered_and_of_long_ones_nothing(self) -> None:
+        wire._before_text.cache_clear()
+        for text in ("http://orders/1", "http://orders/2", "x" * (wire._SHORT + 1)):
+            wire.attributes(9, {"url.full": text})
+        assert wire._before_text.cache_info().currsize == 1

@@ -13,10 +13,10 @@ from opentelemetry.util.types import AnyValue as Value
 from opentelemetry.util.types import Attributes
 
 _REMEMBERED = 2048
-"""Attributes, none of them much longer than _SHORT: at most half a megabyte."""
+"""Beginnings of attributes, and whole ones of integers."""
 
 _SHORT = 128
-"""Characters of a text that is remembered: a method or a template, not a stack."""
+"""Bytes of a text whose beginning is remembered by its length: an id or a template, not a stack."""
 
 _INT64 = range(-(2**63), 2**63)
 _LENGTH_DELIMITED = 2
@@ -41,18 +41,28 @@ def _before(field: int, length: int) -> bytes:
 
 def attributes(field: int, attributes: Attributes) -> list[bytes]:
     """Attributes as their owner's, one piece each: `field` is the number of `attributes` there."""
-    return [
-        _remembered(field, key, value)
-        if (kind := type(value)) is int or kind is bool or (kind is str and len(value) <= _SHORT)  # type: ignore[arg-type]
-        else _before_double(field, key) + _DOUBLE.pack(value)
-        if kind is float
-        else framed(field, key_value(key, value).SerializeToString())
-        for key, value in (attributes or {}).items()
-    ]
+    pieces = []
+    for key, value in (attributes or {}).items():
+        if isinstance(value, str) and len(raw := value.encode("utf-8", "replace")) <= _SHORT:
+            pieces.append(_before_text(field, key, len(raw)) + raw)
+        elif isinstance(value, int):
+            pieces.append(_number(field, key, value))
+        elif isinstance(value, float):
+            pieces.append(_before_double(field, key) + _DOUBLE.pack(value))
+        else:
+            pieces.append(framed(field, key_value(key, value).SerializeToString()))
+    return pieces
+
+
+@lru_cache(_REMEMBERED)
+def _before_text(field: int, key: str, length: int) -> bytes:
+    """All but the text itself, which is what such a piece ends with. Texts are new more often than their lengths."""
+    piece = framed(field, key_value(key, "-" * length).SerializeToString())
+    return piece[: len(piece) - length]
 
 
 @lru_cache(_REMEMBERED, typed=True)  # for 1 == True
-def _remembered(field: int, key: str, value: str | bool | int) -> bytes:
+def _number(field: int, key: str, value: bool | int) -> bytes:
     return framed(field, key_value(key, value).SerializeToString())
 
 
