@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
@@ -54,6 +54,15 @@ class TestConnectionBudget:
 
 
 class TestPool:
+    async def test_keeps_the_connections_that_a_burst_opened(self, database: str) -> None:
+        async with open_database(DatabaseSettings(database_url=database), application="test") as opened:
+            pool = opened.engine.pool
+            assert isinstance(pool, MeasuredPool)
+            async with AsyncExitStack() as burst:
+                for _ in range(pool.limit):
+                    await burst.enter_async_context(opened.engine.connect())
+            assert pool.checkedin() == pool.limit
+
     async def test_counts_who_waited_in_vain(self, database: str, counted: Metrics) -> None:
         engine = create_async_engine(
             async_url(database),
