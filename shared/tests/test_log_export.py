@@ -141,9 +141,15 @@ class TestRecord:
         assert told["exception.message"] == "'[address]'"
         assert "test_log_export.py" in told["exception.stacktrace"]
 
-    async def test_tells_it_from_a_terminal_as_well(self, collector: Collector) -> None:
+    async def test_tells_it_where_the_line_is_for_people_as_well(
+        self, collector: Collector, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         configure_logging(service="test", log_format=LogFormat.PRETTY)
         log.error("failed", exc_info=ValueError("ann@hopline.example"))
+        line, *traceback = capsys.readouterr().out.splitlines()
+        assert "failed" in line
+        assert "exception.type" not in line
+        assert any("ValueError" in shown for shown in traceback)
         [record] = await records(collector)
         assert attributes(record)["exception.message"] == "[address]"
 
