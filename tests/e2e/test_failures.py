@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 ADMIN = {"username": "admin@hopline.example", "password": "hopline-admin"}
 PRINTED_ID = re.compile(r"trace ([0-9a-f]{32})")
-EMAIL, EVENT = "run send_order_email", "process events:orders"
+PACK, EVENT = "run fulfil_order", "process events:orders"
 MINUTE_S = 60
 
 Shown = Callable[[StoredTrace], bool]
@@ -105,9 +105,9 @@ async def walk_all(stack: Stack) -> dict[str, Walked]:
     async with httpx.AsyncClient(base_url=stack.jaeger) as jaeger:
         await quiet(stack)
         redelivery = await walk(stack, jaeger, "redelivery")
-        await redelivery.until(lambda trace: bool(trace.named("send notification")))
+        await redelivery.until(lambda trace: len(trace.named("SMTP send")) > 1)
         retries = await walk(stack, jaeger, "retries")
-        await retries.until(lambda trace: len(trace.named(EMAIL)) > 1)
+        await retries.until(lambda trace: sum("error.type" in run.tags for run in trace.named(PACK)) > 1)
         timeout = await walk(stack, jaeger, "timeout")
         return {
             "redelivery": await redelivery.ended(),
@@ -152,15 +152,14 @@ class TestRedelivery:
 class TestRetriedJob:
     def test_has_three_attempts_side_by_side(self, walked: dict[str, Walked]) -> None:
         trace = walked["retries"].trace
-        first = by_try(trace.named(EMAIL), "hopline.job.attempt")[0].parent
-        assert first is not None
+        [first] = {str(run.parent) for run in trace.named(PACK) if run.tags["hopline.job.attempt"] == 2}
         assert trace.spans[first].operation == EVENT
-        runs = by_try([run for run in trace.named(EMAIL) if run.parent == first], "hopline.job.attempt")
+        runs = by_try([run for run in trace.named(PACK) if run.parent == first], "hopline.job.attempt")
         assert [run.tags["hopline.job.attempt"] for run in runs] == [1, 2, 3]
         assert [run.tags["hopline.job.outcome"] for run in runs] == ["failed", "failed", "done"]
         assert [run.links for run in runs] == [[], [first], [first]]
         assert [run.tags.get("error.type") for run in runs] == ["DependencyAway", "DependencyAway", None]
-        calls = [span for span in trace.named("GET /internal/users/{user_id}") if span.service == "workers"]
+        calls = [span for span in trace.named("POST /internal/orders/{order_id}/pack") if span.service == "workers"]
         assert [(call.tags["error.type"], call.tags["http.response.status_code"]) for call in calls] == [
             ("503", 503)
         ] * 2
@@ -168,7 +167,7 @@ class TestRetriedJob:
         assert [root.operation for root in trace.roots] == ["POST /v2/orders"]
 
     def test_is_printed_with_the_number_of_each(self, walked: dict[str, Walked]) -> None:
-        shown = re.findall(rf"workers {EMAIL}  (✗  ↪ attempt 2|↪ attempt 3|✗)  ", walked["retries"].printed)
+        shown = re.findall(rf"workers {PACK}  (✗  ↪ attempt 2|↪ attempt 3|✗)  ", walked["retries"].printed)
         assert shown == ["✗", "✗  ↪ attempt 2", "↪ attempt 3"]
 
 

@@ -21,6 +21,14 @@ ROOT = Path(__file__).parents[2]
 EXPORT_S = 60
 """Metrics leave every ten seconds; a busy machine takes its time."""
 
+HISTOGRAMS = {
+    "http.server.request.duration",
+    "http.client.request.duration",
+    "messaging.process.duration",
+    "hopline.notification.latency",
+}
+"""Those on whose panels a dot leads to a trace."""
+
 NOT_IN_EVERY_JOURNEY = {
     "db.client.connection.timeouts": "shared/tests/test_database.py",
     "hopline.faults.suffered": "shared/tests/test_faults.py",
@@ -78,6 +86,7 @@ class TestWhatArrives:
         def all_came() -> bool:
             passed = stack.passed.so_far()
             assert expected - passed.metrics.keys() - attributes_of(passed) == set()
+            assert HISTOGRAMS - passed.with_traces == set()
             return True
 
         await eventually(all_came, EXPORT_S, "all that is listed")

@@ -65,10 +65,11 @@ WALKS = {
         ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.again == "applied before"),
         fault={"target": "notifications", "kind": "crash", "at": "consumer.after_commit"},
     ),
+    # packing: nothing else of the order asks orders meanwhile, whereas a second email might take one of the failures
     "retries": Walk(
-        shows="a job that fails twice: users answers errors to the worker",
+        shows="a job that fails twice: orders answers errors to the worker",
         ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.again == "attempt 3"),
-        fault={"source": "workers", "target": "users", "kind": "errors", "times": 2},
+        fault={"source": "workers", "target": "orders", "kind": "errors", "times": 2},
     ),
     "timeout": Walk(
         shows="a request whose upstream does not answer in time",

@@ -24,7 +24,8 @@ _SECONDS = 10
 class Passed:
     """What has passed so far: names, each with its attributes' names; `resource` has those of every resource.
 
-    Of the lines only our own: those of libraries name their logger.
+    `with_traces` are the metrics that came with a trace in which something was recorded, an exemplar. Of the lines only
+    our own: those of libraries name their logger.
     """
 
     spans: Names = field(default_factory=lambda: defaultdict(set))
@@ -32,6 +33,7 @@ class Passed:
     metrics: Names = field(default_factory=lambda: defaultdict(set))
     lines: Names = field(default_factory=lambda: defaultdict(set))
     resource: set[str] = field(default_factory=set)
+    with_traces: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def note(self, path: str, body: bytes) -> None:
@@ -42,7 +44,7 @@ class Passed:
     def so_far(self) -> "Passed":
         """A copy that stands still."""
         with self._lock:
-            names = (self.spans, self.span_events, self.metrics, self.lines, self.resource)
+            names = (self.spans, self.span_events, self.metrics, self.lines, self.resource, self.with_traces)
             return Passed(*copy.deepcopy(names))
 
     def _traces(self, body: bytes) -> None:
@@ -59,6 +61,8 @@ class Passed:
             for metric in (metric for scope in of_process.scope_metrics for metric in scope.metrics):
                 points = getattr(metric, metric.WhichOneof("data") or "gauge").data_points
                 self.metrics[metric.name] |= {name for point in points for name in _names(point)}
+                if any(exemplar.trace_id for point in points for exemplar in point.exemplars):
+                    self.with_traces.add(metric.name)
 
     def _logs(self, body: bytes) -> None:
         for of_process in ExportLogsServiceRequest.FromString(body).resource_logs:
