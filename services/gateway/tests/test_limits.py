@@ -1,10 +1,8 @@
 """How often anybody may ask, through the gateway and over a real Redis."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -12,35 +10,18 @@ from redis.asyncio import Redis
 from services.gateway.tests.conftest import OpenGateway, Services
 
 import shared.gunicorn
-from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
-from gateway.limits.limiter import Limiter
-from gateway.limits.quota import Charge, Quota
 from gateway.limits.rules import rules
 from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
 from testkit.metrics import Metrics
 from testkit.tokens import TokenIssuer
-from testkit.waiting import eventually
 
 OTHER = "0198b7f0-0000-7000-8000-000000000002"
 FORM_TYPE = "application/x-www-form-urlencoded"
 FIELD = b'--x\r\nContent-Disposition: form-data; name="username"\r\n\r\nann@hopline.example\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}
 FORM = {"grant_type": "password", "password": "wrong"}
-
-
-class Gated(Redis):
-    """Answers a script once it is opened, and says when the first was asked for."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.asked, self.opened = asyncio.Event(), asyncio.Event()
-
-    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: str) -> Any:
-        self.asked.set()
-        await self.opened.wait()
-        return await super().evalsha(sha, numkeys, *keys_and_args)  # type: ignore[misc]  # async
 
 
 @pytest.fixture
@@ -98,33 +79,6 @@ class TestByUser:
             asked = await redis.info("commandstats")
         assert asked["cmdstat_evalsha"]["calls"] == 1
         assert not {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"} & set(asked)
-
-    async def test_shares_a_round_trip_with_those_who_come_together(self, redis_url: str) -> None:
-        quota = Quota(name="user", requests=15)
-        async with Redis.from_url(redis_url) as redis:
-            buckets = SharedBuckets(redis)
-            await buckets.take([Charge(quota=quota, whose="bob")])
-            await redis.config_resetstat()
-            both = [Charge(quota=Quota(name="address", requests=100), whose="a"), Charge(quota=quota, whose="ann")]
-            taken = await asyncio.gather(*(buckets.take(both) for _ in range(20)))
-            asked = await redis.info("commandstats")
-        assert asked["cmdstat_evalsha"]["calls"] == 1
-        assert [granted for granted, _ in taken] == [True] * 15 + [False] * 5
-        assert [round(held[1] / quota.interval_us) for _, held in taken] == [*range(1, 16)] + [15] * 5
-        assert all(len(held) == len(both) for _, held in taken)
-
-    async def test_charges_nobody_who_has_given_up_waiting_for_a_round_trip(self, redis_url: str) -> None:
-        quota = Quota(name="user", requests=15)
-        async with Gated.from_url(redis_url) as redis:
-            buckets = SharedBuckets(redis)
-            first = asyncio.create_task(buckets.take([Charge(quota=quota, whose="ann")]))
-            await redis.asked.wait()
-            given_up, patient = (asyncio.create_task(buckets.take([Charge(quota=quota, whose="bob")])) for _ in "12")
-            await asyncio.sleep(0)
-            given_up.cancel()
-            redis.opened.set()
-            taken = [await first, await patient]
-        assert [round(held[0] / quota.interval_us) for _, held in taken] == [1, 1]
 
     async def test_goes_on_after_redis_has_forgotten_everything(
         self, gateway: httpx.AsyncClient, well: Services, token: dict[str, str], redis_url: str
@@ -269,32 +223,6 @@ class TestWithoutRedis:
                 statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert len(connections) == 1
-
-    async def test_one_request_finds_out_whether_it_is_back(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.limits.limiter.PAUSE_S", 0.3)
-        buckets = HangingBuckets()
-        limiter = Limiter(shared=buckets, local=LocalBuckets(clock=time.monotonic), patience_s=0.05)
-        quota = Quota(name="user", requests=10**6)
-
-        async def asked_again() -> bool:
-            await asyncio.gather(*(limiter.charge([Charge(quota=quota, whose="ann")]) for _ in range(10)))
-            return buckets.asked > 1
-
-        await limiter.charge([Charge(quota=quota, whose="ann")])
-        await eventually(asked_again)
-        assert buckets.asked == 2
-
-
-class HangingBuckets(SharedBuckets):
-    """Those of a Redis that never answers; counts who waits for it."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        self.asked += 1
-        await asyncio.Event().wait()
-        return await super().take(charges)
 
 
 @asynccontextmanager

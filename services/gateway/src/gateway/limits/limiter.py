@@ -47,7 +47,8 @@ class Limiter:
     async def _take(self, charges: Sequence[Charge]) -> Taken:
         now = time.monotonic()
         if now >= self._away_until:
-            if self._away_until > _WELL:  # this one finds out whether Redis is back; the others need not wait with it
+            finds_out = self._away_until > _WELL  # whether Redis is back; the others need not wait with this one
+            if finds_out:
                 self._away_until = now + PAUSE_S
             try:
                 async with asyncio.timeout(self._patience_s):
@@ -56,7 +57,8 @@ class Limiter:
                 self._away_until = time.monotonic() + PAUSE_S
                 log.warning("rate_limits_are_local", error=f"{type(error).__name__}: {error}")
             else:
-                self._away_until = _WELL
+                if finds_out:
+                    self._away_until = _WELL
                 return taken
         return self._local.take(charges)
 
