@@ -132,6 +132,18 @@ async def test_a_request_is_verified_once_whoever_asks_whose_it_is() -> None:
     assert verifier.verified == len(requests)
 
 
+async def test_a_request_is_refused_once_whoever_asks_whose_it_is(token_issuer: TokenIssuer) -> None:
+    published = Published(token_issuer)
+    app = FastAPI()
+    app.state.token_verifier = TokenVerifier(keys=published, settings=TokenSettings())
+    forged = TokenIssuer(key_id=token_issuer.key_id).issue(CALLER)
+    request = {"app": app, "headers": [(b"authorization", f"Bearer {forged}".encode())]}
+    for _ in range(3):
+        with pytest.raises(Unauthorized):
+            await identity_of(request)
+    assert published.signatures.checked == 1
+
+
 class TestRememberedTokens:
     @pytest.fixture
     def issuer(self) -> TokenIssuer:

@@ -171,14 +171,20 @@ class TokenVerifier:
 
 async def identity_of(scope: Scope) -> Identity:
     """Who is asking, verified once per request; raises Unauthorized, or Unavailable where keys cannot be had."""
-    known: Identity | None = scope.get(_IDENTITY)
+    known: Identity | Unauthorized | None = scope.get(_IDENTITY)
+    if isinstance(known, Unauthorized):
+        raise known
     if known is not None:
         return known
     scheme, token = get_authorization_scheme_param(header(scope, b"authorization"))
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized("A bearer token is needed")
     verifier: TokenVerifier = scope["app"].state.token_verifier
-    identity = scope[_IDENTITY] = await verifier.verify(token)
+    try:
+        identity = scope[_IDENTITY] = await verifier.verify(token)
+    except Unauthorized as refusal:
+        scope[_IDENTITY] = refusal
+        raise
     return identity
 
 
