@@ -33,10 +33,12 @@ def pause_before(attempt: int, outcome: Answer | Problem) -> float | None:
     where the service says so (`Retry-After` in seconds); and not at all where the deadline comes first.
     """
     if isinstance(outcome, Answer):
-        passing, least_s = outcome.status in _PASSING, _retry_after_s(outcome)
+        if outcome.status not in _PASSING:
+            return None
+        least_s = _retry_after_s(outcome)
+    elif isinstance(outcome, UpstreamUnreachable | UpstreamBroken):
+        least_s = 0.0
     else:
-        passing, least_s = isinstance(outcome, UpstreamUnreachable | UpstreamBroken), 0.0
-    if not passing:
         return None
     longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
     pause_s = least_s + random.uniform(0.5, 1.0) * longest_s  # noqa: S311 - spreads retries, guards nothing
