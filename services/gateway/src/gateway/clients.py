@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from types import TracebackType
 
 from opentelemetry import propagate
 from starlette.datastructures import Headers
@@ -20,7 +19,7 @@ from gateway.resilience.guard import Guard
 from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
 from shared.errors import Unavailable
-from shared.faults import Faults, FaultSwitchedOn, answer_of, suffer
+from shared.faults import Fault, Faults, FaultSwitchedOn, answer_of, suffer
 from shared.http import request_id
 from shared.middleware import REQUEST_ID
 
@@ -38,7 +37,6 @@ class Upstream:
         self._faults = faults
         self._connections = connections
         self._timeout_s = timeout_s
-        self._failures_named = _FailuresNamed(name)
         self._attributes: dict[str, str | int] = {
             "server.address": connections.origin.host,
             "server.port": connections.origin.port,
@@ -71,16 +69,16 @@ class Upstream:
         timeout_s = timeout_s or self._timeout_s
 
         async def attempt(number: int) -> Answer:
-            with (
-                ClientSpan(attributes, url=self._connections.origin.url + target, resend_count=number) as span,
-                self._failures_named,
-            ):
+            with ClientSpan(attributes, url=f"{self._connections.origin.url}{target}", resend_count=number) as span:
                 patience_s = at_most(timeout_s)
-                async with asyncio.timeout(patience_s):
-                    carried = _carried(headers, patience_s)
-                    answer = await self._exchange(
-                        method, target, path=path, headers=carried, body=body, download=download
-                    )
+                try:
+                    async with asyncio.timeout(patience_s):
+                        carried = _carried(headers, patience_s)
+                        answer = await self._exchange(
+                            method, target, path=path, headers=carried, body=body, download=download
+                        )
+                except TimeoutError as late:
+                    raise UpstreamTimeout(f"{self.name} did not answer in time") from late
                 span.answered(answer.status)
                 if not answer.passable:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
@@ -125,13 +123,24 @@ class Upstream:
         self, method: str, target: str, *, path: str, headers: Mapping[str, str], body: bytes, download: bool = False
     ) -> Answer:
         fault = self._faults.towards(self.name)
-        if fault is not None and await suffer(fault):
-            problem = Headers({"Content-Type": PROBLEM})
-            return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
+        if fault is not None:
+            answer = await self._suffered(fault, path)
+            if answer is not None:
+                return answer
         reply = await self._connections.request(method, target, headers, body, streamed=download)
         if reply.stream is not None:
             return self._download(path, reply, reply.stream)
         return Answer(path=path, status=reply.status, headers=Headers(raw=reply.headers), body=reply.body)
+
+    async def _suffered(self, fault: Fault, path: str) -> Answer | None:
+        """What stands for the answer to a call that suffers this; None where the service is to be asked."""
+        try:
+            if not await suffer(fault):
+                return None
+        except ConnectionResetError as lost:
+            raise UpstreamBroken(f"{self.name} broke off its answer") from lost
+        problem = Headers({"Content-Type": PROBLEM})
+        return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
 
     def _download(self, path: str, reply: Reply, stream: asyncio.StreamReader) -> Download:
         async def close() -> None:
@@ -149,34 +158,14 @@ class Upstream:
     async def _chunks(self, stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         """The body as it comes; each piece has the time of a call. What fails now breaks the client's answer off."""
         while True:
-            with self._failures_named:
+            try:
                 async with asyncio.timeout(self._timeout_s):
                     chunk = await stream.read(_CHUNK_BYTES)
+            except TimeoutError as late:
+                raise UpstreamTimeout(f"{self.name} did not answer in time") from late
             if not chunk:
                 return
             yield chunk
-
-
-class _FailuresNamed:
-    """A context, for any number of calls at once, that raises what goes wrong inside of it by our names.
-
-    By hand: each call goes through it, and a generator would take several times as long.
-    """
-
-    def __init__(self, service: str) -> None:
-        self._service = service
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
-        if isinstance(error, TimeoutError):
-            raise UpstreamTimeout(f"{self._service} did not answer in time") from error
-        if isinstance(error, OSError):
-            raise UpstreamBroken(f"{self._service} broke off its answer") from error
 
 
 def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:
