@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from services.gateway.tests.conftest import OpenGateway, Services
+from starlette.types import Message, Receive, Scope, Send
 
+from gateway.patience import Patience
 from testkit.waiting import eventually
 
 
@@ -36,6 +38,28 @@ class TestClientHangsUp:
             impatient.cancel()
             asked = (services.users, services.orders, services.notifications)
             await eventually(lambda: all(len(service.abandoned) == 1 for service in asked))
+
+    async def test_nobody_looks_for_it_where_the_answer_comes_soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.patience.UNWATCHED_S", 3600)
+        asked = 0
+
+        async def receive() -> Message:
+            nonlocal asked
+            asked += 1
+            if asked > 1:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b""}
+
+        async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        async def send(_message: Message) -> None: ...
+
+        await Patience(answer, deadline_s=60)({"type": "http"}, receive, send)
+        assert asked == 1
 
     async def test_a_body_that_stops_half_way_ends_the_request(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
