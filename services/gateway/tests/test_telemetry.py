@@ -66,6 +66,18 @@ class TestSpans:
         await gateway.post("/v2/orders", json={}, headers={**token, "baggage": "hopline.synthetic=true"})
         assert services.orders.seen[0].headers["baggage"] == "hopline.synthetic=true"
 
+    async def test_who_does_not_record_is_heard_by_the_service(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
+    ) -> None:
+        services.orders.answers("GET", "/orders", {})
+        caller = {"traceparent": TRACEPARENT.removesuffix("01") + "00", "tracestate": "vendor=1,other=2"}
+        await gateway.get("/v2/orders", headers={**token, **caller})
+        carried = services.orders.seen[0].headers
+        assert carried["traceparent"].startswith("00-0af7651916cd43dd8448eb211c80319c-")
+        assert carried["traceparent"].endswith("-00")
+        assert carried["tracestate"] == "vendor=1,other=2"
+        assert spans.finished() == ()
+
     async def test_failures_are_named(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str], spans: Spans
     ) -> None:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from opentelemetry import propagate
+from opentelemetry import trace
+from opentelemetry.trace import Span
 from starlette.datastructures import Headers
 
 from gateway.answers import PROBLEM, Answer, Download, Refused
@@ -74,8 +75,9 @@ class Upstream:
                 try:
                     async with asyncio.timeout(patience_s):
                         carried = _carried(headers, patience_s)
+                        span.carry(carried)
                         answer = await self._exchange(
-                            method, target, path=path, headers=carried, body=body, download=download
+                            method, target, path=path, headers=carried, body=body, download=download, span=span.span
                         )
                 except TimeoutError as late:
                     raise UpstreamTimeout(f"{self.name} did not answer in time") from late
@@ -115,16 +117,26 @@ class Upstream:
 
     async def ping(self) -> None:
         """Raise where the service is not ready; probes make no spans. The caller bounds the time."""
-        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"")
+        span = trace.get_current_span()
+        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"", span=span)
         if answer.status != _OK:
             raise Unavailable(f"{_PROBE} answered {answer.status}")
 
     async def _exchange(
-        self, method: str, target: str, *, path: str, headers: Mapping[str, str], body: bytes, download: bool = False
+        self,
+        method: str,
+        target: str,
+        *,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        download: bool = False,
+        span: Span,
     ) -> Answer:
         fault = self._faults.towards(self.name)
         if fault is not None:
-            answer = await self._suffered(fault, path)
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                answer = await self._suffered(fault, path)
             if answer is not None:
                 return answer
         reply = await self._connections.request(method, target, headers, body, streamed=download)
@@ -169,10 +181,9 @@ class Upstream:
 
 
 def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:
-    """The headers, the request's id, the trace's context and how long the answer is waited for."""
+    """The headers, the request's id and how long the answer is waited for."""
     carried = {**headers, REQUEST_TIMEOUT: as_header(patience_s)}
     current = request_id()
     if current:
         carried[REQUEST_ID] = current
-    propagate.inject(carried)
     return carried

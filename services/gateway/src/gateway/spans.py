@@ -1,7 +1,7 @@
 """The client span and the duration of one attempt at a service, after OpenTelemetry's semantic conventions for HTTP.
 
-A few lines of the API cost half of what the contrib instrumentation does (ADR 5); attached by hand, because the API's
-own context manager is three generators, one in another.
+A few lines of the API cost a tenth of what the contrib instrumentation does (ADR 5, ADR 16). The span does not become
+the current one: who is to know of it is the service, and `carry` tells it.
 """
 
 import time
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import baggage, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.durations import Durations
@@ -19,6 +19,7 @@ from shared.errors import Problem
 _ERROR = 400
 
 _tracer = trace.get_tracer(__name__)
+_baggage = W3CBaggagePropagator()
 _durations = Durations("http.client.request.duration", scope=__name__, description="Duration of HTTP client requests")
 
 
@@ -31,7 +32,7 @@ class ClientSpan:
     def __init__(self, attributes: Mapping[str, str | int], *, url: str, resend_count: int) -> None:
         self._attributes = attributes
         self._outcome: dict[str, str | int] = {"error.type": "cancelled"}
-        self._span = _tracer.start_span(
+        self.span = _tracer.start_span(
             f"{attributes['http.request.method']} {attributes['url.template']}",
             kind=SpanKind.CLIENT,
             attributes={
@@ -45,24 +46,33 @@ class ClientSpan:
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._token = otel_context.attach(trace.set_span_in_context(self._span))
         return self
+
+    def carry(self, headers: dict[str, str]) -> None:
+        """Add what makes the service's span a child of this one, and the baggage: W3C's Trace Context and Baggage."""
+        context = self.span.get_span_context()
+        if context.is_valid:
+            ids = f"{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}"
+            headers["traceparent"] = f"00-{ids}-{context.trace_flags:02x}"
+            if context.trace_state:
+                headers["tracestate"] = context.trace_state.to_header()
+        if baggage.get_all():
+            _baggage.inject(headers)
 
     def answered(self, status: int) -> None:
         """Note what the service answered."""
         self._outcome = {"http.response.status_code": status}
         if status >= _ERROR:
             self._outcome["error.type"] = str(status)
-            self._span.set_status(StatusCode.ERROR)
+            self.span.set_status(StatusCode.ERROR)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, Problem):
             self._outcome["error.type"] = error.slug
-            self._span.set_status(StatusCode.ERROR, error.detail)
-        self._span.set_attributes(self._outcome)
+            self.span.set_status(StatusCode.ERROR, error.detail)
+        self.span.set_attributes(self._outcome)
         took_s = time.perf_counter() - self._started
-        _durations.record(took_s, {**self._attributes, **self._outcome}, span=self._span.get_span_context())
-        otel_context.detach(self._token)
-        self._span.end()
+        _durations.record(took_s, {**self._attributes, **self._outcome}, span=self.span.get_span_context())
+        self.span.end()
