@@ -101,13 +101,17 @@ async def quiet(stack: Stack) -> None:
 
 
 async def walk_all(stack: Stack) -> dict[str, Walked]:
-    """Do the walks: the one that waits ten seconds for a dead consumer's event first, the others meanwhile."""
+    """Do the walks: the one that waits ten seconds for a dead consumer's event first, the others meanwhile.
+
+    No fault may strike another walk's order. That of the retries is in the way of jobs, so the first order is shipped
+    by then; that of the timeout is in the way of the next order, so the second is placed.
+    """
     async with httpx.AsyncClient(base_url=stack.jaeger) as jaeger:
         await quiet(stack)
         redelivery = await walk(stack, jaeger, "redelivery")
         await redelivery.until(lambda trace: len(trace.named("SMTP send")) > 1)
         retries = await walk(stack, jaeger, "retries")
-        await retries.until(lambda trace: sum("error.type" in run.tags for run in trace.named(PACK)) > 1)
+        await retries.until(lambda trace: bool(trace.spans))
         timeout = await walk(stack, jaeger, "timeout")
         return {
             "redelivery": await redelivery.ended(),
