@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.errors import Problem, problem_response, unexpected
 from shared.server_telemetry import PROBES, ServedRequest, route_of, untraced, untraced_span
 from shared.statements import DatabaseCost, database_cost
-from shared.tracing import blame
+from shared.tracing import blame, traceparent
 
 log = structlog.get_logger("http")
 
@@ -69,7 +69,7 @@ class RequestContext:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
-        traceresponse = _traceresponse(span)
+        traceresponse = traceparent(span.get_span_context()).encode()  # W3C Trace Context Level 2 has them alike
         status = 0
 
         async def send_with_ids(message: Message) -> None:
@@ -147,12 +147,6 @@ def _read(scope: Scope) -> dict[bytes, bytes]:
 def _request_id(headers: Mapping[bytes, bytes]) -> str:
     given = headers.get(_REQUEST_ID, b"").decode("latin-1")
     return given if _ACCEPTED_ID.fullmatch(given) else uuid4().hex
-
-
-def _traceresponse(span: Span) -> bytes:
-    """W3C Trace Context Level 2: lets the caller find the trace of its own request."""
-    context = span.get_span_context()
-    return b"00-%032x-%016x-%02x" % (context.trace_id, context.span_id, context.trace_flags)
 
 
 def _access_line(scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:

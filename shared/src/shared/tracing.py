@@ -13,7 +13,7 @@ from time import time_ns
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanContext, SpanKind, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from shared.redaction import redacted
@@ -53,6 +53,11 @@ def blame(span: Span, error: BaseException) -> None:
     stack = redacted("".join(traceback.format_exception(error)))
     span.record_exception(error, {"exception.message": message, "exception.stacktrace": stack})
     span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def traceparent(span: SpanContext) -> str:
+    """How W3C's Trace Context says which span it is: version, trace, span, flags."""
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
 def arrived_baggage(context: Context | None = None) -> dict[str, AttributeValue]:

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.durations import Durations
 from shared.errors import Problem
+from shared.tracing import traceparent
 
 _ERROR = 400
 
@@ -52,8 +53,7 @@ class ClientSpan:
         """Add what makes the service's span a child of this one, and the baggage: W3C's Trace Context and Baggage."""
         context = self.span.get_span_context()
         if context.is_valid:
-            ids = f"{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}"
-            headers["traceparent"] = f"00-{ids}-{context.trace_flags:02x}"
+            headers["traceparent"] = traceparent(context)
             if context.trace_state:
                 headers["tracestate"] = context.trace_state.to_header()
         if baggage.get_all():

@@ -20,7 +20,7 @@ from opentelemetry.util.types import AttributeValue
 
 from shared.events.cloudevent import CloudEvent
 from shared.statements import database_cost
-from shared.tracing import blame
+from shared.tracing import blame, traceparent
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _PROPAGATOR = CompositePropagator([_TRACE_CONTEXT, W3CBaggagePropagator()])
@@ -73,9 +73,7 @@ class Trace:
         context = span.get_span_context()
         if not context.is_valid:
             return self
-        trace_id, span_id = trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
-        traceparent = f"00-{trace_id}-{span_id}-{context.trace_flags:02x}"
-        return replace(self, traceparent=traceparent, tracestate=context.trace_state.to_header() or None)
+        return replace(self, traceparent=traceparent(context), tracestate=context.trace_state.to_header() or None)
 
     def link(self) -> Link | None:
         """A link to the remote span, for a second try; None without one."""
