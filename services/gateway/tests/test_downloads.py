@@ -61,6 +61,7 @@ class TestDownload:
                 await gateway.get(f"/v2{PATH}", headers=token)
         said = capsys.readouterr().out
         assert said.count('"download_broken_off"') == 1
+        assert "UpstreamTimeout: orders did not answer in time" in said
         assert "exception" not in said
 
     @pytest.mark.parametrize(("status", "slug"), [(409, "report-not-ready"), (404, "report-not-found")])
