@@ -9,19 +9,25 @@ from opentelemetry.sdk.metrics.export import (
     ExponentialHistogramDataPoint,
     HistogramDataPoint,
     InMemoryMetricReader,
+    MetricsData,
     NumberDataPoint,
+    ResourceMetrics,
 )
+from opentelemetry.sdk.resources import Resource
 
 from shared.durations import with_durations
+
+_NOTHING = MetricsData([ResourceMetrics(Resource.get_empty(), [], "")])
 
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
 
 class Metrics:
-    """Counters and histograms since the fixture was asked for; gauges as they are."""
+    """Counters and histograms since it was made, gauges as they are; `ours` are the process's `shared.durations`."""
 
-    def __init__(self, reader: InMemoryMetricReader) -> None:
+    def __init__(self, reader: InMemoryMetricReader, *, ours: bool = True) -> None:
         self._reader = reader
+        self._ours = ours
         self._before = self._counted()
 
     def value(self, name: str, attributes: Mapping[str, object] | None = None) -> float:
@@ -39,11 +45,12 @@ class Metrics:
         return {point: value for point, value in counted.items() if value}
 
     def _counted(self, *, gauges: bool = False) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
-        data = self._reader.get_metrics_data()
-        data = data and with_durations(data)
+        data = self._reader.get_metrics_data() or _NOTHING
+        if self._ours:
+            data = with_durations(data)
         return {
             (metric.name, frozenset((point.attributes or {}).items())): _number(point)
-            for resource in (data.resource_metrics if data else ())
+            for resource in data.resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
             for point in metric.data.data_points
