@@ -90,11 +90,13 @@ class SharedBuckets:
     async def _exchange(self, groups: Sequence[Sequence[Charge]]) -> list[list[int]]:
         charges = [charge for group in groups for charge in group]
         keys = [charge.key for charge in charges]
-        arguments = [" ".join(str(len(group)) for group in groups)]
+        arguments = [" ".join([str(len(group)) for group in groups]).encode()]
         for charge in charges:
-            arguments += (str(charge.quota.interval_us), str(charge.quota.window_us))
+            arguments += charge.quota.arguments
         try:
-            answers: list[list[int]] = await self._redis.evalsha(self._script.sha, len(keys), *keys, *arguments)  # type: ignore[misc]  # async
+            answers: list[list[int]] = await self._redis.execute_command(  # type: ignore[no-untyped-call]
+                "EVALSHA", self._script.sha, len(keys), *keys, *arguments
+            )
         except NoScriptError:
             answers = await self._script(keys=keys, args=arguments)
         return answers
@@ -106,7 +108,7 @@ class LocalBuckets:
     def __init__(self, *, clock: Callable[[], float], most: int = 10_000) -> None:
         self._clock = clock
         self._most = most
-        self._until: dict[str, int] = {}
+        self._until: dict[bytes, int] = {}
 
     def take(self, charges: Sequence[Charge]) -> Taken:
         """Charge all or none."""

@@ -20,7 +20,8 @@ class Quota:
     """`requests` in `seconds`; `name` is what the quota is counted by.
 
     `window_us` is how far ahead of now a bucket may be, in microseconds; `interval_us` the pace from one request to the
-    next, rounded down so that a whole burst fits, 1 at least. `headers` are what all answers say of it.
+    next, rounded down so that a whole burst fits, 1 at least. `headers` are what all answers say of it, `arguments`
+    what Redis is told of it.
     """
 
     name: str
@@ -29,12 +30,15 @@ class Quota:
     window_us: int = field(init=False)
     interval_us: int = field(init=False)
     headers: tuple[Pair, ...] = field(init=False, repr=False)
+    arguments: tuple[bytes, bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         window_us = round(self.seconds * MICROSECONDS)
+        interval_us = max(window_us // self.requests, 1)
         policy = f"{self.requests};w={self.seconds:g}"
         object.__setattr__(self, "window_us", window_us)
-        object.__setattr__(self, "interval_us", max(window_us // self.requests, 1))
+        object.__setattr__(self, "interval_us", interval_us)
+        object.__setattr__(self, "arguments", (b"%d" % interval_us, b"%d" % window_us))
         object.__setattr__(
             self,
             "headers",
@@ -50,9 +54,9 @@ class Charge:
     whose: str
 
     @property
-    def key(self) -> str:
+    def key(self) -> bytes:
         """The bucket's name among all."""
-        return f"rate:{self.quota.name}:{self.whose}"
+        return f"rate:{self.quota.name}:{self.whose}".encode()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
