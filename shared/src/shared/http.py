@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
-import structlog
 from httpx_aiohttp import AiohttpTransport
 from pydantic import AnyHttpUrl
 
 from shared.calls import ToldCalls
 from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
 from shared.faults import Faults, FaultyCalls
-from shared.middleware import REQUEST_ID
+from shared.middleware import REQUEST_ID, request_id
 
 KEEPALIVE_S = 30
 """Idle connections are dropped after this; the servers keep them for 75 s."""
@@ -62,12 +61,6 @@ async def open_http_session(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
     ) as session:
         yield session
-
-
-def request_id() -> str | None:
-    """The id of the request being served, as `shared.middleware` bound it; calls it causes carry it on."""
-    bound: str | None = structlog.contextvars.get_contextvars().get("request_id")
-    return bound
 
 
 async def _carry_on(request: httpx.Request) -> None:

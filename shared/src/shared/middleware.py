@@ -8,6 +8,7 @@ problem. BaseHTTPMiddleware would cost a task and a queue per request and hide c
 import re
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from random import getrandbits
 
 import structlog
@@ -33,6 +34,13 @@ _TRACERESPONSE = b"traceresponse"
 _IDS = (_REQUEST_ID, _TRACERESPONSE)
 _LISTS = (b"tracestate", b"baggage")
 _WANTED = frozenset((_REQUEST_ID, b"host", b"traceparent", *_LISTS))
+
+_current: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def request_id() -> str | None:
+    """The id of the request being served here, which the calls that it causes carry on."""
+    return _current.get()
 
 
 class RequestContext:
@@ -68,6 +76,7 @@ class RequestContext:
     ) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
+        _current.set(request_id)
         started = time.perf_counter()
         traceresponse = traceparent(span.get_span_context()).encode()  # W3C Trace Context Level 2 has them alike
         status = 0

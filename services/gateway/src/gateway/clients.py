@@ -21,8 +21,7 @@ from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
 from shared.errors import Unavailable
 from shared.faults import Fault, Faults, FaultSwitchedOn, answer_of, suffer
-from shared.http import request_id
-from shared.middleware import REQUEST_ID
+from shared.middleware import REQUEST_ID, request_id
 
 _OK = 200
 _PROBE = "/health/ready"
