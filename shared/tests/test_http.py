@@ -10,10 +10,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from structlog.contextvars import bound_contextvars
 
 from shared.calls import TEMPLATE
 from shared.http import open_http_client
+from shared.middleware import current_request_id
 from testkit.apps import free_port, serve
 from testkit.spans import Spans, told
 
@@ -33,7 +33,8 @@ async def other() -> AsyncIterator[str]:
 async def called(url: str, path: str) -> httpx.Response | None:
     """Call within a span, `caller`; the answer, None where there was none."""
     response = None
-    with tracer.start_as_current_span("caller"), bound_contextvars(request_id="r-1"):
+    current_request_id.set("r-1")
+    with tracer.start_as_current_span("caller"):
         async with open_http_client(url) as client:
             try:
                 response = await client.get(path, extensions={TEMPLATE: "/{status}"})

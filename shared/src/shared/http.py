@@ -15,7 +15,7 @@ from pydantic import AnyHttpUrl
 from shared.calls import ToldCalls
 from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
 from shared.faults import Faults, FaultyCalls
-from shared.middleware import REQUEST_ID, request_id
+from shared.middleware import REQUEST_ID, current_request_id
 
 KEEPALIVE_S = 30
 """Idle connections are dropped after this; the servers keep them for 75 s."""
@@ -67,6 +67,6 @@ async def _carry_on(request: httpx.Request) -> None:
     left = remaining_s()
     if left is not None:
         request.headers[REQUEST_TIMEOUT] = as_header(left)
-    current = request_id()
+    current = current_request_id.get()
     if current and REQUEST_ID not in request.headers:
         request.headers[REQUEST_ID] = current

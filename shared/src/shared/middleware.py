@@ -35,12 +35,8 @@ _IDS = (_REQUEST_ID, _TRACERESPONSE)
 _LISTS = (b"tracestate", b"baggage")
 _WANTED = frozenset((_REQUEST_ID, b"host", b"traceparent", *_LISTS))
 
-_current: ContextVar[str | None] = ContextVar("request_id", default=None)
-
-
-def request_id() -> str | None:
-    """The id of the request being served here, which the calls that it causes carry on."""
-    return _current.get()
+current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request being served here, which the calls that it causes carry on."""
 
 
 class RequestContext:
@@ -76,7 +72,7 @@ class RequestContext:
     ) -> None:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        _current.set(request_id)
+        current_request_id.set(request_id)
         started = time.perf_counter()
         traceresponse = traceparent(span.get_span_context()).encode()  # W3C Trace Context Level 2 has them alike
         status = 0

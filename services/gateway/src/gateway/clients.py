@@ -21,7 +21,7 @@ from gateway.spans import ClientSpan
 from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
 from shared.errors import Unavailable
 from shared.faults import Fault, Faults, FaultSwitchedOn, answer_of, suffer
-from shared.middleware import REQUEST_ID, request_id
+from shared.middleware import REQUEST_ID, current_request_id
 
 _OK = 200
 _PROBE = "/health/ready"
@@ -182,7 +182,7 @@ class Upstream:
 def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:
     """The headers, the request's id and how long the answer is waited for."""
     carried = {**headers, REQUEST_TIMEOUT: as_header(patience_s)}
-    current = request_id()
+    current = current_request_id.get()
     if current:
         carried[REQUEST_ID] = current
     return carried
