@@ -26,6 +26,7 @@ class Gateway:
         self.faults: list[dict[str, Any]] = []
         self.cleared: list[dict[str, str]] = []
         self.knows_switches = True
+        self.refusal: dict[str, Any] = {}
 
     def app(self) -> Starlette:
         return Starlette(
@@ -50,6 +51,8 @@ class Gateway:
             self.faults.clear()
             return Response(status_code=204)
         if request.method == "POST":
+            if self.refusal:
+                return JSONResponse(self.refusal, 422)
             usual = {"source": "gateway", "value": 2_000, "until": "2026-11-25T19:30:12.5Z"}
             self.faults.append({**usual, **await request.json()})
             return JSONResponse(self.faults[-1], 201)
@@ -107,6 +110,24 @@ class TestFaultCommand:
     async def test_asks_for_a_target(self, run: Run) -> None:
         with pytest.raises(FailedError, match="which service"):
             await run(kind="slow")
+
+    async def test_asks_what_shall_happen_to_the_target(self, run: Run) -> None:
+        with pytest.raises(FailedError, match=r"what shall happen\? KIND=slow\|errors\|hang\|disconnect\|crash\|none"):
+            await run(target="orders")
+
+    async def test_says_what_is_wrong_and_nothing_else(self, run: Run, gateway: Gateway) -> None:
+        wrong = {"field": "target", "message": f"Input should be {', '.join(['this'] * 60)} or that"}
+        gateway.refusal = {"title": "The request is not valid", "detail": "See errors", "errors": [wrong]}
+        with pytest.raises(FailedError) as refused:
+            await run(target="elsewhere", kind="slow")
+        assert str(refused.value) == f"POST /v2/faults answered 422: target: {wrong['message']}"
+
+    async def test_says_what_to_do_where_nothing_runs(self) -> None:
+        stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": "http://127.0.0.1:9"})
+        switches = Switches(stack=stack, admin=Admin.from_environment({}), narrator=Narrator(Console(file=None)))
+        with pytest.raises(FailedError) as failed:
+            await switches.run(kind="slow", wanted={"target": "orders"})
+        assert str(failed.value) == "nothing answers at http://127.0.0.1:9: run make up"
 
     async def test_says_that_an_admin_is_needed(self, run: Run) -> None:
         with pytest.raises(FailedError, match=r"answered 401.*\nFaults are switched by an admin"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from console.failures import FailedError
+from console.failures import FailedError, NobodyThereError
 from console.narration import Narrator
 from console.shop import Shop
 from console.stack import Stack
@@ -56,6 +56,10 @@ class Switches:
             shop = Shop(gateway=self._stack.gateway, client=client)
             if kind not in {None, NONE} and "target" not in wanted:
                 raise FailedError("which service? make fault TARGET=orders KIND=slow")
+            if kind is None and wanted:
+                raise FailedError(
+                    f"what shall happen? KIND={'|'.join([*KINDS, NONE])}; make fault alone lists what does"
+                )
             await self._sign_in(shop)
             if kind == NONE:
                 between = {name: wanted[name] for name in ("source", "target") if name in wanted}
@@ -67,6 +71,8 @@ class Switches:
     async def _sign_in(self, shop: Shop) -> None:
         try:
             await shop.sign_in(email=self._admin.email, password=self._admin.password)
+        except NobodyThereError:
+            raise
         except FailedError as failure:
             raise FailedError(
                 f"{failure}\nFaults are switched by an admin; one towards users is in the way until its time is over"

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from console.failures import FailedError
+from console.failures import FailedError, NobodyThereError
 
 _READY_PAUSE_S = 0.25
 
@@ -49,7 +49,7 @@ class Shop:
         try:
             return await self._client.get(f"{self._gateway}/health/ready")
         except httpx.TransportError as error:
-            raise FailedError(f"nothing answers at {self._gateway}: run make up") from error
+            raise self._nobody() from error
 
     async def register(self, *, email: str, password: str, name: str) -> Mapping[str, Any]:
         """Create an account."""
@@ -111,15 +111,30 @@ class Shop:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
             return await self._client.request(method, self._gateway + path, headers=headers, **request)
+        except httpx.ConnectError as error:
+            raise self._nobody() from error
         except httpx.TransportError as error:
             raise FailedError(f"{method} {path} got no answer: {error or type(error).__name__}") from error
+
+    def _nobody(self) -> NobodyThereError:
+        return NobodyThereError(f"nothing answers at {self._gateway}: run make up")
 
 
 def _read(answer: httpx.Response) -> Any:
     if answer.is_success:
         return answer.json()
     request = answer.request
-    raise FailedError(f"{request.method} {request.url.path} answered {answer.status_code}: {answer.text[:300]}")
+    raise FailedError(f"{request.method} {request.url.path} answered {answer.status_code}: {_said(answer)}")
+
+
+def _said(answer: httpx.Response) -> str:
+    """Say in words what a problem says: each field that is wrong, or its detail; of any other answer its beginning."""
+    try:
+        problem = answer.json()
+        wrong = [f"{error['field']}: {error['message']}" for error in problem.get("errors", ())]
+        return "; ".join(wrong) or str(problem["detail"])
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return answer.text[:300]
 
 
 def _trace_id(answer: httpx.Response) -> str:
