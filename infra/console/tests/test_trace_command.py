@@ -82,6 +82,21 @@ class TestTree:
         assert "said_before_the_end" in printed
         assert "lost" not in printed
 
+    def test_explains_no_signs_where_there_are_none(
+        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
+        with telemetry(observatory, "orders").tracer.start_as_current_span("alone") as alone:
+            pass
+
+        heading, _, _, span, blank, page = command(
+            "trace", f"{alone.get_span_context().trace_id:032x}"
+        ).stdout.splitlines()
+
+        assert heading.startswith("trace ")
+        assert span.startswith("orders alone ")
+        assert blank == ""
+        assert "/trace/" in page
+
     def test_shows_who_died_before_it_told(
         self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:

@@ -75,7 +75,8 @@ class _Drawing:
         known = {node.span.id for node in self._tree.walk()}
         for line in (line for span_id, lines in self._lines.items() if span_id not in known for line in lines):
             yield self._log_line(line, "")
-        yield self._legend()
+        if legend := self._legend():
+            yield legend
 
     def _heading(self) -> Iterator[Text]:
         spans = self._tree.spans()
