@@ -82,6 +82,11 @@ class TestShow:
         with pytest.raises(EmbeddedError, match="no log of order in"):
             logs.show(stack, ["order"], lines=1, follow=False)
 
+    @pytest.mark.parametrize("names", [[], ["orders"]])
+    def test_does_not_wait_for_what_nobody_started(self, stack: Stack, names: list[str]) -> None:
+        with pytest.raises(EmbeddedError, match=r"there are no logs in .*: `make up` starts Hopline"):
+            logs.show(stack, names, lines=1, follow=True)
+
 
 class TestLastWords:
     def test_say_what_happened_without_the_traceback(self, stack: Stack) -> None:

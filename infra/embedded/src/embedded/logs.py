@@ -22,12 +22,15 @@ _LEVELS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical
 
 
 def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: TextIO = sys.stdout) -> None:
-    """Write the last `lines` of the named processes' logs (none: of all), then follow them until interrupted."""
+    """Write the last `lines` of the named processes' logs (none: of all), then follow them until interrupted.
+
+    Raises EmbeddedError where there is no such log, and where nothing has been started that could write any.
+    """
     known = sorted(path.stem for path in stack.logs.glob("*.log")) if stack.logs.exists() else []
+    if not known:
+        raise EmbeddedError(f"there are no logs in {stack.logs}: `make up` starts Hopline")
     if unknown := set(names) - set(known):
-        raise EmbeddedError(
-            f"no log of {', '.join(sorted(unknown))} in {stack.logs}: there are {', '.join(known) or 'none'}"
-        )
+        raise EmbeddedError(f"no log of {', '.join(sorted(unknown))} in {stack.logs}: there are {', '.join(known)}")
     tails = [Tail(stack.log(name)) for name in names or known]
     prefix = max((len(tail.path.stem) for tail in tails), default=0) if len(tails) > 1 else 0
     with contextlib.ExitStack() as opened:
