@@ -144,7 +144,8 @@ class TestPages:
         async with open_gateway(traces_url="http://localhost:26686") as gateway:
             page = await gateway.get("/")
             assert page.headers["content-type"] == "text/html; charset=utf-8"
-            links = re.findall(r'href="([^"]+)"', page.text)
+            assert '<link rel="icon" href="data:,">' in page.text  # browsers ask for /favicon.ico otherwise
+            links = re.findall(r'<a href="([^"]+)"', page.text)
             assert "http://localhost:26686/" in links
             for link in links[:2]:
                 assert (await gateway.get(link)).status_code == 200
