@@ -84,12 +84,18 @@ class TestAThousandSpans:
         expect(rows.last).to_be_in_viewport()
 
 
-class TestATraceThatIsGone:
-    def test_is_said_to_be(self, browser: BrowserContext, observatory: Observatory) -> None:
+class TestWhatIsGone:
+    @pytest.mark.parametrize(
+        ("backend", "path", "what"), [("jaeger", f"/trace/{'a' * 32}", "trace"), ("mailpit", "/view/gone", "email")]
+    )
+    def test_is_said_to_be(
+        self, browser: BrowserContext, observatory: Observatory, backend: str, path: str, what: str
+    ) -> None:
         opened = browser.new_page()  # not `page`: the browser's console reports the 404
-        opened.goto(observatory.url("jaeger", f"/trace/{'a' * 32}"))
+        opened.goto(observatory.url(backend, path))
 
-        expect(opened.get_by_role("alert")).to_have_text("trace not found")
+        expect(opened.get_by_role("alert")).to_contain_text(f"there is no such {what} here: ")
+        expect(opened.get_by_role("alert")).to_contain_text("made room for younger ones")
         opened.close()
 
 

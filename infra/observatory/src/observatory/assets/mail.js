@@ -5,6 +5,8 @@ import { el, failure, moment, neighbour, read } from "./page.js";
 const id = location.pathname.split("/").at(-1);
 const place = document.getElementById("main");
 
+const GONE = "there is no such email here: it has not come yet, or made room for younger ones";
+
 const people = (addresses) => addresses.map(({ Name, Address }) => (Name ? `${Name} <${Address}>` : Address)).join(", ");
 
 function fact(name, value) {
@@ -18,7 +20,7 @@ function traceLink(headers) {
 
 async function start() {
   const [response, headers] = await Promise.all([fetch(`/api/v1/message/${id}`), read(`/api/v1/message/${id}/headers`).catch(() => ({}))]);
-  if (!response.ok) throw new Error(await response.text());
+  if (!response.ok) throw new Error(response.status === 404 ? GONE : await response.text());
   const mail = await response.json();
   document.title = `${mail.Subject} · Hopline observatory`;
   place.replaceChildren(

@@ -26,11 +26,11 @@ function made(element, attributes, children) {
   return element;
 }
 
-/** Fetch JSON from this port; throws with what the answer says went wrong. */
+/** Fetch JSON from this port; throws with what the answer says went wrong, and its status. */
 export async function read(path) {
   const response = await fetch(path);
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw new Error(body?.errors?.[0]?.msg ?? `${path}: ${response.status}`);
+  if (!response.ok) throw Object.assign(new Error(body?.errors?.[0]?.msg ?? `${path}: ${response.status}`), { status: response.status });
   return body;
 }
 

@@ -58,4 +58,5 @@ function grouped(lines) {
   return groups;
 }
 
-start().catch((error) => failure(place, error));
+const GONE = "there is no such trace here: it was never sampled, has not come yet, or made room for younger ones";
+start().catch((error) => failure(place, error.status === 404 ? new Error(GONE) : error));
