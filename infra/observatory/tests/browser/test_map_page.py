@@ -22,6 +22,12 @@ CALLS = [
     ("hopline:jobs", "workers"),
 ]
 
+COVERED_LABELS = """() => {
+  const boxes = [...document.querySelectorAll("text.rate")].map((label) => label.getBoundingClientRect());
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom;
+  return boxes.filter((one, index) => boxes.slice(index + 1).some((other) => meet(one, other))).length;
+}"""
+
 
 @pytest.fixture
 def service_map(page: Page, observatory: Observatory, order: Order) -> Page:
@@ -48,10 +54,10 @@ class TestMap:
         edges = drawn(service_map)
 
         assert set(CALLS) <= set(edges)
-        assert edges["gateway", "orders"] == "1 times, p50 37.0 ms, p95 37.0 ms"
-        assert edges["events:orders", "notifications"] == "1 times, p50 10.0 ms, p95 10.0 ms, waited 42.0 ms"
-        assert edges["hopline:jobs", "workers"].startswith("2 times, 1 failed")
-        assert edges["workers", "hopline:jobs"] == "2 times"
+        assert edges["gateway", "orders"] == "1 call, p50 37.0 ms, p95 37.0 ms"
+        assert edges["events:orders", "notifications"] == "1 call, p50 10.0 ms, p95 10.0 ms, waited 42.0 ms"
+        assert edges["hopline:jobs", "workers"].startswith("2 calls, 1 failed")
+        assert edges["workers", "hopline:jobs"] == "2 calls"
         bad = service_map.locator(".edge.bad title").all_text_contents()
         assert any(title.startswith("hopline:jobs → workers") for title in bad)
         assert not any(title.startswith("gateway → orders") for title in bad)
@@ -104,3 +110,18 @@ class TestMap:
         service_map.get_by_role("link", name="Traces of orders").click()
 
         expect(service_map).to_have_url(observatory.url("jaeger", "/?service=orders"))
+
+    def test_labels_do_not_cover_each_other_where_it_is_crowded(
+        self, page: Page, observatory: Observatory, order: Order, shop: Shop
+    ) -> None:
+        root = shop.span("workers", "process events:orders", (3_000, 3_010), kind=SpanKind.CONSUMER)
+        for queue in ("hopline:jobs", "hopline:reports"):
+            named = {"messaging.destination.name": queue, "messaging.system": "arq"}
+            shop.span(
+                "workers", "run", (3_020, 3_030), kind=SpanKind.CONSUMER, parent=root, failure="x", attributes=named
+            )
+
+        page.goto(observatory.url("jaeger", "/map"))
+
+        expect(page.locator(".node").filter(has_text="hopline:reports")).to_be_visible()
+        assert page.evaluate(COVERED_LABELS) == 0

@@ -1,6 +1,6 @@
 // The service map as a picture: services as boxes, streams and queues as hatched pills, calls as arrows.
 
-import { digits, duration, serviceClass, svg } from "./page.js";
+import { counted, digits, duration, serviceClass, svg } from "./page.js";
 import { layout } from "./map_layout.js";
 
 const BOX = { width: 132, height: 62 };
@@ -11,6 +11,7 @@ const APART = 6; // pixels between the two directions of one connection
 const THICKEST = 5;
 const LINE = 14; // pixels from one line of a label to the next
 const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // of the way, the best first
+const LABEL_OFF = [0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE]; // of the line, where it is crowded
 const LETTER = 7.4; // pixels, about; a longer name is shortened
 
 /** Draw `{seconds, nodes, edges}`, whose nodes and edges have ids by `identified`. Returns an element. */
@@ -19,7 +20,7 @@ export function drawing({ seconds, nodes, edges }) {
   const point = ({ layer, y }) => ({ x: EDGE + layer * STEP.x + BOX.width / 2, y: EDGE + y * STEP.y + BOX.height / 2 });
   const [width, height] = [2 * EDGE + (layers - 1) * STEP.x + BOX.width, 2 * EDGE + (rows - 1) * STEP.y + BOX.height];
   const busiest = Math.max(1, ...edges.map((edge) => edge.calls));
-  const free = freePlaces();
+  const free = freePlaces(nodes.map((node) => covered(node, point(at.get(node.id)))));
   const lines = edges.map((edge) => arrow(edge, {
     left: point(at.get(backwards.has(edge) ? edge.target : edge.source)),
     right: point(at.get(backwards.has(edge) ? edge.source : edge.target)),
@@ -61,7 +62,9 @@ function arrow(edge, { left, right, through, backwards, thick, rate, free }) {
   const [from, to] = backwards ? stops.slice(-2) : stops;
   const failed = edge.errors ? `${edge.errors} failed` : "";
   const size = { width: LETTER * Math.max(rate.length, failed.length), height: failed ? 2 * LINE : LINE };
-  const { x, y } = free(LABEL_AT.map((share) => between(from, to, share, backwards ? LINE : failed ? -LINE : -6)), size);
+  const usual = backwards ? LINE : failed ? -LINE : -6;
+  const places = LABEL_OFF.flatMap((off) => LABEL_AT.map((share) => between(from, to, share, usual + off)));
+  const { x, y } = free(places, size);
   const hue = edge.from.kind === "service" ? serviceClass(edge.from.name) : "from-channel";
   return {
     path: svg("path", { d, class: `edge ${edge.errors ? "bad" : hue}`, "stroke-width": thick, [backwards ? "marker-start" : "marker-end"]: "url(#tip)" },
@@ -79,9 +82,14 @@ function between(from, to, share, aside) {
   return { x: along(from.x, middle, middle, to.x), y: along(from.y, from.y, to.y, to.y) + aside };
 }
 
-/** Return a function that takes the first of some places where no earlier label is, the first where all are taken. */
-function freePlaces() {
-  const taken = [];
+/** Where no label may begin, for the box of a node: a label's place is its first line's foot. */
+function covered({ kind }, { x, y }) {
+  const height = kind === "service" ? BOX.height : PILL;
+  return { x, y: y - height / 2, width: BOX.width, height: height + LINE };
+}
+
+/** Return a function that takes the first of some places where nothing is yet, the first where all are taken. */
+function freePlaces(taken) {
   const clear = (one, other) => Math.abs(one.x - other.x) > (one.width + other.width) / 2 || one.y + one.height <= other.y || other.y + other.height <= one.y;
   return (places, size) => {
     const boxes = places.map((place) => ({ ...place, ...size }));
@@ -92,7 +100,7 @@ function freePlaces() {
 }
 
 function said({ calls, errors, p50_us: median, p95_us: high, waited_p50_us: waited }) {
-  return [`${calls} times`, errors && `${errors} failed`, median != null && `p50 ${duration(median)}, p95 ${duration(high)}`, waited != null && `waited ${duration(waited)}`].filter(Boolean).join(", ");
+  return [counted(calls, "call"), errors && `${errors} failed`, median != null && `p50 ${duration(median)}, p95 ${duration(high)}`, waited != null && `waited ${duration(waited)}`].filter(Boolean).join(", ");
 }
 
 function box(node, { x, y }, seconds) {
