@@ -7,21 +7,20 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import sqlalchemy as sa
 import uvloop
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from bench.figures import Effort
 from bench.load import NUMBERS, Outcome, quantile
 from orders.repository.catalog import RESERVE
 from orders.repository.orders import CLAIM, RECORD
-from shared.events.outbox import OUTBOX
+from shared.events.outbox import PUBLISH
+from shared.prepared import Prepared
 
 POOL = 10
 """As many connections as the service may open: DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW by default."""
@@ -29,33 +28,10 @@ POOL = 10
 _LINES = ("a", "b", "c")
 
 
-@dataclass(frozen=True)
-class Statement:
-    """One of the service's own statements as asyncpg takes it; `names` are its parameters, in order."""
-
-    sql: str
-    names: list[str]
-
-    async def fetch(self, connection: Any, **parameters: object) -> list[Any]:
-        """Run it."""
-        rows: list[Any] = await connection.fetch(self.sql, *(parameters[name] for name in self.names))
-        return rows
-
-
-def as_sent(statement: sa.TextClause | sa.Insert, columns: list[str] | None = None) -> Statement:
-    """The text that SQLAlchemy would send."""
-    dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
-    compiled = statement.compile(dialect=dialect, column_keys=columns)
-    return Statement(str(compiled), compiled.positiontup or [])
-
-
-_EVENT = ["id", "source", "type", "subject", "time", "data", "traceparent", "tracestate", "baggage"]
-STATEMENTS = {
-    "claim": as_sent(CLAIM),
-    "reserve": as_sent(RESERVE),
-    "record": as_sent(RECORD),
-    "publish": as_sent(sa.insert(OUTBOX), _EVENT),
-}
+async def fetch(connection: Any, statement: Prepared, **parameters: object) -> list[Any]:
+    """Run one of the service's own statements, as asyncpg does."""
+    rows: list[Any] = await connection.fetch(statement.sql, *(parameters[name] for name in statement.names))
+    return rows
 
 
 async def place(connection: Any, number: int) -> None:
@@ -64,11 +40,12 @@ async def place(connection: Any, number: int) -> None:
     order_id, user_id, key, now = uuid4(), UUID(int=1), uuid4().hex, datetime.now(UTC)
     lock = uuid4().int >> 65
     async with connection.transaction():
-        await STATEMENTS["claim"].fetch(connection, lock=lock, user_id=user_id, key=key)
-        offers = await STATEMENTS["reserve"].fetch(connection, skus=skus, quantities=[1, 1, 1])
+        await fetch(connection, CLAIM, lock=lock, user_id=user_id, key=key)
+        offers = await fetch(connection, RESERVE, skus=skus, quantities=[1, 1, 1])
         prices = [offer["unit_price_cents"] for offer in offers]
-        await STATEMENTS["record"].fetch(
+        await fetch(
             connection,
+            RECORD,
             id=order_id,
             user_id=user_id,
             status="placed",
@@ -83,8 +60,9 @@ async def place(connection: Any, number: int) -> None:
             fingerprint=b"0" * 32,
             response=b"0" * 500,
         )
-        await STATEMENTS["publish"].fetch(
+        await fetch(
             connection,
+            PUBLISH,
             id=uuid4(),
             source="/hopline/orders",
             type="hopline.order.placed.v1",

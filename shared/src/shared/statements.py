@@ -21,7 +21,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util.types import AttributeValue
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine, ExceptionContext
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 
 from shared.tracing import show, tell
 
@@ -31,6 +31,7 @@ SPAN = "span"
 """The execution option that names a statement's span."""
 
 LONGEST_SUMMARY = 100
+_ACCOUNT = "account"
 
 _WRITTEN = re.compile(
     r"\b(INSERT)\s+INTO\s+\"?([a-z_][\w.]*)|\b(DELETE)\s+FROM\s+\"?([a-z_][\w.]*)"
@@ -111,15 +112,40 @@ def database_cost() -> Iterator[DatabaseCost]:
         _cost.reset(token)
 
 
+class Account:
+    """Where the statements of one database are entered."""
+
+    def __init__(self, url: URL, *, slow_s: float) -> None:
+        self._slow_s = slow_s
+        self._database = url.database or ""
+        self._place: dict[str, AttributeValue] = {
+            "db.system.name": "postgresql",
+            "db.namespace": self._database,
+            "server.address": url.host or "",
+            "server.port": url.port or 5432,
+        }
+
+    def settle(self, statement: str, summary: str, *, took_s: float, span: str | None, error_type: str) -> None:
+        """Count, measure and tell a statement that has just ended; `error_type` says how it failed, if it did."""
+        if (cost := _cost.get()) is not None:
+            cost.queries += 1
+            cost.seconds += took_s
+        if not is_instrumentation_enabled():
+            return
+        _totals.add(self._database, summary, error_type, took_s)
+        if took_s >= self._slow_s > 0:
+            log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
+        if span or error_type or took_s >= self._slow_s:
+            attributes = {**self._place, "db.query.summary": summary, "db.query.text": statement}
+            show(span or summary, took_s=took_s, attributes=attributes, error_type=error_type)
+        else:
+            tell(summary, took_s=took_s)
+
+
 def watch_statements(engine: Engine, *, slow_s: float) -> None:
-    """Count, measure and tell the statements of this engine."""
-    url, database = engine.url, engine.url.database or ""
-    place: dict[str, AttributeValue] = {
-        "db.system.name": "postgresql",
-        "db.namespace": database,
-        "server.address": url.host or "",
-        "server.port": url.port or 5432,
-    }
+    """Enter the statements of this engine in an account of its own; `account_of` its connections finds it."""
+    account = Account(engine.url, slow_s=slow_s)
+    engine.update_execution_options(**{_ACCOUNT: account})
 
     def begun(*arguments: Any) -> None:
         arguments[4].hopline_started = perf_counter()  # the execution context
@@ -129,32 +155,24 @@ def watch_statements(engine: Engine, *, slow_s: float) -> None:
 
     def failed(failure: ExceptionContext) -> None:
         if hasattr(failure.execution_context, "hopline_started"):
-            settle(failure.statement or "", failure.execution_context, _error_type(failure.original_exception))
+            settle(failure.statement or "", failure.execution_context, error_type_of(failure.original_exception))
 
     def settle(statement: str, context: Any, error_type: str) -> None:
         took_s = perf_counter() - context.hopline_started
-        if (cost := _cost.get()) is not None:
-            cost.queries += 1
-            cost.seconds += took_s
-        if not is_instrumentation_enabled():
-            return
-        summary = summary_of(statement)
-        _totals.add(database, summary, error_type, took_s)
-        name = context.execution_options.get(SPAN)
-        if took_s >= slow_s > 0:
-            log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
-        if name or error_type or took_s >= slow_s:
-            attributes = {**place, "db.query.summary": summary, "db.query.text": statement}
-            show(name or summary, took_s=took_s, attributes=attributes, error_type=error_type)
-        else:
-            tell(summary, took_s=took_s)
+        span = context.execution_options.get(SPAN)
+        account.settle(statement, summary_of(statement), took_s=took_s, span=span, error_type=error_type)
 
     event.listen(engine, "before_cursor_execute", begun)
     event.listen(engine, "after_cursor_execute", ended)
     event.listen(engine, "handle_error", failed)
 
 
-def _error_type(error: BaseException) -> str:
+def account_of(connection: Connection) -> Account | None:
+    """Where this connection's statements are entered; None where nobody watches."""
+    return connection.get_execution_options().get(_ACCOUNT)
+
+
+def error_type_of(error: BaseException) -> str:
     """The SQLSTATE, else the exception's type. Not the text: PostgreSQL quotes the values that are in its way."""
     return getattr(error, "sqlstate", None) or type(error).__qualname__
 

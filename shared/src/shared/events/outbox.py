@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic_core import to_json
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from shared.events.cloudevent import CloudEvent
 from shared.events.floor import floor_tables
 from shared.events.tracing import Trace
+from shared.prepared import Prepared
 
 _WAKE, _PUBLISHED = "outbox.wake", "outbox.published"
 
@@ -48,7 +50,10 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 OUTBOX = outbox_table(sa.MetaData())
-_INSERT = sa.insert(OUTBOX)
+PUBLISH = Prepared(
+    sa.insert(OUTBOX),
+    columns=["id", "source", "type", "subject", "time", "data", "traceparent", "tracestate", "baggage"],
+)
 
 
 async def publish(session: AsyncSession, event: CloudEvent) -> None:
@@ -58,14 +63,18 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
     woken after the commit, not before: a NOTIFY inside the transaction would make all commits wait for one another.
     """
     carried = Trace.of_event(event) if event.traceparent else Trace.current()
-    row = event.model_dump(mode="json", include={"source", "type", "subject", "data"}) | {
-        "id": event.id,
-        "time": event.time,
-        "traceparent": carried.traceparent,
-        "tracestate": carried.tracestate,
-        "baggage": carried.baggage,
-    }
-    await session.execute(_INSERT, row)
+    await PUBLISH.fetch(
+        session,
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        subject=event.subject,
+        time=event.time,
+        data=to_json(event.data).decode(),
+        traceparent=carried.traceparent,
+        tracestate=carried.tracestate,
+        baggage=carried.baggage,
+    )
     session.info[_PUBLISHED] = True
 
 

@@ -12,8 +12,10 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import Product
+from shared.prepared import Prepared
 
-RESERVE: Final = text("""
+RESERVE: Final = Prepared(
+    text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS integer[])) AS line (sku, quantity)
     ), locked AS (
@@ -28,7 +30,8 @@ RESERVE: Final = text("""
         WHERE product.sku = locked.sku AND locked.stock - locked.reserved >= locked.quantity
     )
     SELECT sku, name, unit_price_cents, stock - reserved AS available FROM locked
-""").execution_options(span="reserve stock")
+    """).execution_options(span="reserve stock")
+)
 """One round trip. `locked` shows each product as it is once its lock is ours; everything is computed from that.
 
 `product.reserved + …` would be wrong: an UPDATE first builds the new row from what the statement saw when it began,
@@ -85,9 +88,8 @@ class CatalogRepository:
         Unknown skus are missing from the answer, and of a product with less than was asked for nothing is reserved:
         the caller compares, and rolls everything back by raising.
         """
-        parameters = {"skus": list(quantities), "quantities": list(quantities.values())}
-        rows = await self._session.execute(RESERVE, parameters)
-        return {row.sku: Offer(*row) for row in rows}
+        rows = await RESERVE.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
+        return {row["sku"]: Offer(*row) for row in rows}
 
     async def settle(self, order_id: UUID, *, shipped: bool) -> None:
         """End the reservation of `order_id`; the caller holds the order's lock and does this once in its life."""

@@ -15,14 +15,18 @@ from orders.errors import KeyInFlight
 from orders.models import IdempotencyKey, Order
 from orders.schemas import OrderOut
 from orders.states import OrderStatus
+from shared.prepared import Prepared
 
-CLAIM: Final = text("""
+CLAIM: Final = Prepared(
+    text("""
     SELECT pg_try_advisory_xact_lock(:lock) AS won, earlier.fingerprint, earlier.order_id, earlier.response
     FROM (VALUES (1)) AS always LEFT JOIN idempotency_key AS earlier
         ON earlier.user_id = :user_id AND earlier.key = :key
-""")
+    """)
+)
 
-RECORD: Final = text("""
+RECORD: Final = Prepared(
+    text("""
     WITH placed AS (
         INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
         VALUES (:id, :user_id, :status, :total_cents, :currency, :created_at)
@@ -37,7 +41,8 @@ RECORD: Final = text("""
     VALUES (:user_id, :key, :fingerprint, :id, :response, :created_at)
     ON CONFLICT (user_id, key) DO NOTHING
     RETURNING key
-""")
+    """)
+)
 """The order, its items and its key in one round trip."""
 
 
@@ -63,10 +68,10 @@ class OrderRepository:
         keys that share one (never, in practice) would only get a 409 that a retry heals.
         """
         lock = int.from_bytes(blake2b(user_id.bytes + key.encode(), digest_size=8).digest(), signed=True)
-        row = (await self._session.execute(CLAIM, {"lock": lock, "user_id": user_id, "key": key})).one()
-        if row.order_id is not None:
-            return Answered(fingerprint=row.fingerprint, order_id=row.order_id, response=row.response)
-        if not row.won:
+        [row] = await CLAIM.fetch(self._session, lock=lock, user_id=user_id, key=key)
+        if row["order_id"] is not None:
+            return Answered(fingerprint=row["fingerprint"], order_id=row["order_id"], response=row["response"])
+        if not row["won"]:
             raise KeyInFlight
         return None
 
@@ -76,16 +81,23 @@ class OrderRepository:
         Raises KeyInFlight where the key's other transaction ended between the look and the lock of `claim`, which are
         one statement: the primary key makes the promise of one order per key, the lock only spares the work.
         """
-        parameters = order.model_dump(exclude={"items"}) | {
-            "skus": [item.sku for item in order.items],
-            "names": [item.name for item in order.items],
-            "quantities": [item.quantity for item in order.items],
-            "prices": [item.unit_price_cents for item in order.items],
-            "key": key,
-            "fingerprint": fingerprint,
-            "response": response,
-        }
-        if await self._session.scalar(RECORD, parameters) is None:
+        recorded = await RECORD.fetch(
+            self._session,
+            id=order.id,
+            user_id=order.user_id,
+            status=order.status,
+            total_cents=order.total_cents,
+            currency=order.currency,
+            created_at=order.created_at,
+            skus=[item.sku for item in order.items],
+            names=[item.name for item in order.items],
+            quantities=[item.quantity for item in order.items],
+            prices=[item.unit_price_cents for item in order.items],
+            key=key,
+            fingerprint=fingerprint,
+            response=response,
+        )
+        if not recorded:
             raise KeyInFlight
 
     async def forget_keys(self, *, kept: timedelta, limit: int) -> int:
