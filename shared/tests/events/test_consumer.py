@@ -47,6 +47,22 @@ class TestExactlyOnce:
             await things.publish(3)
             await eventually(lambda: settled(things, 1, 2, 3))
 
+    async def test_lone_new_event_is_not_looked_up_before(self, things: Things) -> None:
+        looked: list[str] = []
+
+        @sa.event.listens_for(things.engine.sync_engine, "before_cursor_execute")
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            if statement.startswith("SELECT inbox"):
+                looked.append(statement)
+
+        await things.send(1, 2)
+        async with things.consumer(Watcher()):
+            await eventually(lambda: settled(things, 1, 2))
+            assert len(looked) == 1, "a batch is looked up at once"
+            await things.send(3)
+            await eventually(lambda: settled(things, 1, 2, 3))
+        assert len(looked) == 1
+
     async def test_two_processes_at_the_same_event(self, things: Things) -> None:
         """The second one blocks on the inbox row until the first commits, then finds it taken."""
         inside, go_on = asyncio.Event(), asyncio.Event()

@@ -215,6 +215,18 @@ async def is_acknowledged(things: Things) -> bool:
     return (group["last-delivered-id"], group["pending"]) == (b"2-0", 0)
 
 
+class TestForgotten:
+    async def test_lone_event_of_a_flushed_redis_tells_that_it_was_applied(self, things: Things, spans: Spans) -> None:
+        watcher = Watcher()
+        async with things.relay(poll_s=0.05), things.consumer(watcher):
+            await publish_traced(things)
+            await eventually(lambda: spans.named(PROCESS))
+            await things.redis.flushdb()
+            await eventually(lambda: len(spans.named(PROCESS)) == 2)
+        told = [(span.attributes or {}).get("hopline.applied_before") for span in spans.named(PROCESS)]
+        assert (told, watcher.calls) == ([None, True], [1])
+
+
 class TestLogs:
     async def test_every_line_names_the_event(self, things: Things, spans: Spans) -> None:
         async def look() -> None:

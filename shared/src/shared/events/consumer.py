@@ -104,10 +104,13 @@ class Consumer(Background):
     async def _settle(self, entries: Sequence[Entry]) -> None:
         """Acknowledge at once what is done already, and bring the rest to an end one by one, in order.
 
-        Only what somebody was handed and left makes a span: where Redis forgot, whole streams come again.
+        A lone entry that is new is not looked up before: the claim within its transaction says the same, and somebody
+        waits for what it brings about. Of a batch, only what somebody was handed and left makes a span: where Redis
+        forgot, whole streams come again.
         """
         handled = [entry.event for entry in entries if entry.event and self._processor.handles(entry.event)]
-        applied = await self._processor.applied(handled)
+        lone = len(entries) == 1 and not entries[0].redelivered
+        applied = {} if lone else await self._processor.applied(handled)
         to_apply = {event.id for event in handled} - applied.keys()
         await self._group.acknowledge(
             *(entry.id for entry in entries if entry.event and entry.event.id not in to_apply)

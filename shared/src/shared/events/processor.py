@@ -68,16 +68,17 @@ class Processor:
     async def apply(self, event: CloudEvent, *, redelivered: bool) -> None:
         """Inbox row and effect in one transaction, then what the handler wants done after it.
 
-        A no-op where another process has applied the event meanwhile. Raises what the handler or the commit raises.
+        A no-op, which the span tells, where the event was applied before. Raises what the handler or the commit raises.
         """
-        with process_span(self._stream, self._group, event, redelivered=redelivered):
+        with process_span(self._stream, self._group, event, redelivered=redelivered) as span:
             async with self._sessions() as session, session.begin():
                 if not await inbox.claim(session, consumer=self._group, event_id=event.id):
+                    span.set_attribute("hopline.applied_before", True)
                     return
                 after_commit = await self._handler(event)(session, event)
             crash_point("consumer.after_commit")
-            log.info("event_processed", stream=self._stream)
             await self._hint(after_commit)
+            log.info("event_processed", stream=self._stream)
 
     async def bury(self, entry_id: str, body: bytes, event: CloudEvent | None, *, error: str, attempts: int) -> None:
         """Keep the entry as a dead letter, and mark its event as applied so that it does not come again."""
