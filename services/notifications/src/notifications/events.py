@@ -116,8 +116,8 @@ def _handler(kind: Kind, news: type[BaseModel], *, publisher: Publisher) -> Hand
         frame = NotificationFrame.of(row)
 
         async def publish() -> None:
-            log.info("notification_added", user_id=user_id, kind=kind, seq=frame.seq)
             await publisher.notification(user_id, frame)
+            log.info("notification_added", user_id=user_id, kind=kind, seq=frame.seq)
 
         return publish
 

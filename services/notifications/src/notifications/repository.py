@@ -1,15 +1,37 @@
 """The only SQL of this service."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, insert, literal, select, update
+from sqlalchemy import Select, Table, bindparam, exists, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 
 from notifications.models import FeedHead, Notification
 from notifications.schemas import FeedState
+
+
+def _append() -> ReturningInsert[tuple[int]]:
+    """The statement of `FeedRepository.append`, with a parameter `new_<column>` for each column but `seq`."""
+    heads, notifications = cast("Table", FeedHead.__table__), cast("Table", Notification.__table__)
+    new = {name: bindparam(f"new_{name}", type_=column.type) for name, column in notifications.c.items()}
+    del new["seq"]
+    of_event = (notifications.c.event_id == new["event_id"], notifications.c.user_id == new["user_id"])
+    head = (
+        postgres_insert(heads)
+        .from_select(["user_id", "seq"], select(new["user_id"], literal(1)).where(~exists().where(*of_event)))
+        .on_conflict_do_update(index_elements=[heads.c.user_id], set_={"seq": heads.c.seq + 1})
+        .returning(heads.c.seq)
+        .cte("head")
+    )
+    row = select(*(value.label(name) for name, value in new.items()), head.c.seq)
+    return insert(notifications).from_select([*new, "seq"], row).returning(notifications.c.seq)
+
+
+_APPEND = _append()
+"""Made once: making it anew took a notification half a millisecond."""
 
 
 class FeedRepository:
@@ -21,22 +43,11 @@ class FeedRepository:
     async def append(self, *, user_id: UUID, event_id: UUID, **values: Any) -> int | None:
         """Add a notification at the end of the user's feed; its seq, or None where this event has one already.
 
-        One round trip. The head's row stays locked until the transaction ends. `values` are the other columns.
+        One round trip. The head's row stays locked until the transaction ends. `values` are all the other columns.
         """
-        known = exists().where(Notification.event_id == event_id, Notification.user_id == user_id)
-        head = (
-            postgres_insert(FeedHead)
-            .from_select(["user_id", "seq"], select(literal(user_id), literal(1)).where(~known))
-            .on_conflict_do_update(index_elements=[FeedHead.user_id], set_={"seq": FeedHead.seq + 1})
-            .returning(FeedHead.seq)
-            .cte("head")
-        )
         row = {"user_id": user_id, "event_id": event_id, **values}
-        columns = [literal(value, type_=Notification.__table__.c[name].type).label(name) for name, value in row.items()]
-        statement = (
-            insert(Notification).from_select([*row, "seq"], select(*columns, head.c.seq)).returning(Notification.seq)
-        )
-        return await self._session.scalar(statement)
+        seq: int | None = await self._session.scalar(_APPEND, {f"new_{name}": value for name, value in row.items()})
+        return seq
 
     async def after(self, user_id: UUID, *, seq: int, head: int, limit: int) -> Sequence[Notification]:
         """At most `limit` notifications after `seq` up to `head`, oldest first."""
