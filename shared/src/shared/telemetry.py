@@ -6,7 +6,6 @@ never a slower or failed request.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +40,6 @@ EXPORT_EVERY_MS = 500
 
 def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
     """Install the process's tracer, logger and meter providers. Call once, after a fork, before the first span."""
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
     if settings.otel_sdk_disabled or isinstance(trace.get_tracer_provider(), TracerProvider):
         return  # in the second case a test, or a second application in this process, has set them
     resource = Resource.create(

@@ -1,7 +1,5 @@
 """The pytest plugin: gathers the fixtures so that a test asks for them by name."""
 
-import os
-
 from testkit.databases import (
     database,
     database_templates,
@@ -36,11 +34,3 @@ __all__ = [
     "valkey_url",
     "worker_number",
 ]
-
-
-def pytest_configure() -> None:
-    """Choose the semantic conventions that `shared.telemetry` chooses, before anything of OpenTelemetry reads them.
-
-    The instrumentations read the variable once per process, and a test process runs many applications.
-    """
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
