@@ -55,9 +55,9 @@ class Stage:
             await asyncio.to_thread(_start_aside, self._valkey)
         return self._valkey.url
 
-    async def stack(self) -> Stack:
-        """The whole of Hopline, embedded."""
-        context = running_stack(self.folder / "stack")
+    async def stack(self, **settings: str) -> Stack:
+        """The whole of Hopline, embedded, its telemetry kept out of this process; `settings` are of its environment."""
+        context = running_stack(self.folder / "stack", settings=settings, tap=False)
         stack = await asyncio.to_thread(context.__enter__)
         self._exits.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
         return stack

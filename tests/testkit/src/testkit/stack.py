@@ -6,8 +6,8 @@ import random
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack(home: Path) -> Iterator[Stack]:
-    """Yield the stack named by HOPLINE_GATEWAY_URL, or start an embedded one in `home` and remove it afterwards."""
+def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap: bool = True) -> Iterator[Stack]:
+    """Yield the stack named by HOPLINE_GATEWAY_URL, or start an embedded one in `home` and remove it afterwards.
+
+    `settings` go before those of a test. With the `tap`, its telemetry passes through this process and takes its time.
+    """
     if "HOPLINE_GATEWAY_URL" in os.environ:
         yield Stack()
         return
@@ -85,11 +88,15 @@ def running_stack(home: Path) -> Iterator[Stack]:
         "HOPLINE_PORT_OFFSET": str(offset),
         "FULFIL_STEP_SECONDS": "1",
         "SLOW_STATEMENT_MS": "60000",  # a busy machine must not change the shape of a trace
+        **(settings or {}),
     }
     for name in ("DATABASE_URL", "REDIS_URL"):  # those of hosted CI are for the service tests
         environment.pop(name, None)
-    with tapped(OTLP_PORT + offset) as (endpoint, passed):
-        stack = Stack(offset=offset, environment=environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}, passed=passed)
+    with ExitStack() as exits:
+        passed = None
+        if tap:
+            environment["OTEL_EXPORTER_OTLP_ENDPOINT"], passed = exits.enter_context(tapped(OTLP_PORT + offset))
+        stack = Stack(offset=offset, environment=environment, passed=passed)
         try:
             started = stack.run("embedded", "up")
             if started.returncode:
