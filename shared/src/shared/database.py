@@ -44,7 +44,8 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session whose transaction commits at the end, or rolls back where the block raises."""
-        async with self.sessions() as session, session.begin():
+        session = self.sessions()
+        async with session.begin():  # whose end gives the connection back; closing the session would cost a task
             yield session
 
 

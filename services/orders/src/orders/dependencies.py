@@ -33,8 +33,9 @@ async def catalog(session: SessionDep) -> Catalog:
     return Catalog(products=CatalogRepository(session=session))
 
 
-async def orders(session: SessionDep, catalog: "CatalogDep") -> Orders:
+async def orders(session: SessionDep) -> Orders:
     """Orders within this request's transaction."""
+    catalog = Catalog(products=CatalogRepository(session=session))
     return Orders(orders=OrderRepository(session=session), catalog=catalog, events=OrderEvents(session=session))
 
 
