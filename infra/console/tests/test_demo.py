@@ -139,7 +139,7 @@ class TestFailure:
         async with open_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", mailpit="")
             with pytest.raises(FailedError, match="HTTP 404"):
-                await Demo(stack=elsewhere, narrator=told.narrator, downloads=tmp_path).run()
+                await Demo(stack=elsewhere, narrator=told.narrator, downloads=tmp_path, patience=IMPATIENT).run()
 
     def test_without_a_stack_it_says_make_up(self, command: Command) -> None:
         told = command("demo")
