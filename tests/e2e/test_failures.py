@@ -79,7 +79,7 @@ class Walking:
 async def walk(stack: Stack, jaeger: httpx.AsyncClient, name: str) -> Walking:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "console", "walk", name),
-        env=stack.environment | {"PYTHONUNBUFFERED": "1"},
+        env=stack.environment | {"PYTHONUNBUFFERED": "1", "COLUMNS": "120"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -98,10 +98,10 @@ class TestUp:
         assert "compose down" not in docker.called
 
     def test_a_taken_port_is_one_clear_line(self, docker: Docker, run: Run) -> None:
-        with socket.create_server(("127.0.0.1", 12_300)):
-            done = run("up", "--only", "gateway")
+        with socket.create_server(("127.0.0.1", 12_301)):  # none that the tests running beside this one need
+            done = run("up", "--only", "gateway", HOPLINE_PORT_OFFSET="4301")
         assert done.returncode == 1
-        assert done.stderr.startswith("port 12300 is taken")
+        assert done.stderr.startswith("port 12301 is taken")
         assert "HOPLINE_PORT_OFFSET" in done.stderr
         assert not any(call.startswith("compose up") for call in docker.called)
 

@@ -23,12 +23,12 @@ OpenShop = Callable[[Behaviour], AbstractAsyncContextManager[Stack]]
 
 @pytest.fixture
 def command(observatory: Observatory) -> Command:
-    """Run `python -m console` with its output piped, beside the observatory."""
+    """Run `python -m console` with its output piped, 120 columns wide, beside the observatory."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "console", *arguments],
-            env={**os.environ, "HOPLINE_PORT_OFFSET": str(observatory.offset), **environment},
+            env={**os.environ, "COLUMNS": "120", "HOPLINE_PORT_OFFSET": str(observatory.offset), **environment},
             capture_output=True,
             text=True,
             timeout=60,
