@@ -23,7 +23,8 @@ from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.types import Scope
 
-from shared.errors import Forbidden, Unauthorized, Unavailable
+from shared.deadline import remaining_s
+from shared.errors import DeadlineSpent, Forbidden, Unauthorized, Unavailable
 from shared.headers import header
 from shared.settings import TokenSettings
 from shared.tracing import trace_of_its_own
@@ -78,12 +79,18 @@ class Jwks:
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        """Return the key of `kid`, fetching the set anew where it is unknown."""
+        """Return the key of `kid`, fetching the set anew where it is unknown; raises DeadlineSpent too."""
         if kid not in self._keys:
-            async with self._lock:
+            await self._look_for(kid)
+        return self._keys[kid]
+
+    async def _look_for(self, kid: str) -> None:
+        try:
+            async with asyncio.timeout(remaining_s()), self._lock:
                 if kid not in self._keys and time.monotonic() - self._fetched_at > REFETCH_PAUSE_S:
                     await self._refresh()
-        return self._keys[kid]
+        except TimeoutError:
+            raise DeadlineSpent("The keys that verify access tokens did not come in time") from None
 
     async def _refresh(self) -> None:
         if time.monotonic() - self._failed_at < RETRY_PAUSE_S:

@@ -16,6 +16,7 @@ from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings
 from shared.faults import Faults, FaultStore
+from shared.tokens import CurrentCaller, Identity
 
 Service = Literal["users", "orders", "notifications"]
 
@@ -68,15 +69,20 @@ def upstreams(request: Request) -> Upstreams:
 
 
 class Asked(NamedTuple):
-    """What answers a composed question, and the caller's headers as the services may see them."""
+    """Who asks a composed question, what answers it, and the caller's headers as the services may see them."""
 
+    caller: Identity
     compositions: Compositions
     headers: dict[str, str]
 
 
-async def asked(request: Request) -> Asked:
-    """Both at once: FastAPI takes some 20 µs for each dependency."""
-    return Asked(request.app.state.compositions, from_client(request.scope))
+class AskedByCaller(CurrentCaller):
+    """The dependency that gives all three: FastAPI takes some 8 µs for each dependency."""
+
+    async def __call__(self, request: Request) -> Asked:  # type: ignore[override]  # more than who it is
+        """The caller's question; raises what `CurrentCaller` raises."""
+        caller = await super().__call__(request)
+        return Asked(caller, request.app.state.compositions, from_client(request.scope))
 
 
 async def fault_store(request: Request) -> FaultStore:
@@ -85,5 +91,5 @@ async def fault_store(request: Request) -> FaultStore:
     return store
 
 
-AskedDep = Annotated[Asked, Depends(asked)]
+AskedDep = Annotated[Asked, Depends(AskedByCaller())]
 FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from gateway.dependencies import AskedDep
 from gateway.openapi import WRONG_FIELD, problems
 from gateway.schemas import Dashboard, OrderSummary, UserLookup, UsersFound
-from shared.tokens import AdminIdentity, CurrentIdentity
+from shared.tokens import AdminIdentity
 
 router = APIRouter()
 
@@ -23,7 +23,7 @@ def documented(model: type[Any], expected: dict[int, str], *, tag: str) -> dict[
 @router.get(
     "/dashboard", operation_id="read_dashboard", summary="Your page", **documented(Dashboard, {}, tag="dashboard")
 )
-async def read_dashboard(_caller: CurrentIdentity, asked: AskedDep) -> Response:
+async def read_dashboard(asked: AskedDep) -> Response:
     """Account, newest orders and notifications at once; what is late or failed is null and named in `degraded`."""
     return _json(await asked.compositions.dashboard(asked.headers))
 
@@ -38,9 +38,9 @@ async def read_dashboard(_caller: CurrentIdentity, asked: AskedDep) -> Response:
         tag="orders",
     ),
 )
-async def read_order_summary(order_id: UUID, caller: CurrentIdentity, asked: AskedDep) -> Response:
+async def read_order_summary(order_id: UUID, asked: AskedDep) -> Response:
     """All of it or the problem that is in the way."""
-    return _json(await asked.compositions.order_summary(order_id, caller, asked.headers))
+    return _json(await asked.compositions.order_summary(order_id, asked.caller, asked.headers))
 
 
 @router.post(
