@@ -58,6 +58,7 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
         "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
         "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the answer
         "server_header": False,
+        "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS")),  # nobody's word counts: nothing to look at
         "access_log": False,  # shared.middleware writes the access line, with the trace id
         "timeout_graceful_shutdown": 10,
     }

@@ -52,7 +52,8 @@ class Answer:
     @property
     def media_type(self) -> str:
         """The content type without parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        given = next((value for name, value in self.headers.raw if name == b"content-type"), b"")
+        return given.partition(b";")[0].strip().lower().decode("latin-1")
 
     @property
     def passable(self) -> bool:

@@ -29,10 +29,10 @@ class Bulkhead:
 
     async def __aenter__(self) -> None:
         """Take a place, or wait for one."""
-        if self._slots.locked():
-            await self._queue()
+        if self._inside < self._at_once and not self._waiting:
+            await self._slots.acquire()  # at once
         else:
-            await self._slots.acquire()
+            await self._queue()
         self._inside += 1
 
     async def __aexit__(
