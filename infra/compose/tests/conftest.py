@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 _SCRIPT = """#!{python}
-import json, pathlib, sys
+import json, os, pathlib, sys
 folder = pathlib.Path({folder!r})
 arguments = " ".join(sys.argv[1:])
 with (folder / "called").open("a") as called:
@@ -23,7 +23,9 @@ for beginning, answer in sorted(answers.items(), key=lambda item: -len(item[0]))
     if arguments.startswith(beginning):
         number = min(answer.setdefault("asked", 0), len(answer["outputs"]) - 1)
         answer["asked"] += 1
-        (folder / "answers.json").write_text(json.dumps(answers))
+        being_written = folder / f"answers-{{os.getpid()}}.json"
+        being_written.write_text(json.dumps(answers))
+        being_written.replace(folder / "answers.json")  # in one step: engines are asked side by side
         sys.stdout.write(answer["outputs"][number])
         sys.stderr.write(answer["error"])
         sys.exit(answer["status"])

@@ -21,6 +21,8 @@ async def slow(services: Services) -> AsyncIterator[Services]:
             await eventually(lambda: services.orders.at_once == 1)
             await asyncio.sleep(0.05)
             release.set()
+            await eventually(lambda: services.orders.at_once == 0)
+            release.clear()
 
     letting_go = asyncio.create_task(let_go())
     yield services
