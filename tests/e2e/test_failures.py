@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -87,7 +88,7 @@ async def walk(stack: Stack, jaeger: httpx.AsyncClient, name: str) -> Walking:
 
 
 async def quiet(stack: Stack) -> None:
-    """Wait until nothing of earlier tests is under way: a fault is to strike who it is meant for."""
+    """Wait until nothing is under way, and no schedule's slot comes soon: a fault is to strike who it is meant for."""
     if not stack.is_ours:
         return
 
@@ -95,9 +96,12 @@ async def quiet(stack: Stack) -> None:
         status = json.loads(stack.run("embedded", "status", "--json").stdout)
         [jobs] = [database["jobs"] for database in status["databases"] if database["jobs"] is not None]
         behind = [group["lag"] or group["pending"] for group in status["groups"]]
-        return not any(jobs.get(state) for state in ("queued", "running")) and not any(behind)
+        soon = datetime.now(UTC) + timedelta(seconds=MINUTE_S)
+        slots = [datetime.fromisoformat(schedule["next_slot"]) for schedule in status["schedules"]]
+        busy = any(jobs.get(state) for state in ("queued", "running")) or any(behind)
+        return not busy and all(slot > soon for slot in slots)
 
-    await eventually(is_quiet, MINUTE_S, "a quiet system")
+    await eventually(is_quiet, 3 * MINUTE_S, "a quiet system")
 
 
 async def walk_all(stack: Stack) -> dict[str, Walked]:
