@@ -113,16 +113,6 @@ class TestRequests:
         [seen] = services.users.asked("GET", "/users/me")
         assert not {name.lower() for name in forged} & set(seen.headers)
 
-    async def test_of_two_tokens_the_service_sees_the_one_that_was_verified(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
-    ) -> None:
-        services.users.answers("GET", "/users/me", {})
-        twice = [*token.items(), ("Authorization", "Bearer another")]
-        response = await gateway.get("/v2/users/me", headers=twice)
-        assert response.status_code == 200
-        [seen] = services.users.asked("GET", "/users/me")
-        assert seen.headers.getlist("authorization") == list(token.values())
-
     async def test_the_request_id_is_carried_on(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:

@@ -1,4 +1,4 @@
-"""What browsers are told, and which hosts are answered for."""
+"""What browsers are told, which hosts are answered for, and which of two tokens counts."""
 
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
@@ -49,3 +49,15 @@ class TestKnownHosts:
             assert refused.json()["type"].endswith("/unknown-host")
             assert "sunset" in refused.headers
             assert len(refused.headers["x-request-id"]) == 32
+
+
+class TestTwoTokens:
+    async def test_the_service_sees_the_one_that_was_verified(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.answers("GET", "/users/me", {})
+        twice = [*token.items(), ("Authorization", "Bearer another")]
+        response = await gateway.get("/v2/users/me", headers=twice)
+        assert response.status_code == 200
+        [seen] = services.users.asked("GET", "/users/me")
+        assert seen.headers.getlist("authorization") == list(token.values())
