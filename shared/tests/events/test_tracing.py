@@ -166,13 +166,18 @@ class TestSecondTries:
     async def test_what_redis_has_forgotten_and_is_shipped_again_makes_no_span(
         self, traced: Things, spans: Spans
     ) -> None:
-        async with traced.relay(poll_s=0.05), traced.consumer(Watcher()):
-            await publish_traced(traced)
-            await eventually(lambda: spans.named(PROCESS))
+        watcher = Watcher()
+        async with traced.relay(poll_s=0.05):
+            async with traced.consumer(watcher):
+                await publish_traced(traced)
+                await eventually(lambda: spans.named(PROCESS))
             await traced.redis.xgroup_setid(STREAM, GROUP, id="0")
             await publish_traced(traced, 2)
-            await eventually(lambda: len(spans.named(PROCESS)) == 2)
+            await eventually(lambda: is_length(traced, 2))
+            async with traced.consumer(watcher):
+                await eventually(lambda: len(watcher.calls) == 2)
         assert len(spans.named(PROCESS)) == 2
+        assert watcher.calls == [1, 2]
 
 
 class TestQuiet:
