@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from observatory import jaeger, loki, mailpit, otlp
 from observatory.jaeger import JaegerApi, NotAnsweredError
+from observatory.listeners import listen
 from observatory.logql import UnsupportedError
 from observatory.logs import LogStore
 from observatory.loki import InvalidParameterError, LokiApi
@@ -89,8 +90,8 @@ class Observatory:
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        listeners = [_listen(settings.host, port) for port in (ports.otlp, ports.jaeger, ports.loki, ports.mailpit)]
-        mail_listener = _listen(settings.host, ports.smtp)
+        listeners = [listen(settings.host, port) for port in (ports.otlp, ports.jaeger, ports.loki, ports.mailpit)]
+        mail_listener = listen(settings.host, ports.smtp)
         async with smtp_server(mail_listener, self._mailbox, max_bytes=settings.limits.message_bytes):
             _log.info("listening on %s: %s", settings.host, asdict(ports))
             await _serve_until_stopped(uvicorn.Server(config), listeners)
@@ -125,19 +126,3 @@ async def _serve_until_stopped(server: uvicorn.Server, listeners: list[socket.so
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await server.serve(sockets=listeners)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(512)
-    except OSError as error:
-        listener.close()
-        raise OSError(
-            f"cannot listen on {host}:{port}: {error.strerror}; free the port or set HOPLINE_PORT_OFFSET"
-        ) from error
-    listener.setblocking(False)
-    return listener
