@@ -1,0 +1,118 @@
+"""Reports: what is in the files, and what making them takes."""
+
+import csv
+import io
+import tracemalloc
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+import pytest
+from pypdf import PdfReader
+
+from workers.reports.client import ORDERS_AT_ONCE
+from workers.reports.csv_file import CsvFile
+from workers.reports.schemas import OrdersPage, ReportedOrder
+from workers.reports.summary import Summary
+
+from .report_desk import START, ReportDesk
+from .report_world import files, make
+from .world import World
+
+
+def orders(count: int) -> list[ReportedOrder]:
+    desk = ReportDesk(orders=count)
+    page = {"items": [desk.order(number) for number in range(count)], "next_cursor": None}
+    return OrdersPage.model_validate(page).items
+
+
+class TestCsv:
+    async def test_has_a_line_for_every_order_of_every_page(self, world: World) -> None:
+        world.orders.desk.orders = 1203
+        report_id = world.orders.desk.wants("csv")
+        await make(world, report_id)
+        [file] = files(world)
+        assert file == world.objects / f"reports/{report_id}.csv"
+        rows = list(csv.DictReader(io.StringIO(file.read_text())))
+        assert [row["order_id"] for row in rows] == [str(UUID(int=number)) for number in range(1203)]
+        assert rows[9] == {
+            "order_id": str(UUID(int=9)),
+            "user_id": str(UUID(int=7)),
+            "created_at": "2026-11-01T09:00:00Z",
+            "status": "cancelled",
+            "items": "2 x BAG-CANVAS",
+            "units": "2",
+            "total_cents": "1000",
+            "currency": "EUR",
+        }
+        assert world.orders.desk.told[-1] == ("finish", {"size_bytes": file.stat().st_size})
+
+    async def test_without_orders_has_the_names_of_its_columns(self, world: World) -> None:
+        world.orders.desk.orders = 0
+        await make(world, world.orders.desk.wants("csv"))
+        [file] = files(world)
+        assert file.read_text().split() == ["order_id,user_id,created_at,status,items,units,total_cents,currency"]
+
+    def test_holds_nothing_that_a_spreadsheet_computes(self) -> None:
+        [order] = orders(1)
+        tricky = replace(order, items=[replace(order.items[0], sku="=1+1")])
+        [row] = csv.reader(io.StringIO(CsvFile().add([tricky]).decode()))
+        assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@"))]
+
+
+class TestMemory:
+    def test_a_page_of_orders_takes_less_than_twice_its_json(self) -> None:
+        desk = ReportDesk(orders=ORDERS_AT_ONCE)
+        body = orjson.dumps({"items": [desk.order(number) for number in range(ORDERS_AT_ONCE)], "next_cursor": None})
+        OrdersPage.model_validate_json(body)
+        tracemalloc.start()
+        try:
+            page = OrdersPage.model_validate_json(body)
+            taken, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(page.items) == ORDERS_AT_ONCE
+        assert taken < 2 * len(body)
+
+
+class TestPdf:
+    async def test_has_sums_a_chart_a_table_and_the_newest_orders(self, world: World) -> None:
+        world.orders.desk.orders = 600
+        report_id = world.orders.desk.wants("pdf")
+        await make(world, report_id)
+        [file] = files(world)
+        document = PdfReader(file)
+        text = [page.extract_text() for page in document.pages]
+        assert "600 orders, 60 of them cancelled; 1,080 units for 5,400.00 EUR" in text[0]
+        assert "2026-11-01" in text[0]
+        assert str(UUID(int=599)) in "".join(text)
+        assert str(UUID(int=99)) not in "".join(text)
+        assert "and 100 before these" in text[-1]
+        drawn = document.pages[0].get_contents()
+        assert drawn is not None
+        assert drawn.get_data().count(b" re") > 25 - 1, "a bar for each of 25 days"
+
+    async def test_without_orders_is_a_document_too(self, world: World) -> None:
+        world.orders.desk.orders = 0
+        await make(world, world.orders.desk.wants("pdf"))
+        assert "0 orders" in PdfReader(files(world)[0]).pages[0].extract_text()
+
+
+class TestSummary:
+    @pytest.mark.parametrize(
+        ("days", "unit", "count"), [(1, "day", 1), (62, "day", 62), (63, "week", 9), (800, "month", 27)]
+    )
+    def test_tells_short_periods_by_days_and_long_ones_by_months(self, days: int, unit: str, count: int) -> None:
+        start = datetime(2023, 1, 2, tzinfo=UTC)
+        summary = Summary(period_from=start, period_to=start + timedelta(days=days))
+        assert summary.unit == unit
+        parts = [first for first, _ in summary.parts()]
+        assert (len(parts), parts[-1]) == (count, max(parts))
+        assert len(set(parts)) == count
+
+    def test_counts_every_order_once_and_cancelled_ones_without_money(self) -> None:
+        summary = Summary(period_from=START, period_to=START + timedelta(days=3))
+        summary.add(orders(72))
+        assert [sums.orders for _, sums in summary.parts()] == [24, 24, 24]
+        assert (summary.all.cancelled, summary.all.total_cents) == (7, 65_000)
