@@ -5,7 +5,7 @@ a call would cost ten times as much (ADR 5).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -76,7 +76,14 @@ class Upstream:
                         carried = _carried(headers, patience_s)
                         span.carry(carried)
                         answer = await self._exchange(
-                            method, target, path=path, headers=carried, body=body, download=download, span=span.span
+                            method,
+                            target,
+                            path=path,
+                            headers=carried,
+                            body=body,
+                            download=download,
+                            span=span.span,
+                            on_repeat=span.repeated,
                         )
                 except TimeoutError as late:
                     raise UpstreamTimeout(f"{self.name} did not answer in time") from late
@@ -131,6 +138,7 @@ class Upstream:
         body: bytes,
         download: bool = False,
         span: Span,
+        on_repeat: Callable[[], None] | None = None,
     ) -> Answer:
         fault = self._faults.towards(self.name)
         if fault is not None:
@@ -138,7 +146,7 @@ class Upstream:
                 answer = await self._suffered(fault, path)
             if answer is not None:
                 return answer
-        reply = await self._connections.request(method, target, headers, body, streamed=download)
+        reply = await self._connections.request(method, target, headers, body, streamed=download, on_repeat=on_repeat)
         if reply.stream is not None:
             return self._download(path, reply, reply.stream)
         return Answer(path=path, status=reply.status, headers=Headers(raw=reply.headers), body=reply.body)

@@ -13,6 +13,7 @@ from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import SpanKind, StatusCode
 
+from gateway.resilience import metrics
 from shared.durations import Durations
 from shared.errors import Problem
 from shared.tracing import traceparent
@@ -25,13 +26,15 @@ _durations = Durations("http.client.request.duration", scope=__name__, descripti
 
 
 class ClientSpan:
-    """A context around one attempt, number `resend_count`; whoever leaves it without `answered` or a problem cancelled.
+    """A context around one attempt, which `resend_count` others came before.
 
-    `attributes` have few values and are those of the metric as well; they name the span by method and template.
+    Whoever leaves it without `answered` or a problem cancelled. `attributes` have few values and are those of the
+    metric as well; they name the span by method and template.
     """
 
     def __init__(self, attributes: Mapping[str, str | int], *, url: str, resend_count: int) -> None:
         self._attributes = attributes
+        self._resend_count = resend_count
         self._outcome: dict[str, str | int] = {"error.type": "cancelled"}
         self.span = _tracer.start_span(
             f"{attributes['http.request.method']} {attributes['url.template']}",
@@ -58,6 +61,12 @@ class ClientSpan:
                 headers["tracestate"] = context.trace_state.to_header()
         if baggage.get_all():
             _baggage.inject(headers)
+
+    def repeated(self) -> None:
+        """Note that a kept connection ended with the request unheard, and that it was written again on a fresh one."""
+        self._resend_count += 1
+        self.span.set_attribute("http.request.resend_count", self._resend_count)
+        metrics.repeated(str(self._attributes["peer.service"]))
 
     def answered(self, status: int) -> None:
         """Note what the service answered."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.connections.connection import Connection
 from gateway.connections.reply import Reply
@@ -40,12 +40,21 @@ class Connections:
         self._next_sweep: asyncio.TimerHandle | None = None
 
     async def request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"", *, streamed: bool = False
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        *,
+        streamed: bool = False,
+        on_repeat: Callable[[], None] | None = None,
     ) -> Reply:
         """The answer to one request, whole; where it is `streamed` and a 200, its head: `release` it after reading.
 
         A kept connection may have been closed by the service while the request was on its way. What is idempotent is
-        then asked once more (RFC 9112 §9.3.1), unless any of an answer has come.
+        then asked once more (RFC 9112 §9.3.1), unless any of an answer has come, and `on_repeat` is called. No retry
+        budget pays for that: a kept connection has given a whole answer before, so that a service which fails all calls
+        is asked once for each.
         Cancelled, it closes its connection, so that the service sees that nobody waits.
         Raises UpstreamUnreachable, UpstreamBroken, UpstreamBusy where there are too many connections, TimeoutError
         where making one takes too long, and ValueError for what can not be written.
@@ -58,6 +67,8 @@ class Connections:
             except UpstreamBroken:
                 if kept.heard or method not in _IDEMPOTENT:
                     raise
+                if on_repeat is not None:
+                    on_repeat()
         return await self._exchange(await self._connect(), request, streamed=streamed)
 
     def release(self, reply: Reply) -> None:

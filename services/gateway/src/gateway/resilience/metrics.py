@@ -26,6 +26,9 @@ _refusals = _meter.create_counter(
 _retries = _meter.create_counter(
     "hopline.gateway.retries", unit="{attempt}", description="Attempts after the first, made or not paid for"
 )
+_repeats = _meter.create_counter(
+    "hopline.gateway.repeats", unit="{request}", description="Requests written again, unheard on a kept connection"
+)
 _hedges = _meter.create_counter(
     "hopline.gateway.hedges", unit="{attempt}", description="Second attempts at a late read, made or not paid for"
 )
@@ -47,6 +50,11 @@ def refused(upstream: str, part: str) -> None:
 def retried(upstream: str, *, paid: bool) -> None:
     """Count a retry, or one that the budget did not allow."""
     _retries.add(1, {"peer.service": upstream, "hopline.paid": paid})
+
+
+def repeated(upstream: str) -> None:
+    """Count a request that was written again because a kept connection had ended."""
+    _repeats.add(1, {"peer.service": upstream})
 
 
 def hedged(upstream: str, *, paid: bool) -> None:
