@@ -1,12 +1,14 @@
 """Files pass through as they come: never held whole, and no longer than somebody reads."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from services.gateway.tests.conftest import OpenGateway, Services
 
+from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 REPORT = "0198b7f0-0000-7000-8000-00000000000b"
@@ -131,6 +133,34 @@ class TestPlaces:
             assert (await gateway.get("/v2/orders", headers=token)).status_code == 200
             rest.set()
             assert [(await other).content for other in others] == [b"firstrest"] * 2
+
+    async def test_one_user_has_a_few_however_slowly_they_read(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], token_issuer: TokenIssuer
+    ) -> None:
+        services.orders.pours("GET", PATH, chunks=1024, chunk=b"x" * 65536)
+        async with (
+            open_gateway(upstream_files_at_once=4, upstream_files_per_user=3) as gateway,
+            AsyncExitStack() as read,
+        ):
+            for _ in range(3):
+                slow = AsyncExitStack()
+                file = await slow.enter_async_context(gateway.stream("GET", f"/v2{PATH}", headers=token))
+                read.push_async_callback(slow.aclose)
+                assert file.status_code == 200
+            refused = await gateway.get(f"/v2{PATH}", headers=token)
+            assert refused.status_code == 429
+            assert refused.json()["type"].endswith("/too-many-requests")
+            assert "Retry-After" in refused.headers
+            another = token_issuer.headers("0198b7f0-0000-7000-8000-000000000002")
+            async with gateway.stream("GET", f"/v2{PATH}", headers=another) as file:
+                assert file.status_code == 200
+            await slow.aclose()
+            services.orders.answers("GET", PATH, b"a", media_type="text/csv")
+
+            async def has_a_place_again() -> bool:
+                return (await gateway.get(f"/v2{PATH}", headers=token)).status_code == 200
+
+            await eventually(has_a_place_again)
 
     async def test_a_file_is_never_asked_for_twice_at_once(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str]

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.trace import Span
@@ -53,16 +54,17 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes = b"",
         timeout_s: float | None = None,
-        download: bool = False,
+        reader: UUID | None = None,
     ) -> Answer:
         """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
 
         `template` is the path with its parameters' names: it names the span, after the semantic conventions. What is
         safe to repeat is tried again where it fails (see `gateway.resilience`); all of it has `timeout_s` seconds.
-        For a `download` that is while the body of a good answer has not begun: it comes as it is read, a Download, and
-        keeps one of the places for files until it is closed.
+        For a file, which has a user as its `reader`, that is while the body of a good answer has not begun: it comes as
+        it is read, a Download, and keeps one of the places for files until it is closed.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
-        or CircuitOpen where the service is not asked, and DeadlineSpent where no time is left for it.
+        or CircuitOpen where the service is not asked, TooManyRequests where the reader has as many files as they may,
+        and DeadlineSpent where no time is left for it.
         """
         target = f"{path}?{query}" if query else path
         attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
@@ -81,7 +83,7 @@ class Upstream:
                             path=path,
                             headers=carried,
                             body=body,
-                            download=download,
+                            download=reader is not None,
                             span=span.span,
                             on_repeat=span.repeated,
                         )
@@ -92,9 +94,10 @@ class Upstream:
                     raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
                 return answer
 
-        if not download:
+        if reader is None:
             return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
         async with AsyncExitStack() as until_read:
+            until_read.enter_context(self.guard.readers.of(reader))
             await until_read.enter_async_context(self.guard.files)
             answer = await self.guard.call(method, headers, attempt, timeout_s=timeout_s, may_hedge=False)
             if isinstance(answer, Download):

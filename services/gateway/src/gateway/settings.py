@@ -16,15 +16,17 @@ class ResilienceSettings(BaseSettings):
     """How much one gateway process bears before something gives; durations are in seconds.
 
     `requests_at_once` are served, reads up to four fifths of it. One service is asked by `upstream_calls_at_once`, and
-    as many wait; `upstream_files_at_once` are read from it meanwhile, each at its reader's pace. A call is tried
-    `upstream_attempts` times, all calls together `1 + retry_budget` times their number. A circuit opens for
-    `breaker_open_seconds` where half of the last calls failed. A read without an answer after `hedge_after_seconds` is
-    asked for a second time; 0 turns that off.
+    as many wait; `upstream_files_at_once` are read from it meanwhile, each at its reader's pace, and
+    `upstream_files_per_user` of them by one user: more than a person reads at once, and a dozen slow readers away from
+    all places. A call is tried `upstream_attempts` times, all calls together `1 + retry_budget` times their number. A
+    circuit opens for `breaker_open_seconds` where half of the last calls failed. A read without an answer after
+    `hedge_after_seconds` is asked for a second time; 0 turns that off.
     """
 
     requests_at_once: int = Field(500, ge=1, le=100_000)
     upstream_calls_at_once: int = Field(100, ge=1, le=10_000)
     upstream_files_at_once: int = Field(50, ge=1, le=10_000)
+    upstream_files_per_user: int = Field(4, ge=1, le=10_000)
     upstream_attempts: int = Field(3, ge=1, le=10)
     retry_budget: float = Field(0.2, ge=0, le=1)
     breaker_open_seconds: float = Field(5.0, gt=0, le=300)

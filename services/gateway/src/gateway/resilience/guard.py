@@ -12,6 +12,7 @@ from gateway.resilience.budget import RetryBudget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.hedge import hedged
 from gateway.resilience.retry import pause_before, repeatable
+from gateway.resilience.shares import Shares
 from gateway.settings import ResilienceSettings
 from shared.deadline import deadline_in, remaining_s
 from shared.errors import Problem
@@ -35,12 +36,15 @@ class Guard:
     bulkhead: Bulkhead
     files: Bulkhead
     """Those being read: each as slow as its reader, so that they have places of their own."""
+    readers: Shares
+    """Of those places."""
     budget: RetryBudget
 
     def __init__(self, *, name: str, settings: ResilienceSettings) -> None:
         self.name = name
         self.bulkhead = Bulkhead(name=name, at_once=settings.upstream_calls_at_once)
         self.files = Bulkhead(name=name, at_once=settings.upstream_files_at_once)
+        self.readers = Shares(name=name, each=settings.upstream_files_per_user)
         self.breaker = Breaker(name=name, open_s=settings.breaker_open_seconds)
         self.budget = RetryBudget(ratio=settings.retry_budget)
         self._attempts = settings.upstream_attempts

@@ -43,7 +43,7 @@ def turned(upstream: str, state: str) -> None:
 
 
 def refused(upstream: str, part: str) -> None:
-    """Count a call that `part` (circuit, bulkhead) did not let through."""
+    """Count a call that `part` (circuit, bulkhead, share) did not let through."""
     _refusals.add(1, {"peer.service": upstream, "hopline.refused_by": part})
 
 

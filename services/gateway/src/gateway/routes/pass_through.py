@@ -18,7 +18,7 @@ from gateway.dependencies import Service, upstreams
 from gateway.headers import from_client
 from gateway.limits.credentials import limit_credentials
 from gateway.openapi import WRONG_FIELD, body_of, header, problems
-from shared.tokens import current_identity
+from shared.tokens import current_identity, identity_of
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -114,7 +114,7 @@ def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
                 query=quote(request.scope["query_string"], safe=_QUERY),
                 headers=from_client(request.scope),
                 body=await request.body(),
-                download=bool(call.file_types),
+                reader=(await identity_of(request.scope)).user_id if call.file_types else None,
             )
         )
         if call.reshape and answer.status < ERROR:
