@@ -66,6 +66,21 @@ class TestSpans:
         await gateway.post("/v2/orders", json={}, headers={**token, "baggage": "hopline.synthetic=true"})
         assert services.orders.seen[0].headers["baggage"] == "hopline.synthetic=true"
 
+    async def test_a_strangers_luggage_stays_outside(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        """What goes on is written into rows: nobody may choose what, or how much."""
+        services.orders.answers("GET", "/orders", {})
+        strange = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2", "traceparent": TRACEPARENT}
+        members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]
+        strange["tracestate"] = ",".join([*members, f"long={'x' * 200}"])
+        await gateway.get("/v2/orders", headers={**token, **strange})
+        await gateway.get("/v2/orders", headers={**token, "baggage": f"hopline.synthetic={'x' * 4000}"})
+        first, second = (seen.headers for seen in services.orders.seen)
+        assert first["baggage"] == "hopline.synthetic=true"
+        assert first["tracestate"] == ",".join(members)
+        assert "baggage" not in second
+
     async def test_who_does_not_record_is_heard_by_the_service(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
     ) -> None:

@@ -35,12 +35,14 @@ def build_app(
     routers: Sequence[APIRouter],
     summary: str,
     middleware: Sequence[Middleware] = (),
+    public: bool = False,
 ) -> FastAPI:
     """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
 
     `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
     closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen. `middleware`, the
     first outermost, sees every request and every answer but has its ids and its access line from further out.
+    A `public` service is called by strangers: little of what they say of traces goes on.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings)
@@ -60,7 +62,7 @@ def build_app(
     app.add_middleware(UnexpectedErrors)
     for extra in reversed(middleware):
         app.add_middleware(extra.cls, *extra.args, **extra.kwargs)
-    app.add_middleware(RequestContext)  # added last, so it is outermost
+    app.add_middleware(RequestContext, public=public)  # added last, so it is outermost
     install_error_handlers(app)
     app.include_router(health_router)
     if settings.environment is Environment.DEVELOPMENT:

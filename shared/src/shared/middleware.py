@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.errors import Problem, problem_response, unexpected
 from shared.server_telemetry import PROBES, ServedRequest, route_of, untraced, untraced_span
 from shared.statements import DatabaseCost, database_cost
+from shared.strangers import bound_context
 from shared.tracing import blame, traceparent
 
 log = structlog.get_logger("http")
@@ -40,10 +41,11 @@ current_request_id: ContextVar[str | None] = ContextVar("request_id", default=No
 
 
 class RequestContext:
-    """ASGI middleware; place it outermost."""
+    """ASGI middleware; place it outermost. A `public` service trusts nobody's headers (`shared.strangers`)."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, public: bool = False) -> None:
         self._app = app
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
@@ -52,6 +54,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         headers = _read(scope)
+        if self._public:
+            bound_context(headers)
         request_id = _request_id(headers)
         if untraced(scope["path"]):
             with trace.use_span(untraced_span()) as span:

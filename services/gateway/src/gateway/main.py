@@ -36,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routers=[front.router],
         summary="The one public door",
+        public=True,
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(Deprecated, retirement=v1.RETIREMENT),
