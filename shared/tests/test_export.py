@@ -206,6 +206,9 @@ class TestTaken:
             async with service(tmp_path, collector.url, OTEL_SDK_DISABLED="true") as (_, client):
                 response = await client.get("/hello")
                 assert response.headers["traceresponse"].endswith("-00")
+                theirs = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+                response = await client.get("/hello", headers={"traceparent": theirs})
+                assert "traceresponse" not in response.headers, "no span was made in this trace"
             assert collector.asked == 0
 
 

@@ -78,7 +78,10 @@ class RequestContext:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         current_request_id.set(request_id)
         started = time.perf_counter()
-        traceresponse = traceparent(span.get_span_context()).encode()  # W3C Trace Context Level 2 has them alike
+        context = span.get_span_context()
+        ids = [(_REQUEST_ID, request_id.encode())]
+        if not context.is_remote:  # else no span was made (`OTEL_SDK_DISABLED`), and this is the caller's own
+            ids.append((_TRACERESPONSE, traceparent(context).encode()))  # W3C Trace Context Level 2 has them alike
         status = 0
 
         async def send_with_ids(message: Message) -> None:
@@ -86,7 +89,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = [pair for pair in message["headers"] if pair[0] not in _IDS]
-                message["headers"] = [*given, (_REQUEST_ID, request_id.encode()), (_TRACERESPONSE, traceresponse)]
+                message["headers"] = [*given, *ids]
                 if cost.queries:
                     span.set_attributes(cost.attributes)
                 if served:
