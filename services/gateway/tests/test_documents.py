@@ -174,3 +174,10 @@ class TestCors:
             assert "Idempotency-Replayed" in read.headers["access-control-expose-headers"]
             foreign = await gateway.options("/v2/orders", headers={**self.PREFLIGHT, "Origin": "https://evil.example"})
             assert foreign.status_code == 400
+            assert foreign.headers["content-type"] == "application/problem+json"
+            told = foreign.json()
+            assert told["type"].endswith("/preflight-refused")
+            assert (told["detail"], told["instance"]) == ("Disallowed CORS origin", "/v2/orders")
+            assert "POST" in foreign.headers["access-control-allow-methods"]
+            assert foreign.headers["vary"].startswith("Origin")
+            assert "access-control-allow-origin" not in foreign.headers

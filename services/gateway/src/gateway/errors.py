@@ -5,7 +5,8 @@
     Problem
      ├─ BadRequest 400 ─┬ UnknownVersion
      │                  ├ UnknownHost
-     │                  └ UnknownProfile
+     │                  ├ UnknownProfile
+     │                  └ PreflightRefused
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
      ├─ Unavailable 503 ─┬ UpstreamUnreachable: nobody listens there
@@ -36,6 +37,12 @@ class UnknownProfile(BadRequest):
     """400: `X-Profile` asks for a kind of profile that there is not."""
 
     slug, title = "unknown-profile", "There is no such kind of profile"
+
+
+class PreflightRefused(BadRequest):
+    """400: a page of another origin asks whether it may do what it may not."""
+
+    slug, title = "preflight-refused", "This call is not open to the page's origin"
 
 
 class SummaryIsForOwners(Forbidden):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 
 from gateway.answers import Refused, prefix_of, to_client
+from gateway.cors import Cors
 from gateway.deprecation import Retirement
 from gateway.dispatch import API_VERSION
 from gateway.limits.middleware import RateLimits
@@ -73,7 +73,7 @@ def mount_version(
     app.add_middleware(UnexpectedErrors)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=ACCEPTED,
