@@ -7,6 +7,8 @@ import pytest
 
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.scaling import check_scaling
+from workers.kinds import JOBS_QUEUE, KINDS, REPORTS_QUEUE, queue_of
+from workers.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -53,9 +55,28 @@ def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None]
     assert any(said in finding.wrong for finding in check_scaling(overlay))
 
 
-def test_keda_takes_the_number_over_from_the_overlay(rendered_once: Render) -> None:
-    workers = rendered_once("prod", "keda").get("Deployment", "hopline-workers")
-    assert "replicas" not in workers.spec
+@pytest.mark.parametrize("name", ["hopline-workers", "hopline-report-workers"])
+def test_keda_takes_the_numbers_over_from_the_overlay(rendered_once: Render, name: str) -> None:
+    overlay = rendered_once("prod", "keda")
+    assert "replicas" not in overlay.get("Deployment", name).spec
+    assert overlay.get("ScaledObject", name).spec["minReplicaCount"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "queue", "clause"),
+    [("hopline-workers", JOBS_QUEUE, "kind <> '{}'"), ("hopline-report-workers", REPORTS_QUEUE, "kind = '{}'")],
+)
+def test_workers_are_as_many_as_their_own_queue_needs(
+    rendered_once: Render, name: str, queue: str, clause: str
+) -> None:
+    """Both queries name the one kind that makes reports: another one, or a third queue, has to be added."""
+    [trigger] = rendered_once("prod", "keda").get("ScaledObject", name).spec["triggers"]
+    [kind] = [kind for kind in KINDS if queue_of(kind) == REPORTS_QUEUE]
+    assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(kind)}")
+    assert {queue_of(kind) for kind in KINDS} == {JOBS_QUEUE, REPORTS_QUEUE}
+    settings = {name: field.default for name, field in Settings.model_fields.items()}
+    at_once = settings["reports_at_once" if queue == REPORTS_QUEUE else "max_jobs"]
+    assert trigger["metadata"]["targetQueryValue"] == str(2 * at_once)
 
 
 def test_production_keeps_two_of_everything(rendered: Render) -> None:
