@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -18,6 +19,14 @@ from console.trace import print_trace
 from console.walks import WALKS, Walker
 
 _PIPED_WIDTH = 120
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with its epilog for an example; the usage would be in other words than make's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2."""
+        self.exit(2, f"✗ {message.removeprefix('argument ').lstrip('-')}; for example: {self.epilog}\n")
 
 
 def main() -> None:
@@ -88,17 +97,19 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m console", description=__doc__)
+    parser = _Parser(prog="python -m console", description=__doc__, epilog="make demo")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="place an order and follow it through every service")
+    demo = commands.add_parser("demo", epilog="make demo", help="place an order and follow it through every service")
     demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
-    trace = commands.add_parser("trace", help="print a trace as a tree, with its log lines")
+    trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log lines")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
-    walk = commands.add_parser("walk", help="bring one kind of trace about, and print it")
+    walk = commands.add_parser("walk", epilog="make walk W=order", help="bring one kind of trace about, and print it")
     walk.add_argument(
         "walk", choices=list(WALKS), help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
     )
-    fault = commands.add_parser("fault", help="break the calls between two services, or list what is broken")
+    example = "make fault TARGET=orders KIND=slow VALUE=2000 FOR=60"
+    breaks = "break the calls between two services, or list what is broken"
+    fault = commands.add_parser("fault", epilog=example, help=breaks)
     fault.add_argument("--target", help="who is called: users, orders or notifications")
     fault.add_argument("--kind", choices=[*KINDS, NONE], help="what happens to the calls; none mends them")
     fault.add_argument("--source", help="who calls: gateway (the usual one), orders, notifications or workers")

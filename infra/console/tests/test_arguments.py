@@ -1,0 +1,46 @@
+"""What is said to who types something that there is not."""
+
+import sys
+
+import pytest
+
+from console.__main__ import main
+from console.faults import KINDS, NONE
+from console.walks import WALKS
+
+
+def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(sys, "argv", ["console", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    return capsys.readouterr().err
+
+
+class TestWrongArguments:
+    @pytest.mark.parametrize(
+        ("arguments", "allowed", "example"),
+        [
+            (["fault", "--target", "orders", "--kind", "nope"], [*KINDS, NONE], "make fault TARGET=orders KIND=slow"),
+            (["walk", "nope"], list(WALKS), "make walk W=order"),
+        ],
+    )
+    def test_are_answered_by_one_line_with_what_is_allowed_and_an_example(
+        self,
+        arguments: list[str],
+        allowed: list[str],
+        example: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        line = said(arguments, monkeypatch, capsys)
+        assert line.count("\n") == 1
+        assert "nope" in line
+        assert [value for value in allowed if value not in line] == []
+        assert example in line
+
+    def test_a_number_that_is_none_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = said(["fault", "--target", "orders", "--kind", "slow", "--value", "long"], monkeypatch, capsys)
+        assert "value: invalid int value: 'long'" in line
+        assert line.count("\n") == 1
