@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,12 +17,16 @@ from testkit.waiting import eventually
 PASSWORD = "correct horse battery staple"
 
 
-class Device:
-    """One open WebSocket of a shopper: collects frames, answers pings."""
+OnFrame = Callable[[dict[str, Any]], None]
 
-    def __init__(self, socket: ClientConnection, *, cursor: int) -> None:
+
+class Device:
+    """One open WebSocket of a shopper: collects frames, hands each to `on_frame` too, answers pings."""
+
+    def __init__(self, socket: ClientConnection, *, cursor: int, on_frame: OnFrame | None = None) -> None:
         self._socket = socket
         self._cursor = cursor
+        self._on_notification = on_frame
         self.welcome: dict[str, Any] | None = None
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
@@ -31,6 +35,11 @@ class Device:
     def kinds(self) -> list[str]:
         """The kinds of the notifications received, in order."""
         return [frame["kind"] for frame in self.frames]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing comes any more."""
+        return self.close_code is not None
 
     async def listen(self) -> None:
         """Read until the server closes."""
@@ -47,9 +56,19 @@ class Device:
                 self.welcome = frame
             case "n":
                 self.frames.append(frame)
+                if self._on_notification:
+                    self._on_notification(frame)
                 self._cursor = frame["seq"]
             case "ping":
                 await self._socket.send(orjson.dumps({"t": "pong", "cursor": self._cursor}).decode())
+
+    async def closed(self) -> None:
+        """Return once the connection is over, however it ended."""
+        await self._socket.wait_closed()
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        self._socket.transport.abort()
 
     async def received(self, *kinds: str, timeout: float = 20) -> list[dict[str, Any]]:  # noqa: ASYNC109
         """Wait until all `kinds` have arrived; return every notification so far."""
@@ -58,13 +77,16 @@ class Device:
 
 
 class Shopper:
-    """A registered customer with a token."""
+    """A registered customer with a token; `trace_id` is that of the registration."""
 
-    def __init__(self, *, client: httpx.AsyncClient, user: dict[str, Any], email: str, tokens: dict[str, Any]) -> None:
+    def __init__(
+        self, *, client: httpx.AsyncClient, user: dict[str, Any], email: str, tokens: dict[str, Any], trace_id: str
+    ) -> None:
         self.client = client
         self.user = user
         self.email = email
         self.tokens = tokens
+        self.trace_id = trace_id
 
     @property
     def headers(self) -> dict[str, str]:
@@ -84,16 +106,17 @@ class Shopper:
         )
 
     @asynccontextmanager
-    async def device(self, *, cursor: int = 0) -> AsyncIterator[Device]:
-        """An open WebSocket that has been welcomed."""
+    async def device(self, *, cursor: int = 0, on_frame: OnFrame | None = None) -> AsyncIterator[Device]:
+        """An open WebSocket that has been welcomed. Raises AssertionError where it is closed instead."""
         ticket = (await self.client.post("/v2/ws-tickets", headers=self.headers)).raise_for_status().json()
         async with connect(ticket["url"]) as socket:
             hello = {"t": "hello", "v": 1, "ticket": ticket["ticket"], "cursor": cursor}
             await socket.send(orjson.dumps(hello).decode())
-            device = Device(socket, cursor=cursor)
+            device = Device(socket, cursor=cursor, on_frame=on_frame)
             reading = asyncio.create_task(device.listen())
             try:
-                await eventually(lambda: device.welcome, 10, "the welcome frame")
+                await eventually(lambda: device.welcome or device.is_closed, 10, "the welcome frame")
+                assert device.welcome, f"closed with {device.close_code}"
                 yield device
             finally:
                 reading.cancel()
@@ -108,4 +131,5 @@ async def register(client: httpx.AsyncClient) -> Shopper:
     user.raise_for_status()
     form = {"grant_type": "password", "username": email, "password": PASSWORD}
     tokens = (await client.post("/v2/tokens", data=form)).raise_for_status().json()
-    return Shopper(client=client, user=user.json(), email=email, tokens=tokens)
+    trace_id = user.headers["traceresponse"].split("-")[1]
+    return Shopper(client=client, user=user.json(), email=email, tokens=tokens, trace_id=trace_id)

@@ -1,0 +1,74 @@
+"""`python -m chaos [--row NAME…] [--seed SEED] [--seconds S]`: try faults on a stack of its own, print a table.
+
+Exit status: 0 where everything held, 1 where something is broken, 2 for a row that does not exist or a stack that is
+not ours to break.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from chaos import report
+from chaos.matrix import MATRIX, ROWS, Row
+from chaos.trial import Effort, Result, Trial
+from testkit.stack import Stack, running_stack
+
+SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
+"""Two processes of each service, one of which may go while the other answers; and no email forgotten."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the rows asked for, all where none is; give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--row", action="append", default=[], metavar="NAME", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--seed", default=secrets.token_hex(4), help="makes the same choices again")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of load for each row, at least (default 10)")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.row if name not in ROWS]:
+        print(f"no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
+        return 2
+    if "HOPLINE_GATEWAY_URL" in os.environ:
+        print("chaos breaks a stack of its own only: unset HOPLINE_GATEWAY_URL", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends the stack
+    rows = [ROWS[name] for name in options.row] or list(MATRIX)
+    try:
+        return _try(rows, seed=options.seed, effort=Effort(seconds=options.seconds))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(f"SEED={seed}", highlight=False)
+    tried = list[Result]()
+    if any(row.nemesis for row in rows):
+        with (
+            tempfile.TemporaryDirectory(prefix="hopline-chaos-") as folder,
+            running_stack(Path(folder) / "stack", settings=SETTINGS, tap=False) as stack,
+        ):
+            tried = asyncio.run(_tried(stack, rows, seed=seed, effort=effort, console=console))
+    report.show(tried, [row for row in rows if not row.nemesis], console)
+    return int(any(result.is_broken for result in tried))
+
+
+async def _tried(stack: Stack, rows: Sequence[Row], *, seed: str, effort: Effort, console: Console) -> list[Result]:
+    trial = Trial(stack=stack, environment=os.environ, effort=effort)
+    results = list[Result]()
+    for row in (row for row in rows if row.nemesis):
+        results.append(await trial.run(row, seed=seed))
+        word = "broken" if results[-1].is_broken else "held"
+        console.print(f"  {row.name:>6} {row.fault}: {word}, quiet after {results[-1].healed_s:.1f} s", highlight=False)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The customers of one run, and their devices: load that goes on through a fault, and is on record."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+
+import httpx
+
+from chaos.customer import PATIENCE_S, Customer
+from chaos.device import ResumingDevice
+from chaos.history import Action, DeviceLog, History, Operation, Outcome
+from testkit.shopper import Shopper, register
+from testkit.waiting import PATIENCE_S as PROGRESS_S
+from testkit.waiting import eventually
+
+DEVICES = 3
+"""Of each customer."""
+
+_LONGEST_THOUGHT_S = 0.4
+
+
+class Crowd:
+    """Who acts in one run: `most` operations, and those that somebody waits for beyond them."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        customers: list[Customer],
+        devices: list[ResumingDevice],
+        rng: random.Random,
+        most: int,
+    ) -> None:
+        self.history = history
+        self.devices = devices
+        self._customers = customers
+        self._rng = rng
+        self._leaving = asyncio.Event()
+        self._wanted = asyncio.Semaphore(most)
+
+    @asynccontextmanager
+    async def acting(self) -> AsyncIterator[None]:
+        """Everybody acts for the time of the block; at its end each finishes what it is at."""
+        async with asyncio.TaskGroup() as tasks:
+            for customer in self._customers:
+                tasks.create_task(self._act(customer, _child(self._rng)))
+            try:
+                yield
+            finally:
+                self._leaving.set()
+                for _ in self._customers:
+                    self._wanted.release()
+
+    async def progress(self, operations: int) -> None:
+        """Return after so many more operations have come to an end; raises AssertionError where they do not."""
+        enough = len(self.history.operations) + operations
+        for _ in range(operations):
+            self._wanted.release()
+        await eventually(lambda: len(self.history.operations) >= enough, PROGRESS_S * operations, "customers who act")
+
+    async def until(self, happened: Callable[[], object], what: str) -> None:
+        """Go on acting until this is so, plain or awaited. Raises AssertionError where it never is."""
+
+        async def is_so() -> object:
+            if self._wanted.locked():
+                self._wanted.release()
+            found = happened()
+            return await found if isawaitable(found) else found
+
+        await eventually(is_so, PROGRESS_S, what)
+
+    async def _act(self, customer: Customer, rng: random.Random) -> None:
+        while True:
+            await self._wanted.acquire()
+            if self._leaving.is_set():
+                return
+            await customer.act()
+            await asyncio.sleep(rng.uniform(0, _LONGEST_THOUGHT_S))
+
+
+@asynccontextmanager
+async def crowd(gateway: str, *, customers: int, most: int, rng: random.Random) -> AsyncIterator[Crowd]:
+    """Registered customers whose devices watch until the block ends; the record begins with their registration."""
+    history = History()
+    async with httpx.AsyncClient(base_url=gateway, timeout=PATIENCE_S) as client, asyncio.TaskGroup() as watching:
+        acting, devices, tasks = list[Customer](), list[ResumingDevice](), list[asyncio.Task[None]]()
+        for number in range(customers):
+            shopper = await register(client)
+            history.operations.append(_registered(shopper))
+            acting.append(Customer(shopper=shopper, history=history, rng=_child(rng)))
+            for name in "abc"[:DEVICES]:
+                log = DeviceLog(name=f"customer {number}, device {name}", user_id=str(shopper.user["id"]))
+                history.devices.append(log)
+                devices.append(ResumingDevice(shopper=shopper, log=log, rng=_child(rng)))
+                tasks.append(watching.create_task(devices[-1].watch()))
+        yield Crowd(history=history, customers=acting, devices=devices, rng=_child(rng), most=most)
+        for task in tasks:
+            task.cancel()
+
+
+def _child(rng: random.Random) -> random.Random:
+    return random.Random(rng.random())  # noqa: S311 - no secret
+
+
+def _registered(shopper: Shopper) -> Operation:
+    return Operation(
+        action=Action.REGISTER,
+        outcome=Outcome.OK,
+        key=shopper.email,
+        user_id=str(shopper.user["id"]),
+        answers=(str(shopper.user["id"]),),
+        traces=(shopper.trace_id,),
+        statuses=(httpx.codes.CREATED,),
+    )

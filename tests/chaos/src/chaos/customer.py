@@ -1,0 +1,126 @@
+"""A customer who goes on through every fault: asks again with the same key, and keeps a record of what came of it."""
+
+import asyncio
+import random
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from chaos.history import NO_ANSWER, Action, History, Operation, Outcome
+from testkit.shopper import PASSWORD, Shopper
+
+PATIENCE_S = 6.0
+"""For one answer; the gateway gives up after ten seconds, so that some are still at work when nobody waits any more."""
+
+_ATTEMPTS = 5
+_LONGEST_PAUSE_S = 1.0
+_SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
+"""Few, so that orders meet at their stock."""
+
+_LOOKS = ("/v2/products", "/v2/orders", "/v2/users/me", "/v2/notifications")
+
+
+class Customer:
+    """Acts as `shopper`; every choice is `rng`'s, so that a seed gives the same intentions again."""
+
+    def __init__(self, *, shopper: Shopper, history: History, rng: random.Random) -> None:
+        self._shopper = shopper
+        self._history = history
+        self._rng = rng
+        self._placed: list[str] = []
+
+    @property
+    def user_id(self) -> str:
+        """Whose account it is."""
+        return str(self._shopper.user["id"])
+
+    async def act(self) -> None:
+        """One operation, however many attempts it takes."""
+        [action] = self._rng.choices((self.place, self.cancel, self.look, self.invite), weights=(10, 4, 6, 1))
+        await action()
+
+    async def place(self) -> None:
+        """Order one or two things. Sometimes the button is pressed again though it was answered."""
+        key = uuid4().hex
+        skus = self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
+        body = {"items": [{"sku": sku, "quantity": self._rng.choice((1, 2))} for sku in skus]}
+        twice = self._rng.random() < 0.2
+        request = {"json": body, "headers": {"Idempotency-Key": key}}
+        operation = await self._asked(Action.PLACE, key, "POST", "/v2/orders", twice=twice, **request)
+        self._placed += operation.answers[:1]
+
+    async def cancel(self) -> None:
+        """Change one's mind about the latest order; there may be none."""
+        if self._placed:
+            order_id = self._placed.pop()
+            await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
+
+    async def look(self) -> None:
+        """Read something."""
+        path = self._rng.choice(_LOOKS)
+        await self._asked(Action.LOOK, path, "GET", path)
+
+    async def invite(self) -> None:
+        """Register somebody else, who never comes."""
+        email = f"guest-{uuid4().hex[:12]}@example.com"
+        await self._asked(
+            Action.REGISTER, email, "POST", "/v2/users", json={"email": email, "password": PASSWORD, "name": "A Guest"}
+        )
+
+    async def _asked(
+        self, action: Action, key: str, method: str, path: str, *, twice: bool = False, **request: Any
+    ) -> Operation:
+        """Ask until there is an answer that decides, or patience is over; put it on record."""
+        headers = self._shopper.headers | request.pop("headers", {})
+        statuses, traces, answers = list[int](), list[str](), list[str]()
+        patience = self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
+        while len(statuses) < patience:
+            traces.append(f"{self._rng.getrandbits(128):032x}")
+            traced = headers | {"traceparent": f"00-{traces[-1]}-{self._rng.getrandbits(64) | 1:016x}-01"}
+            answer = await self._answer(method, path, headers=traced, **request)
+            statuses.append(answer.status_code if answer else NO_ANSWER)
+            if answer and answer.is_success:
+                answers.append(_id(answer, action))
+                if twice and len(answers) == 1:
+                    continue
+            if answer and _decides(answer):
+                break
+            await asyncio.sleep(self._rng.uniform(0, _LONGEST_PAUSE_S))
+        operation = Operation(
+            action=action,
+            outcome=_outcome(statuses),
+            key=key,
+            user_id="".join(answers[:1]) if action is Action.REGISTER else self.user_id,
+            answers=tuple(answers),
+            traces=tuple(traces),
+            statuses=tuple(statuses),
+        )
+        self._history.operations.append(operation)
+        return operation
+
+    async def _answer(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        try:
+            return await self._shopper.client.request(method, path, **request)
+        except httpx.TransportError:
+            return None
+
+
+def _id(answer: httpx.Response, action: Action) -> str:
+    return "" if action is Action.LOOK else str(answer.json()["id"])
+
+
+def _decides(answer: httpx.Response) -> bool:
+    """Whether nothing else can come of asking again."""
+    if answer.status_code == httpx.codes.CONFLICT:
+        return not str(answer.json().get("type", "")).endswith("idempotency-key-in-flight")
+    return (
+        answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and answer.status_code != httpx.codes.TOO_MANY_REQUESTS
+    )
+
+
+def _outcome(statuses: list[int]) -> Outcome:
+    if any(httpx.codes.is_success(status) for status in statuses):
+        return Outcome.OK
+    refused = all(httpx.codes.is_client_error(status) for status in statuses)
+    return Outcome.FAILED if refused else Outcome.INDETERMINATE

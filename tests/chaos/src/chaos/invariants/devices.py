@@ -1,0 +1,55 @@
+"""What arrived over WebSockets."""
+
+from collections.abc import Iterator
+
+from chaos.history import Action, DeviceLog, History
+from chaos.holdings import Holdings
+
+
+def every_device_saw_all(history: History, holdings: Holdings) -> Iterator[str]:
+    """I6: each device has seen 1..head in order, no gap, no repeat, and the same as the feed has."""
+    feeds = {(row.user_id, row.seq): row.event_id for row in holdings.notifications}
+    for device in history.devices:
+        yield from (f"{device.name}: {broken}" for broken in _unseen(device, holdings.heads.get(device.user_id, 0)))
+        for frame in device.frames:
+            if feeds.get((device.user_id, frame.seq)) != frame.id:
+                yield f"{device.name}: {frame.seq} was {frame.id}, which is not in the feed there"
+
+
+def _unseen(device: DeviceLog, head: int) -> Iterator[str]:
+    seen = 0
+    for frame in device.frames:
+        if frame.seq != seen + 1:
+            yield f"{'a repeat' if frame.seq <= seen else 'a gap'}: {frame.seq} after {seen}"
+        seen = max(seen, frame.seq)
+    if seen != head:
+        yield f"it saw up to {seen} of {head}"
+
+
+def frames_carry_their_trace(history: History, holdings: Holdings) -> Iterator[str]:
+    """I9: a frame's trace is that of the request that caused it: one of its attempts, where it took several."""
+    causes = _causes(history, holdings)
+    for device in history.devices:
+        for frame in device.frames:
+            action = Action.CANCEL if frame.kind == "order.cancelled" else Action.PLACE
+            if frame.kind == "user.registered":
+                action = Action.REGISTER
+            if frame.trace_id not in causes.get((action, frame.about), ()):
+                yield f"{device.name}: {frame.kind} {frame.about} came with trace {frame.trace_id}"
+
+
+def _causes(history: History, holdings: Holdings) -> dict[tuple[Action, str], set[str]]:
+    """The traces of those that may have caused a frame, by what they did and to what."""
+    orders = {(key.user_id, key.key): key.order_id for key in holdings.keys}
+    accounts = {account.email: account.id for account in holdings.accounts}
+    causes: dict[tuple[Action, str], set[str]] = {}
+    for one in history.operations:
+        about = {
+            Action.REGISTER: accounts.get(one.key),
+            Action.PLACE: orders.get((one.user_id, one.key)),
+            Action.CANCEL: one.key,
+            Action.LOOK: None,
+        }[one.action]
+        if about:
+            causes.setdefault((one.action, about), set()).update(one.traces)
+    return causes

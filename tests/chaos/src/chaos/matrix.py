@@ -1,0 +1,109 @@
+"""The rows of the matrix, as numbered in FAULTS: each a nemesis, or the tests of one service that hold it already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaos.nemesis import Nemesis
+from chaos.nemesis.crashes import kill_consumers, kill_each, kill_job, kill_relay
+from chaos.nemesis.network import break_upstream, cut_sockets
+from chaos.nemesis.pauses import freeze_observatory, freeze_past_the_lease
+from chaos.nemesis.restarts import roll
+from chaos.nemesis.stores import flush_redis, kill_redis, stop_postgres
+from chaos.nemesis.weather import strike_at_random
+from chaos.promises import Promise, never_500, nobody_notices, safe_requests_succeed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One fault. `promises` are kept while it lasts; `held_by` names tests that hold all of it, or more."""
+
+    name: str
+    fault: str
+    nemesis: Nemesis | None = None
+    promises: Sequence[Promise] = (never_500,)
+    held_by: Sequence[str] = ()
+
+
+MATRIX: Sequence[Row] = (
+    Row(name="1", fault="kill -9 of each process in turn", nemesis=kill_each),
+    Row(
+        name="2",
+        fault="kill -9 of the relay between append and bookkeeping",
+        nemesis=kill_relay,
+        held_by=("shared/tests/events/test_crashes.py::TestRelay",),
+    ),
+    Row(
+        name="3",
+        fault="kill -9 of both consumers between commit and XACK",
+        nemesis=kill_consumers,
+        held_by=("shared/tests/events/test_crashes.py::TestConsumer",),
+    ),
+    Row(
+        name="4",
+        fault="kill -9 of a worker after the effect, before its record",
+        nemesis=kill_job,
+        held_by=("workers/tests/test_recovery.py::TestKilledWorker",),
+    ),
+    Row(
+        name="5",
+        fault="SIGSTOP of worker and relay past the lease, SIGCONT",
+        nemesis=freeze_past_the_lease,
+        held_by=("workers/tests/test_recovery.py::TestFrozenWorker", "shared/tests/events/test_crashes.py::TestRelay"),
+    ),
+    Row(name="6", fault="kill -9 of Redis", nemesis=kill_redis),
+    Row(name="7", fault="FLUSHALL, twice", nemesis=flush_redis),
+    Row(name="8", fault="immediate stop and start of Postgres", nemesis=stop_postgres),
+    Row(
+        name="9",
+        fault="the answer cut after the commit",
+        held_by=("services/orders/tests/test_idempotency.py::TestLostAnswer",),
+    ),
+    Row(name="10", fault="sockets cut, two processes, three devices", nemesis=cut_sockets),
+    Row(
+        name="11",
+        fault="a reader that does not read",
+        held_by=("services/notifications/tests/test_closing.py::TestSlowReader",),
+    ),
+    Row(
+        name="12",
+        fault="publishes dropped, silent resubscribe",
+        held_by=("services/notifications/tests/test_delivery.py::TestLostPublish",),
+    ),
+    Row(
+        name="13",
+        fault="SIGTERM to all, one after another",
+        nemesis=roll,
+        promises=(never_500, safe_requests_succeed),
+        held_by=("services/notifications/tests/test_closing.py::TestDrain", "tests/infra/test_stop.py"),
+    ),
+    Row(
+        name="14",
+        fault="an upstream slow, failing, lost, 100 %",
+        nemesis=break_upstream,
+        held_by=(
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllFails",
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllIsSlow",
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestComingBack",
+        ),
+    ),
+    Row(
+        name="15",
+        fault="poison event, poison job",
+        held_by=("shared/tests/events/test_consumer.py::TestFailures", "workers/tests/test_failures.py::TestPoisonJob"),
+    ),
+    Row(name="16", fault="a job a day late", held_by=("workers/tests/test_failures.py::TestLateJob",)),
+    Row(
+        name="17",
+        fault="telemetry backends hanging",
+        nemesis=freeze_observatory,
+        promises=(never_500, nobody_notices),
+        held_by=(
+            "services/gateway/tests/test_telemetry_backend.py::TestTelemetryBackend",
+            "shared/tests/test_export.py::TestNobodyTakesIt",
+        ),
+    ),
+)
+
+WEATHER = Row(name="random", fault="kills, Redis and sockets at random", nemesis=strike_at_random)
+
+ROWS = {row.name: row for row in (*MATRIX, WEATHER)}

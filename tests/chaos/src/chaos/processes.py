@@ -1,0 +1,109 @@
+"""The processes of the stack, to be killed, frozen, and waited for."""
+
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import psutil
+
+from embedded import processes, readiness
+from embedded.errors import EmbeddedError
+from embedded.processes import Table
+from embedded.stack import Stack
+from embedded.supervisor import Supervisor
+from testkit.waiting import PATIENCE_S, eventually
+
+HEALING_S = 4 * PATIENCE_S
+"""A bound against waiting for ever; a killed process is mostly back within two seconds."""
+
+SERVERS = ("users", "orders", "notifications", "gateway")
+"""Those under gunicorn: a master with workers."""
+
+WORKERS = ("worker", "report-worker")
+
+
+class Processes:
+    """Those of the embedded stack that `environment` names."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._stack = Stack.from_environment(environment)
+        self._supervisor = Supervisor(self._stack)
+        self.table: Table = processes.table(self._stack, environment)
+
+    def pid(self, name: str) -> int:
+        """The process that the supervisor keeps; of a service, gunicorn's master."""
+        return self._supervisor.states()[name].pid
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """What a master has forked; none of a process that is away."""
+        try:
+            return psutil.Process(self.pid(name)).children()
+        except psutil.Error:
+            return []
+
+    async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send it a signal that ends it, and return once its successor is ready. Raises AssertionError if it is not."""
+        ended = self.pid(name)
+        os.kill(ended, number)
+        await eventually(lambda: self.pid(name) not in {0, ended}, HEALING_S, f"a successor of {name}")
+        await self.ready(name)
+
+    async def kill_child(self, name: str, rng: random.Random) -> None:
+        """Send kill -9 to one of a master's workers, and return once there is another."""
+        before = self.children(name)
+        rng.choice(before).kill()
+        await self.replaced(name, {child.pid for child in before})
+
+    def lost_one(self, name: str, before: set[int]) -> bool:
+        """Whether any of these workers of a master is gone."""
+        return not before <= {child.pid for child in self.children(name)}
+
+    async def replaced(self, name: str, before: set[int]) -> None:
+        """Return once one of these workers of a master is gone, and there are as many again."""
+
+        def are_as_many() -> bool:
+            return self.lost_one(name, before) and len(self.children(name)) >= len(before)
+
+        await eventually(are_as_many, HEALING_S, f"another worker of {name}")
+        await self.ready(name)
+
+    async def ready(self, *names: str) -> None:
+        """Return once these are ready; all, where none is named. Raises AssertionError where one stays away."""
+        wanted = [process for process in self.table.processes if not names or process.name in names]
+
+        async def are_ready() -> bool:
+            try:
+                states = self._supervisor.states()
+            except EmbeddedError:
+                return False
+            running = all(states[process.name].state == "RUNNING" for process in wanted)
+            return running and all([await readiness.is_ready(self.table, process) for process in wanted])
+
+        await eventually(are_ready, HEALING_S, f"{', '.join(names) or 'everything'} ready")
+
+    @contextmanager
+    def frozen(self, *frozen: psutil.Process) -> Iterator[None]:
+        """Stop them for the time of the block, as a machine that sleeps would."""
+        for process in frozen:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in frozen:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+    @asynccontextmanager
+    async def second_worker(self) -> AsyncIterator[None]:
+        """Another worker of the same queue beside the supervised one."""
+        [worker] = [process for process in self.table.processes if process.name == "worker"]
+        environment = self.table.environments.inherited() | worker.environment
+        with self._stack.log("second-worker").open("ab") as log:
+            started = psutil.Popen(worker.command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield
+        finally:
+            started.terminate()
+            await eventually(lambda: started.poll() is not None, HEALING_S, "the second worker's end")

@@ -1,0 +1,43 @@
+"""The table: what each fault did, and what held."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chaos.history import Outcome
+from chaos.matrix import Row
+from chaos.trial import Result
+
+_HELD, _BROKEN = "[green]✓[/]", "[red]✗[/]"
+_MOST = 5
+"""Of what breaks one invariant; the first say it mostly all."""
+
+
+def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Console) -> None:
+    """Print a line for each fault, then what broke, then which tests hold the faults that are not tried here."""
+    if tried:
+        console.print(_table(tried))
+    for result in tried:
+        for name, broken in result.verdict.items():
+            for words in broken[:_MOST]:
+                console.print(f"[red]✗ {result.row.name} {name}[/] {escape(words)}", highlight=False, emoji=False)
+            if len(broken) > _MOST:
+                console.print(f"  and {len(broken) - _MOST} more", highlight=False)
+    for row in held_elsewhere:
+        console.print(f"{row.name:>3} {row.fault}: {', '.join(row.held_by)}", highlight=False, soft_wrap=True)
+
+
+def _table(tried: Sequence[Result]) -> Table:
+    table = Table("#", "fault")
+    for name in ("ok", "failed", "?", "healed"):
+        table.add_column(name, justify="right")
+    for name in tried[0].verdict:
+        table.add_column(name, justify="center")
+    for result in tried:
+        outcomes = result.history.outcomes()
+        counts = [str(outcomes[outcome]) for outcome in (Outcome.OK, Outcome.FAILED, Outcome.INDETERMINATE)]
+        marks = [_BROKEN if broken else _HELD for broken in result.verdict.values()]
+        table.add_row(result.row.name, result.row.fault, *counts, f"{result.healed_s:.1f} s", *marks)
+    return table

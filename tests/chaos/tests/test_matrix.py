@@ -1,0 +1,43 @@
+"""Every row of the matrix is tried or held by tests that are there, and the command says so."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from chaos.__main__ import main
+from chaos.matrix import MATRIX
+
+ROOT = Path(__file__).parents[3]
+NAMED = sorted({named for row in MATRIX for named in row.held_by})
+
+
+class TestMatrix:
+    def test_has_a_row_for_each_fault(self) -> None:
+        assert [row.name for row in MATRIX] == [str(number) for number in range(1, 18)]
+        assert all(row.nemesis or row.held_by for row in MATRIX)
+
+    @pytest.mark.parametrize("named", NAMED)
+    def test_tests_that_hold_a_row_are_there(self, named: str) -> None:
+        file, _, name = named.partition("::")
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        assert not name or name in {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+class TestCommand:
+    def test_a_row_that_does_not_exist_is_answered_by_those_that_do(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--row", "99"]) == 2
+        assert capsys.readouterr().err.startswith("no row '99': there are 1, 2, ")
+
+    def test_a_stack_that_is_not_its_own_is_left_alone(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOPLINE_GATEWAY_URL", "http://localhost:8000")
+        assert main(["--row", "1"]) == 2
+        assert "a stack of its own only" in capsys.readouterr().err
+
+    def test_a_row_held_elsewhere_is_named_and_needs_no_stack(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--row", "16", "--seed", "5"]) == 0
+        told = capsys.readouterr().out
+        assert "SEED=5" in told
+        assert "workers/tests/test_failures.py::TestLateJob" in told
