@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from orders.models import Base
 from shared.database import async_url
 from testkit.databases import create_database, drop_database
+from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
 
@@ -17,6 +18,14 @@ CHECKS = """
     WHERE connamespace = 'public'::regnamespace AND contype = 'c' AND conrelid::regclass::text <> 'alembic_version'
     ORDER BY conname
 """
+
+BUILDING = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
+"""It waits for the transactions that are older than itself."""
+
+CONNECTED = """
+    SELECT count(*) = 4 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
+"""
+"""The test's two connections and those of both runs."""
 
 
 async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
@@ -60,3 +69,25 @@ async def test_check_constraints_are_those_of_the_models(database: str, postgres
     finally:
         await engine.dispose()
         await drop_database(postgres_url, url)
+
+
+async def test_an_index_of_a_large_table_is_built_beside_its_traffic(database: str) -> None:
+    """Two runs at once, as a deployment's Job and a person's; orders are written before, meanwhile and after."""
+    await alembic(database, "downgrade", "0004_create_reports")
+    before, meanwhile = await asyncpg.connect(database), await asyncpg.connect(database)
+    writing = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
+    try:
+        async with before.transaction():
+            await before.execute(writing)
+            runs = [asyncio.create_task(alembic(database, "upgrade", "head")) for _ in range(2)]
+            await eventually(lambda: meanwhile.fetchval(BUILDING), 30)
+            async with meanwhile.transaction():
+                await meanwhile.execute("SET LOCAL lock_timeout = '2s'")
+                await meanwhile.execute(writing)
+            await eventually(lambda: meanwhile.fetchval(CONNECTED), 30)
+        assert [(status, output) for status, output in await asyncio.gather(*runs) if status != 0] == []
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_customer_order_newest'::regclass"
+        assert await meanwhile.fetchval(valid)
+    finally:
+        await before.close()
+        await meanwhile.close()

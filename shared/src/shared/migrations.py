@@ -1,21 +1,27 @@
 """Alembic's environment, once for all: a service's `migrations/env.py` calls `run_migrations(Base.metadata)`.
 
-One transaction per run, so that a failing migration leaves nothing behind; an advisory lock, so that two runs at once
-(two replicas of a Job, a person and a deployment) take turns and the second finds nothing to do.
+One transaction per migration, so that a failing one leaves nothing behind; an advisory lock, so that two runs at once
+(two replicas of a Job, a person and a deployment) take turns and the second finds nothing to do. The lock is asked for
+again and again: a run that waited for it within a statement would be waited for by an index that is being built.
 """
 
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from alembic import context
+from alembic import context, op
 from sqlalchemy import Connection, MetaData, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 LOCK_ID = 4_675_467_001
 """Key of the advisory lock; any constant serves that nobody else uses in the same database."""
+
+TURN_S = 0.2
+"""How often a run asks whether the other one has ended."""
 
 LOCK_TIMEOUT = "5s"
 """How long a migration waits for a table's lock; waiting longer would block the traffic that queues behind it."""
@@ -31,20 +37,42 @@ def run_migrations(metadata: MetaData) -> None:
         asyncio.run(_migrate(_database_url(), metadata))
 
 
+def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
+    """Build an index on a table that may be large and in use: beside its traffic, which CREATE INDEX alone would block.
+
+    To be the only step of its revision: it is in no transaction, so that another step could not be taken back. One that
+    was broken off has left an index that is not valid, which is dropped here first.
+    """
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")  # it blocks nobody while it waits for transactions older than itself
+        op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
+        op.create_index(name, table, list(columns), postgresql_concurrently=True, **options)
+        op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+
+
 async def _migrate(url: str, metadata: MetaData) -> None:
     engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
+        async with engine.connect() as connection:
+            while not await connection.scalar(text("SELECT pg_try_advisory_lock(:id)"), {"id": LOCK_ID}):
+                await connection.rollback()
+                await asyncio.sleep(TURN_S)
+            await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            await connection.commit()
             await connection.run_sync(_run, metadata)
     finally:
         await engine.dispose()
 
 
 def _run(connection: Connection, metadata: MetaData) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
-    connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": LOCK_TIMEOUT})
-    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
-    context.run_migrations()
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        compare_server_default=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def _database_url() -> str:

@@ -1,4 +1,4 @@
-"""Create the schedules, and the order in which done jobs are forgotten."""
+"""Create the schedules."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,9 +20,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_schedule"),
         sa.ForeignKeyConstraint(["last_job_id"], ["job.id"], name="fk_schedule_last_job_id", ondelete="SET NULL"),
     )
-    op.create_index("ix_job_done", "job", ["finished_at"], postgresql_where=sa.text("state = 'done'"))
 
 
 def downgrade() -> None:
-    op.drop_index("ix_job_done", "job")
     op.drop_table("schedule")

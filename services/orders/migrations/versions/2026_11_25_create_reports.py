@@ -1,4 +1,4 @@
-"""Create reports, and the order in which a report on everybody's orders reads them"""
+"""Create reports"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -40,9 +40,7 @@ def upgrade() -> None:
         sa.CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name=op.f("ck_report_error")),
     )
     op.create_index("ix_report_finished_at", "report", ["finished_at"])
-    op.create_index("ix_customer_order_newest", "customer_order", ["created_at", "id"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_customer_order_newest", "customer_order")
     op.drop_table("report")

@@ -1,0 +1,18 @@
+"""Index the order in which a report on everybody's orders reads them"""
+
+from alembic import op
+
+from shared.migrations import build_index
+
+revision = "0005_newest_orders_of_all"
+down_revision = "0004_create_reports"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    build_index("ix_customer_order_newest", "customer_order", ["created_at", "id"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_customer_order_newest", "customer_order")
