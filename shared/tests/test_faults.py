@@ -17,7 +17,7 @@ from shared.redis import redis_client
 from shared.settings import Environment, ServiceSettings
 from testkit.apps import serve
 from testkit.metrics import Metrics
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 
 def fault(kind: Kind, *, seconds: float = 60, **given: Any) -> Fault:
@@ -81,7 +81,7 @@ class TestWatch:
 
     async def test_one_that_is_seen_ends_by_itself(self) -> None:
         faults = Faults()
-        faults.see({"there": fault(Kind.HANG, seconds=0.2)})
+        faults.see({"there": fault(Kind.HANG, seconds=1)})
         assert faults.towards("there")
         await eventually(lambda: faults.towards("there") is None)
 
@@ -157,7 +157,7 @@ class TestCallsByHttpx:
 
     @pytest.fixture
     async def client(self, url: str, faults: Faults) -> AsyncIterator[httpx.AsyncClient]:
-        async with open_http_client(url, to="there", faults=faults, timeout_s=0.3) as client:
+        async with open_http_client(url, to="there", faults=faults, timeout_s=PATIENCE_S) as client:
             yield client
 
     async def test_errors_are_answered_in_the_targets_name(
@@ -177,10 +177,11 @@ class TestCallsByHttpx:
             await client.get("/")
 
     @pytest.mark.parametrize("kind", [Kind.HANG, Kind.SLOW])
-    async def test_who_waits_too_long_gives_up(self, client: httpx.AsyncClient, faults: Faults, kind: Kind) -> None:
+    async def test_who_waits_too_long_gives_up(self, url: str, faults: Faults, kind: Kind) -> None:
         faults.see({"there": fault(kind, value=60_000)})
-        with pytest.raises(httpx.ReadTimeout):
-            await client.get("/")
+        async with open_http_client(url, to="there", faults=faults, timeout_s=0.3) as hurried:
+            with pytest.raises(httpx.ReadTimeout):
+                await hurried.get("/")
 
     async def test_a_little_slow_is_an_answer_all_the_same(
         self, client: httpx.AsyncClient, faults: Faults, counted: Metrics

@@ -54,7 +54,7 @@ def create_app():
 async def running(folder: Path) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
     async with (
         gunicorn(folder, APPLICATION, GREETING="hi") as (process, url),
-        httpx.AsyncClient(base_url=url) as client,
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
     ):
         yield process, client
 
@@ -63,7 +63,7 @@ class TestGunicorn:
     async def test_sigterm_completes_requests_in_flight_and_exits_cleanly(self, tmp_path: Path) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
         ):
             await eventually(lambda: answers(client))
             in_flight = asyncio.create_task(client.get("/slow"))
@@ -75,7 +75,7 @@ class TestGunicorn:
     async def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
         ):
             await eventually(lambda: answers(client))
             [worker] = psutil.Process(process.pid).children()
@@ -90,7 +90,7 @@ class TestGunicorn:
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
         ):
             await eventually(lambda: answers(client))
             [worker] = psutil.Process(process.pid).children()

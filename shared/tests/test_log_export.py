@@ -66,7 +66,8 @@ async def collector(
 ) -> AsyncIterator[Collector]:
     """Takes what is logged; nothing has come yet."""
     configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
-    queue = LineQueue(LineExporter(f"{receiver.url}/v1/logs", resource=RESOURCE, timeout=30))
+    exporter = LineExporter(f"{receiver.url}/v1/logs", resource=RESOURCE, timeout=30)
+    queue = LineQueue(exporter, schedule_delay_millis=3_600_000)  # all that a test says is one export, its own
     monkeypatch.setattr(Taken, "by", queue)
     yield receiver
     await asyncio.to_thread(queue.shutdown)

@@ -78,7 +78,7 @@ class TestStats:
         assert (empty.sealed, empty.unsealed, empty.oldest_unsealed_s) == (0, 0, 0.0)
         async with things.relay():
             await things.publish(1, 2)
-            await eventually(lambda: things.redis.exists(STREAM))
+            await eventually(lambda: is_length(things, 2))
         await things.publish(3)
         async with things.sessions() as session:
             stats = await outbox_stats(session)
@@ -110,6 +110,10 @@ class TestStats:
         await Group(**member).join()
         assert await members(things) == {b"left work", b"left nothing"}
         await eventually(lambda: joined_alone(things, Group(**member, forget_s=0)))
+
+
+async def is_length(things: Things, length: int) -> bool:
+    return bool(await things.redis.xlen(STREAM) == length)
 
 
 async def joined_alone(things: Things, group: Group) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,9 +58,21 @@ async def http_client(
         yield client
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of the loopback address that was free a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback address, for a server that is started later or for nobody to listen on.
+
+    On Linux nobody who lets the system choose is given it until this process ends: it stays bound, which servers that
+    reuse addresses do not mind, as all do. Elsewhere it was free a moment ago.
+    """
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    if sys.platform == "linux":
+        _held.append(holder)
+    else:
+        holder.close()
+    return port

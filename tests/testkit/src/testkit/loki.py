@@ -7,6 +7,7 @@ import httpx
 from testkit.stack import Stack
 
 _MOST_LINES = 2_000
+_PATIENCE_S = 30
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ async def lines_since(stack: Stack, service: str, since_ns: int) -> list[StoredL
 
 async def _lines(stack: Stack, query: str, **bounds: int) -> list[StoredLine]:
     params: dict[str, str | int] = {"query": query, "limit": _MOST_LINES, **bounds}
-    async with httpx.AsyncClient(base_url=stack.loki) as loki:
+    async with httpx.AsyncClient(base_url=stack.loki, timeout=_PATIENCE_S) as loki:
         streams = (
             (await loki.get("/loki/api/v1/query_range", params=params)).raise_for_status().json()["data"]["result"]
         )

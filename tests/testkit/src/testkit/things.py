@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.database import async_url
@@ -123,8 +124,11 @@ class Things:
             return list(await session.scalars(sa.select(EFFECT.c.n).order_by(sa.text("ctid"))))
 
     async def pending(self) -> int:
-        """How many entries were handed out and not acknowledged."""
-        summary = await self.redis.xpending(STREAM, GROUP)
+        """How many entries were handed out and not acknowledged; an `AssertionError` before the group is there."""
+        try:
+            summary = await self.redis.xpending(STREAM, GROUP)
+        except ResponseError as missing:
+            raise AssertionError("a consumer makes its group after it was entered") from missing
         return int(summary["pending"])
 
 
