@@ -33,8 +33,13 @@ async def ask(answer: Answer) -> None:
 class TestJwks:
     @pytest.mark.parametrize(
         "response",
-        [httpx.Response(503), httpx.Response(200, text="<html>"), httpx.Response(200, json={"keys": []})],
-        ids=["failing", "another page", "no keys"],
+        [
+            httpx.Response(503),
+            httpx.Response(200, text="<html>"),
+            httpx.Response(200, json=[]),
+            httpx.Response(200, json={"keys": []}),
+        ],
+        ids=["failing", "another page", "no set", "no keys"],
     )
     async def test_an_answer_that_is_no_key_set_is_nobodys_wrong_token(self, response: httpx.Response) -> None:
         with pytest.raises(Unavailable):

@@ -24,6 +24,13 @@ class TestVersionOne:
             assert response.json() == {"id": CALLER, "email": "ann@hopline.example", "name": "Ann"}
             assert response.headers["content-length"] == str(len(response.content))
 
+    async def test_has_no_shape_for_what_is_not_changed(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.answers("GET", "/users/me", b"", status=304, headers={"etag": '"1"'})
+        response = await gateway.get("/v1/users/me", headers={**token, "If-None-Match": '"1"'})
+        assert (response.status_code, response.headers["etag"], response.content) == (304, '"1"', b"")
+
     async def test_passes_a_refusal_on_as_it_is(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:

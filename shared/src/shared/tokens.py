@@ -117,7 +117,9 @@ def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
         async with asyncio.timeout(FETCH_S):
             response = await client.get(url)
         response.raise_for_status()
-        document: dict[str, Any] = response.json()
+        document = response.json()
+        if not isinstance(document, dict):
+            raise ValueError("a key set is an object")  # noqa: TRY004 - of what was answered, not of an argument
         return document
 
     return Jwks(fetch=fetch)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, StreamingResponse
 
-from gateway.answers import ERROR, prefix_of, to_client
+from gateway.answers import prefix_of, to_client
 from gateway.dependencies import Service, upstreams
 from gateway.headers import from_client
 from gateway.limits.credentials import limit_credentials
@@ -117,7 +117,7 @@ def _endpoint(call: Call) -> Callable[..., Awaitable[Response]]:
                 reader=(await identity_of(request.scope)).user_id if call.file_types else None,
             )
         )
-        if call.reshape and answer.status < ERROR:
+        if call.reshape and answer.status == call.status:
             answer = replace(answer, body=call.reshape(answer.body))
         return to_client(answer, prefix=prefix_of(request), path=request.scope["path"])
 
