@@ -25,7 +25,13 @@ async def other(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def cut_connections(other: Redis) -> None:
-    await other.client_kill_filter(_type="normal", skipme=True)
+    """Those to the same database: on a given server others belong to the tests that run beside this one."""
+    own = await other.client_id()
+    clients = await other.client_list()
+    database = next(client["db"] for client in clients if int(client["id"]) == own)
+    for client in clients:
+        if client["db"] == database and int(client["id"]) != own:
+            await other.client_kill_filter(_id=client["id"])
 
 
 class TestLostWatch:

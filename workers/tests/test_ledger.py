@@ -37,8 +37,8 @@ class TestJobLedger:
         assert await world.add(job) == []
 
     async def test_overdue_are_those_nobody_claims_the_oldest_first(self, world: World) -> None:
-        jobs = await world.add(welcome_email(delay_s=-20), welcome_email(delay_s=60), welcome_email(delay_s=-30))
+        jobs = await world.add(welcome_email(delay_s=-2_000), welcome_email(delay_s=60), welcome_email(delay_s=-3_000))
         async with world.database.transaction() as session:
             overdue = await JobLedger(session).overdue(by_s=5, limit=10)
         assert [job.job_id for job in overdue] == [jobs[2].job_id, jobs[0].job_id]
-        assert -31 < overdue[0].due_in_s < -29
+        assert -3_060 < overdue[0].due_in_s <= -3_000

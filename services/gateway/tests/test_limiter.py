@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
 from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Quota
+from testkit.servers import StartValkey
 from testkit.waiting import eventually
 
 
@@ -30,9 +31,10 @@ class Gated(Redis):
 
 
 class TestSharedRoundTrips:
-    async def test_are_those_of_who_comes_together(self, redis_url: str) -> None:
+    async def test_are_those_of_who_comes_together(self, start_valkey: StartValkey) -> None:
+        """On a server of its own: it counts for all of its databases together."""
         quota = Quota(name="user", requests=15)
-        async with Redis.from_url(redis_url) as redis:
+        async with Redis.from_url(start_valkey().url) as redis:
             buckets = SharedBuckets(redis)
             await buckets.take([Charge(quota=quota, whose="bob")])
             await redis.config_resetstat()

@@ -15,6 +15,7 @@ from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
 from testkit.metrics import Metrics
+from testkit.servers import StartValkey
 from testkit.tokens import TokenIssuer
 
 OTHER = "0198b7f0-0000-7000-8000-000000000002"
@@ -70,10 +71,12 @@ class TestByUser:
             assert (await one.get("/v2/products")).headers["ratelimit-limit"] == "300000"
 
     async def test_takes_one_round_trip_for_all_of_a_requests_limits(
-        self, gateway: httpx.AsyncClient, well: Services, token: dict[str, str], redis_url: str
+        self, open_gateway: OpenGateway, well: Services, token: dict[str, str], start_valkey: StartValkey
     ) -> None:
-        await gateway.get("/v2/orders", headers=token)
-        async with Redis.from_url(redis_url) as redis:
+        """On a server of its own: it counts for all of its databases together."""
+        own = start_valkey().url
+        async with open_gateway(redis_url=own) as gateway, Redis.from_url(own) as redis:
+            await gateway.get("/v2/orders", headers=token)
             await redis.config_resetstat()
             assert (await gateway.get("/v2/orders", headers=token)).status_code == 200
             asked = await redis.info("commandstats")

@@ -164,8 +164,11 @@ class Stage:
         return row
 
     async def cut_subscribers(self) -> None:
-        """Break every pub/sub connection, as a restarting proxy would."""
-        await self.redis.client_kill_filter(_type="pubsub")
+        """Break every pub/sub connection to this database, as a restarting proxy would."""
+        database = str(self.redis.connection_pool.connection_kwargs.get("db", 0))
+        for client in await self.redis.client_list(_type="pubsub"):
+            if client["db"] == database:
+                await self.redis.client_kill_filter(_id=client["id"])
 
     async def close(self) -> None:
         await self._exits.aclose()

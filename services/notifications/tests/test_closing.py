@@ -87,7 +87,7 @@ class TestDrain:
                 assert await late.is_closed() == 1012
 
     async def test_spreads_over_the_time_it_has(self, stage: Stage) -> None:
-        instance = await stage.start(ws_drain_seconds=0.5, ws_connections_per_user=20)
+        instance = await stage.start(ws_drain_seconds=2, ws_connections_per_user=20)
         user = uuid4()
         devices = [Device(user) for _ in range(10)]
         closed_first: list[int] = []

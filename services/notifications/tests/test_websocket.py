@@ -195,7 +195,7 @@ class TestReads:
         async with device.connected(instance):
             for up_to in (0, 1, 1, 9):
                 await device.say({"t": "read", "up_to": up_to})
-            await eventually(lambda: device.of("ping") and device.of("ping")[-1]["read_seq"] == 1)
+            await eventually(lambda: device.of("read") and device.of("ping") and device.of("ping")[-1]["read_seq"] == 1)
         assert device.of("read") == [{"t": "read", "read_seq": 1}]
 
 

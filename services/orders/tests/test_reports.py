@@ -93,7 +93,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"from_": "2026-11-02", "to": "2026-11-01"}, "to"),
     ({"from_": "2026-11-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"}, "to"),
     ({"from_": "2015-01-01", "to": "2026-11-01"}, "to"),
-    ({"from_": str((NOW + timedelta(days=2)).date()), "to": str((NOW + timedelta(days=3)).date())}, "from"),
+    ({"from_": str((NOW + timedelta(days=3)).date()), "to": str((NOW + timedelta(days=4)).date())}, "from"),
     ({"name": "../../etc/passwd"}, "name"),
 ]
 

@@ -102,7 +102,7 @@ class TestAllFails:
         self, open_gateway: OpenGateway, services: Services, counted: Metrics
     ) -> None:
         services.orders.refuses("GET", "/products", status=503, slug="unavailable")
-        async with open_gateway() as gateway:
+        async with open_gateway(breaker_open_seconds=60) as gateway:
             answers = Counter[str]()
             for _ in range(20):
                 answers += await ask(gateway, "/v2/products", 5)
@@ -118,7 +118,7 @@ class TestAllFails:
     ) -> None:
         services.orders.refuses("GET", "/products/nothing", status=404, slug="not-found")
         services.orders.refuses("GET", "/products/bug", status=500, slug="internal")
-        async with open_gateway() as gateway:
+        async with open_gateway(breaker_open_seconds=60) as gateway:
             await ask(gateway, "/v2/products/nothing", 30)
             assert await breaker_of(gateway) == "closed"
             await ask(gateway, "/v2/products/bug", 40)
@@ -139,7 +139,7 @@ class TestAllIsSlow:
         self, open_gateway: OpenGateway, services: Services
     ) -> None:
         services.orders.hangs("GET", "/products")
-        async with open_gateway(upstream_seconds=0.3, breaker_open_seconds=60) as gateway:
+        async with open_gateway(upstream_seconds=1, breaker_open_seconds=60) as gateway:
             slow = await ask(gateway, "/v2/products", 15)
             quick = await ask(gateway, "/v2/products", 15)
         assert slow == {"upstream-timeout": 15}
@@ -223,7 +223,7 @@ class TestHedgedReads:
             await eventually(lambda: self._has_saved_for_one(gateway))
             services.orders.hangs_first("GET", "/products/mug")
             assert (await gateway.get("/v2/products/mug")).status_code == 200
-            await eventually(lambda: services.orders.abandoned == ["/products/mug"])
+            await eventually(lambda: services.orders.abandoned.count("/products/mug") == 1)
         assert len(services.orders.asked("GET", "/products/mug")) == 2
         assert counted.value("hopline.gateway.hedges", {**ORDERS, "hopline.paid": True}) >= 1
 
