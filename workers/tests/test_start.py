@@ -51,6 +51,16 @@ class TestStart:
             assert len(process.logged()) == len(process.lines)
             assert {line["service"] for line in process.logged()} == {"workers"}
 
+    async def test_arq_finds_the_loop_of_the_services(self, world: World) -> None:
+        program = "import asyncio, workers.main as main; main.WorkerSettings; print(type(asyncio.get_event_loop()))"
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program,
+            env={"PATH": os.environ["PATH"]} | world.environment,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await child.communicate()
+        assert said == b"<class 'uvloop.Loop'>\n"
+
 
 async def _health_check(world: World) -> int:
     child = await asyncio.create_subprocess_exec(
