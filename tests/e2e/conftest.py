@@ -7,6 +7,7 @@ import pytest
 
 from testkit.shopper import Shopper, register
 from testkit.stack import Stack, running_stack
+from testkit.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="session")
@@ -17,13 +18,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 async def gateway(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.gateway, timeout=15) as client:
+    async with httpx.AsyncClient(base_url=stack.gateway, timeout=PATIENCE_S) as client:
         yield client
 
 
 @pytest.fixture
 async def jaeger(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.jaeger) as client:
+    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=PATIENCE_S) as client:
         yield client
 
 

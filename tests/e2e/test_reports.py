@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,8 +14,9 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 
 async def ask(shopper: Shopper, file_format: str) -> httpx.Response:
-    today = str(datetime.now(UTC).date())
-    wanted = {"kind": "orders", "format": file_format, "from": today, "to": today}
+    today = datetime.now(UTC).date()
+    since = today - timedelta(days=1)  # the order may have been yesterday's, just before midnight
+    wanted = {"kind": "orders", "format": file_format, "from": str(since), "to": str(today)}
     accepted = await shopper.client.post("/v2/reports", json=wanted, headers=shopper.headers)
     assert accepted.status_code == 202, accepted.text
     return accepted

@@ -178,8 +178,7 @@ class TestShape:
         assert root.tags["http.response.status_code"] == status
 
     async def test_of_a_cancellation(self, shopper: Shopper, jaeger: httpx.AsyncClient) -> None:
-        placed = (await shopper.place_order((await some_sku(shopper), 1))).json()
-        cancelled = await shopper.client.post(f"/v2/orders/{placed['id']}/cancel", headers=shopper.headers)
+        cancelled = await shopper.cancelled_order(await some_sku(shopper))
         assert cancelled.status_code == 200
         await shaped(jaeger, cancelled, CANCELLATION)
 

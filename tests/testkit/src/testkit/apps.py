@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import uvicorn
 
+from testkit.waiting import PATIENCE_S
+
 
 @asynccontextmanager
 async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
@@ -50,11 +52,11 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
 async def http_client(
     base_url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for `base_url`, sending `token` as a bearer token where given; 10 s timeout."""
+    """An HTTP client for `base_url`, sending `token` as a bearer token where given; as patient as tests are."""
     merged = dict(headers or {})
     if token is not None:
         merged["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=10.0) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=PATIENCE_S) as client:
         yield client
 
 

@@ -26,8 +26,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 _USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "mailpit": 8025, "smtp": 1025}
 _START_SECONDS = 60
-_STOP_SECONDS = 10
-_SECONDS = 10
+_STOP_SECONDS = 30
+_SECONDS = 30
 
 
 @dataclass(frozen=True)

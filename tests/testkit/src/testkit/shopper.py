@@ -12,9 +12,10 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 PASSWORD = "correct horse battery staple"
+_TOO_LATE = 409
 
 
 OnFrame = Callable[[dict[str, Any]], None]
@@ -70,7 +71,7 @@ class Device:
         """End the connection without a word."""
         self._socket.transport.abort()
 
-    async def received(self, *kinds: str, timeout: float = 20) -> list[dict[str, Any]]:  # noqa: ASYNC109
+    async def received(self, *kinds: str, timeout: float = PATIENCE_S) -> list[dict[str, Any]]:  # noqa: ASYNC109
         """Wait until all `kinds` have arrived; return every notification so far."""
         await eventually(lambda: set(kinds) <= set(self.kinds), timeout, f"{kinds} among {self.kinds}")
         return self.frames
@@ -105,6 +106,15 @@ class Shopper:
             headers=self.headers | {"Idempotency-Key": key or uuid4().hex},
         )
 
+    async def cancelled_order(self, sku: str) -> httpx.Response:
+        """The answer to cancelling a new order, and another one where it was packed meanwhile, at most ten."""
+        for _ in range(10):
+            order = (await self.place_order((sku, 1))).raise_for_status().json()
+            answer = await self.client.post(f"/v2/orders/{order['id']}/cancel", headers=self.headers)
+            if answer.status_code != _TOO_LATE:
+                break
+        return answer
+
     @asynccontextmanager
     async def device(self, *, cursor: int = 0, on_frame: OnFrame | None = None) -> AsyncIterator[Device]:
         """An open WebSocket that has been welcomed. Raises AssertionError where it is closed instead."""
@@ -115,7 +125,7 @@ class Shopper:
             device = Device(socket, cursor=cursor, on_frame=on_frame)
             reading = asyncio.create_task(device.listen())
             try:
-                await eventually(lambda: device.welcome or device.is_closed, 10, "the welcome frame")
+                await eventually(lambda: device.welcome or device.is_closed, what="the welcome frame")
                 assert device.welcome, f"closed with {device.close_code}"
                 yield device
             finally:
