@@ -18,7 +18,7 @@ from testkit.waiting import eventually
 DEVICES = 3
 """Of each customer."""
 
-_LONGEST_THOUGHT_S = 0.4
+_LONGEST_THOUGHT_S = 1.0
 
 
 class Crowd:

@@ -13,6 +13,7 @@ from embedded.errors import EmbeddedError
 from embedded.processes import Table
 from embedded.stack import Stack
 from embedded.supervisor import Supervisor
+from shared.redis import redis_client
 from testkit.waiting import PATIENCE_S, eventually
 
 HEALING_S = 4 * PATIENCE_S
@@ -47,7 +48,20 @@ class Processes:
         """Send it a signal that ends it, and return once its successor is ready. Raises AssertionError if it is not."""
         ended = self.pid(name)
         os.kill(ended, number)
-        await eventually(lambda: self.pid(name) not in {0, ended}, HEALING_S, f"a successor of {name}")
+        await self.succeeded(name, ended)
+
+    def has_successor(self, name: str, ended: int) -> bool:
+        """Whether there is another process than this."""
+        return self.pid(name) not in {0, ended}
+
+    async def succeeded(self, name: str, ended: int) -> None:
+        """Return once another process than this is ready, by a sign of its own. Raises AssertionError if none is."""
+        await eventually(lambda: self.has_successor(name, ended), HEALING_S, f"a successor of {name}")
+        [process] = [process for process in self.table.processes if process.name == name]
+        if process.ready_key:  # it outlives who wrote it
+            redis = redis_client(self.table.valkey.url)
+            await redis.delete(process.ready_key)
+            await redis.aclose()
         await self.ready(name)
 
     async def kill_child(self, name: str, rng: random.Random) -> None:

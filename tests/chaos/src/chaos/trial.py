@@ -37,7 +37,7 @@ class Effort:
 
     customers: int = 4
     operations: int = 10
-    most: int = 100
+    most: int = 60
     seconds: float = 0.0
     quiet_s: float = 30.0
 

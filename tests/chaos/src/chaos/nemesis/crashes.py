@@ -43,6 +43,6 @@ async def kill_job(scene: Scene) -> None:
 async def _crash_worker(scene: Scene, *, at: str) -> None:
     struck = scene.processes.pid("worker")
     async with scene.switches.on(kind="crash", target="workers", at=at):
-        await scene.crowd.until(lambda: scene.processes.pid("worker") not in {0, struck}, f"a crash at {at}")
-    await scene.processes.ready("worker")
+        await scene.crowd.until(lambda: scene.processes.has_successor("worker", struck), f"a crash at {at}")
+    await scene.processes.succeeded("worker", struck)
     await scene.crowd.progress(_BETWEEN)
