@@ -9,7 +9,7 @@ from chaos.nemesis.network import break_upstream, cut_sockets
 from chaos.nemesis.pauses import freeze_observatory, freeze_past_the_lease
 from chaos.nemesis.restarts import roll
 from chaos.nemesis.stores import flush_redis, kill_redis, stop_postgres
-from chaos.nemesis.weather import strike_at_random
+from chaos.nemesis.weather import leave_alone, strike_at_random
 from chaos.promises import Promise, never_500, nobody_notices, safe_requests_succeed
 
 
@@ -104,6 +104,9 @@ MATRIX: Sequence[Row] = (
     ),
 )
 
+CALM = Row(name="calm", fault="none", nemesis=leave_alone)
+"""What a row is compared with: how long the same load takes to come to rest where nothing is broken."""
+
 WEATHER = Row(name="random", fault="kills, Redis and sockets at random", nemesis=strike_at_random)
 
-ROWS = {row.name: row for row in (*MATRIX, WEATHER)}
+ROWS = {row.name: row for row in (*MATRIX, CALM, WEATHER)}

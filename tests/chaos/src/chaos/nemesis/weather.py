@@ -1,4 +1,4 @@
-"""No row of the matrix: a few blows at random, for the tests."""
+"""No rows of the matrix: nothing at all, and a few blows at random."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -8,6 +8,11 @@ from chaos.nemesis.stores import flush_redis, kill_redis
 from chaos.processes import SERVERS
 
 _BETWEEN = 2
+
+
+async def leave_alone(scene: Scene) -> None:
+    """Only wait as long as others do."""
+    await scene.crowd.progress(_BETWEEN)
 
 
 async def strike_at_random(scene: Scene) -> None:
