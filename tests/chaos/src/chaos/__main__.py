@@ -25,7 +25,6 @@ from testkit.stack import Stack, running_stack
 SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
 """Two processes of each service, one of which may go while the other answers; and no email forgotten."""
 
-
 QUIET_S = 30.0
 """Everything is over so soon after any fault,"""
 

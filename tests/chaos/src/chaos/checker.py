@@ -12,6 +12,9 @@ Verdict = Mapping[str, list[str]]
 
 ANSWERS = "answers"
 
+CONSUMERS = ("notifications", "workers")
+"""The groups that read every stream."""
+
 
 def check(history: History, holdings: Holdings, *, promises: Collection[Promise] = ()) -> Verdict:
     """Compare what customers know with what is there."""
@@ -47,7 +50,3 @@ def unsettled(history: History, holdings: Holdings) -> list[str]:
             if group.pending or group.delivered < stream.last
         ]
     return waiting
-
-
-CONSUMERS = ("notifications", "workers")
-"""The groups that read every stream."""

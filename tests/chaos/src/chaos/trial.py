@@ -30,9 +30,9 @@ HEALING = "healing"
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How many customers, and how many operations of theirs before the fault and after it.
+    """How many customers, how many operations of theirs before the fault and after it, how many `seconds` at least.
 
-    The load lasts `seconds` at least, and has `most` operations beside those that a nemesis waits for.
+    `most` are those operations that they do without being waited for.
     """
 
     customers: int = 4
