@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceFlags
 from opentelemetry.util.types import AttributeValue
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -70,8 +70,9 @@ class _Point:
         self._sum += seconds
         self._min = min(self._min, seconds)
         self._max = max(self._max, seconds)
-        if span.trace_flags.sampled:
-            self._exemplars[bucket] = Exemplar({}, seconds, time_ns(), span.span_id, span.trace_id)
+        trace_id, span_id, _remote, flags, _state, _valid = span  # each attribute would be a call
+        if flags & TraceFlags.SAMPLED:
+            self._exemplars[bucket] = Exemplar({}, seconds, time_ns(), span_id, trace_id)
 
     def collected(self, now: int) -> HistogramDataPoint:
         buckets = self._buckets.copy()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
 import structlog
@@ -40,6 +41,12 @@ STALLED_S = 30.0
 """A client that takes nothing of a file for so long has gone, or keeps its place from others."""
 
 
+@lru_cache(maxsize=64)
+def media_type(content_type: bytes) -> str:
+    """A `Content-Type` without its parameters, in lower case."""
+    return content_type.partition(b";")[0].strip().lower().decode("latin-1")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """One answer of a service, read to its end. `path` is what the service was asked for, in its own words."""
@@ -52,8 +59,10 @@ class Answer:
     @property
     def media_type(self) -> str:
         """The content type without parameters."""
-        given = next((value for name, value in self.headers.raw if name == b"content-type"), b"")
-        return given.partition(b";")[0].strip().lower().decode("latin-1")
+        for name, value in self.headers.raw:
+            if name == b"content-type":
+                return media_type(value)
+        return ""
 
     @property
     def passable(self) -> bool:

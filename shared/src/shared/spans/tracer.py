@@ -11,7 +11,15 @@ from opentelemetry.sdk.trace import SpanLimits, SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Decision, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, TraceState
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    TraceState,
+)
 from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes
 
@@ -91,22 +99,22 @@ class Tracer(trace.Tracer):
     ) -> trace.Span:
         """Begin a span below the current one of `context`, now or at `start_time` (nanoseconds since 1970)."""
         parent: SpanContext | None = trace.get_current_span(context).get_span_context()
-        if parent is not None and parent.is_valid:
-            trace_id, random = parent.trace_id, parent.trace_flags & _RANDOM
+        trace_state: TraceState | None
+        trace_id, _span_id, _remote, flags, trace_state, valid = parent or INVALID_SPAN_CONTEXT
+        if valid:
+            random = flags & _RANDOM
         else:
             parent, trace_id = None, self._ids.generate_trace_id()
             random = _RANDOM if self._ids.is_trace_id_random() else 0
-        trace_state: TraceState | None
         if parent is not None and self._parent_decides:
-            sampled, trace_state = parent.trace_flags & _SAMPLED, parent.trace_state
+            sampled = flags & _SAMPLED
             recording = bool(sampled)
         else:
             decided = self._sampler.should_sample(context, trace_id, name, kind, attributes, links or ())
             sampled = _SAMPLED if decided.decision is Decision.RECORD_AND_SAMPLE else 0
             recording, trace_state = decided.decision is not Decision.DROP, decided.trace_state
             attributes = decided.attributes
-        flags = _FLAGS[sampled | random]
-        span_context = SpanContext(trace_id, self._ids.generate_span_id(), False, flags, trace_state)
+        span_context = SpanContext(trace_id, self._ids.generate_span_id(), False, _FLAGS[sampled | random], trace_state)
         if not recording:
             return NonRecordingSpan(span_context)
         return Span(
