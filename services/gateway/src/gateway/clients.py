@@ -73,20 +73,20 @@ class Upstream:
         async def attempt(number: int) -> Answer:
             with ClientSpan(attributes, url=f"{self._connections.origin.url}{target}", resend_count=number) as span:
                 patience_s = at_most(timeout_s)
+                carried = _carried(headers, patience_s)
+                span.carry(carried)
                 try:
-                    async with asyncio.timeout(patience_s):
-                        carried = _carried(headers, patience_s)
-                        span.carry(carried)
-                        answer = await self._exchange(
-                            method,
-                            target,
-                            path=path,
-                            headers=carried,
-                            body=body,
-                            download=reader is not None,
-                            span=span.span,
-                            on_repeat=span.repeated,
-                        )
+                    answer = await self._exchange(
+                        method,
+                        target,
+                        path=path,
+                        headers=carried,
+                        body=body,
+                        download=reader is not None,
+                        span=span.span,
+                        until=asyncio.get_running_loop().time() + patience_s,
+                        on_repeat=span.repeated,
+                    )
                 except TimeoutError as late:
                     raise UpstreamTimeout(f"{self.name} did not answer in time") from late
                 span.answered(answer.status)
@@ -141,15 +141,19 @@ class Upstream:
         body: bytes,
         download: bool = False,
         span: Span,
+        until: float | None = None,
         on_repeat: Callable[[], None] | None = None,
     ) -> Answer:
         fault = self._faults.towards(self.name)
         if fault is not None:
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                answer = await self._suffered(fault, path)
+                async with asyncio.timeout_at(until):
+                    answer = await self._suffered(fault, path)
             if answer is not None:
                 return answer
-        reply = await self._connections.request(method, target, headers, body, streamed=download, on_repeat=on_repeat)
+        reply = await self._connections.request(
+            method, target, headers, body, streamed=download, until=until, on_repeat=on_repeat
+        )
         if reply.stream is not None:
             return self._download(path, reply, reply.stream)
         return Answer(path=path, status=reply.status, headers=Headers(raw=reply.headers), body=reply.body)

@@ -116,6 +116,17 @@ class TestConnecting:
 
 
 class TestGivingUp:
+    async def test_what_has_not_come_until_then_is_late(self, connections: Connections, peer: Peer) -> None:
+        soon = asyncio.get_running_loop().time() + 0.05
+        with pytest.raises(TimeoutError):
+            await connections.request("GET", "/", {}, until=soon)
+        await eventually(lambda: peer.lost == 1)
+
+    async def test_one_who_would_wait_for_longer_does_not(self, connections: Connections, peer: Peer) -> None:
+        peer.says(OK)
+        later = asyncio.get_running_loop().time() + 60
+        assert (await connections.request("GET", "/", {}, until=later)).body == b"ok"
+
     async def test_the_service_sees_it(self, connections: Connections, peer: Peer) -> None:
         waiting = asyncio.create_task(connections.request("GET", "/", {}))
         await eventually(lambda: peer.heard)

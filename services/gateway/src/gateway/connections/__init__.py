@@ -2,7 +2,7 @@
 
 `request` writes, `connection` makes one exchange after the other, `pool` keeps connections and decides which of them
 makes the next. It does what calls between our own services need and no more: no HEAD, no redirects, no cookies, no
-proxies, no compression; time is bounded by who calls. Failures have the names of `gateway.errors`.
+proxies, no compression. Failures have the names of `gateway.errors`.
 """
 
 from gateway.connections.pool import Connections

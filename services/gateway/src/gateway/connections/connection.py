@@ -46,11 +46,12 @@ class Connection(asyncio.Protocol):
         """Whether any byte of the last answer has come."""
         return self.reply is not None and self.reply.came > 0
 
-    async def exchange(self, request: bytes, *, streamed: bool = False) -> Reply:
+    async def exchange(self, request: bytes, *, streamed: bool = False, until: float | None = None) -> Reply:
         """The answer to `request`: whole, or where it is `streamed` and a 200 as soon as its head is there.
 
-        Raises UpstreamBroken where the connection ends before or something else comes than an answer. After that, and
-        where this is cancelled, the connection has to be closed.
+        Raises UpstreamBroken where the connection ends before or something else comes than an answer, and TimeoutError
+        where it has not come `until` then, by the loop's clock. After that, and where this is cancelled, the
+        connection has to be closed.
         """
         transport = cast("asyncio.Transport", self._transport)
         loop = asyncio.get_running_loop()
@@ -59,7 +60,14 @@ class Connection(asyncio.Protocol):
             reply.stream = asyncio.StreamReader(limit=_UNREAD_BYTES, loop=loop)
             reply.stream.set_transport(transport)
         transport.write(request)
-        await reply.arrived
+        if until is None:
+            await reply.arrived
+            return reply
+        late = loop.call_at(until, reply.give_up)  # `asyncio.timeout_at` takes three times as long
+        try:
+            await reply.arrived
+        finally:
+            late.cancel()
         return reply
 
     def rest(self, *, now: float) -> None:

@@ -47,29 +47,31 @@ class Connections:
         body: bytes = b"",
         *,
         streamed: bool = False,
+        until: float | None = None,
         on_repeat: Callable[[], None] | None = None,
     ) -> Reply:
         """The answer to one request, whole; where it is `streamed` and a 200, its head: `release` it after reading.
 
+        It is waited for `until` then, by the loop's clock, or for ever.
         A kept connection may have been closed by the service while the request was on its way. What is idempotent is
         then asked once more (RFC 9112 §9.3.1), unless any of an answer has come, and `on_repeat` is called. No retry
         budget pays for that: a kept connection has given a whole answer before, so that a service which fails all calls
         is asked once for each.
         Cancelled, it closes its connection, so that the service sees that nobody waits.
         Raises UpstreamUnreachable, UpstreamBroken, UpstreamBusy where there are too many connections, TimeoutError
-        where making one takes too long, and ValueError for what can not be written.
+        where it or making a connection takes too long, and ValueError for what can not be written.
         """
         request = self.origin.request(method, target, headers, body)
         kept = self._kept()
         if kept is not None:
             try:
-                return await self._exchange(kept, request, streamed=streamed)
+                return await self._exchange(kept, request, streamed=streamed, until=until)
             except UpstreamBroken:
                 if kept.heard or method not in _IDEMPOTENT:
                     raise
                 if on_repeat is not None:
                     on_repeat()
-        return await self._exchange(await self._connect(), request, streamed=streamed)
+        return await self._exchange(await self._connect(until), request, streamed=streamed, until=until)
 
     def release(self, reply: Reply) -> None:
         """Keep the connection of this answer for the next, or close it where the answer was not read to its end.
@@ -107,16 +109,16 @@ class Connections:
             self._drop(connection)
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self, until: float | None) -> Connection:
         if len(self._open) >= self._at_most:
             raise UpstreamBusy(f"{self._name} has as many connections as it may")
         connection = Connection(name=self._name)
         self._open.add(connection)
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + self._connect_timeout_s
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: connection, self.origin.host, self.origin.port, ssl=self._ssl
-                )
+            async with asyncio.timeout_at(patience if until is None else min(patience, until)):
+                await loop.create_connection(lambda: connection, self.origin.host, self.origin.port, ssl=self._ssl)
         except BaseException as error:
             self._drop(connection)
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
@@ -124,9 +126,9 @@ class Connections:
             raise
         return connection
 
-    async def _exchange(self, connection: Connection, request: bytes, *, streamed: bool) -> Reply:
+    async def _exchange(self, connection: Connection, request: bytes, *, streamed: bool, until: float | None) -> Reply:
         try:
-            reply = await connection.exchange(request, streamed=streamed)
+            reply = await connection.exchange(request, streamed=streamed, until=until)
         except BaseException:
             self._drop(connection)
             raise

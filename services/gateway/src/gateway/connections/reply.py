@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.errors import Problem
-
 if TYPE_CHECKING:
     from gateway.connections.connection import Connection
 
@@ -45,7 +43,12 @@ class Reply:
         """Whether all of it has come, and has been taken where it is a stream."""
         return self.ended if self.stream is None else self.stream.at_eof()
 
-    def fail(self, failure: Problem) -> None:
+    def give_up(self) -> None:
+        """Raise TimeoutError where it has not arrived."""
+        if not self.arrived.done():
+            self.fail(TimeoutError())
+
+    def fail(self, failure: Exception) -> None:
         """Raise this where it is waited for or read."""
         if self.stream is not None:
             self.stream.set_exception(failure)
