@@ -47,9 +47,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     first = mount_version(
         app,
         version="v1",
-        routers=[pass_through_router(v1.CALLS)],
+        routers=[pass_through_router(v1.CALLS, deprecated=True)],
         models=bodies_of(v1.CALLS),
-        retirement=v1.RETIREMENT,
     )
     current = mount_version(
         app,

@@ -8,7 +8,6 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.answers import Refused, prefix_of, to_client
 from gateway.cors import Cors
-from gateway.deprecation import Retirement
 from gateway.dispatch import API_VERSION
 from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
@@ -44,12 +43,11 @@ def mount_version(
     version: str,
     routers: Sequence[APIRouter],
     models: Sequence[type[BaseModel]],
-    retirement: Retirement | None = None,
 ) -> FastAPI:
     """Mount an application at `/{version}` that shares the root's state, and its request ids, access lines and spans.
 
-    `models` are request bodies that routes describe without parsing. With a `retirement` the document calls every
-    operation deprecated; the headers that say so are `gateway.deprecation`'s.
+    `models` are request bodies that routes describe without parsing. The routers' routes become the application's own:
+    one that is included is looked for twice at each request.
     """
     settings: Settings = root.state.settings
     app = FastAPI(
@@ -82,7 +80,7 @@ def mount_version(
     if settings.environment is not Environment.PRODUCTION:
         app.add_middleware(ProfileOnDemand)
     for router in routers:
-        app.include_router(router, deprecated=retirement is not None or None)
+        app.router.routes.extend(router.routes)
     describe(app, models)
     app.add_route("/", _to_docs, include_in_schema=False)
     root.mount(f"/{version}", app)

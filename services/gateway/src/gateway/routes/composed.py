@@ -7,10 +7,11 @@ from fastapi import APIRouter, Response
 
 from gateway.dependencies import AskedDep
 from gateway.openapi import WRONG_FIELD, problems
+from gateway.routes.direct import DirectRoute
 from gateway.schemas import Dashboard, OrderSummary, UserLookup, UsersFound
 from shared.tokens import AdminIdentity
 
-router = APIRouter()
+router = APIRouter(route_class=DirectRoute)
 
 NO_TOKEN = {401: "No valid access token"}
 

@@ -18,6 +18,7 @@ from gateway.dependencies import Service, upstreams
 from gateway.headers import from_client
 from gateway.limits.credentials import limit_credentials
 from gateway.openapi import WRONG_FIELD, body_of, header, problems
+from gateway.routes.direct import DirectRoute
 from shared.tokens import current_identity, identity_of
 
 FORM = "application/x-www-form-urlencoded"
@@ -56,9 +57,9 @@ class Call:
     reshape: Callable[[bytes], bytes] | None = None
 
 
-def pass_through_router(calls: Sequence[Call]) -> APIRouter:
-    """A router with one route for each call."""
-    router = APIRouter()
+def pass_through_router(calls: Sequence[Call], *, deprecated: bool | None = None) -> APIRouter:
+    """A router with one route for each call, which the document calls `deprecated` or says nothing of it."""
+    router = APIRouter(route_class=DirectRoute, deprecated=deprecated)
     for call in calls:
         _add(router, call)
     return router
