@@ -60,7 +60,15 @@ def test_what_is_left_out_is_found(checkout: Checkout, option: str, said: str) -
     assert any(said in finding.wrong for finding in policy(checkout.root))
 
 
-@pytest.mark.parametrize(("right", "wrong"), [("*\n!req", "!req"), ("!shared/src", "!shared/src\n!.env")])
-def test_an_open_context_is_found(checkout: Checkout, right: str, wrong: str) -> None:
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("*\n!req", "!req"),
+        ("!shared/src", "!shared/src\n!.env"),
+        ("!services/orders/src", "!services/*/src"),
+        ("!services/orders/src", "!**/orders/src"),
+    ],
+)
+def test_a_context_that_is_open_or_lacks_something_is_found(checkout: Checkout, right: str, wrong: str) -> None:
     checkout.spoil(".dockerignore", right, wrong)
     assert [finding.place for finding in policy(checkout.root)] == [".dockerignore"]

@@ -71,6 +71,8 @@ def _allow_list(root: Path) -> Iterator[Finding]:
     for rule in rules:
         if rule.startswith("!") and re.search(r"\.env|secret|\.git|\.hopline|tests", rule):
             yield Finding(str(IGNORE), f"{rule} lets in what no image may hold", "remove it")
+        if re.match(r"![^*?\[]*[*?\[].*/", rule):
+            yield Finding(str(IGNORE), f"{rule} lets in nothing where BuildKit is not used", "name each folder")
 
 
 def _instructions(text: str) -> list[tuple[str, str]]:
