@@ -1,7 +1,6 @@
 """What fails on the way, and how its trace says so: the walks of `make walk`, a call made again, a client that left."""
 
 import asyncio
-import json
 import re
 import secrets
 import sys
@@ -93,7 +92,7 @@ async def quiet(stack: Stack) -> None:
         return
 
     def is_quiet() -> bool:
-        status = json.loads(stack.run("embedded", "status", "--json").stdout)
+        status = stack.operator.status()
         [jobs] = [database["jobs"] for database in status["databases"] if database["jobs"] is not None]
         behind = [group["lag"] or group["pending"] for group in status["groups"]]
         soon = datetime.now(UTC) + timedelta(seconds=MINUTE_S)

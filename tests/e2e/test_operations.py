@@ -15,7 +15,7 @@ def own_stack_only(stack: Stack) -> None:
 
 class TestOperations:
     def test_jobs_and_dead_letters_are_shown(self, stack: Stack) -> None:
-        jobs, dead = stack.run("embedded", "jobs"), stack.run("embedded", "dead-letters")
+        jobs, dead = stack.operator.run("jobs"), stack.operator.run("dead-letters")
         assert (jobs.returncode, dead.returncode) == (0, 0), jobs.stderr + dead.stderr
         assert jobs.stdout.strip()
         for place in ("jobs", "events in notifications", "events in workers"):
@@ -26,13 +26,13 @@ class TestOperations:
             ("notifications:999999", "there is no dead event notifications:999999"),
             ("00000000-0000-4000-8000-000000000000", "there is no job 00000000-0000-4000-8000-000000000000"),
         ):
-            replayed = stack.run("embedded", "replay", name)
+            replayed = stack.operator.run("replay", name)
             assert replayed.returncode == 1
             assert replayed.stderr.startswith(said)
             assert len(replayed.stderr.splitlines()) == 1
 
     def test_status_knows_the_schedules(self, stack: Stack) -> None:
-        shown = stack.run("embedded", "status").stdout
+        shown = stack.operator.run("status").stdout
         for name in (
             "sales_summary",
             "clean_up_users",

@@ -1,11 +1,9 @@
 """Any process can be killed: it is back within seconds, and the journey works again."""
 
-import os
-import signal
-
 import httpx
 import pytest
 
+from testkit.operators import SERVICES
 from testkit.shopper import register
 from testkit.stack import Stack
 from testkit.waiting import eventually
@@ -15,23 +13,6 @@ pytestmark = pytest.mark.xdist_group("stack")
 RESTART_S = 30
 
 
-def kill(stack: Stack, name: str) -> int:
-    pid: int = stack.processes()[name]["pid"]
-    os.kill(pid, signal.SIGKILL)
-    return pid
-
-
-async def ready(stack: Stack, name: str) -> bool:
-    url = stack.services.get(name)
-    if url is None:
-        return True
-    async with httpx.AsyncClient() as client:
-        try:
-            return (await client.get(f"{url}/health/ready")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-
 @pytest.fixture(autouse=True)
 def own_stack_only(stack: Stack) -> None:
     if not stack.is_ours:
@@ -39,24 +20,26 @@ def own_stack_only(stack: Stack) -> None:
 
 
 class TestKilledProcess:
-    @pytest.mark.parametrize("name", ["gateway", "users", "orders", "notifications", "worker", "valkey"])
+    @pytest.mark.parametrize("name", ["gateway", "users", "orders", "notifications", "worker", "redis"])
     async def test_is_back_and_the_journey_works(self, stack: Stack, gateway: httpx.AsyncClient, name: str) -> None:
-        killed = kill(stack, name)
+        operator = stack.operator
+        killed = operator.kill(name)
 
-        async def back() -> bool:
-            process = stack.processes()[name]
-            return process["state"] == "RUNNING" and process["pid"] != killed and await ready(stack, name)
+        def back() -> bool:
+            process = operator.process(name)
+            is_another = process["state"] == "RUNNING" and process["pid"] != killed
+            return is_another and (name not in SERVICES or operator.is_ready(name))
 
         await eventually(back, RESTART_S, f"{name} back")
-        await eventually(lambda: ready(stack, "gateway"), RESTART_S, "the gateway ready")
+        await eventually(lambda: operator.is_ready("gateway"), RESTART_S, "the gateway ready")
         await self._journey(gateway)
 
     async def test_postgres_included(self, stack: Stack, gateway: httpx.AsyncClient) -> None:
-        killed = kill(stack, "postgres")
+        operator = stack.operator
+        killed = operator.kill("postgres")
 
-        async def back() -> bool:
-            states = [await ready(stack, name) for name in stack.services]
-            return all(states) and stack.processes()["postgres"]["pid"] != killed
+        def back() -> bool:
+            return operator.process("postgres")["pid"] not in {killed, None} and all(map(operator.is_ready, SERVICES))
 
         await eventually(back, RESTART_S, "every service ready")
         await self._journey(gateway)
@@ -79,8 +62,8 @@ class TestOrdersOfAKilledProcess:
         shopper = await register(gateway)
         sku = (await gateway.get("/v2/products")).json()["items"][6]["sku"]
         placed = [(await shopper.place_order((sku, 1))).json()["id"] for _ in range(5)]
-        for name in ("orders", "notifications", "worker", "valkey"):
-            kill(stack, name)
+        for name in ("orders", "notifications", "worker", "redis"):
+            stack.operator.kill(name)
 
         async def shipped() -> bool:
             try:

@@ -1,11 +1,8 @@
 """The shape of a trace says what happened: an order's whole journey, and eleven requests that went another way."""
 
-import os
 import re
-import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -197,37 +194,11 @@ class TestShape:
         written = "".join(lines)
         assert ("log_level_changed" in written) is stack.is_ours
         tokens = [shopper.tokens["access_token"], shopper.tokens["refresh_token"]]
-        for secret in (shopper.email, PASSWORD, *tokens, *stack_secrets(stack)):
+        for secret in (shopper.email, PASSWORD, *tokens, *(stack.operator.secrets() if stack.is_ours else [])):
             assert secret not in written
         assert not re.findall(r"[\w.+-]+@[\w-]+\.[a-z]+", written)
 
 
-def stack_secrets(stack: Stack) -> list[str]:
-    """What our own stack has made up to be kept to itself."""
-    home = Path(stack.environment.get("HOPLINE_HOME", ""))
-    return [file.read_text().strip() for file in (home / "secrets").glob("*")] if stack.is_ours else []
-
-
-@contextmanager
-def debug_lines(stack: Stack) -> Iterator[list[str]]:
+def debug_lines(stack: Stack) -> AbstractContextManager[list[str]]:
     """What the processes of our own stack write within the block, at DEBUG; nothing where the stack is another's."""
-    lines: list[str] = []
-    if not stack.is_ours:
-        yield lines
-        return
-    services = {"gateway", "users", "orders", "notifications", "worker"}
-    running = {name: process for name, process in stack.processes().items() if name in services}
-    files = [Path(stack.environment["HOPLINE_HOME"]) / "logs" / f"{name}.log" for name in running]
-    sizes = [file.stat().st_size for file in files]
-    _signal(running)
-    try:
-        yield lines
-    finally:
-        _signal(running)
-        for file, size in zip(files, sizes, strict=True):
-            lines.append(file.read_bytes()[size:].decode())
-
-
-def _signal(processes: dict[str, dict[str, Any]]) -> None:
-    for process in processes.values():
-        os.kill(process["pid"], signal.SIGUSR1)
+    return stack.operator.lines_at_debug() if stack.is_ours else nullcontext([])

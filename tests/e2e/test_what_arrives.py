@@ -74,9 +74,9 @@ def section(heading: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def own_stack_only(stack: Stack) -> None:
-    if not stack.is_ours:
-        pytest.skip("listens on the way of the telemetry: only on a stack of our own")
+def tapped_stack_only(stack: Stack) -> None:
+    if not stack.is_tapped:
+        pytest.skip("listens on the way of the telemetry: only on an embedded stack of our own")
 
 
 class TestWhatArrives:

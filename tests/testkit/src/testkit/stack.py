@@ -1,31 +1,38 @@
-"""A running system to test end to end: the one named by the environment, or an embedded one of our own."""
+"""A running system to test end to end: the one named by the environment, or one of our own in either mode."""
 
-import json
 import os
 import random
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
+from compose.project import PUBLISHED
+from testkit.operators import ComposeOperator, EmbeddedOperator, Operator
 from testkit.tap import Passed, tapped
 
 OTLP_PORT = 4318
 _HIGHEST_PORT = 26379
+_EMBEDDED_PORTS = (8000, 8001, 8002, 8003, 25432, _HIGHEST_PORT, 4318, 16686, 3100, 8025, 1025)
 _OFFSETS = range(1000, 6000, 37)
 """All below 32768, where the ports begin that the system gives to clients."""
 
 
 class Stack:
-    """The URLs of a running system; `embedded` runs the command line of one that we started."""
+    """The URLs of a running system, and the operator of one that we started."""
 
     def __init__(
-        self, *, offset: int = 0, environment: dict[str, str] | None = None, passed: Passed | None = None
+        self,
+        *,
+        offset: int = 0,
+        environment: dict[str, str] | None = None,
+        operator: Operator | None = None,
+        passed: Passed | None = None,
     ) -> None:
         self._environment = environment
+        self._operator = operator
         self._passed = passed
 
         def url(name: str, port: int) -> str:
@@ -35,10 +42,6 @@ class Stack:
         self.jaeger = url("JAEGER", 16686)
         self.loki = url("LOKI", 3100)
         self.mailpit = url("MAILPIT", 8025)
-        self.services = {
-            name: f"http://localhost:{port + offset}"
-            for name, port in {"gateway": 8000, "users": 8001, "orders": 8002, "notifications": 8003}.items()
-        }
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,11 +56,22 @@ class Stack:
     @property
     def is_ours(self) -> bool:
         """Whether its processes may be killed."""
-        return self._environment is not None
+        return self._operator is not None
+
+    @property
+    def operator(self) -> Operator:
+        """Who may do as they like with its processes, of one that is ours."""
+        assert self._operator is not None
+        return self._operator
+
+    @property
+    def is_tapped(self) -> bool:
+        """Whether its telemetry passes through this process."""
+        return self._passed is not None
 
     @property
     def passed(self) -> Passed:
-        """The telemetry that its processes have sent, of one that is ours."""
+        """The telemetry that its processes have sent, of one that is tapped."""
         assert self._passed is not None
         return self._passed
 
@@ -67,52 +81,70 @@ class Stack:
             [sys.executable, "-m", *command], env=self.environment, capture_output=True, text=True, check=False
         )
 
-    def processes(self) -> dict[str, dict[str, Any]]:
-        """What `make status` says of each process, by name."""
-        status = json.loads(self.run("embedded", "status", "--json").stdout)
-        return {process["name"]: process for process in status["processes"]}
-
 
 @contextmanager
 def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap: bool = True) -> Iterator[Stack]:
-    """Yield the stack named by HOPLINE_GATEWAY_URL, or start an embedded one in `home` and remove it afterwards.
+    """Yield the stack named by HOPLINE_GATEWAY_URL, or start one in `home` and remove it afterwards.
 
-    `settings` go before those of a test. With the `tap`, its telemetry passes through this process and takes its time.
+    It is embedded; with HOPLINE_TEST_MODE=compose it is a Compose project of its own, built from this checkout.
+    `settings` go before those of a test. With the `tap`, an embedded one's telemetry passes through this process and
+    takes its time; in Compose it goes to the Collector, by a network that does not lead here.
     """
     if "HOPLINE_GATEWAY_URL" in os.environ:
         yield Stack()
         return
-    offset = _free_offset()
-    environment = os.environ | {
+    start = {"embedded": _embedded, "compose": _composed}[os.environ.get("HOPLINE_TEST_MODE") or "embedded"]
+    common = {
         "HOPLINE_HOME": str(home),
-        "HOPLINE_PORT_OFFSET": str(offset),
         "FULFIL_STEP_SECONDS": "1",
         "SLOW_STATEMENT_MS": "60000",  # a busy machine must not change the shape of a trace
-        **(settings or {}),
     }
+    with start({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
+        yield stack
+
+
+@contextmanager
+def _embedded(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
+    offset = _free_offset(_EMBEDDED_PORTS)
+    environment["HOPLINE_PORT_OFFSET"] = str(offset)
     for name in ("DATABASE_URL", "REDIS_URL"):  # those of hosted CI are for the service tests
         environment.pop(name, None)
     with ExitStack() as exits:
         passed = None
         if tap:
             environment["OTEL_EXPORTER_OTLP_ENDPOINT"], passed = exits.enter_context(tapped(OTLP_PORT + offset))
-        stack = Stack(offset=offset, environment=environment, passed=passed)
-        try:
-            started = stack.run("embedded", "up")
-            if started.returncode:
-                raise RuntimeError(f"the embedded stack did not start:\n{started.stdout}\n{started.stderr}")
-            yield stack
-        finally:
-            stack.run("embedded", "clean")
+        operator = EmbeddedOperator(environment=environment)
+        exits.enter_context(_started(operator))
+        yield Stack(offset=offset, environment=environment, operator=operator, passed=passed)
 
 
-def _free_offset() -> int:
+@contextmanager
+def _composed(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
+    del tap
+    offset = _free_offset([port.number for port in PUBLISHED.values()])
+    environment["HOPLINE_PORT_OFFSET"] = str(offset)
+    operator = ComposeOperator(environment=environment)
+    with _started(operator, "--timeout", "600"):
+        yield Stack(offset=offset, environment=environment, operator=operator)
+
+
+@contextmanager
+def _started(operator: Operator, *options: str) -> Iterator[None]:
+    try:
+        started = operator.run("up", *options)
+        if started.returncode:
+            raise RuntimeError(f"the {operator.command} stack did not start:\n{started.stdout}\n{started.stderr}")
+        yield
+    finally:
+        operator.run("clean")
+
+
+def _free_offset(ports: Collection[int]) -> int:
     """An offset at which the stack's ports are free now; random, so that runs side by side rarely meet."""
-    ports = (8000, 8001, 8002, 8003, 25432, _HIGHEST_PORT, 4318, 16686, 3100, 8025, 1025)
     for offset in random.sample(_OFFSETS, len(_OFFSETS)):
         if all(_free(port + offset) for port in ports):
             return offset
-    raise RuntimeError("no port offset is free for an embedded stack")
+    raise RuntimeError("no port offset is free for a stack")
 
 
 def _free(port: int) -> bool:
