@@ -33,7 +33,7 @@ def running(docker: Docker) -> Docker:
     rows: list[dict[str, Any]] = [
         {"size": 8 << 20, "connections": 4, "limit": 200, "outbox": 0, "dead_letters": None, "jobs": None}
     ] * 3
-    rows.append({**rows[0], "outbox": None, "dead_letters": 2, "jobs": "done=5,waiting=1"})
+    rows.append({**rows[0], "outbox": None, "dead_letters": 2, "jobs": {"done": 5, "waiting": 1}})
     docker.answer("compose exec -T postgres psql", "".join(json.dumps(row) + "\n" for row in rows))
     slots = {"last_slot": "2026-11-25T06:00Z", "next_slot": "2026-11-26T06:00Z"}
     docker.answer(

@@ -8,17 +8,29 @@ from compose.errors import ComposeError
 from compose.project import DATABASES
 from embedded.status import SCHEDULES, STREAMS, DatabaseStatus, GroupStatus, ScheduleStatus
 
-_COUNT = """(CASE WHEN to_regclass('{table}') IS NOT NULL THEN
-    (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM {table} WHERE {where}', true, true, '')))[1]::text
-    END)::bigint"""
-_JOBS = """(CASE WHEN to_regclass('job') IS NOT NULL THEN (xpath('/row/n/text()', query_to_xml('
-    SELECT coalesce(string_agg(state || ''='' || count, '','' ORDER BY state), '''') AS n
-    FROM (SELECT state::text, count(*) FROM job GROUP BY 1) AS states', true, true, '')))[1]::text END)"""
-_DATABASE = """SELECT json_build_object(
+_DATABASE = r"""\connect {name}
+\set outbox null
+\set dead_letters null
+\set jobs null
+SELECT to_regclass('outbox') IS NOT NULL AS publishes, to_regclass('dead_letter') IS NOT NULL AS consumes,
+    to_regclass('job') IS NOT NULL AS works \gset
+\if :publishes
+    SELECT count(*) AS outbox FROM outbox WHERE pub_seq IS NULL OR pub_seq > {shipped} \gset
+\endif
+\if :consumes
+    SELECT count(*) AS dead_letters FROM dead_letter WHERE replayed_at IS NULL \gset
+\endif
+\if :works
+    SELECT quote_literal(coalesce(json_object_agg(state, count ORDER BY state), '{{}}')) AS jobs
+        FROM (SELECT state::text, count(*) FROM job GROUP BY 1) AS states \gset
+\endif
+SELECT json_build_object(
     'size', pg_database_size(current_database()),
     'connections', (SELECT numbackends FROM pg_stat_database WHERE datname = current_database()),
     'limit', current_setting('max_connections')::int,
-    'outbox', {outbox}, 'dead_letters', {dead_letters}, 'jobs', {jobs});"""
+    'outbox', :outbox::bigint, 'dead_letters', :dead_letters::bigint, 'jobs', :jobs::json);
+"""
+"""For psql: a table is asked for only where it is there, or the query would stand in the server's log as an error."""
 
 
 def streams(engine: Engine) -> tuple[list[GroupStatus], dict[str, int]]:
@@ -37,17 +49,9 @@ def streams(engine: Engine) -> tuple[list[GroupStatus], dict[str, int]]:
 
 def databases(engine: Engine, shipped: dict[str, int]) -> tuple[list[DatabaseStatus], int]:
     """Give the services' databases, and the number of connections the server allows."""
-    script = []
-    for name in DATABASES:
-        unshipped = f"pub_seq IS NULL OR pub_seq > {shipped.get(name, 0)}"
-        query = _DATABASE.format(
-            outbox=_COUNT.format(table="outbox", where=unshipped),
-            dead_letters=_COUNT.format(table="dead_letter", where="true"),
-            jobs=_JOBS,
-        )
-        script.append(f"\\connect {name}\n{query}\n")
+    script = "".join(_DATABASE.format(name=name, shipped=shipped.get(name, 0)) for name in DATABASES)
     try:
-        said = engine.run("exec", "-T", "postgres", "psql", "-qAtX", "-U", "postgres", stdin="".join(script))
+        said = engine.run("exec", "-T", "postgres", "psql", "-qAtX", "-U", "postgres", stdin=script)
     except ComposeError:
         return [], 0
     rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
@@ -66,19 +70,14 @@ def schedules(engine: Engine) -> list[ScheduleStatus]:
 
 
 def _database(name: str, row: dict[str, Any]) -> DatabaseStatus:
-    jobs = row["jobs"]
     return DatabaseStatus(
         name=name,
         size_bytes=row["size"],
         connections=row["connections"],
         outbox=row["outbox"],
         dead_letters=row["dead_letters"],
-        jobs=None if jobs is None else {state: int(n) for state, _, n in _pairs(jobs)},
+        jobs=row["jobs"],
     )
-
-
-def _pairs(jobs: str) -> list[tuple[str, str, str]]:
-    return [pair.partition("=") for pair in jobs.split(",") if pair]
 
 
 def _redis(engine: Engine, *command: str) -> Any:
