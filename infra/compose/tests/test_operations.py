@@ -19,9 +19,9 @@ class TestOperations:
 
     def test_exit_code_is_the_commands(self, docker: Docker, run: Run) -> None:
         docker.containers({"notifications": {}})
-        docker.answer(BESIDE, status=1, error="there is no dead event")
+        docker.answer(BESIDE, status=1, error="there is no dead event\n\n")  # the second by Compose
         done = run("replay", "notifications:3")
-        assert (done.returncode, done.stderr) == (1, "there is no dead event")
+        assert (done.returncode, done.stderr) == (1, "there is no dead event\n")
 
     def test_that_lack_their_service_say_so(self, docker: Docker, run: Run) -> None:
         docker.containers({"notifications": {}})

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,22 @@ class Engine:
     def show(self, *arguments: str) -> int:
         """Run a Compose command on this terminal; give its exit status."""
         return subprocess.run(["docker", "compose", *arguments], env=dict(self.environment), check=False).returncode
+
+    def relay(self, *arguments: str) -> int:
+        """Run a Compose command on this terminal, where it says nothing of its own; give its exit status.
+
+        What it writes to standard error follows at its end, without the empty line by which Compose tells a failure.
+        """
+        done = subprocess.run(
+            ["docker", "compose", *arguments],
+            env=dict(self.environment),
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if said := done.stderr.strip():
+            print(said, file=sys.stderr)
+        return done.returncode
 
     def containers(self) -> list[Container]:
         """Give the project's containers, also those that ended."""

@@ -23,5 +23,5 @@ def operate(engine: Engine, commands: Iterable[Command]) -> int:
             raise ComposeError(f"{command.process} is not running: `make up` starts it")
         if number:
             print(flush=True)
-        codes.append(engine.show(*_BESIDE, command.process, "python", "-m", *command.arguments))
+        codes.append(engine.relay(*_BESIDE, command.process, "python", "-m", *command.arguments))
     return max(codes)
