@@ -54,6 +54,10 @@ def shape(built: Tree) -> list[str]:
 
 
 class TestTree:
+    def test_takes_a_parent_that_is_linked_to_as_well_from_its_only_reference(self) -> None:
+        built = tree(span("root"), span("first", "root"), span("again", "", "root", "first", start=5))
+        assert shape(built) == ["root", "  first", "  again"]
+
     def test_orders_children_by_start_and_measures_their_wait(self) -> None:
         built = tree(span("late", "root", start=50), span("early", "root", start=5), span("root", took=20))
 

@@ -33,8 +33,9 @@ class Span:
     def from_jaeger(cls, span: Mapping[str, Any], processes: Mapping[str, Any]) -> Self:
         """Read a span and its process."""
         tags = {tag["key"]: tag["value"] for tag in span["tags"]}
-        references = span["references"]
-        parents = [item["spanID"] for item in references if item["refType"] == "CHILD_OF"]
+        references = [item for item in span["references"] if item["traceID"] == span["traceID"]]
+        # A parent that is linked to as well is a link alone to Jaeger, which takes the first reference for the parent.
+        parents = [item["spanID"] for item in sorted(references, key=lambda item: item["refType"] != "CHILD_OF")]
         failed = tags.get("error") in (True, "true")
         service = processes[span["processID"]]["serviceName"]
         return cls(
@@ -46,11 +47,7 @@ class Span:
             end=span["startTime"] + span["duration"],
             parent_id=parents[0] if parents else "",
             kind=str(tags.get("span.kind", "")),
-            links=[
-                item["spanID"]
-                for item in references
-                if item["refType"] == "FOLLOWS_FROM" and item["traceID"] == span["traceID"]
-            ],
+            links=[item["spanID"] for item in references if item["refType"] == "FOLLOWS_FROM"],
             again=again(tags),
             failure=_failure(tags) if failed else "",
             events=events_of(span, service),

@@ -11,7 +11,10 @@ _NONE = 404
 
 @dataclass(frozen=True)
 class StoredSpan:
-    """One span as Jaeger tells it; `parent` is its CHILD_OF reference within the trace."""
+    """One span as Jaeger tells it: `parent` is its CHILD_OF reference, or else the first one within the trace.
+
+    Jaeger tells of a parent that is linked to as well only as a link.
+    """
 
     span_id: str
     service: str
@@ -71,7 +74,8 @@ async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
 
 
 def _span(raw: dict[str, Any], services: dict[str, str]) -> StoredSpan:
-    parents = [ref["spanID"] for ref in raw["references"] if ref["refType"] == "CHILD_OF"]
+    within = [ref for ref in raw["references"] if ref["traceID"] == raw["traceID"]]
+    parents = [ref["spanID"] for ref in sorted(within, key=lambda ref: ref["refType"] != "CHILD_OF")]
     return StoredSpan(
         span_id=raw["spanID"],
         service=services[raw["processID"]],
