@@ -99,6 +99,13 @@ class TestWatch:
         struck += [faults.towards("there") is not None for _ in range(3)]
         assert struck == [True, True, False, False]
 
+    def test_a_probe_suffers_what_all_calls_do_and_takes_no_turn_of_so_many(self) -> None:
+        faults = Faults()
+        faults.see({"there": fault(Kind.ERRORS, times=1), "elsewhere": fault(Kind.HANG)})
+        assert faults.towards("there", is_probe=True) is None
+        assert faults.towards("elsewhere", is_probe=True)
+        assert faults.towards("there")
+
 
 MORTAL = """
 import asyncio, sys

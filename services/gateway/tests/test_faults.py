@@ -106,6 +106,21 @@ class TestSymptoms:
         touched = [span for span in spans.named("GET /products") if "hopline.fault" in (span.attributes or {})]
         return touched[-1] if touched else None
 
+    async def test_of_so_many_calls_are_not_those_of_probes(self, lab: Lab, services: Services) -> None:
+        """Where containers run, somebody asks every few seconds whether the gateway is ready."""
+        services.users.answers("GET", "/health/ready", {})
+        await switch_on(lab.gateway, lab.admin, kind="errors", times=1)
+        await switch_on(lab.gateway, lab.admin, kind="errors", target="users")
+
+        async def both_are_known() -> bool:
+            dependencies = (await lab.gateway.get("/health/ready")).json()["dependencies"]
+            return bool(dependencies["users"]["status"] == "down")
+
+        await eventually(both_are_known)
+        await lab.gateway.get("/health/ready")
+        created = await lab.gateway.post("/v2/orders", json={}, headers={"Authorization": lab.admin["Authorization"]})
+        assert created.json()["type"].endswith("fault-switched-on")
+
     async def test_switched_off_all_is_well(
         self, open_gateway: OpenGateway, services: Services, admin: dict[str, str]
     ) -> None:

@@ -127,7 +127,7 @@ class Upstream:
     async def ping(self) -> None:
         """Raise where the service is not ready; probes make no spans. The caller bounds the time."""
         span = trace.get_current_span()
-        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"", span=span)
+        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"", span=span, is_probe=True)
         if answer.status != _OK:
             raise Unavailable(f"{_PROBE} answered {answer.status}")
 
@@ -143,8 +143,9 @@ class Upstream:
         span: Span,
         until: float | None = None,
         on_repeat: Callable[[], None] | None = None,
+        is_probe: bool = False,
     ) -> Answer:
-        fault = self._faults.towards(self.name)
+        fault = self._faults.towards(self.name, is_probe=is_probe)
         if fault is not None:
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):
                 async with asyncio.timeout_at(until):

@@ -28,10 +28,15 @@ class Faults:
         self._struck = Counter[Fault]()
         self._running_since = datetime.now(UTC)
 
-    def towards(self, target: str) -> Fault | None:
-        """What the next call to `target` suffers; asking counts as making it."""
+    def towards(self, target: str, *, is_probe: bool = False) -> Fault | None:
+        """What the next call to `target` suffers; asking counts as making it.
+
+        A probe suffers what every call does, and takes no turn of those of which only so many do.
+        """
         fault = self._by_target.get(target)
-        if fault is None or self._struck[fault] == fault.times or not fault.strikes():
+        if fault is None or (is_probe and fault.times is not None):
+            return None
+        if self._struck[fault] == fault.times or not fault.strikes():
             return None
         self._struck[fault] += 1
         return fault
