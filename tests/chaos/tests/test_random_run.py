@@ -16,6 +16,8 @@ from chaos.matrix import WEATHER
 from chaos.trial import Effort, Result, Trial
 from testkit.stack import running_stack
 
+pytestmark = pytest.mark.xdist_group("chaos")  # one stack for the module
+
 SHORT = Effort(customers=2, operations=4, most=20)
 """Few, as their jobs have to come to an end, on a busy machine too."""
 
