@@ -14,7 +14,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from shared.durations import BOUNDS, Durations, with_durations
 
 ROUTES = st.sampled_from(["/a", "/b"])
-MEASURED = st.lists(st.tuples(st.floats(0, 20) | st.sampled_from(BOUNDS), ROUTES, st.booleans()), max_size=20)
+SECONDS = st.floats(0, 20) | st.sampled_from(BOUNDS)
+MEASURED = st.lists(st.tuples(SECONDS, ROUTES, st.booleans(), st.booleans()), max_size=20)
+"""Seconds, route, whether sampled, and whether the attributes come the other way round."""
 
 
 class Sides:
@@ -28,8 +30,10 @@ class Sides:
         )
         self._ours = Durations(name, scope="ours", description="How long")
 
-    def record(self, seconds: float, route: str, span: SpanContext) -> None:
+    def record(self, seconds: float, route: str, span: SpanContext, *, turned: bool) -> None:
         attributes = {"http.request.method": "GET", "http.route": route}
+        if turned:
+            attributes = dict(reversed(attributes.items()))
         self._ours.record(seconds, attributes, span=span)
         self._theirs.record(seconds, attributes, trace.set_span_in_context(NonRecordingSpan(span)))
 
@@ -79,9 +83,9 @@ class TestAgainstTheSdk:
         sides = Sides(f"it.{next(self.names)}")
         spans = count(1)
         for measured in (first, second):
-            for seconds, route, sampled in measured:
+            for seconds, route, sampled, turned in measured:
                 span = SpanContext(7, next(spans), is_remote=False, trace_flags=TraceFlags(sampled))
-                sides.record(seconds, route, span)
+                sides.record(seconds, route, span, turned=turned)
             if first or measured:
                 ours, theirs = sides.collected()
                 assert described(ours) == described(theirs)

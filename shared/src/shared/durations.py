@@ -39,12 +39,16 @@ class Durations:
         self._name = name
         self._description = description
         self._points: dict[frozenset[tuple[str, AttributeValue]], _Point] = {}
+        self._as_told: dict[tuple[AttributeValue, ...], _Point] = {}
         _all.append(self)
 
     def record(self, seconds: float, attributes: Mapping[str, AttributeValue], *, span: SpanContext) -> None:
         """Count one; it leads to `span`, where that is sampled."""
-        kind = frozenset(attributes.items())
-        point = self._points.get(kind) or self._points.setdefault(kind, _Point(attributes))
+        told = (*attributes, *attributes.values())
+        point = self._as_told.get(told)
+        if point is None:  # or in another order
+            kind = frozenset(attributes.items())
+            point = self._as_told[told] = self._points.get(kind) or self._points.setdefault(kind, _Point(attributes))
         point.add(seconds, span)
 
     def collected(self, now: int) -> Metric | None:
@@ -61,7 +65,7 @@ class _Point:
         self._attributes = dict(attributes)
         self._since = time_ns()
         self._buckets = [0] * (len(BOUNDS) + 1)
-        self._exemplars: dict[int, Exemplar] = {}
+        self._exemplars: dict[int, tuple[float, int, int, int]] = {}
         self._sum, self._min, self._max = 0.0, float("inf"), 0.0
 
     def add(self, seconds: float, span: SpanContext) -> None:
@@ -72,7 +76,7 @@ class _Point:
         self._max = max(self._max, seconds)
         trace_id, span_id, _remote, flags, _state, _valid = span  # each attribute would be a call
         if flags & TraceFlags.SAMPLED:
-            self._exemplars[bucket] = Exemplar({}, seconds, time_ns(), span_id, trace_id)
+            self._exemplars[bucket] = seconds, time_ns(), span_id, trace_id
 
     def collected(self, now: int) -> HistogramDataPoint:
         buckets = self._buckets.copy()
@@ -87,7 +91,7 @@ class _Point:
             explicit_bounds=BOUNDS,
             min=self._min,
             max=self._max,
-            exemplars=list(exemplars.values()),
+            exemplars=[Exemplar({}, *told) for told in exemplars.values()],
         )
 
 

@@ -23,4 +23,4 @@ def add(message: Message, pairs: Iterable[Pair]) -> None:
 def add_missing(message: Message, pairs: Iterable[Pair]) -> None:
     """Put those on an answer that it has not got by itself."""
     there = {name.lower() for name, _ in message["headers"]}
-    add(message, (pair for pair in pairs if pair[0] not in there))
+    add(message, [pair for pair in pairs if pair[0] not in there])

@@ -1,8 +1,6 @@
 """How long a request may take: until its deadline, or until nobody waits for the answer any more."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -41,7 +39,7 @@ class Patience:
             with deadline_in(self._deadline_s):
                 async with asyncio.timeout(remaining_s()) as exchange.patience:
                     await exchange.read_body()
-                    with exchange.client_watched():
+                    with exchange:
                         await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             log.info("client_hung_up")
@@ -52,9 +50,13 @@ class Patience:
 
 
 class _Exchange:
-    """One request and its answer, as the server gave them to us and as we give them to the application."""
+    """One request and its answer, as the server gave them to us and as we give them to the application.
+
+    As a context, with an eye on the client.
+    """
 
     patience: asyncio.Timeout
+    _watch: asyncio.TimerHandle
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -79,15 +81,13 @@ class _Exchange:
             more = message.get("more_body", False)
         self._unread = b"".join(parts)
 
-    @contextmanager
-    def client_watched(self) -> Iterator[None]:
-        soon = asyncio.get_running_loop().call_later(UNWATCHED_S, self._begin_watching)
-        try:
-            yield
-        finally:
-            soon.cancel()
-            if self._attention is not None:
-                self._attention.cancel()
+    def __enter__(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(UNWATCHED_S, self._begin_watching)
+
+    def __exit__(self, *_: object) -> None:
+        self._watch.cancel()
+        if self._attention is not None:
+            self._attention.cancel()
 
     def _begin_watching(self) -> None:
         self._attention = asyncio.create_task(self._watch_client())

@@ -23,6 +23,8 @@ FOR_PAGES: Pair = (b"content-security-policy", b"base-uri 'none'; object-src 'no
 OVER_TLS: Pair = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 """A browser ignores it over plain HTTP (RFC 6797 §7.2), where it would be a lie."""
 
+_FOR_DATA = (*ALWAYS, FOR_DATA)
+_FOR_A_PAGE = (*ALWAYS, FOR_PAGES)
 _PROBES = "/health/"
 
 
@@ -40,17 +42,18 @@ class SecurityHeaders:
 
         async def protect(message: Message) -> None:
             if message["type"] == "http.response.start":
-                policy = FOR_PAGES if _is_page(message) else FOR_DATA
-                over_tls = (OVER_TLS,) if scope["scheme"] == "https" else ()
-                add_missing(message, (*ALWAYS, policy, *over_tls))
+                told = _FOR_A_PAGE if _is_page(message) else _FOR_DATA
+                add_missing(message, (*told, OVER_TLS) if scope["scheme"] == "https" else told)
             await send(message)
 
         await self._app(scope, receive, protect)
 
 
 def _is_page(answer: Message) -> bool:
-    types = (value for name, value in answer["headers"] if name == b"content-type")
-    return next(types, b"").startswith(b"text/html")
+    for name, value in answer["headers"]:
+        if name == b"content-type":
+            return bool(value.startswith(b"text/html"))
+    return False
 
 
 class KnownHosts:
