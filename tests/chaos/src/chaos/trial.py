@@ -120,7 +120,7 @@ class Trial:
             await self._processes.ready()
             await eventually(is_quiet, HEALING_S, "everything quiet")
         except AssertionError as failure:
-            return await self.census.count(), unsettled(people.history, last) or [str(failure)]
+            return last, unsettled(people.history, last) or [str(failure)]
         return last, []
 
 

@@ -1,5 +1,7 @@
 """Processes that end hard: anywhere, or at one of their crash points."""
 
+from functools import partial
+
 from chaos.nemesis.scene import Scene
 from chaos.processes import SERVERS, WORKERS
 
@@ -8,12 +10,12 @@ _BETWEEN = 3
 
 
 async def kill_each(scene: Scene) -> None:
-    """Row 1: each process of ours in turn, in any order."""
-    names = [*SERVERS, *WORKERS]
-    scene.rng.shuffle(names)
-    for name in names:
+    """Row 1: each process of ours in turn, in any order: masters, what they have forked, and workers."""
+    blows = [partial(scene.processes.kill, name) for name in (*SERVERS, *WORKERS)]
+    blows += [partial(scene.processes.kill_child, name, scene.rng) for name in SERVERS]
+    for blow in scene.rng.sample(blows, k=len(blows)):
         await scene.crowd.progress(_BETWEEN)
-        await scene.processes.kill(name)
+        await blow()
 
 
 async def kill_relay(scene: Scene) -> None:
