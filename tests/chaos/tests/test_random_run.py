@@ -12,9 +12,11 @@ import pytest
 from chaos.__main__ import SETTINGS
 from chaos.census import Census
 from chaos.checker import check
+from chaos.holdings import Holdings
 from chaos.matrix import WEATHER
 from chaos.trial import Effort, Result, Trial
 from testkit.stack import running_stack
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("chaos")  # one stack for the module
 
@@ -32,7 +34,15 @@ class Run:
 
     def broken(self) -> set[str]:
         """What is broken now."""
-        return {name for name, found in check(self.result.history, asyncio.run(self.census.count())).items() if found}
+        return {
+            name for name, found in check(self.result.history, asyncio.run(eventually(self._rest))).items() if found
+        }
+
+    async def _rest(self) -> Holdings:
+        """What is there once no job of a schedule is under way: one that just began would count as stuck."""
+        holdings = await self.census.count()
+        assert all(job.state not in {"queued", "running"} for job in holdings.jobs)
+        return holdings
 
     def tamper(self, database: str, statement: str) -> None:
         """Change what the stack holds behind its back."""

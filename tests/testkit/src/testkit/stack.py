@@ -93,13 +93,16 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
     if "HOPLINE_GATEWAY_URL" in os.environ:
         yield Stack()
         return
-    start = {"embedded": _embedded, "compose": _composed}[os.environ.get("HOPLINE_TEST_MODE") or "embedded"]
+    modes = {"embedded": _embedded, "compose": _composed}
+    mode = os.environ.get("HOPLINE_TEST_MODE") or "embedded"
+    if mode not in modes:
+        raise ValueError(f"HOPLINE_TEST_MODE can be {' or '.join(modes)}, not {mode!r}")
     common = {
         "HOPLINE_HOME": str(home),
         "FULFIL_STEP_SECONDS": "1",
         "SLOW_STATEMENT_MS": "60000",  # a busy machine must not change the shape of a trace
     }
-    with start({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
+    with modes[mode]({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
         yield stack
 
 
