@@ -1,5 +1,6 @@
 """Routes that need nothing of FastAPI when they are asked for, and those that do."""
 
+import asyncio
 from typing import Annotated, NoReturn
 
 import fastapi.routing
@@ -42,6 +43,63 @@ async def never() -> Response:
 async def square(number: int) -> Response:
     """Takes a parameter."""
     return Response(str(number * number))
+
+
+class Greeting:
+    """A dependency that is made anew for each request, and can be called as well."""
+
+    async def __call__(self) -> str:
+        """Greet."""
+        return "Hello"
+
+
+@ROUTER.get("/greetings")
+async def greet_again(greeting: Annotated[Greeting, Depends()]) -> Response:
+    """Takes what is made."""
+    return Response(await greeting())
+
+
+async def noted(request: Request) -> list[str]:
+    """A dependency that leaves a mark."""
+    marks: list[str] = request.scope.setdefault("marks", [])
+    marks.append("noted")
+    return marks
+
+
+@ROUTER.get("/marks", dependencies=[Depends(noted)])
+async def mark(marks: Annotated[list[str], Depends(noted)]) -> Response:
+    """Asks for the same again."""
+    return Response(" ".join(marks))
+
+
+class Turns:
+    """A dependency that is given to as many at a time as it says."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.most = 0
+
+    async def __call__(self) -> None:
+        """Let others in, if they may."""
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.inside -= 1
+
+
+TURNS = Turns()
+
+
+@ROUTER.get("/turns", dependencies=[Depends(TURNS, max_concurrency=1)])
+async def take_turns() -> Response:
+    """One after the other."""
+    return Response()
+
+
+async def take(request: Request) -> Response:
+    """Takes a body of its own."""
+    return Response(await request.body())
 
 
 @pytest.fixture
@@ -92,6 +150,29 @@ class TestOthers:
         async with serve(app) as url, http_client(url) as client:
             assert (await client.get("/squares", params={"number": 3})).text == "9"
             assert (await client.get("/squares", params={"number": "three"})).status_code == 422
+
+    async def test_a_class_is_made_and_not_called(self, app: FastAPI) -> None:
+        app.router.routes.extend(ROUTER.routes)
+        async with serve(app) as url, http_client(url) as client:
+            assert (await client.get("/greetings")).text == "Hello"
+
+    async def test_what_is_asked_for_twice_is_given_once(self, app: FastAPI) -> None:
+        app.router.routes.extend(ROUTER.routes)
+        async with serve(app) as url, http_client(url) as client:
+            assert (await client.get("/marks")).text == "noted"
+
+    async def test_what_one_may_have_at_a_time_no_other_has(self, app: FastAPI) -> None:
+        app.router.routes.extend(ROUTER.routes)
+        answers = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=answers, base_url="http://gateway") as client:
+            await asyncio.gather(*(client.get("/turns") for _ in range(3)))
+        assert TURNS.most == 1
+
+    async def test_a_bound_of_its_own_for_bodies_holds(self, app: FastAPI) -> None:
+        app.router.routes.append(DirectRoute("/taken", take, methods=["POST"], max_body_size=3))
+        async with serve(app) as url, http_client(url) as client:
+            assert (await client.post("/taken", content=b"abc")).text == "abc"
+            assert (await client.post("/taken", content=b"abcd")).status_code == 413
 
     async def test_a_router_that_includes_it_adds_its_own_dependencies(self, app: FastAPI) -> None:
         app.include_router(ROUTER, dependencies=[Depends(refuse)])

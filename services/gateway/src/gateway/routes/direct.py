@@ -1,7 +1,7 @@
 """Routes on the straight way: FastAPI describes them, and has nothing to find out when they are asked for."""
 
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction, signature
+from inspect import isclass, iscoroutinefunction, signature
 from typing import Any, NamedTuple
 
 from fastapi import Request, Response
@@ -15,13 +15,13 @@ class DirectRoute(APIRoute):
 
     FastAPI looks anew at each request for what it could be made of: query, headers, cookies, generators, scopes.
     Where a gateway parses nothing, there is nothing to find (docs/performance.md). A route with parameters of its
-    own, with a body to parse or with a dependency of a dependency is FastAPI's as ever, and so is one that a router
-    includes.
+    own, with a body to parse or to bound, with a dependency of a dependency, the same one twice or one that only so
+    many may have at once is FastAPI's as ever, and so is one that a router includes.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
-        if _is_direct(self.dependant):
+        if self.max_body_size is None and _is_direct(self.dependant):
             self.app = _direct(self.dependant)
 
 
@@ -58,12 +58,14 @@ def _is_direct(endpoint: Dependant) -> bool:
         and issubclass(answer, Response)
         and _takes_the_request_alone(endpoint)
         and all(_takes_the_request_alone(each) and not each.dependencies for each in endpoint.dependencies)
+        and len({each.call for each in endpoint.dependencies}) == len(endpoint.dependencies)  # FastAPI calls each once
     )
 
 
 def _takes_the_request_alone(asked: Dependant) -> bool:
     call = asked.call
-    return (iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))) and not any(  # noqa: B004
+    called = None if isclass(call) else getattr(call, "__call__", None)  # noqa: B004 - a class is made
+    return (iscoroutinefunction(call) or iscoroutinefunction(called)) and not any(
         (
             asked.path_params,
             asked.query_params,
@@ -75,5 +77,6 @@ def _takes_the_request_alone(asked: Dependant) -> bool:
             asked.response_param_name,
             asked.background_tasks_param_name,
             asked.security_scopes_param_name,
+            asked.concurrency,
         )
     )
