@@ -42,7 +42,7 @@ STALLED_S = 30.0
 
 
 @lru_cache(maxsize=64)
-def media_type(content_type: bytes) -> str:
+def _media_type(content_type: bytes) -> str:
     """A `Content-Type` without its parameters, in lower case."""
     return content_type.partition(b";")[0].strip().lower().decode("latin-1")
 
@@ -61,7 +61,7 @@ class Answer:
         """The content type without parameters."""
         for name, value in self.headers.raw:
             if name == b"content-type":
-                return media_type(value)
+                return _media_type(value)
         return ""
 
     @property

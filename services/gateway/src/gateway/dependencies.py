@@ -77,7 +77,7 @@ class Asked(NamedTuple):
 
 
 class AskedByCaller(CurrentCaller):
-    """The dependency that gives all three: FastAPI takes some 8 µs for each dependency."""
+    """The dependency that gives all three: FastAPI takes some 8 µs for each, where it is asked (`routes.direct`)."""
 
     async def __call__(self, request: Request) -> Asked:  # type: ignore[override]  # more than who it is
         """The caller's question; raises what `CurrentCaller` raises."""

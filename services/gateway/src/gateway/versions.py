@@ -47,7 +47,7 @@ def mount_version(
     """Mount an application at `/{version}` that shares the root's state, and its request ids, access lines and spans.
 
     `models` are request bodies that routes describe without parsing. The routers' routes become the application's own:
-    one that is included is looked for twice at each request.
+    one that is included is looked for twice at each request. What a router bounds for all of its routes stays behind.
     """
     settings: Settings = root.state.settings
     app = FastAPI(

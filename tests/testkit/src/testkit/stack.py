@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -10,14 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from compose.project import PUBLISHED
+from embedded.ports import PORTS, Port, taken
 from testkit.operators import ComposeOperator, EmbeddedOperator, Operator
 from testkit.tap import Passed, tapped
 
-OTLP_PORT = 4318
-_HIGHEST_PORT = 26379
-_EMBEDDED_PORTS = (8000, 8001, 8002, 8003, 25432, _HIGHEST_PORT, 4318, 16686, 3100, 8025, 1025)
-_OFFSETS = range(1000, 6000, 37)
-"""All below 32768, where the ports begin that the system gives to clients."""
+_OFFSETS = range(1000, 6000, 7)
+"""All ports stay below 32768, where those begin that the system gives to clients."""
 
 
 class Stack:
@@ -108,14 +105,16 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
 
 @contextmanager
 def _embedded(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
-    offset = _free_offset(_EMBEDDED_PORTS)
+    offset = free_offset(PORTS.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
     for name in ("DATABASE_URL", "REDIS_URL"):  # those of hosted CI are for the service tests
         environment.pop(name, None)
     with ExitStack() as exits:
         passed = None
         if tap:
-            environment["OTEL_EXPORTER_OTLP_ENDPOINT"], passed = exits.enter_context(tapped(OTLP_PORT + offset))
+            environment["OTEL_EXPORTER_OTLP_ENDPOINT"], passed = exits.enter_context(
+                tapped(PORTS["otlp"].number + offset)
+            )
         operator = EmbeddedOperator(environment=environment)
         exits.enter_context(_started(operator))
         yield Stack(offset=offset, environment=environment, operator=operator, passed=passed)
@@ -124,7 +123,7 @@ def _embedded(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
 @contextmanager
 def _composed(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
     del tap
-    offset = _free_offset([port.number for port in PUBLISHED.values()])
+    offset = free_offset(PUBLISHED.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
     operator = ComposeOperator(environment=environment)
     with _started(operator, "--timeout", "600"):
@@ -142,19 +141,9 @@ def _started(operator: Operator, *options: str) -> Iterator[None]:
         operator.run("clean")
 
 
-def _free_offset(ports: Collection[int]) -> int:
-    """An offset at which the stack's ports are free now; random, so that runs side by side rarely meet."""
+def free_offset(ports: Collection[Port]) -> int:
+    """An offset at which all of `ports` are free now; random, so that runs side by side rarely meet."""
     for offset in random.sample(_OFFSETS, len(_OFFSETS)):
-        if all(_free(port + offset) for port in ports):
+        if not taken((port, port.number + offset) for port in ports):
             return offset
     raise RuntimeError("no port offset is free for a stack")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
