@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard shared/pyproject.toml services/*/pyproject.toml \
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml shared/pyproject.toml services/*/pyproject.toml \
 	workers/pyproject.toml infra/*/pyproject.toml tests/*/pyproject.toml loadtests/pyproject.toml))
 COMPOSE := infra/compose/compose.yaml
 REDOCLY := infra/checks/redocly
@@ -95,7 +95,8 @@ check: $(VENV)/installed $(LINTER) ## Lint, format, types, import rules, spellin
 openapi: $(VENV)/installed ## Renew docs/openapi/ from the code, unless clients would lose by it
 	@$(BIN)/python -m checks.openapi
 
-SHIPPED := $(filter shared services/% workers,$(PACKAGES))
+SHIPPED := $(filter packages/% shared services/% workers,$(PACKAGES))
+DROP_INS := $(filter packages/%,$(PACKAGES))
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 # The lock of what all images have, then for each of what it has beyond that.
@@ -106,9 +107,9 @@ lock: $(BIN)/uv ## Resolve requirements/*.in and the packages' dependencies into
 	@$(LOCK) requirements/node.in -o requirements/node.txt
 	@printf -- '-e ./%s\n' $(PACKAGES) | $(LOCK) $(addprefix --no-emit-package ,$(notdir $(PACKAGES))) \
 		requirements/dev.in - -o requirements/dev.txt
-	@$(call lock-image,shared,,runtime)
+	@$(call lock-image,$(DROP_INS) shared,,runtime)
 	@common=$$(sed -n 's/^\([a-z][^=]*\)==.*/--no-emit-package \1/p' requirements/runtime.txt); \
-	$(foreach package,$(filter-out shared,$(SHIPPED)),$(call lock-image,shared $(package),$$common,$(notdir $(package)));)
+	$(foreach package,$(filter-out shared $(DROP_INS),$(SHIPPED)),$(call lock-image,$(DROP_INS) shared $(package),$$common,$(notdir $(package)));)
 
 ##@ Measure
 
