@@ -19,8 +19,8 @@ from bench.figures import Effort
 from bench.load import NUMBERS, Outcome, quantile
 from orders.repository.catalog import RESERVE
 from orders.repository.orders import CLAIM, RECORD
+from shared.driver import DriverStatement
 from shared.events.outbox import PUBLISH
-from shared.prepared import Prepared
 
 POOL = 10
 """As many connections as the service may open: DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW by default."""
@@ -28,9 +28,9 @@ POOL = 10
 _LINES = ("a", "b", "c")
 
 
-async def fetch(connection: Any, statement: Prepared, **parameters: object) -> list[Any]:
+async def fetch(connection: Any, statement: DriverStatement, **parameters: object) -> list[Any]:
     """Run one of the service's own statements, as asyncpg does."""
-    rows: list[Any] = await connection.fetch(statement.sql, *(parameters[name] for name in statement.names))
+    rows: list[Any] = await connection.fetch(statement.sql, *(parameters[name] for name in statement.parameters))
     return rows
 
 

@@ -1,15 +1,24 @@
 """What FAULTS asks of this service when a store goes away."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx
+import pytest
 from services.orders.tests.factories import Shop, open_shop
 
 from testkit.databases import create_database, migrate
-from testkit.servers import StartPostgres
+from testkit.servers import PostgresServer, StartPostgres
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
+POOL = 10
+"""Connections of the service's pool (`DATABASE_POOL_SIZE`)."""
+
+ENOUGH = 100
+"""Responses after which the load is taken to be under way."""
 
 
 class TestPostgresAway:
@@ -43,6 +52,65 @@ class TestPostgresAway:
 
     async def _is_ready(self, shop: Shop) -> bool:
         return (await shop.http.get("/health/ready")).status_code == 200
+
+
+class TestPostgresRestart:
+    @pytest.fixture
+    async def postgres(self, start_postgres: StartPostgres) -> PostgresServer:
+        return start_postgres()
+
+    @pytest.fixture
+    async def shop(
+        self, postgres: PostgresServer, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
+    ) -> AsyncIterator[Shop]:
+        url = await create_database(postgres.url)
+        migrate(INI, url)
+        async with open_shop(database=url, redis_url=redis_url, issuer=token_issuer, objects=tmp_path) as shop:
+            yield shop
+
+    @pytest.mark.parametrize("stop", [PostgresServer.stop, PostgresServer.immediate_stop])
+    async def test_load_gets_503_with_retry_after_until_postgres_is_back(
+        self, shop: Shop, postgres: PostgresServer, stop: Callable[[PostgresServer], None]
+    ) -> None:
+        sku = await shop.product(stock=1_000_000)
+        before: list[httpx.Response] = []
+        after: list[httpx.Response] = []
+        restarted, done = asyncio.Event(), asyncio.Event()
+
+        async def keep_placing() -> None:
+            customer = shop.caller()
+            while not done.is_set():
+                responses = after if restarted.is_set() else before
+                responses.append(await customer.place((sku, 1)))
+
+        async with asyncio.TaskGroup() as load:
+            for _ in range(POOL):
+                load.create_task(keep_placing())
+            await eventually(lambda: len(before) > ENOUGH)
+            await asyncio.to_thread(stop, postgres)
+            await eventually(lambda: before[-1].status_code == 503)
+            await asyncio.to_thread(postgres.start)
+            restarted.set()
+            await eventually(lambda: len(after) > ENOUGH)
+            done.set()
+        assert {response.status_code for response in before} == {201, 503}
+        assert all("Retry-After" in response.headers for response in before if response.status_code == 503)
+        assert {response.status_code for response in after} == {201}
+        assert await shop.stock_violations() == []
+
+    async def test_idle_connections_of_before_the_restart_fail_no_request(
+        self, shop: Shop, postgres: PostgresServer
+    ) -> None:
+        sku = await shop.product(stock=1_000_000)
+        assert await self._place_at_once(shop, sku) == {201}
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
+        assert await self._place_at_once(shop, sku) == {201}
+
+    async def _place_at_once(self, shop: Shop, sku: str) -> set[int]:
+        """Use every connection of the pool."""
+        responses = await asyncio.gather(*(shop.caller().place((sku, 1)) for _ in range(3 * POOL)))
+        return {response.status_code for response in responses}
 
 
 class TestRedisAway:

@@ -11,8 +11,9 @@ import orjson
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import PostgresDsn
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event, text
+from sqlalchemy.engine import AdaptedConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.deadline import remaining_s
@@ -92,6 +93,7 @@ async def open_database(
             "server_settings": {"application_name": application, "statement_timeout": str(STATEMENT_TIMEOUT_MS)},
         },
     )
+    event.listen(engine.sync_engine, "checkout", reject_closed)
     try:
         available = await _connections_available(engine)
         check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
@@ -99,6 +101,16 @@ async def open_database(
         yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
     finally:
         await engine.dispose()
+
+
+def reject_closed(connection: AdaptedConnection, *_: object) -> None:
+    """Have the pool replace a connection that the server has closed, as a restart does (ADR 25).
+
+    A listener for the pool's `checkout` event. asyncpg has read the end of the stream by then, so that this costs no
+    round trip, unlike `pool_pre_ping`.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def async_url(url: PostgresDsn | str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from sqlalchemy.pool import QueuePool
 
 from shared.database import Database
+from shared.pool import MeasuredPool
 
 router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
 
@@ -52,12 +52,8 @@ async def read_tasks() -> list[TaskState]:
 
 
 def _state(pool: Any) -> PoolState:
-    assert isinstance(pool, QueuePool)  # noqa: S101 - what shared.database opens
-    return PoolState(
-        checked_out=pool.checkedout(),
-        idle=pool.checkedin(),
-        at_most=pool.size() + pool._max_overflow,  # noqa: SLF001 - no other way
-    )
+    assert isinstance(pool, MeasuredPool)  # noqa: S101 - what shared.database opens
+    return PoolState(checked_out=pool.checkedout(), idle=pool.checkedin(), at_most=pool.limit)
 
 
 def _task(task: asyncio.Task[Any]) -> TaskState:

@@ -1,13 +1,17 @@
-"""The connection pool, measured: how long who asks for a connection waits, and where the connections are."""
+"""The connection pool with metrics: wait time, timeouts, and connections by state.
+
+Metric names follow the semantic conventions for database clients.
+"""
 
 from time import perf_counter
+from typing import Any
 from weakref import WeakSet
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util.types import AttributeValue
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
 
 _meter = metrics.get_meter(__name__)
 
@@ -23,26 +27,28 @@ _timeouts = _meter.create_counter(
 
 
 class MeasuredPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool for asyncio; name it by the engine's `pool_logging_name`."""
+    """SQLAlchemy's pool for asyncio. The engine's `pool_logging_name` is the pool's name in metrics.
 
-    waiting = 0
+    `limit` is the highest number of connections at the same time, `waiting` the number of callers without one yet.
+    """
+
+    def __init__(self, creator: Any, pool_size: int = 5, max_overflow: int = 10, **options: Any) -> None:
+        super().__init__(creator, pool_size=pool_size, max_overflow=max_overflow, **options)
+        self.limit = pool_size + max_overflow
+        self.waiting = 0
 
     @property
     def labels(self) -> dict[str, AttributeValue]:
-        """What tells this pool from others."""
+        """The attribute that distinguishes this pool from others."""
         return {"db.client.connection.pool.name": self.logging_name or "unnamed"}
 
-    @property
-    def limit(self) -> int:
-        """How many connections it may have at once."""
-        return self.size() + self._max_overflow
-
-    def _do_get(self) -> ConnectionPoolEntry:
+    def connect(self) -> PoolProxiedConnection:
+        """Check a connection out and record how long it took, including the time to open a new one."""
         _pools.add(self)
         started = perf_counter()
         self.waiting += 1
         try:
-            return super()._do_get()
+            return super().connect()
         except PoolTimeoutError:
             _timeouts.add(1, self.labels)
             raise
@@ -52,7 +58,7 @@ class MeasuredPool(AsyncAdaptedQueuePool):
 
 
 _pools: WeakSet[MeasuredPool] = WeakSet()
-"""Those that were ever asked for a connection."""
+"""The pools that have checked out a connection."""
 
 _STATE = "db.client.connection.state"
 

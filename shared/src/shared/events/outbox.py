@@ -5,7 +5,6 @@ Writing to Postgres and to Redis can not be made atomic; writing twice to Postgr
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import to_json
@@ -14,10 +13,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
+from shared.driver import DriverStatement
 from shared.events.cloudevent import CloudEvent
 from shared.events.floor import floor_tables
 from shared.events.tracing import Trace
-from shared.prepared import Prepared
 
 _WAKE, _PUBLISHED = "outbox.wake", "outbox.published"
 
@@ -50,7 +49,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 OUTBOX = outbox_table(sa.MetaData())
-PUBLISH = Prepared(
+PUBLISH = DriverStatement(
     sa.insert(OUTBOX),
     columns=["id", "source", "type", "subject", "time", "data", "traceparent", "tracestate", "baggage"],
 )
@@ -87,14 +86,16 @@ def _wake(session: Session) -> None:
 
 @contextmanager
 def woken_by(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[], None]) -> Iterator[None]:
-    """Inside the block, call `wake` after each commit of a session of `sessions` that has published."""
+    """Call `wake` inside the block after each commit of a session of `sessions` that has published.
+
+    Replaces `Session.info` of the sessions made meanwhile: one relay per session maker.
+    """
     if sessions is None:
         yield
         return
-    before: dict[str, Any] = sessions.kw.get("info") or {}
-    sessions.configure(info={**before, _WAKE: wake})
+    sessions.configure(info={_WAKE: wake})
     sqlalchemy_event.listen(Session, "after_commit", _wake)  # for all sessions; again changes nothing
     try:
         yield
     finally:
-        sessions.configure(info=before)
+        sessions.configure(info={})

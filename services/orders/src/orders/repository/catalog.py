@@ -12,9 +12,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import Product
-from shared.prepared import Prepared
+from shared.driver import DriverStatement
 
-RESERVE: Final = Prepared(
+RESERVE: Final = DriverStatement(
     text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS integer[])) AS line (sku, quantity)
@@ -89,7 +89,7 @@ class CatalogRepository:
         the caller compares, and rolls everything back by raising.
         """
         rows = await RESERVE.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
-        return {row["sku"]: Offer(*row) for row in rows}
+        return {offer.sku: offer for offer in (Offer(*row) for row in rows)}
 
     async def settle(self, order_id: UUID, *, shipped: bool) -> None:
         """End the reservation of `order_id`; the caller holds the order's lock and does this once in its life."""

@@ -15,9 +15,9 @@ from orders.errors import KeyInFlight
 from orders.models import IdempotencyKey, Order
 from orders.schemas import OrderOut
 from orders.states import OrderStatus
-from shared.prepared import Prepared
+from shared.driver import DriverStatement
 
-CLAIM: Final = Prepared(
+CLAIM: Final = DriverStatement(
     text("""
     SELECT pg_try_advisory_xact_lock(:lock) AS won, earlier.fingerprint, earlier.order_id, earlier.response
     FROM (VALUES (1)) AS always LEFT JOIN idempotency_key AS earlier
@@ -25,7 +25,7 @@ CLAIM: Final = Prepared(
     """)
 )
 
-RECORD: Final = Prepared(
+RECORD: Final = DriverStatement(
     text("""
     WITH placed AS (
         INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
@@ -68,10 +68,10 @@ class OrderRepository:
         keys that share one (never, in practice) would only get a 409 that a retry heals.
         """
         lock = int.from_bytes(blake2b(user_id.bytes + key.encode(), digest_size=8).digest(), signed=True)
-        [row] = await CLAIM.fetch(self._session, lock=lock, user_id=user_id, key=key)
-        if row["order_id"] is not None:
-            return Answered(fingerprint=row["fingerprint"], order_id=row["order_id"], response=row["response"])
-        if not row["won"]:
+        [(won, fingerprint, order_id, response)] = await CLAIM.fetch(self._session, lock=lock, user_id=user_id, key=key)
+        if order_id is not None:
+            return Answered(fingerprint=fingerprint, order_id=order_id, response=response)
+        if not won:
             raise KeyInFlight
         return None
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Database, open_database
 from shared.deadline import deadline_in
-from shared.prepared import Prepared
+from shared.driver import DriverStatement
 from shared.settings import DatabaseSettings
 from shared.statements import database_cost
 from testkit.spans import Spans, told
@@ -24,15 +24,15 @@ Run = Callable[..., Awaitable[Any]]
 tracer = trace.get_tracer(__name__)
 
 
-async def past_sqlalchemy(session: AsyncSession, sql: str, **values: object) -> Any:
-    return await Prepared(text(sql)).fetch(session, **values)
+async def by_driver(session: AsyncSession, sql: str, **values: object) -> Any:
+    return await DriverStatement(text(sql)).fetch(session, **values)
 
 
-async def through_sqlalchemy(session: AsyncSession, sql: str, **values: object) -> Any:
+async def by_session(session: AsyncSession, sql: str, **values: object) -> Any:
     return (await session.execute(text(sql), values)).all()
 
 
-both_ways = pytest.mark.parametrize("run", [past_sqlalchemy, through_sqlalchemy])
+both_ways = pytest.mark.parametrize("run", [by_driver, by_session])
 
 
 @pytest.fixture
@@ -56,36 +56,36 @@ ADD = "INSERT INTO person VALUES (:email) RETURNING email"
 class TestTransaction:
     async def test_ends_as_the_sessions_does(self, opened: Database) -> None:
         async with opened.transaction() as session:
-            [(email,)] = await past_sqlalchemy(session, ADD, email="ann")
+            [(email,)] = await by_driver(session, ADD, email="ann")
             await session.execute(text(ADD), {"email": "bob"})
-            await past_sqlalchemy(session, ADD, email="cy")
+            await by_driver(session, ADD, email="cy")
         assert email == "ann"
         async with opened.sessions() as session:
-            await past_sqlalchemy(session, ADD, email="dee")
+            await by_driver(session, ADD, email="dee")
             await session.rollback()
         assert await emails(opened) == ["ann", "bob", "cy"]
 
     async def test_is_undone_to_a_savepoint(self, opened: Database) -> None:
         async with opened.transaction() as session:
-            await past_sqlalchemy(session, ADD, email="ann")
+            await by_driver(session, ADD, email="ann")
             savepoint = await session.begin_nested()
-            await past_sqlalchemy(session, ADD, email="bob")
+            await by_driver(session, ADD, email="bob")
             await savepoint.rollback()
-            await past_sqlalchemy(session, ADD, email="cy")
+            await by_driver(session, ADD, email="cy")
         assert await emails(opened) == ["ann", "cy"]
 
     async def test_is_a_new_one_after_a_commit_in_the_same_session(self, opened: Database) -> None:
         async with opened.sessions() as session:
-            await past_sqlalchemy(session, ADD, email="ann")
+            await by_driver(session, ADD, email="ann")
             await session.commit()
-            await past_sqlalchemy(session, ADD, email="bob")
+            await by_driver(session, ADD, email="bob")
             await session.rollback()
         assert await emails(opened) == ["ann"]
 
     async def test_knows_the_deadline(self, opened: Database) -> None:
         with deadline_in(5):
             async with opened.transaction() as session:
-                [(limit,)] = await past_sqlalchemy(session, "SHOW statement_timeout")
+                [(limit,)] = await by_driver(session, "SHOW statement_timeout")
         assert 4000 < int(limit.removesuffix("ms")) <= 5000
 
 
@@ -133,7 +133,7 @@ class TestAccount:
     async def test_has_what_went_well(self, opened: Database, spans: Spans) -> None:
         with tracer.start_as_current_span("asker"), database_cost() as cost:
             async with opened.transaction() as session:
-                await past_sqlalchemy(session, ADD, email="ann")
+                await by_driver(session, ADD, email="ann")
         assert told(spans.one("asker")) == ["INSERT person"]
         assert cost.queries == 1
         assert cost.seconds > 0
@@ -141,14 +141,14 @@ class TestAccount:
     async def test_has_what_failed(self, opened: Database, spans: Spans) -> None:
         with tracer.start_as_current_span("asker"), database_cost() as cost, pytest.raises(DBAPIError):
             async with opened.transaction() as session:
-                await past_sqlalchemy(session, "SELECT 1 / 0 FROM pg_class")
+                await by_driver(session, "SELECT 1 / 0 FROM pg_class")
         failed = spans.one("SELECT pg_class")
         assert (failed.attributes or {})["error.type"] == "22012"
         assert cost.queries == 1
 
 
 async def test_a_decision_has_its_span(opened: Database, spans: Spans) -> None:
-    decide = Prepared(text("SELECT 1").execution_options(span="decide something"))
+    decide = DriverStatement(text("SELECT 1").execution_options(span="decide something"))
     async with opened.transaction() as session:
         await decide.fetch(session)
     assert (spans.one("decide something").attributes or {})["db.query.text"] == "SELECT 1"
