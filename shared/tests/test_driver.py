@@ -1,4 +1,4 @@
-"""A statement that goes past SQLAlchemy belongs to its session, fails like the others, and is accounted for."""
+"""A statement run by asyncpg shares the session's transaction, its error classes and its records of statements."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.database import Database, open_database
 from shared.deadline import deadline_in
 from shared.driver import DriverStatement
+from shared.errors import DeadlineSpent, Unavailable, unexpected
 from shared.settings import DatabaseSettings
 from shared.statements import database_cost
 from testkit.spans import Spans, told
@@ -21,10 +22,19 @@ from testkit.waiting import eventually
 Run = Callable[..., Awaitable[Any]]
 """Runs SQL in a session, with parameters by name."""
 
+ADD = "INSERT INTO person VALUES (:email) RETURNING email"
+
 tracer = trace.get_tracer(__name__)
 
 
+async def by_cursor(session: AsyncSession, sql: str, **values: object) -> Any:
+    """The first statement of the transaction."""
+    return await DriverStatement(text(sql)).fetch(session, **values)
+
+
 async def by_driver(session: AsyncSession, sql: str, **values: object) -> Any:
+    """A later statement of the transaction."""
+    await DriverStatement(text("SELECT 1")).fetch(session)
     return await DriverStatement(text(sql)).fetch(session, **values)
 
 
@@ -32,7 +42,8 @@ async def by_session(session: AsyncSession, sql: str, **values: object) -> Any:
     return (await session.execute(text(sql), values)).all()
 
 
-both_ways = pytest.mark.parametrize("run", [by_driver, by_session])
+each_way = pytest.mark.parametrize("run", [by_cursor, by_driver, by_session])
+both_ways = pytest.mark.parametrize("run", [by_cursor, by_driver])
 
 
 @pytest.fixture
@@ -50,65 +61,83 @@ async def emails(opened: Database) -> list[str]:
         return list((await session.scalars(text("SELECT email FROM person ORDER BY email"))).all())
 
 
-ADD = "INSERT INTO person VALUES (:email) RETURNING email"
-
-
 class TestTransaction:
-    async def test_ends_as_the_sessions_does(self, opened: Database) -> None:
+    @both_ways
+    async def test_commits_and_rolls_back_with_the_session(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
-            [(email,)] = await by_driver(session, ADD, email="ann")
+            [(email,)] = await run(session, ADD, email="ann")
             await session.execute(text(ADD), {"email": "bob"})
-            await by_driver(session, ADD, email="cy")
+            await run(session, ADD, email="cy")
         assert email == "ann"
         async with opened.sessions() as session:
-            await by_driver(session, ADD, email="dee")
+            await run(session, ADD, email="dee")
             await session.rollback()
         assert await emails(opened) == ["ann", "bob", "cy"]
 
-    async def test_is_undone_to_a_savepoint(self, opened: Database) -> None:
+    @both_ways
+    async def test_joins_the_transaction_that_the_session_has_begun(self, opened: Database, run: Run) -> None:
+        async with opened.sessions() as session:
+            await session.execute(text(ADD), {"email": "ann"})
+            await run(session, ADD, email="bob")
+            await session.rollback()
+        assert await emails(opened) == []
+
+    @both_ways
+    async def test_rolls_back_to_a_savepoint(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
-            await by_driver(session, ADD, email="ann")
+            await run(session, ADD, email="ann")
             savepoint = await session.begin_nested()
-            await by_driver(session, ADD, email="bob")
+            await run(session, ADD, email="bob")
             await savepoint.rollback()
-            await by_driver(session, ADD, email="cy")
+            await run(session, ADD, email="cy")
         assert await emails(opened) == ["ann", "cy"]
 
-    async def test_is_a_new_one_after_a_commit_in_the_same_session(self, opened: Database) -> None:
+    @both_ways
+    async def test_begins_a_new_one_after_a_commit_of_the_same_session(self, opened: Database, run: Run) -> None:
         async with opened.sessions() as session:
-            await by_driver(session, ADD, email="ann")
+            await run(session, ADD, email="ann")
             await session.commit()
-            await by_driver(session, ADD, email="bob")
+            await run(session, ADD, email="bob")
             await session.rollback()
         assert await emails(opened) == ["ann"]
 
-    async def test_knows_the_deadline(self, opened: Database) -> None:
+    @both_ways
+    async def test_limits_statements_to_the_deadline(self, opened: Database, run: Run) -> None:
         with deadline_in(5):
             async with opened.transaction() as session:
-                [(limit,)] = await by_driver(session, "SHOW statement_timeout")
+                [(limit,)] = await run(session, "SHOW statement_timeout")
         assert 4000 < int(limit.removesuffix("ms")) <= 5000
 
 
-@both_ways
+@each_way
 class TestFailure:
-    async def test_is_an_exception_of_sqlalchemys_without_anybodys_data(self, opened: Database, run: Run) -> None:
-        async with opened.sessions() as session:
+    async def test_raises_sqlalchemys_exception_without_the_values(self, opened: Database, run: Run) -> None:
+        async with opened.transaction() as session:
             await run(session, ADD, email="ann@hopline.example")
-            with pytest.raises(IntegrityError) as failed:
+        with pytest.raises(IntegrityError) as failed:
+            async with opened.transaction() as session:
                 await run(session, ADD, email="ann@hopline.example")
         assert getattr(failed.value.orig, "sqlstate", None) == "23505"
         assert not failed.value.connection_invalidated
-        assert "ann@" not in str(failed.value)
-        assert await emails(opened) == []
+        assert "ann@" not in f"{failed.value} {failed.value.orig}"
+        assert await emails(opened) == ["ann@hopline.example"]
 
-    async def test_of_the_connection_costs_no_other_transaction(self, opened: Database, run: Run) -> None:
+    async def test_invalidates_a_lost_connection_and_becomes_503(self, opened: Database, run: Run) -> None:
         with pytest.raises(DBAPIError) as lost:
             async with opened.transaction() as session:
                 await run(session, "SELECT pg_terminate_backend(pg_backend_pid())")
         assert lost.value.connection_invalidated
+        assert isinstance(unexpected(lost.value), Unavailable)
         assert await emails(opened) == []
 
-    async def test_by_cancelling_gives_the_connection_up(self, opened: Database, run: Run) -> None:
+    async def test_becomes_504_when_the_deadline_ends_the_statement(self, opened: Database, run: Run) -> None:
+        with deadline_in(0.2), pytest.raises(DBAPIError) as late:
+            async with opened.transaction() as session:
+                await run(session, "SELECT pg_sleep(60)")
+        assert isinstance(unexpected(late.value), DeadlineSpent)
+        assert not late.value.connection_invalidated
+
+    async def test_discards_the_connection_when_the_statement_is_cancelled(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             [(before,)] = await run(session, "SELECT pg_backend_pid()")
 
@@ -116,9 +145,15 @@ class TestFailure:
             async with opened.transaction() as session:
                 await run(session, "SELECT pg_sleep(60)")
 
-        sleeping = asyncio.create_task(sleep())
-        await eventually(lambda: opened.engine.pool.checkedout() == 1)  # type: ignore[attr-defined]
-        for _ in range(3):  # again while it is being undone
+        async def is_sleeping() -> bool:
+            query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = :name)"
+            return bool(await observer.scalar(text(query), {"name": opened.engine.url.database}))
+
+        settings = DatabaseSettings(database_url=opened.engine.url.render_as_string(hide_password=False))
+        async with open_database(settings, application="observer") as other, other.sessions() as observer:
+            sleeping = asyncio.create_task(sleep())
+            await eventually(is_sleeping)
+        for _ in range(3):  # again during the clean-up
             sleeping.cancel()
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
@@ -129,26 +164,25 @@ class TestFailure:
         assert after != before
 
 
-class TestAccount:
-    async def test_has_what_went_well(self, opened: Database, spans: Spans) -> None:
+class TestRecords:
+    async def test_count_each_statement_and_add_an_event_to_the_span(self, opened: Database, spans: Spans) -> None:
         with tracer.start_as_current_span("asker"), database_cost() as cost:
             async with opened.transaction() as session:
                 await by_driver(session, ADD, email="ann")
-        assert told(spans.one("asker")) == ["INSERT person"]
-        assert cost.queries == 1
+        assert told(spans.one("asker")) == ["SELECT", "INSERT person"]
+        assert cost.queries == 2
         assert cost.seconds > 0
 
-    async def test_has_what_failed(self, opened: Database, spans: Spans) -> None:
-        with tracer.start_as_current_span("asker"), database_cost() as cost, pytest.raises(DBAPIError):
+    @both_ways
+    async def test_have_a_span_for_a_failed_statement(self, opened: Database, spans: Spans, run: Run) -> None:
+        with tracer.start_as_current_span("asker"), pytest.raises(DBAPIError):
             async with opened.transaction() as session:
-                await by_driver(session, "SELECT 1 / 0 FROM pg_class")
+                await run(session, "SELECT 1 / 0 FROM pg_class")
         failed = spans.one("SELECT pg_class")
         assert (failed.attributes or {})["error.type"] == "22012"
-        assert cost.queries == 1
 
-
-async def test_a_decision_has_its_span(opened: Database, spans: Spans) -> None:
-    decide = DriverStatement(text("SELECT 1").execution_options(span="decide something"))
-    async with opened.transaction() as session:
-        await decide.fetch(session)
-    assert (spans.one("decide something").attributes or {})["db.query.text"] == "SELECT 1"
+    async def test_have_a_span_for_a_named_statement(self, opened: Database, spans: Spans) -> None:
+        decide = DriverStatement(text("SELECT 1").execution_options(span="decide something"))
+        async with opened.transaction() as session:
+            await decide.fetch(session)
+        assert (spans.one("decide something").attributes or {})["db.query.text"] == "SELECT 1"

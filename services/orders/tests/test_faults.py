@@ -98,9 +98,7 @@ class TestPostgresRestart:
         assert {response.status_code for response in after} == {201}
         assert await shop.stock_violations() == []
 
-    async def test_idle_connections_of_before_the_restart_fail_no_request(
-        self, shop: Shop, postgres: PostgresServer
-    ) -> None:
+    async def test_idle_connections_fail_no_request_after_a_restart(self, shop: Shop, postgres: PostgresServer) -> None:
         sku = await shop.product(stock=1_000_000)
         assert await self._place_at_once(shop, sku) == {201}
         await asyncio.to_thread(postgres.stop)

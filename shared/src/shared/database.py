@@ -1,4 +1,4 @@
-"""Postgres by SQLAlchemy and asyncpg: one pool per process."""
+"""PostgreSQL through SQLAlchemy and asyncpg, with one pool per process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,39 +26,40 @@ log = structlog.get_logger(__name__)
 STATEMENT_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 3
 CONNECT_TIMEOUT_S = 5
-START_PATIENCE_S = 30
+START_TIMEOUT_S = 30
+"""How long a process waits at its start for a server that is still starting."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """An engine with its pool and the sessions made from it."""
+    """An engine with its pool, and the factory of its sessions."""
 
     engine: AsyncEngine
     sessions: async_sessionmaker[AsyncSession]
 
     async def ping(self) -> None:
-        """Raise where the server does not answer. Makes no span: probes would drown the traces."""
+        """Raise if the server does not respond. Records no span, because probes would fill the traces."""
         with suppress_instrumentation():
             async with self.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """A session whose transaction commits at the end, or rolls back where the block raises."""
+        """Open a session whose transaction commits at the end of the block, or rolls back if the block raises."""
         session = self.sessions()
-        async with session.begin():  # whose end gives the connection back; closing the session would cost a task
+        async with session.begin():  # its end releases the connection; closing the session would cost a task
             yield session
 
 
 class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
-    """Lets no statement of a transaction run past the deadline of the request that began it.
+    """Limits the statements of a transaction to the deadline of its request (ADR 10).
 
-    The limit travels with BEGIN, in one message: as a statement of its own it would cost a round trip. Without a
-    deadline there is nothing to say.
+    asyncpg's transactions send their BEGIN by `execute`. The limit is sent in the same message, because a separate
+    statement costs a round trip. Passed to asyncpg as `connection_class`.
     """
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        """Run a statement, as asyncpg does, whose transactions come here for their BEGIN."""
+        """Run a statement; add the limit to BEGIN if there is a deadline."""
         left_s = remaining_s() if query.startswith("BEGIN") else None
         if left_s is not None:
             left_ms = min(max(int(left_s * 1000), 1), STATEMENT_TIMEOUT_MS)
@@ -71,10 +72,13 @@ class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg i
 async def open_database(
     settings: DatabaseSettings, *, application: str, workers: int = 1, dedicated: int = 0
 ) -> AsyncIterator[Database]:
-    """Open the pool after checking that the server can carry it; close it at the end.
+    """Check that the server has enough connections, open the pool, and close it at the end.
 
-    `dedicated` counts the connections each worker opens beside its pool (a relay holds one). Waits up to 30 s for a
-    server that is still starting; raises ConfigurationError where the arithmetic does not fit.
+    `dedicated` counts the connections that each worker opens beside its pool (a relay holds one). Waits up to 30 s for
+    a server that is still starting.
+
+    Raises:
+        ConfigurationError: The server does not respond, or its `max_connections` is too small.
     """
     engine = create_async_engine(
         async_url(settings.database_url),
@@ -86,7 +90,7 @@ async def open_database(
         pool_recycle=1800,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
-        hide_parameters=True,  # an error's text goes to logs and spans; addresses and password hashes must not
+        hide_parameters=True,  # keeps addresses and password hashes out of logs and spans
         connect_args={
             "connection_class": DeadlineConnection,
             "timeout": CONNECT_TIMEOUT_S,
@@ -104,10 +108,10 @@ async def open_database(
 
 
 def reject_closed(connection: AdaptedConnection, *_: object) -> None:
-    """Have the pool replace a connection that the server has closed, as a restart does (ADR 25).
+    """Make the pool replace a connection that the server has closed, for example by a restart (ADR 25).
 
-    A listener for the pool's `checkout` event. asyncpg has read the end of the stream by then, so that this costs no
-    round trip, unlike `pool_pre_ping`.
+    Listener of the pool's `checkout` event. asyncpg has already read the end of the stream, so this needs no round
+    trip, unlike `pool_pre_ping`.
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError
@@ -140,7 +144,7 @@ def check_connection_budget(settings: DatabaseSettings, *, workers: int, dedicat
 
 
 async def _connections_available(engine: AsyncEngine) -> int:
-    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
     pause = 0.1
     while True:
         try:

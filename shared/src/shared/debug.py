@@ -1,6 +1,6 @@
-"""What a person looks at while a service hangs: who holds connections, and what every task waits for.
+"""Diagnosis of a service that hangs: the state of its connection pool, and what every task waits for.
 
-Served in development only: it names code and shows load, and asks nobody who they are.
+Served in development only, because it shows code and load without authentication.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
 
 
 class PoolState(BaseModel):
-    """The database's connections of this process; `at_most` is where callers begin to wait."""
+    """The database connections of this process. Callers wait once `at_most` are checked out."""
 
     checked_out: int
     idle: int
@@ -24,7 +24,7 @@ class PoolState(BaseModel):
 
 
 class Pools(BaseModel):
-    """`database` is null in a service without one."""
+    """`database` is null in a service without a database."""
 
     database: PoolState | None
 
@@ -39,7 +39,7 @@ class TaskState(BaseModel):
 
 @router.get("/pool")
 async def read_pool(request: Request) -> Pools:
-    """How full the pool is."""
+    """Return the state of the pool."""
     database: Database | None = getattr(request.app.state, "database", None)
     return Pools(database=None if database is None else _state(database.engine.pool))
 

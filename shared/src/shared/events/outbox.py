@@ -1,6 +1,6 @@
 """The outbox: an event is a row of the business transaction that caused it, or it did not happen.
 
-Writing to Postgres and to Redis can not be made atomic; writing twice to Postgres is. The relay carries the rows on.
+Writes to PostgreSQL and Redis cannot be atomic together; two writes to PostgreSQL are. The relay ships the rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -56,10 +56,10 @@ PUBLISH = DriverStatement(
 
 
 async def publish(session: AsyncSession, event: CloudEvent) -> None:
-    """Have `event` published if and only if `session`'s transaction commits.
+    """Publish `event` if and only if the transaction of `session` commits.
 
-    Unless the event carries a trace context, it gets the running span's, with the baggage. One INSERT; the relay is
-    woken after the commit, not before: a NOTIFY inside the transaction would make all commits wait for one another.
+    An event without a trace context gets that of the current span, with the baggage. Costs one INSERT. The relay is
+    woken after the commit: a NOTIFY inside the transaction would serialise all commits.
     """
     carried = Trace.of_event(event) if event.traceparent else Trace.current()
     await PUBLISH.fetch(
@@ -78,7 +78,7 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
 
 
 def _wake(session: Session) -> None:
-    if session.in_nested_transaction():  # a savepoint's end is called a commit as well, and others see nothing yet
+    if session.in_nested_transaction():  # the end of a savepoint fires the event as well
         return
     if session.info.pop(_PUBLISHED, False) and (wake := session.info.get(_WAKE)):
         wake()
