@@ -29,7 +29,6 @@ import structlog
 from fastapi import APIRouter
 from opentelemetry import trace
 from shared.app import build_app
-from shared.lines import Taken
 from shared.settings import ServiceSettings, load_settings
 
 router = APIRouter()
@@ -46,7 +45,7 @@ async def burst(number: int) -> list[int]:
         tracer.start_span("one of many").end()
         log.info("one_of_many")
     [spans] = trace.get_tracer_provider()._active_span_processor._span_processors
-    return [len(queue._batch_processor._queue) for queue in (spans, Taken.by)]
+    return [len(spans._batch_processor._queue)]
 
 @router.get("/marked")
 async def marked() -> None:

@@ -1,21 +1,26 @@
-"""Lines: what was raised has a shape, and what nobody may read is not in them."""
+"""Log events on standard output: their keys, redaction and exceptions, and the records of the standard library."""
 
 import io
 import json
+import logging
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
+from typing import Any
 from uuid import UUID
 
 import pytest
 import structlog
-from opentelemetry.trace import SpanKind
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
 from structlog.contextvars import bound_contextvars
+from structlog.testing import capture_logs
 
-from shared.lines import timestamp
 from shared.logging import configure_logging
 from shared.settings import LogFormat
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmVk"
+SPAN = SpanContext(0x1234 << 112, 0x56 << 8, is_remote=False, trace_flags=TraceFlags(1))
 log = structlog.get_logger("test")
 
 
@@ -24,96 +29,211 @@ def configured(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(service="test", log_format=LogFormat.JSON)
 
 
-def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    line: dict[str, str] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return line
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+class TestKeys:
+    def test_event_has_bound_context_and_the_innermost_value_wins(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with bound_contextvars(request_id="r-1", user_id="u-1"):
+            log.bind(order_id="o-1").info("placed", user_id="u-2")
+        log.info("placed")
+        first, second = written(capsys)
+        expected = {"event": "placed", "level": "info", "service": "test"}
+        bound = {"order_id": "o-1", "user_id": "u-2", "request_id": "r-1"}
+        assert first == {**expected, **bound, "timestamp": first["timestamp"]}
+        assert second == {**expected, "timestamp": second["timestamp"]}
+
+    def test_event_has_the_ids_of_the_current_span(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with trace.use_span(NonRecordingSpan(SPAN)):
+            log.info("placed")
+        [event] = written(capsys)
+        assert (event["trace_id"], event["span_id"]) == (f"{SPAN.trace_id:032x}", f"{SPAN.span_id:016x}")
+
+    def test_timestamp_is_iso_8601_in_utc(self, capsys: pytest.CaptureFixture[str]) -> None:
+        before = datetime.now(UTC)
+        log.info("placed")
+        timestamp = written(capsys)[0]["timestamp"]
+        assert timestamp.endswith("Z")
+        assert before <= datetime.fromisoformat(timestamp) <= datetime.now(UTC)
+
+    @pytest.mark.parametrize("level", ["debug", "info", "warning", "error", "critical"])
+    def test_level_is_the_name_of_the_method(self, capsys: pytest.CaptureFixture[str], level: str) -> None:
+        configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
+        getattr(log, level)("placed")
+        assert written(capsys)[0]["level"] == level
+
+    def test_positional_arguments_are_interpolated(self, capsys: pytest.CaptureFixture[str]) -> None:
+        log.info("placed %s of %d", "one", 2)
+        assert written(capsys)[0]["event"] == "placed one of 2"
+
+    def test_logger_without_a_name_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        structlog.get_logger().info("placed")
+        assert written(capsys)[0]["event"] == "placed"
+
+
+class TestLevel:
+    def test_events_below_the_level_are_dropped_and_the_level_changes_at_runtime(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = logging.getLogger()
+        for level in ("INFO", "DEBUG", "INFO"):
+            root.setLevel(level)
+            log.debug("placed", at=level)
+        assert [event["at"] for event in written(capsys)] == ["DEBUG"]
+
+    def test_a_single_logger_can_have_a_level(
+        self, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    ) -> None:
+        request.addfinalizer(lambda: logging.getLogger("test").setLevel(logging.NOTSET))
+        logging.getLogger("test").setLevel("ERROR")
+        log.warning("placed")
+        structlog.get_logger("test.other").error("placed")
+        structlog.get_logger("another").info("counted")
+        assert [event["event"] for event in written(capsys)] == ["placed", "counted"]
 
 
 class TestException:
-    def test_has_type_message_and_stack(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_exception_is_described_by_type_message_and_stacktrace(self, capsys: pytest.CaptureFixture[str]) -> None:
         try:
             json.loads("{}")["key"]
         except KeyError:
             log.exception("failed")
-        line = last_line(capsys)
-        assert (line["exception.type"], line["exception.message"]) == ("KeyError", "'key'")
-        assert "test_logging.py" in line["exception.stacktrace"]
-        assert "exc_info" not in line
+        [event] = written(capsys)
+        assert (event["exception.type"], event["exception.message"]) == ("KeyError", "'key'")
+        assert "test_logging.py" in event["exception.stacktrace"]
+        assert event["level"] == "error"
+        assert "exc_info" not in event
 
-    @pytest.mark.parametrize("given", [ValueError("ann@hopline.example is taken"), ValueError(f"Bearer {TOKEN}")])
-    def test_quotes_nobody(self, capsys: pytest.CaptureFixture[str], given: Exception) -> None:
-        log.error("failed", exc_info=given)
-        line = json.dumps(last_line(capsys))
+    def test_exc_info_is_an_exception_a_tuple_or_true(self, capsys: pytest.CaptureFixture[str]) -> None:
+        try:
+            int("one")
+        except ValueError as error:
+            for exc_info in (error, sys.exc_info(), True):
+                log.warning("failed", exc_info=exc_info)
+        assert [event["exception.type"] for event in written(capsys)] == ["ValueError"] * 3
+
+    def test_exc_info_is_ignored_when_there_is_no_exception(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for exc_info in (True, False, None):
+            log.error("failed", exc_info=exc_info)
+        for event in written(capsys):
+            assert event.keys() == {"event", "level", "service", "timestamp"}
+
+    @pytest.mark.parametrize("error", [ValueError("ann@hopline.example is taken"), ValueError(f"Bearer {TOKEN}")])
+    def test_message_and_stacktrace_are_redacted(self, capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+        log.error("failed", exc_info=error)
+        line = capsys.readouterr().out
+        assert "ValueError" in line
         assert "ann@" not in line
         assert TOKEN not in line
 
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("to ann.b+c@mail.hopline.example now", "to [address] now"),
-        ("postgresql://users:secret@127.0.0.1:5432/users", "postgresql://[credentials]@127.0.0.1:5432/users"),
-        (f"token {TOKEN}", "token [token]"),
-        ("orders@1", "orders@1"),
-        ("/v2/orders", "/v2/orders"),
-    ],
-)
-def test_a_value_is_redacted(capsys: pytest.CaptureFixture[str], value: str, shown: str) -> None:
-    log.info("said", value=value)
-    assert last_line(capsys)["value"] == shown
+    def test_stacktrace_is_below_the_line_and_redacted_on_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure_logging(service="test", log_format=LogFormat.PRETTY)
+        log.error("failed", exc_info=ValueError("ann@hopline.example"))
+        line, *stacktrace = capsys.readouterr().out.splitlines()
+        assert "failed" in line
+        assert "stacktrace" not in line
+        assert stacktrace[-1] == "ValueError: [address]"
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
-        (PurePosixPath("/v2/orders"), "/v2/orders"),
-        (datetime(2026, 11, 25, 1, tzinfo=UTC), "2026-11-25T01:00:00+00:00"),
-        (date(2026, 11, 25), "2026-11-25"),
-        (LogFormat.JSON, "json"),
-        (SpanKind.SERVER, 1),
-        (timedelta(seconds=1), "0:00:01"),
-        (ValueError("taken"), "taken"),
-        (b"raw", "b'raw'"),
-        ({UUID(int=0): (date(2026, 11, 25), None, [True])}, {str(UUID(int=0)): ["2026-11-25", None, [True]]}),
-    ],
-)
-def test_a_value_is_told_plainly(capsys: pytest.CaptureFixture[str], value: object, shown: object) -> None:
-    log.info("said", value=value)
-    assert last_line(capsys)["value"] == shown
+class TestValue:
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ("to ann.b+c@mail.hopline.example now", "to [address] now"),
+            ("postgresql://users:secret@127.0.0.1:5432/users", "postgresql://[credentials]@127.0.0.1:5432/users"),
+            (f"token {TOKEN}", "token [token]"),
+            ([{"ann@hopline.example": ("ann@hopline.example",)}], [{"[address]": ["[address]"]}]),
+            ("orders@1", "orders@1"),
+            ("/v2/orders", "/v2/orders"),
+            ("fünf", "fünf"),
+        ],
+    )
+    def test_value_is_redacted(self, capsys: pytest.CaptureFixture[str], value: object, expected: object) -> None:
+        log.info("placed", value=value)
+        assert written(capsys)[0]["value"] == expected
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+            (PurePosixPath("/v2/orders"), "/v2/orders"),
+            (datetime(2026, 11, 25, 1, tzinfo=UTC), "2026-11-25T01:00:00+00:00"),
+            (date(2026, 11, 25), "2026-11-25"),
+            (LogFormat.JSON, "json"),
+            (SpanKind.SERVER, 1),
+            (timedelta(seconds=1), "0:00:01"),
+            (ValueError("taken"), "taken"),
+            (b"raw", "b'raw'"),
+            ({UUID(int=0): (date(2026, 11, 25), None, [True])}, {str(UUID(int=0)): ["2026-11-25", None, [True]]}),
+            ("half \ud83d", "half ?"),
+            (2**64, "18446744073709551616"),
+        ],
+    )
+    def test_value_is_written_as_json(
+        self, capsys: pytest.CaptureFixture[str], value: object, expected: object
+    ) -> None:
+        log.info("placed", value=value)
+        assert written(capsys)[0]["value"] == expected
 
 
-@pytest.mark.parametrize("ns", [0, 1_764_107_279_999_999_999, 1_764_107_280_000_004_500])
-def test_a_time_has_microseconds_and_is_utc(ns: int) -> None:
-    expected = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
-    assert timestamp(ns) == expected.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+class TestStandardLibrary:
+    @pytest.mark.parametrize("name", ["uvicorn.error", "gunicorn.error", "a.library"])
+    def test_record_has_the_same_keys_and_names_its_logger(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
+        with bound_contextvars(request_id="r-1"), trace.use_span(NonRecordingSpan(SPAN)):
+            logging.getLogger(name).warning("%d failed", 2)
+        [event] = written(capsys)
+        assert event == {
+            "event": "2 failed",
+            "level": "warning",
+            "logger": name,
+            "request_id": "r-1",
+            "service": "test",
+            "span_id": f"{SPAN.span_id:016x}",
+            "timestamp": event["timestamp"],
+            "trace_id": f"{SPAN.trace_id:032x}",
+        }
+
+    def test_exception_is_described_and_redacted(self, capsys: pytest.CaptureFixture[str]) -> None:
+        try:
+            int("ann@hopline.example")
+        except ValueError:
+            logging.getLogger("a.library").exception("for ann@hopline.example")
+        [event] = written(capsys)
+        assert event["event"] == "for [address]"
+        assert event["exception.message"] == "invalid literal for int() with base 10: '[address]'"
+        assert event["exception.type"] == "ValueError"
+        assert "ann@" not in event["exception.stacktrace"]
+
+    def test_debug_records_of_noisy_libraries_and_uvicorns_access_lines_are_dropped(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
+        logging.getLogger("sqlalchemy.engine").info("a row")
+        logging.getLogger("uvicorn.access").info("a request")
+        assert not written(capsys)
 
 
-@pytest.mark.parametrize("value", ["\ud83d", 2**64])
-def test_what_json_can_hardly_say_is_said_all_the_same(capsys: pytest.CaptureFixture[str], value: object) -> None:
-    log.info("said", value=value)
-    assert last_line(capsys)["value"] == value
-
-
-def test_a_logger_that_was_used_before_follows_a_new_set_up(capsys: pytest.CaptureFixture[str]) -> None:
-    log.info("said")
+def test_cached_loggers_follow_a_new_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    log.info("placed")
     configure_logging(service="another", log_format=LogFormat.JSON)
-    log.info("said")
-    assert last_line(capsys)["service"] == "another"
+    log.info("placed")
+    assert [event["service"] for event in written(capsys)] == ["test", "another"]
 
 
-def test_the_bound_and_the_given_are_in_a_line_and_the_given_wins(capsys: pytest.CaptureFixture[str]) -> None:
-    with bound_contextvars(request_id="r-1", user_id="u-1"):
-        log.bind(order_id="o-1").info("said", user_id="u-2")
-    log.info("said")
-    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    said = {"event": "said", "level": "info", "service": "test"}
-    assert {**said, "order_id": "o-1", "user_id": "u-2", "request_id": "r-1", "timestamp": first["timestamp"]} == first
-    assert {**said, "timestamp": second["timestamp"]} == second
+def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> None:
+    log.info("placed")
+    with capture_logs() as events:
+        log.info("captured", order_id="o-1")
+    log.info("placed")
+    assert events == [{"event": "captured", "log_level": "info", "order_id": "o-1"}]
+    assert [event["event"] for event in written(capsys)] == ["placed", "placed"]
 
 
-def test_an_output_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = io.StringIO()
-    gone.close()
-    monkeypatch.setattr("sys.stdout", gone)
-    log.info("said")
+def test_closed_standard_output_is_ignored(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
+    log.info("placed")
+    logging.getLogger("a.library").warning("failed")
+    assert not capsys.readouterr().err

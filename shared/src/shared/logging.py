@@ -1,42 +1,58 @@
-"""Structured logs: one formatter for our events, the standard library's, uvicorn's and gunicorn's.
+"""Structured logs: structlog for our events, and its formatter for records of uvicorn, gunicorn and libraries.
 
-Log events, not sentences: `log.info("order_placed", order_id=…)`. Each line is one JSON object (or a coloured line on
-a terminal) with `timestamp`, `level`, `event`, `service`, and where there are any `trace_id`, `span_id`,
-`request_id`, `user_id`. The same event goes to OpenTelemetry when telemetry is exported.
+Log events, not sentences: `log.info("order_placed", order_id=…)`. Each event is one JSON object on standard output (a
+coloured line on a terminal) with `timestamp`, `level`, `event`, `service` and, if known, `trace_id`, `span_id`,
+`request_id` and `user_id`. `configure_log_export` sends the same events to OpenTelemetry.
+
+The set-up follows structlog's documentation: https://www.structlog.org/en/stable/performance.html for our events,
+https://www.structlog.org/en/stable/standard-library.html for those of others.
 """
 
 import asyncio
-import json
 import logging
 import logging.config
 import signal
 import sys
 import threading
-from typing import TextIO
+import traceback
+from collections.abc import Callable
+from functools import partial
 
 import orjson
 import structlog
+from opentelemetry import trace
+from opentelemetry.instrumentation.structlog import StructlogProcessor
+from opentelemetry.sdk._logs import LoggerProvider  # the documented import path, despite its underscore
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.resources import Resource
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from shared.event_logger import EventLogger
-from shared.lines import Completed
+from shared.redaction import redact_event
 from shared.settings import LogFormat
 
-_processors: list[Processor] = []
-"""The same list however often logging is set up: loggers that were used before keep it."""
-
-_QUIET = {
+_LEVELS = {
     "uvicorn.access": "CRITICAL",
     **dict.fromkeys(("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), "WARNING"),
 }
-"""At DEBUG these would tell of every connection, and SQLAlchemy of every row, with addresses and password hashes."""
+"""At DEBUG these log every connection, and SQLAlchemy every row, with addresses and password hashes."""
+
+_NOT_EXPORTED = ("opentelemetry", "urllib3")
+"""Loggers of the export itself: a failed export must not cause another one."""
 
 
 def configure_logging(*, service: str, level: str = "INFO", log_format: LogFormat = LogFormat.AUTO) -> None:
     """Set up structlog and the standard library's logging for this process. Safe to call again."""
     pretty = log_format is LogFormat.PRETTY or (log_format is LogFormat.AUTO and sys.stdout.isatty())
-    completed = Completed(service=service, keep_exceptions=pretty)
-    rendered: Processor = structlog.dev.ConsoleRenderer() if pretty else _json
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        format_exception,
+        redact_event,
+        log_export,
+        partial(add_context, service),  # after the export: a log record has fields for these keys
+        *(_TEXT if pretty else _JSON),
+    ]
     logging.config.dictConfig(
         {
             "version": 1,
@@ -44,37 +60,149 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
             "formatters": {
                 "structured": {
                     "()": structlog.stdlib.ProcessorFormatter,
-                    "processors": [_Foreign(completed), rendered],
+                    "foreign_pre_chain": [structlog.stdlib.add_logger_name],
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *processors],
                 },
             },
             "handlers": {
-                "stdout": {"()": _StandardOutput, "formatter": "structured"},
+                "stdout": {"class": "logging.StreamHandler", "stream": Stdout(), "formatter": "structured"},
             },
             "root": {"handlers": ["stdout"], "level": level},
             "loggers": {
-                **{name: {"level": quiet} for name, quiet in _QUIET.items()},
-                # gunicorn and uvicorn bring handlers of their own; theirs go, ours speaks for them
+                **{name: {"level": minimum} for name, minimum in _LEVELS.items()},
+                # uvicorn and gunicorn configure handlers of their own
                 **{
                     name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.error", "gunicorn.error")
                 },
             },
         }
     )
-    _processors[:] = [completed, rendered, _written]
+    _processors[:] = [filter_by_level, *processors]
     structlog.configure(
         processors=_processors,
-        wrapper_class=EventLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=StdoutLogger,
         cache_logger_on_first_use=True,
     )
 
 
-def debug_on_signal(level: str) -> None:
-    """Have SIGUSR1 turn DEBUG on, and the next one turn it off again, back to `level`. Call it within the event loop.
+_processors: list[Processor] = []
+"""One list, changed in place: cached loggers keep it when `configure_logging` is called again."""
 
-    Gunicorn's master passes the signal on to all its workers; of the files that it would reopen there are none.
+
+def configure_log_export(*, resource: Resource, exporter: LogRecordExporter) -> LoggerProvider:
+    """Emit log events as OpenTelemetry log records too, and export them in batches. Call after a fork.
+
+    The queue reads `OTEL_BLRP_*`. A full queue drops its oldest records.
     """
-    if threading.current_thread() is threading.main_thread():  # signals reach no other
+    provider = LoggerProvider(resource, shutdown_on_exit=False)  # a shutdown has no time limit, `flush_telemetry` does
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    log_export.processor = StructlogProcessor(provider)  # type: ignore[no-untyped-call]
+    return provider
+
+
+class Stdout:
+    """A stream that writes to the current `sys.stdout`, and ignores that it is closed."""
+
+    def write(self, line: str) -> None:
+        """Write `line` at once and in one piece, because threads log as well."""
+        try:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            pass
+
+    def flush(self) -> None:
+        """Do nothing: every line was flushed."""
+
+
+class StdoutLogger(Stdout):
+    """The logger that structlog wraps; unlike `structlog.WriteLogger` it has a name."""
+
+    def __init__(self, name: str = "root") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        """Write `line` to standard output."""
+        self.write(f"{line}\n")
+
+    debug = info = warning = error = critical = msg
+
+
+def filter_by_level(logger: StdoutLogger, method_name: str, event: EventDict) -> EventDict:
+    """Drop the event if the standard library's logger of the same name is set to a higher level.
+
+    That level can be changed at runtime, unlike the one of structlog's filtering logger.
+    """
+    return structlog.stdlib.filter_by_level(logging.getLogger(logger.name), method_name, event)
+
+
+def format_exception(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
+    """Replace `exc_info` by the exception attributes of the semantic conventions."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    elif isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        event["exception.type"] = type(error).__qualname__
+        event["exception.message"] = str(error)
+        event["exception.stacktrace"] = "".join(traceback.format_exception(error))
+    return event
+
+
+class LogExport:
+    """Processor: emits the event as an OpenTelemetry log record once `configure_log_export` has been called."""
+
+    processor: StructlogProcessor | None = None
+
+    def __call__(self, logger: StdoutLogger | None, method_name: str, event: EventDict) -> EventDict:
+        """Emit the event unless its logger belongs to the export."""
+        if self.processor is None:
+            return event
+        name = logger.name if logger else event["logger"]  # `ProcessorFormatter` has no logger, but its record's name
+        if not name.startswith(_NOT_EXPORTED):
+            self.processor(logger or logging.getLogger(name), method_name, dict(event))
+        return event
+
+
+log_export = LogExport()
+
+
+def add_context(service: str, _logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
+    """Add the name of this process's service and the ids of the current span, if there is one."""
+    event["service"] = service
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+        event["span_id"] = trace.format_span_id(span.span_id)
+    return event
+
+
+def _dumps(event: EventDict, default: Callable[[object], str]) -> str:
+    return orjson.dumps(event, default).decode()
+
+
+def _show_stacktrace(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
+    """Rename the stack trace to `exception`, which `ConsoleRenderer` prints below the line."""
+    if "exception.stacktrace" in event:
+        event["exception"] = event.pop("exception.stacktrace").rstrip()
+    return event
+
+
+_JSON: list[Processor] = [structlog.processors.JSONRenderer(serializer=_dumps, default=str)]
+_TEXT: list[Processor] = [
+    _show_stacktrace,
+    structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+]
+
+
+def debug_on_signal(level: str) -> None:
+    """Have SIGUSR1 set the root level to DEBUG, and the next one back to `level`. Call it within the event loop.
+
+    Gunicorn's master passes the signal on to its workers.
+    """
+    if threading.current_thread() is threading.main_thread():  # other threads cannot handle signals
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _toggle_debug, level)
 
 
@@ -83,53 +211,3 @@ def _toggle_debug(level: str) -> None:
     chosen = level if root.level == logging.DEBUG else "DEBUG"
     root.setLevel(chosen)
     structlog.get_logger(__name__).warning("log_level_changed", chosen=chosen)
-
-
-class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes to what `sys.stdout` is now, not to what it was at set-up: tests and debuggers replace it."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        """The stream of the moment."""
-        return sys.stdout
-
-    @stream.setter
-    def stream(self, _stream: TextIO) -> None: ...
-
-
-class _Foreign:
-    """Completes what was logged by the standard library's means, and says by whom."""
-
-    def __init__(self, completed: Completed) -> None:
-        self._completed = completed
-
-    def __call__(self, _logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        record: logging.LogRecord = event.pop("_record")
-        del event["_from_structlog"]
-        event["logger"] = record.name
-        return self._completed(logging.getLogger(record.name), level, event)
-
-
-def _json(_logger: WrappedLogger, _level: str, event: EventDict) -> str:
-    try:
-        return orjson.dumps(event, default=str).decode()
-    except TypeError:  # half of a surrogate pair, a number beyond 64 bits
-        return json.dumps(event, default=str)
-
-
-def _written(_logger: WrappedLogger, _level: str, line: EventDict | str) -> str:
-    """End the way of our own events: to standard output at once, in one piece, because threads log as well.
-
-    The standard library's logger gives them its level and nothing else: a record that is made, filled in with who
-    called, copied and handed from logger to logger would cost more than all of the line. As there, an output that is
-    gone stops nobody's work.
-    """
-    try:  # where `suppress` would take half as long as the writing itself
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        pass
-    return ""

@@ -1,53 +1,51 @@
-"""What a line may hold: values that JSON and OpenTelemetry take as they are, and nothing that must not be kept.
+"""Redaction: email addresses, tokens and credentials are removed from log events and span attributes.
 
-Nobody logs addresses, tokens or the passwords of URLs on purpose; other people's exceptions quote what they stumbled
-over.
+Our own code does not log them. Exceptions of other packages quote the values that they failed on.
 """
 
 import re
-import sys
-import traceback
-from collections.abc import MutableMapping
 from datetime import date, datetime
 from enum import Enum
+
+from structlog.typing import EventDict, WrappedLogger
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
-AS_IT_IS = frozenset({int, float, bool, bytes, type(None)})
-"""What needs neither translation nor redaction; bytes become text where JSON is written."""
+_UNCHANGED = frozenset({float, bool, bytes, type(None)})
+_INT64 = range(-(2**63), 2**63)
+
+
+def redact_event(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
+    """Redact every value of the event (structlog processor).
+
+    Afterwards all values are of types that JSON and OTLP can represent, and no list or dict is shared with the caller.
+    """
+    for key, value in event.items():
+        event[key] = redact_value(value)
+    return event
+
+
+def redact_value(value: object) -> object:
+    """Return `value` redacted, including nested values, as a type that JSON and OTLP can represent."""
+    if type(value) is str:
+        return redacted(value)
+    if type(value) in _UNCHANGED or (type(value) is int and value in _INT64):
+        return value
+    if isinstance(value, Enum):
+        return redact_value(value.value)
+    if isinstance(value, list | tuple):
+        return [redact_value(item) for item in value]
+    if isinstance(value, dict):
+        return {redacted(str(key)): redact_value(item) for key, item in value.items()}
+    return redacted(value.isoformat() if isinstance(value, datetime | date) else str(value))
 
 
 def redacted(text: str) -> str:
-    """`text` without addresses, tokens and credentials."""
+    """Return `text` without addresses, tokens and credentials, and encodable as UTF-8."""
+    if not text.isascii():
+        text = text.encode(errors="replace").decode()  # lone surrogates would fail the export of a whole batch
     if "@" in text:
         text = _ADDRESS.sub("[address]", _CREDENTIALS.sub("[credentials]@", text))
     return _TOKEN.sub("[token]", text) if "eyJ" in text else text
-
-
-def plain(value: object) -> object:
-    """`value` as JSON and OpenTelemetry take it, redacted all the way down; a copy where it could still be changed."""
-    if isinstance(value, Enum):
-        value = value.value
-    if type(value) in AS_IT_IS:
-        return value
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {redacted(str(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return redacted(str(value))
-
-
-def tell_exception(event: MutableMapping[str, object]) -> None:
-    """Say what was raised by the names of the semantic conventions, in place of `exc_info`."""
-    given = event.pop("exc_info", None)
-    error = given[1] if isinstance(given, tuple) else given
-    if error is True:
-        error = sys.exc_info()[1]
-    if isinstance(error, BaseException):
-        event["exception.type"] = type(error).__qualname__
-        event["exception.message"] = redacted(str(error))
-        event["exception.stacktrace"] = redacted("".join(traceback.format_exception(error)))

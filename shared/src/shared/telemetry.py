@@ -13,6 +13,9 @@ from threading import Thread
 from uuid import uuid4
 
 from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider, set_logger_provider
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -20,8 +23,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from shared.durations import MetricExporter
-from shared.lines import Taken
-from shared.log_export import LineExporter, LineQueue
+from shared.logging import configure_log_export
 from shared.settings import ServiceSettings
 from shared.spans.exporter import SpanExporter
 from shared.spans.tracer import LeanTracerProvider
@@ -58,8 +60,8 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         spans = SpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
     if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
-        lines = LineExporter(endpoint, resource=resource, timeout=EXPORT_TIMEOUT_S)
-        Taken.by = LineQueue(lines, schedule_delay_millis=EXPORT_EVERY_MS)
+        records = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
+        set_logger_provider(configure_log_export(resource=resource, exporter=records))
     if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
         figures = MetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
         reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
@@ -93,11 +95,9 @@ async def _flush_in_time() -> None:
 
 def flush_telemetry() -> None:
     """Send what is queued. Blocks without a bound: the SDK's flush takes a timeout and ignores it."""
-    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
-        if isinstance(provider, TracerProvider | MeterProvider):
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
+        if isinstance(provider, TracerProvider | MeterProvider | LoggerProvider):
             provider.force_flush(EXPORT_TIMEOUT_S * 1000)
-    if Taken.by is not None:
-        Taken.by.force_flush(EXPORT_TIMEOUT_S * 1000)
 
 
 def _version(service: str) -> str:
