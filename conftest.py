@@ -5,11 +5,16 @@ the folder `shared/` on the way, hiding the real one. Importing the two packages
 settles it.
 
 And an example may take its time: hypothesis's own bounds would fail what a busy machine keeps waiting.
+
+A developer's `.env` reaches neither the tests nor the processes that they start.
 """
 
 import importlib.util
+import os
 
 from hypothesis import HealthCheck, settings
+
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"
 
 for _package in ("shared", "workers"):
     if importlib.util.find_spec(_package):

@@ -95,7 +95,7 @@ def start(
     with started_on(core), log.open("wb") as output:
         popen = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            env={**inherited, "HOST": "127.0.0.1", "PORT": str(port), **environment},
+            env={**inherited, "PYTHON_DOTENV_DISABLED": "1", "HOST": "127.0.0.1", "PORT": str(port), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

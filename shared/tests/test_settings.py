@@ -26,6 +26,18 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.fixture
+def dotenv(environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A `.env` in the working directory, and what the test runner disables is enabled."""
+    environment.delenv("PYTHON_DOTENV_DISABLED")
+    environment.delenv("DRAIN_SECONDS", raising=False)
+    environment.chdir(tmp_path)
+    Path(".env").write_text(
+        "DRAIN_SECONDS=7\nDATABASE_URL=postgresql://user:word@localhost:1/from-dotenv\nVARIABLE_OF_ANOTHER_PROCESS=1\n"
+    )
+    return environment
+
+
 class TestLoadSettings:
     def test_reads_the_environment(self) -> None:
         settings = load_settings(Settings)
@@ -105,6 +117,38 @@ class TestLoadSettings:
         with pytest.raises(SystemExit):
             load_settings(LastingObjectStoreSettings)
         assert "OBJECT_STORE_URL is refused below /tmp in production" in capsys.readouterr().err
+
+    def test_settings_come_from_dotenv_in_development(self, dotenv: pytest.MonkeyPatch) -> None:
+        dotenv.delenv("DATABASE_URL")
+        settings = load_settings(Settings)
+        assert settings.database_url.path == "/from-dotenv"
+        assert settings.drain_seconds == 7
+
+    def test_the_environment_takes_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch) -> None:
+        assert load_settings(Settings).database_url.path == "/orders"
+
+    def test_secret_files_take_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        dotenv.delenv("DATABASE_URL")
+        (tmp_path / "secret").write_text("postgresql://user:word@localhost:1/from-file")
+        dotenv.setenv("DATABASE_URL_FILE", str(tmp_path / "secret"))
+        assert load_settings(Settings).database_url.path == "/from-file"
+
+    @pytest.mark.parametrize(
+        ("variable", "value"), [("ENVIRONMENT", "production"), ("ENVIRONMENT", "test"), ("PYTHON_DOTENV_DISABLED", "1")]
+    )
+    def test_dotenv_is_ignored_elsewhere_or_if_disabled(
+        self, dotenv: pytest.MonkeyPatch, variable: str, value: str
+    ) -> None:
+        dotenv.setenv(variable, value)
+        assert load_settings(Settings).drain_seconds == 2
+
+    def test_a_wrong_value_in_dotenv_is_named(
+        self, dotenv: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Path(".env").write_text("DRAIN_SECONDS=soon")
+        with pytest.raises(SystemExit):
+            load_settings(Settings)
+        assert "configuration error: DRAIN_SECONDS: " in capsys.readouterr().err
 
     def test_settings_are_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from embedded.environment import Environments
+from embedded.environment import Environments, read_dotenv
 from embedded.errors import EmbeddedError
 from embedded.secrets import Secrets
 from embedded.stack import LONGEST_SOCKET, Stack
@@ -60,6 +60,29 @@ class TestSecrets:
         assert isinstance(load_pem_private_key(key.read_bytes(), None), Ed25519PrivateKey)
         before = key.read_bytes(), Secrets(tmp_path).database_password("orders")
         assert before == (Secrets(tmp_path).signing_key().read_bytes(), Secrets(tmp_path).database_password("orders"))
+
+
+class TestReadDotenv:
+    @pytest.fixture
+    def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        for name in ("ENVIRONMENT", "LOG_LEVEL", "MAX_JOBS", "PYTHON_DOTENV_DISABLED"):
+            monkeypatch.setenv(name, "")  # so that it is restored
+            monkeypatch.delenv(name)
+        (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\nMAX_JOBS=3\n")
+        return tmp_path / ".env"
+
+    def test_adds_its_variables_below_those_of_the_shell(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LOG_LEVEL", "ERROR")
+        read_dotenv(file)
+        assert (os.environ["LOG_LEVEL"], os.environ["MAX_JOBS"]) == ("ERROR", "3")
+
+    @pytest.mark.parametrize(("variable", "value"), [("ENVIRONMENT", "production"), ("PYTHON_DOTENV_DISABLED", "1")])
+    def test_reads_nothing_in_production_or_if_disabled(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+    ) -> None:
+        monkeypatch.setenv(variable, value)
+        read_dotenv(file)
+        assert "MAX_JOBS" not in os.environ
 
 
 class TestEnvironments:

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from shared.settings import CONFIGURATION_ERROR
 from testkit.tokens import TokenIssuer
 from users.main import create_app
+from users.settings import get_settings
 
 from .conftest import Rows, Service
 from .factories import log_in
@@ -23,16 +25,23 @@ OTHER_KIND = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, Priva
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A sufficient environment, to be changed by `setenv`."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    return monkeypatch
+    get_settings.cache_clear()
+    yield monkeypatch
+    get_settings.cache_clear()
 
 
 class TestSettings:
     def test_are_enough(self, environment: pytest.MonkeyPatch) -> None:
         assert create_app().title == "Hopline users"
+
+    def test_are_read_once(self, environment: pytest.MonkeyPatch) -> None:
+        first = create_app().state.settings
+        environment.setenv("ADMIN_EMAIL", "other@hopline.example")
+        assert create_app().state.settings is first
 
     def test_may_come_from_files(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
         key = tmp_path / "signing.pem"

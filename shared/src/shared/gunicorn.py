@@ -5,8 +5,6 @@ events in hand + the last telemetry < graceful_timeout < the supervisor's or Kub
 """
 
 import gc
-import logging
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +15,12 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from shared.logging import configure_logging
-from shared.settings import LogFormat
+from shared.settings import GunicornSettings, load_settings
 
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+_settings = load_settings(GunicornSettings)
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
 worker_class = "shared.worker.DrainingWorker"
 
 keepalive = 75
@@ -32,9 +32,9 @@ timeout = 30
 graceful_timeout = 25
 """Seconds that a worker gets to leave after SIGTERM, its drains and its lifespan's shutdown included."""
 
-max_requests = int(os.environ.get("MAX_REQUESTS", "0"))
-"""Requests after which a worker is replaced; 0 is never. The jitter keeps several from going at once."""
+max_requests = _settings.max_requests
 max_requests_jitter = max_requests // 10
+"""The jitter keeps several workers from being replaced at once."""
 
 GARBAGE = (10_000, 20, 50)
 """Objects that may be waiting for collection (a request makes some thousands, and frees nearly all by itself), then how
@@ -42,9 +42,8 @@ many young collections are one of the middle generation, and how many of those a
 
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the heartbeat must not wait for a disk
 control_socket_disable = True
-forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
-"""Whose word about a client's address and scheme counts (`X-Forwarded-*`): addresses and networks, by comma; nobody's
-by default. A proxy in front must be named, or all its clients share one address and its rate limit."""
+forwarded_allow_ips = _settings.forwarded_allow_ips
+"""Trusted proxies. A proxy in front must be named, or all its clients share one address and its rate limit."""
 accesslog = None
 
 
@@ -58,11 +57,8 @@ class StructuredLogger(Logger):  # type: ignore[misc]  # gunicorn is untyped
 
     def setup(self, cfg: Config) -> None:
         """Replace gunicorn's handlers with the process's."""
-        level, log_format = os.environ.get("LOG_LEVEL", ""), os.environ.get("LOG_FORMAT", "")
-        configure_logging(  # a wrong value is for the application's settings to name
-            service=_module().partition(".")[0],
-            level=level if level in logging.getLevelNamesMapping() else "INFO",
-            log_format=LogFormat(log_format) if log_format in set(LogFormat) else LogFormat.AUTO,
+        configure_logging(
+            service=_module().partition(".")[0], level=_settings.log_level, log_format=_settings.log_format
         )
         self.loglevel = self.error_log.getEffectiveLevel()
         self.access_log.propagate = False  # shared.middleware writes the access line

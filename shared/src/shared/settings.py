@@ -5,8 +5,14 @@ A process composes its settings from the blocks below, so that it declares only 
     class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
         public_ws_url: WebsocketUrl
 
-A secret can be given as a file: `X_FILE=/run/secrets/x` sets `X` to the file's content, as Docker and Kubernetes
-mount them. A missing or wrong value stops the process before it serves, in one line that names the variable.
+The order of precedence is: arguments, environment variables, secret files, `.env`.
+
+- A secret file is named by `X_FILE=/run/secrets/x` and sets `X` to its content, as Docker and Kubernetes mount them.
+- `.env` in the working directory is read in development only: `ENVIRONMENT` is unset or `development` among the
+  environment variables. `PYTHON_DOTENV_DISABLED=1` turns it off; the test runner and the benchmarks set it.
+
+Every field has a description; `.env.example` is generated from them (`python -m checks.env_example`). A missing or
+wrong value stops the process before it serves, with one line per variable.
 """
 
 import os
@@ -44,10 +50,10 @@ class ConfigurationError(Exception):
 
 
 class FileSecrets(PydanticBaseSettingsSource):
-    """Reads `FIELD` from the file named by `FIELD_FILE`; raises ConfigurationError where it cannot be read."""
+    """Reads `FIELD` from the file named by `FIELD_FILE`; raises ConfigurationError if it cannot be read."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return (value, key, is_complex) of one field; value None where no file is named."""
+        """Return (value, key, is_complex) of one field; value None if no file is named."""
         variable = f"{field_name}_FILE".upper()
         path = os.environ.get(variable)
         if not path:
@@ -63,6 +69,61 @@ class FileSecrets(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
+class ProcessSettings(BaseSettings):
+    """Settings that every process reads, and where they are read from."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True, env_file=".env"
+    )
+
+    environment: Environment = Field(
+        Environment.DEVELOPMENT,
+        description="Where the process runs. Development adds a seeded admin, fault injection and debug pages; "
+        "production refuses crash points and storage below /tmp",
+    )
+    log_level: str = Field(
+        "INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="Lowest level of log records that are kept: DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    )
+    log_format: LogFormat = Field(
+        LogFormat.AUTO, description="Format of log records on standard output; auto is pretty on a terminal, else json"
+    )
+    web_concurrency: int = Field(1, ge=1, le=64, description="Worker processes of gunicorn for one service instance")
+
+    @classmethod
+    def settings_customise_sources(  # the order is the precedence
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one directory for all; we take X_FILE
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return arguments, environment variables, secret files and, in development, `.env`."""
+        sources = (init_settings, env_settings, FileSecrets(settings_cls))
+        return (*sources, dotenv_settings) if _dotenv_enabled() else sources
+
+
+def _dotenv_enabled() -> bool:
+    disabled = os.environ.get("PYTHON_DOTENV_DISABLED", "").casefold() in {"1", "true", "t", "yes", "y"}
+    return not disabled and (os.environ.get("ENVIRONMENT") or Environment.DEVELOPMENT) == Environment.DEVELOPMENT
+
+
+class GunicornSettings(ProcessSettings):
+    """The gunicorn master of a service (`shared.gunicorn`)."""
+
+    host: str = Field("0.0.0.0", description="Address that the service listens on")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port that the service listens on")
+    max_requests: int = Field(
+        0, ge=0, description="Requests, plus up to a tenth at random, after which a worker is replaced; 0 is never"
+    )
+    forwarded_allow_ips: str = Field(
+        "",
+        description="Trusted proxies, addresses and networks separated by commas, whose X-Forwarded-* headers are used",
+    )
+
+
 class Exporter(StrEnum):
     """Where a signal goes."""
 
@@ -71,18 +132,22 @@ class Exporter(StrEnum):
 
 
 class TelemetrySettings(BaseSettings):
-    """OpenTelemetry's own variables, as far as they are ours to read.
+    """OpenTelemetry's own variables that the code reads; the SDK reads the others from the environment.
 
     Without an endpoint spans are made, so that ids appear in logs and headers, and nothing is sent. `otel_sdk_disabled`
-    makes none. OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG are read by the SDK itself.
+    makes none.
     """
 
-    otel_sdk_disabled: bool = False
-    otel_exporter_otlp_endpoint: AnyHttpUrl | None = None
-    otel_traces_exporter: Exporter = Exporter.OTLP
-    otel_logs_exporter: Exporter = Exporter.OTLP
-    otel_metrics_exporter: Exporter = Exporter.OTLP
-    otel_metric_export_interval: int = Field(10_000, ge=100, description="milliseconds")
+    otel_sdk_disabled: bool = Field(False, description="Whether the process makes no spans, metrics and exported logs")
+    otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(
+        None, description="Base URL of the OTLP receiver, for example http://localhost:4318; without it nothing is sent"
+    )
+    otel_traces_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of spans")
+    otel_logs_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of log records")
+    otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")
+    otel_metric_export_interval: int = Field(
+        10_000, ge=100, description="Time between two exports of metrics, in milliseconds"
+    )
 
     def endpoint(self, exporter: Exporter, signal: str) -> str | None:
         """Where this signal is sent; None where it is not."""
@@ -91,17 +156,15 @@ class TelemetrySettings(BaseSettings):
         return f"{str(self.otel_exporter_otlp_endpoint).rstrip('/')}/v1/{signal}"
 
 
-class ServiceSettings(TelemetrySettings):
-    """What every process has. `web_concurrency` is the number of gunicorn workers of this service instance."""
+class ServiceSettings(TelemetrySettings, ProcessSettings):
+    """Settings that every service and worker has."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True)
-
-    environment: Environment = Environment.DEVELOPMENT
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$")
-    log_format: LogFormat = LogFormat.AUTO
-    web_concurrency: int = Field(1, ge=1, le=64)
-    drain_seconds: float = Field(2.0, ge=0, le=60, description="how long readiness fails before sockets close")
-    crash_at: str | None = Field(None, description="named crash point for fault tests")
+    drain_seconds: float = Field(
+        2.0, ge=0, le=60, description="Time during which readiness fails before sockets close, in seconds"
+    )
+    crash_at: str | None = Field(
+        None, description="Named crash point at which the process ends, for fault tests; refused in production"
+    )
 
     @model_validator(mode="after")
     def _no_crash_points_in_production(self) -> Self:
@@ -109,69 +172,71 @@ class ServiceSettings(TelemetrySettings):
             raise ValueError("CRASH_AT is refused in production")
         return self
 
-    @classmethod
-    def settings_customise_sources(  # the order is the precedence: arguments, environment, files
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes it; we read no .env
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one directory for all; we take X_FILE
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read from arguments, then the environment, then `*_FILE`."""
-        return init_settings, env_settings, FileSecrets(settings_cls)
-
 
 class DatabaseSettings(BaseSettings):
-    """One Postgres database and the share of its connections that this service may take.
+    """One PostgreSQL database and the share of its connections that this process may take."""
 
-    The pool opens a connection when one is wanted, up to `database_pool_size`, and keeps it. What overflows is closed
-    when it is given back: a new connection every few requests, a fifth of the processor time of an order under load.
-    `database_reserve` is what the server keeps for everybody else: other services on the same server, migrations,
-    a person with psql. A statement of `slow_statement_ms` or longer gets a span of its own and a line
-    in the log; 0 gives each a span, and no line.
-    """
-
-    database_url: PostgresDsn
-    database_pool_size: int = Field(10, ge=1, le=100)
-    database_max_overflow: int = Field(0, ge=0, le=100)
-    database_reserve: int = Field(20, ge=0)
-    slow_statement_ms: float = Field(500.0, ge=0)
+    database_url: PostgresDsn = Field(
+        description="PostgreSQL database of the process, for example postgresql://orders:secret@localhost:5432/orders"
+    )
+    database_pool_size: int = Field(
+        10, ge=1, le=100, description="Connections that the pool of one process opens on demand and keeps"
+    )
+    database_max_overflow: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Connections beyond the pool; each is closed after use, which costs a fifth of an order's CPU time",
+    )
+    database_reserve: int = Field(
+        20,
+        ge=0,
+        description="Connections of the server that stay free for other services, migrations and people with psql",
+    )
+    slow_statement_ms: float = Field(
+        500.0,
+        ge=0,
+        description="Duration from which a statement gets its own span and a log record, in milliseconds; "
+        "0 gives each statement a span and no record",
+    )
 
 
 class RedisSettings(BaseSettings):
     """One Redis-protocol server."""
 
-    redis_url: RedisDsn
+    redis_url: RedisDsn = Field(description="Redis-protocol server, for example redis://localhost:6379/0")
 
 
 class OutboxSettings(BaseSettings):
-    """How long events are kept after every consumer has acknowledged them.
+    """Retention of published events."""
 
-    For that long a consumer's database may be restored from a backup and be told again what it lost.
-    """
-
-    outbox_kept_days: float = Field(7, ge=0, le=3650)
+    outbox_kept_days: float = Field(
+        7,
+        ge=0,
+        le=3650,
+        description="Retention of events that every consumer has acknowledged, in days; a consumer's database "
+        "restored from a backup within that time can read them again",
+    )
 
 
 class ObjectStoreSettings(BaseSettings):
-    """Where files are kept: `file:///a/folder`, made where it is missing, or `s3://bucket/prefix`.
+    """Where files are kept. The `s3_` settings are for `s3://` URLs."""
 
-    The rest is for S3: `s3_endpoint` for a server other than Amazon's, and the key, without which the machine's own
-    identity is used.
-    """
-
-    object_store_url: str = Field("file:///tmp/hopline/objects", pattern="^(file:///|s3://).+")
-    s3_endpoint: AnyHttpUrl | None = None
-    s3_region: str = "us-east-1"
-    s3_access_key_id: str = ""
-    s3_secret_access_key: SecretStr = SecretStr("")
+    object_store_url: str = Field(
+        "file:///tmp/hopline/objects",
+        pattern="^(file:///|s3://).+",
+        description="Where files are kept: file:///folder, which is created if missing, or s3://bucket/prefix",
+    )
+    s3_endpoint: AnyHttpUrl | None = Field(None, description="URL of an S3 server other than Amazon's")
+    s3_region: str = Field("us-east-1", description="Region of the S3 bucket")
+    s3_access_key_id: str = Field("", description="S3 access key; without it the machine's own identity is used")
+    s3_secret_access_key: SecretStr = Field(SecretStr(""), description="Secret of the S3 access key")
 
 
 class LastingObjectStoreSettings(ObjectStoreSettings, ServiceSettings):
-    """For who writes files or gives them away: production must name a place that outlives the process.
+    """For processes that write files or link to them: production requires storage that outlives the process.
 
-    What lies below /tmp, as by default, is one container's own.
+    Files below /tmp, as by default, belong to one container.
     """
 
     @model_validator(mode="after")
@@ -184,17 +249,20 @@ class LastingObjectStoreSettings(ObjectStoreSettings, ServiceSettings):
 class TokenSettings(BaseSettings):
     """Whose access tokens are accepted."""
 
-    token_issuer: str = "hopline-users"  # noqa: S105 - a name, not a secret
-    token_audience: str = "hopline"  # noqa: S105
+    token_issuer: str = Field("hopline-users", description="Issuer of accepted access tokens, the claim iss")
+    token_audience: str = Field("hopline", description="Audience of accepted access tokens, the claim aud")
 
 
 class JwksSettings(TokenSettings):
     """Where the keys that sign access tokens are published (RFC 7517)."""
 
-    jwks_url: AnyHttpUrl
+    jwks_url: AnyHttpUrl = Field(
+        description="JSON Web Key Set that verifies access tokens, for example "
+        "http://localhost:8001/.well-known/jwks.json"
+    )
 
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 
 
 def load_settings(settings_type: type[SettingsT]) -> SettingsT:
@@ -220,11 +288,13 @@ __all__ = [
     "DatabaseSettings",
     "Environment",
     "Exporter",
+    "GunicornSettings",
     "JwksSettings",
     "LastingObjectStoreSettings",
     "LogFormat",
     "ObjectStoreSettings",
     "OutboxSettings",
+    "ProcessSettings",
     "RedisSettings",
     "SecretStr",
     "ServiceSettings",

@@ -1,4 +1,4 @@
-"""What the worker reads from its environment."""
+"""Settings of the workers; durations are in seconds."""
 
 from email.utils import parseaddr
 from typing import Annotated
@@ -23,32 +23,48 @@ def _mailbox(value: str) -> str:
 
 
 class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSettings):
-    """The worker's settings; durations are in seconds.
+    """Stores, upstreams, mail server and job limits of a worker."""
 
-    `job_lease_seconds` is how long a job stays with a worker that gives no sign of life; a killed worker's jobs are
-    taken up after at most that plus `sweep_seconds`. `smtp_connections` bounds the sends at once: each holds a
-    database connection, so it must stay below the pool's size. `shutdown_seconds` is what jobs in hand get to finish.
-    A worker has `max_jobs` in hand, one for reports `reports_at_once`, some 20 MB each.
-    `schedule_seconds` is how late a slot may become a job, `jobs_kept_days` how long a done job is remembered.
-    """
-
-    users_url: AnyHttpUrl
-    orders_url: AnyHttpUrl
-    notifications_url: AnyHttpUrl
-    workers_client_secret: SecretStr = Field(min_length=8)
-    smtp_host: str = Field(min_length=1)
-    smtp_port: int = Field(25, ge=1, le=65535)
-    smtp_connections: int = Field(4, ge=1, le=100)
-    mail_from: Annotated[str, AfterValidator(_mailbox)]
-    fulfil_step_seconds: float = Field(2.0, ge=0, le=3600)
-    max_jobs: int = Field(10, ge=1, le=1000)
-    reports_at_once: int = Field(2, ge=1, le=100)
-    job_lease_seconds: float = Field(6.0, ge=0.3, le=300)
-    sweep_seconds: float = Field(1.0, ge=0.05, le=60)
-    schedule_seconds: float = Field(5.0, ge=0.05, le=60)
-    jobs_kept_days: float = Field(14, gt=0, le=3650)
-    shutdown_seconds: int = Field(20, ge=1, le=300)
+    users_url: AnyHttpUrl = Field(description="Base URL of the users service, for example http://localhost:8001")
+    orders_url: AnyHttpUrl = Field(description="Base URL of the orders service, for example http://localhost:8002")
+    notifications_url: AnyHttpUrl = Field(
+        description="Base URL of the notifications service, for example http://localhost:8003"
+    )
+    workers_client_secret: SecretStr = Field(
+        min_length=8, description="Client secret by which the workers get access tokens, 8 characters or more"
+    )
+    smtp_host: str = Field(min_length=1, description="Host of the SMTP server, for example localhost")
+    smtp_port: int = Field(25, ge=1, le=65535, description="Port of the SMTP server")
+    smtp_connections: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="Concurrent sends; keep it below DATABASE_POOL_SIZE, as each holds a database connection",
+    )
+    mail_from: Annotated[str, AfterValidator(_mailbox)] = Field(
+        description="Sender of emails, for example Hopline <shop@hopline.example>"
+    )
+    fulfil_step_seconds: float = Field(
+        2.0, ge=0, le=3600, description="Delay of each simulated fulfilment step, packing and shipping, in seconds"
+    )
+    max_jobs: int = Field(10, ge=1, le=1000, description="Concurrent jobs of one worker")
+    reports_at_once: int = Field(
+        2, ge=1, le=100, description="Concurrent reports of one report worker; each takes about 20 MB of memory"
+    )
+    job_lease_seconds: float = Field(
+        6.0, ge=0.3, le=300, description="Lease of a running job, in seconds; a killed worker's jobs restart after it"
+    )
+    sweep_seconds: float = Field(
+        1.0, ge=0.05, le=60, description="Interval of the search for expired leases, in seconds"
+    )
+    schedule_seconds: float = Field(
+        5.0, ge=0.05, le=60, description="Interval of the search for due schedules, in seconds"
+    )
+    jobs_kept_days: float = Field(14, gt=0, le=3650, description="Retention of finished jobs, in days")
+    shutdown_seconds: int = Field(
+        20, ge=1, le=300, description="Time that running jobs get to finish after SIGTERM, in seconds"
+    )
 
 
 class ReportSettings(LastingObjectStoreSettings, Settings):
-    """Those of a worker that makes reports: its files must last."""
+    """Settings of a worker that makes reports: its files must outlive the process."""

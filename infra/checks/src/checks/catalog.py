@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from checks import containers, files, kubernetes, openapi, telemetry, workflows
+from checks import containers, env_example, files, kubernetes, openapi, telemetry, workflows
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
@@ -10,6 +10,7 @@ VALIDATORS: Sequence[Validator] = (
     *telemetry.VALIDATORS,
     *workflows.VALIDATORS,
     *files.VALIDATORS,
+    Validator(name="files: .env.example", check=env_example.check),
     *openapi.VALIDATORS,
     *kubernetes.VALIDATORS,
 )

@@ -19,6 +19,7 @@ from compose.errors import ComposeError
 from compose.operations import operate
 from compose.project import Project, from_environment
 from embedded import operations
+from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
 
 NOT_RUNNING = 3
@@ -27,6 +28,7 @@ NOT_RUNNING = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code."""
     options = _parser().parse_args(arguments)
+    read_dotenv()
     try:
         project = from_environment()
         engine = Engine(project.environment(os.environ))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from embedded import lifecycle, logs, operations
+from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
@@ -22,6 +23,7 @@ NOT_RUNNING = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code."""
     options = _parser().parse_args(arguments)
+    read_dotenv()
     try:
         stack = Stack.from_environment(os.environ)
         return int(options.run(stack, options))

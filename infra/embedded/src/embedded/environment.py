@@ -1,15 +1,20 @@
 """The environment of every process: what this mode decides, what it suggests, and what the caller may change.
 
 The caller's own environment passes through, so that `LOG_LEVEL=DEBUG make up` or `CRASH_AT=… make up` reach the
-processes; only what makes the stack one stack (addresses, databases, secrets) is decided here, whatever else the
-shell may hold, say the DATABASE_URL of a test run.
+processes. In development `.env` at the top of the checkout passes through as well, below the environment. Only
+what makes the stack one stack (addresses, databases, secrets) is decided here, whatever else the shell may hold, say
+the DATABASE_URL of a test run.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from dotenv import load_dotenv
 
 from embedded.secrets import Secrets
-from embedded.stack import Stack
+from embedded.stack import ROOT, Stack
 
 DATABASES = ("users", "orders", "notifications", "workers")
 MARK = "HOPLINE_STACK"
@@ -29,6 +34,15 @@ _DECIDED = frozenset(
     {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL", "JWKS_URL"}
     | {"PUBLIC_WS_URL", "TRACES_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
 )
+
+
+def read_dotenv(file: Path = ROOT / ".env") -> None:
+    """Add the variables of `file` to this process's environment, in development; those that are set stay.
+
+    PYTHON_DOTENV_DISABLED=1 turns it off, as it does in the services.
+    """
+    if (os.environ.get("ENVIRONMENT") or "development") == "development":
+        load_dotenv(file)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gateway.headers import from_client
 from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
-from gateway.settings import Settings
+from gateway.settings import Settings, get_settings
 from shared.faults import Faults, FaultStore
 from shared.tokens import CurrentCaller, Identity
 
@@ -91,5 +91,6 @@ async def fault_store(request: Request) -> FaultStore:
     return store
 
 
+SettingsDep = Annotated[Settings, Depends(get_settings)]
 AskedDep = Annotated[Asked, Depends(AskedByCaller())]
 FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]

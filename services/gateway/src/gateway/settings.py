@@ -1,11 +1,12 @@
-"""What this process is told by its environment; durations are in seconds."""
+"""Settings of the gateway; durations are in seconds."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AnyHttpUrl, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
-from shared.settings import JwksSettings, RedisSettings, ServiceSettings
+from shared.settings import JwksSettings, RedisSettings, ServiceSettings, load_settings
 
 
 def _by_comma(value: object) -> object:
@@ -13,50 +14,86 @@ def _by_comma(value: object) -> object:
 
 
 class ResilienceSettings(BaseSettings):
-    """How much one gateway process bears before something gives; durations are in seconds.
+    """Capacity limits of one gateway process."""
 
-    `requests_at_once` are served, reads up to four fifths of it. One service is asked by `upstream_calls_at_once`, and
-    as many wait; `upstream_files_at_once` are read from it meanwhile, each at its reader's pace, and
-    `upstream_files_per_user` of them by one user: more than a person reads at once, and a dozen slow readers away from
-    all places. A call is tried `upstream_attempts` times, all calls together `1 + retry_budget` times their number. A
-    circuit opens for `breaker_open_seconds` where half of the last calls failed. A read without an answer after
-    `hedge_after_seconds` is asked for a second time; 0 turns that off.
-    """
-
-    requests_at_once: int = Field(500, ge=1, le=100_000)
-    upstream_calls_at_once: int = Field(100, ge=1, le=10_000)
-    upstream_files_at_once: int = Field(50, ge=1, le=10_000)
-    upstream_files_per_user: int = Field(4, ge=1, le=10_000)
-    upstream_attempts: int = Field(3, ge=1, le=10)
-    retry_budget: float = Field(0.2, ge=0, le=1)
-    breaker_open_seconds: float = Field(5.0, gt=0, le=300)
-    hedge_after_seconds: float = Field(0.0, ge=0, le=60)
+    requests_at_once: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Requests in flight in one gateway process; reads may use four fifths, the rest is shed with 503",
+    )
+    upstream_calls_at_once: int = Field(
+        100, ge=1, le=10_000, description="Concurrent calls to one upstream; as many again wait in its queue"
+    )
+    upstream_files_at_once: int = Field(
+        50, ge=1, le=10_000, description="Concurrent downloads from one upstream, beside its calls"
+    )
+    upstream_files_per_user: int = Field(
+        4, ge=1, le=10_000, description="Concurrent downloads of one user from one upstream"
+    )
+    upstream_attempts: int = Field(3, ge=1, le=10, description="Attempts at one upstream call, the first included")
+    retry_budget: float = Field(
+        0.2, ge=0, le=1, description="Retries allowed to one upstream, as a fraction of the calls to it"
+    )
+    breaker_open_seconds: float = Field(
+        5.0,
+        gt=0,
+        le=300,
+        description="Time for which a circuit stays open once half of the last calls failed, in seconds",
+    )
+    hedge_after_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="Time after which an unanswered read is sent a second time, in seconds; 0 is never",
+    )
 
 
 class Settings(ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings):
-    """Where the services are, and how long anybody waits.
+    """Upstreams, timeouts and limits of the gateway."""
 
-    A request has `request_seconds` in all, one call to an upstream `upstream_seconds` of them, and one part of the
-    dashboard `dashboard_seconds`: a page with a hole is worth more than a page that hangs. `cors_origins`, by comma,
-    may call from a browser page of their own; nobody may by default. `allowed_hosts`, by comma, are what a request's
-    `Host` may be, `*.example.com` for all below; anything without one. `traces_url` is a link for people.
+    users_url: AnyHttpUrl = Field(description="Base URL of the users service, for example http://localhost:8001")
+    orders_url: AnyHttpUrl = Field(description="Base URL of the orders service, for example http://localhost:8002")
+    notifications_url: AnyHttpUrl = Field(
+        description="Base URL of the notifications service, for example http://localhost:8003"
+    )
+    request_seconds: float = Field(10.0, gt=0, le=60, description="Deadline of one request, in seconds")
+    upstream_seconds: float = Field(5.0, gt=0, le=60, description="Timeout of one call to an upstream, in seconds")
+    dashboard_seconds: float = Field(
+        1.0, gt=0, le=60, description="Timeout of one part of the dashboard, which is left out after it, in seconds"
+    )
+    lookups_at_once: int = Field(10, ge=1, le=100, description="Concurrent lookups of one bulk request")
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = Field(
+        (), description="Origins whose browser pages may call the API (CORS), separated by commas; none by default"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = Field(
+        (),
+        description="Accepted Host headers, separated by commas, *.example.com for subdomains; empty is any",
+    )
+    rate_limit_user: int | None = Field(
+        None, ge=1, description="Requests per minute of one user; by default 600 in production, else 60000"
+    )
+    rate_limit_address: int | None = Field(
+        None, ge=1, description="Requests per minute of one address; by default 3000 in production, else 300000"
+    )
+    rate_limit_credentials_address: int | None = Field(
+        None,
+        ge=1,
+        description="Logins and registrations per minute of one address; by default 60 in production, else 6000",
+    )
+    rate_limit_credentials_name: int = Field(30, ge=1, description="Logins per minute for one account name")
+    rate_limit_patience_seconds: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="Timeout of counting a request in Redis, in seconds; after it the process counts locally",
+    )
+    traces_url: AnyHttpUrl = Field(
+        AnyHttpUrl("http://localhost:16686"), description="Base URL of the trace viewer, for links on the front page"
+    )
 
-    `rate_limit_*` are requests per minute; those without a number have one for where the process runs
-    (`gateway.limits.rules`). Redis has `rate_limit_patience_seconds` to count a request, then this process does.
-    """
 
-    users_url: AnyHttpUrl
-    orders_url: AnyHttpUrl
-    notifications_url: AnyHttpUrl
-    request_seconds: float = Field(10.0, gt=0, le=60)
-    upstream_seconds: float = Field(5.0, gt=0, le=60)
-    dashboard_seconds: float = Field(1.0, gt=0, le=60)
-    lookups_at_once: int = Field(10, ge=1, le=100)
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = ()
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = ()
-    rate_limit_user: int | None = Field(None, ge=1)
-    rate_limit_address: int | None = Field(None, ge=1)
-    rate_limit_credentials_address: int | None = Field(None, ge=1)
-    rate_limit_credentials_name: int = Field(30, ge=1)
-    rate_limit_patience_seconds: float = Field(0.1, gt=0, le=10)
-    traces_url: AnyHttpUrl = AnyHttpUrl("http://localhost:16686")
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings; wrong ones end it with status 4."""
+    return load_settings(Settings)

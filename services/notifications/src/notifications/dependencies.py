@@ -9,7 +9,7 @@ from notifications.realtime.runtime import Realtime
 from notifications.realtime.tickets import Tickets
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
-from notifications.settings import Settings
+from notifications.settings import Settings, get_settings
 from shared.session import SessionDep
 
 
@@ -30,12 +30,7 @@ async def _tickets(realtime: Annotated[Realtime, Depends(_realtime)]) -> Tickets
     return realtime.tickets
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
 FeedDep = Annotated[FeedService, Depends(_feed)]
 PublisherDep = Annotated[Publisher, Depends(_publisher)]
 TicketsDep = Annotated[Tickets, Depends(_tickets)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from notifications import routes
 from notifications.events import consumers
 from notifications.realtime.runtime import open_realtime
-from notifications.settings import Settings
+from notifications.settings import Settings, get_settings
 from shared.app import build_app
 from shared.database import open_database
 from shared.faults import watched_faults
@@ -16,19 +16,21 @@ from shared.housekeeping import CONSUMING, Housekeeping
 from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.redis import open_redis
-from shared.settings import load_settings
 from shared.tokens import TokenVerifier, jwks_from
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The notifications service; `settings` from the environment where not given."""
-    return build_app(
+    """Return the notifications service; tests pass `settings`, otherwise they are read from the environment."""
+    app = build_app(
         name="notifications",
-        settings=settings or load_settings(Settings),
+        settings=settings or get_settings(),
         lifespan=lifespan,
         routers=[routes.router, housekeeping.router],
         summary="The notification feed of every user, over REST and WebSockets",
     )
+    if settings is not None:
+        app.dependency_overrides[get_settings] = lambda: settings
+    return app
 
 
 @asynccontextmanager

@@ -1,24 +1,41 @@
-"""What this process can be told; durations are in seconds."""
+"""Settings of the notifications service; durations are in seconds."""
+
+from functools import lru_cache
 
 from pydantic import Field, WebsocketUrl
 
-from shared.settings import DatabaseSettings, JwksSettings, RedisSettings, ServiceSettings
+from shared.settings import DatabaseSettings, JwksSettings, RedisSettings, ServiceSettings, load_settings
 
 
 class Settings(DatabaseSettings, RedisSettings, JwksSettings, ServiceSettings):
-    """Stores, keys, and the limits of a WebSocket.
+    """Stores, keys and the limits of a WebSocket; connection limits are per process."""
 
-    `ws_ping_seconds` also bounds how long a lost publish stays unseen. `ws_write_seconds` is how long one frame may
-    wait for a reader before the socket counts as slow. The three connection limits are per process; `silent` ones have
-    not said hello.
-    """
+    public_ws_url: WebsocketUrl = Field(
+        WebsocketUrl("ws://localhost:8003/ws"), description="Public URL of the WebSocket, given out with each ticket"
+    )
+    ws_hello_seconds: float = Field(
+        5.0, gt=0, le=60, description="Timeout of a new WebSocket's first frame, in seconds"
+    )
+    ws_ping_seconds: float = Field(
+        15.0, gt=0, le=300, description="Heartbeat interval, in seconds; a lost publish is recovered within it"
+    )
+    ws_write_seconds: float = Field(
+        10.0, gt=0, le=60, description="Time that one frame may wait for a slow reader, in seconds"
+    )
+    ws_connections_per_user: int = Field(10, ge=1, description="WebSockets of one user in one process")
+    ws_connections: int = Field(10_000, ge=1, description="WebSockets of one process")
+    ws_silent_connections: int = Field(
+        2_500, ge=1, description="WebSockets of one process that have not sent their first frame"
+    )
+    ws_drain_seconds: float = Field(
+        3.0, ge=0, le=10, description="Time over which a draining process closes its WebSockets, in seconds"
+    )
+    ws_retry_ms: int = Field(
+        5_000, ge=1, le=60_000, description="Longest reconnection delay in a drain frame, in milliseconds"
+    )
 
-    public_ws_url: WebsocketUrl = WebsocketUrl("ws://localhost:8003/ws")
-    ws_hello_seconds: float = Field(5.0, gt=0, le=60)
-    ws_ping_seconds: float = Field(15.0, gt=0, le=300)
-    ws_write_seconds: float = Field(10.0, gt=0, le=60)
-    ws_connections_per_user: int = Field(10, ge=1)
-    ws_connections: int = Field(10_000, ge=1)
-    ws_silent_connections: int = Field(2_500, ge=1)
-    ws_drain_seconds: float = Field(3.0, ge=0, le=10, description="over which a draining process closes its sockets")
-    ws_retry_ms: int = Field(5_000, ge=1, le=60_000, description="longest wait that a drain frame asks for")
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings; wrong ones end it with status 4."""
+    return load_settings(Settings)

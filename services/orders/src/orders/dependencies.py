@@ -13,7 +13,7 @@ from orders.repository.orders import OrderRepository
 from orders.repository.reports import ReportRepository
 from orders.repository.sales import SalesRepository
 from orders.service import Catalog, Orders, ReportRules, Reports, Sales
-from orders.settings import Settings
+from orders.settings import Settings, get_settings
 from shared.session import SessionDep
 from shared.tokens import CurrentIdentity, Role
 
@@ -26,6 +26,9 @@ IdempotencyKey = Annotated[
     ),
 ]
 """1 to 255 visible ASCII characters, compared as they are; a UUID is a good one."""
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 async def catalog(session: SessionDep) -> Catalog:
@@ -49,9 +52,8 @@ async def report_files(request: Request) -> ReportFiles:
     return ReportFiles(store=request.app.state.objects)
 
 
-async def reports(request: Request, session: SessionDep) -> Reports:
+async def reports(settings: SettingsDep, session: SessionDep) -> Reports:
     """Reports within this request's transaction."""
-    settings: Settings = request.app.state.settings
     return Reports(
         reports=ReportRepository(session=session),
         events=ReportEvents(session=session),

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from orders import routes
 from orders.events import CONSUMERS, STREAM
 from orders.service.housekeeping import BATCH, chores
-from orders.settings import Settings
+from orders.settings import Settings, get_settings
 from shared.app import build_app
 from shared.database import open_database
 from shared.events import Relay
@@ -18,15 +18,14 @@ from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.objects import open_object_store, ping
 from shared.redis import open_redis
-from shared.settings import load_settings
 from shared.tokens import TokenVerifier, jwks_from
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The orders service."""
-    return build_app(
+    """Return the orders service; tests pass `settings`, otherwise they are read from the environment."""
+    app = build_app(
         name="orders",
-        settings=settings or load_settings(Settings),
+        settings=settings or get_settings(),
         lifespan=lifespan,
         routers=[
             routes.products,
@@ -40,6 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
         summary="The catalog with its stock, orders from placing to shipping, and reports on them",
     )
+    if settings is not None:
+        app.dependency_overrides[get_settings] = lambda: settings
+    return app
 
 
 @asynccontextmanager

@@ -12,11 +12,13 @@ from users.errors import WrongClient
 from users.events import UserEvents
 from users.repository import AccountRepository
 from users.service import Accounts, Tokens
-from users.settings import Settings
+from users.settings import Settings, get_settings
 
 WORKERS_CLIENT_ID = "workers"
 
 _basic = HTTPBasic(auto_error=False)
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 async def accounts(request: Request, session: SessionDep) -> Accounts:
@@ -34,9 +36,8 @@ async def tokens(request: Request) -> Tokens:
     return service
 
 
-async def workers_client(request: Request, given: Annotated[HTTPBasicCredentials | None, Depends(_basic)]) -> None:
-    """Let only the workers pass; raises WrongClient. Comparing takes the same time wherever the first difference is."""
-    settings: Settings = request.app.state.settings
+async def workers_client(settings: SettingsDep, given: Annotated[HTTPBasicCredentials | None, Depends(_basic)]) -> None:
+    """Let only the workers pass; raises WrongClient. The comparison takes constant time."""
     secret = settings.workers_client_secret.get_secret_value()
     expected = f"{WORKERS_CLIENT_ID}:{secret}".encode()
     if given is None or not compare_digest(f"{given.username}:{given.password}".encode(), expected):

@@ -11,25 +11,28 @@ from shared.events import Relay
 from shared.housekeeping import Housekeeping
 from shared.housekeeping import routes as housekeeping
 from shared.redis import open_redis
-from shared.settings import Environment, load_settings
+from shared.settings import Environment
 from shared.tokens import TokenVerifier
 from users.events import CONSUMERS, STREAM
 from users.keys import KeyRing, private_keys
 from users.passwords import open_passwords
 from users.routes import internal, router
 from users.service import AccessTokens, Tokens, chores, seed_admin
-from users.settings import Settings
+from users.settings import Settings, get_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The users service."""
-    return build_app(
+    """Return the users service; tests pass `settings`, otherwise they are read from the environment."""
+    app = build_app(
         name="users",
-        settings=settings or load_settings(Settings),
+        settings=settings or get_settings(),
         lifespan=lifespan,
         routers=[router, internal, housekeeping.router, housekeeping.publishing],
         summary="Accounts, OAuth2 tokens, and the keys that verify them",
     )
+    if settings is not None:
+        app.dependency_overrides[get_settings] = lambda: settings
+    return app
 
 
 @asynccontextmanager

@@ -1,21 +1,42 @@
-"""What the users process is told by its environment."""
+"""Settings of the users service."""
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, EmailStr, Field, SecretStr
 
-from shared.settings import DatabaseSettings, OutboxSettings, RedisSettings, ServiceSettings, TokenSettings
-from users.keys import signing_key
+from shared.settings import (
+    DatabaseSettings,
+    OutboxSettings,
+    RedisSettings,
+    ServiceSettings,
+    TokenSettings,
+    load_settings,
+)
+from users import keys
 
 
 class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
-    """`signing_key` holds Ed25519 keys in PEM: the first signs, all verify (see `users.keys`).
+    """Stores, keys and credentials of the users service."""
 
-    `admin_*` are seeded in development only. A process hashes `passwords_at_once` passwords at a time, each in 19 MiB.
-    """
+    signing_key: Annotated[SecretStr, AfterValidator(keys.signing_key)] = Field(
+        description="Ed25519 private keys in PEM: the first signs access tokens, all verify them"
+    )
+    workers_client_secret: SecretStr = Field(
+        min_length=8, description="Client secret by which the workers get access tokens, 8 characters or more"
+    )
+    admin_email: EmailStr = Field(
+        "admin@hopline.example", description="Email address of the admin account that is seeded in development"
+    )
+    admin_password: SecretStr = Field(
+        SecretStr("hopline-admin"), description="Password of the admin account that is seeded in development"
+    )
+    passwords_at_once: int = Field(
+        2, ge=1, le=32, description="Concurrent password hashes of one process; each takes 19 MiB of memory"
+    )
 
-    signing_key: Annotated[SecretStr, AfterValidator(signing_key)]
-    workers_client_secret: SecretStr = Field(min_length=8)
-    admin_email: EmailStr = "admin@hopline.example"
-    admin_password: SecretStr = SecretStr("hopline-admin")
-    passwords_at_once: int = Field(2, ge=1, le=32)
+
+@lru_cache
+def get_settings() -> Settings:
+    """Return the process's settings; wrong ones end it with status 4."""
+    return load_settings(Settings)

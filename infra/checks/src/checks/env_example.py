@@ -1,0 +1,159 @@
+"""`.env.example`: every variable that a process reads, with its default and meaning, from the settings' own fields.
+
+`python -m checks.env_example` renews the file.
+"""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from checks.findings import Finding
+
+FILE = ".env.example"
+WIDTH = 118
+
+PROCESSES = {
+    "gateway": ("shared.settings:GunicornSettings", "gateway.settings:Settings"),
+    "users": ("shared.settings:GunicornSettings", "users.settings:Settings"),
+    "orders": ("shared.settings:GunicornSettings", "orders.settings:Settings"),
+    "notifications": ("shared.settings:GunicornSettings", "notifications.settings:Settings"),
+    "workers": ("workers.settings:Settings", "workers.settings:ReportSettings"),
+}
+"""The settings classes of each process. They are imported by name, as this package depends on no service."""
+
+HEADER = """\
+# The environment variables of Hopline's processes, with their defaults. Generated: `python -m checks.env_example`.
+#
+# Copy this file to `.env` and uncomment what you change. Who reads `.env`, in development only (ENVIRONMENT is unset or
+# `development` among the environment variables):
+# - `make up`, in the top-level folder. It passes the variables to the processes, except those that it sets itself:
+#   addresses, ports, database URLs and secrets. With Compose, the processes get those that compose.yaml passes.
+# - A service or a worker that you start by hand, in its working directory.
+#
+# Environment variables take precedence over `.env`. PYTHON_DOTENV_DISABLED=1 ignores the file; the tests set it.
+# Every variable can be given as a file, in the environment only: X_FILE=/run/secrets/x sets X to the file's content.
+# OpenTelemetry's other variables (OTEL_*) are read by its SDK, from the environment only.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """An environment variable; `default` is as it would be written, None if the variable is required."""
+
+    name: str
+    description: str
+    default: str | None
+    values: str
+    processes: tuple[str, ...]
+
+
+def variables() -> list[Variable]:
+    """Return every variable, those of most processes first. Raises ValueError if two processes disagree on one."""
+    found: dict[str, Variable] = {}
+    for process, classes in PROCESSES.items():
+        for path in classes:
+            for name, field in _fields(path).items():
+                known = found.get(name.upper())
+                variable = _variable(name.upper(), field, (*(known.processes if known else ()), process))
+                if known and (known.description, known.default) != (variable.description, variable.default):
+                    raise ValueError(f"{variable.name}: two settings differ in its description or default")
+                found[variable.name] = variable
+    order = list(PROCESSES)
+    return sorted(found.values(), key=lambda one: (-len(one.processes), [order.index(name) for name in one.processes]))
+
+
+def _fields(path: str) -> dict[str, FieldInfo]:
+    module, _, name = path.partition(":")
+    fields: dict[str, FieldInfo] = getattr(import_module(module), name).model_fields
+    return fields
+
+
+def _variable(name: str, field: FieldInfo, processes: tuple[str, ...]) -> Variable:
+    if not field.description:
+        raise ValueError(f"{name}: its field has no description")
+    return Variable(
+        name=name,
+        description=field.description,
+        default=None if field.is_required() else written(field.default),
+        values=_values(field),
+        processes=tuple(dict.fromkeys(processes)),
+    )
+
+
+def written(value: Any) -> str:
+    """Return a default as it would be written in the environment."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _values(field: FieldInfo) -> str:
+    """Return the accepted values in words; empty if the type says nothing more."""
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
+        return "One of: " + ", ".join(one.value for one in field.annotation)
+    words: list[str] = []
+    for bound in field.metadata:
+        match bound:
+            case Ge():
+                words.append(f"at least {bound.ge}")
+            case Gt():
+                words.append(f"more than {bound.gt}")
+            case Le():
+                words.append(f"at most {bound.le}")
+            case Lt():
+                words.append(f"less than {bound.lt}")
+    return ", ".join(words).capitalize()
+
+
+def rendered() -> str:
+    """Return the file's content."""
+    lines, section = [HEADER], ""
+    for variable in variables():
+        readers = " and ".join(", ".join(variable.processes).rsplit(", ", 1))
+        title = "Every process" if len(variable.processes) == len(PROCESSES) else readers.capitalize()
+        if title != section:
+            lines.append(f"\n# --- {title} ---")
+            section = title
+        values = f"{variable.values}. " if variable.values else ""
+        text = f"{variable.description}. {values}{'Required.' if variable.default is None else ''}".strip()
+        lines.append("\n" + textwrap.fill(text, WIDTH, initial_indent="# ", subsequent_indent="# "))
+        lines.append(f"# {variable.name}={_quoted(variable.default or '')}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    return f"'{value}'" if " " in value else value
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """The file says what the settings say."""
+    file = root / FILE
+    if not file.exists() or file.read_text(encoding="utf-8") != rendered():
+        yield Finding(FILE, "differs from the settings' fields", "python -m checks.env_example")
+
+
+def main() -> int:
+    """Renew the file."""
+    from checks.__main__ import ROOT
+
+    (ROOT / FILE).write_text(rendered(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""`.env.example` lists every variable that a process reads, with its default and meaning, and no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from pydantic_settings import BaseSettings
+
+import gateway.settings
+import notifications.settings
+import orders.settings
+import users.settings
+import workers.settings
+from checks.env_example import FILE, check, rendered, written
+from shared.settings import GunicornSettings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: list[type[BaseSettings]] = [
+    GunicornSettings,
+    gateway.settings.Settings,
+    users.settings.Settings,
+    orders.settings.Settings,
+    notifications.settings.Settings,
+    workers.settings.Settings,
+    workers.settings.ReportSettings,
+]
+
+
+@pytest.fixture(scope="module")
+def entries() -> dict[str, tuple[str, str]]:
+    """The file's variables: comment and default by name."""
+    found: dict[str, tuple[str, str]] = {}
+    for paragraph in (ROOT / FILE).read_text().split("\n\n"):
+        if entry := re.fullmatch(r"((?:# .+\n)+)# ([A-Z0-9_]+)=(.*)", paragraph.strip()):
+            comment, name, default = entry.groups()
+            assert name not in found
+            found[name] = (comment, default)
+    return found
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: f"{each.__module__}.{each.__name__}")
+def test_every_field_is_listed_with_its_default(
+    entries: dict[str, tuple[str, str]], settings: type[BaseSettings]
+) -> None:
+    for name, field in settings.model_fields.items():
+        comment, default = entries[name.upper()]
+        assert ("Required." in comment) == field.is_required()
+        if not field.is_required():
+            assert default.strip("'") == written(field.default)
+
+
+def test_every_variable_is_a_field(entries: dict[str, tuple[str, str]]) -> None:
+    assert entries.keys() == {name.upper() for settings in SETTINGS for name in settings.model_fields}
+
+
+def test_a_copy_of_it_sets_nothing() -> None:
+    assert not dotenv_values(ROOT / FILE)
+
+
+def test_its_defaults_are_valid_values(
+    entries: dict[str, tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in entries:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("\n".join(f"{name}={default}" for name, (_, default) in entries.items()))
+    assert GunicornSettings() == GunicornSettings.model_construct()
+
+
+def test_it_is_up_to_date(tmp_path: Path) -> None:
+    assert not list(check(ROOT)), "run: python -m checks.env_example"
+    (tmp_path / FILE).write_text(rendered().replace("MAX_JOBS=10", "MAX_JOBS=11"))
+    assert list(check(tmp_path))
+
+
+def test_a_developers_copy_is_neither_committed_nor_shipped() -> None:
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "**/.env*" in (ROOT / ".dockerignore").read_text().splitlines()
