@@ -60,7 +60,10 @@ async def running(folder: Path) -> AsyncIterator[tuple[Process, httpx.AsyncClien
 
 
 class TestGunicorn:
-    async def test_sigterm_completes_requests_in_flight_and_exits_cleanly(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])  # on SIGINT the master sends its workers SIGQUIT
+    async def test_a_stop_completes_requests_in_flight_and_exits_cleanly(
+        self, tmp_path: Path, stop: signal.Signals
+    ) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
             httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
@@ -68,7 +71,7 @@ class TestGunicorn:
             await eventually(lambda: answers(client))
             in_flight = asyncio.create_task(client.get("/slow"))
             await eventually(lambda: "slow_begun" in (tmp_path / "log").read_text())
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop)
             assert (await in_flight).json() == {"greeting": "done"}
             assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
@@ -97,6 +100,14 @@ class TestGunicorn:
             process.kill()
             await eventually(lambda: not worker.is_running())
             assert "master_is_gone" in (tmp_path / "log").read_text()
+
+    @pytest.mark.parametrize("variable", ["PORT", "MAX_REQUESTS"])
+    async def test_a_wrong_setting_of_gunicorn_stops_the_master_and_is_named(
+        self, tmp_path: Path, variable: str
+    ) -> None:
+        async with gunicorn(tmp_path, APPLICATION, GREETING="hi", **{variable: "many"}) as (process, _url):
+            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 4
+            assert f"configuration error: {variable}: " in (tmp_path / "log").read_text()
 
     async def test_a_missing_setting_stops_the_master_and_is_named(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, APPLICATION) as (process, _url):

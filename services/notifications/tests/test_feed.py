@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 from services.notifications.tests.factories import Instance, Stage
 
+from notifications.settings import get_settings
 from testkit.servers import StartValkey
 from testkit.tokens import TokenIssuer
 
@@ -79,6 +80,13 @@ class TestTickets:
             ticket = (await client.post("/ws-tickets")).json()
         assert (ticket["expires_in"], ticket["url"]) == (30, "ws://localhost:8003/ws")
         assert len(ticket["ticket"]) >= 32
+
+    async def test_use_the_injected_settings(self, instance: Instance, user: UUID) -> None:
+        settings = instance.app.state.settings.model_copy(update={"public_ws_url": "wss://shop.example/ws"})
+        instance.app.dependency_overrides[get_settings] = lambda: settings
+        async with instance.client(user) as client:
+            ticket = (await client.post("/ws-tickets")).json()
+        assert ticket["url"] == "wss://shop.example/ws"
 
     async def test_are_unavailable_without_redis_while_the_feed_is_served(
         self, stage: Stage, start_valkey: StartValkey, user: UUID

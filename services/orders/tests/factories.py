@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import orjson
+from fastapi import FastAPI
 
 from orders.main import create_app
 from orders.models import STOCK_VIOLATIONS
@@ -72,6 +73,7 @@ class Caller:
 class Shop:
     """The running service, its database, and whoever comes to it."""
 
+    app: FastAPI
     url: str
     http: httpx.AsyncClient
     database: asyncpg.Pool
@@ -136,8 +138,9 @@ async def open_shop(
                 **changes,
             }
         )
-        async with serve(create_app(settings)) as url, http_client(url) as http:
-            yield Shop(url=url, http=http, database=pool, objects=objects, issuer=issuer)
+        app = create_app(settings)
+        async with serve(app) as url, http_client(url) as http:
+            yield Shop(app=app, url=url, http=http, database=pool, objects=objects, issuer=issuer)
 
 
 def order_of(*lines: Line) -> bytes:

@@ -8,6 +8,8 @@ import orjson
 import pytest
 from services.orders.tests.factories import Caller, Shop, fields, report_body
 
+from orders.settings import get_settings
+
 
 async def requested(caller: Caller, **changes: Any) -> dict[str, Any]:
     answer = await caller.request_report(**changes)
@@ -116,6 +118,12 @@ class TestBadInput:
     async def test_the_longest_period_is_said(self, shop: Shop) -> None:
         refused = await shop.caller().request_report(from_="2020-01-01")
         assert refused.json()["detail"] == "to must be at most 366 days after from"
+
+    async def test_the_longest_period_is_that_of_the_injected_settings(self, shop: Shop) -> None:
+        settings = shop.app.state.settings.model_copy(update={"report_longest_days": 7})
+        shop.app.dependency_overrides[get_settings] = lambda: settings
+        refused = await shop.caller().request_report()
+        assert refused.json()["detail"] == "to must be at most 7 days after from"
 
     async def test_without_a_token_nothing_is_told(self, shop: Shop) -> None:
         for method, path in (("POST", ""), ("GET", f"/{uuid4()}"), ("GET", f"/{uuid4()}/download")):

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from testkit.apps import http_client, serve
 from testkit.databases import MigratedDatabase
@@ -18,6 +19,10 @@ WORKERS_SECRET = "the-workers-secret"
 
 class Rows(Protocol):
     async def __call__(self, statement: str, *parameters: object) -> list[asyncpg.Record]: ...
+
+
+class MakeApp(Protocol):
+    def __call__(self, **settings: Any) -> FastAPI: ...
 
 
 class Service(Protocol):
@@ -38,11 +43,10 @@ def issuer() -> TokenIssuer:
 
 
 @pytest.fixture
-def service(users_database: str, redis_url: str, issuer: TokenIssuer) -> Service:
-    """Runs the service with the given settings; may run several at once, as replicas do."""
+def make_app(users_database: str, redis_url: str, issuer: TokenIssuer) -> MakeApp:
+    """Makes the service's application with the given settings."""
 
-    @asynccontextmanager
-    async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    def make(**settings: Any) -> FastAPI:
         given = {
             "database_url": users_database,
             "redis_url": redis_url,
@@ -51,7 +55,18 @@ def service(users_database: str, redis_url: str, issuer: TokenIssuer) -> Service
             "environment": "test",
             "log_format": "json",
         }
-        async with serve(create_app(Settings(**given | settings))) as base_url, http_client(base_url) as client:
+        return create_app(Settings(**given | settings))
+
+    return make
+
+
+@pytest.fixture
+def service(make_app: MakeApp) -> Service:
+    """Runs the service with the given settings; may run several at once, as replicas do."""
+
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        async with serve(make_app(**settings)) as base_url, http_client(base_url) as client:
             yield client
 
     return run

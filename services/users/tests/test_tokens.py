@@ -4,10 +4,13 @@ from datetime import timedelta
 import httpx
 import jwt
 import pytest
+from pydantic import SecretStr
 
+from testkit.apps import http_client, serve
 from users.service.tokens import WORKERS_ID
+from users.settings import get_settings
 
-from .conftest import WORKERS_SECRET, Rows
+from .conftest import WORKERS_SECRET, MakeApp, Rows
 from .factories import bearer, log_in, logged_in, refresh, registered
 
 
@@ -159,6 +162,15 @@ class TestWorkersToken:
         assert set(tokens) == {"access_token", "token_type", "expires_in"}
         claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
         assert (claims["role"], claims["sub"]) == ("service", str(WORKERS_ID))
+
+    async def test_is_given_for_the_secret_of_the_injected_settings(self, make_app: MakeApp) -> None:
+        app = make_app()
+        settings = app.state.settings.model_copy(update={"workers_client_secret": SecretStr("another-secret")})
+        app.dependency_overrides[get_settings] = lambda: settings
+        async with serve(app) as url, http_client(url) as users:
+            for secret, status in (("another-secret", 200), (WORKERS_SECRET, 401)):
+                response = await users.post("/internal/tokens", data=self.grant, auth=("workers", secret))
+                assert response.status_code == status
 
     async def test_opens_the_internal_door(self, users: httpx.AsyncClient) -> None:
         user = await registered(users)

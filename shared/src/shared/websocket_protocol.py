@@ -1,13 +1,17 @@
 """uvicorn's WebSocket protocol, bounded: a peer that does not read can hold neither memory nor the close frame.
 
 uvicorn waits for room in the write buffer before it writes anything, a close frame too. A peer that has stopped
-reading would thus never learn why it is closed, and would stay connected for as long as it likes.
+reading would never learn why it is closed, and would stay connected for as long as it likes.
+
+uvicorn documents that its `ws` option takes a protocol class. Four attributes of the base class are used: `transport`,
+`loop`, `writable` and `close_timer`. They have no underscore and no documentation, so `pyproject.toml` bounds uvicorn
+to one minor version and `shared/tests/test_websocket_protocol.py` checks them.
 """
 
 import socket
 from asyncio.transports import BaseTransport
+from typing import Any
 
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 KERNEL_BUFFER_BYTES = 64 * 1024
@@ -27,7 +31,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
-    async def send(self, message: ASGISendEvent) -> None:
+    async def send(self, message: Any) -> None:
         """Write; a close frame goes behind what is buffered, without waiting for room, and the peer has a deadline."""
         closes = message["type"] == "websocket.close"
         if closes:

@@ -1,15 +1,18 @@
 """The gunicorn worker: uvicorn on uvloop and httptools, with a drain before sockets are closed.
 
-On SIGTERM uvicorn would close every WebSocket at once and run the lifespan's shutdown after; here readiness fails
-first and the application's own drains run while it still answers.
+On SIGTERM uvicorn would close every WebSocket at once and run the lifespan's shutdown after. Here readiness fails
+first, and the application's own drains run while it still answers requests.
 """
 
+import asyncio
 import os
+import signal
 import socket
 import sys
 from typing import Any
 
 import structlog
+import uvloop
 from gunicorn.arbiter import Arbiter
 from uvicorn.config import Config
 from uvicorn.server import Server
@@ -29,9 +32,9 @@ class DrainingServer(Server):
         self._orphaned = False
 
     async def on_tick(self, counter: int) -> bool:
-        """Look after the master ten times a second.
+        """Check the master ten times a second.
 
-        Where it was killed, its successor needs our port at once: stop listening, finish what is in flight, end.
+        If it was killed, its successor needs our port at once: stop listening, finish requests in flight, exit.
         """
         if os.getppid() != self._master:
             log.warning("master_is_gone", pid=self._master)
@@ -51,22 +54,27 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
     """Gunicorn worker class of every service: `shared.worker.DrainingWorker`."""
 
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class's own shape
-        "loop": "uvloop",
         "http": "httptools",
         "ws": "shared.websocket_protocol:BoundedWebSocket",
         "ws_max_size": 64 * 1024,
         "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
-        "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the answer
+        "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the response
         "server_header": False,
-        "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS")),  # nobody's word counts: nothing to look at
-        "access_log": False,  # shared.middleware writes the access line, with the trace id
+        "access_log": False,  # shared.middleware writes the access log record, with the trace id
         "timeout_graceful_shutdown": 10,
     }
 
-    async def _serve(self) -> None:
+    def run(self) -> None:
+        """Serve until the process is told to stop, on uvloop; exits with WORKER_BOOT_ERROR if the start fails.
+
+        `run` is gunicorn's extension point for worker classes.
+        """
         self.config.app = self.wsgi
-        server = DrainingServer(config=self.config)
-        self._install_sigquit_handler()
-        await server.serve(sockets=self.sockets)
+        self.config.proxy_headers = bool(self.cfg.forwarded_allow_ips)  # no trusted proxy: nothing to look for
+        server = DrainingServer(self.config)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            # By SIGQUIT the master stops its workers on SIGINT; uvicorn itself handles SIGTERM and SIGINT only.
+            runner.get_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
+            runner.run(server.serve(sockets=self.sockets))
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
