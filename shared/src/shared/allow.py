@@ -1,13 +1,12 @@
 """Which methods a path has: the `Allow` header of a 405 (RFC 9110 §15.5.6)."""
 
 from fastapi.routing import iter_route_contexts
-from starlette._utils import get_route_path
 from starlette.requests import Request
 
 
 def allowed_methods(request: Request) -> str:
     """All methods of all routes that have the request's path; the framework names those of the first alone."""
-    path = get_route_path(request.scope)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     methods: set[str] = set()
     for route in iter_route_contexts(request.app.routes):
         expression = getattr(route, "path_regex", None)

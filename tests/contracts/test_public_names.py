@@ -1,0 +1,179 @@
+"""Hopline uses other people's packages by their public, documented names only."""
+
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from .public_names import Finding, Project
+
+ROOT = Path(__file__).parents[2]
+
+KNOWN = {
+    "services/gateway/src/gateway/routes/direct.py",
+    "shared/src/shared/debug.py",
+    "shared/src/shared/durations.py",
+    "shared/src/shared/event_logger.py",
+    "shared/src/shared/lines.py",
+    "shared/src/shared/log_export.py",
+    "shared/src/shared/pool.py",
+    "shared/src/shared/prepared.py",
+    "shared/src/shared/server_telemetry.py",
+    "shared/src/shared/spans/exporter.py",
+    "shared/src/shared/spans/tracer.py",
+    "workers/src/workers/arq_redis.py",
+}
+"""Files that do not follow the rules yet: replace what they use, then remove them from this list."""
+
+EXTENDED = re.compile(
+    r"(uvicorn|uvicorn_worker|gunicorn|redis|arq|asyncpg|sqlalchemy\.pool|opentelemetry\.(sdk|exporter)"
+    r"|structlog|httpx\.\w*Transport)(\.|$)"
+)
+"""Full names of classes that a subclass depends on closely: such a subclass is listed below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extension:
+    """A module that subclasses extension points, which a version bound and a canary test hold.
+
+    `needs` are distributions, whose bounds are in the package's pyproject.toml.
+    """
+
+    module: str
+    package: str
+    needs: tuple[str, ...]
+    canary: str
+
+
+EXTENSIONS = [
+    Extension(  # uvicorn's option `ws` takes a protocol class
+        module="shared/src/shared/websocket_protocol.py",
+        package="shared",
+        needs=("uvicorn", "websockets"),
+        canary="shared/tests/test_websocket_protocol.py",
+    ),
+    Extension(  # gunicorn's `worker_class`, and the server that uvicorn documents for use from Python
+        module="shared/src/shared/worker.py",
+        package="shared",
+        needs=("gunicorn", "uvicorn-worker", "uvicorn"),
+        canary="shared/tests/test_gunicorn.py",
+    ),
+    Extension(  # gunicorn's `logger_class`
+        module="shared/src/shared/gunicorn.py",
+        package="shared",
+        needs=("gunicorn",),
+        canary="shared/tests/test_gunicorn.py",
+    ),
+    Extension(  # asyncpg's `connection_class`
+        module="shared/src/shared/database.py",
+        package="shared",
+        needs=("asyncpg",),
+        canary="shared/tests/test_deadline.py",
+    ),
+    Extension(  # a transport of httpx
+        module="shared/src/shared/calls.py",
+        package="shared",
+        needs=("httpx",),
+        canary="shared/tests/test_http.py",
+    ),
+    Extension(  # a transport of httpx
+        module="shared/src/shared/faults/transport.py",
+        package="shared",
+        needs=("httpx",),
+        canary="shared/tests/test_faults.py",
+    ),
+]
+
+SUBCLASS = "from uvicorn.server import Server\nclass Own(Server):\n    def use(self):\n        "
+
+PLANTED = {
+    "from uvicorn._types import ASGISendEvent": "uvicorn._types.ASGISendEvent",
+    "from starlette.requests import _utils": "starlette.requests._utils",
+    "import opentelemetry.util._decorator": "opentelemetry.util._decorator",
+    "import httpx\nhttpx._client": "httpx._client",
+    "def use(pool):\n    return pool._max_overflow": "pool._max_overflow",
+    "class Own:\n    def use(self):\n        return self.adapted._transaction": "self.adapted._transaction",
+    f"{SUBCLASS}return self._captured_signals": "self._captured_signals",
+    f"{SUBCLASS}self._captured_signals = []": "Own._captured_signals",
+    f"{SUBCLASS}return super()._serve()": "super()._serve",
+    f"{SUBCLASS}pass\n    async def _serve(self): ...": "Own._serve",
+    "from uvicorn import server\nclass Base(server.Server): ...\nclass Own(Base):\n    _serve = None": "Own._serve",
+    "def use(pool):\n    return getattr(pool, '_max_overflow')": "getattr('_max_overflow')",
+    "from importlib import import_module\nimport_module('uvicorn._types')": "import_module('uvicorn._types')",
+    "def use(pool):\n    return pool.__dict__['_size'], vars(pool)['size']": "pool.__dict__['_size']",
+    "from fastapi.dependencies.models import Dependant": "Dependant",
+    "def use(scope):\n    return scope['fastapi'].get('effective_route_context')": "effective_route_context",
+    "KEY = 'structlog_request_id'": "structlog_request_id",
+}
+ALLOWED = [
+    "from opentelemetry._logs import get_logger\nfrom opentelemetry.sdk._logs.export import BatchLogRecordProcessor",
+    "from opentelemetry import _logs\n_logs.get_logger_provider",
+    "import os\nos._exit(1)",
+    "def use(point):\n    return point._replace(x=1)",
+    "class Own:\n    _x = 1\n    def same(self, other):\n        return self._x == other._x",
+    "from shared.base import Base\nclass Own(Base):\n    def use(self):\n        return self._kept, super()._kept",
+    "from shared.base import _own_helper",
+    "import uvicorn\nuvicorn.__version__\ngetattr(uvicorn, '__version__')",
+    f"{SUBCLASS}self._master = 1",
+    "from structlog.contextvars import bound_contextvars",
+]
+
+Plant = Callable[[str], list[Finding]]
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Plant:
+    """Search a project of one planted module and a base class in another."""
+
+    def search(source: str) -> list[Finding]:
+        folder = tmp_path / "shared/src/shared"
+        folder.mkdir(parents=True)
+        (folder / "base.py").write_text("class Base:\n    _kept = 1\n")
+        (folder / "planted.py").write_text(source)
+        return Project(tmp_path).findings()
+
+    return search
+
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return Project(ROOT)
+
+
+def test_only_public_names_are_used(project: Project) -> None:
+    found = [str(finding) for finding in project.findings() if finding.file not in KNOWN]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(("source", "name"), PLANTED.items())
+def test_a_planted_private_name_is_found(plant: Plant, source: str, name: str) -> None:
+    assert [(finding.file, finding.name) for finding in plant(source)] == [("shared/src/shared/planted.py", name)]
+
+
+@pytest.mark.parametrize("source", ALLOWED)
+def test_public_and_own_names_are_not_found(plant: Plant, source: str) -> None:
+    assert not plant(source)
+
+
+def test_every_subclass_of_an_extension_point_is_listed(project: Project) -> None:
+    extending = {
+        module.file
+        for module in project.modules.values()
+        for cls in module.classes.values()
+        if any(EXTENDED.match(base) for base in project.lineage(module, cls)[1])
+    }
+    listed = {extension.module for extension in EXTENSIONS}
+    assert extending - KNOWN == listed, "list the module in EXTENSIONS, with a version bound and a canary test"
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.module)
+def test_an_extension_has_its_version_bounds_and_a_canary_test(extension: Extension) -> None:
+    project = tomllib.loads((ROOT / extension.package / "pyproject.toml").read_text())["project"]
+    requirements = [Requirement(text) for text in project["dependencies"]]
+    bounds = {one.name: {part.operator for part in one.specifier} for one in requirements}
+    assert all(bounds[name] == {">=", "<"} for name in extension.needs)
+    assert "def test_" in (ROOT / extension.canary).read_text()
