@@ -155,7 +155,7 @@ def members_of(cls: ast.ClassDef) -> frozenset[str]:
             case ast.AnnAssign(target=ast.Name(id=name)):
                 members.add(name)
     for inner in ast.walk(cls):
-        match node:
+        match inner:
             case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
                 members.add(name)
     return frozenset(members)
