@@ -24,13 +24,13 @@ def test_ours_are_clean(locked: Checkout) -> None:
     [
         (
             "services/orders/pyproject.toml",
-            '"alembic"',
-            '"alembic", "reportlab"',
+            '"alembic',
+            '"reportlab", "alembic',
             "orders.txt: the image would lack reportlab",
         ),
         ("requirements/orders.txt", "obstore==", "elsewhere==", "orders.txt: the image would lack obstore"),
-        ("shared/pyproject.toml", '"aiohttp"', '"aiohttp", "rich"', "gateway.txt: the image would lack rich"),
-        ("shared/pyproject.toml", '["obstore"]', '["obstore", "rich"]', "workers.txt: the image would lack rich"),
+        ("shared/pyproject.toml", '"aiohttp', '"rich", "aiohttp', "gateway.txt: the image would lack rich"),
+        ("shared/pyproject.toml", '["obstore', '["rich", "obstore', "workers.txt: the image would lack rich"),
         ("requirements/users.txt", "pwdlib==", "aiohttp==3.14.5\npwdlib==", "users.txt: aiohttp is in runtime.txt too"),
         ("requirements/workers.txt", "arq==", "arq==9", "workers.txt: arq is 9"),
         ("requirements/runtime.txt", "fastapi==", "fastapi==9", "runtime.txt: fastapi is 9"),
