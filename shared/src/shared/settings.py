@@ -163,7 +163,9 @@ class ServiceSettings(TelemetrySettings, ProcessSettings):
         2.0, ge=0, le=60, description="Time during which readiness fails before sockets close, in seconds"
     )
     crash_at: str | None = Field(
-        None, description="Named crash point at which the process ends, for fault tests; refused in production"
+        None,
+        description="Named crash point at which the process ends, for fault tests; read from the environment only, "
+        "refused in production",
     )
 
     @model_validator(mode="after")
