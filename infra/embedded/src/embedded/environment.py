@@ -59,7 +59,7 @@ class Environments:
     def inherited(self) -> dict[str, str]:
         """Give what every process gets: the caller's environment without what is decided here."""
         theirs = {name: value for name, value in self.caller.items() if name.removesuffix("_FILE") not in _DECIDED}
-        return {**theirs, MARK: str(self.stack.home), "PYTHONUNBUFFERED": "1"}
+        return {**theirs, MARK: str(self.stack.home), "PYTHONUNBUFFERED": "1", "PYTHON_DOTENV_DISABLED": "1"}
 
     def of(self, process: str) -> dict[str, str]:
         """Give what one process gets beside that; secrets and database URLs are named as files."""

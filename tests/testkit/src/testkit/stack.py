@@ -97,6 +97,7 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
     common = {
         "HOPLINE_HOME": str(home),
         "FULFIL_STEP_SECONDS": "1",
+        "PYTHON_DOTENV_DISABLED": "1",
         "SLOW_STATEMENT_MS": "60000",  # a busy machine must not change the shape of a trace
     }
     with modes[mode]({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
