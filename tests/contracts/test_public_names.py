@@ -15,13 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 KNOWN = {
     "services/gateway/src/gateway/routes/direct.py",
-    "shared/src/shared/debug.py",
     "shared/src/shared/durations.py",
-    "shared/src/shared/event_logger.py",
-    "shared/src/shared/lines.py",
-    "shared/src/shared/log_export.py",
-    "shared/src/shared/pool.py",
-    "shared/src/shared/prepared.py",
     "shared/src/shared/server_telemetry.py",
     "shared/src/shared/spans/exporter.py",
     "shared/src/shared/spans/tracer.py",
@@ -73,6 +67,12 @@ EXTENSIONS = [
         package="shared",
         needs=("asyncpg",),
         canary="shared/tests/test_deadline.py",
+    ),
+    Extension(  # SQLAlchemy's `poolclass`
+        module="shared/src/shared/pool.py",
+        package="shared",
+        needs=("sqlalchemy",),
+        canary="shared/tests/test_database.py",
     ),
     Extension(  # a transport of httpx
         module="shared/src/shared/calls.py",
