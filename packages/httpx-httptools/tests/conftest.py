@@ -1,22 +1,25 @@
-"""Connections to a peer of which every byte is known."""
+"""An httpx client over the transport, and a server that sends exactly what a test gives it."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
+import httpx
 import pytest
-from services.gateway.tests.connections.peer import Peer, listening
 
-from gateway.connections import Connections
+from httpx_httptools import HttptoolsTransport
+from testkit.raw_server import RawServer, raw_server
 
 
 @pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    one = Peer()
-    async with listening(one):
+async def server() -> AsyncIterator[RawServer]:
+    async with raw_server() as one:
         yield one
 
 
 @pytest.fixture
-async def connections(peer: Peer) -> AsyncIterator[Connections]:
-    async with aclosing(Connections(name="orders", url=f"http://127.0.0.1:{peer.port}", at_most=3)) as some:
-        yield some
+async def client(server: RawServer) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for the server, with at most three connections and no headers of its own but `Host`."""
+    transport = HttptoolsTransport(limits=httpx.Limits(max_connections=3, keepalive_expiry=30))
+    async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as one:
+        for name in tuple(one.headers):
+            del one.headers[name]
+        yield one

@@ -1,160 +1,174 @@
-"""Which connection a request goes on, and when connections end."""
+"""Which connection a request uses, and when connections are closed."""
 
 import asyncio
-from contextlib import aclosing
 
+import httpx
 import pytest
-from services.gateway.tests.connections.peer import OK, Peer
 
-from gateway.connections import Connections
-from gateway.errors import UpstreamBroken, UpstreamBusy, UpstreamUnreachable
+from httpx_httptools import HttptoolsTransport
 from testkit.apps import free_port
+from testkit.raw_server import RawServer, raw_server
 from testkit.waiting import eventually
 
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
-async def use_at_once(connections: Connections, peer: Peer, number: int) -> None:
-    """Have so many connections, all of them idle."""
-    peer.says(*[OK] * number)
-    await asyncio.gather(*(connections.request("GET", "/", {}) for _ in range(number)))
-    assert peer.made == number
+
+async def open_connections(client: httpx.AsyncClient, server: RawServer, number: int) -> None:
+    """Make `number` connections, all of them idle."""
+    server.respond(*[OK] * number)
+    await asyncio.gather(*(client.get("/") for _ in range(number)))
+    assert server.connections == number
 
 
 class TestKeptConnections:
-    async def test_the_one_used_last_is_used_next(self, connections: Connections, peer: Peer) -> None:
-        await use_at_once(connections, peer, 3)
-        last = connections._idle[-1]
-        peer.says(OK)
-        reply = await connections.request("GET", "/", {})
-        assert reply.connection is last
-        assert peer.made == 3
+    async def test_surplus_connections_expire_although_others_are_used(self, server: RawServer) -> None:
+        limits = httpx.Limits(max_connections=3, keepalive_expiry=0.5)
+        async with httpx.AsyncClient(transport=HttptoolsTransport(limits=limits), base_url=server.url) as client:
+            await open_connections(client, server, 3)
 
-    async def test_what_a_quieter_hour_does_not_need_is_closed(self, peer: Peer) -> None:
-        url = f"http://127.0.0.1:{peer.port}"
-        async with aclosing(Connections(name="orders", url=url, at_most=3, keepalive_s=0.3)) as connections:
-            await use_at_once(connections, peer, 2)
-            older, newer = connections._idle
-            loop = asyncio.get_running_loop()
-            await eventually(lambda: loop.time() > older.idle_since + 0.1)
-            peer.says(OK)
-            await connections.request("GET", "/", {})
-            await older.closed()
-            await newer.closed()
-            assert loop.time() >= newer.idle_since + 0.3
-            await eventually(lambda: peer.lost == peer.made)
+            async def used() -> bool:
+                server.respond(OK)
+                await client.get("/")
+                return server.disconnects == 2
 
-    async def test_one_that_the_service_closed_is_not_used(self, connections: Connections, peer: Peer) -> None:
-        peer.hangs_up(after=OK)
-        await connections.request("POST", "/", {})
-        await eventually(lambda: not connections._idle[0].usable)
-        peer.says(OK)
-        assert (await connections.request("POST", "/", {})).body == b"ok"
+            await eventually(used)
+            assert server.connections == 3
+            await eventually(lambda: server.disconnects == 3)
 
-    async def test_what_can_be_repeated_is_where_a_kept_connection_ended_unheard(
-        self, connections: Connections, peer: Peer
+    async def test_connection_that_the_server_closed_is_not_used(self, server: RawServer) -> None:
+        transport = HttptoolsTransport()
+        async with httpx.AsyncClient(transport=transport, base_url=server.url) as client:
+            server.disconnect(after=OK)
+            await client.post("/")
+            await eventually(lambda: not transport._pool._idle[0].usable)
+            server.respond(OK)
+            assert (await client.post("/")).content == b"ok"
+            assert server.connections == 2
+
+    async def test_connections_belong_to_an_origin(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        async with raw_server() as another:
+            for one in (server, another, server, another):
+                one.respond(OK)
+                assert (await client.get(f"{one.url}/")).content == b"ok"
+            assert (server.connections, another.connections) == (1, 1)
+
+    async def test_idle_connection_of_another_origin_makes_room(
+        self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        await use_at_once(connections, peer, 2)
-        peer.hangs_up()
-        peer.says(OK)
-        assert (await connections.request("PUT", "/", {}, b"body")).body == b"ok"
-        assert peer.made == 3, "the second attempt is on a fresh connection"
-        assert peer.heard[-2:] == [peer.heard[-1]] * 2
+        await open_connections(client, server, 3)
+        async with raw_server() as another:
+            another.respond(OK)
+            assert (await client.get(f"{another.url}/")).content == b"ok"
+            await eventually(lambda: server.disconnects == 1)
 
-    async def test_an_order_is_not(self, connections: Connections, peer: Peer) -> None:
-        await use_at_once(connections, peer, 1)
-        peer.hangs_up()
-        with pytest.raises(UpstreamBroken):
-            await connections.request("POST", "/", {}, b"order")
-        assert len(peer.heard) == 2
 
-    async def test_nor_what_has_been_answered_in_part(self, connections: Connections, peer: Peer) -> None:
-        await use_at_once(connections, peer, 1)
-        peer.hangs_up(after=b"HTTP/1.1 2")
-        with pytest.raises(UpstreamBroken):
-            await connections.request("GET", "/", {})
-        assert len(peer.heard) == 2
+class TestResend:
+    async def test_idempotent_request_is_sent_again_if_the_kept_connection_was_closed(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        await open_connections(client, server, 2)
+        server.disconnect()
+        server.respond(OK)
+        resent: list[bool] = []
+        extensions = {"on_resend": lambda: resent.append(True)}
+        assert (await client.put("/", content=b"body", extensions=extensions)).content == b"ok"
+        assert server.connections == 3, "the second attempt uses a new connection"
+        assert server.requests[-2:] == [server.requests[-1]] * 2
+        assert resent == [True]
 
-    async def test_nor_a_second_time(self, connections: Connections, peer: Peer) -> None:
-        await use_at_once(connections, peer, 2)
-        peer.hangs_up()
-        peer.hangs_up()
-        with pytest.raises(UpstreamBroken):
-            await connections.request("GET", "/", {})
-        assert len(peer.heard) == 4
+    async def test_post_is_not(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        await open_connections(client, server, 1)
+        server.disconnect()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/", content=b"order")
+        assert len(server.requests) == 2
+
+    async def test_request_is_not_if_a_byte_of_a_response_has_arrived(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        await open_connections(client, server, 1)
+        server.disconnect(after=b"HTTP/1.1 2")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/")
+        assert len(server.requests) == 2
+
+    async def test_request_is_not_a_second_time(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        await open_connections(client, server, 2)
+        server.disconnect()
+        server.disconnect()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/")
+        assert len(server.requests) == 4
 
 
 class TestConnecting:
-    async def test_where_nobody_listens_the_service_is_away(self) -> None:
-        connections = Connections(name="orders", url=f"http://127.0.0.1:{free_port()}", at_most=1)
-        for _ in range(2):
-            with pytest.raises(UpstreamUnreachable, match="orders can not be reached"):
-                await connections.request("GET", "/", {})
+    async def test_connection_is_refused(self, client: httpx.AsyncClient) -> None:
+        port = free_port()
+        for _ in range(4):
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://127.0.0.1:{port}/")
 
-    async def test_names_are_resolved(self, peer: Peer) -> None:
-        peer.says(OK)
-        url = f"http://localhost:{peer.port}"
-        async with aclosing(Connections(name="orders", url=url, at_most=1)) as connections:
-            assert (await connections.request("GET", "/", {})).body == b"ok"
-        assert f"host: localhost:{peer.port}".encode() in peer.heard[0]
+    async def test_names_are_resolved(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        server.respond(OK)
+        assert (await client.get(f"http://localhost:{server.port}/")).content == b"ok"
+        assert f"Host: localhost:{server.port}".encode() in server.requests[0]
 
-    async def test_who_does_not_finish_connecting_is_late(self, peer: Peer) -> None:
-        """A peer that speaks no TLS waits for a request while we wait for its certificate."""
-        url = f"https://127.0.0.1:{peer.port}"
-        connections = Connections(name="orders", url=url, at_most=1, connect_timeout_s=0.05)
-        for _ in range(2):
-            with pytest.raises(TimeoutError):
-                await connections.request("GET", "/", {})
+    async def test_timeout_includes_the_tls_handshake(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        """A server without TLS waits for a request while the client waits for its certificate."""
+        client.timeout = httpx.Timeout(20, connect=0.05)
+        for _ in range(4):
+            with pytest.raises(httpx.ConnectTimeout):
+                await client.get(f"https://127.0.0.1:{server.port}/")
 
-    async def test_there_are_so_many_and_no_more(self, connections: Connections, peer: Peer) -> None:
-        waiting = [asyncio.create_task(connections.request("GET", "/", {})) for _ in range(3)]
-        await eventually(lambda: len(peer.heard) == 3)
-        with pytest.raises(UpstreamBusy):
-            await connections.request("GET", "/", {})
+    async def test_request_waits_for_one_of_the_connections(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        waiting = [asyncio.create_task(client.get("/")) for _ in range(3)]
+        await eventually(lambda: len(server.requests) == 3)
+        with pytest.raises(httpx.PoolTimeout):
+            await client.get("/", timeout=httpx.Timeout(20, pool=0.05))
+        late = asyncio.create_task(client.get("/"))
         waiting[0].cancel()
-        await asyncio.wait(waiting[:1])
-        peer.says(OK)
-        assert (await connections.request("GET", "/", {})).body == b"ok"
+        server.respond(OK)
+        assert (await late).content == b"ok"
+        for one in waiting:
+            one.cancel()
 
 
-class TestGivingUp:
-    async def test_what_has_not_come_until_then_is_late(self, connections: Connections, peer: Peer) -> None:
-        soon = asyncio.get_running_loop().time() + 0.05
-        with pytest.raises(TimeoutError):
-            await connections.request("GET", "/", {}, until=soon)
-        await eventually(lambda: peer.lost == 1)
+class TestCancellation:
+    async def test_late_response_closes_the_connection(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/", timeout=httpx.Timeout(20, read=0.05))
+        await eventually(lambda: server.disconnects == 1)
 
-    async def test_one_who_would_wait_for_longer_does_not(self, connections: Connections, peer: Peer) -> None:
-        peer.says(OK)
-        later = asyncio.get_running_loop().time() + 60
-        assert (await connections.request("GET", "/", {}, until=later)).body == b"ok"
-
-    async def test_the_service_sees_it(self, connections: Connections, peer: Peer) -> None:
-        waiting = asyncio.create_task(connections.request("GET", "/", {}))
-        await eventually(lambda: peer.heard)
+    async def test_cancelled_request_closes_the_connection(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        waiting = asyncio.create_task(client.get("/"))
+        await eventually(lambda: server.requests)
         waiting.cancel()
-        await eventually(lambda: peer.lost == 1)
+        await eventually(lambda: server.disconnects == 1)
 
-    async def test_with_the_answer_at_hand_ends_nobody_elses_call(self, connections: Connections, peer: Peer) -> None:
-        """The answer is here, the next call begins, and who waited for the answer is cancelled before they see it."""
-        waiting = asyncio.create_task(connections.request("GET", "/", {}))
-        await eventually(lambda: peer.heard)
-        [connection] = connections._open
-        peer.says(OK)
-        another = asyncio.create_task(connections.request("POST", "/", {}))
-        connection.data_received(OK)
-        waiting.cancel()
-        assert (await another).body == b"ok"
-        assert waiting.cancelled()
-        assert peer.made == 2
+    async def test_request_cancelled_after_its_response_arrived_leaves_the_next_one_alone(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        """Cancel each of many requests at another step of the loop, while others use the same connections."""
+        server.respond(*[OK] * 400)
+        for steps in range(40):
+            cancelled = asyncio.create_task(client.get("/"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            others = [asyncio.create_task(client.get("/")) for _ in range(2)]
+            cancelled.cancel()
+            assert [(await other).content for other in others] == [b"ok"] * 2
+            await asyncio.wait([cancelled])
 
 
-class TestEnd:
-    async def test_all_are_closed_idle_or_not(self, peer: Peer) -> None:
-        connections = Connections(name="orders", url=f"http://127.0.0.1:{peer.port}", at_most=3)
-        await use_at_once(connections, peer, 2)
-        waiting = asyncio.create_task(connections.request("GET", "/", {}))
-        await eventually(lambda: len(peer.heard) == 3)
-        await connections.aclose()
-        with pytest.raises(UpstreamBusy):
-            await waiting
-        await eventually(lambda: peer.lost == 2)
-        assert connections._open == set()
+class TestClose:
+    async def test_all_connections_are_closed_and_requests_in_flight_fail(self, server: RawServer) -> None:
+        transport = HttptoolsTransport()
+        async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as client:
+            await open_connections(client, server, 2)
+            waiting = asyncio.create_task(client.get("/"))
+            await eventually(lambda: len(server.requests) == 3)
+            await transport.aclose()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await waiting
+        await eventually(lambda: server.disconnects == 2)
+        assert server.connections == 2

@@ -1,57 +1,84 @@
-"""What is written on a connection, and what never is."""
+"""What is sent, and what is never sent."""
 
+from collections.abc import AsyncIterator
+
+import httpx
 import pytest
-from services.gateway.tests.connections.peer import OK, Peer
 
-from gateway.connections import Connections
-from gateway.connections.request import Origin
+from httpx_httptools import HttptoolsTransport
+from httpx_httptools.request import encode_request
+from testkit.raw_server import RawServer
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
-class TestHead:
-    async def test_is_one_piece_with_host_headers_and_length(self, connections: Connections, peer: Peer) -> None:
-        peer.says(OK)
-        await connections.request("POST", "/orders?dry=1", {"Accept": "a/b", "x-name": "J\xfcrg"}, b"body")
-        assert peer.heard == [
-            f"POST /orders?dry=1 HTTP/1.1\r\nhost: 127.0.0.1:{peer.port}\r\n".encode()
+class TestEncoding:
+    async def test_request_is_one_piece_with_host_headers_and_length(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        server.respond(OK)
+        headers = [(b"Accept", b"a/b"), (b"x-name", b"J\xfcrg")]
+        await client.post("/orders?dry=1", headers=headers, content=b"body")
+        assert server.requests == [
+            f"POST /orders?dry=1 HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n".encode()
             + b"Accept: a/b\r\nx-name: J\xfcrg\r\ncontent-length: 4\r\n\r\nbody"
         ]
 
-    @pytest.mark.parametrize(("method", "told"), [("GET", False), ("DELETE", False), ("POST", True), ("PATCH", True)])
-    def test_says_that_there_is_no_body_where_one_is_usual(self, method: str, *, told: bool) -> None:
-        request = Origin.of("http://orders").request(method, "/", {}, b"")
-        assert (b"\r\ncontent-length: 0\r\n" in request) is told
+    @pytest.mark.parametrize(("method", "sent"), [("GET", False), ("DELETE", False), ("POST", True), ("PATCH", True)])
+    def test_empty_body_has_a_length_if_the_method_usually_has_one(self, method: str, *, sent: bool) -> None:
+        request = encode_request(httpx.Request(method, "http://orders/"))
+        assert (b"\r\ncontent-length: 0\r\n" in request) is sent
 
-    @pytest.mark.parametrize(
-        ("url", "host", "port", "authority"),
-        [
-            ("http://orders", "orders", 80, "orders"),
-            ("http://orders:80/", "orders", 80, "orders"),
-            ("http://orders:8002", "orders", 8002, "orders:8002"),
-            ("https://orders", "orders", 443, "orders"),
-            ("https://orders:80", "orders", 80, "orders:80"),
-            ("http://[::1]:8002", "::1", 8002, "[::1]:8002"),
-            ("http://[::1]", "::1", 80, "[::1]"),
-        ],
-    )
-    def test_names_the_host_as_the_url_does(self, url: str, host: str, port: int, authority: str) -> None:
-        origin = Origin.of(url)
-        assert (origin.host, origin.port) == (host, port)
-        assert f"\r\nhost: {authority}\r\n".encode() in origin.request("GET", "/", {}, b"")
-
-    def test_begins_with_the_path_that_a_service_is_below(self) -> None:
-        assert Origin.of("http://mesh/orders/").request("GET", "/x", {}, b"").startswith(b"GET /orders/x HTTP/1.1\r\n")
+    @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding"])
+    def test_length_is_that_of_the_body_whatever_the_headers_are(self, name: str) -> None:
+        headers = {name: "1" if name == "Content-Length" else "chunked"}
+        encoded = encode_request(httpx.Request("POST", "http://orders/", headers=headers, content=b"body"))
+        assert encoded.lower().count(name.lower().encode()) == (name == "Content-Length")
+        assert encoded.endswith(b"\r\ncontent-length: 4\r\n\r\nbody")
 
 
-class TestSplitting:
+class TestRejected:
     @pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "\ra", "a\n\nGET / HTTP/1.1"])
-    async def test_a_header_can_not_begin_another_line(self, connections: Connections, peer: Peer, value: str) -> None:
+    async def test_header_with_a_line_break(self, client: httpx.AsyncClient, server: RawServer, value: str) -> None:
         for headers in ({"accept": value}, {f"a: b{value}c": "d"}):
-            with pytest.raises(ValueError, match="line break"):
-                await connections.request("GET", "/", headers)
-        assert (peer.made, peer.heard) == (0, [])
+            with pytest.raises(httpx.LocalProtocolError, match="line break"):
+                await client.get("/", headers=headers)
+        assert (server.connections, server.requests) == (0, [])
 
-    @pytest.mark.parametrize("target", ["/a b", "/a\r\nX: y", "/a\n", "/\t", "/\x00", "/\x7f", "/\xe9"])
-    async def test_a_target_is_one_word(self, connections: Connections, peer: Peer, target: str) -> None:
-        with pytest.raises(ValueError, match="no target"):
-            await connections.request("GET", target, {})
-        assert (peer.made, peer.heard) == (0, [])
+    @pytest.mark.parametrize("method", ["GET / HTTP/1.1\r\nX:", "GET\r\n", "G T"])
+    async def test_method_that_would_be_more_than_one_word(
+        self, client: httpx.AsyncClient, server: RawServer, method: str
+    ) -> None:
+        with pytest.raises(httpx.LocalProtocolError):
+            await client.request(method, "/")
+        assert (server.connections, server.requests) == (0, [])
+
+    @pytest.mark.parametrize("target", ["/a\r\nX: y", "/a\n", "/\t", "/\x00", "/\x7f"])
+    async def test_target_with_a_control_character(
+        self, client: httpx.AsyncClient, server: RawServer, target: str
+    ) -> None:
+        with pytest.raises(httpx.InvalidURL):
+            await client.get(target)
+        assert (server.connections, server.requests) == (0, [])
+
+    @pytest.mark.parametrize("method", ["HEAD", "CONNECT"])
+    async def test_method_whose_response_has_another_framing(self, client: httpx.AsyncClient, method: str) -> None:
+        with pytest.raises(httpx.LocalProtocolError, match="not supported"):
+            await client.request(method, "/")
+
+    async def test_body_that_is_a_stream(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"part"
+
+        with pytest.raises(httpx.LocalProtocolError, match="does not stream request bodies"):
+            await client.post("/", content=parts())
+        request = client.build_request("POST", "/", content=parts())
+        await request.aread()
+        server.respond(OK)
+        await client.send(request)
+        assert server.requests[0].endswith(b"\r\ncontent-length: 4\r\n\r\npart")
+
+    async def test_scheme_that_is_not_http(self) -> None:
+        async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
+            with pytest.raises(httpx.UnsupportedProtocol):
+                await client.get("ftp://orders/")

@@ -1,80 +1,90 @@
-"""Bodies read as they come."""
+"""Bodies that are read as they arrive."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
-from services.gateway.tests.connections.peer import OK, Peer
 
-from gateway.connections import Connections, Reply
-from gateway.errors import UpstreamBroken
+from testkit.raw_server import RawServer
 from testkit.waiting import eventually
 
-BEGUN = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+BEGIN = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
 
 
-@pytest.fixture
-async def reply(connections: Connections, peer: Peer) -> AsyncIterator[Reply]:
-    """The beginning of a streamed answer."""
-    peer.says(b"HTTP/1.1 103 Early Hints\r\n\r\n" + BEGUN)
-    begun = await connections.request("GET", "/", {}, streamed=True)
-    yield begun
-    connections.release(begun)
-
-
-async def read(reply: Reply) -> bytes:
-    """The next piece."""
-    assert reply.stream
-    return await reply.stream.read(100)
+@asynccontextmanager
+async def begun(client: httpx.AsyncClient, server: RawServer) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The body of a response whose first half has arrived."""
+    server.respond(b"HTTP/1.1 103 Early Hints\r\n\r\n" + BEGIN)
+    async with client.stream("GET", "/") as response:
+        assert response.status_code == 200
+        body = response.aiter_raw()
+        assert await anext(body) == b"half"
+        yield body
 
 
 class TestStream:
-    async def test_begins_before_it_ends_and_gives_its_connection_back(
-        self, connections: Connections, peer: Peer, reply: Reply
+    async def test_begins_before_it_ends_and_gives_the_connection_back(
+        self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        assert (reply.status, await read(reply)) == (200, b"half")
-        peer.adds(b"done")
-        assert (await read(reply), await read(reply)) == (b"done", b"")
-        connections.release(reply)
-        connections.release(reply)
-        assert connections._idle == [reply.connection]
-        peer.says(OK)
-        assert (await connections.request("GET", "/", {})).body == b"ok"
-        assert peer.made == 1
+        async with begun(client, server) as body:
+            server.send(b"done")
+            assert [piece async for piece in body] == [b"done"]
+        server.respond(OK)
+        assert (await client.get("/")).content == b"ok"
+        assert server.connections == 1
 
-    async def test_that_is_not_read_to_its_end_ends_its_connection(
-        self, connections: Connections, peer: Peer, reply: Reply
+    async def test_closes_the_connection_if_it_is_not_read_to_its_end(
+        self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        connections.release(reply)
-        await eventually(lambda: peer.lost == 1)
+        async with begun(client, server):
+            pass
+        await eventually(lambda: server.disconnects == 1)
+        server.respond(OK)
+        assert (await client.get("/")).content == b"ok"
 
-    async def test_of_which_a_part_lies_unread_ends_its_connection(
-        self, connections: Connections, peer: Peer, reply: Reply
+    async def test_keeps_the_connection_if_all_of_it_has_arrived_unread(
+        self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        peer.adds(b"done")
-        await eventually(lambda: reply.ended)
-        connections.release(reply)
-        await eventually(lambda: peer.lost == 1)
+        server.respond(OK, OK)
+        async with client.stream("GET", "/"):
+            pass
+        assert (await client.get("/")).content == b"ok"
+        assert server.connections == 1
 
-    async def test_that_breaks_off_says_so(self, connections: Connections, peer: Peer) -> None:
-        peer.hangs_up(after=BEGUN)
-        reply = await connections.request("GET", "/", {}, streamed=True)
-        await reply.connection.closed()
-        with pytest.raises(UpstreamBroken):
-            await read(reply)
-        connections.release(reply)
-        assert connections._open == set()
-
-    async def test_that_goes_on_after_its_end_breaks_off(
-        self, connections: Connections, peer: Peer, reply: Reply
+    async def test_raises_after_its_first_half_if_the_server_disconnects(
+        self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        peer.adds(b"done" + OK)
-        await reply.connection.closed()
-        with pytest.raises(UpstreamBroken):
-            await read(reply)
+        server.disconnect(after=BEGIN)
+        async with client.stream("GET", "/") as response:
+            body = response.aiter_raw()
+            assert await anext(body) == b"half"
+            with pytest.raises(httpx.RemoteProtocolError):
+                await anext(body)
 
-    async def test_a_refusal_is_none(self, connections: Connections, peer: Peer) -> None:
-        peer.says(OK.replace(b"200 OK", b"404 Not Found"), OK)
-        reply = await connections.request("GET", "/", {}, streamed=True)
-        assert (reply.status, reply.stream, reply.body) == (404, None, b"ok")
-        assert (await connections.request("GET", "/", {})).body == b"ok"
-        assert peer.made == 1
+    async def test_raises_if_more_than_its_end_arrives(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        async with begun(client, server) as body:
+            server.send(b"done" + OK)
+            with pytest.raises(httpx.RemoteProtocolError):
+                assert [piece async for piece in body] == [b"done"]
+
+    async def test_raises_if_no_further_part_arrives_in_time(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        client.timeout = httpx.Timeout(20, read=0.05)
+        server.respond(BEGIN)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/")
+        await eventually(lambda: server.disconnects == 1)
+
+    async def test_slow_reader_slows_the_server_down(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        """The server cannot send the rest of 16 MiB before the client reads: it serves no second request meanwhile."""
+        size = 16 * 1024 * 1024
+        server.respond(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        async with client.stream("GET", "/") as response:
+            await eventually(lambda: server.unsent > size // 2)
+            assert sum([len(piece) async for piece in response.aiter_raw()]) == size
+        server.respond(OK)
+        assert (await client.get("/")).content == b"ok"
+        assert server.connections == 1

@@ -1,25 +1,26 @@
-"""Services behind TLS."""
+"""Servers behind TLS."""
 
 import datetime as dt
 import ipaddress
 import ssl
-from contextlib import aclosing
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from services.gateway.tests.connections.peer import OK, Peer, listening
 
-from gateway.connections import Connections
-from gateway.errors import UpstreamUnreachable
+from httpx_httptools import HttptoolsTransport
+from testkit.raw_server import raw_server
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of the loopback address that vouches for itself, with its key."""
+    """A certificate of the loopback address signed by itself, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orders")])
     now = dt.datetime.now(dt.UTC)
@@ -39,17 +40,21 @@ def certificate(tmp_path: Path) -> Path:
 
 
 class TestTls:
-    async def test_only_who_is_vouched_for_is_asked(self, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_only_a_server_with_a_trusted_certificate_receives_requests(
+        self, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(certificate)
-        peer = Peer()
-        peer.says(OK, OK)
-        async with listening(peer, tls=tls) as url:
-            stranger = Connections(name="orders", url=url, at_most=1)
-            with pytest.raises(UpstreamUnreachable):
-                await stranger.request("GET", "/", {})
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-            async with aclosing(Connections(name="orders", url=url, at_most=1)) as connections:
+        async with raw_server(tls=tls) as server:
+            server.respond(OK, OK, OK)
+            async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
+                with pytest.raises(httpx.ConnectError):
+                    await client.get(server.url)
+            assert server.requests == []
+            trusted = ssl.create_default_context(cafile=certificate)
+            async with httpx.AsyncClient(transport=HttptoolsTransport(ssl_context=trusted)) as client:
                 for _ in range(2):
-                    assert (await connections.request("GET", "/", {})).body == b"ok"
-        assert peer.heard[0].startswith(f"GET / HTTP/1.1\r\nhost: 127.0.0.1:{peer.port}\r\n".encode())
+                    assert (await client.get(server.url)).content == b"ok"
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
+                assert (await client.get(server.url)).content == b"ok"

@@ -1,11 +1,9 @@
-"""The gateway's own HTTP/1.1 client: kept-alive connections on httptools, the parser that uvicorn stands on (ADR 5).
+"""An httpx transport for HTTP/1.1 calls between services, on the httptools parser.
 
-`request` writes, `connection` makes one exchange after the other, `pool` keeps connections and decides which of them
-makes the next. It does what calls between our own services need and no more: no HEAD, no redirects, no cookies, no
-proxies, no compression. Failures have the names of `gateway.errors`.
+Read `transport` first: it maps httpx's interface to the rest. `request` encodes a request, `connection` carries one
+exchange after the other, `response` holds what has arrived of one response, `pool` keeps idle connections.
 """
 
-from gateway.connections.pool import Connections
-from gateway.connections.reply import Reply
+from httpx_httptools.transport import HttptoolsTransport
 
-__all__ = ["Connections", "Reply"]
+__all__ = ["HttptoolsTransport"]

@@ -1,89 +1,88 @@
-"""One connection: a request is written, its answer is read, then the next."""
+"""One connection: a request is written, its response is read, then the next."""
 
 import asyncio
-from typing import cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
+import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.connections.reply import OK, Reply
-from gateway.errors import UpstreamBroken
+from httpx_httptools.response import FIRST_FINAL_STATUS, IncomingResponse
 
-HEAD_BYTES = 64 * 1024
-"""A head that has not ended after so many bytes is none."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Maximum size of a response header section."""
 
-_UNREAD_BYTES = 64 * 1024
-"""Twice as much of a stream may lie unread; then no more is read from the socket, which slows the service down."""
+_MAX_UNREAD_BYTES = 64 * 1024
+"""If more of a body is unread, the connection stops reading from the socket, which slows the server down."""
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port of a URL; connections are shared by requests to the same origin."""
+
+    scheme: bytes
+    host: bytes
+    port: int | None
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the service `name`; whoever makes an exchange has it for themselves until the answer has ended.
+    """A connection to `origin` that one exchange has for itself until its response has ended.
 
-    The `on_…` are called by httptools. Bytes that nobody asked for end the connection: they could be taken for the
-    answer to what is asked next.
+    `on_free` is called when a response has ended and the connection can be kept, `on_close` in any other case: the
+    response is abandoned or unreadable, or bytes arrive that no request asked for, which could be taken for the
+    response to the next one. The `on_…` methods are called by httptools.
     """
 
     idle_since: float
-    """When its last answer ended, by the loop's clock."""
+    """When the last response ended, by the loop's clock."""
 
-    reply: Reply | None
-    """What is being read; none between exchanges."""
+    received: int
+    """Bytes received since the last request was sent."""
 
-    def __init__(self, *, name: str) -> None:
-        self._name = name
+    def __init__(
+        self, origin: Origin, *, on_free: Callable[["Connection"], None], on_close: Callable[["Connection"], None]
+    ) -> None:
+        self.origin = origin
+        self._on_free = on_free
+        self._on_close = on_close
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        self.reply = None
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._response: IncomingResponse | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._paused = False
         self._lost = asyncio.Event()
 
     @property
     def usable(self) -> bool:
-        """Whether another request can be written on it, as far as is known here."""
+        """Whether another request can be written, as far as this side knows."""
         return self._transport is not None and not self._transport.is_closing()
 
-    @property
-    def heard(self) -> bool:
-        """Whether any byte of the last answer has come."""
-        return self.reply is not None and self.reply.came > 0
+    def send(self, request: bytes, *, read_timeout_s: float | None) -> IncomingResponse:
+        """Write `request` and return its response, of which nothing has arrived yet."""
+        self._response = IncomingResponse(self, read_timeout_s=read_timeout_s, abandon=self.abandon)
+        self.received = 0
+        cast("asyncio.Transport", self._transport).write(request)
+        return self._response
 
-    async def exchange(self, request: bytes, *, streamed: bool = False, until: float | None = None) -> Reply:
-        """The answer to `request`: whole, or where it is `streamed` and a 200 as soon as its head is there.
-
-        Raises UpstreamBroken where the connection ends before or something else comes than an answer, and TimeoutError
-        where it has not come `until` then, by the loop's clock. After that, and where this is cancelled, the
-        connection has to be closed.
-        """
-        transport = cast("asyncio.Transport", self._transport)
-        loop = asyncio.get_running_loop()
-        self.reply = reply = Reply(connection=self, arrived=loop.create_future())
-        if streamed:
-            reply.stream = asyncio.StreamReader(limit=_UNREAD_BYTES, loop=loop)
-            reply.stream.set_transport(transport)
-        transport.write(request)
-        if until is None:
-            await reply.arrived
-            return reply
-        late = loop.call_at(until, reply.give_up)  # `asyncio.timeout_at` takes three times as long
-        try:
-            await reply.arrived
-        finally:
-            late.cancel()
-        return reply
-
-    def rest(self, *, now: float) -> None:
-        """Wait for the next exchange."""
-        self.reply = None
-        self.idle_since = now
+    def abandon(self) -> None:
+        """Close the connection although its response has not ended."""
+        self._response = None
+        self._on_close(self)
 
     def close(self) -> None:
-        """End it at once, without a word to the service."""
+        """Close the socket at once."""
         if self._transport is not None:
             self._transport.abort()
 
-    async def closed(self) -> None:
-        """Wait until nothing of it is left."""
+    async def wait_closed(self) -> None:
+        """Wait until the socket is closed."""
         if self._transport is not None:
             await self._lost.wait()
+
+    def resume(self) -> None:
+        """Read from the socket again after a pause."""
+        if self._paused:
+            self._paused = False
+            cast("asyncio.Transport", self._transport).resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -91,64 +90,78 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        reply = self.reply
-        if reply is None:
-            self.close()
+        response = self._response
+        if response is None:
+            self._on_close(self)
             return
-        reply.came += len(data)
+        self.received += len(data)
         try:
             self._parser.feed_data(data)
-            if reply.came > HEAD_BYTES and not reply.status:
-                raise HttpParserError("A head without an end")  # noqa: TRY301 - handled as those of the parser
+            if self.received > MAX_HEAD_BYTES and not response.status:
+                raise HttpParserError("The header section is too large")  # noqa: TRY301 - handled as the parser's own
         except (HttpParserError, HttpParserUpgrade) as error:
-            failure = UpstreamBroken(f"{self._name} answered in no HTTP that can be read")
+            failure = httpx.RemoteProtocolError(f"Invalid HTTP response: {error}")
             failure.__cause__ = error
-            reply.fail(failure)
-            self.close()
+            self._fail(response, failure)
             return
-        if reply.has_arrived and not reply.arrived.done():
-            reply.arrived.set_result(None)
+        if response.ended:
+            self._end(response)
+        elif response.unread > _MAX_UNREAD_BYTES and not self._paused:
+            self._paused = True
+            cast("asyncio.Transport", self._transport).pause_reading()
+        response.wake()
 
     def connection_lost(self, error: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        if self.reply is not None and not self.reply.ended:
-            failure = UpstreamBroken(f"{self._name} broke off its answer")
-            failure.__cause__ = error
-            self.reply.fail(failure)
+        if self._response is not None:
+            failure: httpx.TransportError
+            if error is None:
+                failure = httpx.RemoteProtocolError("Server disconnected before the end of its response.")
+            else:
+                failure = httpx.ReadError(str(error))
+                failure.__cause__ = error
+            self._fail(self._response, failure)
         self._lost.set()
 
     def on_message_begin(self) -> None:
-        """An answer begins; a second one to the same request is refused."""
-        if self.reply is None or self.reply.ended:
-            raise HttpParserError("An answer to no request")
-        self._fields = []
+        """A response begins; a second one to the same request is an error."""
+        if self._response is None or self._response.ended:
+            raise HttpParserError("A response to no request")
+        self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or a trailer."""
-        self._fields.append((name.lower(), value))
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """A head has ended; what follows that of an interim answer is another head."""
-        reply, status = cast("Reply", self.reply), self._parser.get_status_code()
-        if status < OK:
-            return
-        reply.status = status
-        reply.headers, self._fields = self._fields, []
-        reply.reusable = self._parser.should_keep_alive()
-        if status != OK:
-            reply.stream = None
+        """The end of a header section; an interim response is followed by another one."""
+        response, status = cast("IncomingResponse", self._response), self._parser.get_status_code()
+        if status >= FIRST_FINAL_STATUS:
+            response.status = status
+            response.headers, self._headers = self._headers, []
+            response.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
-        """A piece of the body, of which there can be several in what came at once."""
-        reply = cast("Reply", self.reply)
-        if reply.stream is None:
-            reply.pieces.append(piece)
-        else:
-            reply.stream.feed_data(piece)
+        """A part of the body."""
+        cast("IncomingResponse", self._response).add(piece)
 
     def on_message_complete(self) -> None:
-        """The last byte of an answer has come."""
-        reply = cast("Reply", self.reply)
-        reply.ended = reply.status >= OK
-        if reply.ended and reply.stream is not None:
-            reply.stream.feed_eof()
+        """The last byte of a response."""
+        response = cast("IncomingResponse", self._response)
+        response.ended = response.status >= FIRST_FINAL_STATUS
+
+    def _end(self, response: IncomingResponse) -> None:
+        """Give the connection back. A request that is still being written would delay the next one: close it then."""
+        self._response = None
+        transport = cast("asyncio.Transport", self._transport)
+        if response.keep_alive and self.usable and not transport.get_write_buffer_size():
+            self.resume()
+            self._on_free(self)
+        else:
+            self._on_close(self)
+
+    def _fail(self, response: IncomingResponse, failure: Exception) -> None:
+        response.ended = False  # also if the error came after its last byte
+        response.fail(failure)
+        self._response = None
+        self._on_close(self)

@@ -1,150 +1,126 @@
-"""The connections to one service: which of them makes the next exchange, and when they are closed."""
+"""The connections of one transport: which of them carries the next exchange, and when they are closed."""
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+import sys
 
-from gateway.connections.connection import Connection
-from gateway.connections.reply import Reply
-from gateway.connections.request import Origin
-from gateway.errors import UpstreamBroken, UpstreamBusy, UpstreamUnreachable
-from shared.http import KEEPALIVE_S
+import httpx
 
-_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS", "TRACE"})
+from httpx_httptools.connection import Connection, Origin
+
+_DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
 
-class Connections:
-    """At most `at_most` connections to the service `name` at `url`, made when they are needed.
+class ConnectionPool:
+    """At most `limits.max_connections` connections, made when they are needed.
 
-    The one used last is used first, so that those which a quieter hour does not need are closed after `keepalive_s`
-    seconds, before the service would: one that both ends close at once is a failed call.
+    The connection used last is used first, so that surplus ones reach `limits.keepalive_expiry` and are closed. That
+    must be earlier than the server closes them: a connection that both ends close at once is a failed call.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        url: str,
-        at_most: int,
-        connect_timeout_s: float = 1.0,
-        keepalive_s: float = KEEPALIVE_S,
-    ) -> None:
-        self.origin = Origin.of(url)
-        self._name = name
-        self._at_most = at_most
-        self._connect_timeout_s = connect_timeout_s
-        self._keepalive_s = keepalive_s
-        self._ssl = ssl.create_default_context() if self.origin.secure else None
+    def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None) -> None:
+        self._max_connections = _or_unlimited(limits.max_connections)
+        self._max_idle = _or_unlimited(limits.max_keepalive_connections)
+        self._keepalive_s = limits.keepalive_expiry
+        self._ssl = ssl_context
+        self._slots = asyncio.Semaphore(self._max_connections)
         self._open: set[Connection] = set()
+        self._busy: set[Connection] = set()
         self._idle: list[Connection] = []
         self._next_sweep: asyncio.TimerHandle | None = None
+        self.closed = False
 
-    async def request(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes = b"",
-        *,
-        streamed: bool = False,
-        until: float | None = None,
-        on_repeat: Callable[[], None] | None = None,
-    ) -> Reply:
-        """The answer to one request, whole; where it is `streamed` and a 200, its head: `release` it after reading.
-
-        It is waited for `until` then, by the loop's clock, or for ever.
-        A kept connection may have been closed by the service while the request was on its way. What is idempotent is
-        then asked once more (RFC 9112 §9.3.1), unless any of an answer has come, and `on_repeat` is called. No retry
-        budget pays for that: a kept connection has given a whole answer before, so that a service which fails all calls
-        is asked once for each.
-        Cancelled, it closes its connection, so that the service sees that nobody waits.
-        Raises UpstreamUnreachable, UpstreamBroken, UpstreamBusy where there are too many connections, TimeoutError
-        where it or making a connection takes too long, and ValueError for what can not be written.
-        """
-        request = self.origin.request(method, target, headers, body)
-        kept = self._kept()
-        if kept is not None:
-            try:
-                return await self._exchange(kept, request, streamed=streamed, until=until)
-            except UpstreamBroken:
-                if kept.heard or method not in _IDEMPOTENT:
-                    raise
-                if on_repeat is not None:
-                    on_repeat()
-        return await self._exchange(await self._connect(until), request, streamed=streamed, until=until)
-
-    def release(self, reply: Reply) -> None:
-        """Keep the connection of this answer for the next, or close it where the answer was not read to its end.
-
-        Once: after that the connection is somebody else's.
-        """
-        connection = reply.connection
-        if connection.reply is not reply:
+    async def wait_for_slot(self, timeout_s: float | None) -> None:
+        """Reserve one of the connections; raises httpx.PoolTimeout. `take_idle` or `connect` must follow."""
+        if not self._slots.locked():
+            await self._slots.acquire()
             return
-        if not (reply.read and reply.reusable and connection.usable):
-            self._drop(connection)
-            return
-        loop = asyncio.get_running_loop()
-        connection.rest(now=loop.time())
-        self._idle.append(connection)
-        if self._next_sweep is None:
-            self._next_sweep = loop.call_later(self._keepalive_s, self._sweep)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout(f"All {self._max_connections} connections are in use.") from None
 
-    async def aclose(self) -> None:
-        """End all connections, whoever is using them, and make no other."""
-        self._at_most = 0
-        if self._next_sweep is not None:
-            self._next_sweep.cancel()
-        closing = tuple(self._open)
-        for connection in closing:
-            self._drop(connection)
-        await asyncio.gather(*(connection.closed() for connection in closing))
-
-    def _kept(self) -> Connection | None:
-        """The connection that has been idle for the shortest time, of those that the service has not closed."""
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
-                return connection
-            self._drop(connection)
+    def take_idle(self, origin: Origin) -> Connection | None:
+        """Return the connection to `origin` that was used last, if the server has not closed it."""
+        for index in range(len(self._idle) - 1, -1, -1):
+            if self._idle[index].origin == origin:
+                connection = self._idle.pop(index)
+                if connection.usable:
+                    self._busy.add(connection)
+                    return connection
+                self._drop(connection)
         return None
 
-    async def _connect(self, until: float | None) -> Connection:
-        if len(self._open) >= self._at_most:
-            raise UpstreamBusy(f"{self._name} has as many connections as it may")
-        connection = Connection(name=self._name)
+    async def connect(self, origin: Origin, timeout_s: float | None) -> Connection:
+        """Open a connection to `origin`; raises httpx.ConnectError or httpx.ConnectTimeout, and frees the slot then."""
+        if len(self._open) >= self._max_connections and self._idle:
+            self._drop(self._idle.pop(0))
+        connection = Connection(origin, on_free=self._release, on_close=self._drop)
         self._open.add(connection)
-        loop = asyncio.get_running_loop()
-        patience = loop.time() + self._connect_timeout_s
+        self._busy.add(connection)
         try:
-            async with asyncio.timeout_at(patience if until is None else min(patience, until)):
-                await loop.create_connection(lambda: connection, self.origin.host, self.origin.port, ssl=self._ssl)
+            async with asyncio.timeout(timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection,
+                    origin.host.decode("ascii"),
+                    origin.port or _DEFAULT_PORTS[origin.scheme],
+                    ssl=self._ssl_context() if origin.scheme == b"https" else None,
+                )
         except BaseException as error:
             self._drop(connection)
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                raise UpstreamUnreachable(f"{self._name} can not be reached") from error
+            if isinstance(error, TimeoutError):
+                raise httpx.ConnectTimeout("The server did not accept the connection in time.") from error
+            if isinstance(error, OSError):
+                raise httpx.ConnectError(str(error)) from error
             raise
         return connection
 
-    async def _exchange(self, connection: Connection, request: bytes, *, streamed: bool, until: float | None) -> Reply:
-        try:
-            reply = await connection.exchange(request, streamed=streamed, until=until)
-        except BaseException:
-            self._drop(connection)
-            raise
-        if reply.stream is None:
-            self.release(reply)
-        return reply
+    async def aclose(self) -> None:
+        """Close all connections, those in use included."""
+        self.closed = True
+        if self._next_sweep is not None:
+            self._next_sweep.cancel()
+        connections = tuple(self._open)
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
+
+    def _release(self, connection: Connection) -> None:
+        """Keep a connection whose response has ended."""
+        self._busy.discard(connection)
+        self._slots.release()
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if len(self._idle) > self._max_idle:
+            self._drop(self._idle.pop(0))
+        if self._next_sweep is None and self._keepalive_s is not None:
+            self._next_sweep = loop.call_later(self._keepalive_s, self._sweep)
 
     def _drop(self, connection: Connection) -> None:
+        """Close a connection, idle or not."""
         self._open.discard(connection)
+        if connection in self._busy:
+            self._busy.discard(connection)
+            self._slots.release()
         connection.close()
 
     def _sweep(self) -> None:
-        """Close what has been idle for long enough, and come back when the next will have been."""
+        """Close expired connections, and run again when the next one expires."""
         loop = asyncio.get_running_loop()
-        while self._idle and self._idle[0].idle_since + self._keepalive_s <= loop.time():
+        keepalive_s = self._keepalive_s or 0.0
+        while self._idle and self._idle[0].idle_since + keepalive_s <= loop.time():
             self._drop(self._idle.pop(0))
         self._next_sweep = None
         if self._idle:
-            self._next_sweep = loop.call_at(self._idle[0].idle_since + self._keepalive_s, self._sweep)
+            self._next_sweep = loop.call_at(self._idle[0].idle_since + keepalive_s, self._sweep)
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        if self._ssl is None:
+            self._ssl = ssl.create_default_context()
+        return self._ssl
+
+
+def _or_unlimited(limit: int | None) -> int:
+    return sys.maxsize if limit is None else limit

@@ -1,54 +1,43 @@
-"""What is written: the head of a request and its body, in one piece."""
+"""The bytes of a request."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import httpx
 
-_PORTS = {"http": 80, "https": 443}
 _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
-"""Without a body these say so by a length of zero (RFC 9110 §8.6)."""
+"""Methods that send `Content-Length: 0` for an empty body (RFC 9110 §8.6)."""
+
+_UNSUPPORTED = frozenset({"HEAD", "CONNECT"})
+"""The end of their responses depends on the method, which httptools does not know (RFC 9112 §6.3)."""
+
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where a service is: `host` as sockets name it, `authority` as `Host` does, `prefix` before all of its paths."""
+def encode_request(request: httpx.Request) -> bytes:
+    """Return the head and the body of `request` in one piece.
 
-    url: str
-    host: str
-    port: int
-    secure: bool
-    authority: str
-    prefix: str
-
-    @classmethod
-    def of(cls, url: str) -> "Origin":
-        """The origin that `url` names; its path, if any, is the prefix."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        usual = _PORTS[parts.scheme]
-        port = parts.port or usual
-        bracketed = f"[{host}]" if ":" in host else host
-        return cls(
-            url=url.rstrip("/"),
-            host=host,
-            port=port,
-            secure=parts.scheme == "https",
-            authority=bracketed if port == usual else f"{bracketed}:{port}",
-            prefix=parts.path.rstrip("/"),
-        )
-
-    def request(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes:
-        """One request for `target`, a path and its query, percent-encoded; values are Latin-1, as Starlette reads them.
-
-        Raises ValueError where a part holds what would begin another line, and so perhaps another request.
-        """
-        if " " in target or not (target.isascii() and target.isprintable()):
-            raise ValueError(f"no target of a request: {target!r}")
-        lines = [f"{method} {self.prefix}{target} HTTP/1.1", f"host: {self.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if body or method in _WITH_CONTENT:
-            lines.append(f"content-length: {len(body)}")
-        head = "\r\n".join(lines)
-        if head.count("\r") != len(lines) - 1 or head.count("\n") != len(lines) - 1:
-            raise ValueError("a header of a request holds a line break")
-        return f"{head}\r\n\r\n".encode("latin-1") + body
+    The body's length is written here, whatever `Content-Length` or `Transfer-Encoding` the request has. Raises
+    httpx.LocalProtocolError for a body that is not bytes, for a method that is not supported, and for a part that would
+    begin another header or another request (request splitting).
+    """
+    method = request.method
+    if method in _UNSUPPORTED:
+        raise httpx.LocalProtocolError(f"{method} is not supported by HttptoolsTransport.")
+    try:
+        body = request.content
+    except httpx.RequestNotRead:
+        raise httpx.LocalProtocolError(
+            "HttptoolsTransport does not stream request bodies. Pass bytes, or call `request.aread()` first."
+        ) from None
+    start = b"%b %b HTTP/1.1" % (method.encode("ascii", "replace"), request.url.raw_path)
+    if start.count(b" ") != 2:  # noqa: PLR2004 - a request line has three parts
+        raise httpx.LocalProtocolError(f"Invalid request line: {start!r}.")
+    lines = [start]
+    for name, value in request.headers.raw:
+        if name.lower() not in _FRAMING:
+            lines.append(b"%b: %b" % (name, value))
+    if body or method in _WITH_CONTENT:
+        lines.append(b"content-length: %d" % len(body))
+    head = b"\r\n".join(lines)
+    line_breaks = len(lines) - 1
+    if head.count(b"\r") != line_breaks or head.count(b"\n") != line_breaks:
+        raise httpx.LocalProtocolError("A request header contains a line break.")
+    return b"%b\r\n\r\n%b" % (head, body)

@@ -1,4 +1,4 @@
-"""A service at the level of bytes: it says exactly what it is told to, and remembers what it heard."""
+"""An HTTP server at the level of bytes: it sends exactly what a test gives it, and records what it received."""
 
 import asyncio
 import re
@@ -8,68 +8,74 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-
-_LENGTH = re.compile(rb"content-length: (\d+)")
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
-class Peer:
-    """Answers one request after the other as told, and then no more."""
+class RawServer:
+    """Answers each request with the next response that was given; without one it waits."""
 
+    url: str = ""
     port: int = 0
-    heard: list[bytes] = field(default_factory=list)
-    made: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
     """Connections that were made to it."""
-    lost: int = 0
-    """Those of them that its client has closed."""
-    _said: deque[tuple[bytes, bool]] = field(default_factory=deque)
+    disconnects: int = 0
+    """Those of them that the client has closed."""
+    _responses: deque[tuple[bytes, bool]] = field(default_factory=deque)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    def says(self, *answers: bytes) -> None:
-        """Give these answers, one for each request, whatever connection it comes on."""
-        self._said.extend((answer, False) for answer in answers)
+    def respond(self, *responses: bytes) -> None:
+        """Send these responses, one for each request, on whatever connection it arrives."""
+        self._responses.extend((response, False) for response in responses)
 
-    def hangs_up(self, *, after: bytes = b"") -> None:
-        """Give this answer and close the connection."""
-        self._said.append((after, True))
+    def disconnect(self, *, after: bytes = b"") -> None:
+        """Send this response and close the connection."""
+        self._responses.append((after, True))
 
-    def adds(self, unasked: bytes) -> None:
-        """Say this on all connections now."""
+    def send(self, data: bytes) -> None:
+        """Send these bytes on all connections now."""
         for writer in self._writers:
-            writer.write(unasked)
+            writer.write(data)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of responses that the client does not take."""
+        return sum(writer.transport.get_write_buffer_size() for writer in self._writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
-        self.made += 1
+        self.connections += 1
         self._writers.append(writer)
         try:
-            await self._answer(reader, writer)
+            await self._serve(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
-            self.lost += 1
+            self.disconnects += 1
         finally:
             self._writers.remove(writer)
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hang_up = False
-        while not hang_up:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        disconnect = False
+        while not disconnect:
             head = await reader.readuntil(b"\r\n\r\n")
             length = _LENGTH.search(head)
-            self.heard.append(head + await reader.readexactly(int(length[1]) if length else 0))
-            if not self._said:
+            self.requests.append(head + await reader.readexactly(int(length[1]) if length else 0))
+            if not self._responses:
                 await reader.readexactly(1)
-            answer, hang_up = self._said.popleft()
-            for piece in (answer[:1], answer[1:]):  # so that what comes has to be put together
+            response, disconnect = self._responses.popleft()
+            for piece in (response[:1], response[1:]):  # so that the client has to join what it receives
                 writer.write(piece)
                 await asyncio.sleep(0)
             await writer.drain()
 
 
 @asynccontextmanager
-async def listening(peer: Peer, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serve on a free port of the loopback address; yields the URL."""
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=tls)
-    peer.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{peer.port}"
+async def raw_server(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+    """Serve on a free port of the loopback address."""
+    server = RawServer()
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+    async with listener:
+        yield server

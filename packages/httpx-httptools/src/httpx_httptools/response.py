@@ -1,0 +1,95 @@
+"""One response as it arrives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import httpx
+
+FIRST_FINAL_STATUS = 200
+"""Responses with a lower status are interim ones (RFC 9110 §15.2)."""
+
+
+class FlowControl(Protocol):
+    """What a response needs of its connection."""
+
+    def resume(self) -> None:
+        """Read from the socket again."""
+
+
+class IncomingResponse(httpx.AsyncByteStream):
+    """The head of a response, and its body as an httpx stream.
+
+    `headers` have their names in lower case; they contain neither those of interim responses nor trailers. `unread` is
+    the number of bytes of the body that nobody has read yet. `ended` is set with the last byte of the body: from then
+    on the connection belongs to another exchange.
+    """
+
+    def __init__(self, connection: FlowControl, *, read_timeout_s: float | None, abandon: Callable[[], None]) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.keep_alive = False
+        self.unread = 0
+        self.ended = False
+        self._connection = connection
+        self._read_timeout_s = read_timeout_s
+        self._abandon = abandon
+        self._pieces: list[bytes] = []
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def wait_for_head(self) -> None:
+        """Return once the status and the headers have arrived; raises httpx's errors."""
+        while not self.status:
+            await self._wait()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, undecoded; raises httpx's errors."""
+        while self._pieces or not self.ended:
+            if not self._pieces:
+                await self._wait()
+                continue
+            pieces, self._pieces, self.unread = self._pieces, [], 0
+            if not self.ended:
+                self._connection.resume()
+            yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def aclose(self) -> None:
+        """Close the connection if the response has not ended: what is still to come belongs to nobody."""
+        if not self.ended:
+            self._abandon()
+
+    def add(self, piece: bytes) -> None:
+        """Append a part of the body."""
+        self._pieces.append(piece)
+        self.unread += len(piece)
+
+    def fail(self, failure: Exception) -> None:
+        """Raise `failure` to the reader, after what has arrived before."""
+        if self._failure is None:
+            self._failure = failure
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the reader see what has arrived."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        # asyncio.timeout() takes three times as long.
+        late = None if self._read_timeout_s is None else loop.call_later(self._read_timeout_s, self._time_out)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if late is not None:
+                late.cancel()
+        if self._failure is not None and not self._pieces:
+            raise self._failure
+
+    def _time_out(self) -> None:
+        self.fail(httpx.ReadTimeout(f"No bytes received within {self._read_timeout_s:g} s."))
