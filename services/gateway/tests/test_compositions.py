@@ -128,7 +128,7 @@ class TestOrderSummary:
         async with open_gateway(notifications_url=f"http://127.0.0.1:{free_port()}") as gateway:
             response = await gateway.get(f"/v2/orders/{ORDER}/summary", headers=token)
         assert response.status_code == 503
-        assert response.json()["detail"] == "notifications can not be reached"
+        assert response.json()["detail"] == "notifications cannot be reached"
 
     async def test_an_admin_gets_no_summary_of_somebody_elses_order(
         self, gateway: httpx.AsyncClient, well: Services, admin: dict[str, str]

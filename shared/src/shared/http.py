@@ -1,7 +1,8 @@
-"""The HTTP client: httpx's interface over aiohttp's transport, some 40 % of httpx's own cost per call (ADR 5).
+"""The HTTP client of every process: `httpx.AsyncClient`, over the transport that `HTTP_TRANSPORT` names (ADR 22).
 
-Every call has a timeout, carries the trace context, the request id and the deadline, and reuses kept-alive connections,
-which the client drops before the servers do (see `shared.gunicorn`): one that both ends close at once is an error.
+Every call has a timeout, has a CLIENT span, carries the trace context, the request id and the deadline, and reuses
+kept-alive connections. The client drops them before the servers do (see `shared.gunicorn`): a call on a connection that
+both ends close at once fails.
 """
 
 from collections.abc import AsyncIterator
@@ -9,13 +10,14 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from pydantic import AnyHttpUrl
 
-from shared.calls import ToldCalls
+from shared.aiohttp_transport import AiohttpTransport, count_attempts
+from shared.calls import RecordCancellation, instrument_client
 from shared.deadline import REQUEST_TIMEOUT, as_header, remaining_s
 from shared.faults import Faults, FaultyCalls
 from shared.middleware import REQUEST_ID, current_request_id
+from shared.settings import HttpTransport, ServiceSettings
 
 KEEPALIVE_S = 30
 """Idle connections are dropped after this; the servers keep them for 75 s."""
@@ -31,37 +33,42 @@ async def open_http_client(
     connect_timeout_s: float = 1.0,
     max_connections: int = 100,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for one upstream. `timeout_s` bounds each wait for bytes, `shared.deadline.within` a whole call.
+    """Open a client for one upstream, the service named `to`, whose `faults` are injected into its calls.
 
-    Its calls suffer the `faults` towards the service named `to`.
+    `timeout_s` bounds each wait for bytes, `shared.deadline.within` a whole call.
     """
-    async with _open_session(connect_timeout_s=connect_timeout_s, max_connections=max_connections) as session:
-        transport = FaultyCalls(AiohttpTransport(client=session), faults=faults or Faults(), target=to)
-        client = httpx.AsyncClient(
-            base_url=str(base_url).rstrip("/"),
-            transport=ToldCalls(transport),
-            timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-            event_hooks={"request": [_carry_on]},
-            follow_redirects=False,
-        )
-        async with client:
-            yield client
+    transport = _open_transport(ServiceSettings().http_transport, max_connections=max_connections)
+    client = httpx.AsyncClient(
+        base_url=str(base_url).rstrip("/"),
+        transport=RecordCancellation(FaultyCalls(transport, faults=faults or Faults(), target=to)),
+        timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
+        event_hooks={"request": [_propagate]},
+        follow_redirects=False,
+    )
+    instrument_client(client, service=to)
+    async with client:
+        yield client
 
 
-@asynccontextmanager
-async def _open_session(*, connect_timeout_s: float, max_connections: int) -> AsyncIterator[aiohttp.ClientSession]:
-    """The connections alone: aiohttp bounds the connect and adds nothing, httpx does the rest."""
-    async with aiohttp.ClientSession(
+def _open_transport(name: HttpTransport, *, max_connections: int) -> httpx.AsyncBaseTransport:
+    if name is HttpTransport.HTTPTOOLS:
+        from httpx_httptools import HttptoolsTransport
+
+        limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_S)
+        return HttptoolsTransport(limits=limits)
+    session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=KEEPALIVE_S),
-        cookie_jar=aiohttp.DummyCookieJar(),  # one user's cookie must never ride on another's request
+        cookie_jar=aiohttp.DummyCookieJar(),  # a user's cookie must not be sent with another user's request
         auto_decompress=False,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s),
-    ) as session:
-        yield session
+        timeout=aiohttp.ClientTimeout(total=None),
+        middlewares=(count_attempts,),
+    )
+    return AiohttpTransport(session)
 
 
-async def _carry_on(request: httpx.Request) -> None:
+async def _propagate(request: httpx.Request) -> None:
+    """Add the deadline and the request id."""
     left = remaining_s()
     if left is not None:
         request.headers[REQUEST_TIMEOUT] = as_header(left)

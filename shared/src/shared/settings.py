@@ -45,6 +45,13 @@ class LogFormat(StrEnum):
     PRETTY = "pretty"
 
 
+class HttpTransport(StrEnum):
+    """What httpx clients send requests with: aiohttp, or the drop-in of `packages/httpx-httptools`."""
+
+    AIOHTTP = "aiohttp"
+    HTTPTOOLS = "httptools"
+
+
 class ConfigurationError(Exception):
     """The settings contradict what the process found (say, the database server's limits). Stops the start."""
 
@@ -159,6 +166,10 @@ class TelemetrySettings(BaseSettings):
 class ServiceSettings(TelemetrySettings, ProcessSettings):
     """Settings that every service and worker has."""
 
+    http_transport: HttpTransport = Field(
+        HttpTransport.AIOHTTP,
+        description="Transport under httpx; httptools is the drop-in of packages/httpx-httptools and needs less CPU time",
+    )
     drain_seconds: float = Field(
         2.0, ge=0, le=60, description="Time during which readiness fails before sockets close, in seconds"
     )
@@ -290,7 +301,11 @@ __all__ = [
     "DatabaseSettings",
     "Environment",
     "Exporter",
+<<<<<<< HEAD
     "GunicornSettings",
+=======
+    "HttpTransport",
+>>>>>>> 6d96a0c (gateway: call the services through httpx.AsyncClient)
     "JwksSettings",
     "LastingObjectStoreSettings",
     "LogFormat",

@@ -1,48 +1,40 @@
-"""Calls to the services: bytes in, bytes out, each with one span and a bound on its time.
-
-On connections of its own and not by `shared.http.open_http_client`: a gateway is mostly an HTTP client, and with httpx
-a call would cost ten times as much (ADR 5).
-"""
+"""Calls to the services: one `httpx.AsyncClient` for each of them, bytes in, bytes out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
+import httpx
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.datastructures import Headers
 
-from gateway.answers import PROBLEM, Answer, Download, Refused
-from gateway.connections import Connections, Reply
-from gateway.errors import UpstreamBroken, UpstreamTimeout
+from gateway.answers import Answer, Download, Refused
+from gateway.errors import UpstreamBroken, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from gateway.resilience import metrics
 from gateway.resilience.guard import Guard
-from gateway.spans import ClientSpan
-from shared.deadline import REQUEST_TIMEOUT, as_header, at_most
-from shared.errors import Unavailable
-from shared.faults import Fault, Faults, FaultSwitchedOn, answer_of, suffer
-from shared.middleware import REQUEST_ID, current_request_id
+from shared.calls import RESEND_COUNT, TEMPLATE
+from shared.deadline import GRACE_S, at_most
+from shared.errors import Problem, Unavailable
+
+CONNECT_TIMEOUT_S = 1.0
 
 _OK = 200
 _PROBE = "/health/ready"
-_CHUNK_BYTES = 64 * 1024
 
 
 class Upstream:
     """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
 
-    def __init__(self, *, name: str, connections: Connections, timeout_s: float, guard: Guard, faults: Faults) -> None:
+    def __init__(self, *, name: str, client: httpx.AsyncClient, timeout_s: float, guard: Guard) -> None:
         self.name = name
         self.guard = guard
-        self._faults = faults
-        self._connections = connections
+        self._client = client
+        self._url = str(client.base_url).rstrip("/")
         self._timeout_s = timeout_s
-        self._attributes: dict[str, str | int] = {
-            "server.address": connections.origin.host,
-            "server.port": connections.origin.port,
-            "peer.service": name,
-        }
 
     async def send(
         self,
@@ -56,43 +48,45 @@ class Upstream:
         timeout_s: float | None = None,
         reader: UUID | None = None,
     ) -> Answer:
-        """Ask for `path`, which is percent-encoded, and return the answer whatever its status.
+        """Request `path`, which is percent-encoded, and return the response whatever its status.
 
-        `template` is the path with its parameters' names: it names the span, after the semantic conventions. What is
-        safe to repeat is tried again where it fails (see `gateway.resilience`); all of it has `timeout_s` seconds.
-        For a file, which has a user as its `reader`, that is while the body of a good answer has not begun: it comes as
-        it is read, a Download, and keeps one of the places for files until it is closed.
-        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken where there is no answer to pass on, UpstreamBusy
-        or CircuitOpen where the service is not asked, TooManyRequests where the reader has as many files as they may,
-        and DeadlineSpent where no time is left for it.
+        `template` is the path with the names of its parameters: it names the span. A request that is safe to repeat is
+        tried again if it fails (see `gateway.resilience`); all attempts together have `timeout_s` seconds.
+        For a file, which has a user as its `reader`, they have it until the body of a good response begins: the file is
+        a Download, which is read as it arrives and keeps one of the places for files until it is closed.
+        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken if there is no response to pass on, UpstreamBusy
+        or CircuitOpen if no request is sent, TooManyRequests if the reader has as many files as they may, and
+        DeadlineSpent if no time is left.
         """
-        target = f"{path}?{query}" if query else path
-        attributes: dict[str, str | int] = {"http.request.method": method, "url.template": template, **self._attributes}
         timeout_s = timeout_s or self._timeout_s
+        url = f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
 
         async def attempt(number: int) -> Answer:
-            with ClientSpan(attributes, url=f"{self._connections.origin.url}{target}", resend_count=number) as span:
-                patience_s = at_most(timeout_s)
-                carried = _carried(headers, patience_s)
-                span.carry(carried)
-                try:
-                    answer = await self._exchange(
-                        method,
-                        target,
-                        path=path,
-                        headers=carried,
-                        body=body,
-                        download=reader is not None,
-                        span=span.span,
-                        until=asyncio.get_running_loop().time() + patience_s,
-                        on_repeat=span.repeated,
-                    )
-                except TimeoutError as late:
-                    raise UpstreamTimeout(f"{self.name} did not answer in time") from late
-                span.answered(answer.status)
-                if not answer.passable:
-                    raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
-                return answer
+            limit_s = at_most(timeout_s)
+            # Not client.build_request(), which adds an Accept-Encoding: bodies are passed on undecoded.
+            request = httpx.Request(
+                method,
+                url,
+                headers=headers,
+                content=body,
+                extensions={
+                    TEMPLATE: template,
+                    **({RESEND_COUNT: number} if number else {}),
+                    "on_resend": partial(self._note_resend, number + 1),
+                    "timeout": httpx.Timeout(limit_s, connect=min(limit_s, CONNECT_TIMEOUT_S)).as_dict(),
+                },
+            )
+            try:
+                async with asyncio.timeout(limit_s + GRACE_S):  # httpx bounds each read, this bounds all of them
+                    response = await self._client.send(request, stream=True)
+                    if reader is not None and response.status_code == _OK:
+                        return self._download(path, response)
+                    answer = await _read(path, response)
+            except (httpx.TransportError, TimeoutError) as error:
+                raise self._problem(error) from error
+            if not answer.passable:
+                raise UpstreamBroken(f"{self.name} answered {answer.status} without saying why")
+            return answer
 
         if reader is None:
             return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
@@ -114,7 +108,7 @@ class Upstream:
         headers: Mapping[str, str],
         timeout_s: float | None = None,
     ) -> bytes:
-        """Return the JSON at `path`, unparsed; raises Refused with any answer but 200, and what `send` raises."""
+        """Return the JSON at `path`, unparsed; raises Refused with any response but 200, and what `send` raises."""
         answer = await self.send(
             "GET", path, template=template or path, query=query, headers=headers, timeout_s=timeout_s
         )
@@ -125,80 +119,55 @@ class Upstream:
         return answer.body
 
     async def ping(self) -> None:
-        """Raise where the service is not ready; probes make no spans. The caller bounds the time."""
-        span = trace.get_current_span()
-        answer = await self._exchange("GET", _PROBE, path=_PROBE, headers={}, body=b"", span=span, is_probe=True)
-        if answer.status != _OK:
-            raise Unavailable(f"{_PROBE} answered {answer.status}")
-
-    async def _exchange(
-        self,
-        method: str,
-        target: str,
-        *,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        download: bool = False,
-        span: Span,
-        until: float | None = None,
-        on_repeat: Callable[[], None] | None = None,
-        is_probe: bool = False,
-    ) -> Answer:
-        fault = self._faults.towards(self.name, is_probe=is_probe)
-        if fault is not None:
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                async with asyncio.timeout_at(until):
-                    answer = await self._suffered(fault, path)
-            if answer is not None:
-                return answer
-        reply = await self._connections.request(
-            method, target, headers, body, streamed=download, until=until, on_repeat=on_repeat
-        )
-        if reply.stream is not None:
-            return self._download(path, reply, reply.stream)
-        return Answer(path=path, status=reply.status, headers=Headers(raw=reply.headers), body=reply.body)
-
-    async def _suffered(self, fault: Fault, path: str) -> Answer | None:
-        """What stands for the answer to a call that suffers this; None where the service is to be asked."""
+        """Raise if the service is not ready. Makes no span; the caller bounds the time."""
         try:
-            if not await suffer(fault):
-                return None
-        except ConnectionResetError as lost:
-            raise UpstreamBroken(f"{self.name} broke off its answer") from lost
-        problem = Headers({"Content-Type": PROBLEM})
-        return Answer(path=path, status=FaultSwitchedOn.status, headers=problem, body=answer_of(fault, path=path))
+            with suppress_http_instrumentation():
+                response = await self._client.get(_PROBE)
+        except httpx.TransportError as error:
+            raise self._problem(error) from error
+        if response.status_code != _OK:
+            raise Unavailable(f"{_PROBE} answered {response.status_code}")
 
-    def _download(self, path: str, reply: Reply, stream: asyncio.StreamReader) -> Download:
-        async def close() -> None:
-            self._connections.release(reply)
+    def _problem(self, error: httpx.TransportError | TimeoutError) -> Problem:
+        """Return the problem that stands for a response that did not arrive."""
+        if isinstance(error, httpx.ConnectError):
+            return UpstreamUnreachable(f"{self.name} cannot be reached")
+        if isinstance(error, httpx.PoolTimeout):
+            return UpstreamBusy(f"{self.name} has as many connections as it may")
+        if isinstance(error, httpx.TimeoutException | TimeoutError):
+            return UpstreamTimeout(f"{self.name} did not answer in time")
+        return UpstreamBroken(f"{self.name} broke off its answer")
 
+    def _note_resend(self, number: int) -> None:
+        """Record that a kept connection was closed and the transport sends the request again on a new one."""
+        trace.get_current_span().set_attribute("http.request.resend_count", number)
+        metrics.repeated(self.name)
+
+    def _download(self, path: str, response: httpx.Response) -> Download:
         return Download(
             path=path,
-            status=reply.status,
-            headers=Headers(raw=reply.headers),
+            status=response.status_code,
+            headers=_headers(response),
             body=b"",
-            chunks=self._chunks(stream),
-            close=close,
+            chunks=self._chunks(response),
+            close=response.aclose,
         )
 
-    async def _chunks(self, stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-        """The body as it comes; each piece has the time of a call. What fails now breaks the client's answer off."""
-        while True:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    chunk = await stream.read(_CHUNK_BYTES)
-            except TimeoutError as late:
-                raise UpstreamTimeout(f"{self.name} did not answer in time") from late
-            if not chunk:
-                return
-            yield chunk
+    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives; each read has the time of a call. A failure cuts the client's response off."""
+        try:
+            async for chunk in response.aiter_raw():
+                yield chunk
+        except httpx.TransportError as error:
+            raise self._problem(error) from error
 
 
-def _carried(headers: Mapping[str, str], patience_s: float) -> dict[str, str]:
-    """The headers, the request's id and how long the answer is waited for."""
-    carried = {**headers, REQUEST_TIMEOUT: as_header(patience_s)}
-    current = current_request_id.get()
-    if current:
-        carried[REQUEST_ID] = current
-    return carried
+async def _read(path: str, response: httpx.Response) -> Answer:
+    """Read the body to its end, undecoded."""
+    async with aclosing(response):
+        body = b"".join([chunk async for chunk in response.aiter_raw()])
+    return Answer(path=path, status=response.status_code, headers=_headers(response), body=body)
+
+
+def _headers(response: httpx.Response) -> Headers:
+    return Headers(raw=[(name.lower(), value) for name, value in response.headers.raw])

@@ -1,21 +1,21 @@
 """Who gets built for a request, and what is opened for all of them."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
-from gateway.clients import Upstream
-from gateway.connections import Connections
+from gateway.clients import CONNECT_TIMEOUT_S, Upstream
 from gateway.headers import from_client
 from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings, get_settings
 from shared.faults import Faults, FaultStore
+from shared.http import open_http_client
 from shared.tokens import CurrentCaller, Identity
 
 Service = Literal["users", "orders", "notifications"]
@@ -50,16 +50,17 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
     # The bulkheads are the limit: hedges and probes must get through.
-    at_most = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
+    max_connections = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
     with guard_shown(guard):
-        async with aclosing(Connections(name=name, url=str(url), at_most=at_most)) as connections:
-            yield Upstream(
-                name=name,
-                connections=connections,
-                timeout_s=settings.upstream_seconds,
-                guard=guard,
-                faults=faults,
-            )
+        async with open_http_client(
+            url,
+            to=name,
+            faults=faults,
+            timeout_s=settings.upstream_seconds,
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            max_connections=max_connections,
+        ) as client:
+            yield Upstream(name=name, client=client, timeout_s=settings.upstream_seconds, guard=guard)
 
 
 def upstreams(request: Request) -> Upstreams:

@@ -8,7 +8,7 @@ dictionary.
 """
 
 from shared.faults.store import FaultStore
-from shared.faults.switch import ALL_PERCENT, USUAL_VALUE, Fault, FaultSwitchedOn, Kind, answer_of, suffer
+from shared.faults.switch import ALL_PERCENT, USUAL_VALUE, Fault, Kind
 from shared.faults.transport import FaultyCalls
 from shared.faults.watch import Faults, FaultWatch, watched_faults
 
@@ -17,12 +17,9 @@ __all__ = [
     "USUAL_VALUE",
     "Fault",
     "FaultStore",
-    "FaultSwitchedOn",
     "FaultWatch",
     "Faults",
     "FaultyCalls",
     "Kind",
-    "answer_of",
-    "suffer",
     "watched_faults",
 ]

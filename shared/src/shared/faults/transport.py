@@ -7,6 +7,8 @@ import httpx
 from shared.faults.switch import FaultSwitchedOn, answer_of, suffer
 from shared.faults.watch import Faults
 
+_PROBES = "/health/"
+
 
 class FaultyCalls(httpx.AsyncBaseTransport):
     """A transport around another, whose calls to `target` suffer what is switched on; raises what transports raise."""
@@ -18,7 +20,7 @@ class FaultyCalls(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make one call, if the switches let it."""
-        fault = self._faults.towards(self._target)
+        fault = self._faults.towards(self._target, is_probe=request.url.path.startswith(_PROBES))
         if fault is None:
             return await self._inner.handle_async_request(request)
         try:
@@ -30,8 +32,8 @@ class FaultyCalls(httpx.AsyncBaseTransport):
             raise httpx.ReadError(str(error), request=request) from error
         if answered:
             body = answer_of(fault, path=request.url.path)
-            headers = {"Content-Type": "application/problem+json"}
-            return httpx.Response(FaultSwitchedOn.status, headers=headers, content=body, request=request)
+            headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body))}
+            return httpx.Response(FaultSwitchedOn.status, headers=headers, stream=httpx.ByteStream(body))
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:

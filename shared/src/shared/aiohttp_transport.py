@@ -1,0 +1,72 @@
+"""httpx over aiohttp: the transport of httpx-aiohttp, with httpx's exceptions as documented.
+
+httpx-aiohttp 0.2 raises ConnectTimeout for a refused connection and for one that the server closed, and lets aiohttp's
+error for an invalid response pass.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+
+_ERRORS: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...] = (
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.ClientConnectionError, httpx.ReadError),
+)
+"""The first that fits."""
+
+
+class _Attempts:
+    """How often aiohttp has sent one request; `on_resend` is called before each time but the first."""
+
+    def __init__(self, on_resend: Callable[[], None]) -> None:
+        self._on_resend = on_resend
+        self._sent = 0
+
+    def count(self) -> None:
+        if self._sent:
+            self._on_resend()
+        self._sent += 1
+
+
+_attempts: ContextVar[_Attempts | None] = ContextVar("attempts", default=None)
+
+
+class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
+    """An httpx transport over `session`, which needs `count_attempts` among its middlewares.
+
+    aiohttp sends an idempotent request a second time if the server closed the connection (RFC 9112 §9.3.1). The request
+    extension `on_resend`, a function without parameters, is called before.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        super().__init__(client=session)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the response once its head has arrived; raises httpx.TransportError."""
+        on_resend = request.extensions.get("on_resend")
+        token = _attempts.set(_Attempts(on_resend) if on_resend else None)
+        try:
+            return await super().handle_async_request(request)
+        except (httpx.TransportError, aiohttp.ClientError) as error:
+            cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
+            documented = next((to for kind, to in _ERRORS if isinstance(cause, kind)), None)
+            if documented is None:
+                raise
+            raise documented(str(cause), request=request) from cause
+        finally:
+            _attempts.reset(token)
+
+
+async def count_attempts(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Count one attempt at a request: a client middleware of aiohttp."""
+    attempts = _attempts.get()
+    if attempts is not None:
+        attempts.count()
+    return await handler(request)
