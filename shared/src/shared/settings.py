@@ -301,11 +301,8 @@ __all__ = [
     "DatabaseSettings",
     "Environment",
     "Exporter",
-<<<<<<< HEAD
     "GunicornSettings",
-=======
     "HttpTransport",
->>>>>>> 6d96a0c (gateway: call the services through httpx.AsyncClient)
     "JwksSettings",
     "LastingObjectStoreSettings",
     "LogFormat",
