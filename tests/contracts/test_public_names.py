@@ -25,7 +25,7 @@ KNOWN = {
 
 EXTENDED = re.compile(
     r"(uvicorn|uvicorn_worker|gunicorn|redis|arq|asyncpg|sqlalchemy\.pool|opentelemetry\.(sdk|exporter)"
-    r"|structlog|httpx\.\w*Transport)(\.|$)"
+    r"|structlog|httpx(_aiohttp)?\.\w*Transport)(\.|$)"
 )
 """Full names of classes that a subclass depends on closely: such a subclass is listed below."""
 
@@ -85,6 +85,18 @@ EXTENSIONS = [
         package="shared",
         needs=("httpx",),
         canary="shared/tests/test_faults.py",
+    ),
+    Extension(  # a transport of httpx
+        module="shared/src/shared/aiohttp_transport.py",
+        package="shared",
+        needs=("httpx", "httpx-aiohttp", "aiohttp"),
+        canary="shared/tests/test_http_transport.py",
+    ),
+    Extension(  # a transport of httpx
+        module="packages/httpx-httptools/src/httpx_httptools/transport.py",
+        package="packages/httpx-httptools",
+        needs=("httpx", "httptools"),
+        canary="packages/httpx-httptools/tests/test_comparison.py",
     ),
 ]
 

@@ -168,7 +168,7 @@ class ServiceSettings(TelemetrySettings, ProcessSettings):
 
     http_transport: HttpTransport = Field(
         HttpTransport.AIOHTTP,
-        description="Transport under httpx; httptools is the drop-in of packages/httpx-httptools and needs less CPU time",
+        description="Transport under httpx; httptools is packages/httpx-httptools, which needs less CPU time",
     )
     drain_seconds: float = Field(
         2.0, ge=0, le=60, description="Time during which readiness fails before sockets close, in seconds"

@@ -1,0 +1,63 @@
+"""Each transport that HTTP_TRANSPORT selects raises the exceptions that httpx documents, and reports resends."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from shared.http import open_http_client
+from testkit.apps import free_port
+from testkit.raw_server import RawServer, raw_server
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with raw_server() as one:
+        yield one
+
+
+@pytest.fixture(params=["aiohttp", "httptools"])
+async def client(
+    request: pytest.FixtureRequest, server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    monkeypatch.setenv("HTTP_TRANSPORT", request.param)
+    async with open_http_client(server.url, timeout_s=20) as one:
+        yield one
+
+
+class TestErrors:
+    async def test_connection_is_refused(self, client: httpx.AsyncClient) -> None:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{free_port()}/")
+
+    async def test_tls_handshake_is_late(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        with pytest.raises(httpx.ConnectTimeout):
+            await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(20, connect=0.05))
+
+    async def test_server_disconnects(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        server.disconnect()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/")
+
+    async def test_response_is_invalid(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        server.respond(b"hello\r\n\r\n")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post("/")
+
+    async def test_response_is_late(self, client: httpx.AsyncClient) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get("/", timeout=httpx.Timeout(20, read=0.05))
+
+
+class TestResend:
+    async def test_is_reported_before_it_happens(self, client: httpx.AsyncClient, server: RawServer) -> None:
+        reported: list[int] = []
+        extensions = {"on_resend": lambda: reported.append(len(server.requests))}
+        server.respond(OK)
+        await client.get("/", extensions=extensions)
+        server.disconnect()
+        server.respond(OK)
+        assert (await client.get("/", extensions=extensions)).content == b"ok"
+        assert (reported, len(server.requests)) == ([2], 3)
