@@ -22,11 +22,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from otel_lean.exporter import SpanExporter
+from otel_lean.tracer import LeanTracerProvider
 from shared.durations import MetricExporter
 from shared.logging import configure_log_export
 from shared.settings import ServiceSettings
-from shared.spans.exporter import SpanExporter
-from shared.spans.tracer import LeanTracerProvider
 
 NAMESPACE = "hopline"
 

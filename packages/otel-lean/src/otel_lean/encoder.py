@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from shared.spans.wire import attributes, framed, key_values, text
+from otel_lean.wire import attributes, framed, key_values, text
 
 _NAMES = 1024
 _KINDS = {kind: otlp.Span.SpanKind.Value(f"SPAN_KIND_{kind.name}") for kind in SpanKind}

@@ -23,7 +23,7 @@ from opentelemetry.trace import (
 from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes
 
-from shared.spans.span import Origin, Span
+from otel_lean.span import Origin, Span
 
 _FLAGS = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID

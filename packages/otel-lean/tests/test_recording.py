@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, TraceState
 
-from shared.spans.tracer import LeanTracerProvider
+from otel_lean.tracer import LeanTracerProvider
 
 Scenario = Callable[[Tracer], None]
 

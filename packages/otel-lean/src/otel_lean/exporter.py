@@ -6,7 +6,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from shared.spans.encoder import encoded
+from otel_lean.encoder import encoded
 
 
 class SpanExporter(OTLPSpanExporter):

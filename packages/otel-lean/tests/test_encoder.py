@@ -16,8 +16,8 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-from shared.spans import wire
-from shared.spans.encoder import encoded
+from otel_lean import wire
+from otel_lean.encoder import encoded
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.integers(1, 2**64 - 1)
