@@ -214,11 +214,13 @@ class TestAgainstTheSdk:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         resource = Resource.create({"service.name": "tests"})
-        lean = LeanTracerProvider(resource=resource, id_generator=Counted())
+        lean = LeanTracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
         theirs = sdk.TracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
         assert left_behind(lean, scenario) == left_behind(theirs, scenario)
 
     def test_a_span_is_made_of_what_it_says(self) -> None:
-        [span] = left_behind(LeanTracerProvider(id_generator=Counted()), attributes_are_set_and_replaced)
+        [span] = left_behind(
+            LeanTracerProvider(id_generator=Counted(), shutdown_on_exit=False), attributes_are_set_and_replaced
+        )
         assert span["attributes"] == {"a": 1, "b": (1, 2), "c": 0.5, "d": True}
         assert (span["name"], span["kind"], span["context"][:2]) == ("second", SpanKind.CLIENT, (1, 2))

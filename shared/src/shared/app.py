@@ -5,7 +5,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.trace import Span
+from opentelemetry.util.http import redact_url
 from starlette.middleware import Middleware
+from starlette.types import Scope
 
 from shared.body_limit import BodyLimit
 from shared.deadline import Deadline
@@ -17,12 +22,19 @@ from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.openapi import PROBLEMS
+from shared.routing import route_of
 from shared.settings import ConfigurationError, Environment, ServiceSettings
 from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
+
+NO_TELEMETRY_OF_FASTAPI: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPIInstrumentor makes the spans (ADR 20). Mounted applications need this as well."""
+
+UNTRACED = "^[^/]+//[^/]+/(health/|ws$)"
+"""URLs without spans and metrics: probes would hide all else, and a WebSocket's span would stay open for hours."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -35,14 +47,12 @@ def build_app(
     routers: Sequence[APIRouter],
     summary: str,
     middleware: Sequence[Middleware] = (),
-    public: bool = False,
 ) -> FastAPI:
     """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
 
     `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
     closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen. `middleware`, the
     first outermost, sees every request and every answer but has its ids and its access line from further out.
-    A `public` service is called by strangers: little of what they say of traces goes on.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings)
@@ -51,7 +61,7 @@ def build_app(
         summary=summary,
         lifespan=_started(name, lifespan),
         responses=PROBLEMS,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext does it (ADR 8)
+        telemetry=NO_TELEMETRY_OF_FASTAPI,
         docs_url=None,  # the page would load scripts from another host; the gateway's own does not
         redoc_url=None,
     )
@@ -62,7 +72,10 @@ def build_app(
     app.add_middleware(UnexpectedErrors)
     for extra in reversed(middleware):
         app.add_middleware(extra.cls, *extra.args, **extra.kwargs)
-    app.add_middleware(RequestContext, public=public)  # added last, so it is outermost
+    app.add_middleware(RequestContext, route_of=route_of)  # added last, so it is outermost
+    FastAPIInstrumentor.instrument_app(
+        app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"], server_request_hook=redact_query
+    )
     install_error_handlers(app)
     app.include_router(health_router)
     if settings.environment is Environment.DEVELOPMENT:
@@ -70,6 +83,12 @@ def build_app(
     for router in routers:
         app.include_router(router)
     return app
+
+
+def redact_query(span: Span, scope: Scope) -> None:
+    """Redact signatures and credentials of object stores in `url.query`, which the instrumentation sets as it came."""
+    if query := scope["query_string"].decode("latin-1"):
+        span.set_attribute("url.query", redact_url(f"?{query}").removeprefix("?"))
 
 
 def _started(name: str, lifespan: Lifespan) -> Lifespan:

@@ -5,12 +5,13 @@ by method and template, since a path with ids in it would give each call a separ
 """
 
 import asyncio
-import os
 
 import httpx
 from opentelemetry import trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
 from opentelemetry.trace import Span, StatusCode
+
+from shared.telemetry import set_defaults
 
 TEMPLATE = "url.template"
 """Request extension: the path with its parameters' names, `extensions={TEMPLATE: "/users/{user_id}"}`."""
@@ -32,7 +33,7 @@ def instrument_client(client: httpx.AsyncClient, *, service: str) -> None:
         if resends := extensions.get(RESEND_COUNT):
             span.set_attribute(RESEND_COUNT, resends)
 
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    set_defaults()
     HTTPXClientInstrumentor.instrument_client(client, request_hook=describe)
 
 

@@ -1,30 +1,35 @@
 """The middleware of every service: pure ASGI, one pass over the request each.
 
-`RequestContext` gives the request a span and an id, binds the id to the log context, adds `X-Request-ID` and
-`traceresponse` to every response and writes one access line. `UnexpectedErrors` answers what nobody else did as a
-problem. BaseHTTPMiddleware would cost a task and a queue per request and hide context variables set below it.
+`RequestContext` gives the request an id, binds it to the log context, adds `X-Request-ID` and `traceresponse` to every
+response, completes the span that OpenTelemetry's instrumentation started and writes one access line. `UnexpectedErrors`
+renders unhandled exceptions as problems. BaseHTTPMiddleware would cost a task and a queue per request and hide context
+variables set below it.
 """
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import ExitStack
 from contextvars import ContextVar
 from random import getrandbits
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode
+from opentelemetry.util.http import sanitize_method
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Problem, problem_response, unexpected
-from shared.server_telemetry import PROBES, ServedRequest, route_of, untraced, untraced_span
+from shared.headers import header
 from shared.statements import DatabaseCost, database_cost
-from shared.strangers import bound_context
 from shared.tracing import blame, traceparent
 
 log = structlog.get_logger("http")
 
 REQUEST_ID = "X-Request-ID"
+PROBES = "/health/"
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
 _SERVER_ERROR = 500
@@ -32,48 +37,37 @@ _CLIENT_GONE = 499
 """Logged where the client hung up before it had an answer; the number is nginx's."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _TRACERESPONSE = b"traceresponse"
+_ids = RandomIdGenerator()
 _IDS = (_REQUEST_ID, _TRACERESPONSE)
-_LISTS = (b"tracestate", b"baggage")
-_WANTED = frozenset((_REQUEST_ID, b"host", b"traceparent", *_LISTS))
 
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served here, which the calls that it causes carry on."""
 
 
 class RequestContext:
-    """ASGI middleware; place it outermost. A `public` service trusts nobody's headers (`shared.strangers`)."""
+    """ASGI middleware; place it outermost, within the instrumentation that starts the request's span.
 
-    def __init__(self, app: ASGIApp, *, public: bool = False) -> None:
+    `route_of` returns the template of the route that a request was matched to.
+    """
+
+    def __init__(self, app: ASGIApp, *, route_of: Callable[[Scope], str | None]) -> None:
         self._app = app
-        self._public = public
+        self._route_of = route_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
-        scope["fastapi.telemetry"] = None  # what is mounted below tells nothing of its own
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _read(scope)
-        if self._public:
-            bound_context(headers)
-        request_id = _request_id(headers)
-        if untraced(scope["path"]):
-            with trace.use_span(untraced_span()) as span:
-                await self._serve(scope, receive, send, request_id=request_id, span=span)
-        else:
-            with ServedRequest(scope, headers) as served:
-                await self._serve(scope, receive, send, request_id=request_id, span=served.span, served=served)
+        with ExitStack() as stack:
+            if not trace.get_current_span().get_span_context().is_valid:  # the path is excluded from instrumentation
+                stack.enter_context(trace.use_span(_unrecorded_span()))
+                if scope["path"].startswith(PROBES):
+                    stack.enter_context(suppress_http_instrumentation())
+            await self._serve(scope, receive, send, span=trace.get_current_span())
 
-    async def _serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        request_id: str,
-        span: Span,
-        served: ServedRequest | None = None,
-    ) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, span: Span) -> None:
+        request_id = _request_id(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         current_request_id.set(request_id)
@@ -82,30 +76,51 @@ class RequestContext:
         ids = [(_REQUEST_ID, request_id.encode())]
         if not context.is_remote:  # else no span was made (`OTEL_SDK_DISABLED`), and this is the caller's own
             ids.append((_TRACERESPONSE, traceparent(context).encode()))  # W3C Trace Context Level 2 has them alike
-        status = 0
+        root_path, status, complete = scope.get("root_path", ""), 0, False
 
         async def send_with_ids(message: Message) -> None:
-            nonlocal status
+            nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = [pair for pair in message["headers"] if pair[0] not in _IDS]
                 message["headers"] = [*given, *ids]
                 if cost.queries:
                     span.set_attributes(cost.attributes)
-                if served:
-                    served.status = status
-                await send(message)
-                return
+                if scope.get("root_path", "") != root_path:
+                    self._name_mounted(span, scope)
+            else:
+                complete = not message.get("more_body", False)
             await send(message)
-            if served and not message.get("more_body", False):
-                served.end()
 
         with database_cost() as cost:
             try:
                 await self._app(scope, receive, send_with_ids)
             finally:
+                if not complete and span.is_recording():  # the client left before it had the whole response
+                    span.set_attribute("error.type", ConnectionError.__name__)
+                    span.set_status(StatusCode.ERROR)
                 if not scope["path"].startswith(PROBES):
-                    _access_line(scope, status=status or _CLIENT_GONE, started=started, cost=cost)
+                    self._access_line(scope, status=status or _CLIENT_GONE, started=started, cost=cost)
+
+    def _name_mounted(self, span: Span, scope: Scope) -> None:
+        """Name the span of a mounted application's request by the whole route: the instrumentation sees the mount."""
+        if route := self._route_of(scope):
+            method = sanitize_method(scope["method"])
+            span.update_name(f"{'HTTP' if method == '_OTHER' else method} {route}")
+            span.set_attribute("http.route", route)
+
+    def _access_line(self, scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:
+        write = log.error if status >= _SERVER_ERROR else log.info
+        write(
+            "http_request",
+            method=scope["method"],
+            path=scope["path"],
+            route=self._route_of(scope),
+            status=status,
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+            db_queries=cost.queries,
+            db_ms=cost.milliseconds,
+        )
 
 
 class UnexpectedErrors:
@@ -135,6 +150,9 @@ class UnexpectedErrors:
         except Exception as error:
             problem = error if isinstance(error, Problem) else _recorded(error)
             if begun:  # all that is left is to break the response off
+                span = trace.get_current_span()
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.end()  # the instrumentation would record the exception a second time, and not redacted
                 raise
             await problem_response(problem, instance=scope["path"])(scope, receive, send)
 
@@ -144,32 +162,12 @@ def _recorded(error: Exception) -> Problem:
     return unexpected(error)
 
 
-def _read(scope: Scope) -> dict[bytes, bytes]:
-    """The headers that matter here, in one pass; lists that came in several are joined, of others the first counts."""
-    read: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name in _WANTED:
-            if name not in read:
-                read[name] = value
-            elif name in _LISTS:
-                read[name] += b"," + value
-    return read
+def _unrecorded_span() -> Span:
+    """Return a span that is not recorded, for the ids in a response's headers."""
+    context = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    return NonRecordingSpan(context)
 
 
-def _request_id(headers: Mapping[bytes, bytes]) -> str:
-    given = headers.get(_REQUEST_ID, b"").decode("latin-1")
+def _request_id(scope: Scope) -> str:
+    given = header(scope, _REQUEST_ID) or ""
     return given if _ACCEPTED_ID.fullmatch(given) else f"{getrandbits(128):032x}"  # unique, and no secret
-
-
-def _access_line(scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:
-    write = log.error if status >= _SERVER_ERROR else log.info
-    write(
-        "http_request",
-        method=scope["method"],
-        path=scope["path"],
-        route=route_of(scope),
-        status=status,
-        duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        db_queries=cost.queries,
-        db_ms=cost.milliseconds,
-    )

@@ -19,7 +19,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import AnyHttpUrl, Field, PostgresDsn, RedisDsn, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -138,6 +138,16 @@ class Exporter(StrEnum):
     NONE = "none"
 
 
+class OtlpProtocol(StrEnum):
+    """How OTLP is sent."""
+
+    HTTP = "http/protobuf"
+    GRPC = "grpc"
+
+
+Signal = Literal["traces", "metrics", "logs"]
+
+
 class TelemetrySettings(BaseSettings):
     """OpenTelemetry's own variables that the code reads; the SDK reads the others from the environment.
 
@@ -146,21 +156,41 @@ class TelemetrySettings(BaseSettings):
     """
 
     otel_sdk_disabled: bool = Field(False, description="Whether the process makes no spans, metrics and exported logs")
+    otel_traces_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of spans")
+    otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")
+    otel_logs_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of log records")
     otel_exporter_otlp_endpoint: AnyHttpUrl | None = Field(
         None, description="Base URL of the OTLP receiver, for example http://localhost:4318; without it nothing is sent"
     )
-    otel_traces_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of spans")
-    otel_logs_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of log records")
-    otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")
-    otel_metric_export_interval: int = Field(
-        10_000, ge=100, description="Time between two exports of metrics, in milliseconds"
+    otel_exporter_otlp_traces_endpoint: AnyHttpUrl | None = Field(
+        None, description="URL that spans are sent to, with its path, instead of the base URL"
+    )
+    otel_exporter_otlp_metrics_endpoint: AnyHttpUrl | None = Field(
+        None, description="URL that metrics are sent to, with its path, instead of the base URL"
+    )
+    otel_exporter_otlp_logs_endpoint: AnyHttpUrl | None = Field(
+        None, description="URL that log records are sent to, with its path, instead of the base URL"
+    )
+    otel_exporter_otlp_protocol: OtlpProtocol = Field(OtlpProtocol.HTTP, description="Protocol of the OTLP receiver")
+    otel_exporter_otlp_traces_protocol: OtlpProtocol | None = Field(
+        None, description="Protocol for spans, if it differs from the common one"
+    )
+    otel_exporter_otlp_metrics_protocol: OtlpProtocol | None = Field(
+        None, description="Protocol for metrics, if it differs from the common one"
+    )
+    otel_exporter_otlp_logs_protocol: OtlpProtocol | None = Field(
+        None, description="Protocol for log records, if it differs from the common one"
     )
 
-    def endpoint(self, exporter: Exporter, signal: str) -> str | None:
-        """Where this signal is sent; None where it is not."""
-        if self.otel_exporter_otlp_endpoint is None or exporter is Exporter.NONE:
-            return None
-        return f"{str(self.otel_exporter_otlp_endpoint).rstrip('/')}/v1/{signal}"
+    def exports(self, signal: Signal) -> bool:
+        """Return whether the signal is sent."""
+        wanted: Exporter = getattr(self, f"otel_{signal}_exporter")
+        endpoint = getattr(self, f"otel_exporter_otlp_{signal}_endpoint") or self.otel_exporter_otlp_endpoint
+        return wanted is Exporter.OTLP and endpoint is not None
+
+    def protocol(self, signal: Signal) -> OtlpProtocol:
+        """Return the protocol that the signal is sent by."""
+        return getattr(self, f"otel_exporter_otlp_{signal}_protocol") or self.otel_exporter_otlp_protocol
 
 
 class ServiceSettings(TelemetrySettings, ProcessSettings):
@@ -307,11 +337,13 @@ __all__ = [
     "LastingObjectStoreSettings",
     "LogFormat",
     "ObjectStoreSettings",
+    "OtlpProtocol",
     "OutboxSettings",
     "ProcessSettings",
     "RedisSettings",
     "SecretStr",
     "ServiceSettings",
+    "Signal",
     "TokenSettings",
     "load_settings",
 ]

@@ -1,72 +1,117 @@
-"""OpenTelemetry set-up: traces, logs and metrics leave by OTLP/HTTP, from one place for every process.
+"""OpenTelemetry set-up: the SDK's providers and batch processors and the official OTLP exporters, for every process.
 
-Without `OTEL_EXPORTER_OTLP_ENDPOINT` spans are still made, so that ids appear in logs and headers, and nothing is
-sent. Exporting happens on background threads with bounded queues: a backend that is down costs dropped telemetry,
-never a slower or failed request.
+The standard variables apply as the SDK documents them, e.g. OTEL_EXPORTER_OTLP_PROTOCOL (`http/protobuf` or `grpc`),
+OTEL_TRACES_SAMPLER, OTEL_BSP_SCHEDULE_DELAY and OTEL_PYTHON_TRACER_PROVIDER. Without an endpoint spans are still made,
+so that ids appear in logs and headers, and nothing is sent. Export runs on background threads with bounded queues: an
+unavailable collector costs telemetry, never a slower or failed request.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from threading import Thread
+from typing import Any, Final
 from uuid import uuid4
 
-from opentelemetry import metrics, trace
+from opentelemetry import metrics, propagate, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.metrics.view import DropAggregation, View
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from otel_lean.exporter import SpanExporter
-from otel_lean.tracer import LeanTracerProvider
-from shared.durations import MetricExporter
 from shared.logging import configure_log_export
-from shared.settings import ServiceSettings
+from shared.settings import ConfigurationError, OtlpProtocol, ServiceSettings, Signal
+from shared.untrusted_context import UntrustedContextPropagator
 
 NAMESPACE = "hopline"
 
-EXPORT_TIMEOUT_S = 2
-"""One export attempt, from the connection on: how long its host's name is looked up for, nothing bounds."""
-
 FLUSH_S = 6.0
-"""What a process waits at its end for all three signals together, however its backend or its resolver hangs."""
+"""Maximum time a process waits at its exit for all signals together, also if the collector or the resolver hangs."""
 
-EXPORT_EVERY_MS = 500
-"""Spans and lines wait so long for company; a queue holds 2,048 of each, and what comes on top is dropped."""
+DEFAULTS: Final = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",  # the instrumentors read it when they are first used
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds for one export, retries included
+    "OTEL_BSP_SCHEDULE_DELAY": "500",  # milliseconds until a batch of spans is sent
+    "OTEL_BLRP_SCHEDULE_DELAY": "500",  # likewise log records
+    "OTEL_METRIC_EXPORT_INTERVAL": "10000",  # milliseconds
+}
+"""Defaults of OpenTelemetry's variables where Hopline's differ; a variable that is set wins."""
+
+_BODY_SIZES = View(instrument_name="http.server.*.body.size", aggregation=DropAggregation())
+"""The instrumentation records two histograms per request that no dashboard shows."""
+
+
+def set_defaults() -> None:
+    """Set the variables of DEFAULTS that are unset or empty. Call before the first instrumentor is used."""
+    for name, value in DEFAULTS.items():
+        os.environ[name] = os.environ.get(name) or value
 
 
 def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
-    """Install the process's tracer, logger and meter providers. Call once, after a fork, before the first span."""
+    """Install the process's propagator and providers. Call once, after a fork, before the first span."""
+    set_defaults()
+    if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
+        propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
     if settings.otel_sdk_disabled or isinstance(trace.get_tracer_provider(), TracerProvider):
         return  # in the second case a test, or a second application in this process, has set them
-    resource = Resource.create(
-        {
-            "service.name": service,
-            "service.namespace": NAMESPACE,
-            "service.version": _version(service),
-            "service.instance.id": str(uuid4()),
-            "deployment.environment.name": settings.environment.value,
-        }
-    )
-    # None of them shuts itself down when the interpreter ends, for which each would wait half a minute where nobody
-    # takes its data: what is queued then has been flushed.
-    tracers = LeanTracerProvider(resource=resource)
-    if endpoint := settings.endpoint(settings.otel_traces_exporter, "traces"):
-        spans = SpanExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
-        tracers.add_span_processor(BatchSpanProcessor(spans, schedule_delay_millis=EXPORT_EVERY_MS))
-    if endpoint := settings.endpoint(settings.otel_logs_exporter, "logs"):
-        records = OTLPLogExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
-        set_logger_provider(configure_log_export(resource=resource, exporter=records))
-    if endpoint := settings.endpoint(settings.otel_metrics_exporter, "metrics"):
-        figures = MetricExporter(endpoint, timeout=EXPORT_TIMEOUT_S)
-        reader = PeriodicExportingMetricReader(figures, export_interval_millis=settings.otel_metric_export_interval)
-        metrics.set_meter_provider(MeterProvider([reader], resource=resource, shutdown_on_exit=False))
+    resource = resource_of(service, settings)
+    # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.
+    tracers = tracer_provider(resource)
+    if settings.exports("traces"):
+        tracers.add_span_processor(BatchSpanProcessor(open_exporter("traces", settings)))
     trace.set_tracer_provider(tracers)
+    if settings.exports("metrics"):
+        reader = PeriodicExportingMetricReader(open_exporter("metrics", settings))
+        metrics.set_meter_provider(MeterProvider([reader], resource, shutdown_on_exit=False, views=[_BODY_SIZES]))
+    if settings.exports("logs"):
+        set_logger_provider(configure_log_export(resource=resource, exporter=open_exporter("logs", settings)))
+
+
+def resource_of(service: str, settings: ServiceSettings) -> Resource:
+    """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it and replace what it names."""
+    ours = {
+        "service.name": service,
+        "service.namespace": NAMESPACE,
+        "service.version": _version(service),
+        "service.instance.id": str(uuid4()),
+        "deployment.environment.name": settings.environment.value,
+    }
+    return Resource.create(ours).merge(OTELResourceDetector().detect())
+
+
+def tracer_provider(resource: Resource | None = None) -> TracerProvider:
+    """Return a provider of the class that OTEL_PYTHON_TRACER_PROVIDER names: the SDK's, or an installed drop-in."""
+    provider = _load("opentelemetry_tracer_provider", _provider_name())(resource=resource, shutdown_on_exit=False)
+    assert isinstance(provider, TracerProvider)  # noqa: S101 - drop-ins extend the SDK's class
+    return provider
+
+
+def open_exporter(signal: Signal, settings: ServiceSettings) -> Any:
+    """Return the signal's OTLP exporter for its protocol; only that protocol's packages are imported."""
+    name = "otlp_proto_http"
+    if settings.protocol(signal) is OtlpProtocol.GRPC:
+        name = "otlp_proto_grpc"
+    elif signal == "traces" and _provider_name() == "lean":
+        name = "otlp_lean"  # of packages/otel-lean
+    return _load(f"opentelemetry_{signal}_exporter", name)()
+
+
+def _provider_name() -> str:
+    return os.environ.get("OTEL_PYTHON_TRACER_PROVIDER") or "sdk_tracer_provider"
+
+
+def _load(group: str, name: str) -> Any:
+    """Load the component that an installed distribution registered in this entry point group."""
+    for entry in entry_points(group=group, name=name):
+        return entry.load()
+    known = ", ".join(sorted(entry_points(group=group).names))
+    raise ConfigurationError(f"Unknown {group} '{name}'. Installed: {known}.")
 
 
 @asynccontextmanager
@@ -79,7 +124,7 @@ async def telemetry_flushed_at_exit() -> AsyncIterator[None]:
 
 
 async def _flush_in_time() -> None:
-    """Flush for at most FLUSH_S; for a daemon thread neither loop nor interpreter waits at the end."""
+    """Flush for at most FLUSH_S; neither loop nor interpreter waits for a daemon thread at the end."""
     loop, flushed = asyncio.get_running_loop(), asyncio.Event()
 
     def flush() -> None:
@@ -94,10 +139,10 @@ async def _flush_in_time() -> None:
 
 
 def flush_telemetry() -> None:
-    """Send what is queued. Blocks without a bound: the SDK's flush takes a timeout and ignores it."""
+    """Send what is queued. Blocks without a bound: the SDK's flush ignores its timeout."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
         if isinstance(provider, TracerProvider | MeterProvider | LoggerProvider):
-            provider.force_flush(EXPORT_TIMEOUT_S * 1000)
+            provider.force_flush()
 
 
 def _version(service: str) -> str:

@@ -1,20 +1,93 @@
-"""The way out of ended spans: the official exporter's, from the connection to the retries, with our encoder."""
+"""Sends ended spans to a collector by OTLP over HTTP, with the encoder of this package and urllib3."""
 
-from collections.abc import Sequence
+import gzip
+import logging
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from os import environ
+from threading import Event
+from typing import Final
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+import urllib3
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.util.re import parse_env_headers
 
 from otel_lean.encoder import encoded
 
+_log = logging.getLogger(__name__)
 
-class SpanExporter(OTLPSpanExporter):
-    """OTLP/HTTP, protobuf, with what `OTEL_EXPORTER_OTLP_*` says of headers, certificates and compression."""
+_FIRST_PAUSE_S = 1.0
+_RETRYABLE: Final = frozenset((429, 502, 503, 504))
+"""https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes"""
+
+_OK = range(200, 300)
+_COMPRESSIONS: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+
+class OTLPSpanExporter(SpanExporter):
+    """OTLP/HTTP in protobuf, configured by `OTEL_EXPORTER_OTLP_*` and `OTEL_EXPORTER_OTLP_TRACES_*`.
+
+    Transient failures are retried after 1, 2, 4… s within the timeout of one export, as the official exporter does.
+    """
+
+    def __init__(self) -> None:
+        endpoint = _variable("ENDPOINT", "http://localhost:4318").rstrip("/")
+        self._endpoint = environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or f"{endpoint}/v1/traces"
+        self._timeout_s = float(_variable("TIMEOUT", "10"))
+        self._headers = {**parse_env_headers(_variable("HEADERS"), liberal=True)}
+        self._headers["content-type"] = "application/x-protobuf"
+        compression = _variable("COMPRESSION", "none").strip().lower()
+        self._compress = _COMPRESSIONS.get(compression)
+        if self._compress:
+            self._headers["content-encoding"] = compression
+        self._pool = urllib3.PoolManager(
+            retries=False,
+            ca_certs=_variable("CERTIFICATE") or None,
+            cert_file=_variable("CLIENT_CERTIFICATE") or None,
+            key_file=_variable("CLIENT_KEY") or None,
+        )
+        self._closing = Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch; blocks for at most the exporter's timeout."""
-        if self._shutdown:
-            return SpanExportResult.FAILURE
-        sent = self._client.export(encoded(spans))
-        return SpanExportResult.SUCCESS if sent.success else SpanExportResult.FAILURE
+        """Send a batch. Blocks for at most the timeout."""
+        body = encoded(spans)
+        if self._compress:
+            body = self._compress(body)
+        deadline, pause_s = time.monotonic() + self._timeout_s, _FIRST_PAUSE_S
+        while not self._closing.is_set():
+            failure, retryable = self._send(body, timeout_s=deadline - time.monotonic())
+            if not failure:
+                return SpanExportResult.SUCCESS
+            if not retryable or time.monotonic() + pause_s > deadline:
+                _log.error("Failed to export %s spans: %s", len(spans), failure)
+                break
+            self._closing.wait(pause_s)
+            pause_s *= 2
+        return SpanExportResult.FAILURE
+
+    def _send(self, body: bytes, *, timeout_s: float) -> tuple[str, bool]:
+        """Send `body` once. Return the failure, empty after a success, and whether a retry may help."""
+        timeout = urllib3.Timeout(total=max(timeout_s, 0.001))
+        try:
+            response = self._pool.request("POST", self._endpoint, body=body, headers=self._headers, timeout=timeout)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return f"{type(error).__name__}: {error}", True
+        if response.status in _OK:
+            return "", False
+        return f"status {response.status}", response.status in _RETRYABLE
+
+    def shutdown(self) -> None:
+        """End a running export and close the connections."""
+        self._closing.set()
+        self._pool.clear()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
+        """Return True: this exporter queues nothing."""
+        return True
+
+
+def _variable(name: str, default: str = "") -> str:
+    """Return the variable of traces, else the one of all signals; empty variables count as unset."""
+    return environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or default

@@ -80,6 +80,11 @@ class Span(trace.Span):
         for link in links:
             self.add_link(link.context, link.attributes)
 
+    @property
+    def kind(self) -> SpanKind:
+        """The kind, which instrumentations read from the SDK's spans."""
+        return self._kind
+
     def end(self, end_time: int | None = None) -> None:
         """Hand the span on, once; `end_time` in nanoseconds since 1970."""
         if self._ended:

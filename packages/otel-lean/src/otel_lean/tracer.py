@@ -1,6 +1,6 @@
-"""The provider of the process's tracers, which start our own spans."""
+"""The tracer provider: the SDK's, with tracers that start the spans of this package."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from time import time_ns
 
 from opentelemetry import trace
@@ -20,7 +20,6 @@ from opentelemetry.trace import (
     TraceFlags,
     TraceState,
 )
-from opentelemetry.util._decorator import _agnosticcontextmanager
 from opentelemetry.util.types import Attributes
 
 from otel_lean.span import Origin, Span
@@ -38,14 +37,15 @@ _PARENT_DECIDES = (
 class LeanTracerProvider(sdk.TracerProvider):
     """The SDK's provider: its resource, sampler, ids, limits and processors, with tracers whose spans cost a third.
 
-    Processors get ended spans only: `on_start` is not called. It does not shut itself down when the interpreter ends.
+    Processors get ended spans only: `on_start` is not called.
     """
 
     def __init__(
         self,
         *,
-        resource: Resource | None = None,
         sampler: Sampler | None = None,
+        resource: Resource | None = None,
+        shutdown_on_exit: bool = True,
         id_generator: IdGenerator | None = None,
     ) -> None:
         self._limits = SpanLimits()
@@ -56,7 +56,7 @@ class LeanTracerProvider(sdk.TracerProvider):
             id_generator=id_generator,
             span_limits=self._limits,
             active_span_processor=self._processors,
-            shutdown_on_exit=False,
+            shutdown_on_exit=shutdown_on_exit,
         )
 
     def get_tracer(
@@ -130,25 +130,4 @@ class Tracer(trace.Tracer):
             set_status_on_exception=set_status_on_exception,
         )
 
-    @_agnosticcontextmanager  # the API's own, which also decorates functions
-    def start_as_current_span(  # noqa: PLR0917 - likewise
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        start_time: int | None = None,
-        record_exception: bool = True,
-        set_status_on_exception: bool = True,
-        end_on_exit: bool = True,
-    ) -> Iterator[trace.Span]:
-        """Begin a span and make it the current one for a block."""
-        span = self.start_span(name, context, kind, attributes, links, start_time)
-        with trace.use_span(
-            span,
-            end_on_exit=end_on_exit,
-            record_exception=record_exception,
-            set_status_on_exception=set_status_on_exception,
-        ):
-            yield span
+    start_as_current_span = sdk.Tracer.start_as_current_span  # the SDK's: it calls start_span and the API's use_span

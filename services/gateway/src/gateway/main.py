@@ -36,7 +36,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routers=[front.router],
         summary="The one public door",
-        public=True,
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(Deprecated, retirement=v1.RETIREMENT),

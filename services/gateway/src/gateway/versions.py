@@ -16,6 +16,7 @@ from gateway.patience import Patience
 from gateway.profiling import ProfileOnDemand
 from gateway.resilience.shedding import LoadShedding
 from gateway.settings import Settings
+from shared.app import NO_TELEMETRY_OF_FASTAPI
 from shared.error_handlers import install_error_handlers
 from shared.middleware import REQUEST_ID, UnexpectedErrors
 from shared.settings import Environment
@@ -61,6 +62,7 @@ def mount_version(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY_OF_FASTAPI,
     )
     app.state = root.state
     install_error_handlers(app)

@@ -15,19 +15,16 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from shared.durations import with_durations
-
 _NOTHING = MetricsData([ResourceMetrics(Resource.get_empty(), [], "")])
 
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
 
 class Metrics:
-    """Counters and histograms since it was made, gauges as they are; `ours` are the process's `shared.durations`."""
+    """Counters and histograms since it was made, gauges as they are."""
 
-    def __init__(self, reader: InMemoryMetricReader, *, ours: bool = True) -> None:
+    def __init__(self, reader: InMemoryMetricReader) -> None:
         self._reader = reader
-        self._ours = ours
         self._before = self._counted()
 
     def value(self, name: str, attributes: Mapping[str, object] | None = None) -> float:
@@ -46,8 +43,6 @@ class Metrics:
 
     def _counted(self, *, gauges: bool = False) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
         data = self._reader.get_metrics_data() or _NOTHING
-        if self._ours:
-            data = with_durations(data)
         return {
             (metric.name, frozenset((point.attributes or {}).items())): _number(point)
             for resource in data.resource_metrics

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_lean.tracer import LeanTracerProvider
+from shared.telemetry import tracer_provider
 
 
 class Spans:
@@ -52,7 +52,7 @@ def _session_exporter() -> InMemorySpanExporter:
     if _exporter is None:
         provider = trace.get_tracer_provider()
         if not isinstance(provider, TracerProvider):
-            provider = LeanTracerProvider()
+            provider = tracer_provider()
             trace.set_tracer_provider(provider)
         _exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(_exporter))

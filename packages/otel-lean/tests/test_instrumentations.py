@@ -1,0 +1,65 @@
+"""The official instrumentations over this provider and over the SDK's: the same requests leave the same spans."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, HTTPException
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_lean import LeanTracerProvider
+
+
+def application() -> FastAPI:
+    app = FastAPI(telemetry={"tracing": False, "metrics": False, "logs": False})
+
+    @app.get("/notes/{number}")
+    async def note(number: int) -> int:
+        return number
+
+    @app.get("/away")
+    async def away() -> None:
+        raise HTTPException(503)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise LookupError("nothing there")
+
+    return app
+
+
+def described(span: ReadableSpan) -> dict[str, Any]:
+    return {
+        "name": span.name,
+        "kind": span.kind,
+        "parent": span.parent is not None,
+        "attributes": dict(span.attributes or {}),
+        "status": (span.status.status_code, span.status.description),
+        "events": [event.name for event in span.events],
+        "scope": span.instrumentation_scope,
+    }
+
+
+async def left_behind(provider: TracerProvider, path: str) -> list[dict[str, Any]]:
+    """The spans of one call, of its client and of its server."""
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    app = application()
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider, exclude_spans=["receive", "send"])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
+        HTTPXClientInstrumentor.instrument_client(client, tracer_provider=provider)
+        await client.get(path)
+    return [described(span) for span in exporter.get_finished_spans()]
+
+
+@pytest.mark.parametrize("path", ["/notes/1?limit=5", "/notes/x", "/nothing", "/away", "/bug"])
+async def test_the_same_requests_leave_the_same_spans(path: str) -> None:
+    lean = await left_behind(LeanTracerProvider(shutdown_on_exit=False), path)
+    theirs = await left_behind(TracerProvider(shutdown_on_exit=False), path)
+    assert lean == theirs
+    assert len(lean) == 2

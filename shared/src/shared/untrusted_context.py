@@ -1,0 +1,67 @@
+"""Limits on trace context and baggage from callers: both travel on through rows and frames to the last hop."""
+
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
+
+from shared.tracing import SYNTHETIC
+
+MAX_VALUE_BYTES = 40
+"""Maximum size of a baggage member's value; Hopline's own is `true`."""
+
+MAX_TRACESTATE_BYTES = 512
+"""The size that W3C Trace Context asks everybody to propagate at least (§3.3.1.5)."""
+
+_MEMBERS = frozenset((SYNTHETIC,))
+
+
+class UntrustedContextPropagator(TextMapPropagator):
+    """A propagator around another that keeps only known baggage and a bounded tracestate of what it extracts."""
+
+    def __init__(self, propagator: TextMapPropagator) -> None:
+        self._propagator = propagator
+
+    @property
+    def fields(self) -> set[str]:
+        """The header names of the inner propagator."""
+        return self._propagator.fields
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Write the context into `carrier`."""
+        self._propagator.inject(carrier, context, setter)
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Read the context from `carrier` and trim it."""
+        extracted = self._propagator.extract(carrier, context, getter)
+        for name, value in baggage.get_all(extracted).items():
+            if name not in _MEMBERS or len(str(value)) > MAX_VALUE_BYTES:
+                extracted = baggage.remove_baggage(name, extracted)
+        remote = trace.get_current_span(extracted).get_span_context()
+        kept = _bounded(remote.trace_state)
+        if len(kept) < len(remote.trace_state):
+            trimmed = SpanContext(remote.trace_id, remote.span_id, remote.is_remote, remote.trace_flags, kept)
+            extracted = trace.set_span_in_context(NonRecordingSpan(trimmed), extracted)
+        return extracted
+
+
+def _bounded(state: TraceState) -> TraceState:
+    """Return the first members that fit together; they are the most recent ones."""
+    members, size = [], -1  # the first has no comma before it
+    for key, value in state.items():
+        size += len(key) + len(value) + 2
+        if size > MAX_TRACESTATE_BYTES:
+            break
+        members.append((key, value))
+    return TraceState(members)

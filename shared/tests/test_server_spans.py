@@ -1,0 +1,199 @@
+"""The SERVER span of a request: what the instrumentation records, and what Hopline's middleware completes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Request, Response
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from shared.app import NO_TELEMETRY_OF_FASTAPI, build_app
+from shared.middleware import UnexpectedErrors
+from shared.settings import ServiceSettings
+from testkit.apps import http_client, serve
+from testkit.metrics import Metrics
+from testkit.spans import Spans
+from testkit.waiting import eventually
+
+router = APIRouter()
+
+
+@router.get("/notes/{number}")
+async def note(number: int) -> int:
+    return number
+
+
+@router.patch("/wait")
+async def wait(request: Request, tasks: BackgroundTasks) -> str:
+    tasks.add_task(request.app.state.released.wait)
+    request.app.state.asked.set()
+    await request.app.state.answer.wait()
+    return "waited"
+
+
+@router.get("/away")
+async def away() -> Response:
+    return Response(status_code=503)
+
+
+@router.get("/bug")
+async def bug() -> None:
+    raise LookupError("no ann@hopline.example")
+
+
+@router.get("/broken")
+async def broken() -> StreamingResponse:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise LookupError("no ann@hopline.example")
+
+    return StreamingResponse(pieces())
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture
+def app(capsys: pytest.CaptureFixture[str]) -> FastAPI:
+    """The same routes three times: included without and with a prefix, and below a mounted application."""
+    settings = ServiceSettings(drain_seconds=0)
+    app = build_app(name="small", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
+    app.include_router(router, prefix="/v2")
+    mounted = FastAPI(telemetry=NO_TELEMETRY_OF_FASTAPI)
+    mounted.include_router(router)
+    mounted.add_middleware(UnexpectedErrors)
+    app.mount("/v1", mounted)
+    app.state.asked, app.state.answer, app.state.released = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(app) as url, http_client(url) as client:
+        yield client
+
+
+def attributes(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+def access_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
+
+
+class TestName:
+    @pytest.mark.parametrize("prefix", ["", "/v2", "/v1"])
+    async def test_has_the_whole_route(
+        self, client: httpx.AsyncClient, prefix: str, spans: Spans, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        await client.get(f"{prefix}/notes/1")
+        route = f"{prefix}/notes/{{number}}"
+        served = await eventually(lambda: spans.one(f"GET {route}"))
+        assert served.kind is SpanKind.SERVER
+        assert attributes(served)["http.route"] == route
+        [line] = access_lines(capsys)
+        assert line["route"] == route
+
+    async def test_has_no_path_of_the_clients_choice(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        for path in ("/nobody/knows", "/v1/nobody/knows"):
+            await client.get(path)
+        await eventually(lambda: len(spans.finished()) == 2)
+        assert {span.name for span in spans.finished()} == {"GET", "GET /v1"}
+
+    @pytest.mark.parametrize("prefix", ["/v2", "/v1"])
+    async def test_has_no_method_of_the_clients_choice(
+        self, client: httpx.AsyncClient, prefix: str, spans: Spans
+    ) -> None:
+        await client.request("PROPFIND", f"{prefix}/notes/1")
+        served = await eventually(lambda: spans.one(f"HTTP {prefix}/notes/{{number}}"))
+        assert attributes(served)["http.request.method_original"] == "PROPFIND"
+
+
+class TestAttributes:
+    async def test_follow_the_semantic_conventions(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.get("/notes/1?limit=5")
+        served = attributes(await eventually(lambda: spans.one("GET /notes/{number}")))
+        assert {name: served[name] for name in served if name not in {"client.port", "user_agent.original"}} == {
+            "http.request.method": "GET",
+            "http.response.status_code": 200,
+            "http.route": "/notes/{number}",
+            "url.scheme": "http",
+            "url.path": "/notes/1",
+            "url.query": "limit=5",
+            "network.protocol.version": "1.1",
+            "server.address": client.base_url.netloc.decode(),
+            "server.port": client.base_url.port,
+            "client.address": "127.0.0.1",
+        }
+
+    async def test_hide_signatures_and_credentials_in_the_query(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.get("/notes/1?depth=5&%73ig=abc&X-Goog-Signature=def")
+        served = await eventually(lambda: spans.one("GET /notes/{number}"))
+        assert attributes(served)["url.query"] == "depth=5&sig=REDACTED&X-Goog-Signature=REDACTED"
+
+
+class TestFailure:
+    async def test_is_a_status_from_500_on(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.get("/away")
+        served = await eventually(lambda: spans.one("GET /away"))
+        assert served.status.status_code is StatusCode.ERROR
+        assert attributes(served)["error.type"] == "503"
+
+    @pytest.mark.parametrize("path", ["/bug", "/broken", "/v1/bug", "/v1/broken"])
+    async def test_is_recorded_once_without_addresses(
+        self, client: httpx.AsyncClient, path: str, spans: Spans, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        try:
+            await client.get(path)
+        except httpx.RemoteProtocolError:
+            assert path.endswith("/broken")
+        served = await eventually(lambda: spans.one(f"GET {path}"))
+        assert served.status.status_code is StatusCode.ERROR
+        assert attributes(served)["error.type"] in {"500", "LookupError"}
+        [recorded] = [event for event in served.events if event.name == "exception"]
+        assert (recorded.attributes or {})["exception.message"] == "no [address]"
+        assert "hopline.example" not in str(recorded.attributes)
+        assert "hopline.example" not in str(served.status.description)
+
+    async def test_is_a_client_that_left(
+        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def patient(_scope: Scope, receive: Receive, _send: Send) -> None:
+            app.state.asked.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        app.mount("/patient", patient)
+        asking = asyncio.create_task(client.get("/patient/call"))
+        await app.state.asked.wait()
+        asking.cancel()
+        left = await eventually(lambda: spans.one("GET /patient"))
+        assert left.status.status_code is StatusCode.ERROR
+        assert attributes(left)["error.type"] == "ConnectionError"
+        assert "http.response.status_code" not in attributes(left)
+        [line] = access_lines(capsys)
+        assert line["status"] == 499
+
+
+class TestEnd:
+    async def test_is_the_end_of_the_response_whatever_is_done_behind_it(
+        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, counted: Metrics
+    ) -> None:
+        active = {"http.request.method": "PATCH"}  # nobody else in this process asks so
+        asking = asyncio.create_task(client.patch("/wait"))
+        await app.state.asked.wait()
+        assert counted.value("http.server.active_requests", active) == 1
+        app.state.answer.set()
+        assert (await asking).json() == "waited"
+        await eventually(lambda: spans.one("PATCH /wait"))
+        app.state.released.set()
+        await eventually(lambda: counted.value("http.server.active_requests", active) == 0)
+        assert counted.value("http.server.request.duration", {**active, "http.route": "/wait"}) == 1

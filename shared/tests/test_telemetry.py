@@ -1,0 +1,144 @@
+"""Which providers and exporters OpenTelemetry's variables choose, and what callers may hand in."""
+
+import os
+
+import pytest
+from opentelemetry import baggage, trace
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otel_lean import LeanTracerProvider
+from shared.settings import ConfigurationError, ServiceSettings, Signal
+from shared.telemetry import DEFAULTS, open_exporter, resource_of, set_defaults, tracer_provider
+from shared.untrusted_context import UntrustedContextPropagator
+
+Variables = pytest.MonkeyPatch
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class TestTracerProvider:
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            (None, TracerProvider),
+            ("", TracerProvider),
+            ("sdk_tracer_provider", TracerProvider),
+            ("lean", LeanTracerProvider),
+        ],
+    )
+    def test_is_the_one_that_is_named(self, name: str | None, expected: type, monkeypatch: Variables) -> None:
+        monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
+        if name is not None:
+            monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", name)
+        assert type(tracer_provider()) is expected
+
+    def test_that_is_not_installed_stops_the_start(self, monkeypatch: Variables) -> None:
+        monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "fast")
+        with pytest.raises(ConfigurationError, match=r"'fast'.*lean.*sdk_tracer_provider"):
+            tracer_provider()
+
+
+class TestExporter:
+    @pytest.mark.parametrize(
+        ("variables", "module"),
+        [
+            ({}, "opentelemetry.exporter.otlp.proto.http.trace_exporter"),
+            ({"OTEL_PYTHON_TRACER_PROVIDER": "lean"}, "otel_lean.exporter"),
+            ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter"),
+            (
+                {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_PYTHON_TRACER_PROVIDER": "lean"},
+                "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+            ),
+            (
+                {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+                "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+            ),
+        ],
+        ids=str,
+    )
+    def test_is_the_one_of_the_protocol(self, variables: dict[str, str], module: str, monkeypatch: Variables) -> None:
+        monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        exporter = open_exporter("traces", ServiceSettings())
+        try:
+            assert type(exporter).__module__ == module
+        finally:
+            exporter.shutdown()
+
+    @pytest.mark.parametrize(
+        ("variables", "exported"),
+        [
+            ({}, []),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, ["traces", "metrics", "logs"]),
+            ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4318/v1/metrics"}, ["metrics"]),
+            (
+                {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_METRICS_EXPORTER": "none"},
+                ["traces", "logs"],
+            ),
+        ],
+        ids=str,
+    )
+    def test_is_opened_for_signals_with_an_endpoint(
+        self, variables: dict[str, str], exported: list[Signal], monkeypatch: Variables
+    ) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings = ServiceSettings()
+        signals: tuple[Signal, ...] = ("traces", "metrics", "logs")
+        assert [signal for signal in signals if settings.exports(signal)] == exported
+
+
+class TestResource:
+    def test_names_service_and_process_and_takes_what_the_environment_says(self, monkeypatch: Variables) -> None:
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3,k8s.pod.name=pod-1")
+        described = resource_of("orders", ServiceSettings()).attributes
+        expected = {"service.name": "orders", "service.namespace": "hopline", "service.version": "1.2.3"}
+        assert expected.items() <= described.items()
+        assert described["k8s.pod.name"] == "pod-1"
+        assert (
+            described["service.instance.id"]
+            != resource_of("orders", ServiceSettings()).attributes["service.instance.id"]
+        )
+
+    def test_has_the_service_name_of_the_environment(self, monkeypatch: Variables) -> None:
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "orders-canary")
+        assert resource_of("orders", ServiceSettings()).attributes["service.name"] == "orders-canary"
+
+
+class TestDefaults:
+    def test_leave_variables_alone_that_are_set(self, monkeypatch: Variables) -> None:
+        for name in DEFAULTS:
+            monkeypatch.setenv(name, "")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5000")
+        set_defaults()
+        assert {name: os.environ[name] for name in DEFAULTS} == {**DEFAULTS, "OTEL_BSP_SCHEDULE_DELAY": "5000"}
+
+
+class TestUntrustedContext:
+    @pytest.fixture
+    def propagator(self) -> UntrustedContextPropagator:
+        return UntrustedContextPropagator(
+            CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
+        )
+
+    def test_keeps_known_baggage_of_a_known_size(self, propagator: UntrustedContextPropagator) -> None:
+        given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2"}
+        assert dict(baggage.get_all(propagator.extract(given, Context()))) == {"hopline.synthetic": "true"}
+        given = {"baggage": f"hopline.synthetic={'x' * 4000}"}
+        assert dict(baggage.get_all(propagator.extract(given, Context()))) == {}
+
+    @pytest.mark.parametrize("last", [10, 200])
+    def test_keeps_the_first_members_of_a_tracestate_that_fit(
+        self, propagator: UntrustedContextPropagator, last: int
+    ) -> None:
+        members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]  # 434 bytes
+        given = {"traceparent": TRACEPARENT, "tracestate": ",".join([*members, f"last={'x' * last}"])}
+        remote = trace.get_current_span(propagator.extract(given, Context())).get_span_context()
+        expected = given["tracestate"] if last == 10 else ",".join(members)
+        assert remote.trace_state.to_header() == expected
+        assert remote.is_remote
+        assert (remote.trace_id, remote.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
