@@ -192,8 +192,9 @@ class TestTaken:
             } == {("hello", "hopline")}
             await eventually(lambda: exemplars(collector) & {span.trace_id for span in collector.spans()})
 
-    async def test_traces_alone(self, tmp_path: Path) -> None:
-        none = {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    @pytest.mark.parametrize("provider", ["sdk_tracer_provider", "lean"])
+    async def test_traces_alone(self, tmp_path: Path, provider: str) -> None:
+        none = {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", "OTEL_PYTHON_TRACER_PROVIDER": provider}
         async with running_collector() as collector, service(tmp_path, collector.url, **none) as (_, client):
             await client.get("/hello")
             await eventually(collector.spans)

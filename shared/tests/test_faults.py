@@ -175,7 +175,7 @@ class TestCallsByHttpx:
         assert response.status_code == 503
         assert response.json()["type"].endswith("/fault-switched-on")
         assert response.json()["instance"] == "/"
-        suffered = {"peer.service": "there", "hopline.fault": "errors"}
+        suffered = {"service.peer.name": "there", "hopline.fault": "errors"}
         assert counted.value("hopline.faults.suffered", suffered) == 1
 
     async def test_a_connection_is_lost(self, client: httpx.AsyncClient, faults: Faults) -> None:

@@ -1,13 +1,19 @@
 """Which providers and exporters OpenTelemetry's variables choose, and what callers may hand in."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pytest
 from opentelemetry import baggage, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_lean import LeanTracerProvider
@@ -90,6 +96,35 @@ class TestExporter:
         settings = ServiceSettings()
         signals: tuple[Signal, ...] = ("traces", "metrics", "logs")
         assert [signal for signal in signals if settings.exports(signal)] == exported
+
+
+class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
+    """A collector for gRPC that keeps the names of spans."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def Export(self, request: Any, context: Any) -> ExportTraceServiceResponse:  # noqa: N802 - the protocol's
+        self.names += [span.name for span in request.resource_spans[0].scope_spans[0].spans]
+        return ExportTraceServiceResponse()
+
+
+class TestGrpc:
+    def test_spans_arrive(self, monkeypatch: Variables) -> None:
+        receiver, server = Receiver(), grpc.server(ThreadPoolExecutor(1))
+        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+        tracers = tracer_provider()
+        tracers.add_span_processor(SimpleSpanProcessor(open_exporter("traces", ServiceSettings())))
+        try:
+            tracers.get_tracer("tests").start_span("by gRPC").end()
+            assert receiver.names == ["by gRPC"]
+        finally:
+            tracers.shutdown()
+            server.stop(None).wait()
 
 
 class TestResource:

@@ -167,9 +167,8 @@ class TestRetriedJob:
         assert [run.links for run in runs] == [[], [first], [first]]
         assert [run.tags.get("error.type") for run in runs] == ["DependencyAway", "DependencyAway", None]
         calls = [span for span in trace.named("POST /internal/orders/{order_id}/pack") if span.service == "workers"]
-        assert [(call.tags["error.type"], call.tags["http.response.status_code"]) for call in calls] == [
-            ("503", 503)
-        ] * 2
+        assert sorted(call.tags["http.response.status_code"] for call in calls) == [200, 503, 503]
+        assert [call.tags["error.type"] for call in calls if "error" in call.tags] == ["503", "503"]
         assert len(trace.named("SMTP send")) == 2
         assert [root.operation for root in trace.roots] == ["POST /v2/orders"]
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 PROCESSES = {"gateway", "orders", "notifications", "workers", "users"}
 SENT = "send notification"
-MOST_SPANS = 25
+MOST_SPANS = 29
 
 
 async def emails_to(stack: Stack, address: str) -> list[str]:

@@ -25,21 +25,25 @@ gateway POST /v2/orders
           notifications send notification
         workers process events:orders
           workers run fulfil_order
-            orders POST /internal/orders/{order_id}/pack
-              orders publish events:orders
-                notifications process events:orders
-                  notifications send notification
-            workers run fulfil_order
-              orders POST /internal/orders/{order_id}/ship
+            workers POST /internal/orders/{order_id}/pack
+              orders POST /internal/orders/{order_id}/pack
                 orders publish events:orders
                   notifications process events:orders
                     notifications send notification
-                  workers process events:orders
-                    workers run send_order_email
-                      users GET /internal/users/{user_id}
-                      workers SMTP send
+            workers run fulfil_order
+              workers POST /internal/orders/{order_id}/ship
+                orders POST /internal/orders/{order_id}/ship
+                  orders publish events:orders
+                    notifications process events:orders
+                      notifications send notification
+                    workers process events:orders
+                      workers run send_order_email
+                        workers GET /internal/users/{user_id}
+                          users GET /internal/users/{user_id}
+                        workers SMTP send
           workers run send_order_email
-            users GET /internal/users/{user_id}
+            workers GET /internal/users/{user_id}
+              users GET /internal/users/{user_id}
             workers SMTP send
       orders reserve stock
 """
@@ -52,7 +56,8 @@ gateway POST /v2/orders/{order_id}/cancel
         notifications process events:orders
         workers process events:orders
           workers run send_order_email
-            users GET /internal/users/{user_id}
+            workers GET /internal/users/{user_id}
+              users GET /internal/users/{user_id}
             workers SMTP send
 """
 

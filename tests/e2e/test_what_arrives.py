@@ -55,10 +55,10 @@ NOT_IN_EVERY_JOURNEY = {
     "hopline.quota": "services/gateway/tests/test_limits.py",
     "hopline.refused_by": "services/gateway/tests/resilience/test_failing_upstream.py",
     "hopline.websocket.close_code": "services/notifications/tests/test_closing.py",
-    "http.request.method_original": "shared/tests/test_server_telemetry.py",
+    "http.request.method_original": "shared/tests/test_server_spans.py",
     "http.request.resend_count": "tests/e2e/test_failures.py",
     "messaging.redelivered": "tests/e2e/test_failures.py",
-    "url.query": "shared/tests/test_server_telemetry.py",
+    "url.query": "shared/tests/test_server_spans.py",
 }
 """What only failures show, or jobs that happen to wait when somebody looks, and the test in which it is asked for."""
 

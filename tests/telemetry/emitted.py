@@ -19,9 +19,36 @@ INSTRUMENTS = {
     "create_observable_up_down_counter",
     "create_gauge",
     "Gauge",
-    "Durations",
 }
 STARTERS = {"start_span", "start_as_current_span", "show", "_client_span"}
+INSTRUMENTATION_METRICS = {
+    "http.server.request.duration",
+    "http.server.active_requests",
+    "http.client.request.duration",
+}
+INSTRUMENTATION_ATTRIBUTES = {
+    "client.address",
+    "client.port",
+    "http.request.method",
+    "http.request.method_original",
+    "http.response.status_code",
+    "http.route",
+    "network.peer.address",
+    "network.peer.port",
+    "network.protocol.version",
+    "server.address",
+    "server.port",
+    "url.full",
+    "url.path",
+    "url.query",
+    "url.scheme",
+    "user_agent.original",
+}
+"""What the FastAPI and httpx instrumentations emit; `tests/e2e/test_what_arrives.py` holds it against the wire."""
+
+SDK_ATTRIBUTES = {"exception.escaped"}
+"""What `Span.record_exception` adds to what it is given."""
+
 NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|http|messaging|network|peer|server|service|url|user"
 NAME = re.compile(rf"({NAMESPACES})(\.[a-z_]+)+")
 NO_ATTRIBUTES = re.compile(r"http\.(disconnect|request|response\.(start|body))|user\.registered|deployment\.yaml")
@@ -40,12 +67,13 @@ class Emitted:
     @property
     def attributes(self) -> set[str]:
         """Attributes of spans, metrics, lines and resources."""
-        return {name for name in self.dotted - self.metrics if not NO_ATTRIBUTES.fullmatch(name)}
+        named = {name for name in self.dotted - self.metrics if not NO_ATTRIBUTES.fullmatch(name)}
+        return named | INSTRUMENTATION_ATTRIBUTES | SDK_ATTRIBUTES
 
 
 def emitted() -> Emitted:
     """Read all of it."""
-    found = Emitted()
+    found = Emitted(metrics=set(INSTRUMENTATION_METRICS))
     for tree in _trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):

@@ -86,7 +86,7 @@ class TestCalls:
     @pytest.mark.parametrize(
         ("attributes", "peer"),
         [
-            ({"peer.service": "users", "server.address": "10.0.0.7"}, ("service", "users")),
+            ({"service.peer.name": "users", "server.address": "10.0.0.7"}, ("service", "users")),
             ({"server.address": "10.0.0.7", "server.port": 8001}, ("host", "10.0.0.7:8001")),
             ({"db.system.name": "postgresql", "db.namespace": "orders"}, ("store", "postgresql orders")),
             ({"network.protocol.name": "smtp", "server.address": "10.0.0.7"}, ("store", "smtp")),
@@ -111,7 +111,7 @@ class TestCalls:
 
     def test_within_a_service_are_no_edge(self, report: Reporter) -> None:
         root = report.span("orders", SpanKind.INTERNAL, (-9, -1))
-        report.span("orders", SpanKind.CLIENT, (-8, -7), root, attributes={"peer.service": report.own("orders")})
+        report.span("orders", SpanKind.CLIENT, (-8, -7), root, attributes={"service.peer.name": report.own("orders")})
         report.span("orders", SpanKind.INTERNAL, (-6, -5), root)
 
         assert report.edges() == {}

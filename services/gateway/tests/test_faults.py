@@ -89,7 +89,7 @@ class TestSymptoms:
         assert dependencies["orders"]["status"] == "down"
         assert dependencies["users"]["breaker"] == "closed"
 
-        suffered = {"peer.service": "orders", "hopline.fault": kind}
+        suffered = {"service.peer.name": "orders", "hopline.fault": kind}
         assert lab.counted.value("hopline.faults.suffered", suffered) >= 5
         assert len(lab.orders.asked("GET", "/products")) == asked, "orders itself must be left alone"
 

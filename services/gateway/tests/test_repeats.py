@@ -21,4 +21,4 @@ class TestResend:
             assert (await gateway.get("/v2/products")).status_code == 200
         calls = spans.named("GET /products")
         assert [(span.attributes or {}).get("http.request.resend_count") for span in calls] == [None, 1]
-        assert counted.value("hopline.gateway.repeats", {"peer.service": "orders"}) == 1
+        assert counted.value("hopline.gateway.repeats", {"service.peer.name": "orders"}) == 1

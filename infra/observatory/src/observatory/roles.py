@@ -23,7 +23,7 @@ _TELLING: Final = frozenset(
         "db.system.name",
         "db.namespace",
         "network.protocol.name",
-        "peer.service",
+        "service.peer.name",
         "server.address",
         "server.port",
     }
@@ -66,7 +66,7 @@ def _peer(told: Mapping[str, str]) -> tuple[str, str]:
         return "channel", channel
     if system := told.get("db.system.name"):
         return "store", f"{system} {told.get('db.namespace', '')}".rstrip()
-    if service := told.get("peer.service"):
+    if service := told.get("service.peer.name"):
         return "service", service
     if told.get("network.protocol.name") == "smtp":
         return "store", "smtp"

@@ -12,7 +12,7 @@ from testkit.metrics import Metrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
-ORDERS = {"peer.service": "orders"}
+ORDERS = {"service.peer.name": "orders"}
 
 
 async def ask(gateway: httpx.AsyncClient, path: str, times: int) -> Counter[str]:

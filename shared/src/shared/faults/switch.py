@@ -82,7 +82,7 @@ async def suffer(fault: Fault) -> bool:
     The current span says so (`hopline.fault`). Raises ConnectionResetError for a lost connection; where the target
     hangs, this does: bound the call.
     """
-    _suffered.add(1, {"peer.service": fault.target, "hopline.fault": fault.kind})
+    _suffered.add(1, {"service.peer.name": fault.target, "hopline.fault": fault.kind})
     trace.get_current_span().set_attribute("hopline.fault", fault.kind)
     if fault.kind is Kind.SLOW:
         await asyncio.sleep(fault.value / 1000)
