@@ -51,7 +51,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     await connection.execute("ANALYZE")
     await connection.close()
     store = {"OBJECT_STORE_URL": f"file://{stage.folder}/objects"}
-    service = await open_orders(stage, standins, database_url, **store)
+    service = await open_orders(stage, standins, database_url, REDIS_URL=await stage.valkey(), **store)
     ledger = await stage.postgres("workers")
     await open_worker(stage, standins, ledger, ORDERS_URL=service.url, **store)
     maker = await open_worker(stage, standins, ledger, settings="ReportWorkerSettings", ORDERS_URL=service.url, **store)

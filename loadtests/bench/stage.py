@@ -27,6 +27,7 @@ class Stage:
         self._exits = AsyncExitStack()
         self._postgres: PostgresServer | None = None
         self._valkey: ValkeyServer | None = None
+        self._redis_databases = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,6 +55,11 @@ class Stage:
             self._exits.callback(self._valkey.stop)
             await asyncio.to_thread(_start_aside, self._valkey)
         return self._valkey.url
+
+    async def redis_database(self) -> str:
+        """URL of a database of that Valkey which nobody else of this stage was given; there are 16 of them."""
+        self._redis_databases += 1
+        return f"{(await self.valkey()).removesuffix('/0')}/{self._redis_databases}"
 
     async def stack(self, **settings: str) -> Stack:
         """The whole of Hopline, embedded, its telemetry kept out of this process; `settings` are of its environment."""

@@ -26,12 +26,13 @@ class TestCommand:
     def test_measures_prints_and_keeps(self, tmp_path: Path) -> None:
         done = bench("dashboard", "--glance", "--results", str(tmp_path))
         assert done.returncode == 0, done.stderr
-        assert "ours / textbook, throughput" in done.stdout
+        assert "drop-ins / textbook, throughput" in done.stdout
         kept = json.loads((tmp_path / "dashboard.json").read_text())
         promised = {figure["name"]: figure for figure in kept["figures"] if figure["target"]}
-        assert promised["ours / bare, throughput"]["target"] == {"better": "higher", "bound": 40}
+        assert promised["standard / bare, throughput"]["target"] == {"better": "higher", "bound": 16}
+        assert promised["drop-ins / bare, throughput"]["target"] == {"better": "higher", "bound": 25}
         assert all(figure["reached"] in (True, False) for figure in promised.values())
-        spans = next(figure for figure in kept["figures"] if figure["name"] == "ours: spans")
+        spans = next(figure for figure in kept["figures"] if figure["name"] == "Hopline: spans")
         assert spans["value"] == pytest.approx(4, rel=0.05)  # every request traced
 
     def test_an_unknown_name_is_answered_by_the_known_ones(self) -> None:

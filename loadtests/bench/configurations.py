@@ -1,0 +1,13 @@
+"""The two configurations that benchmarks compare: the standard packages alone, and the drop-ins of packages/."""
+
+from collections.abc import Mapping
+from typing import Final
+
+STANDARD: Final[Mapping[str, str]] = {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider", "HTTP_TRANSPORT": "aiohttp"}
+"""The SDK's spans and exporter, and httpx over aiohttp: what the code selects if nothing is set."""
+
+OTEL_LEAN: Final[Mapping[str, str]] = {**STANDARD, "OTEL_PYTHON_TRACER_PROVIDER": "lean"}
+HTTPX_HTTPTOOLS: Final[Mapping[str, str]] = {**STANDARD, "HTTP_TRANSPORT": "httptools"}
+
+DROP_INS: Final[Mapping[str, str]] = {"OTEL_PYTHON_TRACER_PROVIDER": "lean", "HTTP_TRANSPORT": "httptools"}
+"""Both drop-ins: what Compose, the embedded mode and Kubernetes set."""
