@@ -30,9 +30,10 @@ from fastapi import APIRouter
 from opentelemetry import trace
 from shared.app import build_app
 from shared.settings import ServiceSettings, load_settings
+from shared.tracing import tracer_of
 
 router = APIRouter()
-log, tracer = structlog.get_logger(), trace.get_tracer("hello")
+log, tracer = structlog.get_logger(), tracer_of("hello")
 
 @router.get("/hello")
 async def hello() -> dict[str, int]:

@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from shared.logging import configure_log_export
 from shared.settings import ConfigurationError, OtlpProtocol, ServiceSettings, Signal
+from shared.tracing import tracer_of
 from shared.untrusted_context import UntrustedContextPropagator
 
 NAMESPACE = "hopline"
@@ -58,7 +59,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
     set_defaults()
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
         propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
-    if settings.otel_sdk_disabled or isinstance(trace.get_tracer_provider(), TracerProvider):
+    if settings.otel_sdk_disabled or not isinstance(tracer_of(__name__), trace.ProxyTracer):
         return  # in the second case a test, or a second application in this process, has set them
     resource = resource_of(service, settings)
     # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.

@@ -21,7 +21,18 @@ from shared.redaction import redacted
 SYNTHETIC = "hopline.synthetic"
 
 _NS = 1_000_000_000
-_tracer = trace.get_tracer(__name__)
+
+
+def tracer_of(name: str) -> trace.Tracer:
+    """Return the tracer of a module, for use at import: it starts spans of the provider that is set later.
+
+    `opentelemetry.trace.get_tracer` would load the provider that OTEL_PYTHON_TRACER_PROVIDER names at once, in the
+    process that imports the module and without this process's resource.
+    """
+    return trace.ProxyTracerProvider().get_tracer(name)
+
+
+_tracer = tracer_of(__name__)
 
 
 def tell(what: str, *, took_s: float) -> None:

@@ -8,10 +8,10 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
 
 from shared.statements import database_cost
-from shared.tracing import blame
+from shared.tracing import blame, tracer_of
 from workers.ledger import Claim
 
-_tracer = trace.get_tracer("workers")
+_tracer = tracer_of("workers")
 _meter = metrics.get_meter("workers")
 _BOUNDARIES = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 

@@ -13,17 +13,17 @@ from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import TypeVar
 
-from opentelemetry import trace
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from shared.tracing import tracer_of
 from users.errors import TooManyLogins
 
 PATIENCE_S = 5.0
 
 T = TypeVar("T")
 
-_tracer = trace.get_tracer("users")
+_tracer = tracer_of("users")
 
 _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))
 """OWASP's parameters for servers (Password Storage Cheat Sheet): KiB of memory; threads per hash would add no work."""

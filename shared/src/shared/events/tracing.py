@@ -20,11 +20,11 @@ from opentelemetry.util.types import AttributeValue
 
 from shared.events.cloudevent import CloudEvent
 from shared.statements import database_cost
-from shared.tracing import blame, traceparent
+from shared.tracing import blame, traceparent, tracer_of
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _PROPAGATOR = CompositePropagator([_TRACE_CONTEXT, W3CBaggagePropagator()])
-_tracer = trace.get_tracer("shared.events")
+_tracer = tracer_of("shared.events")
 _durations = metrics.get_meter("shared.events").create_histogram(
     "messaging.process.duration",
     unit="s",

@@ -6,11 +6,10 @@ from email.message import EmailMessage
 from email.utils import parseaddr
 
 import aiosmtplib
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.tracing import arrived_baggage
+from shared.tracing import arrived_baggage, tracer_of
 from workers.errors import DependencyAway, JobImpossible
 
 DIALOGUE_S = 20.0
@@ -19,7 +18,7 @@ CONNECT_S = 5.0
 QUIT_S = 1.0
 PERMANENT = 500
 
-_tracer = trace.get_tracer("workers")
+_tracer = tracer_of("workers")
 
 
 class SmtpServer:

@@ -10,9 +10,9 @@ from opentelemetry.util.types import AttributeValue
 
 from notifications.realtime.frames import NotificationFrame
 from shared.events import Trace
-from shared.tracing import arrived_baggage
+from shared.tracing import arrived_baggage, tracer_of
 
-_tracer = trace.get_tracer(__name__)
+_tracer = tracer_of(__name__)
 
 
 @contextmanager
