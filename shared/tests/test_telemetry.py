@@ -39,12 +39,12 @@ class TestTracerProvider:
         monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
         if name is not None:
             monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", name)
-        assert type(tracer_provider()) is expected
+        assert type(tracer_provider(ServiceSettings())) is expected
 
     def test_that_is_not_installed_stops_the_start(self, monkeypatch: Variables) -> None:
         monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "fast")
         with pytest.raises(ConfigurationError, match=r"'fast'.*lean.*sdk_tracer_provider"):
-            tracer_provider()
+            tracer_provider(ServiceSettings())
 
 
 class TestExporter:
@@ -117,7 +117,7 @@ class TestGrpc:
         server.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
-        tracers = tracer_provider()
+        tracers = tracer_provider(ServiceSettings())
         tracers.add_span_processor(SimpleSpanProcessor(open_exporter("traces", ServiceSettings())))
         try:
             tracers.get_tracer("tests").start_span("by gRPC").end()

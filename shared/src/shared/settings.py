@@ -156,6 +156,9 @@ class TelemetrySettings(BaseSettings):
     """
 
     otel_sdk_disabled: bool = Field(False, description="Whether the process makes no spans, metrics and exported logs")
+    otel_python_tracer_provider: str = Field(
+        "sdk_tracer_provider", description="Provider of tracers; lean is packages/otel-lean, which needs less CPU time"
+    )
     otel_traces_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of spans")
     otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")
     otel_logs_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of log records")

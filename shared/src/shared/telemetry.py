@@ -63,7 +63,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         return  # in the second case a test, or a second application in this process, has set them
     resource = resource_of(service, settings)
     # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.
-    tracers = tracer_provider(resource)
+    tracers = tracer_provider(settings, resource)
     if settings.exports("traces"):
         tracers.add_span_processor(BatchSpanProcessor(open_exporter("traces", settings)))
     trace.set_tracer_provider(tracers)
@@ -86,9 +86,10 @@ def resource_of(service: str, settings: ServiceSettings) -> Resource:
     return Resource.create(ours).merge(OTELResourceDetector().detect())
 
 
-def tracer_provider(resource: Resource | None = None) -> TracerProvider:
+def tracer_provider(settings: ServiceSettings, resource: Resource | None = None) -> TracerProvider:
     """Return a provider of the class that OTEL_PYTHON_TRACER_PROVIDER names: the SDK's, or an installed drop-in."""
-    provider = _load("opentelemetry_tracer_provider", _provider_name())(resource=resource, shutdown_on_exit=False)
+    provider_class = _load("opentelemetry_tracer_provider", settings.otel_python_tracer_provider)
+    provider = provider_class(resource=resource, shutdown_on_exit=False)
     assert isinstance(provider, TracerProvider)  # noqa: S101 - drop-ins extend the SDK's class
     return provider
 
@@ -98,13 +99,9 @@ def open_exporter(signal: Signal, settings: ServiceSettings) -> Any:
     name = "otlp_proto_http"
     if settings.protocol(signal) is OtlpProtocol.GRPC:
         name = "otlp_proto_grpc"
-    elif signal == "traces" and _provider_name() == "lean":
+    elif signal == "traces" and settings.otel_python_tracer_provider == "lean":
         name = "otlp_lean"  # of packages/otel-lean
     return _load(f"opentelemetry_{signal}_exporter", name)()
-
-
-def _provider_name() -> str:
-    return os.environ.get("OTEL_PYTHON_TRACER_PROVIDER") or "sdk_tracer_provider"
 
 
 def _load(group: str, name: str) -> Any:

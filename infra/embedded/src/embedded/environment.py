@@ -27,6 +27,8 @@ _SUGGESTED = {
     "DATABASE_POOL_SIZE": "10",
     "DATABASE_MAX_OVERFLOW": "0",
     "DATABASE_RESERVE": "20",
+    "HTTP_TRANSPORT": "httptools",  # the two drop-ins; aiohttp and sdk_tracer_provider are the standard packages
+    "OTEL_PYTHON_TRACER_PROVIDER": "lean",
     "MALLOC_ARENA_MAX": "2",  # threads in short bursts would leave an arena of memory each
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # and malloc would keep the 19 MiB of each password's hash
 }

@@ -8,7 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from shared.settings import ServiceSettings
 from shared.telemetry import tracer_provider
+from shared.tracing import tracer_of
 
 
 class Spans:
@@ -50,10 +52,10 @@ def _session_exporter() -> InMemorySpanExporter:
     """The process's one exporter: OpenTelemetry allows setting the global provider only once."""
     global _exporter  # noqa: PLW0603 - as global as the provider it listens to
     if _exporter is None:
+        if isinstance(tracer_of(__name__), trace.ProxyTracer):  # no provider is set yet
+            trace.set_tracer_provider(tracer_provider(ServiceSettings()))
         provider = trace.get_tracer_provider()
-        if not isinstance(provider, TracerProvider):
-            provider = tracer_provider()
-            trace.set_tracer_provider(provider)
+        assert isinstance(provider, TracerProvider)
         _exporter = InMemorySpanExporter()
         provider.add_span_processor(SimpleSpanProcessor(_exporter))
     return _exporter
