@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
 
-from checks.openapi import documents, lint
+from checks.openapi import compose, documents, lint
 from checks.openapi.growth import losses
 from checks.programs import Program
 from testkit.checkout import Checkout
 
 Change = Callable[[Any], object]
+SERVED = "services/gateway/src/gateway/documents"
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def v2(root: Path) -> Any:
 
 @pytest.fixture
 def openapi(root: Path, tmp_path: Path) -> Checkout:
-    """The committed documents, the test's own to spoil."""
-    return Checkout.of(root, ["docs/openapi"], into=tmp_path)
+    """The documents, committed and served, the test's own to spoil."""
+    return Checkout.of(root, ["docs/openapi", SERVED], into=tmp_path)
 
 
 def test_ours_say_what_is_served(openapi: Checkout) -> None:
@@ -36,6 +38,76 @@ def test_ours_say_what_is_served(openapi: Checkout) -> None:
     assert "has changed without a loss" in second.wrong
     (openapi.root / "docs/openapi/v1.json").unlink()
     assert "is missing" in [finding.wrong for finding in documents.check(openapi.root)]
+
+
+def test_the_gateway_serves_the_committed_documents(openapi: Checkout) -> None:
+    openapi.spoil(f"{SERVED}/v1.json", "One product", "A product")
+    openapi.spoil(f"{SERVED}/v2.json", "One product", "A product")
+    said = [finding.wrong for finding in documents.check(openapi.root) if finding.place.startswith(SERVED)]
+    assert said == [
+        "version 1 never changes, and this file is another one",
+        "is not what the routes and the services say",
+    ]
+
+
+class TestComposing:
+    def test_a_call_is_described_by_the_service_that_serves_it(self, v2: Any) -> None:
+        assert compose.compose() == v2
+        assert "Packed already" in v2["paths"]["/orders/{order_id}/cancel"]["post"]["responses"]["409"]["description"]
+        assert schema(v2, "Dashboard")["properties"]["user"]["anyOf"][0] == {"$ref": "#/components/schemas/User"}
+        assert "email" in schema(v2, "User")["properties"]
+
+    def test_a_parameter_that_only_one_of_both_has_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        router = APIRouter()
+
+        @router.get("/orders")
+        async def search(q: str) -> list[str]:
+            return [q]
+
+        monkeypatch.setitem(compose.SERVICES, "orders", [*compose.SERVICES["orders"], router])
+        with pytest.raises(compose.NotComposableError, match="GET /orders: the gateway has other parameters than"):
+            compose.compose()
+
+    def test_a_call_that_no_service_describes_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(compose.SERVICES, "notifications", [])
+        with pytest.raises(compose.NotComposableError, match="GET /notifications: no service describes it"):
+            compose.compose()
+
+    def test_an_aggregate_of_what_no_service_defines_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(compose.PUBLIC_NAMES, "FeedDigest", "Digest")
+        with pytest.raises(compose.NotComposableError, match="no service defines NotificationDigest"):
+            compose.compose()
+
+    def test_another_status_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        router = APIRouter()
+
+        @router.post("/users")
+        async def create() -> list[str]:
+            return []
+
+        monkeypatch.setitem(compose.SERVICES, "users", [*compose.SERVICES["users"], router])
+        with pytest.raises(compose.NotComposableError, match=r"POST /users: the gateway documents .*201"):
+            compose.compose()
+
+    @pytest.mark.parametrize(("method", "path"), [("get", "/products"), ("get", "/orders"), ("get", "/notifications")])
+    def test_the_gateway_checks_parameters_as_the_service_does(self, v2: Any, method: str, path: str) -> None:
+        service = compose.described([router for routers in compose.SERVICES.values() for router in routers])
+        ours, theirs = (
+            {one["name"]: bounds(one["schema"], of) for one in call(of, method, path)["parameters"]}
+            for of in (v2, service)
+        )
+        theirs.get("after_seq", {}).pop("maximum", None)  # published without it
+        assert ours == theirs
+
+
+def bounds(parameter: Any, document: Any) -> dict[str, Any]:
+    """A parameter's type, bounds and values, flat."""
+    flat: dict[str, Any] = {}
+    for one in (parameter, *parameter.get("anyOf", ())):
+        named = schema(document, one["$ref"].rpartition("/")[2]) if "$ref" in one else one
+        kept = {name: value for name, value in named.items() if name not in {"title", "description", "anyOf"}}
+        flat |= {name: value for name, value in kept.items() if value != "null"}
+    return flat
 
 
 def call(document: Any, method: str, path: str) -> Any:
@@ -90,7 +162,7 @@ GROWTH: dict[str, Change] = {
     "a field to get": lambda now: schema(now, "Order")["properties"].update(note={"type": "string"}),
     "a further state": lambda now: schema(now, "OrderStatus")["enum"].append("returned"),
     "a wider bound": lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=500),
-    "another answer": lambda now: call(now, "get", "/orders")["responses"].update({"429": {"description": "slow"}}),
+    "another answer": lambda now: call(now, "get", "/orders")["responses"].update({"410": {"description": "gone"}}),
     "other words": lambda now: call(now, "get", "/orders").update(summary="All your orders"),
 }
 

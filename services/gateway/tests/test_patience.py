@@ -58,7 +58,7 @@ class TestClientHangsUp:
 
         async def send(_message: Message) -> None: ...
 
-        await Patience(answer, deadline_s=60)({"type": "http"}, receive, send)
+        await Patience(answer, deadline_s=60)({"type": "http", "path": "/v2/products"}, receive, send)
         assert asked == 1
 
     async def test_a_body_that_stops_half_way_ends_the_request(

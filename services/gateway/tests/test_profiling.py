@@ -39,7 +39,7 @@ class TestProfile:
             assert response.headers["content-type"].startswith(media_type)
             assert response.headers["x-profile-status"] == "200"
             assert "secret" not in response.text
-            assert "pass_through" in response.text
+            assert "list_products" in response.text
         assert response.json()["$schema"].endswith("file-format-schema.json")
 
     async def test_says_the_status_of_what_it_stands_for(self, gateway: httpx.AsyncClient) -> None:

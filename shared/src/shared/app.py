@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -36,6 +37,13 @@ NO_TELEMETRY_OF_FASTAPI: TelemetryConfig = {"tracing": False, "metrics": False, 
 UNTRACED = "^[^/]+//[^/]+/(health/|ws$)"
 """URLs without spans and metrics: probes would hide all else, and a WebSocket's span would stay open for hours."""
 
+MIDDLEWARE: Final = (
+    Middleware(UnexpectedErrors),
+    Middleware(Deadline),
+    Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES),
+)
+"""The middleware of every service, outermost first."""
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -46,13 +54,13 @@ def build_app(
     lifespan: Lifespan,
     routers: Sequence[APIRouter],
     summary: str,
-    middleware: Sequence[Middleware] = (),
+    middleware: Sequence[Middleware] = MIDDLEWARE,
 ) -> FastAPI:
     """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
 
     `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
     closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen. `middleware`, the
-    first outermost, sees every request and every answer but has its ids and its access line from further out.
+    first outermost, is within RequestContext; a list of other middleware includes MIDDLEWARE.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings)
@@ -67,11 +75,8 @@ def build_app(
     )
     app.state.settings = settings
     app.state.health = Health(tells_why=settings.environment is not Environment.PRODUCTION)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(Deadline)
-    app.add_middleware(UnexpectedErrors)
-    for extra in reversed(middleware):
-        app.add_middleware(extra.cls, *extra.args, **extra.kwargs)
+    for each in reversed(middleware):
+        app.add_middleware(each.cls, *each.args, **each.kwargs)
     app.add_middleware(RequestContext, route_of=route_of)  # added last, so it is outermost
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"], server_request_hook=redact_query

@@ -1,4 +1,4 @@
-"""What every service's OpenAPI document says of failures: they are problems, and not the framework's own shape."""
+"""Parts of the services' OpenAPI documents: the problem format of error responses, and response headers."""
 
 from typing import Any, Final
 
@@ -9,14 +9,18 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "instance", "trace_id"],
     "properties": {
-        "type": {"type": "string", "format": "uri"},
+        "type": {"type": "string", "format": "uri", "examples": ["https://hopline.example/problems/out-of-stock"]},
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "trace_id": {"type": ["string", "null"]},
+        "instance": {"type": "string", "description": "The path of the request"},
+        "trace_id": {
+            "anyOf": [{"type": "string"}, {"type": "null"}],
+            "description": "The trace that shows what happened",
+        },
         "errors": {
             "type": "array",
+            "description": "The invalid fields, on validation errors",
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
@@ -29,8 +33,18 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
 
 
 def problem(description: str) -> dict[str, Any]:
-    """One of an operation's `responses`."""
+    """Return an error response of an operation's `responses`."""
     return {"description": description, "content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+
+
+def header(description: str) -> dict[str, Any]:
+    """Return a response header of an operation's `responses`."""
+    return {"description": description, "schema": {"type": "string"}}
+
+
+def without_maximum(schema: dict[str, Any]) -> None:
+    """Leave the upper bound out of a published schema (`json_schema_extra`): a published schema is never narrowed."""
+    schema.pop("maximum")
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {

@@ -1,13 +1,28 @@
 """Which pages of other origins may call: Starlette's middleware, with its refusals as problems."""
 
+from collections.abc import Sequence
+
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.answers import ERROR
 from gateway.errors import PreflightRefused
+from gateway.versions import API_VERSION
 from shared.errors import problem_response
+from shared.middleware import REQUEST_ID
+
+ACCEPTED = ("Authorization", "Content-Type", "Idempotency-Key", API_VERSION, REQUEST_ID, "traceparent", "baggage")
+"""Request headers that pages of other origins may send."""
+
+EXPOSED = (
+    *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
+    *("Deprecation", "Sunset", "Link"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
+)
+"""Response headers that a browser shows to pages of other origins."""
 
 
 class Cors(CORSMiddleware):
@@ -17,6 +32,17 @@ class Cors(CORSMiddleware):
         """Starlette's answer, where it is a good one."""
         answer = super().preflight_response(request_headers)
         return answer if answer.status_code < ERROR else _Refusal(answer)
+
+
+def cors(origins: Sequence[str]) -> Middleware:
+    """Return the middleware that lets pages of `origins` call."""
+    return Middleware(
+        Cors,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=ACCEPTED,
+        expose_headers=EXPOSED,
+    )
 
 
 class _Refusal(Response):

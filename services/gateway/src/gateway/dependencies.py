@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
@@ -16,7 +16,7 @@ from gateway.service import Compositions
 from gateway.settings import Settings, get_settings
 from shared.faults import Faults, FaultStore
 from shared.http import open_http_client
-from shared.tokens import CurrentCaller, Identity
+from shared.tokens import CurrentIdentity
 
 Service = Literal["users", "orders", "notifications"]
 
@@ -28,11 +28,6 @@ class Upstreams:
     users: Upstream
     orders: Upstream
     notifications: Upstream
-
-    def of(self, service: Service) -> Upstream:
-        """The one of this name."""
-        upstream: Upstream = getattr(self, service)
-        return upstream
 
 
 @asynccontextmanager
@@ -63,35 +58,45 @@ async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, fau
             yield Upstream(name=name, client=client, timeout_s=settings.upstream_seconds, guard=guard)
 
 
-def upstreams(request: Request) -> Upstreams:
-    """The process's upstreams. No dependency: routes made from a table have the request at hand."""
-    opened: Upstreams = request.app.state.upstreams
-    return opened
+async def users(request: Request) -> Upstream:
+    """Return the client of the users service."""
+    upstreams: Upstreams = request.app.state.upstreams
+    return upstreams.users
 
 
-class Asked(NamedTuple):
-    """Who asks a composed question, what answers it, and the caller's headers as the services may see them."""
-
-    caller: Identity
-    compositions: Compositions
-    headers: dict[str, str]
+async def orders(request: Request) -> Upstream:
+    """Return the client of the orders service."""
+    upstreams: Upstreams = request.app.state.upstreams
+    return upstreams.orders
 
 
-class AskedByCaller(CurrentCaller):
-    """The dependency that gives all three: FastAPI takes some 8 µs for each, where it is asked (`routes.direct`)."""
+async def notifications(request: Request) -> Upstream:
+    """Return the client of the notifications service."""
+    upstreams: Upstreams = request.app.state.upstreams
+    return upstreams.notifications
 
-    async def __call__(self, request: Request) -> Asked:  # type: ignore[override]  # more than who it is
-        """The caller's question; raises what `CurrentCaller` raises."""
-        caller = await super().__call__(request)
-        return Asked(caller, request.app.state.compositions, from_client(request.scope))
+
+async def aggregates(request: Request) -> Compositions:
+    """Return the aggregates over all services."""
+    compositions: Compositions = request.app.state.compositions
+    return compositions
+
+
+async def caller_headers(request: Request, _caller: CurrentIdentity) -> dict[str, str]:
+    """Return the headers that services may see of a caller with a valid access token."""
+    return from_client(request.scope)
 
 
 async def fault_store(request: Request) -> FaultStore:
-    """The fault switches."""
+    """Return the fault switches."""
     store: FaultStore = request.app.state.fault_store
     return store
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
-AskedDep = Annotated[Asked, Depends(AskedByCaller())]
+UsersDep = Annotated[Upstream, Depends(users)]
+OrdersDep = Annotated[Upstream, Depends(orders)]
+NotificationsDep = Annotated[Upstream, Depends(notifications)]
+AggregatesDep = Annotated[Compositions, Depends(aggregates)]
+CallerHeaders = Annotated[dict[str, str], Depends(caller_headers)]
 FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]

@@ -6,58 +6,75 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
+from gateway.answers import Refused
+from gateway.cors import cors
 from gateway.dependencies import open_upstreams
 from gateway.deprecation import Deprecated, retiring
-from gateway.dispatch import VersionByHeader
+from gateway.forward import on_refused
 from gateway.limits.limiter import open_limiter
-from gateway.openapi import ASSETS, assets
+from gateway.limits.middleware import RateLimits
+from gateway.limits.rules import rules
+from gateway.patience import Patience
+from gateway.profiling import ProfileOnDemand
 from gateway.resilience.metrics import load_shown
-from gateway.resilience.shedding import Load
-from gateway.routes import composed, faults, front, v1, v2
-from gateway.routes.pass_through import bodies_of, pass_through_router
+from gateway.resilience.shedding import Load, LoadShedding
+from gateway.routes import aggregates, faults, front, v1, v2
+from gateway.routes.documentation import ASSETS, assets, documentation
 from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings
-from gateway.versions import mount_version
-from shared.app import build_app
+from gateway.versions import VersionByHeader
+from shared.app import MIDDLEWARE, build_app
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
-from shared.settings import load_settings
+from shared.settings import Environment, load_settings
 from shared.tokens import TokenVerifier, jwks_from
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway; `settings` from the environment where not given."""
     settings = settings or load_settings(Settings)
+    load = Load(at_once=settings.requests_at_once)
+    version_one = FastAPI(version="v1", openapi_url=None, redirect_slashes=False)
     app = build_app(
         name="gateway",
         settings=settings,
         lifespan=lifespan,
-        routers=[front.router],
+        routers=[front.router, documentation("v1"), documentation("v2")],
         summary="The one public door",
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(Deprecated, retirement=v1.RETIREMENT),
-            *([Middleware(KnownHosts, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []),
-        ],
+        middleware=middleware(settings, load=load, version_one=version_one),
     )
-    app.state.load = Load(at_once=app.state.settings.requests_at_once)
-    first = mount_version(
-        app,
-        version="v1",
-        routers=[pass_through_router(v1.CALLS, deprecated=True)],
-        models=bodies_of(v1.CALLS),
-    )
-    current = mount_version(
-        app,
-        version="v2",
-        routers=[composed.router, pass_through_router(v2.CALLS), *faults.routers(app.state.settings)],
-        models=bodies_of(v2.CALLS),
-    )
-    app.router.default = VersionByHeader(versions={"1": retiring(first, v1.RETIREMENT), "2": current}, current="2")
+    app.version = "v2"
+    app.state.load = load
+    app.router.redirect_slashes = False
+    app.add_exception_handler(Refused, on_refused)
+    for router in (aggregates.router, v2.router, *faults.routers(settings)):
+        app.include_router(router, prefix="/v2")
+        app.include_router(router, include_in_schema=False)
+    version_one.state = app.state
+    version_one.exception_handlers = app.exception_handlers
+    version_one.dependency_overrides = app.dependency_overrides
+    version_one.include_router(v1.router)
+    app.mount("/v1", version_one)
     app.mount(ASSETS, assets())
     return app
+
+
+def middleware(settings: Settings, *, load: Load, version_one: FastAPI) -> list[Middleware]:
+    """The gateway's middleware, outermost first."""
+    return [
+        Middleware(SecurityHeaders),
+        Middleware(Deprecated, retirement=v1.RETIREMENT),
+        *([Middleware(KnownHosts, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []),
+        *([Middleware(ProfileOnDemand)] if settings.environment is not Environment.PRODUCTION else []),
+        *([cors(settings.cors_origins)] if settings.cors_origins else []),
+        *MIDDLEWARE,
+        Middleware(LoadShedding, load=load),
+        Middleware(RateLimits, rules=rules(settings), deadline_s=settings.request_seconds),
+        Middleware(Patience, deadline_s=settings.request_seconds),
+        Middleware(VersionByHeader, older={"1": retiring(version_one, v1.RETIREMENT)}, current="2"),
+    ]
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.versions import is_api_request
 from shared.deadline import deadline_in, remaining_s
 from shared.errors import DeadlineSpent
 
@@ -30,8 +31,8 @@ class Patience:
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; raises DeadlineSpent, and returns without an answer where nobody waits for one."""
-        if scope["type"] != "http":
+        """Serve one request of the API; raises DeadlineSpent, and returns without a response if the client has gone."""
+        if not is_api_request(scope):
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(receive, send)

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import UnknownProfile
+from gateway.versions import is_api_request
 from shared.errors import problem_response
 from shared.headers import header
 
@@ -38,8 +39,8 @@ class ProfileOnDemand:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; other protocols pass through."""
-        wanted = header(scope, _PROFILE) if scope["type"] == "http" else None
+        """Serve one request of the API; others pass through."""
+        wanted = header(scope, _PROFILE) if is_api_request(scope) else None
         if wanted is None:
             await self._app(scope, receive, send)
             return

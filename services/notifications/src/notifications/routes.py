@@ -16,7 +16,7 @@ router = APIRouter()
 AfterSeq = Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="The last seq you have")]
 
 
-@router.get("/notifications", tags=["notifications"])
+@router.get("/notifications", tags=["notifications"], summary="Your notifications after a position, oldest first")
 async def list_notifications(
     identity: CurrentIdentity, feed: FeedDep, after_seq: AfterSeq = 0, limit: Limit = 50
 ) -> FeedPage:
@@ -40,7 +40,9 @@ async def notifications_for_subject(
     return page.items
 
 
-@router.post("/notifications/read", tags=["notifications"])
+@router.post(
+    "/notifications/read", tags=["notifications"], summary="Mark as read up to a position, on all your devices"
+)
 async def mark_read(
     body: ReadUpTo, identity: CurrentIdentity, feed: FeedDep, publisher: PublisherDep, after_commit: BackgroundTasks
 ) -> FeedState:
@@ -51,7 +53,7 @@ async def mark_read(
     return mark.state
 
 
-@router.post("/ws-tickets", tags=["websocket"])
+@router.post("/ws-tickets", tags=["websocket"], summary="A ticket for one WebSocket")
 async def issue_ticket(identity: CurrentIdentity, tickets: TicketsDep, settings: SettingsDep) -> TicketOut:
     """A ticket for one WebSocket of the caller's, to be sent in its first frame."""
     ticket = await tickets.issue(identity.user_id)

@@ -7,26 +7,31 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from notifications.models import Notification
+from shared.openapi import without_maximum
 
 LARGEST_SEQ = 2**63 - 1
 
-Seq = Annotated[int, Field(ge=0, le=LARGEST_SEQ)]
-"""A position in a user's feed: 1, 2, 3… without a gap; 0 is before the first."""
+POSITION = "Position in the caller's feed: 1, 2, 3… without a gap"
+
+Seq = Annotated[int, Field(ge=0, le=LARGEST_SEQ, description=POSITION, json_schema_extra=without_maximum)]
+"""A position that a client sends; 0 is before the first."""
+
+StoredSeq = Annotated[int, Field(description=POSITION, json_schema_extra={"minimum": 0})]
 
 
 class FeedState(BaseModel):
     """How long a feed is, and how far it was read: `head - read_seq` are unread."""
 
-    head: int
-    read_seq: int
+    head: StoredSeq
+    read_seq: StoredSeq
 
 
 class NotificationOut(BaseModel):
-    """One notification."""
+    """One notification; `data` has `order_id` if it is about an order, `report_id` if it is about a report."""
 
-    seq: int
+    seq: StoredSeq
     id: UUID
-    kind: str
+    kind: str = Field(examples=["order.placed"])
     data: dict[str, Any]
     created_at: datetime
 
@@ -37,7 +42,7 @@ class NotificationOut(BaseModel):
 
 
 class FeedPage(FeedState):
-    """Some notifications of a feed, and its state at the time."""
+    """Some notifications, oldest first, and the state of the feed; go on from the last until it is `head`."""
 
     items: list[NotificationOut]
 
@@ -46,7 +51,7 @@ class FeedDigest(BaseModel):
     """What a corner of a page shows: the number of unread notifications and the newest, newest first."""
 
     unread: int
-    latest: list[NotificationOut]
+    latest: list[NotificationOut] = Field(description="Newest first")
 
 
 class ReadUpTo(BaseModel):
@@ -59,5 +64,5 @@ class TicketOut(BaseModel):
     """Connect to `url` within `expires_in` seconds and send the ticket in the first frame; it works once."""
 
     ticket: str
-    expires_in: int
-    url: str
+    expires_in: int = Field(description="Seconds")
+    url: str = Field(examples=["ws://localhost:8003/ws"])

@@ -4,6 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Request
+from pydantic import WithJsonSchema
 
 from orders.clients import ReportFiles
 from orders.events import OrderEvents, ReportEvents
@@ -22,7 +23,10 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,255}$",
-        description="Names this order among yours: a retry with the same key gets the same answer, no second order",
+        description="Names this order among yours: a retry with the same key gets the same response, no second order",
+    ),
+    WithJsonSchema(  # as published, which is never narrowed: without the pattern
+        {"type": "string", "minLength": 1, "maxLength": 255, "examples": ["4f6c0f0e-8a5e-4c5b-9f0e-2d1b7c3a9e10"]}
     ),
 ]
 """1 to 255 visible ASCII characters, compared as they are; a UUID is a good one."""

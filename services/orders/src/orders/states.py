@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class OrderStatus(StrEnum):
-    """Where an order is in its life."""
+    """`placed → packed → shipped`, or `placed → cancelled`."""
 
     PLACED = "placed"
     PACKED = "packed"

@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
+from shared.openapi import problem
 from shared.tokens import CurrentIdentity
 from users.dependencies import AccountsDep, StaffIdentity, TokensDep, workers_client
 from users.keys import KeyRing
-from users.schemas import AccessToken, Profile, Registration, TokenForm, TokenPair, User
+from users.schemas import AccessToken, ClientTokenForm, Profile, Registration, TokenForm, TokenPair, User
 
 router = APIRouter(tags=["users"])
 internal = APIRouter(prefix="/internal", tags=["internal"])
@@ -21,25 +22,39 @@ async def no_store(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-@router.post("/users", status_code=201)
+@router.post(
+    "/users",
+    status_code=201,
+    summary="Create an account",
+    responses={409: problem("The address has an account already")},
+)
 async def register(registration: Registration, accounts: AccountsDep) -> User:
     """Create an account; 409 where the address is registered already."""
     return User.model_validate(await accounts.register(registration))
 
 
-@router.get("/users/me")
+@router.get("/users/me", summary="Your account")
 async def read_me(identity: CurrentIdentity, accounts: AccountsDep) -> User:
     """The caller's account."""
     return User.model_validate(await accounts.get(identity.user_id))
 
 
-@router.patch("/users/me")
+@router.patch("/users/me", summary="Change your account")
 async def change_me(identity: CurrentIdentity, profile: Profile, accounts: AccountsDep) -> User:
     """Change the caller's account; returns it as it is now."""
     return User.model_validate(await accounts.change(identity.user_id, profile))
 
 
-@router.post("/tokens", dependencies=[Depends(no_store)], tags=["tokens"])
+@router.post(
+    "/tokens",
+    dependencies=[Depends(no_store)],
+    tags=["tokens"],
+    summary="Log in, or get the next pair of tokens",
+    responses={
+        400: problem("The grant type is missing or unknown"),
+        401: problem("Wrong credentials, or a refresh token used twice"),
+    },
+)
 async def grant_tokens(form: FormDep, tokens: TokensDep) -> TokenPair:
     """OAuth2 token endpoint: `grant_type` is `password` or `refresh_token`."""
     return await tokens.grant(form)
@@ -54,7 +69,7 @@ async def read_keys(request: Request, response: Response) -> dict[str, Any]:
 
 
 @internal.post("/tokens", dependencies=[Depends(workers_client), Depends(no_store)])
-async def grant_client_token(form: FormDep, tokens: TokensDep) -> AccessToken:
+async def grant_client_token(form: Annotated[ClientTokenForm, Form()], tokens: TokensDep) -> AccessToken:
     """OAuth2 token endpoint of the workers (HTTP Basic): `grant_type` is `client_credentials`."""
     return tokens.grant_to_workers(form)
 

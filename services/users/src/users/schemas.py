@@ -26,16 +26,24 @@ Email = Annotated[
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    Field(examples=["Ann"]),
     AfterValidator(without_control_characters),
 ]
 Password = Annotated[
-    str, Field(min_length=8, max_length=128, repr=False, json_schema_extra={"format": "password", "writeOnly": True})
+    str,
+    Field(
+        min_length=8,
+        max_length=128,
+        repr=False,
+        examples=["correct horse battery"],
+        json_schema_extra={"format": "password", "writeOnly": True},
+    ),
 ]
 """The lower bound is NIST SP 800-63B's, without rules about characters; the upper one bounds what is hashed."""
 
 
 class Registration(BaseModel):
-    """The body of `POST /users`. Unknown members are refused: nobody should believe to have set a role."""
+    """An account to create. Unknown members are rejected, so that nobody believes to have set a role."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,7 +53,7 @@ class Registration(BaseModel):
 
 
 class Profile(BaseModel):
-    """The body of `PATCH /users/me`: what users may change of themselves."""
+    """The part of an account that its user may change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +61,7 @@ class Profile(BaseModel):
 
 
 class User(BaseModel):
-    """An account as others see it."""
+    """An account."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -65,23 +73,31 @@ class User(BaseModel):
 
 
 class TokenForm(BaseModel):
-    """The form of `POST /tokens` (RFC 6749 §4.3, §6); which parameters are needed depends on the grant."""
+    """RFC 6749: `username` and `password` for the grant `password`, `refresh_token` for the grant of that name."""
 
-    grant_type: str = ""
-    username: str = ""
-    password: SecretStr = SecretStr("")
+    grant_type: str = Field("", json_schema_extra={"enum": ["password", "refresh_token"]})
+    username: str = Field("", examples=["ann@hopline.example"])
+    password: SecretStr = Field(SecretStr(""), examples=["correct horse battery"])
     refresh_token: SecretStr = SecretStr("")
 
 
+class ClientTokenForm(TokenForm):
+    """RFC 6749 §4.4: the credentials of a process are in the Authorization header."""
+
+    grant_type: str = Field("", examples=["client_credentials"])
+
+
 class AccessToken(BaseModel):
-    """An access token; `expires_in` in seconds."""
+    """An access token."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     access_token: str
-    token_type: str = "Bearer"  # noqa: S105 - a scheme's name
-    expires_in: int
+    token_type: str = Field("Bearer", examples=["Bearer"])
+    expires_in: int = Field(description="Seconds")
 
 
 class TokenPair(AccessToken):
-    """What a user gets: the refresh token buys one more pair, once."""
+    """The tokens of a user. The refresh token buys one more pair, once; used twice, it revokes its whole family."""
 
     refresh_token: str

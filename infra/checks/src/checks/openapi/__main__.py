@@ -1,26 +1,23 @@
-"""`python -m checks.openapi`: renew the committed documents, unless clients would lose by it (`make openapi`)."""
+"""`python -m checks.openapi`: renew version 2's documents, unless clients would lose by it (`make openapi`)."""
 
 import json
 import sys
 
 from checks.__main__ import ROOT
-from checks.openapi.documents import COMMITTED, FROZEN, compare, described
+from checks.openapi.documents import COMMITTED, GROWING, SERVED, compare, composed
 
 
 def main() -> int:
-    """Write what changed without a loss; 1 where there is a loss, which is shown."""
-    failed = False
-    for version, now in described().items():
-        file = ROOT / COMMITTED / f"{version}.json"
-        committed = json.loads(file.read_bytes()) if file.exists() else now
-        refused = [finding for finding in compare(version, committed, now) if finding.mend != "make openapi"]
-        failed |= bool(refused)
-        for finding in refused:
-            print(finding)  # noqa: T201 - a command line prints
-        if not refused and (version != FROZEN or not file.exists()):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return int(failed)
+    """Write the composed document if nothing is lost; 1 with the losses printed."""
+    file, text = f"{GROWING}.json", composed()
+    committed = json.loads((ROOT / COMMITTED / file).read_bytes())
+    refused = [finding for finding in compare(GROWING, committed, json.loads(text)) if finding.mend != "make openapi"]
+    for finding in refused:
+        print(finding)  # noqa: T201 - a command line prints
+    if not refused:
+        for folder in (COMMITTED, SERVED):
+            (ROOT / folder / file).write_text(text, encoding="utf-8")
+    return int(bool(refused))
 
 
 if __name__ == "__main__":

@@ -1,51 +1,51 @@
-"""The gateway's OpenAPI documents: committed below `docs/openapi/`, and what the code describes now."""
+"""The gateway's OpenAPI documents: committed below `docs/openapi/`, and copied to the gateway, which serves them."""
 
 import json
-import sys
-import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from checks.findings import Finding
+from checks.openapi.compose import compose
 from checks.openapi.growth import losses
-from checks.programs import Program
 
-COMMITTED = Path("docs/openapi")
+COMMITTED: Final = Path("docs/openapi")
+SERVED: Final = Path("services/gateway/src/gateway/documents")
 FROZEN, GROWING = "v1", "v2"
+FROZEN_SHA256: Final = "e74af4ada94651fd0b41a72f2d22d4cf17cd22d1f368b27a5504471ed33420a6"
 
-PYTHON = Program(Path(sys.executable).name, "run make")
 
-
-def described() -> dict[str, Any]:
-    """Each version's document by the code of now; raises RuntimeError with the gateway's words where it makes none."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = PYTHON.run("-m", "gateway.documents", folder)
-        if made.returncode:
-            raise RuntimeError(made.stderr)
-        return {name: json.loads((Path(folder) / f"{name}.json").read_bytes()) for name in (FROZEN, GROWING)}
+def composed() -> str:
+    """Return version 2's document as it is written to files."""
+    return json.dumps(compose(), indent=2, ensure_ascii=False) + "\n"
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Version 1 is as it was, version 2 has lost nothing, and both files are what is served."""
-    now = described()
+    """Version 1 is unchanged, version 2 has lost nothing, and both committed files are what is served."""
+    current = json.loads(composed())
     for version in (FROZEN, GROWING):
-        file = COMMITTED / f"{version}.json"
-        if not (root / file).exists():
-            yield Finding(str(file), "is missing", "make openapi")
+        committed, served = COMMITTED / f"{version}.json", SERVED / f"{version}.json"
+        missing = [file for file in (committed, served) if not (root / file).exists()]
+        yield from (Finding(str(file), "is missing", "make openapi; restore version 1 from git") for file in missing)
+        if missing:
             continue
-        committed = json.loads((root / file).read_bytes())
-        yield from compare(version, committed, now[version])
+        document = json.loads((root / committed).read_bytes())
+        served_document = json.loads((root / served).read_bytes())
+        yield from compare(version, document, served_document if version == FROZEN else current)
+        if version == FROZEN and sha256((root / served).read_bytes()).hexdigest() != FROZEN_SHA256:
+            yield Finding(str(served), "version 1 never changes, and this file is another one", "restore it from git")
+        if version == GROWING and served_document != current:
+            yield Finding(str(served), "is not what the routes and the services say", "make openapi")
 
 
 def compare(version: str, committed: Any, now: Any) -> Iterator[Finding]:
-    """What is wrong with a version whose document was `committed` and is so `now`."""
+    """What is wrong with a version whose document was `committed` and is `now`."""
     file = str(COMMITTED / f"{version}.json")
     if version == FROZEN:
         if committed != now:
             where = ", ".join(sorted(differences(committed, now))[:5])
-            wrong = f"version 1 never changes, and differs in {where}"
-            yield Finding(file, wrong, "give it shapes of its own; on purpose: delete the file, make openapi")
+            yield Finding(file, f"version 1 never changes, and differs in {where}", "restore it from git")
         return
     lost = list(losses(committed, now))
     yield from (Finding(file, loss, "keep it: what clients rely on goes with a version, not before") for loss in lost)

@@ -4,9 +4,11 @@ They slow guessing down whoever guesses and whatever is right or wrong; no accou
 """
 
 from hashlib import blake2b
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
+from gateway.limits.limiter import Limiter
 from gateway.limits.middleware import address_of, charge
 from gateway.limits.quota import Charge
 from gateway.limits.rules import rules
@@ -14,14 +16,23 @@ from shared.addresses import normalised_email
 from shared.errors import BadRequest
 
 
-async def limit_credentials(request: Request) -> None:
+async def limiter(request: Request) -> Limiter:
+    """Return the limiter of the process."""
+    limiter: Limiter = request.app.state.limiter
+    return limiter
+
+
+LimiterDep = Annotated[Limiter, Depends(limiter)]
+
+
+async def limit_credentials(request: Request, limiter: LimiterDep) -> None:
     """A dependency of routes that take credentials; raises TooManyRequests, or what makes a 400 of a broken form."""
     quotas = rules(request.app.state.settings)
     charges = [Charge(quota=quotas.credentials_by_address, whose=address_of(request.scope))]
     name = await _account_named(request)
     if name:
         charges.append(Charge(quota=quotas.credentials_by_name, whose=name))
-    await charge(request.scope, charges)
+    await charge(limiter, request.scope, charges)
 
 
 async def _account_named(request: Request) -> str:

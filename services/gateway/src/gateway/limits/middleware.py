@@ -1,4 +1,4 @@
-"""ASGI middleware: every request of a version is charged to its address, and to its user where it has a valid token."""
+"""ASGI middleware: every request of the API is charged to its address, and to its user if it has a valid token."""
 
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Verdict
 from gateway.limits.rules import Rules
+from gateway.versions import is_api_request
 from shared.deadline import deadline_in
 from shared.errors import DeadlineSpent, Problem, TooManyRequests, problem_response
 from shared.headers import add
@@ -30,8 +31,8 @@ class RateLimits:
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; other protocols pass through. Raises DeadlineSpent."""
-        if scope["type"] != "http":
+        """Serve one request of the API; others pass through. Raises DeadlineSpent."""
+        if not is_api_request(scope):
             await self._app(scope, receive, send)
             return
         with deadline_in(self._deadline_s):
@@ -45,7 +46,7 @@ class RateLimits:
             await send(message)
 
         try:
-            await charge(scope, await self._charges(scope))
+            await charge(scope["app"].state.limiter, scope, await self._charges(scope))
         except TooManyRequests as refusal:
             await problem_response(refusal, instance=scope["path"])(scope, receive, say_the_limit)
             return
@@ -62,9 +63,8 @@ class RateLimits:
         return [*charges, Charge(quota=self._rules.user, whose=str(identity.user_id))]
 
 
-async def charge(scope: Scope, charges: list[Charge]) -> None:
-    """Charge the request, or raise TooManyRequests; its answer tells of the last charge."""
-    limiter: Limiter = scope["app"].state.limiter
+async def charge(limiter: Limiter, scope: Scope, charges: list[Charge]) -> None:
+    """Charge the request, or raise TooManyRequests; its response has the headers of the last charge."""
     judged = await limiter.charge(charges)
     scope[_VERDICT] = judged
     if judged.retry_after_s is not None:

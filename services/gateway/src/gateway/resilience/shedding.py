@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import Overloaded
 from gateway.resilience import metrics
+from gateway.versions import is_api_request
 
 READS_SHARE = 0.8
 LONGEST_RETRY_AFTER_S = 3
@@ -30,15 +31,15 @@ class Load:
 
 
 class LoadShedding:
-    """ASGI middleware: serves a request or raises Overloaded. Versions share one `load`; probes must not pass here."""
+    """ASGI middleware: serves a request or raises Overloaded. Probes and pages are never shed."""
 
     def __init__(self, app: ASGIApp, *, load: Load) -> None:
         self._app = app
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request."""
-        if scope["type"] != "http":
+        """Serve one request of the API; others pass through."""
+        if not is_api_request(scope):
             await self._app(scope, receive, send)
             return
         read = scope["method"] in _READS

@@ -1,201 +1,135 @@
-"""Version 2: what is passed on to one service, as a table. What several answer is in `routes.composed`."""
+"""Version 2: the routes that one service serves. `checks.openapi.compose` documents them from the services' own."""
 
-from gateway.routes.parameters import feed_page, order, page, product, report, with_status
-from gateway.routes.pass_through import FORM, Call
-from gateway.schemas import (
-    FeedState,
-    NewOrder,
-    NewReport,
-    NewUser,
-    NotificationPage,
-    Order,
-    Product,
-    ReadMark,
-    Report,
-    Ticket,
-    TokenPair,
-    TokenRequest,
-    User,
-    UserChange,
-)
-from shared.pages import Page
+from typing import Annotated, Literal
+from uuid import UUID
 
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "Names this order among yours: a retry with the same key gets the same answer and no second order",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "example": "4f6c0f0e-8a5e-4c5b-9f0e-2d1b7c3a9e10",
-}
-NO_ORDER = {404: "No such order, or not yours"}
-NO_REPORT = {404: "No such report, or not yours"}
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import BaseModel
 
-CALLS = (
-    Call(
-        name="register",
-        method="POST",
-        path="/users",
-        to="users",
-        summary="Create an account",
-        body=NewUser,
-        status=201,
-        answer=User,
-        problems={409: "The address has an account already"},
-        for_anybody=True,
-        takes_credentials=True,
-    ),
-    Call(
-        name="grant_tokens",
-        method="POST",
-        path="/tokens",
-        to="users",
-        summary="Log in, or get the next pair of tokens",
-        body=TokenRequest,
-        body_type=FORM,
-        answer=TokenPair,
-        problems={400: "The grant type is missing or unknown", 401: "Wrong credentials, or a refresh token used twice"},
-        for_anybody=True,
-        takes_credentials=True,
-    ),
-    Call(name="read_me", method="GET", path="/users/me", to="users", summary="Your account", answer=User),
-    Call(
-        name="change_me",
-        method="PATCH",
-        path="/users/me",
-        to="users",
-        summary="Change your account",
-        body=UserChange,
-        answer=User,
-    ),
-    Call(
-        name="list_products",
-        method="GET",
-        path="/products",
-        to="orders",
-        summary="What is for sale",
-        parameters=(page,),
-        answer=Page[Product],
-        for_anybody=True,
-    ),
-    Call(
-        name="read_product",
-        method="GET",
-        path="/products/{sku}",
-        to="orders",
-        summary="One product",
-        parameters=(product,),
-        answer=Product,
-        problems={404: "No such product"},
-        for_anybody=True,
-    ),
-    Call(
-        name="place_order",
-        method="POST",
-        path="/orders",
-        to="orders",
-        summary="Place an order",
-        header_parameters=(IDEMPOTENCY_KEY,),
-        body=NewOrder,
-        status=201,
-        answer=Order,
-        answer_headers={
-            "Location": "Path of the order",
-            "Idempotency-Replayed": "`true` where the key was used before and this is the answer of then",
-        },
-        problems={
-            400: "No Idempotency-Key, or malformed JSON",
-            409: "Not enough in stock, and nothing is reserved; or the same key is being served now (`Retry-After`)",
-            422: "A field is wrong, a product unknown, or the key was used for another order",
-        },
-    ),
-    Call(
-        name="list_orders",
-        method="GET",
-        path="/orders",
-        to="orders",
-        summary="Your orders, newest first",
-        parameters=(page, with_status),
-        answer=Page[Order],
-    ),
-    Call(
-        name="read_order",
-        method="GET",
-        path="/orders/{order_id}",
-        to="orders",
-        summary="One of your orders",
-        parameters=(order,),
-        answer=Order,
-        problems=NO_ORDER,
-    ),
-    Call(
-        name="cancel_order",
-        method="POST",
-        path="/orders/{order_id}/cancel",
-        to="orders",
-        summary="Cancel an order that is not packed yet",
-        parameters=(order,),
-        answer=Order,
-        problems={**NO_ORDER, 409: "Packed already"},
-    ),
-    Call(
-        name="list_notifications",
-        method="GET",
-        path="/notifications",
-        to="notifications",
-        summary="Your notifications after a position, oldest first",
-        parameters=(feed_page,),
-        answer=NotificationPage,
-    ),
-    Call(
-        name="mark_read",
-        method="POST",
-        path="/notifications/read",
-        to="notifications",
-        summary="Mark as read up to a position, on all your devices",
-        body=ReadMark,
-        answer=FeedState,
-    ),
-    Call(
-        name="issue_ticket",
-        method="POST",
-        path="/ws-tickets",
-        to="notifications",
-        summary="A ticket for one WebSocket",
-        answer=Ticket,
-    ),
-    Call(
-        name="request_report",
-        method="POST",
-        path="/reports",
-        to="orders",
-        summary="Ask for a report on your orders; as an admin, on everybody's",
-        body=NewReport,
-        status=202,
-        answer=Report,
-        answer_headers={"Location": "Path of the report, to follow it"},
-        problems={422: "A field is wrong, or the period: backwards, too long, or not begun yet"},
-    ),
-    Call(
-        name="read_report",
-        method="GET",
-        path="/reports/{report_id}",
-        to="orders",
-        summary="How far a report of yours is",
-        parameters=(report,),
-        answer=Report,
-        problems=NO_REPORT,
-    ),
-    Call(
-        name="download_report",
-        method="GET",
-        path="/reports/{report_id}/download",
-        to="orders",
-        summary="The file of a report of yours",
-        parameters=(report,),
-        answer=None,
-        file_types=("text/csv", "application/pdf"),
-        answer_headers={"Content-Disposition": "Its name", "Content-Length": "Its size in bytes"},
-        problems={**NO_REPORT, 409: "It has no file, or not yet"},
-    ),
-)
+from gateway.dependencies import NotificationsDep, OrdersDep, UsersDep
+from gateway.forward import ForwardDep, PublicForwardDep
+from gateway.limits.credentials import limit_credentials
+from shared.pages import Cursor, Limit
+
+router = APIRouter()
+
+Sku = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+"""The first character is no dot: a path of dots would lead elsewhere."""
+
+
+class PageQuery(BaseModel):
+    """A keyset page."""
+
+    limit: Limit = 20
+    cursor: Cursor = None
+
+
+class OrdersQuery(PageQuery):
+    """A keyset page of orders, optionally in one state."""
+
+    status: Literal["placed", "packed", "shipped", "cancelled"] | None = None
+
+
+class FeedQuery(BaseModel):
+    """A page of the notification feed."""
+
+    after_seq: Annotated[int, Query(ge=0, description="The last `seq` you have")] = 0
+    limit: Limit = 50
+
+
+@router.post("/users", status_code=201, dependencies=[Depends(limit_credentials)])
+async def register(forward: PublicForwardDep, users: UsersDep) -> Response:
+    """Create an account."""
+    return await forward(users)
+
+
+@router.post("/tokens", dependencies=[Depends(limit_credentials)])
+async def grant_tokens(forward: PublicForwardDep, users: UsersDep) -> Response:
+    """Log in, or get the next pair of tokens."""
+    return await forward(users)
+
+
+@router.get("/users/me")
+async def read_me(forward: ForwardDep, users: UsersDep) -> Response:
+    """Read the caller's account."""
+    return await forward(users)
+
+
+@router.patch("/users/me")
+async def change_me(forward: ForwardDep, users: UsersDep) -> Response:
+    """Change the caller's account."""
+    return await forward(users)
+
+
+@router.get("/products")
+async def list_products(_page: Annotated[PageQuery, Query()], forward: PublicForwardDep, orders: OrdersDep) -> Response:
+    """List the products."""
+    return await forward(orders)
+
+
+@router.get("/products/{sku}")
+async def read_product(sku: Sku, forward: PublicForwardDep, orders: OrdersDep) -> Response:
+    """Read one product."""
+    return await forward(orders, sku=sku)
+
+
+@router.post("/orders", status_code=201)
+async def place_order(forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Place an order."""
+    return await forward(orders)
+
+
+@router.get("/orders")
+async def list_orders(_page: Annotated[OrdersQuery, Query()], forward: ForwardDep, orders: OrdersDep) -> Response:
+    """List the caller's orders."""
+    return await forward(orders)
+
+
+@router.get("/orders/{order_id}")
+async def read_order(order_id: UUID, forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Read one of the caller's orders."""
+    return await forward(orders, order_id=order_id)
+
+
+@router.post("/orders/{order_id}/cancel")
+async def cancel_order(order_id: UUID, forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Cancel an order that is not packed yet."""
+    return await forward(orders, order_id=order_id)
+
+
+@router.get("/notifications")
+async def list_notifications(
+    _page: Annotated[FeedQuery, Query()], forward: ForwardDep, notifications: NotificationsDep
+) -> Response:
+    """List the caller's notifications after a position."""
+    return await forward(notifications)
+
+
+@router.post("/notifications/read")
+async def mark_read(forward: ForwardDep, notifications: NotificationsDep) -> Response:
+    """Mark notifications as read up to a position."""
+    return await forward(notifications)
+
+
+@router.post("/ws-tickets")
+async def issue_ticket(forward: ForwardDep, notifications: NotificationsDep) -> Response:
+    """Issue a ticket for one WebSocket."""
+    return await forward(notifications)
+
+
+@router.post("/reports", status_code=202)
+async def request_report(forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Request a report."""
+    return await forward(orders)
+
+
+@router.get("/reports/{report_id}")
+async def read_report(report_id: UUID, forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Read the progress of a report."""
+    return await forward(orders, report_id=report_id)
+
+
+@router.get("/reports/{report_id}/download")
+async def download_report(report_id: UUID, forward: ForwardDep, orders: OrdersDep) -> Response:
+    """Stream the file of a report."""
+    return await forward(orders, download=True, report_id=report_id)

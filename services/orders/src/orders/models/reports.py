@@ -21,7 +21,7 @@ class ReportKind(StrEnum):
 
 
 class ReportFormat(StrEnum):
-    """What its file is; the value is the extension of its name."""
+    """CSV has every order; PDF has sums, a chart and the newest orders."""
 
     CSV = "csv"
     PDF = "pdf"
@@ -35,15 +35,7 @@ class ReportScope(StrEnum):
 
 
 class ReportStatus(StrEnum):
-    """Where a report is.
-
-    ::
-
-        queued ──begin──▶ running ──finish──▶ done
-           └────────fail─────┴──────────────▶ failed
-
-    Both ends are final: whoever reports anything else about a finished one is refused.
-    """
+    """`queued → running → done`, or `failed` from either of the first two; `done` and `failed` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"

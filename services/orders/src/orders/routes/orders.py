@@ -1,7 +1,7 @@
 """The catalog and orders."""
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
@@ -10,6 +10,7 @@ from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, SalesDep,
 from orders.schemas import SKU, DaySales, NewOrder, OrderOut, ProductOut
 from orders.service import Placed
 from orders.states import CANCEL, PACK, SHIP, OrderStatus
+from shared.openapi import header, problem
 from shared.pages import Cursor, Limit, Page
 from shared.tokens import CurrentIdentity, ServiceIdentity
 
@@ -18,29 +19,49 @@ orders = APIRouter(prefix="/orders", tags=["orders"])
 internal = APIRouter(prefix="/internal/orders", tags=["internal"])
 sales = APIRouter(prefix="/internal/sales", tags=["internal"])
 
+NO_ORDER: Final[dict[int | str, dict[str, Any]]] = {404: problem("No such order, or not yours")}
+
 Offset = Annotated[int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same")]
 
 
-@products.get("")
+@products.get("", summary="What is for sale")
 async def list_products(catalog: CatalogDep, limit: Limit = 20, cursor: Cursor = None) -> Page[ProductOut]:
     """What is for sale, by sku; no token is needed to look."""
     return await catalog.page(limit=limit, cursor=cursor)
 
 
-@products.get("/{sku}")
+@products.get("/{sku}", summary="One product", responses={404: problem("No such product")})
 async def read_product(sku: Annotated[str, Path(pattern=SKU)], catalog: CatalogDep) -> ProductOut:
     """One product."""
     return ProductOut.model_validate(await catalog.get(sku))
 
 
-@orders.post("", status_code=201, response_model=OrderOut)
+@orders.post(
+    "",
+    status_code=201,
+    response_model=OrderOut,
+    summary="Place an order",
+    responses={
+        201: {
+            "headers": {
+                "Location": header("Path of the order"),
+                "Idempotency-Replayed": header("`true` if the key was used before and this is the stored response"),
+            }
+        },
+        400: problem("No Idempotency-Key, or malformed JSON"),
+        409: problem(
+            "Not enough in stock, and nothing is reserved; or the same key is being served now (`Retry-After`)"
+        ),
+        422: problem("A field is wrong, a product unknown, or the key was used for another order"),
+    },
+)
 async def place_order(wanted: NewOrder, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep) -> Response:
     """Place an order: 409 and nothing reserved where an item is out of stock, 422 where there is no such product."""
     placed = await orders.place(wanted, user_id=identity.user_id, key=key)
     return _created(placed)
 
 
-@orders.get("")
+@orders.get("", summary="Your orders, newest first")
 async def list_orders(
     identity: CurrentIdentity,
     orders: OrdersDep,
@@ -60,13 +81,17 @@ async def list_recent_orders(
     return await orders.recent(user_id=identity.user_id, limit=limit, offset=offset)
 
 
-@orders.get("/{order_id}")
+@orders.get("/{order_id}", summary="One of your orders", responses=NO_ORDER)
 async def read_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
     """One order of the caller's."""
     return await orders.get(order_id, owner=owner)
 
 
-@orders.post("/{order_id}/cancel")
+@orders.post(
+    "/{order_id}/cancel",
+    summary="Cancel an order that is not packed yet",
+    responses={**NO_ORDER, 409: problem("Packed already")},
+)
 async def cancel_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
     """Cancel an order that is not packed yet; its stock is available again. Cancelling again changes nothing."""
     return await orders.make(CANCEL, order_id, owner=owner)

@@ -1,7 +1,7 @@
 """Reports: for those who want one, and for the worker that makes it."""
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
@@ -10,18 +10,30 @@ from fastapi.responses import StreamingResponse
 from orders.dependencies import ReportFilesDep, ReportsDep, Scope, VisibleOwner
 from orders.models import Report, ReportFormat
 from orders.schemas import NewReport, OrderOut, ReportFailure, ReportFile, ReportOut, ReportProgress, ReportWork
+from shared.openapi import header, problem
 from shared.pages import Cursor, Page
 from shared.tokens import CurrentIdentity, ServiceIdentity
 
 reports = APIRouter(prefix="/reports", tags=["reports"])
 internal = APIRouter(prefix="/internal/reports", tags=["internal"])
 
+NO_REPORT: Final[dict[int | str, dict[str, Any]]] = {404: problem("No such report, or not yours")}
+FILE_SCHEMA: Final = {"schema": {"type": "string", "format": "binary"}}
+
 MEDIA_TYPES: Final = {ReportFormat.CSV: "text/csv; charset=utf-8", ReportFormat.PDF: "application/pdf"}
 
 OrdersAtOnce = Annotated[int, Query(ge=1, le=1000, description="How many orders at most")]
 
 
-@reports.post("", status_code=202)
+@reports.post(
+    "",
+    status_code=202,
+    summary="Ask for a report on your orders; as an admin, on everybody's",
+    responses={
+        202: {"headers": {"Location": header("Path of the report, to follow it")}},
+        422: problem("A field is wrong, or the period: backwards, too long, or not begun yet"),
+    },
+)
 async def request_report(
     wanted: NewReport, identity: CurrentIdentity, scope: Scope, reports: ReportsDep, response: Response
 ) -> ReportOut:
@@ -31,13 +43,28 @@ async def request_report(
     return report
 
 
-@reports.get("/{report_id}")
+@reports.get("/{report_id}", summary="How far a report of yours is", responses=NO_REPORT)
 async def read_report(report_id: UUID, owner: VisibleOwner, reports: ReportsDep) -> ReportOut:
     """How far a report is, and where its file can be had."""
     return await reports.get(report_id, owner=owner)
 
 
-@reports.get("/{report_id}/download", response_class=StreamingResponse)
+@reports.get(
+    "/{report_id}/download",
+    response_class=StreamingResponse,
+    summary="The file of a report of yours",
+    responses={
+        200: {
+            "content": {"text/csv": FILE_SCHEMA, "application/pdf": FILE_SCHEMA},
+            "headers": {
+                "Content-Disposition": header("File name"),
+                "Content-Length": header("Size in bytes"),
+            },
+        },
+        **NO_REPORT,
+        409: problem("It has no file, or not yet"),
+    },
+)
 async def download_report(
     report_id: UUID, owner: VisibleOwner, reports: ReportsDep, files: ReportFilesDep
 ) -> StreamingResponse:

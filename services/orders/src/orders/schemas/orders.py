@@ -10,13 +10,22 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from orders.states import OrderStatus
+from shared.openapi import without_maximum
 
 MAX_LINES = 50
 MAX_QUANTITY = 10_000
 """Above what the catalog has of anything: whoever asks for more than there is learns what there is."""
 
 SKU = r"^[A-Za-z0-9._-]{1,64}$"
-Sku = Annotated[str, StringConstraints(pattern=SKU)]
+PUBLIC_SKU = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"
+"""As documented and as the gateway accepts it in a path: a first character that is a dot could lead elsewhere."""
+
+Sku = Annotated[
+    str,
+    StringConstraints(pattern=SKU),
+    Field(examples=["mug-blue"], json_schema_extra={"pattern": PUBLIC_SKU}),
+]
+Cents = Annotated[int, Field(description="In hundredths of the currency")]
 
 
 class ProductOut(BaseModel):
@@ -24,10 +33,10 @@ class ProductOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    sku: str
+    sku: str = Field(examples=["mug-blue"])
     name: str
-    unit_price_cents: int
-    currency: str
+    unit_price_cents: Cents
+    currency: str = Field(examples=["EUR"])
     available: int
 
 
@@ -37,11 +46,11 @@ class NewItem(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sku: Sku
-    quantity: int = Field(strict=True, ge=1, le=MAX_QUANTITY)
+    quantity: int = Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2], json_schema_extra=without_maximum)
 
 
 class NewOrder(BaseModel):
-    """What to order. Items of the same product are added up into one line, at the place of the first."""
+    """What to order: all of it or nothing. Items of the same product are added up, at the place of the first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,10 +77,10 @@ class OrderItemOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    sku: str
+    sku: str = Field(examples=["mug-blue"])
     name: str
     quantity: int
-    unit_price_cents: int
+    unit_price_cents: Cents
 
 
 class OrderOut(BaseModel):
@@ -83,7 +92,7 @@ class OrderOut(BaseModel):
     user_id: UUID
     status: OrderStatus
     items: list[OrderItemOut]
-    total_cents: int
+    total_cents: Cents
     currency: str
     created_at: datetime
 

@@ -5,7 +5,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from orders.models import ReportFormat, ReportKind, ReportScope, ReportStatus
 
@@ -38,33 +47,39 @@ def _moment(value: object, *, days: int) -> datetime:
     raise ValueError(_WRONG)
 
 
+PeriodStart = Annotated[
+    datetime, BeforeValidator(_beginning), WithJsonSchema({"type": "string", "examples": ["2026-11-01"]})
+]
+PeriodEnd = Annotated[datetime, BeforeValidator(_end), WithJsonSchema({"type": "string", "examples": ["2026-11-30"]})]
+
+
 class NewReport(BaseModel):
-    """What to report on: orders placed in `from <= created_at < to`; days count whole, the last one included."""
+    """A period of at most a year: RFC 3339 times, `from` included and `to` not, or days of UTC, both included."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: ReportKind
     format: ReportFormat
-    period_from: Annotated[datetime, BeforeValidator(_beginning)] = Field(alias="from")
-    period_to: Annotated[datetime, BeforeValidator(_end)] = Field(alias="to")
+    period_from: PeriodStart = Field(alias="from")
+    period_to: PeriodEnd = Field(alias="to")
 
 
 class ReportOut(BaseModel):
-    """A report; `progress` is in percent, `download_url` null until it is done, `error` says why it failed."""
+    """A report; its notifications are `report.progress`, and `report.ready` or `report.failed`."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
     id: UUID
     user_id: UUID
     kind: ReportKind
     format: ReportFormat
     period_from: datetime = Field(serialization_alias="from")
-    period_to: datetime = Field(serialization_alias="to")
+    period_to: datetime = Field(serialization_alias="to", description="Not included")
     status: ReportStatus
-    progress: int
-    download_url: str | None = None
+    progress: int = Field(description="Percent", json_schema_extra={"minimum": 0, "maximum": 100})
+    download_url: str | None = Field(None, description="Once it is done", examples=["/v2/reports/…/download"])
     size_bytes: int | None
-    error: str | None
+    error: str | None = Field(description="Why it failed")
     created_at: datetime
     finished_at: datetime | None
 

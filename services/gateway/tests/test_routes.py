@@ -1,0 +1,101 @@
+"""Collaborators of routes are dependencies: `dependency_overrides` replaces them in every version."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from services.gateway.tests.conftest import Services
+from starlette.datastructures import Headers
+
+from gateway import dependencies
+from gateway.answers import Answer
+from gateway.limits import credentials
+from gateway.limits.quota import Charge, Verdict
+from gateway.main import create_app
+from gateway.settings import Settings
+from shared.tokens import Identity, Role, current_identity
+from testkit.apps import http_client, serve
+
+ANN = Identity(user_id=UUID("0198b7f0-0000-7000-8000-000000000001"), role=Role.ADMIN)
+
+
+class Orders:
+    """Stands for the orders service."""
+
+    async def send(self, method: str, path: str, **_: Any) -> Answer:
+        headers = Headers({"content-type": "application/json"})
+        return Answer(path=path, status=200, headers=headers, body=f'"{method} {path}"'.encode())
+
+
+class Aggregates:
+    """Stands for what several services return together."""
+
+    async def dashboard(self, _headers: Mapping[str, str]) -> bytes:
+        return b'{"user":null}'
+
+
+class FullLimiter:
+    """Refuses everything."""
+
+    async def charge(self, charges: list[Charge]) -> Verdict:
+        return Verdict(quota=charges[0].quota, remaining=0, reset_s=9, retry_after_s=9)
+
+
+class NoFaults:
+    async def all(self) -> list[object]:
+        return []
+
+
+@pytest.fixture
+def app(services: Services, redis_url: str) -> FastAPI:
+    jwks_url = f"{services.urls['users_url']}/.well-known/jwks.json"
+    given: dict[str, Any] = {**services.urls, "jwks_url": jwks_url, "redis_url": redis_url, "log_format": "json"}
+    return create_app(Settings(**given, environment="development"))
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve(app) as url, http_client(url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [("/v2/products/mug", None), ("/products/mug", None), ("/v1/products/mug", None), ("/products/mug", "1")],
+)
+async def test_an_upstream_is_replaced(
+    app: FastAPI, client: httpx.AsyncClient, services: Services, path: str, version: str | None
+) -> None:
+    app.dependency_overrides[dependencies.orders] = Orders
+    response = await client.get(path, headers={"API-Version": version} if version else {})
+    assert response.json() == "GET /products/mug"
+    assert services.orders.asked("GET", "/products/mug") == []
+
+
+@pytest.mark.parametrize("path", ["/v2/orders", "/orders", "/v1/orders"])
+async def test_the_caller_is_replaced(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
+    app.dependency_overrides |= {dependencies.orders: Orders, current_identity: lambda: ANN}
+    assert (await client.post(path, json={})).json() == "POST /orders"
+
+
+@pytest.mark.parametrize("prefix", ["/v2", ""])
+async def test_aggregates_and_the_fault_store_are_replaced(
+    app: FastAPI, client: httpx.AsyncClient, prefix: str
+) -> None:
+    app.dependency_overrides |= {
+        current_identity: lambda: ANN,
+        dependencies.aggregates: Aggregates,
+        dependencies.fault_store: NoFaults,
+    }
+    assert (await client.get(f"{prefix}/dashboard")).json() == {"user": None}
+    assert (await client.get(f"{prefix}/faults")).json() == {"items": []}
+
+
+@pytest.mark.parametrize("path", ["/v2/tokens", "/tokens", "/v1/tokens"])
+async def test_the_limiter_of_logins_is_replaced(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
+    app.dependency_overrides[credentials.limiter] = FullLimiter
+    response = await client.post(path, data={"username": "ann@hopline.example"})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "9")
