@@ -7,15 +7,14 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 
-from gateway.answers import Refused, to_client
+from gateway.answers import to_client
 from gateway.clients import Upstream
 from gateway.headers import from_client
+from gateway.versions import prefix_of
 from shared.tokens import CurrentIdentity, Identity
 
 _QUERY = "!$%&'()*+,/:;=?@"
 """Characters of a query that stay (RFC 3986 §3.4), percent signs included: it is encoded already."""
-
-_REPRESENTATIONS = frozenset({200, 201})
 
 
 class Forward:
@@ -34,11 +33,10 @@ class Forward:
         reshape: Callable[[bytes], bytes] | None = None,
         **parameters: object,
     ) -> Response:
-        """Return the response of `upstream`, whatever its status.
+        """Return the response of `upstream`, whatever its status; raises what `Upstream.send` raises.
 
         `template` is the service's path, by default that of the route; `parameters` fill it. A `download` is streamed
-        and counts against the caller's concurrent downloads. `reshape` turns the body of a 200 or 201 into an older
-        version's. Raises what `Upstream.send` raises.
+        and counts against the caller's concurrent downloads. `reshape` converts the body of a 200 or 201.
         """
         scope = self._request.scope
         template = template or scope["route"].path_format
@@ -51,9 +49,9 @@ class Forward:
             body=await self._request.body(),
             reader=self._caller.user_id if download and self._caller else None,
         )
-        if reshape and answer.status in _REPRESENTATIONS:
+        if reshape and answer.status in {200, 201}:
             answer = replace(answer, body=reshape(answer.body))
-        return to_client(answer, prefix=_prefix(self._request), path=scope["path"])
+        return to_client(answer, prefix=prefix_of(self._request), path=scope["path"])
 
 
 async def forward_for_caller(request: Request, caller: CurrentIdentity) -> Forward:
@@ -68,14 +66,3 @@ async def forward_for_anyone(request: Request) -> Forward:
 
 ForwardDep = Annotated[Forward, Depends(forward_for_caller)]
 PublicForwardDep = Annotated[Forward, Depends(forward_for_anyone)]
-
-
-async def on_refused(request: Request, refusal: Exception) -> Response:
-    """Return the problem of one service as the response to a request for an aggregate."""
-    assert isinstance(refusal, Refused)  # noqa: S101 - registered for this class only
-    return to_client(refusal.answer, prefix=_prefix(request), path=request.scope["path"])
-
-
-def _prefix(request: Request) -> str:
-    """Where the version that serves the request is found, also if a header chose it."""
-    return f"/{request.app.version}"

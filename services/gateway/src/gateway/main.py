@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
 
 from gateway.answers import Refused
 from gateway.cors import cors
 from gateway.dependencies import open_upstreams
 from gateway.deprecation import Deprecated, retiring
-from gateway.forward import on_refused
 from gateway.limits.limiter import open_limiter
 from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
@@ -19,11 +19,11 @@ from gateway.profiling import ProfileOnDemand
 from gateway.resilience.metrics import load_shown
 from gateway.resilience.shedding import Load, LoadShedding
 from gateway.routes import aggregates, faults, front, v1, v2
-from gateway.routes.documentation import ASSETS, assets, documentation
+from gateway.routes.documentation import ASSETS, documentation
 from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings
-from gateway.versions import VersionByHeader
+from gateway.versions import VersionByHeader, on_refused
 from shared.app import MIDDLEWARE, build_app
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
@@ -57,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     version_one.dependency_overrides = app.dependency_overrides
     version_one.include_router(v1.router)
     app.mount("/v1", version_one)
-    app.mount(ASSETS, assets())
+    app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
     return app
 
 

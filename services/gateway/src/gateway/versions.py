@@ -3,9 +3,12 @@
 import re
 from collections.abc import Mapping
 
+from fastapi import Request
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.answers import Refused, to_client
 from gateway.errors import UnknownVersion
 from shared.errors import problem_response
 from shared.headers import header
@@ -20,6 +23,17 @@ _BELOW = ("/health/", "/assets/", "/debug/")
 def is_api_request(scope: Scope) -> bool:
     """Whether this is a request for the API; probes, the front page and assets are not limited, shed or versioned."""
     return scope["type"] == "http" and scope["path"] not in _PAGES and not scope["path"].startswith(_BELOW)
+
+
+def prefix_of(request: Request) -> str:
+    """Return the prefix of the version that serves a request, also if a header chose it."""
+    return f"/{request.app.version}"
+
+
+async def on_refused(request: Request, refusal: Exception) -> Response:
+    """Return the problem of one service as the response to a request for an aggregate."""
+    assert isinstance(refusal, Refused)  # noqa: S101 - registered for this class only
+    return to_client(refusal.answer, prefix=prefix_of(request), path=request.scope["path"])
 
 
 class VersionByHeader:

@@ -7,7 +7,15 @@ from fastapi import APIRouter, BackgroundTasks, Query, WebSocket
 
 from notifications.dependencies import FeedDep, PublisherDep, SettingsDep, TicketsDep
 from notifications.realtime.tickets import LIFETIME_S
-from notifications.schemas import LARGEST_SEQ, FeedDigest, FeedPage, FeedState, NotificationOut, ReadUpTo, TicketOut
+from notifications.schemas import (
+    LARGEST_SEQ,
+    FeedState,
+    NotificationDigest,
+    NotificationOut,
+    NotificationPage,
+    ReadMark,
+    TicketOut,
+)
 from shared.pages import Limit
 from shared.tokens import CurrentIdentity
 
@@ -19,16 +27,16 @@ AfterSeq = Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="The last seq 
 @router.get("/notifications", tags=["notifications"], summary="Your notifications after a position, oldest first")
 async def list_notifications(
     identity: CurrentIdentity, feed: FeedDep, after_seq: AfterSeq = 0, limit: Limit = 50
-) -> FeedPage:
+) -> NotificationPage:
     """The caller's notifications after `after_seq`, oldest first; go on from the last item until you are at `head`."""
     return await feed.after(identity.user_id, seq=after_seq, limit=limit)
 
 
 @router.get("/notifications/summary", tags=["notifications"])
-async def summarize_notifications(identity: CurrentIdentity, feed: FeedDep, latest: Limit = 5) -> FeedDigest:
+async def summarize_notifications(identity: CurrentIdentity, feed: FeedDep, latest: Limit = 5) -> NotificationDigest:
     """How many are unread and the `latest` newest, in the shape the gateway splices into its dashboard unparsed."""
     page = await feed.latest(identity.user_id, limit=latest)
-    return FeedDigest(unread=page.head - page.read_seq, latest=page.items)
+    return NotificationDigest(unread=page.head - page.read_seq, latest=page.items)
 
 
 @router.get("/notifications/for-subject/{subject}", tags=["notifications"])
@@ -44,7 +52,7 @@ async def notifications_for_subject(
     "/notifications/read", tags=["notifications"], summary="Mark as read up to a position, on all your devices"
 )
 async def mark_read(
-    body: ReadUpTo, identity: CurrentIdentity, feed: FeedDep, publisher: PublisherDep, after_commit: BackgroundTasks
+    body: ReadMark, identity: CurrentIdentity, feed: FeedDep, publisher: PublisherDep, after_commit: BackgroundTasks
 ) -> FeedState:
     """Mark as read up to `up_to`: never back, never beyond `head`. All the caller's devices are told."""
     mark = await feed.mark_read(identity.user_id, up_to=body.up_to)

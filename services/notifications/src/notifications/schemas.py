@@ -41,20 +41,20 @@ class NotificationOut(BaseModel):
         return cls(seq=row.seq, id=row.event_id, kind=row.kind, data=row.data, created_at=row.created_at)
 
 
-class FeedPage(FeedState):
+class NotificationPage(FeedState):
     """Some notifications, oldest first, and the state of the feed; go on from the last until it is `head`."""
 
     items: list[NotificationOut]
 
 
-class FeedDigest(BaseModel):
+class NotificationDigest(BaseModel):
     """What a corner of a page shows: the number of unread notifications and the newest, newest first."""
 
     unread: int
     latest: list[NotificationOut] = Field(description="Newest first")
 
 
-class ReadUpTo(BaseModel):
+class ReadMark(BaseModel):
     """Up to and including which notification the user has read."""
 
     up_to: Seq

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from notifications.models import Kind, Notification
 from notifications.repository import FeedRepository
-from notifications.schemas import FeedPage, FeedState, NotificationOut
+from notifications.schemas import FeedState, NotificationOut, NotificationPage
 from shared.events import Trace
 
 
@@ -52,17 +52,17 @@ class FeedService:
         seq = await self._repository.append(**values)
         return Notification(seq=seq, **values) if seq else None
 
-    async def after(self, user_id: UUID, *, seq: int, limit: int) -> FeedPage:
+    async def after(self, user_id: UUID, *, seq: int, limit: int) -> NotificationPage:
         """At most `limit` notifications after `seq`, oldest first."""
         state = await self._state(user_id)
         return _page(state, await self._repository.after(user_id, seq=seq, head=state.head, limit=limit))
 
-    async def latest(self, user_id: UUID, *, limit: int) -> FeedPage:
+    async def latest(self, user_id: UUID, *, limit: int) -> NotificationPage:
         """The `limit` latest, newest first."""
         state = await self._state(user_id)
         return _page(state, await self._repository.latest(user_id, head=state.head, limit=limit))
 
-    async def about(self, user_id: UUID, *, subject: str, limit: int) -> FeedPage:
+    async def about(self, user_id: UUID, *, subject: str, limit: int) -> NotificationPage:
         """At most `limit` notifications about `subject`, oldest first."""
         state = await self._state(user_id)
         return _page(state, await self._repository.about(user_id, subject=subject, head=state.head, limit=limit))
@@ -76,5 +76,5 @@ class FeedService:
         return (await self._repository.states([user_id]))[user_id]
 
 
-def _page(state: FeedState, rows: Sequence[Notification]) -> FeedPage:
-    return FeedPage(items=[NotificationOut.of(row) for row in rows], head=state.head, read_seq=state.read_seq)
+def _page(state: FeedState, rows: Sequence[Notification]) -> NotificationPage:
+    return NotificationPage(items=[NotificationOut.of(row) for row in rows], head=state.head, read_seq=state.read_seq)

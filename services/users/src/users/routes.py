@@ -9,12 +9,12 @@ from shared.openapi import problem
 from shared.tokens import CurrentIdentity
 from users.dependencies import AccountsDep, StaffIdentity, TokensDep, workers_client
 from users.keys import KeyRing
-from users.schemas import AccessToken, ClientTokenForm, Profile, Registration, TokenForm, TokenPair, User
+from users.schemas import AccessToken, ClientTokenRequest, NewUser, TokenPair, TokenRequest, User, UserChange
 
 router = APIRouter(tags=["users"])
 internal = APIRouter(prefix="/internal", tags=["internal"])
 
-FormDep = Annotated[TokenForm, Form()]
+FormDep = Annotated[TokenRequest, Form()]
 
 
 async def no_store(response: Response) -> None:
@@ -28,7 +28,7 @@ async def no_store(response: Response) -> None:
     summary="Create an account",
     responses={409: problem("The address has an account already")},
 )
-async def register(registration: Registration, accounts: AccountsDep) -> User:
+async def register(registration: NewUser, accounts: AccountsDep) -> User:
     """Create an account; 409 where the address is registered already."""
     return User.model_validate(await accounts.register(registration))
 
@@ -40,7 +40,7 @@ async def read_me(identity: CurrentIdentity, accounts: AccountsDep) -> User:
 
 
 @router.patch("/users/me", summary="Change your account")
-async def change_me(identity: CurrentIdentity, profile: Profile, accounts: AccountsDep) -> User:
+async def change_me(identity: CurrentIdentity, profile: UserChange, accounts: AccountsDep) -> User:
     """Change the caller's account; returns it as it is now."""
     return User.model_validate(await accounts.change(identity.user_id, profile))
 
@@ -69,7 +69,7 @@ async def read_keys(request: Request, response: Response) -> dict[str, Any]:
 
 
 @internal.post("/tokens", dependencies=[Depends(workers_client), Depends(no_store)])
-async def grant_client_token(form: Annotated[ClientTokenForm, Form()], tokens: TokensDep) -> AccessToken:
+async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], tokens: TokensDep) -> AccessToken:
     """OAuth2 token endpoint of the workers (HTTP Basic): `grant_type` is `client_credentials`."""
     return tokens.grant_to_workers(form)
 

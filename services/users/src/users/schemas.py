@@ -42,7 +42,7 @@ Password = Annotated[
 """The lower bound is NIST SP 800-63B's, without rules about characters; the upper one bounds what is hashed."""
 
 
-class Registration(BaseModel):
+class NewUser(BaseModel):
     """An account to create. Unknown members are rejected, so that nobody believes to have set a role."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,7 +52,7 @@ class Registration(BaseModel):
     name: Name
 
 
-class Profile(BaseModel):
+class UserChange(BaseModel):
     """The part of an account that its user may change."""
 
     model_config = ConfigDict(extra="forbid")
@@ -72,7 +72,7 @@ class User(BaseModel):
     created_at: datetime
 
 
-class TokenForm(BaseModel):
+class TokenRequest(BaseModel):
     """RFC 6749: `username` and `password` for the grant `password`, `refresh_token` for the grant of that name."""
 
     grant_type: str = Field("", json_schema_extra={"enum": ["password", "refresh_token"]})
@@ -81,7 +81,7 @@ class TokenForm(BaseModel):
     refresh_token: SecretStr = SecretStr("")
 
 
-class ClientTokenForm(TokenForm):
+class ClientTokenRequest(TokenRequest):
     """RFC 6749 §4.4: the credentials of a process are in the Authorization header."""
 
     grant_type: str = Field("", examples=["client_credentials"])

@@ -9,14 +9,8 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 
 ASSETS: Final = "/assets"
-
-
-def assets() -> StaticFiles:
-    """Serve the files of the documentation page from a wheel."""
-    return StaticFiles(packages=[("fastapi_offline", "static")])
 
 
 def documentation(version: str) -> APIRouter:

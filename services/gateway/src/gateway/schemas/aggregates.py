@@ -1,38 +1,17 @@
-"""Schemas of aggregates. The parts that a service returns are named here; the service defines them.
+"""Schemas of aggregates. A part that a service returns is named here and defined by the service."""
 
-`checks.openapi.compose` replaces the classes with an owner by that service's schema of the same public name.
-"""
-
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-OWNER: Final = "x-owner"
+SERVICE_SCHEMA: Final = "x-service-schema"
+"""Stands for a reference to a service's schema, until `checks.openapi.compose` puts the reference in its place."""
 
-
-class User(BaseModel):
-    """An account."""
-
-    model_config = ConfigDict(json_schema_extra={OWNER: "users"})
-
-
-class Order(BaseModel):
-    """An order."""
-
-    model_config = ConfigDict(json_schema_extra={OWNER: "orders"})
-
-
-class Notification(BaseModel):
-    """A notification."""
-
-    model_config = ConfigDict(json_schema_extra={OWNER: "notifications"})
-
-
-class NotificationDigest(BaseModel):
-    """The number of unread notifications and the newest ones."""
-
-    model_config = ConfigDict(json_schema_extra={OWNER: "notifications"})
+User = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "User"})]
+Order = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "Order"})]
+Notification = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "Notification"})]
+NotificationDigest = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "NotificationDigest"})]
 
 
 class Dashboard(BaseModel):

@@ -11,7 +11,7 @@ from users.events import UserEvents
 from users.models import Account
 from users.passwords import Passwords
 from users.repository import AccountRepository
-from users.schemas import Profile, Registration
+from users.schemas import NewUser, UserChange
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class Accounts:
         self._events = events
         self._passwords = passwords
 
-    async def register(self, registration: Registration) -> Account:
+    async def register(self, registration: NewUser) -> Account:
         """Create a customer and tell the others; raises EmailTaken, TooManyLogins.
 
         The password is hashed before the first statement, so that no connection waits for it.
@@ -51,7 +51,7 @@ class Accounts:
         """The first hundred admins, by their address."""
         return await self._accounts.by_role(Role.ADMIN, limit=MOST_ADMINS)
 
-    async def change(self, user_id: UUID, profile: Profile) -> Account:
+    async def change(self, user_id: UUID, profile: UserChange) -> Account:
         """The changed account; raises UserNotFound."""
         return _found(await self._accounts.rename(user_id, profile.name))
 

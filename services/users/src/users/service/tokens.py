@@ -20,7 +20,7 @@ from users.errors import IncompleteGrant, RefreshTokenRefused, UnsupportedGrant,
 from users.models import Account
 from users.passwords import Passwords
 from users.repository import AccountRepository, RefreshTokenRepository, Spent
-from users.schemas import AccessToken, TokenForm, TokenPair
+from users.schemas import AccessToken, TokenPair, TokenRequest
 from users.service.access import AccessTokens
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class Tokens:
         self._passwords = passwords
         self._access_tokens = access_tokens
 
-    async def grant(self, form: TokenForm) -> TokenPair:
+    async def grant(self, form: TokenRequest) -> TokenPair:
         """What a user asks for; raises UnsupportedGrant, IncompleteGrant, WrongCredentials, RefreshTokenRefused."""
         match form.grant_type:
             case "password":
@@ -51,7 +51,7 @@ class Tokens:
                 return await self._refresh(form.refresh_token.get_secret_value())
         raise UnsupportedGrant("grant_type must be password or refresh_token")
 
-    def grant_to_workers(self, form: TokenForm) -> AccessToken:
+    def grant_to_workers(self, form: TokenRequest) -> AccessToken:
         """An access token with the role `service`; raises UnsupportedGrant.
 
         No refresh token comes with it: the workers have a secret and can ask again.
@@ -117,7 +117,7 @@ class Tokens:
         )
 
 
-def _require(form: TokenForm, *names: str) -> None:
+def _require(form: TokenRequest, *names: str) -> None:
     missing = [name for name in names if not getattr(form, name)]
     if missing:
         raise IncompleteGrant(*missing)
