@@ -24,7 +24,7 @@ from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings
 from gateway.versions import VersionByHeader, on_refused
-from shared.app import MIDDLEWARE, build_app
+from shared.app import MIDDLEWARE, NO_TELEMETRY_OF_FASTAPI, build_app
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
@@ -36,12 +36,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The gateway; `settings` from the environment where not given."""
     settings = settings or load_settings(Settings)
     load = Load(at_once=settings.requests_at_once)
-    version_one = FastAPI(version="v1", openapi_url=None, redirect_slashes=False)
+    version_one = FastAPI(version="v1", openapi_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY_OF_FASTAPI)
     app = build_app(
         name="gateway",
         settings=settings,
         lifespan=lifespan,
-        routers=[front.router, documentation("v1"), documentation("v2")],
+        routers=[],
         summary="The one public door",
         middleware=middleware(settings, load=load, version_one=version_one),
     )
@@ -49,9 +49,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.load = load
     app.router.redirect_slashes = False
     app.add_exception_handler(Refused, on_refused)
-    for router in (aggregates.router, v2.router, *faults.routers(settings)):
-        app.include_router(router, prefix="/v2")
-        app.include_router(router, include_in_schema=False)
+    for prefix in ("/v2", ""):
+        for router in (aggregates.router, v2.router, *faults.routers(settings)):
+            app.include_router(router, prefix=prefix, include_in_schema=False)  # `documentation` has the document
+    for page in (front.router, documentation("v1"), documentation("v2")):
+        app.include_router(page)
     version_one.state = app.state
     version_one.exception_handlers = app.exception_handlers
     version_one.dependency_overrides = app.dependency_overrides

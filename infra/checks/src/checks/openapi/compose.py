@@ -75,12 +75,10 @@ def _published(node: Any) -> Any:
 
 
 def _public_name(name: str) -> str:
-    """Return the name of a service's schema without the suffix `Out`."""
     return re.sub(r"Out(?=\W|_|$)", "", name)
 
 
 def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the operation of a route of the gateway, as `service` describes it unless it is an aggregate."""
     source = service or route
     parameters = route.get("parameters", []) + [one for one in source.get("parameters", []) if one["in"] == "header"]
     if {one["name"] for one in parameters} != {one["name"] for one in source.get("parameters", [])}:
