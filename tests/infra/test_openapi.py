@@ -70,7 +70,7 @@ class TestComposing:
             return []
 
         monkeypatch.setattr(compose, "SERVICES", [*compose.SERVICES, router])
-        with pytest.raises(ValueError, match=f"{method} {path}: the gateway and the service have other"):
+        with pytest.raises(ValueError, match=f"{method} {path}: the gateway and the service have different"):
             compose.compose()
 
     def test_a_call_that_no_service_describes_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:

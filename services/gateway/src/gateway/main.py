@@ -22,19 +22,19 @@ from gateway.routes import aggregates, faults, front, v1, v2
 from gateway.routes.documentation import ASSETS, documentation
 from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
-from gateway.settings import Settings
+from gateway.settings import Settings, get_settings
 from gateway.versions import VersionByHeader, on_refused
 from shared.app import MIDDLEWARE, NO_TELEMETRY_OF_FASTAPI, build_app
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
-from shared.settings import Environment, load_settings
+from shared.settings import Environment
 from shared.tokens import TokenVerifier, jwks_from
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The gateway; `settings` from the environment where not given."""
-    settings = settings or load_settings(Settings)
+    """Return the gateway; tests pass `settings`, otherwise they are read from the environment."""
+    given, settings = settings, settings or get_settings()
     load = Load(at_once=settings.requests_at_once)
     version_one = FastAPI(version="v1", openapi_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY_OF_FASTAPI)
     app = build_app(
@@ -54,6 +54,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.include_router(router, prefix=prefix, include_in_schema=False)  # `documentation` has the document
     for page in (front.router, documentation("v1"), documentation("v2")):
         app.include_router(page)
+    if given is not None:
+        app.dependency_overrides[get_settings] = lambda: given
     version_one.state = app.state
     version_one.exception_handlers = app.exception_handlers
     version_one.dependency_overrides = app.dependency_overrides

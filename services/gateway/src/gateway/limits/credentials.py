@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from gateway.dependencies import SettingsDep
 from gateway.limits.limiter import Limiter
 from gateway.limits.middleware import address_of, charge
 from gateway.limits.quota import Charge
@@ -25,9 +26,9 @@ async def limiter(request: Request) -> Limiter:
 LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 
-async def limit_credentials(request: Request, limiter: LimiterDep) -> None:
+async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
     """A dependency of routes that take credentials; raises TooManyRequests, or what makes a 400 of a broken form."""
-    quotas = rules(request.app.state.settings)
+    quotas = rules(settings)
     charges = [Charge(quota=quotas.credentials_by_address, whose=address_of(request.scope))]
     name = await _account_named(request)
     if name:

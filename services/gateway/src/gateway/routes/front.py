@@ -2,10 +2,10 @@
 
 from html import escape
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import HTMLResponse
 
-from gateway.settings import Settings
+from gateway.dependencies import SettingsDep
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +29,6 @@ PAGE = """<!doctype html>
 
 
 @router.get("/")
-async def front_page(request: Request) -> HTMLResponse:
-    """Links for a person."""
-    settings: Settings = request.app.state.settings
+async def front_page(settings: SettingsDep) -> HTMLResponse:
+    """Return links for a person."""
     return HTMLResponse(PAGE.format(traces=escape(str(settings.traces_url))))
