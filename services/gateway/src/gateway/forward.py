@@ -7,10 +7,9 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 
-from gateway.answers import to_client
+from gateway.answers import prefix_of, to_client
 from gateway.clients import Upstream
 from gateway.headers import from_client
-from gateway.versions import prefix_of
 from shared.tokens import CurrentIdentity, Identity
 
 _QUERY = "!$%&'()*+,/:;=?@"

@@ -8,7 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.answers import Refused, to_client
+from gateway.answers import Refused, prefix_of, to_client
 from gateway.errors import UnknownVersion
 from shared.errors import problem_response
 from shared.headers import header
@@ -23,11 +23,6 @@ _BELOW = ("/health/", "/assets/", "/debug/")
 def is_api_request(scope: Scope) -> bool:
     """Whether this is a request for the API; probes, the front page and assets are not limited, shed or versioned."""
     return scope["type"] == "http" and scope["path"] not in _PAGES and not scope["path"].startswith(_BELOW)
-
-
-def prefix_of(request: Request) -> str:
-    """Return the prefix of the version that serves a request, also if a header chose it."""
-    return f"/{request.app.version}"
 
 
 async def on_refused(request: Request, refusal: Exception) -> Response:
