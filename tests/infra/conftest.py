@@ -47,7 +47,7 @@ def rendered(rendered_once: Render) -> Render:
 def checkout(tmp_path: Path) -> Checkout:
     """What containers and telemetry are made of, the test's own to spoil."""
     folders = ("compose", "docker", "otel-collector", "jaeger", "loki", "prometheus", "grafana")
-    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md")
+    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md", "infra/k8s/components/development-stores")
     return Checkout.of(ROOT, [*(f"infra/{folder}" for folder in folders), *files], into=tmp_path)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from checks.telemetry import collector, dashboards, joins, rules
+from checks.telemetry import backends, collector, dashboards, joins, rules
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
     Validator(name="telemetry: collector", check=collector.check),
+    Validator(name="telemetry: backends", check=backends.check),
     Validator(name="telemetry: alert rules", check=rules.check),
     Validator(name="telemetry: alert rules by promtool", check=rules.check_with_promtool, needs=[rules.PROMTOOL]),
     Validator(name="telemetry: dashboards", check=dashboards.check),

@@ -1,4 +1,4 @@
-"""The Collector's configuration: every component a pipeline names is defined, and every defined one is used."""
+"""The Collector's configuration: pipelines that hang together, queues that fit into memory, current options."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,11 +6,22 @@ from typing import Any
 
 import yaml
 
+from checks.containers.compose_files import services
 from checks.findings import Finding
+from checks.telemetry.backends import mebibytes
 
 FILES = (Path("infra/otel-collector/config.yaml"), Path("infra/jaeger/config.yaml"))
 COLLECTOR = FILES[0]
 _KINDS = ("receivers", "processors", "exporters")
+
+BASE_MIB = 45
+"""What the Collector takes at rest, estimated from above."""
+IN_MEMORY = 3
+"""How much larger data is in memory than serialised, as `sizer: bytes` counts it; estimated from above."""
+
+DATABASE_NAMES = {"db.system.name"}
+PEER_NAMES = {"service.peer.name", "peer.service", "server.address", "messaging.system"}
+"""Attributes by which the service graph names peers that send no spans."""
 
 
 def check(root: Path) -> Iterator[Finding]:
@@ -19,8 +30,37 @@ def check(root: Path) -> Iterator[Finding]:
         content: dict[str, Any] = yaml.safe_load((root / file).read_text(encoding="utf-8"))
         yield from _references(file, content)
         yield from _connectors(file, content)
+        yield from _telemetry(file, content)
         if file == COLLECTOR:
             yield from _order(content)
+            yield from _queues(root, content)
+            yield from _sampling(content)
+            yield from _span_metrics(content)
+
+
+def copies_of_service_name(root: Path) -> set[str]:
+    """Return the attributes that hold a copy of `service.name` in every span that reaches Jaeger."""
+    content: dict[str, Any] = yaml.safe_load((root / COLLECTOR).read_text(encoding="utf-8"))
+    to_jaeger = [
+        pipeline for pipeline in content["service"]["pipelines"].values() if "otlp_http/jaeger" in pipeline["exporters"]
+    ]
+    copied = [
+        {
+            action["key"]
+            for name in pipeline.get("processors") or []
+            if name.partition("/")[0] == "resource"
+            for action in content["processors"][name]["attributes"]
+            if action.get("from_attribute") == "service.name"
+        }
+        for pipeline in to_jaeger
+    ]
+    return set.intersection(*copied) if copied else set()
+
+
+def counters_end_in_total(root: Path) -> bool:
+    """Say whether the Collector's own counters have the suffix `_total` where Prometheus scrapes them."""
+    content: dict[str, Any] = yaml.safe_load((root / COLLECTOR).read_text(encoding="utf-8"))
+    return not all(reader.get("without_type_suffix", True) for reader in _prometheus_readers(content))
 
 
 def _references(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -49,6 +89,85 @@ def _connectors(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     for connector in content.get("connectors") or {}:
         if connector not in into or connector not in out_of:
             yield Finding(f"{file} {connector}", "the connector lacks an end", "export to it and receive from it")
+
+
+def _prometheus_readers(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    readers = content["service"].get("telemetry", {}).get("metrics", {}).get("readers", [])
+    exporters = [reader.get("pull", {}).get("exporter", {}) for reader in readers]
+    return [exporter["prometheus"] for exporter in exporters if "prometheus" in exporter]
+
+
+def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a Collector reports about itself: options of which versions have had different defaults are written."""
+    resource = content["service"].get("telemetry", {}).get("resource", {})
+    if resource and set(resource) != {"attributes"}:
+        yield Finding(
+            f"{file} telemetry.resource", "a map of attributes is the legacy form", "attributes: [{name: …, value: …}]"
+        )
+    if file == COLLECTOR and not all("without_type_suffix" in reader for reader in _prometheus_readers(content)):
+        yield Finding(
+            f"{file} telemetry.metrics", "the names of its counters depend on the version", "set without_type_suffix"
+        )
+
+
+def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+    """Queues are bounded in bytes, and all of them full leave room below the soft limit of the memory limiter."""
+    total = 0
+    for name, exporter in content["exporters"].items():
+        queue = exporter.get("sending_queue", {})
+        place = f"{COLLECTOR} {name}"
+        if queue.get("sizer") != "bytes":
+            yield Finding(place, "its queue is bounded by requests of any size", "set sending_queue.sizer: bytes")
+            continue
+        if "sizer" not in queue.get("batch", {}):
+            yield Finding(place, "its batches would be counted in bytes like its queue", "set batch.sizer: items")
+        total += queue["queue_size"]
+    memory = next(
+        mebibytes(str(service.definition["deploy"]["resources"]["limits"]["memory"]))
+        for service in services(root)
+        if service.name == "collector"
+    )
+    limiter = content["processors"]["memory_limiter"]
+    soft = memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
+    full = BASE_MIB + IN_MEMORY * total / 1024**2
+    if full > soft:
+        wrong = f"with its queues full it takes {full:.0f} MiB, and refuses everything from {soft:.0f} MiB on"
+        yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
+
+
+def _sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, processor in content["processors"].items():
+        if name.partition("/")[0] != "tail_sampling":
+            continue
+        for policy in processor["policies"]:
+            if policy["type"] == "latency":
+                yield Finding(
+                    f"{COLLECTOR} {name} {policy['name']}",
+                    "it measures the whole trace, waits between spans included, and keeps every order",
+                    "use an ottl_condition on the duration of a span",
+                )
+
+
+def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, connector in content["connectors"].items():
+        place = f"{COLLECTOR} {name}"
+        match name.partition("/")[0]:
+            case "span_metrics" if "collector.instance.id" not in connector.get("exclude_dimensions", []):
+                yield Finding(
+                    place,
+                    "a restart renews every series",
+                    "exclude the dimension collector.instance.id of one Collector",
+                )
+            case "service_graph":
+                databases = set(connector.get("database_name_attributes", []))
+                peers = set(connector.get("virtual_node_peer_attributes", []))
+                if lacking := sorted((DATABASE_NAMES - databases) | (PEER_NAMES - peers)):
+                    wrong = f"peers that only {', '.join(lacking)} would name are `unknown`"
+                    yield Finding(
+                        place, wrong, "add to database_name_attributes (db.…) or virtual_node_peer_attributes"
+                    )
+            case _:
+                pass
 
 
 def _order(content: Mapping[str, Any]) -> Iterator[Finding]:

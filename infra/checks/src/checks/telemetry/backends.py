@@ -1,0 +1,161 @@
+"""The telemetry backends as Compose and kind run them: options, bounds that fit into memory, versions."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.containers.compose_files import default, services
+from checks.findings import Finding
+
+STORES = Path("infra/k8s/components/development-stores/stores")
+JAEGER = {Path("infra/jaeger/config.yaml"): "infra/compose", STORES / "jaeger-config.yaml": str(STORES)}
+"""Jaeger's configurations, and where the process runs that reads each."""
+JAEGER_PAGES = Path("infra/jaeger/ui.js")
+LOKI = Path("infra/loki/config.yaml")
+
+GO_IMAGES = ("otel/", "jaegertracing/", "grafana/", "prom/", "axllent/")
+GO_SHARE = (0.70, 0.92)
+"""What of a container's memory GOMEMLIMIT may be: the collector of garbage works harder before the kernel kills."""
+
+JAEGER_BASE_MIB = 40
+JAEGER_TRACE_KIB = 63
+"""Measured with Jaeger 2.20: 1,000 traces of 25 spans make it 103 MiB large."""
+
+LOKI_CACHES_MB = 32
+"""Of a container of 144 MiB."""
+
+ZERO_INGESTION = "--enable-feature=created-timestamp-zero-ingestion"
+GRAFANA_BELOW = (13, 2)
+"""From there on the data sources are plugins, which Grafana downloads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A container of a third party: its image, environment, command, and memory limit in MiB (0 if it has none)."""
+
+    place: str
+    image: str
+    environment: Mapping[str, str]
+    command: list[str]
+    memory: float
+
+
+def check(root: Path) -> Iterator[Finding]:
+    """Check every backend, in Compose and in the component that kind uses."""
+    found = [*_compose(root), *_kubernetes(root)]
+    for process in found:
+        yield from _go_memory(process)
+        name = process.image.partition(":")[0]
+        if name == "jaegertracing/jaeger" and process.environment.get("OTEL_TRACES_SAMPLER") != "always_off":
+            yield Finding(process.place, "Jaeger exports its own spans", "set OTEL_TRACES_SAMPLER: always_off")
+        if name == "prom/prometheus" and ZERO_INGESTION not in process.command:
+            yield Finding(process.place, "the first value of a counter is no increase", f"add {ZERO_INGESTION}")
+        if name == "grafana/grafana" and _version(process.image) >= GRAFANA_BELOW:
+            below = ".".join(map(str, GRAFANA_BELOW))
+            yield Finding(process.place, "its data sources are plugins to be downloaded", f"stay below {below}")
+    for file, folder in JAEGER.items():
+        yield from _jaeger_traces(root, file, [process for process in found if process.place.startswith(folder)])
+    yield from _jaeger_pages(root)
+    yield from _loki(root)
+
+
+def _go_memory(process: Process) -> Iterator[Finding]:
+    if not process.image.startswith(GO_IMAGES) or not process.memory:
+        return
+    share = mebibytes(process.environment.get("GOMEMLIMIT", "0")) / process.memory
+    least, most = GO_SHARE
+    if not least <= share <= most:
+        yield Finding(
+            process.place,
+            f"GOMEMLIMIT is {share:.0%} of its memory limit",
+            f"set {least:.0%} to {most:.0%} of {process.memory:.0f} MiB",
+        )
+
+
+def _jaeger_traces(root: Path, file: Path, processes: list[Process]) -> Iterator[Finding]:
+    """The traces that Jaeger keeps must fit below its GOMEMLIMIT, or the kernel ends it before its own bound does."""
+    backends = _read(root / file)["extensions"]["jaeger_storage"]["backends"].values()
+    kept = sum(backend["memory"]["max_traces"] for backend in backends if "memory" in backend)
+    needed = JAEGER_BASE_MIB + kept * JAEGER_TRACE_KIB / 1024
+    for process in processes:
+        limit = mebibytes(process.environment.get("GOMEMLIMIT", "0"))
+        if process.image.startswith("jaegertracing/") and needed > limit:
+            yield Finding(
+                f"{file} max_traces",
+                f"{kept} traces need {needed:.0f} MiB, {process.place} has {limit:.0f}",
+                "keep fewer, or give it more memory",
+            )
+
+
+def _jaeger_pages(root: Path) -> Iterator[Finding]:
+    script = (root / JAEGER_PAGES).read_text(encoding="utf-8")
+    if "$" in script:  # the whole file is the replacement text of a regular expression
+        yield Finding(str(JAEGER_PAGES), "Jaeger takes what follows a dollar sign out", "join the strings by +")
+    if re.search(r"localhost|127\.0\.0\.1|:3000", script):
+        yield Finding(str(JAEGER_PAGES), "a link leads to a fixed port", "compute it from the port of the page")
+    if re.search(r"now-\d", script):
+        yield Finding(str(JAEGER_PAGES), "a link looks back from now", "take the time of the trace")
+
+
+def _loki(root: Path) -> Iterator[Finding]:
+    content = _read(root / LOKI)
+    caches = {
+        "chunk_store_config.chunk_cache_config": content.get("chunk_store_config", {}).get("chunk_cache_config", {}),
+        "query_range.results_cache.cache": content.get("query_range", {}).get("results_cache", {}).get("cache", {}),
+    }
+    sizes = {name: cache.get("embedded_cache", {}).get("max_size_mb", 100) for name, cache in caches.items()}
+    if sum(sizes.values()) > LOKI_CACHES_MB:
+        largest = max(sizes, key=lambda name: sizes[name])
+        wrong = f"its caches may take {sum(sizes.values())} MB, {largest} {sizes[largest]} of them"
+        yield Finding(str(LOKI), wrong, f"set embedded_cache.max_size_mb, {LOKI_CACHES_MB} together")
+    if content["ingester"].get("lifecycler", {}).get("min_ready_duration") != "0s":
+        yield Finding(str(LOKI), "it is ready 15 s late", "set ingester.lifecycler.min_ready_duration: 0s")
+    if content.get("tracing", {}).get("enabled") is not False:
+        yield Finding(str(LOKI), "it records spans of its own", "set tracing.enabled: false")
+
+
+def mebibytes(amount: str) -> float:
+    """Read a size as Compose, Kubernetes or GOMEMLIMIT write it: `144M`, `512Mi`, `110MiB`; 0 if it is none."""
+    parsed = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])i?b?", amount.strip().lower())
+    return float(parsed[1]) * {"k": 1 / 1024, "m": 1.0, "g": 1024.0}[parsed[2]] if parsed else 0.0
+
+
+def _compose(root: Path) -> Iterator[Process]:
+    for service in services(root):
+        command = service.definition.get("command", [])
+        yield Process(
+            place=service.place,
+            image=default(service.definition.get("image", "")),
+            environment={name: default(value) for name, value in (service.definition.get("environment") or {}).items()},
+            command=[str(part) for part in command] if isinstance(command, list) else [str(command)],
+            memory=mebibytes(
+                str(service.definition.get("deploy", {}).get("resources", {}).get("limits", {})["memory"])
+            ),
+        )
+
+
+def _kubernetes(root: Path) -> Iterator[Process]:
+    for file in sorted((root / STORES).glob("*.yaml")):
+        for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            if manifest and manifest.get("kind") in {"Deployment", "StatefulSet"}:
+                for container in manifest["spec"]["template"]["spec"]["containers"]:
+                    yield Process(
+                        place=f"{file.relative_to(root)} {container['name']}",
+                        image=container["image"],
+                        environment={each["name"]: str(each.get("value", "")) for each in container.get("env", [])},
+                        command=[*container.get("command", []), *container.get("args", [])],
+                        memory=mebibytes(container["resources"]["limits"]["memory"]),
+                    )
+
+
+def _version(image: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", image.partition(":")[2])[:2])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content

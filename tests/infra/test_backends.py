@@ -1,0 +1,67 @@
+"""The telemetry backends as Compose and kind run them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from checks.programs import Program
+from checks.telemetry.backends import check
+from testkit.checkout import Checkout
+
+Has = Callable[[Program], None]
+
+NODE = Program("node", "https://nodejs.org")
+COMPOSE = "infra/compose/telemetry.yaml"
+KIND = "infra/k8s/components/development-stores/stores"
+LOKI = "infra/loki/config.yaml"
+PAGES = "infra/jaeger/ui.js"
+
+
+def test_ours_are_right(checkout: Checkout) -> None:
+    assert not list(check(checkout.root))
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        (COMPOSE, "      - --enable-feature=created-timestamp-zero-ingestion", "     ", "first value of a counter"),
+        (COMPOSE, "      OTEL_TRACES_SAMPLER: always_off", "     ", "Jaeger exports its own spans"),
+        (f"{KIND}/jaeger.yaml", "value: always_off", "value: always_on", "Jaeger exports its own spans"),
+        ("infra/jaeger/config.yaml", "max_traces: 1000", "max_traces: 2000", "2000 traces need 163 MiB"),
+        (f"{KIND}/jaeger-config.yaml", "max_traces: 4000", "max_traces: 20000", "20000 traces need 1270 MiB"),
+        (f"{KIND}/jaeger.yaml", "memory: 512Mi", "memory: 256Mi", "GOMEMLIMIT is 172% of its memory limit"),
+        (f"{KIND}/mailpit.yaml", "            - {name: GOMEMLIMIT, value: 110MiB}\n", "", "GOMEMLIMIT is 0%"),
+        (COMPOSE, "GOMEMLIMIT: 120MiB", "GOMEMLIMIT: 64MiB", "GOMEMLIMIT is 44%"),
+        (COMPOSE, "grafana/grafana:13.1.0", "grafana/grafana:13.2.0", "plugins to be downloaded"),
+        (LOKI, "max_size_mb: 16", "max_size_mb: 100", "its caches may take 108 MB"),
+        (LOKI, "query_range:", "unused:", "query_range.results_cache.cache 100 of them"),
+        (LOKI, "min_ready_duration: 0s", "final_sleep: 0s", "ready 15 s late"),
+        (LOKI, "tracing: { enabled: false }", "tracing: {}", "spans of its own"),
+        (PAGES, '+ ":" + port', '+ ":3000"', "a fixed port"),
+        (PAGES, '"//" + window.location.hostname', '"//" + `${window.location.hostname}`', "dollar sign"),
+        (PAGES, '"FROM"', '"now-1h"', "looks back from now"),
+    ],
+)
+def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
+    checkout.spoil(file, right, wrong)
+    assert any(said in finding.wrong for finding in check(checkout.root))
+
+
+@pytest.mark.parametrize(("port", "grafana"), [("16686", 3000), ("16786", 3100), ("", 3000)])
+def test_jaeger_leads_to_the_grafana_of_its_own_stack(root: Path, has: Has, port: str, grafana: int) -> None:
+    has(NODE)
+    location = {"protocol": "http:", "hostname": "localhost", "port": port}
+    script = f"const window = {{ location: {json.dumps(location)} }};\n{(root / PAGES).read_text()}\n"
+    done = NODE.run("--eval", f"{script}console.log(JSON.stringify(UIConfig()))")
+    assert done.returncode == 0, done.stderr
+    [pattern] = json.loads(done.stdout)["linkPatterns"]
+    filled = pattern["url"].replace("#{traceID}", "4bf9").replace("#{startTime |", "<").replace("#{endTime |", "<")
+    url = urlsplit(filled)
+    assert url.port == grafana
+    panes = json.loads(parse_qs(url.query)["panes"][0])
+    assert panes["logs"]["queries"][0]["expr"] == '{service_namespace="hopline"} | trace_id=`4bf9`'
+    assert panes["logs"]["range"]["from"] == "< add -3600000000 | epoch_micros_to_date_iso}"
+    assert panes["logs"]["range"]["to"] == "< add 3600000000 | epoch_micros_to_date_iso}"
