@@ -1,5 +1,6 @@
 """Prometheus's rules: every expression parses, every alert says what, how bad, and where to look, and was tried."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 
 from checks.findings import Finding
 from checks.programs import Program
+from checks.telemetry.collector import counters_end_in_total
 from checks.telemetry.promql import mistake
 
 PROMTOOL = Program("promtool", "apt install prometheus")
@@ -15,11 +17,20 @@ FOLDER = Path("infra/prometheus/rules")
 TRIALS = Path("infra/prometheus/trials")
 """When each alert fires and when not, in promtool's own format."""
 SEVERITIES = {"page", "ticket"}
+LOSSES = {
+    f"otelcol_{where}_{what}"
+    for where in ("receiver_refused", "exporter_send_failed", "exporter_enqueue_failed")
+    for what in ("spans", "log_records", "metric_points")
+}
+"""Counters of the Collector, each for data that is lost; without the suffix `_total`."""
+
+_COLLECTORS_OWN = re.compile(r"\botelcol_\w+")
 
 
 def check(root: Path) -> Iterator[Finding]:
     """Parse the expressions; hold alerts against our own rules."""
     fired, kept_still = _tried(root)
+    yield from _counters_of_the_collector(root)
     for file in sorted((root / FOLDER).glob("*.yaml")):
         content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
@@ -31,6 +42,24 @@ def check(root: Path) -> Iterator[Finding]:
                 yield from _alert(root, place, rule)
                 if name not in fired or name not in kept_still:
                     yield Finding(place, "no trial in which it fires, or none in which it does not", f"add to {TRIALS}")
+
+
+def _counters_of_the_collector(root: Path) -> Iterator[Finding]:
+    """Rules and trials name the Collector's counters as it exposes them, and some rule counts every kind of loss."""
+    suffix = "_total" if counters_end_in_total(root) else ""
+    counted = set[str]()
+    for folder in (FOLDER, TRIALS):
+        for file in sorted((root / folder).glob("*.yaml")):
+            named = set(_COLLECTORS_OWN.findall(file.read_text(encoding="utf-8")))
+            counted |= named if folder == FOLDER else set()
+            for name in sorted(named):
+                right = name.removesuffix("_total") + suffix
+                if name != right:
+                    yield Finding(
+                        f"{file.relative_to(root)} {name}", "the Collector has no such counter", f"write {right}"
+                    )
+    for name in sorted({f"{loss}{suffix}" for loss in LOSSES} - counted):
+        yield Finding(str(FOLDER), f"no rule counts {name}", "add it to the loss of its signal")
 
 
 def check_with_promtool(root: Path) -> Iterator[Finding]:
