@@ -7,6 +7,8 @@ from checks.telemetry.promql import mistake
 from testkit.checkout import Checkout
 
 BOARD = "infra/grafana/dashboards/work.json"
+SERVICES = "infra/grafana/dashboards/services.json"
+COLLECTOR = "infra/otel-collector/config.yaml"
 SOURCES = "infra/grafana/provisioning/datasources/hopline.yaml"
 
 
@@ -34,6 +36,23 @@ def test_ours_are_right(checkout: Checkout) -> None:
         (SOURCES, "datasourceUid: loki", "datasourceUid: logs", "it leads to logs"),
         (SOURCES, "datasourceUid: loki", "datasourceUid: jaeger", "no other data source leads to it"),
         (SOURCES, "query: sum(rate(", "query: sum(rate((", "does not parse"),
+        (
+            SOURCES,
+            '{span_name="$${__span.name}",$$__tags}',
+            '{$$__tags,span_name="$${__span.name}"}',
+            "does not parse: invalid promql query for a span without tags",
+        ),
+        (SOURCES, "key: hopline.service,", "key: service.name,", "no span has the tag service.name"),
+        (SOURCES, "key: hopline.service,", "key: service,", "makes no copy service of service.name"),
+        (COLLECTOR, "tail_sampling, resource/service]", "tail_sampling]", "makes no copy hopline.service"),
+        (
+            SERVICES,
+            "label_values(hopline_event_loop_delay_seconds_count",
+            "label_values(http_server_active_requests",
+            "it lists only those",
+        ),
+        (SERVICES, "_count{service_namespace", "_count{,service_namespace", "its query does not parse"),
+        (SERVICES, "| line_format", "| label_format", "shows names of events only"),
     ],
 )
 def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
@@ -43,7 +62,7 @@ def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, w
 
 @pytest.mark.parametrize(
     "query",
-    ['rate(a{b=~"$service"}[$__rate_interval])', 'rate(a{$$__tags,c="$${__span.name}"}[5m])', "a[${__range}]"],
+    ['rate(a{b=~"$service"}[$__rate_interval])', 'rate(a{c="$${__span.name}",$$__tags}[5m])', "a[${__range}]"],
 )
 def test_variables_are_no_mistakes(query: str) -> None:
     assert mistake(query) is None

@@ -1,6 +1,7 @@
 """Grafana: every query of every dashboard parses, every data source it names is provisioned, and they link."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,17 +9,24 @@ from typing import Any
 import yaml
 
 from checks.findings import Finding
+from checks.telemetry.collector import copies_of_service_name
 from checks.telemetry.promql import mistake
 
 DASHBOARDS = Path("infra/grafana/dashboards")
 SOURCES = Path("infra/grafana/provisioning/datasources")
 BUILT_IN = {"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --"}
+KEPT_APART = {"service.name"}
+"""Attributes that Jaeger takes out of the tags of a span."""
+EVERY_PROCESS = "hopline_event_loop_delay_seconds_count"
+"""A metric that services and workers alike have, to list them all by."""
+
+_LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+),\s*(?P<label>\w+)\)")
 
 
 def check(root: Path) -> Iterator[Finding]:
     """Check the data sources, then each dashboard."""
     sources = {source["uid"]: source for source in _sources(root)}
-    yield from _links(sources)
+    yield from _links(sources, copies_of_service_name(root))
     seen: dict[str, Path] = {}
     for file in sorted((root / DASHBOARDS).glob("*.json")):
         place = file.relative_to(root)
@@ -26,6 +34,8 @@ def check(root: Path) -> Iterator[Finding]:
         if (uid := dashboard.get("uid")) in seen or not uid:
             yield Finding(str(place), f"its uid {uid} is missing or that of {seen.get(uid)}", "give it one of its own")
         seen[uid] = place
+        for variable in dashboard.get("templating", {}).get("list", []):
+            yield from _variable(f"{place} ${variable['name']}", variable)
         for panel in _panels(dashboard):
             yield from _panel(f"{place} “{panel.get('title', panel.get('id'))}”", panel, sources)
 
@@ -43,9 +53,22 @@ def _panel(place: str, panel: Mapping[str, Any], sources: Mapping[str, Mapping[s
             yield Finding(place, f"no data source {uid} is provisioned", f"use one of {', '.join(sorted(sources))}")
         elif uid in sources and sources[uid]["type"] == "prometheus" and (wrong := mistake(target["expr"])):
             yield Finding(place, f"query {target['refId']} does not parse: {wrong}", "mend the PromQL")
+        elif uid in sources and sources[uid]["type"] == "loki" and "line_format" not in target["expr"]:
+            yield Finding(place, f"query {target['refId']} shows names of events only", "add the fields by line_format")
 
 
-def _links(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+def _variable(place: str, variable: Mapping[str, Any]) -> Iterator[Finding]:
+    """The values of a variable come from a selector that parses; services from a metric that all processes have."""
+    found = _LABEL_VALUES.fullmatch(variable["query"]["query"]) if variable["type"] == "query" else None
+    if found is None:
+        return
+    if wrong := mistake(found["selector"]):
+        yield Finding(place, f"its query does not parse: {wrong}", "mend the PromQL")
+    if found["label"] == "service_name" and not found["selector"].startswith(EVERY_PROCESS):
+        yield Finding(place, "it lists only those that have one metric", f"list them by {EVERY_PROCESS}")
+
+
+def _links(sources: Mapping[str, Mapping[str, Any]], copies: set[str]) -> Iterator[Finding]:
     """Every data source that another one leads to must be there; traces, logs and metrics must lead to each other."""
     reached = set[str]()
     for uid, source in sources.items():
@@ -53,8 +76,15 @@ def _links(sources: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
             reached.add(target)
             if target not in sources:
                 yield Finding(f"{SOURCES} {uid}", f"it leads to {target}, which is not provisioned", "name one that is")
-        queries = source.get("jsonData", {}).get("tracesToMetrics", {}).get("queries", [])
-        for query in queries:
+        to_metrics = source.get("jsonData", {}).get("tracesToMetrics", {})
+        for tag in to_metrics.get("tags", []):
+            if source["type"] == "jaeger" and tag["key"] in KEPT_APART:
+                apart = f"no span has the tag {tag['key']}: Jaeger keeps it apart"
+                yield Finding(f"{SOURCES} {uid}", apart, "map a copy of it, which the Collector makes")
+            elif tag["value"] == "service_name" and tag["key"] not in copies:
+                missing = f"the Collector makes no copy {tag['key']} of service.name on its way to Jaeger"
+                yield Finding(f"{SOURCES} {uid}", missing, "add it to a `resource` processor of that pipeline")
+        for query in to_metrics.get("queries", []):
             if wrong := mistake(query["query"]):
                 yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {wrong}", "mend the PromQL")
     for uid in sorted(set(sources) - reached):

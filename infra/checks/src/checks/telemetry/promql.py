@@ -10,10 +10,14 @@ _VARIABLES = re.compile(r"\$\$?(\w+|\{[\w.:]+\})")
 
 
 def mistake(expression: str) -> str | None:
-    """Say what is wrong with a query; None where it parses."""
-    filled = _MATCHERS.sub('tag="value"', _DURATIONS.sub("5m", expression))
-    try:
-        promql_parser.parse(_VARIABLES.sub("value", filled))
-    except ValueError as error:
-        return str(error).strip()
+    """Return what is wrong with a query, None if it parses.
+
+    A query with `$__tags` is parsed twice, with tags and without: a span may have none of those that are mapped.
+    """
+    filled = _VARIABLES.sub("value", _MATCHERS.sub("TAGS", _DURATIONS.sub("5m", expression)))
+    for tags, when in (('tag="value"', ""), ("", " for a span without tags")):
+        try:
+            promql_parser.parse(filled.replace("TAGS", tags))
+        except ValueError as error:
+            return f"{str(error).strip()}{when}"
     return None
