@@ -40,6 +40,29 @@ complain() {
   cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 >&2 || true
 }
 
+# migrated SECONDS: wait for every migration to complete. A Job that has failed for good ends the wait at once: `kubectl
+# wait` for Complete would go on to its timeout.
+migrated() {
+  local states failed conditions='{range .status.conditions[?(@.status=="True")]} {.type}{end}'
+  local deadline=$((SECONDS + $1))
+  while true; do
+    states=$(cluster "${here[@]}" get jobs --selector "$migrations" \
+      --output "jsonpath={range .items[*]}{.metadata.name}$conditions{\"\\n\"}{end}")
+    if failed=$(grep --max-count 1 --extended-regexp ' (Failed|FailureTarget)( |$)' <<<"$states"); then
+      echo "migration ${failed%% *} has failed; the processes are as they were" >&2
+      complain "batch.kubernetes.io/job-name=${failed%% *}"
+      return 1
+    fi
+    grep --invert-match --quiet ' Complete' <<<"$states" || return 0
+    if ((SECONDS >= deadline)); then
+      echo "migrations have not ended after $1 s" >&2
+      complain "$migrations"
+      return 1
+    fi
+    sleep 2
+  done
+}
+
 echo "── settings, policies, stores"
 cluster apply --filename "$rendered" --selector "$ground"
 ready "$stores" 180
@@ -47,8 +70,7 @@ ready "$stores" 180
 echo "── migrations"
 cluster "${here[@]}" delete jobs --selector "$migrations" --ignore-not-found # a Job cannot be changed
 cluster apply --filename "$rendered" --selector "$migrations"
-cluster "${here[@]}" wait jobs --selector "$migrations" --for condition=Complete --timeout 660s \
-  || { complain "$migrations"; exit 1; }
+migrated 660
 
 echo "── processes"
 cluster apply --filename "$rendered"

@@ -24,6 +24,6 @@ done
 keep "$processes/signing-key" openssl genpkey -algorithm ed25519
 keep "$processes/workers-client-secret" openssl rand -hex 24
 keep "$processes/redis-url" echo redis://redis:6379/0
-for role in users orders notifications workers; do
-  keep "$processes/$role-database-url" echo "postgresql://$role:$(<"$passwords/$role")@postgres:5432/$role"
+for role in users orders notifications workers; do # with the namespace: KEDA reads the workers' URL in its own
+  keep "$processes/$role-database-url" echo "postgresql://$role:$(<"$passwords/$role")@postgres.hopline:5432/$role"
 done

@@ -1,5 +1,6 @@
 """The edges of the network."""
 
+from base64 import b64encode
 from collections.abc import Callable
 
 import pytest
@@ -74,6 +75,14 @@ def let_in_who_may_not_go_out(overlay: Rendering) -> None:
     policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
 
 
+def call_nobody_by_a_qualified_name(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users.hopline:8001"
+
+
+def lock_postgres_up(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "to-postgres"))
+
+
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (forget_to_let_in, "hopline-workers needs it (ORDERS_URL leads to hopline-orders:8002), but no ingress policy"),
     (forget_to_let_out, "JWKS_URL leads to hopline-users:8001, but no egress policy lets it there"),
@@ -83,6 +92,8 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (call_somebody_new, "ORDERS_URL leads to hopline-orders:8002, but no egress policy lets it there"),
     (let_reports_call_nobody, "ORDERS_URL leads to hopline-orders:8002, but no egress policy lets it there"),
     (call_nobody, "USERS_URL leads to users:8001, but there is no such Service"),
+    (call_nobody_by_a_qualified_name, "USERS_URL leads to users.hopline:8001, but there is no such Service"),
+    (lock_postgres_up, "DATABASE_URL leads to postgres.hopline:5432, but no egress policy lets it there"),
     (call_a_wrong_port, "USERS_URL leads to hopline-users:8000, but that Service has no such port"),
     (allow_what_nobody_needs, "hopline-users to hopline-orders, port 8002: allowed, but no setting leads there"),
     (let_in_who_may_not_go_out, "hopline-notifications to hopline-orders, port 8002: it would be let in"),
@@ -109,4 +120,32 @@ def test_ways_out_of_the_namespace_are_held_too(rendered: Render, dropped: str, 
     overlay = rendered("prod")
     assert not list(check_network(overlay))
     overlay.manifests.remove(overlay.get("NetworkPolicy", dropped))
+    assert any(said in finding.wrong for finding in check_network(overlay))
+
+
+def ledger(overlay: Rendering, host: str) -> None:
+    """Give KEDA another host in the URL of the workers' database."""
+    name = overlay.get("TriggerAuthentication", "hopline-ledger").spec["secretTargetRef"][0]["name"]
+    data = overlay.get("Secret", name).body["data"]
+    data["database-url"] = b64encode(f"postgresql://workers:secret@{host}/workers".encode()).decode()
+
+
+def let_keda_in_nowhere(overlay: Rendering) -> None:
+    policy(overlay, "postgres")["ingress"][0]["from"].pop()
+
+
+KEDAS_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (lambda overlay: ledger(overlay, "postgres:5432"), "which does not resolve in namespace keda"),
+    (lambda overlay: ledger(overlay, "ledger.hopline:5432"), "ledger.hopline:5432, but there is no such Service"),
+    (let_keda_in_nowhere, "KEDA needs it (connection leads to postgres.hopline:5432), but no ingress policy"),
+]
+
+
+@pytest.mark.parametrize(("plant", "said"), KEDAS_MISTAKES)
+def test_keda_reaches_the_ledger_from_its_own_namespace(
+    rendered: Render, plant: Callable[[Rendering], None], said: str
+) -> None:
+    overlay = rendered("kind", "keda")
+    assert not list(check_network(overlay))
+    plant(overlay)
     assert any(said in finding.wrong for finding in check_network(overlay))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ pytestmark = pytest.mark.xdist_group("k8s")
 DIGESTS = [f"{name}=sha256:{'5' * 64}" for name in ("gateway", "users", "orders", "notifications", "workers")]
 
 KUBECTL = """\
-echo "kubectl $*" >> "$LOG"
+printf 'kubectl %s\\n' "$*" >> "$LOG"
 case "$*" in
+  *"get jobs"*) head -n 1 "$JOBS" | tr ';' '\\n'; [ "$(wc -l < "$JOBS")" -eq 1 ] || sed -i 1d "$JOBS" ;;
   kustomize*) cat "$RENDERED" ;;
   *"get deployments,statefulsets"*component=store*) echo deployment.apps/redis ;;
   *"get deployments,statefulsets"*) echo deployment.apps/hopline-users; echo deployment.apps/hopline-workers ;;
@@ -31,21 +33,28 @@ class Desk:
         self.log = home / "log"
         self.rendered = home / "rendered.yaml"
         self.rendered.write_text("kind: Deployment\n")
+        self.jobs = home / "jobs"
+        self.jobs.write_text("hopline-migrate-orders Complete;hopline-migrate-users Complete\n")
         self._programs = home / "programs"
         self._programs.mkdir()
         self.stand_in("kubectl", KUBECTL)
+        self.stand_in("sleep", 'echo "sleep $*" >> "$LOG"\n')
 
     def stand_in(self, name: str, script: str) -> None:
         program = self._programs / name
         program.write_text(f"#!/bin/sh\n{script}")
         program.chmod(0o755)
 
-    def run(self, script: str, *arguments: str, fails: str = "never") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, script: str, *arguments: str, fails: str = "never", more: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             "PATH": f"{self._programs}:{os.environ['PATH']}",
             "LOG": str(self.log),
             "RENDERED": str(self.rendered),
+            "JOBS": str(self.jobs),
             "FAILS": fails,
+            **(more or {}),
         }
         command = ["bash", str(self.k8s / script), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
@@ -76,7 +85,7 @@ class TestDeploy:
             first(asked, "rollout status deployment.apps/redis"),
             first(asked, "delete jobs", "component=migration"),
             first(asked, "apply", "component=migration"),
-            first(asked, "wait jobs", "condition=Complete"),
+            first(asked, "get jobs", "component=migration"),
             len(asked) - 1 - first(asked[::-1], "apply"),
             first(asked, "rollout status deployment.apps/hopline-users"),
             first(asked, "rollout status deployment.apps/hopline-workers"),
@@ -84,12 +93,30 @@ class TestDeploy:
         assert steps == sorted(steps)
         assert all("--context there" in line for line in asked if not line.startswith("kubectl kustomize"))
 
-    def test_a_failing_migration_stops_it_before_any_process_changes(self, desk: Desk) -> None:
-        done = desk.run("deploy.sh", "overlays/prod", fails="wait jobs")
+    def test_it_waits_until_every_migration_is_complete(self, desk: Desk) -> None:
+        """A Job without a condition runs; SuccessCriteriaMet comes before Complete."""
+        desk.jobs.write_text(
+            "hopline-migrate-orders;hopline-migrate-users\n"
+            "hopline-migrate-orders Complete;hopline-migrate-users SuccessCriteriaMet\n"
+            "hopline-migrate-orders SuccessCriteriaMet Complete;hopline-migrate-users SuccessCriteriaMet Complete\n"
+        )
+        assert desk.run("deploy.sh", "overlays/prod").returncode == 0
+        assert desk.asked().count("sleep 2") == 2
+
+    @pytest.mark.parametrize("condition", ["Failed", "FailureTarget", "FailureTarget Failed"])
+    def test_a_failed_migration_stops_it_at_once_and_shows_its_log(self, desk: Desk, condition: str) -> None:
+        desk.jobs.write_text(f"hopline-migrate-orders;hopline-migrate-users {condition}\n")
+        done = desk.run("deploy.sh", "overlays/prod")
         assert done.returncode == 1
+        assert "migration hopline-migrate-users has failed" in done.stderr
         asked = desk.asked()
-        assert "logs" in asked[-1]
+        assert "sleep 2" not in asked
+        assert "logs --selector batch.kubernetes.io/job-name=hopline-migrate-users" in asked[-1]
         assert all("--selector" in line for line in asked if "apply" in line)
+
+    def test_migrations_that_cannot_be_asked_for_stop_it(self, desk: Desk) -> None:
+        assert desk.run("deploy.sh", "overlays/prod", fails="get jobs").returncode == 1
+        assert all("--selector" in line for line in desk.asked() if "apply" in line)
 
     def test_a_process_that_does_not_come_up_fails_it(self, desk: Desk) -> None:
         assert (
@@ -144,7 +171,49 @@ class TestDevelopmentSecrets:
         desk.run("development-secrets.sh")
         password = (desk.k8s / "components/development-stores/stores/secrets/orders").read_text().strip()
         address = (desk.k8s / "overlays/kind/secrets/orders-database-url").read_text().strip()
-        assert address == f"postgresql://orders:{password}@postgres:5432/orders"
+        assert address == f"postgresql://orders:{password}@postgres.hopline:5432/orders"
+
+
+class TestDevelopmentPostgres:
+    """`start.sh`, with a stand-in for the image's entrypoint that initialises, or is cut short in the middle."""
+
+    @pytest.fixture
+    def volume(self, desk: Desk, tmp_path: Path) -> Path:
+        volume = tmp_path / "volume"
+        volume.mkdir()
+        stores = desk.k8s / "components/development-stores/stores"
+        desk.stand_in("psql", "cat > /dev/null\n")
+        desk.stand_in(
+            "docker-entrypoint.sh",
+            'echo "entrypoint $*" >> "$LOG"\n[ -e "$PGDATA/PG_VERSION" ] && exit 0\n'
+            'mkdir -p "$PGDATA" && touch "$PGDATA/PG_VERSION" && echo new >> "$LOG"\n'
+            f'[ -e "$HOPLINE_VOLUME/cut-short" ] && exit 137\nset -e\n. {stores}/create-databases.sh\n',
+        )
+        return volume
+
+    def start(self, desk: Desk, volume: Path) -> int:
+        script = "components/development-stores/stores/start.sh"
+        more = {"HOPLINE_VOLUME": str(volume), "PGDATA": str(volume / "18/docker")}
+        return desk.run(script, "-c", "max_connections=200", more=more).returncode
+
+    def test_a_whole_data_directory_is_kept(self, desk: Desk, volume: Path) -> None:
+        assert [self.start(desk, volume) for _ in range(2)] == [0, 0]
+        started = "entrypoint postgres -c max_connections=200"
+        assert desk.asked() == [started, "new", started]
+
+    def test_one_that_was_cut_short_is_made_anew(self, desk: Desk, volume: Path) -> None:
+        (volume / "cut-short").touch()
+        assert [self.start(desk, volume) for _ in range(2)] == [137, 137]
+        (volume / "cut-short").unlink()
+        assert self.start(desk, volume) == 0
+        assert desk.asked().count("new") == 3
+        assert not (volume / "initialising").exists()
+
+    def test_one_from_before_is_kept(self, desk: Desk, volume: Path) -> None:
+        (volume / "18/docker").mkdir(parents=True)
+        (volume / "18/docker/PG_VERSION").touch()
+        assert self.start(desk, volume) == 0
+        assert "new" not in desk.asked()
 
 
 class TestKind:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from checks.kubernetes.manifests import Rendering, Workload, selects
-from checks.kubernetes.settings import UNKNOWN, environment
+from checks.kubernetes.manifests import Manifest, Rendering, Workload, selects
+from checks.kubernetes.settings import UNKNOWN, environment, sources
 
 Direction = Literal["Ingress", "Egress"]
 
@@ -19,7 +19,10 @@ LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "OBJECT_STORE_URL"}
 """Addresses that a process only tells to others, for people's browsers; and a bucket's, which S3_ENDPOINT serves."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
-_ELSEWHERE = re.compile(r"^[a-z0-9-]+\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
+_QUALIFIED = re.compile(r"^(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
+
+KEDA = "keda"
+"""The namespace in which KEDA runs."""
 
 DNS = ("kube-system", {"k8s-app": "kube-dns"}, 53)
 
@@ -34,9 +37,16 @@ class Address:
 
     @property
     def namespace(self) -> str | None:
-        """The namespace of a Service elsewhere in the cluster; None for one of ours and for the world outside."""
-        match = _ELSEWHERE.match(self.host)
+        """The namespace in a Service's qualified name; None if the name has none, or is one of the world outside."""
+        match = _QUALIFIED.match(self.host)
         return match["namespace"] if match else None
+
+    def service(self, rendering: Rendering) -> Manifest | None:
+        """Return the Service of ours that the host names, with our namespace or without; None if it is not ours."""
+        if self.namespace in {None, rendering.namespace}:
+            match = _QUALIFIED.match(self.host)
+            return rendering.find("Service", match["name"] if match else self.host)
+        return None
 
 
 @dataclass(frozen=True)
@@ -52,11 +62,26 @@ def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
     for container in workload.containers:
         settings = environment(rendering, workload, container)
         for name, value in settings.items():
-            url = urlsplit(value) if "://" in value else None
-            if url and url.hostname and name not in LINKS:
-                yield Address(name, url.hostname, url.port or _PORTS[url.scheme])
+            if name not in LINKS and (address := _address(name, value)):
+                yield address
         if "SMTP_HOST" in settings:
             yield Address("SMTP_HOST", settings["SMTP_HOST"], int(settings.get("SMTP_PORT", 25)))
+
+
+def scalers_addresses(rendering: Rendering) -> Iterator[tuple[Manifest, Address]]:
+    """Return the addresses that KEDA connects to, from its own namespace, with the object that names each."""
+    known = sources(rendering)
+    for authentication in rendering.of("TriggerAuthentication"):
+        for reference in authentication.spec.get("secretTargetRef", []):
+            source = known.get(("Secret", reference["name"]))
+            value = source.values.get(reference["key"], UNKNOWN) if source else UNKNOWN
+            if address := _address(reference["parameter"], value):
+                yield authentication, address
+
+
+def _address(setting: str, value: str) -> Address | None:
+    url = urlsplit(value) if "://" in value else None
+    return Address(setting, url.hostname, url.port or _PORTS[url.scheme]) if url and url.hostname else None
 
 
 def knows_all(rendering: Rendering, workload: Workload) -> bool:

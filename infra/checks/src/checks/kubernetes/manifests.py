@@ -116,6 +116,11 @@ class Rendering:
         return manifest
 
     @cached_property
+    def namespace(self) -> str:
+        """The namespace that everything is in, empty if there is none."""
+        return next((manifest.name for manifest in self.of("Namespace")), "")
+
+    @cached_property
     def workloads(self) -> list[Workload]:
         """Give everything that makes pods."""
         return [Workload(manifest) for manifest in self.of(*_MAKES_PODS)]

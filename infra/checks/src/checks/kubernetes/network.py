@@ -4,8 +4,19 @@ from collections.abc import Iterator
 from itertools import product
 
 from checks.findings import Finding
-from checks.kubernetes.edges import DNS, Address, Direction, Peer, allowed, isolating, knows_all, needed
-from checks.kubernetes.manifests import Rendering, Workload
+from checks.kubernetes.edges import (
+    DNS,
+    KEDA,
+    Address,
+    Direction,
+    Peer,
+    allowed,
+    isolating,
+    knows_all,
+    needed,
+    scalers_addresses,
+)
+from checks.kubernetes.manifests import Manifest, Rendering, Workload
 
 _DIRECTIONS: tuple[Direction, Direction] = ("Ingress", "Egress")
 _FOLDER = "infra/k8s/base/network"
@@ -22,6 +33,8 @@ def check_network(rendering: Rendering) -> Iterator[Finding]:
                 )
         for address in needed(rendering, workload):
             yield from _edge(rendering, workload, address, wanted)
+    for authentication, address in scalers_addresses(rendering):
+        yield from _scaler(rendering, authentication, address)
     for caller, callee in product(rendering.workloads, repeat=2):
         if caller != callee:
             yield from _sides(rendering, caller, callee, wanted)
@@ -34,9 +47,9 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
             caller.place, "it may not ask for names (kube-dns, port 53)", f"allow it in {_FOLDER}/default.yaml"
         )
     named = f"{address.setting} leads to {address.host}:{address.port}"
-    service = rendering.find("Service", address.host)
+    service = address.service(rendering)
     if service is None:
-        if "." not in address.host:
+        if "." not in address.host or address.namespace == rendering.namespace:
             yield Finding(caller.place, f"{named}, but there is no such Service", "correct the setting")
         elif not allowed(rendering, "Egress", caller, Peer(namespace=address.namespace), address.port):
             yield Finding(caller.place, f"{named}, but no policy lets it out there", "allow that egress in the overlay")
@@ -56,6 +69,24 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
             yield Finding(
                 callee.place, f"{caller.name} needs it ({named}), but no ingress policy lets it in", "allow it"
             )
+
+
+def _scaler(rendering: Rendering, authentication: Manifest, address: Address) -> Iterator[Finding]:
+    """KEDA resolves a name in its own namespace, and connects from there."""
+    named = f"{address.setting} leads to {address.host}:{address.port}"
+    service = address.service(rendering)
+    if "." not in address.host:
+        mend = f"name it with its namespace: {address.host}.{rendering.namespace}"
+        yield Finding(authentication.place, f"{named}, which does not resolve in namespace {KEDA}", mend)
+    if service is None:
+        if address.namespace == rendering.namespace:
+            yield Finding(authentication.place, f"{named}, but there is no such Service", "correct the address")
+        return
+    target = next((each["targetPort"] for each in service.spec["ports"] if each["port"] == address.port), None)
+    for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
+        number = callee.port(target) if target else None
+        if number and not allowed(rendering, "Ingress", callee, Peer(namespace=KEDA), number):
+            yield Finding(callee.place, f"KEDA needs it ({named}), but no ingress policy lets it in", "allow it")
 
 
 def _sides(rendering: Rendering, caller: Workload, callee: Workload, wanted: set[tuple[str, str]]) -> Iterator[Finding]:

@@ -1,4 +1,5 @@
-# Run once by the image's entrypoint, when the data directory is new: one role and one database for each owner.
+# Run by the image's entrypoint when the data directory is new: one role and one database for each owner. It is the last
+# step of the initialisation, which start.sh repeats from the beginning if it does not get to its end.
 # shellcheck shell=bash
 for name in users orders notifications workers; do
   psql --username=postgres --no-password --set=ON_ERROR_STOP=1 \
@@ -7,3 +8,4 @@ CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 SQL
 done
+rm -f "$HOPLINE_VOLUME/initialising"
