@@ -29,9 +29,8 @@ def most_pods(overlay: Rendering, deployment: Manifest) -> int:
     return replicas + math.ceil(replicas * surge)
 
 
-@pytest.mark.parametrize("components", [(), ("keda",)], ids=["fixed workers", "KEDA"])
-def test_the_figure_in_the_docs_is_the_sum(rendered: Render, root: Path, components: tuple[str, ...]) -> None:
-    overlay = rendered("prod", *components)
+def needed(overlay: Rendering) -> int:
+    """The connections that all pods may open at once."""
     defaults = {name: field.default for name, field in DatabaseSettings.model_fields.items()}
     pool = defaults["database_pool_size"] + defaults["database_max_overflow"]
     clients = [
@@ -40,6 +39,19 @@ def test_the_figure_in_the_docs_is_the_sum(rendered: Render, root: Path, compone
         if "hopline.example/postgres" in each.spec["template"]["metadata"]["labels"]
     ]
     assert len(clients) == 5
-    needed = sum(most_pods(overlay, each) * (pool + DEDICATED.get(each.name, 0)) for each in clients)
-    needed += len(list(overlay.of("Job"))) + defaults["database_reserve"]
-    assert f"**{needed}**" in (root / "docs/deploy.md").read_text()
+    total = sum(most_pods(overlay, each) * (pool + DEDICATED.get(each.name, 0)) for each in clients)
+    return int(total + len(list(overlay.of("Job"))) + defaults["database_reserve"])
+
+
+@pytest.mark.parametrize("components", [(), ("keda",)], ids=["fixed workers", "KEDA"])
+def test_the_figure_in_the_docs_is_the_sum(rendered: Render, root: Path, components: tuple[str, ...]) -> None:
+    assert f"**{needed(rendered('prod', *components))}**" in (root / "docs/deploy.md").read_text()
+
+
+def test_the_postgres_in_kind_allows_what_its_pods_may_open(rendered: Render) -> None:
+    overlay = rendered("kind")
+    [arguments] = [
+        container["args"] for container in overlay.get("StatefulSet", "postgres").spec["template"]["spec"]["containers"]
+    ]
+    [allowed] = [argument for argument in arguments if argument.startswith("max_connections=")]
+    assert needed(overlay) <= int(allowed.removeprefix("max_connections="))

@@ -1,11 +1,14 @@
 """Numbers of replicas and who owns them."""
 
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 
 from checks.kubernetes.manifests import Rendering
+from checks.kubernetes.rendering import render
 from checks.kubernetes.scaling import check_scaling
 from workers.kinds import JOBS_QUEUE, KINDS, REPORTS_QUEUE, queue_of
 from workers.settings import Settings
@@ -37,13 +40,23 @@ def scale_to_nothing(overlay: Rendering) -> None:
     overlay.get("ScaledObject", "hopline-workers").spec["minReplicaCount"] = 0
 
 
+def run_one_of_a_service(overlay: Rendering) -> None:
+    overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 1
+
+
+def run_one_of_the_workers(overlay: Rendering) -> None:
+    overlay.get("ScaledObject", "hopline-report-workers").spec["minReplicaCount"] = 1
+
+
 @pytest.mark.parametrize(
     ("plant", "said"),
     [
+        (run_one_of_a_service, "it may run as 1 replica"),
+        (run_one_of_the_workers, "it may run as 1 replica"),
         (aim_at_nobody, "scales users, which does not exist"),
         (contradict_the_autoscaler, "replicas is set, but ScaledObject hopline-workers owns it"),
         (scale_twice, "hopline-workers is scaled by"),
-        (turn_the_range_round, "scales from 9 to 6"),
+        (turn_the_range_round, "scales from 9 to 2"),
         (scale_to_nothing, "scales from 0 to 10"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -79,8 +92,25 @@ def test_workers_are_as_many_as_their_own_queue_needs(
     assert trigger["metadata"]["targetQueryValue"] == str(2 * at_once)
 
 
-def test_production_keeps_two_of_everything(rendered: Render) -> None:
-    overlay = rendered("prod")
+@pytest.mark.parametrize("name", ["kind", "prod"])
+def test_two_of_everything_are_kept(rendered: Render, name: str) -> None:
+    overlay = rendered(name)
     assert {each.spec["minReplicas"] for each in overlay.of("HorizontalPodAutoscaler")} == {2}
     assert overlay.get("Deployment", "hopline-workers").spec["replicas"] == 2
     assert not list(check_scaling(overlay))
+    del overlay.get("Deployment", "hopline-workers").spec["replicas"]
+    assert [finding.wrong for finding in check_scaling(overlay)] == ["it may run as 1 replica"]
+
+
+def test_an_overlays_own_number_beside_keda_is_found(k8s_folder: Path) -> None:
+    """It is set after the components, so that KEDA's does not take it away."""
+    shutil.copytree(k8s_folder / "overlays/prod", k8s_folder / "overlays/stubborn")
+    file = k8s_folder / "overlays/stubborn/kustomization.yaml"
+    file.write_text(file.read_text() + "replicas: [{name: hopline-workers, count: 3}]\n")
+    try:
+        overlay = render(k8s_folder, "stubborn", ["keda"])
+    finally:
+        shutil.rmtree(k8s_folder / "overlays/stubborn")
+    assert [finding.wrong for finding in check_scaling(overlay)] == [
+        "replicas is set, but ScaledObject hopline-workers owns it"
+    ]

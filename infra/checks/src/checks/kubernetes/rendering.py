@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, combinations
+from os.path import normpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -72,31 +73,34 @@ def combinations_of(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Rendering:
-    """Render one overlay with these components added; raises CannotRenderError where kustomize refuses."""
+    """Render a copy of an overlay that lists these components last, as docs/deploy.md says to add them.
+
+    Raises CannotRenderError if kustomize refuses.
+    """
     name = " + ".join([f"overlays/{overlay}", *components])
-    wrapper = folder / name.replace("/", "-")
-    wrapper.mkdir()
-    kustomization = {
-        "resources": [f"../overlays/{overlay}"],
-        "components": [f"../components/{component}" for component in components],
-        "buildMetadata": ["originAnnotations"],
-    }
-    (wrapper / KUSTOMIZATION).write_text(yaml.safe_dump(kustomization))
-    built = KUBECTL.run("kustomize", str(wrapper), environment={**os.environ, "GOGC": "400"})
+    original = folder / "overlays" / overlay
+    copy = folder / "rendered" / name.replace("/", "-")
+    shutil.copytree(original, copy)
+    kustomization = yaml.safe_load((original / KUSTOMIZATION).read_text())
+    added = [f"../../components/{component}" for component in components]
+    kustomization["components"] = [*kustomization.get("components", []), *added]
+    kustomization["buildMetadata"] = ["originAnnotations"]
+    (copy / KUSTOMIZATION).write_text(yaml.safe_dump(kustomization))
+    built = KUBECTL.run("kustomize", str(copy), environment={**os.environ, "GOGC": "400"})
     if built.returncode != 0:
-        raise CannotRenderError(name, built.stderr.strip().replace(f"{folder}/", ""))
+        said = built.stderr.strip().replace(str(copy), f"overlays/{overlay}").replace(f"{folder}/", "")
+        raise CannotRenderError(name, said)
     bodies = yaml.load_all(built.stdout, Loader=_LOADER)  # a safe one, in C where there is one
-    return Rendering(name=name, manifests=[_manifest(body) for body in bodies])
+    return Rendering(name=name, manifests=[_manifest(body, FOLDER / "overlays" / overlay) for body in bodies])
 
 
-def _manifest(body: Object) -> Manifest:
-    """Take kustomize's note about the origin off an object: a path from the wrapper, or the generator's."""
+def _manifest(body: Object, overlay: Path) -> Manifest:
+    """Take kustomize's note about the origin off an object: a path from the overlay, or the generator's."""
     annotations = body["metadata"]["annotations"]
     origin = yaml.safe_load(annotations.pop(ORIGIN))
     if not annotations:
         del body["metadata"]["annotations"]
-    path = origin.get("path") or origin["configuredIn"]
-    return Manifest(body=body, origin=str(FOLDER / path.removeprefix("../")))
+    return Manifest(body=body, origin=normpath(overlay / (origin.get("path") or origin["configuredIn"])))
 
 
 def check_rendered(root: Path) -> Iterator[Finding]:

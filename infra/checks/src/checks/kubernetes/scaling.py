@@ -1,14 +1,19 @@
-"""One owner for each number of replicas: an autoscaler that exists, aims at what exists, and is not contradicted."""
+"""Numbers of replicas: one owner each, an autoscaler that aims at what exists and is not contradicted; two at least."""
 
 from collections.abc import Iterator
 
 from checks.findings import Finding
+from checks.kubernetes.hardening import PROCESSES
 from checks.kubernetes.manifests import Manifest, Rendering
+
+LEAST = 2
+"""Replicas of each process: with one, a pod that is deleted costs failed requests until the next is ready."""
 
 
 def check_scaling(rendering: Rendering) -> Iterator[Finding]:
-    """Report autoscalers without a target, and targets with two owners."""
+    """Report autoscalers without a target, targets with two owners, and processes that may have one replica only."""
     owners: dict[str, str] = {}
+    least: dict[str, int] = {}
     for scaler in rendering.of("HorizontalPodAutoscaler", "ScaledObject"):
         reference = scaler.spec["scaleTargetRef"]
         target = rendering.find(reference.get("kind", "Deployment"), reference["name"])
@@ -20,11 +25,20 @@ def check_scaling(rendering: Rendering) -> Iterator[Finding]:
         if target.name in owners:
             yield Finding(scaler.place, f"{target.name} is scaled by {owners[target.name]} too", "keep one of them")
         owners[target.name] = scaler.name
+        least[target.name] = _least(scaler)
         if "replicas" in target.spec:
             yield Finding(
                 target.place, f"replicas is set, but {scaler.kind} {scaler.name} owns it", "drop spec.replicas"
             )
         yield from _range(scaler)
+    for workload in rendering.workloads:
+        replicas = least.get(workload.name) or int(workload.manifest.spec.get("replicas", 1))
+        if workload.labels.get("app.kubernetes.io/component") in PROCESSES and replicas < LEAST:
+            yield Finding(workload.place, f"it may run as {replicas} replica", f"run {LEAST} of each process at least")
+
+
+def _least(scaler: Manifest) -> int:
+    return int(scaler.spec.get("minReplicas" if scaler.kind == "HorizontalPodAutoscaler" else "minReplicaCount", 1))
 
 
 def _range(scaler: Manifest) -> Iterator[Finding]:
