@@ -1,5 +1,6 @@
 """Validators of `infra/k8s`: every overlay with every choice of components, rendered and looked at from all sides."""
 
+from checks.kubernetes.defaults import check_defaults
 from checks.kubernetes.hardening import check_hardening
 from checks.kubernetes.images import check_images, check_versions
 from checks.kubernetes.kind_cluster import check_kind_cluster
@@ -17,6 +18,7 @@ _NEEDS = (KUBECTL, OPENSSL, BASH)
 VALIDATORS = (
     Validator(name="kubernetes: kustomize renders", check=check_rendered, needs=_NEEDS),
     Validator(name="kubernetes: schemas", check=for_each(check_schemas), needs=_NEEDS),
+    Validator(name="kubernetes: defaults in lists", check=for_each(check_defaults), needs=_NEEDS),
     Validator(name="kubernetes: references", check=for_each(check_references), needs=_NEEDS),
     Validator(name="kubernetes: volumes", check=for_each(check_volumes), needs=_NEEDS),
     Validator(name="kubernetes: selectors and ports", check=for_each(check_selectors), needs=_NEEDS),

@@ -1,0 +1,71 @@
+"""Fields that the server would add inside of lists.
+
+`kubectl apply` compares a list of most kinds as a whole. If the server has added a default to an element, each deploy
+finds the list changed and prints "configured" for an unchanged object, which hides what really changed. So those
+defaults are written.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from checks.findings import Finding
+from checks.kubernetes.manifests import Manifest, Rendering
+
+DEFAULTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "NetworkPolicy": {
+        "spec.ingress[].ports[]": {"protocol": "TCP"},
+        "spec.egress[].ports[]": {"protocol": "TCP"},
+    },
+    "StatefulSet": {
+        "spec.volumeClaimTemplates[]": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "status": {"phase": "Pending"},
+        },
+        "spec.volumeClaimTemplates[].spec": {"volumeMode": "Filesystem"},
+    },
+    "Gateway": {
+        "spec.listeners[]": {"allowedRoutes": {"namespaces": {"from": "Same"}}},
+        "spec.listeners[].tls": {"mode": "Terminate"},
+        "spec.listeners[].tls.certificateRefs[]": {"group": "", "kind": "Secret"},
+    },
+    "HTTPRoute": {
+        "spec.parentRefs[]": {"group": "gateway.networking.k8s.io", "kind": "Gateway"},
+        "spec.rules[]": {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]},
+        "spec.rules[].matches[]": {"path": {"type": "PathPrefix", "value": "/"}},
+        "spec.rules[].backendRefs[]": {"group": "", "kind": "Service", "weight": 1},
+    },
+    "ExternalSecret": {
+        "spec.data[].remoteRef": {
+            "conversionStrategy": "Default",
+            "decodingStrategy": "None",
+            "metadataPolicy": "None",
+            "nullBytePolicy": "Ignore",
+        },
+    },
+}
+"""By kind and by the place of the elements, the fields that must be there, with their default."""
+
+
+def check_defaults(rendering: Rendering) -> Iterator[Finding]:
+    """Report elements of lists that lack a field which the server would add."""
+    for manifest in rendering.manifests:
+        for path, fields in DEFAULTS.get(manifest.kind, {}).items():
+            yield from _lacking(manifest, path, fields)
+
+
+def _lacking(manifest: Manifest, path: str, fields: Mapping[str, object]) -> Iterator[Finding]:
+    for element in _at(manifest.body, path.split(".")):
+        for field, value in fields.items():
+            if field not in element:
+                wrong = f"each deploy finds {path} changed: the server adds {field}"
+                yield Finding(manifest.place, wrong, f"write {field}: {value}")
+
+
+def _at(value: Any, path: list[str]) -> Iterator[Mapping[str, Any]]:
+    if not path:
+        yield value
+        return
+    inner = value.get(path[0].removesuffix("[]"))
+    for each in (inner or []) if path[0].endswith("[]") else [inner] if inner is not None else []:
+        yield from _at(each, path[1:])
