@@ -3,4 +3,4 @@
 from shared.migrations import run_migrations
 from workers.models import Base
 
-run_migrations(Base.metadata)
+run_migrations(Base.metadata, service="workers")

@@ -3,4 +3,4 @@
 from notifications.models import Base
 from shared.migrations import run_migrations
 
-run_migrations(Base.metadata)
+run_migrations(Base.metadata, service="notifications")

@@ -3,4 +3,4 @@
 from orders.models import Base
 from shared.migrations import run_migrations
 
-run_migrations(Base.metadata)
+run_migrations(Base.metadata, service="orders")

@@ -1,9 +1,11 @@
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
 
 import asyncpg
+from alembic.script import ScriptDirectory
 
 from shared.migrations import LOCK_ID
 from testkit.waiting import eventually
@@ -30,6 +32,23 @@ async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
 async def test_the_migrated_database_is_what_the_models_say(users_database: str) -> None:
     status, output = await alembic(users_database, "check")
     assert status == 0, output
+
+
+async def test_a_run_logs_the_revisions_it_applied_as_one_line(database: str) -> None:
+    revisions = [revision.revision for revision in ScriptDirectory(str(INI.parent / "migrations")).walk_revisions()]
+    for applied in (revisions[::-1], []):
+        status, output = await alembic(database, "upgrade", "head")
+        assert status == 0, output
+        line = json.loads(output)
+        assert (line["event"], line["level"], line["service"]) == ("database_migrated", "info", "users")
+        assert (line["revisions"], line["heads"]) == (applied, revisions[:1])
+
+
+async def test_sql_alone_is_printed_without_a_database(database: str) -> None:
+    status, output = await alembic(database, "upgrade", "head", "--sql")
+    assert status == 0, output
+    assert "CREATE TABLE account" in output
+    assert "database_migrated" not in output
 
 
 async def test_two_at_once_take_turns(database: str) -> None:

@@ -1,21 +1,30 @@
-"""Alembic's environment, once for all: a service's `migrations/env.py` calls `run_migrations(Base.metadata)`.
+"""Alembic's environment, once for all: a `migrations/env.py` calls `run_migrations(Base.metadata, service="orders")`.
 
 One transaction per migration, so that a failing one leaves nothing behind; an advisory lock, so that two runs at once
 (two replicas of a Job, a person and a deployment) take turns and the second finds nothing to do. The lock is asked for
 again and again: a run that waited for it within a statement would be waited for by an index that is being built.
+
+A run that succeeds logs the revisions that it applied, as one JSON line like those of the processes.
 """
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import context, op
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, MetaData, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from shared.logging import configure_logging
+
+log = structlog.get_logger(__name__)
 
 LOCK_ID = 4_675_467_001
 """Key of the advisory lock; any constant serves that nobody else uses in the same database."""
@@ -27,13 +36,15 @@ LOCK_TIMEOUT = "5s"
 """How long a migration waits for a table's lock; waiting longer would block the traffic that queues behind it."""
 
 
-def run_migrations(metadata: MetaData) -> None:
-    """Migrate the database at `DATABASE_URL`, or print the SQL where alembic was called with `--sql`."""
+def run_migrations(metadata: MetaData, *, service: str) -> None:
+    """Migrate the database of a service at `DATABASE_URL`, or print the SQL if alembic was called with `--sql`."""
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
         with context.begin_transaction():
             context.run_migrations()
     else:
+        configure_logging(service=service)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # the one line at the end has what it would log
         asyncio.run(_migrate(_database_url(), metadata))
 
 
@@ -65,14 +76,26 @@ async def _migrate(url: str, metadata: MetaData) -> None:
 
 
 def _run(connection: Connection, metadata: MetaData) -> None:
+    applied: list[str | None] = []
+
+    def record_revision(
+        ctx: MigrationContext,  # noqa: ARG001 - alembic passes all four by name
+        step: MigrationInfo,
+        heads: Collection[Any],  # noqa: ARG001
+        run_args: Mapping[str, Any],  # noqa: ARG001
+    ) -> None:
+        applied.append(step.up_revision_id)
+
     context.configure(
         connection=connection,
         target_metadata=metadata,
         compare_server_default=True,
         transaction_per_migration=True,
+        on_version_apply=record_revision,
     )
     with context.begin_transaction():
         context.run_migrations()
+    log.info("database_migrated", revisions=applied, heads=list(context.get_context().get_current_heads()))
 
 
 def _database_url() -> str:
