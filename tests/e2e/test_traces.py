@@ -150,7 +150,7 @@ REQUESTS: dict[str, tuple[Ask, int, str, dict[str, Any]]] = {
         "gateway GET /v2/users/me\n",
         {"hopline.problem": "unauthorized"},
     ),
-    "no such path": (get("/v2/nothing"), 404, "gateway GET /v2/{path}\n", {"hopline.problem": "not-found"}),
+    "no such path": (get("/v2/nothing"), 404, "gateway GET\n", {"hopline.problem": "not-found"}),
 }
 
 
