@@ -1,5 +1,6 @@
 """The official instrumentations over this provider and over the SDK's: the same requests leave the same spans."""
 
+import os
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_lean import LeanTracerProvider
+
+os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+"""The instrumentations read it once per process, when they are first used: by this file, or by tests after it."""
 
 
 def application() -> FastAPI:
