@@ -5,10 +5,12 @@ by method and template, since a path with ids in it would give each call a separ
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 import httpx
 from opentelemetry import trace
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
+from opentelemetry.instrumentation.httpx import AsyncOpenTelemetryTransport, HTTPXClientInstrumentor, RequestInfo
 from opentelemetry.trace import Span, StatusCode
 
 from shared.telemetry import set_defaults
@@ -22,19 +24,32 @@ RESEND_COUNT = "http.request.resend_count"
 
 def instrument_client(client: httpx.AsyncClient, *, service: str) -> None:
     """Give each call of `client` a CLIENT span; `service` is the name of the called service, if it is one."""
+    set_defaults()
+    HTTPXClientInstrumentor.instrument_client(client, request_hook=_description_of(service))
+
+
+def instrument_transport(transport: httpx.AsyncBaseTransport, *, service: str) -> httpx.AsyncBaseTransport:
+    """Return `transport` with a CLIENT span for each call, for a caller that uses it without a client."""
+    set_defaults()
+    instrumented = AsyncOpenTelemetryTransport(transport, request_hook=_description_of(service))
+    return cast("httpx.AsyncBaseTransport", instrumented)  # the package supports httpx2 too, and says neither
+
+
+def _description_of(service: str) -> Callable[[Span, RequestInfo], Awaitable[None]]:
+    """Return the hook that names a span and adds the attributes which the instrumentation lacks."""
 
     async def describe(span: Span, request: RequestInfo) -> None:
         extensions = request.extensions or {}
         template = extensions.get(TEMPLATE) or httpx.URL(request.url).path  # type: ignore[arg-type]  # a URL since 0.20
         span.update_name(f"{request.method.decode()} {template}")
-        span.set_attribute(TEMPLATE, template)
+        attributes = {TEMPLATE: template}
         if service:
-            span.set_attribute("service.peer.name", service)
+            attributes["service.peer.name"] = service
         if resends := extensions.get(RESEND_COUNT):
-            span.set_attribute(RESEND_COUNT, resends)
+            attributes[RESEND_COUNT] = resends
+        span.set_attributes(attributes)  # the SDK locks a span once for all of them
 
-    set_defaults()
-    HTTPXClientInstrumentor.instrument_client(client, request_hook=describe)
+    return describe
 
 
 class RecordCancellation(httpx.AsyncBaseTransport):

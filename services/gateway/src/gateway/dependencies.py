@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
-from gateway.clients import CONNECT_TIMEOUT_S, Upstream
+from gateway.clients import Upstream
 from gateway.headers import from_client
 from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
 from gateway.service import Compositions
 from gateway.settings import Settings, get_settings
 from shared.faults import Faults, FaultStore
-from shared.http import open_http_client
+from shared.http import open_http_transport
 from shared.tokens import CurrentIdentity
 
 Service = Literal["users", "orders", "notifications"]
@@ -47,15 +47,10 @@ async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, fau
     # The bulkheads are the limit: hedges and probes must get through.
     max_connections = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
     with guard_shown(guard):
-        async with open_http_client(
-            url,
-            to=name,
-            faults=faults,
-            timeout_s=settings.upstream_seconds,
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            max_connections=max_connections,
-        ) as client:
-            yield Upstream(name=name, client=client, timeout_s=settings.upstream_seconds, guard=guard)
+        async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
+            yield Upstream(
+                name=name, url=str(url), transport=transport, timeout_s=settings.upstream_seconds, guard=guard
+            )
 
 
 async def users(request: Request) -> Upstream:
