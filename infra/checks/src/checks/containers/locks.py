@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,23 @@ def check(root: Path) -> Iterator[Finding]:
                 yield Finding(f"{FOLDER}/{name}.txt", wrong, RENEW)
 
 
-def _declared(root: Path, path: Path) -> set[str]:
-    """Give what a package and the `shared` that it asks for declare, of packages that are not ours."""
-    found, own = set[str](), _project(path)
-    for requirement in map(Requirement, own["dependencies"]):
-        if requirement.name != SHARED:
+def _declared(root: Path, path: Path, extras: Iterable[str] = ()) -> set[str]:
+    """Return the packages of others that a package declares, or that our packages which it depends on declare."""
+    ours = {
+        _project(own)["name"]: own
+        for own in [root / SHARED / "pyproject.toml", *root.glob("packages/*/pyproject.toml")]
+    }
+    project = _project(path)
+    found = set[str]()
+    for line in [
+        *project["dependencies"],
+        *(line for extra in extras for line in project["optional-dependencies"][extra]),
+    ]:
+        requirement = Requirement(line)
+        if requirement.name in ours:
+            found |= _declared(root, ours[requirement.name], requirement.extras)
+        else:
             found.add(canonicalize_name(requirement.name))
-            continue
-        shared = _project(root / SHARED / "pyproject.toml")
-        extras = [line for extra in requirement.extras for line in shared["optional-dependencies"].get(extra, [])]
-        found |= {canonicalize_name(Requirement(line).name) for line in [*shared["dependencies"], *extras]}
     return found
 
 
