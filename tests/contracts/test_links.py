@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)#?([^)\s]*)\)")
-FOLDERS = ("docs", "infra", "loadtests", "services", "shared", "tests", "workers")
+FOLDERS = ("docs", "infra", "loadtests", "packages", "services", "shared", "tests", "workers")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 

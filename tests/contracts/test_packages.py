@@ -1,0 +1,69 @@
+"""docs/architecture.md links, for each named package, files that use it."""
+
+import ast
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/architecture.md"
+
+MODULES = {
+    "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "gunicorn": "gunicorn",
+    "sqlalchemy": "sqlalchemy",
+    "asyncpg": "asyncpg",
+    "alembic": "alembic",
+    "redis": "redis",
+    "arq": "arq",
+    "structlog": "structlog",
+    "opentelemetry-instrumentation-fastapi": "opentelemetry.instrumentation.fastapi",
+    "opentelemetry-instrumentation-httpx": "opentelemetry.instrumentation.httpx",
+    "opentelemetry-exporter-otlp": "opentelemetry.exporter.otlp",
+    "httpx": "httpx",
+    "locust": "locust",
+    "pytest": "pytest",
+}
+"""The named packages, each with the module that it provides."""
+
+EXPORTERS = {entry.name: entry.module for entry in entry_points(group="opentelemetry_traces_exporter")}
+"""The modules that the SDK loads by name, which is how opentelemetry-exporter-otlp is used."""
+
+
+def links() -> dict[str, list[str]]:
+    """Return the linked files of each row of the table."""
+    section = PAGE.read_text(encoding="utf-8").partition("## Where each named package is used")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| ([a-z-]+) \|.*\|(.*)\|$", section, re.MULTILINE)
+    return {name: re.findall(r"\]\(([^)]+)\)", cell) for name, cell in rows if name != "package"}
+
+
+def uses(source: str, module: str) -> bool:
+    """Return whether the source imports the module, or names its exporter."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                imported |= {alias.name for alias in names}
+            case ast.ImportFrom(module=str(name), level=0):
+                imported.add(name)
+            case ast.Constant(value=str(text)) if text in EXPORTERS:
+                imported.add(EXPORTERS[text])
+    return any(f"{name}.".startswith(f"{module}.") for name in imported)
+
+
+def test_every_named_package_is_listed_with_a_file() -> None:
+    assert links().keys() == MODULES.keys()
+    assert all(links().values())
+
+
+@pytest.mark.parametrize(("package", "link"), [(package, link) for package, files in links().items() for link in files])
+def test_a_linked_file_uses_the_package(package: str, link: str) -> None:
+    assert uses((PAGE.parent / link).read_text(encoding="utf-8"), MODULES[package])
+
+
+@pytest.mark.parametrize("source", ["import httpx_aiohttp", "from .httpx import Client", "'httpx'", "import ssl"])
+def test_other_names_are_not_taken_for_the_package(source: str) -> None:
+    assert not uses(source, "httpx")
