@@ -184,7 +184,7 @@ class TestTimeout:
         [root], [call] = trace.roots, trace.named("POST /orders")
         noted = {"http.response.status_code": 504, "error.type": "504", "hopline.problem": "upstream-timeout"}
         assert noted.items() <= root.tags.items()
-        assert {"error.type": "upstream-timeout", "hopline.fault": "hang"}.items() <= call.tags.items()
+        assert {"error.type": "ReadTimeout", "hopline.fault": "hang"}.items() <= call.tags.items()
         assert [root.tags["error"], call.tags["error"]] == [True, True]
 
     async def test_has_one_access_line(self, stack: Stack, walked: dict[str, Walked]) -> None:
@@ -251,7 +251,7 @@ class TestClientThatLeft:
                 await gateway.get("/v2/products", headers=headers, timeout=2)  # the call is on its way by then
             trace = await shaped(jaeger, trace_id, "gateway GET /v2/products\n  gateway GET /products\n")
         [call] = trace.named("GET /products")
-        assert {"error.type": "cancelled", "hopline.fault": "hang"}.items() <= call.tags.items()
+        assert {"error.type": "CancelledError", "hopline.fault": "hang"}.items() <= call.tags.items()
         assert "http.response.status_code" not in trace.roots[0].tags
 
         async def told() -> bool:

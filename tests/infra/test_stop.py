@@ -16,7 +16,8 @@ from shared.events.consumer import DRAIN_TIMEOUT_S
 from shared.settings import ServiceSettings
 from shared.telemetry import FLUSH_S
 from shared.worker import DrainingWorker
-from workers import stop
+from workers.arq_redis import CLOSE_TIMEOUT_S
+from workers.runner import RELEASE_S
 from workers.settings import Settings as WorkerSettings
 
 pytestmark = pytest.mark.xdist_group("k8s")
@@ -62,7 +63,7 @@ def test_a_worker_has_time_to_finish_its_jobs(rendered: Render, name: str) -> No
     overlay = rendered(name)
     for workload in processes(overlay, "worker"):
         jobs = told(overlay, workload, "SHUTDOWN_SECONDS", WorkerSettings.model_fields["shutdown_seconds"].default)
-        needed = stop.DRAIN_S + jobs + stop.RELEASE_S + DRAIN_TIMEOUT_S + FLUSH_S + MARGIN_S
+        needed = jobs + RELEASE_S + CLOSE_TIMEOUT_S + DRAIN_TIMEOUT_S + FLUSH_S + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from testkit.waiting import eventually
 from workers.kinds import KINDS
 from workers.reports.schemas import MakeReport
+from workers.tasks import make_report
 
 from .factories import report_job
 from .world import World
@@ -17,7 +18,7 @@ async def make(world: World, report_id: UUID) -> None:
     """Run the report's job once."""
     (queued,) = await world.add(report_job(report_id))
     async with world.runner(MAKE) as runner:
-        await runner.run(queued.job_id)
+        await make_report({"runner": runner}, str(queued.job_id))
 
 
 def files(world: World) -> list[Path]:

@@ -21,7 +21,7 @@ class TestEnqueue:
         job = queued(due_in_s=60)
         await dispatcher(world).enqueue(job)
         entry = orjson.loads(await world.redis.get(f"arq:job:{job.job_id}:1") or b"{}")
-        assert (entry["f"], entry["a"]) == ("run", [str(job.job_id)])
+        assert (entry["f"], entry["a"]) == ("send_fax", [str(job.job_id)])
         seconds, _ = await world.redis.time()
         due = await world.redis.zscore("q", arq_id(job))
         assert due is not None

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,10 +10,11 @@ from opentelemetry.trace import StatusCode
 
 from shared.events import Trace
 from testkit.spans import Spans
+from testkit.waiting import eventually
 from workers.backoff import LONGEST_PAUSE_S, backoff_s
 from workers.dependencies import Tools
 from workers.dispatch import Dispatcher
-from workers.kinds import ATTEMPTS, JobFunction, Kind, queue_of
+from workers.kinds import ATTEMPTS, JOBS_QUEUE, Kind, queue_of
 from workers.ledger import Claim
 from workers.models import Job
 from workers.runner import Runner
@@ -48,13 +50,13 @@ class TestFailingJob:
     async def test_waits_longer_after_each_failure_then_is_dead(self, world: World, spans: Spans) -> None:
         (queued,) = await world.add(welcome_email())
         pauses: list[timedelta] = []
-        async with self._runner(world, _fails) as runner:
+        async with self._runner(world) as runner:
             for _ in range(2):
-                await runner.run(queued.job_id)
+                await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
                 job = await world.job(queued.job_id)
                 pauses.append(job.run_after - job.created_at)
                 await world.execute("UPDATE job SET run_after = now()")
-            await runner.run(queued.job_id)
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
         job = await world.job(queued.job_id)
         assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: not today")
         assert timedelta(seconds=0.5) <= pauses[0] < pauses[1]
@@ -65,10 +67,10 @@ class TestFailingJob:
         (queued,) = await world.add(welcome_email())
         traceparent = f"00-{uuid4().hex}-00f067aa0ba902b7-01"
         await world.execute("UPDATE job SET traceparent = :traceparent", traceparent=traceparent)
-        async with self._runner(world, _fails) as runner:
-            await runner.run(queued.job_id)
+        async with self._runner(world) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
             await world.execute("UPDATE job SET run_after = now()")
-            await runner.run(queued.job_id)
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
         first, second = spans.named("run send_welcome_email")
         cause = Trace(traceparent).link()
         assert cause is not None
@@ -82,20 +84,20 @@ class TestFailingJob:
 
     async def test_job_that_takes_too_long_is_stopped(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
-        async with self._runner(world, _hangs, timeout_s=0.05) as runner:
-            await runner.run(queued.job_id)
+        async with self._runner(world, timeout_s=0.05) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.kind, _hangs)
         job = await world.job(queued.job_id)
         assert (job.state, job.last_error) == ("queued", "DependencyAway: not done within 0.05 s")
 
     async def test_job_that_is_not_due_is_left_alone(self, world: World) -> None:
         (queued,) = await world.add(welcome_email(delay_s=60))
-        async with self._runner(world, _fails) as runner:
-            await runner.run(queued.job_id)
+        async with self._runner(world) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
         assert (await world.job(queued.job_id)).attempt == 0
 
     @staticmethod
-    def _runner(world: World, function: JobFunction, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
-        return world.runner(Kind(payload=WelcomeEmail, function=function, attempts=3, timeout_s=timeout_s))
+    def _runner(world: World, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
+        return world.runner(Kind(payload=WelcomeEmail, attempts=3, timeout_s=timeout_s))
 
 
 def _follower(payload: WelcomeEmail, claim: Claim, error: str) -> Sequence[NewJob]:
@@ -106,12 +108,12 @@ def _follower(payload: WelcomeEmail, claim: Claim, error: str) -> Sequence[NewJo
 class TestDeadJob:
     """What a kind wants to follow a death is added in the burial's own transaction, by whoever buries."""
 
-    kind = Kind(payload=WelcomeEmail, function=_fails, attempts=1, when_dead=_follower)
+    kind = Kind(payload=WelcomeEmail, attempts=1, when_dead=_follower)
 
     async def test_is_followed_by_what_its_kind_says(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
         async with world.runner(self.kind) as runner:
-            await runner.run(queued.job_id)
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
         assert states(await world.jobs()) == ["dead", "queued"]
 
     async def test_is_followed_where_it_killed_its_worker(self, world: World) -> None:
@@ -123,9 +125,9 @@ class TestDeadJob:
     async def test_is_followed_anew_after_a_replay(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
         async with world.runner(self.kind) as runner:
-            await runner.run(queued.job_id)
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
             await world.execute("UPDATE job SET state = 'queued', attempt = 0, finished_at = NULL WHERE state = 'dead'")
-            await runner.run(queued.job_id)
+            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
         assert states(await world.jobs()) == ["dead", "queued", "queued"]
 
     async def test_that_cannot_be_read_is_followed_by_nothing(self, world: World) -> None:
@@ -170,40 +172,48 @@ class TestPoisonJob:
 class TestJobOfAYoungerVersion:
     """While a release rolls out, workers come by jobs that they do not know yet."""
 
-    known = Kind(payload=OrderEmail, function=_fails)
+    async def test_of_an_unknown_kind_waits_for_a_worker_that_knows_it(self, world: World) -> None:
+        unknown, known = welcome_email(), welcome_email()
+        for new in (unknown, known):
+            person(world.users, new.payload.user_id)
+        (queued,) = await world.add(unknown)
+        await world.execute("UPDATE job SET kind = 'send_fax', run_after = now() - interval '1 minute'")
+        await Dispatcher(redis=world.redis, queue_of=queue_of).enqueue(replace(queued, kind="send_fax"))
+        async with world.worker():
+            await world.add(known)
+            await world.until_done(1)
+            await eventually(lambda: self._is_empty(world))
+            job = await world.job(queued.job_id)
+            assert (job.state, job.attempt) == ("queued", 0)
+            await world.execute("UPDATE job SET kind = 'send_welcome_email' WHERE kind = 'send_fax'")
+            await world.until_done(2)
 
-    async def test_waits_for_a_worker_that_knows_it(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        async with world.runner(self.known) as older:
-            await older.run(queued.job_id)
-        job = await world.job(queued.job_id)
-        assert (job.state, job.last_error) == ("queued", "OfAYoungerVersion: no such kind of job: send_welcome_email")
-        assert job.run_after > job.created_at
-        await world.execute("UPDATE job SET run_after = now()")
-        async with world.runner(Kind(payload=WelcomeEmail, function=_works)) as younger:
-            await younger.run(queued.job_id)
-        assert (await world.job(queued.job_id)).state == "done"
+    async def _is_empty(self, world: World) -> bool:
+        return not await world.redis.zcard(JOBS_QUEUE)
 
     async def test_waits_with_a_field_that_is_new(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
         await world.execute("""UPDATE job SET payload = payload || '{"colour": "red"}'""")
-        async with world.runner(Kind(payload=WelcomeEmail, function=_works)) as older:
-            await older.run(queued.job_id)
+        async with world.runner(Kind(payload=WelcomeEmail)) as older:
+            await older.run(queued.job_id, WelcomeEmail.kind, _works)
         job = await world.job(queued.job_id)
         error = "OfAYoungerVersion: no such fields of send_welcome_email: colour"
         assert (job.state, job.last_error) == ("queued", error)
+        assert job.run_after > job.created_at
 
-    async def test_is_dead_where_none_comes(self, world: World) -> None:
+    async def test_is_dead_if_no_worker_understands_it(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
-        await world.execute("UPDATE job SET attempt = :attempts - 1", attempts=ATTEMPTS)
-        async with world.runner(self.known) as older:
-            await older.run(queued.job_id)
+        await world.execute(
+            """UPDATE job SET payload = payload || '{"colour": "red"}', attempt = :attempts - 1""", attempts=ATTEMPTS
+        )
+        async with world.runner(Kind(payload=WelcomeEmail)) as older:
+            await older.run(queued.job_id, WelcomeEmail.kind, _works)
         assert (await world.job(queued.job_id)).state == "dead"
 
     async def test_is_not_buried_with_the_worker_that_knew_it(self, world: World) -> None:
         await world.add(welcome_email())
         await expire(world)
-        await sweep(world, {OrderEmail.kind: self.known})
+        await sweep(world, {OrderEmail.kind: Kind(payload=OrderEmail)})
         assert states(await world.jobs()) == ["queued"]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from workers.ledger import Claim, JobLedger
-from workers.schemas import NewJob
+from workers.schemas import NewJob, WelcomeEmail
 
 from .factories import welcome_email
 from .world import World
@@ -17,7 +17,7 @@ class TestJobLedger:
 
         async def claim() -> Claim | None:
             async with world.database.transaction() as session:
-                return await JobLedger(session).claim(queued.job_id, lease_s=LEASE_S)
+                return await JobLedger(session).claim(queued.job_id, kind=queued.kind, lease_s=LEASE_S)
 
         claims = await asyncio.gather(*(claim() for _ in range(8)))
         assert len([claim for claim in claims if claim]) == 1
@@ -25,7 +25,7 @@ class TestJobLedger:
     async def test_of_two_sweepers_at_once_one_takes_the_job(self, world: World) -> None:
         (queued,) = await world.add(welcome_email())
         async with world.database.transaction() as session:
-            await JobLedger(session).claim(queued.job_id, lease_s=-1)
+            await JobLedger(session).claim(queued.job_id, kind=queued.kind, lease_s=-1)
         async with world.database.transaction() as one, world.database.transaction() as other:
             taken = await JobLedger(one).take_expired(limit=10)
             assert await JobLedger(other).take_expired(limit=10) == []
@@ -39,6 +39,6 @@ class TestJobLedger:
     async def test_overdue_are_those_nobody_claims_the_oldest_first(self, world: World) -> None:
         jobs = await world.add(welcome_email(delay_s=-2_000), welcome_email(delay_s=60), welcome_email(delay_s=-3_000))
         async with world.database.transaction() as session:
-            overdue = await JobLedger(session).overdue(by_s=5, limit=10)
+            overdue = await JobLedger(session).overdue(by_s=5, limit=10, kinds=[WelcomeEmail.kind])
         assert [job.job_id for job in overdue] == [jobs[2].job_id, jobs[0].job_id]
         assert -3_060 < overdue[0].due_in_s <= -3_000

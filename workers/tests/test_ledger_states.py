@@ -21,6 +21,7 @@ from shared.database import async_url
 from testkit.databases import MigratedDatabase
 from workers.ledger import Claim, JobLedger
 from workers.models import Job
+from workers.schemas import WelcomeEmail
 
 from .factories import welcome_email
 
@@ -97,7 +98,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(target=claims, job=jobs)
     def claim(self, job: UUID) -> Any:
         expected = self.expected[job]
-        claim: Claim | None = self.ledger("claim", job, lease_s=LEASE_S)
+        claim: Claim | None = self.ledger("claim", job, kind=WelcomeEmail.kind, lease_s=LEASE_S)
         assert (claim is not None) == (expected.state == "queued" and expected.due_at <= self.now)
         if claim is None:
             return multiple()
@@ -107,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def claim_and_crash_before_the_commit(self, job: UUID) -> None:
-        self.ledger("claim", job, lease_s=LEASE_S, roll_back=True)
+        self.ledger("claim", job, kind=WelcomeEmail.kind, lease_s=LEASE_S, roll_back=True)
 
     @rule(claim=claims)
     def complete(self, claim: Claim) -> None:
@@ -204,7 +205,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.time_passes(100_003.0)
             while self.done(self._sweep(10)):
                 pass
-            for queued in self.ledger("overdue", by_s=0, limit=100):
+            for queued in self.ledger("overdue", by_s=0, limit=100, kinds=[WelcomeEmail.kind]):
                 self.complete(self.claim(queued.job_id))
             assert {one.state for one in self.expected.values()} <= {"done", "dead"}
             self.ledger_is_as_expected()

@@ -9,6 +9,7 @@ from shared.objects import ObjectStore, open_object_store
 from shared.settings import ObjectStoreSettings
 from testkit.s3 import Bucket
 from workers.reports.files import PART_BYTES, ReportFolder
+from workers.tasks import make_report
 
 from .factories import report_job
 from .report_world import MAKE
@@ -57,7 +58,7 @@ class TestS3:
         report_id = world.orders.desk.wants("pdf")
         (queued,) = await world.add(report_job(report_id))
         async with world.runner(MAKE, **s3_bucket.settings) as runner:
-            await runner.run(queued.job_id)
+            await make_report({"runner": runner}, str(queued.job_id))
         assert world.orders.desk.ends == {str(report_id): "finish"}
         store = open_object_store(world.settings(**s3_bucket.settings))
         stored = await obstore.head_async(store, f"reports/{report_id}.pdf")

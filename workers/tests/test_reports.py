@@ -12,6 +12,7 @@ from testkit.waiting import eventually
 from workers.kinds import KINDS, REPORTS_QUEUE
 from workers.reports.schemas import FailReport
 from workers.schemas import NewJob
+from workers.tasks import fail_report, make_report
 
 from .factories import report_event, report_job, ship, welcome_email
 from .report_world import MAKE, ended, files, make
@@ -51,7 +52,7 @@ class TestEnds:
         away = {"object_store_url": "s3://nowhere", "s3_endpoint": f"http://127.0.0.1:{free_port()}"}
         (queued,) = await world.add(report_job(report_id))
         async with world.runner(replace(MAKE, attempts=1), **away, s3_access_key_id="key") as runner:
-            await runner.run(queued.job_id)
+            await make_report({"runner": runner}, str(queued.job_id))
         assert (await world.job(queued.job_id)).state == "dead"
         async with world.worker():
             assert await ended(world, report_id) == "fail"
@@ -65,7 +66,7 @@ class TestEnds:
         failure = FailReport(user_id=uuid4(), report_id=report_id, reason="the worker died")
         (queued,) = await world.add(NewJob(payload=failure))
         async with world.runner(KINDS[FailReport.kind]) as runner:
-            await runner.run(queued.job_id)
+            await fail_report({"runner": runner}, str(queued.job_id))
         assert (await world.job(queued.job_id)).state == "done"
         assert world.orders.desk.ends == {str(report_id): "finish"}
 

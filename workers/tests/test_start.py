@@ -52,7 +52,7 @@ class TestStart:
             assert {line["service"] for line in process.logged()} == {"workers"}
 
     async def test_arq_finds_the_loop_of_the_services(self, world: World) -> None:
-        program = "import asyncio, workers.main as main; main.WorkerSettings; print(type(asyncio.get_event_loop()))"
+        program = "import arq.worker, workers.main as m; print(type(arq.worker.create_worker(m.WorkerSettings).loop))"
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", program,
             env={"PATH": os.environ["PATH"]} | world.environment,

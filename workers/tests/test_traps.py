@@ -10,9 +10,9 @@ import pytest
 from arq.constants import job_key_prefix
 
 from testkit.waiting import eventually
-from workers.dispatch import ARQ_TIMEOUT_S, MARK_S, STUCK_S
-from workers.kinds import KINDS
-from workers.main import POLL_S
+from workers import arq_redis
+from workers.dispatch import ARQ_TIMEOUT_S, MARK_S, STUCK_S, arq_id
+from workers.kinds import KINDS, queue_of
 from workers.settings import Settings
 from workers.sweeper import OVERDUE_S
 
@@ -56,10 +56,15 @@ class TestRecoveryBound:
 
 
 class TestIdleWorker:
-    async def test_looks_for_jobs_often_enough(self, world: World) -> None:
-        """A job waits for half a poll on average; the figure to reach is 30 ms."""
-        async with world.worker() as worker:
-            assert worker.poll_delay_s == POLL_S <= 0.03
+    async def test_is_woken_by_a_job(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With no other end of its wait, and without a sweeper that would bring the job."""
+        monkeypatch.setattr(arq_redis, "WAIT_S", 3600)
+        monkeypatch.setattr(arq_redis, "RESPONSE_TIMEOUT_S", 3600.0)
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        async with world.worker(sweep_seconds=60, shutdown_seconds=1):
+            await world.enqueue(job)
+            await world.until_done(1)
 
 
 class TestPickle:
@@ -71,7 +76,7 @@ class TestPickle:
             def __reduce__(self) -> tuple[Any, ...]:
                 return Path.touch, (trace,)
 
-        planted = pickle.dumps({"t": 1, "f": "run", "a": (Attack(),), "k": {}, "et": 0})
+        planted = pickle.dumps({"t": 1, "f": "send_welcome_email", "a": (Attack(),), "k": {}, "et": 0})
         job = welcome_email()
         person(world.users, job.payload.user_id)
         async with world.worker():
@@ -101,15 +106,43 @@ class TestKeptResult:
 
 
 class TestStrangeEntry:
-    @pytest.mark.parametrize("arguments", [["no id"], [], ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]])
-    async def test_harms_nobody(self, world: World, arguments: list[str]) -> None:
-        """An entry for no job, or for one that was forgotten."""
+    @pytest.mark.parametrize(
+        ("function", "arguments"),
+        [
+            ("send_welcome_email", ["no id"]),
+            ("send_welcome_email", []),
+            ("send_welcome_email", ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]),
+            ("send_fax", ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]),
+        ],
+    )
+    async def test_harms_nobody(self, world: World, function: str, arguments: list[str]) -> None:
+        """An entry for no job, for one that was deleted, or for a function of another version."""
         job = welcome_email()
         person(world.users, job.payload.user_id)
         async with world.worker() as worker:
-            await worker.pool.enqueue_job("run", *arguments, _job_id="strange")
+            await worker.pool.enqueue_job(function, *arguments, _job_id="strange")
             await world.add(job)
             await world.until_done(1)
+
+
+class TestEntryOfAnotherVersion:
+    async def test_of_the_single_function_is_enqueued_again_by_its_name(self, world: World) -> None:
+        """Entries that a worker of version 1 left behind: `run(job_id)`."""
+        job = welcome_email()
+        person(world.users, job.payload.user_id)
+        (queued,) = await world.add(job)
+        async with world.worker() as worker:
+            await worker.pool.enqueue_job("run", str(queued.job_id), _job_id=arq_id(queued))
+            (done,) = await world.until_done(1)
+        assert done.attempt == 1
+
+
+class TestFunctions:
+    async def test_have_the_names_of_the_jobs_in_their_queue(self, world: World) -> None:
+        main = world.main()
+        for settings in (vars(main.WorkerSettings), main.ReportWorkerSettings):
+            names = {function.__qualname__ for function in settings["functions"]}
+            assert names == {kind for kind in KINDS if queue_of(kind) == settings["queue_name"]}
 
 
 class TestTable:

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from arq.worker import Worker
+import pytest
+from arq.worker import Worker, create_worker
 from redis.asyncio import Redis
 from sqlalchemy import select, text
 
@@ -23,12 +26,12 @@ from shared.faults import Faults
 from shared.redis import redis_client
 from testkit.apps import serve
 from testkit.waiting import PATIENCE_S, eventually
+from workers.arq_redis import JobRedis
 from workers.dependencies import open_tools
 from workers.dispatch import Dispatcher
-from workers.kinds import JOBS_QUEUE, Kind, queue_of
+from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE, Kind, queue_of
 from workers.leases import Leases
 from workers.ledger import JobLedger, QueuedJob
-from workers.main import worker_settings
 from workers.models import Email, Job
 from workers.runner import Runner
 from workers.schedules import SCHEDULES
@@ -60,6 +63,10 @@ class World:
         """Put jobs into the ledger and nowhere else."""
         async with self.database.transaction() as session:
             return await JobLedger(session).add(*jobs)
+
+    async def enqueue(self, *jobs: NewJob) -> None:
+        """Put jobs into the ledger, then hand them to ARQ, as the consumer of an event does."""
+        await Dispatcher(redis=self.redis, queue_of=queue_of).enqueue(*await self.add(*jobs))
 
     async def jobs(self) -> list[Job]:
         """All jobs, the oldest first."""
@@ -114,16 +121,35 @@ class World:
     @asynccontextmanager
     async def worker(self, *, queue: str = JOBS_QUEUE, **changes: Any) -> AsyncIterator[Worker]:
         """A worker in this process, whose spans can be seen."""
-        worker = Worker(**worker_settings(self.settings(**changes), queue=queue))
+        main, settings = self.main(), self.settings(**changes)
+        worker = create_worker(
+            main.ReportWorkerSettings if queue == REPORTS_QUEUE else main.WorkerSettings,
+            ctx={"settings": settings, "resources": AsyncExitStack()},
+            redis_pool=JobRedis(str(settings.redis_url), queue_name=queue),
+            on_startup=main.startup,
+            max_jobs=settings.reports_at_once if queue == REPORTS_QUEUE else settings.max_jobs,
+            job_completion_wait=settings.shutdown_seconds,
+            handle_signals=False,
+        )
         running = asyncio.create_task(worker.async_run())
         try:
             await eventually(lambda: "runner" in worker.ctx or running.done())
             yield worker
         finally:
-            worker.ctx["stop"].begin()
+            worker.handle_sig_wait_for_completion(signal.SIGTERM)
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             await worker.close()
+
+    def main(self) -> ModuleType:
+        """Import what ARQ imports; it reads an environment, whose values a worker in this process gets otherwise."""
+        policy = asyncio.get_event_loop_policy()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            main = import_module("workers.main")
+        asyncio.set_event_loop_policy(policy)
+        return main
 
     @asynccontextmanager
     async def process(self, settings: str = "WorkerSettings", **changes: str) -> AsyncIterator["Process"]:

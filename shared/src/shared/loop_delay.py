@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from opentelemetry import metrics
 
-SAMPLE_S = 0.5
+SAMPLE_S = 1.0
 
 _delays = metrics.get_meter(__name__).create_histogram(
     "hopline.event_loop.delay",
@@ -18,7 +18,7 @@ _delays = metrics.get_meter(__name__).create_histogram(
 
 @asynccontextmanager
 async def loop_delay_measured(*, every_s: float = SAMPLE_S) -> AsyncIterator[None]:
-    """Measure twice a second until the block ends."""
+    """Measure every `every_s` seconds until the block ends."""
     task = asyncio.create_task(_measure(every_s), name="loop delay")
     try:
         yield

@@ -1,151 +1,170 @@
-"""ARQ's own connection to Redis: an outage is waited out, however long, instead of ending the process.
+"""ARQ's connection to Redis, its documented `redis_pool`: waits for jobs instead of polling, and through outages.
 
-ARQ lets any failure of its polling end the worker. What is different here:
+ARQ reads its queue in a fixed interval, and ends the process if a read fails. This client changes two things:
 
-- every command is tried again until Redis answers (redis-py's own retries leave out builtin `OSError`, and what
-  fails while a fresh connection introduces itself);
-- a connection lost under WATCH makes the transaction fail with the WatchError that ARQ expects at its end, not at the
-  reads before, where it expects none;
-- once the worker is stopping, nothing is due any more, and at its end nothing is waited for (see `workers.stop`).
+- `zrangebyscore`, which ARQ calls in each interval, returns at once if a job can start, and otherwise when the
+  dispatcher announces one, when the next job is due, or after `WAIT_S`;
+- every command is repeated until Redis responds. redis-py's own retries are not enough: a connection that fails during
+  its handshake, or a WATCH that is lost with its connection, raises from calls for which ARQ expects no error.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import time
 from typing import Any, TypeVar
 
 import structlog
 from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
 from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.exceptions import WatchError
 
-from workers.dispatch import deserialize, serialize
+from workers.dispatch import deserialize, serialize, wake_up_key
 
 log = structlog.get_logger(__name__)
 
-AWAY = (RedisConnectionError, RedisTimeoutError, OSError)
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
+WAIT_S = 1
+"""Longest wait for a wake-up: what a lost one costs, and how often a worker that has nothing to do reads its queue."""
+RETRY_PAUSE_S = 0.25
+"""Constant: redis-py's `ExponentialBackoff` overflows at the 1,024th failure of an outage."""
 CONNECT_TIMEOUT_S = 2.0
-ANSWER_TIMEOUT_S = 5.0
-"""Bounds each try, by asyncio.timeout: redis-py's `socket_timeout` sends by asyncio.wait_for, which on Python 3.11 now
-and then swallows a cancellation, and ARQ's poll would never hear that it is to stop."""
+RESPONSE_TIMEOUT_S = 5.0
+"""Bounds each attempt by `asyncio.timeout`. redis-py's `socket_timeout` sends through `asyncio.wait_for`, which on
+Python 3.11 can swallow a cancellation (python/cpython#81839), and ARQ cancels its main task once."""
+CLOSE_TIMEOUT_S = 1.0
 
 T = TypeVar("T")
 
 
-class Patience:
-    """Waits until Redis is back; one for a client and its pipelines, so that an outage is logged once."""
+class OutageRetry(Retry):
+    """Repeats commands until Redis responds; shared by a client and its pipelines, so that an outage is logged once."""
 
     def __init__(self) -> None:
-        self.ended = False
-        self._away = False
+        super().__init__(ConstantBackoff(RETRY_PAUSE_S), retries=-1)
+        self.update_supported_errors([OSError])
+        self._is_away = False
 
-    async def through(self, command: Callable[[], Awaitable[T]]) -> T:
-        """Run `command` until it gets an answer; once the patience has ended, the first failure is raised."""
-        pause = FIRST_PAUSE_S
-        while True:
-            try:
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                    answer = await command()
-            except AWAY as error:
-                if self.ended:
-                    raise
-                if not self._away:
-                    log.warning("redis_away", error=f"{type(error).__name__}: {error}")
-                self._away = True
-            else:
-                if self._away:
-                    log.info("redis_back")
-                self._away = False
-                return answer
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+    async def run(self, command: Callable[[], Awaitable[T]]) -> T:
+        """Call `command` until it returns; ResponseError and WatchError propagate."""
+
+        async def attempt() -> T:
+            async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                result = await command()
+            if self._is_away:
+                log.info("redis_back")
+            self._is_away = False
+            return result
+
+        return await self.call_with_retry(attempt, self._record_failure)
+
+    async def _record_failure(self, error: Exception) -> None:
+        if not self._is_away:
+            log.warning("redis_away", error=f"{type(error).__name__}: {error}")
+        self._is_away = True
 
 
-class PatientPipeline(Pipeline):
-    """A pipeline whose commands are waited for; a lost WATCH is found out by `execute`."""
+class JobPipeline(Pipeline):
+    """Repeats its commands through an outage, and reports a lost WATCH at `execute`, where ARQ handles WatchError."""
 
-    def __init__(self, *args: Any, patience: Patience) -> None:
+    def __init__(self, *args: Any, retry: OutageRetry) -> None:
         super().__init__(*args)
-        self._patience = patience
+        self._retry = retry
         self._watch_lost = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """WATCH, and what is read under it."""
-        attempt: Callable[..., Awaitable[Any]] = super().immediate_execute_command
+        """Execute WATCH, or a read under it."""
+        execute: Callable[..., Awaitable[Any]] = super().immediate_execute_command
+        watching = self.watching
+
+        async def attempt() -> Any:
+            try:
+                return await execute(*args, **options)
+            except BaseException:  # the timeout's cancellation as well
+                self._watch_lost = self._watch_lost or watching
+                raise
+
         try:
-            return await self._patience.through(lambda: attempt(*args, **options))
+            return await self._retry.run(attempt)
         except WatchError:
-            self._watch_lost = True
-            answer = await self._patience.through(lambda: attempt(*args, **options))
-            self.watching = True  # so that further reads are still answered at once
-            return answer
+            result = await self._retry.run(attempt)
+            self.watching = True  # so that further reads are executed at once
+            return result
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Run what was queued; raises WatchError where the watch was lost, ResponseError as always."""
-        if self._watch_lost:
-            await self.aclose()
-            raise WatchError("The connection was lost while watching")
-        queued, explicit = list(self.command_stack), self.explicit_transaction
-        attempt: Callable[..., Awaitable[list[Any]]] = super().execute
+        """Execute the queued commands; raises WatchError if the WATCH was lost, ResponseError as redis-py does."""
+        execute = super().execute
+        commands, explicit, watching = list(self.command_stack), self.explicit_transaction, self.watching
 
-        async def again() -> list[Any]:
-            self.command_stack, self.explicit_transaction = list(queued), explicit  # a failure has emptied them
-            return await attempt(raise_on_error)
+        async def attempt() -> list[Any]:
+            if self._watch_lost:
+                await self.aclose()
+                raise WatchError("The connection was lost while watching")
+            self._watch_lost = watching  # if this attempt fails
+            self.command_stack, self.explicit_transaction = list(commands), explicit  # a failure empties them
+            return await execute(raise_on_error)
 
-        return await self._patience.through(again)
+        return await self._retry.run(attempt)
 
 
-class PatientRedis(ArqRedis):
-    """What ARQ is given as `redis_pool`."""
+class JobRedis(ArqRedis):
+    """The `redis_pool` of a worker that reads `queue_name`."""
 
-    def __init__(self, url: str, *, queue: str) -> None:
+    def __init__(self, url: str, *, queue_name: str) -> None:
         super().__init__(
             ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, encoding="utf8"),
             job_serializer=serialize,
             job_deserializer=deserialize,
-            default_queue_name=queue,
+            default_queue_name=queue_name,
         )
-        self._patience = Patience()
-        self._draining = False
-        self._drained = asyncio.Event()
+        self._retry = OutageRetry()
 
-    async def drain(self) -> None:
-        """Let ARQ find nothing due from now on; return when it has begun no job since it looked last."""
-        self._draining = True
-        await self._drained.wait()
+    async def zrangebyscore(self, name: str, **options: Any) -> list[bytes]:  # type: ignore[override]
+        """Return the ids of the jobs that are due and that no worker has started; if there are none, wait.
 
-    def end_patience(self) -> None:
-        """Have commands fail where Redis is away, so that closing cannot hang."""
-        self._patience.ended = True
+        An entry stays in the queue while its job runs: without the second condition a long job would end every wait.
+        A wake-up is the id of a job. ARQ itself leaves out one that is not due yet, or not queued any more.
+        """
+        now_ms: int = options["max"]
+        entries = await super().zrangebyscore(name, **{**options, "max": "+inf", "withscores": True})
+        due = [job_id for job_id, score in entries if score <= now_ms]
+        if due:
+            started = await self.mget([in_progress_key_prefix + job_id.decode() for job_id in due])
+            due = [job_id for job_id, mark in zip(due, started, strict=True) if mark is None]
+        if not due:
+            next_due_s = [score / 1000 - time() for _, score in entries if score > now_ms]
+            return await self._wait_for_job(name, next_due_s=next_due_s[0] if next_due_s else None)
+        return due
 
-    async def zrangebyscore(self, *args: Any, **options: Any) -> Any:
-        """What ARQ polls by."""
-        if self._draining:
-            self._drained.set()
-            return []
-        return await super().zrangebyscore(*args, **options)
+    async def _wait_for_job(self, queue_name: str, *, next_due_s: float | None) -> list[bytes]:
+        """Wait for a wake-up. The next due job ends BLPOP from here, which costs its connection, but is on time.
+
+        A server ends it up to 100 ms late, which does not matter for `WAIT_S`.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(next_due_s if next_due_s is not None and next_due_s < WAIT_S else None):
+                woken = await self.blpop([wake_up_key(queue_name)], timeout=WAIT_S)  # type: ignore[misc]
+                return [woken[1]] if woken else []
+        return []
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Run one command."""
-        attempt: Callable[..., Awaitable[Any]] = super().execute_command
-        return await self._patience.through(lambda: attempt(*args, **options))
+        """Execute one command, however long Redis is away."""
+        execute: Callable[..., Awaitable[Any]] = super().execute_command
+        return await self._retry.run(lambda: execute(*args, **options))
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> PatientPipeline:
-        """Queue several commands, in a transaction or not."""
-        return PatientPipeline(
-            self.connection_pool, self.response_callbacks, transaction, shard_hint, patience=self._patience
-        )
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> JobPipeline:
+        """Return a pipeline that is executed however long Redis is away."""
+        return JobPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, retry=self._retry)
 
     async def delete(self, *names: Any) -> Any:
-        """Delete keys. ARQ does so while closing, where a Redis that is away must not skip the rest of the closing."""
-        with suppress(*AWAY):
-            return await super().delete(*names)
+        """Delete keys within a second or not at all: ARQ deletes its health key before it closes anything."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                return await super().delete(*names)
 
     async def close(self, close_connection_pool: bool | None = None) -> None:
-        """What ARQ calls, by its deprecated name."""
+        """Close the connections; ARQ calls redis-py's deprecated name of `aclose`."""
         await self.aclose(close_connection_pool)

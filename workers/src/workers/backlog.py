@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.gauges import Gauge
 
-LOOK_S = 5.0
+LOOK_S = 10.0
 
 _jobs = Gauge("hopline.jobs", unit="{job}", description="Jobs by kind and state; `due` ones could run now")
 _age = Gauge("hopline.job.age", unit="s", description="How long the oldest job has been due that no worker has taken")

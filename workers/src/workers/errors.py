@@ -22,7 +22,7 @@ class JobImpossible(JobFailure):
 
 
 class OfAYoungerVersion(JobFailure):
-    """A kind of job, or a field of its payload, that this worker does not know, and whoever queued it did.
+    """A field of the payload that this worker does not know, and the version that queued the job did.
 
     While a release rolls out both versions are there.
     """

@@ -1,16 +1,15 @@
-"""The table of what jobs there are: kind → payload, function, queue, attempts.
+"""The table of what jobs there are: kind → payload, queue, attempts.
 
-To add one: a payload in `schemas`, a function in `tasks`, a line here. A new queue needs a worker of its own that
-reads it (`main.worker_settings(queue=…)`), so that its long jobs delay nobody else's.
+To add one: a payload in `schemas`, a line here, a function of the kind's name in `tasks`, its name in
+`main.WorkerSettings.functions`. A new queue needs a worker of its own, so that its long jobs delay no others.
 """
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workers import tasks
-from workers.dependencies import Tools
 from workers.ledger import Claim
+from workers.reports.reasons import fail_with_reason
 from workers.reports.schemas import FailReport, MakeReport
 from workers.schemas import (
     CleanUp,
@@ -28,9 +27,6 @@ REPORTS_QUEUE = "hopline:reports"
 
 ATTEMPTS = 20
 """With the pauses of `workers.backoff`, about an hour of a dependency being away, or of a release rolling out."""
-
-JobFunction = Callable[[Any, Claim, Tools], Coroutine[Any, Any, Sequence[NewJob]]]
-"""Gets the validated payload, the claim and the tools; returns the jobs that follow."""
 
 REPORT_ATTEMPTS = 8
 """About two minutes: somebody is waiting, and may ask for another report."""
@@ -52,7 +48,6 @@ class Kind:
     """
 
     payload: type[JobPayload]
-    function: JobFunction
     queue: str = JOBS_QUEUE
     attempts: int = ATTEMPTS
     timeout_s: float = 30.0
@@ -60,26 +55,25 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    OrderEmail.kind: Kind(payload=OrderEmail, function=tasks.send_order_email),
-    WelcomeEmail.kind: Kind(payload=WelcomeEmail, function=tasks.send_welcome_email),
-    FulfilOrder.kind: Kind(payload=FulfilOrder, function=tasks.fulfil_order),
-    SummariseSales.kind: Kind(payload=SummariseSales, function=tasks.summarise_sales),
-    SalesEmail.kind: Kind(payload=SalesEmail, function=tasks.send_sales_summary),
-    CleanUp.kind: Kind(payload=CleanUp, function=tasks.clean_up, timeout_s=60.0),
+    OrderEmail.kind: Kind(payload=OrderEmail),
+    WelcomeEmail.kind: Kind(payload=WelcomeEmail),
+    FulfilOrder.kind: Kind(payload=FulfilOrder),
+    SummariseSales.kind: Kind(payload=SummariseSales),
+    SalesEmail.kind: Kind(payload=SalesEmail),
+    CleanUp.kind: Kind(payload=CleanUp, timeout_s=60.0),
     MakeReport.kind: Kind(
         payload=MakeReport,
-        function=tasks.make_report,
         queue=REPORTS_QUEUE,
         attempts=REPORT_ATTEMPTS,
         timeout_s=REPORT_TIMEOUT_S,
-        when_dead=tasks.give_up_report,
+        when_dead=fail_with_reason,
     ),
-    FailReport.kind: Kind(payload=FailReport, function=tasks.fail_report),
+    FailReport.kind: Kind(payload=FailReport),
 }
 
 
 def queue_of(kind: str) -> str:
-    """Where jobs of this kind wait; an unknown kind goes to the first queue, until a worker comes that knows it."""
+    """Where jobs of this kind wait; an unknown kind goes to the first queue."""
     return KINDS[kind].queue if kind in KINDS else JOBS_QUEUE
 
 

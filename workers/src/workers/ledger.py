@@ -25,6 +25,12 @@ LONGEST_ERROR = 2000
 
 _now = sa.func.now()
 
+_NEEDS_SWEEP = sa.text("""
+SELECT EXISTS (SELECT FROM job WHERE state = 'running' AND lease_until < now())
+    OR EXISTS (SELECT FROM job WHERE state = 'queued' AND run_after < now() - :overdue)
+""").bindparams(sa.bindparam("overdue", type_=sa.Interval))
+"""Built once: it is what an idle worker does most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
@@ -97,12 +103,13 @@ class JobLedger:
         job_id = await self._session.scalar(row)
         return QueuedJob(job_id=job_id, kind=payload.kind, attempt=1, due_in_s=new.delay_s) if job_id else None
 
-    async def claim(self, job_id: UUID, *, lease_s: float) -> Claim | None:
-        """Take a job that is queued and due; None where it is not, or somebody else was faster."""
+    async def claim(self, job_id: UUID, *, kind: str, lease_s: float) -> Claim | None:
+        """Take a job of that kind that is queued and due; None if it is not, or another worker was faster."""
         token = uuid4()
         claimed = (
             sa.update(Job)
-            .where(Job.id == job_id, Job.state == JobState.QUEUED, Job.run_after <= _now + timedelta(seconds=EARLY_S))
+            .where(Job.id == job_id, Job.kind == kind, Job.state == JobState.QUEUED)
+            .where(Job.run_after <= _now + timedelta(seconds=EARLY_S))
             .values(
                 state=JobState.RUNNING,
                 attempt=Job.attempt + 1,
@@ -143,6 +150,10 @@ class JobLedger:
         )
         return {token for token in await self._session.scalars(renewed) if token}
 
+    async def needs_sweep(self, *, overdue_by_s: float) -> bool:
+        """Whether a lease has run out, or a job has been due for `overdue_by_s` seconds without a claim."""
+        return bool(await self._session.scalar(_NEEDS_SWEEP, {"overdue": timedelta(seconds=overdue_by_s)}))
+
     async def take_expired(self, *, limit: int) -> list[Claim]:
         """Take over jobs whose lease has run out, to retry or bury them before the transaction ends.
 
@@ -162,17 +173,12 @@ class JobLedger:
         await self._session.flush()
         return claims
 
-    async def overdue(
-        self, *, by_s: float, limit: int, only: Collection[str] = (), without: Collection[str] = ()
-    ) -> list[QueuedJob]:
-        """Jobs that have been due for `by_s` seconds and that nobody has claimed, the oldest first.
-
-        `only` of these kinds, where it names some, and `without` those.
-        """
+    async def overdue(self, *, by_s: float, limit: int, kinds: Collection[str]) -> list[QueuedJob]:
+        """Jobs of these kinds that have been due for `by_s` seconds and that no worker has claimed, oldest first."""
         rows = (
             sa.select(Job.id, Job.kind, Job.attempt, sa.extract("epoch", Job.run_after - _now))
             .where(Job.state == JobState.QUEUED, Job.run_after < _now - timedelta(seconds=by_s))
-            .where(Job.kind.in_(only) if only else sa.true(), Job.kind.not_in(without))
+            .where(Job.kind.in_(kinds))
             .order_by(Job.run_after, Job.id)
             .limit(limit)
         )

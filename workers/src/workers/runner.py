@@ -1,17 +1,18 @@
 """Runs one job: claim, work under a lease, then complete, retry or bury; in one span.
 
 ```
-ARQ ─ run(job_id) ─▶ claim ─▶ function ─▶ complete + follow-up jobs, one transaction ─▶ enqueue those
-                      │         └─ fails ─▶ queued again with a pause, or dead
-                      └─ not queued, not due, somebody else's: nothing to do
+ARQ ─ send_order_email(ctx, job_id) ─▶ claim ─▶ function ─▶ complete + follow-up jobs, one transaction ─▶ enqueue those
+                                        │         └─ fails ─▶ queued again with a pause, or dead
+                                        └─ not queued, not due, claimed by another worker: nothing to do
 ```
-Whatever happens here, ARQ's own entry is done with afterwards: the ledger remembers, the sweeper brings it back.
+Whatever happens here, ARQ removes its own entry afterwards: the ledger has the job, and the sweeper enqueues it again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import wraps
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -28,7 +29,7 @@ from workers.burial import bury
 from workers.dependencies import Tools
 from workers.dispatch import Dispatcher
 from workers.errors import DependencyAway, JobFailure, JobImpossible, LeaseLost, OfAYoungerVersion
-from workers.kinds import Kind, attempts_of
+from workers.kinds import Kind
 from workers.leases import Leases
 from workers.ledger import Claim, JobLedger, QueuedJob
 from workers.schemas import JobPayload, NewJob
@@ -40,8 +41,32 @@ DATABASE_AWAY = (OSError, DBAPIError, PoolTimeoutError)
 WRITE_PATIENCE_S = 30.0
 """How long a result waits for a database that is away; after that the job is done once more."""
 WRITE_PAUSE_S = 0.25
+RELEASE_S = 5.0
+"""How long a stopping worker tries to release a job; after that its lease has to run out."""
 
 T = TypeVar("T")
+PayloadT = TypeVar("PayloadT", bound=JobPayload)
+
+JobFunction = Callable[[PayloadT, Claim, Tools], Coroutine[Any, Any, Sequence[NewJob]]]
+"""Gets the validated payload, the claim and the tools; returns the jobs that follow."""
+ArqFunction = Callable[[dict[str, Any], str], Coroutine[Any, Any, None]]
+
+
+def job(payload: type[PayloadT]) -> Callable[[JobFunction[PayloadT]], ArqFunction]:
+    """Make the decorated function an ARQ function of the same name, for jobs with this type of payload.
+
+    ARQ calls it as `function(ctx, job_id)`. It makes one attempt at the job that the ledger has under `job_id`.
+    """
+
+    def decorate(function: JobFunction[PayloadT]) -> ArqFunction:
+        @wraps(function)
+        async def run(ctx: dict[str, Any], job_id: str) -> None:
+            runner: Runner = ctx["runner"]
+            await runner.run(UUID(job_id), payload.kind, function)
+
+        return run
+
+    return decorate
 
 
 class Runner:
@@ -56,37 +81,37 @@ class Runner:
         self._kinds = kinds
         self._tools = tools
 
-    async def run(self, job_id: UUID) -> None:
-        """Make one attempt at the job, if it is ours to make. Raises only CancelledError."""
-        claim = await self._claim(job_id)
+    async def run(self, job_id: UUID, kind_name: str, function: JobFunction[Any]) -> None:
+        """Make one attempt at the job with `function`, if it can be claimed. Raises only CancelledError."""
+        claim = await self._claim(job_id, kind_name)
         if claim is None:
             return
         crash_point("job.after_claim")
-        kind = self._kinds.get(claim.kind)
+        kind = self._kinds[kind_name]
         known = {"job_id": str(claim.job_id), "kind": claim.kind, "attempt": claim.attempt}
         with (
             bound_contextvars(request_id=f"job-{claim.job_id}", **known),
-            job_span(claim, queue=kind.queue if kind else "unknown"),
+            job_span(claim, queue=kind.queue),
         ):
             started, outcome = perf_counter(), "released"
             try:
-                outcome = await self._attempt(claim, kind)
+                outcome = await self._attempt(claim, kind, function)
             finally:
                 record_attempt(claim, outcome=outcome, duration_s=perf_counter() - started)
 
-    async def _claim(self, job_id: UUID) -> Claim | None:
+    async def _claim(self, job_id: UUID, kind_name: str) -> Claim | None:
         try:
             with suppress_instrumentation():
                 async with self._database.transaction() as session:
-                    return await JobLedger(session).claim(job_id, lease_s=self._leases.lease_s)
+                    return await JobLedger(session).claim(job_id, kind=kind_name, lease_s=self._leases.lease_s)
         except DATABASE_AWAY as error:
             log.warning("claim_failed", job_id=str(job_id), error=describe(error))
             return None
 
-    async def _attempt(self, claim: Claim, kind: Kind | None) -> str:
+    async def _attempt(self, claim: Claim, kind: Kind, function: JobFunction[Any]) -> str:
         """Bring the attempt to an end in the ledger; how it ended."""
         try:
-            await self._do(claim, kind)
+            await self._do(claim, kind, function)
         except asyncio.CancelledError:
             if _being_stopped():
                 await self._release(claim)
@@ -99,14 +124,12 @@ class Runner:
         log.info("job_done", waited_ms=round(claim.waited_s * 1000, 1))
         return "done"
 
-    async def _do(self, claim: Claim, kind: Kind | None) -> None:
+    async def _do(self, claim: Claim, kind: Kind, function: JobFunction[Any]) -> None:
         """Work and complete, under the lease."""
-        if kind is None:
-            raise OfAYoungerVersion(f"no such kind of job: {claim.kind}")
         payload = _understood(claim, kind)
         if payload.user_id:
             bind_contextvars(user_id=str(payload.user_id))
-        work = asyncio.create_task(kind.function(payload, claim, self._tools), name=claim.dedupe_key)
+        work = asyncio.create_task(function(payload, claim, self._tools), name=claim.dedupe_key)
         with self._leases.held(claim.lease_token, work):
             try:
                 async with asyncio.timeout(kind.timeout_s) as limit:
@@ -126,11 +149,11 @@ class Runner:
 
         await self._dispatcher.enqueue(*await self._write(complete))
 
-    async def _fail(self, claim: Claim, kind: Kind | None, error: Exception) -> str:
+    async def _fail(self, claim: Claim, kind: Kind, error: Exception) -> str:
         """Queue the job again or give it up; "failed" or "dead"."""
         record_failure(error)
         traceback = None if isinstance(error, JobFailure) else error
-        if isinstance(error, JobImpossible) or claim.attempt >= attempts_of(kind):
+        if isinstance(error, JobImpossible) or claim.attempt >= kind.attempts:
             followers = await self._write(lambda ledger: bury(ledger, claim, kind, error=describe(error)))
             if followers is None:
                 return _lost()
@@ -148,7 +171,7 @@ class Runner:
     async def _release(self, claim: Claim) -> None:
         """The worker stops: let somebody else do it at once. ARQ keeps its entry for a job that was cancelled."""
         try:
-            async with self._database.transaction() as session:
+            async with asyncio.timeout(RELEASE_S), self._database.transaction() as session:
                 await JobLedger(session).release(claim)
             log.info("job_released")
         except DATABASE_AWAY as error:

@@ -64,8 +64,10 @@ class Scheduler(Background):
 
     async def _pass_slots(self, timetable: Timetable, ledger: JobLedger) -> list[QueuedJob]:
         queued: list[QueuedJob] = []
+        if not (passed := await timetable.due(self._schedules)):
+            return queued
         now = await timetable.now()
-        for due in await timetable.due(self._schedules):
+        for due in passed:
             schedule = self._schedules[due.name]
             slot = schedule.slot_at(now)
             if due.next_slot < slot:

@@ -55,10 +55,10 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         6.0, ge=0.3, le=300, description="Lease of a running job, in seconds; a killed worker's jobs restart after it"
     )
     sweep_seconds: float = Field(
-        1.0, ge=0.05, le=60, description="Interval of the search for expired leases, in seconds"
+        2.0, ge=0.05, le=60, description="Interval of the search for expired leases, in seconds"
     )
     schedule_seconds: float = Field(
-        5.0, ge=0.05, le=60, description="Interval of the search for due schedules, in seconds"
+        10.0, ge=0.05, le=60, description="Interval of the search for due schedules, in seconds"
     )
     jobs_kept_days: float = Field(14, gt=0, le=3650, description="Retention of finished jobs, in days")
     shutdown_seconds: int = Field(

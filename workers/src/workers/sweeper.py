@@ -1,4 +1,4 @@
-"""The floor under ARQ: every second, what the ledger says and Redis does not know is put right.
+"""The floor under ARQ: every two seconds, what the ledger says and Redis does not know is put right.
 
 - A lease that ran out: its worker died or froze. The job is queued again, or dead after too many attempts.
 - A job that is due and has no entry in Redis (flushed, restored, the enqueue was lost): the entry is written again.
@@ -24,7 +24,7 @@ from workers import backlog
 from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dispatch import Dispatcher
-from workers.kinds import JOBS_QUEUE, Kind, attempts_of
+from workers.kinds import Kind, attempts_of
 from workers.ledger import Claim, JobLedger, QueuedJob
 
 log = structlog.get_logger(__name__)
@@ -64,29 +64,32 @@ class Sweeper(Background):
 
     async def sweep(self) -> None:
         """Look once."""
+        overdue: list[QueuedJob] = []
+        taken: list[list[QueuedJob]] = []
         with suppress_instrumentation():
             async with self._database.transaction() as session:
                 ledger = JobLedger(session)
-                taken = [await self._take_over(ledger, claim) for claim in await ledger.take_expired(limit=PAGE)]
-            await self._dispatcher.enqueue(*chain.from_iterable(taken))
-            if monotonic() >= self._look_at:
-                self._look_at = monotonic() + backlog.LOOK_S
-                async with self._database.transaction() as session:
+                if await ledger.needs_sweep(overdue_by_s=OVERDUE_S):
+                    taken = [await self._take_over(ledger, claim) for claim in await ledger.take_expired(limit=PAGE)]
+                    overdue = await self._overdue(ledger)
+                if monotonic() >= self._look_at:
+                    self._look_at = monotonic() + backlog.LOOK_S
                     await backlog.look(session)
-            async with self._database.transaction() as session:
-                overdue = await self._overdue(JobLedger(session))
+            await self._dispatcher.enqueue(*chain.from_iterable(taken))
         if restored := await self._dispatcher.restore(overdue):
             log.info("jobs_restored", count=restored)
 
     async def _overdue(self, ledger: JobLedger) -> list[QueuedJob]:
-        """A page of each queue: a thousand that wait in one must not hide what another has lost."""
-        elsewhere: dict[str, list[str]] = {}
-        for name, kind in self._kinds.items():
-            if kind.queue != JOBS_QUEUE:
-                elsewhere.setdefault(kind.queue, []).append(name)
-        here = await ledger.overdue(by_s=OVERDUE_S, limit=PAGE, without=[*chain.from_iterable(elsewhere.values())])
-        there = [await ledger.overdue(by_s=OVERDUE_S, limit=PAGE, only=names) for names in elsewhere.values()]
-        return [*here, *chain.from_iterable(there)]
+        """Return a page of each queue: a thousand that wait in one must not hide what another has lost.
+
+        A job of an unknown kind stays in the ledger: an entry would only be dropped by the workers of this version.
+        A worker of the version that knows it enqueues it.
+        """
+        pages = []
+        for queue in sorted({kind.queue for kind in self._kinds.values()}):
+            names = [name for name, kind in self._kinds.items() if kind.queue == queue]
+            pages.append(await ledger.overdue(by_s=OVERDUE_S, limit=PAGE, kinds=names))
+        return [*chain.from_iterable(pages)]
 
     async def _take_over(self, ledger: JobLedger, claim: Claim) -> list[QueuedJob]:
         """The first loss is made good at once; after that the job itself is suspected, and has to wait its turn."""

@@ -34,7 +34,8 @@ MAX_ATTEMPTS = 5
 MAX_DELIVERIES = 10
 RETRY_S = 0.2
 LONGEST_RETRY_S = 2.0
-MAINTENANCE_S = 2.0
+TAKE_OVER_S = 2.0
+DEAD_LETTERS_S = 5.0
 DRAIN_TIMEOUT_S = 2.0
 """Far more than the events in hand take. It counts in a process's grace period; what remains, others take over."""
 
@@ -81,13 +82,14 @@ class Consumer(Background):
         async for entries in self._group.unfinished():
             await self._settle(entries)
         clock = asyncio.get_running_loop().time
-        maintain_at = clock()
+        take_over_at = dead_letters_at = clock()
         while not self._stopping.is_set():
-            if clock() >= maintain_at:
+            if clock() >= take_over_at:
                 await self._take_over()
+                take_over_at = clock() + TAKE_OVER_S
+            if clock() >= dead_letters_at:
                 await self._processor.replay_requested()
-                await self._processor.look_for_dead_letters()
-                maintain_at = clock() + MAINTENANCE_S
+                dead_letters_at = clock() + DEAD_LETTERS_S
             with self._resting():
                 entries = await self._group.next()
             await self._settle(entries)

@@ -100,9 +100,10 @@ class Processor:
         log.error("event_dead_lettered", stream=self._stream, entry_id=entry_id, attempts=attempts, error=error)
 
     async def replay_requested(self) -> None:
-        """Try again, once each, the dead letters whose replay was requested."""
+        """Count the open dead letters, and try again, once each, those whose replay was requested."""
         with suppress_instrumentation():
             async with self._sessions() as session:
+                await figures.look_for_dead_letters(session, group=self._group, stream=self._stream)
                 letters = await deadletters.requested(session, consumer=self._group, stream=self._stream)
         for letter in letters:
             try:
@@ -110,12 +111,6 @@ class Processor:
             except Exception as error:  # noqa: BLE001 - any reason keeps the letter open
                 await self.blame(error)
                 await self._reopen(letter, error)
-
-    async def look_for_dead_letters(self) -> None:
-        """Tell how many dead letters are open."""
-        with suppress_instrumentation():
-            async with self._sessions() as session:
-                await figures.look_for_dead_letters(session, group=self._group, stream=self._stream)
 
     async def blame(self, error: Exception) -> None:
         """Return where `error` says something about the event; raise where Postgres is, or just was, away."""

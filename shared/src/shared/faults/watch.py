@@ -1,4 +1,4 @@
-"""What a process knows of the switches: its own, read every half second, and nothing outside development."""
+"""What a process knows of the switches: its own, read every second, and nothing outside development."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from shared.settings import Environment, ServiceSettings
 
 log = structlog.get_logger(__name__)
 
-REFRESH_S = 0.5
+REFRESH_S = 1.0
 
 
 class Faults:

@@ -23,7 +23,7 @@ def routers(settings: Settings) -> list[APIRouter]:
 
 @router.post("", status_code=201)
 async def switch_on(wanted: NewFault, _caller: AdminIdentity, store: FaultStoreDep) -> Fault:
-    """Switch a fault on; every process of its source knows within half a second."""
+    """Switch a fault on; every process of its source knows within a second."""
     fault = wanted.fault()
     await store.switch_on(fault)
     return fault
