@@ -36,7 +36,7 @@ NOT_IN_EVERY_JOURNEY = {
     "hopline.gateway.hedges": "services/gateway/tests/resilience/test_failing_upstream.py",
     "hopline.gateway.rate_limited": "services/gateway/tests/test_limits.py",
     "hopline.gateway.refusals": "services/gateway/tests/resilience/test_failing_upstream.py",
-    "hopline.gateway.repeats": "services/gateway/tests/connections/test_repeats.py",
+    "hopline.gateway.repeats": "services/gateway/tests/test_repeats.py",
     "hopline.gateway.retries": "services/gateway/tests/resilience/test_failing_upstream.py",
     "hopline.gateway.shed": "services/gateway/tests/resilience/test_shedding.py",
     "hopline.jobs": "workers/tests/test_backlog.py",
