@@ -82,11 +82,11 @@ def build_app(
         app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"], server_request_hook=redact_query
     )
     install_error_handlers(app)
+    for router in routers:  # before the others: routes are matched in this order, by the instrumentation as well
+        app.include_router(router)
     app.include_router(health_router)
     if settings.environment is Environment.DEVELOPMENT:
         app.include_router(debug_router)
-    for router in routers:
-        app.include_router(router)
     return app
 
 
