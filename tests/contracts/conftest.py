@@ -22,7 +22,7 @@ import orders.settings
 import users.main
 import users.settings
 from testkit.apps import http_client, serve
-from testkit.databases import alembic_ini, create_database, drop_database, migrate
+from testkit.databases import alembic_ini, create_database, drop_database, migrate, with_path
 from testkit.tokens import TokenIssuer
 from users.keys import public_jwk
 
@@ -40,14 +40,18 @@ class RunningShop:
 
 
 @pytest.fixture(scope="session")
-def running_shop(postgres_url: str, valkey_url: str, database_templates: dict[str, str]) -> Iterator[RunningShop]:
+def running_shop(
+    postgres_url: str, valkey_url: str, worker_number: int, database_templates: dict[str, str]
+) -> Iterator[RunningShop]:
+    # A Redis database that no test of this process uses: the shop stays, and its relays would ship into their streams.
+    redis_url = with_path(valkey_url, str(8 + worker_number))
     started: Future[RunningShop] = Future()
     stopping: Future[asyncio.Event] = Future()
 
     async def live() -> None:
         stop = asyncio.Event()
         try:
-            async with _open_shop(postgres_url, valkey_url, database_templates) as shop:
+            async with _open_shop(postgres_url, redis_url, database_templates) as shop:
                 stopping.set_result(stop)
                 started.set_result(shop)
                 await stop.wait()
@@ -66,7 +70,7 @@ def running_shop(postgres_url: str, valkey_url: str, database_templates: dict[st
 
 
 @asynccontextmanager
-async def _open_shop(postgres_url: str, valkey_url: str, templates: dict[str, str]) -> AsyncIterator[RunningShop]:
+async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str]) -> AsyncIterator[RunningShop]:
     issuer = TokenIssuer()
     issuer.key_id = public_jwk(issuer.private_key)["kid"]
     async with AsyncExitStack() as stack:
@@ -83,7 +87,7 @@ async def _open_shop(postgres_url: str, valkey_url: str, templates: dict[str, st
             stack.push_async_callback(drop_database, postgres_url, url)
             return {"database_url": url, **common}
 
-        common = {"redis_url": valkey_url, "environment": "test", "log_level": "ERROR", "drain_seconds": 0}
+        common = {"redis_url": redis_url, "environment": "test", "log_level": "ERROR", "drain_seconds": 0}
         secrets = {"signing_key": issuer.private_pem, "workers_client_secret": "the-workers-secret"}
         user_settings = users.settings.Settings.model_validate({**await database("users"), **secrets})
         await start("users", users.main.create_app(user_settings))
