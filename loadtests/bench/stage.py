@@ -57,7 +57,7 @@ class Stage:
         return self._valkey.url
 
     async def redis_database(self) -> str:
-        """URL of a database of that Valkey which nobody else of this stage was given; there are 16 of them."""
+        """Return the URL of a database of that Valkey that this stage has not returned before; at most 15 times."""
         self._redis_databases += 1
         return f"{(await self.valkey()).removesuffix('/0')}/{self._redis_databases}"
 

@@ -84,6 +84,16 @@ class TestRequests:
         assert parse_qsl(seen.query, strict_parsing=True) == [("dry", " run"), ("x", "/&")]
         assert given.items() <= {name.title(): value for name, value in seen.headers.items()}.items()
 
+    async def test_a_url_that_no_service_could_get_is_refused(self, gateway: httpx.AsyncClient) -> None:
+        reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
+        try:  # each bracket is three characters once it is encoded, and httpx sends no URL over 64 KiB
+            writer.write(b"GET /v2/products?x=%b HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n" % (b"[" * 30_000))
+            response = await reader.read()
+        finally:
+            writer.close()
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert b"application/problem+json" in response
+
     async def test_a_form_reaches_users_unparsed(self, gateway: httpx.AsyncClient, services: Services) -> None:
         services.users.answers("POST", "/tokens", {"access_token": "x"}, headers={"cache-control": "no-store"})
         response = await gateway.post(

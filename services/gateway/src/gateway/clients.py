@@ -23,11 +23,13 @@ from gateway.resilience import metrics
 from gateway.resilience.guard import Guard
 from shared.calls import RESEND_COUNT, TEMPLATE
 from shared.deadline import GRACE_S, at_most
-from shared.errors import Problem, Unavailable
+from shared.errors import BadRequest, Problem, Unavailable
 from shared.http import propagated_headers
 
 CONNECT_TIMEOUT_S = 1.0
-_URLS = 4096
+_URLS = 1024
+_SHORT_URL = 256
+"""Number of URLs that are kept parsed, and characters of one: longer ones are a client's, who could fill the memory."""
 
 _OK = 200
 _PROBE = "/health/ready"
@@ -64,17 +66,17 @@ class Upstream:
         For a file, which has a user as its `reader`, they have it until the body of a good response begins: the file is
         a Download, which is read as it arrives and keeps one of the places for files until it is closed.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamBroken if there is no response to pass on, UpstreamBusy
-        or CircuitOpen if no request is sent, TooManyRequests if the reader has as many files as they may, and
-        DeadlineSpent if no time is left.
+        or CircuitOpen if no request is sent, BadRequest if the URL is longer than httpx takes (64 KiB), TooManyRequests
+        if the reader has as many files as they may, and DeadlineSpent if no time is left.
         """
         timeout_s = timeout_s or self._timeout_s
-        url = f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
+        url = _parsed(f"{self._url}{path}?{query}" if query else f"{self._url}{path}")
 
         async def attempt(number: int) -> Answer:
             limit_s = at_most(timeout_s)
             request = httpx.Request(
                 method,
-                _url(url),
+                url,
                 headers={**headers, **propagated_headers()},
                 content=body,
                 extensions={
@@ -172,10 +174,15 @@ class Upstream:
             raise self._problem(error) from error
 
 
-@lru_cache(maxsize=_URLS)
-def _url(url: str) -> httpx.URL:
-    """Parse a URL once: httpx takes longer for it than for the rest of a request."""
-    return httpx.URL(url)
+def _parsed(url: str) -> httpx.URL:
+    """Parse a URL, a short one once: httpx takes longer for it than for the rest of a request."""
+    try:
+        return _parsed_once(url) if len(url) <= _SHORT_URL else httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise BadRequest("The URL is too long") from error
+
+
+_parsed_once = lru_cache(maxsize=_URLS)(httpx.URL)
 
 
 def _timeouts(limit_s: float) -> dict[str, float]:
