@@ -10,8 +10,8 @@ from redis.exceptions import WatchError
 from testkit.servers import StartValkey, ValkeyServer
 from testkit.waiting import eventually
 from workers import arq_redis
-from workers.arq_redis import JobRedis
-from workers.dispatch import MAX_WAKE_UPS, Dispatcher, arq_id, wake_up_key
+from workers.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
+from workers.dispatch import Dispatcher, arq_id
 from workers.ledger import QueuedJob
 
 

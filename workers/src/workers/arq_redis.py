@@ -1,6 +1,6 @@
-"""ARQ's connection to Redis, its documented `redis_pool`: waits for jobs instead of polling, and through outages.
+"""ARQ's connections to Redis: `EnqueueRedis` adds jobs, `JobRedis` is the documented `redis_pool` of a worker.
 
-ARQ reads its queue in a fixed interval, and ends the process if a read fails. This client changes two things:
+ARQ reads its queue in a fixed interval, and ends the process if a read fails. `JobRedis` changes two things:
 
 - `zrangebyscore`, which ARQ calls in each interval, returns at once if a job can start, and otherwise when the
   dispatcher announces one, when the next job is due, or after `WAIT_S`;
@@ -9,11 +9,12 @@ ARQ reads its queue in a fixed interval, and ends the process if a read fails. T
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import time
 from typing import Any, TypeVar
 
+import orjson
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
@@ -23,12 +24,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import WatchError
 
-from workers.dispatch import deserialize, serialize, wake_up_key
-
 log = structlog.get_logger(__name__)
 
-WAIT_S = 1
-"""Longest wait for a wake-up: what a lost one costs, and how often a worker that has nothing to do reads its queue."""
+MAX_WAKE_UPS = 10
+"""Unused wake-ups that are kept. Each costs one read of the queue by a worker that has become idle."""
+
+WAIT_S = 4
+"""Longest wait for a wake-up, in seconds: the delay if one is lost, and the interval in which an idle worker reads."""
 RETRY_PAUSE_S = 0.25
 """Constant: redis-py's `ExponentialBackoff` overflows at the 1,024th failure of an outage."""
 CONNECT_TIMEOUT_S = 2.0
@@ -38,6 +40,40 @@ Python 3.11 can swallow a cancellation (python/cpython#81839), and ARQ cancels i
 CLOSE_TIMEOUT_S = 1.0
 
 T = TypeVar("T")
+
+
+def wake_up_key(queue_name: str) -> str:
+    """Return the key of the list that workers of the queue wait on. One element, a job's ARQ id, wakes one worker."""
+    return f"{queue_name}:wake-up"
+
+
+def serialize(entry: dict[str, Any]) -> bytes:
+    """JSON. ARQ's default is pickle, which runs whatever it finds in Redis. Exceptions become their text."""
+    return orjson.dumps(entry, default=str)
+
+
+def deserialize(entry: bytes) -> dict[str, Any]:
+    """Undo `serialize`; raises ValueError on anything else."""
+    found: dict[str, Any] = orjson.loads(entry)
+    return found
+
+
+class EnqueuePipeline(Pipeline):
+    """Adds a wake-up in the transaction that adds a job to a queue, which saves a round trip."""
+
+    def zadd(self, name: str, mapping: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
+        """Add entries to the queue and wake a waiting worker for each, also for jobs that are due later."""
+        super().zadd(name, mapping, **options)
+        self.rpush(wake_up_key(name), *mapping)
+        return self.ltrim(wake_up_key(name), 0, MAX_WAKE_UPS - 1)
+
+
+class EnqueueRedis(ArqRedis):
+    """ARQ's client for `enqueue_job`, which wakes a worker that waits in `JobRedis`."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> EnqueuePipeline:
+        """Return the pipeline in which `enqueue_job` adds a job."""
+        return EnqueuePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
 class OutageRetry(Retry):

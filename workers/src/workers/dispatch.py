@@ -1,4 +1,4 @@
-"""Hands queued jobs to ARQ: `enqueue_job(<kind>, <job id>)`, and a wake-up for a worker that waits.
+"""Hands queued jobs to ARQ: `enqueue_job(<kind>, <job id>)`.
 
 ARQ's id of an entry holds the ledger's attempt, so each attempt has one entry, however often it is enqueued. Whatever
 is lost on the way, the sweeper enqueues again: the ledger knows what is due.
@@ -6,15 +6,13 @@ is lost on the way, the sweeper enqueues again: the ledger knows what is due.
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
 
-import orjson
 import structlog
-from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from workers.arq_redis import EnqueueRedis, deserialize, serialize
 from workers.ledger import QueuedJob
 
 log = structlog.get_logger(__name__)
@@ -32,15 +30,12 @@ MARK_S = ARQ_TIMEOUT_S + 10.0
 STUCK_S = 8.0
 """A claim follows the mark within milliseconds. After so long without one, the worker has died in between."""
 
-MAX_WAKE_UPS = 10
-"""Unused wake-ups that are kept. Each costs one read of the queue by a worker that has become idle."""
-
 
 class Dispatcher:
     """Enqueues jobs. `queue_of` returns the queue for a job's kind; `redis` lends its connections."""
 
     def __init__(self, *, redis: Redis, queue_of: Callable[[str], str]) -> None:
-        self._redis = ArqRedis(
+        self._redis = EnqueueRedis(
             redis.connection_pool,
             job_serializer=serialize,
             job_deserializer=deserialize,
@@ -82,34 +77,13 @@ class Dispatcher:
 
     async def _enqueue(self, jobs: Sequence[QueuedJob]) -> None:
         for job in jobs:
-            queue = self._queue_of(job.kind)
             await self._redis.enqueue_job(
                 job.kind,
                 str(job.job_id),
                 _job_id=arq_id(job),
-                _queue_name=queue,
+                _queue_name=self._queue_of(job.kind),
                 _defer_by=timedelta(seconds=max(job.due_in_s, 0.0)),
             )
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.rpush(wake_up_key(queue), arq_id(job))
-                pipe.ltrim(wake_up_key(queue), 0, MAX_WAKE_UPS - 1)
-                await pipe.execute()
-
-
-def wake_up_key(queue_name: str) -> str:
-    """Return the key of the list that workers of the queue wait on. One element, a job's ARQ id, wakes one worker."""
-    return f"{queue_name}:wake-up"
-
-
-def serialize(entry: dict[str, Any]) -> bytes:
-    """JSON. ARQ's default is pickle, which runs whatever it finds in Redis. Exceptions become their text."""
-    return orjson.dumps(entry, default=str)
-
-
-def deserialize(entry: bytes) -> dict[str, Any]:
-    """Undo `serialize`; raises ValueError on anything else."""
-    found: dict[str, Any] = orjson.loads(entry)
-    return found
 
 
 def arq_id(job: QueuedJob) -> str:

@@ -15,8 +15,8 @@ from arq.connections import RedisSettings
 
 from shared.logging import configure_logging, debug_on_signal
 from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
-from workers.arq_redis import JobRedis
-from workers.dispatch import ARQ_TIMEOUT_S, deserialize, serialize
+from workers.arq_redis import JobRedis, deserialize, serialize
+from workers.dispatch import ARQ_TIMEOUT_S
 from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE
 from workers.process import NAME, open_worker
 from workers.settings import ReportSettings, Settings
@@ -101,7 +101,7 @@ class WorkerSettings:
     job_timeout = ARQ_TIMEOUT_S
     job_completion_wait = settings.shutdown_seconds
     max_tries = 1_000_000  # never reached: the ledger counts attempts
-    poll_delay = 0.02  # between polls that find work; otherwise `JobRedis` waits
+    poll_delay = 0.002  # pause between two reads of the queue; `JobRedis` waits if there is no job
     keep_result = 0  # a kept result would block the job's id
     health_check_interval = 15
     log_results = False

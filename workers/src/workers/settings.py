@@ -55,7 +55,7 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         6.0, ge=0.3, le=300, description="Lease of a running job, in seconds; a killed worker's jobs restart after it"
     )
     sweep_seconds: float = Field(
-        2.0, ge=0.05, le=60, description="Interval of the search for expired leases, in seconds"
+        4.0, ge=0.05, le=60, description="Interval of the search for expired leases, in seconds"
     )
     schedule_seconds: float = Field(
         10.0, ge=0.05, le=60, description="Interval of the search for due schedules, in seconds"

@@ -34,8 +34,8 @@ MAX_ATTEMPTS = 5
 MAX_DELIVERIES = 10
 RETRY_S = 0.2
 LONGEST_RETRY_S = 2.0
-TAKE_OVER_S = 2.0
-DEAD_LETTERS_S = 5.0
+TAKE_OVER_S = 4.0
+DEAD_LETTERS_S = 10.0
 DRAIN_TIMEOUT_S = 2.0
 """Far more than the events in hand take. It counts in a process's grace period; what remains, others take over."""
 
@@ -63,7 +63,7 @@ class Consumer(Background):
         redis: Redis,
         max_attempts: int = MAX_ATTEMPTS,
         max_deliveries: int = MAX_DELIVERIES,
-        claim_idle_s: float = 10.0,
+        claim_idle_s: float = 8.0,
         drain_timeout_s: float = DRAIN_TIMEOUT_S,
     ) -> None:
         super().__init__(drain_timeout_s=drain_timeout_s)

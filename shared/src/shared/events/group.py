@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from shared.events.cloudevent import CloudEvent
 
 BATCH = 100
-BLOCK_MS = 2000
+BLOCK_MS = 4000
 FORGET_S = 3600.0
 
 _FORGET = """
