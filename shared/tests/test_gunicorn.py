@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from testkit.waiting import PATIENCE_S, eventually
 APPLICATION = """
 import asyncio
 import gc
+import os
 from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, Request
@@ -34,6 +36,11 @@ async def slow() -> dict[str, str]:
     structlog.get_logger().info("slow_begun")
     await asyncio.sleep(1)
     return {"greeting": "done"}
+
+@router.get("/process")
+async def process() -> dict[str, str | int]:
+    await asyncio.sleep(0.01)
+    return {"pid": os.getpid(), "greeting": load_settings(Settings).greeting}
 
 @router.get("/garbage")
 async def garbage(request: Request) -> dict[str, list[int] | bool]:
@@ -57,6 +64,41 @@ async def running(folder: Path) -> AsyncIterator[tuple[Process, httpx.AsyncClien
         httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
     ):
         yield process, client
+
+
+class Load:
+    """Concurrent requests, one after another each, and what they returned."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self.statuses: Counter[int] = Counter()
+        self.recent: deque[int] = deque(maxlen=100)
+        self.greeting = ""
+
+    @asynccontextmanager
+    async def running(self, *, requests: int) -> AsyncIterator[None]:
+        """Send requests until the block ends; an error of the connection is raised at its end."""
+        ending = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(requests):
+                tasks.create_task(self._send(ending))
+            try:
+                yield
+            finally:
+                ending.set()
+
+    async def _send(self, ending: asyncio.Event) -> None:
+        while not ending.is_set():
+            response = await self._client.get("/process")
+            self.statuses[response.status_code] += 1
+            found = response.json()
+            self.recent.append(found["pid"])
+            self.greeting = found["greeting"]
+
+
+def children(master: Process) -> set[int]:
+    """Process ids of the workers."""
+    return {worker.pid for worker in psutil.Process(master.pid).children()}
 
 
 class TestGunicorn:
@@ -89,6 +131,26 @@ class TestGunicorn:
             assert successor.pid != worker.pid
             collector = (await client.get("/garbage")).json()
             assert collector == {"thresholds": [*GARBAGE], "application_looked_at": False}
+
+    @pytest.mark.parametrize("cause", ["reload", "max_requests"])
+    async def test_replaced_workers_fail_no_request_when_under_load(self, tmp_path: Path, cause: str) -> None:
+        secret = tmp_path / "greeting"
+        secret.write_text("before")
+        limits = {"MAX_REQUESTS": "400"} if cause == "max_requests" else {}
+        async with (
+            gunicorn(tmp_path, APPLICATION, GREETING_FILE=str(secret), WEB_CONCURRENCY="2", **limits) as (process, url),
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+        ):
+            await eventually(lambda: len(children(process)) > 1)
+            await eventually(lambda: answers(client))
+            before, load = children(process), Load(client)
+            async with load.running(requests=8):
+                secret.write_text("after")
+                if cause == "reload":
+                    process.send_signal(signal.SIGHUP)
+                await eventually(lambda: not before & {*children(process), *load.recent})
+            assert set(load.statuses) == {200}
+            assert load.greeting == "after"  # workers read their settings anew, secret files included
 
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with (

@@ -12,7 +12,7 @@ import users.settings
 import workers.settings
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.settings import UNKNOWN, environment
-from shared.settings import Environment, ServiceSettings
+from shared.settings import Environment, GunicornSettings, ServiceSettings
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -26,8 +26,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "workers": workers.settings.Settings,
     "report-workers": workers.settings.ReportSettings,
 }
-NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PORT", "FORWARDED_ALLOW_IPS", "PGSSLMODE"}
-"""Read by the C library, by shared.gunicorn and by asyncpg."""
+NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE"}
+"""Read by the C library and by asyncpg."""
 
 
 def told(overlay: Rendering, name: str) -> dict[str, str]:
@@ -57,4 +57,5 @@ def test_a_process_starts_with_what_it_is_told(
     assert settings.environment is expected
     assert settings.otel_exporter_otlp_endpoint
     known = {field.upper() for field in SETTINGS[name].model_fields}
+    known |= {field.upper() for field in GunicornSettings.model_fields}
     assert variables.keys() - NOT_SETTINGS <= known, "a variable that the process does not read"

@@ -20,6 +20,7 @@ from shared.settings import GunicornSettings, load_settings
 _settings = load_settings(GunicornSettings)
 
 bind = f"{_settings.host}:{_settings.port}"
+backlog = _settings.backlog
 workers = _settings.web_concurrency
 worker_class = "shared.worker.DrainingWorker"
 
@@ -32,7 +33,12 @@ timeout = 30
 graceful_timeout = 25
 """Seconds that a worker gets to leave after SIGTERM, its drains and its lifespan's shutdown included."""
 
-max_requests = _settings.max_requests
+REPLACED_AFTER = 100_000
+"""Requests of a worker. The usual 1,000 would replace a worker every few seconds here; this bounds what a slow leak of
+memory can take, and is off with one worker, since nothing serves while it is replaced."""
+
+_unset_limit = REPLACED_AFTER if workers > 1 else 0
+max_requests = _unset_limit if _settings.max_requests is None else _settings.max_requests
 max_requests_jitter = max_requests // 10
 """The jitter keeps several workers from being replaced at once."""
 

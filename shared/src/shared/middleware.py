@@ -39,6 +39,7 @@ _REQUEST_ID = REQUEST_ID.lower().encode()
 _TRACERESPONSE = b"traceresponse"
 _ids = RandomIdGenerator()
 _IDS = (_REQUEST_ID, _TRACERESPONSE)
+_CLOSE = (b"connection", b"close")
 
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served here, which the calls that it causes carry on."""
@@ -84,6 +85,8 @@ class RequestContext:
                 status = message["status"]
                 given = [pair for pair in message["headers"] if pair[0] not in _IDS]
                 message["headers"] = [*given, *ids]
+                if scope["app"].state.health.draining:  # clients open their next connection to another process
+                    message["headers"].append(_CLOSE)
                 if cost.queries:
                     span.set_attributes(cost.attributes)
                 if scope.get("root_path", "") != root_path:

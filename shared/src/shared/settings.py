@@ -19,9 +19,18 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AnyHttpUrl, Field, PostgresDsn, RedisDsn, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -76,6 +85,20 @@ class FileSecrets(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
+MAX_WORKERS = 64
+
+
+def _worker_count(value: object) -> object:
+    """Return 2 × cores + 1, at most `MAX_WORKERS`, for `auto`. Cores are those that this process may run on."""
+    if value != "auto":
+        return value
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(2 * cores + 1, MAX_WORKERS)
+
+
+WorkerCount = Annotated[int, BeforeValidator(_worker_count), Field(ge=1, le=MAX_WORKERS)]
+
+
 class ProcessSettings(BaseSettings):
     """Settings that every process reads, and where they are read from."""
 
@@ -96,7 +119,11 @@ class ProcessSettings(BaseSettings):
     log_format: LogFormat = Field(
         LogFormat.AUTO, description="Format of log records on standard output; auto is pretty on a terminal, else json"
     )
-    web_concurrency: int = Field(1, ge=1, le=64, description="Worker processes of gunicorn for one service instance")
+    web_concurrency: WorkerCount = Field(
+        1,
+        description="Worker processes of gunicorn for one service instance; auto is 2 × cores + 1, for a host without "
+        "containers. In a container keep 1 and scale replicas",
+    )
 
     @classmethod
     def settings_customise_sources(  # the order is the precedence
@@ -122,8 +149,14 @@ class GunicornSettings(ProcessSettings):
 
     host: str = Field("0.0.0.0", description="Address that the service listens on")
     port: int = Field(8000, ge=0, le=65535, description="TCP port that the service listens on")
-    max_requests: int = Field(
-        0, ge=0, description="Requests, plus up to a tenth at random, after which a worker is replaced; 0 is never"
+    max_requests: int | None = Field(
+        None,
+        ge=0,
+        description="Requests, plus up to a tenth at random, after which a worker is replaced; 0 is never. If unset: "
+        "0 with one worker, since nothing serves while it is replaced, and 100000 with more",
+    )
+    backlog: int = Field(
+        2048, ge=1, le=65535, description="Connections that may wait to be accepted; the kernel caps it at somaxconn"
     )
     forwarded_allow_ips: str = Field(
         "",

@@ -7,6 +7,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 from compose.errors import ComposeError
+from embedded.environment import worker_count
 from embedded.ports import Port
 from embedded.secrets import Secrets
 from embedded.stack import ROOT, Stack
@@ -25,6 +26,10 @@ PUBLISHED = {
     "locust": Port(8089, "locust", "load tests"),
 }
 """What a person opens; `Port.process` is the Compose service. Everything else has no port on this machine."""
+
+
+MEMORY_MB = {"gateway": (136, 70), "users": (176, 110), "orders": (160, 70), "notifications": (176, 70)}
+"""Memory limits of the services with one worker process, and what each further process adds to them."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,17 @@ class Project:
 
     def environment(self, caller: Mapping[str, str]) -> dict[str, str]:
         """Give what Compose interpolates: the caller's environment, and what makes this project this project."""
+        workers = worker_count(caller.get("WEB_CONCURRENCY") or "1")
+        further = int(workers) - 1 if workers.isdecimal() else 0  # the services refuse a wrong value
+        memory = {
+            f"HOPLINE_MEMORY_{name.upper()}": f"{first + further * each}M" for name, (first, each) in MEMORY_MB.items()
+        }
         ports = {f"HOPLINE_PORT_{name.upper()}": str(self.port(name)) for name in PUBLISHED}
         return {
             **caller,
             **ports,
+            **memory,
+            "WEB_CONCURRENCY": workers,
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": caller.get("COMPOSE_FILE") or str(FILE),
             "HOPLINE_SECRETS": str(self.secrets),

@@ -38,6 +38,12 @@ _DECIDED = frozenset(
 )
 
 
+def worker_count(value: str) -> str:
+    """Return what WEB_CONCURRENCY=auto means on this machine, 2 × cores + 1, as the services do; other values stay."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return str(min(2 * cores + 1, 64)) if value == "auto" else value
+
+
 def read_dotenv(file: Path = ROOT / ".env") -> None:
     """Add the variables of `file` to this process's environment, in development; those that are set stay.
 
@@ -115,7 +121,7 @@ class Environments:
         return max(100, pools * each + self._number("DATABASE_RESERVE"))
 
     def _number(self, name: str) -> int:
-        raw = self.caller.get(name, "")
+        raw = worker_count(self.caller.get(name, ""))
         return int(raw if raw.isdecimal() else _SUGGESTED[name])  # a wrong value is the service's to refuse
 
     def _common(self) -> dict[str, str]:
