@@ -73,12 +73,16 @@ fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|err
 existing = $(if $(filter -%,$(1)),$(1),$(foreach each,$(1),$(if $(wildcard $(firstword $(subst ::, ,$(each)))),$(each),\
 	$(error T=$(each): there is no such path; for example: make test T=services/orders))))
 
-.PHONY: migrate test chaos check openapi lock
+.PHONY: migrate test coverage chaos check openapi lock
 migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
 	@$(stack) migrate
 
 test: $(VENV)/installed ## All tests, on servers of their own or on DATABASE_URL and REDIS_URL; some: T=services/orders
 	@$(BIN)/python -m pytest -n 4 $(call existing,$(T)) # tests mostly wait: two for each of two cores
+
+coverage: $(VENV)/installed ## The tests with branch coverage, subprocesses included; pages in build/coverage: T=services/orders
+	@mkdir -p build/coverage
+	@$(BIN)/python -m pytest -n 4 --cov --cov-report=term --cov-report=xml --cov-report=html $(call existing,$(T))
 
 chaos: $(VENV)/installed ## Break a stack of its own, fault by fault, and check what it holds: ROW=6 SEED= TIME=30s
 	@$(BIN)/python -m chaos $(foreach row,$(ROW),--row '$(row)') $(if $(SEED),--seed '$(SEED)') \

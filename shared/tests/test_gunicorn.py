@@ -136,9 +136,11 @@ class TestGunicorn:
     async def test_replaced_workers_fail_no_request_when_under_load(self, tmp_path: Path, cause: str) -> None:
         secret = tmp_path / "greeting"
         secret.write_text("before")
-        limits = {"MAX_REQUESTS": "400"} if cause == "max_requests" else {}
+        settings = {"GREETING_FILE": str(secret), "WEB_CONCURRENCY": "2", "DRAIN_SECONDS": "2"}
+        if cause == "max_requests":
+            settings["MAX_REQUESTS"] = "400"
         async with (
-            gunicorn(tmp_path, APPLICATION, GREETING_FILE=str(secret), WEB_CONCURRENCY="2", **limits) as (process, url),
+            gunicorn(tmp_path, APPLICATION, **settings) as (process, url),
             httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
         ):
             await eventually(lambda: len(children(process)) > 1)

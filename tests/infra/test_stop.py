@@ -15,7 +15,7 @@ from shared import gunicorn
 from shared.events.consumer import DRAIN_TIMEOUT_S
 from shared.settings import ServiceSettings
 from shared.telemetry import FLUSH_S
-from shared.worker import DrainingWorker
+from shared.worker import ACCEPTED_S, DrainingWorker
 from workers.arq_redis import CLOSE_TIMEOUT_S
 from workers.runner import RELEASE_S
 from workers.settings import Settings as WorkerSettings
@@ -55,7 +55,7 @@ def test_a_service_has_left_before_gunicorn_loses_patience(rendered: Render, nam
         grace = told(overlay, workload, "DRAIN_SECONDS", ServiceSettings.model_fields["drain_seconds"].default)
         drains = max(grace, sockets + FLUSH_PATIENCE_S)
         in_flight = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
-        assert drains + in_flight + DRAIN_TIMEOUT_S + FLUSH_S < gunicorn.graceful_timeout, workload.name
+        assert drains + ACCEPTED_S + in_flight + DRAIN_TIMEOUT_S + FLUSH_S < gunicorn.graceful_timeout, workload.name
 
 
 @pytest.mark.parametrize("name", ["kind", "prod"])

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -21,6 +22,9 @@ from uvicorn_worker import UvicornWorker
 from shared.health import Health
 
 log = structlog.get_logger(__name__)
+
+ACCEPTED_S = 1.0
+"""After a process has stopped accepting connections, the time in which accepted ones may send their request."""
 
 
 class DrainingServer(Server):
@@ -42,12 +46,25 @@ class DrainingServer(Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then close the sockets and run the lifespan's shutdown."""
+        """Drain, stop accepting, then close the connections and run the lifespan's shutdown."""
         state = self.config.app.state  # type: ignore[union-attr]  # always one of our FastAPI applications
         health: Health = state.health
         if not (self.force_exit or self._orphaned):
             await health.drain(grace_s=state.settings.drain_seconds)
+            for server in self.servers:
+                server.close()
+            await self._serve_accepted()
         await super().shutdown(sockets=sockets)
+
+    async def _serve_accepted(self) -> None:
+        """Wait for the requests of connections that were accepted last; uvicorn would close them as idle.
+
+        Every response says `Connection: close` by now, so only connections without a request are left at the end.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ACCEPTED_S):
+                while self.server_state.connections:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.02)
 
 
 class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untyped
