@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench import dashboard, jobs, orders, pages, push, relay, reports, sockets, telemetry
+from bench import dashboard, jobs, json_responses, orders, pages, push, relay, reports, sockets, telemetry
 from bench.figures import Benchmark
 
 BENCHMARKS: Sequence[Benchmark] = (
@@ -15,4 +15,5 @@ BENCHMARKS: Sequence[Benchmark] = (
     pages.BENCHMARK,
     sockets.BENCHMARK,
     telemetry.BENCHMARK,
+    json_responses.BENCHMARK,
 )

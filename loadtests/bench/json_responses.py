@@ -1,0 +1,45 @@
+"""JSON responses: one page of orders by the json module, orjson, pydantic's serialiser and FastAPI's response model."""
+
+import json
+from dataclasses import replace
+from statistics import median
+
+import httpx
+
+from bench.figures import Benchmark, Effort, Figure
+from bench.load import Load
+from bench.rivals import Rival, ratios
+from bench.stage import Stage
+
+WAYS = ("json_module", "orjson_only", "pydantic_only", "response_model")
+
+
+async def run(stage: Stage, effort: Effort) -> list[Figure]:
+    """Measure each way in turn, on one server."""
+    server = await stage.asgi("bench.gateways.json_responses:create_app", environment={})
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        bodies = [(await client.get(f"/{way}")).raise_for_status().content for way in WAYS]
+    values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # two spellings of UTC
+    if any(value != values[0] for value in values):
+        raise RuntimeError("The routes return different values, so they cannot be compared.")
+    rivals = [Rival(name=way, server=server) for way in WAYS]
+    load = Load(path="", connections=8)
+    for _ in range(effort.rounds):
+        for rival in rivals:
+            await rival.measure(replace(load, path=f"/{rival.name}"), effort)
+    model = rivals[-1]
+    return [
+        *(
+            Figure(
+                name=f"{rival.name} / response_model, throughput",
+                value=median(ratios(rival, model, lambda one: one.per_second)),
+                unit="×",
+            )
+            for rival in rivals[:-1]
+        ),
+        Figure(name="body", value=len(bodies[0]) / 1000, unit="kB"),
+        *(figure for rival in rivals for figure in rival.figures()),
+    ]
+
+
+BENCHMARK = Benchmark(name="json", measures="a page of orders as JSON, by four serialisers", run=run)
