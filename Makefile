@@ -73,7 +73,10 @@ fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|err
 existing = $(if $(filter -%,$(1)),$(1),$(foreach each,$(1),$(if $(wildcard $(firstword $(subst ::, ,$(each)))),$(each),\
 	$(error T=$(each): there is no such path; for example: make test T=services/orders))))
 
-.PHONY: migrate test coverage chaos check openapi lock
+.PHONY: dev migrate test coverage chaos check openapi lock
+dev: $(VENV)/installed ## Start everything; a change of source restarts the services it is of: S=orders for one of them
+	@$(stack-embedded) dev $(S)
+
 migrate: $(VENV)/installed ## Bring the databases of the running stack to their newest version
 	@$(stack) migrate
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from embedded import orphans, processes, readiness
 from embedded.environment import DATABASES
-from embedded.stack import MARKER, Stack
+from embedded.stack import MARKER, ROOT, Stack
 from embedded.supervisor import Supervisor
 from testkit.waiting import eventually
 
@@ -106,6 +107,29 @@ class TestUp:
         assert up.err.startswith("observatory did not start: it ended")
         assert "OBSERVATORY_MAX_TRACES" in up.err
         assert orphans.find(stack) == []
+
+    async def test_changed_source_restarts_the_service_when_reloading(self, cli: CommandLine, stack: Stack) -> None:
+        up = await cli.run("up", "--only", "users", HOPLINE_RELOAD="users")
+        assert up.code == 0, up.err
+        reloader = psutil.Process(Supervisor(stack).states()["users"].pid)
+        before = {child.pid for child in reloader.children()}
+
+        (ROOT / "services/users/src/users/main.py").touch()
+
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.port('users')}") as client:
+
+            async def is_back() -> bool:
+                with suppress(httpx.TransportError):
+                    ready = (await client.get("/health/ready")).is_success
+                    return ready and len(before & {child.pid for child in reloader.children()}) < len(before)
+                return False
+
+            await eventually(is_back)
+
+    async def test_unknown_process_to_reload_is_refused(self, cli: CommandLine) -> None:
+        up = await cli.run("up", "--only", "valkey", HOPLINE_RELOAD="shop")
+        assert up.code == 1
+        assert up.err.startswith("HOPLINE_RELOAD: unknown process shop: expected gateway, users")
 
     async def test_cleans_up_after_a_killed_supervisor(self, cli: CommandLine, stack: Stack) -> None:
         await cli.run("up", *THE_QUICK_TWO)

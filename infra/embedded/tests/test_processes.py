@@ -10,13 +10,25 @@ from embedded.configuration import render
 from embedded.environment import Environments
 from embedded.errors import EmbeddedError
 from embedded.processes import Process
-from embedded.stack import Stack
+from embedded.stack import ROOT, Stack
 
 
 @pytest.fixture
 def table(stack: Stack) -> processes.Table:
     stack.create()
     return processes.table(stack, {})
+
+
+class TestReloading:
+    def test_only_the_named_processes_watch_their_source(self, stack: Stack) -> None:
+        stack.create()
+        table = processes.table(stack, {"HOPLINE_RELOAD": "orders,worker"})
+        by_name = {process.name: process for process in table.processes}
+        assert "--reload" in by_name["orders"].command
+        assert str(ROOT / "services/orders/src") in by_name["orders"].command
+        assert by_name["worker"].command[0].endswith("watchfiles")
+        assert by_name["users"].command[0].endswith("gunicorn")
+        assert by_name["report-worker"].command[0].endswith("arq")
 
 
 class TestSelected:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from embedded import lifecycle, logs, operations
 from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
+from embedded.processes import RELOAD, RELOADABLE
 from embedded.stack import Stack
 
 NOT_RUNNING = 3
@@ -46,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each phase (default 120)")
     up.set_defaults(run=_up)
 
+    dev = commands.add_parser(
+        "dev", help="start everything, restart services when their source changes, show their logs"
+    )
+    dev.add_argument("process", nargs="*", help="restart these only (default: all services and workers)")
+    dev.add_argument("--no-follow", dest="follow", action="store_false", help="end once everything is ready")
+    dev.set_defaults(run=_dev)
+
     commands.add_parser("down", help="stop everything, keep the data").set_defaults(run=_down)
     commands.add_parser("clean", help="stop everything, delete the data").set_defaults(run=_clean)
     commands.add_parser("migrate", help="migrate the databases of a running stack").set_defaults(run=_migrate)
@@ -76,6 +84,19 @@ def _up(stack: Stack, options: argparse.Namespace) -> int:
     for what, where in lifecycle.addresses(stack):
         print(f"  {what:<14} {where}")
     print("  next           make demo · make status · make logs S=orders · make down")
+    return 0
+
+
+def _dev(stack: Stack, options: argparse.Namespace) -> int:
+    names = options.process or list(RELOADABLE)
+    os.environ[RELOAD] = ",".join(names)
+    with stack.changing():
+        if lifecycle.is_configured_otherwise(stack, os.environ):
+            lifecycle.down(stack)
+        asyncio.run(lifecycle.up(stack, os.environ, only=[], seconds=120))
+    print(f"a change of source restarts: {', '.join(names)} (Ctrl-C ends this view; make down stops everything)")
+    with contextlib.suppress(KeyboardInterrupt):
+        logs.show(stack, names, lines=0, follow=options.follow)
     return 0
 
 

@@ -45,6 +45,14 @@ async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], 
     return True
 
 
+def is_configured_otherwise(stack: Stack, caller: Mapping[str, str]) -> bool:
+    """Return whether the stack runs with other settings or commands than `caller` asks for."""
+    supervisor = Supervisor(stack)
+    if not supervisor.daemon():
+        return False
+    return not supervisor.configured_as(processes.table(stack, caller).processes)
+
+
 def _refuse_another_offset(stack: Stack, running: Collection[Process]) -> None:
     """Say at once that the running stack listens elsewhere; it would be waited for in vain."""
     expected = [pair for process in running for pair in process.ports(stack)]

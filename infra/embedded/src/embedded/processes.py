@@ -1,9 +1,10 @@
 """The process table: every process of the stack as data, in the order in which they start."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from embedded import postgres, valkey
@@ -19,6 +20,18 @@ STORES, TELEMETRY, SERVICES = "stores", "telemetry", "services"
 
 GRACE_SECONDS = 45
 """What a service or a worker gets to leave; `infra/k8s/base/templates/process/deployment.yaml` does the sum."""
+
+
+RELOAD = "HOPLINE_RELOAD"
+RELOADABLE = {
+    "gateway": "services/gateway",
+    "users": "services/users",
+    "orders": "services/orders",
+    "notifications": "services/notifications",
+    "worker": "workers",
+    "report-worker": "workers",
+}
+"""The processes that can restart when their source changes, and the folders of their packages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +119,10 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         _worker("worker", environments, settings="WorkerSettings", queue="hopline:jobs"),
         _worker("report-worker", environments, settings="ReportWorkerSettings", queue="hopline:reports"),
     ]
+    reloaded = reloaded_names(caller)
+    ours = [reloading(process) if process.name in reloaded else process for process in (*services, *workers)]
     return Table(
-        processes=[*stores, observatory, *services, *workers],
+        processes=[*stores, observatory, *ours],
         postgres=database,
         valkey=broker,
         environments=environments,
@@ -145,6 +160,33 @@ def _worker(name: str, environments: Environments, *, settings: str, queue: str)
         ready_key=f"{queue}:health-check",  # ARQ writes it once it works, and every 15 s
         stop_seconds=GRACE_SECONDS,
     )
+
+
+def reloaded_names(caller: Mapping[str, str]) -> set[str]:
+    """Return the processes that `HOPLINE_RELOAD` names, separated by commas.
+
+    Raises:
+        EmbeddedError: A name is unknown.
+    """
+    names = {name for name in caller.get(RELOAD, "").split(",") if name}
+    if unknown := names - set(RELOADABLE):
+        raise EmbeddedError(f"{RELOAD}: unknown process {', '.join(sorted(unknown))}: expected {', '.join(RELOADABLE)}")
+    return names
+
+
+def reloading(process: Process) -> Process:
+    """Return the process so that it restarts when a file in its package or in shared changes."""
+    package = RELOADABLE[process.name]
+    folders = [str(ROOT / package / "src"), str(ROOT / "shared" / "src")]
+    if package == "workers":  # `arq --watch` restarts the worker without importing the changed modules again
+        watch = ["--filter", "python", "--target-type", "command", "--sigint-timeout", "10"]
+        command = [_script("watchfiles"), *watch, shlex.join(process.command), *folders]
+    else:
+        watch = ["--reload", *(word for folder in folders for word in ("--reload-dir", folder))]
+        listen = ["--host", "127.0.0.1", "--port", process.environment["PORT"]]
+        options = ["--factory", "--no-access-log", "--timeout-graceful-shutdown", "1"]
+        command = [_script("uvicorn"), f"{process.name}.main:create_app", *options, *listen, *watch]
+    return replace(process, command=command, stop_seconds=15)
 
 
 def _script(name: str) -> str:
