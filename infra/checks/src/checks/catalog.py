@@ -10,7 +10,7 @@ VALIDATORS: Sequence[Validator] = (
     *telemetry.VALIDATORS,
     *workflows.VALIDATORS,
     *files.VALIDATORS,
-    Validator(name="files: .env.example", check=env_example.check),
+    Validator(name="files: .env.example, docs/settings.md", check=env_example.check),
     *openapi.VALIDATORS,
     *kubernetes.VALIDATORS,
 )

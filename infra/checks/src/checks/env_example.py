@@ -1,6 +1,6 @@
-"""`.env.example`: every variable that a process reads, with its default and meaning, from the settings' own fields.
+"""`.env.example` and docs/settings.md: every variable that a process reads, from the settings' own fields.
 
-`python -m checks.env_example` renews the file.
+`python -m checks.env_example` renews both files.
 """
 
 import sys
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from checks.findings import Finding
 
 FILE = ".env.example"
+PAGE = "docs/settings.md"
 WIDTH = 118
 
 PROCESSES = {
@@ -42,6 +43,30 @@ HEADER = """\
 # Environment variables take precedence over `.env`. PYTHON_DOTENV_DISABLED=1 ignores the file; the tests set it.
 # Every variable can be given as a file, in the environment only: X_FILE=/run/secrets/x sets X to the file's content.
 # OpenTelemetry's other variables (OTEL_*) are read by its SDK, from the environment only.
+"""
+
+
+PAGE_HEADER = """\
+# Settings
+
+Every environment variable that the processes read, from the fields of their settings classes. Generated:
+`python -m checks.env_example`.
+
+Each process validates its settings at its start. A wrong or missing one stops it with status 4 and the variable's
+name. A value comes from the first of these that has one:
+
+1. the environment, or `X_FILE=/run/secrets/x` for the content of a file: secrets need not be in the environment;
+2. `.env` in the working directory, in development only. `cp .env.example .env` to begin with;
+3. the default.
+
+`make up` reads `.env` in both modes. By hand, pass it to Compose:
+`docker compose --env-file .env -f infra/compose/compose.yaml up`. Containers get the variables that
+[`compose.yaml`](../infra/compose/compose.yaml) names. Images never contain a `.env` (`.dockerignore`), and git ignores
+it: a secret that was committed once stays in the history.
+
+In the code a process has one settings class. Routes receive it by `Depends(get_settings)`, which is cached, and tests
+replace it by `dependency_overrides`. OpenTelemetry's SDK reads its other variables (`OTEL_*`) itself, from the
+environment only.
 """
 
 
@@ -136,22 +161,38 @@ def rendered() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rendered_page() -> str:
+    """Return the content of docs/settings.md: a table for each group of processes."""
+    lines, section = [PAGE_HEADER], ""
+    for variable in variables():
+        title = "Every process" if len(variable.processes) == len(PROCESSES) else ", ".join(variable.processes)
+        if title != section:
+            lines.append(f"\n## {title}\n\n| variable | default | meaning |\n|---|---|---|")
+            section = title
+        default = "required" if variable.default is None else f"`{variable.default}`" if variable.default else "–"
+        meaning = ". ".join(part for part in (variable.description, variable.values) if part).replace("|", "\\|")
+        lines.append(f"| `{variable.name}` | {default} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def _quoted(value: str) -> str:
     return f"'{value}'" if " " in value else value
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """The file says what the settings say."""
-    file = root / FILE
-    if not file.exists() or file.read_text(encoding="utf-8") != rendered():
-        yield Finding(FILE, "differs from the settings' fields", "python -m checks.env_example")
+    """Both files say what the settings say."""
+    for name, content in ((FILE, rendered()), (PAGE, rendered_page())):
+        file = root / name
+        if not file.exists() or file.read_text(encoding="utf-8") != content:
+            yield Finding(name, "differs from the settings' fields", "python -m checks.env_example")
 
 
 def main() -> int:
-    """Renew the file."""
+    """Renew both files."""
     from checks.__main__ import ROOT
 
     (ROOT / FILE).write_text(rendered(), encoding="utf-8")
+    (ROOT / PAGE).write_text(rendered_page(), encoding="utf-8")
     return 0
 
 
