@@ -14,11 +14,12 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_lean import LeanTracerProvider
-from shared.settings import ConfigurationError, ServiceSettings, Signal
-from shared.telemetry import DEFAULTS, open_exporter, resource_of, set_defaults, tracer_provider
+from shared.settings import ConfigurationError, ServiceSettings, Signal, load_settings
+from shared.telemetry import DEFAULTS, open_exporter, public_sampler, resource_of, set_defaults, tracer_provider
 from shared.untrusted_context import UntrustedContextPropagator
 
 Variables = pytest.MonkeyPatch
@@ -177,3 +178,76 @@ class TestUntrustedContext:
         assert remote.trace_state.to_header() == expected
         assert remote.is_remote
         assert (remote.trace_id, remote.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+
+    @pytest.mark.parametrize("second", [TRACEPARENT, TRACEPARENT.replace("0af7", "1af7"), "malformed"])
+    def test_several_traceparents_are_none(self, propagator: UntrustedContextPropagator, second: str) -> None:
+        for given in ([TRACEPARENT, second], [second, TRACEPARENT]):
+            context = propagator.extract({"traceparent": given, "tracestate": "vendor=1"}, Context())
+            assert not trace.get_current_span(context).get_span_context().is_valid
+
+    @pytest.mark.parametrize(
+        "tracestate",
+        [["vendor=1", "vendor=2"], ["vendor=1,vendor=1"], ["vendor=1", "no member"], [",".join(f"v{n}=1" for n in range(33))]],
+        ids=["twice in two headers", "twice in one", "malformed", "33 members"],
+    )
+    def test_a_malformed_tracestate_is_discarded_alone(
+        self, propagator: UntrustedContextPropagator, tracestate: list[str]
+    ) -> None:
+        context = propagator.extract({"traceparent": [TRACEPARENT], "tracestate": tracestate}, Context())
+        remote = trace.get_current_span(context).get_span_context()
+        assert remote.trace_id == 0x0AF7651916CD43DD8448EB211C80319C
+        assert remote.trace_state.to_header() == ""
+
+    def test_several_tracestate_headers_are_one_list(self, propagator: UntrustedContextPropagator) -> None:
+        context = propagator.extract({"traceparent": [TRACEPARENT], "tracestate": ["a=1", "b=2"]}, Context())
+        assert trace.get_current_span(context).get_span_context().trace_state.to_header() == "a=1,b=2"
+
+
+class TestPublicSampler:
+    """At a public entry the root sampler decides about traces from outside; the trace and its state stay."""
+
+    @pytest.mark.parametrize("provider", ["sdk_tracer_provider", "lean"])
+    @pytest.mark.parametrize("flags", [TraceFlags.DEFAULT, TraceFlags.SAMPLED])
+    @pytest.mark.parametrize(
+        ("sampler", "argument", "recorded"),
+        [
+            (None, None, True),
+            ("parentbased_always_on", None, True),
+            ("parentbased_always_off", None, False),
+            ("parentbased_traceidratio", "1", True),
+            ("parentbased_traceidratio", "0", False),
+            ("always_on", None, True),
+            ("always_off", None, False),
+            ("traceidratio", "0", False),
+        ],
+    )
+    def test_decides_about_remote_parents(
+        self,
+        sampler: str | None,
+        argument: str | None,
+        recorded: bool,
+        flags: int,
+        provider: str,
+        monkeypatch: Variables,
+    ) -> None:
+        monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", provider)
+        for name, value in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        settings = ServiceSettings()
+        tracer = tracer_provider(settings, sampler=public_sampler(settings)).get_tracer("tests")
+        caller = SpanContext(7, 8, True, TraceFlags(flags), TraceState([("vendor", "1")]))
+        entry = tracer.start_span("entry", trace.set_span_in_context(NonRecordingSpan(caller), Context()))
+        inner = tracer.start_span("inner", trace.set_span_in_context(entry, Context()))
+        for span in (entry, inner):
+            assert span.is_recording() is recorded
+            assert span.get_span_context().trace_id == 7
+            assert span.get_span_context().trace_flags.sampled is recorded
+            assert span.get_span_context().trace_state.to_header() == "vendor=1"
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("OTEL_TRACES_SAMPLER", "sometimes"), ("OTEL_TRACES_SAMPLER_ARG", "half")]
+    )
+    def test_a_wrong_setting_stops_the_start(self, name: str, value: str, monkeypatch: Variables) -> None:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            load_settings(ServiceSettings)

@@ -13,6 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, TraceState
 
 from otel_lean.tracer import LeanTracerProvider
@@ -216,6 +217,16 @@ class TestAgainstTheSdk:
         resource = Resource.create({"service.name": "tests"})
         lean = LeanTracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
         theirs = sdk.TracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
+        assert left_behind(lean, scenario) == left_behind(theirs, scenario)
+
+    @pytest.mark.parametrize("decision", [ALWAYS_ON, ALWAYS_OFF], ids=lambda sampler: sampler.get_description())
+    @pytest.mark.parametrize("scenario", [a_parent_elsewhere_decides, children_follow_their_parents])
+    def test_a_sampler_that_decides_about_remote_parents_is_consulted_for_them(
+        self, scenario: Scenario, decision: Sampler
+    ) -> None:
+        sampler = ParentBased(decision, remote_parent_sampled=decision, remote_parent_not_sampled=decision)
+        lean = LeanTracerProvider(sampler=sampler, id_generator=Counted(), shutdown_on_exit=False)
+        theirs = sdk.TracerProvider(sampler=sampler, id_generator=Counted(), shutdown_on_exit=False)
         assert left_behind(lean, scenario) == left_behind(theirs, scenario)
 
     def test_a_span_is_made_of_what_it_says(self) -> None:

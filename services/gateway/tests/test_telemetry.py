@@ -84,19 +84,6 @@ class TestSpans:
         assert first["tracestate"] == ",".join(members)
         assert "baggage" not in second
 
-    async def test_who_does_not_record_is_heard_by_the_service(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
-    ) -> None:
-        services.orders.answers("GET", "/orders", {})
-        caller = {"traceparent": TRACEPARENT.removesuffix("01") + "00", "tracestate": "vendor=1,other=2"}
-        await gateway.get("/v2/orders", headers={**token, **caller})
-        carried = services.orders.seen[0].headers
-        assert carried["traceparent"].startswith("00-0af7651916cd43dd8448eb211c80319c-")
-        assert carried["traceparent"].endswith("-00")
-        assert carried["tracestate"] == "vendor=1,other=2"
-        trace_id = int(TRACEPARENT.split("-")[1], 16)
-        assert [span.name for span in spans.finished() if span.context.trace_id == trace_id] == []
-
     async def test_failures_are_named(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str], spans: Spans
     ) -> None:

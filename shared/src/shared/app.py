@@ -55,15 +55,17 @@ def build_app(
     routers: Sequence[APIRouter],
     summary: str,
     middleware: Sequence[Middleware] = MIDDLEWARE,
+    public: bool = False,
 ) -> FastAPI:
     """A FastAPI application with logs, telemetry, problems, probes and body limit in place.
 
     `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
     closes it all in reverse order; telemetry is flushed last, so that the closing itself is seen. `middleware`, the
-    first outermost, is within RequestContext; a list of other middleware includes MIDDLEWARE.
+    first outermost, is within RequestContext; a list of other middleware includes MIDDLEWARE. `public` is for the
+    service that clients call: whether a trace from outside is sampled is then decided here.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
-    configure_telemetry(service=name, settings=settings)
+    configure_telemetry(service=name, settings=settings, public=public)
     app = FastAPI(
         title=f"Hopline {name}",
         summary=summary,

@@ -181,6 +181,17 @@ class OtlpProtocol(StrEnum):
 Signal = Literal["traces", "metrics", "logs"]
 
 
+class TracesSampler(StrEnum):
+    """Which requests get recorded spans; a `parentbased_` one decides about traces that begin here."""
+
+    ALWAYS_ON = "always_on"
+    ALWAYS_OFF = "always_off"
+    TRACEIDRATIO = "traceidratio"
+    PARENTBASED_ALWAYS_ON = "parentbased_always_on"
+    PARENTBASED_ALWAYS_OFF = "parentbased_always_off"
+    PARENTBASED_TRACEIDRATIO = "parentbased_traceidratio"
+
+
 class TelemetrySettings(BaseSettings):
     """OpenTelemetry's own variables that the code reads; the SDK reads the others from the environment.
 
@@ -191,6 +202,13 @@ class TelemetrySettings(BaseSettings):
     otel_sdk_disabled: bool = Field(False, description="Whether the process makes no spans, metrics and exported logs")
     otel_python_tracer_provider: str = Field(
         "sdk_tracer_provider", description="Provider of tracers; lean is packages/otel-lean, which needs less CPU time"
+    )
+    otel_traces_sampler: TracesSampler = Field(
+        TracesSampler.PARENTBASED_ALWAYS_ON,
+        description="Sampler of traces; the gateway applies it to traces that clients begin as well",
+    )
+    otel_traces_sampler_arg: float = Field(
+        1.0, ge=0, le=1, description="Share of traces that the two traceidratio samplers record"
     )
     otel_traces_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of spans")
     otel_metrics_exporter: Exporter = Field(Exporter.OTLP, description="Exporter of metrics")

@@ -24,9 +24,10 @@ from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from shared.logging import configure_log_export
-from shared.settings import ConfigurationError, OtlpProtocol, ServiceSettings, Signal
+from shared.settings import ConfigurationError, OtlpProtocol, ServiceSettings, Signal, TracesSampler
 from shared.tracing import tracer_of
 from shared.untrusted_context import UntrustedContextPropagator
 
@@ -54,8 +55,11 @@ def set_defaults() -> None:
         os.environ[name] = os.environ.get(name) or value
 
 
-def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
-    """Install the process's propagator and providers. Call once, after a fork, before the first span."""
+def configure_telemetry(*, service: str, settings: ServiceSettings, public: bool = False) -> None:
+    """Install the process's propagator and providers. Call once, after a fork, before the first span.
+
+    `public` is for a process whose callers are untrusted: see `public_sampler`.
+    """
     set_defaults()
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
         propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
@@ -63,7 +67,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings) -> None:
         return  # in the second case a test, or a second application in this process, has set them
     resource = resource_of(service, settings)
     # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.
-    tracers = tracer_provider(settings, resource)
+    tracers = tracer_provider(settings, resource, sampler=public_sampler(settings) if public else None)
     if settings.exports("traces"):
         tracers.add_span_processor(BatchSpanProcessor(open_exporter("traces", settings)))
     trace.set_tracer_provider(tracers)
@@ -86,12 +90,37 @@ def resource_of(service: str, settings: ServiceSettings) -> Resource:
     return Resource.create(ours).merge(OTELResourceDetector().detect())
 
 
-def tracer_provider(settings: ServiceSettings, resource: Resource | None = None) -> TracerProvider:
-    """Return a provider of the class that OTEL_PYTHON_TRACER_PROVIDER names: the SDK's, or an installed drop-in."""
+def tracer_provider(
+    settings: ServiceSettings, resource: Resource | None = None, *, sampler: Sampler | None = None
+) -> TracerProvider:
+    """Return a provider of the class that OTEL_PYTHON_TRACER_PROVIDER names: the SDK's, or an installed drop-in.
+
+    Without a `sampler` the SDK makes the one that OTEL_TRACES_SAMPLER names.
+    """
     provider_class = _load("opentelemetry_tracer_provider", settings.otel_python_tracer_provider)
-    provider = provider_class(resource=resource, shutdown_on_exit=False)
+    provider = provider_class(sampler=sampler, resource=resource, shutdown_on_exit=False)
     assert isinstance(provider, TracerProvider)  # noqa: S101 - drop-ins extend the SDK's class
     return provider
+
+
+def public_sampler(settings: ServiceSettings) -> Sampler | None:
+    """Return the sampler of a public entry; None if the SDK's is right, because it ignores parents.
+
+    A `parentbased_…` sampler follows the sampled flag of the caller's `traceparent`. At a public entry the caller is
+    untrusted: a flag of 0 would hide a request from its trace, a flag of 1 would override a ratio. So the root sampler
+    decides about requests from outside as well. The trace id is the caller's, and spans within the process follow
+    their parent.
+    """
+    match settings.otel_traces_sampler:
+        case TracesSampler.PARENTBASED_ALWAYS_ON:
+            root: Sampler = ALWAYS_ON
+        case TracesSampler.PARENTBASED_ALWAYS_OFF:
+            root = ALWAYS_OFF
+        case TracesSampler.PARENTBASED_TRACEIDRATIO:
+            root = TraceIdRatioBased(settings.otel_traces_sampler_arg)
+        case _:
+            return None
+    return ParentBased(root, remote_parent_sampled=root, remote_parent_not_sampled=root)
 
 
 def open_exporter(signal: Signal, settings: ServiceSettings) -> Any:

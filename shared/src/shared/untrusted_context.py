@@ -20,6 +20,7 @@ MAX_VALUE_BYTES = 40
 MAX_TRACESTATE_BYTES = 512
 """The size that W3C Trace Context asks everybody to propagate at least (§3.3.1.5)."""
 
+_TRACEPARENT = "traceparent"
 _MEMBERS = frozenset((SYNTHETIC,))
 
 
@@ -43,8 +44,13 @@ class UntrustedContextPropagator(TextMapPropagator):
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
-        """Read the context from `carrier` and trim it."""
+        """Read the context from `carrier` and trim it.
+
+        Several `traceparent` headers are invalid, and an invalid one begins a new trace (W3C Trace Context §3.2, §4.3).
+        """
         extracted = self._propagator.extract(carrier, context, getter)
+        if len(getter.get(carrier, _TRACEPARENT) or ()) > 1:
+            extracted = trace.set_span_in_context(trace.get_current_span(context or Context()), extracted)
         for name, value in baggage.get_all(extracted).items():
             if name not in _MEMBERS or len(str(value)) > MAX_VALUE_BYTES:
                 extracted = baggage.remove_baggage(name, extracted)

@@ -27,11 +27,9 @@ from otel_lean.span import Origin, Span
 _FLAGS = tuple(TraceFlags(bits) for bits in range(4))
 _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 
-_PARENT_DECIDES = (
-    "remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
-    "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
-)
-"""How a sampler describes itself that does with each child as was done with its parent."""
+_LOCAL_PARENT_DECIDES = "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
+_PARENT_DECIDES = "remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler," + _LOCAL_PARENT_DECIDES
+"""The end of the description of a sampler that follows the parent: one of the same process, or any."""
 
 
 class LeanTracerProvider(sdk.TracerProvider):
@@ -84,7 +82,9 @@ class Tracer(trace.Tracer):
         self._origin = origin
         self._sampler = origin.provider.sampler
         self._ids = origin.provider.id_generator
-        self._parent_decides = self._sampler.get_description().endswith(_PARENT_DECIDES)
+        description = self._sampler.get_description()
+        self._local_parent_decides = description.endswith(_LOCAL_PARENT_DECIDES)
+        self._remote_parent_decides = description.endswith(_PARENT_DECIDES)
 
     def start_span(  # noqa: PLR0917 - the API's order
         self,
@@ -100,13 +100,13 @@ class Tracer(trace.Tracer):
         """Begin a span below the current one of `context`, now or at `start_time` (nanoseconds since 1970)."""
         parent: SpanContext | None = trace.get_current_span(context).get_span_context()
         trace_state: TraceState | None
-        trace_id, _span_id, _remote, flags, trace_state, valid = parent or INVALID_SPAN_CONTEXT
+        trace_id, _span_id, remote, flags, trace_state, valid = parent or INVALID_SPAN_CONTEXT
         if valid:
             random = flags & _RANDOM
         else:
             parent, trace_id = None, self._ids.generate_trace_id()
             random = _RANDOM if self._ids.is_trace_id_random() else 0
-        if parent is not None and self._parent_decides:
+        if parent is not None and (self._remote_parent_decides if remote else self._local_parent_decides):
             sampled = flags & _SAMPLED
             recording = bool(sampled)
         else:

@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[],
         summary="The one public door",
         middleware=middleware(settings, load=load, version_one=version_one),
+        public=True,
     )
     app.version = "v2"
     app.state.load = load

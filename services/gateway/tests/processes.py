@@ -1,0 +1,53 @@
+"""The gateway as it is deployed, in processes of its own."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+from services.gateway.tests.conftest import Services
+
+from testkit.apps import free_port
+
+
+@asynccontextmanager
+async def deployed(
+    services: Services, *, backend: str, redis_url: str, **variables: str
+) -> AsyncIterator[tuple[Process, str]]:
+    """Start a gunicorn master and its worker, which export to `backend`; kill them afterwards."""
+    port = free_port()
+    environment = {
+        **{name.upper(): url for name, url in services.urls.items()},
+        "JWKS_URL": f"{services.urls['users_url']}/.well-known/jwks.json",
+        "REDIS_URL": redis_url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": backend,
+        "ENVIRONMENT": "test",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DRAIN_SECONDS": "0",
+        **variables,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gunicorn", "-c", "python:shared.gunicorn", "gateway.main:create_app()"),
+        env=os.environ | environment,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def is_up(client: httpx.AsyncClient) -> bool:
+    """Return whether the gateway responds."""
+    with suppress(httpx.TransportError):
+        return (await client.get("/health/live")).is_success
+    return False
