@@ -102,6 +102,19 @@ class TestName:
         [line] = access_lines(capsys)
         assert line["route"] == route
 
+    @pytest.mark.parametrize("prefix", ["", "/v2", "/v1"])
+    async def test_has_the_method_head(
+        self, client: httpx.AsyncClient, prefix: str, spans: Spans, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        response = await client.head(f"{prefix}/notes/1")
+        assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "1")
+        route = f"{prefix}/notes/{{number}}"
+        served = await eventually(lambda: spans.one(f"HEAD {route}"))
+        assert attributes(served)["http.route"] == route
+        assert attributes(served)["http.request.method"] == "HEAD"
+        [line] = access_lines(capsys)
+        assert (line["method"], line["route"]) == ("HEAD", route)
+
     async def test_has_no_path_of_the_clients_choice(self, client: httpx.AsyncClient, spans: Spans) -> None:
         for path in ("/nobody/knows", "/v1/nobody/knows"):
             await client.get(path)

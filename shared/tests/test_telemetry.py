@@ -187,7 +187,12 @@ class TestUntrustedContext:
 
     @pytest.mark.parametrize(
         "tracestate",
-        [["vendor=1", "vendor=2"], ["vendor=1,vendor=1"], ["vendor=1", "no member"], [",".join(f"v{n}=1" for n in range(33))]],
+        [
+            ["vendor=1", "vendor=2"],
+            ["vendor=1,vendor=1"],
+            ["vendor=1", "no member"],
+            [",".join(f"v{n}=1" for n in range(33))],
+        ],
         ids=["twice in two headers", "twice in one", "malformed", "33 members"],
     )
     def test_a_malformed_tracestate_is_discarded_alone(

@@ -177,3 +177,17 @@ class TestPlaces:
             assert len(services.orders.asked("GET", PATH)) == 1
             late.set()
             assert [(await answer).status_code for answer in (file, page)] == [200, 200]
+
+
+class TestHead:
+    async def test_has_the_headers_of_the_file_and_leaves_the_connection_usable(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    ) -> None:
+        content = bytes(range(256)) * 4000
+        services.orders.answers("GET", PATH, content, headers=HEADERS, media_type="text/csv; charset=utf-8")
+        head = await gateway.head(f"/v2{PATH}", headers=token)
+        file = await gateway.get(f"/v2{PATH}", headers=token)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("Content-Length", "Content-Type", "Content-Disposition"):
+            assert head.headers[name] == file.headers[name]
+        assert file.content == content

@@ -281,7 +281,11 @@ class TestPaths:
         assert response.json()["trace_id"] == response.headers["traceresponse"].split("-")[1]
 
     async def test_a_wrong_method_is_told_all_that_there_are(self, gateway: httpx.AsyncClient) -> None:
-        for path, allowed in (("/v2/orders", "GET, POST"), ("/v1/users/me", "GET, PATCH"), ("/users/me", "GET, PATCH")):
+        for path, allowed in (
+            ("/v2/orders", "GET, HEAD, POST"),
+            ("/v1/users/me", "GET, HEAD, PATCH"),
+            ("/users/me", "GET, HEAD, PATCH"),
+        ):
             response = await gateway.delete(path)
             assert (response.status_code, response.headers["allow"]) == (405, allowed)
 

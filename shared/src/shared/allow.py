@@ -12,4 +12,4 @@ def allowed_methods(request: Request) -> str:
         expression = getattr(route, "path_regex", None)
         if expression is not None and expression.match(path):
             methods |= set(route.methods or ())
-    return ", ".join(sorted(methods))
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))

@@ -17,6 +17,7 @@ from shared.body_limit import BodyLimit
 from shared.deadline import Deadline
 from shared.debug import router as debug_router
 from shared.error_handlers import install_error_handlers
+from shared.head import HeadAsGet
 from shared.health import Health
 from shared.health import router as health_router
 from shared.logging import configure_logging, debug_on_signal
@@ -41,6 +42,7 @@ MIDDLEWARE: Final = (
     Middleware(UnexpectedErrors),
     Middleware(Deadline),
     Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES),
+    Middleware(HeadAsGet),
 )
 """The middleware of every service, outermost first."""
 
@@ -74,6 +76,7 @@ def build_app(
         telemetry=NO_TELEMETRY_OF_FASTAPI,
         docs_url=None,  # the page would load scripts from another host; the gateway's own does not
         redoc_url=None,
+        redirect_slashes=False,  # the Location would have the host of the client's Host header
     )
     app.state.settings = settings
     app.state.health = Health(tells_why=settings.environment is not Environment.PRODUCTION)

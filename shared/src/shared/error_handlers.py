@@ -38,7 +38,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - registered for this class only
-    return problem_response(error, instance=request.url.path)
+    return problem_response(error, instance=request.scope["path"])
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -47,7 +47,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     problem = _from_http_exception(error)
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         problem.headers["Allow"] = allowed_methods(request)
-    return problem_response(problem, instance=request.url.path)
+    return problem_response(problem, instance=request.scope["path"])
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -59,7 +59,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
         problem: Problem = UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json")
     else:
         problem = _from_validation_error(error)
-    return problem_response(problem, instance=request.url.path)
+    return problem_response(problem, instance=request.scope["path"])
 
 
 def _is_json(content_type: str) -> bool:
@@ -68,7 +68,7 @@ def _is_json(content_type: str) -> bool:
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
-    return problem_response(unexpected(error), instance=request.url.path)
+    return problem_response(unexpected(error), instance=request.scope["path"])
 
 
 def _from_http_exception(error: HTTPException) -> Problem:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,7 +39,7 @@ _log = logging.getLogger("observatory")
 class ByPort:
     """One ASGI application that passes each request to the application of the port it came to."""
 
-    def __init__(self, apps: dict[int, ASGIApp]) -> None:
+    def __init__(self, apps: Mapping[int, ASGIApp]) -> None:
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,23 +62,24 @@ class Observatory:
         """Return what answers on the four HTTP ports."""
         ports = self._settings.ports
         page_data = PageData(traces=self._traces, logs=self._logs, mailbox=self._mailbox, contents=self._contents)
-        return ByPort(
-            {
-                ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RefusedError: otlp.refuse}),
-                ports.jaeger: Starlette(
-                    routes=[*JaegerApi(traces=self._traces).routes(), *page_data.routes(), *trace_pages()],
-                    exception_handlers={NotAnsweredError: jaeger.refuse, InvalidQueryError: jaeger.refuse},
-                ),
-                ports.loki: Starlette(
-                    routes=LokiApi(logs=self._logs).routes(),
-                    exception_handlers={InvalidParameterError: loki.refuse, UnsupportedError: loki.refuse},
-                ),
-                ports.mailpit: Starlette(
-                    routes=[*MailpitApi(mailbox=self._mailbox).routes(), *mail_pages()],
-                    exception_handlers={BadRequestError: mailpit.refuse, UnsupportedSearchError: mailpit.refuse},
-                ),
-            }
-        )
+        apps = {
+            ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RefusedError: otlp.refuse}),
+            ports.jaeger: Starlette(
+                routes=[*JaegerApi(traces=self._traces).routes(), *page_data.routes(), *trace_pages()],
+                exception_handlers={NotAnsweredError: jaeger.refuse, InvalidQueryError: jaeger.refuse},
+            ),
+            ports.loki: Starlette(
+                routes=LokiApi(logs=self._logs).routes(),
+                exception_handlers={InvalidParameterError: loki.refuse, UnsupportedError: loki.refuse},
+            ),
+            ports.mailpit: Starlette(
+                routes=[*MailpitApi(mailbox=self._mailbox).routes(), *mail_pages()],
+                exception_handlers={BadRequestError: mailpit.refuse, UnsupportedSearchError: mailpit.refuse},
+            ),
+        }
+        for app in apps.values():
+            app.router.redirect_slashes = False  # the Location would have the host of the client's Host header
+        return ByPort(apps)
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT; raises OSError, naming the port, when one is taken."""

@@ -39,7 +39,7 @@ def cors(origins: Sequence[str]) -> Middleware:
     return Middleware(
         Cors,
         allow_origins=origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
         allow_headers=ACCEPTED,
         expose_headers=EXPOSED,
     )

@@ -48,7 +48,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.version = "v2"
     app.state.load = load
-    app.router.redirect_slashes = False
     app.add_exception_handler(Refused, on_refused)
     for prefix in ("/v2", ""):
         for router in (aggregates.router, v2.router, *faults.routers(settings)):

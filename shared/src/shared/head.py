@@ -1,0 +1,30 @@
+"""HEAD for every route that serves GET (RFC 9110 §9.3.2)."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class HeadAsGet:
+    """ASGI middleware: serves HEAD as GET, without the body.
+
+    FastAPI's routes do not serve HEAD, and a HEAD operation per route would be in the OpenAPI document. The cost is that
+    of the GET. Middleware outside of this one reads the method HEAD, and the route from the scope, as for any request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other methods pass through."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        routed = {**scope, "method": "GET"}
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope.update(routed, method="HEAD")  # the router wrote the matched route into its copy
+                await send(message)
+            elif not message.get("more_body", False):
+                await send({"type": "http.response.body"})
+
+        await self._app(routed, receive, send_without_body)

@@ -1,0 +1,95 @@
+"""What every route of every service does with HTTP itself: HEAD, redirects, media types, content codings."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.contracts.conftest import RunningShop
+
+pytestmark = pytest.mark.xdist_group("contracts")  # one shop for all of them
+
+DOCUMENTS = {"users": "", "orders": "", "notifications": "", "gateway": "/v2"}
+PAGES = ("/", "/v1/docs", "/v2/docs", "/v1/openapi.json", "/assets/swagger-ui.css", "/openapi.json", "/v2/nothing")
+PROBES = ("/health/live", "/health/ready", "/health/startup")
+PARAMETERS = {"sku": "TEA-HOP-50"}
+AN_ID = "0198b7f0-0000-7000-8000-000000000001"
+
+OF_ONE_RESPONSE = {"date", "x-request-id", "traceresponse", "ratelimit-remaining", "ratelimit-reset"}
+"""Headers that differ between two responses to the same request."""
+
+
+def operations(shop: RunningShop, method: str) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+    """Return the service, path, headers and document of every documented operation with this method."""
+    for name, prefix in DOCUMENTS.items():
+        document = httpx.get(f"{shop.urls[name]}{prefix}/openapi.json", timeout=30).raise_for_status().json()
+        for template, item in document["paths"].items():
+            if method in item:
+                path = prefix + template
+                for parameter in (*item.get("parameters", ()), *item[method].get("parameters", ())):
+                    if parameter["in"] == "path":
+                        value = PARAMETERS.get(parameter["name"], AN_ID)
+                        path = path.replace(f"{{{parameter['name']}}}", value)
+                headers = shop.service if "/internal/" in path else shop.ann
+                yield name, path, headers, item[method]
+
+
+def all_gets(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Return the service, path and headers of every GET request there is."""
+    for name in DOCUMENTS:
+        for path in PROBES:
+            yield name, path, {}
+    for path in PAGES:
+        yield "gateway", path, {}
+    for name, path, headers, _ in operations(shop, "get"):
+        yield name, path, headers
+
+
+def test_head_is_get_without_its_body(running_shop: RunningShop) -> None:
+    asked = 0
+    for name, path, headers in all_gets(running_shop):
+        url = running_shop.urls[name] + path
+        with httpx.Client(headers=headers, timeout=60) as client:
+            get, head = client.get(url), client.head(url)
+            again = client.get(url)  # the connection is usable: no byte of a body was left on it
+        place = f"{name} {path}"
+        assert head.status_code == get.status_code == again.status_code, place
+        assert head.content == b"", place
+        varying = OF_ONE_RESPONSE | ({"content-length"} if path.endswith(("/ready", "/dashboard")) else set())
+        expected = {key: value for key, value in get.headers.items() if key not in varying}
+        assert {key: value for key, value in head.headers.items() if key not in varying} == expected, place
+        assert ("content-length" in head.headers) == ("content-length" in get.headers), place
+        asked += 1
+    assert asked > 30
+
+
+def test_allow_names_head_beside_get_only(running_shop: RunningShop) -> None:
+    gateway = running_shop.urls["gateway"]
+    for path, allowed in (("/v2/products", "GET, HEAD"), ("/v1/orders", "GET, HEAD, POST"), ("/v2/tokens", "POST")):
+        assert httpx.delete(gateway + path, timeout=60).headers["allow"] == allowed
+    assert httpx.head(f"{gateway}/v2/tokens", timeout=60).status_code == 405
+
+
+def test_no_redirect_has_the_host_of_the_request(running_shop: RunningShop) -> None:
+    strange = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    paths = {(name, path) for name, path, _ in all_gets(running_shop)}
+    paths |= {("gateway", path) for path in ("/v1", "/v2", "/v1/", "/v2/", "/assets", "/assets/")}
+    for name, path in sorted(paths):
+        for spelling in {path, f"{path}/", path.rstrip("/") or "/", f"/{path}"}:
+            with httpx.Client(headers=strange, timeout=60) as client:
+                response = client.send(
+                    client.build_request("GET", running_shop.urls[name], extensions={"target": spelling.encode()})
+                )
+            assert "evil.example" not in str(response.headers), f"{name} {spelling}"
+            if response.is_redirect:
+                assert response.headers["location"].startswith("/"), f"{name} {spelling}"
+                assert not response.headers["location"].startswith("//"), f"{name} {spelling}"
+
+
+def test_no_problem_names_the_host_of_the_request(running_shop: RunningShop) -> None:
+    """The `instance` is the path, whatever a client sends as its Host."""
+    response = httpx.get(
+        running_shop.urls["users"] + "/nothing", headers={"Host": "evil.example/elsewhere"}, timeout=60
+    )
+    assert "evil.example" not in response.text
+    assert "elsewhere" not in response.text
