@@ -211,7 +211,10 @@ class TestUntrustedContext:
 class TestPublicSampler:
     """At a public entry the root sampler decides about traces from outside; the trace and its state stay."""
 
-    @pytest.mark.parametrize("provider", ["sdk_tracer_provider", "lean"])
+    @pytest.fixture(params=["sdk_tracer_provider", "lean"], autouse=True)
+    def provider(self, request: pytest.FixtureRequest, monkeypatch: Variables) -> None:
+        monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", request.param)
+
     @pytest.mark.parametrize("flags", [TraceFlags.DEFAULT, TraceFlags.SAMPLED])
     @pytest.mark.parametrize(
         ("sampler", "argument", "recorded"),
@@ -232,10 +235,8 @@ class TestPublicSampler:
         argument: str | None,
         recorded: bool,
         flags: int,
-        provider: str,
         monkeypatch: Variables,
     ) -> None:
-        monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", provider)
         for name, value in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
         settings = ServiceSettings()

@@ -93,3 +93,55 @@ def test_no_problem_names_the_host_of_the_request(running_shop: RunningShop) -> 
     )
     assert "evil.example" not in response.text
     assert "elsewhere" not in response.text
+
+
+BODIES = {
+    "application/json": b'{"grant_type": "password", "username": "ann@hopline.example", "password": "x"}',
+    "application/x-www-form-urlencoded": b"grant_type=password&username=ann%40hopline.example&password=x",
+    "multipart/form-data; boundary=b": b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n',
+    "multipart/form-data": b"malformed",
+    "text/plain": b"grant_type=password",
+    "": b"grant_type=password",
+}
+
+
+def test_a_body_of_another_media_type_than_documented_is_415(running_shop: RunningShop) -> None:
+    asked = set()
+    for method in ("post", "put", "patch"):
+        for name, path, headers, operation in operations(running_shop, method):
+            if "requestBody" not in operation:
+                continue
+            [accepted] = operation["requestBody"]["content"]
+            basic = {"Authorization": "Basic d29ya2Vyczp0aGUtd29ya2Vycy1zZWNyZXQ="}
+            own = {**headers, "Idempotency-Key": "a", **(basic if path == "/internal/tokens" else {})}
+            for media_type, body in BODIES.items():
+                sent = {**own, "Content-Type": media_type} if media_type else own
+                response = httpx.request(method, running_shop.urls[name] + path, content=body, headers=sent, timeout=60)
+                place = f"{method} {name} {path} {media_type!r}: {response.text}"
+                if media_type == accepted:
+                    assert response.status_code != 415, place
+                    continue
+                assert response.status_code == 415, place
+                assert response.json()["type"].endswith("/unsupported-media-type"), place
+                assert response.headers["accept"] == accepted, place
+            asked.add((accepted, name))
+    assert {accepted for accepted, _ in asked} == {"application/json", "application/x-www-form-urlencoded"}
+    assert {name for _, name in asked} == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "x-unknown"])
+def test_an_encoded_body_is_415(running_shop: RunningShop, coding: str) -> None:
+    for name, prefix in DOCUMENTS.items():
+        for path in (f"{prefix}/orders", "/nothing"):
+            headers = {**running_shop.ann, "Content-Encoding": coding, "Content-Type": "application/json"}
+            response = httpx.post(running_shop.urls[name] + path, content=b"{}", headers=headers, timeout=60)
+            assert response.status_code == 415, name
+            assert response.headers["accept-encoding"] == "identity"
+            assert response.json()["type"].endswith("/unsupported-media-type")
+
+
+def test_the_coding_identity_is_none(running_shop: RunningShop) -> None:
+    headers = {"Content-Encoding": "identity", "Content-Type": "application/x-www-form-urlencoded"}
+    body = "grant_type=password&username=ann@hopline.example&password=wrong"
+    response = httpx.post(f"{running_shop.urls['gateway']}/v2/tokens", content=body, headers=headers, timeout=60)
+    assert response.status_code == 401

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from contextlib import suppress
 
 import httpx
 from services.gateway.tests.conftest import Services

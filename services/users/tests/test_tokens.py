@@ -62,13 +62,19 @@ class TestLogIn:
         assert response.status_code == 400
         assert response.json()["type"].endswith("/unsupported-grant-type")
 
-    @pytest.mark.parametrize(
-        "media_type", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"]
-    )
-    async def test_refuses_what_is_no_form(self, users: httpx.AsyncClient, media_type: str) -> None:
-        response = await users.post("/tokens", content=b'{"grant_type": "pass', headers={"Content-Type": media_type})
+    async def test_refuses_what_is_no_form(self, users: httpx.AsyncClient) -> None:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        response = await users.post("/tokens", content=b'{"grant_type": "pass', headers=headers)
         assert response.status_code == 400
         assert response.headers["Content-Type"] == "application/problem+json"
+
+    @pytest.mark.parametrize(
+        "media_type", ["application/json", "multipart/form-data", "multipart/form-data; boundary=x"]
+    )
+    async def test_refuses_other_media_types(self, users: httpx.AsyncClient, media_type: str) -> None:
+        response = await users.post("/tokens", content=b'{"grant_type": "pass', headers={"Content-Type": media_type})
+        assert response.status_code == 415
+        assert response.headers["Accept"] == "application/x-www-form-urlencoded"
 
 
 class TestRefresh:

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.types import Scope
 
 from shared.body_limit import BodyLimit
+from shared.content_coding import ContentCoding
 from shared.deadline import Deadline
 from shared.debug import router as debug_router
 from shared.error_handlers import install_error_handlers
@@ -41,6 +42,7 @@ UNTRACED = "^[^/]+//[^/]+/(health/|ws$)"
 MIDDLEWARE: Final = (
     Middleware(UnexpectedErrors),
     Middleware(Deadline),
+    Middleware(ContentCoding),
     Middleware(BodyLimit, max_bytes=MAX_BODY_BYTES),
     Middleware(HeadAsGet),
 )

@@ -21,10 +21,10 @@ from shared.errors import (
     FieldError,
     Problem,
     Unprocessable,
-    UnsupportedMediaType,
     problem_response,
     unexpected,
 )
+from shared.media_types import JSON, is_json, unsupported
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -55,16 +55,11 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     unread = [
         detail for detail in error.errors() if tuple(detail["loc"]) == ("body",) and isinstance(error.body, bytes)
     ]
-    if unread and not _is_json(request.headers.get("Content-Type", "")):
-        problem: Problem = UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json")
+    if unread and not is_json(request):
+        problem: Problem = unsupported(JSON)
     else:
         problem = _from_validation_error(error)
     return problem_response(problem, instance=request.scope["path"])
-
-
-def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json")
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:

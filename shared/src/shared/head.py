@@ -6,8 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class HeadAsGet:
     """ASGI middleware: serves HEAD as GET, without the body.
 
-    FastAPI's routes do not serve HEAD, and a HEAD operation per route would be in the OpenAPI document. The cost is that
-    of the GET. Middleware outside of this one reads the method HEAD, and the route from the scope, as for any request.
+    FastAPI's routes do not serve HEAD, and a HEAD operation per route would be in the OpenAPI document. The cost is
+    that of the GET. Middleware outside of this one reads the method HEAD, and the route from the scope as usual.
     """
 
     def __init__(self, app: ASGIApp) -> None:

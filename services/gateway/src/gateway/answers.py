@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 HEADERS_TO_CLIENTS = frozenset(
     {
+        "accept",
         "cache-control",
         "content-disposition",
         "content-encoding",

@@ -16,7 +16,7 @@ from shared.tokens import TokenVerifier
 from users.events import CONSUMERS, STREAM
 from users.keys import KeyRing, private_keys
 from users.passwords import open_passwords
-from users.routes import internal, router
+from users.routes import internal, internal_tokens, router, tokens
 from users.service import AccessTokens, Tokens, chores, seed_admin
 from users.settings import Settings, get_settings
 
@@ -27,7 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="users",
         settings=settings or get_settings(),
         lifespan=lifespan,
-        routers=[router, internal, housekeeping.router, housekeeping.publishing],
+        routers=[router, tokens, internal, internal_tokens, housekeeping.router, housekeeping.publishing],
         summary="Accounts, OAuth2 tokens, and the keys that verify them",
     )
     if settings is not None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
+from shared.media_types import FormRoute
 from shared.openapi import problem
 from shared.tokens import CurrentIdentity
 from users.dependencies import AccountsDep, StaffIdentity, TokensDep, workers_client
@@ -12,7 +13,9 @@ from users.keys import KeyRing
 from users.schemas import AccessToken, ClientTokenRequest, NewUser, TokenPair, TokenRequest, User, UserChange
 
 router = APIRouter(tags=["users"])
+tokens = APIRouter(prefix="/tokens", tags=["tokens"], route_class=FormRoute)
 internal = APIRouter(prefix="/internal", tags=["internal"])
+internal_tokens = APIRouter(prefix="/internal/tokens", tags=["internal"], route_class=FormRoute)
 
 FormDep = Annotated[TokenRequest, Form()]
 
@@ -45,19 +48,18 @@ async def change_me(identity: CurrentIdentity, profile: UserChange, accounts: Ac
     return User.model_validate(await accounts.change(identity.user_id, profile))
 
 
-@router.post(
-    "/tokens",
+@tokens.post(
+    "",
     dependencies=[Depends(no_store)],
-    tags=["tokens"],
     summary="Log in, or get the next pair of tokens",
     responses={
         400: problem("The grant type is missing or unknown"),
         401: problem("Wrong credentials, or a refresh token used twice"),
     },
 )
-async def grant_tokens(form: FormDep, tokens: TokensDep) -> TokenPair:
+async def grant_tokens(form: FormDep, service: TokensDep) -> TokenPair:
     """OAuth2 token endpoint: `grant_type` is `password` or `refresh_token`."""
-    return await tokens.grant(form)
+    return await service.grant(form)
 
 
 @router.get("/.well-known/jwks.json", tags=["tokens"])
@@ -68,10 +70,10 @@ async def read_keys(request: Request, response: Response) -> dict[str, Any]:
     return keys.document
 
 
-@internal.post("/tokens", dependencies=[Depends(workers_client), Depends(no_store)])
-async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], tokens: TokensDep) -> AccessToken:
+@internal_tokens.post("", dependencies=[Depends(workers_client), Depends(no_store)])
+async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], service: TokensDep) -> AccessToken:
     """OAuth2 token endpoint of the workers (HTTP Basic): `grant_type` is `client_credentials`."""
-    return tokens.grant_to_workers(form)
+    return service.grant_to_workers(form)
 
 
 @internal.get("/admins")

@@ -16,8 +16,9 @@ from notifications.routes import router as notifications
 from orders.routes import orders, products, reports
 from shared.openapi import PROBLEM_SCHEMA, PROBLEMS, header, problem
 from users.routes import router as users
+from users.routes import tokens
 
-SERVICES: Final = [users, products, orders, reports, notifications]
+SERVICES: Final = [users, tokens, products, orders, reports, notifications]
 SCHEMAS: Final = "#/components/schemas/"
 DESCRIPTION: Final = """\
 Money is in integer cents, times are RFC 3339 in UTC, and every error is a problem (RFC 9457) whose `trace_id` leads to

@@ -14,7 +14,7 @@ from gateway.limits.middleware import address_of, charge
 from gateway.limits.quota import Charge
 from gateway.limits.rules import rules
 from shared.addresses import normalised_email
-from shared.errors import BadRequest
+from shared.media_types import FORM, media_type_of
 
 
 async def limiter(request: Request) -> Limiter:
@@ -27,7 +27,7 @@ LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 
 async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
-    """A dependency of routes that take credentials; raises TooManyRequests, or what makes a 400 of a broken form."""
+    """A dependency of routes that take credentials; raises TooManyRequests."""
     quotas = rules(settings)
     charges = [Charge(quota=quotas.credentials_by_address, whose=address_of(request.scope))]
     name = await _account_named(request)
@@ -50,11 +50,10 @@ async def _account_named(request: Request) -> str:
 
 async def _username_of(request: Request) -> object:
     await request.body()  # kept by the request: it is passed on as it came
-    try:
-        async with request.form() as form:
-            return form.get("username")
-    except UnicodeError as error:  # by a charset that is none
-        raise BadRequest("The form cannot be read") from error
+    if media_type_of(request) != FORM:
+        return ""
+    async with request.form() as form:
+        return form.get("username")
 
 
 async def _email_of(request: Request) -> object:
