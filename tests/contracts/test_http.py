@@ -145,3 +145,86 @@ def test_the_coding_identity_is_none(running_shop: RunningShop) -> None:
     body = "grant_type=password&username=ann@hopline.example&password=wrong"
     response = httpx.post(f"{running_shop.urls['gateway']}/v2/tokens", content=body, headers=headers, timeout=60)
     assert response.status_code == 401
+
+
+NO_NUMBERS = ("1_0", " 3", "+3", "3.0", "1e1", "0x3", "true", "\u0663", "")
+NO_JSON_NUMBERS = ("3", "1_0", True, 3.5, None, [3])
+
+
+def test_an_integer_in_a_query_is_decimal_digits(running_shop: RunningShop) -> None:
+    asked = set()
+    for name, path, headers, operation in (*operations(running_shop, "get"), *version_one(running_shop)):
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] != "query" or parameter["schema"].get("type") != "integer":
+                continue
+            for value in NO_NUMBERS:
+                response = httpx.get(
+                    running_shop.urls[name] + path, params={parameter["name"]: value}, headers=headers, timeout=60
+                )
+                place = f"{name} {path}?{parameter['name']}={value!r}: {response.text}"
+                assert response.status_code == 422, place
+                assert [error["field"] for error in response.json()["errors"]] == [parameter["name"]], place
+            asked.add(f"{name} {path} {parameter['name']}")
+    assert {"gateway /v2/products limit", "gateway /v2/notifications after_seq", "gateway /v1/orders offset"} <= asked
+    assert len(asked) > 10
+
+
+def version_one(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+    document = httpx.get(f"{shop.urls['gateway']}/v1/openapi.json", timeout=30).raise_for_status().json()
+    for path, item in document["paths"].items():
+        if "get" in item and "{" not in path:
+            yield "gateway", f"/v1{path}", shop.ann, item["get"]
+
+
+def test_an_integer_in_a_json_body_is_a_number(running_shop: RunningShop) -> None:
+    asked = set()
+    for name, prefix in DOCUMENTS.items():
+        document = httpx.get(f"{running_shop.urls[name]}{prefix}/openapi.json", timeout=30).json()
+        for service, path, headers, operation in operations(running_shop, "post"):
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if service != name or content is None:
+                continue
+            schema = document["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+            for member, described in schema["properties"].items():
+                if described.get("type") != "integer":
+                    continue
+                for value in NO_JSON_NUMBERS:
+                    response = httpx.post(
+                        running_shop.urls[name] + path, json={member: value}, headers=headers, timeout=60
+                    )
+                    assert response.status_code == 422, f"{name} {path} {member}={value!r}: {response.text}"
+                    assert member in [error["field"] for error in response.json()["errors"]]
+                asked.add(f"{path} {member}")
+    assert {"/v2/notifications/read up_to", "/notifications/read up_to"} <= asked
+    assert any(place.endswith(" size_bytes") for place in asked)
+    assert any(place.endswith(" progress") for place in asked)
+
+
+def test_a_cursor_has_one_spelling(running_shop: RunningShop) -> None:
+    url = f"{running_shop.urls['gateway']}/v2/products"
+    cursor = httpx.get(url, params={"limit": "1"}, timeout=60).json()["next_cursor"]
+    assert httpx.get(url, params={"cursor": cursor}, timeout=60).status_code == 200
+    for spelling in (f"{cursor}=", f"{cursor}!", f" {cursor}", f"{cursor[:4]}.{cursor[4:]}"):
+        response = httpx.get(url, params={"cursor": spelling}, timeout=60)
+        assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor"), spelling
+
+
+MANY = (
+    {f"unknown{number}": 1 for number in range(3_400)},
+    {"x" * 58_000: 1},
+    {"items": [{"sku": "a b", "quantity": 0}] * 50},
+    {"items": [{f"unknown{number}": 1 for number in range(3_000)}]},
+)
+"""Bodies just below the limit of size that are wrong in many places, or in one with a long name."""
+
+
+def test_a_validation_error_is_small_whatever_is_sent(running_shop: RunningShop) -> None:
+    for name, path in (("users", "/users"), ("orders", "/orders"), ("gateway", "/v2/orders"), ("gateway", "/v2/users")):
+        for body in MANY:
+            headers = running_shop.ann | {"Idempotency-Key": "a"}
+            response = httpx.post(running_shop.urls[name] + path, json=body, headers=headers, timeout=60)
+            assert response.status_code == 422, response.text[:200]
+            assert len(response.content) < 8 * 1024, f"{name} {path}"
+            assert 0 < len(response.json()["errors"]) <= 20
+    response = httpx.post(f"{running_shop.urls['users']}/users", json=MANY[0], timeout=60)
+    assert response.json()["detail"].endswith("; 3383 more are left out")  # three members are missing

@@ -13,7 +13,8 @@ and never builds an error body. The tree::
      ├─ Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422 ── TooManyRequests 429
      └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504 ── DeadlineSpent
 
-Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation.
+Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation,
+at most MAX_FIELD_ERRORS of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,14 @@ _STATEMENT_TIMEOUT = "57014"
 
 PROBLEM_TYPES = "https://hopline.example/problems/"
 """Base of the `type` of every problem, which ends in its slug: a name to compare, and a section of docs/problems.md."""
+
+
+MAX_FIELD_ERRORS = 20
+"""Maximum number of field errors in one problem."""
+
+MAX_FIELD_CHARACTERS = 100
+MAX_MESSAGE_CHARACTERS = 300
+"""Clients choose names of fields, and messages can quote them."""
 
 
 class FieldError(BaseModel):
@@ -168,13 +177,26 @@ def problem_response(problem: Problem, *, instance: str) -> Response:
         "trace_id": trace.format_trace_id(span.trace_id) if span.is_valid else None,
     }
     if problem.errors:
-        body["errors"] = [error.model_dump() for error in problem.errors]
+        body["errors"] = [_bounded(error) for error in problem.errors[:MAX_FIELD_ERRORS]]
+    if left_out := len(problem.errors[MAX_FIELD_ERRORS:]):
+        body["detail"] = f"{problem.detail}; {left_out} more are left out"
     return Response(
         orjson.dumps(body),
         status_code=problem.status,
         headers=problem.headers,
         media_type="application/problem+json",
     )
+
+
+def _bounded(error: FieldError) -> dict[str, str]:
+    return {
+        "field": _cut(error.field, MAX_FIELD_CHARACTERS),
+        "message": _cut(error.message, MAX_MESSAGE_CHARACTERS),
+    }
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size - 1]}…"
 
 
 def unexpected(error: Exception) -> Problem:

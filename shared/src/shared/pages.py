@@ -12,11 +12,12 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from shared.errors import BadRequest, FieldError
+from shared.numbers import DIGITS
 
 T = TypeVar("T")
 Row = TypeVar("Row")
 
-Limit = Annotated[int, Query(ge=1, le=100, description="How many items at most")]
+Limit = Annotated[int, Query(ge=1, le=100, description="How many items at most"), DIGITS]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")]
 
 
@@ -48,7 +49,7 @@ def decode_cursor(cursor: str, *, parts: int) -> list[str]:
     """The sort key inside `cursor`, as strings; raises BadRequest where it is not one of ours."""
     try:
         key = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if isinstance(key, list) and len(key) == parts and all(isinstance(part, str) for part in key):
+        if isinstance(key, list) and len(key) == parts and encode_cursor(*key) == cursor:  # one spelling only
             return key
     except (ValueError, TypeError):
         pass

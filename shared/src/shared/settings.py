@@ -29,10 +29,14 @@ from pydantic import (
     RedisDsn,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.numbers import decimal, whole
 
 CONFIGURATION_ERROR = 4
 """Exit status of a process whose settings are wrong: gunicorn's APP_LOAD_ERROR, on which its master stops too."""
@@ -91,7 +95,7 @@ MAX_WORKERS = 64
 def _worker_count(value: object) -> object:
     """Return 2 × cores + 1, at most `MAX_WORKERS`, for `auto`. Cores are those that this process may run on."""
     if value != "auto":
-        return value
+        return whole(value)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(2 * cores + 1, MAX_WORKERS)
 
@@ -124,6 +128,17 @@ class ProcessSettings(BaseSettings):
         description="Worker processes of gunicorn for one service instance; auto is 2 × cores + 1, for a host without "
         "containers. In a container keep 1 and scale replicas",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _digits_only(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse text such as `1_0` and ` 3 `, which pydantic reads as a number. Fields with a validator decide."""
+        field = cls.model_fields[info.field_name or ""]
+        if any(isinstance(each, BeforeValidator) for each in field.metadata):
+            return value
+        if field.annotation in (int, int | None):
+            return whole(value)
+        return decimal(value) if field.annotation in (float, float | None) else value
 
     @classmethod
     def settings_customise_sources(  # the order is the precedence

@@ -23,10 +23,9 @@ class Stack:
         Raises FailedError when the offset is no number.
         """
         raw = environ.get("HOPLINE_PORT_OFFSET") or "0"
-        try:
-            offset = int(raw)
-        except ValueError:
-            raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: expected a whole number") from None
+        if not (raw.isascii() and raw.isdecimal()):
+            raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: expected a whole number")
+        offset = int(raw)
 
         def url(name: str, port: int) -> str:
             return (environ.get(f"HOPLINE_{name}_URL") or f"http://localhost:{port + offset}").rstrip("/")

@@ -122,7 +122,8 @@ class Environments:
 
     def _number(self, name: str) -> int:
         raw = worker_count(self.caller.get(name, ""))
-        return int(raw if raw.isdecimal() else _SUGGESTED[name])  # a wrong value is the service's to refuse
+        valid = raw.isascii() and raw.isdecimal()  # the service itself rejects a wrong value
+        return int(raw if valid else _SUGGESTED[name])
 
     def _common(self) -> dict[str, str]:
         suggested = {

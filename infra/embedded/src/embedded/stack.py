@@ -126,7 +126,7 @@ class Stack:
 
 def _offset(raw: str) -> int:
     highest = 65_535 - max(port.number for port in PORTS.values())
-    if raw.isdecimal() and int(raw) <= highest:
+    if raw.isascii() and raw.isdecimal() and int(raw) <= highest:
         return int(raw)
     raise EmbeddedError(f"HOPLINE_PORT_OFFSET={raw}: expected a whole number from 0 to {highest}")
 

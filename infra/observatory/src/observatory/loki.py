@@ -124,7 +124,7 @@ def _success(data: Any) -> Response:
 
 def _limit(params: QueryParams) -> int:
     raw = params.get("limit", "") or str(_DEFAULT_LIMIT)
-    if not raw.isdecimal() or not 0 < int(raw[:9]) <= _LARGEST_LIMIT:
+    if not (raw.isascii() and raw.isdecimal()) or not 0 < int(raw[:9]) <= _LARGEST_LIMIT:
         raise InvalidParameterError(f"limit must be a whole number from 1 to {_LARGEST_LIMIT}, not {raw!r}")
     return int(raw)
 
@@ -142,7 +142,7 @@ def _time_ns(params: QueryParams, name: str, default: int) -> int:
     if raw == "":
         return default
     try:
-        if raw.isdecimal():
+        if raw.isascii() and raw.isdecimal():
             return int(raw) * (_SECOND_NS if len(raw) <= _SECONDS_DIGITS else 1)
         if re.fullmatch(r"\d{1,10}\.\d+", raw, re.ASCII):
             return int(float(raw) * _SECOND_NS)

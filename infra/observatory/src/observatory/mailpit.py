@@ -108,7 +108,7 @@ class MailpitApi:
     def _listing(self, request: Request, found: list[Mail]) -> Response:
         start = request.query_params.get("start", "") or "0"
         limit = request.query_params.get("limit", "") or str(_DEFAULT_LIMIT)
-        if not (start.isdecimal() and limit.isdecimal()):
+        if not ((start + limit).isascii() and start.isdecimal() and limit.isdecimal()):
             raise BadRequestError("start and limit must be whole numbers")
         shown = found[int(start[:9]) :][: int(limit[:9]) or None]
         return JsonResponse(

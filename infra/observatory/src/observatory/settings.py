@@ -79,10 +79,6 @@ def _number(environ: Mapping[str, str], name: str, *, default: int, low: int = 1
     raw = environ.get(name)
     if raw is None or raw == "":
         return default
-    try:
-        number = int(raw)
-    except ValueError:
-        number = low - 1
-    if not low <= number <= high:
+    if not (raw.isascii() and raw.isdecimal() and low <= int(raw) <= high):
         raise InvalidSettingError(f"{name}={raw!r}: expected a whole number from {low} to {high}")
-    return number
+    return int(raw)

@@ -110,10 +110,9 @@ def _integer(params: QueryParams, name: str, default: int) -> int:
     raw = params.get(name, "")
     if raw == "":
         return default
-    try:
-        return int(raw)
-    except ValueError:
-        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is no integer") from None
+    if not re.fullmatch(r"-?[0-9]{1,19}", raw):
+        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is no integer")
+    return int(raw)
 
 
 def duration_ns(params: QueryParams, name: str) -> int:

@@ -16,12 +16,13 @@ from notifications.schemas import (
     ReadMark,
     TicketOut,
 )
+from shared.numbers import DIGITS
 from shared.pages import Limit
 from shared.tokens import CurrentIdentity
 
 router = APIRouter()
 
-AfterSeq = Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="The last seq you have")]
+AfterSeq = Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="The last seq you have"), DIGITS]
 
 
 @router.get("/notifications", tags=["notifications"], summary="Your notifications after a position, oldest first")

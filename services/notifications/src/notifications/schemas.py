@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 
 from notifications.models import Notification
 from shared.openapi import without_maximum
@@ -13,7 +13,7 @@ LARGEST_SEQ = 2**63 - 1
 
 POSITION = "Position in the caller's feed: 1, 2, 3… without a gap"
 
-Seq = Annotated[int, Field(ge=0, le=LARGEST_SEQ, description=POSITION, json_schema_extra=without_maximum)]
+Seq = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEQ, description=POSITION, json_schema_extra=without_maximum)]
 """A position that a client sends; 0 is before the first."""
 
 StoredSeq = Annotated[int, Field(description=POSITION, json_schema_extra={"minimum": 0})]

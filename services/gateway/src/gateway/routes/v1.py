@@ -15,6 +15,7 @@ from gateway.deprecation import Retirement
 from gateway.forward import ForwardDep, PublicForwardDep
 from gateway.limits.credentials import limit_credentials
 from gateway.routes import v2
+from shared.numbers import DIGITS
 from shared.pages import Limit
 
 RETIREMENT = Retirement(
@@ -31,7 +32,7 @@ class OffsetQuery(BaseModel):
     """A page by its distance from the first item; version 2 continues without a bound."""
 
     limit: Limit = 20
-    offset: int = Field(0, ge=0, le=1000)
+    offset: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0
 
 
 def user_v1(body: bytes) -> bytes:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from gateway.dependencies import NotificationsDep, OrdersDep, UsersDep
 from gateway.forward import ForwardDep, PublicForwardDep
 from gateway.limits.credentials import limit_credentials
+from shared.numbers import DIGITS
 from shared.pages import Cursor, Limit
 
 router = APIRouter()
@@ -33,7 +34,7 @@ class OrdersQuery(PageQuery):
 class FeedQuery(BaseModel):
     """A page of the notification feed."""
 
-    after_seq: Annotated[int, Query(ge=0, description="The last `seq` you have")] = 0
+    after_seq: Annotated[int, Query(ge=0, description="The last `seq` you have"), DIGITS] = 0
     limit: Limit = 50
 
 

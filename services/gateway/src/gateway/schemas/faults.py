@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from shared.faults import ALL_PERCENT, USUAL_VALUE, Fault, Kind
 
@@ -31,10 +31,10 @@ class NewFault(BaseModel):
     source: Literal["gateway", "orders", "notifications", "workers"] = "gateway"
     target: Literal["users", "orders", "notifications", "workers"]
     kind: Kind
-    value: int | None = Field(None, ge=1, le=60_000)
-    times: int | None = Field(None, ge=1, le=1_000)
+    value: StrictInt | None = Field(None, ge=1, le=60_000)
+    times: StrictInt | None = Field(None, ge=1, le=1_000)
     at: str | None = None
-    for_seconds: int = Field(60, ge=1, le=3_600)
+    for_seconds: StrictInt = Field(60, ge=1, le=3_600)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:

@@ -10,6 +10,7 @@ from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, SalesDep,
 from orders.schemas import SKU, DaySales, NewOrder, OrderOut, ProductOut
 from orders.service import Placed
 from orders.states import CANCEL, PACK, SHIP, OrderStatus
+from shared.numbers import DIGITS
 from shared.openapi import header, problem
 from shared.pages import Cursor, Limit, Page
 from shared.tokens import CurrentIdentity, ServiceIdentity
@@ -21,7 +22,9 @@ sales = APIRouter(prefix="/internal/sales", tags=["internal"])
 
 NO_ORDER: Final[dict[int | str, dict[str, Any]]] = {404: problem("No such order, or not yours")}
 
-Offset = Annotated[int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same")]
+Offset = Annotated[
+    int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same"), DIGITS
+]
 
 
 @products.get("", summary="What is for sale")

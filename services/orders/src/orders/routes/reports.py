@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from orders.dependencies import ReportFilesDep, ReportsDep, Scope, VisibleOwner
 from orders.models import Report, ReportFormat
 from orders.schemas import NewReport, OrderOut, ReportFailure, ReportFile, ReportOut, ReportProgress, ReportWork
+from shared.numbers import DIGITS
 from shared.openapi import header, problem
 from shared.pages import Cursor, Page
 from shared.tokens import CurrentIdentity, ServiceIdentity
@@ -22,7 +23,7 @@ FILE_SCHEMA: Final = {"schema": {"type": "string", "format": "binary"}}
 
 MEDIA_TYPES: Final = {ReportFormat.CSV: "text/csv; charset=utf-8", ReportFormat.PDF: "application/pdf"}
 
-OrdersAtOnce = Annotated[int, Query(ge=1, le=1000, description="How many orders at most")]
+OrdersAtOnce = Annotated[int, Query(ge=1, le=1000, description="How many orders at most"), DIGITS]
 
 
 @reports.post(

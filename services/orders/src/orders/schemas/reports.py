@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictInt,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -102,13 +103,13 @@ class ReportWork(BaseModel):
 class ReportProgress(BaseModel):
     """How far the worker is, in percent; a hundred is for `ReportFile` to say."""
 
-    progress: int = Field(ge=0, le=99)
+    progress: StrictInt = Field(ge=0, le=99)
 
 
 class ReportFile(BaseModel):
     """The file lies where it is to lie."""
 
-    size_bytes: int = Field(ge=0)
+    size_bytes: StrictInt = Field(ge=0)
 
 
 class ReportFailure(BaseModel):
