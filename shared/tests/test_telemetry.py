@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from socket import gethostname
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -135,6 +136,7 @@ class TestResource:
         expected = {"service.name": "orders", "service.namespace": "hopline", "service.version": "1.2.3"}
         assert expected.items() <= described.items()
         assert described["k8s.pod.name"] == "pod-1"
+        assert described["host.name"] == gethostname()
         assert (
             described["service.instance.id"]
             != resource_of("orders", ServiceSettings()).attributes["service.instance.id"]

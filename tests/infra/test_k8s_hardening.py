@@ -20,6 +20,11 @@ def container(pod: Object) -> Object:
     return first
 
 
+def variable(pod: Object, name: str) -> Object:
+    found: Object = next(each for each in container(pod)["env"] if each["name"] == name)
+    return found
+
+
 POD_MISTAKES: list[tuple[str, Plant]] = [
     ("runs as root", lambda pod: pod["securityContext"].update(runAsUser=0)),
     ("runs as root", lambda pod: pod["securityContext"].pop("runAsNonRoot")),
@@ -39,6 +44,8 @@ POD_MISTAKES: list[tuple[str, Plant]] = [
         "livenessProbe asks /health/ready",
         lambda pod: container(pod)["livenessProbe"]["httpGet"].update(path="/health/ready"),
     ),
+    ("do not name the node", lambda pod: container(pod)["env"].remove(variable(pod, "OTEL_RESOURCE_ATTRIBUTES"))),
+    ("do not name the node", lambda pod: container(pod)["env"].remove(variable(pod, "NODE_NAME"))),
     ("all be on one node", lambda pod: pod.pop("topologySpreadConstraints")),
     ("may write", lambda pod: pod.update(initContainers=[{"name": "first", "image": "x:1"}])),
 ]

@@ -26,8 +26,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "workers": workers.settings.Settings,
     "report-workers": workers.settings.ReportSettings,
 }
-NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE"}
-"""Read by the C library and by asyncpg."""
+NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE_NAME", "OTEL_RESOURCE_ATTRIBUTES"}
+"""Read by the C library, by asyncpg, by the manifest itself and by OpenTelemetry's SDK."""
 
 
 def told(overlay: Rendering, name: str) -> dict[str, str]:

@@ -49,7 +49,7 @@ INSTRUMENTATION_ATTRIBUTES = {
 SDK_ATTRIBUTES = {"exception.escaped"}
 """What `Span.record_exception` adds to what it is given."""
 
-NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|http|messaging|network|peer|server|service|url|user"
+NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|host|http|messaging|network|peer|server|service|url|user"
 NAME = re.compile(rf"({NAMESPACES})(\.[a-z_]+)+")
 NO_ATTRIBUTES = re.compile(r"http\.(disconnect|request|response\.(start|body))|user\.registered|deployment\.yaml")
 """ASGI's messages and the kinds of notifications are named alike."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from socket import gethostname
 from threading import Thread
 from typing import Any, Final
 from uuid import uuid4
@@ -85,6 +86,7 @@ def resource_of(service: str, settings: ServiceSettings) -> Resource:
         "service.namespace": NAMESPACE,
         "service.version": _version(service),
         "service.instance.id": str(uuid4()),
+        "host.name": gethostname(),  # of a container its own; Compose and Kubernetes set that of the machine
         "deployment.environment.name": settings.environment.value,
     }
     return Resource.create(ours).merge(OTELResourceDetector().detect())

@@ -26,6 +26,7 @@ def check(root: Path) -> Iterator[Finding]:
         for rule in (_hardened, _limited, _health, _image, _ports, _scalable, _secrets_in_environment):
             yield from rule(service)
     yield from _references(root, found)
+    yield from _hosts(found)
     yield from _sum_of_limits(found)
 
 
@@ -96,6 +97,27 @@ def _secrets_in_environment(service: Service) -> Iterator[Finding]:
             )
         if re.search(r"://[^/@\s]+:[^/@\s]+@", str(value)):
             yield Finding(service.place, f"{name} has a password in its URL", "give it as a file")
+
+
+def _hosts(found: list[Service]) -> Iterator[Finding]:
+    """All processes of one machine have one clock: Jaeger corrects the times of spans between hosts."""
+    names: dict[str, str] = {}
+    for service in found:
+        environment = service.definition.get("environment", {})
+        if "OTEL_EXPORTER_OTLP_ENDPOINT" in environment:
+            attributes = default(environment.get("OTEL_RESOURCE_ATTRIBUTES", ""))
+            names[service.place] = next(
+                (
+                    value
+                    for name, _, value in (pair.partition("=") for pair in attributes.split(","))
+                    if name == "host.name"
+                ),
+                "",
+            )
+    expected = next(iter(names.values()), "")
+    for place, name in names.items():
+        if not name or name != expected:
+            yield Finding(place, f"its host.name is {name or 'that of the container'}", "one for all of the machine")
 
 
 def _references(root: Path, found: list[Service]) -> Iterator[Finding]:

@@ -109,6 +109,16 @@ def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     if spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
         yield Finding(workload.place, "a rollout takes pods away before new ones are ready", "set maxUnavailable: 0")
     for container in workload.containers:
+        yield from _host_name(workload, container)
         told = environment(rendering, workload, container).get("WEB_CONCURRENCY")
         if told != "1":
             yield Finding(workload.place, f"WEB_CONCURRENCY={told}", "set 1: the cluster counts processes by pods")
+
+
+def _host_name(workload: Workload, container: Object) -> Iterator[Finding]:
+    """Spans name the node: the processes of one node have one clock, and a pod's own name would hide that."""
+    variables = {variable["name"]: variable for variable in container.get("env", [])}
+    node = variables.get("NODE_NAME", {}).get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+    attributes = str(variables.get("OTEL_RESOURCE_ATTRIBUTES", {}).get("value", ""))
+    if node != "spec.nodeName" or "host.name=$(NODE_NAME)" not in attributes.split(","):
+        yield Finding(workload.place, "its spans do not name the node", "set host.name=$(NODE_NAME) from spec.nodeName")
