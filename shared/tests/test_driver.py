@@ -182,7 +182,7 @@ class TestRecords:
         assert (failed.attributes or {})["error.type"] == "22012"
 
     async def test_have_a_span_for_a_named_statement(self, opened: Database, spans: Spans) -> None:
-        decide = DriverStatement(text("SELECT 1").execution_options(span="decide something"))
+        decide = DriverStatement(text("SELECT 1").execution_options(span=True))
         async with opened.transaction() as session:
             await decide.fetch(session)
-        assert (spans.one("decide something").attributes or {})["db.query.text"] == "SELECT 1"
+        assert (spans.one("SELECT").attributes or {})["db.query.text"] == "SELECT 1"

@@ -27,7 +27,7 @@ class Settings(DatabaseSettings, ServiceSettings):
 
 router = APIRouter()
 
-NAMED = text("SELECT 1 AS name_").execution_options(span="decide something")
+NAMED = text("SELECT 1 AS name_").execution_options(span=True)
 
 
 @router.post("/plain")
@@ -85,7 +85,7 @@ class TestStatement:
         self, client: httpx.AsyncClient, spans: Spans
     ) -> None:
         await client.post("/named")
-        request, decision = spans.one("POST /named"), spans.one("decide something")
+        request, decision = spans.one("POST /named"), spans.one("SELECT")
         assert decision.parent == request.context
         assert decision.kind is SpanKind.CLIENT
         assert decision.start_time is not None
@@ -118,6 +118,7 @@ class TestStatement:
         failed = spans.one("INSERT person")
         assert failed.status.status_code is StatusCode.ERROR
         assert attributes(failed)["error.type"] == "23505"
+        assert attributes(failed)["db.response.status_code"] == "23505"
         assert "ann@" not in failed.to_json()
 
 

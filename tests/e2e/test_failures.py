@@ -135,7 +135,7 @@ def by_try(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
 class TestRedelivery:
     def test_leads_to_the_span_that_died_with_its_process(self, walked: dict[str, Walked]) -> None:
         trace = walked["redelivery"].trace
-        [again] = [span for span in trace.named(EVENT) if span.tags.get("messaging.redelivered")]
+        [again] = [span for span in trace.named(EVENT) if span.tags.get("hopline.messaging.redelivered")]
         assert again.service == "notifications"
         assert again.tags["hopline.applied_before"] is True
         assert again.tags["hopline.db.queries"] == 0

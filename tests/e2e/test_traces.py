@@ -20,6 +20,7 @@ JOURNEY = """\
 gateway POST /v2/orders
   gateway POST /orders
     orders POST /orders
+      orders UPDATE product
       orders publish events:orders
         notifications process events:orders
           notifications send notification
@@ -45,7 +46,6 @@ gateway POST /v2/orders
             workers GET /internal/users/{user_id}
               users GET /internal/users/{user_id}
             workers SMTP send
-      orders reserve stock
 """
 
 CANCELLATION = """\
@@ -121,13 +121,13 @@ REQUESTS: dict[str, tuple[Ask, int, str, dict[str, Any]]] = {
     "no such product": (
         order(UNKNOWN, "k"),
         422,
-        through("POST", "/orders", "reserve stock"),
+        through("POST", "/orders", "UPDATE product"),
         {"hopline.problem": "unknown-product"},
     ),
     "out of stock": (
         too_much,
         409,
-        through("POST", "/orders", "reserve stock"),
+        through("POST", "/orders", "UPDATE product"),
         {"hopline.problem": "out-of-stock", "hopline.db.queries": 2},
     ),
     "a replay": (replay, 201, through("POST", "/orders"), {"hopline.order.replayed": True, "hopline.db.queries": 1}),

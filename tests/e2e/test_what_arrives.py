@@ -41,8 +41,8 @@ NOT_IN_EVERY_JOURNEY = {
     "hopline.gateway.shed": "services/gateway/tests/resilience/test_shedding.py",
     "hopline.jobs": "workers/tests/test_backlog.py",
     "hopline.websocket.closed": "services/notifications/tests/test_closing.py",
+    "db.response.status_code": "shared/tests/test_statements.py",
     "error.type": "tests/e2e/test_failures.py",
-    "exception.escaped": "shared/tests/events/test_tracing.py",
     "exception.message": "shared/tests/test_app.py",
     "exception.stacktrace": "shared/tests/test_app.py",
     "exception.type": "shared/tests/test_logging.py",
@@ -57,7 +57,7 @@ NOT_IN_EVERY_JOURNEY = {
     "hopline.websocket.close_code": "services/notifications/tests/test_closing.py",
     "http.request.method_original": "shared/tests/test_server_spans.py",
     "http.request.resend_count": "tests/e2e/test_failures.py",
-    "messaging.redelivered": "tests/e2e/test_failures.py",
+    "hopline.messaging.redelivered": "tests/e2e/test_failures.py",
     "url.query": "shared/tests/test_server_spans.py",
 }
 """What only failures show, or jobs that happen to wait when somebody looks, and the test in which it is asked for."""

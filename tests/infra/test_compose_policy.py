@@ -47,7 +47,12 @@ def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: st
         ((MAIN, "redis"), '      test: ["CMD", "redis-cli", "ping"]\n', "", "nobody asks whether it is well"),
         ((MAIN, "redis"), '"redis-cli", "ping"', '"curl", "redis"', "its healthcheck needs curl"),
         ((TELEMETRY, "collector"), "x-no-healthcheck:", "x-remark:", "nobody asks whether it is well"),
-        ((MAIN, "orders"), '      PORT: "8002"', "      OTEL_RESOURCE_ATTRIBUTES: host.name=other", "host.name is other"),
+        (
+            (MAIN, "orders"),
+            '      PORT: "8002"',
+            "      OTEL_RESOURCE_ATTRIBUTES: host.name=other",
+            "host.name is other",
+        ),
         ((MAIN, "users"), '      PORT: "8001"', '      OTEL_RESOURCE_ATTRIBUTES: ""', "host.name is that of the"),
         ((MAIN, "orders"), '      PORT: "8002"', "      DATABASE_URL: postgresql://h/x", "DATABASE_URL holds a secret"),
         ((MAIN, "orders"), '      PORT: "8002"', "      CACHE: redis://u:pw@redis/0", "a password in its URL"),

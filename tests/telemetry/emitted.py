@@ -46,10 +46,7 @@ INSTRUMENTATION_ATTRIBUTES = {
 }
 """What the FastAPI and httpx instrumentations emit; `tests/e2e/test_what_arrives.py` holds it against the wire."""
 
-SDK_ATTRIBUTES = {"exception.escaped"}
-"""What `Span.record_exception` adds to what it is given."""
-
-NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|host|http|messaging|network|peer|server|service|url|user"
+NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|host|http|messaging|network|server|service|url|user"
 NAME = re.compile(rf"({NAMESPACES})(\.[a-z_]+)+")
 NO_ATTRIBUTES = re.compile(r"http\.(disconnect|request|response\.(start|body))|user\.registered|deployment\.yaml")
 """ASGI's messages and the kinds of notifications are named alike."""
@@ -68,7 +65,7 @@ class Emitted:
     def attributes(self) -> set[str]:
         """Attributes of spans, metrics, lines and resources."""
         named = {name for name in self.dotted - self.metrics if not NO_ATTRIBUTES.fullmatch(name)}
-        return named | INSTRUMENTATION_ATTRIBUTES | SDK_ATTRIBUTES
+        return named | INSTRUMENTATION_ATTRIBUTES
 
 
 def emitted() -> Emitted:
@@ -93,8 +90,6 @@ def _note(found: Emitted, call: ast.Call) -> None:
         found.metrics.update(named)
     elif name in STARTERS:
         found.spans.update(named)
-    elif name == "execution_options":
-        found.spans.update(value for key in call.keywords if key.arg == "span" for value in _constants(key.value))
 
 
 def _is_log(function: ast.expr) -> bool:

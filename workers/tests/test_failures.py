@@ -61,6 +61,10 @@ class TestFailingJob:
         assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: not today")
         assert timedelta(seconds=0.5) <= pauses[0] < pauses[1]
         outcomes = [(span.attributes or {})["hopline.job.outcome"] for span in spans.named("run send_welcome_email")]
+        queue = world.redis.get_connection_kwargs()
+        for span in spans.named("run send_welcome_email"):
+            assert (span.attributes or {})["server.address"] == queue["host"]
+            assert (span.attributes or {})["server.port"] == queue["port"]
         assert outcomes == ["failed", "failed", "dead"]
 
     async def test_retry_keeps_the_trace_and_links_to_its_cause(self, world: World, spans: Spans) -> None:

@@ -106,7 +106,7 @@ class TestTree:
         dead = service.tracer.start_span("process", context=below)
         service.tracer.start_span("send", context=set_span_in_context(dead)).end()
         links = [Link(root.get_span_context()), Link(dead.get_span_context())]
-        flags = {"messaging.redelivered": True, "hopline.applied_before": True}
+        flags = {"hopline.messaging.redelivered": True, "hopline.applied_before": True}
         service.tracer.start_span("process", context=below, links=links, attributes=flags).end()
 
         lines = command("trace", f"{root.get_span_context().trace_id:032x}").stdout.splitlines()

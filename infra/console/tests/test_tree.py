@@ -215,8 +215,8 @@ class TestAgain:
             ({"hopline.job.attempt": 1}, ""),
             ({"hopline.job.attempt": 3}, "attempt 3"),
             ({"http.request.resend_count": 1}, "attempt 2"),
-            ({"messaging.redelivered": True}, "redelivered"),
-            ({"messaging.redelivered": True, "hopline.applied_before": True}, "applied before"),
+            ({"hopline.messaging.redelivered": True}, "redelivered"),
+            ({"hopline.messaging.redelivered": True, "hopline.applied_before": True}, "applied before"),
         ],
         ids=str,
     )

@@ -88,7 +88,7 @@ class TestCalls:
         [
             ({"service.peer.name": "users", "server.address": "10.0.0.7"}, ("service", "users")),
             ({"server.address": "10.0.0.7", "server.port": 8001}, ("host", "10.0.0.7:8001")),
-            ({"db.system.name": "postgresql", "db.namespace": "orders"}, ("store", "postgresql orders")),
+            ({"db.system.name": "postgresql", "db.namespace": "orders|public"}, ("store", "postgresql orders")),
             ({"network.protocol.name": "smtp", "server.address": "10.0.0.7"}, ("store", "smtp")),
         ],
     )

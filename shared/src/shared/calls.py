@@ -68,7 +68,7 @@ class RecordCancellation(httpx.AsyncBaseTransport):
         except asyncio.CancelledError:
             span = trace.get_current_span()
             span.set_attribute("error.type", "CancelledError")
-            span.set_status(StatusCode.ERROR, "cancelled")
+            span.set_status(StatusCode.ERROR)
             raise
 
     async def aclose(self) -> None:

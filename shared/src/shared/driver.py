@@ -38,7 +38,7 @@ class DriverStatement:
         self.sql = str(compiled)
         self.parameters: Sequence[str] = compiled.positiontup or ()
         self._summary = summary_of(self.sql)
-        self._span: str | None = statement.get_execution_options().get(SPAN)
+        self._span = bool(statement.get_execution_options().get(SPAN))
 
     async def fetch(self, session: AsyncSession, /, **values: object) -> Sequence[Any]:
         """Run the statement in the session's transaction and return all rows, each a sequence of its columns.

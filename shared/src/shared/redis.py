@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from opentelemetry.util.types import AttributeValue
 from pydantic import RedisDsn
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -40,3 +41,11 @@ async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
         yield client
     finally:
         await client.aclose()
+
+
+def server_attributes(redis: Redis) -> dict[str, AttributeValue]:
+    """Return the server's address as attributes of spans."""
+    connection = redis.get_connection_kwargs()
+    if "path" in connection:
+        return {"server.address": connection["path"]}
+    return {"server.address": connection.get("host", "localhost"), "server.port": connection.get("port", 6379)}

@@ -1,8 +1,8 @@
 """What statements cost: each is counted, measured, and told on the span of whoever made it (`shared.tracing`).
 
-A statement gets a CLIENT span of its own where it failed, took `slow_s` seconds or longer, or is named by
-`execution_options(span="reserve stock")`: a decision of the business that is taken in SQL. The SQLAlchemy
-instrumentation of OpenTelemetry makes one for each, at several times the cost (ADR 11).
+A statement gets a CLIENT span if it failed, took `slow_s` seconds or longer, or has `execution_options(span=True)`: a
+decision of the business that is taken in SQL. The SQLAlchemy instrumentation of OpenTelemetry makes one for each, at
+several times the cost (ADR 11).
 """
 
 import re
@@ -26,7 +26,12 @@ from shared.tracing import show, tell
 log = structlog.get_logger(__name__)
 
 SPAN = "span"
-"""The execution option that names a statement's span."""
+"""The execution option of statements that always have a span."""
+
+SCHEMA = "public"
+"""Where the tables of every database are; `db.namespace` is `database|schema` (semantic conventions, PostgreSQL)."""
+
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 LONGEST_SUMMARY = 100
 _ACCOUNT = "account"
@@ -124,7 +129,7 @@ class Account:
 
     def __init__(self, url: URL, *, slow_s: float) -> None:
         self._slow_s = slow_s
-        self._database = url.database or ""
+        self._database = f"{url.database or ''}|{SCHEMA}"
         self._place: dict[str, AttributeValue] = {
             "db.system.name": "postgresql",
             "db.namespace": self._database,
@@ -132,7 +137,7 @@ class Account:
             "server.port": url.port or 5432,
         }
 
-    def settle(self, statement: str, summary: str, *, took_s: float, span: str | None, error_type: str) -> None:
+    def settle(self, statement: str, summary: str, *, took_s: float, span: bool, error_type: str) -> None:
         """Count, measure and tell a statement that has just ended; `error_type` says how it failed, if it did."""
         if (cost := _cost.get()) is not None:
             cost.queries += 1
@@ -144,7 +149,9 @@ class Account:
             log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
         if span or error_type or took_s >= self._slow_s:
             attributes = {**self._place, "db.query.summary": summary, "db.query.text": statement}
-            show(span or summary, took_s=took_s, attributes=attributes, error_type=error_type)
+            if _SQLSTATE.fullmatch(error_type):
+                attributes["db.response.status_code"] = error_type
+            show(summary, took_s=took_s, attributes=attributes, error_type=error_type)
         else:
             tell(summary, took_s=took_s)
 
@@ -166,7 +173,7 @@ def watch_statements(engine: Engine, *, slow_s: float) -> None:
 
     def settle(statement: str, context: Any, error_type: str) -> None:
         took_s = perf_counter() - context.hopline_started
-        span = context.execution_options.get(SPAN)
+        span = bool(context.execution_options.get(SPAN))
         account.settle(statement, summary_of(statement), took_s=took_s, span=span, error_type=error_type)
 
     event.listen(engine, "before_cursor_execute", begun)

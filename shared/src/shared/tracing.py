@@ -59,11 +59,20 @@ def show(
 
 
 def blame(span: Span, error: BaseException) -> None:
-    """Record `error` on `span` and mark it failed. The API's own way would keep what messages quote: see `redacted`."""
+    """Record `error` on `span` and mark it failed.
+
+    `Span.record_exception` would keep what messages quote (see `redacted`) and adds the deprecated `exception.escaped`.
+    """
     message = redacted(str(error))
     stack = redacted("".join(traceback.format_exception(error)))
-    span.record_exception(error, {"exception.message": message, "exception.stacktrace": stack})
+    attributes = {"exception.type": _type_of(error), "exception.message": message, "exception.stacktrace": stack}
+    span.add_event("exception", attributes)
     span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def _type_of(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def traceparent(span: SpanContext) -> str:

@@ -30,7 +30,7 @@ async def are_dead(things: Things, count: int) -> bool:
 
 
 def a_processor(things: Things, watcher: Watcher) -> Processor:
-    return Processor(group=GROUP, stream=STREAM, handlers={TYPE: watcher}, sessions=things.sessions)
+    return Processor(group=GROUP, stream=STREAM, handlers={TYPE: watcher}, sessions=things.sessions, redis=things.redis)
 
 
 async def forget_acknowledgements(things: Things) -> None:

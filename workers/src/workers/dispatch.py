@@ -12,6 +12,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from shared.redis import server_attributes
 from workers.arq_redis import EnqueueRedis, deserialize, serialize
 from workers.ledger import QueuedJob
 
@@ -42,6 +43,7 @@ class Dispatcher:
             expires_extra_ms=int(ENTRY_RETENTION / timedelta(milliseconds=1)),
         )
         self._queue_of = queue_of
+        self.server = server_attributes(redis)
 
     async def enqueue(self, *jobs: QueuedJob) -> None:
         """Hand jobs to ARQ, each for when it is due. A failure is only logged: the sweeper enqueues them."""

@@ -91,7 +91,7 @@ class Runner:
         known = {"job_id": str(claim.job_id), "kind": claim.kind, "attempt": claim.attempt}
         with (
             bound_contextvars(request_id=f"job-{claim.job_id}", **known),
-            job_span(claim, queue=kind.queue),
+            job_span(claim, queue=kind.queue, server=self._dispatcher.server),
         ):
             started, outcome = perf_counter(), "released"
             try:

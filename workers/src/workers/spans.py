@@ -1,11 +1,12 @@
 """What a job's run looks like in telemetry: one span and two measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
+from opentelemetry.util.types import AttributeValue
 
 from shared.statements import database_cost
 from shared.tracing import blame, tracer_of
@@ -36,10 +37,11 @@ _attempts = _meter.create_histogram(
 
 
 @contextmanager
-def job_span(claim: Claim, *, queue: str) -> Iterator[Span]:
+def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) -> Iterator[Span]:
     """The CONSUMER span of one attempt, current inside the block, with the baggage of what caused the job.
 
-    It is a child of the span that added the job; from the second attempt on it also links there.
+    It is a child of the span that added the job; from the second attempt on it also links there. `server` is the
+    address of the queue's Redis server.
     """
     link = claim.trace.link() if claim.attempt > 1 else None
     token = otel_context.attach(claim.trace.context())
@@ -52,6 +54,7 @@ def job_span(claim: Claim, *, queue: str) -> Iterator[Span]:
                 record_exception=False,
                 set_status_on_exception=False,
                 attributes={
+                    **server,
                     "messaging.system": "arq",
                     "messaging.operation.name": "run",
                     "messaging.operation.type": "process",
@@ -75,7 +78,12 @@ def job_span(claim: Claim, *, queue: str) -> Iterator[Span]:
 def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
     """Measure an attempt; `outcome` is done, failed, dead, released or lost."""
     _wait.record(claim.waited_s, {"hopline.job.kind": claim.kind})
-    attributes = {"messaging.system": "arq", "hopline.job.kind": claim.kind, "hopline.job.outcome": outcome}
+    attributes = {
+        "messaging.system": "arq",
+        "messaging.operation.name": "run",
+        "hopline.job.kind": claim.kind,
+        "hopline.job.outcome": outcome,
+    }
     _duration.record(duration_s, attributes)
     if outcome in {"done", "dead"}:
         _attempts.record(claim.attempt, attributes)

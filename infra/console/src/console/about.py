@@ -30,7 +30,7 @@ def again(tags: Mapping[str, Any]) -> str:
     """Return what makes a span a later try, "" for a first one."""
     if tags.get("hopline.applied_before"):
         return "applied before"
-    if tags.get("messaging.redelivered"):
+    if tags.get("hopline.messaging.redelivered"):
         return "redelivered"
     attempt = int(tags.get("hopline.job.attempt") or 0) or int(tags.get("http.request.resend_count") or 0) + 1
     return f"attempt {attempt}" if attempt > 1 else ""

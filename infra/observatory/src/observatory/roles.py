@@ -65,7 +65,7 @@ def _peer(told: Mapping[str, str]) -> tuple[str, str]:
     if channel := told.get("messaging.destination.name"):
         return "channel", channel
     if system := told.get("db.system.name"):
-        return "store", f"{system} {told.get('db.namespace', '')}".rstrip()
+        return "store", f"{system} {told.get('db.namespace', '').partition('|')[0]}".rstrip()
     if service := told.get("service.peer.name"):
         return "service", service
     if told.get("network.protocol.name") == "smtp":

@@ -111,7 +111,7 @@ class Shop:
         root = self.span("gateway", "POST /v2/orders", (0, 40), kind=server)
         call = self.span("gateway", "POST /orders", (2, 39), kind=client, parent=root)
         placed = self.span("orders", "POST /orders", (4, 38), kind=server, parent=call)
-        stored = {"db.query.text": STATEMENT, "db.system.name": "postgresql", "db.namespace": "orders"}
+        stored = {"db.query.text": STATEMENT, "db.system.name": "postgresql", "db.namespace": "orders|public"}
         insert = self.span("orders", "INSERT", (10, 20), kind=client, parent=placed, attributes=stored)
         publish = self.span(
             "orders", "publish events:orders", (50, 52), kind=producer, parent=placed, attributes=stream

@@ -70,7 +70,7 @@ class Consumer(Background):
         member = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._name = f"consumer {group} of {stream}"
         self._group = Group(redis=redis, stream=stream, group=group, consumer=member, claim_idle_s=claim_idle_s)
-        self._processor = Processor(group=group, stream=stream, handlers=handlers, sessions=sessions)
+        self._processor = Processor(group=group, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
         self._max_attempts = max_attempts
         self._max_deliveries = max_deliveries
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -14,6 +15,7 @@ from shared.crash import crash_point
 from shared.events import deadletters, figures, inbox
 from shared.events.cloudevent import CloudEvent
 from shared.events.tracing import Trace, event_context, process_span
+from shared.redis import server_attributes
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +40,13 @@ class Processor:
         stream: str,
         handlers: Mapping[str, Handler],
         sessions: async_sessionmaker[AsyncSession],
+        redis: Redis,
     ) -> None:
         self._group = group
         self._stream = stream
         self._handlers = handlers
         self._sessions = sessions
+        self._server = server_attributes(redis)
 
     def handles(self, event: CloudEvent) -> bool:
         """Whether its type has a handler."""
@@ -61,7 +65,7 @@ class Processor:
         with (
             event_context(event),
             bound_contextvars(event_id=str(event.id), event_type=event.type),
-            process_span(self._stream, self._group, event, redelivered=True, applied_in=first),
+            process_span(self._stream, self._group, event, server=self._server, redelivered=True, applied_in=first),
         ):
             log.info("event_applied_before", stream=self._stream)
 
@@ -70,7 +74,7 @@ class Processor:
 
         A no-op, which the span tells, where the event was applied before. Raises what the handler or the commit raises.
         """
-        with process_span(self._stream, self._group, event, redelivered=redelivered) as span:
+        with process_span(self._stream, self._group, event, server=self._server, redelivered=redelivered) as span:
             async with self._sessions() as session, session.begin():
                 if not await inbox.claim(session, consumer=self._group, event_id=event.id):
                     span.set_attribute("hopline.applied_before", True)
@@ -130,7 +134,7 @@ class Processor:
             with (
                 event_context(event),
                 bound_contextvars(event_id=str(event.id), event_type=event.type),
-                process_span(self._stream, self._group, event, redelivered=True),
+                process_span(self._stream, self._group, event, server=self._server, redelivered=True),
             ):
                 await inbox.claim(session, consumer=self._group, event_id=event.id)
                 after_commit = await self._handler(event)(session, event)

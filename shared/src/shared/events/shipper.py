@@ -25,6 +25,7 @@ from shared.crash import crash_point
 from shared.events.cloudevent import encode_stored
 from shared.events.floor import FLOOR_SEQ, HEAD_SEQ
 from shared.events.tracing import Trace, start_publish_span
+from shared.redis import server_attributes
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +92,7 @@ class Shipper:
         self._connection = connection
         self._redis = redis
         self._stream = stream
+        self._server = server_attributes(redis)
         self._append = redis.register_script(_APPEND)
         self._delete = redis.register_script(_DELETE)
         self._shipped: int | None = None  # the stream's last id as we know it
@@ -160,7 +162,7 @@ class Shipper:
         arrived = Trace(row["traceparent"], row["tracestate"], row["baggage"])
         if arrived.traceparent is None:
             return _Shipment(seq, encode_stored(attributes, data=data), None)
-        span = start_publish_span(self._stream, attributes, arrived)
+        span = start_publish_span(self._stream, attributes, arrived, server=self._server)
         carried = arrived.continued_by(span)
         attributes |= {"traceparent": carried.traceparent, "tracestate": carried.tracestate}
         return _Shipment(seq, encode_stored(attributes, data=data), span)

@@ -81,16 +81,18 @@ class Trace:
         return Link(remote) if remote.is_valid else None
 
 
-def start_publish_span(stream: str, event: Mapping[str, Any], arrived: Trace) -> Span:
+def start_publish_span(
+    stream: str, event: Mapping[str, Any], arrived: Trace, *, server: Mapping[str, AttributeValue]
+) -> Span:
     """The PRODUCER span of one event's way into `stream`; the caller ends it, or drops it unsent.
 
-    `event` has the attributes of an event, `arrived` the trace that came with it.
+    `event` has the attributes of an event, `arrived` the trace that came with it, `server` the address of Redis.
     """
     return _tracer.start_span(
         f"publish {stream}",
         context=arrived.remote(),
         kind=SpanKind.PRODUCER,
-        attributes=_attributes("publish", "send", stream, event),
+        attributes={**server, **_attributes("publish", "send", stream, event)},
     )
 
 
@@ -106,7 +108,13 @@ def event_context(event: CloudEvent) -> Iterator[None]:
 
 @contextmanager
 def process_span(
-    stream: str, group: str, event: CloudEvent, *, redelivered: bool, applied_in: Trace | None = None
+    stream: str,
+    group: str,
+    event: CloudEvent,
+    *,
+    server: Mapping[str, AttributeValue],
+    redelivered: bool,
+    applied_in: Trace | None = None,
 ) -> Iterator[Span]:
     """The CONSUMER span of one attempt at `event`, to be opened within its `event_context`.
 
@@ -114,12 +122,12 @@ def process_span(
     to the span that it was `applied_in` before, which may have died with its process unseen.
     An exception leaving the block is recorded and marks the span as failed.
     """
-    attributes = _attributes("process", "process", stream, dict(event))
+    attributes = {**server, **_attributes("process", "process", stream, dict(event))}
     attributes["messaging.consumer.group.name"] = group
     published = Trace.of_event(event)
     origins = [published] if redelivered else []
     if redelivered:
-        attributes["messaging.redelivered"] = True
+        attributes["hopline.messaging.redelivered"] = True
     if applied_in is not None:
         attributes["hopline.applied_before"] = True
         origins += [applied_in] if applied_in.traceparent != published.traceparent else []

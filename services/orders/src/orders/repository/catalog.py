@@ -30,7 +30,7 @@ RESERVE: Final = DriverStatement(
         WHERE product.sku = locked.sku AND locked.stock - locked.reserved >= locked.quantity
     )
     SELECT sku, name, unit_price_cents, stock - reserved AS available FROM locked
-    """).execution_options(span="reserve stock")
+    """).execution_options(span=True)
 )
 """One round trip. `locked` shows each product as it is once its lock is ours; everything is computed from that.
 
