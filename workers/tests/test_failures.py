@@ -61,7 +61,7 @@ class TestFailingJob:
         assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: not today")
         assert timedelta(seconds=0.5) <= pauses[0] < pauses[1]
         outcomes = [(span.attributes or {})["hopline.job.outcome"] for span in spans.named("run send_welcome_email")]
-        queue = world.redis.get_connection_kwargs()
+        queue = world.redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
         for span in spans.named("run send_welcome_email"):
             assert (span.attributes or {})["server.address"] == queue["host"]
             assert (span.attributes or {})["server.port"] == queue["port"]

@@ -45,7 +45,7 @@ async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
 
 def server_attributes(redis: Redis) -> dict[str, AttributeValue]:
     """Return the server's address as attributes of spans."""
-    connection = redis.get_connection_kwargs()
+    connection = redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
     if "path" in connection:
         return {"server.address": connection["path"]}
     return {"server.address": connection.get("host", "localhost"), "server.port": connection.get("port", 6379)}

@@ -64,7 +64,7 @@ class TestOneTrace:
             await eventually(lambda: spans.named(PROCESS))
         (entry,) = await things.redis.xrange(STREAM)
         event = CloudEvent.decode(entry[1][b"event"])
-        connection = things.redis.get_connection_kwargs()
+        connection = things.redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
         common = {
             "server.address": connection["host"],
             "server.port": connection["port"],
