@@ -131,9 +131,9 @@ class TestRequestContext:
     ) -> None:
         response = await client.get("/me", headers=token_issuer.headers(USER))
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
-        [line] = [line for line in lines if line["path"] == "/me"]
+        [line] = [line for line in lines if line["url.path"] == "/me"]
         assert line["user_id"] == USER
-        assert line["status"] == 200
+        assert line["http.response.status_code"] == 200
         assert line["service"] == "small"
         assert line["request_id"] == response.headers["x-request-id"]
         assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]

@@ -236,3 +236,15 @@ async def test_parent_and_child_of_a_fork_export_their_own_records(collector: Co
     )
     await process.communicate()
     assert sorted(attributes(record)["by"] for record in collector.lines()) == ["child", "parent"]
+
+
+class TestUser:
+    async def test_is_the_attribute_of_the_semantic_conventions(
+        self, export: Export, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        log.info("order_placed", user_id="u-1")
+        [record] = await export.records()
+        assert [(item.key, item.value.string_value) for item in record.attributes if "user" in item.key] == [
+            ("user.id", "u-1")
+        ]
+        assert json.loads(capsys.readouterr().out)["user_id"] == "u-1"

@@ -100,7 +100,7 @@ class TestName:
         assert served.kind is SpanKind.SERVER
         assert attributes(served)["http.route"] == route
         [line] = access_lines(capsys)
-        assert line["route"] == route
+        assert line["http.route"] == route
 
     @pytest.mark.parametrize("prefix", ["", "/v2", "/v1"])
     async def test_has_the_method_head(
@@ -113,7 +113,7 @@ class TestName:
         assert attributes(served)["http.route"] == route
         assert attributes(served)["http.request.method"] == "HEAD"
         [line] = access_lines(capsys)
-        assert (line["method"], line["route"]) == ("HEAD", route)
+        assert (line["http.request.method"], line["http.route"]) == ("HEAD", route)
 
     async def test_has_no_path_of_the_clients_choice(self, client: httpx.AsyncClient, spans: Spans) -> None:
         for path in ("/nobody/knows", "/v1/nobody/knows"):
@@ -193,7 +193,7 @@ class TestFailure:
         assert attributes(left)["error.type"] == "ConnectionError"
         assert "http.response.status_code" not in attributes(left)
         [line] = access_lines(capsys)
-        assert line["status"] == 499
+        assert line["http.response.status_code"] == 499
 
 
 class TestEnd:

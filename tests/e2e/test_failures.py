@@ -190,7 +190,11 @@ class TestTimeout:
     async def test_has_one_access_line(self, stack: Stack, walked: dict[str, Walked]) -> None:
         async def access() -> list[tuple[str, str]]:
             lines = await lines_of(stack, walked["timeout"].trace_id)
-            return [(line.service, line.labels["status"]) for line in lines if line.event == "http_request"]
+            return [
+                (line.service, line.labels["http_response_status_code"])
+                for line in lines
+                if line.event == "http_request"
+            ]
 
         assert await eventually(access) == [("gateway", "504")]  # lines leave apart from spans, perhaps after them
 
@@ -256,6 +260,6 @@ class TestClientThatLeft:
 
         async def told() -> bool:
             lines = {line.event: line for line in await lines_of(stack, trace_id)}
-            return "client_hung_up" in lines and lines["http_request"].labels["status"] == "499"
+            return "client_hung_up" in lines and lines["http_request"].labels["http_response_status_code"] == "499"
 
         await eventually(told)

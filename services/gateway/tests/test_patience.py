@@ -81,7 +81,7 @@ class TestClientHangsUp:
 
     def _access_lines(self, capsys: pytest.CaptureFixture[str]) -> list[int]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
-        return [line["status"] for line in lines]
+        return [line["http.response.status_code"] for line in lines]
 
 
 class TestDeadline:

@@ -117,9 +117,9 @@ class TestAccessLine:
         response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
         [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
         assert line["service"] == "gateway"
-        assert line["route"] == "/v2/orders/{order_id}"
-        assert line["path"] == f"/v2/orders/{ORDER}"
+        assert line["http.route"] == "/v2/orders/{order_id}"
+        assert line["url.path"] == f"/v2/orders/{ORDER}"
         assert line["user_id"] == CALLER
-        assert line["status"] == 200
+        assert line["http.response.status_code"] == 200
         assert line["request_id"] == response.headers["x-request-id"]
         assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]

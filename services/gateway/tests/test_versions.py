@@ -162,4 +162,4 @@ class TestVersionByHeader:
         async with open_gateway() as gateway:
             await gateway.get("/products/mug")
         [line] = [line for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
-        assert orjson.loads(line)["route"] == "/products/{sku}"
+        assert orjson.loads(line)["http.route"] == "/products/{sku}"

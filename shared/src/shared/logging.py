@@ -162,7 +162,10 @@ class LogExport:
             return event
         name = logger.name if logger else event["logger"]  # `ProcessorFormatter` has no logger, but its record's name
         if not name.startswith(_NOT_EXPORTED):
-            self.processor(logger or logging.getLogger(name), method_name, dict(event))
+            record = dict(event)
+            if "user_id" in record:
+                record["user.id"] = record.pop("user_id")  # the attribute of the semantic conventions
+            self.processor(logger or logging.getLogger(name), method_name, record)
         return event
 
 

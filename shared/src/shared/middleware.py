@@ -116,10 +116,12 @@ class RequestContext:
         write = log.error if status >= _SERVER_ERROR else log.info
         write(
             "http_request",
-            method=scope["method"],
-            path=scope["path"],
-            route=self._route_of(scope),
-            status=status,
+            **{
+                "http.request.method": scope["method"],
+                "url.path": scope["path"],
+                "http.route": self._route_of(scope),
+                "http.response.status_code": status,
+            },
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             db_queries=cost.queries,
             db_ms=cost.milliseconds,
