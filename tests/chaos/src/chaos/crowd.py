@@ -8,11 +8,11 @@ from inspect import isawaitable
 
 import httpx
 
-from chaos.customer import PATIENCE_S, Customer
+from chaos.customer import LONGEST_OPERATION_S, PATIENCE_S, Customer
 from chaos.device import ResumingDevice
 from chaos.history import Action, DeviceLog, History, Operation, Outcome
 from testkit.shopper import Shopper, register
-from testkit.waiting import PATIENCE_S as PROGRESS_S
+from testkit.waiting import PATIENCE_S as HAPPENS_S
 from testkit.waiting import eventually
 
 DEVICES = 3
@@ -58,7 +58,8 @@ class Crowd:
         enough = len(self.history.operations) + operations
         for _ in range(operations):
             self._wanted.release()
-        await eventually(lambda: len(self.history.operations) >= enough, PROGRESS_S * operations, "customers who act")
+        longest_s = operations * (LONGEST_OPERATION_S + _LONGEST_THOUGHT_S)
+        await eventually(lambda: len(self.history.operations) >= enough, longest_s, "customers who act")
 
     async def until(self, happened: Callable[[], object], what: str) -> None:
         """Go on acting until this is so, plain or awaited. Raises AssertionError where it never is."""
@@ -69,7 +70,7 @@ class Crowd:
             found = happened()
             return await found if isawaitable(found) else found
 
-        await eventually(is_so, PROGRESS_S, what)
+        await eventually(is_so, HAPPENS_S, what)
 
     async def _act(self, customer: Customer, rng: random.Random) -> None:
         while True:

@@ -18,6 +18,9 @@ _HURRY = {"X-Request-Timeout-Ms": "5000"}
 
 _ATTEMPTS = 5
 _LONGEST_PAUSE_S = 1.0
+LONGEST_OPERATION_S = _ATTEMPTS * (PATIENCE_S + _LONGEST_PAUSE_S)
+"""Of an operation whose every attempt times out."""
+
 _SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
 """Few, so that orders meet at their stock."""
 
@@ -39,8 +42,9 @@ class Customer:
         return str(self._shopper.user["id"])
 
     async def act(self) -> None:
-        """One operation, however many attempts it takes."""
-        [action] = self._rng.choices((self.place, self.cancel, self.look, self.invite), weights=(10, 4, 6, 1))
+        """Do exactly one operation, however many attempts it takes: whoever waits counts operations in the history."""
+        actions = {self.place: 10, self.cancel: 4 if self._placed else 0, self.look: 6, self.invite: 1}
+        [action] = self._rng.choices(tuple(actions), weights=tuple(actions.values()))
         await action()
 
     async def place(self) -> None:
@@ -54,10 +58,9 @@ class Customer:
         self._placed += operation.answers[:1]
 
     async def cancel(self) -> None:
-        """Change one's mind about the latest order; there may be none."""
-        if self._placed:
-            order_id = self._placed.pop()
-            await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
+        """Cancel the latest order. Raises IndexError if there is none."""
+        order_id = self._placed.pop()
+        await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
 
     async def look(self) -> None:
         """Read something."""
