@@ -3,10 +3,14 @@
 import ast
 from pathlib import Path
 
+import orjson
 import pytest
 
 from chaos.__main__ import main
+from chaos.history import History
 from chaos.matrix import MATRIX
+from chaos.report import keep
+from chaos.trial import Result
 
 ROOT = Path(__file__).parents[3]
 NAMED = sorted({named for row in MATRIX for named in row.held_by})
@@ -22,6 +26,18 @@ class TestMatrix:
         file, _, name = named.partition("::")
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         assert not name or name in {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+class TestKeep:
+    def test_leaves_the_whole_verdict_and_the_logs_of_the_broken_row(self, tmp_path: Path) -> None:
+        logs = tmp_path / "stack" / "logs"
+        logs.mkdir(parents=True)
+        (logs / "orders.log").write_text("cut", encoding="utf-8")
+        verdict = {"I1": [f"order lost: {number}" for number in range(100)], "I2": list[str]()}
+        broken = Result(row=MATRIX[0], history=History(), verdict=verdict, healed_s=1.0)
+        keep(tmp_path / "kept", [broken], logs=logs, row=broken.row)
+        assert (tmp_path / "kept" / "logs-1" / "orders.log").read_text(encoding="utf-8") == "cut"
+        assert orjson.loads((tmp_path / "kept" / "verdict.json").read_bytes()) == {"1": verdict}
 
 
 class TestCommand:

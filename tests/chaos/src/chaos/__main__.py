@@ -1,5 +1,7 @@
 """`python -m chaos [--row NAME…] [--seed SEED] [--seconds S]`: try faults on a stack of its own, print a table.
 
+If anything is broken, `build/chaos/<seed>/` has every verdict and the logs of the stack on which a row broke.
+
 Exit status: 0 where everything held, 1 where something is broken, 2 for a row that does not exist or a stack that is
 not ours to break.
 """
@@ -20,10 +22,13 @@ from rich.console import Console
 from chaos import report
 from chaos.matrix import CALM, MATRIX, ROWS, Row
 from chaos.trial import Effort, Result, Trial
-from testkit.stack import Stack, running_stack
+from testkit.stack import running_stack
 
 SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
 """Two processes of each service, one of which may go while the other answers; and no email forgotten."""
+
+KEPT = Path("build/chaos")
+"""Folder of what broken runs leave, one folder for each seed."""
 
 QUIET_S = 30.0
 """Everything is over so soon after any fault,"""
@@ -56,28 +61,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(f"SEED={seed}", highlight=False)
+    waiting = [row for row in rows if row.nemesis]
+    waiting[:0] = [CALM] if waiting else []  # it shows what this machine can do today
     tried = list[Result]()
-    if any(row.nemesis for row in rows):
+    while waiting[len(tried) :]:  # a broken row may leave a broken stack: the next row gets a new one
         with (
             tempfile.TemporaryDirectory(prefix="hopline-chaos-") as folder,
             running_stack(Path(folder) / "stack", settings=SETTINGS, tap=False) as stack,
         ):
-            tried = asyncio.run(_tried(stack, rows, seed=seed, effort=effort, console=console))
+            trial = Trial(stack=stack, environment=os.environ, effort=effort)
+            try:
+                asyncio.run(_try_until_broken(trial, waiting[len(tried) :], seed=seed, tried=tried, console=console))
+            except BaseException:
+                report.keep(KEPT / seed, tried, logs=stack.home / "logs", row=waiting[len(tried)])
+                raise
+            if tried[-1].is_broken:
+                report.keep(KEPT / seed, tried, logs=stack.home / "logs", row=tried[-1].row)
     report.show(tried, [row for row in rows if not row.nemesis], console)
     return int(any(result.is_broken for result in tried))
 
 
-async def _tried(stack: Stack, rows: Sequence[Row], *, seed: str, effort: Effort, console: Console) -> list[Result]:
-    """Each row in turn, after a calm one, which says what this machine can do today."""
-    trial = Trial(stack=stack, environment=os.environ, effort=effort)
-    results, quiet_within_s = list[Result](), inf
-    for row in (CALM, *(row for row in rows if row.nemesis)):
+async def _try_until_broken(
+    trial: Trial, rows: Sequence[Row], *, seed: str, tried: list[Result], console: Console
+) -> None:
+    """Try one row after another and append each result to `tried`; stop after one that is broken."""
+    for row in rows:
+        quiet_within_s = max(QUIET_S, SLOWER * tried[0].healed_s) if tried else inf
         result = await trial.run(row, seed=seed, quiet_within_s=quiet_within_s)
+        tried.append(result)
         word = "broken" if result.is_broken else "held"
         console.print(f"  {row.name:>6} {row.fault}: {word}, quiet after {result.healed_s:.1f} s", highlight=False)
-        results.append(result)
-        quiet_within_s = max(QUIET_S, SLOWER * results[0].healed_s)
-    return results
+        if result.is_broken:
+            break
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The table: what each fault did, and what held."""
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
+import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -27,6 +30,13 @@ def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Consol
                 console.print(f"  and {len(broken) - _MOST} more", highlight=False)
     for row in held_elsewhere:
         console.print(f"{row.name:>3} {row.fault}: {', '.join(row.held_by)}", highlight=False, soft_wrap=True)
+
+
+def keep(folder: Path, tried: Sequence[Result], *, logs: Path, row: Row) -> None:
+    """Copy the logs of the stack on which `row` broke, and write every verdict in full, to `folder`."""
+    shutil.copytree(logs, folder / f"logs-{row.name}", dirs_exist_ok=True)
+    verdicts = {result.row.name: dict(result.verdict) for result in tried}
+    (folder / "verdict.json").write_bytes(orjson.dumps(verdicts, option=orjson.OPT_INDENT_2))
 
 
 def _table(tried: Sequence[Result]) -> Table:

@@ -81,8 +81,8 @@ class Trial:
             scene = Scene(processes=self._processes, census=self.census, crowd=people, switches=self._switches, rng=rng)
             try:
                 await self._strike(row, scene)
-            except* (AssertionError, FailedError) as failed:
-                broken += [str(failure) for failure in _leaves(failed)]
+            except* (AssertionError, FailedError, httpx.HTTPError) as failed:
+                broken += [str(failure) or repr(failure) for failure in _leaves(failed)]
             over = time.monotonic()
             holdings, restless = await self._quiet(people)
             healed_s = time.monotonic() - over

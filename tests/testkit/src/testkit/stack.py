@@ -51,6 +51,11 @@ class Stack:
         }
 
     @property
+    def home(self) -> Path:
+        """The folder of one that we started in embedded mode: data, logs, secrets."""
+        return Path(self.environment["HOPLINE_HOME"])
+
+    @property
     def is_ours(self) -> bool:
         """Whether its processes may be killed."""
         return self._operator is not None
