@@ -9,7 +9,13 @@ from tests.chaos.tests.shop import ADA, history, holdings, mail, operation, with
 from chaos.checker import check, holds, unsettled
 from chaos.history import Action, History, Outcome
 from chaos.holdings import Group, Holdings, Key, Order
-from chaos.promises import never_500, nobody_notices, safe_requests_succeed
+from chaos.promises import (
+    never_500,
+    nobody_notices,
+    reads_are_unaffected,
+    safe_requests_succeed,
+    unavailable_says_when,
+)
 
 Plant = Callable[[History, Holdings], Holdings]
 
@@ -231,6 +237,18 @@ class TestPromises:
     def test_find_that_somebody_had_to_ask_again(self, statuses: tuple[int, ...]) -> None:
         assert list(nobody_notices(History([operation(Action.PLACE, "key", statuses=statuses)])))
         assert not list(nobody_notices(History([operation(Action.CANCEL, "order", statuses=(409,))])))
+
+    def test_find_an_error_that_does_not_say_when_to_ask_again(self) -> None:
+        silent = operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
+        assert len(list(unavailable_says_when(History([silent])))) == 2
+        assert not list(unavailable_says_when(history()))
+
+    def test_find_a_read_that_took_two_attempts(self) -> None:
+        look = operation(Action.LOOK, "/v2/products", statuses=(503, 200))
+        assert list(reads_are_unaffected(History([look])))
+        assert not list(
+            reads_are_unaffected(History([replace(look, statuses=(200,)), replace(look, action=Action.PLACE)]))
+        )
 
 
 class TestUnsettled:

@@ -35,7 +35,7 @@ class Crowd:
     ) -> None:
         self.history = history
         self.devices = devices
-        self._customers = customers
+        self.customers = customers
         self._rng = rng
         self._leaving = asyncio.Event()
         self._wanted = asyncio.Semaphore(most)
@@ -44,13 +44,13 @@ class Crowd:
     async def acting(self) -> AsyncIterator[None]:
         """Everybody acts for the time of the block; at its end each finishes what it is at."""
         async with asyncio.TaskGroup() as tasks:
-            for customer in self._customers:
+            for customer in self.customers:
                 tasks.create_task(self._act(customer, _child(self._rng)))
             try:
                 yield
             finally:
                 self._leaving.set()
-                for _ in self._customers:
+                for _ in self.customers:
                     self._wanted.release()
 
     async def progress(self, operations: int) -> None:

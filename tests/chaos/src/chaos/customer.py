@@ -47,40 +47,55 @@ class Customer:
         [action] = self._rng.choices(tuple(actions), weights=tuple(actions.values()))
         await action()
 
-    async def place(self) -> None:
-        """Order one or two things. Sometimes the button is pressed again though it was answered."""
+    async def place(self, *, only: str | None = None, attempts: int | None = None) -> Operation:
+        """Order one or two products, or one named one. Some send the same request again after a response."""
         key = uuid4().hex
-        skus = self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
+        skus = [only] if only else self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
         body = {"items": [{"sku": sku, "quantity": self._rng.choice((1, 2))} for sku in skus]}
         twice = self._rng.random() < 0.2
         request = {"json": body, "headers": {"Idempotency-Key": key}}
-        operation = await self._asked(Action.PLACE, key, "POST", "/v2/orders", twice=twice, **request)
+        operation = await self._asked(
+            Action.PLACE, key, "POST", "/v2/orders", twice=twice, attempts=attempts, **request
+        )
         self._placed += operation.answers[:1]
+        return operation
 
-    async def cancel(self) -> None:
+    async def cancel(self) -> Operation:
         """Cancel the latest order. Raises IndexError if there is none."""
         order_id = self._placed.pop()
-        await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
+        return await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
 
-    async def look(self) -> None:
-        """Read something."""
-        path = self._rng.choice(_LOOKS)
-        await self._asked(Action.LOOK, path, "GET", path)
+    async def look(self, path: str | None = None, *, attempts: int | None = None) -> Operation:
+        """Read `path`, or something."""
+        path = path or self._rng.choice(_LOOKS)
+        return await self._asked(Action.LOOK, path, "GET", path, attempts=attempts)
 
-    async def invite(self) -> None:
+    async def invite(self, *, attempts: int | None = None) -> Operation:
         """Register somebody else, who never comes."""
         email = f"guest-{uuid4().hex[:12]}@example.com"
-        await self._asked(
-            Action.REGISTER, email, "POST", "/v2/users", json={"email": email, "password": PASSWORD, "name": "A Guest"}
-        )
+        body = {"email": email, "password": PASSWORD, "name": "A Guest"}
+        return await self._asked(Action.REGISTER, email, "POST", "/v2/users", attempts=attempts, json=body)
+
+    async def mark_read(self, *, attempts: int | None = None) -> Operation:
+        """Mark no notification as read: a write that can be repeated."""
+        path = "/v2/notifications/read"
+        return await self._asked(Action.LOOK, path, "POST", path, attempts=attempts, json={"up_to": 0})
 
     async def _asked(
-        self, action: Action, key: str, method: str, path: str, *, twice: bool = False, **request: Any
+        self,
+        action: Action,
+        key: str,
+        method: str,
+        path: str,
+        *,
+        twice: bool = False,
+        attempts: int | None = None,
+        **request: Any,
     ) -> Operation:
         """Ask until there is an answer that decides, or patience is over; put it on record, however it ends."""
         headers = self._shopper.headers | _HURRY | request.pop("headers", {})
-        patience = self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
-        statuses, traces, answers = list[int](), list[str](), list[str]()
+        patience = attempts or self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
+        statuses, traces, answers, unannounced = list[int](), list[str](), list[str](), list[int]()
         try:
             while len(statuses) < patience:
                 statuses.append(NO_ANSWER)
@@ -90,6 +105,7 @@ class Customer:
                 if answer:
                     statuses[-1] = answer.status_code
                     answers += [_id(answer, action)] if answer.is_success else []
+                    unannounced += [answer.status_code] if _lacks_retry_after(answer) else []
                     if _decides(answer) and not (twice and len(answers) == 1):
                         break
                 await asyncio.sleep(self._rng.uniform(0, _LONGEST_PAUSE_S))
@@ -102,6 +118,7 @@ class Customer:
                 answers=tuple(answers),
                 traces=tuple(traces),
                 statuses=tuple(statuses),
+                without_retry_after=tuple(unannounced),
             )
             self._history.operations.append(operation)
         return operation
@@ -115,6 +132,11 @@ class Customer:
 
 def _id(answer: httpx.Response, action: Action) -> str:
     return "" if action is Action.LOOK else str(answer.json()["id"])
+
+
+def _lacks_retry_after(answer: httpx.Response) -> bool:
+    later = answer.status_code in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
+    return later and "Retry-After" not in answer.headers
 
 
 def _decides(answer: httpx.Response) -> bool:

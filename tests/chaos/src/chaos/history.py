@@ -42,7 +42,8 @@ class Operation:
     """One thing a customer wanted, with all the attempts it took.
 
     `answers` are the ids that answers gave, one for each that was ok: of the account or the order. `traces` are the
-    trace ids of the attempts, `statuses` what they were answered.
+    trace ids of the attempts, `statuses` what they were answered. `without_retry_after` are those of the statuses 429
+    and 503 whose responses lacked a Retry-After header.
     """
 
     action: Action
@@ -52,6 +53,7 @@ class Operation:
     answers: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
+    without_retry_after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,21 @@ from dataclasses import dataclass
 
 from chaos.nemesis import Nemesis
 from chaos.nemesis.crashes import kill_consumers, kill_each, kill_job, kill_relay
+from chaos.nemesis.databases import fill_disk, lock_product, make_read_only
+from chaos.nemesis.floods import flood_listeners, flood_logins
 from chaos.nemesis.network import break_upstream, cut_sockets
 from chaos.nemesis.pauses import freeze_observatory, freeze_past_the_lease
 from chaos.nemesis.restarts import roll
-from chaos.nemesis.stores import flush_redis, kill_redis, stop_postgres
+from chaos.nemesis.stores import flush_redis, kill_redis, refuse_redis_writes, stop_postgres
 from chaos.nemesis.weather import leave_alone, strike_at_random
-from chaos.promises import Promise, never_500, nobody_notices, safe_requests_succeed
+from chaos.promises import (
+    Promise,
+    never_500,
+    nobody_notices,
+    reads_are_unaffected,
+    safe_requests_succeed,
+    unavailable_says_when,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +110,42 @@ MATRIX: Sequence[Row] = (
             "services/gateway/tests/test_telemetry_backend.py::TestTelemetryBackend",
             "shared/tests/test_export.py::TestNobodyTakesIt",
         ),
+    ),
+    Row(
+        name="18",
+        fault="each database read-only, then writable",
+        nemesis=make_read_only,
+        promises=(never_500, unavailable_says_when),
+    ),
+    Row(
+        name="19",
+        fault="Redis refuses writes: no memory, then a replica",
+        nemesis=refuse_redis_writes,
+        promises=(never_500, unavailable_says_when),
+    ),
+    Row(
+        name="20",
+        fault="floods of heads, uploads and pings",
+        nemesis=flood_listeners,
+        promises=(never_500, nobody_notices),
+    ),
+    Row(
+        name="21",
+        fault="a product row locked for 12 s",
+        nemesis=lock_product,
+        promises=(never_500, unavailable_says_when, reads_are_unaffected),
+    ),
+    Row(
+        name="22",
+        fault="60 logins at once",
+        nemesis=flood_logins,
+        promises=(never_500, unavailable_says_when, reads_are_unaffected),
+    ),
+    Row(
+        name="23",
+        fault="disk full in each database",
+        nemesis=fill_disk,
+        promises=(never_500, unavailable_says_when),
     ),
 )
 

@@ -33,6 +33,10 @@ class Processes:
         self._supervisor = Supervisor(self._stack)
         self.table: Table = processes.table(self._stack, environment)
 
+    def port(self, name: str) -> int:
+        """The port of a service."""
+        return self._stack.port(name)
+
     def pid(self, name: str) -> int:
         """The process that the supervisor keeps; of a service, gunicorn's master."""
         return self._supervisor.states()[name].pid
@@ -96,6 +100,31 @@ class Processes:
             return running and all([await readiness.is_ready(self.table, process) for process in wanted])
 
         await eventually(are_ready, HEALING_S, f"{', '.join(names) or 'everything'} ready")
+
+    async def is_unready(self, name: str) -> bool:
+        """Whether a service's readiness probe fails."""
+        [process] = [process for process in self.table.processes if process.name == name]
+        return not await readiness.is_ready(self.table, process)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Raise AssertionError if a process of ours has ended within the block."""
+        before = self._pids()
+        yield
+        after = self._pids()
+        ended = [name for name, pids in before.items() if not pids <= after[name]]
+        assert not ended, f"processes of {', '.join(ended)} have ended"
+
+    def _pids(self) -> dict[str, set[int]]:
+        servers = {name: {self.pid(name), *(child.pid for child in self.children(name))} for name in SERVERS}
+        return servers | {name: {self.pid(name)} for name in WORKERS}
+
+    def memory_bytes(self, name: str) -> int:
+        """Resident memory of the largest worker of a service."""
+        try:
+            return max((child.memory_info().rss for child in self.children(name)), default=0)
+        except psutil.Error:  # one has just ended
+            return 0
 
     @contextmanager
     def frozen(self, *frozen: psutil.Process) -> Iterator[None]:

@@ -78,7 +78,14 @@ class Trial:
         broken = list[str]()
         effort, gateway = self._effort, self._stack.gateway
         async with crowd(gateway, customers=effort.customers, most=effort.most, rng=rng) as people:
-            scene = Scene(processes=self._processes, census=self.census, crowd=people, switches=self._switches, rng=rng)
+            scene = Scene(
+                processes=self._processes,
+                census=self.census,
+                crowd=people,
+                switches=self._switches,
+                rng=rng,
+                gateway=gateway,
+            )
             try:
                 await self._strike(row, scene)
             except* (AssertionError, FailedError, httpx.HTTPError) as failed:

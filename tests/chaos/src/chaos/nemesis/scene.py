@@ -21,6 +21,11 @@ class Scene:
     crowd: Crowd
     switches: Switches
     rng: random.Random
+    gateway: str
+
+    def port(self, name: str) -> int:
+        """Return the port of a service."""
+        return self.processes.port(name)
 
     def redis(self) -> Redis:
         """A client of the stack's Redis; close it."""
