@@ -56,6 +56,24 @@ def create_app():
     return build_app(name="hello", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
 """
 
+SLOW_START = (
+    APPLICATION
+    + """
+import os
+import time
+
+master = os.getpid()  # which imports this module before it forks
+create_hello = create_app
+
+def create_app():
+    print("worker_starts", flush=True)
+    while os.getppid() == master:
+        time.sleep(0.01)
+    return create_hello()
+"""
+)
+"""A service whose worker has not started before its master is gone."""
+
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
@@ -160,6 +178,14 @@ class TestGunicorn:
             httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
         ):
             await eventually(lambda: answers(client))
+            [worker] = psutil.Process(process.pid).children()
+            process.kill()
+            await eventually(lambda: not worker.is_running())
+            assert "master_is_gone" in (tmp_path / "log").read_text()
+
+    async def test_a_worker_that_starts_while_its_master_is_killed_frees_the_port(self, tmp_path: Path) -> None:
+        async with gunicorn(tmp_path, SLOW_START, GREETING="hi") as (process, _):
+            await eventually(lambda: "worker_starts" in (tmp_path / "log").read_text())
             [worker] = psutil.Process(process.pid).children()
             process.kill()
             await eventually(lambda: not worker.is_running())

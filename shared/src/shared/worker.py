@@ -30,9 +30,9 @@ ACCEPTED_S = 1.0
 class DrainingServer(Server):
     """A uvicorn server that drains `app.state.health` before it shuts down, and does not outlive its master."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, master: int) -> None:
         super().__init__(config)
-        self._master = os.getppid()
+        self._master = master
         self._orphaned = False
 
     async def on_tick(self, counter: int) -> bool:
@@ -88,7 +88,8 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
         """
         self.config.app = self.wsgi
         self.config.proxy_headers = bool(self.cfg.forwarded_allow_ips)  # no trusted proxy: nothing to look for
-        server = DrainingServer(self.config)
+        # The master may have been killed since the fork, so os.getppid() can be another process already.
+        server = DrainingServer(self.config, master=self.ppid)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             # By SIGQUIT the master stops its workers on SIGINT; uvicorn itself handles SIGTERM and SIGINT only.
             runner.get_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
