@@ -88,7 +88,10 @@ class Processes:
         await self.ready(name)
 
     async def ready(self, *names: str) -> None:
-        """Return once these are ready; all, where none is named. Raises AssertionError where one stays away."""
+        """Return once these are ready; all, where none is named. Raises AssertionError where one stays away.
+
+        A master without workers is not ready: a worker that outlived a killed master may be what responds.
+        """
         wanted = [process for process in self.table.processes if not names or process.name in names]
 
         async def are_ready() -> bool:
@@ -97,6 +100,7 @@ class Processes:
             except EmbeddedError:
                 return False
             running = all(states[process.name].state == "RUNNING" for process in wanted)
+            running = running and all(self.children(process.name) for process in wanted if process.name in SERVERS)
             return running and all([await readiness.is_ready(self.table, process) for process in wanted])
 
         await eventually(are_ready, HEALING_S, f"{', '.join(names) or 'everything'} ready")
