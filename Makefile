@@ -59,8 +59,8 @@ demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
 trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
 
-walk: $(VENV)/installed ## Bring one kind of trace about and print it: W=order|redelivery|retries|timeout
-	@$(BIN)/python -m console walk $(or $(W),$(error which walk? make walk W=order|redelivery|retries|timeout))
+walk: $(VENV)/installed ## Bring one kind of trace about and print it: W=order|redelivery|retries|timeout|crash
+	@$(BIN)/python -m console walk $(or $(W),$(error which walk? make walk W=order|redelivery|retries|timeout|crash))
 
 fault: $(VENV)/installed ## Break calls for a while: TARGET=orders KIND=slow|errors|hang|disconnect|crash|none [SOURCE= FOR= VALUE= TIMES= AT=]
 	@$(BIN)/python -m console fault $(if $(TARGET),--target '$(TARGET)') $(if $(KIND),--kind '$(KIND)') \

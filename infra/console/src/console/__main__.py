@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from console.crash import CRASH, walk_crash
 from console.demo import Demo
 from console.failures import FailedError
 from console.faults import KINDS, NONE, Admin, Switches
@@ -72,6 +73,9 @@ async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
 
 async def _walk(stack: Stack, arguments: argparse.Namespace) -> None:
     console = _console(stderr=False)
+    if arguments.walk == CRASH:
+        await walk_crash(Narrator(console))
+        return
     walker = Walker(stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(console))
     trace_id = await walker.run(WALKS[arguments.walk])
     console.print()
@@ -105,7 +109,7 @@ def _arguments() -> argparse.Namespace:
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
     walk = commands.add_parser("walk", epilog="make walk W=order", help="bring one kind of trace about, and print it")
     walk.add_argument(
-        "walk", choices=list(WALKS), help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
+        "walk", choices=[*WALKS, CRASH], help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
     )
     example = "make fault TARGET=orders KIND=slow VALUE=2000 FOR=60"
     breaks = "break the calls between two services, or list what is broken"
