@@ -1,5 +1,6 @@
 """What every service does with a request, shown on a small one over real HTTP."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ from shared.health import Health
 from testkit.apps import http_client, serve
 from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
+from testkit.waiting import PATIENCE_S
 
 USER = "0198b7f0-0000-7000-8000-000000000001"
 
@@ -103,6 +105,21 @@ class TestBodyLimit:
         response = await client.post("/notes/1", content=chunks(), headers=self.JSON)
         assert response.status_code == 413
         assert response.json()["type"].endswith("/payload-too-large")
+
+    @pytest.mark.parametrize("deadline", [None, "200"])
+    async def test_one_that_does_not_arrive_is_408(
+        self, client: httpx.AsyncClient, deadline: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if deadline is None:
+            monkeypatch.setattr("shared.body_limit.BODY_SECONDS", 0.2)
+        timeout = f"X-Request-Timeout-Ms: {deadline}\r\n" if deadline else ""
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(f"POST /notes/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{timeout}\r\n{{".encode())
+        response = await asyncio.wait_for(reader.read(), PATIENCE_S)
+        writer.close()
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in response
+        assert b"/problems/request-timeout" in response
 
 
 class TestRequestContext:

@@ -34,11 +34,23 @@ class Extension:
 
 
 EXTENSIONS = [
+    Extension(  # uvicorn's option `http` takes a protocol class
+        module="shared/src/shared/server_protocols/http.py",
+        package="shared",
+        needs=("uvicorn", "httptools"),
+        canary="shared/tests/test_server_protocols.py",
+    ),
+    Extension(  # the same with problems
+        module="shared/src/shared/server_protocols/problems.py",
+        package="shared",
+        needs=("uvicorn", "httptools"),
+        canary="shared/tests/test_server_protocols.py",
+    ),
     Extension(  # uvicorn's option `ws` takes a protocol class
-        module="shared/src/shared/websocket_protocol.py",
+        module="shared/src/shared/server_protocols/websocket.py",
         package="shared",
         needs=("uvicorn", "websockets"),
-        canary="shared/tests/test_websocket_protocol.py",
+        canary="shared/tests/test_server_protocols.py",
     ),
     Extension(  # gunicorn's `worker_class`, and the server that uvicorn documents for use from Python
         module="shared/src/shared/worker.py",

@@ -1,9 +1,11 @@
 """Bounded memory: the oldest goes first."""
 
 import smtplib
+import socket
 from email.message import EmailMessage
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.trace import Tracer
@@ -108,3 +110,11 @@ class TestTraceStore:
             scope=Scope("", ""),
             raw=bytes(size),
         )
+
+
+class TestRequestHeads:
+    @pytest.mark.parametrize("name", ["otlp", "jaeger", "loki", "mailpit"])
+    def test_are_bounded_on_every_port(self, observatory: Observatory, name: str) -> None:
+        with socket.create_connection(("127.0.0.1", observatory.port(name)), timeout=30) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
+            assert connection.recv(13) == b"HTTP/1.1 431 "

@@ -95,13 +95,22 @@ class TestDeadline:
             assert len(response.headers["x-request-id"]) == 32
             await eventually(lambda: services.orders.abandoned)
 
-    async def test_it_bounds_a_body_that_never_comes(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    async def test_a_body_that_never_comes_is_a_408_of_the_client(
+        self,
+        open_gateway: OpenGateway,
+        services: Services,
+        token: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         async with open_gateway(request_seconds=0.3) as gateway:
             reader, writer = await TestClientHangsUp()._half_a_body(gateway, token)
-            assert b" 504 " in await reader.readline()
+            response = await reader.read()
             writer.close()
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert b"/problems/request-timeout" in response
+        output = capsys.readouterr().out
+        assert '"http_request"' in output
+        assert '"level":"error"' not in output
         assert services.orders.seen == []
 
     async def test_it_counts_from_before_the_token_is_verified(

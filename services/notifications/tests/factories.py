@@ -123,7 +123,7 @@ class Stage:
     async def instance(self, **settings: Any) -> AsyncIterator[Instance]:
         """Start an instance, which runs until the block's end."""
         app = create_app(Settings(**self.settings | settings))
-        protocol = "shared.websocket_protocol:BoundedWebSocket"
+        protocol = "shared.server_protocols.websocket:BoundedWebSocket"
         async with serve(app, ws=protocol, ws_per_message_deflate=False, ws_ping_interval=None) as url:
             yield Instance(app=app, url=url, issuer=self._issuer)
 

@@ -10,7 +10,8 @@ and never builds an error body. The tree::
 
     Problem
      ├─ BadRequest 400 ── Unauthorized 401 ── Forbidden 403 ── NotFound 404
-     ├─ Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422 ── TooManyRequests 429
+     ├─ RequestTimeout 408 ── Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422
+     ├─ TooManyRequests 429 ── HeadTooLarge 431
      └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504 ── DeadlineSpent
 
 Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation,
@@ -103,6 +104,15 @@ class NotFound(Problem):
     status, slug, title = 404, "not-found", "No such resource"
 
 
+class RequestTimeout(Problem):
+    """408: the client did not send the whole request in time. The connection closes (RFC 9110 §15.5.9)."""
+
+    status, slug, title = 408, "request-timeout", "The request did not arrive in time"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Connection": "close"})
+
+
 class Conflict(Problem):
     """409: the state of the resource does not allow it now."""
 
@@ -134,6 +144,12 @@ class TooManyRequests(Problem):
 
     def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class HeadTooLarge(Problem):
+    """431: the request line and the headers are over the limit."""
+
+    status, slug, title = 431, "head-too-large", "The request line and the headers are too large"
 
 
 class BadGateway(Problem):

@@ -62,13 +62,13 @@ class RequestContext:
             return
         with ExitStack() as stack:
             if not trace.get_current_span().get_span_context().is_valid:  # the path is excluded from instrumentation
-                stack.enter_context(trace.use_span(_unrecorded_span()))
+                stack.enter_context(trace.use_span(unrecorded_span()))
                 if scope["path"].startswith(PROBES):
                     stack.enter_context(suppress_http_instrumentation())
             await self._serve(scope, receive, send, span=trace.get_current_span())
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, span: Span) -> None:
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         current_request_id.set(request_id)
@@ -167,12 +167,13 @@ def _recorded(error: Exception) -> Problem:
     return unexpected(error)
 
 
-def _unrecorded_span() -> Span:
+def unrecorded_span() -> Span:
     """Return a span that is not recorded, for the ids in a response's headers."""
     context = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
     return NonRecordingSpan(context)
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
+    """Return the id that the client gave to the request, or a new one."""
     given = header(scope, _REQUEST_ID) or ""
     return given if _ACCEPTED_ID.fullmatch(given) else f"{getrandbits(128):032x}"  # unique, and no secret

@@ -71,8 +71,8 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
     """Gunicorn worker class of every service: `shared.worker.DrainingWorker`."""
 
     CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class's own shape
-        "http": "httptools",
-        "ws": "shared.websocket_protocol:BoundedWebSocket",
+        "http": "shared.server_protocols.problems:ProblemHttp",
+        "ws": "shared.server_protocols.websocket:BoundedWebSocket",
         "ws_max_size": 64 * 1024,
         "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
         "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the response

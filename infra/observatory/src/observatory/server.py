@@ -31,6 +31,7 @@ from observatory.settings import InvalidSettingError, Settings
 from observatory.smtp import smtp_server
 from observatory.trace_search import InvalidQueryError
 from observatory.traces import TraceStore
+from shared.server_protocols.http import BoundedHttp
 
 _GRACE_SECONDS = 2
 _log = logging.getLogger("observatory")
@@ -89,6 +90,7 @@ class Observatory:
             lifespan="off",
             access_log=False,
             log_config=None,
+            http=BoundedHttp,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )

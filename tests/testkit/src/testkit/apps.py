@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from shared.server_protocols.problems import ProblemHttp
 from testkit.waiting import PATIENCE_S
 
 
@@ -17,7 +18,7 @@ from testkit.waiting import PATIENCE_S
 async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
     """Serve `app` by a real uvicorn server with its lifespan; yields a base URL like `http://127.0.0.1:40123`.
 
-    `uvicorn_settings` are more of `uvicorn.Config`'s, say `ws=…`.
+    `uvicorn_settings` are more of `uvicorn.Config`'s, say `ws=…`. HTTP is served by the services' protocol class.
 
     It runs in the calling loop, so that the test shares exporters, clocks and fakes with the app, and it
     installs no signal handlers. Raises `RuntimeError` when the app's start-up fails.
@@ -31,7 +32,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=shutdown_timeout,
-            **uvicorn_settings,
+            **{"http": ProblemHttp} | uvicorn_settings,
         )
         config.load()
         server = uvicorn.Server(config)
