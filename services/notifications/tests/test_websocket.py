@@ -57,6 +57,16 @@ class TestHello:
                 assert await close_code(one_too_many) == 1013
                 await another.close()
 
+    async def test_is_waited_for_from_so_many_of_one_address(self, stage: Stage, user: UUID) -> None:
+        instance = await stage.start(ws_silent_connections_per_address=1, ws_hello_seconds=60)
+        async with raw_socket(instance):
+            async with raw_socket(instance) as one_too_many:
+                assert await close_code(one_too_many) == 1013
+            async with raw_socket(instance, local_addr=("127.0.0.2", 0)) as elsewhere:
+                ticket = await instance.ticket(user)
+                await say(elsewhere, {"t": "hello", "v": 1, "ticket": ticket, "cursor": 0})
+                assert '"welcome"' in await elsewhere.recv(decode=True)
+
     async def test_takes_a_ticket_once(self, instance: Instance, user: UUID) -> None:
         hello = {"t": "hello", "v": 1, "ticket": await instance.ticket(user), "cursor": 0}
         async with raw_socket(instance) as first, raw_socket(instance) as second:

@@ -23,8 +23,10 @@ from gateway.routes.documentation import ASSETS, documentation
 from gateway.security import KnownHosts, SecurityHeaders
 from gateway.service import Compositions
 from gateway.settings import Settings, get_settings
+from gateway.uploads import ReceiveBody
 from gateway.versions import VersionByHeader, on_refused
 from shared.app import MIDDLEWARE, NO_TELEMETRY_OF_FASTAPI, build_app
+from shared.client_address import AddressLimit
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.redis import open_redis
@@ -67,6 +69,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def middleware(settings: Settings, *, load: Load, version_one: FastAPI) -> list[Middleware]:
     """The gateway's middleware, outermost first."""
+    uploads = AddressLimit(
+        total=settings.max_concurrent_uploads, per_address=settings.max_concurrent_uploads_per_address
+    )
     return [
         Middleware(SecurityHeaders),
         Middleware(Deprecated, retirement=v1.RETIREMENT),
@@ -74,6 +79,7 @@ def middleware(settings: Settings, *, load: Load, version_one: FastAPI) -> list[
         *([Middleware(ProfileOnDemand)] if settings.environment is not Environment.PRODUCTION else []),
         *([cors(settings.cors_origins)] if settings.cors_origins else []),
         *MIDDLEWARE,
+        Middleware(ReceiveBody, uploads=uploads, deadline_s=settings.request_seconds),
         Middleware(LoadShedding, load=load),
         Middleware(RateLimits, rules=rules(settings), deadline_s=settings.request_seconds),
         Middleware(Patience, deadline_s=settings.request_seconds),

@@ -22,8 +22,8 @@ class Patience:
     The server itself cancels nothing; it only says `http.disconnect` to who asks. Cancelled calls close their
     connections, so that the services behind can stop as well. Every call made within the `deadline_s` seconds is told
     what is left of them; where less was left before (`shared.deadline`, `gateway.limits`), that counts. They are for
-    the beginning of the answer: one that has begun may take its time. Reads the body (bounded by `shared.body_limit`)
-    before the application.
+    the beginning of the answer: one that has begun may take its time. Takes the body, which `gateway.uploads` has
+    received, before the application.
     """
 
     def __init__(self, app: ASGIApp, *, deadline_s: float) -> None:

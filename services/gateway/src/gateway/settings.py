@@ -22,6 +22,16 @@ class ResilienceSettings(BaseSettings):
         le=100_000,
         description="Requests in flight in one gateway process; reads may use four fifths, the rest is shed with 503",
     )
+    max_concurrent_uploads: int = Field(
+        250,
+        ge=1,
+        le=100_000,
+        description="Requests of one gateway process whose body is still arriving, 64 KiB each at most; "
+        "the rest is shed with 503",
+    )
+    max_concurrent_uploads_per_address: int = Field(
+        25, ge=1, le=100_000, description="Requests of one client address whose body is still arriving"
+    )
     upstream_calls_at_once: int = Field(
         100, ge=1, le=10_000, description="Concurrent calls to one upstream; as many again wait in its queue"
     )

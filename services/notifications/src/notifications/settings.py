@@ -27,6 +27,9 @@ class Settings(DatabaseSettings, RedisSettings, JwksSettings, ServiceSettings):
     ws_silent_connections: int = Field(
         2_500, ge=1, description="WebSockets of one process that have not sent their first frame"
     )
+    ws_silent_connections_per_address: int = Field(
+        500, ge=1, description="WebSockets of one client address that have not sent their first frame"
+    )
     ws_drain_seconds: float = Field(
         3.0, ge=0, le=10, description="Time over which a draining process closes its WebSockets, in seconds"
     )

@@ -10,10 +10,11 @@ from fastapi import Depends, Request
 
 from gateway.dependencies import SettingsDep
 from gateway.limits.limiter import Limiter
-from gateway.limits.middleware import address_of, charge
+from gateway.limits.middleware import charge
 from gateway.limits.quota import Charge
 from gateway.limits.rules import rules
 from shared.addresses import normalised_email
+from shared.client_address import address_of
 from shared.media_types import FORM, media_type_of
 
 

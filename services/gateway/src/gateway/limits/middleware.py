@@ -1,28 +1,25 @@
 """ASGI middleware: every request of the API is charged to its address, and to its user if it has a valid token."""
 
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
-
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Verdict
 from gateway.limits.rules import Rules
 from gateway.versions import is_api_request
+from shared.client_address import address_of
 from shared.deadline import deadline_in
 from shared.errors import DeadlineSpent, Problem, TooManyRequests, problem_response
 from shared.headers import add
 from shared.tokens import identity_of
 
 _VERDICT = "hopline.rate_limit"
-_IPV6_CUSTOMER_BITS = 64
 
 
 class RateLimits:
     """Answers 429 where a quota is used up; otherwise the headers of the tightest go on the answer, whoever gives it.
 
     One round trip to Redis for both charges, by the application's own `limiter`. A request's `deadline_s` begin here:
-    the keys that verify its token may have to be fetched. Its body is read further in, by who may ask.
+    the keys that verify its token may have to be fetched. `gateway.uploads` has received its body before.
     """
 
     def __init__(self, app: ASGIApp, *, rules: Rules, deadline_s: float) -> None:
@@ -69,22 +66,3 @@ async def charge(limiter: Limiter, scope: Scope, charges: list[Charge]) -> None:
     scope[_VERDICT] = judged
     if judged.retry_after_s is not None:
         raise TooManyRequests(f"The limit by {judged.quota.name} is used up", retry_after_s=judged.retry_after_s)
-
-
-def address_of(scope: Scope) -> str:
-    """The client's address as the server tells it, who believes proxies only by its setting (FORWARDED_ALLOW_IPS).
-
-    Of IPv6 the network: a customer has a /64 and could ask from each of its addresses once.
-    """
-    return _customer((scope.get("client") or ("",))[0])
-
-
-@lru_cache(maxsize=10_000)
-def _customer(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host  # a Unix socket has none
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> _IPV6_CUSTOMER_BITS << _IPV6_CUSTOMER_BITS))
-    return str(address)

@@ -33,7 +33,7 @@ _hedges = _meter.create_counter(
     "hopline.gateway.hedges", unit="{attempt}", description="Second attempts at a late read, made or not paid for"
 )
 _sheds = _meter.create_counter(
-    "hopline.gateway.shed", unit="{request}", description="Requests refused for the load, by read or write"
+    "hopline.gateway.shed", unit="{request}", description="Requests refused for the load, by read, write or upload"
 )
 
 

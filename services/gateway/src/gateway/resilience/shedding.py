@@ -6,7 +6,7 @@ asked again, and an order that was almost placed is worth more than a page.
 
 import random
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import Overloaded
 from gateway.resilience import metrics
@@ -31,7 +31,10 @@ class Load:
 
 
 class LoadShedding:
-    """ASGI middleware: serves a request or raises Overloaded. Probes and pages are never shed."""
+    """ASGI middleware: serves a request or raises Overloaded. Probes and pages are never shed.
+
+    A request holds its slot until its response begins: a client that does not read must not hold one.
+    """
 
     def __init__(self, app: ASGIApp, *, load: Load) -> None:
         self._app = app
@@ -48,7 +51,17 @@ class LoadShedding:
             wait_s = random.randint(1, LONGEST_RETRY_AFTER_S)  # noqa: S311 - spreads those who come back
             raise Overloaded("The gateway has more requests than it can serve", retry_after_s=wait_s)
         self._load.in_flight += 1
+        held = True
+
+        async def release_and_send(message: Message) -> None:
+            nonlocal held
+            if held:
+                held = False
+                self._load.in_flight -= 1
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, release_and_send)
         finally:
-            self._load.in_flight -= 1
+            if held:
+                self._load.in_flight -= 1

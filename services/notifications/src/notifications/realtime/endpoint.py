@@ -22,6 +22,7 @@ from notifications.realtime.tickets import Tickets
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
 from notifications.settings import Settings
+from shared.client_address import AddressLimit, address_of
 from shared.database import Database
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,9 @@ class Endpoint:
         self._hub = hub
         self._subscriber = subscriber
         self._heartbeat = heartbeat
-        self._silent = 0
+        self._silent = AddressLimit(
+            total=settings.ws_silent_connections, per_address=settings.ws_silent_connections_per_address
+        )
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket until it closes. Makes no span of its own: it would stay open for hours."""
@@ -72,18 +75,17 @@ class Endpoint:
     async def _hello(self, websocket: WebSocket) -> tuple[UUID, int]:
         """Whose device this is and the last seq it has seen; raises SocketRefused without a good hello in time.
 
-        Those who have not said it are nobody's yet, and no limit by user bounds them: this process bears so many.
+        The user of a socket is unknown until then, so these sockets are limited in total and by client address.
         """
-        if self._silent >= self._settings.ws_silent_connections:
+        address = address_of(websocket.scope)
+        if self._silent.reached(address):
             raise SocketRefused(CloseCode.TRY_LATER, "too many have not said hello")
-        self._silent += 1
-        try:
-            async with asyncio.timeout(self._settings.ws_hello_seconds):
-                hello = client_frame(await _receive(websocket))
-        except TimeoutError as error:
-            raise SocketRefused(CloseCode.UNAUTHORIZED, "no hello in time") from error
-        finally:
-            self._silent -= 1
+        with self._silent.hold(address):
+            try:
+                async with asyncio.timeout(self._settings.ws_hello_seconds):
+                    hello = client_frame(await _receive(websocket))
+            except TimeoutError as error:
+                raise SocketRefused(CloseCode.UNAUTHORIZED, "no hello in time") from error
         if not isinstance(hello, Hello):
             raise SocketRefused(CloseCode.UNAUTHORIZED, "the first frame is no hello")
         return await self._tickets.redeem(hello.ticket), hello.cursor

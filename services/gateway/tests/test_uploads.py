@@ -1,0 +1,156 @@
+"""Clients that send their bodies slowly, or not at all, and clients that do not read."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx
+from services.gateway.tests.conftest import OpenGateway, Services
+
+from testkit.waiting import PATIENCE_S, eventually
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def idle_uploads(
+    gateway: httpx.AsyncClient,
+    token: dict[str, str],
+    number: int,
+    *,
+    address: str = "127.0.0.1",
+    body: bytes = b'{"item',
+) -> AsyncIterator[list[Connection]]:
+    """Open so many connections from `address` that send the head of an order and half of its body, in one piece."""
+    target = urlsplit(str(gateway.base_url))
+    head = (
+        f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\nContent-Length: 12\r\n\r\n"
+    )
+    connections: list[Connection] = []
+    try:
+        for _ in range(number):
+            reader, writer = await asyncio.open_connection(target.hostname, target.port, local_addr=(address, 0))
+            writer.write(head.encode() + body)
+            connections.append((reader, writer))
+        yield list(connections)
+    finally:
+        for _, writer in connections:
+            writer.close()
+        for _, writer in connections:
+            await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+
+
+async def status_of(connection: Connection) -> int:
+    line = await asyncio.wait_for(connection[0].readline(), PATIENCE_S)
+    return int(line.split()[1])
+
+
+async def rejection(connections: list[Connection]) -> dict[str, str]:
+    """Return the response to the one upload that is not waited for, whichever it is; it is removed from the list."""
+    reads = {asyncio.create_task(_response(reader)): (reader, writer) for reader, writer in connections}
+    done, pending = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(pending)
+    [rejected] = done
+    connections.remove(reads[rejected])
+    return rejected.result()
+
+
+async def _response(reader: asyncio.StreamReader) -> dict[str, str]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    status, *lines = head.strip().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    body = await reader.readexactly(int(headers["content-length"]))
+    return {**headers, "status": status.split()[1], "body": body.decode()}
+
+
+class TestIdleUploads:
+    async def test_take_no_slot(self, open_gateway: OpenGateway, services: Services, token: dict[str, str]) -> None:
+        services.orders.answers("GET", "/products", {})
+        services.orders.answers("POST", "/orders", {}, status=201)
+        async with (
+            open_gateway(requests_at_once=1, max_concurrent_uploads_per_address=20) as gateway,
+            idle_uploads(gateway, token, 21) as uploads,
+        ):
+            await rejection(uploads)  # the others have arrived, and wait
+            assert (await gateway.get("/v2/products")).status_code == 200
+            async with idle_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
+                assert await status_of(whole) == 201
+            reader, writer = uploads[0]
+            writer.write(b's":[]}')
+            assert await status_of((reader, writer)) == 201
+        assert services.orders.asked("POST", "/orders")[-1].body == b'{"items":[]}'
+
+    async def test_are_limited_by_address(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.answers("POST", "/orders", {}, status=201)
+        async with (
+            open_gateway(max_concurrent_uploads_per_address=2) as gateway,
+            idle_uploads(gateway, token, 3) as uploads,
+            idle_uploads(gateway, token, 1, address="127.0.0.2") as [(reader, writer)],
+        ):
+            response = await rejection(uploads)
+            assert response["status"] == "429"
+            assert 1 <= int(response["retry-after"]) <= 3
+            assert "/too-many-requests" in response["body"]
+            writer.write(b's":[]}')
+            assert await status_of((reader, writer)) == 201, "another address is not affected"
+            async with idle_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
+                assert await status_of(whole) == 201, "a body that comes with its head is not counted"
+            uploads[0][1].close()
+
+            async def another() -> bool:
+                async with idle_uploads(gateway, token, 1) as [(reader, writer)]:
+                    writer.write(b's":[]}')
+                    return await status_of((reader, writer)) == 201
+
+            assert await eventually(another, what="the place of a client that hung up")
+
+    async def test_are_limited_in_total(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
+        async with (
+            open_gateway(max_concurrent_uploads=3, max_concurrent_uploads_per_address=2) as gateway,
+            idle_uploads(gateway, token, 2) as two,
+            idle_uploads(gateway, token, 2, address="127.0.0.2") as two_more,
+        ):
+            response = await rejection([*two, *two_more])
+        assert response["status"] == "503"
+        assert 1 <= int(response["retry-after"]) <= 3
+        assert "/overloaded" in response["body"]
+
+
+async def test_a_body_that_arrives_in_pieces_is_passed_on_whole(
+    gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+) -> None:
+    services.orders.answers("POST", "/orders", {}, status=201)
+    pieces = [bytes([65 + number]) * 3_000 for number in range(20)]
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    response = await gateway.post("/v2/orders", headers=token, content=in_pieces())
+    assert response.status_code == 201
+    assert services.orders.asked("POST", "/orders")[0].body == b"".join(pieces)
+
+
+async def test_a_client_that_does_not_read_holds_no_slot(open_gateway: OpenGateway, services: Services) -> None:
+    services.orders.answers("GET", "/products", b"x" * 10_000_000, media_type="text/plain")
+    services.orders.answers("GET", "/products/mug", {})
+    async with open_gateway(requests_at_once=1) as gateway:
+        target = urlsplit(str(gateway.base_url))
+        _, writer = await asyncio.open_connection(target.hostname, target.port, limit=1024)
+        request = b"GET /v2/products HTTP/1.1\r\nHost: x\r\n\r\n"
+        writer.write(request)
+        await eventually(lambda: len(services.orders.asked("GET", "/products")) == 1)
+        writer.write(request)  # its response waits until the first one is read
+        await eventually(lambda: len(services.orders.asked("GET", "/products")) == 2)
+        await eventually(lambda: services.orders.at_once == 0)
+
+        async def served() -> bool:
+            return (await gateway.get("/v2/products/mug")).status_code == 200
+
+        assert await eventually(served)
+        writer.close()

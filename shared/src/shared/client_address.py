@@ -1,0 +1,60 @@
+"""The address of a client, and a limit on what the clients of one address hold at the same time."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Literal
+
+from starlette.types import Scope
+
+_IPV6_CUSTOMER_BITS = 64
+
+
+class AddressLimit:
+    """Counts what clients hold: at most `total` in this process, and `per_address` by one client address."""
+
+    def __init__(self, *, total: int, per_address: int) -> None:
+        self._total = total
+        self._per_address = per_address
+        self._held = 0
+        self._held_by: Counter[str] = Counter()
+
+    def reached(self, address: str) -> Literal["address", "total"] | None:
+        """Return which limit forbids one more for this address."""
+        if self._held_by[address] >= self._per_address:
+            return "address"
+        return "total" if self._held >= self._total else None
+
+    @contextmanager
+    def hold(self, address: str) -> Iterator[None]:
+        """Count one for this address while the block runs."""
+        self._held += 1
+        self._held_by[address] += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._held_by[address] -= 1
+            if not self._held_by[address]:
+                del self._held_by[address]
+
+
+def address_of(scope: Scope) -> str:
+    """Return the client's address as the server gives it; it trusts proxies by its setting (FORWARDED_ALLOW_IPS).
+
+    For IPv6 this is the network: one customer has a /64 and could use each of its addresses once.
+    """
+    return _customer((scope.get("client") or ("",))[0])
+
+
+@lru_cache(maxsize=10_000)
+def _customer(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host  # a Unix socket has no address
+    if isinstance(address, IPv6Address):
+        return str(IPv6Address(int(address) >> _IPV6_CUSTOMER_BITS << _IPV6_CUSTOMER_BITS))
+    return str(address)
