@@ -5,7 +5,7 @@ import signal
 from asyncio.subprocess import Process
 from collections import Counter, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from shared.gunicorn import GARBAGE
+from testkit.apps import serve
 from testkit.gunicorn import answers, gunicorn
+from testkit.tokens import TokenIssuer
 from testkit.waiting import PATIENCE_S, eventually
 
 APPLICATION = """
@@ -73,6 +75,36 @@ def create_app():
 """
 )
 """A service whose worker has not started before its master is gone."""
+
+
+AUTHENTICATED = """
+import os
+from contextlib import asynccontextmanager
+from fastapi import APIRouter
+from shared.app import build_app
+from shared.http import open_http_client
+from shared.settings import JwksSettings, ServiceSettings, load_settings
+from shared.tokens import CurrentIdentity, TokenVerifier, jwks_from
+
+class Settings(JwksSettings, ServiceSettings): ...
+
+router = APIRouter()
+
+@router.get("/pid")
+async def pid(identity: CurrentIdentity) -> int:
+    return os.getpid()
+
+@asynccontextmanager
+async def lifespan(app):
+    settings = app.state.settings
+    async with open_http_client(to="users") as client, jwks_from(client, str(settings.jwks_url)) as keys:
+        app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
+        yield
+
+def create_app():
+    settings = load_settings(Settings)
+    return build_app(name="hello", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
+"""
 
 
 @asynccontextmanager
@@ -171,6 +203,30 @@ class TestGunicorn:
                 await eventually(lambda: not before & {*children(process), *load.recent})
             assert set(load.statuses) == {200}
             assert load.greeting == "after"  # workers read their settings anew, secret files included
+
+    async def test_a_reloaded_worker_knows_the_keys_of_access_tokens_while_they_cannot_be_fetched(
+        self, tmp_path: Path, token_issuer: TokenIssuer
+    ) -> None:
+        headers = {"Connection": "close", **token_issuer.headers("0198b7f0-0000-7000-8000-000000000001")}
+        async with AsyncExitStack() as users_runs, AsyncExitStack() as stack:
+            users = await users_runs.enter_async_context(serve(token_issuer.jwks_app))
+            jwks_url = f"{users}/.well-known/jwks.json"
+            process, url = await stack.enter_async_context(gunicorn(tmp_path, AUTHENTICATED, JWKS_URL=jwks_url))
+            client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE_S))
+            await eventually(lambda: answers(client))
+            before = await client.get("/pid", headers=headers)
+            assert before.status_code == 200
+            await users_runs.aclose()
+            process.send_signal(signal.SIGHUP)
+
+            responses: list[httpx.Response] = []
+
+            async def replaced() -> bool:
+                responses.append(await client.get("/pid", headers=headers))
+                return bool(responses[-1].json() != before.json())
+
+            await eventually(replaced)
+            assert {response.status_code for response in responses} == {200}
 
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with (

@@ -4,7 +4,8 @@ What verifying accepts is tested through the services.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,16 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from jwt.algorithms import OKPAlgorithm
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from shared.errors import Unauthorized, Unavailable
+from shared.http import open_http_client
 from shared.settings import TokenSettings
-from shared.tokens import Identity, Jwks, Role, TokenVerifier, identity_of, jwks_from
+from shared.tokens import FIRST_FETCH_PAUSES_S, Identity, Jwks, Role, TokenVerifier, identity_of, jwks_from
+from testkit.apps import serve
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -28,6 +35,30 @@ Answer = Callable[[httpx.Request], httpx.Response]
 async def ask(answer: Answer) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
         await jwks_from(client, "http://users/keys").key("any")
+
+
+class Publisher:
+    """Publishes the key of `issuer`, after some `failures`."""
+
+    def __init__(self, issuer: TokenIssuer) -> None:
+        self.issuer = issuer
+        self.failures = 0
+        self.requests = 0
+        self.app = Starlette(routes=[Route("/keys", self._keys)])
+
+    async def _keys(self, _request: Request) -> Response:
+        self.requests += 1
+        if self.failures:
+            self.failures -= 1
+            return Response(status_code=503)
+        return JSONResponse(self.issuer.jwks)
+
+
+@asynccontextmanager
+async def published_keys(issuer: TokenIssuer) -> AsyncIterator[tuple[Publisher, Jwks]]:
+    publisher = Publisher(issuer)
+    async with serve(publisher.app) as url, open_http_client(to="users") as client:
+        yield publisher, jwks_from(client, f"{url}/keys")
 
 
 class TestJwks:
@@ -51,13 +82,48 @@ class TestJwks:
         async def fetch() -> dict[str, Any]:
             nonlocal fetches
             fetches += 1
-            await asyncio.sleep(0)
             raise ConnectionRefusedError
 
         keys = Jwks(fetch=fetch)
         results = await asyncio.gather(*(keys.key("any") for _ in range(10)), return_exceptions=True)
         assert {type(result) for result in results} == {Unavailable}
-        assert fetches == 1
+        assert fetches == 1 + len(FIRST_FETCH_PAUSES_S)
+
+    async def test_the_first_fetch_is_tried_again(self, token_issuer: TokenIssuer) -> None:
+        async with published_keys(token_issuer) as (publisher, keys):
+            publisher.failures = 1
+            assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
+            assert publisher.requests == 2
+
+    async def test_keys_are_known_before_the_first_request(self, token_issuer: TokenIssuer) -> None:
+        async with published_keys(token_issuer) as (publisher, keys):
+            publisher.failures = 5
+            async with keys:
+                await eventually(lambda: publisher.requests == 6)
+                assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
+            assert publisher.requests == 6
+
+    async def test_a_refresh_drops_what_is_no_longer_published_and_nothing_while_it_fails(
+        self, token_issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.tokens.REFRESH_S", 0.01)
+        successor = TokenIssuer()
+        async with published_keys(token_issuer) as (publisher, keys), keys:
+            await eventually(lambda: publisher.requests > 1)
+            publisher.failures = 3
+            await eventually(lambda: publisher.failures == 0)
+            await keys.key(token_issuer.key_id)
+            publisher.issuer = successor
+
+            async def dropped() -> bool:
+                try:
+                    await keys.key(token_issuer.key_id)
+                except KeyError:
+                    return True
+                return False
+
+            await eventually(dropped)
+            await keys.key(successor.key_id)
 
     async def test_an_unknown_id_fetches_once(self, token_issuer: TokenIssuer) -> None:
         fetches = 0

@@ -1,11 +1,42 @@
 from uuid import UUID, uuid4
 
-from workers.clients import CALL_S
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from testkit.apps import http_client, serve
+from workers.clients import CALL_S, EXPIRY_MARGIN_S, RETRY_S, ServiceToken, UsersClient
+from workers.errors import DependencyAway
 from workers.models import Job
 
 from .factories import welcome_email
 from .standins import person
 from .world import World
+
+
+class UsersWithoutTokens:
+    """The users service, which gives a token for 100 seconds and then, once `away`, no other."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.refused = 0
+        routes = [
+            Route("/internal/tokens", self._grant, methods=["POST"]),
+            Route("/internal/admins", self._admins),
+        ]
+        self.app = Starlette(routes=routes)
+
+    async def _grant(self, _request: Request) -> Response:
+        if self.away:
+            self.refused += 1
+            return Response(status_code=503)
+        return JSONResponse({"access_token": "first", "token_type": "bearer", "expires_in": 100})
+
+    async def _admins(self, _request: Request) -> Response:
+        return JSONResponse([])
 
 
 class TestServiceToken:
@@ -39,6 +70,24 @@ class TestServiceToken:
             asked = len(world.users.asked)
             (job,) = await world.jobs()
         assert asked <= 2 * job.attempt
+
+    async def test_is_used_until_it_expires_if_users_gives_no_other(self) -> None:
+        users, now = UsersWithoutTokens(), 0.0
+        async with serve(users.app) as url, http_client(url) as http:
+            token = ServiceToken(users=http, secret=SecretStr("secret"), clock=lambda: now)
+            client = UsersClient(http=http, token=token)
+            assert await client.admins() == []
+            users.away = True
+            now = 100 - EXPIRY_MARGIN_S
+            for _ in range(3):
+                assert await client.admins() == []
+            assert users.refused == 1, "users is left alone for a moment"
+            now += RETRY_S
+            assert await client.admins() == []
+            assert users.refused == 2
+            now = 100.0
+            with pytest.raises(DependencyAway):
+                await client.admins()
 
     async def _greet(self, world: World, *, count: int) -> list[Job]:
         async with world.worker():

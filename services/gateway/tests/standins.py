@@ -12,6 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+KEYS = "/.well-known/jwks.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,10 @@ Behaviour = Callable[[Ask], Awaitable[None]]
 
 @dataclass(kw_only=True)
 class StandIn:
-    """An ASGI application to `serve`. What nobody told it to answer is a 404 problem."""
+    """An ASGI application to `serve`. What nobody told it to answer is a 404 problem.
+
+    `seen` are the requests but those for the keys of access tokens, which the gateway fetches at any time.
+    """
 
     name: str
     seen: list[Seen] = field(default_factory=list)
@@ -175,7 +179,8 @@ class StandIn:
             await _live(receive, send)
             return
         seen = await _read(scope, receive)
-        self.seen.append(seen)
+        if seen.path != KEYS:
+            self.seen.append(seen)
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         behave = self._behaviours.get(f"{seen.method} {unquote(seen.path)}", _not_found)

@@ -141,7 +141,8 @@ class TestCredentials:
             registration = await gateway.post("/v1/users", json={"email": "ann@hopline.example"})
             assert registration.status_code == 429
             assert "sunset" in registration.headers
-            assert len(well.users.seen) == 2
+            assert len(well.users.asked("POST", "/tokens")) == 2
+            assert not well.users.asked("POST", "/users")
             other = await gateway.post("/v2/tokens", data={**FORM, "username": "bob@hopline.example"})
             assert other.status_code == 200
         async with Redis.from_url(redis_url) as redis:

@@ -16,6 +16,7 @@ from gunicorn.workers.base import Worker
 
 from shared.logging import configure_logging
 from shared.settings import GunicornSettings, load_settings
+from shared.tokens import inherited_keys
 
 _settings = load_settings(GunicornSettings)
 
@@ -78,9 +79,11 @@ def on_starting(_server: Arbiter) -> None:
     """Import the application in the master, before it forks.
 
     Workers share its code pages (half the memory of a service) and a killed worker is back in a fraction of a second.
-    The application itself is made in each worker: no connection, thread or telemetry crosses a fork.
+    The application itself is made in each worker: no connection, thread or telemetry crosses a fork. Only the published
+    keys of access tokens do, so that a reload does not depend on the users service.
     """
     import_module(_module())
+    inherited_keys.share()
     gc.freeze()
 
 

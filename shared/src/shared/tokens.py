@@ -1,11 +1,14 @@
 """Who is calling: access tokens (RFC 9068 style JWTs, Ed25519) verified locally by the published keys (RFC 7517).
 
 Only users can mint a token; every service verifies the caller's own token itself, so that no service has to trust
-another's word about who is asking. Keys are fetched once and kept; an unknown key id fetches them again, at most
-every few seconds, so that rotation needs no restart and a forged id no flood.
+another's word about who is asking. Keys are kept in memory and refreshed in the background. An unknown key id fetches
+them at once, at most every few seconds, so that a rotation needs no restart and forged ids cause no flood. A worker
+process that gunicorn starts anew begins with the keys that its predecessors knew.
 """
 
 import asyncio
+import mmap
+import struct
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,16 +16,20 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, Protocol
 from uuid import UUID
+from zlib import crc32
 
 import httpx
 import jwt
+import orjson
 import structlog
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from starlette.types import Scope
 
+from shared.background import Background
 from shared.deadline import remaining_s
 from shared.errors import DeadlineSpent, Forbidden, Unauthorized, Unavailable
 from shared.headers import header
@@ -30,10 +37,15 @@ from shared.settings import TokenSettings
 from shared.tracing import trace_of_its_own
 
 ALGORITHM = "EdDSA"
+REFRESH_S = 300.0
+"""Interval of the refresh in the background; until then a key that is no longer published still verifies tokens."""
 REFETCH_PAUSE_S = 5.0
 RETRY_PAUSE_S = 1.0
-"""After a failed fetch, who waited for it fails with it: one after another they would wait for as many timeouts."""
-FETCH_S = 5.0
+"""Time after a failed fetch during which requests that need it fail at once instead of waiting for one timeout each."""
+FIRST_FETCH_PAUSES_S = (0.1, 0.2)
+"""Pauses between the attempts of a process that knows no keys: all of its authenticated requests would fail."""
+FETCH_S = 2.0
+"""Timeout of a fetch with all its attempts; below the timeout of any request that waits for it."""
 CLOCK_SKEW_S = 5
 REMEMBERED = 4096
 """Verified tokens that a process keeps, some 2 MB. Checking a signature costs more than all else a token takes, and
@@ -68,15 +80,69 @@ class KeySource(Protocol):
         ...
 
 
-class Jwks:
-    """Keys from `jwks_url`, kept in memory. `fetch` returns the key set document."""
+class InheritedKeys:
+    """The last key set that a worker of this gunicorn master fetched, in memory that each new worker inherits.
 
-    def __init__(self, *, fetch: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    Empty and without effect until `share` is called, before the fork (`shared.gunicorn`). Several workers may write at
+    the same time: a reader ignores a torn document by its checksum. The keys are public.
+    """
+
+    _SIZE = 64 * 1024
+    _HEADER = struct.Struct("=II")
+
+    def __init__(self) -> None:
+        self._memory: mmap.mmap | None = None
+
+    def share(self) -> None:
+        """Allocate the memory."""
+        self._memory = mmap.mmap(-1, self._SIZE)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the document, or None if no worker has written one."""
+        if self._memory is None:
+            return None
+        length, checksum = self._HEADER.unpack_from(self._memory)
+        content = self._memory[self._HEADER.size : self._HEADER.size + length]
+        if not content or crc32(content) != checksum:
+            return None
+        document: dict[str, Any] = orjson.loads(content)
+        return document
+
+    def write(self, document: dict[str, Any]) -> None:
+        """Store the document; one that is too large is not stored."""
+        content = orjson.dumps(document)
+        end = self._HEADER.size + len(content)
+        if self._memory is not None and end <= self._SIZE:
+            self._memory[:end] = self._HEADER.pack(len(content), crc32(content)) + content
+
+
+inherited_keys = InheritedKeys()
+
+
+class Jwks(Background):
+    """Keys of a published key set, kept in memory. `fetch` returns the key set document.
+
+    As an async context manager it refreshes the keys in the background, and keeps those it knows while that fails. It
+    begins with the keys that `inherited` holds, and stores there what it fetches.
+    """
+
+    outages = (Unavailable,)
+
+    def __init__(
+        self, *, fetch: Callable[[], Awaitable[dict[str, Any]]], inherited: InheritedKeys = inherited_keys
+    ) -> None:
+        super().__init__()
         self._fetch = fetch
+        self._inherited = inherited
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
         self._failed_at = float("-inf")
         self._lock = asyncio.Lock()
+        if document := inherited.read():
+            self._use(document)
+
+    def __str__(self) -> str:
+        return "keys of access tokens"
 
     async def key(self, kid: str) -> jwt.PyJWK:
         """Return the key of `kid`, fetching the set anew where it is unknown; raises DeadlineSpent too."""
@@ -84,24 +150,54 @@ class Jwks:
             await self._look_for(kid)
         return self._keys[kid]
 
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            with suppress_http_instrumentation():  # polling would fill the traces
+                async with self._lock:
+                    await self._refresh()
+            with self._resting():
+                await self._pause(REFRESH_S)
+
     async def _look_for(self, kid: str) -> None:
         try:
             async with asyncio.timeout(remaining_s()), self._lock:
                 if kid not in self._keys and time.monotonic() - self._fetched_at > REFETCH_PAUSE_S:
-                    await self._refresh()
+                    await self._refresh_for_requests()
         except TimeoutError:
             raise DeadlineSpent("The keys that verify access tokens did not come in time") from None
 
-    async def _refresh(self) -> None:
+    async def _refresh_for_requests(self) -> None:
         if time.monotonic() - self._failed_at < RETRY_PAUSE_S:
             raise Unavailable(_NO_KEYS)
         try:
             with trace_of_its_own():
-                found = jwt.PyJWKSet.from_dict(await self._fetch()).keys
-        except (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError) as error:  # the last two: no key set
+                await self._refresh()
+        except Unavailable:
             self._failed_at = time.monotonic()
+            raise
+
+    async def _refresh(self) -> None:
+        try:
+            async with asyncio.timeout(FETCH_S):
+                document = await self._fetch_patiently()
+            self._use(document)
+        except _FETCH_ERRORS as error:
             raise Unavailable(_NO_KEYS) from error
         self._fetched_at = time.monotonic()
+        self._inherited.write(document)
+
+    async def _fetch_patiently(self) -> dict[str, Any]:
+        """Fetch the document, with more than one attempt if no keys are known."""
+        for pause_s in () if self._keys else FIRST_FETCH_PAUSES_S:
+            try:
+                return await self._fetch()
+            except _FETCH_ERRORS:
+                await asyncio.sleep(pause_s)
+        return await self._fetch()
+
+    def _use(self, document: dict[str, Any]) -> None:
+        """Replace the keys; raises ValueError or PyJWTError if the document is not a key set."""
+        found = jwt.PyJWKSet.from_dict(document).keys
         self._keys = {key.key_id: self._as_known(key.key_id, key) for key in found if key.key_id}
 
     def _as_known(self, kid: str, key: jwt.PyJWK) -> jwt.PyJWK:
@@ -110,12 +206,15 @@ class Jwks:
         return before if before and before.key == key.key else key
 
 
+_FETCH_ERRORS = (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError)
+"""The last two are a document that is not a key set; OSError includes TimeoutError."""
+
+
 def jwks_from(client: httpx.AsyncClient, url: str) -> Jwks:
-    """Keys fetched by `client` from `url`."""
+    """Return the keys that `client` fetches from `url`."""
 
     async def fetch() -> dict[str, Any]:
-        async with asyncio.timeout(FETCH_S):
-            response = await client.get(url)
+        response = await client.get(url)
         response.raise_for_status()
         document = response.json()
         if not isinstance(document, dict):

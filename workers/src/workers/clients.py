@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import date
 from http import HTTPStatus
 from typing import Any, Literal
@@ -25,20 +25,28 @@ CALL_S = 10.0
 EXPIRY_MARGIN_S = 30.0
 """A token is replaced this long before it expires (or at half its life, where that is shorter)."""
 
+RETRY_S = 5.0
+"""Pause after a replacement failed, while the token is still valid."""
+
 _USERS = TypeAdapter(list[User])
 
 
 class ServiceToken(httpx.Auth):
     """The worker's access token, by client credentials (RFC 6749 §4.4): kept until shortly before it expires.
 
-    A 401 means that users has changed its keys: the token is fetched again, once, and the request repeated.
+    A 401 means that users has changed its keys: the token is fetched again, once, and the request repeated. `clock`
+    gives seconds.
     """
 
-    def __init__(self, *, users: httpx.AsyncClient, secret: SecretStr) -> None:
+    def __init__(
+        self, *, users: httpx.AsyncClient, secret: SecretStr, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._users = users
         self._credentials = httpx.BasicAuth(CLIENT_ID, secret.get_secret_value())
+        self._clock = clock
         self._token = ""
         self._fresh_until = float("-inf")
+        self._expires_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -52,9 +60,21 @@ class ServiceToken(httpx.Auth):
 
     async def _current(self, *, refused: str = "") -> str:
         async with self._lock:  # of many jobs that find it stale, one fetches
-            if time.monotonic() >= self._fresh_until or self._token == refused:
+            if self._token == refused:
                 await self._fetch()
+            elif self._clock() >= self._fresh_until:
+                await self._replace()
             return self._token
+
+    async def _replace(self) -> None:
+        """Fetch a new token; if users is away, keep the old one while it is valid."""
+        try:
+            await self._fetch()
+        except DependencyAway:
+            now = self._clock()
+            if now >= self._expires_at:
+                raise
+            self._fresh_until = now + RETRY_S
 
     async def _fetch(self) -> None:
         form = {"grant_type": "client_credentials"}
@@ -63,7 +83,8 @@ class ServiceToken(httpx.Auth):
         expect(response, HTTPStatus.OK)
         granted = AccessToken.model_validate_json(response.content)
         self._token = granted.access_token
-        self._fresh_until = time.monotonic() + granted.expires_in - min(EXPIRY_MARGIN_S, granted.expires_in / 2)
+        self._expires_at = self._clock() + granted.expires_in
+        self._fresh_until = self._expires_at - min(EXPIRY_MARGIN_S, granted.expires_in / 2)
 
 
 class UsersClient:

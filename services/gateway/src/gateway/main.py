@@ -100,9 +100,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_limiter(settings) as limiter,
         watched_faults(settings, source="gateway", redis=redis) as switched,
         open_http_client(to="users", faults=switched) as http,
+        jwks_from(http, str(settings.jwks_url)) as keys,
         open_upstreams(settings, faults=switched) as upstreams,
     ):
-        app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
+        app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.limiter = limiter
         app.state.upstreams = upstreams
         app.state.fault_store = FaultStore(redis=redis)

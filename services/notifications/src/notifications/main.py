@@ -41,6 +41,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_redis(settings) as redis,
         watched_faults(settings, source="notifications", redis=redis) as faults,
         open_http_client(to="users", faults=faults) as http,
+        jwks_from(http, str(settings.jwks_url)) as keys,
         open_database(settings, application="notifications", workers=settings.web_concurrency) as database,
         open_realtime(settings=settings, database=database, redis=redis) as realtime,
         consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
@@ -48,7 +49,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.database = database
         app.state.housekeeping = Housekeeping(database=database, chores=CONSUMING)
         app.state.realtime = realtime
-        app.state.token_verifier = TokenVerifier(keys=jwks_from(http, str(settings.jwks_url)), settings=settings)
+        app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)  # without it feeds are served, and sockets heal
         app.state.health.on_drain(realtime.drain)

@@ -53,6 +53,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         open_redis(settings) as redis,
         watched_faults(settings, source="orders", redis=redis) as faults,
         open_http_client(to="users", faults=faults) as client,
+        jwks_from(client, str(settings.jwks_url)) as keys,
         Relay(
             database_url=settings.database_url,
             sessions=database.sessions,
@@ -68,7 +69,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             chores=chores(settings=settings, objects=app.state.objects, redis=redis),
             batch=BATCH,
         )
-        app.state.token_verifier = TokenVerifier(keys=jwks_from(client, str(settings.jwks_url)), settings=settings)
+        app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", redis.ping, critical=False)
         app.state.health.add("objects", lambda: ping(app.state.objects), critical=False)
