@@ -53,6 +53,32 @@ class TestProfile:
         assert response.json()["type"].endswith("/unknown-profile")
         assert services.orders.seen == []
 
+    async def test_is_made_for_one_request_at_a_time(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        release = asyncio.Event()
+        services.orders.answers("GET", "/products", {}, until=release)
+        services.orders.answers("GET", "/products/mug", {})
+        first = asyncio.create_task(gateway.get("/v2/products", headers={"X-Profile": "text"}))
+        await eventually(lambda: services.orders.at_once == 1)
+        many = [gateway.get("/v2/products/mug", headers={"X-Profile": "html"}) for _ in range(20)]
+        for rejected in await asyncio.gather(*many):
+            assert rejected.status_code == 503
+            assert rejected.json()["type"].endswith("/profiler-busy")
+            assert int(rejected.headers["retry-after"]) >= 1
+        assert (await gateway.get("/v2/products/mug")).status_code == 200
+        release.set()
+        assert (await first).headers["x-profile-status"] == "200"
+        assert (await gateway.get("/v2/products", headers={"X-Profile": "text"})).status_code == 200
+
+    async def test_ends_in_time(
+        self, gateway: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.profiling.TIMEOUT_S", 0.3)
+        services.orders.hangs("GET", "/products")
+        response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
+        assert (response.status_code, response.headers["x-profile-status"]) == (200, "504")
+        await eventually(lambda: services.orders.abandoned == ["/products"])
+        assert (await gateway.get("/v2/products/mug", headers={"X-Profile": "text"})).status_code == 200
+
     async def test_is_not_to_be_had_in_production(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.answers("GET", "/products", b"as it is")
         async with open_gateway(environment="production") as gateway:

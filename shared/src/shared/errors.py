@@ -83,6 +83,12 @@ class BadRequest(Problem):
     status, slug, title = 400, "bad-request", "The request cannot be understood"
 
 
+class UnknownProfile(BadRequest):
+    """400: `X-Profile` names an unknown kind of profile."""
+
+    slug, title = "unknown-profile", "There is no such kind of profile"
+
+
 class Unauthorized(Problem):
     """401: no valid credentials; the challenge is RFC 6750's."""
 
@@ -165,6 +171,12 @@ class Unavailable(Problem):
 
     def __init__(self, detail: str = "", *, retry_after_s: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class ProfilerBusy(Unavailable):
+    """503: this process makes another profile at the moment."""
+
+    slug, title = "profiler-busy", "Another request is being profiled"
 
 
 class GatewayTimeout(Problem):

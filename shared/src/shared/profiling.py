@@ -1,8 +1,10 @@
-"""`X-Profile: text`, `html` or `speedscope`: the answer is a profile of how the request was answered.
+"""`X-Profile: text`, `html` or `speedscope`: the response is a profile of how the request was served.
 
-Not for production, where it is not even installed: a profile shows the code, and costs a sample each millisecond.
+Not for production: a profile shows the code, and costs a sample each millisecond. A process makes one profile at a
+time, because samplers of the same thread disturb each other. Needs the extra `profiling`.
 """
 
+import asyncio
 from typing import Literal, get_args
 
 from pyinstrument import Profiler
@@ -11,17 +13,18 @@ from pyinstrument.renderers.console import ConsoleRenderer
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import UnknownProfile
-from gateway.versions import is_api_request
-from shared.errors import problem_response
+from shared.errors import GatewayTimeout, ProfilerBusy, UnknownProfile, problem_response
 from shared.headers import header
+from shared.middleware import PROBES
 
 PROFILE = "X-Profile"
 _PROFILE = PROFILE.lower().encode()
 PROFILED_STATUS = "X-Profile-Status"
-"""The status of the answer that the profile stands for."""
+"""Status of the response that the profile replaces."""
 
 INTERVAL_S = 0.001
+TIMEOUT_S = 15.0
+"""A request that takes longer is cancelled, and the profile shows it until then. It bounds the number of samples."""
 
 Kind = Literal["text", "html", "speedscope"]
 
@@ -31,36 +34,50 @@ _MEDIA_TYPES: dict[Kind, str] = {
     "speedscope": "application/json",
 }
 
+_profiling = asyncio.Lock()
+"""Held while this process makes a profile; never waited for."""
+
 
 class ProfileOnDemand:
-    """ASGI middleware: samples the request's own tasks where it asks to; others pass by untouched."""
+    """ASGI middleware that profiles the requests with `X-Profile`. Others, and probes, pass through."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request of the API; others pass through."""
-        wanted = header(scope, _PROFILE) if is_api_request(scope) else None
+        """Serve one request, with a 400 for an unknown profile and a 503 while another one is made."""
+        served = scope["type"] == "http" and not scope["path"].startswith(PROBES)
+        wanted = header(scope, _PROFILE) if served else None
         if wanted is None:
             await self._app(scope, receive, send)
             return
+        await (await self._profile(wanted, scope, receive))(scope, receive, send)
+
+    async def _profile(self, wanted: str, scope: Scope, receive: Receive) -> Response:
         kind = _kind(wanted)
         if kind is None:
-            refusal = UnknownProfile(f"{PROFILE} can be {', '.join(get_args(Kind))}")
-            await problem_response(refusal, instance=scope["path"])(scope, receive, send)
-            return
+            unknown = UnknownProfile(f"{PROFILE} can be {', '.join(get_args(Kind))}")
+            return problem_response(unknown, instance=scope["path"])
+        if _profiling.locked():
+            return problem_response(ProfilerBusy(), instance=scope["path"])
         status = 0
 
-        async def swallow(message: Message) -> None:
+        async def note_status(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
 
-        profiler = Profiler(interval=INTERVAL_S, async_mode="enabled")
-        with profiler:
-            await self._app(scope, receive, swallow)
-        page = profiler.output(_renderer(kind))
-        response = Response(page, media_type=_MEDIA_TYPES[kind], headers={PROFILED_STATUS: str(status)})
-        await response(scope, receive, send)
+        async with _profiling:
+            profiler = Profiler(interval=INTERVAL_S, async_mode="enabled")
+            try:
+                with profiler:
+                    async with asyncio.timeout(TIMEOUT_S) as limit:
+                        await self._app(scope, receive, note_status)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                status = status or GatewayTimeout.status
+            page = await asyncio.to_thread(profiler.output, _renderer(kind))
+        return Response(page, media_type=_MEDIA_TYPES[kind], headers={PROFILED_STATUS: str(status)})
 
 
 def _kind(wanted: str) -> Kind | None:

@@ -5,7 +5,6 @@
     Problem
      ├─ BadRequest 400 ─┬ UnknownVersion
      │                  ├ UnknownHost
-     │                  ├ UnknownProfile
      │                  └ PreflightRefused
      ├─ Forbidden 403 ── SummaryIsForOwners
      ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
@@ -31,12 +30,6 @@ class UnknownHost(BadRequest):
     """400: the request's `Host` is not among `ALLOWED_HOSTS`."""
 
     slug, title = "unknown-host", "This host is not served here"
-
-
-class UnknownProfile(BadRequest):
-    """400: `X-Profile` asks for a kind of profile that there is not."""
-
-    slug, title = "unknown-profile", "There is no such kind of profile"
 
 
 class PreflightRefused(BadRequest):

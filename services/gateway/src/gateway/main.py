@@ -15,7 +15,6 @@ from gateway.limits.limiter import open_limiter
 from gateway.limits.middleware import RateLimits
 from gateway.limits.rules import rules
 from gateway.patience import Patience
-from gateway.profiling import ProfileOnDemand
 from gateway.resilience.metrics import load_shown
 from gateway.resilience.shedding import Load, LoadShedding
 from gateway.routes import aggregates, faults, front, v1, v2
@@ -29,6 +28,7 @@ from shared.app import MIDDLEWARE, NO_TELEMETRY_OF_FASTAPI, build_app
 from shared.client_address import AddressLimit
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
+from shared.profiling import ProfileOnDemand
 from shared.redis import open_redis
 from shared.settings import Environment
 from shared.tokens import TokenVerifier, jwks_from
