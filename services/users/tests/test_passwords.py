@@ -5,6 +5,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from shared.deadline import RESPONSE_S, deadline_in
 from testkit.spans import Spans
 from users.errors import TooManyLogins
 from users.passwords import open_passwords
@@ -15,7 +16,7 @@ from .factories import PASSWORD, log_in, registered
 
 class TestPasswords:
     async def test_match_only_their_own_hash(self) -> None:
-        async with open_passwords(at_once=1) as passwords:
+        async with open_passwords(at_once=1, timeout_s=30) as passwords:
             known = await passwords.hash("one")
             assert await passwords.verify("one", known) == (True, None)
             assert await passwords.verify("two", known) == (False, None)
@@ -39,7 +40,7 @@ class TestPasswords:
         assert (await log_in(users, user["email"])).status_code == 200
 
     async def test_leave_the_event_loop_free_and_never_exceed_their_threads(self) -> None:
-        async with open_passwords(at_once=2) as passwords:
+        async with open_passwords(at_once=2, timeout_s=30) as passwords:
             hashing = asyncio.gather(*(passwords.hash(f"password {number}") for number in range(12)))
             most = turns = 0
             while not hashing.done():
@@ -50,7 +51,12 @@ class TestPasswords:
             assert most == 2
             assert turns > 12
 
+    async def test_refuse_what_would_wait_past_the_deadline(self) -> None:
+        async with open_passwords(at_once=1, timeout_s=30) as passwords:
+            with deadline_in(RESPONSE_S), pytest.raises(TooManyLogins):
+                await passwords.hash("late")
+
     async def test_refuse_what_would_wait_too_long(self) -> None:
-        async with open_passwords(at_once=1, patience_s=0.0) as passwords:
+        async with open_passwords(at_once=1, timeout_s=0.0) as passwords:
             with pytest.raises(TooManyLogins):
                 await passwords.hash("late")

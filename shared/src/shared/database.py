@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 3
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 3
 START_TIMEOUT_S = 30
 """How long a process waits at its start for a server that is still starting."""
 

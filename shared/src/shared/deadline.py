@@ -24,6 +24,9 @@ LONGEST_S = 60.0
 GRACE_S = 0.1
 """What a statement has to end by itself, at the deadline: cancelled from here it would cost its connection."""
 
+RESPONSE_S = 0.25
+"""Time that a wait in a queue leaves until the deadline, so that the caller receives the queue's own error."""
+
 _MAX_DIGITS = 9
 _ends_at: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -45,6 +48,12 @@ def at_most(seconds: float) -> float:
     if left <= 0:
         raise DeadlineSpent
     return min(seconds, left)
+
+
+def limit_wait(seconds: float) -> float:
+    """Return how many seconds to wait in a queue: `seconds`, or less if the deadline comes first; 0 is no wait."""
+    left = remaining_s()
+    return seconds if left is None else max(min(seconds, left - RESPONSE_S), 0.0)
 
 
 def as_header(seconds: float) -> str:

@@ -31,18 +31,33 @@ _URLS = 1024
 _SHORT_URL = 256
 """Number of URLs that are kept parsed, and characters of one: longer ones are a client's, who could fill the memory."""
 
+Endpoint = tuple[str, str]
+"""Method and template."""
+
 _OK = 200
 _PROBE = "/health/ready"
 
 
 class Upstream:
-    """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte."""
+    """One service. A call has `timeout_s` seconds from the wait for a connection to the last byte.
+
+    Calls share one guard, except those to expensive endpoints: each has a guard of its own, `endpoint_guards`, so that
+    its overload does not block the others.
+    """
 
     def __init__(
-        self, *, name: str, url: str, transport: httpx.AsyncBaseTransport, timeout_s: float, guard: Guard
+        self,
+        *,
+        name: str,
+        url: str,
+        transport: httpx.AsyncBaseTransport,
+        timeout_s: float,
+        guard: Guard,
+        endpoint_guards: Mapping[Endpoint, Guard],
     ) -> None:
         self.name = name
         self.guard = guard
+        self._endpoint_guards = endpoint_guards
         self._transport = transport
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
@@ -99,7 +114,8 @@ class Upstream:
             return answer
 
         if reader is None:
-            return await self.guard.call(method, headers, attempt, timeout_s=timeout_s)
+            guard = self._endpoint_guards.get((method, template), self.guard)
+            return await guard.call(method, headers, attempt, timeout_s=timeout_s)
         async with AsyncExitStack() as until_read:
             until_read.enter_context(self.guard.readers.of(reader))
             await until_read.enter_async_context(self.guard.files)
@@ -127,6 +143,11 @@ class Upstream:
         if answer.media_type != "application/json":
             raise UpstreamBroken(f"{self.name} answered with {answer.media_type or 'an unnamed type'}, not JSON")
         return answer.body
+
+    def state(self) -> dict[str, object]:
+        """Return the state of the guards, for readiness."""
+        endpoints = {f"{method} {path}": guard.state() for (method, path), guard in self._endpoint_guards.items()}
+        return {**self.guard.state(), "endpoints": endpoints}
 
     async def ping(self) -> None:
         """Raise if the service is not ready. Makes no span; the caller bounds the time."""

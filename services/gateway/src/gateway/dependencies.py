@@ -1,14 +1,14 @@
 """Who gets built for a request, and what is opened for all of them."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
-from gateway.clients import Upstream
+from gateway.clients import Endpoint, Upstream
 from gateway.headers import from_client
 from gateway.resilience.guard import Guard
 from gateway.resilience.metrics import guard_shown
@@ -19,6 +19,13 @@ from shared.http import open_http_transport
 from shared.tokens import CurrentIdentity
 
 Service = Literal["users", "orders", "notifications"]
+
+EXPENSIVE: Mapping[Service, tuple[Endpoint, ...]] = {
+    "users": (("POST", "/tokens"), ("POST", "/users")),  # wait for one of a few threads that hash passwords
+    "orders": (("POST", "/orders"), ("POST", "/orders/{order_id}/cancel")),  # wait for the locks of products
+    "notifications": (),
+}
+"""Endpoints that wait for something scarce: each has a bulkhead, a circuit and a retry budget of its own (ADR 28)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +51,23 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 @asynccontextmanager
 async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
     guard = Guard(name=name, settings=settings)
+    endpoint_guards = {
+        (method, template): Guard(name=f"{name} {method} {template}", settings=settings)
+        for method, template in EXPENSIVE[name]
+    }
     # The bulkheads are the limit: hedges and probes must get through.
-    max_connections = 2 * settings.upstream_calls_at_once + settings.upstream_files_at_once
-    with guard_shown(guard):
+    max_connections = (2 + len(endpoint_guards)) * settings.upstream_calls_at_once + settings.upstream_files_at_once
+    with ExitStack() as stack:
+        for each in (guard, *endpoint_guards.values()):
+            stack.enter_context(guard_shown(each))
         async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
             yield Upstream(
-                name=name, url=str(url), transport=transport, timeout_s=settings.upstream_seconds, guard=guard
+                name=name,
+                url=str(url),
+                transport=transport,
+                timeout_s=settings.upstream_seconds,
+                guard=guard,
+                endpoint_guards=endpoint_guards,
             )
 
 

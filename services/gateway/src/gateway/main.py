@@ -115,7 +115,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             lookups_at_once=settings.lookups_at_once,
         )
         for upstream in (upstreams.users, upstreams.orders, upstreams.notifications):
-            app.state.health.add(upstream.name, upstream.ping, critical=False, details=upstream.guard.state)
+            app.state.health.add(upstream.name, upstream.ping, critical=False, details=upstream.state)
         app.state.health.add("redis", redis.ping, critical=False)
         with load_shown(app.state.load):
             yield

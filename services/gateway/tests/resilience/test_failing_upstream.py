@@ -13,6 +13,7 @@ from testkit.spans import Spans
 from testkit.waiting import eventually
 
 ORDERS = {"service.peer.name": "orders"}
+AN_ORDER = "0198b7f0-0000-7000-8000-000000000002"
 
 
 async def ask(gateway: httpx.AsyncClient, path: str, times: int) -> Counter[str]:
@@ -132,6 +133,63 @@ class TestAllFails:
         async with open_gateway() as gateway:
             await ask(gateway, "/v2/products", 20)
             assert (await gateway.get("/v2/users/me", headers=token)).status_code == 200
+
+
+class TestBackpressure:
+    @pytest.mark.parametrize(
+        ("status", "headers"), [(503, {"retry-after": "5"}), (429, {"retry-after": "5"}), (429, {})]
+    )
+    async def test_opens_no_circuit(
+        self, open_gateway: OpenGateway, services: Services, status: int, headers: dict[str, str]
+    ) -> None:
+        services.orders.answers("GET", "/products", {})
+        services.orders.refuses("GET", "/products/mug", status=status, slug="busy", headers=headers)
+        async with open_gateway() as gateway:
+            for _ in range(4):
+                assert await ask(gateway, "/v2/products/mug", 10) == {"busy": 10}
+            assert await breaker_of(gateway) == "closed"
+            assert await ask(gateway, "/v2/products", 10) == {"ok": 10}
+
+    async def test_does_not_close_a_circuit_either(self, open_gateway: OpenGateway, services: Services) -> None:
+        """The rejected probe is not the last one: the next call finds out."""
+        services.orders.refuses("GET", "/products", status=500, slug="internal")
+        async with open_gateway(breaker_open_seconds=0.2) as gateway:
+            await ask(gateway, "/v2/products", 20)
+            assert await breaker_of(gateway) == "open"
+            services.orders.refuses("GET", "/products", status=429, slug="busy")
+
+            async def probed() -> bool:
+                return await ask(gateway, "/v2/products", 1) == {"busy": 1}
+
+            await eventually(probed)
+            assert await breaker_of(gateway) == "half_open"
+            services.orders.answers("GET", "/products", {})
+            assert await ask(gateway, "/v2/products", 1) == {"ok": 1}
+            assert await breaker_of(gateway) == "closed"
+
+
+class TestExpensiveEndpoint:
+    """`gateway.dependencies.EXPENSIVE`."""
+
+    @pytest.mark.parametrize(
+        "called",
+        ["/v2/tokens", "/v1/tokens", "/v2/users", "/v2/orders", f"/v2/orders/{AN_ORDER}/cancel"],
+    )
+    async def test_that_hangs_blocks_no_other(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], called: str
+    ) -> None:
+        services.users.answers("GET", "/users/me", {})
+        services.orders.answers("GET", "/products", {})
+        hanging = services.orders if "orders" in called else services.users
+        other = "/v2/products" if "orders" in called else "/v2/users/me"
+        hanging.hangs("POST", called[len("/v2") :])
+        async with open_gateway(upstream_seconds=2, breaker_open_seconds=60, upstream_calls_at_once=12) as gateway:
+            slow = [asyncio.create_task(gateway.post(called, headers=token)) for _ in range(12)]
+            await eventually(lambda: hanging.at_once == 12)
+            assert (await gateway.get(other, headers=token)).status_code == 200, "the others have places of their own"
+            assert {_named(await one) for one in slow} == {"upstream-timeout"}
+            assert _named(await gateway.post(called, headers=token)) == "circuit-open"
+            assert (await gateway.get(other, headers=token)).status_code == 200, "and a circuit of their own"
 
 
 class TestAllIsSlow:

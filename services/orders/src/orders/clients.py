@@ -13,6 +13,8 @@ from shared.objects import AWAY, ObjectStore, beside
 
 CHUNK_BYTES = 256 * 1024
 DELETED_AT_ONCE = 20
+OPEN_TIMEOUT_S = 3.0
+"""Below the gateway's timeout of a call, so that a client receives a 503 and not a timeout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,8 @@ class ReportFiles:
     async def open(self, key: str) -> StoredFile:
         """Begin to read a file, whose size is the store's own word; raises ReportNotReady where there is none."""
         try:
-            found = await obstore.get_async(self._store, key)
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                found = await obstore.get_async(self._store, key)
         except FileNotFoundError as error:
             raise ReportNotReady("The report's file is gone; ask for a new report") from error
         except AWAY as error:

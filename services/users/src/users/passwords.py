@@ -16,10 +16,9 @@ from typing import TypeVar
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from shared.deadline import limit_wait
 from shared.tracing import tracer_of
 from users.errors import TooManyLogins
-
-PATIENCE_S = 5.0
 
 T = TypeVar("T")
 
@@ -30,11 +29,14 @@ _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, paralle
 
 
 class Passwords:
-    """Hashes and verifies on `executor`, waiting `patience_s` at most. `decoy` hashes a password nobody knows."""
+    """Hashes and verifies on `executor`, each within `timeout_s` seconds and shortly before the deadline at the latest.
 
-    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, patience_s: float) -> None:
+    `decoy` is the hash of a password that nobody knows.
+    """
+
+    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, timeout_s: float) -> None:
         self._executor = executor
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._decoy = decoy
 
     async def hash(self, password: str) -> str:
@@ -54,15 +56,15 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(limit_wait(self._timeout_s)):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError:
             raise TooManyLogins(retry_after_s=5) from None
 
 
 @asynccontextmanager
-async def open_passwords(*, at_once: int, patience_s: float = PATIENCE_S) -> AsyncIterator[Passwords]:
+async def open_passwords(*, at_once: int, timeout_s: float) -> AsyncIterator[Passwords]:
     """Threads that hash `at_once` passwords at a time; at the end those under way are waited for."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="argon2") as executor:
         decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())
-        yield Passwords(executor=executor, decoy=decoy, patience_s=patience_s)
+        yield Passwords(executor=executor, decoy=decoy, timeout_s=timeout_s)

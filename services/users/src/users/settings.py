@@ -34,6 +34,13 @@ class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, S
     passwords_at_once: int = Field(
         2, ge=1, le=32, description="Concurrent password hashes of one process; each takes 19 MiB of memory"
     )
+    password_timeout_seconds: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        description="Time within which a password is hashed, waiting included, in seconds; less than the gateway's "
+        "UPSTREAM_SECONDS, so that a client receives 503 too-many-logins and not a timeout",
+    )
 
 
 @lru_cache

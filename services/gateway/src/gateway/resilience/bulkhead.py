@@ -6,13 +6,14 @@ from typing import NoReturn
 
 from gateway.errors import UpstreamBusy
 from gateway.resilience import metrics
-from shared.deadline import remaining_s
+from shared.deadline import LONGEST_S, limit_wait
 
 
 class Bulkhead:
-    """An async context for one call: at most `at_once` inside, and as many waiting, each until its deadline.
+    """An async context for one call: at most `at_once` inside, and as many waiting.
 
-    Raises UpstreamBusy to the rest. The queue takes up a burst; a longer one would only hold what nobody waits for.
+    Raises UpstreamBusy to the rest, and to one that waits shortly before its deadline. The queue takes up a burst; a
+    longer one would only hold what nobody waits for.
     """
 
     def __init__(self, *, name: str, at_once: int) -> None:
@@ -47,7 +48,7 @@ class Bulkhead:
             self._refuse()
         self._waiting += 1
         try:
-            async with asyncio.timeout(remaining_s()) as patience:
+            async with asyncio.timeout(limit_wait(LONGEST_S)) as patience:
                 await self._slots.acquire()
         except TimeoutError:
             if patience.expired():

@@ -21,7 +21,9 @@ FAIR_S = 0.5
 """A service that had less time than this (or half of what the call allows) is not to blame for being late: a client
 with a deadline of a millisecond must not open the circuit for everybody."""
 
+_TOO_MANY = 429
 _SERVER_ERROR = 500
+_UNAVAILABLE = 503
 _LATE = 504
 
 Attempt = Callable[[int], Awaitable[Answer]]
@@ -29,7 +31,7 @@ Attempt = Callable[[int], Awaitable[Answer]]
 
 
 class Guard:
-    """Makes the calls to the service `name`."""
+    """Makes calls to one service, or to one expensive endpoint of it (`gateway.clients`): see `metrics.labels`."""
 
     name: str
     breaker: Breaker
@@ -120,7 +122,7 @@ class Guard:
         verdict = Verdict.NONE
         try:
             answer = await attempt(number)
-            verdict = _verdict(answer.status, late=_late(left_s, fair_s))
+            verdict = _verdict(answer, late=_late(left_s, fair_s))
         except UpstreamTimeout:
             verdict = _late(left_s, fair_s)
             raise
@@ -132,10 +134,13 @@ class Guard:
         return answer
 
 
-def _verdict(status: int, *, late: Verdict) -> Verdict:
-    if status == _LATE:
+def _verdict(answer: Answer, *, late: Verdict) -> Verdict:
+    """Return what a response says about the service. Backpressure says that it works, with as much as it can."""
+    if answer.status == _LATE:
         return late
-    return Verdict.WELL if status < _SERVER_ERROR else Verdict.FAILED
+    if answer.status == _TOO_MANY or (answer.status == _UNAVAILABLE and "Retry-After" in answer.headers):
+        return Verdict.NONE
+    return Verdict.WELL if answer.status < _SERVER_ERROR else Verdict.FAILED
 
 
 def _late(left_s: float | None, fair_s: float) -> Verdict:

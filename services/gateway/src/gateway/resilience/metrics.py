@@ -37,29 +37,35 @@ _sheds = _meter.create_counter(
 )
 
 
+def labels(name: str) -> dict[str, str]:
+    """Return the attributes of a guard: of a service, `users`, or of one of its endpoints, `users POST /tokens`."""
+    service, *endpoint = name.split(" ")
+    return {"service.peer.name": service, **dict(zip(("http.request.method", "url.template"), endpoint, strict=False))}
+
+
 def turned(upstream: str, state: str) -> None:
     """Count a circuit's change to `state`."""
-    _turns.add(1, {"service.peer.name": upstream, "hopline.circuit.state": state})
+    _turns.add(1, {**labels(upstream), "hopline.circuit.state": state})
 
 
 def refused(upstream: str, part: str) -> None:
     """Count a call that `part` (circuit, bulkhead, share) did not let through."""
-    _refusals.add(1, {"service.peer.name": upstream, "hopline.refused_by": part})
+    _refusals.add(1, {**labels(upstream), "hopline.refused_by": part})
 
 
 def retried(upstream: str, *, paid: bool) -> None:
     """Count a retry, or one that the budget did not allow."""
-    _retries.add(1, {"service.peer.name": upstream, "hopline.paid": paid})
+    _retries.add(1, {**labels(upstream), "hopline.paid": paid})
 
 
 def repeated(upstream: str) -> None:
     """Count a request that was written again because a kept connection had ended."""
-    _repeats.add(1, {"service.peer.name": upstream})
+    _repeats.add(1, labels(upstream))
 
 
 def hedged(upstream: str, *, paid: bool) -> None:
     """Count a hedge, or one that the budget did not allow."""
-    _hedges.add(1, {"service.peer.name": upstream, "hopline.paid": paid})
+    _hedges.add(1, {**labels(upstream), "hopline.paid": paid})
 
 
 def shed(kind: str) -> None:
@@ -90,7 +96,7 @@ def load_shown(load: "Load") -> Iterator[None]:
 def _of_guards(value: "Callable[[Guard], float]") -> Sequence[Callable[[CallbackOptions], Iterator[Observation]]]:
     def observe(_options: CallbackOptions) -> Iterator[Observation]:
         for guard in tuple(_guards):
-            yield Observation(value(guard), {"service.peer.name": guard.name})
+            yield Observation(value(guard), labels(guard.name))
 
     return [observe]
 
