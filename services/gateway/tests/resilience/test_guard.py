@@ -51,9 +51,9 @@ class TestGuard:
 
     async def test_the_call_that_opens_the_circuit_is_told_why_and_not_that_it_is_open(self, service: Service) -> None:
         await service.read(10)
-        service.status = 503
+        service.status = 502
         while service.guard.breaker.state is State.CLOSED:
-            assert await service.read() == [503]
+            assert await service.read() == [502]
         assert service.guard.budget.saved > 0, "a retry could have been paid for"
         with pytest.raises(CircuitOpen):
             await service.read()
