@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
@@ -143,6 +144,8 @@ class TestValue:
             ("to ann.b+c@mail.hopline.example now", "to [address] now"),
             ("postgresql://users:secret@127.0.0.1:5432/users", "postgresql://[credentials]@127.0.0.1:5432/users"),
             (f"token {TOKEN}", "token [token]"),
+            (f"{TOKEN}, eyJ, eyJa.b and eyJ{TOKEN}", "[token], eyJ, eyJa.b and [token]"),
+            ("ann@hopline.example+bob@hopline.example, @a@b.", "[address][address], @a@b."),
             ([{"ann@hopline.example": ("ann@hopline.example",)}], [{"[address]": ["[address]"]}]),
             ("orders@1", "orders@1"),
             ("/v2/orders", "/v2/orders"),
@@ -152,6 +155,12 @@ class TestValue:
     def test_value_is_redacted(self, capsys: pytest.CaptureFixture[str], value: object, expected: object) -> None:
         log.info("placed", value=value)
         assert written(capsys)[0]["value"] == expected
+
+    @pytest.mark.parametrize("value", ["'a' * 4_000_000 + '@'", "'@' + 'a' * 4_000_000", "'eyJ' * 1_000_000"])
+    def test_redaction_takes_linear_time(self, value: str) -> None:
+        """In another process, which can be ended: with quadratic time it would work for hours."""
+        program = f"from shared.redaction import redacted; text = {value}; assert redacted(text) == text"
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603 - our own program
 
     @pytest.mark.parametrize(
         ("value", "expected"),
