@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
 
+from shared.addresses import MAX_LENGTH, MAX_LOCAL_LENGTH
 from shared.settings import (
     DatabaseSettings,
     LastingObjectStoreSettings,
@@ -15,9 +16,11 @@ from shared.settings import (
 
 
 def _mailbox(value: str) -> str:
-    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`, on one line."""
-    local, _, domain = parseaddr(value)[1].rpartition("@")
-    if not local or not domain or not value.isprintable():
+    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`, on one line and within RFC 5321's lengths."""
+    address = parseaddr(value)[1]
+    local, _, domain = address.rpartition("@")
+    fits = len(local) <= MAX_LOCAL_LENGTH and len(address) <= MAX_LENGTH and address.isascii()
+    if not local or not domain or not fits or not value.isprintable():
         raise ValueError("must be an address such as 'Hopline <shop@hopline.example>'")
     return value
 

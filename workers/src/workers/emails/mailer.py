@@ -1,7 +1,6 @@
 """Sends each email once, as far as SMTP allows; the package's docstring says how far that is."""
 
 import asyncio
-from email.message import EmailMessage
 from time import monotonic
 
 import structlog
@@ -12,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from shared.crash import crash_point
 from shared.database import Database
 from workers.emails.letters import Letter
-from workers.emails.message import compose
+from workers.emails.message import EncodedEmail, encode_email
 from workers.emails.repository import EmailLedger
 from workers.emails.smtp import DIALOGUE_S, SmtpServer
 from workers.errors import EmailInHand
@@ -41,17 +40,17 @@ class Mailer:
         begun, the dialogue is brought to its end even where the job is cancelled: broken off, nobody could tell
         whether the message went out.
         """
-        message = compose(letter, sender=self._smtp.sender, claim=claim)
+        email = encode_email(letter, sender=self._smtp.sender, claim=claim)
         async with self._slots:
-            sending = asyncio.create_task(self._send_once(message, letter=letter, claim=claim))
+            sending = asyncio.create_task(self._send_once(email, letter=letter, claim=claim))
             try:
                 await asyncio.shield(sending)
             except asyncio.CancelledError:
                 await asyncio.gather(sending, return_exceptions=True)
                 raise
 
-    async def _send_once(self, message: EmailMessage, *, letter: Letter, claim: Claim) -> None:
-        key, message_id = claim.dedupe_key, message["Message-ID"]
+    async def _send_once(self, email: EncodedEmail, *, letter: Letter, claim: Claim) -> None:
+        key, message_id = claim.dedupe_key, email.message_id
         known_as = message_id.strip("<>").partition("@")[0]  # in logs: what looks like an address is none there
         async with self._database.transaction() as session:
             first = await EmailLedger(session).announce(key, message_id=message_id, recipient=letter.recipient)
@@ -68,7 +67,7 @@ class Mailer:
                     return
                 if not first:
                     log.warning("email_may_repeat", message_id=known_as)
-                await self._smtp.hand_over(message)
+                await self._smtp.hand_over(email)
                 accepted = True
                 crash_point("email.after_handover")
                 await ledger.mark_sent(key)

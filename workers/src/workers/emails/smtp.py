@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from email.message import EmailMessage
 from email.utils import parseaddr
 
 import aiosmtplib
@@ -10,6 +9,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from shared.tracing import arrived_baggage, tracer_of
+from workers.emails.message import EncodedEmail
 from workers.errors import DependencyAway, JobImpossible
 
 DIALOGUE_S = 20.0
@@ -30,7 +30,7 @@ class SmtpServer:
         self.sender = sender
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 
-    async def hand_over(self, message: EmailMessage) -> None:
+    async def hand_over(self, email: EncodedEmail) -> None:
         """Return when the server has accepted the message, in one CLIENT span.
 
         Raises JobImpossible where it refuses recipient or content for good, DependencyAway on anything else.
@@ -39,13 +39,13 @@ class SmtpServer:
             "server.address": self._host,
             "server.port": self._port,
             "network.protocol.name": "smtp",
-            "hopline.email.message_id": message["Message-ID"],
+            "hopline.email.message_id": email.message_id,
             **arrived_baggage(),
         }
         with _tracer.start_as_current_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes):
             try:
                 async with asyncio.timeout(DIALOGUE_S):
-                    await self._dialogue(message)
+                    await self._dialogue(email)
             except aiosmtplib.SMTPRecipientsRefused as error:
                 refusal = error.recipients[0]
                 raise _refused(refusal.code) from None
@@ -57,11 +57,11 @@ class SmtpServer:
                 place = f"{self._host}:{self._port}"
                 raise DependencyAway(f"SMTP at {place}: {type(error).__name__}: {error}") from error
 
-    async def _dialogue(self, message: EmailMessage) -> None:
+    async def _dialogue(self, email: EncodedEmail) -> None:
         client = aiosmtplib.SMTP(hostname=self._host, port=self._port, local_hostname=self._domain, timeout=DIALOGUE_S)
         try:
             await client.connect(timeout=CONNECT_S)
-            await client.send_message(message)
+            await client.sendmail(email.sender, email.recipient, email.content)
             with suppress(aiosmtplib.SMTPException, OSError):  # accepted is accepted, whatever follows
                 await client.quit(timeout=QUIT_S)
         finally:

@@ -1,0 +1,127 @@
+"""No user text changes the header section of an email or its recipients."""
+
+from datetime import UTC, datetime
+from email.header import decode_header, make_header
+from uuid import uuid4
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.events import Trace
+from workers.emails import Letter, welcome_letter
+from workers.emails.message import encode_email
+from workers.errors import JobImpossible
+from workers.ledger import Claim
+from workers.schemas import User
+
+from .factories import welcome_email
+from .standins import body, person
+from .world import World
+
+HEADERS = [
+    "To",
+    "From",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "Auto-Submitted",
+    "X-Trace-Id",
+    "MIME-Version",
+    "Content-Type",
+]
+ENCODED_BCC = "=?utf-8?q?x=0D=0ABcc:_y=40evil.example=0D=0AX:_?="
+ENCODED_RECIPIENT = "=?utf-8?b?eCA8dmljdGltQHRoaXJkLmV4YW1wbGU+?="
+HOSTILE_NAMES = [
+    ENCODED_BCC,
+    ENCODED_RECIPIENT,
+    f"Ann {ENCODED_BCC} {ENCODED_BCC}",
+    "Lovelace, Ada, Countess, " * 4,
+    "x <victim@third.example>, y",
+    '"quoted\\" <victim@third.example>',
+    "(comment \\",
+    "undisclosed: a@evil.example;",
+    "a" * 100,
+    "漢字" * 50,
+]
+
+
+def claim() -> Claim:
+    return Claim(
+        job_id=uuid4(),
+        kind="send_welcome_email",
+        dedupe_key="welcome:1",
+        payload={},
+        trace=Trace(None),
+        waited_s=0.0,
+        lease_token=uuid4(),
+        attempt=1,
+        created_at=datetime(2026, 11, 25, tzinfo=UTC),
+    )
+
+
+def sections(content: bytes) -> dict[str, str]:
+    """Return the header fields by name, unfolded; independent of the parser that the code under test uses."""
+    head = content.decode("ascii").partition("\r\n\r\n")[0]
+    fields = [line.split(": ", 1) for line in head.replace("\r\n ", " ").split("\r\n")]
+    assert all(len(line) <= 78 for line in head.split("\r\n"))
+    names = [name for name, _ in fields]
+    assert names == HEADERS
+    return dict(fields)
+
+
+def text_of(encoded: str) -> str:
+    return str(make_header(decode_header(encoded)))
+
+
+class TestEncodeEmail:
+    @given(st.text(st.characters(codec="utf-8"), max_size=100))
+    @example(ENCODED_BCC)
+    @example(ENCODED_RECIPIENT)
+    @example("a, " * 33)
+    def test_keeps_recipient_and_display_name_for_any_name(self, name: str) -> None:
+        user = User(id=uuid4(), email="ada@hopline.example", name=name)
+        letter = welcome_letter(user)
+        fields = sections(encode_email(letter, sender="Høpline <shop@hopline.example>", claim=claim()).content)
+        phrase, _, address = fields["To"].rpartition("<")
+        assert address == "ada@hopline.example>"
+        assert text_of(phrase).strip() == " ".join(name.split())
+        assert set(phrase).isdisjoint('<>@,:;"()\\')
+        assert text_of(fields["From"]) == "Høpline <shop@hopline.example>"
+
+    @given(st.text(st.characters(codec="utf-8"), max_size=100))
+    @example(ENCODED_BCC)
+    @example("total, " * 14)
+    def test_keeps_the_subject_for_any_text(self, subject: str) -> None:
+        wanted = " ".join(subject.split())
+        letter = Letter(recipient="a@b.example", recipient_name="Ann", subject=wanted, text="t", html="h")
+        fields = sections(encode_email(letter, sender="shop@hopline.example", claim=claim()).content)
+        assert text_of(fields["Subject"]) == wanted
+
+    @given(st.text(max_size=60) | st.text('ab@.,:;<>()"\\ \r\n=?q', max_size=30))
+    @example("a@b.example, c@d.example")
+    @example("a@b.example> <c@d.example")
+    @example("a@b.example\r\nBcc: c@d.example")
+    @example("änn@hopline.example")
+    def test_refuses_an_address_that_would_be_read_differently(self, address: str) -> None:
+        letter = Letter(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
+        try:
+            email = encode_email(letter, sender="shop@hopline.example", claim=claim())
+        except JobImpossible:
+            return
+        assert email.recipient == address
+        assert sections(email.content)["To"] == f"Ann <{address}>"
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+async def test_email_goes_to_the_user_alone_whatever_the_name(world: World, name: str) -> None:
+    job = welcome_email()
+    person(world.users, job.payload.user_id, name=name)
+    async with world.worker():
+        await world.add(job)
+        await world.until_done(1)
+    (message,) = world.mailbox.messages
+    assert message.keys()[: len(HEADERS)] == HEADERS
+    assert [address.addr_spec for address in message["To"].addresses] == ["ada@hopline.example"]
+    assert world.mailbox.recipients == ["ada@hopline.example"]
+    assert " ".join(name.split()) in body(message, "plain")
