@@ -50,15 +50,30 @@ class TestRegister:
             ("email", "line\nbreak@hopline.example"),
             ("email", "änn@hopline.example"),
             ("email", "a" * 250 + "@hopline.example"),
+            ("email", "a" * 65 + "@hopline.example"),
+            ("email", f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 54}.example"),
+            ("email", "=?utf-8?q?x=40y.example?=@hopline.example"),
             ("email", 7),
             ("password", None),
             ("password", "short"),
             ("password", "x" * 129),
+            ("password", "e\N{COMBINING ACUTE ACCENT}" * 7),
             ("name", None),
             ("name", "   "),
             ("name", "x" * 101),
             ("name", "nul\x00"),
             ("name", "line\nbreak"),
+            ("name", "line\N{LINE SEPARATOR}break"),
+            ("name", "c1 \x9b31m"),
+            ("name", "\N{RIGHT-TO-LEFT OVERRIDE}nnA"),
+            ("name", "\N{ZERO WIDTH SPACE}"),
+            ("name", "\N{SOFT HYPHEN}\N{SOFT HYPHEN}"),
+            ("name", "\N{HANGUL FILLER}"),
+            ("name", "\N{BRAILLE PATTERN BLANK}"),
+            ("name", "\N{COMBINING ACUTE ACCENT}\N{VARIATION SELECTOR-16}"),
+            ("name", "\N{TAG LATIN SMALL LETTER A}"),
+            ("name", "=?utf-8?q?x=0D=0ABcc:_y=40evil.example=0D=0AX:_?="),
+            ("name", "=?utf-8?b?eCA8dmljdGltQHRoaXJkLmV4YW1wbGU+?="),
             ("role", "admin"),
         ],
     )
@@ -69,6 +84,25 @@ class TestRegister:
         problem = response.json()
         assert [error["field"] for error in problem["errors"]] == [field]
         assert PASSWORD not in response.text
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("email", f"{'a' * 64}@hopline.example"),
+            ("email", f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 53}.example"),
+            ("name", "\N{ZERO WIDTH SPACE}Ann"),
+            ("name", "ن\N{ZERO WIDTH NON-JOINER}م"),
+            ("name", "👩\N{ZERO WIDTH JOINER}🚀"),
+            ("name", "?!"),
+            ("password", "é" * 8),
+        ],
+    )
+    async def test_accepts_a_bound_and_scripts_that_need_joiners(
+        self, users: httpx.AsyncClient, field: str, value: str
+    ) -> None:
+        response = await users.post("/users", json=registration(**{field: value}))
+        assert response.status_code == 201
+        assert response.json().get(field, value) == value
 
     async def test_says_what_would_be_right(self, users: httpx.AsyncClient) -> None:
         response = await users.post("/users", json=registration(email="ann", password="short", name="\x07"))
@@ -104,7 +138,18 @@ class TestMe:
         assert response.json() == user | {"name": "Anna 😀"}
         assert (await users.get("/users/me", headers=headers)).json()["name"] == "Anna 😀"
 
-    @pytest.mark.parametrize("body", [{}, {"name": None}, {"name": ""}, {"name": "A", "role": "admin"}, {"id": "1"}])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"name": None},
+            {"name": ""},
+            {"name": "\N{ZERO WIDTH SPACE}"},
+            {"name": "=?utf-8?q?x?="},
+            {"name": "A", "role": "admin"},
+            {"id": "1"},
+        ],
+    )
     async def test_changes_nothing_else(self, users: httpx.AsyncClient, body: dict[str, Any]) -> None:
         user, tokens = await logged_in(users)
         headers = bearer(tokens["access_token"])

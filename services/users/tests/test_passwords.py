@@ -1,5 +1,7 @@
 import asyncio
 import threading
+import unicodedata
+from typing import Literal, TypeAlias
 
 import httpx
 import pytest
@@ -12,6 +14,11 @@ from users.passwords import open_passwords
 
 from .conftest import Rows
 from .factories import PASSWORD, log_in, registered
+
+Form: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
+COMPOSED = "crème brûlée ﬁn"
+"""Has composed characters, and a ligature that only the compatibility forms take apart."""
 
 
 class TestPasswords:
@@ -38,6 +45,26 @@ class TestPasswords:
         (account,) = await rows("SELECT password_hash FROM account")
         assert "m=19456" in account["password_hash"]
         assert (await log_in(users, user["email"])).status_code == 200
+
+    @pytest.mark.parametrize(("chosen", "typed"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFKC"), ("NFKD", "NFC")])
+    async def test_match_however_a_keyboard_composes_them(
+        self, users: httpx.AsyncClient, chosen: Form, typed: Form
+    ) -> None:
+        user = await registered(users, password=unicodedata.normalize(chosen, COMPOSED))
+        response = await log_in(users, user["email"], unicodedata.normalize(typed, COMPOSED))
+        assert response.status_code == 200
+
+    @pytest.mark.parametrize("chosen", ["NFC", "NFD"])
+    async def test_stored_before_they_were_normalised_still_match_and_are_stored_anew(
+        self, users: httpx.AsyncClient, rows: Rows, chosen: Form
+    ) -> None:
+        user = await registered(users)
+        old = unicodedata.normalize(chosen, COMPOSED)
+        await rows("UPDATE account SET password_hash = $1", PasswordHasher().hash(old))
+        assert (await log_in(users, user["email"], COMPOSED.swapcase())).status_code == 401
+        assert (await log_in(users, user["email"], old)).status_code == 200
+        for form in ("NFC", "NFD"):
+            assert (await log_in(users, user["email"], unicodedata.normalize(form, COMPOSED))).status_code == 200
 
     async def test_leave_the_event_loop_free_and_never_exceed_their_threads(self) -> None:
         async with open_passwords(at_once=2, timeout_s=30) as passwords:

@@ -7,6 +7,7 @@ what could not start within a few seconds is refused while its client still list
 """
 
 import asyncio
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,12 +21,20 @@ from shared.deadline import limit_wait
 from shared.tracing import tracer_of
 from users.errors import TooManyLogins
 
+NORMALISED_LENGTH = 512
+"""Longer passwords cannot have been set. They are not normalised, which takes quadratic time."""
+
 T = TypeVar("T")
 
 _tracer = tracer_of("users")
 
 _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))
 """OWASP's parameters for servers (Password Storage Cheat Sheet): KiB of memory; threads per hash would add no work."""
+
+
+def normalised_password(password: str) -> str:
+    """Return the password in NFKC (NIST SP 800-63B §3.1.1.2), so that it matches however a keyboard composes it."""
+    return unicodedata.normalize("NFKC", password) if len(password) <= NORMALISED_LENGTH else password
 
 
 class Passwords:
@@ -42,16 +51,17 @@ class Passwords:
     async def hash(self, password: str) -> str:
         """The hash to store; raises TooManyLogins."""
         with _tracer.start_as_current_span("hash password"):
-            return await self._run(lambda: _argon2.hash(password))
+            return await self._run(lambda: _argon2.hash(normalised_password(password)))
 
     async def verify(self, password: str, known: str | None) -> tuple[bool, str | None]:
         """Say whether `password` belongs to the `known` hash, and what to store instead where parameters have changed.
 
+        A hash of the password as it was typed, from before passwords were normalised, is to be replaced too.
         Without a known hash it takes as long and says no: time must not tell who has an account.
         Raises TooManyLogins.
         """
         with _tracer.start_as_current_span("verify password"):
-            matches, better = await self._run(lambda: _argon2.verify_and_update(password, known or self._decoy))
+            matches, better = await self._run(lambda: _verify(password, known or self._decoy))
         return (matches, better) if known else (False, None)
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -60,6 +70,15 @@ class Passwords:
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError:
             raise TooManyLogins(retry_after_s=5) from None
+
+
+def _verify(password: str, known: str) -> tuple[bool, str | None]:
+    """Try the normalised password, then the typed one if it differs: how often depends on the password alone."""
+    normalised = normalised_password(password)
+    matches, better = _argon2.verify_and_update(normalised, known)
+    if not matches and normalised != password and _argon2.verify(password, known):
+        return True, _argon2.hash(normalised)
+    return matches, better
 
 
 @asynccontextmanager

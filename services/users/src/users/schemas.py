@@ -1,43 +1,62 @@
 """Wire shapes."""
 
-import unicodedata
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from shared.addresses import normalised_email
+from shared.addresses import MAX_LENGTH, deliverable_email
+from shared.text import has_control_characters, is_visible
 from shared.tokens import Role
+from users.passwords import normalised_password
+
+MIN_PASSWORD_LENGTH = 8
 
 
-def without_control_characters(value: str) -> str:
-    """Refuse what would break a log line, a mail header or a terminal, and the NUL that Postgres cannot store."""
-    if any(unicodedata.category(character) == "Cc" for character in value):
+def displayable(value: str) -> str:
+    """Return a text that people are to see; raises ValueError.
+
+    Control characters break log lines, terminals and email headers, and PostgreSQL cannot store NUL. Mail programs
+    decode encoded words (RFC 2047) even if they are quoted.
+    """
+    if has_control_characters(value):
         raise ValueError("must not contain control characters")
+    if not is_visible(value):
+        raise ValueError("must contain a visible character")
+    if "=?" in value:
+        raise ValueError("must not contain '=?', which begins an encoded word")
     return value
+
+
+def long_enough(password: str) -> str:
+    """Return a password that is long enough also after normalisation, which composes characters; raises ValueError."""
+    if len(normalised_password(password)) < MIN_PASSWORD_LENGTH:
+        raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
+    return password
 
 
 Email = Annotated[
     str,
-    Field(max_length=254, examples=["ann@hopline.example"], json_schema_extra={"format": "email"}),
-    AfterValidator(normalised_email),
+    Field(max_length=MAX_LENGTH, examples=["ann@hopline.example"], json_schema_extra={"format": "email"}),
+    AfterValidator(deliverable_email),
 ]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     Field(examples=["Ann"]),
-    AfterValidator(without_control_characters),
+    AfterValidator(displayable),
 ]
 Password = Annotated[
     str,
     Field(
-        min_length=8,
+        min_length=MIN_PASSWORD_LENGTH,
         max_length=128,
         repr=False,
         examples=["correct horse battery"],
         json_schema_extra={"format": "password", "writeOnly": True},
     ),
+    AfterValidator(long_enough),
 ]
 """The lower bound is NIST SP 800-63B's, without rules about characters; the upper one bounds what is hashed."""
 

@@ -3,8 +3,9 @@
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, EmailStr, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from shared.addresses import deliverable_email
 from shared.settings import (
     DatabaseSettings,
     OutboxSettings,
@@ -25,7 +26,7 @@ class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, S
     workers_client_secret: SecretStr = Field(
         min_length=8, description="Client secret by which the workers get access tokens, 8 characters or more"
     )
-    admin_email: EmailStr = Field(
+    admin_email: Annotated[str, AfterValidator(deliverable_email)] = Field(
         "admin@hopline.example", description="Email address of the admin account that is seeded in development"
     )
     admin_password: SecretStr = Field(

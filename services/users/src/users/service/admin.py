@@ -3,7 +3,6 @@
 import structlog
 from pydantic import SecretStr
 
-from shared.addresses import normalised_email
 from shared.database import Database
 from shared.tokens import Role
 from users.passwords import Passwords
@@ -13,18 +12,17 @@ log = structlog.get_logger(__name__)
 
 
 async def seed_admin(*, database: Database, passwords: Passwords, email: str, password: SecretStr) -> None:
-    """Make sure that an account of this address exists; any number of replicas may try at once.
+    """Make sure that an account of this normalised address exists; any number of replicas may try at once.
 
     One that is there is left as it is: its password may have been changed.
     """
-    address = normalised_email(email)
     async with database.transaction() as session:
-        if await AccountRepository(session=session).by_email(address):
+        if await AccountRepository(session=session).by_email(email):
             return
     password_hash = await passwords.hash(password.get_secret_value())
     async with database.transaction() as session:
         account = await AccountRepository(session=session).add(
-            email=address, name="Admin", password_hash=password_hash, role=Role.ADMIN
+            email=email, name="Admin", password_hash=password_hash, role=Role.ADMIN
         )
     if account:
         log.info("admin_seeded", user_id=account.id)

@@ -1,0 +1,45 @@
+"""Text from outside: what a terminal would obey, and what a reader would see nothing of."""
+
+import re
+import unicodedata
+
+CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+"""C0, DEL and C1, the two line separators, and the bidirectional embeddings, overrides and isolates (UAX #9)."""
+
+_CONTROL = re.compile(f"[{CONTROL_CHARACTERS}]")
+_CONTROL_BUT_LAYOUT = re.compile(f"(?![\n\t])[{CONTROL_CHARACTERS}]")
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\u2800\U0001d159]+"
+)
+"""Default_Ignorable_Code_Point of Unicode 17 (DerivedCoreProperties.txt), and two symbols without ink."""
+_WITHOUT_INK = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Mc", "Me"})
+
+
+def has_control_characters(text: str) -> bool:
+    """Tell whether `text` could steer a terminal, break a line or reverse what follows it."""
+    return _CONTROL.search(text) is not None
+
+
+def is_visible(text: str) -> bool:
+    """Tell whether a reader sees at least one character; a combining mark alone does not count."""
+    return any(unicodedata.category(character) not in _WITHOUT_INK for character in _INVISIBLE.sub("", text))
+
+
+def terminal_line(text: str) -> str:
+    r"""Return `text` for one line of a terminal: control characters become their JSON escapes, such as `\u001b`.
+
+    A line of JSON keeps its meaning.
+    """
+    return _CONTROL.sub(_escape, text)
+
+
+def terminal_text(text: str) -> str:
+    """Return `text` for a terminal as `terminal_line` does, with its line breaks and tabs."""
+    return _CONTROL_BUT_LAYOUT.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
