@@ -68,3 +68,7 @@ class TestSales:
 
     async def test_are_for_services_only(self, shop: Shop) -> None:
         assert (await shop.caller(role="admin").get("/internal/sales", day="2026-11-24")).status_code == 403
+
+    async def test_are_not_of_a_day_at_an_end_of_the_calendar(self, shop: Shop) -> None:
+        for day in ("0001-01-01", "1999-12-31", "2100-01-01", "9999-12-31"):
+            assert (await shop.warehouse.get("/internal/sales", day=day)).status_code == 422

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Database
 from shared.events import acknowledged, prune_inbox, prune_outbox, prune_replayed
+from shared.times import BoundedTime
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ Chore = Callable[[AsyncSession, Bounds], Awaitable[int]]
 class Tidying(BaseModel):
     """What the caller knows: since when events are kept that could come again, by the outboxes of all publishers."""
 
-    events_since: AwareDatetime | None = None
+    events_since: BoundedTime | None = None
 
 
 class Tidied(BaseModel):

@@ -1,6 +1,5 @@
 """The catalog and orders."""
 
-from datetime import date
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from orders.states import CANCEL, PACK, SHIP, OrderStatus
 from shared.numbers import DIGITS
 from shared.openapi import header, problem
 from shared.pages import Cursor, Limit, Page
+from shared.times import BoundedDay
 from shared.tokens import CurrentIdentity, ServiceIdentity
 
 products = APIRouter(prefix="/products", tags=["products"])
@@ -113,7 +113,7 @@ async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersD
 
 
 @sales.get("")
-async def read_day_sales(day: date, _identity: ServiceIdentity, sales: SalesDep) -> DaySales:
+async def read_day_sales(day: BoundedDay, _identity: ServiceIdentity, sales: SalesDep) -> DaySales:
     """What was sold on a day in UTC."""
     return await sales.of(day)
 

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from orders.models import ReportFormat, ReportKind, ReportScope, ReportStatus
+from shared.times import within_years
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DAY_AND_TIME = re.compile(_DAY.pattern + r"[Tt ]\d{2}:.+")
@@ -37,6 +38,10 @@ def _end(value: object) -> datetime:
 
 def _moment(value: object, *, days: int) -> datetime:
     """Days are UTC's, and `days` are added to them. Raises ValueError for anything but text that says when."""
+    return within_years(_parsed(value, days=days))
+
+
+def _parsed(value: object, *, days: int) -> datetime:
     try:
         if isinstance(value, str) and _DAY.fullmatch(value):
             day = datetime.combine(date.fromisoformat(value), datetime.min.time(), tzinfo=UTC)
