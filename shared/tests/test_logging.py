@@ -137,6 +137,27 @@ class TestException:
         assert stacktrace[-1] == "ValueError: [address]"
 
 
+class TestControlCharacters:
+    hostile = "\x1b]0;owned\x07 \x9b31m\x7f\r\n\u202e\u2066"
+
+    def test_reach_no_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure_logging(service="test", log_format=LogFormat.PRETTY)
+        colours = self._not_printable(self._shown(capsys, "calm"))
+        assert self._not_printable(self._shown(capsys, self.hostile)) == colours
+
+    def test_are_escaped_in_json_that_keeps_its_meaning(self, capsys: pytest.CaptureFixture[str]) -> None:
+        line = self._shown(capsys, self.hostile)
+        assert line.rstrip("\n").isprintable()
+        assert json.loads(line)["value"] == self.hostile
+
+    def _shown(self, capsys: pytest.CaptureFixture[str], text: str) -> str:
+        log.info(text, value=text, word=text.replace(" ", ""), nested=[text], **{text.replace(" ", ""): "x"})
+        return capsys.readouterr().out
+
+    def _not_printable(self, line: str) -> list[str]:
+        return [character for character in line if not character.isprintable()]
+
+
 class TestValue:
     @pytest.mark.parametrize(
         ("value", "expected"),

@@ -89,6 +89,13 @@ class TestUp:
         assert "postgres did not start: it ended and is being restarted" in done.stderr
         assert "initdb: no space left" in done.stderr
 
+    def test_logs_reach_the_terminal_without_control_characters(self, docker: Docker, run: Run) -> None:
+        docker.containers(WELL)
+        docker.answer("compose logs", "orders-1 | \x1b]0;owned\x07\u202e text\n")
+        done = run("logs", "orders")
+        assert done.returncode == 0
+        assert done.stdout == "orders-1 | \\u001b]0;owned\\u0007\\u202e text\n"
+
     def test_leaves_running_what_ran_before(self, docker: Docker, run: Run) -> None:
         docker.containers(WELL)
         docker.answer("compose build", status=17, error="no space left on device")

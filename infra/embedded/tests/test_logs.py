@@ -78,6 +78,33 @@ class TestShow:
         assert "order_placed" in first
         assert second == "no JSON"
 
+    @pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
+    def test_escapes_control_characters(self, stack: Stack, out: io.StringIO) -> None:
+        stack.create()
+        hostile = "\x1b]0;owned\x07\x9b31m\x7f\r\u202e\u2066"
+        event = {
+            "timestamp": "\x1b[2J2026-11-23T10:11:12.131415Z",
+            "level": hostile,
+            "event": f"{hostile}\nforged line",
+            hostile: hostile,
+            "nested": [{"\x1b": hostile}],
+            "exception": f"Traceback\n{hostile}",
+        }
+        lines = [json.dumps(event), json.dumps(event, ensure_ascii=False), f"no JSON {hostile}"]
+        stack.log("orders").write_text("\n".join(lines), newline="")
+        with stack.log("orders").open("a") as file:
+            file.write("\n")
+        logs.show(stack, ["orders"], lines=10, follow=False, out=out)
+        shown = out.getvalue()
+        for code in ("\x1b[2m", "\x1b[0m", "\x1b[1m"):  # our own colours
+            shown = shown.replace(code, "")
+        assert [character for character in shown if not character.isprintable() and character != "\n"] == []
+        assert "forged line" not in shown.splitlines()
+        if not out.isatty():
+            assert json.loads(shown.splitlines()[1]) == event
+        assert logs.brief(lines[1]).isprintable()
+        assert logs.brief(lines[2]).isprintable()
+
     def test_refuses_an_unknown_process(self, stack: Stack, line: str) -> None:
         with pytest.raises(EmbeddedError, match="no log of order in"):
             logs.show(stack, ["order"], lines=1, follow=False)

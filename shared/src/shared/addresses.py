@@ -4,8 +4,6 @@ from email_validator import validate_email
 
 MAX_LENGTH = 254
 """RFC 5321 §4.5.3.1.3: a path has 256 octets, of which two are its angle brackets."""
-MAX_LOCAL_LENGTH = 64
-"""RFC 5321 §4.5.3.1.1."""
 
 
 def normalised_email(address: str, *, strict: bool = False) -> str:
@@ -15,8 +13,8 @@ def normalised_email(address: str, *, strict: bool = False) -> str:
     that differ by a capital are a mistake. A local part beyond ASCII is refused: its mail would need SMTPUTF8 on every
     server on the way, and what we cannot write to we should not take. `.test` is for those who try things out.
 
-    `strict` is for an address that is to be written to. It also refuses a local part of more than 64 octets,
-    and one that mail programs take for an encoded word (RFC 2047).
+    `strict` is for an address that is to be written to. It also refuses a local part of more than 64 octets
+    (§4.5.3.1.1), and one that mail programs take for an encoded word (RFC 2047).
 
     Raises:
         ValueError: The address is invalid; the message says why.

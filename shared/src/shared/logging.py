@@ -29,6 +29,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from shared.redaction import redact_event
 from shared.settings import LogFormat
+from shared.text import terminal_line, terminal_text
 
 _LEVELS = {
     "uvicorn.access": "CRITICAL",
@@ -183,7 +184,20 @@ def add_context(service: str, _logger: WrappedLogger, _method_name: str, event: 
 
 
 def _dumps(event: EventDict, default: Callable[[object], str]) -> str:
-    return orjson.dumps(event, default).decode()
+    line = orjson.dumps(event, default).decode()
+    return line if line.isascii() and "\x7f" not in line else terminal_line(line)  # JSON escapes the other ones
+
+
+def _escape_control_characters(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
+    """Escape what would steer the terminal: `ConsoleRenderer` writes most strings as they are."""
+    return {
+        terminal_line(key): _for_terminal(value, several_lines=key == "exception") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
+def _for_terminal(value: str, *, several_lines: bool) -> str:
+    return terminal_text(value) if several_lines else terminal_line(value)
 
 
 def _show_stacktrace(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
@@ -196,6 +210,7 @@ def _show_stacktrace(_logger: WrappedLogger, _method_name: str, event: EventDict
 _JSON: list[Processor] = [structlog.processors.JSONRenderer(serializer=_dumps, default=str)]
 _TEXT: list[Processor] = [
     _show_stacktrace,
+    _escape_control_characters,
     structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
 ]
 

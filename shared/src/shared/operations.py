@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from shared.database import CONNECT_TIMEOUT_S, async_url
 from shared.settings import DatabaseSettings, ServiceSettings, load_settings
+from shared.text import terminal_line, terminal_text
 
 CELL = 100
 """Characters of one cell that are shown: an error has to leave room for its line."""
@@ -48,12 +49,12 @@ def run(command: Coroutine[None, None, str]) -> int:
     try:
         said = asyncio.run(command)
     except Refused as refused:
-        sys.stderr.write(f"{refused}\n")
+        sys.stderr.write(f"{terminal_text(str(refused))}\n")
         return 1
     except (OSError, DBAPIError) as error:
-        sys.stderr.write(f"the database does not answer as it should: {str(error).splitlines()[0]}\n")
+        sys.stderr.write(f"the database does not answer as it should: {terminal_line(str(error).splitlines()[0])}\n")
         return 1
-    sys.stdout.write(f"{said}\n")
+    sys.stdout.write(f"{terminal_text(said)}\n")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 Without an argument it asks `/health/ready` on `PORT`; with one, whether that key exists in the Redis of `REDIS_URL`,
 which is how a process without HTTP shows that it works (ARQ writes one every few seconds and lets it expire).
-It imports nothing but the standard library: it runs every few seconds beside the real work. Exit status 0 or 1.
+It imports little but the standard library: it runs every few seconds beside the real work. Exit status 0 or 1.
 """
 
 import os
@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import unquote, urlsplit
+
+from shared.text import terminal_line
 
 TIMEOUT_S = 3.0
 _OK = 200
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, HTTPException) as error:
         reason = f"{type(error).__name__}: {error}"
     if reason:
-        sys.stderr.write(f"{reason}\n")
+        sys.stderr.write(f"{terminal_line(reason)}\n")
     return 1 if reason else 0
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
 
-from shared.addresses import MAX_LENGTH, MAX_LOCAL_LENGTH
 from shared.settings import (
     DatabaseSettings,
     LastingObjectStoreSettings,
@@ -14,12 +13,15 @@ from shared.settings import (
     ServiceSettings,
 )
 
+_MAX_LOCAL_LENGTH, _MAX_LENGTH = 64, 254
+"""Of an address (RFC 5321 §4.5.3.1)."""
+
 
 def _mailbox(value: str) -> str:
     """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`, on one line and within RFC 5321's lengths."""
     address = parseaddr(value)[1]
     local, _, domain = address.rpartition("@")
-    fits = len(local) <= MAX_LOCAL_LENGTH and len(address) <= MAX_LENGTH and address.isascii()
+    fits = len(local) <= _MAX_LOCAL_LENGTH and len(address) <= _MAX_LENGTH and address.isascii()
     if not local or not domain or not fits or not value.isprintable():
         raise ValueError("must be an address such as 'Hopline <shop@hopline.example>'")
     return value

@@ -21,6 +21,7 @@ from compose.project import Project, from_environment
 from embedded import operations
 from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
+from shared.text import terminal_text
 
 NOT_RUNNING = 3
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine = Engine(project.environment(os.environ))
         return int(options.run(project, engine, options))
     except (ComposeError, EmbeddedError) as error:
-        print(error, file=sys.stderr)
+        print(terminal_text(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

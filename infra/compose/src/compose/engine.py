@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose.errors import ComposeError
+from shared.text import terminal_line, terminal_text
 
 OLDEST = (2, 24)
 """Compose of January 2024: `include`, `develop.watch`, and `extends` with what is included."""
@@ -95,8 +96,17 @@ class Engine:
         )
 
     def show(self, *arguments: str) -> int:
-        """Run a Compose command on this terminal; give its exit status."""
-        return subprocess.run(["docker", "compose", *arguments], env=dict(self.environment), check=False).returncode
+        """Run a Compose command, its output on this terminal without control characters; give its exit status."""
+        with subprocess.Popen(
+            ["docker", "compose", *arguments],
+            env=dict(self.environment),
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as running:
+            for line in running.stdout or ():
+                print(terminal_line(line.rstrip("\n")), flush=True)
+            return running.wait()
 
     def relay(self, *arguments: str) -> int:
         """Run a Compose command on this terminal, where it says nothing of its own; give its exit status.
@@ -111,7 +121,7 @@ class Engine:
             check=False,
         )
         if said := done.stderr.strip():
-            print(said, file=sys.stderr)
+            print(terminal_text(said), file=sys.stderr)
         return done.returncode
 
     def containers(self) -> list[Container]:

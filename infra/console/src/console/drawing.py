@@ -55,6 +55,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "·" for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Replace what `printable` replaces, except line breaks."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 class _Drawing:
     def __init__(self, tree: Tree, width: int, lines: Mapping[str, Sequence[LogLine]] | None) -> None:
         self._tree = tree

@@ -42,7 +42,7 @@ class Narrator:
         if not self.console.is_terminal:
             yield
             return
-        with self.console.status(Text(text, style="dim")):
+        with self.console.status(Text(printable(text), style="dim")):
             yield
 
     def _print(self, line: Text) -> None:

@@ -17,6 +17,7 @@ from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
 from embedded.processes import RELOAD, RELOADABLE
 from embedded.stack import Stack
+from shared.text import terminal_text
 
 NOT_RUNNING = 3
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stack = Stack.from_environment(os.environ)
         return int(options.run(stack, options))
     except EmbeddedError as error:
-        print(error, file=sys.stderr)
+        print(terminal_text(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

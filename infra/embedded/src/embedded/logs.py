@@ -1,6 +1,7 @@
 """`tail -F` over the processes' logs: the last lines of each, then new ones as they come, across rotations.
 
 On a terminal JSON lines are shown for people, and every line is led by its process's name if several are shown.
+Control characters are escaped everywhere: a pipe often ends in a terminal.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import IO, Any, TextIO
 
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
+from shared.text import terminal_line, terminal_text
 
 BETWEEN_LOOKS_S = 0.25
 _COMMON = {"timestamp", "level", "event", "service"}
@@ -87,7 +89,7 @@ class Tail:
 def _write(out: TextIO, name: str, lines: Sequence[str], prefix: int) -> None:
     lead = f"{name:<{prefix}} | " if prefix else ""
     terminal = out.isatty()
-    out.writelines(f"{lead}{_pretty(line) if terminal else line}\n" for line in lines)
+    out.writelines(f"{lead}{_pretty(line) if terminal else terminal_line(line)}\n" for line in lines)
 
 
 def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
@@ -101,24 +103,31 @@ def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
 
 
 def brief(line: str) -> str:
-    """Give what happened of one of our JSON lines; any other line as it is."""
+    """Give what happened of one of our JSON lines; any other line as it is, but for its control characters."""
     if (record := _record(line)) is None:
-        return line
+        return terminal_line(line)
     exception = str(record.pop("exception", "")).strip().splitlines()
     details = [f"{key}={value}" for key, value in record.items() if key not in _COMMON]
-    return " ".join([f"{record['level']}: {record['event']}", *details, *exception[-1:]])
+    return terminal_line(" ".join([f"{record['level']}: {record['event']}", *details, *exception[-1:]]))
 
 
 def _pretty(line: str) -> str:
-    """Give a JSON line as time, level, event and the rest in colours; give any other line as it is."""
+    """Give a JSON line as time, level, event and the rest in colours; give any other line as it is.
+
+    Control characters of the record are escaped; only an exception may have several lines.
+    """
     if (record := _record(line)) is None:
-        return line
-    exception = record.pop("exception", "")
-    details = "".join(f" \x1b[2m{key}=\x1b[0m{value}" for key, value in record.items() if key not in _COMMON)
-    level = str(record["level"])
+        return terminal_line(line)
+    exception = terminal_text(str(record.pop("exception", "")))
+    details = "".join(
+        f" \x1b[2m{terminal_line(key)}=\x1b[0m{terminal_line(str(value))}"
+        for key, value in record.items()
+        if key not in _COMMON
+    )
+    level = terminal_line(str(record["level"]))
     colour = _LEVELS.get(level.lower(), "0")
-    moment = str(record["timestamp"])[11:23]
-    shown = f"{moment} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{record['event']}\x1b[0m{details}"
+    moment = terminal_line(str(record["timestamp"])[11:23])
+    shown = f"{moment} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{terminal_line(str(record['event']))}\x1b[0m{details}"
     return f"{shown}\n{exception}" if exception else shown
 
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from observatory import logql, loki_labels
 from observatory.logs import LogStore, Record
 from observatory.responses import JsonResponse
+from shared.text import terminal_text
 
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
@@ -98,7 +99,7 @@ class LokiApi:
 
 async def refuse(_request: Request, error: Exception) -> Response:
     """Answer InvalidParameterError and logql.UnsupportedError as Loki does: 400 and plain text."""
-    return PlainTextResponse(str(error), 400)
+    return PlainTextResponse(terminal_text(str(error)), 400)
 
 
 def _entries(query: logql.LogQuery, records: Iterable[Record]) -> Iterator[tuple[int, dict[str, str], str]]:

@@ -19,6 +19,7 @@ from observatory import mime
 from observatory.mail_search import compile_search
 from observatory.mailbox import Mail, Mailbox
 from observatory.responses import JsonResponse
+from shared.text import terminal_text
 
 Json: TypeAlias = "dict[str, Any]"
 OneMail: TypeAlias = "Callable[[Mail, Message], Response]"
@@ -127,7 +128,7 @@ class MailpitApi:
 
 async def refuse(_request: Request, error: Exception) -> Response:
     """Answer BadRequestError and UnsupportedSearchError as Mailpit does: 400 and plain text."""
-    return PlainTextResponse(str(error), 400)
+    return PlainTextResponse(terminal_text(str(error)), 400)
 
 
 def _wanted_ids(body: bytes) -> list[str]:
@@ -199,4 +200,4 @@ def _html(_mail: Mail, message: Message) -> Response:
 
 
 def _text(_mail: Mail, message: Message) -> Response:
-    return PlainTextResponse(mime.bodies(message).text)
+    return PlainTextResponse(terminal_text(mime.bodies(message).text.replace("\r\n", "\n")))

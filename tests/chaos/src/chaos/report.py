@@ -12,6 +12,7 @@ from rich.table import Table
 from chaos.history import Outcome
 from chaos.matrix import Row
 from chaos.trial import Result
+from shared.text import terminal_line
 
 _HELD, _BROKEN = "[green]✓[/]", "[red]✗[/]"
 _MOST = 5
@@ -25,7 +26,9 @@ def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Consol
     for result in tried:
         for name, broken in result.verdict.items():
             for words in broken[:_MOST]:
-                console.print(f"[red]✗ {result.row.name} {name}[/] {escape(words)}", highlight=False, emoji=False)
+                console.print(
+                    f"[red]✗ {result.row.name} {name}[/] {escape(terminal_line(words))}", highlight=False, emoji=False
+                )
             if len(broken) > _MOST:
                 console.print(f"  and {len(broken) - _MOST} more", highlight=False)
     for row in held_elsewhere:
