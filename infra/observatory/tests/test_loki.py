@@ -9,8 +9,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
-from observatory import logql
+from observatory import logql, loki
+from observatory.attributes import Resource, Scope
+from observatory.logs import LogStore, Record
+from observatory.loki import LokiApi, QueryTimeoutError
 from testkit.observatory import MakeTelemetry, Observatory
 
 SECOND_NS = 1_000_000_000
@@ -148,6 +152,10 @@ class TestRefuses:
             '{service_name="a\\d"}',
             '{service_name=~".*"}',
             '{service_name="orders"} trailing',
+            '{service_name="orders"} |~ "(?=x)"',
+            '{service_name="orders"} |~ "' + "x" * 1_001 + '"',
+            '{service_name="orders"} |~ "' + "([ab]{1000})" * 80 + '"',
+            '{service_name="orders"}' + ' |~ "x"' * 20,
         ],
     )
     def test_says_what_is_supported(self, observatory: Observatory, expression: str) -> None:
@@ -171,6 +179,38 @@ class TestRefuses:
     )
     def test_parameters_that_make_no_sense(self, observatory: Observatory, params: dict[str, Any]) -> None:
         assert query(observatory, '{service_name="orders"}', **params).status_code == 400
+
+    @pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*a){25}$", "(?:a?){25}a{25}$"])
+    @pytest.mark.parametrize("place", ["|~", "| repeated=~"])
+    def test_pathological_pattern_matches_in_linear_time(
+        self, observatory: Observatory, telemetry: MakeTelemetry, pattern: str, place: str
+    ) -> None:
+        service = f"shop-{secrets.token_hex(4)}"
+        text = "a" * 4_000 + "!"
+        telemetry(observatory, service).log(text, repeated=text)
+        assert lines(query(observatory, f'{{service_name="{service}"}} {place} `{pattern}`')) == []
+        assert lines(query(observatory, f'{{service_name="{service}"}} {place} `{pattern[:-1]}.*`')) == [text]
+
+    async def test_query_that_takes_too_long_is_ended(self) -> None:
+        logs = LogStore(max_records=1, max_bytes=1_000)
+        logs.add(
+            Record(
+                time_ns=time.time_ns(),
+                trace_id="",
+                span_id="",
+                resource=Resource("shop", {}),
+                scope=Scope("", ""),
+                raw=b"",
+            )
+        )
+        app = Starlette(
+            routes=LokiApi(logs=logs, timeout_s=0.0).routes(),
+            exception_handlers={QueryTimeoutError: loki.refuse_timeout},
+        )
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://loki") as client:
+            answer = await client.get("/loki/api/v1/query_range", params={"query": '{a="b"}'})
+        assert answer.status_code == 504
+        assert "takes too long" in answer.text
 
     @given(st.text(alphabet='{}=~!|",`\\ ab_1(.*)', max_size=40))
     def test_any_other_text_without_falling_over(self, text: str) -> None:

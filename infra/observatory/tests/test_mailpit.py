@@ -186,7 +186,7 @@ class TestSearch:
 
         assert bool(found(observatory, f'subject:"{subject}" {query}')["messages"]) == fits
 
-    @pytest.mark.parametrize("query", ["", "tag:x", "before:2026-01-01", "is:tagged", "larger:1M"])
+    @pytest.mark.parametrize("query", ["", "tag:x", "before:2026-01-01", "is:tagged", "larger:1M", "x " * 21])
     def test_says_what_is_supported(self, observatory: Observatory, query: str) -> None:
         answer = observatory.get("mailpit", "/api/v1/search", query=query)
 
@@ -229,6 +229,18 @@ class TestBadMail:
             send(observatory, email(subject))
 
         assert len(found(observatory, f'subject:"{subject}"')["messages"]) == 1
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("opening", ["<style>", "<!--", "<"])
+    def test_snippet_of_what_is_never_closed_takes_linear_time(self, opening: str) -> None:
+        assert mime.snippet(mime.Bodies("", "hello " + opening * 500_000)) == "hello"
+
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("value", ["(" * 200_000, "=?utf-8?q?a?= " * 200_000], ids=["comments", "encoded words"])
+    def test_long_header_is_read_in_linear_time(self, value: str) -> None:
+        message = mime.parse(f"To: {value}\r\n\r\n".encode())
+        assert isinstance(mime.addresses(message, "To"), list)
+        assert mime.header(message, "To")
 
     @given(
         st.sampled_from(["Subject", "From", "To", "Date", "Content-Type", "Content-Disposition"]),

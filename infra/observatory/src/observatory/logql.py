@@ -2,19 +2,25 @@
 
     {service_name="orders", deployment_environment_name=~"dev.*"} |= "placed" | trace_id="4bf9…"
 
-Reference: https://grafana.com/docs/loki/latest/query/log_queries/. Anything else raises UnsupportedError.
+Reference: https://grafana.com/docs/loki/latest/query/log_queries/. Anything else raises UnsupportedError. Regular
+expressions are RE2's, as in Loki: they match in linear time, whatever the expression.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
+
+import re2
 
 SUPPORTED: Final = (
     'supported here: {label="value", label2=~"regex"} with = != =~ !~, then any of |= "text", != "text", '
     '|~ "regex", !~ "regex", and label filters such as | trace_id="…" with = != =~ !~; '
     "no parsers, no formatting, no metric queries"
 )
+
+MAX_COMPARISONS = 20
+MAX_PATTERN_LENGTH = 1_000
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`', re.DOTALL)
@@ -33,12 +39,13 @@ class Matcher:
 
     operator: str
     value: str
-    _pattern: re.Pattern[str] | None = field(repr=False)
+    _pattern: Any = field(repr=False)
+    """A compiled expression of re2, or None."""
 
     @classmethod
     def of(cls, operator: str, value: str) -> Self:
-        """Build it; raises re.error for a bad regular expression."""
-        return cls(operator, value, re.compile(value) if "~" in operator else None)
+        """Build it; raises re2.error for a bad regular expression."""
+        return cls(operator, value, re2.compile(value, _options()) if "~" in operator else None)
 
     def accepts(self, text: str) -> bool:
         """Tell whether a label's value fits."""
@@ -77,12 +84,26 @@ def parse(expression: str) -> LogQuery:
     return _Parser(expression).log_query()
 
 
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 19  # bytes of one compiled expression; a larger one is refused
+    return options
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error of re2, which has bytes or a str."""
+    [reason] = error.args
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+
+
 class _Parser:
     """Recursive descent over the expression; `_at` is the next character to read."""
 
     def __init__(self, expression: str) -> None:
         self._text = expression
         self._at = 0
+        self._comparisons = 0
 
     def log_query(self) -> LogQuery:
         streams = self._selector()
@@ -115,12 +136,17 @@ class _Parser:
         return name, self._matcher(operator)
 
     def _matcher(self, operator: str) -> Matcher:
+        self._comparisons += 1
+        if self._comparisons > MAX_COMPARISONS:
+            self._fail(f"at most {MAX_COMPARISONS} comparisons are allowed")
         quoted = self._read(_QUOTED, "a quoted text")
         text = self._unescaped(quoted[1]) if quoted[2] is None else quoted[2]
+        if "~" in operator and len(text) > MAX_PATTERN_LENGTH:
+            self._fail(f"a regular expression has at most {MAX_PATTERN_LENGTH} characters")
         try:
             return Matcher.of(operator, text)
-        except re.error as error:
-            self._fail(f"bad regular expression {text!r}: {error}")
+        except re2.error as error:
+            self._fail(f"bad regular expression {text!r}: {_reason(error)}")
 
     def _unescaped(self, text: str) -> str:
         if unknown := {found[1] for found in _ESCAPE.finditer(text)} - _ESCAPED.keys():

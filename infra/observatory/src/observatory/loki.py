@@ -4,6 +4,7 @@ Reference: https://grafana.com/docs/loki/latest/reference/loki-http-api/. Real L
 /loki/api/v1/query; here they are answered like a range query over the hour before `time`.
 """
 
+import asyncio
 import re
 import time
 from collections import defaultdict
@@ -25,6 +26,7 @@ from shared.text import terminal_text
 
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
+QUERY_TIMEOUT_S = 10.0
 _DEFAULT_LIMIT = 100
 _LARGEST_LIMIT = 5_000  # Loki's own default for max_entries_limit_per_query
 _SECONDS_DIGITS = 10  # an integer this short is seconds, a longer one nanoseconds
@@ -36,11 +38,21 @@ class InvalidParameterError(ValueError):
     """A parameter makes no sense; the message names it."""
 
 
-class LokiApi:
-    """Answers from the log store."""
+class QueryTimeoutError(TimeoutError):
+    """The query would look at too many records."""
 
-    def __init__(self, *, logs: LogStore) -> None:
+
+class LokiApi:
+    """Answers from the log store.
+
+    Queries run one at a time on a thread, which re2 leaves to the event loop while it matches. One that takes longer
+    than `timeout_s` is ended.
+    """
+
+    def __init__(self, *, logs: LogStore, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         self._logs = logs
+        self._timeout_s = timeout_s
+        self._one_at_a_time = asyncio.Semaphore(1)
 
     def routes(self) -> list[Route]:
         """Return /ready and the endpoints below /loki/api/v1."""
@@ -69,26 +81,28 @@ class LokiApi:
         """Answer a log query between start (default: an hour before end) and end (default: now)."""
         end_ns = _time_ns(request.query_params, "end", time.time_ns())
         start_ns = _time_ns(request.query_params, "start", end_ns - _since_ns(request.query_params))
-        return self._streams(request.query_params, start_ns, end_ns)
+        return await self._streams(request.query_params, start_ns, end_ns)
 
     async def query(self, request: Request) -> Response:
         """Answer a log query over the hour before `time` (default: now)."""
         end_ns = _time_ns(request.query_params, "time", time.time_ns())
-        return self._streams(request.query_params, end_ns - _HOUR_NS, end_ns)
+        return await self._streams(request.query_params, end_ns - _HOUR_NS, end_ns)
 
     def _index_labels(self) -> list[dict[str, str]]:
         resources = {id(record.resource): record.resource for record in self._logs}
         return [loki_labels.index_labels(resource) for resource in resources.values()]
 
-    def _streams(self, params: QueryParams, start_ns: int, end_ns: int) -> Response:
+    async def _streams(self, params: QueryParams, start_ns: int, end_ns: int) -> Response:
         if end_ns <= start_ns:
             raise InvalidParameterError("end timestamp must not be before or equal to start time")
         limit, newest_first = _limit(params), _newest_first(params)
         query = logql.parse(params.get("query", ""))
-        candidates = [record for record in self._logs if start_ns <= record.time_ns < end_ns]
-        candidates.sort(key=lambda record: record.time_ns, reverse=newest_first)
+        async with self._one_at_a_time:
+            candidates = [record for record in self._logs if start_ns <= record.time_ns < end_ns]
+            candidates.sort(key=lambda record: record.time_ns, reverse=newest_first)
+            ends_at = time.monotonic() + self._timeout_s
+            entries = await asyncio.to_thread(lambda: list(islice(_entries(query, candidates, ends_at), limit)))
         streams: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = defaultdict(list)
-        entries = islice(_entries(query, candidates), limit)
         for time_ns, labels, line in entries:
             streams[tuple(sorted(labels.items()))].append((str(time_ns), line))
         result = [{"stream": dict(labels), "values": values} for labels, values in streams.items()]
@@ -102,10 +116,22 @@ async def refuse(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(terminal_text(str(error)), 400)
 
 
-def _entries(query: logql.LogQuery, records: Iterable[Record]) -> Iterator[tuple[int, dict[str, str], str]]:
-    """Yield time, labels and line of the records that fit; what needs no decoding is compared first."""
+async def refuse_timeout(_request: Request, error: Exception) -> Response:
+    """Answer QueryTimeoutError as Loki does: 504 and plain text."""
+    return PlainTextResponse(str(error), 504)
+
+
+def _entries(
+    query: logql.LogQuery, records: Iterable[Record], ends_at: float
+) -> Iterator[tuple[int, dict[str, str], str]]:
+    """Yield time, labels and line of the records that fit; what needs no decoding is compared first.
+
+    Raises QueryTimeoutError at `ends_at`, in seconds of the monotonic clock.
+    """
     selected: dict[int, bool] = {}  # by resource: many records share one
     for record in records:
+        if time.monotonic() >= ends_at:
+            raise QueryTimeoutError("the query takes too long: narrow its time or its selector")
         ids = {"trace_id": record.trace_id, "span_id": record.span_id}
         if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
             continue

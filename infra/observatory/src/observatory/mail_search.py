@@ -9,6 +9,7 @@ Reference: https://mailpit.axllent.org/docs/usage/search-filters/.
 import re
 from collections.abc import Callable
 from email.message import Message
+from itertools import islice
 from typing import Final, TypeAlias
 
 from observatory import mime
@@ -18,6 +19,8 @@ SUPPORTED: Final = (
     "supported here: words, to: from: cc: bcc: reply-to: addressed: subject: message-id: "
     "is:read is:unread has:attachment, and - or ! before any of them"
 )
+
+MAX_TERMS = 20
 
 Test: TypeAlias = Callable[[Mail, Message], bool]
 
@@ -42,7 +45,9 @@ class UnsupportedSearchError(ValueError):
 
 def compile_search(text: str) -> Test:
     """Return a test of one email; raises UnsupportedSearchError."""
-    tests = [_term(*found.groups("")) for found in _TERM.finditer(text)]
+    tests = [_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
+    if len(tests) > MAX_TERMS:
+        raise UnsupportedSearchError(f"at most {MAX_TERMS} words are searched for; {SUPPORTED}")
     if not tests:
         raise UnsupportedSearchError(f"no search query; {SUPPORTED}")
     return lambda mail, message: all(test(mail, message) for test in tests)

@@ -17,8 +17,11 @@ from typing import Any, NamedTuple, TypeAlias
 Json: TypeAlias = "dict[str, Any]"
 
 _SNIPPET_CHARACTERS = 250
-_INVISIBLE = re.compile(r"(?is)<(style|script|head)\b.*?</\1>|<!--.*?-->")
-_TAG = re.compile(r"<[^>]*>")
+_HEADER_CHARACTERS = 64 * 1024
+"""Of one header that are decoded: that takes quadratic time."""
+_INVISIBLE = re.compile(r"(?is)<(style|script|head)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)")
+_TAG = re.compile(r"<[^>]*>?")
+"""What is not closed goes on to the end: the rest is not searched again from each further opening."""
 
 
 class Bodies(NamedTuple):
@@ -45,8 +48,11 @@ def message_id(message: Message) -> str:
 
 def addresses(message: Message, name: str) -> list[Json]:
     """Return every address of the header as `{Name, Address}`."""
-    raw = [str(value) for value in message.get_all(name, [])]
-    pairs = getaddresses(raw)
+    raw = [str(value)[:_HEADER_CHARACTERS] for value in message.get_all(name, [])]
+    try:
+        pairs = getaddresses(raw)
+    except RecursionError:  # comments within comments
+        return []
     return [{"Name": _decoded(person), "Address": address} for person, address in pairs if address]
 
 
@@ -128,6 +134,7 @@ def _decoded_text(part: Message) -> str:
 
 
 def _decoded(text: str) -> str:
+    text = text[:_HEADER_CHARACTERS]
     try:
         return _encodable(str(make_header(decode_header(text))))
     except (LookupError, ValueError):  # an unknown or wrong character set

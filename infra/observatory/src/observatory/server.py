@@ -19,7 +19,7 @@ from observatory.jaeger import JaegerApi, NotAnsweredError
 from observatory.listeners import listen
 from observatory.logql import UnsupportedError
 from observatory.logs import LogStore
-from observatory.loki import InvalidParameterError, LokiApi
+from observatory.loki import InvalidParameterError, LokiApi, QueryTimeoutError
 from observatory.mail_search import UnsupportedSearchError
 from observatory.mailbox import Mailbox
 from observatory.mailpit import BadRequestError, MailpitApi
@@ -71,7 +71,11 @@ class Observatory:
             ),
             ports.loki: Starlette(
                 routes=LokiApi(logs=self._logs).routes(),
-                exception_handlers={InvalidParameterError: loki.refuse, UnsupportedError: loki.refuse},
+                exception_handlers={
+                    InvalidParameterError: loki.refuse,
+                    UnsupportedError: loki.refuse,
+                    QueryTimeoutError: loki.refuse_timeout,
+                },
             ),
             ports.mailpit: Starlette(
                 routes=[*MailpitApi(mailbox=self._mailbox).routes(), *mail_pages()],
