@@ -6,12 +6,14 @@ from asyncio.subprocess import Process
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from shared import probe
 from shared.gunicorn import GARBAGE
 from testkit.apps import serve
 from testkit.gunicorn import answers, gunicorn
@@ -105,6 +107,10 @@ def create_app():
     settings = load_settings(Settings)
     return build_app(name="hello", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
 """
+
+
+def _has_size(file: Path, size: int) -> bool:
+    return file.exists() and file.stat().st_size == size
 
 
 @asynccontextmanager
@@ -227,6 +233,27 @@ class TestGunicorn:
 
             await eventually(replaced)
             assert {response.status_code for response in responses} == {200}
+
+    async def test_replaced_workers_are_counted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "restarts"
+        counted = {"WORKER_RESTARTS_FILE": str(file), "WEB_CONCURRENCY": "2"}
+        async with (
+            gunicorn(tmp_path, APPLICATION, GREETING="hi", **counted) as (process, url),
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+        ):
+            await eventually(lambda: answers(client))
+            await eventually(lambda: len(psutil.Process(process.pid).children()) == 2)
+            assert not file.exists()
+            for replaced in (1, 2, 3):
+                psutil.Process(process.pid).children()[0].kill()
+                await eventually(partial(_has_size, file, replaced))
+                await eventually(lambda: answers(client))
+            monkeypatch.setenv("PORT", str(httpx.URL(url).port))
+            monkeypatch.setenv("WORKER_RESTARTS_FILE", str(file))
+            assert await asyncio.to_thread(probe.main, []) == 0
+            assert capsys.readouterr().out == "worker_restarts=3\n"
 
     async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
         async with (

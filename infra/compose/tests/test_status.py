@@ -15,7 +15,11 @@ def inspected(name: str, *, memory: int) -> dict[str, Any]:
         "Name": f"/hopline-{name}-1",
         "RestartCount": 2,
         "HostConfig": {"Memory": memory},
-        "State": {"Pid": 7, "StartedAt": "2026-11-23T08:00:00.123456789Z"},
+        "State": {
+            "Pid": 7,
+            "StartedAt": "2026-11-23T08:00:00.123456789Z",
+            "Health": {"Log": [{"Output": "worker_restarts=9\n"}, {"Output": "worker_restarts=3\n"}]},
+        },
     }
 
 
@@ -69,7 +73,7 @@ class TestStatus:
     def test_json_is_for_programs(self, running: Docker, run: Run) -> None:
         found = json.loads(run("status", "--json").stdout)
         assert found["limit_bytes"] == 184549376
-        assert found["processes"][0]["restarts"] == 2
+        assert found["processes"][0]["restarts"] == 2 + 3
 
     def test_nothing_running_says_so(self, docker: Docker, run: Run) -> None:
         done = run("status")

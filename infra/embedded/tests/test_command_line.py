@@ -93,6 +93,22 @@ class TestUp:
         assert (stack.home / "postgres" / "data").exists()
         assert "not running" in (await cli.run("down")).out
 
+    async def test_counts_the_workers_that_a_gunicorn_master_replaced(self, cli: CommandLine, stack: Stack) -> None:
+        for _ in range(2):  # the second start counts anew
+            up = await cli.run("up", "--only", "users")
+            assert up.code == 0, up.err
+            before = (await cli.processes())["users"]
+            assert before["restarts"] == 0
+            [worker] = psutil.Process(before["pid"]).children()
+            worker.kill()
+
+            async def is_counted(master: int = before["pid"]) -> bool:
+                now = (await cli.processes())["users"]
+                return (now["pid"], now["restarts"]) == (master, 1)
+
+            await eventually(is_counted)
+            assert (await cli.run("down")).code == 0
+
     async def test_refuses_a_taken_port_and_leaves_nothing_running(self, cli: CommandLine, stack: Stack) -> None:
         with socket.create_server(("127.0.0.1", stack.port("jaeger"))):
             up = await cli.run("up", *THE_QUICK_TWO)

@@ -6,7 +6,9 @@ events in hand + the last telemetry < graceful_timeout < the supervisor's or Kub
 
 import gc
 import sys
+from contextlib import suppress
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
@@ -85,6 +87,16 @@ def on_starting(_server: Arbiter) -> None:
     import_module(_module())
     inherited_keys.share()
     gc.freeze()
+
+
+_forks = count(1)
+
+
+def pre_fork(_server: Arbiter, _worker: Worker) -> None:
+    """Record in the master that it replaces a worker, for whatever reason: a fork beyond the first `workers`."""
+    if next(_forks) > workers and (file := _settings.worker_restarts_file):
+        with suppress(OSError), file.open("ab") as restarts:
+            restarts.write(b"\n")
 
 
 def post_worker_init(_worker: Worker) -> None:

@@ -2,7 +2,8 @@
 
 Without an argument it asks `/health/ready` on `PORT`; with one, whether that key exists in the Redis of `REDIS_URL`,
 which is how a process without HTTP shows that it works (ARQ writes one every few seconds and lets it expire).
-It imports little but the standard library: it runs every few seconds beside the real work. Exit status 0 or 1.
+It also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows how many workers were replaced.
+It imports nothing but the standard library: it runs every few seconds beside the real work. Exit status 0 or 1.
 """
 
 import os
@@ -10,9 +11,8 @@ import socket
 import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
-
-from shared.text import terminal_line
 
 TIMEOUT_S = 3.0
 _OK = 200
@@ -25,7 +25,11 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, HTTPException) as error:
         reason = f"{type(error).__name__}: {error}"
     if reason:
-        sys.stderr.write(f"{terminal_line(reason)}\n")
+        shown = "".join(character if character.isprintable() else "·" for character in reason)
+        sys.stderr.write(f"{shown}\n")
+    if not arguments and (file := os.environ.get("WORKER_RESTARTS_FILE")):
+        restarts = Path(file).stat().st_size if Path(file).exists() else 0
+        sys.stdout.write(f"worker_restarts={restarts}\n")
     return 1 if reason else 0
 
 

@@ -173,6 +173,9 @@ class GunicornSettings(ProcessSettings):
     backlog: int = Field(
         2048, ge=1, le=65535, description="Connections that may wait to be accepted; the kernel caps it at somaxconn"
     )
+    worker_restarts_file: Path | None = Field(
+        None, description="File that grows by one byte whenever the master replaces a worker; `make status` counts them"
+    )
     forwarded_allow_ips: str = Field(
         "",
         description="Trusted proxies, addresses and networks separated by commas, whose X-Forwarded-* headers are used",

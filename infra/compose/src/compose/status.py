@@ -54,9 +54,16 @@ def _process(container: Container, details: Mapping[str, Any], used: str) -> Pro
         state="RUNNING" if container.is_ready else (container.health or container.state).upper(),
         pid=state.get("Pid") or None,
         uptime_s=_seconds_since(state.get("StartedAt", "")) if container.state == "running" else 0,
-        restarts=details.get("RestartCount", 0),
+        restarts=details.get("RestartCount", 0) + _worker_restarts(state),
         memory_bytes=_bytes(used.partition("/")[0].strip()),
     )
+
+
+def _worker_restarts(state: Mapping[str, Any]) -> int:
+    """Read how many workers gunicorn has replaced since the container's start, from what its last probe printed."""
+    probes = (state.get("Health") or {}).get("Log") or [{}]
+    found = re.search(r"^worker_restarts=(\d{1,9})$", probes[-1].get("Output", ""), re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def _seconds_since(moment: str) -> int:

@@ -140,7 +140,7 @@ def _service(name: str, stack: Stack, environments: Environments) -> Process:
         name=name,
         group=SERVICES,
         command=[_script("gunicorn"), "-c", "python:shared.gunicorn", f"{name}.main:create_app()"],
-        environment=environments.of(name),
+        environment={**environments.of(name), "WORKER_RESTARTS_FILE": str(stack.worker_restarts(name))},
         needs=("postgres", "valkey", "observatory", *others[name]),
         database=name if name in DATABASES else None,
         ready_url=f"http://127.0.0.1:{stack.port(name)}/health/ready",

@@ -67,6 +67,10 @@ class Stack:
         """Give how many bytes are in it."""
         return self.log(process).stat().st_size if self.log(process).exists() else 0
 
+    def worker_restarts(self, process: str) -> Path:
+        """Give the file that a service's gunicorn master makes longer by a byte for each worker that it replaces."""
+        return self.run / f"{process}.restarts"
+
     @property
     def socket(self) -> Path:
         """Supervisor's control socket: in `run`, or in a private folder with a short name if that is too long."""

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -59,11 +59,13 @@ class Supervisor:
         except (OSError, ValueError, psutil.Error):
             return None
 
-    def launch(self, processes: Iterable[Process], environment: Mapping[str, str]) -> None:
+    def launch(self, processes: Collection[Process], environment: Mapping[str, str]) -> None:
         """Start supervisord with every process stopped."""
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(render(self.stack, processes))
         self.stack.socket.unlink(missing_ok=True)
+        for process in processes:
+            self.stack.worker_restarts(process.name).unlink(missing_ok=True)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)]
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, env=dict(environment), cwd=self.stack.home
@@ -118,7 +120,10 @@ class Supervisor:
         self._call("shutdown")
 
     def restarts(self) -> dict[str, int]:
-        """Count how often each process was started again, from what supervisord wrote since its own start."""
+        """Count how often each process, or a gunicorn worker in it, was started again since supervisord's start.
+
+        supervisord's log has the processes, a file of each gunicorn master its workers.
+        """
         lines: list[str] = []
         for name in ("supervisord.log.1", "supervisord.log"):
             path = self.stack.logs / name
@@ -129,7 +134,13 @@ class Supervisor:
                 starts.clear()
             elif spawned := re.search(r"spawned: '([^']+)' with pid", line):
                 starts[spawned[1]] += 1
-        return {name: count - 1 for name, count in starts.items()}
+        return {name: count - 1 + self._worker_restarts(name) for name, count in starts.items()}
+
+    def _worker_restarts(self, name: str) -> int:
+        try:
+            return self.stack.worker_restarts(name).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     @property
     def _configuration(self) -> Path:
