@@ -112,6 +112,12 @@ class TestEncodeEmail:
         assert email.recipient == address
         assert sections(email.content)["To"] == f"Ann <{address}>"
 
+    def test_refuses_a_header_that_would_be_decoded_to_another_recipient(self) -> None:
+        address = "=?utf-8?q?victim=40third.example?=@hopline.example"
+        letter = Letter(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
+        with pytest.raises(JobImpossible, match="would not be read as written"):
+            encode_email(letter, sender="shop@hopline.example", claim=claim())
+
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 async def test_email_goes_to_the_user_alone_whatever_the_name(world: World, name: str) -> None:

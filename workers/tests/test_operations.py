@@ -36,7 +36,8 @@ def operator(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 async def a_dead_job(world: World) -> str:
     (queued,) = await world.add(welcome_email())
     await world.execute(
-        "UPDATE job SET state = 'dead', attempt = 20, finished_at = now(), last_error = 'users is away' WHERE id = :id",
+        "UPDATE job SET state = 'dead', attempt = 20, finished_at = now(), last_error = :error WHERE id = :id",
+        error="users is away \x1b[2J\u202e",
         id=queued.job_id,
     )
     return str(queued.job_id)
@@ -65,7 +66,10 @@ class TestDeadLetters:
         await world.execute("UPDATE job SET created_at = now() - interval '3 hours 1 minute'")
         code, said = await operator.run("dead-letters")
         assert code == 0
-        assert said == f"dead jobs ID KIND ATTEMPTS AGE ERROR {dead} send_welcome_email 20 3h users is away"
+        assert (
+            said
+            == f"dead jobs ID KIND ATTEMPTS AGE ERROR {dead} send_welcome_email 20 3h users is away \\u001b[2J\\u202e"
+        )
 
     async def test_without_any_say_so(self, operator: Operator) -> None:
         assert await operator.run("dead-letters") == (0, "no dead jobs")

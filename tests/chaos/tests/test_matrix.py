@@ -1,14 +1,17 @@
 """Every row of the matrix is tried or held by tests that are there, and the command says so."""
 
 import ast
+import io
 from pathlib import Path
 
 import orjson
 import pytest
+from rich.console import Console
 
+from chaos import report
 from chaos.__main__ import main
 from chaos.history import History
-from chaos.matrix import MATRIX
+from chaos.matrix import CALM, MATRIX
 from chaos.report import keep
 from chaos.trial import Result
 
@@ -38,6 +41,13 @@ class TestKeep:
         keep(tmp_path / "kept", [broken], logs=logs, row=broken.row)
         assert (tmp_path / "kept" / "logs-1" / "orders.log").read_text(encoding="utf-8") == "cut"
         assert orjson.loads((tmp_path / "kept" / "verdict.json").read_bytes()) == {"1": verdict}
+
+
+def test_report_shows_what_broke_without_control_characters() -> None:
+    out = io.StringIO()
+    result = Result(row=CALM, history=History(), verdict={"I1": ["lost \x1b[2J[red]\u202e"]}, healed_s=1.0)
+    report.show([result], [], Console(file=out, width=160))
+    assert "lost \\u001b[2J[red]\\u202e" in out.getvalue()
 
 
 class TestCommand:
