@@ -127,12 +127,28 @@ class TestRequestTransaction:
         assert (await client.post("/rows/12")).status_code == 201
 
     @pytest.mark.parametrize(
-        ("sqlstate", "status"), [("57P03", 503), ("57P01", 503), ("53300", 503), ("08006", 503), ("22012", 500)]
+        ("sqlstate", "slug"),
+        [
+            *(
+                (code, "unavailable")
+                for code in ("08006", "25006", "25P03", "25P04", "40003", "53000", "53100", "53200")
+            ),
+            *((code, "unavailable") for code in ("53300", "53400", "57P01", "57P02", "57P03", "57P04", "57P05")),
+            *((code, "unavailable") for code in ("58000", "58030")),
+            *((code, "contention") for code in ("40001", "40P01", "55P03")),
+        ],
     )
-    async def test_a_server_that_starts_stops_or_is_full_is_away(
-        self, client: httpx.AsyncClient, sqlstate: str, status: int
+    async def test_a_server_that_cannot_serve_now_gives_503(
+        self, client: httpx.AsyncClient, sqlstate: str, slug: str
     ) -> None:
-        assert (await client.post(f"/errors/{sqlstate}")).status_code == status
+        response = await client.post(f"/errors/{sqlstate}")
+        assert response.status_code == 503
+        assert response.json()["type"].endswith(f"/{slug}")
+        assert response.headers["Retry-After"] == "1"
+
+    @pytest.mark.parametrize("sqlstate", ["22012", "25P02", "42501", "42P01", "54000", "XX000"])
+    async def test_another_error_of_a_statement_gives_500(self, client: httpx.AsyncClient, sqlstate: str) -> None:
+        assert (await client.post(f"/errors/{sqlstate}")).status_code == 500
 
     async def test_an_error_tells_no_values(
         self, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
+from testkit.refusals import REDIS_REFUSALS, refusing_writes
 from testkit.servers import StartValkey, ValkeyServer
 from testkit.waiting import eventually
 from workers import arq_redis
@@ -86,6 +87,21 @@ class TestOutage:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(waiting), 0.3)
             valkey.start()
+            assert await waiting == [True, [1, 2]]
+            await client.connection_pool.disconnect()
+
+    @pytest.mark.parametrize("refusal", REDIS_REFUSALS)
+    async def test_commands_and_pipelines_wait_while_writes_are_refused(
+        self, valkey: ValkeyServer, refusal: str
+    ) -> None:
+        async with JobRedis(valkey.url, queue_name="q") as client:
+            async with refusing_writes(valkey.url, refusal):
+                pipe = client.pipeline(transaction=True)
+                pipe.incr("n")
+                pipe.incr("n")
+                waiting = asyncio.gather(client.set("a", "1"), pipe.execute())
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(waiting), 0.3)
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from testkit.databases import MigratedDatabase, create_database, migrate
+from testkit.refusals import REDIS_REFUSALS, read_only, refusing_writes
 from testkit.servers import PostgresServer, StartPostgres, StartValkey, ValkeyServer
 from testkit.waiting import eventually
 from workers.sweeper import PAGE
 
 from .factories import order_email, order_event, ship, welcome_email
 from .standins import person
-from .world import World, open_world
+from .world import Process, World, open_world
 
 INI = Path(__file__).parents[1] / "alembic.ini"
 
@@ -86,6 +87,31 @@ class TestRedisRestart:
             assert not process.ended
         assert len(world.mailbox.messages) == 2
 
+    @pytest.mark.parametrize("refusal", REDIS_REFUSALS)
+    async def test_refused_writes_are_survived_by_the_same_process(
+        self, fragile_world: World, valkey: ValkeyServer, refusal: str
+    ) -> None:
+        world, job = fragile_world, welcome_email()
+        person(world.users, job.payload.user_id)
+        async with world.process() as process:
+            async with refusing_writes(valkey.url, refusal):
+                await world.add(job)
+                await eventually(lambda: "redis_away" in process.events())
+                assert not process.ended
+            await world.until_done(1)
+            assert not process.ended
+        assert len(world.mailbox.messages) == 1
+
+    async def test_worker_starts_while_writes_are_refused(self, fragile_world: World, valkey: ValkeyServer) -> None:
+        async with refusing_writes(valkey.url, "replica"):
+            process = await Process.start(fragile_world.environment, settings="ReportWorkerSettings")
+            await eventually(lambda: "redis_away" in process.events() or process.ended)
+        try:
+            await eventually(lambda: "redis_back" in process.events())
+            assert not process.ended
+        finally:
+            await process.end()
+
     async def test_worker_that_waits_for_redis_can_be_stopped(self, fragile_world: World, valkey: ValkeyServer) -> None:
         async with fragile_world.process() as process:
             valkey.kill()
@@ -115,6 +141,18 @@ class TestPostgresRestart:
             await ship(world.redis, event)
             await eventually(lambda: "background_interrupted" in process.events())
             postgres.start()
+            await eventually(lambda: world.mailbox.messages)
+            assert not process.ended
+
+    async def test_read_only_database_is_survived_by_the_same_process(
+        self, fragile_world: World, postgres: PostgresServer
+    ) -> None:
+        world, event = fragile_world, order_event("shipped")
+        person(world.users, event.data["user_id"])
+        async with world.process() as process:
+            async with read_only(postgres.url):
+                await ship(world.redis, event)
+                await eventually(lambda: "background_interrupted" in process.events())
             await eventually(lambda: world.mailbox.messages)
             assert not process.ended
 

@@ -10,6 +10,8 @@ from typing import ClassVar, Self
 
 import structlog
 
+from shared.store_errors import STORE_ERRORS
+
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.1
@@ -26,8 +28,8 @@ class Background(ABC):
     out where it stands from Postgres and Redis, never from memory, and may be cancelled at any await.
     """
 
-    outages: ClassVar[tuple[type[Exception], ...]] = ()
-    """What `_run` raises when a server is away: logged in one line. Anything else is a bug and gets a traceback."""
+    outages: ClassVar[tuple[type[Exception], ...]] = STORE_ERRORS
+    """What `_run` raises if a server fails: logged in one line. Anything else is a bug and gets a traceback."""
 
     def __init__(self, *, drain_timeout_s: float = 0.0) -> None:
         self._drain_timeout_s = drain_timeout_s

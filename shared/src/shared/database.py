@@ -1,9 +1,12 @@
-"""PostgreSQL through SQLAlchemy and asyncpg, with one pool per process."""
+"""PostgreSQL through SQLAlchemy and asyncpg, with one pool per process.
+
+Some connections of the pool are reserved for reads: transactions that wait for each other's row locks do not stop them
+(ADR 29).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -12,14 +15,15 @@ import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import PostgresDsn
 from sqlalchemy import event, text
-from sqlalchemy.engine import AdaptedConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.deadline import remaining_s
-from shared.pool import MeasuredPool
+from shared.pool import MeasuredPool, note_failure
 from shared.settings import ConfigurationError, DatabaseSettings
 from shared.statements import watch_statements
+from shared.store_errors import DATABASE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -28,27 +32,75 @@ POOL_TIMEOUT_S = 3
 CONNECT_TIMEOUT_S = 3
 START_TIMEOUT_S = 30
 """How long a process waits at its start for a server that is still starting."""
+RESERVED_SHARE = 0.3
+"""Share of the pool that only transactions with `reserved=True` may use; at least one connection of two or more."""
+
+_IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
 
 
-@dataclass(frozen=True, kw_only=True)
+class DatabaseReadOnlyError(Exception):
+    """The server accepts no writes: it is a standby, or a primary that was demoted."""
+
+
 class Database:
     """An engine with its pool, and the factory of its sessions."""
 
-    engine: AsyncEngine
-    sessions: async_sessionmaker[AsyncSession]
+    def __init__(self, *, engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self.engine = engine
+        self.sessions = sessions
+        pool = engine.pool
+        assert isinstance(pool, MeasuredPool)  # noqa: S101 - what open_database creates
+        self._pool = pool
+        self._slots = asyncio.Semaphore(pool.limit - reserved_of(pool.limit))
 
     async def ping(self) -> None:
-        """Raise if the server does not respond. Records no span, because probes would fill the traces."""
+        """Raise if the server does not respond or accepts no writes. Records no span: probes would fill the traces.
+
+        Raises:
+            DatabaseReadOnlyError: The server is read-only. The pool's connections are replaced.
+        """
         with suppress_instrumentation():
             async with self.engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+                is_read_only = await connection.scalar(_IS_READ_ONLY)
+        if is_read_only:
+            self._pool.mark_stale()
+            raise DatabaseReadOnlyError("the server is read-only")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Open a session whose transaction commits at the end of the block, or rolls back if the block raises."""
-        session = self.sessions()
-        async with session.begin():  # its end releases the connection; closing the session would cost a task
-            yield session
+    async def transaction(self, *, reserved: bool = False) -> AsyncIterator[AsyncSession]:
+        """Open a session whose transaction commits at the end of the block, or rolls back if the block raises.
+
+        `reserved` is for what never waits for row locks: it may take the connections that others must leave free.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: No connection became free within `POOL_TIMEOUT_S`.
+        """
+        if not reserved:
+            await self._acquire_slot()
+        try:
+            session = self.sessions()
+            async with session.begin():  # its end releases the connection; closing the session would cost a task
+                yield session
+        finally:
+            if not reserved:
+                self._slots.release()
+
+    async def _acquire_slot(self) -> None:
+        """Wait for one of the pool's connections that are not reserved; the wait counts as one for a connection."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        with self._pool.measured_wait():
+            try:
+                async with asyncio.timeout(POOL_TIMEOUT_S):
+                    await self._slots.acquire()
+            except TimeoutError as error:
+                raise PoolTimeoutError("All connections that are not reserved for reads are in use") from error
+
+
+def reserved_of(limit: int) -> int:
+    """Return how many of `limit` connections are reserved."""
+    return max(int(limit * RESERVED_SHARE), 1) if limit > 1 else 0
 
 
 class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
@@ -94,10 +146,14 @@ async def open_database(
         connect_args={
             "connection_class": DeadlineConnection,
             "timeout": CONNECT_TIMEOUT_S,
-            "server_settings": {"application_name": application, "statement_timeout": str(STATEMENT_TIMEOUT_MS)},
+            "server_settings": {
+                "application_name": application,
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "lock_timeout": str(settings.database_lock_timeout_ms),
+            },
         },
     )
-    event.listen(engine.sync_engine, "checkout", reject_closed)
+    event.listen(engine.sync_engine, "handle_error", _note_failure)
     try:
         available = await _connections_available(engine)
         check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
@@ -107,14 +163,10 @@ async def open_database(
         await engine.dispose()
 
 
-def reject_closed(connection: AdaptedConnection, *_: object) -> None:
-    """Make the pool replace a connection that the server has closed, for example by a restart (ADR 25).
-
-    Listener of the pool's `checkout` event. asyncpg has already read the end of the stream, so this needs no round
-    trip, unlike `pool_pre_ping`.
-    """
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
+def _note_failure(context: ExceptionContext) -> None:
+    """Note the failure of a statement, not of an attempt to connect. Listener of the engine's `handle_error` event."""
+    if context.connection is not None:
+        note_failure(context.connection.engine.pool, context.original_exception)
 
 
 def async_url(url: PostgresDsn | str) -> str:
@@ -150,7 +202,7 @@ async def _connections_available(engine: AsyncEngine) -> int:
         try:
             async with engine.connect() as connection:
                 return int(await connection.scalar(text("SHOW max_connections")) or 0)
-        except (OSError, DBAPIError) as error:
+        except DATABASE_ERRORS as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise ConfigurationError(f"DATABASE_URL: the server does not answer: {error}") from error
             log.info("waiting_for_database", error=str(error))

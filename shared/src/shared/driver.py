@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
+from shared.pool import note_failure
 from shared.statements import SPAN, account_of, error_type_of, summary_of
 
 _BEGUN: Final = "driver.begun"
@@ -90,6 +91,7 @@ class DriverStatement:
     def _fail(self, _session: Session, connection: Connection, error: BaseException) -> NoReturn:
         """Invalidate the connection if it was lost or interrupted; raise DBAPIError for an error of the driver."""
         pooled, dialect = connection.connection, connection.dialect
+        note_failure(connection.engine.pool, error)
         lost = dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
         if lost or not isinstance(error, Exception):
             connection.invalidate(error)

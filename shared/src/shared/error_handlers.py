@@ -8,10 +8,6 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -22,7 +18,6 @@ from shared.errors import (
     Problem,
     Unprocessable,
     problem_response,
-    unexpected,
 )
 from shared.media_types import JSON, is_json, unsupported
 
@@ -32,8 +27,6 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    for away in (OperationalError, InterfaceError, PoolTimeoutError, OSError, RedisConnectionError, RedisTimeoutError):
-        app.add_exception_handler(away, _on_unexpected)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -60,10 +53,6 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     else:
         problem = _from_validation_error(error)
     return problem_response(problem, instance=request.scope["path"])
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    return problem_response(unexpected(error), instance=request.scope["path"])
 
 
 def _from_http_exception(error: HTTPException) -> Problem:

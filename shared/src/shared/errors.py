@@ -12,7 +12,7 @@ and never builds an error body. The tree::
      ├─ BadRequest 400 ── Unauthorized 401 ── Forbidden 403 ── NotFound 404
      ├─ RequestTimeout 408 ── Conflict 409 ── PayloadTooLarge 413 ── UnsupportedMediaType 415 ── Unprocessable 422
      ├─ TooManyRequests 429 ── HeadTooLarge 431
-     └─ BadGateway 502 ── Unavailable 503 ── GatewayTimeout 504 ── DeadlineSpent
+     └─ BadGateway 502 ── Unavailable 503 (Contention) ── GatewayTimeout 504 (DeadlineSpent)
 
 Bodies carry `type`, `title`, `status`, `detail`, `instance`, `trace_id`, and `errors` (field, message) on validation,
 at most MAX_FIELD_ERRORS of them.
@@ -25,16 +25,11 @@ import orjson
 import structlog
 from opentelemetry import trace
 from pydantic import BaseModel
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.responses import Response
 
-log = structlog.get_logger(__name__)
+from shared.store_errors import is_contention, sqlstate_of, store_is_unavailable
 
-_AWAY_SQLSTATES = ("08", "57P01", "57P02", "57P03", "53300")
-"""How SQLSTATEs begin that say so of the server itself: connection lost, shutting down, crashed, starting up, full."""
+log = structlog.get_logger(__name__)
 
 _STATEMENT_TIMEOUT = "57014"
 
@@ -179,6 +174,12 @@ class ProfilerBusy(Unavailable):
     slug, title = "profiler-busy", "Another request is being profiled"
 
 
+class Contention(Unavailable):
+    """503: other transactions hold what the request changes, for longer than the lock timeout."""
+
+    slug, title = "contention", "Other requests are changing the same data"
+
+
 class GatewayTimeout(Problem):
     """504: an upstream did not answer in time."""
 
@@ -228,23 +229,14 @@ def _cut(text: str, size: int) -> str:
 
 
 def unexpected(error: Exception) -> Problem:
-    """The problem for an exception nobody expected, logged: 504 by a slow statement, 503 by a lost store, else 500."""
-    if _sqlstate(error) == _STATEMENT_TIMEOUT:
+    """The problem for an exception nobody expected, logged: 504 by a slow statement, 503 by a store, else 500."""
+    if sqlstate_of(error) == _STATEMENT_TIMEOUT:
         log.warning("statement_timed_out", error=str(error))
         return DeadlineSpent("The database did not finish a statement in time")
-    if _store_is_away(error):
+    if store_is_unavailable(error):
         log.warning("dependency_unavailable", error=str(error), error_type=type(error).__name__)
-        return Unavailable("A store this service depends on is not reachable")
+        if is_contention(error):
+            return Contention("Nothing was changed. Send the request again")
+        return Unavailable("A store that this service depends on cannot serve this now")
     log.error("unhandled_exception", exc_info=error)
     return Problem("An unexpected error was logged with this trace id")
-
-
-def _store_is_away(error: Exception) -> bool:
-    if isinstance(error, DBAPIError):
-        away = error.connection_invalidated or _sqlstate(error).startswith(_AWAY_SQLSTATES)
-        return away or isinstance(error, OperationalError | InterfaceError)
-    return isinstance(error, PoolTimeoutError | OSError | RedisConnectionError | RedisTimeoutError)
-
-
-def _sqlstate(error: Exception) -> str:
-    return getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from shared.database import CONNECT_TIMEOUT_S, async_url
 from shared.settings import DatabaseSettings, ServiceSettings, load_settings
+from shared.store_errors import DATABASE_ERRORS
 from shared.text import terminal_line, terminal_text
 
 CELL = 100
@@ -51,7 +51,7 @@ def run(command: Coroutine[None, None, str]) -> int:
     except Refused as refused:
         sys.stderr.write(f"{terminal_text(str(refused))}\n")
         return 1
-    except (OSError, DBAPIError) as error:
+    except DATABASE_ERRORS as error:
         sys.stderr.write(f"the database does not answer as it should: {terminal_line(str(error).splitlines()[0])}\n")
         return 1
     sys.stdout.write(f"{terminal_text(said)}\n")

@@ -1,17 +1,27 @@
-"""The connection pool with metrics: wait time, timeouts, and connections by state.
+"""The connection pool: it replaces stale connections and measures wait time, timeouts and connections by state.
 
 Metric names follow the semantic conventions for database clients.
 """
 
-from time import perf_counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, perf_counter
 from typing import Any
 from weakref import WeakSet
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util.types import AttributeValue
+from sqlalchemy import event
+from sqlalchemy.engine import AdaptedConnection
+from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, PoolProxiedConnection
+
+from shared.store_errors import server_is_unavailable
+
+STALE_PAUSE_S = 1.0
+"""Shortest time between two invalidations: while a server rejects work, each connection is replaced once a second."""
 
 _meter = metrics.get_meter(__name__)
 
@@ -36,6 +46,31 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         super().__init__(creator, pool_size=pool_size, max_overflow=max_overflow, **options)
         self.limit = pool_size + max_overflow
         self.waiting = 0
+        self._is_stale = False
+        self._stale_again_at = 0.0
+        event.listen(self, "checkout", self._reject_stale)
+
+    def mark_stale(self) -> None:
+        """Replace all present connections, each at its next checkout.
+
+        After a failover they lead to the old primary, and new ones to the new primary. A call within STALE_PAUSE_S
+        after another one does nothing.
+        """
+        if monotonic() >= self._stale_again_at:
+            self._stale_again_at = monotonic() + STALE_PAUSE_S
+            self._is_stale = True
+
+    def _reject_stale(self, connection: AdaptedConnection, *_: object) -> None:
+        """Make the pool replace this connection if the server has closed it, and all connections if they are stale.
+
+        Listener of the `checkout` event. asyncpg has already read the end of the stream, so this needs no round trip,
+        unlike `pool_pre_ping` (ADR 25).
+        """
+        if self._is_stale:
+            self._is_stale = False
+            raise InvalidatePoolError
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
 
     @property
     def labels(self) -> dict[str, AttributeValue]:
@@ -45,16 +80,28 @@ class MeasuredPool(AsyncAdaptedQueuePool):
     def connect(self) -> PoolProxiedConnection:
         """Check a connection out and record how long it took, including the time to open a new one."""
         _pools.add(self)
+        with self.measured_wait():
+            return super().connect()
+
+    @contextmanager
+    def measured_wait(self) -> Iterator[None]:
+        """Record the block as a wait for a connection, and its PoolTimeoutError as a timeout."""
         started = perf_counter()
         self.waiting += 1
         try:
-            return super().connect()
+            yield
         except PoolTimeoutError:
             _timeouts.add(1, self.labels)
             raise
         finally:
             self.waiting -= 1
             _waits.record(perf_counter() - started, self.labels)
+
+
+def note_failure(pool: Pool, error: BaseException) -> None:
+    """Mark the pool stale if the server rejected a statement for a reason that holds for all of its clients."""
+    if isinstance(pool, MeasuredPool) and server_is_unavailable(error):
+        pool.mark_stale()
 
 
 _pools: WeakSet[MeasuredPool] = WeakSet()

@@ -9,11 +9,14 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
 from shared.settings import RedisSettings
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
+_PROBE_KEY = "readiness"
+_PROBE_TTL_S = 60
 
 
 def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER_TIMEOUT_S, retries: int = 2) -> Redis:
@@ -28,9 +31,14 @@ def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER
         socket_timeout=answer_timeout_s,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=retries),
-        retry_on_error=[RedisConnectionError] if retries else [],
+        retry_on_error=[RedisConnectionError, ReadOnlyError] if retries else [],
     )
     return client
+
+
+async def check_writable(redis: Redis) -> None:
+    """Raise if Redis does not respond or rejects writes: out of memory, a replica, a failed save. For readiness."""
+    await redis.set(_PROBE_KEY, b"", ex=_PROBE_TTL_S)
 
 
 @asynccontextmanager

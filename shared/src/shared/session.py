@@ -5,18 +5,21 @@ The request owns the transaction: repositories flush, and the dependency below c
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.database import Database
 
+READS: Final = frozenset({"GET", "HEAD"})
+"""Methods whose transactions may use the connections that are reserved for reads: they lock no rows."""
+
 
 async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """The request's transaction; `app.state.database` is set by the lifespan."""
+    """Open the request's transaction; `app.state.database` is set by the lifespan."""
     database: Database = request.app.state.database
-    async with database.transaction() as session:
+    async with database.transaction(reserved=request.method in READS) as session:
         yield session
 
 

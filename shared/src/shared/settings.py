@@ -308,6 +308,13 @@ class DatabaseSettings(BaseSettings):
         ge=0,
         description="Connections of the server that stay free for other services, migrations and people with psql",
     )
+    database_lock_timeout_ms: int = Field(
+        1000,
+        ge=1,
+        le=10_000,
+        description="How long a statement waits for a lock, such as that of a row that another transaction changes, in "
+        "milliseconds; after it the response is 503",
+    )
     slow_statement_ms: float = Field(
         500.0,
         ge=0,

@@ -4,8 +4,9 @@ ARQ reads its queue in a fixed interval, and ends the process if a read fails. `
 
 - `zrangebyscore`, which ARQ calls in each interval, returns at once if a job can start, and otherwise when the
   dispatcher announces one, when the next job is due, or after `WAIT_S`;
-- every command is repeated until Redis responds. redis-py's own retries are not enough: a connection that fails during
-  its handshake, or a WATCH that is lost with its connection, raises from calls for which ARQ expects no error.
+- every command is repeated until Redis serves it: while Redis is away, and while it refuses work (out of memory,
+  read-only, loading). redis-py's own retries are not enough: a connection that fails during its handshake, a WATCH
+  that is lost with its connection, or a rejected command raises from calls for which ARQ expects no error.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
-from redis.exceptions import WatchError
+from redis.exceptions import ReadOnlyError, WatchError
+
+from shared.store_errors import REDIS_ERRORS, store_is_unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,8 @@ MAX_WAKE_UPS = 10
 WAIT_S = 4
 """Longest wait for a wake-up, in seconds: the delay if one is lost, and the interval in which an idle worker reads."""
 RETRY_PAUSE_S = 0.25
-"""Constant: redis-py's `ExponentialBackoff` overflows at the 1,024th failure of an outage."""
+LONGEST_RETRY_PAUSE_S = 1.0
+"""Bounds of the pause between two attempts, which doubles."""
 CONNECT_TIMEOUT_S = 2.0
 RESPONSE_TIMEOUT_S = 5.0
 """Bounds each attempt by `asyncio.timeout`. redis-py's `socket_timeout` sends through `asyncio.wait_for`, which on
@@ -76,28 +78,32 @@ class EnqueueRedis(ArqRedis):
         return EnqueuePipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-class OutageRetry(Retry):
-    """Repeats commands until Redis responds; shared by a client and its pipelines, so that an outage is logged once."""
+class OutageRetry:
+    """Repeats commands until Redis serves them; shared by a client and its pipelines, so an outage is logged once."""
 
     def __init__(self) -> None:
-        super().__init__(ConstantBackoff(RETRY_PAUSE_S), retries=-1)
-        self.update_supported_errors([OSError])
         self._is_away = False
 
     async def run(self, command: Callable[[], Awaitable[T]]) -> T:
-        """Call `command` until it returns; ResponseError and WatchError propagate."""
+        """Call `command` until it returns. Errors that no waiting heals propagate, and WatchError."""
+        pause_s = RETRY_PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                    result = await command()
+            except REDIS_ERRORS as error:
+                if not store_is_unavailable(error):
+                    raise
+                self._record_failure(error)
+            else:
+                if self._is_away:
+                    log.info("redis_back")
+                self._is_away = False
+                return result
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_RETRY_PAUSE_S)
 
-        async def attempt() -> T:
-            async with asyncio.timeout(RESPONSE_TIMEOUT_S):
-                result = await command()
-            if self._is_away:
-                log.info("redis_back")
-            self._is_away = False
-            return result
-
-        return await self.call_with_retry(attempt, self._record_failure)
-
-    async def _record_failure(self, error: Exception) -> None:
+    def _record_failure(self, error: Exception) -> None:
         if not self._is_away:
             log.warning("redis_away", error=f"{type(error).__name__}: {error}")
         self._is_away = True
@@ -131,7 +137,7 @@ class JobPipeline(Pipeline):
             return result
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Execute the queued commands; raises WatchError if the WATCH was lost, ResponseError as redis-py does."""
+        """Execute the queued commands; raises WatchError if the WATCH was lost, other errors as redis-py."""
         execute = super().execute
         commands, explicit, watching = list(self.command_stack), self.explicit_transaction, self.watching
 
@@ -151,7 +157,12 @@ class JobRedis(ArqRedis):
 
     def __init__(self, url: str, *, queue_name: str) -> None:
         super().__init__(
-            ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_TIMEOUT_S, encoding="utf8"),
+            ConnectionPool.from_url(
+                url,
+                socket_connect_timeout=CONNECT_TIMEOUT_S,
+                encoding="utf8",
+                retry_on_error=[ReadOnlyError],  # on a new connection, which leads to the new primary
+            ),
             job_serializer=serialize,
             job_deserializer=deserialize,
             default_queue_name=queue_name,
@@ -187,12 +198,12 @@ class JobRedis(ArqRedis):
         return []
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute one command, however long Redis is away."""
+        """Execute one command, however long Redis is away or refuses it."""
         execute: Callable[..., Awaitable[Any]] = super().execute_command
         return await self._retry.run(lambda: execute(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> JobPipeline:
-        """Return a pipeline that is executed however long Redis is away."""
+        """Return a pipeline that is executed however long Redis is away or refuses it."""
         return JobPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, retry=self._retry)
 
     async def delete(self, *names: Any) -> Any:

@@ -10,9 +10,9 @@ from datetime import timedelta
 import structlog
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.redis import server_attributes
+from shared.store_errors import REDIS_ERRORS
 from workers.arq_redis import EnqueueRedis, deserialize, serialize
 from workers.ledger import QueuedJob
 
@@ -49,7 +49,7 @@ class Dispatcher:
         """Hand jobs to ARQ, each for when it is due. A failure is only logged: the sweeper enqueues them."""
         try:
             await self._enqueue(jobs)
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             log.warning("enqueue_failed", jobs=len(jobs), error=f"{type(error).__name__}: {error}")
 
     async def restore(self, jobs: Sequence[QueuedJob]) -> int:
@@ -58,7 +58,7 @@ class Dispatcher:
         An entry that is there but stuck behind the mark of a dead worker is freed.
 
         Raises:
-            RedisError, OSError: Redis does not respond.
+            RedisError, OSError: Redis does not respond, or rejects the work.
         """
         if not jobs:
             return 0

@@ -7,13 +7,10 @@ worker that finds a lease lost stops the job at once: nothing it would write cou
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 from uuid import UUID
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.background import Background
 from shared.database import Database
@@ -27,8 +24,6 @@ BEATS_PER_LEASE = 3
 
 class Leases(Background):
     """Renews what is `held`, from `async with` on until its end."""
-
-    outages: ClassVar = (OSError, DBAPIError, PoolTimeoutError)
 
     def __init__(self, *, database: Database, lease_s: float) -> None:
         super().__init__()
@@ -58,7 +53,7 @@ class Leases(Background):
     async def _beat(self) -> None:
         tokens = list(self._held)
         with suppress_instrumentation():
-            async with self._database.transaction() as session:
+            async with self._database.transaction(reserved=True) as session:
                 kept = await JobLedger(session).renew(tokens, lease_s=self.lease_s)
         for token in tokens:
             if token not in kept and (work := self._held.get(token)):

@@ -18,12 +18,11 @@ from uuid import UUID
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from shared.crash import crash_point
 from shared.database import Database
+from shared.store_errors import DATABASE_ERRORS
 from workers.backoff import backoff_s
 from workers.burial import bury
 from workers.dependencies import Tools
@@ -37,7 +36,6 @@ from workers.spans import describe, job_span, record_attempt, record_failure
 
 log = structlog.get_logger(__name__)
 
-DATABASE_AWAY = (OSError, DBAPIError, PoolTimeoutError)
 WRITE_PATIENCE_S = 30.0
 """How long a result waits for a database that is away; after that the job is done once more."""
 WRITE_PAUSE_S = 0.25
@@ -104,7 +102,7 @@ class Runner:
             with suppress_instrumentation():
                 async with self._database.transaction() as session:
                     return await JobLedger(session).claim(job_id, kind=kind_name, lease_s=self._leases.lease_s)
-        except DATABASE_AWAY as error:
+        except DATABASE_ERRORS as error:
             log.warning("claim_failed", job_id=str(job_id), error=describe(error))
             return None
 
@@ -174,7 +172,7 @@ class Runner:
             async with asyncio.timeout(RELEASE_S), self._database.transaction() as session:
                 await JobLedger(session).release(claim)
             log.info("job_released")
-        except DATABASE_AWAY as error:
+        except DATABASE_ERRORS as error:
             log.warning("release_failed", error=describe(error))
 
     async def _write(self, change: Callable[[JobLedger], Awaitable[T]]) -> T:
@@ -184,7 +182,7 @@ class Runner:
             try:
                 async with self._database.transaction() as session:
                     return await change(JobLedger(session))
-            except DATABASE_AWAY as error:
+            except DATABASE_ERRORS as error:
                 if monotonic() > give_up_at:
                     raise
                 log.warning("ledger_away", error=describe(error))

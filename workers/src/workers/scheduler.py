@@ -4,12 +4,9 @@ Every worker of the first queue does it; a slot becomes one job, whoever comes f
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.background import Background
 from shared.database import Database
@@ -24,8 +21,6 @@ log = structlog.get_logger(__name__)
 
 class Scheduler(Background):
     """Looks every `every_s` seconds whether a slot has come, from `async with` on until its end."""
-
-    outages: ClassVar = (OSError, DBAPIError, PoolTimeoutError)
 
     def __init__(
         self, *, database: Database, dispatcher: Dispatcher, schedules: Sequence[Schedule], every_s: float

@@ -10,13 +10,9 @@ import random
 from collections.abc import Mapping
 from itertools import chain
 from time import monotonic
-from typing import ClassVar
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.background import Background
 from shared.database import Database
@@ -40,8 +36,6 @@ EXPIRED = "the lease ran out: the worker died or froze"
 
 class Sweeper(Background):
     """Sweeps every `every_s` seconds, from `async with` on until its end; `kinds` bound the tries."""
-
-    outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
 
     def __init__(
         self, *, database: Database, dispatcher: Dispatcher, kinds: Mapping[str, Kind], every_s: float

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -29,7 +30,7 @@ from shared.client_address import AddressLimit
 from shared.faults import FaultStore, watched_faults
 from shared.http import open_http_client
 from shared.profiling import ProfileOnDemand
-from shared.redis import open_redis
+from shared.redis import check_writable, open_redis
 from shared.settings import Environment
 from shared.tokens import TokenVerifier, jwks_from
 
@@ -116,6 +117,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         for upstream in (upstreams.users, upstreams.orders, upstreams.notifications):
             app.state.health.add(upstream.name, upstream.ping, critical=False, details=upstream.state)
-        app.state.health.add("redis", redis.ping, critical=False)
+        app.state.health.add("redis", partial(check_writable, redis), critical=False)
         with load_shown(app.state.load):
             yield

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -15,7 +16,7 @@ from shared.faults import watched_faults
 from shared.housekeeping import CONSUMING, Housekeeping
 from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
-from shared.redis import open_redis
+from shared.redis import check_writable, open_redis
 from shared.tokens import TokenVerifier, jwks_from
 
 
@@ -51,6 +52,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.realtime = realtime
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.health.add("database", database.ping)
-        app.state.health.add("redis", redis.ping, critical=False)  # without it feeds are served, and sockets heal
+        # not critical: without Redis feeds are served, and heartbeats bring sockets up to date
+        app.state.health.add("redis", partial(check_writable, redis), critical=False)
         app.state.health.on_drain(realtime.drain)
         yield

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -17,7 +18,7 @@ from shared.housekeeping import Housekeeping
 from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.objects import open_object_store, ping
-from shared.redis import open_redis
+from shared.redis import check_writable, open_redis
 from shared.tokens import TokenVerifier, jwks_from
 
 
@@ -71,6 +72,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.health.add("database", database.ping)
-        app.state.health.add("redis", redis.ping, critical=False)
+        app.state.health.add("redis", partial(check_writable, redis), critical=False)
         app.state.health.add("objects", lambda: ping(app.state.objects), critical=False)
         yield

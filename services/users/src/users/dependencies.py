@@ -10,8 +10,10 @@ from shared.session import SessionDep
 from shared.tokens import Identity, Role, require_role
 from users.errors import WrongClient
 from users.events import UserEvents
+from users.passwords import Passwords
 from users.repository import AccountRepository
-from users.service import Accounts, Tokens
+from users.schemas import NewUser
+from users.service import Accounts, Registration, Tokens
 from users.settings import Settings, get_settings
 
 WORKERS_CLIENT_ID = "workers"
@@ -21,13 +23,19 @@ _basic = HTTPBasic(auto_error=False)
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
-async def accounts(request: Request, session: SessionDep) -> Accounts:
+async def accounts(session: SessionDep) -> Accounts:
     """Accounts within this request's transaction."""
     return Accounts(
         accounts=AccountRepository(session=session),
         events=UserEvents(session=session),
-        passwords=request.app.state.passwords,
     )
+
+
+async def registration(new_user: NewUser, request: Request) -> Registration:
+    """Hash the password of a new account. Resolve this before the session: no transaction waits for a hash."""
+    passwords: Passwords = request.app.state.passwords
+    password_hash = await passwords.hash(new_user.password)
+    return Registration(email=new_user.email, name=new_user.name, password_hash=password_hash)
 
 
 async def tokens(request: Request) -> Tokens:
@@ -45,5 +53,6 @@ async def workers_client(settings: SettingsDep, given: Annotated[HTTPBasicCreden
 
 
 AccountsDep = Annotated[Accounts, Depends(accounts)]
+RegistrationDep = Annotated[Registration, Depends(registration)]
 TokensDep = Annotated[Tokens, Depends(tokens)]
 StaffIdentity = Annotated[Identity, Depends(require_role(Role.SERVICE, Role.ADMIN))]

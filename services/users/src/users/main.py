@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -10,7 +11,7 @@ from shared.database import open_database
 from shared.events import Relay
 from shared.housekeeping import Housekeeping
 from shared.housekeeping import routes as housekeeping
-from shared.redis import open_redis
+from shared.redis import check_writable, open_redis
 from shared.settings import Environment
 from shared.tokens import TokenVerifier
 from users.events import CONSUMERS, STREAM
@@ -65,5 +66,5 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         app.state.housekeeping = Housekeeping(database=database, chores=chores(settings=settings, redis=redis))
         app.state.health.add("database", database.ping)
-        app.state.health.add("redis", redis.ping, critical=False)
+        app.state.health.add("redis", partial(check_writable, redis), critical=False)
         yield

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from shared.media_types import FormRoute
 from shared.openapi import problem
 from shared.tokens import CurrentIdentity
-from users.dependencies import AccountsDep, StaffIdentity, TokensDep, workers_client
+from users.dependencies import AccountsDep, RegistrationDep, StaffIdentity, TokensDep, workers_client
 from users.keys import KeyRing
-from users.schemas import AccessToken, ClientTokenRequest, NewUser, TokenPair, TokenRequest, User, UserChange
+from users.schemas import AccessToken, ClientTokenRequest, TokenPair, TokenRequest, User, UserChange
 
 router = APIRouter(tags=["users"])
 tokens = APIRouter(prefix="/tokens", tags=["tokens"], route_class=FormRoute)
@@ -31,7 +31,7 @@ async def no_store(response: Response) -> None:
     summary="Create an account",
     responses={409: problem("The address has an account already")},
 )
-async def register(registration: NewUser, accounts: AccountsDep) -> User:
+async def register(registration: RegistrationDep, accounts: AccountsDep) -> User:
     """Create an account; 409 where the address is registered already."""
     return User.model_validate(await accounts.register(registration))
 

@@ -10,15 +10,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 from uuid import uuid4
 
 import structlog
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from structlog.contextvars import bound_contextvars
 
@@ -50,8 +46,6 @@ class Consumer(Background):
     What a dead consumer has left is taken over after `claim_idle_s` seconds. On exit the events in hand are
     finished within `drain_timeout_s`.
     """
-
-    outages: ClassVar = (OSError, RedisError, DBAPIError, PoolTimeoutError)
 
     def __init__(
         self,

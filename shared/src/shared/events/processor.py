@@ -7,7 +7,6 @@ import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from redis.asyncio import Redis
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from structlog.contextvars import bound_contextvars
 
@@ -16,6 +15,7 @@ from shared.events import deadletters, figures, inbox
 from shared.events.cloudevent import CloudEvent
 from shared.events.tracing import Trace, event_context, process_span
 from shared.redis import server_attributes
+from shared.store_errors import store_is_unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -117,8 +117,8 @@ class Processor:
                 await self._reopen(letter, error)
 
     async def blame(self, error: Exception) -> None:
-        """Return where `error` says something about the event; raise where Postgres is, or just was, away."""
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
+        """Return if `error` is about the event; raise if a store cannot serve now, or could not just before."""
+        if store_is_unavailable(error):
             raise error
         with suppress_instrumentation():
             async with self._sessions() as session:

@@ -9,7 +9,6 @@ import asyncpg
 import structlog
 from pydantic import PostgresDsn
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from shared.background import Background
@@ -17,6 +16,7 @@ from shared.events.figures import Backlog
 from shared.events.outbox import woken_by
 from shared.events.shipper import Shipper
 from shared.events.trim import trim
+from shared.store_errors import STORE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +43,7 @@ class Relay(Background):
     """
 
     outages: ClassVar = (
-        OSError,
-        RedisError,
+        *STORE_ERRORS,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,
@@ -98,15 +97,15 @@ class Relay(Background):
         await connection.add_listener(_CHANNEL, lambda *_: self.wake())
         shipper = Shipper(connection=connection, redis=self._redis, stream=self._stream)
         clock = asyncio.get_running_loop().time
-        trim_at = clock() + self._trim_s
+        trim_at = clock()
         while not self._stopping.is_set():
             self._woken.clear()
+            if clock() >= trim_at:  # before appending: a server that is out of memory rejects XADD, not XTRIM
+                await trim(self._redis, self._stream, groups=self._trim_for)
+                trim_at = clock() + self._trim_s
             await self._backlog.look(connection, shipped=shipper.shipped)
             if await shipper.step():
                 continue
-            if clock() >= trim_at:
-                await trim(self._redis, self._stream, groups=self._trim_for)
-                trim_at = clock() + self._trim_s
             await self._woken_within(self._poll_s)
 
     async def _woken_within(self, seconds: float) -> bool:

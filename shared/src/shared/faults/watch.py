@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.background import Background
 from shared.crash import arm
@@ -56,8 +55,6 @@ class Faults:
 
 class FaultWatch(Background):
     """Keeps `faults` up to date with the store's for `source`. With Redis away they stay until their time is over."""
-
-    outages = (RedisError, OSError)
 
     def __init__(self, *, source: str, faults: Faults, store: FaultStore) -> None:
         super().__init__()

@@ -28,6 +28,7 @@ from shared.events import (
     outbox_table,
     publish,
 )
+from shared.pool import MeasuredPool
 from shared.redis import redis_client
 
 STREAM = "events:things"
@@ -135,7 +136,7 @@ class Things:
 @asynccontextmanager
 async def open_things(*, database_url: str, redis_url: str) -> AsyncIterator[Things]:
     """The service over its stores; its tables are created where missing."""
-    engine = create_async_engine(async_url(database_url))
+    engine = create_async_engine(async_url(database_url), poolclass=MeasuredPool)
     redis = redis_client(redis_url)
     try:
         async with engine.begin() as connection:

@@ -5,11 +5,10 @@ from time import monotonic
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.crash import crash_point
 from shared.database import Database
+from shared.store_errors import DATABASE_ERRORS
 from workers.emails.letters import Letter
 from workers.emails.message import EncodedEmail, encode_email
 from workers.emails.repository import EmailLedger
@@ -71,7 +70,7 @@ class Mailer:
                 accepted = True
                 crash_point("email.after_handover")
                 await ledger.mark_sent(key)
-        except (OSError, DBAPIError, PoolTimeoutError) as error:
+        except DATABASE_ERRORS as error:
             if not accepted:
                 raise
             log.warning("email_ledger_away", message_id=known_as, error=str(error))
@@ -86,7 +85,7 @@ class Mailer:
                 async with self._database.transaction() as session:
                     await EmailLedger(session).mark_sent(key)
                     return
-            except (OSError, DBAPIError, PoolTimeoutError):
+            except DATABASE_ERRORS:
                 if monotonic() > give_up_at:
                     raise
             await asyncio.sleep(RECORD_PAUSE_S)

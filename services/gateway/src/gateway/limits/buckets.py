@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from gateway.limits.quota import MICROSECONDS, Charge, fits
+from shared.store_errors import REDIS_ERRORS
 
 TAKE = """
 local clock = redis.call('TIME')
@@ -78,7 +79,7 @@ class SharedBuckets:
         """Answer all who share a trip, or fail all of them with it; who has given up meanwhile is passed over."""
         try:
             answers = await self._exchange([charges for charges, _ in sharing])
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             for _, taken in sharing:
                 if not taken.done():
                     taken.set_exception(error)

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import structlog
 from opentelemetry import metrics
-from redis.exceptions import RedisError
 
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
 from gateway.limits.quota import Charge, Verdict, verdict
 from gateway.settings import Settings
 from shared.redis import redis_client
+from shared.store_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Limiter:
             try:
                 async with asyncio.timeout(self._patience_s):
                     taken = await self._shared.take(charges)
-            except (RedisError, OSError, TimeoutError) as error:
+            except REDIS_ERRORS as error:
                 self._away_until = time.monotonic() + PAUSE_S
                 log.warning("rate_limits_are_local", error=f"{type(error).__name__}: {error}")
             else:

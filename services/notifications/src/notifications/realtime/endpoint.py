@@ -14,7 +14,6 @@ from notifications.realtime.frames import Hello, Pong, Read, client_frame
 from notifications.realtime.heartbeat import Heartbeat
 from notifications.realtime.history import History
 from notifications.realtime.hub import Hub, Room
-from notifications.realtime.outages import AWAY
 from notifications.realtime.publisher import Publisher
 from notifications.realtime.session import Session
 from notifications.realtime.subscriber import Subscriber
@@ -24,6 +23,7 @@ from notifications.service import FeedService
 from notifications.settings import Settings
 from shared.client_address import AddressLimit, address_of
 from shared.database import Database
+from shared.store_errors import STORE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ class Endpoint:
                 return
             except SocketRefused as refusal:
                 await _refuse(websocket, refusal.code, str(refusal))
-            except AWAY as error:
+            except STORE_ERRORS as error:
                 await _refuse(websocket, CloseCode.TRY_LATER, repr(error))
 
     async def _hello(self, websocket: WebSocket) -> tuple[UUID, int]:
@@ -142,7 +142,7 @@ class Endpoint:
         try:
             async with asyncio.timeout(READ_PATIENCE_S), self._database.transaction() as session:
                 mark = await FeedService(repository=FeedRepository(session)).mark_read(user_id, up_to=up_to)
-        except AWAY as error:
+        except STORE_ERRORS as error:
             log.warning("read_not_marked", user_id=user_id, up_to=up_to, error=repr(error))
             return
         if mark.moved:

@@ -4,7 +4,6 @@ All sockets due in the same moment share one query, and no socket has a timer of
 """
 
 import asyncio
-from typing import ClassVar
 from uuid import UUID
 
 import structlog
@@ -12,8 +11,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from notifications.realtime.history import History
 from notifications.realtime.hub import Hub
-from notifications.realtime.outages import AWAY
 from shared.background import Background
+from shared.store_errors import STORE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +22,6 @@ QUERY_PATIENCE_S = 2.0
 
 class Heartbeat(Background):
     """Pings each session every `ping_s` seconds; users given to `recheck` have their head looked at sooner."""
-
-    outages: ClassVar = AWAY
 
     def __init__(self, *, hub: Hub, history: History, ping_s: float) -> None:
         super().__init__()
@@ -62,7 +59,7 @@ class Heartbeat(Background):
         try:
             async with asyncio.timeout(QUERY_PATIENCE_S):
                 states = await self._history.states(present)
-        except AWAY as error:
+        except STORE_ERRORS as error:
             self._doubtful |= present
             log.warning("heads_unknown", users=len(present), error=repr(error))
             return

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from notifications.realtime.cache import FeedCache
 from notifications.realtime.frames import NotificationFrame, ReadMoved
+from shared.store_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -43,12 +43,12 @@ class Publisher:
                 self._cache.append(pipeline, user_id, frame.seq, body)
                 pipeline.publish(channel(user_id), body)
                 await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             log.warning("publish_failed", user_id=user_id, seq=frame.seq, error=repr(error))
 
     async def read(self, user_id: UUID, read_seq: int) -> None:
         """Tell all the user's devices how far the feed is read."""
         try:
             await self._redis.publish(channel(user_id), ReadMoved(read_seq=read_seq).encode())
-        except (RedisError, OSError) as error:
+        except REDIS_ERRORS as error:
             log.warning("publish_failed", user_id=user_id, read_seq=read_seq, error=repr(error))

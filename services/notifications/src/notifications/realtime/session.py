@@ -10,10 +10,10 @@ from notifications.errors import CloseCode
 from notifications.realtime.frames import Drain, NotificationFrame, Ping, ReadMoved, Welcome
 from notifications.realtime.history import History
 from notifications.realtime.lane import Lane
-from notifications.realtime.outages import AWAY
 from notifications.realtime.pump import Pump
 from notifications.schemas import FeedState
 from notifications.settings import Settings
+from shared.store_errors import STORE_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -118,7 +118,7 @@ class Session:
             for frame in await self._history.after(self.user_id, after):
                 if self._lane.closing is None and self._pump.pulled(frame.seq):
                     await self._lane.send(frame)
-        except AWAY as error:
+        except STORE_ERRORS as error:
             log.warning("catch_up_interrupted", user_id=self.user_id, after=after, error=repr(error))
         progress = self._pump.end_pull()
         if not progress:

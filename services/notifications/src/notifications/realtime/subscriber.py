@@ -7,7 +7,7 @@ every acknowledged subscription, the first and each later one, means "look at th
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -15,13 +15,13 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import RedisDsn, ValidationError
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from notifications.realtime.frames import published_frame
 from notifications.realtime.hub import Hub
 from notifications.realtime.publisher import channel, user_of
 from shared.background import Background
 from shared.redis import redis_client
+from shared.store_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +35,6 @@ _CONTROL = b"notifications:control"
 
 class Subscriber(Background):
     """Hands what is published to the hub, and the ids of resubscribed users to `recheck`."""
-
-    outages: ClassVar = (OSError, RedisError)
 
     def __init__(self, *, url: RedisDsn, hub: Hub, recheck: Callable[[UUID], None]) -> None:
         super().__init__()
@@ -54,13 +52,13 @@ class Subscriber(Background):
         Without a connection this does nothing: the next one subscribes to everybody who is here.
         """
         if (pubsub := self._live()) is not None:
-            with contextlib.suppress(OSError, RedisError):
+            with contextlib.suppress(*REDIS_ERRORS):
                 await pubsub.subscribe(channel(user_id))
 
     async def remove(self, user_id: UUID) -> None:
         """Unsubscribe from a user who has gone."""
         if (pubsub := self._live()) is not None:
-            with contextlib.suppress(OSError, RedisError):
+            with contextlib.suppress(*REDIS_ERRORS):
                 await pubsub.unsubscribe(channel(user_id))
 
     async def _run(self) -> None:

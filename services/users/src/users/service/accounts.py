@@ -1,6 +1,7 @@
 """Accounts: registering, reading, changing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -9,9 +10,8 @@ from shared.tokens import Role
 from users.errors import EmailTaken, UserNotFound
 from users.events import UserEvents
 from users.models import Account
-from users.passwords import Passwords
 from users.repository import AccountRepository
-from users.schemas import NewUser, UserChange
+from users.schemas import UserChange
 
 log = structlog.get_logger(__name__)
 
@@ -19,22 +19,29 @@ MOST_ADMINS = 100
 """A bound on the answer: a shop has a handful."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """An account to create."""
+
+    email: str
+    name: str
+    password_hash: str
+
+
 class Accounts:
     """Works within the transaction that `accounts` and `events` share."""
 
-    def __init__(self, *, accounts: AccountRepository, events: UserEvents, passwords: Passwords) -> None:
+    def __init__(self, *, accounts: AccountRepository, events: UserEvents) -> None:
         self._accounts = accounts
         self._events = events
-        self._passwords = passwords
 
-    async def register(self, registration: NewUser) -> Account:
-        """Create a customer and tell the others; raises EmailTaken, TooManyLogins.
-
-        The password is hashed before the first statement, so that no connection waits for it.
-        """
-        password_hash = await self._passwords.hash(registration.password)
+    async def register(self, registration: Registration) -> Account:
+        """Create a customer and tell the others; raises EmailTaken."""
         account = await self._accounts.add(
-            email=registration.email, name=registration.name, password_hash=password_hash, role=Role.CUSTOMER
+            email=registration.email,
+            name=registration.name,
+            password_hash=registration.password_hash,
+            role=Role.CUSTOMER,
         )
         if account is None:
             raise EmailTaken

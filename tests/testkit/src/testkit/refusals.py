@@ -1,0 +1,48 @@
+"""Real servers that respond but cannot serve: a read-only PostgreSQL, a Redis that rejects writes."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+from redis.asyncio import Redis
+
+from testkit.apps import free_port
+
+REDIS_REFUSALS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "out of memory": (("CONFIG SET", "maxmemory", "1"), ("CONFIG SET", "maxmemory", "0")),
+    "replica": (("REPLICAOF", "127.0.0.1", str(free_port())), ("REPLICAOF", "NO", "ONE")),
+    "too few replicas": (("CONFIG SET", "min-replicas-to-write", "1"), ("CONFIG SET", "min-replicas-to-write", "0")),
+}
+"""By name, the commands that make a Redis reject writes and accept them again."""
+
+
+@asynccontextmanager
+async def refusing_writes(redis_url: str, refusal: str) -> AsyncIterator[None]:
+    """Make the server at `redis_url` reject writes within the block, by one of REDIS_REFUSALS."""
+    refuse, accept = REDIS_REFUSALS[refusal]
+    async with Redis.from_url(redis_url) as redis:
+        await redis.execute_command(*refuse)
+        try:
+            yield
+        finally:
+            await redis.execute_command(*accept)
+
+
+@asynccontextmanager
+async def read_only(postgres_url: str) -> AsyncIterator[None]:
+    """Make every transaction of the server at `postgres_url` read-only within the block, as on a demoted primary."""
+    await _reconfigure(postgres_url, "ALTER SYSTEM SET default_transaction_read_only = on")
+    try:
+        yield
+    finally:
+        await _reconfigure(postgres_url, "ALTER SYSTEM RESET default_transaction_read_only")
+
+
+async def _reconfigure(postgres_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        await connection.execute(statement)
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
