@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -23,7 +25,7 @@ from shared.settings import DatabaseSettings, RedisSettings, ServiceSettings
 from shared.store_errors import redis_is_unavailable
 from testkit.apps import http_client, serve
 from testkit.databases import create_database
-from testkit.refusals import REDIS_REFUSALS, read_only, refusing_writes
+from testkit.refusals import REDIS_REFUSALS, read_only, refusing_writes, small_disk
 from testkit.route import Route, open_route
 from testkit.servers import PostgresServer, StartPostgres, StartValkey, ValkeyServer
 from testkit.waiting import eventually
@@ -31,6 +33,9 @@ from testkit.waiting import eventually
 UPDATE = "UPDATE row_ SET changes = changes + 1 WHERE n = :n RETURNING n"
 UPDATE_BY_DRIVER = DriverStatement(text(UPDATE))
 TABLE = "CREATE TABLE row_ AS SELECT n, 0 AS changes FROM generate_series(1, 9) AS n"
+
+MANY = 10_000
+"""Rows that take some hundred kilobytes."""
 
 rows = APIRouter()
 
@@ -44,6 +49,11 @@ async def update_row(number: int, session: SessionDep) -> int:
 async def update_row_by_driver(number: int, session: SessionDep) -> int:
     [row] = await UPDATE_BY_DRIVER.fetch(session, n=number)
     return int(row[0])
+
+
+@rows.post("/rows")
+async def add_rows(session: SessionDep) -> None:
+    await session.execute(text("INSERT INTO row_ SELECT n, 0 FROM generate_series(1, :many) AS n"), {"many": MANY})
 
 
 @rows.get("/server")
@@ -70,6 +80,14 @@ async def open_rows(database_url: str, **settings: object) -> AsyncIterator[http
     app = build_app(name="rows", settings=given, lifespan=lifespan, routers=[rows], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         yield client
+
+
+async def fetch_value(url: str, query: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
 
 
 async def execute(url: str, statement: str) -> None:
@@ -110,6 +128,25 @@ class TestReadOnlyPostgres:
 
     async def _is_ready(self, client: httpx.AsyncClient, *, expected: int) -> bool:
         return (await client.get("/health/ready")).status_code == expected
+
+
+class TestFullDisk:
+    async def test_writes_get_503_until_there_is_space(self, start_postgres: StartPostgres) -> None:
+        server = start_postgres()
+        data = Path(await fetch_value(server.url, "SHOW data_directory"))
+        folder = data.with_name("small")
+        with small_disk(folder, like=data, megabytes=8):
+            await execute(server.url, f"CREATE TABLESPACE small LOCATION '{folder}'")
+            await execute(server.url, "CREATE TABLE row_ (n int, changes int) TABLESPACE small")
+            async with open_rows(server.url) as client:
+                fill = folder / "fill"
+                with suppress(OSError):
+                    fill.write_bytes(bytes(8 * 1024 * 1024))
+                assert_unavailable(await client.post("/rows"))
+                assert await fetch_value(server.url, "SELECT count(*) FROM row_") == 0
+                fill.unlink()
+                assert (await client.post("/rows")).status_code == 200
+                assert await fetch_value(server.url, "SELECT count(*) FROM row_") == MANY
 
 
 class TestFailover:
@@ -189,11 +226,7 @@ class TestLockedRow:
 
     async def _wait_for_locks(self, database_url: str, count: int) -> bool:
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        observer = await asyncpg.connect(database_url)
-        try:
-            return bool(await observer.fetchval(query) == count)
-        finally:
-            await observer.close()
+        return bool(await fetch_value(database_url, query) == count)
 
 
 @asynccontextmanager

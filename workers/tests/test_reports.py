@@ -1,7 +1,9 @@
 """Reports: what orders is told, and that each comes to one end whatever happens."""
 
+import resource
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -18,6 +20,17 @@ from .factories import report_event, report_job, ship, welcome_email
 from .report_world import MAKE, ended, files, make
 from .standins import person
 from .world import World
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """Make writes beyond `size_bytes` of a file fail in this process, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class TestProgress:
@@ -46,6 +59,21 @@ class TestEnds:
         assert [job.state for job in await world.jobs()] == ["done"]
         assert "finish" not in [what for what, _ in world.orders.desk.told]
         assert files(world) == []
+
+    async def test_one_that_does_not_fit_on_the_disk_leaves_nothing_and_is_made_later(self, world: World) -> None:
+        report_id = world.orders.desk.wants("csv")
+        world.orders.desk.orders = 2_000
+        (queued,) = await world.add(report_job(report_id))
+        async with world.runner(MAKE) as runner:
+            with largest_file(64 * 1024):
+                await make_report({"runner": runner}, str(queued.job_id))
+            job = await world.job(queued.job_id)
+            assert (job.state, (job.last_error or "").partition(":")[0]) == ("queued", "DependencyAway")
+            assert files(world) == []
+            await world.execute("UPDATE job SET run_after = now()")
+            await make_report({"runner": runner}, str(queued.job_id))
+        assert (await world.job(queued.job_id)).state == "done"
+        assert [path.suffix for path in files(world)] == [".csv"]
 
     async def test_one_that_cannot_be_made_fails_with_a_reason_for_its_user(self, world: World) -> None:
         report_id = world.orders.desk.wants()

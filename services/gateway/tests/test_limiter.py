@@ -12,8 +12,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
 from gateway.limits.limiter import Limiter
 from gateway.limits.quota import Charge, Quota
+from testkit.refusals import REDIS_REFUSALS, refusing_writes
 from testkit.servers import StartValkey
-from testkit.waiting import eventually
+from testkit.waiting import PATIENCE_S, eventually
 
 
 class Gated(Redis):
@@ -74,6 +75,16 @@ class TestRedisAway:
         await limiter.charge([Charge(quota=quota, whose="ann")])
         await eventually(asked_again)
         assert buckets.asked == 2
+
+    @pytest.mark.parametrize("refusal", REDIS_REFUSALS)
+    async def test_limits_are_local_while_it_refuses_writes(self, start_valkey: StartValkey, refusal: str) -> None:
+        valkey = start_valkey()
+        charges = [Charge(quota=Quota(name="user", requests=2), whose="ann")]
+        async with Redis.from_url(valkey.url) as redis, refusing_writes(valkey.url, refusal):
+            limiter = Limiter(
+                shared=SharedBuckets(redis), local=LocalBuckets(clock=time.monotonic), patience_s=PATIENCE_S
+            )
+            assert [(await limiter.charge(charges)).allowed for _ in range(3)] == [True, True, False]
 
     async def test_one_that_answers_some_is_left_alone_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gateway.limits.limiter.PAUSE_S", 600)

@@ -6,6 +6,7 @@ import pytest
 from services.notifications.tests.factories import Instance, Stage
 
 from notifications.settings import get_settings
+from testkit.refusals import REDIS_REFUSALS, refusing_writes
 from testkit.servers import StartValkey
 from testkit.tokens import TokenIssuer
 
@@ -99,3 +100,18 @@ class TestTickets:
             assert (await client.get("/notifications")).status_code == 200
             ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+
+    @pytest.mark.parametrize("refusal", REDIS_REFUSALS)
+    async def test_are_unavailable_while_redis_refuses_writes(
+        self, stage: Stage, start_valkey: StartValkey, user: UUID, refusal: str
+    ) -> None:
+        valkey = start_valkey()
+        instance = await stage.start(redis_url=valkey.url)
+        async with instance.client(user) as client:
+            async with refusing_writes(valkey.url, refusal):
+                rejected = await client.post("/ws-tickets")
+                assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "1")
+                assert (await client.get("/notifications")).status_code == 200
+                ready = await client.get("/health/ready")
+                assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+            assert (await client.post("/ws-tickets")).status_code == 200

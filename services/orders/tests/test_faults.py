@@ -54,6 +54,29 @@ class TestPostgresAway:
         return (await shop.http.get("/health/ready")).status_code == 200
 
 
+class TestLockedProduct:
+    async def test_stops_only_its_own_orders(
+        self, database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
+    ) -> None:
+        stores = {"database": database, "redis_url": redis_url, "objects": tmp_path}
+        async with open_shop(**stores, issuer=token_issuer, database_lock_timeout_ms=300) as shop:
+            locked, other = await shop.product(), await shop.product()
+            customer = shop.caller()
+            async with shop.database.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", locked)
+                waiting = [asyncio.create_task(customer.place((locked, 1), key=f"key-{n}")) for n in range(3 * POOL)]
+                await eventually(shop.somebody_waits)
+                assert (await customer.get("/products")).status_code == 200
+                assert (await customer.get(f"/products/{locked}")).status_code == 200
+                assert (await customer.place((other, 1))).status_code == 201
+                for response in await asyncio.gather(*waiting):
+                    assert response.status_code == 503
+                    assert response.json()["type"].endswith("/contention")
+                    assert response.headers["Retry-After"] == "1"
+            assert (await customer.place((locked, 1), key="key-0")).status_code == 201
+            assert await shop.stock_violations() == []
+
+
 class TestPostgresRestart:
     @pytest.fixture
     async def postgres(self, start_postgres: StartPostgres) -> PostgresServer:

@@ -1,10 +1,13 @@
 """Real servers that respond but cannot serve: a read-only PostgreSQL, a Redis that rejects writes."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
 
 import asyncpg
+import pytest
 from redis.asyncio import Redis
 
 from testkit.apps import free_port
@@ -27,6 +30,25 @@ async def refusing_writes(redis_url: str, refusal: str) -> AsyncIterator[None]:
             yield
         finally:
             await redis.execute_command(*accept)
+
+
+@contextmanager
+def small_disk(folder: Path, *, like: Path, megabytes: int) -> Iterator[None]:
+    """Make `folder` a file system of this size, owned as `like` is. Skips the test without the right to mount."""
+    folder.mkdir()
+    owner = like.stat()
+    options = f"size={megabytes}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
+    mounted = subprocess.run(  # noqa: S603 - our own command line
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],  # noqa: S607
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting a file system needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # noqa: S603, S607
 
 
 @asynccontextmanager
