@@ -58,8 +58,9 @@ class TestLockedProduct:
     async def test_stops_only_its_own_orders(
         self, database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
-        stores = {"database": database, "redis_url": redis_url, "objects": tmp_path}
-        async with open_shop(**stores, issuer=token_issuer, database_lock_timeout_ms=300) as shop:
+        async with open_shop(
+            database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, database_lock_timeout_ms=300
+        ) as shop:
             locked, other = await shop.product(), await shop.product()
             customer = shop.caller()
             async with shop.database.acquire() as connection, connection.transaction():

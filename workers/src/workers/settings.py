@@ -44,7 +44,8 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         4,
         ge=1,
         le=100,
-        description="Concurrent sends; keep it below DATABASE_POOL_SIZE, as each holds a database connection",
+        description="Concurrent sends; keep it below two thirds of DATABASE_POOL_SIZE, as each holds a database "
+        "connection and some are reserved",
     )
     mail_from: Annotated[str, AfterValidator(_mailbox)] = Field(
         description="Sender of emails, for example Hopline <shop@hopline.example>"
