@@ -15,7 +15,7 @@ from sqlalchemy import text
 from shared.app import build_app
 from shared.database import open_database
 from shared.session import SessionDep
-from shared.settings import DatabaseSettings, ServiceSettings
+from shared.settings import DatabaseSettings, Environment, ServiceSettings
 from shared.statements import summary_of
 from testkit.apps import http_client, serve
 from testkit.spans import Spans, told
@@ -150,3 +150,32 @@ class TestAccessLine:
 )
 def test_a_summary_names_what_is_written_else_what_is_read(statement: str, summary: str) -> None:
     assert summary_of(statement) == summary
+
+
+class TestSqlEcho:
+    async def test_statements_are_logged_without_values(
+        self, database: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with running(database, sql_echo=True) as client:
+            capsys.readouterr()
+            assert (await client.post("/taken/ada@example.com")).status_code == 500
+        printed = capsys.readouterr().out
+        lines = [json.loads(line) for line in printed.splitlines() if '"statement"' in line]
+        inserts = [line for line in lines if line["statement"].startswith("INSERT INTO person VALUES ($1")]
+        assert [line["error_type"] for line in inserts] == [None, "23505"]
+        assert all(line["duration_ms"] >= 0 and line["trace_id"] for line in inserts)
+        assert "ada@" not in printed
+
+
+class TestSlowStatements:
+    async def test_are_listed_with_their_plans_in_development(self, database: str) -> None:
+        async with running(database, slow_statement_ms=0.0001, environment=Environment.DEVELOPMENT) as client:
+            for path in ("/plain", "/plain", "/taken/ada@example.com"):
+                await client.post(path)
+            listed = (await client.get("/debug/slow-statements", params={"explain": True})).json()
+        by_statement = {slow["statement"]: slow for slow in listed}
+        plain = by_statement["SELECT 1 FROM pg_class LIMIT 1"]
+        assert plain["count"] == 2
+        assert plain["plan"][0].startswith("Limit")
+        insert = next(slow for statement, slow in by_statement.items() if statement.startswith("INSERT"))
+        assert insert["plan"] == ['no plan: relation "person" does not exist']

@@ -2,12 +2,14 @@
 
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
-from services.orders.tests.factories import Shop
+from services.orders.tests.factories import Shop, open_shop
 
 from orders.main import create_app
 from orders.settings import Settings
 from testkit.queries import Queries, lists_of
+from testkit.tokens import TokenIssuer
 
 GUARDED = {
     "/products",
@@ -54,6 +56,34 @@ async def test_orders_of_a_report(shop: Shop, queries: Queries) -> None:
     await queries.stay_flat(
         few=partial(shop.warehouse.get, path, limit=1), many=partial(shop.warehouse.get, path, limit=6)
     )
+
+
+async def test_comparison_shows_what_each_way_of_loading_costs(
+    database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
+) -> None:
+    async with open_shop(
+        database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, environment="development"
+    ) as shop:
+        before = await shop.http.get("/products", params={"limit": 50})
+        compared = (await shop.http.get("/debug/n-plus-one", params={"rows": 10})).json()
+        assert {way: cost["statements"] for way, cost in compared.items()} == {
+            "lazyload": 1 + 10,
+            "selectinload": 2,
+            "joinedload": 1,
+        }
+        assert {(cost["orders"], cost["items"]) for cost in compared.values()} == {(10, 30)}
+        assert await shop.database.fetchval("SELECT count(*) FROM customer_order") == 0
+        assert (await shop.http.get("/products", params={"limit": 50})).json() == before.json()
+
+
+async def test_comparison_is_served_in_development_only(shop: Shop) -> None:
+    assert (await shop.http.get("/debug/n-plus-one")).status_code == 404
+
+
+async def test_request_is_profiled_in_every_service(shop: Shop) -> None:
+    profiled = await shop.http.get("/products", headers={"X-Profile": "text"})
+    assert profiled.headers["x-profile-status"] == "200"
+    assert "list_products" in profiled.text
 
 
 def test_no_list_is_forgotten() -> None:

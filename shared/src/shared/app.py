@@ -25,6 +25,7 @@ from shared.logging import configure_logging, debug_on_signal
 from shared.loop_delay import loop_delay_measured
 from shared.middleware import RequestContext, UnexpectedErrors
 from shared.openapi import PROBLEMS
+from shared.profiling import ProfileOnDemand
 from shared.routing import route_of
 from shared.settings import ConfigurationError, Environment, ServiceSettings
 from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
@@ -82,6 +83,9 @@ def build_app(
     )
     app.state.settings = settings
     app.state.health = Health(tells_why=settings.environment is not Environment.PRODUCTION)
+    classes: list[object] = [each.cls for each in middleware]
+    if settings.environment is not Environment.PRODUCTION and ProfileOnDemand not in classes:
+        middleware = [Middleware(ProfileOnDemand), *middleware]
     for each in reversed(middleware):
         app.add_middleware(each.cls, *each.args, **each.kwargs)
     app.add_middleware(RequestContext, route_of=route_of)  # added last, so it is outermost

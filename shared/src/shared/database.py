@@ -157,7 +157,7 @@ async def open_database(
     try:
         available = await _connections_available(engine)
         check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
-        watch_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000)
+        watch_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
         yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
     finally:
         await engine.dispose()

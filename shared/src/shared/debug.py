@@ -1,4 +1,4 @@
-"""Diagnosis of a service that hangs: the state of its connection pool, and what every task waits for.
+"""Diagnosis of a service: the state of its connection pool, slow statements with their plans, and all tasks.
 
 Served in development only, because it shows code and load without authentication.
 """
@@ -8,9 +8,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import Database
 from shared.pool import MeasuredPool
+from shared.statements import account_of
 
 router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
 
@@ -42,6 +45,41 @@ async def read_pool(request: Request) -> Pools:
     """Return the state of the pool."""
     database: Database | None = getattr(request.app.state, "database", None)
     return Pools(database=None if database is None else _state(database.engine.pool))
+
+
+class SlowStatementState(BaseModel):
+    """A statement that was slow in this process, without its values, and the plan that PostgreSQL chooses for it."""
+
+    statement: str
+    count: int
+    longest_ms: float
+    plan: list[str] = []
+
+
+@router.get("/slow-statements")
+async def list_slow_statements(request: Request, *, explain: bool = False) -> list[SlowStatementState]:
+    """Return the latest slow statements of this process; with `explain`, the generic plan of each (PostgreSQL 16)."""
+    database: Database | None = getattr(request.app.state, "database", None)
+    if database is None:
+        return []
+    found = []
+    async with database.engine.connect() as connection:
+        account = await connection.run_sync(account_of)
+        for statement, slow in reversed([*account.slow.items()] if account else []):
+            plan = await _plan(connection, statement) if explain else []
+            longest_ms = round(slow.longest_s * 1000, 1)
+            found.append(SlowStatementState(statement=statement, count=slow.count, longest_ms=longest_ms, plan=plan))
+    return found
+
+
+async def _plan(connection: AsyncConnection, statement: str) -> list[str]:
+    """Return the lines of `EXPLAIN (GENERIC_PLAN)`, which needs no values and executes nothing."""
+    try:
+        rows = await connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
+        return [line for (line,) in rows]
+    except DBAPIError as error:
+        await connection.rollback()
+        return [f"no plan: {str(error.orig).splitlines()[0]}"]
 
 
 @router.get("/tasks")

@@ -1,7 +1,7 @@
 """`X-Profile: text`, `html` or `speedscope`: the response is a profile of how the request was served.
 
 Not for production: a profile shows the code, and costs a sample each millisecond. A process makes one profile at a
-time, because samplers of the same thread disturb each other. Needs the extra `profiling`.
+time, because samplers of the same thread disturb each other.
 """
 
 import asyncio

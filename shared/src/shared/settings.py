@@ -315,6 +315,9 @@ class DatabaseSettings(BaseSettings):
         description="How long a statement waits for a lock, such as that of a row that another transaction changes, in "
         "milliseconds; after it the response is 503",
     )
+    sql_echo: bool = Field(
+        False, description="Whether each statement gets a log record with its duration, and without its values"
+    )
     slow_statement_ms: float = Field(
         500.0,
         ge=0,

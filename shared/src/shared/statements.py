@@ -124,11 +124,25 @@ class _Counted:
         _cost.reset(self._token)
 
 
+MAX_SLOW = 20
+"""Slow statements that a process remembers, by their text, for `/debug/slow-statements`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowStatement:
+    """How often a statement was slow, and its longest duration in seconds."""
+
+    count: int = 0
+    longest_s: float = 0.0
+
+
 class Account:
     """Where the statements of one database are entered."""
 
-    def __init__(self, url: URL, *, slow_s: float) -> None:
+    def __init__(self, url: URL, *, slow_s: float, echo: bool = False) -> None:
+        self.slow: dict[str, SlowStatement] = {}
         self._slow_s = slow_s
+        self._echo = echo
         self._database = f"{url.database or ''}|{SCHEMA}"
         self._place: dict[str, AttributeValue] = {
             "db.system.name": "postgresql",
@@ -147,6 +161,11 @@ class Account:
         _totals.add(self._database, summary, error_type, took_s)
         if took_s >= self._slow_s > 0:
             log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
+            self._keep_slow(statement, took_s)
+        if self._echo:
+            log.info(
+                "statement", duration_ms=round(took_s * 1000, 1), statement=statement, error_type=error_type or None
+            )
         if span or error_type or took_s >= self._slow_s:
             attributes = {**self._place, "db.query.summary": summary, "db.query.text": statement}
             if _SQLSTATE.fullmatch(error_type):
@@ -155,10 +174,20 @@ class Account:
         else:
             tell(summary, took_s=took_s)
 
+    def _keep_slow(self, statement: str, took_s: float) -> None:
+        """Remember the statement as the latest one; the oldest is dropped beyond `MAX_SLOW`."""
+        known = self.slow.pop(statement, SlowStatement())
+        self.slow[statement] = SlowStatement(count=known.count + 1, longest_s=max(known.longest_s, took_s))
+        if len(self.slow) > MAX_SLOW:
+            del self.slow[next(iter(self.slow))]
 
-def watch_statements(engine: Engine, *, slow_s: float) -> None:
-    """Enter the statements of this engine in an account of its own; `account_of` its connections finds it."""
-    account = Account(engine.url, slow_s=slow_s)
+
+def watch_statements(engine: Engine, *, slow_s: float, echo: bool = False) -> None:
+    """Enter the statements of this engine in an account of its own; `account_of` its connections finds it.
+
+    `echo` logs each of them, those of `shared.driver` too, which SQLAlchemy's own `echo` does not see.
+    """
+    account = Account(engine.url, slow_s=slow_s, echo=echo)
     engine.update_execution_options(**{_ACCOUNT: account})
 
     def begun(*arguments: Any) -> None:

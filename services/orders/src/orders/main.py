@@ -19,14 +19,17 @@ from shared.housekeeping import routes as housekeeping
 from shared.http import open_http_client
 from shared.objects import open_object_store, ping
 from shared.redis import check_writable, open_redis
+from shared.settings import Environment
 from shared.tokens import TokenVerifier, jwks_from
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the orders service; tests pass `settings`, otherwise they are read from the environment."""
+    loaded = settings or get_settings()
+    development = [routes.debug] if loaded.environment is Environment.DEVELOPMENT else []
     app = build_app(
         name="orders",
-        settings=settings or get_settings(),
+        settings=loaded,
         lifespan=lifespan,
         routers=[
             routes.products,
@@ -37,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             routes.internal_reports,
             housekeeping.router,
             housekeeping.publishing,
+            *development,
         ],
         summary="The catalog with its stock, orders from placing to shipping, and reports on them",
     )
