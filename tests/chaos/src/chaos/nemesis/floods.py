@@ -30,6 +30,7 @@ _SLOW_HEADS = 50
 _UPLOADS = 500
 """For each process of the gateway: as many as it serves requests at once."""
 
+_UPLOADS_AT_ONCE = 50
 _PING_SOCKETS = 20
 _LOGINS = 60
 _BURSTS = 4
@@ -125,10 +126,12 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
     )
     writers = list[asyncio.StreamWriter]()
     try:
-        for _ in range(_UPLOADS * len(scene.processes.children("gateway"))):
+        for number in range(_UPLOADS * len(scene.processes.children("gateway"))):
             _, writer = await asyncio.open_connection("127.0.0.1", scene.port("gateway"), local_addr=(_ADDRESS, 0))
             writers.append(writer)
             writer.write(f"{head}{secrets.token_hex(16)}\r\n\r\n{{".encode())
+            if number % _UPLOADS_AT_ONCE == 0:  # so many at once would be a flood of requests as well
+                await scene.crowd.progress(1)
         yield
     finally:
         for writer in writers:
