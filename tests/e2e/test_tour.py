@@ -1,0 +1,93 @@
+"""The tour, followed from top to bottom as a reader does: every command, and the output that the page shows.
+
+A block ```sh holds commands. The block without a language after it holds lines of their output, in their order; `…` is
+any text. Blocks with another word after ```sh need what is not everywhere, or take long, and are not run here.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from embedded.ports import PORTS
+from testkit.stack import free_offset
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/tour.md"
+TIMEOUT_S = 600
+
+_BLOCK = re.compile(r"^```(?P<language>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+_TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
+
+
+@dataclass(kw_only=True)
+class Step:
+    """One block of commands, and the lines that it prints."""
+
+    title: str
+    commands: str
+    expected: list[str] = field(default_factory=list)
+
+
+def steps() -> list[Step]:
+    """Return the blocks that run everywhere."""
+    page, found, is_run = PAGE.read_text(encoding="utf-8"), list[Step](), False
+    for block in _BLOCK.finditer(page):
+        title = (_TITLE.findall(page, 0, block.start()) or ["Begin"])[-1]
+        if block["language"].startswith("sh"):
+            is_run = block["language"] == "sh"
+            if is_run:
+                found.append(Step(title=title, commands=block["body"]))
+        elif not block["language"] and is_run:
+            found[-1].expected = block["body"].splitlines()
+    return found
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What each step printed, from one shell on a stack of its own."""
+    folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"hopline-tour-{os.getpid()}"  # noqa: S108 - short, for sockets
+    log = tmp_path_factory.mktemp("tour") / "output"
+    own = {"HOPLINE_HOME": str(folder), "HOPLINE_PORT_OFFSET": str(free_offset(PORTS.values())), "COLUMNS": "140"}
+    environment = {**os.environ, **own}
+    script = "\n".join(f"{step.commands}\necho; echo @@@" for step in steps())
+    try:
+        with log.open("wb") as file:
+            subprocess.run(  # noqa: S603 - the page of this checkout
+                ["/bin/bash", "-c", script],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        yield log.read_text(encoding="utf-8").split("\n@@@\n")
+    finally:
+        subprocess.run(["make", "clean", "MODE=embedded"], cwd=ROOT, env=environment, check=False, capture_output=True)  # noqa: S607
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+def test_commands_print_what_the_page_shows(outputs: list[str]) -> None:
+    missing = [
+        f"{step.title}: {line!r} is not in the output of\n{step.commands}{output}"
+        for step, output in zip(steps(), outputs, strict=False)
+        if (line := _first_missing(step.expected, output.splitlines())) is not None
+    ]
+    assert not missing, "\n\n".join(missing)
+    assert len(outputs) == len(steps()) + 1, "the shell ended early"
+
+
+def _first_missing(expected: list[str], lines: list[str]) -> str | None:
+    """Return the first expected line that does not follow the lines before it."""
+    rest = iter(lines)
+    for wanted in expected:
+        pattern = ".*".join(re.escape(part) for part in wanted.strip().split("…"))
+        if not any(re.fullmatch(pattern, line.strip()) for line in rest):
+            return wanted
+    return None
