@@ -1,7 +1,7 @@
 """Stores that respond but cannot serve: 503 with Retry-After, not ready, and recovery without a restart."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,14 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import AdaptedConnection
 
+import shared.pool
 from shared.app import build_app
 from shared.database import open_database
 from shared.driver import DriverStatement
+from shared.pool import MeasuredPool
 from shared.redis import check_writable, open_redis
 from shared.session import SessionDep
 from shared.settings import DatabaseSettings, RedisSettings, ServiceSettings
@@ -33,6 +36,10 @@ from testkit.waiting import eventually
 UPDATE = "UPDATE row_ SET changes = changes + 1 WHERE n = :n RETURNING n"
 UPDATE_BY_DRIVER = DriverStatement(text(UPDATE))
 TABLE = "CREATE TABLE row_ AS SELECT n, 0 AS changes FROM generate_series(1, 9) AS n"
+
+CLOSE_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 MANY = 10_000
 """Rows that take some hundred kilobytes."""
@@ -66,13 +73,17 @@ class RowSettings(DatabaseSettings, ServiceSettings):
 
 
 @asynccontextmanager
-async def open_rows(database_url: str, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
-    """A service over the table `row_`."""
+async def open_rows(
+    database_url: str, *, on_connect: Callable[[AdaptedConnection, object], None] | None = None, **settings: object
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A service over the table `row_`; `on_connect` is called with each new connection of its pool."""
     given = RowSettings.model_validate({"database_url": database_url, **settings})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_database(given, application="rows") as database:
+            if on_connect is not None:
+                event.listen(database.engine.sync_engine, "connect", on_connect)
             app.state.database = database
             app.state.health.add("database", database.ping)
             yield
@@ -202,6 +213,40 @@ class TestFailover:
             await eventually(is_ready)
             servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
             assert old not in {server.json() for server in servers}
+
+
+class TestReplacedConnections:
+    """The pool replaces a connection at its checkout, and the new one is lost or stale before its first use."""
+
+    async def test_a_connection_that_is_lost_at_once_gets_503(self, database: str) -> None:
+        await execute(database, TABLE)
+        is_lost = False
+
+        def lose(connection: AdaptedConnection, _: object) -> None:
+            if is_lost:
+                connection.driver_connection.terminate()
+
+        async with open_rows(database, on_connect=lose) as client:
+            assert (await client.post("/rows/1")).status_code == 200
+            is_lost = True
+            await execute(database, CLOSE_OTHERS)
+            for path in ["/rows/1", "/rows/1/by-driver"]:
+                assert_unavailable(await client.post(path))
+            is_lost = False
+            assert (await client.post("/rows/1")).status_code == 200
+
+    async def test_a_pool_that_is_stale_again_meanwhile_serves(
+        self, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shared.pool, "STALE_PAUSE_S", 0)
+        async with open_database(DatabaseSettings(database_url=database), application="rows") as opened:
+            pool = opened.engine.pool
+            assert isinstance(pool, MeasuredPool)
+            event.listen(pool, "connect", lambda *_: pool.mark_stale())
+            pool.mark_stale()
+            for _ in range(3):
+                async with opened.transaction() as session:
+                    assert await session.scalar(text("SELECT 1")) == 1
 
 
 class TestLockedRow:

@@ -6,7 +6,7 @@ Metric names follow the semantic conventions for database clients.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from opentelemetry import metrics
@@ -16,12 +16,15 @@ from sqlalchemy import event
 from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, PoolProxiedConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, PoolProxiedConnection
 
 from shared.store_errors import server_is_unavailable
 
 STALE_PAUSE_S = 1.0
 """Shortest time between two invalidations: while a server rejects work, each connection is replaced once a second."""
+
+_UNUSED: Final = "pool.unused"
+"""Key in `ConnectionPoolEntry.info` until the first checkout of a connection."""
 
 _meter = metrics.get_meter(__name__)
 
@@ -48,6 +51,7 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         self.waiting = 0
         self._is_stale = False
         self._stale_again_at = 0.0
+        event.listen(self, "connect", _note_unused)
         event.listen(self, "checkout", self._reject_stale)
 
     def mark_stale(self) -> None:
@@ -60,12 +64,15 @@ class MeasuredPool(AsyncAdaptedQueuePool):
             self._stale_again_at = monotonic() + STALE_PAUSE_S
             self._is_stale = True
 
-    def _reject_stale(self, connection: AdaptedConnection, *_: object) -> None:
+    def _reject_stale(self, connection: AdaptedConnection, record: ConnectionPoolEntry, _: object) -> None:
         """Make the pool replace this connection if the server has closed it, and all connections if they are stale.
 
         Listener of the `checkout` event. asyncpg has already read the end of the stream, so this needs no round trip,
-        unlike `pool_pre_ping` (ADR 25).
+        unlike `pool_pre_ping` (ADR 25). A connection is accepted at its first checkout: the pool tries two connections
+        at most, and raises InvalidRequestError if this rejects both.
         """
+        if record.info.pop(_UNUSED, False):
+            return
         if self._is_stale:
             self._is_stale = False
             raise InvalidatePoolError
@@ -96,6 +103,11 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         finally:
             self.waiting -= 1
             _waits.record(perf_counter() - started, self.labels)
+
+
+def _note_unused(_: AdaptedConnection, record: ConnectionPoolEntry) -> None:
+    """Mark a new connection. Listener of the `connect` event."""
+    record.info[_UNUSED] = True
 
 
 def note_failure(pool: Pool, error: BaseException) -> None:
