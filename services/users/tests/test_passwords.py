@@ -1,19 +1,23 @@
 import asyncio
 import threading
 import unicodedata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Literal, TypeAlias
 
+import asyncpg
 import httpx
 import pytest
 from argon2 import PasswordHasher
 
 from shared.deadline import RESPONSE_S, deadline_in
 from testkit.spans import Spans
+from testkit.waiting import eventually
 from users.errors import TooManyLogins
 from users.passwords import open_passwords
 
-from .conftest import Rows
-from .factories import PASSWORD, log_in, registered
+from .conftest import Rows, Service
+from .factories import PASSWORD, log_in, registered, registration
 
 Form: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
@@ -23,7 +27,7 @@ COMPOSED = "crème brûlée ﬁn"
 
 class TestPasswords:
     async def test_match_only_their_own_hash(self) -> None:
-        async with open_passwords(at_once=1, timeout_s=30) as passwords:
+        async with open_passwords(at_once=1, max_waiting=1, timeout_s=30) as passwords:
             known = await passwords.hash("one")
             assert await passwords.verify("one", known) == (True, None)
             assert await passwords.verify("two", known) == (False, None)
@@ -67,7 +71,7 @@ class TestPasswords:
             assert (await log_in(users, user["email"], unicodedata.normalize(form, COMPOSED))).status_code == 200
 
     async def test_leave_the_event_loop_free_and_never_exceed_their_threads(self) -> None:
-        async with open_passwords(at_once=2, timeout_s=30) as passwords:
+        async with open_passwords(at_once=2, max_waiting=12, timeout_s=30) as passwords:
             hashing = asyncio.gather(*(passwords.hash(f"password {number}") for number in range(12)))
             most = turns = 0
             while not hashing.done():
@@ -79,11 +83,41 @@ class TestPasswords:
             assert turns > 12
 
     async def test_refuse_what_would_wait_past_the_deadline(self) -> None:
-        async with open_passwords(at_once=1, timeout_s=30) as passwords:
+        async with open_passwords(at_once=1, max_waiting=1, timeout_s=30) as passwords:
             with deadline_in(RESPONSE_S), pytest.raises(TooManyLogins):
                 await passwords.hash("late")
 
     async def test_refuse_what_would_wait_too_long(self) -> None:
-        async with open_passwords(at_once=1, timeout_s=0.0) as passwords:
+        async with open_passwords(at_once=1, max_waiting=1, timeout_s=0.0) as passwords:
             with pytest.raises(TooManyLogins):
                 await passwords.hash("late")
+
+    async def test_reject_at_once_what_finds_the_queue_full(self, service: Service, users_database: str) -> None:
+        """The first login waits for the table of accounts; the others get their responses without reading it."""
+        async with service(max_waiting_passwords=1, database_lock_timeout_ms=10_000) as users:
+            user = await registered(users)
+            async with locked_accounts(users_database) as is_waited_for:
+                first = asyncio.create_task(log_in(users, user["email"]))
+                await eventually(is_waited_for, what="the first login to wait")
+                for response in (await log_in(users, user["email"]), await users.post("/users", json=registration())):
+                    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+                    assert response.json()["type"].endswith("/too-many-logins")
+            assert (await first).status_code == 200
+            assert (await log_in(users, user["email"])).status_code == 200
+
+
+@asynccontextmanager
+async def locked_accounts(database_url: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """The table of accounts is locked within the block; yields whether a statement waits for it."""
+    connection = await asyncpg.connect(database_url)
+
+    async def is_waited_for() -> bool:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(await connection.fetchval(query))
+
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE account IN ACCESS EXCLUSIVE MODE")
+            yield is_waited_for
+    finally:
+        await connection.close()

@@ -26,7 +26,9 @@ from shared.deadline import GRACE_S, at_most
 from shared.errors import BadRequest, Problem, Unavailable
 from shared.http import propagated_headers
 
-CONNECT_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 3.0
+"""Long enough for a second SYN (RFC 6298 sends it after 1 s), and for an event loop that is late under load."""
+
 _URLS = 1024
 _SHORT_URL = 256
 """Number of URLs that are kept parsed, and characters of one: longer ones are a client's, who could fill the memory."""

@@ -34,7 +34,8 @@ async def accounts(session: SessionDep) -> Accounts:
 async def registration(new_user: NewUser, request: Request) -> Registration:
     """Hash the password of a new account. Resolve this before the session: no transaction waits for a hash."""
     passwords: Passwords = request.app.state.passwords
-    password_hash = await passwords.hash(new_user.password)
+    with passwords.place():
+        password_hash = await passwords.hash(new_user.password)
     return Registration(email=new_user.email, name=new_user.name, password_hash=password_hash)
 
 

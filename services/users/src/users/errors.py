@@ -62,7 +62,7 @@ class IncompleteGrant(BadRequest):
 
 
 class TooManyLogins(Unavailable):
-    """503: more passwords are waiting to be hashed than the process can get to in time."""
+    """503: as many passwords wait to be hashed as may, or this one was not hashed in time."""
 
     slug = "too-many-logins"
     title = "Too many people are logging in at once"

@@ -43,7 +43,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     keys = KeyRing(keys=private_keys(settings.signing_key.get_secret_value()))
     async with (
         open_database(settings, application="users", workers=settings.web_concurrency, dedicated=1) as database,
-        open_passwords(at_once=settings.passwords_at_once, timeout_s=settings.password_timeout_seconds) as passwords,
+        open_passwords(
+            at_once=settings.passwords_at_once,
+            max_waiting=settings.max_waiting_passwords,
+            timeout_s=settings.password_timeout_seconds,
+        ) as passwords,
         open_redis(settings) as redis,
         Relay(
             database_url=settings.database_url,

@@ -2,15 +2,15 @@
 
 A hash takes tens of milliseconds and 19 MiB on purpose. On the event loop it would stop every other request; on the
 default thread pool a login storm would hash dozens at once. The bound is the pool's size and not a semaphore around
-`to_thread`: a client that hangs up frees a semaphore while its thread still holds the memory. Waiting is bounded too:
-what could not start within a few seconds is refused while its client still listens.
+`to_thread`: a client that hangs up frees a semaphore while its thread still holds the memory. The queue is bounded in
+length and in time: a request that finds it full is rejected before any other work is done for it.
 """
 
 import asyncio
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from secrets import token_hex
 from typing import TypeVar
 
@@ -20,6 +20,9 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from shared.deadline import limit_wait
 from shared.tracing import tracer_of
 from users.errors import TooManyLogins
+
+RETRY_AFTER_S = 5
+"""What a client that is rejected is asked to wait."""
 
 NORMALISED_LENGTH = 512
 """Longer passwords cannot have been set. They are not normalised, which takes quadratic time."""
@@ -40,16 +43,37 @@ def normalised_password(password: str) -> str:
 class Passwords:
     """Hashes and verifies on `executor`, each within `timeout_s` seconds and shortly before the deadline at the latest.
 
-    `decoy` is the hash of a password that nobody knows.
+    At most `max_waiting` requests have a place in the queue. `decoy` is the hash of a password that nobody knows.
     """
 
-    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, timeout_s: float) -> None:
+    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, max_waiting: int, timeout_s: float) -> None:
         self._executor = executor
-        self._timeout_s = timeout_s
         self._decoy = decoy
+        self._max_waiting = max_waiting
+        self._timeout_s = timeout_s
+        self._waiting = 0
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place in the queue within the block. Enter it before any other work for the request.
+
+        Raises:
+            TooManyLogins: The queue is full.
+        """
+        if self._waiting >= self._max_waiting:
+            raise TooManyLogins(retry_after_s=RETRY_AFTER_S)
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
 
     async def hash(self, password: str) -> str:
-        """The hash to store; raises TooManyLogins."""
+        """Return the hash to store. Call it within `place`.
+
+        Raises:
+            TooManyLogins: The hash was not computed in time.
+        """
         with _tracer.start_as_current_span("hash password"):
             return await self._run(lambda: _argon2.hash(normalised_password(password)))
 
@@ -58,7 +82,7 @@ class Passwords:
 
         A hash of the password as it was typed, from before passwords were normalised, is to be replaced too.
         Without a known hash it takes as long and says no: time must not tell who has an account.
-        Raises TooManyLogins.
+        Call it within `place`. Raises TooManyLogins if it was not computed in time.
         """
         with _tracer.start_as_current_span("verify password"):
             matches, better = await self._run(lambda: _verify(password, known or self._decoy))
@@ -69,7 +93,7 @@ class Passwords:
             async with asyncio.timeout(limit_wait(self._timeout_s)):
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except TimeoutError:
-            raise TooManyLogins(retry_after_s=5) from None
+            raise TooManyLogins(retry_after_s=RETRY_AFTER_S) from None
 
 
 def _verify(password: str, known: str) -> tuple[bool, str | None]:
@@ -82,8 +106,8 @@ def _verify(password: str, known: str) -> tuple[bool, str | None]:
 
 
 @asynccontextmanager
-async def open_passwords(*, at_once: int, timeout_s: float) -> AsyncIterator[Passwords]:
+async def open_passwords(*, at_once: int, max_waiting: int, timeout_s: float) -> AsyncIterator[Passwords]:
     """Threads that hash `at_once` passwords at a time; at the end those under way are waited for."""
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="argon2") as executor:
         decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())
-        yield Passwords(executor=executor, decoy=decoy, timeout_s=timeout_s)
+        yield Passwords(executor=executor, decoy=decoy, max_waiting=max_waiting, timeout_s=timeout_s)

@@ -35,6 +35,13 @@ class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, S
     passwords_at_once: int = Field(
         2, ge=1, le=32, description="Concurrent password hashes of one process; each takes 19 MiB of memory"
     )
+    max_waiting_passwords: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="Logins and registrations of one process that wait for a password hash, those under way included; "
+        "the rest is rejected at once with 503 too-many-logins",
+    )
     password_timeout_seconds: float = Field(
         3.0,
         gt=0,

@@ -19,7 +19,8 @@ async def seed_admin(*, database: Database, passwords: Passwords, email: str, pa
     async with database.transaction() as session:
         if await AccountRepository(session=session).by_email(email):
             return
-    password_hash = await passwords.hash(password.get_secret_value())
+    with passwords.place():
+        password_hash = await passwords.hash(password.get_secret_value())
     async with database.transaction() as session:
         account = await AccountRepository(session=session).add(
             email=email, name="Admin", password_hash=password_hash, role=Role.ADMIN

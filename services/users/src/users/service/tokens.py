@@ -62,8 +62,9 @@ class Tokens:
         return AccessToken(access_token=access_token, expires_in=self._access_tokens.expires_in)
 
     async def _log_in(self, username: str, password: str) -> TokenPair:
-        account = await self._account(username)
-        matches, better_hash = await self._passwords.verify(password, account.password_hash if account else None)
+        with self._passwords.place():
+            account = await self._account(username)
+            matches, better_hash = await self._passwords.verify(password, account.password_hash if account else None)
         if account is None or not matches:
             log.warning("token_refused", grant="password", user_id=account.id if account else None)
             raise WrongCredentials
