@@ -155,7 +155,7 @@ async def open_database(
     )
     event.listen(engine.sync_engine, "handle_error", _note_failure)
     try:
-        available = await _connections_available(engine)
+        available = await max_connections(engine)
         check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=available)
         watch_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
         yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
@@ -195,7 +195,12 @@ def check_connection_budget(settings: DatabaseSettings, *, workers: int, dedicat
     log.info("connection_budget_fits", needed=needed, max_connections=max_connections, arithmetic=sum_shown)
 
 
-async def _connections_available(engine: AsyncEngine) -> int:
+async def max_connections(engine: AsyncEngine) -> int:
+    """Return the server's `max_connections`. Waits up to 30 s for a server that is still starting.
+
+    Raises:
+        ConfigurationError: The server does not respond within that time.
+    """
     deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
     pause = 0.1
     while True:

@@ -18,11 +18,13 @@ from typing import Any
 import structlog
 from alembic import context, op
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from sqlalchemy import Connection, MetaData, make_url, text
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.database import CONNECT_TIMEOUT_S, async_url, max_connections
 from shared.logging import configure_logging
+from shared.settings import ConfigurationError
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +47,10 @@ def run_migrations(metadata: MetaData, *, service: str) -> None:
     else:
         configure_logging(service=service)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # the one line at the end has what it would log
-        asyncio.run(_migrate(_database_url(), metadata))
+        try:
+            asyncio.run(_migrate(database_url(), metadata))
+        except ConfigurationError as error:
+            sys.exit(f"configuration error: {error}")
 
 
 def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
@@ -62,8 +67,9 @@ def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -
 
 
 async def _migrate(url: str, metadata: MetaData) -> None:
-    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    engine = create_async_engine(async_url(url), poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})
     try:
+        await max_connections(engine)  # which waits for a server that is still starting
         async with engine.connect() as connection:
             while not await connection.scalar(text("SELECT pg_try_advisory_lock(:id)"), {"id": LOCK_ID}):
                 await connection.rollback()
@@ -98,8 +104,8 @@ def _run(connection: Connection, metadata: MetaData) -> None:
     log.info("database_migrated", revisions=applied, heads=list(context.get_context().get_current_heads()))
 
 
-def _database_url() -> str:
-    """`DATABASE_URL`, or the content of the file that `DATABASE_URL_FILE` names; ends the process where neither is."""
+def database_url() -> str:
+    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`; end the process if both are missing."""
     if url := os.environ.get("DATABASE_URL"):
         return url
     if path := os.environ.get("DATABASE_URL_FILE"):

@@ -1,0 +1,99 @@
+"""A process that is created together with its migration waits for it (`python -m shared.await_migration`)."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import orjson
+import pytest
+
+from shared.await_migration import Revisions, await_migration
+from testkit.databases import create_database, drop_database, migrate
+
+FOLDER = Path(__file__).parents[1]
+INI = FOLDER / "alembic.ini"
+WAIT = ("-m", "shared.await_migration")
+MIGRATE = ("-m", "alembic", "upgrade", "head")
+
+
+@asynccontextmanager
+async def command(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a command of the image in the service's folder; end it with the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=FOLDER,
+        env=os.environ | {"DATABASE_URL": url, "OTEL_SERVICE_NAME": "orders"},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def record(process: asyncio.subprocess.Process) -> dict[str, object]:
+    """Return the next log record."""
+    assert process.stdout
+    found: dict[str, object] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    return found
+
+
+@pytest.fixture
+async def empty(postgres_url: str) -> AsyncIterator[str]:
+    url = await create_database(postgres_url)
+    yield url
+    await drop_database(postgres_url, url)
+
+
+async def test_it_waits_until_the_migration_has_run_with_one_record(empty: str) -> None:
+    async with command(empty, *WAIT) as waiting:
+        first = await record(waiting)
+        assert (first["event"], first["service"], first["current"]) == ("waiting_for_migration", "orders", [])
+        await asyncio.to_thread(migrate, INI, empty)
+        output, _ = await asyncio.wait_for(waiting.communicate(), 30)
+        assert (waiting.returncode, output) == (0, b"")
+
+
+async def test_it_waits_for_the_rest_when_a_migration_has_run_in_part(database: str) -> None:
+    await set_revision(database, "0004_create_reports")
+    assert not await await_migration(database, Revisions.of(INI), timeout_s=0)
+
+
+async def test_a_schema_of_a_newer_version_serves(database: str) -> None:
+    """After a rollback the old version runs on the schema of the new one."""
+    await set_revision(database, "9999_of_a_later_release")
+    async with command(database, *WAIT) as waiting:
+        output, _ = await asyncio.wait_for(waiting.communicate(), 30)
+        assert (waiting.returncode, output) == (0, b"")
+
+
+@pytest.mark.parametrize("address", [lambda url: url, lambda _: "postgresql://nobody@127.0.0.1:9/orders"])
+async def test_it_gives_up_after_its_timeout(
+    empty: str, address: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not await await_migration(address(empty), Revisions.of(INI), timeout_s=0)
+    assert "migration_missing" in capsys.readouterr().out
+
+
+async def test_a_migration_waits_for_its_server(postgres_url: str) -> None:
+    url = await create_database(postgres_url)
+    await drop_database(postgres_url, url)
+    async with command(url, *MIGRATE) as migration:
+        assert (await record(migration))["event"] == "waiting_for_database"
+        server = await asyncpg.connect(postgres_url)
+        await server.execute(f'CREATE DATABASE "{url.rpartition("/")[2]}"')
+        await server.close()
+        output, _ = await asyncio.wait_for(migration.communicate(), 30)
+        assert migration.returncode == 0, output
+    await drop_database(postgres_url, url)
+
+
+async def set_revision(url: str, revision: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await connection.close()
