@@ -143,12 +143,11 @@ class World:
 
     def main(self) -> ModuleType:
         """Import what ARQ imports; it reads an environment, whose values a worker in this process gets otherwise."""
-        policy = asyncio.get_event_loop_policy()
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             main = import_module("workers.main")
-        asyncio.set_event_loop_policy(policy)
+        asyncio.set_event_loop(asyncio.get_running_loop())  # the import sets ARQ's
         return main
 
     @asynccontextmanager

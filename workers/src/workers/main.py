@@ -68,10 +68,7 @@ def keep_warnings(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING
 
 
-if sys.version_info < (3, 14):
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # for the loop that ARQ creates
-else:  # policies are deprecated there, and ARQ takes the current loop
-    asyncio.set_event_loop(uvloop.new_event_loop())
+asyncio.set_event_loop(uvloop.new_event_loop())  # ARQ runs in the current loop
 settings = load_settings(Settings)
 configure_logging(service=NAME, level=settings.log_level, log_format=settings.log_format)
 for logger in ("arq.worker", "arq.connections"):
