@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # `make kind-up`: a cluster of one node in Docker with all of Hopline in it, from images built here, and the demo as proof.
-# Run again, it brings the running cluster to what the checkout says.
+# Run again, it brings the running cluster to what the checkout says. With OVERLAY=kind-telemetry also Collector,
+# Prometheus, Loki and Grafana.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 PATH=$(cd ../.. && pwd)/.venv/bin:$PATH # where make check has put a kubectl
 
 cluster=hopline
+overlay=${OVERLAY:-kind}
 images=(hopline/{gateway,users,orders,notifications,workers})
 
 # need PROGRAM HOW: end with one line where a program is missing.
@@ -15,7 +17,6 @@ need() {
 need docker "install Docker Engine, and let this user reach it"
 need kind "install kind, https://kind.sigs.k8s.io"
 need kubectl "install kubectl, https://kubernetes.io/docs/tasks/tools"
-need openssl "install openssl"
 docker info >/dev/null 2>&1 || { echo "kind-up needs a Docker engine that answers: start it" >&2; exit 1; }
 
 running=" $(kind get clusters 2>/dev/null | tr '\n' ' ') "
@@ -24,8 +25,7 @@ running=" $(kind get clusters 2>/dev/null | tr '\n' ' ') "
 VERSION=dev make --directory ../.. images
 kind load docker-image --name "$cluster" "${images[@]/%/:dev}"
 
-./development-secrets.sh
-./deploy.sh overlays/kind --context "kind-$cluster"
+./deploy.sh "overlays/$overlay" --context "kind-$cluster"
 if [[ $running == *" $cluster "* ]]; then # the tag is the old one, so that only a restart brings the new images in
   processes=(deployments --context "kind-$cluster" --namespace hopline --selector "app.kubernetes.io/component in (service, worker)")
   kubectl rollout restart "${processes[@]}"
@@ -38,4 +38,5 @@ cat <<'URLS'
    traces   http://localhost:16686
    mailbox  http://localhost:8025
 URLS
+[[ $overlay != kind-telemetry ]] || echo "   Grafana  http://localhost:3000"
 make --directory ../.. demo

@@ -8,6 +8,7 @@ from shared.settings import (
     Environment,
     LastingObjectStoreSettings,
     RedisSettings,
+    SecretStr,
     ServiceSettings,
     load_settings,
 )
@@ -108,6 +109,29 @@ class TestLoadSettings:
         with pytest.raises(SystemExit):
             load_settings(Settings)
         assert "CRASH_AT is refused in production" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("secret", ["development-only", "development-only: a key\n-----BEGIN PRIVATE KEY-----"])
+    def test_secrets_of_the_repository_are_refused_in_production(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secret: str
+    ) -> None:
+        class WithKey(Settings):
+            key: SecretStr
+
+        environment.setenv("KEY", secret)
+        assert load_settings(WithKey).key.get_secret_value() == secret
+        environment.setenv("ENVIRONMENT", "production")
+        with pytest.raises(SystemExit):
+            load_settings(WithKey)
+        assert "KEY is a secret of the repository, which production refuses" in capsys.readouterr().err
+
+    def test_an_address_with_such_a_password_is_refused_in_production(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environment.setenv("REDIS_URL", "redis://:development-only@redis:6379/0")
+        environment.setenv("ENVIRONMENT", "production")
+        with pytest.raises(SystemExit):
+            load_settings(Settings)
+        assert "REDIS_URL is a secret of the repository" in capsys.readouterr().err
 
     @pytest.mark.parametrize("place", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
     def test_files_need_a_place_that_lasts_in_production(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import BASH, KUBECTL, OPENSSL, copy_with_secrets, render
-from checks.programs import Program, missing
+from checks.kubernetes.rendering import KUBECTL, copy_aside, render
+from checks.programs import Program
 from testkit.checkout import Checkout
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,11 +25,10 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def k8s_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of `infra/k8s` with secrets of its own."""
-    lacking = missing([KUBECTL, OPENSSL, BASH])
-    if lacking and os.environ.get("CI") != "true":
-        pytest.skip(f"{lacking[0].name} not found: {lacking[0].get_it_by}")
-    return copy_with_secrets(ROOT, tmp_path_factory.mktemp("manifests"))
+    """A copy of `infra/k8s`, and of the configurations beside it."""
+    if KUBECTL.path() is None and os.environ.get("CI") != "true":
+        pytest.skip(f"{KUBECTL.name} not found: {KUBECTL.get_it_by}")
+    return copy_aside(ROOT, tmp_path_factory.mktemp("manifests"))
 
 
 @pytest.fixture(scope="session")

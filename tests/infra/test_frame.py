@@ -57,7 +57,6 @@ class TestCommandLine:
         folder = tmp_path / "infra/k8s"
         (folder / "overlays/prod").mkdir(parents=True)
         (folder / "overlays/prod/kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
-        (folder / "development-secrets.sh").write_text("true\n")
         command = [sys.executable, "-m", "checks", "kustomize renders", "--root", str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         assert done.returncode == 1

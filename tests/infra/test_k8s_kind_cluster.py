@@ -22,9 +22,9 @@ def cluster(root: Path) -> Object:
 
 
 def test_ours_is_mapped_completely(rendered: Render, cluster: Object) -> None:
-    assert not list(check_ports(cluster, rendered("kind")))
+    assert not list(check_ports(cluster, [rendered("kind"), rendered("kind-telemetry")]))
     mapped = {each["hostPort"] for each in cluster["nodes"][0]["extraPortMappings"]}
-    assert mapped == {8000, 8003, 8025, 16686}
+    assert mapped == {3000, 8000, 8003, 8025, 9090, 16686}
 
 
 def test_mistakes_are_found(rendered: Render, cluster: Object) -> None:
@@ -32,7 +32,7 @@ def test_mistakes_are_found(rendered: Render, cluster: Object) -> None:
     first = deepcopy(mappings[0])
     mappings[0]["containerPort"] = 30999
     del mappings[1]["listenAddress"]
-    said = [finding.wrong for finding in check_ports(cluster, rendered("kind"))]
+    said = [finding.wrong for finding in check_ports(cluster, [rendered("kind")])]
     assert "port 8003 is open to the network" in said
     assert "containerPort 30999 is nobody's node port" in said
     assert f"nodePort {first['containerPort']} is not mapped to the machine" in said

@@ -149,3 +149,38 @@ def test_keda_reaches_the_ledger_from_its_own_namespace(
     assert not list(check_network(overlay))
     plant(overlay)
     assert any(said in finding.wrong for finding in check_network(overlay))
+
+
+def lose_the_way_to_loki(overlay: Rendering) -> None:
+    policy(overlay, "loki")["ingress"][0]["from"].pop(0)
+
+
+def lose_the_way_of_the_processes(overlay: Rendering) -> None:
+    policy(overlay, "collector")["ingress"].pop(0)
+
+
+def lose_the_service(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("Service", "prometheus"))
+
+
+def leave_the_way_around_the_collector(overlay: Rendering) -> None:
+    everybody = {"podSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["service"]}]}}
+    policy(overlay, "jaeger")["ingress"][0]["from"].append(everybody)
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (lose_the_way_to_loki, "collector needs it (config.yaml leads to loki:3100), but no ingress policy lets it in"),
+        (lose_the_way_of_the_processes, "OTEL_EXPORTER_OTLP_ENDPOINT leads to collector:4318), but no ingress policy"),
+        (lose_the_service, "datasources.yaml leads to prometheus:9090, but there is no such Service"),
+        (leave_the_way_around_the_collector, "hopline-users to jaeger, port 4318: it would be let in"),
+    ],
+)
+def test_the_edges_of_the_telemetry_are_those_of_its_configurations(
+    rendered: Render, plant: Callable[[Rendering], None], said: str
+) -> None:
+    overlay = rendered("kind-telemetry")
+    assert not list(check_network(overlay))
+    plant(overlay)
+    assert any(said in finding.wrong for finding in check_network(overlay))

@@ -1,6 +1,7 @@
 """Names that must exist."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,14 @@ def test_a_secret_from_elsewhere_counts_with_its_keys(rendered: Render) -> None:
     assert not list(check_references(overlay))
     overlay.get("ExternalSecret", "hopline-users").spec["data"].pop(0)
     assert any("has no key database-url" in finding.wrong for finding in check_references(overlay))
+
+
+def test_the_telemetry_reads_the_files_that_compose_mounts(rendered: Render, root: Path) -> None:
+    overlay = rendered("kind-telemetry")
+    assert not list(check_references(overlay))
+    generated = {name: text for each in overlay.of("ConfigMap") for name, text in each.body["data"].items()}
+    for file in ("prometheus/prometheus.yaml", "prometheus/rules/hopline.yaml", "jaeger/ui.js"):
+        assert generated[file.rpartition("/")[2]] == (root / "infra" / file).read_text()
+    dashboards = {path.name for path in (root / "infra/grafana/dashboards").iterdir()}
+    rules = {path.name for path in (root / "infra/prometheus/rules").iterdir()}
+    assert dashboards | rules <= generated.keys()

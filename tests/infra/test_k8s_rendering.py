@@ -8,6 +8,8 @@ import pytest
 
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import CannotRenderError, check_rendered, combinations_of, render
+from checks.kubernetes.settings import environment
+from shared import await_migration
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -17,10 +19,14 @@ Render = Callable[..., Rendering]
 class TestCombinations:
     def test_each_overlay_comes_with_every_choice_of_the_components_it_lacks(self, root: Path) -> None:
         found = list(combinations_of(root / "infra/k8s"))
-        assert Counter(overlay for overlay, _ in found) == {"kind": 8, "prod": 8}
+        assert Counter(overlay for overlay, _ in found) == {"kind": 8, "kind-telemetry": 1, "prod": 4}
         assert ("kind", ()) in found
         assert ("kind", ("gateway-api", "ingress", "keda")) in found
-        assert not any("development-stores" in chosen for overlay, chosen in found if overlay == "kind")
+        assert ("kind-telemetry", ()) in found
+
+    def test_production_gets_no_component_of_development(self, root: Path) -> None:
+        found = combinations_of(root / "infra/k8s")
+        assert not [chosen for _, chosen in found if any(name.startswith("development-") for name in chosen)]
 
 
 class TestRendering:
@@ -39,8 +45,32 @@ class TestRendering:
         assert processes == [f"hopline-{name}" for name in expected]
 
     def test_the_repository_is_not_written_to(self, root: Path, k8s_folder: Path) -> None:
-        assert (k8s_folder / "overlays/kind/secrets/signing-key").read_text().startswith("-----BEGIN PRIVATE KEY")
         assert not k8s_folder.is_relative_to(root)
+
+
+class TestMigration:
+    """`kubectl apply -k` creates a process at the same time as its migration."""
+
+    @pytest.mark.parametrize("name", ["kind", "prod"])
+    def test_every_process_with_a_database_waits_for_it(self, rendered: Render, name: str) -> None:
+        overlay = rendered(name)
+        waiting = set()
+        for workload in overlay.workloads:
+            (process, *_) = workload.pod["containers"]
+            if workload.manifest.kind != "Deployment" or "DATABASE_URL" not in environment(overlay, workload, process):
+                continue
+            (first,) = workload.pod["initContainers"]
+            assert first["command"] == ["python", "-m", await_migration.__name__]
+            assert first["image"] == process["image"]
+            assert environment(overlay, workload, first)["DATABASE_URL_FILE"]
+            waiting.add(workload.name)
+        assert waiting == {
+            f"hopline-{each}" for each in ("users", "orders", "notifications", "workers", "report-workers")
+        }
+
+    def test_it_waits_as_long_as_the_migration_may_take(self, rendered: Render) -> None:
+        deadlines = {job.spec["activeDeadlineSeconds"] for job in rendered("prod").of("Job")}
+        assert deadlines == {await_migration.TIMEOUT_S}
 
 
 class TestRefusal:
@@ -55,7 +85,6 @@ class TestRefusal:
         folder = tmp_path / "infra/k8s"
         (folder / "overlays/prod").mkdir(parents=True)
         (folder / "overlays/prod/kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
-        (folder / "development-secrets.sh").write_text("true\n")
         (finding,) = check_rendered(tmp_path)
         assert finding.place == "infra/k8s/overlays/prod"
         assert "nowhere.yaml" in finding.wrong

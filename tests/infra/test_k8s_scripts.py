@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, home: Path, original: Path) -> None:
         self.k8s = home / "infra/k8s"
-        shutil.copytree(original, self.k8s, ignore=shutil.ignore_patterns("secrets"))
+        shutil.copytree(original, self.k8s)
         self.log = home / "log"
         self.rendered = home / "rendered.yaml"
         self.rendered.write_text("kind: Deployment\n")
@@ -58,9 +58,6 @@ class Desk:
         }
         command = ["bash", str(self.k8s / script), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-
-    def secrets(self) -> dict[Path, str]:
-        return {path: path.read_text() for path in self.k8s.glob("**/secrets/*")}
 
     def asked(self) -> list[str]:
         return self.log.read_text().splitlines()
@@ -158,22 +155,6 @@ class TestPinImages:
         assert (desk.k8s / "overlays/prod/images/kustomization.yaml").read_text() == before
 
 
-class TestDevelopmentSecrets:
-    def test_they_are_made_once_and_for_their_owner_only(self, desk: Desk) -> None:
-        assert desk.run("development-secrets.sh").returncode == 0
-        before = desk.secrets()
-        assert len(before) == 5 + 3 + 4
-        assert all(path.stat().st_mode & 0o077 == 0 for path in before)
-        assert desk.run("development-secrets.sh").returncode == 0
-        assert desk.secrets() == before
-
-    def test_the_addresses_carry_the_passwords_of_the_databases(self, desk: Desk) -> None:
-        desk.run("development-secrets.sh")
-        password = (desk.k8s / "components/development-stores/stores/secrets/orders").read_text().strip()
-        address = (desk.k8s / "overlays/kind/secrets/orders-database-url").read_text().strip()
-        assert address == f"postgresql://orders:{password}@postgres.hopline:5432/orders"
-
-
 class TestDevelopmentPostgres:
     """`start.sh`, with a stand-in for the image's entrypoint that initialises, or is cut short in the middle."""
 
@@ -244,14 +225,18 @@ class TestKind:
         assert not any("create cluster" in line for line in asked)
         assert first(asked, "rollout restart") < first(asked, "make", "demo")
 
+    def test_up_deploys_the_overlay_that_is_named(self, desk: Desk) -> None:
+        done = desk.run("kind-up.sh", more={"OVERLAY": "kind-telemetry"})
+        assert done.returncode == 0, done.stderr
+        assert "kubectl kustomize overlays/kind-telemetry" in desk.asked()
+        assert "Grafana  http://localhost:3000" in done.stdout
+
     def test_up_says_what_is_missing(self, desk: Desk) -> None:
         desk.stand_in("docker", "exit 1\n")
         done = desk.run("kind-up.sh")
         assert done.returncode == 1
         assert done.stderr == "kind-up needs a Docker engine that answers: start it\n"
 
-    def test_down_takes_the_secrets_along(self, desk: Desk) -> None:
-        desk.run("development-secrets.sh")
+    def test_down_deletes_the_cluster(self, desk: Desk) -> None:
         assert desk.run("kind-down.sh").returncode == 0
         assert "kind delete cluster --name hopline" in desk.asked()
-        assert not list(desk.k8s.glob("**/secrets"))

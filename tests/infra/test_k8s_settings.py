@@ -12,7 +12,7 @@ import users.settings
 import workers.settings
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.settings import UNKNOWN, environment
-from shared.settings import Environment, GunicornSettings, ServiceSettings
+from shared.settings import DEVELOPMENT_ONLY, Environment, GunicornSettings, ServiceSettings
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -32,7 +32,7 @@ NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE
 
 def told(overlay: Rendering, name: str) -> dict[str, str]:
     (workload,) = [each for each in overlay.workloads if each.name == f"hopline-{name}"]
-    return environment(overlay, workload, workload.containers[0])
+    return environment(overlay, workload, workload.pod["containers"][0])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -42,7 +42,7 @@ def test_a_process_starts_with_what_it_is_told(
 ) -> None:
     overlay, development = rendered(overlay_name), told(rendered("kind"), name)
     variables = {
-        variable: development[variable]
+        variable: development[variable].replace(DEVELOPMENT_ONLY, "of-the-secret-store")
         if value == UNKNOWN
         else value  # what production keeps secret has the same shape
         for variable, value in told(overlay, name).items()

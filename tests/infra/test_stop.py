@@ -34,13 +34,13 @@ def processes(overlay: Rendering, component: str) -> Iterator[Workload]:
 
 
 def told(overlay: Rendering, workload: Workload, name: str, default: float) -> float:
-    return float(environment(overlay, workload, workload.containers[0]).get(name) or default)
+    return float(environment(overlay, workload, workload.pod["containers"][0]).get(name) or default)
 
 
 @pytest.mark.parametrize("name", ["kind", "prod"])
 def test_gunicorn_is_granted_its_patience_after_the_pre_stop(rendered: Render, name: str) -> None:
     for workload in processes(rendered(name), "service"):
-        pre_stop = workload.containers[0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        pre_stop = workload.pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         needed = pre_stop + gunicorn.graceful_timeout + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed, workload.name
 
@@ -76,4 +76,4 @@ def test_every_mode_waits_as_long(root: Path, rendered: Render) -> None:
 
 def test_endpoints_forget_a_pod_before_it_drains(rendered: Render) -> None:
     for workload in processes(rendered("prod"), "service"):
-        assert workload.containers[0]["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
+        assert workload.pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5

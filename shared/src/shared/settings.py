@@ -41,6 +41,9 @@ from shared.numbers import decimal, whole
 CONFIGURATION_ERROR = 4
 """Exit status of a process whose settings are wrong: gunicorn's APP_LOAD_ERROR, on which its master stops too."""
 
+DEVELOPMENT_ONLY = "development-only"
+"""Part of every secret in the repository, which everybody knows (infra/k8s/overlays/kind)."""
+
 
 class Environment(StrEnum):
     """Where the process runs; conveniences and crash points exist outside production only."""
@@ -113,7 +116,7 @@ class ProcessSettings(BaseSettings):
     environment: Environment = Field(
         Environment.DEVELOPMENT,
         description="Where the process runs. Development adds a seeded admin, fault injection and debug pages; "
-        "production refuses crash points and storage below /tmp",
+        "production refuses crash points, storage below /tmp and secrets of the repository",
     )
     log_level: str = Field(
         "INFO",
@@ -282,6 +285,14 @@ class ServiceSettings(TelemetrySettings, ProcessSettings):
     )
 
     @model_validator(mode="after")
+    def _no_development_secrets_in_production(self) -> Self:
+        for name in type(self).model_fields if self.environment is Environment.PRODUCTION else ():
+            value = getattr(self, name)
+            if DEVELOPMENT_ONLY in (value.get_secret_value() if isinstance(value, SecretStr) else str(value)):
+                raise ValueError(f"{name.upper()} is a secret of the repository, which production refuses")
+        return self
+
+    @model_validator(mode="after")
     def _no_crash_points_in_production(self) -> Self:
         if self.crash_at and self.environment is Environment.PRODUCTION:
             raise ValueError("CRASH_AT is refused in production")
@@ -409,6 +420,7 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 __all__ = [
     "CONFIGURATION_ERROR",
+    "DEVELOPMENT_ONLY",
     "ConfigurationError",
     "DatabaseSettings",
     "Environment",

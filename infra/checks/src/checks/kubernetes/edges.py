@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from checks.kubernetes.manifests import Manifest, Rendering, Workload, selects
-from checks.kubernetes.settings import UNKNOWN, environment, sources
+from checks.kubernetes.manifests import Manifest, Object, Rendering, Workload, selects
+from checks.kubernetes.settings import UNKNOWN, environment, mounted, sources
 
 Direction = Literal["Ingress", "Egress"]
 
@@ -19,6 +19,7 @@ LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "OBJECT_STORE_URL"}
 """Addresses that a process only tells to others, for people's browsers; and a bucket's, which S3_ENDPOINT serves."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
+_IN_A_FILE = re.compile(r"(?P<scheme>https?://)?\b(?P<host>[a-z][a-z0-9-]*):(?P<port>\d{2,5})\b")
 _QUALIFIED = re.compile(r"^(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
 
 KEDA = "keda"
@@ -58,14 +59,26 @@ class Peer:
 
 
 def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
-    """Give the addresses in the settings of a workload's containers, those left out that are secret."""
+    """Give the addresses in the settings and mounted files of a workload's containers, without the secret ones."""
     for container in workload.containers:
+        yield from _in_files(rendering, workload, container)
         settings = environment(rendering, workload, container)
         for name, value in settings.items():
             if name not in LINKS and (address := _address(name, value)):
                 yield address
         if "SMTP_HOST" in settings:
             yield Address("SMTP_HOST", settings["SMTP_HOST"], int(settings.get("SMTP_PORT", 25)))
+
+
+def _in_files(rendering: Rendering, workload: Workload, container: Object) -> Iterator[Address]:
+    """Give the addresses in mounted ConfigMaps: `http://name:port`, and `name:port` if a Service has that name."""
+    known = sources(rendering)
+    for _, kind, name in mounted(workload, container):
+        source = known.get((kind, name)) if kind == "ConfigMap" else None
+        for file, text in (source.values if source else {}).items():
+            for found in _IN_A_FILE.finditer(text):
+                if found["host"] != "localhost" and (found["scheme"] or rendering.find("Service", found["host"])):
+                    yield Address(file, found["host"], int(found["port"]))
 
 
 def scalers_addresses(rendering: Rendering) -> Iterator[tuple[Manifest, Address]]:

@@ -108,7 +108,7 @@ def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
         yield Finding(workload.place, "its pods may all be on one node", "add topologySpreadConstraints")
     if spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
         yield Finding(workload.place, "a rollout takes pods away before new ones are ready", "set maxUnavailable: 0")
-    for container in workload.containers:
+    for container in workload.pod["containers"]:
         yield from _host_name(workload, container)
         told = environment(rendering, workload, container).get("WEB_CONCURRENCY")
         if told != "1":

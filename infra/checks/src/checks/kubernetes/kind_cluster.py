@@ -1,6 +1,6 @@
-"""The ports that kind maps to the machine are node ports of the kind overlay, each of them, and only on loopback."""
+"""The ports that kind maps to the machine are node ports of the kind overlays, each of them, and only on loopback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -9,18 +9,20 @@ from checks.findings import Finding
 from checks.kubernetes.manifests import Object, Rendering
 from checks.kubernetes.rendering import FOLDER, renderings
 
+OVERLAYS = ("overlays/kind", "overlays/kind-telemetry")
+
 _FILE = FOLDER / "kind.yaml"
 
 
 def check_kind_cluster(root: Path) -> Iterator[Finding]:
-    """Compare `kind.yaml` with the kind overlay, where that renders."""
+    """Compare `kind.yaml` with the kind overlays, if they render."""
     cluster = yaml.safe_load((root / _FILE).read_text())
-    for rendering in renderings(root)[0]:
-        if rendering.name == "overlays/kind":
-            yield from check_ports(cluster, rendering)
+    overlays = [rendering for rendering in renderings(root)[0] if rendering.name in OVERLAYS]
+    if len(overlays) == len(OVERLAYS):
+        yield from check_ports(cluster, overlays)
 
 
-def check_ports(cluster: Object, overlay: Rendering) -> Iterator[Finding]:
+def check_ports(cluster: Object, overlays: Iterable[Rendering]) -> Iterator[Finding]:
     """Report mapped ports that lead nowhere, entrances that nobody reaches, and ports open to the network."""
     mapped = [mapping for node in cluster["nodes"] for mapping in node.get("extraPortMappings", [])]
     for mapping in mapped:
@@ -29,6 +31,7 @@ def check_ports(cluster: Object, overlay: Rendering) -> Iterator[Finding]:
     reached = {mapping["containerPort"] for mapping in mapped}
     entrances = {
         port["nodePort"]: service
+        for overlay in overlays
         for service in overlay.of("Service")
         for port in service.spec["ports"]
         if "nodePort" in port

