@@ -6,6 +6,9 @@ variable "IMAGE_PREFIX" { # what stands before the name: a registry and a folder
 variable "VERSION" {
   default = "dev"
 }
+variable "TAG" { # of the images; the version is also a label in them
+  default = VERSION
+}
 variable "REVISION" { # the commit
   default = "unknown"
 }
@@ -13,7 +16,7 @@ variable "REPOSITORY" { # where the source is; a registry links the image to it
   default = "https://example.invalid/hopline"
 }
 variable "PYTHON_IMAGE" { # one slim base for both stages
-  default = "python:3.11-slim-bookworm"
+  default = "python:3.14-slim-trixie"
 }
 
 group "default" {
@@ -37,7 +40,7 @@ target "service" {
   matrix   = { package = ["gateway", "users", "orders", "notifications"] }
   name     = package
   args     = { PACKAGE = package }
-  tags     = ["${IMAGE_PREFIX}${package}:${VERSION}"]
+  tags     = ["${IMAGE_PREFIX}${package}:${TAG}"]
 }
 
 target "workers" {
@@ -48,5 +51,5 @@ target "workers" {
     START   = "arq workers.main.WorkerSettings"
     PROBE   = "hopline:jobs:health-check"
   }
-  tags = ["${IMAGE_PREFIX}workers:${VERSION}"]
+  tags = ["${IMAGE_PREFIX}workers:${TAG}"]
 }

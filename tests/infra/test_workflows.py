@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -110,9 +111,27 @@ def test_zizmor_giving_up_is_a_finding(checkout: Checkout, has: Has) -> None:
     assert [finding.place for finding in audit(checkout.root)] == [".github"]
 
 
-def test_every_image_that_is_built_is_attested(root: Path) -> None:
+def test_every_image_that_is_built_is_scanned_and_published(root: Path) -> None:
     jobs = yaml.safe_load((root / RELEASE).read_text(encoding="utf-8"))["jobs"]
     script = (root / "infra/k8s/pin-images.sh").read_text(encoding="utf-8")
     pinned = re.search(r"^processes=\((.*)\)$", script, re.MULTILINE)
     assert pinned
-    assert jobs["attest"]["strategy"]["matrix"]["image"] == pinned[1].split()
+    for job in ("scan", "publish"):
+        assert jobs[job]["strategy"]["matrix"]["image"] == pinned[1].split()
+
+
+def test_nothing_is_delivered_that_was_not_tested_and_scanned(root: Path) -> None:
+    """Each job of the pipeline stands behind the one before it; what changes a cluster is protected."""
+    workflow = yaml.safe_load((root / RELEASE).read_text(encoding="utf-8"))
+    jobs = workflow["jobs"]
+    assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"
+    order = ["ci", "images", "scan", "publish", "release", "deploy"]
+    assert list(jobs) == order
+    for before, after in pairwise(order):
+        needs = jobs[after]["needs"]
+        assert before in ([needs] if isinstance(needs, str) else needs)
+    assert "needs.publish.result == 'success'" in jobs["deploy"]["if"]
+    assert jobs["release"]["environment"] == "production"
+    assert "'production' || 'staging'" in jobs["deploy"]["environment"]
+    scripts = [step.get("run", "") for step in jobs["deploy"]["steps"]]
+    assert any(script.find("pin-images.sh") < script.find("deploy.sh") for script in scripts if "deploy.sh" in script)

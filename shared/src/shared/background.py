@@ -45,17 +45,15 @@ class Background(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the work in hand finish within the drain timeout, then cancel.
-
-        Cancel again until it ends: on Python 3.11 redis-py swallows a cancellation now and then, as it sends through
-        `asyncio.wait_for` (python/cpython#81839).
-        """
+        """Let the work in hand finish within the drain timeout, then cancel."""
         if self._task is None:
             return
         self._stopping.set()
         if self._at_rest:
             self._task.cancel()
         await asyncio.wait([self._task], timeout=self._drain_timeout_s)
+        # Python 3.11: cancel until it ends. redis-py sends through `asyncio.wait_for`, which can swallow a cancellation
+        # (python/cpython#81839, fixed in 3.12).
         while not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)

@@ -36,9 +36,9 @@ RETRY_PAUSE_S = 0.25
 LONGEST_RETRY_PAUSE_S = 1.0
 """Bounds of the pause between two attempts, which doubles."""
 CONNECT_TIMEOUT_S = 2.0
+# Python 3.11: redis-py's `socket_timeout` sends through `asyncio.wait_for`, which can swallow a cancellation
+# (python/cpython#81839, fixed in 3.12), and ARQ cancels its main task once. So `asyncio.timeout` bounds each attempt.
 RESPONSE_TIMEOUT_S = 5.0
-"""Bounds each attempt by `asyncio.timeout`. redis-py's `socket_timeout` sends through `asyncio.wait_for`, which on
-Python 3.11 can swallow a cancellation (python/cpython#81839), and ARQ cancels its main task once."""
 CLOSE_TIMEOUT_S = 1.0
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ def check_secrets(rendering: Rendering) -> Iterator[Finding]:
 
 def _values(secret: Manifest) -> dict[str, str]:
     encoded = {key: b64decode(value).decode() for key, value in secret.body.get("data", {}).items()}
-    return encoded | secret.body.get("stringData", {})
+    return {**encoded, **secret.body.get("stringData", {})}
 
 
 def _address_without_password(value: str) -> bool:
