@@ -11,7 +11,7 @@ from notifications.models import Kind
 from notifications.realtime import frames
 from orders.events import REPORT_NEWS
 from orders.events import STREAM as ORDERS_STREAM
-from orders.schemas import OrderItemOut, OrderOut
+from orders.schemas import OrderItemOut, OrderOut, StockLevel
 from orders.states import OrderStatus
 from shared.events import CloudEvent
 from users.events import REGISTERED
@@ -42,8 +42,10 @@ class TestEnvelope:
 class TestEvents:
     def test_orders_carry_the_documented_data(self) -> None:
         documented = SCHEMAS["OrderData"]["properties"]
-        assert set(documented) == members(OrderOut) - {"id"} | {"order_id"}
+        assert set(documented) == members(OrderOut) - {"id"} | {"order_id", "stock"}
         assert set(SCHEMAS["OrderItem"]["properties"]) == members(OrderItemOut)
+        assert set(SCHEMAS["StockLevel"]["properties"]) == members(StockLevel)
+        assert "stock" not in SCHEMAS["OrderData"]["required"]
         assert documented["status"]["enum"] == [status.value for status in OrderStatus]
 
     @pytest.mark.parametrize("model", REPORT_NEWS, ids=lambda model: model.__name__)

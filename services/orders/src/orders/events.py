@@ -6,6 +6,7 @@
 They go through the outbox: a row of the transaction that makes the change. `docs/asyncapi.yaml` describes them.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import ReportFormat, ReportKind
-from orders.schemas import OrderOut
+from orders.schemas import OrderOut, StockLevel
 from shared.events import CloudEvent, publish
 
 STREAM: Final = "events:orders"
@@ -29,9 +30,15 @@ class OrderEvents:
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def announce(self, order: OrderOut) -> None:
-        """Publish that `order` has reached its present state; the subject is its id, so is `data.order_id`."""
+    async def announce(self, order: OrderOut, *, stock: Sequence[StockLevel]) -> None:
+        """Publish that `order` has reached its present state; the subject is its id, so is `data.order_id`.
+
+        `stock` are the levels of the products of which another number of units is available now; without any, the
+        member is absent.
+        """
         data = order.model_dump()
+        if stock:
+            data["stock"] = [level.model_dump() for level in stock]
         event = CloudEvent(
             source=SOURCE,
             type=f"hopline.order.{order.status}.v1",

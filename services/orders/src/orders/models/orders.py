@@ -45,7 +45,10 @@ STOCK_VIOLATIONS: Final = """
 
 
 class Product(Base):
-    """One thing for sale; counts are units, the price is in cents."""
+    """One thing for sale; counts are units, the price is in cents.
+
+    `stock_version` grows with each change of the counts, so that a reader of two stock levels knows the newer one.
+    """
 
     __tablename__ = "product"
     __table_args__ = (
@@ -62,6 +65,7 @@ class Product(Base):
     stock: Mapped[int]
     reserved: Mapped[int] = mapped_column(server_default="0")
     shipped: Mapped[int] = mapped_column(server_default="0")
+    stock_version: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
     @property
     def available(self) -> int:

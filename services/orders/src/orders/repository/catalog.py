@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import Product
+from orders.schemas import StockLevel
 from shared.driver import DriverStatement
 
 RESERVE: Final = DriverStatement(
@@ -25,11 +26,11 @@ RESERVE: Final = DriverStatement(
         FOR UPDATE OF product
     ), reserved AS (
         UPDATE product
-        SET stock = locked.stock, reserved = locked.reserved + locked.quantity
+        SET stock = locked.stock, reserved = locked.reserved + locked.quantity, stock_version = locked.stock_version + 1
         FROM locked
         WHERE product.sku = locked.sku AND locked.stock - locked.reserved >= locked.quantity
     )
-    SELECT sku, name, unit_price_cents, stock - reserved AS available FROM locked
+    SELECT sku, name, unit_price_cents, stock - reserved AS available, stock_version FROM locked
     """).execution_options(span=True)
 )
 """One round trip. `locked` shows each product as it is once its lock is ours; everything is computed from that.
@@ -49,20 +50,27 @@ SETTLE: Final = text("""
     UPDATE product
     SET reserved = locked.reserved - locked.quantity,
         stock = locked.stock - locked.leaving,
-        shipped = locked.shipped + locked.leaving
+        shipped = locked.shipped + locked.leaving,
+        stock_version = locked.stock_version + 1
     FROM locked
     WHERE product.sku = locked.sku
+    RETURNING product.sku, product.stock - product.reserved AS available, product.stock_version AS version
 """)
 """Ends a reservation: with `leaving` = 1 the units leave the warehouse, with 0 they are available again."""
 
 
 class Offer(NamedTuple):
-    """A product at the moment its lock was taken, `available` units being there before anything was reserved."""
+    """A product at the moment its lock was taken; `available` and `stock_version` are those before the reservation."""
 
     sku: str
     name: str
     unit_price_cents: int
     available: int
+    stock_version: int
+
+    def less(self, quantity: int) -> StockLevel:
+        """Return the stock level after the reservation of `quantity` units."""
+        return StockLevel(sku=self.sku, available=self.available - quantity, version=self.stock_version + 1)
 
 
 class CatalogRepository:
@@ -91,6 +99,10 @@ class CatalogRepository:
         rows = await RESERVE.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
         return {offer.sku: offer for offer in (Offer(*row) for row in rows)}
 
-    async def settle(self, order_id: UUID, *, shipped: bool) -> None:
-        """End the reservation of `order_id`; the caller holds the order's lock and does this once in its life."""
-        await self._session.execute(SETTLE, {"order_id": order_id, "leaving": int(shipped)})
+    async def settle(self, order_id: UUID, *, shipped: bool) -> list[StockLevel]:
+        """End the reservation of `order_id` and return the stock levels of its products.
+
+        The caller holds the order's lock and does this once in its life.
+        """
+        rows = await self._session.execute(SETTLE, {"order_id": order_id, "leaving": int(shipped)})
+        return [StockLevel.model_validate(row, from_attributes=True) for row in rows]

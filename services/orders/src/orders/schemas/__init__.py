@@ -10,6 +10,7 @@ from orders.schemas.orders import (
     ProductOut,
     Sku,
     SoldProduct,
+    StockLevel,
 )
 from orders.schemas.reports import NewReport, ReportFailure, ReportFile, ReportOut, ReportProgress, ReportWork
 
@@ -29,4 +30,5 @@ __all__ = [
     "ReportWork",
     "Sku",
     "SoldProduct",
+    "StockLevel",
 ]

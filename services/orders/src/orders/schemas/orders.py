@@ -97,6 +97,14 @@ class OrderOut(BaseModel):
     created_at: datetime
 
 
+class StockLevel(BaseModel):
+    """How many units of a product can be ordered. Of two levels the one with the larger `version` is newer."""
+
+    sku: str
+    available: int
+    version: int
+
+
 class SoldProduct(BaseModel):
     """How much of one product was sold."""
 

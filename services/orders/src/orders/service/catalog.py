@@ -7,7 +7,7 @@ from uuid import UUID
 from orders.errors import OutOfStock, ProductNotFound, UnknownProduct
 from orders.models import Product
 from orders.repository.catalog import CatalogRepository, Offer
-from orders.schemas import SKU, NewOrder, ProductOut
+from orders.schemas import SKU, NewOrder, ProductOut, StockLevel
 from orders.states import StockEffect
 from shared.errors import FieldError
 from shared.pages import Page, decode_cursor, invalid_cursor, page_of
@@ -45,10 +45,12 @@ class Catalog:
             raise OutOfStock([_field_error(wanted, offer.sku, _shortage(offer)) for offer in short])
         return offers
 
-    async def settle(self, order_id: UUID, effect: StockEffect) -> None:
-        """End the reservation of an order as its move demands."""
-        if effect is not StockEffect.KEEP:
-            await self._products.settle(order_id, shipped=effect is StockEffect.SHIP)
+    async def settle(self, order_id: UUID, effect: StockEffect) -> list[StockLevel]:
+        """End the reservation of an order as its move demands; return the stock levels if units are available again."""
+        if effect is StockEffect.KEEP:
+            return []
+        levels = await self._products.settle(order_id, shipped=effect is StockEffect.SHIP)
+        return levels if effect is StockEffect.RELEASE else []
 
 
 def _shortage(offer: Offer) -> str:

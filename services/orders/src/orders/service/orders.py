@@ -11,7 +11,7 @@ from orders.errors import IllegalMove, KeyReused, OrderNotFound
 from orders.events import OrderEvents
 from orders.models import CURRENCY, Order
 from orders.repository.orders import OrderRepository
-from orders.schemas import NewOrder, OrderItemOut, OrderOut
+from orders.schemas import NewOrder, OrderItemOut, OrderOut, StockLevel
 from orders.service.catalog import Catalog
 from orders.service.positions import position_in
 from orders.states import Move, OrderStatus
@@ -52,16 +52,16 @@ class Orders:
             trace.get_current_span().set_attribute("hopline.order.replayed", True)
             log.info("order_replayed", order_id=earlier.order_id)
             return Placed(order_id=earlier.order_id, response=earlier.response, replayed=True)
-        order = await self._reserved(wanted, user_id=user_id)
+        order, stock = await self._reserved(wanted, user_id=user_id)
         response = order.model_dump_json().encode()
         await self._orders.record(order, key=key, fingerprint=wanted.fingerprint(), response=response)
-        await self._events.announce(order)
+        await self._events.announce(order, stock=stock)
         trace.get_current_span().set_attribute("hopline.order.id", str(order.id))
         log.info("order_placed", order_id=order.id, total_cents=order.total_cents, lines=len(order.items))
         return Placed(order_id=order.id, response=response, replayed=False)
 
-    async def _reserved(self, wanted: NewOrder, *, user_id: UUID) -> OrderOut:
-        """A new order whose stock is reserved, at today's prices."""
+    async def _reserved(self, wanted: NewOrder, *, user_id: UUID) -> tuple[OrderOut, list[StockLevel]]:
+        """Return a new order whose stock is reserved, at today's prices, and the stock levels after it."""
         offers = await self._catalog.reserve(wanted)
         items = [
             OrderItemOut(
@@ -69,7 +69,7 @@ class Orders:
             )
             for sku, quantity in wanted.quantities().items()
         ]
-        return OrderOut(
+        order = OrderOut(
             id=uuid4(),
             user_id=user_id,
             status=OrderStatus.PLACED,
@@ -78,6 +78,7 @@ class Orders:
             currency=CURRENCY,
             created_at=datetime.now(UTC),
         )
+        return order, [offers[item.sku].less(item.quantity) for item in items]
 
     async def page(
         self, *, user_id: UUID, status: OrderStatus | None, limit: int, cursor: str | None
@@ -108,9 +109,9 @@ class Orders:
         if row.status is not move.source:
             raise IllegalMove(f"The order is {row.status}: only a {move.source} one can become {move.target}")
         await self._orders.set_status(row, move.target)
-        await self._catalog.settle(order_id, move.stock)
+        stock = await self._catalog.settle(order_id, move.stock)
         order = OrderOut.model_validate(row)
-        await self._events.announce(order)
+        await self._events.announce(order, stock=stock)
         log.info("order_moved", order_id=order_id, status=move.target)
         return order
 
