@@ -52,12 +52,15 @@ replay: $(VENV)/installed ## Have one of them tried again: ID=<as dead-letters l
 
 ##@ Look
 
-.PHONY: demo trace walk fault
+.PHONY: demo trace room walk fault
 demo: $(VENV)/installed ## One order's whole journey, and its trace as a tree
 	@$(BIN)/python -m console demo
 
 trace: $(VENV)/installed ## Any trace with its log lines: ID=<trace id>
 	@$(BIN)/python -m console trace $(or $(ID),$(error which trace? make trace ID=<trace id>))
+
+room: $(VENV)/installed ## Join a product's room on two sockets, and watch its stock and viewers: SKU=MUG-ENAMEL-BLUE
+	@$(BIN)/python -m console room $(or $(SKU),$(error which product? make room SKU=MUG-ENAMEL-BLUE))
 
 walk: $(VENV)/installed ## Bring one kind of trace about and print it: W=order|redelivery|retries|timeout|crash
 	@$(BIN)/python -m console walk $(or $(W),$(error which walk? make walk W=order|redelivery|retries|timeout|crash))

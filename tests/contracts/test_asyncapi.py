@@ -22,7 +22,7 @@ SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 
 SERVER_FRAMES: tuple[type[BaseModel], ...] = get_args(frames.ServerFrame)
-CLIENT_FRAMES: tuple[type[BaseModel], ...] = (frames.Hello, frames.Pong, frames.Read)
+CLIENT_FRAMES: tuple[type[BaseModel], ...] = get_args(frames.ClientFrame)
 
 
 def members(model: type[BaseModel]) -> set[str]:
@@ -68,6 +68,20 @@ class TestFrames:
         assert set(schema["properties"]) == members(model)
         of_the_model = {name for name, field in model.model_fields.items() if field.is_required() or name == "t"}
         assert set(schema["required"]) == of_the_model
+
+    def test_every_frame_is_a_message_of_the_socket(self) -> None:
+        sent = {SCHEMAS[model.__name__]["properties"]["t"]["const"] for model in (*SERVER_FRAMES, *CLIENT_FRAMES)}
+        names = {message["$ref"].rpartition("/")[2] for message in DOCUMENT["channels"]["socket"]["messages"].values()}
+        schemas = {MESSAGES[name]["payload"]["$ref"].rpartition("/")[2] for name in names}
+        assert {SCHEMAS[schema]["properties"]["t"]["const"] for schema in schemas} == sent
+
+    def test_names_of_rooms_are_documented(self) -> None:
+        for model in (frames.Join, frames.Leave):
+            assert model.model_json_schema()["properties"]["room"]["pattern"] == SCHEMAS["Room"]["pattern"]
+
+    def test_reasons_to_reject_a_join_are_documented(self) -> None:
+        reasons = get_args(frames.JoinRejected.model_fields["reason"].annotation)
+        assert SCHEMAS["JoinRejected"]["properties"]["reason"]["enum"] == [*reasons]
 
     def test_kinds_are_documented(self) -> None:
         assert SCHEMAS["NotificationFrame"]["properties"]["kind"]["enum"] == [*(kind.value for kind in Kind)]

@@ -1,5 +1,8 @@
 """One order, from the gateway to the WebSocket and the mailbox: one trace, a log line per hop, nothing out of order."""
 
+import asyncio
+import re
+
 import httpx
 import pytest
 
@@ -157,3 +160,19 @@ class TestConsole:
             return told.stdout if "GET /v2/users/me" in told.stdout and "http_request" in told.stdout else None
 
         assert await eventually(printed, what="the trace on the terminal")
+
+
+class TestRoom:
+    async def test_shows_stock_and_viewers_on_every_socket_in_it(self, stack: Stack, shopper: Shopper) -> None:
+        sku = (await shopper.client.get("/v2/products")).json()["items"][0]["sku"]
+        before = await available(shopper, sku)
+        done = await asyncio.to_thread(stack.run, "console", "room", sku)
+        assert done.returncode == 0, done.stdout + done.stderr
+        frames = re.findall(r"ms +(joined|viewers|stock) *(.*)", done.stdout)
+        assert [frame for frame, _ in frames] == ["joined", "joined", "viewers", "stock", "stock", "viewers"]
+        ordered, cancelled = (re.fullmatch(r"available (\d+), version (\d+)", shown) for _, shown in frames[3:5])
+        assert ordered
+        assert cancelled
+        assert int(cancelled[1]) - int(ordered[1]) == 1
+        assert int(cancelled[2]) - int(ordered[2]) >= 1
+        assert await available(shopper, sku) == before

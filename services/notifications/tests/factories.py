@@ -1,6 +1,11 @@
 """The service as tests see it: any number of instances over the same stores, and events that come in."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,15 +28,26 @@ from notifications.settings import Settings
 from shared.database import async_url
 from shared.events import CloudEvent, Trace
 from shared.redis import redis_client
-from testkit.apps import http_client, serve
+from testkit.apps import free_port, http_client, serve
 from testkit.tokens import TokenIssuer
+from testkit.waiting import eventually
 
 PING_S = 0.5
 """A heartbeat short enough to wait for."""
 
 
-def order_event(change: str, user_id: UUID, *, order_id: UUID | None = None, **members: Any) -> CloudEvent:
-    """`change` is placed, packed, shipped or cancelled; `members` are more of the envelope's."""
+def order_event(
+    change: str,
+    user_id: UUID,
+    *,
+    order_id: UUID | None = None,
+    stock: Sequence[tuple[str, int, int]] = (),
+    **members: Any,
+) -> CloudEvent:
+    """`change` is placed, packed, shipped or cancelled; `stock` has (sku, available, version) of products.
+
+    `members` are more of the envelope's.
+    """
     data = {
         "order_id": order_id or uuid4(),
         "user_id": user_id,
@@ -41,6 +57,8 @@ def order_event(change: str, user_id: UUID, *, order_id: UUID | None = None, **m
         "currency": "EUR",
         "created_at": datetime.now(UTC),
     }
+    if stock:
+        data["stock"] = [{"sku": sku, "available": n, "version": version} for sku, n, version in stock]
     return CloudEvent(
         source="/hopline/orders",
         type=f"hopline.order.{change}.v1",
@@ -89,6 +107,13 @@ class Instance:
         ticket: str = response.json()["ticket"]
         return ticket
 
+    async def is_ready(self) -> bool:
+        try:
+            async with http_client(self.url) as client:
+                return (await client.get("/health/ready")).status_code == 200
+        except httpx.TransportError:
+            return False
+
     @property
     def websocket_url(self) -> str:
         return self.url.replace("http://", "ws://") + "/ws"
@@ -127,9 +152,30 @@ class Stage:
         async with serve(app, ws=protocol, ws_per_message_deflate=False, ws_ping_interval=None) as url:
             yield Instance(app=app, url=url, issuer=self._issuer)
 
-    def elsewhere(self, url: str) -> Instance:
-        """An instance that runs in a process of its own at `url`."""
-        return Instance(app=FastAPI(), url=url, issuer=self._issuer)
+    @asynccontextmanager
+    async def process(self, **settings: Any) -> AsyncIterator[tuple[Instance, asyncio.subprocess.Process]]:
+        """Start an instance under gunicorn, which has a process group of its own; yields it once it is ready."""
+        port = free_port()
+        environment = {name.upper(): str(value) for name, value in (self.settings | settings).items()}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:shared.gunicorn",
+            "notifications.main:create_app()",
+            env=os.environ | environment | {"PORT": str(port), "HOST": "127.0.0.1"},
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        instance = Instance(app=FastAPI(), url=f"http://127.0.0.1:{port}", issuer=self._issuer)
+        try:
+            await eventually(instance.is_ready)
+            yield instance, process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
     async def happen(self, *events: CloudEvent) -> None:
         """Append events to their streams, as the relays do."""

@@ -1,21 +1,17 @@
 """How sockets end: readers that do not read, processes that stop."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
 from services.notifications.tests.devices import Device, close_code, raw_socket, say
 from services.notifications.tests.factories import Instance, Stage
 from websockets.asyncio.client import ClientConnection
 
-from testkit.apps import free_port, http_client
 from testkit.metrics import Metrics
 from testkit.waiting import PATIENCE_S, eventually
 
@@ -52,10 +48,10 @@ class TestSlowReader:
         hub = instance.app.state.realtime.hub
         other = Device(uuid4())
         async with deaf(instance, user) as connection, other.connected(instance):
-            await eventually(lambda: user in hub.rooms)
+            await eventually(lambda: user in hub.users)
             await stage.add(user, count=30, data=LARGE)  # fills the buffers of both ends
             await stage.add(user, count=60 if data else 300, data=data)
-            await eventually(lambda: user not in hub.rooms, what="the slow reader to be let go")
+            await eventually(lambda: user not in hub.users, what="the slow reader to be let go")
             await stage.add(other.user_id)
             await other.sees(1)
             assert await close_code(connection) == 4008
@@ -66,8 +62,8 @@ class TestSlowReader:
         await stage.add(user, count=40, data=LARGE)
         async with deaf(instance, user) as connection:
             hub = instance.app.state.realtime.hub
-            await eventually(lambda: user in hub.rooms)
-            await eventually(lambda: user not in hub.rooms, what="the slow reader to be let go")
+            await eventually(lambda: user in hub.users)
+            await eventually(lambda: user not in hub.users, what="the slow reader to be let go")
             assert await close_code(connection) == 4008
 
 
@@ -103,22 +99,8 @@ class TestDrain:
         assert any(device.seen == [1] for device in devices)
 
     async def test_happens_on_sigterm(self, stage: Stage, user: UUID) -> None:
-        port = free_port()
-        environment = {name.upper(): str(value) for name, value in stage.settings.items()}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "-c",
-            "python:shared.gunicorn",
-            "notifications.main:create_app()",
-            env=os.environ | environment | {"PORT": str(port), "HOST": "127.0.0.1"},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        instance = stage.elsewhere(f"http://127.0.0.1:{port}")
         device = Device(user)
-        try:
-            await eventually(lambda: _is_ready(instance))
+        async with stage.process() as (instance, process):
             await stage.add(user)
             async with device.connected(instance):
                 await device.sees(1)
@@ -126,15 +108,3 @@ class TestDrain:
                 assert await device.is_closed() == 1012
             assert len(device.of("drain")) == 1
             assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-
-async def _is_ready(instance: Instance) -> bool:
-    try:
-        async with http_client(instance.url) as client:
-            return (await client.get("/health/ready")).status_code == 200
-    except httpx.TransportError:
-        return False

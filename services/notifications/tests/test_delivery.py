@@ -76,10 +76,10 @@ class TestLostPublish:
         instance = await stage.start(ws_ping_seconds=60)
         device = Device(user)
         async with device.connected(instance):
-            room = instance.app.state.realtime.hub.rooms[user]
+            sessions = instance.app.state.realtime.hub.users[user]
             await stage.cut_subscribers()
             await stage.add(user, published=False)
-            await eventually(lambda: room.subscribed)
+            await eventually(lambda: sessions.subscribed)
             await device.sees(1)
             await stage.add(user)
             await device.sees(2)
@@ -126,7 +126,7 @@ class TestRedis:
             await stage.add(user, count=2)  # publishing fails, and the commit stands
             await device.sees(5)  # by the heartbeat, from Postgres, while Redis is down
             valkey.start()
-            await eventually(lambda: instance.app.state.realtime.hub.rooms[user].subscribed)
+            await eventually(lambda: instance.app.state.realtime.hub.users[user].subscribed)
             await stage.happen(order_event("placed", user))
             await device.sees(6)
             assert device.close_code is None

@@ -127,7 +127,7 @@ class TestHello:
                 assert await second.is_closed() == 4429
             async with other.connected(instance):
                 assert other.of("welcome")
-        await eventually(lambda: not instance.app.state.realtime.hub.rooms)
+        await eventually(lambda: not instance.app.state.realtime.hub.users)
         async with second.connected(instance):
             assert second.of("welcome")
 

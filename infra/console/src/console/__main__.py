@@ -1,4 +1,4 @@
-"""`python -m console demo`, `trace ID`, `walk NAME` and `fault`."""
+"""`python -m console demo`, `room SKU`, `trace ID`, `walk NAME` and `fault`."""
 
 import argparse
 import asyncio
@@ -16,6 +16,7 @@ from console.drawing import printable_lines
 from console.failures import FailedError
 from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
+from console.rooms import RoomStory
 from console.stack import Stack
 from console.trace import print_trace
 from console.walks import WALKS, Walker
@@ -69,6 +70,10 @@ async def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
         print(json.dumps(summary))
 
 
+async def _room(stack: Stack, arguments: argparse.Namespace) -> None:
+    await RoomStory(stack=stack, narrator=Narrator(_console(stderr=False))).run(arguments.sku)
+
+
 async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
     await print_trace(arguments.id, stack=stack, console=_console(stderr=False))
 
@@ -93,7 +98,7 @@ async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
     await switches.run(kind=arguments.kind, wanted=wanted)
 
 
-_COMMANDS = {"demo": _demo, "trace": _trace, "walk": _walk, "fault": _fault}
+_COMMANDS = {"demo": _demo, "room": _room, "trace": _trace, "walk": _walk, "fault": _fault}
 
 
 def _console(*, stderr: bool) -> Console:
@@ -107,6 +112,9 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", epilog="make demo", help="place an order and follow it through every service")
     demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
+    watches = "join a product's room on two sockets, and watch its stock and viewers change"
+    room = commands.add_parser("room", epilog="make room SKU=MUG-ENAMEL-BLUE", help=watches)
+    room.add_argument("sku", metavar="SKU", help="the product")
     trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log lines")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
     walk = commands.add_parser("walk", epilog="make walk W=order", help="bring one kind of trace about, and print it")

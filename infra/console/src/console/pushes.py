@@ -36,6 +36,7 @@ class Device:
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
         self._arrived: asyncio.Queue[Push | FailedError] = asyncio.Queue()
+        self._room_frames: asyncio.Queue[Mapping[str, Any] | FailedError] = asyncio.Queue()
         self._cursor = 0
 
     async def greet(self, ticket: str) -> Mapping[str, Any]:
@@ -51,11 +52,11 @@ class Device:
         try:
             async for raw in self._connection:
                 await self._take(json.loads(raw), time.perf_counter())
-            self._arrived.put_nowait(FailedError("the WebSocket was closed by the server"))
+            self._end(FailedError("the WebSocket was closed by the server"))
         except ConnectionClosed as closed:
-            self._arrived.put_nowait(FailedError(f"the WebSocket was closed: {closed}"))
+            self._end(FailedError(f"the WebSocket was closed: {closed}"))
         except FailedError as failure:
-            self._arrived.put_nowait(failure)
+            self._end(failure)
 
     async def pushes(self) -> AsyncIterator[Push]:
         """Yield the notifications, those that came before as well; raises FailedError where listening ended."""
@@ -65,6 +66,21 @@ class Device:
                 raise arrived
             yield arrived
 
+    async def join(self, room: str) -> None:
+        """Join a room; `room_frame` returns the acknowledgement first."""
+        await self._send({"t": "join", "room": room})
+
+    async def room_frame(self) -> Mapping[str, Any]:
+        """Return the next frame about a room; raises FailedError if listening ended."""
+        arrived = await self._room_frames.get()
+        if isinstance(arrived, FailedError):
+            raise arrived
+        return arrived
+
+    def _end(self, failure: FailedError) -> None:
+        self._arrived.put_nowait(failure)
+        self._room_frames.put_nowait(failure)
+
     async def _take(self, frame: Mapping[str, Any], came_at: float) -> None:
         if frame["t"] == "ping":
             await self._send({"t": "pong", "cursor": self._cursor})
@@ -73,6 +89,8 @@ class Device:
                 raise FailedError(f"notification {frame['seq']} came after {self._cursor}")
             self._cursor = frame["seq"]
             self._arrived.put_nowait(Push(frame, came_at=came_at))
+        elif "room" in frame:
+            self._room_frames.put_nowait(frame)
 
     async def _send(self, frame: Mapping[str, Any]) -> None:
         await self._connection.send(json.dumps(frame))

@@ -1,4 +1,7 @@
-"""What other services' events do here: each becomes one notification of the user it is about."""
+"""What other services' events do here: each becomes one notification of the user it is about.
+
+The stock levels in an event are published to the products' rooms, at most once: neither stored nor repeated.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +13,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from notifications.models import Kind
-from notifications.realtime.frames import NotificationFrame
+from notifications.realtime.frames import NotificationFrame, Stock
 from notifications.realtime.publisher import Publisher
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
@@ -65,6 +68,20 @@ class Addressee(BaseModel):
     user_id: UUID
 
 
+class StockLevel(BaseModel):
+    """How many units of a product can be ordered after an event; a larger version is newer."""
+
+    sku: str
+    available: int
+    version: int
+
+
+class StockLevels(BaseModel):
+    """The products of which an event changed the number of available units; none if it has no such member."""
+
+    stock: list[StockLevel] = []
+
+
 KINDS: Mapping[str, Mapping[str, tuple[Kind, type[BaseModel]]]] = {
     "events:orders": {
         "hopline.order.placed.v1": (Kind.ORDER_PLACED, OrderNews),
@@ -114,9 +131,13 @@ def _handler(kind: Kind, news: type[BaseModel], *, publisher: Publisher) -> Hand
         if row is None:
             return None
         frame = NotificationFrame.of(row)
+        levels = StockLevels.model_validate(event.data).stock
+        stock = [
+            Stock(room=f"product:{level.sku}", available=level.available, version=level.version) for level in levels
+        ]
 
         async def publish() -> None:
-            await publisher.notification(user_id, frame)
+            await publisher.notification(user_id, frame, stock=stock)
             log.info("notification_added", user_id=user_id, kind=kind, seq=frame.seq)
 
         return publish

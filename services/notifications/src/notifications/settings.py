@@ -30,6 +30,18 @@ class Settings(DatabaseSettings, RedisSettings, JwksSettings, ServiceSettings):
     ws_silent_connections_per_address: int = Field(
         500, ge=1, description="WebSockets of one client address that have not sent their first frame"
     )
+    ws_frames_per_second: float = Field(
+        20.0, ge=1, le=1000, description="Frames read from one WebSocket, on average, after a burst of 40; more wait"
+    )
+    ws_rooms_per_connection: int = Field(10, ge=0, le=100, description="Rooms that one WebSocket may join")
+    ws_rooms: int = Field(1_000, ge=0, description="Rooms of one process")
+    ws_room_members: int = Field(1_000, ge=1, description="WebSockets of one process in one room")
+    ws_room_beat_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=60,
+        description="Heartbeat of a room's viewers, in seconds; a killed process is counted for three heartbeats",
+    )
     ws_drain_seconds: float = Field(
         3.0, ge=0, le=10, description="Time over which a draining process closes its WebSockets, in seconds"
     )

@@ -35,6 +35,6 @@ async def drain(hub: Hub, *, seconds: float, retry_ms: int) -> None:
         if sessions:
             await asyncio.sleep(STEP_S)
     patience = FLUSH_PATIENCE_S
-    while hub.rooms and patience > 0:
+    while hub.users and patience > 0:
         await asyncio.sleep(STEP_S)
         patience -= STEP_S

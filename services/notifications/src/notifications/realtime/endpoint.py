@@ -10,11 +10,12 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from notifications.errors import CloseCode, SocketRefused
-from notifications.realtime.frames import Hello, Pong, Read, client_frame
+from notifications.realtime.frames import Hello, Join, Leave, Pong, Read, client_frame
 from notifications.realtime.heartbeat import Heartbeat
 from notifications.realtime.history import History
-from notifications.realtime.hub import Hub, Room
-from notifications.realtime.publisher import Publisher
+from notifications.realtime.hub import Hub, UserSessions
+from notifications.realtime.membership import Membership
+from notifications.realtime.publisher import Publisher, channel
 from notifications.realtime.session import Session
 from notifications.realtime.subscriber import Subscriber
 from notifications.realtime.tickets import Tickets
@@ -29,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 SUBSCRIBE_PATIENCE_S: Final = 2.0
 READ_PATIENCE_S: Final = 3.0
+BURST_FRAMES: Final = 40
+"""So many frames of one device are handled at once, before WS_FRAMES_PER_SECOND applies."""
 
 
 class Endpoint:
@@ -45,6 +48,7 @@ class Endpoint:
         hub: Hub,
         subscriber: Subscriber,
         heartbeat: Heartbeat,
+        membership: Membership,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -54,6 +58,7 @@ class Endpoint:
         self._hub = hub
         self._subscriber = subscriber
         self._heartbeat = heartbeat
+        self._membership = membership
         self._silent = AddressLimit(
             total=settings.ws_silent_connections, per_address=settings.ws_silent_connections_per_address
         )
@@ -98,24 +103,26 @@ class Endpoint:
             settings=self._settings,
             recheck=self._heartbeat.recheck,
         )
-        room = self._hub.join(session)
+        user = self._hub.join(session)
         try:
-            await self._subscribed(room, user_id)
+            await self._subscribed(user, user_id)
             await self._welcome(session, cursor)
             await self._converse(websocket, session)
         finally:
             session.disconnected()
+            rooms = self._membership.leave_all(session)
             if self._hub.leave(session):
-                await self._subscriber.remove(user_id)
+                await self._subscriber.unsubscribe(channel(user_id))
+            await self._membership.release(rooms)
 
-    async def _subscribed(self, room: Room, user_id: UUID) -> None:
+    async def _subscribed(self, user: UserSessions, user_id: UUID) -> None:
         """Wait for the acknowledgement: what is published after it arrives, what was committed before it is read.
 
         Redis being away delays the device, and does not refuse it: the heartbeat finds what is not published.
         """
-        if not room.subscribed:
-            await self._subscriber.add(user_id)
-            if not await room.becomes_subscribed(within_s=SUBSCRIBE_PATIENCE_S):
+        if not user.subscribed:
+            await self._subscriber.subscribe(channel(user_id))
+            if not await user.becomes_subscribed(within_s=SUBSCRIBE_PATIENCE_S):
                 log.warning("socket_not_subscribed", user_id=user_id)
 
     async def _welcome(self, session: Session, cursor: int) -> None:
@@ -127,13 +134,27 @@ class Endpoint:
         session.welcome(state, cursor=cursor, ping_s=ping_s, ping_at=first)
 
     async def _converse(self, websocket: WebSocket, session: Session) -> None:
-        """Hear what the device says until it goes; raises SocketRefused on what is no frame, or another hello."""
+        """Handle what the device sends until it goes; raises SocketRefused for an invalid frame or another hello.
+
+        A device that sends too fast is read more slowly. Frames are handled one after another, so unread ones wait in
+        the network's buffers and then at the sender.
+        """
+        clock = asyncio.get_running_loop().time
+        interval_s = 1 / self._settings.ws_frames_per_second
+        next_due = 0.0
         while True:
+            next_due = max(next_due, clock() - interval_s * BURST_FRAMES) + interval_s
+            if (wait_s := next_due - clock()) > 0:
+                await asyncio.sleep(wait_s)
             match client_frame(await _receive(websocket)):
                 case Pong():
                     session.pong()
                 case Read(up_to=up_to):
                     await self._mark_read(session.user_id, up_to)
+                case Join(room=room):
+                    await self._membership.join(session, room)
+                case Leave(room=room):
+                    await self._membership.leave(session, room)
                 case Hello():
                     raise SocketRefused(CloseCode.UNAUTHORIZED, "hello was said before")
 

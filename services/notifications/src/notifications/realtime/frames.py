@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from notifications.errors import CloseCode, SocketRefused
 from notifications.models import Notification
 from notifications.schemas import Seq
 
 VERSION = 1
+
+RoomName = Annotated[str, StringConstraints(pattern=r"^product:[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
+"""`product:` and a sku. Names that the pattern admits need no escaping in JSON."""
 
 
 class _Frame(BaseModel):
@@ -46,6 +49,20 @@ class Read(_ClientFrame):
 
     t: Literal["read"]
     up_to: Seq
+
+
+class Join(_ClientFrame):
+    """C: become a member of a room. Joining again changes nothing and is acknowledged again."""
+
+    t: Literal["join"]
+    room: RoomName
+
+
+class Leave(_ClientFrame):
+    """C: leave a room. Leaving a room without being a member of it is acknowledged as well."""
+
+    t: Literal["leave"]
+    room: RoomName
 
 
 class Welcome(_Frame):
@@ -112,16 +129,64 @@ class Drain(_Frame):
     retry_ms: int
 
 
-ServerFrame = Welcome | NotificationFrame | Ping | ReadMoved | Drain
+class Joined(_Frame):
+    """S: the room's frames arrive from now on: read its present state over HTTP.
+
+    Sent again when messages may have been lost, that is after a new connection to Redis.
+    """
+
+    t: Literal["joined"] = "joined"
+    room: str
+
+
+class JoinRejected(_Frame):
+    """S: the client is not a member of the room. `rooms_per_connection` remains until it leaves another room."""
+
+    t: Literal["join_rejected"] = "join_rejected"
+    room: str
+    reason: Literal["rooms_per_connection", "rooms_per_process", "members_per_room"]
+
+
+class Left(_Frame):
+    """S: no more frames of this room follow."""
+
+    t: Literal["left"] = "left"
+    room: str
+
+
+class Stock(_Frame):
+    """S: another number of units of the room's product can be ordered; a larger `version` is newer. May be lost."""
+
+    t: Literal["stock"] = "stock"
+    room: str
+    available: int
+    version: int
+
+
+class Viewers(_Frame):
+    """S: the number of sockets in the room, over all processes."""
+
+    t: Literal["viewers"] = "viewers"
+    room: str
+    viewers: int
+
+
+RoomFrame = Stock | Viewers
+"""What a room's channel carries. Each replaces the one before it of the same type."""
+
+ServerFrame = Welcome | NotificationFrame | Ping | ReadMoved | Drain | Joined | JoinRejected | Left | Stock | Viewers
 
 Published = Annotated[NotificationFrame | ReadMoved, Field(discriminator="t")]
 """What a user's channel carries."""
 
-_client_frame: TypeAdapter[Hello | Pong | Read] = TypeAdapter(Annotated[Hello | Pong | Read, Field(discriminator="t")])
+ClientFrame = Hello | Pong | Read | Join | Leave
+
+_client_frame: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="t")])
 _published: TypeAdapter[NotificationFrame | ReadMoved] = TypeAdapter(Published)
+_room_frame: TypeAdapter[RoomFrame] = TypeAdapter(Annotated[RoomFrame, Field(discriminator="t")])
 
 
-def client_frame(text: str | None) -> Hello | Pong | Read:
+def client_frame(text: str | None) -> ClientFrame:
     """Read what a client sent (None for a binary message); raises SocketRefused where it is no frame of ours."""
     try:
         return _client_frame.validate_json(text or "")
@@ -132,3 +197,8 @@ def client_frame(text: str | None) -> Hello | Pong | Read:
 def published_frame(body: bytes) -> NotificationFrame | ReadMoved:
     """Read what was published; raises pydantic's ValidationError on anything else."""
     return _published.validate_json(body)
+
+
+def room_frame(body: bytes) -> RoomFrame:
+    """Read what was published to a room; raises pydantic's ValidationError on anything else."""
+    return _room_frame.validate_json(body)

@@ -52,7 +52,7 @@ class Heartbeat(Background):
 
     async def _compare_heads(self, user_ids: set[UUID]) -> None:
         """Tell the sessions of these users how long their feeds are; where Postgres is away, try at the next tick."""
-        present = user_ids & self._hub.rooms.keys()
+        present = user_ids & self._hub.users.keys()
         self._doubtful = set()
         if not present:
             return

@@ -20,6 +20,18 @@ sent_notifications = _meter.create_counter(
 pulls = _meter.create_counter(
     "hopline.notifications.pulls", unit="{pull}", description="Pages read for sockets that were behind, by source"
 )
+open_rooms = _meter.create_up_down_counter(
+    "hopline.room.open", unit="{room}", description="Rooms with at least one socket of this process"
+)
+room_members = _meter.create_up_down_counter(
+    "hopline.room.members", unit="{socket}", description="Memberships of this process's sockets in rooms"
+)
+room_joins = _meter.create_counter(
+    "hopline.room.joins", unit="{join}", description="Requests to join a room, by outcome"
+)
+sent_room_frames = _meter.create_counter(
+    "hopline.room.frames", unit="{frame}", description="Stock and viewers frames written to a socket"
+)
 _latency = _meter.create_histogram(
     "hopline.notification.latency",
     unit="s",

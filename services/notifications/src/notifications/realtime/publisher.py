@@ -4,18 +4,20 @@ A hint, never the truth: losing it delays a notification until the next heartbea
 that delivering it reads no database.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 
 from notifications.realtime.cache import FeedCache
-from notifications.realtime.frames import NotificationFrame, ReadMoved
+from notifications.realtime.frames import NotificationFrame, ReadMoved, Stock
 from shared.store_errors import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
 _PREFIX = "notifications:user:"
+_ROOM_PREFIX = "notifications:room:"
 
 
 def channel(user_id: UUID) -> str:
@@ -23,9 +25,19 @@ def channel(user_id: UUID) -> str:
     return f"{_PREFIX}{user_id}"
 
 
-def user_of(name: bytes) -> UUID:
+def user_of(name: str) -> UUID:
     """The user of a channel; raises ValueError for another channel's name."""
-    return UUID(name.decode().removeprefix(_PREFIX))
+    return UUID(name.removeprefix(_PREFIX))
+
+
+def room_channel(room: str) -> str:
+    """Return the pub/sub channel of a room."""
+    return f"{_ROOM_PREFIX}{room}"
+
+
+def room_of(name: str) -> str:
+    """Return the room of a channel."""
+    return name.removeprefix(_ROOM_PREFIX)
 
 
 class Publisher:
@@ -35,13 +47,15 @@ class Publisher:
         self._redis = redis
         self._cache = cache
 
-    async def notification(self, user_id: UUID, frame: NotificationFrame) -> None:
-        """Cache and publish one notification, in one round trip."""
+    async def notification(self, user_id: UUID, frame: NotificationFrame, *, stock: Sequence[Stock] = ()) -> None:
+        """Cache and publish one notification, and the stock levels that came with it, in one round trip."""
         body = frame.encode().encode()
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 self._cache.append(pipeline, user_id, frame.seq, body)
                 pipeline.publish(channel(user_id), body)
+                for level in stock:
+                    pipeline.publish(room_channel(level.room), level.encode())
                 await pipeline.execute(raise_on_error=False)
         except REDIS_ERRORS as error:
             log.warning("publish_failed", user_id=user_id, seq=frame.seq, error=repr(error))

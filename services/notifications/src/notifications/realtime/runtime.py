@@ -11,8 +11,11 @@ from notifications.realtime.drain import drain
 from notifications.realtime.endpoint import Endpoint
 from notifications.realtime.heartbeat import Heartbeat
 from notifications.realtime.history import History
-from notifications.realtime.hub import Hub
+from notifications.realtime.hub import FeedChannels, Hub
+from notifications.realtime.membership import Membership
+from notifications.realtime.presence import Presence
 from notifications.realtime.publisher import Publisher
+from notifications.realtime.rooms import Rooms
 from notifications.realtime.subscriber import Subscriber
 from notifications.realtime.tickets import Tickets
 from notifications.settings import Settings
@@ -36,15 +39,27 @@ class Realtime:
 
 @asynccontextmanager
 async def open_realtime(*, settings: Settings, database: Database, redis: Redis) -> AsyncIterator[Realtime]:
-    """Start the subscriber and the heartbeat, and stop them at the end. Neither store has to be there yet."""
+    """Start the subscribers, the heartbeat and the reports of presence, and stop them at the end.
+
+    Neither store has to be available yet.
+    """
     cache = FeedCache(redis=redis)
     history = History(database=database, cache=cache)
     tickets = Tickets(redis=redis)
     publisher = Publisher(redis=redis, cache=cache)
     hub = Hub(per_user=settings.ws_connections_per_user, in_all=settings.ws_connections)
+    rooms = Rooms(
+        per_connection=settings.ws_rooms_per_connection,
+        per_process=settings.ws_rooms,
+        members=settings.ws_room_members,
+    )
     async with (
         Heartbeat(hub=hub, history=history, ping_s=settings.ws_ping_seconds) as heartbeat,
-        Subscriber(url=settings.redis_url, hub=hub, recheck=heartbeat.recheck) as subscriber,
+        Subscriber(
+            name="feeds", url=settings.redis_url, channels=FeedChannels(hub=hub, recheck=heartbeat.recheck)
+        ) as subscriber,
+        Subscriber(name="rooms", url=settings.redis_url, channels=rooms) as room_subscriber,
+        Presence(redis=redis, rooms=rooms, beat_s=settings.ws_room_beat_seconds),
     ):
         endpoint = Endpoint(
             settings=settings,
@@ -55,5 +70,6 @@ async def open_realtime(*, settings: Settings, database: Database, redis: Redis)
             hub=hub,
             subscriber=subscriber,
             heartbeat=heartbeat,
+            membership=Membership(rooms=rooms, subscriber=room_subscriber),
         )
         yield Realtime(settings=settings, hub=hub, tickets=tickets, publisher=publisher, endpoint=endpoint)

@@ -7,7 +7,8 @@ import structlog
 from starlette.websockets import WebSocket
 
 from notifications.errors import CloseCode
-from notifications.realtime.frames import Drain, NotificationFrame, Ping, ReadMoved, Welcome
+from notifications.realtime import metrics
+from notifications.realtime.frames import Drain, NotificationFrame, Ping, ReadMoved, RoomFrame, ServerFrame, Welcome
 from notifications.realtime.history import History
 from notifications.realtime.lane import Lane
 from notifications.realtime.pump import Pump
@@ -27,7 +28,19 @@ class Session:
     soon, and tell `heard`. `ping_at` is the next ping's time on the event loop's clock.
     """
 
-    __slots__ = ("_history", "_lane", "_pong_due", "_pump", "_read_seq", "_recheck", "open", "ping_at", "user_id")
+    __slots__ = (
+        "_history",
+        "_lane",
+        "_latest",
+        "_pong_due",
+        "_pump",
+        "_read_seq",
+        "_recheck",
+        "open",
+        "ping_at",
+        "rooms",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -41,12 +54,14 @@ class Session:
         self.user_id = user_id
         self.open = False
         self.ping_at = NEVER
+        self.rooms: tuple[str, ...] = ()
         self._history = history
         self._recheck = recheck
         self._pump = Pump()
-        self._lane = Lane(websocket=websocket, user_id=user_id, write_s=settings.ws_write_seconds, more=self._catch_up)
+        self._lane = Lane(websocket=websocket, user_id=user_id, write_s=settings.ws_write_seconds, more=self._send_more)
         self._read_seq = 0
         self._pong_due = False
+        self._latest: dict[tuple[str, str], RoomFrame] | None = None  # most sockets join no room
 
     def welcome(self, state: FeedState, *, cursor: int, ping_s: float, ping_at: float) -> None:
         """Greet the device and bring it from its `cursor` to the feed's head."""
@@ -89,6 +104,27 @@ class Session:
         """The device is there."""
         self._pong_due = False
 
+    def send(self, frame: ServerFrame) -> None:
+        """Queue a response to the client."""
+        if self.open:
+            self._lane.put(frame)
+
+    def show(self, frame: RoomFrame) -> None:
+        """Send a room's frame after everything that is queued. It replaces an older one that was not sent yet.
+
+        So a slow reader has at most one frame of each type and room waiting, beside its queue.
+        """
+        if self.open:
+            if self._latest is None:
+                self._latest = {}
+            self._latest[frame.room, frame.t] = frame
+            self._lane.wake()
+
+    def hide(self, room: str) -> None:
+        """Drop what was not sent yet of a room that the client has left."""
+        if self._latest:
+            self._latest = {key: frame for key, frame in self._latest.items() if key[0] != room}
+
     def drain(self, *, retry_ms: int) -> None:
         """Announce the end of this process."""
         self._lane.put(Drain(retry_ms=retry_ms))
@@ -108,6 +144,17 @@ class Session:
     def _pull_if_behind(self) -> None:
         if self.open and self._pump.behind:
             self._lane.wake()
+
+    async def _send_more(self) -> bool:
+        """Send what is not queued: missing notifications first, then one room frame; False if there is neither."""
+        return await self._catch_up() or await self._send_latest()
+
+    async def _send_latest(self) -> bool:
+        if not self._latest:
+            return False
+        await self._lane.send(self._latest.pop(next(iter(self._latest))))
+        metrics.sent_room_frames.add(1)
+        return True
 
     async def _catch_up(self) -> bool:
         """Send one page of what is missing; False where nothing is. Live messages are on hold meanwhile."""

@@ -1,24 +1,20 @@
-"""The process's one pub/sub connection: a channel per connected user, however many devices the user has.
+"""A pub/sub connection of the process, with one subscription per channel, however many sessions share it.
 
-It may fail at any moment and comes back by itself. What was published meanwhile is gone, and nobody says so; hence
-every acknowledged subscription, the first and each later one, means "look at the feed's head".
+It may fail at any moment and reconnects by itself. Messages published meanwhile are lost without a sign. So each
+acknowledged subscription, the first and each later one, is passed on: read again what you may have missed.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any
-from uuid import UUID
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from pydantic import RedisDsn, ValidationError
+from pydantic import RedisDsn
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from notifications.realtime.frames import published_frame
-from notifications.realtime.hub import Hub
-from notifications.realtime.publisher import channel, user_of
 from shared.background import Background
 from shared.redis import redis_client
 from shared.store_errors import REDIS_ERRORS
@@ -29,52 +25,66 @@ CONNECT_PATIENCE_S = 5.0
 SILENCE_S = 5.0
 """A connection that says nothing for so long is asked for a sign, and given up after as long again."""
 
-_CONTROL = b"notifications:control"
-"""Subscribed to always, so that the connection is one of subscriptions also while nobody is here."""
+
+class Channels(Protocol):
+    """What a subscriber subscribes to, and where messages go. Every method returns at once."""
+
+    def channels(self) -> Iterable[str]:
+        """The channels that this process needs now."""
+
+    def subscribed(self, name: str) -> None:
+        """The subscription to a channel was acknowledged: messages published from now on arrive."""
+
+    def unsubscribed(self, name: str | None) -> None:
+        """The subscription to a channel has ended, or with None all of them: the connection is lost."""
+
+    def received(self, name: str, body: bytes) -> None:
+        """Deliver a message; raises ValueError, for example pydantic's, if it is invalid."""
 
 
 class Subscriber(Background):
-    """Hands what is published to the hub, and the ids of resubscribed users to `recheck`."""
+    """Subscribes to `channels` on a connection named `name`."""
 
-    def __init__(self, *, url: RedisDsn, hub: Hub, recheck: Callable[[UUID], None]) -> None:
+    def __init__(self, *, name: str, url: RedisDsn, channels: Channels) -> None:
         super().__init__()
+        self._name = name
         self._url = url
-        self._hub = hub
-        self._recheck = recheck
+        self._channels = channels
         self._pubsub: PubSub | None = None
+        self._control = f"notifications:control:{name}"
+        """Subscribed to always, so that the connection is in subscriber mode also if there is no other channel."""
 
     def __str__(self) -> str:
-        return "subscriber"
+        return f"subscriber of {self._name}"
 
-    async def add(self, user_id: UUID) -> None:
-        """Subscribe to a user who has come; the acknowledgement sets the room's `subscribed`.
+    async def subscribe(self, *channels: str) -> None:
+        """Subscribe to channels that are needed from now on.
 
-        Without a connection this does nothing: the next one subscribes to everybody who is here.
+        Without a connection this does nothing: the next one subscribes to all that `channels` returns.
         """
-        if (pubsub := self._live()) is not None:
+        if channels and (pubsub := self._live()) is not None:
             with contextlib.suppress(*REDIS_ERRORS):
-                await pubsub.subscribe(channel(user_id))
+                await pubsub.subscribe(*channels)
 
-    async def remove(self, user_id: UUID) -> None:
-        """Unsubscribe from a user who has gone."""
-        if (pubsub := self._live()) is not None:
+    async def unsubscribe(self, *channels: str) -> None:
+        """Unsubscribe from channels that are not needed any more."""
+        if channels and (pubsub := self._live()) is not None:
             with contextlib.suppress(*REDIS_ERRORS):
-                await pubsub.unsubscribe(channel(user_id))
+                await pubsub.unsubscribe(*channels)
 
     async def _run(self) -> None:
         with suppress_instrumentation():
             async with redis_client(self._url, answer_timeout_s=None, retries=0) as client, client.pubsub() as pubsub:
                 try:
                     async with asyncio.timeout(CONNECT_PATIENCE_S):
-                        await pubsub.subscribe(_CONTROL)
-                        self._pubsub = pubsub  # from here on newcomers subscribe themselves
-                        if present := [channel(user_id) for user_id in self._hub.rooms]:
-                            await pubsub.subscribe(*present)
+                        await pubsub.subscribe(self._control)
+                        self._pubsub = pubsub  # from here on `subscribe` uses the connection
+                        if needed := list(self._channels.channels()):
+                            await pubsub.subscribe(*needed)
                     await self._listen(pubsub)
                 finally:
                     self._pubsub = None
-                    for room in self._hub.rooms.values():
-                        room.subscribed = False
+                    self._channels.unsubscribed(None)
 
     async def _listen(self, pubsub: PubSub) -> None:
         asked = False
@@ -90,20 +100,20 @@ class Subscriber(Background):
                 await pubsub.ping()
 
     def _handle(self, message: dict[str, Any]) -> None:
-        if message["type"] not in {"message", "subscribe"} or message["channel"] == _CONTROL:
+        if message["type"] not in {"message", "subscribe", "unsubscribe"}:
             return
-        user_id = user_of(message["channel"])
+        name = message["channel"].decode()
+        if name == self._control:
+            return
         if message["type"] == "subscribe":
-            if (room := self._hub.rooms.get(user_id)) is not None:
-                room.subscribed = True
-                self._recheck(user_id)
-            return
-        try:
-            frame = published_frame(message["data"])
-        except ValidationError as error:
-            log.warning("published_frame_unreadable", user_id=user_id, error=str(error))
-            return
-        self._hub.deliver(user_id, frame, size=len(message["data"]))
+            self._channels.subscribed(name)
+        elif message["type"] == "unsubscribe":
+            self._channels.unsubscribed(name)
+        else:
+            try:
+                self._channels.received(name, message["data"])
+            except ValueError as error:
+                log.warning("published_frame_unreadable", channel=name, error=str(error))
 
     def _live(self) -> PubSub | None:
         """The connection where it stands: asking it to send while it is broken would have it reconnect by itself."""
