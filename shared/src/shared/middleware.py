@@ -23,7 +23,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import Problem, problem_response, unexpected
 from shared.headers import header
-from shared.health import Health
 from shared.statements import DatabaseCost, database_cost
 from shared.tracing import blame, traceparent
 
@@ -79,7 +78,7 @@ class RequestContext:
         if not context.is_remote:  # else no span was made (`OTEL_SDK_DISABLED`), and this is the caller's own
             ids.append((_TRACERESPONSE, traceparent(context).encode()))  # W3C Trace Context Level 2 has them alike
         root_path, status, complete = scope.get("root_path", ""), 0, False
-        health: Health = scope["app"].state.health  # a mounted application replaces `scope["app"]`
+        health = scope["app"].state.health  # a mounted application replaces `scope["app"]`
 
         async def send_with_ids(message: Message) -> None:
             nonlocal status, complete
