@@ -1,6 +1,8 @@
 """Stores that respond but cannot serve: 503 with Retry-After, not ready, and recovery without a restart."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -11,9 +13,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import httpx
 import pytest
+import uvloop
 from fastapi import APIRouter, FastAPI, Request
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import event, text
 from sqlalchemy.engine import AdaptedConnection
 
@@ -22,7 +25,7 @@ from shared.app import build_app
 from shared.database import open_database
 from shared.driver import DriverStatement
 from shared.pool import MeasuredPool
-from shared.redis import check_writable, open_redis
+from shared.redis import check_writable, open_redis, redis_client
 from shared.session import SessionDep
 from shared.settings import DatabaseSettings, RedisSettings, ServiceSettings
 from shared.store_errors import redis_is_unavailable
@@ -328,6 +331,35 @@ async def open_keys(redis_url: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def write_after_reset() -> Exception:
+    """Return what a Redis client raises when it sends a command and the server has reset the connection."""
+    accepted = list[asyncio.StreamWriter]()
+
+    async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        with suppress(ConnectionError):
+            while commands := await reader.read(65536):  # which redis-py sends first
+                writer.write(b"+PONG\r\n" * commands.count(b"*"))
+
+    async with await asyncio.start_server(serve_client, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with redis_client(f"redis://127.0.0.1:{port}/0", retries=0) as redis:
+            connection = await redis.connection_pool.get_connection()
+            [writer] = accepted
+            no_linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+            writer.transport.abort()
+            for _ in range(100):  # iterations of the event loop, in which the client's side reads the reset
+                await asyncio.sleep(0)
+            try:
+                await connection.send_command("PING", check_health=False)
+            except (RuntimeError, RedisError) as error:
+                return error
+            finally:
+                await redis.connection_pool.release(connection)
+    raise AssertionError("the command was sent")
+
+
 class TestRedis:
     @pytest.fixture
     def valkey(self, start_valkey: StartValkey) -> ValkeyServer:
@@ -354,6 +386,12 @@ class TestRedis:
                 assert (await client.post("/keys/b")).status_code == 200
             async with Redis.from_url(new.url) as redis:
                 assert await redis.get("b") == b"1"
+
+    def test_a_connection_that_the_server_resets_is_unavailability_on_uvloop(self) -> None:
+        """The services run on uvloop, which raises RuntimeError for a write after a reset."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            failure = runner.run(write_after_reset())
+        assert redis_is_unavailable(failure)
 
     async def test_a_script_that_does_not_end_is_unavailability(self, valkey: ValkeyServer) -> None:
         async with Redis.from_url(valkey.url) as redis, Redis.from_url(valkey.url) as other:

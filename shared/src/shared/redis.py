@@ -1,11 +1,11 @@
 """One Redis client per process: bounded waits, a few retries over a reconnect, never a hang."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from opentelemetry.util.types import AttributeValue
 from pydantic import RedisDsn
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,6 +19,25 @@ _PROBE_KEY = "readiness"
 _PROBE_TTL_S = 60
 
 
+class RedisConnection(Connection):
+    """A connection that reports a closed transport as `redis.ConnectionError`.
+
+    uvloop raises RuntimeError for a write to a transport that it has closed because of a reset. redis-py handles only
+    OSError.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        """Send a command that is already encoded, and connect first if necessary.
+
+        Raises:
+            redis.ConnectionError: The connection was lost.
+        """
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError(str(error)) from error
+
+
 def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER_TIMEOUT_S, retries: int = 2) -> Redis:
     """A client for commands that answer within `answer_timeout_s` seconds (None: may block, as XREADGROUP does).
 
@@ -27,6 +46,7 @@ def redis_client(url: RedisDsn | str, *, answer_timeout_s: float | None = ANSWER
     """
     client: Redis = Redis.from_url(
         str(url),
+        connection_class=RedisConnection,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=answer_timeout_s,
         health_check_interval=30,

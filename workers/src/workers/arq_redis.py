@@ -23,6 +23,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ReadOnlyError, WatchError
 
+from shared.redis import RedisConnection
 from shared.store_errors import REDIS_ERRORS, store_is_unavailable
 
 log = structlog.get_logger(__name__)
@@ -159,6 +160,7 @@ class JobRedis(ArqRedis):
         super().__init__(
             ConnectionPool.from_url(
                 url,
+                connection_class=RedisConnection,
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
                 encoding="utf8",
                 retry_on_error=[ReadOnlyError],  # on a new connection, which leads to the new primary
