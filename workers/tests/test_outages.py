@@ -10,6 +10,7 @@ import pytest
 from testkit.databases import MigratedDatabase, create_database, migrate
 from testkit.refusals import REDIS_REFUSALS, read_only, refusing_writes
 from testkit.servers import PostgresServer, StartPostgres, StartValkey, ValkeyServer
+from testkit.spans import Spans
 from testkit.waiting import eventually
 from workers.sweeper import PAGE
 
@@ -197,7 +198,7 @@ class TestMailServer:
         assert done.attempt == 2
         assert "451" in (done.last_error or "")
 
-    async def test_that_refuses_for_good_makes_the_job_dead(self, world: World) -> None:
+    async def test_that_refuses_for_good_makes_the_job_dead(self, world: World, spans: Spans) -> None:
         job = order_email()
         person(world.users, job.payload.user_id)
         world.mailbox.replies = ["554 no spam here"]
@@ -206,6 +207,8 @@ class TestMailServer:
             (dead,) = await world.until_ended(1)
         assert dead.state == "dead"
         assert "554" in (dead.last_error or "")
+        [failure] = spans.one("SMTP send").events
+        assert set(failure.attributes or {}) == {"exception.type", "exception.message", "exception.stacktrace"}
 
     async def test_that_does_not_know_the_recipient_makes_the_job_dead(self, world: World) -> None:
         job = order_email()

@@ -87,10 +87,12 @@ class TestPasswords:
             with deadline_in(RESPONSE_S), pytest.raises(TooManyLogins):
                 await passwords.hash("late")
 
-    async def test_refuse_what_would_wait_too_long(self) -> None:
+    async def test_refuse_what_would_wait_too_long(self, spans: Spans) -> None:
         async with open_passwords(at_once=1, max_waiting=1, timeout_s=0.0) as passwords:
             with pytest.raises(TooManyLogins):
                 await passwords.hash("late")
+        [failure] = spans.one("hash password").events
+        assert set(failure.attributes or {}) == {"exception.type", "exception.message", "exception.stacktrace"}
 
     async def test_reject_at_once_what_finds_the_queue_full(self, service: Service, users_database: str) -> None:
         """The first login waits for the table of accounts; the others get their responses without reading it."""

@@ -70,6 +70,20 @@ def blame(span: Span, error: BaseException) -> None:
     span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
 
+@contextmanager
+def active(span: Span) -> Iterator[None]:
+    """Make a started span the current one within the block, then end it.
+
+    An exception that leaves the block is recorded by `blame`: OpenTelemetry would record it unredacted.
+    """
+    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        try:
+            yield
+        except Exception as error:
+            blame(span, error)
+            raise
+
+
 def _type_of(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -18,7 +18,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from shared.deadline import limit_wait
-from shared.tracing import tracer_of
+from shared.tracing import active, tracer_of
 from users.errors import TooManyLogins
 
 RETRY_AFTER_S = 5
@@ -74,7 +74,7 @@ class Passwords:
         Raises:
             TooManyLogins: The hash was not computed in time.
         """
-        with _tracer.start_as_current_span("hash password"):
+        with active(_tracer.start_span("hash password")):
             return await self._run(lambda: _argon2.hash(normalised_password(password)))
 
     async def verify(self, password: str, known: str | None) -> tuple[bool, str | None]:
@@ -84,7 +84,7 @@ class Passwords:
         Without a known hash it takes as long and says no: time must not tell who has an account.
         Call it within `place`. Raises TooManyLogins if it was not computed in time.
         """
-        with _tracer.start_as_current_span("verify password"):
+        with active(_tracer.start_span("verify password")):
             matches, better = await self._run(lambda: _verify(password, known or self._decoy))
         return (matches, better) if known else (False, None)
 

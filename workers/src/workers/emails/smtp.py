@@ -8,7 +8,7 @@ import aiosmtplib
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.tracing import arrived_baggage, tracer_of
+from shared.tracing import active, arrived_baggage, tracer_of
 from workers.emails.message import EncodedEmail
 from workers.errors import DependencyAway, JobImpossible
 
@@ -42,7 +42,7 @@ class SmtpServer:
             "hopline.email.message_id": email.message_id,
             **arrived_baggage(),
         }
-        with _tracer.start_as_current_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes):
+        with active(_tracer.start_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes)):
             try:
                 async with asyncio.timeout(DIALOGUE_S):
                     await self._dialogue(email)

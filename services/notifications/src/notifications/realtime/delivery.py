@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from notifications.realtime.frames import NotificationFrame
 from shared.events import Trace
-from shared.tracing import arrived_baggage, tracer_of
+from shared.tracing import active, arrived_baggage, tracer_of
 
 _tracer = tracer_of(__name__)
 
@@ -35,7 +34,7 @@ def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[Notificat
         **arrived_baggage(parent),
     }
     span = _tracer.start_span("send notification", context=parent, kind=SpanKind.PRODUCER, attributes=attributes)
-    with trace.use_span(span, end_on_exit=True):
+    with active(span):
         carried = arrived.continued_by(span)
         yield frame.model_copy(
             update={"traceparent": carried.traceparent, "tracestate": carried.tracestate, "baggage": carried.baggage}
