@@ -16,7 +16,7 @@ variable "REPOSITORY" { # where the source is; a registry links the image to it
   default = "https://example.invalid/hopline"
 }
 variable "PYTHON_IMAGE" { # one slim base for both stages
-  default = "python:3.14-slim-trixie"
+  default = "python:3.13-slim-trixie"
 }
 
 group "default" {
