@@ -362,15 +362,18 @@ class TestPresence:
     async def test_joined_while_redis_is_down_follows_later(
         self, stage: Stage, instance: Instance, valkey: ValkeyServer
     ) -> None:
-        async with connected(instance, 1) as (device,):
+        async with connected(instance, 2) as (member, device):
+            await join(member, MUG)
             valkey.kill()
-            await device.say({"t": "join", "room": MUG})
-            await device.say({"t": "leave", "room": LAMP})
-            await eventually(lambda: device.of("left"))
+            await eventually(lambda: not instance.app.state.realtime.rooms.get(MUG).subscribed)
+            for room in (MUG, LAMP):
+                await device.say({"t": "join", "room": room})
+            await device.say({"t": "leave", "room": "product:hat"})
+            await comes(device, "left")
             assert device.of("joined") == []
             valkey.start()
-            await eventually(lambda: device.of("joined"))
-            await all_see([device], 1)
+            await comes(device, "joined", more_than=1)
+            await all_see([member, device], 2)
 
 
 def stock_body(*, version: int) -> str:

@@ -6,6 +6,7 @@ any more after `LIFETIME_BEATS` heartbeats, and nothing has to be cleaned up aft
 """
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 from uuid import uuid4
 
@@ -77,12 +78,13 @@ class Presence(Background):
         tick_s = min(LONGEST_TICK_S, self._beat_s / 5)
         ticks_per_beat = round(self._beat_s / tick_s)
         with suppress_instrumentation():
-            while not self._stopping.is_set():
-                self._rooms.changed.update(self._rooms)
-                for _ in range(ticks_per_beat):
-                    await self._report_changed()
-                    await self._pause(tick_s)
-            await self._report_changed()
+            for tick in count():
+                if tick % ticks_per_beat == 0:
+                    self._rooms.changed.update(self._rooms)
+                await self._report_changed()
+                if self._stopping.is_set():
+                    return
+                await self._pause(tick_s)
 
     async def _report_changed(self) -> None:
         """Report the rooms in `changed`. If Redis fails, they are forgotten: the next run begins with all rooms."""
@@ -95,7 +97,7 @@ class Presence(Background):
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name in names:
                 room = self._rooms.get(name)
-                count, known = (len(room.members), room.viewers) if room else (0, 0)
-                arguments = (self._process, str(count), str(lifetime_ms), str(known), room_channel(name), name)
+                members, known = (len(room.members), room.viewers) if room else (0, 0)
+                arguments = (self._process, str(members), str(lifetime_ms), str(known), room_channel(name), name)
                 pipeline.eval(REPORT, 1, _key(name), *arguments)
             await pipeline.execute()

@@ -28,6 +28,7 @@ class Realtime:
 
     settings: Settings
     hub: Hub
+    rooms: Rooms
     tickets: Tickets
     publisher: Publisher
     endpoint: Endpoint
@@ -72,4 +73,4 @@ async def open_realtime(*, settings: Settings, database: Database, redis: Redis)
             heartbeat=heartbeat,
             membership=Membership(rooms=rooms, subscriber=room_subscriber),
         )
-        yield Realtime(settings=settings, hub=hub, tickets=tickets, publisher=publisher, endpoint=endpoint)
+        yield Realtime(settings=settings, hub=hub, rooms=rooms, tickets=tickets, publisher=publisher, endpoint=endpoint)
