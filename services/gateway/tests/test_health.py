@@ -23,7 +23,8 @@ class TestReadiness:
         told = {"breaker": "closed", "calls_in_flight": 0, "retries_saved": 0.0}
         for service in ("users", "orders", "notifications"):
             assert told.items() <= dependencies[service].items()
-            assert dependencies[service].keys() == {"status", "latency_ms", "error", *told}
+            assert dependencies[service].keys() == {"status", "latency_ms", "error", "endpoints", *told}
+        assert dependencies["orders"]["endpoints"] == {"POST /orders": told, "POST /orders/{order_id}/cancel": told}
         assert dependencies["redis"].keys() == {"status", "latency_ms", "error"}
 
     async def test_is_degraded_and_serves_where_something_is_away(
