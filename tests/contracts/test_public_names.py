@@ -112,6 +112,12 @@ EXTENSIONS = [
         needs=("opentelemetry-sdk", "opentelemetry-proto", "urllib3"),
         canary="packages/otel-lean/tests/test_exporter.py",
     ),
+    Extension(  # redis-py's connection class
+        module="shared/src/shared/redis.py",
+        package="shared",
+        needs=("redis",),
+        canary="shared/tests/test_store_errors.py",
+    ),
     Extension(  # ARQ's `redis_pool`, with redis-py's `Retry` and its pipeline
         module="workers/src/workers/arq_redis.py",
         package="workers",
