@@ -27,13 +27,20 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(folder: Path, users_database: str, redis_url: str, **users: str) -> AsyncIterator[Shop]:
-    """A gateway before a users service, each in a process of its own; `users` are settings of the service."""
+    """A gateway before a users service, each in a process of its own; `users` are settings of the service.
+
+    The gateway waits long, so that a busy machine is not taken for a slow service.
+    """
     common = {"REDIS_URL": redis_url, "ENVIRONMENT": "test", "LOG_LEVEL": "ERROR"}
     secrets = {"SIGNING_KEY": TokenIssuer().private_pem, "WORKERS_CLIENT_SECRET": "the-workers-secret"}
     async with open_service(folder, "users", DATABASE_URL=users_database, **common, **secrets, **users) as url:
         urls = {f"{name}_URL": url for name in ("USERS", "ORDERS", "NOTIFICATIONS")}
         keys = {"JWKS_URL": f"{url}/.well-known/jwks.json"}
-        async with open_service(folder, "gateway", **common, **urls, **keys) as gateway, http_client(gateway) as client:
+        timeouts = {"UPSTREAM_SECONDS": "20", "REQUEST_SECONDS": "30"}
+        async with (
+            open_service(folder, "gateway", **common, **urls, **keys, **timeouts) as gateway,
+            http_client(gateway) as client,
+        ):
             (await client.post("/v2/users", json=ANN)).raise_for_status()
             token = await client.post("/v2/tokens", data=login(ANN["email"], ANN["password"]))
             yield Shop(client=client, ann={"Authorization": f"Bearer {token.json()['access_token']}"})
