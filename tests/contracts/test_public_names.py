@@ -70,12 +70,6 @@ EXTENSIONS = [
         needs=("asyncpg",),
         canary="shared/tests/test_deadline.py",
     ),
-    Extension(  # redis-py's `connection_class`
-        module="shared/src/shared/redis.py",
-        package="shared",
-        needs=("redis",),
-        canary="shared/tests/test_store_errors.py",
-    ),
     Extension(  # SQLAlchemy's `poolclass`
         module="shared/src/shared/pool.py",
         package="shared",
