@@ -4,6 +4,7 @@
 suite's tests and in a journey of this one.
 """
 
+import asyncio
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,7 +82,7 @@ def tapped_stack_only(stack: Stack) -> None:
 
 class TestWhatArrives:
     async def test_is_listed_and_what_is_listed_arrives(self, stack: Stack, shopper: Shopper) -> None:
-        await self._journey(shopper)
+        await self._journey(stack, shopper)
         expected = (listed("Metrics") | listed("Attributes")) - NOT_IN_EVERY_JOURNEY.keys() - kept_within_a_process()
 
         def all_came() -> bool:
@@ -112,10 +113,11 @@ class TestWhatArrives:
         assert unasked == []
 
     @staticmethod
-    async def _journey(shopper: Shopper) -> None:
-        """An order, the same again, and one that cannot be, marked as synthetic."""
+    async def _journey(stack: Stack, shopper: Shopper) -> None:
+        """A room of a product; an order, the same again, and one that cannot be, marked as synthetic."""
         shopper.client.headers["baggage"] = "hopline.synthetic=true"
         sku = (await shopper.client.get("/v2/products")).json()["items"][0]["sku"]
+        assert (await asyncio.to_thread(stack.run, "console", "room", sku)).returncode == 0
         async with shopper.device() as device:
             for _ in range(2):
                 assert (await shopper.place_order((sku, 1), key=shopper.email)).status_code == 201

@@ -124,6 +124,20 @@ class TestOutage:
             await client.connection_pool.disconnect()
 
 
+class TestReset:
+    async def test_cancelled_reset_keeps_no_connection(self, client: JobRedis, other: Redis) -> None:
+        pipe = client.pipeline()
+        await pipe.watch("q")
+        await other.client_pause(300)
+        resetting = asyncio.create_task(pipe.reset())
+        await asyncio.sleep(0)  # UNWATCH is sent, and its reply is awaited
+        resetting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await resetting
+        assert pipe.connection is None
+        assert await client.exists("q") == 0
+
+
 class TestWaiting:
     """What ARQ asks in each poll. Only what a test does can end the wait."""
 

@@ -152,6 +152,16 @@ class JobPipeline(Pipeline):
 
         return await self._retry.run(attempt)
 
+    async def reset(self) -> None:
+        """Release the connection. If its UNWATCH is cancelled or fails, the connection is closed."""
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        finally:
+            if self.connection is not None:
+                connection, self.connection, self.watching = self.connection, None, False
+                await connection.disconnect(nowait=True)
+                await self.connection_pool.release(connection)
+
 
 class JobRedis(ArqRedis):
     """The `redis_pool` of a worker that reads `queue_name`."""
