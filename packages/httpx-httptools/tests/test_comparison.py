@@ -102,7 +102,7 @@ AIOHTTP_DIFFERS: dict[str, type[Exception]] = {
 """What httpx-aiohttp 0.2 raises in place of the error that httpx documents."""
 
 
-def _refused(client: httpx.AsyncClient, _server: RawServer) -> None:
+def _rejected(client: httpx.AsyncClient, _server: RawServer) -> None:
     client.base_url = f"http://127.0.0.1:{free_port()}"
 
 
@@ -131,7 +131,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("name", "act"),
         [
-            ("refused", _refused),
+            ("refused", _rejected),
             ("disconnected", _disconnected),
             ("half a body", _half_a_body),
             ("late", _late),

@@ -102,7 +102,7 @@ class TestResend:
 
 
 class TestConnecting:
-    async def test_connection_is_refused(self, client: httpx.AsyncClient) -> None:
+    async def test_connection_is_rejected(self, client: httpx.AsyncClient) -> None:
         port = free_port()
         for _ in range(4):
             with pytest.raises(httpx.ConnectError):

@@ -99,7 +99,7 @@ class TestEncoded:
             (SpanKind, str(SpanKind)),
         ],
     )
-    def test_what_the_protocol_has_no_value_for_is_told_as_text(self, value: Any, sent: str) -> None:
+    def test_a_value_that_the_protocol_lacks_is_encoded_as_text(self, value: Any, sent: str) -> None:
         [attribute] = only(span(attributes=MappingProxyType({"v": value}))).attributes
         assert attribute.value.string_value == sent
 

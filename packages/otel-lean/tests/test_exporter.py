@@ -101,7 +101,7 @@ class TestExport:
         assert len(receiver.requests) == 2
 
     @pytest.mark.parametrize("status", [400, 401, 404, 500])
-    async def test_gives_up_at_once_when_it_is_rejected(
+    async def test_stops_immediately_when_it_is_rejected(
         self, receiver: Receiver, url: str, status: int, monkeypatch: Variables
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)

@@ -92,7 +92,7 @@ def times_are_given(tracer: Tracer) -> None:
     span.end(9)
 
 
-def events_and_links_are_told(tracer: Tracer) -> None:
+def events_and_links_are_recorded(tracer: Tracer) -> None:
     span = tracer.start_span("linked", links=[Link(ELSEWHERE, {"why": "redelivery"}), Link(trace.INVALID_SPAN_CONTEXT)])
     span.add_link(UNSAMPLED)
     span.add_link(trace.INVALID_SPAN_CONTEXT)
@@ -113,12 +113,12 @@ def a_parent_elsewhere_decides(tracer: Tracer) -> None:
     for parent in (ELSEWHERE, UNSAMPLED):
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
         span = tracer.start_span("below", context=context, attributes={"a": 1})
-        told = f"{tuple(span.get_span_context())} {span.is_recording()}"
-        tracer.start_span(told, context=otel_context.Context()).end()
+        reported = f"{tuple(span.get_span_context())} {span.is_recording()}"
+        tracer.start_span(reported, context=otel_context.Context()).end()
         span.end()
 
 
-def what_comes_after_the_end_is_not_heard(tracer: Tracer) -> None:
+def changes_after_the_end_are_ignored(tracer: Tracer) -> None:
     span = tracer.start_span("over")
     span.set_attribute("recording", span.is_recording())
     span.end(5)
@@ -132,7 +132,7 @@ def what_comes_after_the_end_is_not_heard(tracer: Tracer) -> None:
     span.end(6)
 
 
-def the_status_is_settled(tracer: Tracer) -> None:
+def the_status_is_final(tracer: Tracer) -> None:
     orders: list[list[tuple[Status | StatusCode, str | None]]] = [
         [(StatusCode.OK, None), (StatusCode.ERROR, "ignored")],
         [(StatusCode.ERROR, "first"), (StatusCode.ERROR, "second")],
@@ -181,11 +181,11 @@ def functions_are_decorated(tracer: Tracer) -> None:
 SCENARIOS = [
     attributes_are_set_and_replaced,
     times_are_given,
-    events_and_links_are_told,
+    events_and_links_are_recorded,
     children_follow_their_parents,
     a_parent_elsewhere_decides,
-    what_comes_after_the_end_is_not_heard,
-    the_status_is_settled,
+    changes_after_the_end_are_ignored,
+    the_status_is_final,
     exceptions_pass_through,
     exceptions_are_recorded,
     an_open_end_is_left_open,

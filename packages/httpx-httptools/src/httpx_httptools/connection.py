@@ -124,17 +124,17 @@ class Connection(asyncio.Protocol):
         self._lost.set()
 
     def on_message_begin(self) -> None:
-        """A response begins; a second one to the same request is an error."""
+        """Begin a response. A second response to the same request is an error."""
         if self._response is None or self._response.ended:
             raise HttpParserError("A response to no request")
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or a trailer."""
+        """Collect a header or a trailer."""
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """The end of a header section; an interim response is followed by another one."""
+        """End the header section. An interim response is followed by another response."""
         response, status = cast("IncomingResponse", self._response), self._parser.get_status_code()
         if status >= FIRST_FINAL_STATUS:
             response.status = status
@@ -142,11 +142,11 @@ class Connection(asyncio.Protocol):
             response.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
-        """A part of the body."""
+        """Add a part of the body."""
         cast("IncomingResponse", self._response).add(piece)
 
     def on_message_complete(self) -> None:
-        """The last byte of a response."""
+        """End the response, unless it is an interim response."""
         response = cast("IncomingResponse", self._response)
         response.ended = response.status >= FIRST_FINAL_STATUS
 

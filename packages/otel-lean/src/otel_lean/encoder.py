@@ -39,7 +39,7 @@ _LINK_ATTRIBUTES = 4  # of Span.Link
 
 
 def encoded(spans: Sequence[ReadableSpan]) -> bytes:
-    """The serialised `ExportTraceServiceRequest` of ended spans, grouped by resource and scope."""
+    """Return the serialised `ExportTraceServiceRequest` of ended spans, grouped by resource and scope."""
     resources: dict[int, dict[int, list[ReadableSpan]]] = {}
     for span in spans:
         scopes = resources.setdefault(id(span.resource), {})

@@ -112,7 +112,7 @@ class Span(trace.Span):
         )
 
     def get_span_context(self) -> SpanContext:
-        """What others need to be its children."""
+        """Return the context that child spans need."""
         return self._context
 
     def is_recording(self) -> bool:
@@ -171,7 +171,7 @@ class Span(trace.Span):
         """Add the event `exception`; `attributes` replace what it would say."""
         kind = type(exception)
         given = attributes or {}
-        told: dict[str, AnyValue] = {
+        reported: dict[str, AnyValue] = {
             "exception.type": kind.__qualname__
             if kind.__module__ == "builtins"
             else f"{kind.__module__}.{kind.__qualname__}",
@@ -180,7 +180,7 @@ class Span(trace.Span):
             "exception.escaped": str(escaped),
             **given,
         }
-        self.add_event("exception", told, timestamp)
+        self.add_event("exception", reported, timestamp)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

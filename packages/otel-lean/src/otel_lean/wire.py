@@ -25,7 +25,7 @@ _DOUBLE = Struct("<d")
 
 
 def framed(field: int, message: bytes) -> bytes:
-    """A serialised message as one of its parent's; `field` is its number there, below 16."""
+    """Return a serialised message as a field of its parent; `field` is its number, below 16."""
     return _before(field, len(message)) + message
 
 
@@ -88,7 +88,7 @@ def text(value: str) -> str:
 
 
 def _any_value(value: Value) -> AnyValue:  # noqa: PLR0911 - one for each type
-    """What is no value of OTLP's becomes its text, like an integer of more than 64 bits."""
+    """Convert an attribute value. Values that OTLP cannot represent, such as large integers, become text."""
     match value:
         case None:
             return AnyValue()

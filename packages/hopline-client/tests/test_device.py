@@ -1,0 +1,291 @@
+"""A device against a server that drains, skips, repeats, falls silent and closes."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection
+
+from hopline_client import device as device_module
+from hopline_client.api import ProblemError
+from hopline_client.backoff import Backoff
+from hopline_client.device import Device, DisconnectedError
+from hopline_client.realtime import Feed, Frame
+from hopline_client.rest import Client
+from testkit.fake_gateway import Connection, Gateway, Sockets, problem
+from testkit.waiting import TIMEOUT_S, eventually
+
+SOON = Backoff(first_s=0.001, max_s=0.002)
+ROOM = "product:MUG"
+
+
+def welcome(head: int = 0, **changed: Any) -> dict[str, Any]:
+    return {"t": "welcome", "head": head, "read_seq": 0, "recovered": True, "ping_s": 15} | changed
+
+
+def notification(seq: int) -> dict[str, Any]:
+    trace = f"00-{seq:032x}-{'b' * 16}-01"
+    return {"t": "n", "seq": seq, "id": f"n-{seq}", "kind": "order.placed", "data": {}, "at": "…", "traceparent": trace}
+
+
+def item(seq: int) -> dict[str, Any]:
+    return {"seq": seq, "id": f"n-{seq}", "kind": "order.placed", "data": {}, "created_at": "…"}
+
+
+def stock(version: int) -> dict[str, Any]:
+    return {"t": "stock", "room": ROOM, "available": 10 - version, "version": version}
+
+
+def sends(*frames: dict[str, Any] | str, code: int | None = None) -> Connection:
+    """Send frames, then close with `code`, or stay open."""
+
+    async def script(socket: ServerConnection) -> None:
+        for frame in frames:
+            await socket.send(frame if isinstance(frame, str) else json.dumps(frame))
+        if code:
+            await socket.close(code, "as the test says")
+        await socket.wait_closed()
+
+    return script
+
+
+async def received(device: Device, count: int, wanted: Callable[[Frame], object]) -> list[Any]:
+    """Return what `wanted` makes of the next frames, without those of which it makes nothing."""
+    found = list[Any]()
+    async with asyncio.timeout(TIMEOUT_S):
+        async for frame in device.receive():
+            if (one := wanted(frame)) is not None:
+                found.append(one)
+            if len(found) == count:
+                break
+    return found
+
+
+def seq(frame: Frame) -> int | None:
+    return frame.get("seq")
+
+
+def room(frame: Frame) -> object:
+    return (frame["t"], frame.get("version")) if "room" in frame else None
+
+
+class TestResuming:
+    async def test_continues_after_its_cursor_with_a_new_ticket(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.extend(
+            [
+                sends(welcome(2), notification(1), notification(2), code=1011),
+                sends(welcome(3), notification(3)),
+            ]
+        )
+        async with Device(client=client, backoff=SOON) as device:
+            assert await received(device, 3, seq) == [1, 2, 3]
+        assert sockets.hellos == [
+            {"t": "hello", "v": 1, "ticket": "ticket-1", "cursor": 0},
+            {"t": "hello", "v": 1, "ticket": "ticket-2", "cursor": 2},
+        ]
+
+    async def test_reads_a_gap_from_the_history_and_drops_repeats(self, client: Client, sockets: Sockets) -> None:
+        sockets.history = [item(number) for number in range(1, 10)]
+        numbers = (1, 1, 5, 4, 6)
+        sockets.scripts.append(sends(welcome(), *map(notification, numbers)))
+        async with Device(client=client, backoff=SOON) as device:
+            frames = await received(device, 6, lambda frame: frame if "seq" in frame else None)
+        assert [frame["seq"] for frame in frames] == [1, 2, 3, 4, 5, 6]
+        assert [int(frame.trace_id or "0", 16) for frame in frames] == [1, 0, 0, 0, 5, 6]
+        assert {frame["at"] for frame in frames} == {"…"}
+
+    async def test_pages_over_rest_if_it_missed_too_many(self, client: Client, sockets: Sockets) -> None:
+        sockets.history = [item(number) for number in range(1, 251)]
+        sockets.scripts.append(sends(welcome(250, recovered=False), notification(251)))
+        async with Device(client=client, cursor=20, backoff=SOON) as device:
+            assert await received(device, 231, seq) == list(range(21, 252))
+
+    async def test_follows_a_feed_that_is_shorter_than_its_cursor(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.append(sends(welcome(3, recovered=False), notification(4)))
+        async with Device(client=client, cursor=20, backoff=SOON) as device:
+            assert await received(device, 1, seq) == [4]
+
+    async def test_shows_every_frame_to_a_function_also_repeated_ones(self, client: Client, sockets: Sockets) -> None:
+        sockets.history = [item(number) for number in range(1, 5)]
+        sockets.scripts.append(sends(welcome(), *map(notification, (1, 1, 3))))
+        frames = list[Frame]()
+        async with Device(client=client, backoff=SOON, on_frame=frames.append):
+            seen = await eventually(lambda: [f["seq"] for f in frames if f["t"] == "n"][3:] and frames)
+        assert [frame.get("seq") for frame in seen] == [None, 1, 1, 3, 2]
+
+    async def test_an_application_that_does_not_read_loses_nothing(self, client: Client, sockets: Sockets) -> None:
+        count = 3 * device_module.MAX_WAITING_FRAMES
+        sockets.scripts.append(sends(welcome(count), *map(notification, range(1, count + 1))))
+        async with Device(client=client, backoff=SOON) as device:
+            await eventually(lambda: device.feed.cursor >= device_module.MAX_WAITING_FRAMES)
+            assert device.feed.cursor <= device_module.MAX_WAITING_FRAMES + 1
+            assert await received(device, count, seq) == list(range(1, count + 1))
+
+
+class TestHeartbeat:
+    async def test_a_ping_is_returned_with_the_cursor(self, client: Client, sockets: Sockets) -> None:
+        pongs = list[object]()
+
+        async def ping(socket: ServerConnection) -> None:
+            for frame in (welcome(1), notification(1), {"t": "ping", "head": 1, "read_seq": 0}):
+                await socket.send(json.dumps(frame))
+            pongs.append(json.loads(await socket.recv()))
+
+        sockets.scripts.append(ping)
+        async with Device(client=client, backoff=SOON):
+            await eventually(lambda: pongs)
+        assert pongs == [{"t": "pong", "cursor": 1}]
+
+    async def test_a_silent_connection_is_replaced(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.extend([sends(welcome(ping_s=0.01)), sends(welcome(1), notification(1))])
+        async with Device(client=client, backoff=SOON, timeout_s=0.1) as device:
+            assert await received(device, 1, seq) == [1]
+        assert len(sockets.hellos) >= 2
+
+    async def test_read_marks_never_decrease(self, client: Client, sockets: Sockets) -> None:
+        marks = [{"t": "read", "read_seq": number} for number in (2, 1, 3)]
+        sockets.scripts.append(sends(welcome(), *marks))
+        async with Device(client=client, backoff=SOON) as device:
+            assert await received(device, 2, lambda f: f["read_seq"] if f["t"] == "read" else None) == [2, 3]
+
+
+class TestClosing:
+    async def _delay(self, client: Client, sockets: Sockets, script: Connection) -> float:
+        """Return how long after the end of its first connection a device connects again."""
+        loop, ended = asyncio.get_running_loop(), list[float]()
+
+        async def first(socket: ServerConnection) -> None:
+            await script(socket)
+            ended.append(loop.time())
+
+        async def second(socket: ServerConnection) -> None:
+            ended.append(loop.time())
+            await sends(welcome())(socket)
+
+        sockets.scripts.extend([first, second])
+        async with Device(client=client, backoff=SOON):
+            await eventually(lambda: len(ended) == 2)
+        return ended[1] - ended[0]
+
+    async def test_after_a_drain_it_waits_as_long_as_the_server_says(self, client: Client, sockets: Sockets) -> None:
+        drained = sends(welcome(), {"t": "drain", "retry_ms": 300}, code=1012)
+        assert await self._delay(client, sockets, drained) >= 0.28
+
+    async def test_a_drain_cannot_ask_for_a_longer_delay_than_the_maximum(
+        self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert device_module.MAX_RETRY_S <= 60
+        monkeypatch.setattr(device_module, "MAX_RETRY_S", 0.1)
+        drained = sends(welcome(), {"t": "drain", "retry_ms": 10**12}, code=1012)
+        assert await self._delay(client, sockets, drained) < TIMEOUT_S
+
+    async def test_after_too_many_connections_it_waits_longer(
+        self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert device_module.TOO_MANY_S >= 30
+        monkeypatch.setattr(device_module, "TOO_MANY_S", 0.3)
+        assert await self._delay(client, sockets, sends(welcome(), code=4429)) >= 0.28
+
+    @pytest.mark.parametrize("code", [1011, 1012, 1013, 4008, 4401, 4408])
+    async def test_after_other_codes_it_connects_again(self, client: Client, sockets: Sockets, code: int) -> None:
+        await self._delay(client, sockets, sends(welcome(), code=code))
+        assert [hello["ticket"] for hello in sockets.hellos] == ["ticket-1", "ticket-2"]
+
+    @pytest.mark.parametrize("frame", ["{", "[]", '"n"', '{"t": "n", "seq": "x"}', '{"t": "welcome"}', "{}"])
+    async def test_after_an_invalid_frame_it_connects_again(self, client: Client, sockets: Sockets, frame: str) -> None:
+        sockets.scripts.extend([sends(welcome(), frame), sends(welcome(1), notification(1))])
+        async with Device(client=client, backoff=SOON) as device:
+            assert await received(device, 1, seq) == [1]
+
+    async def test_a_rejected_token_ends_it(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.append(problem(401, "unauthorized"))
+        with pytest.raises(ProblemError, match="POST /v2/ws-tickets got 401"):
+            async with Device(client=client, backoff=SOON):
+                pass
+
+    async def test_without_a_welcome_it_does_not_open(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.extend([sends(code=4401)] * 1000)
+        with pytest.raises(DisconnectedError, match="no welcome within"):
+            async with Device(client=client, backoff=SOON, timeout_s=0.1):
+                pass
+
+
+class TestOneConnection:
+    @pytest.mark.parametrize(
+        ("numbers", "message"), [((1, 3), "notification 3 came after 1"), ((1, 1), "notification 1 came after 1")]
+    )
+    async def test_ends_with_a_gap_or_a_repeat(
+        self, client: Client, sockets: Sockets, numbers: tuple[int, ...], message: str
+    ) -> None:
+        sockets.scripts.append(sends(welcome(), *map(notification, numbers)))
+        async with Device(client=client, resumes=False) as device:
+            with pytest.raises(DisconnectedError, match=message):
+                await received(device, 9, seq)
+
+    async def test_ends_with_its_close_code(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.append(sends(welcome(), notification(1), code=4008))
+        async with Device(client=client, resumes=False) as device:
+            assert await received(device, 1, seq) == [1]
+            for _ in range(2):
+                with pytest.raises(DisconnectedError) as raised:
+                    await received(device, 1, seq)
+                assert raised.value.code == device.close_code == 4008
+
+    async def test_that_is_aborted_has_no_close_frame(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.append(sends(welcome()))
+        async with Device(client=client, resumes=False) as device:
+            device.abort()
+            with pytest.raises(DisconnectedError):
+                await received(device, 1, seq)
+            assert device.close_code == 1006
+
+    async def test_that_is_not_welcomed_says_why(self, client: Client, sockets: Sockets) -> None:
+        sockets.scripts.append(sends(code=4401))
+        with pytest.raises(DisconnectedError) as raised:
+            async with Device(client=client, resumes=False):
+                pass
+        assert raised.value.code == 4401
+
+
+class TestRooms:
+    async def test_are_joined_again_and_stale_stock_is_dropped(self, client: Client, sockets: Sockets) -> None:
+        joins = list[object]()
+
+        def joined(*frames: dict[str, Any], code: int | None = None) -> Connection:
+            async def script(socket: ServerConnection) -> None:
+                await socket.send(json.dumps(welcome()))
+                joins.append(json.loads(await socket.recv()))
+                await sends({"t": "joined", "room": ROOM}, *frames, code=code)(socket)
+
+            return script
+
+        sockets.scripts.extend([joined(stock(2), stock(1), code=1011), joined(stock(2), stock(3))])
+        async with Device(client=client, backoff=SOON) as device:
+            await device.join(ROOM)
+            frames = await received(device, 4, room)
+            await device.leave(ROOM)
+        assert frames == [("joined", None), ("stock", 2), ("joined", None), ("stock", 3)]
+        assert joins == [{"t": "join", "room": ROOM}] * 2
+
+
+@given(st.data())
+def test_a_feed_accepts_every_notification_once_and_in_order(data: st.DataObject) -> None:
+    """Whatever is lost, repeated or reordered, with the history at hand."""
+    head, feed, accepted = 0, Feed(), list[int]()
+    for number in data.draw(st.lists(st.integers(1, 40), max_size=30)):
+        head = max(head, number)
+        frame = Frame(notification(number))
+        if until := feed.handle(frame).read_until:
+            while feed.cursor < until:
+                page: Any = [item(one) for one in range(feed.cursor + 1, min(feed.cursor + 4, head + 1))]
+                accepted += [one["seq"] for one in feed.handle_history(page, until=until)]
+            assert feed.handle(frame).is_new
+            accepted.append(number)
+        elif number == len(accepted) + 1:
+            accepted.append(number)
+    assert accepted == list(range(1, head + 1))
+    assert feed.cursor == head

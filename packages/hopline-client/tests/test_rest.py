@@ -1,0 +1,248 @@
+"""The client over HTTP, against a gateway that rejects, delays and disconnects."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from hopline_client import api, rest
+from hopline_client.api import ProblemError
+from hopline_client.backoff import NO_RETRIES, RetryPolicy
+from hopline_client.rest import Client
+from testkit.apps import free_port
+from testkit.fake_gateway import Gateway, Received, problem, tokens
+from testkit.waiting import eventually
+
+USER = {
+    "id": "u-1",
+    "email": "ada@example.com",
+    "name": "Ada",
+    "role": "customer",
+    "created_at": "2026-01-01T00:00:00Z",
+}
+ORDER = {"id": "o-1"}
+BUSY = problem(503, "overloaded", headers={"Retry-After": "0"})
+
+
+async def log_in(client: Client, gateway: Gateway) -> None:
+    gateway.responses.append(JSONResponse(tokens(1)))
+    await client.log_in(email="ada@example.com", password="secret")
+
+
+class TestCall:
+    async def test_carries_the_token_and_the_headers_of_the_call(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+        gateway.responses.append(JSONResponse(USER))
+        traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "hopline.synthetic=true"}
+        assert await client.call(api.get_user(), headers=traced) == USER
+        login, read = gateway.received
+        assert login.body == "grant_type=password&username=ada%40example.com&password=secret"
+        assert "authorization" not in login.headers
+        assert traced.items() <= read.headers.items()
+        assert read.headers["authorization"] == "Bearer access-1"
+
+    async def test_accepts_an_empty_body(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.append(Response(status_code=204))
+        await client.call(api.remove_faults(target="orders"))
+        assert gateway.received[0].path == "/v2/faults?target=orders"
+
+
+class TestRetry:
+    async def test_sends_an_order_again_with_the_same_key(self, client: Client, gateway: Gateway) -> None:
+        in_flight = problem(409, "idempotency-key-in-flight", headers={"Retry-After": "0"})
+        gateway.responses.extend([BUSY, in_flight, JSONResponse(ORDER, 201)])
+        assert (await client.call(api.place_order(("MUG", 1))))["id"] == ORDER["id"]
+        assert len({(one.headers["idempotency-key"], one.body) for one in gateway.received}) == 1
+        assert len(gateway.received) == 3
+
+    async def test_sends_a_read_again_if_the_connection_was_lost(self, retry_policy: RetryPolicy) -> None:
+        connections = 0
+
+        async def lose_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            await reader.readuntil(b"\r\n\r\n")
+            if connections > 2:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            writer.close()
+
+        async with await asyncio.start_server(lose_two, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+                client = Client(http=http, retry_policy=retry_policy)
+                assert not await client.call(api.get_dashboard())
+                connections = 0
+                with pytest.raises(httpx.TransportError):
+                    await client.call(api.cancel_order("o-1"))
+        assert connections == 1
+
+    @pytest.mark.parametrize("status", [500, 404, 409, 422])
+    async def test_sends_nothing_again_that_cannot_succeed(self, client: Client, gateway: Gateway, status: int) -> None:
+        gateway.responses.append(problem(status, "wrong"))
+        with pytest.raises(ProblemError, match=str(status)):
+            await client.call(api.place_order(("MUG", 1)))
+        assert len(gateway.received) == 1
+
+    async def test_sends_a_cancellation_again_only_if_it_was_not_processed(
+        self, client: Client, gateway: Gateway
+    ) -> None:
+        limited = problem(429, "rate-limited", headers={"Retry-After": "0"})
+        gateway.responses.extend([limited, BUSY])
+        assert (await client.send(api.cancel_order("o-1"))).status_code == 503
+        assert len(gateway.received) == 2
+
+    async def test_waits_as_long_as_the_server_asks(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.extend([problem(503, "overloaded", headers={"Retry-After": "1"}), JSONResponse(USER)])
+        began = asyncio.get_running_loop().time()
+        assert await client.call(api.get_user()) == USER
+        assert asyncio.get_running_loop().time() - began >= 1
+
+    async def test_ends_without_waiting_if_that_exceeds_its_budget(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.append(problem(429, "rate-limited", headers={"Retry-After": "6"}))
+        with pytest.raises(ProblemError) as raised:
+            await client.call(api.get_user())
+        assert raised.value.retry_after_s == 6
+        assert len(gateway.received) == 1
+
+    async def test_ends_after_the_last_attempt(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.extend([BUSY] * 4)
+        assert (await client.send(api.get_user())).status_code == 503
+        assert len(gateway.received) == 4
+
+    async def test_without_retries_sends_each_request_once(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+        gateway.responses.extend([BUSY, problem(401, "unauthorized")])
+        for status in (503, 401):
+            assert (await client.send(api.get_user(), retry_policy=NO_RETRIES)).status_code == status
+        assert len(gateway.received) == 3
+
+
+class TestTimeout:
+    async def test_limits_each_attempt(self) -> None:
+        async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            with suppress(ConnectionError):  # the client resets the connection if it has not read all bytes
+                while not reader.at_eof():
+                    writer.write(b"{")
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.01):
+                            await reader.read(1000)
+            writer.close()
+            ended.set()
+
+        ended = asyncio.Event()
+        async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+                client = Client(http=http, retry_policy=NO_RETRIES, timeout_s=0.2)
+                with pytest.raises(httpx.ReadTimeout, match=r"GET /v2/users/me: no complete response within 0\.2 s"):
+                    await client.call(api.get_user())
+            await ended.wait()
+
+    async def test_a_gateway_that_is_away_is_a_transport_error(self, retry_policy: RetryPolicy) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as http:
+            with pytest.raises(httpx.ConnectError):
+                await Client(http=http, retry_policy=retry_policy).call(api.get_user())
+
+
+class TestRefresh:
+    async def test_happens_once_for_concurrent_requests(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+        gateway.respond = self._only_renewed
+        users = await asyncio.gather(*(client.call(api.get_user()) for _ in range(5)))
+        assert users == [USER] * 5
+        refreshes = [one.body for one in gateway.received if "refresh_token" in one.body]
+        assert refreshes == ["grant_type=refresh_token&refresh_token=refresh-1"]
+        assert client.tokens == tokens(2)
+
+    async def test_goes_on_if_the_request_that_began_it_is_cancelled(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+        proceed = asyncio.Event()
+
+        async def respond(request: Received) -> Response:
+            if "refresh_token" in request.body:
+                await proceed.wait()
+            return await self._only_renewed(request)
+
+        gateway.respond = respond
+        first = asyncio.create_task(client.call(api.get_user()))
+        await eventually(lambda: gateway.received[-1].path == "/v2/tokens" and len(gateway.received) == 3)
+        second = asyncio.create_task(client.call(api.get_user()))
+        first.cancel()
+        await asyncio.wait([first])
+        proceed.set()
+        assert await second == USER
+        assert sum("refresh_token" in one.body for one in gateway.received) == 1
+
+    async def test_that_is_rejected_fails_all_that_waited(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+
+        async def reject(request: Received) -> Response:
+            slug = "refresh-token-refused" if request.path == "/v2/tokens" else "unauthorized"
+            return problem(401, slug)
+
+        gateway.respond = reject
+        failures = await asyncio.gather(*(client.call(api.get_user()) for _ in range(3)), return_exceptions=True)
+        assert [getattr(failure, "slug", None) for failure in failures] == ["refresh-token-refused"] * 3
+
+    @staticmethod
+    async def _only_renewed(request: Received) -> Response:
+        if request.path == "/v2/tokens":
+            return JSONResponse(tokens(2))
+        return JSONResponse(USER) if request.headers["authorization"] == "Bearer access-2" else problem(401, "expired")
+
+
+class TestDownload:
+    REQUEST = api.download_report("/v2/reports/r-1/download")
+
+    async def test_yields_the_file_in_chunks(self, client: Client, gateway: Gateway) -> None:
+        await log_in(client, gateway)
+        headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
+        gateway.responses.append(StreamingResponse(iter([b"a" * 100_000] * 3), headers=headers))
+        async with client.download(self.REQUEST) as file:
+            content = [chunk async for chunk in file.chunks]
+        assert (file.name, b"".join(content)) == ("orders.csv", b"a" * 300_000)
+        assert gateway.received[-1].headers["authorization"] == "Bearer access-1"
+
+    async def test_ends_if_it_is_too_large(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.append(Response(b"a" * 1000))
+        with pytest.raises(httpx.ReadError, match="larger than 999 bytes"):
+            async with client.download(self.REQUEST, max_bytes=999) as file:
+                [chunk async for chunk in file.chunks]
+
+    async def test_ends_if_it_is_too_slow(self, client: Client, gateway: Gateway) -> None:
+        async def never_ends() -> AsyncIterator[bytes]:
+            yield b"a"
+            await ended.wait()
+
+        ended = asyncio.Event()
+        gateway.responses.append(StreamingResponse(never_ends()))
+        with pytest.raises(TimeoutError):
+            async with client.download(self.REQUEST, timeout_s=0.2) as file:
+                [chunk async for chunk in file.chunks]
+        ended.set()
+
+    async def test_of_no_file_is_a_problem(self, client: Client, gateway: Gateway) -> None:
+        gateway.responses.append(problem(409, "report-not-ready", detail="Wait for it"))
+        with pytest.raises(ProblemError, match=r"got 409: Wait for it"):
+            async with client.download(self.REQUEST):
+                pass
+
+
+async def test_a_body_that_is_too_large_is_not_read(
+    client: Client, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 100)
+    gateway.responses.append(JSONResponse({"text": "a" * 100}))
+    with pytest.raises(httpx.ReadError, match="larger than 100 bytes"):
+        await client.send(api.get_user(), retry_policy=NO_RETRIES)
+
+
+async def test_bodies_are_json(client: Client, gateway: Gateway) -> None:
+    gateway.responses.append(JSONResponse({"id": "u-1"}, 201))
+    await client.call(api.register(email="a@example.com", password="p", name="Ada"))
+    assert json.loads(gateway.received[0].body) == {"email": "a@example.com", "password": "p", "name": "Ada"}
