@@ -6,14 +6,15 @@ import pytest
 from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel
 
-from shared.app import build_app
-from shared.errors import Conflict
-from shared.settings import ServiceSettings, TokenSettings
-from shared.tokens import AdminIdentity, CurrentIdentity, Jwks, TokenVerifier
+from shared.auth import AdminIdentity, CurrentIdentity, JwksCache, TokenVerifier
+from shared.config import ServiceSettings, TokenSettings
+from shared.errors.problems import ConflictError
+from shared.web.app import build_app
+from testkit.sample_service import SampleService, open_sample_service
 from testkit.tokens import TokenIssuer
 
 
-class OutOfPaper(Conflict):
+class OutOfPaperError(ConflictError):
     slug, title = "out-of-paper", "There is no paper left"
 
 
@@ -32,7 +33,7 @@ async def write(kind: int, note: Note) -> Note:
 
 @router.get("/paper")
 async def paper() -> Note:
-    raise OutOfPaper("The tray is empty")
+    raise OutOfPaperError("The tray is empty")
 
 
 @router.get("/bug")
@@ -40,9 +41,9 @@ async def bug() -> Note:
     raise RuntimeError("a secret detail of ann@hopline.example")
 
 
-@router.get("/refused")
-async def refused() -> Note:
-    raise ConnectionRefusedError("nobody listens")
+@router.get("/unreachable")
+async def unreachable() -> Note:
+    raise ConnectionRefusedError("no server")
 
 
 @router.get("/me")
@@ -57,14 +58,14 @@ async def admin(_identity: AdminIdentity) -> dict[str, str]:
 
 @pytest.fixture
 def small_app(token_issuer: TokenIssuer, capsys: pytest.CaptureFixture[str]) -> FastAPI:
-    """A service with nothing of its own but a few routes; it logs to capsys."""
+    """A service with a few routes. Its log records are written to capsys."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async def published() -> dict[str, object]:
             return token_issuer.jwks
 
-        app.state.token_verifier = TokenVerifier(keys=Jwks(fetch=published), settings=TestSettings())
+        app.state.token_verifier = TokenVerifier(keys=JwksCache(fetch=published), settings=TestSettings())
         yield
 
     return build_app(name="small", settings=TestSettings(), lifespan=lifespan, routers=[router], summary="for tests")
@@ -73,3 +74,10 @@ def small_app(token_issuer: TokenIssuer, capsys: pytest.CaptureFixture[str]) -> 
 class TestSettings(TokenSettings, ServiceSettings):
     __test__ = False
     drain_seconds: float = 0
+
+
+@pytest.fixture
+async def sample(database: str, redis_url: str) -> AsyncIterator[SampleService]:
+    """A service that publishes and consumes events, with an empty database and an empty Redis."""
+    async with open_sample_service(database_url=database, redis_url=redis_url) as opened:
+        yield opened

@@ -1,33 +1,33 @@
-"""A loop beside a service: it survives what it does, and ends when told."""
+"""A background loop restarts after an error, records it, and ends with its service."""
 
 import asyncio
-from typing import ClassVar
 
+import pytest
+from redis.exceptions import ResponseError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
-from shared.background import Background, running
-from testkit.waiting import PATIENCE_S, eventually
+from shared.background import BackgroundLoop, run_loops
+from testkit.waiting import TIMEOUT_S, eventually
 
 
-class Failing(Background):
-    """Fails with each of `errors` in turn, then rests."""
-
-    outages: ClassVar = (ConnectionError,)
+class FailingLoop(BackgroundLoop):
+    """Raises each of `errors` in one run, then runs until it is stopped."""
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
         self.errors = list(errors)
-        self.well = asyncio.Event()
+        self.is_running = asyncio.Event()
 
     async def _run(self) -> None:
         if self.errors:
             raise self.errors.pop(0)
-        self.well.set()
+        self.is_running.set()
         await self._stopping.wait()
 
 
-class Deaf(Background):
-    """Swallows the first cancellation, as redis-py does now and then."""
+class UncancelledLoop(BackgroundLoop):
+    """Swallows the first cancellation, as redis-py sometimes does on Python 3.11."""
 
     cancellations = 0
 
@@ -41,41 +41,59 @@ class Deaf(Background):
                     raise
 
 
-class Polite(Background):
-    """When told to stop, waits for the others that are."""
+class WaitingLoop(BackgroundLoop):
+    """Ends when all parties of `barrier` were stopped."""
 
-    def __init__(self, leaving: asyncio.Barrier) -> None:
+    def __init__(self, barrier: asyncio.Barrier) -> None:
         super().__init__(drain_timeout_s=5)
-        self.leaving = leaving
-        self.left = False
+        self.barrier = barrier
+        self.has_ended = False
 
     async def _run(self) -> None:
         await self._stopping.wait()
-        await self.leaving.wait()
-        self.left = True
+        await self.barrier.wait()
+        self.has_ended = True
 
 
-class TestBackground:
-    async def test_goes_on_after_outages_and_bugs(self) -> None:
-        with capture_logs() as lines:
-            async with Failing(ConnectionError("away"), ValueError("a bug")) as loop:
-                await eventually(loop.well.is_set)
-        assert [line["event"] for line in lines] == ["background_interrupted", "background_failed"]
+class TestBackgroundLoop:
+    @pytest.mark.parametrize(
+        "error",
+        [ConnectionError("refused"), OperationalError("SELECT", {}, Exception("closed")), ResponseError("OOM memory")],
+        ids=["connection", "PostgreSQL", "Redis"],
+    )
+    async def test_outage_is_logged_as_a_warning_and_the_loop_restarts(self, error: Exception) -> None:
+        with capture_logs() as records:
+            async with FailingLoop(error) as loop:
+                await eventually(loop.is_running.is_set)
+        [record] = records
+        assert (record["event"], record["log_level"]) == ("background_interrupted", "warning")
 
-    async def test_ends_though_a_cancellation_is_swallowed(self) -> None:
-        async with asyncio.timeout(PATIENCE_S), Deaf() as loop:
+    @pytest.mark.parametrize(
+        "error",
+        [ValueError("bug"), IntegrityError("INSERT", {}, Exception("duplicate key")), ResponseError("WRONGTYPE hash")],
+        ids=["Python", "PostgreSQL", "Redis"],
+    )
+    async def test_bug_is_logged_as_an_error_with_its_stack_and_the_loop_restarts(self, error: Exception) -> None:
+        with capture_logs() as records:
+            async with FailingLoop(error) as loop:
+                await eventually(loop.is_running.is_set)
+        [record] = records
+        assert (record["event"], record["log_level"], record["exc_info"]) == ("background_failed", "error", True)
+
+    async def test_loop_ends_when_it_swallows_a_cancellation(self) -> None:
+        async with asyncio.timeout(TIMEOUT_S), UncancelledLoop() as loop:
             pass
         assert loop.cancellations == 2
 
-    async def test_has_begun_when_entered(self) -> None:
-        async with Failing() as loop:
-            assert loop.well.is_set()
+    async def test_loop_runs_when_the_block_begins(self) -> None:
+        async with FailingLoop() as loop:
+            assert loop.is_running.is_set()
 
 
-class TestRunning:
-    async def test_all_are_told_to_stop_at_once(self) -> None:
-        leaving = asyncio.Barrier(3)
-        loops = [Polite(leaving) for _ in range(leaving.parties)]
-        async with running(loops):
-            assert not any(loop.left for loop in loops)
-        assert all(loop.left for loop in loops)
+class TestRunLoops:
+    async def test_all_loops_stop_concurrently(self) -> None:
+        barrier = asyncio.Barrier(3)
+        loops = [WaitingLoop(barrier) for _ in range(barrier.parties)]
+        async with run_loops(loops):
+            assert not any(loop.has_ended for loop in loops)
+        assert all(loop.has_ended for loop in loops)

@@ -1,5 +1,19 @@
-"""What at least two Hopline processes need and that names no business idea.
+"""Code that at least two processes of Hopline need, grouped by technology. It contains no business logic.
 
-Read in this order: `settings` → `logging` → `telemetry` → `errors` → `middleware` → `health` → `app` (which puts
-them together), then what talks to the outside: `database`, `redis`, `http`, `objects`, `tokens`, and `events` on top.
+The packages are layers, the lowest first. A package imports only packages above it in this list:
+
+- `validation`: numbers, text, times and email addresses from untrusted input
+- `config`: settings of a process
+- `errors`: HTTP errors as problem+json, and errors of the stores
+- `identity`, `context`: the verified caller; id, deadline and caller of the current request
+- `logging`, `telemetry`: structlog and OpenTelemetry
+- `background`: background loops of a process
+- `faults`: fault injection and crash points
+- `db`: PostgreSQL, Redis and the object store
+- `http`: the client for calls between services
+- `web`, `messaging`: FastAPI applications; outbox, relay and consumers of events
+- `auth`: access tokens
+- `cleanup`: cleanup tasks of a service
+- `server`: gunicorn, its worker and the server protocols
+- `commands`: programs that run in the images
 """

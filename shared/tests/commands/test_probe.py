@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Response
 from redis.asyncio import Redis
 
-from shared import probe
+from shared.commands import probe
 from testkit.apps import serve
 
 
@@ -23,7 +23,7 @@ def app(status: int) -> FastAPI:
 
 class TestHttp:
     @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-    async def test_asks_readiness_on_the_process_s_port(
+    async def test_exit_status_follows_readiness_on_the_configured_port(
         self, status: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
         async with serve(app(status)) as url:
@@ -31,14 +31,16 @@ class TestHttp:
             assert await asyncio.to_thread(probe.main, []) == code
         assert ("503" in capsys.readouterr().err) is (code == 1)
 
-    def test_nobody_there_is_not_ready(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def test_probe_fails_when_the_process_is_unreachable(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
         monkeypatch.setenv("PORT", "1")
         assert probe.main([]) == 1
         assert "ConnectionRefusedError" in capsys.readouterr().err
 
 
 class TestKey:
-    async def test_looks_for_the_key(self, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    async def test_probe_succeeds_when_the_key_exists(
+        self, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
         monkeypatch.setenv("REDIS_URL", redis_url)
         assert probe.main(["jobs:health"]) == 1
         assert capsys.readouterr().err == "jobs:health: +OK, :0\n"

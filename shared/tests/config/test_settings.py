@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
+from pydantic import AliasChoices, Field, SecretStr
 
-from shared.settings import (
+from shared.config import (
     CONFIGURATION_ERROR,
     DatabaseSettings,
     Environment,
-    LastingObjectStoreSettings,
+    PersistentObjectStoreSettings,
     RedisSettings,
-    SecretStr,
     ServiceSettings,
     load_settings,
 )
@@ -16,6 +16,10 @@ from shared.settings import (
 
 class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
     pass
+
+
+class RenamedSettings(Settings):
+    new_limit: int = Field(1, validation_alias=AliasChoices("new_limit", "old_limit"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.fixture
 def dotenv(environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A `.env` in the working directory, and what the test runner disables is enabled."""
+    """Create a `.env` in the working directory, and enable `.env`, which the test runner disables."""
     environment.delenv("PYTHON_DOTENV_DISABLED")
     environment.delenv("DRAIN_SECONDS", raising=False)
     environment.chdir(tmp_path)
@@ -40,7 +44,7 @@ def dotenv(environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatc
 
 
 class TestLoadSettings:
-    def test_reads_the_environment(self) -> None:
+    def test_settings_come_from_the_environment(self) -> None:
         settings = load_settings(Settings)
         assert settings.environment is Environment.DEVELOPMENT
         assert settings.database_url.path == "/orders"
@@ -60,7 +64,7 @@ class TestLoadSettings:
             ("ENVIRONMENT", "prod"),
         ],
     )
-    def test_a_wrong_value_stops_the_start_and_names_the_variable(
+    def test_start_fails_with_the_variable_when_a_value_is_invalid(
         self,
         environment: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -73,7 +77,7 @@ class TestLoadSettings:
         assert stopped.value.code == CONFIGURATION_ERROR
         assert f"configuration error: {variable}: " in capsys.readouterr().err
 
-    def test_every_missing_variable_is_named(
+    def test_start_fails_with_each_variable_that_is_missing(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environment.delenv("DATABASE_URL")
@@ -85,14 +89,14 @@ class TestLoadSettings:
             "configuration error: REDIS_URL: Field required",
         ]
 
-    def test_a_secret_can_come_from_a_file(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_secret_is_read_from_a_file(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
         environment.delenv("DATABASE_URL")
         secret = tmp_path / "database_url"
         secret.write_text("postgresql://user:from-file@localhost:1/orders\n")
         environment.setenv("DATABASE_URL_FILE", str(secret))
         assert load_settings(Settings).database_url.hosts()[0]["password"] == "from-file"
 
-    def test_a_file_that_cannot_be_read_is_named(
+    def test_start_fails_with_the_file_when_it_cannot_be_read(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environment.delenv("REDIS_URL")
@@ -101,17 +105,48 @@ class TestLoadSettings:
             load_settings(Settings)
         assert "REDIS_URL_FILE: cannot read /nowhere/redis_url" in capsys.readouterr().err
 
-    def test_crash_points_are_refused_in_production(
+    @pytest.mark.parametrize("source", ["environment", "file", ".env"])
+    def test_renamed_variable_is_read_under_its_old_name_with_a_warning(
+        self, dotenv: pytest.MonkeyPatch, tmp_path: Path, source: str
+    ) -> None:
+        (tmp_path / "value").write_text("3\n")
+        match source:
+            case "environment":
+                dotenv.setenv("OLD_LIMIT", "3")
+            case "file":
+                dotenv.setenv("OLD_LIMIT_FILE", str(tmp_path / "value"))
+            case _:
+                (tmp_path / ".env").write_text("OLD_LIMIT=3\n")
+        with pytest.warns(FutureWarning, match="^OLD_LIMIT(_FILE)? was renamed to NEW_LIMIT"):
+            assert load_settings(RenamedSettings).new_limit == 3
+
+    def test_renamed_variable_is_read_under_its_new_name(self, environment: pytest.MonkeyPatch) -> None:
+        environment.setenv("NEW_LIMIT", "4")
+        environment.setenv("OLD_LIMIT", "3")
+        with pytest.warns(FutureWarning, match="^OLD_LIMIT was renamed"):
+            assert load_settings(RenamedSettings).new_limit == 4
+        environment.delenv("OLD_LIMIT")
+        assert RenamedSettings(new_limit=5).new_limit == 5
+
+    def test_start_fails_when_the_value_of_a_renamed_variable_is_invalid(
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        environment.setenv("NEW_LIMIT", "many")
+        with pytest.raises(SystemExit):
+            load_settings(RenamedSettings)
+        assert "configuration error: NEW_LIMIT: " in capsys.readouterr().err
+
+    def test_crash_points_are_rejected_in_production(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environment.setenv("ENVIRONMENT", "production")
         environment.setenv("CRASH_AT", "relay.after_append")
         with pytest.raises(SystemExit):
             load_settings(Settings)
-        assert "CRASH_AT is refused in production" in capsys.readouterr().err
+        assert "CRASH_AT is rejected in production" in capsys.readouterr().err
 
     @pytest.mark.parametrize("secret", ["development-only", "development-only: a key\n-----BEGIN PRIVATE KEY-----"])
-    def test_secrets_of_the_repository_are_refused_in_production(
+    def test_secrets_of_the_repository_are_rejected_in_production(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secret: str
     ) -> None:
         class WithKey(Settings):
@@ -122,9 +157,9 @@ class TestLoadSettings:
         environment.setenv("ENVIRONMENT", "production")
         with pytest.raises(SystemExit):
             load_settings(WithKey)
-        assert "KEY is a secret of the repository, which production refuses" in capsys.readouterr().err
+        assert "KEY is a secret of the repository, which production rejects" in capsys.readouterr().err
 
-    def test_an_address_with_such_a_password_is_refused_in_production(
+    def test_url_with_a_password_of_the_repository_is_rejected_in_production(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         environment.setenv("REDIS_URL", "redis://:development-only@redis:6379/0")
@@ -134,18 +169,18 @@ class TestLoadSettings:
         assert "REDIS_URL is a secret of the repository" in capsys.readouterr().err
 
     @pytest.mark.parametrize("place", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
-    def test_files_need_a_place_that_lasts_in_production(
+    def test_temporary_object_store_is_rejected_in_production(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
     ) -> None:
         environment.setenv("OBJECT_STORE_URL", place)
-        assert load_settings(LastingObjectStoreSettings).object_store_url
+        assert load_settings(PersistentObjectStoreSettings).object_store_url
         environment.setenv("ENVIRONMENT", "production")
         if place in {"file:///srv/objects", "s3://reports"}:
-            assert load_settings(LastingObjectStoreSettings).object_store_url == place
+            assert load_settings(PersistentObjectStoreSettings).object_store_url == place
             return
         with pytest.raises(SystemExit):
-            load_settings(LastingObjectStoreSettings)
-        assert "OBJECT_STORE_URL is refused below /tmp in production" in capsys.readouterr().err
+            load_settings(PersistentObjectStoreSettings)
+        assert "OBJECT_STORE_URL is rejected below /tmp in production" in capsys.readouterr().err
 
     def test_settings_come_from_dotenv_in_development(self, dotenv: pytest.MonkeyPatch) -> None:
         dotenv.delenv("DATABASE_URL")
@@ -153,7 +188,7 @@ class TestLoadSettings:
         assert settings.database_url.path == "/from-dotenv"
         assert settings.drain_seconds == 7
 
-    def test_the_environment_takes_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch) -> None:
+    def test_environment_takes_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch) -> None:
         assert load_settings(Settings).database_url.path == "/orders"
 
     def test_secret_files_take_precedence_over_dotenv(self, dotenv: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -165,13 +200,13 @@ class TestLoadSettings:
     @pytest.mark.parametrize(
         ("variable", "value"), [("ENVIRONMENT", "production"), ("ENVIRONMENT", "test"), ("PYTHON_DOTENV_DISABLED", "1")]
     )
-    def test_dotenv_is_ignored_elsewhere_or_if_disabled(
+    def test_dotenv_is_ignored_outside_development_and_when_disabled(
         self, dotenv: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
         dotenv.setenv(variable, value)
         assert load_settings(Settings).drain_seconds == 2
 
-    def test_a_wrong_value_in_dotenv_is_named(
+    def test_start_fails_with_the_variable_when_a_value_in_dotenv_is_invalid(
         self, dotenv: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         Path(".env").write_text("DRAIN_SECONDS=soon")
@@ -181,4 +216,4 @@ class TestLoadSettings:
 
     def test_settings_are_frozen(self) -> None:
         with pytest.raises(ValueError, match="frozen"):
-            setattr(load_settings(Settings), "log_level", "DEBUG")  # noqa: B010 - as a plain assignment mypy refuses it too
+            setattr(load_settings(Settings), "log_level", "DEBUG")  # noqa: B010 - mypy rejects a plain assignment

@@ -8,11 +8,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.app import build_app
-from shared.database import async_url, check_connection_budget, open_database
-from shared.pool import MeasuredPool
-from shared.session import SessionDep
-from shared.settings import ConfigurationError, DatabaseSettings, ServiceSettings
+from shared.config import ConfigurationError, DatabaseSettings, LogFormat, ServiceSettings
+from shared.db.database import async_url, check_connection_budget, open_database
+from shared.db.pool import MeasuredPool
+from shared.db.session import SessionDep
+from shared.logging.setup import configure_logging
+from shared.web.app import build_app
 from testkit.apps import http_client, serve
 from testkit.metrics import Metrics
 from testkit.spans import Spans
@@ -27,7 +28,9 @@ class TestConnectionBudget:
         ("workers", "dedicated", "maximum", "fits"),
         [(4, 1, 64, True), (4, 1, 63, False), (1, 0, 30, True), (1, 0, 29, False)],
     )
-    def test_every_workers_grown_pool_must_fit(self, workers: int, dedicated: int, maximum: int, *, fits: bool) -> None:
+    def test_start_fails_when_the_pools_of_all_workers_exceed_the_limit(
+        self, workers: int, dedicated: int, maximum: int, *, fits: bool
+    ) -> None:
         settings = DatabaseSettings(
             database_url="postgresql://x/y",
             database_pool_size=5,
@@ -36,25 +39,31 @@ class TestConnectionBudget:
         )
 
         def check() -> None:
-            check_connection_budget(settings, workers=workers, dedicated=dedicated, max_connections=maximum)
+            check_connection_budget(
+                settings, application="orders", workers=workers, dedicated=dedicated, available=maximum
+            )
 
         if fits:
             check()
             return
-        with pytest.raises(ConfigurationError, match="DATABASE_POOL_SIZE") as refused:
+        with pytest.raises(ConfigurationError, match="DATABASE_POOL_SIZE") as rejected:
             check()
-        assert f"{workers} workers × (5 pool + 5 overflow + {dedicated} dedicated) + 20 reserve" in str(refused.value)
-        assert f"max_connections is {maximum}" in str(refused.value)
+        own = workers * (10 + dedicated)
+        assert f"orders {own} + reserve 20 = {own + 20} of {maximum}" in str(rejected.value)
+        noun = "process" if workers == 1 else "processes"
+        assert f"orders: {workers} {noun} × (5 pool + 5 overflow + {dedicated} direct)" in str(rejected.value)
+        for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "DATABASE_RESERVE"):
+            assert setting in str(rejected.value)
 
-    async def test_the_servers_own_limit_is_asked(self, database: str) -> None:
+    async def test_limit_is_read_from_the_server(self, database: str) -> None:
         settings = DatabaseSettings(database_url=database, database_reserve=100_000)
-        with pytest.raises(ConfigurationError, match="100010 connections"):
+        with pytest.raises(ConfigurationError, match=r"test 10 \+ reserve 100000 = 100010 of \d+"):
             async with open_database(settings, application="test"):
                 pass
 
 
 class TestPool:
-    async def test_keeps_the_connections_that_a_burst_opened(self, database: str) -> None:
+    async def test_connections_stay_in_the_pool_after_a_burst(self, database: str) -> None:
         async with open_database(DatabaseSettings(database_url=database), application="test") as opened:
             pool = opened.engine.pool
             assert isinstance(pool, MeasuredPool)
@@ -63,7 +72,16 @@ class TestPool:
                     await burst.enter_async_context(opened.engine.connect())
             assert pool.checkedin() == pool.limit
 
-    async def test_counts_who_waited_in_vain(self, database: str, counted: Metrics) -> None:
+    async def test_use_of_a_connection_is_not_logged_at_debug(
+        self, database: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
+        settings = DatabaseSettings(database_url=database)
+        async with open_database(settings, application="test") as opened, opened.engine.connect():
+            pass
+        assert '"debug"' not in capsys.readouterr().out
+
+    async def test_timeout_is_counted_when_no_connection_becomes_free(self, database: str, counted: Metrics) -> None:
         engine = create_async_engine(
             async_url(database),
             poolclass=MeasuredPool,
@@ -89,16 +107,16 @@ class TestRequestTransaction:
         async def insert(number: int, session: SessionDep) -> dict[str, int]:
             await session.execute(text("INSERT INTO row_ VALUES (:number)"), {"number": number})
             if number == 13:
-                raise RuntimeError("unlucky")
+                raise RuntimeError("rejected number")
             return {"number": number}
 
         @router.post("/errors/{sqlstate}")
         async def fail(sqlstate: str, session: SessionDep) -> None:
-            raised = "DO $$ BEGIN RAISE 'as the server says it' USING ERRCODE = '%s'; END $$"
+            raised = "DO $$ BEGIN RAISE 'message of the server' USING ERRCODE = '%s'; END $$"
             await session.execute(text(raised % sqlstate))
 
         @router.post("/people/{email}")
-        async def misspell(email: str, session: SessionDep) -> None:
+        async def insert_into_missing_table(email: str, session: SessionDep) -> None:
             await session.execute(text("INSERT INTO nowhere VALUES (:email)"), {"email": email})
 
         settings = Settings(database_url=database)
@@ -107,7 +125,7 @@ class TestRequestTransaction:
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with open_database(settings, application="test") as opened:
                 async with opened.transaction() as session:
-                    # deferred: the violation surfaces at commit, after the handler returned
+                    # deferred, so that the commit fails after the handler has returned
                     await session.execute(
                         text("CREATE TABLE row_ (n int, CONSTRAINT once UNIQUE (n) DEFERRABLE INITIALLY DEFERRED)")
                     )
@@ -118,11 +136,11 @@ class TestRequestTransaction:
         async with serve(app) as url, http_client(url) as client:
             yield client
 
-    async def test_a_failing_commit_is_an_error_the_client_sees(self, client: httpx.AsyncClient) -> None:
+    async def test_response_is_500_when_the_commit_fails(self, client: httpx.AsyncClient) -> None:
         assert (await client.post("/rows/1")).status_code == 201
         assert (await client.post("/rows/1")).status_code == 500
 
-    async def test_an_exception_rolls_back(self, client: httpx.AsyncClient) -> None:
+    async def test_transaction_is_rolled_back_when_the_handler_raises(self, client: httpx.AsyncClient) -> None:
         assert (await client.post("/rows/13")).status_code == 500
         assert (await client.post("/rows/12")).status_code == 201
 
@@ -138,7 +156,7 @@ class TestRequestTransaction:
             *((code, "contention") for code in ("40001", "40P01", "55P03")),
         ],
     )
-    async def test_a_server_that_cannot_serve_now_gives_503(
+    async def test_response_is_503_when_the_server_is_unavailable(
         self, client: httpx.AsyncClient, sqlstate: str, slug: str
     ) -> None:
         response = await client.post(f"/errors/{sqlstate}")
@@ -147,10 +165,10 @@ class TestRequestTransaction:
         assert response.headers["Retry-After"] == "1"
 
     @pytest.mark.parametrize("sqlstate", ["22012", "25P02", "42501", "42P01", "54000", "XX000"])
-    async def test_another_error_of_a_statement_gives_500(self, client: httpx.AsyncClient, sqlstate: str) -> None:
+    async def test_response_is_500_when_the_statement_is_wrong(self, client: httpx.AsyncClient, sqlstate: str) -> None:
         assert (await client.post(f"/errors/{sqlstate}")).status_code == 500
 
-    async def test_an_error_tells_no_values(
+    async def test_values_are_not_recorded_when_a_statement_fails(
         self, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert (await client.post("/people/ann@hopline.example")).status_code == 500
@@ -160,7 +178,7 @@ class TestRequestTransaction:
         assert "INSERT INTO nowhere" in recorded
         assert "ann@" not in recorded + logged
 
-    async def test_a_probe_has_none(self, client: httpx.AsyncClient, database: str, spans: Spans) -> None:
+    async def test_probe_creates_no_span(self, client: httpx.AsyncClient, database: str, spans: Spans) -> None:
         settings = Settings(database_url=database)
         async with open_database(settings, application="test") as opened:
             spans.clear()

@@ -1,4 +1,4 @@
-"""A statement run by asyncpg shares the session's transaction, its error classes and its records of statements."""
+"""A statement of asyncpg has the transaction, the error classes and the telemetry of the session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,40 +10,40 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import Database, open_database
-from shared.deadline import deadline_in
-from shared.driver import DriverStatement
-from shared.errors import DeadlineSpent, Unavailable, unexpected
-from shared.settings import DatabaseSettings
-from shared.statements import database_cost
-from testkit.spans import Spans, told
+from shared.config import DatabaseSettings
+from shared.context import set_deadline
+from shared.db.database import Database, open_database
+from shared.db.driver import DriverStatement
+from shared.db.statements import track_database_cost
+from shared.errors.problems import DeadlineExceededError, UnavailableError, problem_from_exception
+from testkit.spans import Spans, event_names
 from testkit.waiting import eventually
 
 Run = Callable[..., Awaitable[Any]]
-"""Runs SQL in a session, with parameters by name."""
+"""Runs SQL in a session, with named parameters."""
 
 ADD = "INSERT INTO person VALUES (:email) RETURNING email"
 
 tracer = trace.get_tracer(__name__)
 
 
-async def by_cursor(session: AsyncSession, sql: str, **values: object) -> Any:
-    """The first statement of the transaction."""
+async def run_first(session: AsyncSession, sql: str, **values: object) -> Any:
+    """Run a statement as the first one of the transaction."""
     return await DriverStatement(text(sql)).fetch(session, **values)
 
 
-async def by_driver(session: AsyncSession, sql: str, **values: object) -> Any:
-    """A later statement of the transaction."""
+async def run_later(session: AsyncSession, sql: str, **values: object) -> Any:
+    """Run a statement after another one of the transaction."""
     await DriverStatement(text("SELECT 1")).fetch(session)
     return await DriverStatement(text(sql)).fetch(session, **values)
 
 
-async def by_session(session: AsyncSession, sql: str, **values: object) -> Any:
+async def run_by_session(session: AsyncSession, sql: str, **values: object) -> Any:
     return (await session.execute(text(sql), values)).all()
 
 
-each_way = pytest.mark.parametrize("run", [by_cursor, by_driver, by_session])
-both_ways = pytest.mark.parametrize("run", [by_cursor, by_driver])
+every_method = pytest.mark.parametrize("run", [run_first, run_later, run_by_session])
+driver_methods = pytest.mark.parametrize("run", [run_first, run_later])
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ async def opened(database: str) -> AsyncIterator[Database]:
         yield opened
 
 
-async def emails(opened: Database) -> list[str]:
+async def read_emails(opened: Database) -> list[str]:
     async with opened.transaction() as session:
         return list((await session.scalars(text("SELECT email FROM person ORDER BY email"))).all())
 
 
 class TestTransaction:
-    @both_ways
-    async def test_commits_and_rolls_back_with_the_session(self, opened: Database, run: Run) -> None:
+    @driver_methods
+    async def test_statement_commits_and_rolls_back_with_the_session(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             [(email,)] = await run(session, ADD, email="ann")
             await session.execute(text(ADD), {"email": "bob"})
@@ -72,46 +72,46 @@ class TestTransaction:
         async with opened.sessions() as session:
             await run(session, ADD, email="dee")
             await session.rollback()
-        assert await emails(opened) == ["ann", "bob", "cy"]
+        assert await read_emails(opened) == ["ann", "bob", "cy"]
 
-    @both_ways
-    async def test_joins_the_transaction_that_the_session_has_begun(self, opened: Database, run: Run) -> None:
+    @driver_methods
+    async def test_statement_uses_the_transaction_of_the_session(self, opened: Database, run: Run) -> None:
         async with opened.sessions() as session:
             await session.execute(text(ADD), {"email": "ann"})
             await run(session, ADD, email="bob")
             await session.rollback()
-        assert await emails(opened) == []
+        assert await read_emails(opened) == []
 
-    @both_ways
-    async def test_rolls_back_to_a_savepoint(self, opened: Database, run: Run) -> None:
+    @driver_methods
+    async def test_statement_is_rolled_back_to_a_savepoint(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             await run(session, ADD, email="ann")
             savepoint = await session.begin_nested()
             await run(session, ADD, email="bob")
             await savepoint.rollback()
             await run(session, ADD, email="cy")
-        assert await emails(opened) == ["ann", "cy"]
+        assert await read_emails(opened) == ["ann", "cy"]
 
-    @both_ways
-    async def test_begins_a_new_one_after_a_commit_of_the_same_session(self, opened: Database, run: Run) -> None:
+    @driver_methods
+    async def test_statement_begins_a_new_transaction_after_a_commit(self, opened: Database, run: Run) -> None:
         async with opened.sessions() as session:
             await run(session, ADD, email="ann")
             await session.commit()
             await run(session, ADD, email="bob")
             await session.rollback()
-        assert await emails(opened) == ["ann"]
+        assert await read_emails(opened) == ["ann"]
 
-    @both_ways
-    async def test_limits_statements_to_the_deadline(self, opened: Database, run: Run) -> None:
-        with deadline_in(5):
+    @driver_methods
+    async def test_statement_timeout_is_set_when_there_is_a_deadline(self, opened: Database, run: Run) -> None:
+        with set_deadline(5):
             async with opened.transaction() as session:
                 [(limit,)] = await run(session, "SHOW statement_timeout")
         assert 4000 < int(limit.removesuffix("ms")) <= 5000
 
 
-@each_way
+@every_method
 class TestFailure:
-    async def test_raises_sqlalchemys_exception_without_the_values(self, opened: Database, run: Run) -> None:
+    async def test_error_is_sqlalchemys_without_values_when_a_statement_fails(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             await run(session, ADD, email="ann@hopline.example")
         with pytest.raises(IntegrityError) as failed:
@@ -120,24 +120,24 @@ class TestFailure:
         assert getattr(failed.value.orig, "sqlstate", None) == "23505"
         assert not failed.value.connection_invalidated
         assert "ann@" not in f"{failed.value} {failed.value.orig}"
-        assert await emails(opened) == ["ann@hopline.example"]
+        assert await read_emails(opened) == ["ann@hopline.example"]
 
-    async def test_invalidates_a_lost_connection_and_becomes_503(self, opened: Database, run: Run) -> None:
+    async def test_connection_is_invalidated_when_it_is_lost(self, opened: Database, run: Run) -> None:
         with pytest.raises(DBAPIError) as lost:
             async with opened.transaction() as session:
                 await run(session, "SELECT pg_terminate_backend(pg_backend_pid())")
         assert lost.value.connection_invalidated
-        assert isinstance(unexpected(lost.value), Unavailable)
-        assert await emails(opened) == []
+        assert isinstance(problem_from_exception(lost.value), UnavailableError)
+        assert await read_emails(opened) == []
 
-    async def test_becomes_504_when_the_deadline_ends_the_statement(self, opened: Database, run: Run) -> None:
-        with deadline_in(0.2), pytest.raises(DBAPIError) as late:
+    async def test_problem_is_504_when_the_statement_reaches_the_deadline(self, opened: Database, run: Run) -> None:
+        with set_deadline(0.2), pytest.raises(DBAPIError) as late:
             async with opened.transaction() as session:
                 await run(session, "SELECT pg_sleep(60)")
-        assert isinstance(unexpected(late.value), DeadlineSpent)
+        assert isinstance(problem_from_exception(late.value), DeadlineExceededError)
         assert not late.value.connection_invalidated
 
-    async def test_discards_the_connection_when_the_statement_is_cancelled(self, opened: Database, run: Run) -> None:
+    async def test_connection_is_discarded_when_the_statement_is_cancelled(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             [(before,)] = await run(session, "SELECT pg_backend_pid()")
 
@@ -153,7 +153,7 @@ class TestFailure:
         async with open_database(settings, application="observer") as other, other.sessions() as observer:
             sleeping = asyncio.create_task(sleep())
             await eventually(is_sleeping)
-        for _ in range(3):  # again during the clean-up
+        for _ in range(3):  # a second cancellation, during the clean-up
             sleeping.cancel()
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
@@ -165,23 +165,23 @@ class TestFailure:
 
 
 class TestRecords:
-    async def test_count_each_statement_and_add_an_event_to_the_span(self, opened: Database, spans: Spans) -> None:
-        with tracer.start_as_current_span("asker"), database_cost() as cost:
+    async def test_statement_is_counted_and_is_a_span_event(self, opened: Database, spans: Spans) -> None:
+        with tracer.start_as_current_span("caller"), track_database_cost() as cost:
             async with opened.transaction() as session:
-                await by_driver(session, ADD, email="ann")
-        assert told(spans.one("asker")) == ["SELECT", "INSERT person"]
+                await run_later(session, ADD, email="ann")
+        assert event_names(spans.one("caller")) == ["SELECT", "INSERT person"]
         assert cost.queries == 2
         assert cost.seconds > 0
 
-    @both_ways
-    async def test_have_a_span_for_a_failed_statement(self, opened: Database, spans: Spans, run: Run) -> None:
-        with tracer.start_as_current_span("asker"), pytest.raises(DBAPIError):
+    @driver_methods
+    async def test_statement_has_a_span_when_it_fails(self, opened: Database, spans: Spans, run: Run) -> None:
+        with tracer.start_as_current_span("caller"), pytest.raises(DBAPIError):
             async with opened.transaction() as session:
                 await run(session, "SELECT 1 / 0 FROM pg_class")
         failed = spans.one("SELECT pg_class")
         assert (failed.attributes or {})["error.type"] == "22012"
 
-    async def test_have_a_span_for_a_named_statement(self, opened: Database, spans: Spans) -> None:
+    async def test_statement_has_a_span_when_it_is_marked(self, opened: Database, spans: Spans) -> None:
         decide = DriverStatement(text("SELECT 1").execution_options(span=True))
         async with opened.transaction() as session:
             await decide.fetch(session)

@@ -1,4 +1,4 @@
-"""A statement is counted, told on its request's span, and shown as a span where that says something."""
+"""Statements are counted, recorded as span events or spans, and logged if they are slow."""
 
 import json
 from collections.abc import AsyncIterator
@@ -12,13 +12,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy import text
 
-from shared.app import build_app
-from shared.database import open_database
-from shared.session import SessionDep
-from shared.settings import DatabaseSettings, Environment, ServiceSettings
-from shared.statements import summary_of
+from shared.config import DatabaseSettings, Environment, ServiceSettings
+from shared.db.database import open_database
+from shared.db.session import SessionDep
+from shared.db.statements import summarize_statement
+from shared.web.app import build_app
 from testkit.apps import http_client, serve
-from testkit.spans import Spans, told
+from testkit.spans import Spans, event_names
 
 
 class Settings(DatabaseSettings, ServiceSettings):
@@ -27,7 +27,7 @@ class Settings(DatabaseSettings, ServiceSettings):
 
 router = APIRouter()
 
-NAMED = text("SELECT 1 AS name_").execution_options(span=True)
+MARKED = text("SELECT 1 AS name_").execution_options(span=True)
 
 
 @router.post("/plain")
@@ -36,13 +36,13 @@ async def plain(session: SessionDep) -> None:
     await session.execute(text("SELECT 2 FROM pg_type LIMIT 1"))
 
 
-@router.post("/named")
-async def named(session: SessionDep) -> None:
-    await session.execute(NAMED)
+@router.post("/marked")
+async def marked(session: SessionDep) -> None:
+    await session.execute(MARKED)
 
 
-@router.post("/taken/{email}")
-async def taken(email: str, session: SessionDep) -> None:
+@router.post("/insert_twice/{email}")
+async def insert_twice(email: str, session: SessionDep) -> None:
     await session.execute(text("CREATE TEMPORARY TABLE person (email text PRIMARY KEY) ON COMMIT DROP"))
     for _ in range(2):
         await session.execute(text("INSERT INTO person VALUES (:email)"), {"email": email})
@@ -56,7 +56,7 @@ async def running(database: str, **settings: Any) -> AsyncIterator[httpx.AsyncCl
             yield
 
     given = Settings(database_url=database, **settings)
-    app = build_app(name="asker", settings=given, lifespan=lifespan, routers=[router], summary="for tests")
+    app = build_app(name="statements", settings=given, lifespan=lifespan, routers=[router], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         yield client
 
@@ -67,64 +67,65 @@ async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def attributes(span: ReadableSpan) -> dict[str, Any]:
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
 class TestStatement:
-    async def test_is_an_event_of_its_requests_span(self, client: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_statement_is_an_event_of_the_requests_span(self, client: httpx.AsyncClient, spans: Spans) -> None:
         await client.post("/plain")
         assert [span.name for span in spans.finished()] == ["POST /plain"]
         request = spans.one("POST /plain")
-        assert told(request) == ["SELECT pg_class", "SELECT pg_type"]
+        assert event_names(request) == ["SELECT pg_class", "SELECT pg_type"]
         durations = [(event.attributes or {})["hopline.duration_ms"] for event in request.events]
-        assert attributes(request)["hopline.db.queries"] == 2
-        assert attributes(request)["hopline.db.duration_ms"] == pytest.approx(sum(durations), abs=0.02)  # type: ignore[arg-type]
+        assert attributes_of(request)["hopline.db.queries"] == 2
+        assert attributes_of(request)["hopline.db.duration_ms"] == pytest.approx(sum(durations), abs=0.02)
 
-    async def test_that_decides_something_is_a_span_by_the_conventions(
-        self, client: httpx.AsyncClient, spans: Spans
-    ) -> None:
-        await client.post("/named")
-        request, decision = spans.one("POST /named"), spans.one("SELECT")
+    async def test_statement_has_a_span_when_it_is_marked(self, client: httpx.AsyncClient, spans: Spans) -> None:
+        await client.post("/marked")
+        request, decision = spans.one("POST /marked"), spans.one("SELECT")
         assert decision.parent == request.context
         assert decision.kind is SpanKind.CLIENT
         assert decision.start_time is not None
         assert request.start_time is not None
         assert decision.start_time >= request.start_time
-        assert attributes(decision)["db.system.name"] == "postgresql"
-        assert attributes(decision)["db.query.text"] == "SELECT 1 AS name_"
-        assert told(request) == []
+        assert attributes_of(decision)["db.system.name"] == "postgresql"
+        assert attributes_of(decision)["db.query.text"] == "SELECT 1 AS name_"
+        assert event_names(request) == []
 
-    async def test_that_is_slow_is_a_span(self, database: str, spans: Spans) -> None:
+    async def test_statement_has_a_span_when_it_is_slow(self, database: str, spans: Spans) -> None:
         async with running(database, slow_statement_ms=0) as client:
             spans.clear()
             await client.post("/plain")
         names = [span.name for span in spans.finished()]
         assert names == ["SELECT pg_class", "SELECT pg_type", "POST /plain"]
 
-    async def test_that_is_slow_is_a_line_in_the_log_with_the_requests_trace(
+    async def test_statement_has_a_log_record_with_the_trace_when_it_is_slow(
         self, database: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async with running(database, slow_statement_ms=0.0001, log_format="json") as client:
             capsys.readouterr()
-            response = await client.post("/named")
+            response = await client.post("/marked")
         [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "slow_query" in line]
         assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
         assert line["statement"] == "SELECT 1 AS name_"
         assert (line["level"], line["duration_ms"] > 0) == ("warning", True)
 
-    async def test_that_fails_is_a_span_without_anybodys_data(self, client: httpx.AsyncClient, spans: Spans) -> None:
-        assert (await client.post("/taken/ann@hopline.example")).status_code == 500
+    async def test_statement_has_a_span_without_values_when_it_fails(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
+        assert (await client.post("/insert_twice/ann@hopline.example")).status_code == 500
         failed = spans.one("INSERT person")
         assert failed.status.status_code is StatusCode.ERROR
-        assert attributes(failed)["error.type"] == "23505"
-        assert attributes(failed)["db.response.status_code"] == "23505"
+        assert attributes_of(failed)["error.type"] == "23505"
+        assert attributes_of(failed)["db.response.status_code"] == "23505"
+        assert failed.status.description is None
         assert "ann@" not in failed.to_json()
 
 
-class TestAccessLine:
-    @pytest.mark.parametrize(("path", "queries"), [("/plain", 2), ("/named", 1), ("/nothing", 0)])
-    async def test_says_what_the_request_cost(
+class TestAccessLog:
+    @pytest.mark.parametrize(("path", "queries"), [("/plain", 2), ("/marked", 1), ("/nothing", 0)])
+    async def test_access_log_has_number_and_duration_of_statements(
         self, client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str], path: str, queries: int
     ) -> None:
         capsys.readouterr()
@@ -148,8 +149,8 @@ class TestAccessLine:
         ("SHOW max_connections", "SHOW"),
     ],
 )
-def test_a_summary_names_what_is_written_else_what_is_read(statement: str, summary: str) -> None:
-    assert summary_of(statement) == summary
+def test_summary_names_the_written_tables_or_else_the_first_read_one(statement: str, summary: str) -> None:
+    assert summarize_statement(statement) == summary
 
 
 class TestSqlEcho:
@@ -158,7 +159,7 @@ class TestSqlEcho:
     ) -> None:
         async with running(database, sql_echo=True) as client:
             capsys.readouterr()
-            assert (await client.post("/taken/ada@example.com")).status_code == 500
+            assert (await client.post("/insert_twice/ada@example.com")).status_code == 500
         printed = capsys.readouterr().out
         lines = [json.loads(line) for line in printed.splitlines() if '"statement"' in line]
         inserts = [line for line in lines if line["statement"].startswith("INSERT INTO person VALUES ($1")]
@@ -168,9 +169,9 @@ class TestSqlEcho:
 
 
 class TestSlowStatements:
-    async def test_are_listed_with_their_plans_in_development(self, database: str) -> None:
+    async def test_slow_statements_are_listed_with_their_plans_in_development(self, database: str) -> None:
         async with running(database, slow_statement_ms=0.0001, environment=Environment.DEVELOPMENT) as client:
-            for path in ("/plain", "/plain", "/taken/ada@example.com"):
+            for path in ("/plain", "/plain", "/insert_twice/ada@example.com"):
                 await client.post(path)
             listed = (await client.get("/debug/slow-statements", params={"explain": True})).json()
         by_statement = {slow["statement"]: slow for slow in listed}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from shared.http import open_http_client
+from shared.http.client import open_http_client
 from testkit.apps import free_port
 from testkit.raw_server import RawServer, raw_server
 
@@ -28,31 +28,39 @@ async def client(
 
 
 class TestErrors:
-    async def test_connection_is_refused(self, client: httpx.AsyncClient) -> None:
+    async def test_connect_error_is_raised_when_no_server_listens(self, client: httpx.AsyncClient) -> None:
         with pytest.raises(httpx.ConnectError):
             await client.get(f"http://127.0.0.1:{free_port()}/")
 
-    async def test_tls_handshake_is_late(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_connect_timeout_is_raised_when_the_tls_handshake_is_late(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         with pytest.raises(httpx.ConnectTimeout):
             await client.get(f"https://127.0.0.1:{server.port}/", timeout=httpx.Timeout(20, connect=0.05))
 
-    async def test_server_disconnects(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_protocol_error_is_raised_when_the_server_disconnects(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         server.disconnect()
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/")
 
-    async def test_response_is_invalid(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_protocol_error_is_raised_when_the_response_is_invalid(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         server.respond(b"hello\r\n\r\n")
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/")
 
-    async def test_response_is_late(self, client: httpx.AsyncClient) -> None:
+    async def test_read_timeout_is_raised_when_the_response_is_late(self, client: httpx.AsyncClient) -> None:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/", timeout=httpx.Timeout(20, read=0.05))
 
 
 class TestResend:
-    async def test_is_reported_before_it_happens(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_resend_is_reported_before_the_request_is_repeated(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         reported: list[int] = []
         extensions = {"on_resend": lambda: reported.append(len(server.requests))}
         server.respond(OK)

@@ -21,8 +21,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from structlog.contextvars import bound_contextvars
 
-from shared.logging import configure_log_export, configure_logging, log_export
-from shared.settings import LogFormat
+from shared.config import LogFormat
+from shared.logging.setup import configure_log_export, configure_logging, log_export
 from testkit.collector import Collector, running_collector
 
 RESOURCE = Resource.create({"service.name": "test", "service.version": "1.2"})
@@ -79,7 +79,7 @@ class Export:
 async def export(
     collector: Collector, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Export]:
-    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "3600000")  # all that a test logs is one export, its flush
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "3600000")  # all records of a test are exported by its flush
     monkeypatch.setattr(log_export, "processor", None)
     configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
     provider = configure_log_export(resource=RESOURCE, exporter=OTLPLogExporter(f"{collector.url}/v1/logs"))
@@ -89,43 +89,43 @@ async def export(
     configure_logging(service="test")
 
 
-def value_of(value: AnyValue) -> object:
+def decode_value(value: AnyValue) -> object:
     match value.WhichOneof("value"):
         case None:
             return None
         case "array_value":
-            return [value_of(item) for item in value.array_value.values]
+            return [decode_value(item) for item in value.array_value.values]
         case "kvlist_value":
-            return {item.key: value_of(item.value) for item in value.kvlist_value.values}
+            return {item.key: decode_value(item.value) for item in value.kvlist_value.values}
         case kind:
             return getattr(value, kind)
 
 
-def attributes(record: LogRecord) -> dict[str, Any]:
-    return {item.key: value_of(item.value) for item in record.attributes}
+def attributes_of(record: LogRecord) -> dict[str, Any]:
+    return {item.key: decode_value(item.value) for item in record.attributes}
 
 
 class TestRecord:
     @pytest.mark.parametrize("span", [SAMPLED, UNSAMPLED, None], ids=["sampled", "unsampled", "no span"])
-    async def test_has_the_current_span_and_only_the_events_own_keys_as_attributes(
+    async def test_record_has_the_current_span_and_only_the_keys_of_the_event(
         self, export: Export, span: SpanContext | None
     ) -> None:
         with trace.use_span(NonRecordingSpan(span or trace.INVALID_SPAN_CONTEXT)), bound_contextvars(request_id="r-1"):
             log.info("placed", **VALUES)
         [record] = await export.records()
         assert record.body.string_value == "placed"
-        assert attributes(record) == {**VALUES, "request_id": "r-1"}
+        assert attributes_of(record) == {**VALUES, "request_id": "r-1"}
         assert record.trace_id == (span.trace_id.to_bytes(16) if span else b"")
         assert record.span_id == (span.span_id.to_bytes(8) if span else b"")
         assert record.flags == (span.trace_flags if span else 0)
 
-    async def test_has_the_severity_of_its_level(self, export: Export) -> None:
+    async def test_record_has_the_severity_of_its_level(self, export: Export) -> None:
         for level in ("debug", "info", "warning", "error", "critical"):
             getattr(log, level)("placed")
         expected = [(5, "DEBUG"), (9, "INFO"), (13, "WARN"), (17, "ERROR"), (21, "FATAL")]
         assert [(record.severity_number, record.severity_text) for record in await export.records()] == expected
 
-    async def test_belongs_to_the_resource_and_the_scope_of_its_logger(self, export: Export) -> None:
+    async def test_record_has_the_resource_and_the_scope_of_its_logger(self, export: Export) -> None:
         log.info("placed")
         structlog.get_logger("shop.stock").info("counted")
         structlog.get_logger().info("unnamed")
@@ -134,7 +134,7 @@ class TestRecord:
         assert named.items() >= {"service.name": "test", "service.version": "1.2"}.items()
         assert [scope.scope.name for scope in resource.scope_logs] == ["shop.orders", "shop.stock", "root"]
 
-    async def test_has_the_time_and_the_ids_of_its_line(
+    async def test_record_has_the_time_and_the_ids_of_the_event_on_standard_output(
         self, export: Export, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with trace.use_span(NonRecordingSpan(SAMPLED)):
@@ -146,34 +146,36 @@ class TestRecord:
         assert (line["trace_id"], line["span_id"]) == (record.trace_id.hex(), record.span_id.hex())
 
     @pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.PRETTY])
-    async def test_describes_the_exception_as_the_line_does(self, export: Export, log_format: LogFormat) -> None:
+    async def test_record_describes_an_exception_like_the_event_on_standard_output(
+        self, export: Export, log_format: LogFormat
+    ) -> None:
         configure_logging(service="test", log_format=log_format)
         try:
             json.loads("{}")["ann@hopline.example"]
         except KeyError:
             log.exception("failed")
         [record] = await export.records()
-        described = attributes(record)
+        described = attributes_of(record)
         assert described.keys() == {"exception.type", "exception.message", "exception.stacktrace"}
         assert (described["exception.type"], described["exception.message"]) == ("KeyError", "'[address]'")
         assert "test_log_export.py" in described["exception.stacktrace"]
 
-    async def test_replaces_what_utf_8_and_64_bits_cannot_hold(self, export: Export) -> None:
+    async def test_values_are_replaced_when_utf_8_or_64_bits_cannot_represent_them(self, export: Export) -> None:
         log.info("half \ud83d", half="\ud83d", large=2**64, inside={"\ud83d": ["\ud83d"]})
         log.info("whole")
         half, whole = await export.records()
         assert half.body.string_value == "half ?"
-        assert attributes(half) == {"half": "?", "large": "18446744073709551616", "inside": {"?": ["?"]}}
+        assert attributes_of(half) == {"half": "?", "large": "18446744073709551616", "inside": {"?": ["?"]}}
         assert whole.body.string_value == "whole"
 
-    async def test_keeps_the_values_of_the_moment(self, export: Export) -> None:
+    async def test_later_changes_of_a_value_are_not_exported(self, export: Export) -> None:
         items = ["a"]
         log.info("placed", items=items)
         items.append("b")
         [record] = await export.records()
-        assert attributes(record) == {"items": ["a"]}
+        assert attributes_of(record) == {"items": ["a"]}
 
-    async def test_is_redacted(self, export: Export) -> None:
+    async def test_record_is_redacted(self, export: Export) -> None:
         log.info(
             "to ann@hopline.example",
             error=ValueError("ann@hopline.example"),
@@ -194,7 +196,7 @@ class TestSource:
         [scope] = (await export.resource()).scope_logs
         [record] = scope.log_records
         assert (scope.scope.name, record.body.string_value) == ("uvicorn.error", "uvicorn.error failed")
-        assert attributes(record) == {"logger": "uvicorn.error"}
+        assert attributes_of(record) == {"logger": "uvicorn.error"}
         assert record.trace_id == SAMPLED.trace_id.to_bytes(16)
 
     async def test_events_below_the_level_are_not_exported(self, export: Export) -> None:
@@ -202,15 +204,15 @@ class TestSource:
         for level in ("INFO", "DEBUG", "INFO"):
             root.setLevel(level)
             log.debug("placed", at=level)
-        assert [attributes(record) for record in await export.records()] == [{"at": "DEBUG"}]
+        assert [attributes_of(record) for record in await export.records()] == [{"at": "DEBUG"}]
 
 
 FORKED = """
 import os
 import structlog
-from shared.logging import configure_logging
-from shared.settings import ServiceSettings, load_settings
-from shared.telemetry import configure_telemetry, flush_telemetry
+from shared.logging.setup import configure_logging
+from shared.config import ServiceSettings, load_settings
+from shared.telemetry.setup import configure_telemetry, flush_telemetry
 
 configure_logging(service="forked")
 configure_telemetry(service="forked", settings=load_settings(ServiceSettings))
@@ -235,11 +237,11 @@ async def test_parent_and_child_of_a_fork_export_their_own_records(collector: Co
         sys.executable, "-c", FORKED, env=environment, stdout=asyncio.subprocess.PIPE
     )
     await process.communicate()
-    assert sorted(attributes(record)["by"] for record in collector.lines()) == ["child", "parent"]
+    assert sorted(attributes_of(record)["by"] for record in collector.log_records()) == ["child", "parent"]
 
 
 class TestUser:
-    async def test_is_the_attribute_of_the_semantic_conventions(
+    async def test_user_id_is_the_attribute_of_the_semantic_conventions(
         self, export: Export, capsys: pytest.CaptureFixture[str]
     ) -> None:
         log.info("order_placed", user_id="u-1")

@@ -17,8 +17,8 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 from structlog.contextvars import bound_contextvars
 from structlog.testing import capture_logs
 
-from shared.logging import configure_logging
-from shared.settings import LogFormat
+from shared.config import LogFormat
+from shared.logging.setup import configure_logging
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmVk"
 SPAN = SpanContext(0x1234 << 112, 0x56 << 8, is_remote=False, trace_flags=TraceFlags(1))
@@ -30,7 +30,7 @@ def configured(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(service="test", log_format=LogFormat.JSON)
 
 
-def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def read_events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -39,7 +39,7 @@ class TestKeys:
         with bound_contextvars(request_id="r-1", user_id="u-1"):
             log.bind(order_id="o-1").info("placed", user_id="u-2")
         log.info("placed")
-        first, second = written(capsys)
+        first, second = read_events(capsys)
         expected = {"event": "placed", "level": "info", "service": "test"}
         bound = {"order_id": "o-1", "user_id": "u-2", "request_id": "r-1"}
         assert first == {**expected, **bound, "timestamp": first["timestamp"]}
@@ -48,13 +48,13 @@ class TestKeys:
     def test_event_has_the_ids_of_the_current_span(self, capsys: pytest.CaptureFixture[str]) -> None:
         with trace.use_span(NonRecordingSpan(SPAN)):
             log.info("placed")
-        [event] = written(capsys)
+        [event] = read_events(capsys)
         assert (event["trace_id"], event["span_id"]) == (f"{SPAN.trace_id:032x}", f"{SPAN.span_id:016x}")
 
     def test_timestamp_is_iso_8601_in_utc(self, capsys: pytest.CaptureFixture[str]) -> None:
         before = datetime.now(UTC)
         log.info("placed")
-        timestamp = written(capsys)[0]["timestamp"]
+        timestamp = read_events(capsys)[0]["timestamp"]
         assert timestamp.endswith("Z")
         assert before <= datetime.fromisoformat(timestamp) <= datetime.now(UTC)
 
@@ -62,15 +62,15 @@ class TestKeys:
     def test_level_is_the_name_of_the_method(self, capsys: pytest.CaptureFixture[str], level: str) -> None:
         configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
         getattr(log, level)("placed")
-        assert written(capsys)[0]["level"] == level
+        assert read_events(capsys)[0]["level"] == level
 
     def test_positional_arguments_are_interpolated(self, capsys: pytest.CaptureFixture[str]) -> None:
         log.info("placed %s of %d", "one", 2)
-        assert written(capsys)[0]["event"] == "placed one of 2"
+        assert read_events(capsys)[0]["event"] == "placed one of 2"
 
     def test_logger_without_a_name_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
         structlog.get_logger().info("placed")
-        assert written(capsys)[0]["event"] == "placed"
+        assert read_events(capsys)[0]["event"] == "placed"
 
 
 class TestLevel:
@@ -81,7 +81,7 @@ class TestLevel:
         for level in ("INFO", "DEBUG", "INFO"):
             root.setLevel(level)
             log.debug("placed", at=level)
-        assert [event["at"] for event in written(capsys)] == ["DEBUG"]
+        assert [event["at"] for event in read_events(capsys)] == ["DEBUG"]
 
     def test_a_single_logger_can_have_a_level(
         self, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
@@ -91,7 +91,7 @@ class TestLevel:
         log.warning("placed")
         structlog.get_logger("test.other").error("placed")
         structlog.get_logger("another").info("counted")
-        assert [event["event"] for event in written(capsys)] == ["placed", "counted"]
+        assert [event["event"] for event in read_events(capsys)] == ["placed", "counted"]
 
 
 class TestException:
@@ -100,7 +100,7 @@ class TestException:
             json.loads("{}")["key"]
         except KeyError:
             log.exception("failed")
-        [event] = written(capsys)
+        [event] = read_events(capsys)
         assert (event["exception.type"], event["exception.message"]) == ("KeyError", "'key'")
         assert "test_logging.py" in event["exception.stacktrace"]
         assert event["level"] == "error"
@@ -112,12 +112,12 @@ class TestException:
         except ValueError as error:
             for exc_info in (error, sys.exc_info(), True):
                 log.warning("failed", exc_info=exc_info)
-        assert [event["exception.type"] for event in written(capsys)] == ["ValueError"] * 3
+        assert [event["exception.type"] for event in read_events(capsys)] == ["ValueError"] * 3
 
     def test_exc_info_is_ignored_when_there_is_no_exception(self, capsys: pytest.CaptureFixture[str]) -> None:
         for exc_info in (True, False, None):
             log.error("failed", exc_info=exc_info)
-        for event in written(capsys):
+        for event in read_events(capsys):
             assert event.keys() == {"event", "level", "service", "timestamp"}
 
     @pytest.mark.parametrize("error", [ValueError("ann@hopline.example is taken"), ValueError(f"Bearer {TOKEN}")])
@@ -140,21 +140,21 @@ class TestException:
 class TestControlCharacters:
     hostile = "\x1b]0;owned\x07 \x9b31m\x7f\r\n\u202e\u2066"
 
-    def test_reach_no_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_control_characters_are_escaped_on_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging(service="test", log_format=LogFormat.PRETTY)
-        colours = self._not_printable(self._shown(capsys, "calm"))
-        assert self._not_printable(self._shown(capsys, self.hostile)) == colours
+        colours = self._list_unprintable(self._log(capsys, "calm"))
+        assert self._list_unprintable(self._log(capsys, self.hostile)) == colours
 
-    def test_are_escaped_in_json_that_keeps_its_meaning(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = self._shown(capsys, self.hostile)
+    def test_control_characters_are_escaped_in_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        line = self._log(capsys, self.hostile)
         assert line.rstrip("\n").isprintable()
         assert json.loads(line)["value"] == self.hostile
 
-    def _shown(self, capsys: pytest.CaptureFixture[str], text: str) -> str:
+    def _log(self, capsys: pytest.CaptureFixture[str], text: str) -> str:
         log.info(text, value=text, word=text.replace(" ", ""), nested=[text], **{text.replace(" ", ""): "x"})
         return capsys.readouterr().out
 
-    def _not_printable(self, line: str) -> list[str]:
+    def _list_unprintable(self, line: str) -> list[str]:
         return [character for character in line if not character.isprintable()]
 
 
@@ -175,12 +175,12 @@ class TestValue:
     )
     def test_value_is_redacted(self, capsys: pytest.CaptureFixture[str], value: object, expected: object) -> None:
         log.info("placed", value=value)
-        assert written(capsys)[0]["value"] == expected
+        assert read_events(capsys)[0]["value"] == expected
 
     @pytest.mark.parametrize("value", ["'a' * 4_000_000 + '@'", "'@' + 'a' * 4_000_000", "'eyJ' * 1_000_000"])
     def test_redaction_takes_linear_time(self, value: str) -> None:
-        """In another process, which can be ended: with quadratic time it would work for hours."""
-        program = f"from shared.redaction import redacted; text = {value}; assert redacted(text) == text"
+        """Run in another process, which can be killed: quadratic time would take hours."""
+        program = f"from shared.logging.redaction import redact_text; text = {value}; assert redact_text(text) == text"
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603 - our own program
 
     @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ class TestValue:
         self, capsys: pytest.CaptureFixture[str], value: object, expected: object
     ) -> None:
         log.info("placed", value=value)
-        assert written(capsys)[0]["value"] == expected
+        assert read_events(capsys)[0]["value"] == expected
 
 
 class TestStandardLibrary:
@@ -212,7 +212,7 @@ class TestStandardLibrary:
     def test_record_has_the_same_keys_and_names_its_logger(self, capsys: pytest.CaptureFixture[str], name: str) -> None:
         with bound_contextvars(request_id="r-1"), trace.use_span(NonRecordingSpan(SPAN)):
             logging.getLogger(name).warning("%d failed", 2)
-        [event] = written(capsys)
+        [event] = read_events(capsys)
         assert event == {
             "event": "2 failed",
             "level": "warning",
@@ -229,26 +229,26 @@ class TestStandardLibrary:
             int("ann@hopline.example")
         except ValueError:
             logging.getLogger("a.library").exception("for ann@hopline.example")
-        [event] = written(capsys)
+        [event] = read_events(capsys)
         assert event["event"] == "for [address]"
         assert event["exception.message"] == "invalid literal for int() with base 10: '[address]'"
         assert event["exception.type"] == "ValueError"
         assert "ann@" not in event["exception.stacktrace"]
 
-    def test_debug_records_of_noisy_libraries_and_uvicorns_access_lines_are_dropped(
+    def test_debug_records_of_some_libraries_and_uvicorns_access_log_are_dropped(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
         logging.getLogger("sqlalchemy.engine").info("a row")
         logging.getLogger("uvicorn.access").info("a request")
-        assert not written(capsys)
+        assert not read_events(capsys)
 
 
 def test_cached_loggers_follow_a_new_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     log.info("placed")
     configure_logging(service="another", log_format=LogFormat.JSON)
     log.info("placed")
-    assert [event["service"] for event in written(capsys)] == ["test", "another"]
+    assert [event["service"] for event in read_events(capsys)] == ["test", "another"]
 
 
 def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,7 +257,7 @@ def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> N
         log.info("captured", order_id="o-1")
     log.info("placed")
     assert events == [{"event": "captured", "log_level": "info", "order_id": "o-1"}]
-    assert [event["event"] for event in written(capsys)] == ["placed", "placed"]
+    assert [event["event"] for event in read_events(capsys)] == ["placed", "placed"]
 
 
 def test_closed_standard_output_is_ignored(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

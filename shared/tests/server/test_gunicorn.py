@@ -1,4 +1,4 @@
-"""The process model, on a real gunicorn: start, stop with requests in flight, a killed worker, wrong settings."""
+"""Services under a real gunicorn: start, stop, replaced and killed workers, invalid settings."""
 
 import asyncio
 import signal
@@ -13,12 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from shared import probe
-from shared.gunicorn import GARBAGE
+from shared.commands import probe
+from shared.server.gunicorn import GC_THRESHOLDS
 from testkit.apps import serve
-from testkit.gunicorn import answers, gunicorn
+from testkit.gunicorn import gunicorn, responds
 from testkit.tokens import TokenIssuer
-from testkit.waiting import PATIENCE_S, eventually
+from testkit.waiting import TIMEOUT_S, eventually
 
 APPLICATION = """
 import asyncio
@@ -27,8 +27,8 @@ import os
 from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, Request
-from shared.app import build_app
-from shared.settings import ServiceSettings, load_settings
+from shared.web.app import build_app
+from shared.config import ServiceSettings, load_settings
 
 class Settings(ServiceSettings):
     greeting: str
@@ -76,17 +76,17 @@ def create_app():
     return create_hello()
 """
 )
-"""A service whose worker has not started before its master is gone."""
+"""A service whose worker starts only after its master has ended."""
 
 
 AUTHENTICATED = """
 import os
 from contextlib import asynccontextmanager
 from fastapi import APIRouter
-from shared.app import build_app
-from shared.http import open_http_client
-from shared.settings import JwksSettings, ServiceSettings, load_settings
-from shared.tokens import CurrentIdentity, TokenVerifier, jwks_from
+from shared.web.app import build_app
+from shared.http.client import open_http_client
+from shared.config import JwksSettings, ServiceSettings, load_settings
+from shared.auth import CurrentIdentity, TokenVerifier, create_jwks_cache
 
 class Settings(JwksSettings, ServiceSettings): ...
 
@@ -99,7 +99,7 @@ async def pid(identity: CurrentIdentity) -> int:
 @asynccontextmanager
 async def lifespan(app):
     settings = app.state.settings
-    async with open_http_client(to="users") as client, jwks_from(client, str(settings.jwks_url)) as keys:
+    async with open_http_client(to="users") as client, create_jwks_cache(client, str(settings.jwks_url)) as keys:
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         yield
 
@@ -117,13 +117,13 @@ def _has_size(file: Path, size: int) -> bool:
 async def running(folder: Path) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
     async with (
         gunicorn(folder, APPLICATION, GREETING="hi") as (process, url),
-        httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+        httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
     ):
         yield process, client
 
 
 class Load:
-    """Concurrent requests, one after another each, and what they returned."""
+    """Concurrent clients, each of which sends one request after another, and their responses."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -133,7 +133,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self, *, requests: int) -> AsyncIterator[None]:
-        """Send requests until the block ends; an error of the connection is raised at its end."""
+        """Send requests until the block ends. A connection error is raised at its end."""
         ending = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(requests):
@@ -152,44 +152,46 @@ class Load:
             self.greeting = found["greeting"]
 
 
-def children(master: Process) -> set[int]:
-    """Process ids of the workers."""
+def list_workers(master: Process) -> set[int]:
+    """Return the process ids of the workers."""
     return {worker.pid for worker in psutil.Process(master.pid).children()}
 
 
 class TestGunicorn:
-    @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])  # on SIGINT the master sends its workers SIGQUIT
-    async def test_a_stop_completes_requests_in_flight_and_exits_cleanly(
+    @pytest.mark.parametrize(
+        "stop", [signal.SIGTERM, signal.SIGINT]
+    )  # after SIGINT the master sends SIGQUIT to its workers
+    async def test_requests_in_flight_complete_when_the_process_stops(
         self, tmp_path: Path, stop: signal.Signals
     ) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
-            await eventually(lambda: answers(client))
+            await eventually(lambda: responds(client))
             in_flight = asyncio.create_task(client.get("/slow"))
             await eventually(lambda: "slow_begun" in (tmp_path / "log").read_text())
             process.send_signal(stop)
             assert (await in_flight).json() == {"greeting": "done"}
-            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+            assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == 0
 
-    async def test_a_killed_worker_is_replaced(self, tmp_path: Path) -> None:
+    async def test_worker_is_replaced_when_it_is_killed(self, tmp_path: Path) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
-            await eventually(lambda: answers(client))
+            await eventually(lambda: responds(client))
             [worker] = psutil.Process(process.pid).children()
             worker.kill()
             await eventually(lambda: not worker.is_running())
-            await eventually(lambda: answers(client))
+            await eventually(lambda: responds(client))
             [successor] = psutil.Process(process.pid).children()
             assert successor.pid != worker.pid
             collector = (await client.get("/garbage")).json()
-            assert collector == {"thresholds": [*GARBAGE], "application_looked_at": False}
+            assert collector == {"thresholds": [*GC_THRESHOLDS], "application_looked_at": False}
 
     @pytest.mark.parametrize("cause", ["reload", "max_requests"])
-    async def test_replaced_workers_fail_no_request_when_under_load(self, tmp_path: Path, cause: str) -> None:
+    async def test_no_request_fails_when_workers_are_replaced_under_load(self, tmp_path: Path, cause: str) -> None:
         secret = tmp_path / "greeting"
         secret.write_text("before")
         settings = {"GREETING_FILE": str(secret), "WEB_CONCURRENCY": "2", "DRAIN_SECONDS": "2"}
@@ -197,20 +199,20 @@ class TestGunicorn:
             settings["MAX_REQUESTS"] = "400"
         async with (
             gunicorn(tmp_path, APPLICATION, **settings) as (process, url),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
-            await eventually(lambda: len(children(process)) > 1)
-            await eventually(lambda: answers(client))
-            before, load = children(process), Load(client)
+            await eventually(lambda: len(list_workers(process)) > 1)
+            await eventually(lambda: responds(client))
+            before, load = list_workers(process), Load(client)
             async with load.running(requests=8):
                 secret.write_text("after")
                 if cause == "reload":
                     process.send_signal(signal.SIGHUP)
-                await eventually(lambda: not before & {*children(process), *load.recent})
+                await eventually(lambda: not before & {*list_workers(process), *load.recent})
             assert set(load.statuses) == {200}
-            assert load.greeting == "after"  # workers read their settings anew, secret files included
+            assert load.greeting == "after"  # new workers read all settings again, including secret files
 
-    async def test_a_reloaded_worker_knows_the_keys_of_access_tokens_while_they_cannot_be_fetched(
+    async def test_reloaded_worker_inherits_the_keys_when_they_cannot_be_fetched(
         self, tmp_path: Path, token_issuer: TokenIssuer
     ) -> None:
         headers = {"Connection": "close", **token_issuer.headers("0198b7f0-0000-7000-8000-000000000001")}
@@ -218,8 +220,8 @@ class TestGunicorn:
             users = await users_runs.enter_async_context(serve(token_issuer.jwks_app))
             jwks_url = f"{users}/.well-known/jwks.json"
             process, url = await stack.enter_async_context(gunicorn(tmp_path, AUTHENTICATED, JWKS_URL=jwks_url))
-            client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE_S))
-            await eventually(lambda: answers(client))
+            client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S))
+            await eventually(lambda: responds(client))
             before = await client.get("/pid", headers=headers)
             assert before.status_code == 200
             await users_runs.aclose()
@@ -227,11 +229,11 @@ class TestGunicorn:
 
             responses: list[httpx.Response] = []
 
-            async def replaced() -> bool:
+            async def is_replaced() -> bool:
                 responses.append(await client.get("/pid", headers=headers))
                 return bool(responses[-1].json() != before.json())
 
-            await eventually(replaced)
+            await eventually(is_replaced)
             assert {response.status_code for response in responses} == {200}
 
     async def test_replaced_workers_are_counted(
@@ -241,32 +243,32 @@ class TestGunicorn:
         counted = {"WORKER_RESTARTS_FILE": str(file), "WEB_CONCURRENCY": "2"}
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi", **counted) as (process, url),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
-            await eventually(lambda: answers(client))
+            await eventually(lambda: responds(client))
             await eventually(lambda: len(psutil.Process(process.pid).children()) == 2)
             assert not file.exists()
-            for replaced in (1, 2, 3):
+            for count in (1, 2, 3):
                 psutil.Process(process.pid).children()[0].kill()
-                await eventually(partial(_has_size, file, replaced))
-                await eventually(lambda: answers(client))
+                await eventually(partial(_has_size, file, count))
+                await eventually(lambda: responds(client))
             monkeypatch.setenv("PORT", str(httpx.URL(url).port))
             monkeypatch.setenv("WORKER_RESTARTS_FILE", str(file))
             assert await asyncio.to_thread(probe.main, []) == 0
             assert capsys.readouterr().out == "worker_restarts=3\n"
 
-    async def test_a_killed_masters_worker_frees_the_port(self, tmp_path: Path) -> None:
+    async def test_worker_frees_the_port_when_its_master_is_killed(self, tmp_path: Path) -> None:
         async with (
             gunicorn(tmp_path, APPLICATION, GREETING="hi") as (process, url),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client,
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
-            await eventually(lambda: answers(client))
+            await eventually(lambda: responds(client))
             [worker] = psutil.Process(process.pid).children()
             process.kill()
             await eventually(lambda: not worker.is_running())
             assert "master_is_gone" in (tmp_path / "log").read_text()
 
-    async def test_a_worker_that_starts_while_its_master_is_killed_frees_the_port(self, tmp_path: Path) -> None:
+    async def test_starting_worker_frees_the_port_when_its_master_is_killed(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, SLOW_START, GREETING="hi") as (process, _):
             await eventually(lambda: "worker_starts" in (tmp_path / "log").read_text())
             [worker] = psutil.Process(process.pid).children()
@@ -275,19 +277,17 @@ class TestGunicorn:
             assert "master_is_gone" in (tmp_path / "log").read_text()
 
     @pytest.mark.parametrize("variable", ["PORT", "MAX_REQUESTS"])
-    async def test_a_wrong_setting_of_gunicorn_stops_the_master_and_is_named(
-        self, tmp_path: Path, variable: str
-    ) -> None:
+    async def test_start_fails_when_a_setting_of_gunicorn_is_invalid(self, tmp_path: Path, variable: str) -> None:
         async with gunicorn(tmp_path, APPLICATION, GREETING="hi", **{variable: "many"}) as (process, _url):
-            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 4
+            assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == 4
             assert f"configuration error: {variable}: " in (tmp_path / "log").read_text()
 
-    async def test_a_missing_setting_stops_the_master_and_is_named(self, tmp_path: Path) -> None:
+    async def test_start_fails_when_a_setting_is_missing(self, tmp_path: Path) -> None:
         async with gunicorn(tmp_path, APPLICATION) as (process, _url):
-            assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 4
+            assert await asyncio.wait_for(process.wait(), TIMEOUT_S) == 4
             assert "configuration error: GREETING: Field required" in (tmp_path / "log").read_text()
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def delete_greeting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GREETING", raising=False)

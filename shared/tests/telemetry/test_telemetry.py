@@ -1,4 +1,4 @@
-"""Which providers and exporters OpenTelemetry's variables choose, and what callers may hand in."""
+"""The providers and exporters that OpenTelemetry's variables select, and the limits on context of callers."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +19,16 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, Trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otel_lean import LeanTracerProvider
-from shared.settings import ConfigurationError, ServiceSettings, Signal, load_settings
-from shared.telemetry import DEFAULTS, open_exporter, public_sampler, resource_of, set_defaults, tracer_provider
-from shared.untrusted_context import UntrustedContextPropagator
+from shared.config import ConfigurationError, ServiceSettings, Signal, load_settings
+from shared.telemetry.propagation import UntrustedContextPropagator
+from shared.telemetry.setup import (
+    DEFAULTS,
+    create_exporter,
+    create_resource,
+    create_tracer_provider,
+    public_sampler,
+    set_defaults,
+)
 
 Variables = pytest.MonkeyPatch
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -37,16 +44,16 @@ class TestTracerProvider:
             ("lean", LeanTracerProvider),
         ],
     )
-    def test_is_the_one_that_is_named(self, name: str | None, expected: type, monkeypatch: Variables) -> None:
+    def test_provider_is_the_one_of_the_setting(self, name: str | None, expected: type, monkeypatch: Variables) -> None:
         monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
         if name is not None:
             monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", name)
-        assert type(tracer_provider(ServiceSettings())) is expected
+        assert type(create_tracer_provider(ServiceSettings())) is expected
 
-    def test_that_is_not_installed_stops_the_start(self, monkeypatch: Variables) -> None:
+    def test_start_fails_when_the_provider_is_not_installed(self, monkeypatch: Variables) -> None:
         monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "fast")
         with pytest.raises(ConfigurationError, match=r"'fast'.*lean.*sdk_tracer_provider"):
-            tracer_provider(ServiceSettings())
+            create_tracer_provider(ServiceSettings())
 
 
 class TestExporter:
@@ -67,11 +74,13 @@ class TestExporter:
         ],
         ids=str,
     )
-    def test_is_the_one_of_the_protocol(self, variables: dict[str, str], module: str, monkeypatch: Variables) -> None:
+    def test_exporter_is_the_one_of_the_protocol(
+        self, variables: dict[str, str], module: str, monkeypatch: Variables
+    ) -> None:
         monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        exporter = open_exporter("traces", ServiceSettings())
+        exporter = create_exporter("traces", ServiceSettings())
         try:
             assert type(exporter).__module__ == module
         finally:
@@ -90,7 +99,7 @@ class TestExporter:
         ],
         ids=str,
     )
-    def test_is_opened_for_signals_with_an_endpoint(
+    def test_exporter_is_created_for_signals_with_an_endpoint(
         self, variables: dict[str, str], exported: list[Signal], monkeypatch: Variables
     ) -> None:
         for name, value in variables.items():
@@ -112,15 +121,15 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 class TestGrpc:
-    def test_spans_arrive(self, monkeypatch: Variables) -> None:
+    def test_spans_arrive_by_grpc(self, monkeypatch: Variables) -> None:
         receiver, server = Receiver(), grpc.server(ThreadPoolExecutor(1))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
-        tracers = tracer_provider(ServiceSettings())
-        tracers.add_span_processor(SimpleSpanProcessor(open_exporter("traces", ServiceSettings())))
+        tracers = create_tracer_provider(ServiceSettings())
+        tracers.add_span_processor(SimpleSpanProcessor(create_exporter("traces", ServiceSettings())))
         try:
             tracers.get_tracer("tests").start_span("by gRPC").end()
             assert receiver.names == ["by gRPC"]
@@ -130,25 +139,25 @@ class TestGrpc:
 
 
 class TestResource:
-    def test_names_service_and_process_and_takes_what_the_environment_says(self, monkeypatch: Variables) -> None:
+    def test_resource_has_service_process_and_attributes_of_the_environment(self, monkeypatch: Variables) -> None:
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3,k8s.pod.name=pod-1")
-        described = resource_of("orders", ServiceSettings()).attributes
+        described = create_resource("orders", ServiceSettings()).attributes
         expected = {"service.name": "orders", "service.namespace": "hopline", "service.version": "1.2.3"}
         assert expected.items() <= described.items()
         assert described["k8s.pod.name"] == "pod-1"
         assert described["host.name"] == gethostname()
         assert (
             described["service.instance.id"]
-            != resource_of("orders", ServiceSettings()).attributes["service.instance.id"]
+            != create_resource("orders", ServiceSettings()).attributes["service.instance.id"]
         )
 
-    def test_has_the_service_name_of_the_environment(self, monkeypatch: Variables) -> None:
+    def test_resource_has_the_service_name_of_the_environment(self, monkeypatch: Variables) -> None:
         monkeypatch.setenv("OTEL_SERVICE_NAME", "orders-canary")
-        assert resource_of("orders", ServiceSettings()).attributes["service.name"] == "orders-canary"
+        assert create_resource("orders", ServiceSettings()).attributes["service.name"] == "orders-canary"
 
 
 class TestDefaults:
-    def test_leave_variables_alone_that_are_set(self, monkeypatch: Variables) -> None:
+    def test_defaults_do_not_replace_variables_that_are_set(self, monkeypatch: Variables) -> None:
         for name in DEFAULTS:
             monkeypatch.setenv(name, "")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5000")
@@ -163,14 +172,14 @@ class TestUntrustedContext:
             CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
         )
 
-    def test_keeps_known_baggage_of_a_known_size(self, propagator: UntrustedContextPropagator) -> None:
+    def test_baggage_is_kept_when_member_and_size_are_allowed(self, propagator: UntrustedContextPropagator) -> None:
         given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2"}
         assert dict(baggage.get_all(propagator.extract(given, Context()))) == {"hopline.synthetic": "true"}
         given = {"baggage": f"hopline.synthetic={'x' * 4000}"}
         assert dict(baggage.get_all(propagator.extract(given, Context()))) == {}
 
     @pytest.mark.parametrize("last", [10, 200])
-    def test_keeps_the_first_members_of_a_tracestate_that_fit(
+    def test_first_members_of_a_tracestate_are_kept_when_it_is_too_long(
         self, propagator: UntrustedContextPropagator, last: int
     ) -> None:
         members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]  # 434 bytes
@@ -182,7 +191,7 @@ class TestUntrustedContext:
         assert (remote.trace_id, remote.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
 
     @pytest.mark.parametrize("second", [TRACEPARENT, TRACEPARENT.replace("0af7", "1af7"), "malformed"])
-    def test_several_traceparents_are_none(self, propagator: UntrustedContextPropagator, second: str) -> None:
+    def test_several_traceparents_are_ignored(self, propagator: UntrustedContextPropagator, second: str) -> None:
         for given in ([TRACEPARENT, second], [second, TRACEPARENT]):
             context = propagator.extract({"traceparent": given, "tracestate": "vendor=1"}, Context())
             assert not trace.get_current_span(context).get_span_context().is_valid
@@ -197,7 +206,7 @@ class TestUntrustedContext:
         ],
         ids=["twice in two headers", "twice in one", "malformed", "33 members"],
     )
-    def test_a_malformed_tracestate_is_discarded_alone(
+    def test_only_the_tracestate_is_ignored_when_it_is_malformed(
         self, propagator: UntrustedContextPropagator, tracestate: list[str]
     ) -> None:
         context = propagator.extract({"traceparent": [TRACEPARENT], "tracestate": tracestate}, Context())
@@ -205,13 +214,13 @@ class TestUntrustedContext:
         assert remote.trace_id == 0x0AF7651916CD43DD8448EB211C80319C
         assert remote.trace_state.to_header() == ""
 
-    def test_several_tracestate_headers_are_one_list(self, propagator: UntrustedContextPropagator) -> None:
+    def test_several_tracestate_headers_are_joined(self, propagator: UntrustedContextPropagator) -> None:
         context = propagator.extract({"traceparent": [TRACEPARENT], "tracestate": ["a=1", "b=2"]}, Context())
         assert trace.get_current_span(context).get_span_context().trace_state.to_header() == "a=1,b=2"
 
 
 class TestPublicSampler:
-    """At a public entry the root sampler decides about traces from outside; the trace and its state stay."""
+    """At a public entry the root sampler decides about traces of callers. Their ids and state stay."""
 
     @pytest.fixture(params=["sdk_tracer_provider", "lean"], autouse=True)
     def provider(self, request: pytest.FixtureRequest, monkeypatch: Variables) -> None:
@@ -231,7 +240,7 @@ class TestPublicSampler:
             ("traceidratio", "0", False),
         ],
     )
-    def test_decides_about_remote_parents(
+    def test_sampler_decides_about_remote_parents(
         self,
         sampler: str | None,
         argument: str | None,
@@ -242,7 +251,7 @@ class TestPublicSampler:
         for name, value in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
         settings = ServiceSettings()
-        tracer = tracer_provider(settings, sampler=public_sampler(settings)).get_tracer("tests")
+        tracer = create_tracer_provider(settings, sampler=public_sampler(settings)).get_tracer("tests")
         caller = SpanContext(7, 8, True, TraceFlags(flags), TraceState([("vendor", "1")]))
         entry = tracer.start_span("entry", trace.set_span_in_context(NonRecordingSpan(caller), Context()))
         inner = tracer.start_span("inner", trace.set_span_in_context(entry, Context()))
@@ -255,7 +264,7 @@ class TestPublicSampler:
     @pytest.mark.parametrize(
         ("name", "value"), [("OTEL_TRACES_SAMPLER", "sometimes"), ("OTEL_TRACES_SAMPLER_ARG", "half")]
     )
-    def test_a_wrong_setting_stops_the_start(self, name: str, value: str, monkeypatch: Variables) -> None:
+    def test_start_fails_when_a_sampler_setting_is_invalid(self, name: str, value: str, monkeypatch: Variables) -> None:
         monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit):
             load_settings(ServiceSettings)

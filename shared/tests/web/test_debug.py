@@ -1,4 +1,4 @@
-"""What a person sees while a service hangs."""
+"""The debug pages of a service with a request that hangs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from fastapi import APIRouter, FastAPI
 
-from shared.app import build_app
-from shared.database import open_database
-from shared.session import SessionDep
-from shared.settings import DatabaseSettings, Environment, ServiceSettings
+from shared.config import DatabaseSettings, Environment, ServiceSettings
+from shared.db.database import open_database
+from shared.db.session import SessionDep
+from shared.web.app import build_app
 from testkit.apps import http_client, serve
 from testkit.waiting import eventually
 
@@ -37,16 +37,16 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def test_in_development_the_pool_and_the_tasks_can_be_seen(database: str) -> None:
+async def test_pool_and_tasks_are_shown_in_development(database: str) -> None:
     settings = Settings(database_url=database, environment=Environment.DEVELOPMENT)
     app = build_app(name="hanger", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         hanging = asyncio.create_task(client.get("/hang"))
 
-        async def taken() -> bool:
+        async def is_checked_out() -> bool:
             return bool((await client.get("/debug/pool")).json()["database"]["checked_out"] == 1)
 
-        await eventually(taken)
+        await eventually(is_checked_out)
         assert (await client.get("/debug/pool")).json() == {
             "database": {"checked_out": 1, "idle": 0, "at_most": 3},
         }
@@ -59,7 +59,7 @@ async def test_in_development_the_pool_and_the_tasks_can_be_seen(database: str) 
 
 
 @pytest.mark.parametrize("environment", [Environment.TEST, Environment.PRODUCTION])
-async def test_elsewhere_there_is_nothing_to_see(database: str, environment: Environment) -> None:
+async def test_debug_pages_do_not_exist_outside_development(database: str, environment: Environment) -> None:
     settings = Settings(database_url=database, environment=environment)
     app = build_app(name="hanger", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
     async with serve(app) as url, http_client(url) as client:

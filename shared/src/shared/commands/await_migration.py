@@ -1,10 +1,10 @@
-"""Wait until the database has the schema that this image needs: `python -m shared.await_migration`.
+"""Wait until the database has the schema that this image needs: `python -m shared.commands.await_migration`.
 
-Runs in a service's folder, where `alembic.ini` is, before the process itself: the init container of a pod that is
-created at the same time as its migration. The database is ready if it is at the image's head revision, or at one that
-this image does not know: a newer version has migrated it, and schemas only expand (docs/deploy.md).
+It is the init container of a pod whose migration may still be running. Run it in the folder of a service, where
+`alembic.ini` is. The database is ready if it is at the head revision of the image, or at an unknown revision: then a
+newer version has migrated it, and schemas only expand (docs/deploy.md).
 
-Writes one log record if it has to wait and one if it gives up. Exit status 0, or 1 after `TIMEOUT_S`.
+It writes one log record if it has to wait and one if it times out. Exit status 0, or 1 after `TIMEOUT_S`.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.database import CONNECT_TIMEOUT_S, async_url
-from shared.logging import configure_logging
-from shared.migrations import database_url
+from shared.db.database import CONNECT_TIMEOUT_S, async_url
+from shared.db.migrations import database_url
+from shared.logging.setup import configure_logging
 
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 600.0
-"""As long as a migration Job may take (`activeDeadlineSeconds`)."""
+"""The time limit of a migration Job (`activeDeadlineSeconds`)."""
 PAUSE_S = 0.5
 
 
@@ -43,17 +43,17 @@ class Revisions:
 
     @classmethod
     def of(cls, ini: Path) -> "Revisions":
-        """Read the migrations that `ini` points at."""
+        """Read the migrations of an `alembic.ini`."""
         scripts = ScriptDirectory.from_config(Config(ini))
         return cls(frozenset(scripts.get_heads()), frozenset(each.revision for each in scripts.walk_revisions()))
 
     def satisfied_by(self, current: frozenset[str]) -> bool:
-        """Return whether a database at `current` serves this image."""
+        """Return whether this image can use a database at `current`."""
         return self.heads <= current or bool(current - self.known)
 
 
 async def await_migration(url: str, revisions: Revisions, *, timeout_s: float = TIMEOUT_S) -> bool:
-    """Return True once the database has the schema, False if it does not within `timeout_s`."""
+    """Return True once the database has the schema, or False after `timeout_s`."""
     engine = create_async_engine(
         async_url(url), poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S}, hide_parameters=True
     )
@@ -90,7 +90,7 @@ def _current(connection: Connection) -> frozenset[str]:
 def main() -> int:
     """Wait for the database at `DATABASE_URL` or in the file `DATABASE_URL_FILE`."""
     configure_logging(service=os.environ.get("OTEL_SERVICE_NAME", "unknown_service"))
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it records how it reads, each time
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every connection attempt
     return 0 if asyncio.run(await_migration(database_url(), Revisions.of(Path("alembic.ini")))) else 1
 
 

@@ -1,8 +1,8 @@
-"""Statements that asyncpg runs in the transaction of a session, by public names only (ADR 24).
+"""Statements that asyncpg runs in the transaction of a session (ADR 24).
 
 `AsyncSession.execute` takes four times the processor time of asyncpg for the same statement. Use `DriverStatement` for
-the few statements that dominate the load, and `AsyncSession.execute` for all others. SQLAlchemy keeps the pool, the
-session and its transaction, so that both kinds of statements can be mixed.
+the few statements that dominate the load, and `AsyncSession.execute` for all others. SQLAlchemy manages the pool, the
+session and its transaction, so both kinds of statements can be mixed.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
-from shared.pool import note_failure
-from shared.statements import SPAN, account_of, error_type_of, summary_of
+from shared.db.pool import mark_stale_if_unavailable
+from shared.db.statements import SPAN, get_error_type, get_statement_recorder, summarize_statement
 
 _BEGUN: Final = "driver.begun"
-"""Key in `Session.info` of the transaction that a statement has begun, with its connection."""
+"""Key in `Session.info` of the current transaction and its connection."""
 
 _DIALECT: Final = make_url("postgresql+asyncpg://").get_dialect()()
 _DRIVER_ERRORS: Final = asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError
@@ -31,14 +31,14 @@ _INTEGRITY: Final = "23"
 class DriverStatement:
     """A statement with named parameters, of asyncpg's types: a JSON column takes text.
 
-    `columns` are the parameters of an insert. The execution option `span` works as in `shared.statements`.
+    `columns` are the parameters of an insert. The execution option `span` works as in `shared.db.statements`.
     """
 
     def __init__(self, statement: TextClause | Insert, *, columns: Sequence[str] | None = None) -> None:
         compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
         self.sql = str(compiled)
         self.parameters: Sequence[str] = compiled.positiontup or ()
-        self._summary = summary_of(self.sql)
+        self._summary = summarize_statement(self.sql)
         self._span = bool(statement.get_execution_options().get(SPAN))
 
     async def fetch(self, session: AsyncSession, /, **values: object) -> Sequence[Any]:
@@ -47,18 +47,18 @@ class DriverStatement:
         Pending changes of ORM objects are not flushed.
 
         Raises:
-            DBAPIError: The statement failed. `orig.sqlstate` is PostgreSQL's code. The connection is given up if it
-                was lost (`connection_invalidated`), or if the statement was cancelled.
+            DBAPIError: The statement failed. `orig.sqlstate` is PostgreSQL's code. The connection is invalidated if it
+                was lost (`connection_invalidated`) or if the statement was cancelled.
         """
         arguments = [values[name] for name in self.parameters]
         transaction, connection = session.info.get(_BEGUN, (None, None))
-        if transaction is None or transaction is not _innermost(session.sync_session):
+        if transaction is None or transaction is not _get_innermost_transaction(session.sync_session):
             return await session.run_sync(self._fetch_by_cursor, arguments)
         started = perf_counter()
         try:
             rows: Sequence[Any] = await connection.connection.driver_connection.fetch(self.sql, *arguments)
         except BaseException as error:
-            self._record(connection, started, error_type_of(error))
+            self._record(connection, started, get_error_type(error))
             await session.run_sync(self._fail, connection, error)
             raise
         self._record(connection, started)
@@ -70,38 +70,38 @@ class DriverStatement:
         `Session.connection` sends SAVEPOINT if there is one, and the cursor sends BEGIN if no statement did before.
         """
         connection = session.connection()
-        session.info[_BEGUN] = _innermost(session), connection
+        session.info[_BEGUN] = _get_innermost_transaction(session), connection
         cursor = connection.connection.cursor()
         started = perf_counter()
         try:
             cursor.execute(self.sql, arguments)
             rows = cursor.fetchall()
         except BaseException as error:  # noqa: BLE001 - `_fail` raises it again
-            self._record(connection, started, error_type_of(error))
+            self._record(connection, started, get_error_type(error))
             self._fail(session, connection, error)
         self._record(connection, started)
         cursor.close()
         return rows
 
     def _record(self, connection: Connection, started: float, error_type: str = "") -> None:
-        if account := account_of(connection):
+        if recorder := get_statement_recorder(connection):
             took_s = perf_counter() - started
-            account.settle(self.sql, self._summary, took_s=took_s, span=self._span, error_type=error_type)
+            recorder.record(self.sql, self._summary, took_s=took_s, span=self._span, error_type=error_type)
 
     def _fail(self, _session: Session, connection: Connection, error: BaseException) -> NoReturn:
         """Invalidate the connection if it was lost or interrupted; raise DBAPIError for an error of the driver."""
         pooled, dialect = connection.connection, connection.dialect
-        note_failure(connection.engine.pool, error)
+        mark_stale_if_unavailable(connection.engine.pool, error)
         lost = dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
         if lost or not isinstance(error, Exception):
             connection.invalidate(error)
         if isinstance(error, asyncpg.PostgresError):
-            error.detail = None  # quotes the values of the row, which must not reach logs and spans
+            error.detail = None  # contains values of the row, which must not reach logs and spans
         if not isinstance(error, _DRIVER_ERRORS | dialect.loaded_dbapi.Error):
             raise error
-        error_class = IntegrityError if error_type_of(error).startswith(_INTEGRITY) else DBAPIError
+        error_class = IntegrityError if get_error_type(error).startswith(_INTEGRITY) else DBAPIError
         raise error_class(self.sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
 
-def _innermost(session: Session) -> SessionTransaction | None:
+def _get_innermost_transaction(session: Session) -> SessionTransaction | None:
     return session.get_nested_transaction() or session.get_transaction()

@@ -1,10 +1,10 @@
-"""Alembic's environment, once for all: a `migrations/env.py` calls `run_migrations(Base.metadata, service="orders")`.
+"""Alembic's environment. A `migrations/env.py` calls `run_migrations(Base.metadata, service="orders")`.
 
-One transaction per migration, so that a failing one leaves nothing behind; an advisory lock, so that two runs at once
-(two replicas of a Job, a person and a deployment) take turns and the second finds nothing to do. The lock is asked for
-again and again: a run that waited for it within a statement would be waited for by an index that is being built.
+Each migration is one transaction, so that a failed one has no effect. An advisory lock serialises concurrent runs, such
+as two replicas of a Job; the second one has nothing to do. The lock is polled, because a statement that waits for it
+would block `CREATE INDEX CONCURRENTLY`.
 
-A run that succeeds logs the revisions that it applied, as one JSON line like those of the processes.
+A successful run writes one log record with the revisions that it applied.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.database import CONNECT_TIMEOUT_S, async_url, max_connections
-from shared.logging import configure_logging
-from shared.settings import ConfigurationError
+from shared.config import ConfigurationError
+from shared.db.database import CONNECT_TIMEOUT_S, async_url, get_available_connections
+from shared.logging.setup import configure_logging
 
 log = structlog.get_logger(__name__)
 
 LOCK_ID = 4_675_467_001
-"""Key of the advisory lock; any constant serves that nobody else uses in the same database."""
+"""Key of the advisory lock; any constant that is unique in the database."""
 
-TURN_S = 0.2
-"""How often a run asks whether the other one has ended."""
+LOCK_POLL_S = 0.2
+"""Interval at which the lock is polled, in seconds."""
 
 LOCK_TIMEOUT = "5s"
-"""How long a migration waits for a table's lock; waiting longer would block the traffic that queues behind it."""
+"""How long a migration waits for a table lock. A longer wait would block the traffic that queues behind it."""
 
 
 def run_migrations(metadata: MetaData, *, service: str) -> None:
@@ -46,7 +46,7 @@ def run_migrations(metadata: MetaData, *, service: str) -> None:
             context.run_migrations()
     else:
         configure_logging(service=service)
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # the one line at the end has what it would log
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # `database_migrated` has the same information
         try:
             asyncio.run(_migrate(database_url(), metadata))
         except ConfigurationError as error:
@@ -54,13 +54,13 @@ def run_migrations(metadata: MetaData, *, service: str) -> None:
 
 
 def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
-    """Build an index on a table that may be large and in use: beside its traffic, which CREATE INDEX alone would block.
+    """Build an index concurrently, without blocking writes to the table.
 
-    To be the only step of its revision: it is in no transaction, so that another step could not be taken back. One that
-    was broken off has left an index that is not valid, which is dropped here first.
+    It must be the only step of its revision, because it runs outside of a transaction. An interrupted run leaves an
+    invalid index, which is dropped first.
     """
     with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = 0")  # it blocks nobody while it waits for transactions older than itself
+        op.execute("SET lock_timeout = 0")  # it blocks no writes while it waits for older transactions
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(name, table, list(columns), postgresql_concurrently=True, **options)
         op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
@@ -69,11 +69,11 @@ def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -
 async def _migrate(url: str, metadata: MetaData) -> None:
     engine = create_async_engine(async_url(url), poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})
     try:
-        await max_connections(engine)  # which waits for a server that is still starting
+        await get_available_connections(engine)  # waits for a server that is starting
         async with engine.connect() as connection:
             while not await connection.scalar(text("SELECT pg_try_advisory_lock(:id)"), {"id": LOCK_ID}):
                 await connection.rollback()
-                await asyncio.sleep(TURN_S)
+                await asyncio.sleep(LOCK_POLL_S)
             await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
             await connection.commit()
             await connection.run_sync(_run, metadata)
@@ -105,9 +105,9 @@ def _run(connection: Connection, metadata: MetaData) -> None:
 
 
 def database_url() -> str:
-    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`; end the process if both are missing."""
+    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`. End the process if both are missing."""
     if url := os.environ.get("DATABASE_URL"):
         return url
     if path := os.environ.get("DATABASE_URL_FILE"):
         return Path(path).read_text(encoding="utf-8").strip()
-    sys.exit("configuration error: DATABASE_URL: needed to migrate")
+    sys.exit("configuration error: DATABASE_URL is required for migrations")

@@ -1,6 +1,6 @@
-"""What every service's tables have in common: constraint names and column types.
+"""Constraint names and column types of every service's tables.
 
-Each service makes a base of its own, so that its metadata holds its tables and nobody else's::
+Each service defines a separate base, so that its metadata contains only its own tables::
 
     class Base(DeclarativeBase):
         metadata = named_metadata()
@@ -20,16 +20,16 @@ NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
 }
-"""A constraint's name is the same in every database, so that a migration can drop it and an error can be told by it."""
+"""Constraints have the same name in every database, so migrations can drop them and errors can be matched by name."""
 
 COLUMN_TYPES: dict[Any, Any] = {
-    str: Text(),  # Postgres stores a bounded VARCHAR no better; bounds are checked where input comes in
+    str: Text(),  # VARCHAR(n) has no advantage in PostgreSQL; input validation checks lengths
     datetime: DateTime(timezone=True),
     dict[str, Any]: JSONB(),
 }
-"""Column types by annotation: `Mapped[datetime]` is a `timestamptz`, never a naive time."""
+"""Column types by annotation: `Mapped[datetime]` is a `timestamptz`."""
 
 
 def named_metadata() -> MetaData:
-    """Fresh metadata whose constraints are named by the convention."""
+    """Return new metadata whose constraints are named by NAMING_CONVENTION."""
     return MetaData(naming_convention=NAMING_CONVENTION)

@@ -18,10 +18,10 @@ from sqlalchemy.exc import DisconnectionError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, PoolProxiedConnection
 
-from shared.store_errors import server_is_unavailable
+from shared.errors.stores import server_is_unavailable
 
 STALE_PAUSE_S = 1.0
-"""Shortest time between two invalidations: while a server rejects work, each connection is replaced once a second."""
+"""Minimum time between two invalidations: while a server rejects statements, connections are replaced once a second."""
 
 _UNUSED: Final = "pool.unused"
 """Key in `ConnectionPoolEntry.info` until the first checkout of a connection."""
@@ -35,41 +35,42 @@ _waits = _meter.create_histogram(
     explicit_bucket_boundaries_advisory=[0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3],
 )
 _timeouts = _meter.create_counter(
-    "db.client.connection.timeouts", unit="{timeout}", description="Connections that were waited for in vain"
+    "db.client.connection.timeouts", unit="{timeout}", description="Waits for a connection that timed out"
 )
 
 
 class MeasuredPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool for asyncio. The engine's `pool_logging_name` is the pool's name in metrics.
+    """SQLAlchemy's pool for asyncio with metrics. The engine's `pool_logging_name` is the pool's name in metrics.
 
-    `limit` is the highest number of connections at the same time, `waiting` the number of callers without one yet.
+    `limit` is the maximum number of connections, `waiting` the number of callers that wait for one. `labels` are the
+    attributes of the metrics.
     """
 
     def __init__(self, creator: Any, pool_size: int = 5, max_overflow: int = 10, **options: Any) -> None:
         super().__init__(creator, pool_size=pool_size, max_overflow=max_overflow, **options)
         self.limit = pool_size + max_overflow
         self.waiting = 0
+        self.labels: dict[str, AttributeValue] = {"db.client.connection.pool.name": self.logging_name or "unnamed"}
         self._is_stale = False
         self._stale_again_at = 0.0
-        event.listen(self, "connect", _note_unused)
+        event.listen(self, "connect", _mark_unused)
         event.listen(self, "checkout", self._reject_stale)
 
     def mark_stale(self) -> None:
-        """Replace all present connections, each at its next checkout.
+        """Replace all current connections, each at its next checkout.
 
-        After a failover they lead to the old primary, and new ones to the new primary. A call within STALE_PAUSE_S
-        after another one does nothing.
+        After a failover they lead to the old primary. A call within STALE_PAUSE_S after another one has no effect.
         """
         if monotonic() >= self._stale_again_at:
             self._stale_again_at = monotonic() + STALE_PAUSE_S
             self._is_stale = True
 
     def _reject_stale(self, connection: AdaptedConnection, record: ConnectionPoolEntry, _: object) -> None:
-        """Make the pool replace this connection if the server has closed it, and all connections if they are stale.
+        """Replace this connection if the server has closed it, or all connections if they are stale.
 
-        Listener of the `checkout` event. asyncpg has already read the end of the stream, so this needs no round trip,
-        unlike `pool_pre_ping` (ADR 25). A connection is accepted at its first checkout: the pool tries two connections
-        at most, and raises InvalidRequestError if this rejects both.
+        Listener of the `checkout` event. asyncpg has already read the end of the stream, so this needs no round
+        trip, unlike `pool_pre_ping` (ADR 25). A new connection is always accepted: the pool raises InvalidRequestError
+        if two connections are rejected.
         """
         if record.info.pop(_UNUSED, False):
             return
@@ -79,19 +80,14 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         if connection.driver_connection.is_closed():
             raise DisconnectionError
 
-    @property
-    def labels(self) -> dict[str, AttributeValue]:
-        """The attribute that distinguishes this pool from others."""
-        return {"db.client.connection.pool.name": self.logging_name or "unnamed"}
-
     def connect(self) -> PoolProxiedConnection:
-        """Check a connection out and record how long it took, including the time to open a new one."""
+        """Check out a connection and record the wait, including the time to open a new one."""
         _pools.add(self)
-        with self.measured_wait():
+        with self.measure_wait():
             return super().connect()
 
     @contextmanager
-    def measured_wait(self) -> Iterator[None]:
+    def measure_wait(self) -> Iterator[None]:
         """Record the block as a wait for a connection, and its PoolTimeoutError as a timeout."""
         started = perf_counter()
         self.waiting += 1
@@ -105,13 +101,13 @@ class MeasuredPool(AsyncAdaptedQueuePool):
             _waits.record(perf_counter() - started, self.labels)
 
 
-def _note_unused(_: AdaptedConnection, record: ConnectionPoolEntry) -> None:
+def _mark_unused(_: AdaptedConnection, record: ConnectionPoolEntry) -> None:
     """Mark a new connection. Listener of the `connect` event."""
     record.info[_UNUSED] = True
 
 
-def note_failure(pool: Pool, error: BaseException) -> None:
-    """Mark the pool stale if the server rejected a statement for a reason that holds for all of its clients."""
+def mark_stale_if_unavailable(pool: Pool, error: BaseException) -> None:
+    """Mark the pool stale if the server rejected a statement for a reason that affects all clients."""
     if isinstance(pool, MeasuredPool) and server_is_unavailable(error):
         pool.mark_stale()
 
@@ -139,11 +135,11 @@ _meter.create_observable_up_down_counter(
     "db.client.connection.count", [_connections], unit="{connection}", description="Connections of the pool by state"
 )
 _meter.create_observable_up_down_counter(
-    "db.client.connection.max", [_limits], unit="{connection}", description="Connections the pool may have"
+    "db.client.connection.max", [_limits], unit="{connection}", description="Maximum number of connections of the pool"
 )
 _meter.create_observable_up_down_counter(
     "db.client.connection.pending_requests",
     [_pending],
     unit="{request}",
-    description="Who waits for a connection of the pool",
+    description="Callers that wait for a connection of the pool",
 )

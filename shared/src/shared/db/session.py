@@ -1,7 +1,7 @@
 """One transaction per request.
 
-The request owns the transaction: repositories flush, and the dependency below commits *before* the response is sent
-(`scope="function"`), so that a failed commit is an error the client sees and never a 201 that did not happen.
+Repositories only flush. The dependency commits before the response is sent (`scope="function"`), so that the client
+receives an error if the commit fails.
 """
 
 from collections.abc import AsyncIterator
@@ -10,10 +10,10 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.database import Database
+from shared.db.database import Database
 
 READS: Final = frozenset({"GET", "HEAD"})
-"""Methods whose transactions may use the connections that are reserved for reads: they lock no rows."""
+"""Methods whose transactions lock no rows, so they may use the reserved connections."""
 
 
 async def request_session(request: Request) -> AsyncIterator[AsyncSession]:

@@ -1,25 +1,25 @@
-"""Fault switches for people who learn: in development, the calls between two services can be made to fail for a while.
+"""Fault injection: in development, calls between two services fail for a while.
 
-A switch is a row in Redis with an end; each process keeps those of its own calls in memory (`watch`) and suffers them
-on its side of the connection (`switch`), so that the other service, its database and everybody else are left alone.
-One kind is no call's: a process can be made to die at one of its crash points (`shared.crash`), once.
-Outside development nothing watches and nothing can be switched. With none set, a call pays one look into an empty
-dictionary.
+A fault is stored in Redis with an expiry (`store`). Each process reads the faults of its own calls every second
+(`watcher`) and injects them on its side of the connection (`injection`, `transport`). The called service is not
+affected. The kind `crash` ends a process at one of its crash points (`crash_points`).
+
+Outside development no faults are read. Without faults a call costs one lookup in an empty dictionary (ADR 15).
 """
 
+from shared.faults.injection import ALL_PERCENT, DEFAULT_VALUES, Fault, FaultKind
 from shared.faults.store import FaultStore
-from shared.faults.switch import ALL_PERCENT, USUAL_VALUE, Fault, Kind
-from shared.faults.transport import FaultyCalls
-from shared.faults.watch import Faults, FaultWatch, watched_faults
+from shared.faults.transport import FaultInjectionTransport
+from shared.faults.watcher import ActiveFaults, FaultWatcher, watch_faults
 
 __all__ = [
     "ALL_PERCENT",
-    "USUAL_VALUE",
+    "DEFAULT_VALUES",
+    "ActiveFaults",
     "Fault",
+    "FaultInjectionTransport",
+    "FaultKind",
     "FaultStore",
-    "FaultWatch",
-    "Faults",
-    "FaultyCalls",
-    "Kind",
-    "watched_faults",
+    "FaultWatcher",
+    "watch_faults",
 ]

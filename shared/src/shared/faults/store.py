@@ -1,20 +1,20 @@
-"""Where switches are kept: one Redis hash, a field for each pair of services, gone with the last of them."""
+"""Faults in Redis: one hash with a field per pair of services. It expires with the last fault."""
 
 from redis.asyncio import Redis
 
-from shared.faults.switch import Fault
+from shared.faults.injection import Fault
 
 KEY = "faults"
 
 
 class FaultStore:
-    """Sets, lists and clears switches; what redis-py raises rises."""
+    """Sets, lists and clears faults. Errors of redis-py propagate."""
 
     def __init__(self, *, redis: Redis) -> None:
         self._redis = redis
 
     async def switch_on(self, fault: Fault) -> None:
-        """Switch it on; between two services the latest counts."""
+        """Store `fault`. It replaces an earlier one between the same services."""
         async with self._redis.pipeline(transaction=True) as commands:
             commands.hset(KEY, _field(fault.source, fault.target), fault.model_dump_json())
             commands.expireat(KEY, fault.until, nx=True)
@@ -22,7 +22,7 @@ class FaultStore:
             await commands.execute()
 
     async def all(self) -> list[Fault]:
-        """Those that are on, by source and target."""
+        """Return the faults that have not expired, sorted by source and target."""
         rows = await self._redis.hgetall(KEY)  # type: ignore[misc]  # redis-py types it as sync or async
         faults = (Fault.model_validate_json(row) for row in rows.values())
         return sorted(
@@ -30,7 +30,7 @@ class FaultStore:
         )
 
     async def clear(self, *, source: str | None = None, target: str | None = None) -> None:
-        """Switch off those from `source` and to `target`, where given; all of them without."""
+        """Delete the faults of `source` and of `target`, or all of them if both are None."""
         gone = [
             _field(fault.source, fault.target)
             for fault in await self.all()

@@ -1,41 +1,41 @@
-"""Switches for calls by httpx."""
+"""Fault injection into calls of httpx."""
 
 import asyncio
 
 import httpx
 
-from shared.faults.switch import FaultSwitchedOn, answer_of, suffer
-from shared.faults.watch import Faults
+from shared.faults.injection import FaultInjectedError, error_body, inject
+from shared.faults.watcher import ActiveFaults
 
 _PROBES = "/health/"
 
 
-class FaultyCalls(httpx.AsyncBaseTransport):
-    """A transport around another, whose calls to `target` suffer what is switched on; raises what transports raise."""
+class FaultInjectionTransport(httpx.AsyncBaseTransport):
+    """An httpx transport that injects the active faults into calls to `target`."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, *, faults: Faults, target: str) -> None:
-        self._inner = inner
+    def __init__(self, *, transport: httpx.AsyncBaseTransport, faults: ActiveFaults, target: str) -> None:
+        self._transport = transport
         self._faults = faults
         self._target = target
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Make one call, if the switches let it."""
-        fault = self._faults.towards(self._target, is_probe=request.url.path.startswith(_PROBES))
+        """Send the request unless a fault replaces the call; raises httpx.TransportError."""
+        fault = self._faults.match(self._target, is_probe=request.url.path.startswith(_PROBES))
         if fault is None:
-            return await self._inner.handle_async_request(request)
+            return await self._transport.handle_async_request(request)
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
-                answered = await suffer(fault)
+                failed = await inject(fault)
         except TimeoutError as error:
-            raise httpx.ReadTimeout(f"a fault switch made {self._target} {fault.kind}", request=request) from error
+            raise httpx.ReadTimeout(f"an injected fault made {self._target} {fault.kind}", request=request) from error
         except ConnectionResetError as error:
             raise httpx.ReadError(str(error), request=request) from error
-        if answered:
-            body = answer_of(fault, path=request.url.path)
+        if failed:
+            body = error_body(fault, path=request.url.path)
             headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body))}
-            return httpx.Response(FaultSwitchedOn.status, headers=headers, stream=httpx.ByteStream(body))
-        return await self._inner.handle_async_request(request)
+            return httpx.Response(FaultInjectedError.status, headers=headers, stream=httpx.ByteStream(body))
+        return await self._transport.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._inner.aclose()
+        """Close the inner transport."""
+        await self._transport.aclose()

@@ -1,7 +1,7 @@
 """httpx over aiohttp: the transport of httpx-aiohttp, with httpx's exceptions as documented.
 
-httpx-aiohttp 0.2 raises ConnectTimeout for a refused connection and for one that the server closed, and lets aiohttp's
-error for an invalid response pass.
+httpx-aiohttp 0.2 raises ConnectTimeout if the connection is refused or if the server closed it, and does not convert
+aiohttp's error for an invalid response.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ _ERRORS: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
     (aiohttp.ClientConnectionError, httpx.ReadError),
 )
-"""The first that fits."""
+"""The first match counts."""
 
 
 class _Attempts:
-    """How often aiohttp has sent one request; `on_resend` is called before each time but the first."""
+    """Counts how often aiohttp sends one request, and calls `on_resend` before each repetition."""
 
     def __init__(self, on_resend: Callable[[], None]) -> None:
         self._on_resend = on_resend
@@ -37,7 +37,7 @@ class _Attempts:
 
 
 _ssl_context = cache(httpx.create_ssl_context)
-"""Unused by the session, which has its own; made once, as it takes 30 ms."""
+"""httpx-aiohttp requires one, but the session uses its own. Cached, because creating it takes 30 ms."""
 
 _attempts: ContextVar[_Attempts | None] = ContextVar("attempts", default=None)
 
@@ -46,10 +46,10 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
     """An httpx transport over `session`, which needs `count_attempts` among its middlewares.
 
     aiohttp sends an idempotent request a second time if the server closed the connection (RFC 9112 §9.3.1). The request
-    extension `on_resend`, a function without parameters, is called before.
+    extension `on_resend`, a function without parameters, is called before that.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, *, session: aiohttp.ClientSession) -> None:
         super().__init__(client=session, verify=_ssl_context())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -1,6 +1,6 @@
 """Redaction: email addresses, tokens and credentials are removed from log events and span attributes.
 
-Our own code does not log them. Exceptions of other packages quote the values that they failed on.
+Hopline does not log them, but exceptions of other packages quote the values that they failed on.
 """
 
 import re
@@ -13,7 +13,7 @@ from structlog.typing import EventDict, WrappedLogger
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ADDRESS = re.compile(r"[\w.+-]++(@[\w-]++(?:\.[\w-]++)+)?")
 _TOKEN = re.compile(r"eyJ[\w-]++(\.[\w-]++\.[\w-]++)?")
-"""Each of these two consumes also what it does not replace: a path of 60 KB would be searched from each character."""
+"""Both also consume text that is not replaced. Otherwise a search would restart at each character of a long path."""
 
 _UNCHANGED = frozenset({float, bool, bytes, type(None)})
 _INT64 = range(-(2**63), 2**63)
@@ -32,7 +32,7 @@ def redact_event(_logger: WrappedLogger, _method_name: str, event: EventDict) ->
 def redact_value(value: object) -> object:
     """Return `value` redacted, including nested values, as a type that JSON and OTLP can represent."""
     if type(value) is str:
-        return redacted(value)
+        return redact_text(value)
     if type(value) in _UNCHANGED or (type(value) is int and value in _INT64):
         return value
     if isinstance(value, Enum):
@@ -40,11 +40,11 @@ def redact_value(value: object) -> object:
     if isinstance(value, list | tuple):
         return [redact_value(item) for item in value]
     if isinstance(value, dict):
-        return {redacted(str(key)): redact_value(item) for key, item in value.items()}
-    return redacted(value.isoformat() if isinstance(value, datetime | date) else str(value))
+        return {redact_text(str(key)): redact_value(item) for key, item in value.items()}
+    return redact_text(value.isoformat() if isinstance(value, datetime | date) else str(value))
 
 
-def redacted(text: str) -> str:
+def redact_text(text: str) -> str:
     """Return `text` without addresses, tokens and credentials, and encodable as UTF-8."""
     if not text.isascii():
         text = text.encode(errors="replace").decode()  # lone surrogates would fail the export of a whole batch

@@ -1,11 +1,11 @@
-"""Structured logs: structlog for our events, and its formatter for records of uvicorn, gunicorn and libraries.
+"""Structured logs: structlog for Hopline's events, and its formatter for records of uvicorn, gunicorn and libraries.
 
 Log events, not sentences: `log.info("order_placed", order_id=…)`. Each event is one JSON object on standard output (a
 coloured line on a terminal) with `timestamp`, `level`, `event`, `service` and, if known, `trace_id`, `span_id`,
 `request_id` and `user_id`. `configure_log_export` sends the same events to OpenTelemetry.
 
-The set-up follows structlog's documentation: https://www.structlog.org/en/stable/performance.html for our events,
-https://www.structlog.org/en/stable/standard-library.html for those of others.
+The set-up follows structlog's documentation: https://www.structlog.org/en/stable/performance.html for own events,
+https://www.structlog.org/en/stable/standard-library.html for records of libraries.
 """
 
 import asyncio
@@ -27,13 +27,14 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from shared.redaction import redact_event
-from shared.settings import LogFormat
-from shared.text import terminal_line, terminal_text
+from shared.config import LogFormat
+from shared.logging.redaction import redact_event
+from shared.validation.text import terminal_line, terminal_text
 
 _LEVELS = {
     "uvicorn.access": "CRITICAL",
     **dict.fromkeys(("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), "WARNING"),
+    "shared.db.pool.MeasuredPool": "WARNING",  # SQLAlchemy names the logger of a pool by its class
 }
 """At DEBUG these log every connection, and SQLAlchemy every row, with addresses and password hashes."""
 
@@ -71,7 +72,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
             "root": {"handlers": ["stdout"], "level": level},
             "loggers": {
                 **{name: {"level": minimum} for name, minimum in _LEVELS.items()},
-                # uvicorn and gunicorn configure handlers of their own
+                # uvicorn and gunicorn configure their own handlers
                 **{
                     name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.error", "gunicorn.error")
                 },
@@ -96,17 +97,17 @@ def configure_log_export(*, resource: Resource, exporter: LogRecordExporter) -> 
 
     The queue reads `OTEL_BLRP_*`. A full queue drops its oldest records.
     """
-    provider = LoggerProvider(resource, shutdown_on_exit=False)  # a shutdown has no time limit, `flush_telemetry` does
+    provider = LoggerProvider(resource, shutdown_on_exit=False)  # `flush_telemetry_at_exit` has a time limit
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     log_export.processor = StructlogProcessor(provider)  # type: ignore[no-untyped-call]
     return provider
 
 
 class Stdout:
-    """A stream that writes to the current `sys.stdout`, and ignores that it is closed."""
+    """A stream that writes to the current `sys.stdout`. Errors of a closed stream are ignored."""
 
     def write(self, line: str) -> None:
-        """Write `line` at once and in one piece, because threads log as well."""
+        """Write `line` in one call and flush, because several threads write."""
         try:
             sys.stdout.write(line)
             sys.stdout.flush()
@@ -114,7 +115,7 @@ class Stdout:
             pass
 
     def flush(self) -> None:
-        """Do nothing: every line was flushed."""
+        """Do nothing, because `write` flushes."""
 
 
 class StdoutLogger(Stdout):
@@ -185,18 +186,20 @@ def add_context(service: str, _logger: WrappedLogger, _method_name: str, event: 
 
 def _dumps(event: EventDict, default: Callable[[object], str]) -> str:
     line = orjson.dumps(event, default).decode()
-    return line if line.isascii() and "\x7f" not in line else terminal_line(line)  # JSON escapes the other ones
+    return line if line.isascii() and "\x7f" not in line else terminal_line(line)  # JSON itself escapes the others
 
 
 def _escape_control_characters(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:
-    """Escape what would steer the terminal: `ConsoleRenderer` writes most strings as they are."""
+    """Escape control characters, because `ConsoleRenderer` writes most strings unchanged."""
     return {
-        terminal_line(key): _for_terminal(value, several_lines=key == "exception") if isinstance(value, str) else value
+        terminal_line(key): _escape_for_terminal(value, several_lines=key == "exception")
+        if isinstance(value, str)
+        else value
         for key, value in event.items()
     }
 
 
-def _for_terminal(value: str, *, several_lines: bool) -> str:
+def _escape_for_terminal(value: str, *, several_lines: bool) -> str:
     return terminal_text(value) if several_lines else terminal_line(value)
 
 
@@ -216,9 +219,9 @@ _TEXT: list[Processor] = [
 
 
 def debug_on_signal(level: str) -> None:
-    """Have SIGUSR1 set the root level to DEBUG, and the next one back to `level`. Call it within the event loop.
+    """Toggle the root level between DEBUG and `level` on SIGUSR1. Call it within the event loop.
 
-    Gunicorn's master passes the signal on to its workers.
+    Gunicorn's master forwards the signal to its workers.
     """
     if threading.current_thread() is threading.main_thread():  # other threads cannot handle signals
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _toggle_debug, level)

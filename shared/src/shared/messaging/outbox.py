@@ -1,6 +1,6 @@
-"""The outbox: an event is a row of the business transaction that caused it, or it did not happen.
+"""The outbox: an event is inserted in the business transaction that causes it.
 
-Writes to PostgreSQL and Redis cannot be atomic together; two writes to PostgreSQL are. The relay ships the rows.
+A write to PostgreSQL and a write to Redis cannot be one transaction. The relay appends the rows to the stream.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,21 +13,21 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
-from shared.driver import DriverStatement
-from shared.events.cloudevent import CloudEvent
-from shared.events.floor import floor_tables
-from shared.events.tracing import Trace
+from shared.db.driver import DriverStatement
+from shared.messaging.cloudevent import CloudEvent
+from shared.messaging.low_water_mark import low_water_mark_tables
+from shared.messaging.tracing import TraceContext
 
 _WAKE, _PUBLISHED = "outbox.wake", "outbox.published"
 
 
 def outbox_table(metadata: sa.MetaData) -> sa.Table:
-    """Define `outbox` on a publishing service's metadata, for its migrations, and the tables of its floor.
+    """Define `outbox` and the tables of its low-water mark on a publishing service's metadata, for its migrations.
 
-    `position` is the order of insertion, in which what one transaction causes after another stays after it.
-    `pub_seq` is given by the relay after the commit: 1, 2, 3… without a gap, and never changes; null until then.
+    `position` is the order of insertion. `pub_seq` is null until the relay assigns it after the commit: 1, 2, 3…
+    without gaps. It never changes.
     """
-    floor_tables(metadata)
+    low_water_mark_tables(metadata)
     return sa.Table(
         "outbox",
         metadata,
@@ -49,7 +49,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
 
 
 OUTBOX = outbox_table(sa.MetaData())
-PUBLISH = DriverStatement(
+INSERT_EVENT = DriverStatement(
     sa.insert(OUTBOX),
     columns=["id", "source", "type", "subject", "time", "data", "traceparent", "tracestate", "baggage"],
 )
@@ -58,11 +58,11 @@ PUBLISH = DriverStatement(
 async def publish(session: AsyncSession, event: CloudEvent) -> None:
     """Publish `event` if and only if the transaction of `session` commits.
 
-    An event without a trace context gets that of the current span, with the baggage. Costs one INSERT. The relay is
-    woken after the commit: a NOTIFY inside the transaction would serialise all commits.
+    An event without a trace context gets the one of the current span, and the baggage. Costs one INSERT. The relay is
+    woken after the commit, because a NOTIFY inside the transaction would serialise all commits.
     """
-    carried = Trace.of_event(event) if event.traceparent else Trace.current()
-    await PUBLISH.fetch(
+    carried = TraceContext.from_event(event) if event.traceparent else TraceContext.current()
+    await INSERT_EVENT.fetch(
         session,
         id=event.id,
         source=event.source,
@@ -78,23 +78,23 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
 
 
 def _wake(session: Session) -> None:
-    if session.in_nested_transaction():  # the end of a savepoint fires the event as well
+    if session.in_nested_transaction():  # the event is also fired at the end of a savepoint
         return
     if session.info.pop(_PUBLISHED, False) and (wake := session.info.get(_WAKE)):
         wake()
 
 
 @contextmanager
-def woken_by(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[], None]) -> Iterator[None]:
-    """Call `wake` inside the block after each commit of a session of `sessions` that has published.
+def wake_after_commit(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call `wake` after each commit of a session of `sessions` that has published.
 
-    Replaces `Session.info` of the sessions made meanwhile: one relay per session maker.
+    Replaces `Session.info` of new sessions, so there can be one relay per session maker.
     """
     if sessions is None:
         yield
         return
     sessions.configure(info={_WAKE: wake})
-    sqlalchemy_event.listen(Session, "after_commit", _wake)  # for all sessions; again changes nothing
+    sqlalchemy_event.listen(Session, "after_commit", _wake)  # for all sessions; repeated calls have no effect
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How a trace crosses what no HTTP header crosses: rows, stream entries, frames.
+"""Trace context of rows, stream entries and frames, and the spans of publishing and processing events.
 
 The attributes follow OpenTelemetry's semantic conventions for messaging and CloudEvents.
 """
@@ -18,14 +18,14 @@ from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from shared.events.cloudevent import CloudEvent
-from shared.statements import database_cost
-from shared.tracing import blame, traceparent, tracer_of
+from shared.db.statements import track_database_cost
+from shared.messaging.cloudevent import CloudEvent
+from shared.telemetry.spans import format_traceparent, get_tracer, record_exception
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _PROPAGATOR = CompositePropagator([_TRACE_CONTEXT, W3CBaggagePropagator()])
-_tracer = tracer_of("shared.events")
-_durations = metrics.get_meter("shared.events").create_histogram(
+_tracer = get_tracer("shared.messaging")
+_durations = metrics.get_meter("shared.messaging").create_histogram(
     "messaging.process.duration",
     unit="s",
     description="One attempt at an event or a job",
@@ -34,8 +34,8 @@ _durations = metrics.get_meter("shared.events").create_histogram(
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """A trace context and its baggage as the three W3C header values; what is absent is None."""
+class TraceContext:
+    """Trace context and baggage as the three W3C header values, None if absent."""
 
     traceparent: str | None = None
     tracestate: str | None = None
@@ -43,25 +43,25 @@ class Trace:
 
     @classmethod
     def current(cls) -> Self:
-        """That of the running span."""
+        """Return the trace context of the current span."""
         carrier: dict[str, str] = {}
         _PROPAGATOR.inject(carrier)
         return cls(carrier.get("traceparent"), carrier.get("tracestate"), carrier.get("baggage"))
 
     @classmethod
-    def of_event(cls, event: CloudEvent) -> Self:
-        """That which `event` carries."""
+    def from_event(cls, event: CloudEvent) -> Self:
+        """Return the trace context of `event`."""
         return cls(event.traceparent, event.tracestate, event.baggage)
 
     def context(self) -> Context:
-        """A context with the remote span and the baggage: attach it, then start the span.
+        """Return an OpenTelemetry context with the remote span and the baggage.
 
-        `start_as_current_span(context=…)` alone would take the parent and leave the baggage behind.
+        Attach it before a span is started: `start_as_current_span(context=…)` ignores its baggage.
         """
         return _PROPAGATOR.extract(self._carrier(), Context())
 
-    def remote(self) -> Context:
-        """A context with the remote span alone: all that a span of its own takes from it, at a third of the cost."""
+    def remote_parent(self) -> Context:
+        """Return a context with the remote span only, at a third of the cost of `context`."""
         return _TRACE_CONTEXT.extract(self._carrier(), Context())
 
     def _carrier(self) -> dict[str, str]:
@@ -69,28 +69,30 @@ class Trace:
         return {name: value for name, value in named.items() if value}
 
     def continued_by(self, span: Span) -> Self:
-        """That of `span`, which was started in this one; the baggage goes on as it is."""
+        """Return the trace context of `span`, a child of this one, with the same baggage."""
         context = span.get_span_context()
         if not context.is_valid:
             return self
-        return replace(self, traceparent=traceparent(context), tracestate=context.trace_state.to_header() or None)
+        return replace(
+            self, traceparent=format_traceparent(context), tracestate=context.trace_state.to_header() or None
+        )
 
     def link(self) -> Link | None:
-        """A link to the remote span, for a second try; None without one."""
-        remote = trace.get_current_span(self.remote()).get_span_context()
+        """Return a link to the remote span, or None."""
+        remote = trace.get_current_span(self.remote_parent()).get_span_context()
         return Link(remote) if remote.is_valid else None
 
 
 def start_publish_span(
-    stream: str, event: Mapping[str, Any], arrived: Trace, *, server: Mapping[str, AttributeValue]
+    stream: str, event: Mapping[str, Any], parent: TraceContext, *, server: Mapping[str, AttributeValue]
 ) -> Span:
-    """The PRODUCER span of one event's way into `stream`; the caller ends it, or drops it unsent.
+    """Start the PRODUCER span of an event. The caller ends it once the event was appended.
 
-    `event` has the attributes of an event, `arrived` the trace that came with it, `server` the address of Redis.
+    `event` has the attributes of the event, `parent` the trace context of its publisher, `server` the address of Redis.
     """
     return _tracer.start_span(
         f"publish {stream}",
-        context=arrived.remote(),
+        context=parent.remote_parent(),
         kind=SpanKind.PRODUCER,
         attributes={**server, **_attributes("publish", "send", stream, event)},
     )
@@ -98,8 +100,8 @@ def start_publish_span(
 
 @contextmanager
 def event_context(event: CloudEvent) -> Iterator[None]:
-    """Make the trace context and baggage that `event` carries the current ones, so that logs belong to its trace."""
-    token = otel_context.attach(Trace.of_event(event).context())
+    """Attach the trace context and baggage of `event`, so that log records belong to its trace."""
+    token = otel_context.attach(TraceContext.from_event(event).context())
     try:
         yield
     finally:
@@ -114,17 +116,16 @@ def process_span(
     *,
     server: Mapping[str, AttributeValue],
     redelivered: bool,
-    applied_in: Trace | None = None,
+    applied_in: TraceContext | None = None,
 ) -> Iterator[Span]:
-    """The CONSUMER span of one attempt at `event`, to be opened within its `event_context`.
+    """Open the CONSUMER span of one attempt at `event`, within its `event_context`.
 
-    It is the child of the span that published the event; where `redelivered`, it says so and links there as well, and
-    to the span that it was `applied_in` before, which may have died with its process unseen.
-    An exception leaving the block is recorded and marks the span as failed.
+    The span is a child of the span that published the event. For a redelivery it also links to that span, and to
+    `applied_in`, the span that applied the event before. Exceptions that leave the block are recorded.
     """
     attributes = {**server, **_attributes("process", "process", stream, dict(event))}
     attributes["messaging.consumer.group.name"] = group
-    published = Trace.of_event(event)
+    published = TraceContext.from_event(event)
     origins = [published] if redelivered else []
     if redelivered:
         attributes["hopline.messaging.redelivered"] = True
@@ -141,14 +142,14 @@ def process_span(
             record_exception=False,
             set_status_on_exception=False,
         ) as span,
-        database_cost() as cost,
+        track_database_cost() as cost,
     ):
         try:
             yield span
         except BaseException as error:
             failed = type(error).__qualname__
             if isinstance(error, Exception):
-                blame(span, error)
+                record_exception(span, error)
             raise
         finally:
             span.set_attributes(cost.attributes)
@@ -156,7 +157,7 @@ def process_span(
 
 
 def _measure(stream: str, group: str, took_s: float, failed: str) -> None:
-    """Within the span, so that the figure leads to it (an exemplar)."""
+    """Record the duration. Call it within the span, so that the metric has an exemplar."""
     labels: dict[str, AttributeValue] = {
         "messaging.system": "redis",
         "messaging.operation.name": "process",

@@ -1,7 +1,7 @@
 """The gunicorn worker: uvicorn on uvloop and httptools, with a drain before sockets are closed.
 
-On SIGTERM uvicorn would close every WebSocket at once and run the lifespan's shutdown after. Here readiness fails
-first, and the application's own drains run while it still answers requests.
+On SIGTERM uvicorn alone would close every WebSocket and run the shutdown of the lifespan. The drain comes before that:
+readiness fails, and the drain callbacks run while the application still serves requests.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-from shared.health import Health
+from shared.web.health import Health
 
 log = structlog.get_logger(__name__)
 
-ACCEPTED_S = 1.0
-"""After a process has stopped accepting connections, the time in which accepted ones may send their request."""
+FIRST_REQUEST_TIMEOUT_S = 1.0
+"""Time in which accepted connections can send their request after the process stopped accepting new ones."""
 
 
 class DrainingServer(Server):
-    """A uvicorn server that drains `app.state.health` before it shuts down, and does not outlive its master."""
+    """A uvicorn server that drains `app.state.health` before it shuts down, and stops if its master is gone."""
 
     def __init__(self, config: Config, *, master: int) -> None:
         super().__init__(config)
@@ -36,9 +36,9 @@ class DrainingServer(Server):
         self._orphaned = False
 
     async def on_tick(self, counter: int) -> bool:
-        """Check the master ten times a second.
+        """Check ten times a second whether the master exists.
 
-        If it was killed, its successor needs our port at once: stop listening, finish requests in flight, exit.
+        If it was killed, its successor needs the port: stop listening, finish requests in flight, exit.
         """
         if os.getppid() != self._master:
             log.warning("master_is_gone", pid=self._master)
@@ -47,7 +47,7 @@ class DrainingServer(Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, stop accepting, then close the connections and run the lifespan's shutdown."""
-        state = self.config.app.state  # type: ignore[union-attr]  # always one of our FastAPI applications
+        state = self.config.app.state  # type: ignore[union-attr]  # always a FastAPI application
         health: Health = state.health
         if not (self.force_exit or self._orphaned):
             await health.drain(grace_s=state.settings.drain_seconds)
@@ -57,41 +57,42 @@ class DrainingServer(Server):
         await super().shutdown(sockets=sockets)
 
     async def _serve_accepted(self) -> None:
-        """Wait for the requests of connections that were accepted last; uvicorn would close them as idle.
+        """Wait for requests on recently accepted connections, which uvicorn would close as idle.
 
-        Every response says `Connection: close` by now, so only connections without a request are left at the end.
+        Every response has `Connection: close` now, so only connections without a request remain.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(ACCEPTED_S):
-                while self.server_state.connections:  # noqa: ASYNC110 - uvicorn has no event for it
+            async with asyncio.timeout(FIRST_REQUEST_TIMEOUT_S):
+                while self.server_state.connections:  # noqa: ASYNC110 - uvicorn provides no event
                     await asyncio.sleep(0.02)
 
 
 class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untyped
-    """Gunicorn worker class of every service: `shared.worker.DrainingWorker`."""
+    """Gunicorn worker class of every service: `shared.server.worker.DrainingWorker`."""
 
-    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class's own shape
-        "http": "shared.server_protocols.problems:ProblemHttp",
-        "ws": "shared.server_protocols.websocket:BoundedWebSocket",
+    CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - declared by the base class
+        "http": "shared.server.protocols.problems:ProblemHttpProtocol",
+        "ws": "shared.server.protocols.websocket:BoundedWebSocketProtocol",
         "ws_max_size": 64 * 1024,
         "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
-        "ws_ping_interval": None,  # the applications ping in their own frames, and learn more from the response
+        "ws_ping_interval": None,  # the applications ping in their own frames
         "server_header": False,
-        "access_log": False,  # shared.middleware writes the access log record, with the trace id
+        "access_log": False,  # shared.web.middleware writes the access log record, with the trace id
         "timeout_graceful_shutdown": 10,
     }
 
     def run(self) -> None:
-        """Serve until the process is told to stop, on uvloop; exits with WORKER_BOOT_ERROR if the start fails.
+        """Serve on uvloop until the process is stopped; exit with WORKER_BOOT_ERROR if the start fails.
 
         `run` is gunicorn's extension point for worker classes.
         """
         self.config.app = self.wsgi
-        self.config.proxy_headers = bool(self.cfg.forwarded_allow_ips)  # no trusted proxy: nothing to look for
+        # Without trusted proxies the headers are not used.
+        self.config.proxy_headers = bool(self.cfg.forwarded_allow_ips)
         # The master may have been killed since the fork, so os.getppid() can be another process already.
         server = DrainingServer(self.config, master=self.ppid)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            # By SIGQUIT the master stops its workers on SIGINT; uvicorn itself handles SIGTERM and SIGINT only.
+            # The master stops its workers with SIGQUIT if it gets SIGINT; uvicorn handles only SIGTERM and SIGINT.
             runner.get_loop().add_signal_handler(signal.SIGQUIT, server.handle_exit, signal.SIGQUIT, None)
             runner.run(server.serve(sockets=self.sockets))
         if not server.started:

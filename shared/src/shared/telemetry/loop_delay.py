@@ -1,4 +1,4 @@
-"""How late the event loop is: whatever blocks it delays every request, socket and job of the process alike."""
+"""The delay of the event loop. Blocking code delays every request, socket and job of the process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ SAMPLE_S = 1.0
 _delays = metrics.get_meter(__name__).create_histogram(
     "hopline.event_loop.delay",
     unit="s",
-    description="How much later than asked for a task was resumed",
+    description="Time by which a sleeping task was resumed too late",
     explicit_bucket_boundaries_advisory=[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
 )
 
 
 @asynccontextmanager
-async def loop_delay_measured(*, every_s: float = SAMPLE_S) -> AsyncIterator[None]:
+async def measure_loop_delay(*, every_s: float = SAMPLE_S) -> AsyncIterator[None]:
     """Measure every `every_s` seconds until the block ends."""
     task = asyncio.create_task(_measure(every_s), name="loop delay")
     try:

@@ -1,4 +1,4 @@
-"""Limits on trace context and baggage from callers: both travel on through rows and frames to the last hop."""
+"""Limits on trace context and baggage supplied by clients. Both are forwarded to the last hop."""
 
 from opentelemetry import baggage, trace
 from opentelemetry.context import Context
@@ -12,13 +12,13 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
 
-from shared.tracing import SYNTHETIC
+from shared.telemetry.spans import SYNTHETIC
 
 MAX_VALUE_BYTES = 40
 """Maximum size of a baggage member's value; Hopline's own is `true`."""
 
 MAX_TRACESTATE_BYTES = 512
-"""The size that W3C Trace Context asks everybody to propagate at least (§3.3.1.5)."""
+"""The minimum size that W3C Trace Context requires implementations to propagate (§3.3.1.5)."""
 
 _TRACEPARENT = "traceparent"
 _MEMBERS = frozenset((SYNTHETIC,))
@@ -44,7 +44,7 @@ class UntrustedContextPropagator(TextMapPropagator):
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
-        """Read the context from `carrier` and trim it.
+        """Read the context from `carrier` and apply the limits.
 
         Several `traceparent` headers are invalid, and an invalid one begins a new trace (W3C Trace Context §3.2, §4.3).
         """
@@ -55,15 +55,15 @@ class UntrustedContextPropagator(TextMapPropagator):
             if name not in _MEMBERS or len(str(value)) > MAX_VALUE_BYTES:
                 extracted = baggage.remove_baggage(name, extracted)
         remote = trace.get_current_span(extracted).get_span_context()
-        kept = _bounded(remote.trace_state)
+        kept = _limit_tracestate(remote.trace_state)
         if len(kept) < len(remote.trace_state):
             trimmed = SpanContext(remote.trace_id, remote.span_id, remote.is_remote, remote.trace_flags, kept)
             extracted = trace.set_span_in_context(NonRecordingSpan(trimmed), extracted)
         return extracted
 
 
-def _bounded(state: TraceState) -> TraceState:
-    """Return the first members that fit together; they are the most recent ones."""
+def _limit_tracestate(state: TraceState) -> TraceState:
+    """Return the first members that fit into the limit; the first are the most recent."""
     members, size = [], -1  # the first has no comma before it
     for key, value in state.items():
         size += len(key) + len(value) + 2

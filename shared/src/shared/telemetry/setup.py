@@ -27,10 +27,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
-from shared.logging import configure_log_export
-from shared.settings import ConfigurationError, OtlpProtocol, ServiceSettings, Signal, TracesSampler
-from shared.tracing import tracer_of
-from shared.untrusted_context import UntrustedContextPropagator
+from shared.config import ConfigurationError, OtlpProtocol, ServiceSettings, Signal, TracesSampler
+from shared.logging.setup import configure_log_export
+from shared.telemetry.propagation import UntrustedContextPropagator
+from shared.telemetry.spans import get_tracer
 
 NAMESPACE = "hopline"
 
@@ -41,10 +41,10 @@ DEFAULTS: Final = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",  # the instrumentors read it when they are first used
     "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds for one export, retries included
     "OTEL_BSP_SCHEDULE_DELAY": "500",  # milliseconds until a batch of spans is sent
-    "OTEL_BLRP_SCHEDULE_DELAY": "500",  # likewise log records
+    "OTEL_BLRP_SCHEDULE_DELAY": "500",  # the same for log records
     "OTEL_METRIC_EXPORT_INTERVAL": "10000",  # milliseconds
 }
-"""Defaults of OpenTelemetry's variables where Hopline's differ; a variable that is set wins."""
+"""Hopline's defaults of OpenTelemetry's variables. A variable that is set takes precedence."""
 
 _BODY_SIZES = View(instrument_name="http.server.*.body.size", aggregation=DropAggregation())
 """The instrumentation records two histograms per request that no dashboard shows."""
@@ -64,40 +64,40 @@ def configure_telemetry(*, service: str, settings: ServiceSettings, public: bool
     set_defaults()
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
         propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
-    if settings.otel_sdk_disabled or not isinstance(tracer_of(__name__), trace.ProxyTracer):
-        return  # in the second case a test, or a second application in this process, has set them
-    resource = resource_of(service, settings)
+    if settings.otel_sdk_disabled or not isinstance(get_tracer(__name__), trace.ProxyTracer):
+        return  # a test or another application of this process may have set a provider
+    resource = create_resource(service, settings)
     # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.
-    tracers = tracer_provider(settings, resource, sampler=public_sampler(settings) if public else None)
+    tracers = create_tracer_provider(settings, resource, sampler=public_sampler(settings) if public else None)
     if settings.exports("traces"):
-        tracers.add_span_processor(BatchSpanProcessor(open_exporter("traces", settings)))
+        tracers.add_span_processor(BatchSpanProcessor(create_exporter("traces", settings)))
     trace.set_tracer_provider(tracers)
     if settings.exports("metrics"):
-        reader = PeriodicExportingMetricReader(open_exporter("metrics", settings))
+        reader = PeriodicExportingMetricReader(create_exporter("metrics", settings))
         metrics.set_meter_provider(MeterProvider([reader], resource, shutdown_on_exit=False, views=[_BODY_SIZES]))
     if settings.exports("logs"):
-        set_logger_provider(configure_log_export(resource=resource, exporter=open_exporter("logs", settings)))
+        set_logger_provider(configure_log_export(resource=resource, exporter=create_exporter("logs", settings)))
 
 
-def resource_of(service: str, settings: ServiceSettings) -> Resource:
-    """Describe this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES add to it and replace what it names."""
-    ours = {
+def create_resource(service: str, settings: ServiceSettings) -> Resource:
+    """Return the resource of this process. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence."""
+    attributes = {
         "service.name": service,
         "service.namespace": NAMESPACE,
         "service.version": _version(service),
         "service.instance.id": str(uuid4()),
-        "host.name": gethostname(),  # of a container its own; Compose and Kubernetes set that of the machine
+        "host.name": gethostname(),  # generated in a container; Compose and Kubernetes replace it
         "deployment.environment.name": settings.environment.value,
     }
-    return Resource.create(ours).merge(OTELResourceDetector().detect())
+    return Resource.create(attributes).merge(OTELResourceDetector().detect())
 
 
-def tracer_provider(
+def create_tracer_provider(
     settings: ServiceSettings, resource: Resource | None = None, *, sampler: Sampler | None = None
 ) -> TracerProvider:
     """Return a provider of the class that OTEL_PYTHON_TRACER_PROVIDER names: the SDK's, or an installed drop-in.
 
-    Without a `sampler` the SDK makes the one that OTEL_TRACES_SAMPLER names.
+    Without a `sampler` the SDK uses that of OTEL_TRACES_SAMPLER.
     """
     provider_class = _load("opentelemetry_tracer_provider", settings.otel_python_tracer_provider)
     provider = provider_class(sampler=sampler, resource=resource, shutdown_on_exit=False)
@@ -106,7 +106,7 @@ def tracer_provider(
 
 
 def public_sampler(settings: ServiceSettings) -> Sampler | None:
-    """Return the sampler of a public entry; None if the SDK's is right, because it ignores parents.
+    """Return the sampler of a public entry; None if the sampler of the SDK is suitable, because it ignores parents.
 
     A `parentbased_…` sampler follows the sampled flag of the caller's `traceparent`. At a public entry the caller is
     untrusted: a flag of 0 would hide a request from its trace, a flag of 1 would override a ratio. So the root sampler
@@ -125,7 +125,7 @@ def public_sampler(settings: ServiceSettings) -> Sampler | None:
     return ParentBased(root, remote_parent_sampled=root, remote_parent_not_sampled=root)
 
 
-def open_exporter(signal: Signal, settings: ServiceSettings) -> Any:
+def create_exporter(signal: Signal, settings: ServiceSettings) -> Any:
     """Return the signal's OTLP exporter for its protocol; only that protocol's packages are imported."""
     name = "otlp_proto_http"
     if settings.protocol(signal) is OtlpProtocol.GRPC:
@@ -144,8 +144,8 @@ def _load(group: str, name: str) -> Any:
 
 
 @asynccontextmanager
-async def telemetry_flushed_at_exit() -> AsyncIterator[None]:
-    """Send what is still queued when the process ends: the last spans of a drained process matter most."""
+async def flush_telemetry_at_exit() -> AsyncIterator[None]:
+    """Export queued telemetry when the block ends."""
     try:
         yield
     finally:
@@ -153,12 +153,12 @@ async def telemetry_flushed_at_exit() -> AsyncIterator[None]:
 
 
 async def _flush_in_time() -> None:
-    """Flush for at most FLUSH_S; neither loop nor interpreter waits for a daemon thread at the end."""
+    """Flush for at most FLUSH_S, in a daemon thread: neither the loop nor the interpreter waits for it."""
     loop, flushed = asyncio.get_running_loop(), asyncio.Event()
 
     def flush() -> None:
         flush_telemetry()
-        with suppress(RuntimeError):  # the loop was not waited for
+        with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(flushed.set)
 
     Thread(target=flush, name="flush-telemetry", daemon=True).start()
@@ -168,7 +168,7 @@ async def _flush_in_time() -> None:
 
 
 def flush_telemetry() -> None:
-    """Send what is queued. Blocks without a bound: the SDK's flush ignores its timeout."""
+    """Export queued telemetry. Blocks without a limit, because the SDK's flush ignores its timeout."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
         if isinstance(provider, TracerProvider | MeterProvider | LoggerProvider):
             provider.force_flush()

@@ -1,4 +1,4 @@
-"""Text from outside: what a terminal would obey, and what a reader would see nothing of."""
+"""Untrusted text: control characters, invisible characters, and escaping for terminals."""
 
 import re
 import unicodedata
@@ -14,30 +14,27 @@ _INVISIBLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\u2800\U0001d159]+"
 )
-"""Default_Ignorable_Code_Point of Unicode 17 (DerivedCoreProperties.txt), and two symbols without ink."""
+"""Default_Ignorable_Code_Point of Unicode 17 (DerivedCoreProperties.txt), and two symbols that render as blanks."""
 _WITHOUT_INK = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Mc", "Me"})
 
 
 def has_control_characters(text: str) -> bool:
-    """Tell whether `text` could steer a terminal, break a line or reverse what follows it."""
+    """Return whether `text` has characters that control a terminal, break a line or reverse the text direction."""
     return _CONTROL.search(text) is not None
 
 
 def is_visible(text: str) -> bool:
-    """Tell whether a reader sees at least one character; a combining mark alone does not count."""
+    """Return whether `text` has at least one visible character. A combining mark alone is not visible."""
     return any(unicodedata.category(character) not in _WITHOUT_INK for character in _INVISIBLE.sub("", text))
 
 
 def terminal_line(text: str) -> str:
-    r"""Return `text` for one line of a terminal: control characters become their JSON escapes, such as `\u001b`.
-
-    A line of JSON keeps its meaning.
-    """
+    r"""Escape control characters for one line of a terminal as JSON does, such as `\u001b`. JSON keeps its meaning."""
     return _CONTROL.sub(_escape, text)
 
 
 def terminal_text(text: str) -> str:
-    """Return `text` for a terminal as `terminal_line` does, with its line breaks and tabs."""
+    """Escape control characters as `terminal_line` does, except line breaks and tabs."""
     return _CONTROL_BUT_LAYOUT.sub(_escape, text)
 
 

@@ -1,7 +1,6 @@
-"""Times from outside, within bounds.
+"""Bounds on dates and times of untrusted input.
 
-PostgreSQL's driver reads the first moment of the year 1 as `-infinity`, and sums near either end of the calendar
-overflow.
+asyncpg reads the first moment of the year 1 as `-infinity`, and arithmetic near either end of the calendar overflows.
 """
 
 from datetime import date
@@ -15,7 +14,7 @@ _Day = TypeVar("_Day", bound=date)
 
 
 def within_years(value: _Day) -> _Day:
-    """Return a day or a time of a year that Hopline works with; raises ValueError."""
+    """Return a date or time of a supported year; raises ValueError for others."""
     if value.year not in YEARS:
         raise ValueError(f"must lie in the years {YEARS[0]} to {YEARS[-1]}")
     return value

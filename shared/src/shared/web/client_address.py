@@ -1,4 +1,4 @@
-"""The address of a client, and a limit on what the clients of one address hold at the same time."""
+"""The address of a client, and a limit on concurrent operations per address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _IPV6_CUSTOMER_BITS = 64
 
 
 class AddressLimit:
-    """Counts what clients hold: at most `total` in this process, and `per_address` by one client address."""
+    """Limits concurrent operations: at most `total` in this process, and `per_address` for one client address."""
 
     def __init__(self, *, total: int, per_address: int) -> None:
         self._total = total
@@ -22,14 +22,14 @@ class AddressLimit:
         self._held_by: Counter[str] = Counter()
 
     def reached(self, address: str) -> Literal["address", "total"] | None:
-        """Return which limit forbids one more for this address."""
+        """Return the limit that one more operation of this address would exceed, or None."""
         if self._held_by[address] >= self._per_address:
             return "address"
         return "total" if self._held >= self._total else None
 
     @contextmanager
     def hold(self, address: str) -> Iterator[None]:
-        """Count one for this address while the block runs."""
+        """Count one operation of this address while the block runs."""
         self._held += 1
         self._held_by[address] += 1
         try:
@@ -41,10 +41,10 @@ class AddressLimit:
                 del self._held_by[address]
 
 
-def address_of(scope: Scope) -> str:
-    """Return the client's address as the server gives it; it trusts proxies by its setting (FORWARDED_ALLOW_IPS).
+def get_client_address(scope: Scope) -> str:
+    """Return the client's address, or its /64 network for IPv6, since one customer has a whole /64.
 
-    For IPv6 this is the network: one customer has a /64 and could use each of its addresses once.
+    The server replaces the address of trusted proxies by X-Forwarded-For (FORWARDED_ALLOW_IPS).
     """
     return _customer((scope.get("client") or ("",))[0])
 

@@ -1,6 +1,6 @@
-"""Diagnosis of a service: the state of its connection pool, slow statements with their plans, and all tasks.
+"""Debug pages of a service: its connection pool, slow statements with their plans, and all tasks.
 
-Served in development only, because it shows code and load without authentication.
+They exist in development only, because they show code and load without authentication.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import Database
-from shared.pool import MeasuredPool
-from shared.statements import account_of
+from shared.db.database import Database
+from shared.db.pool import MeasuredPool
+from shared.db.statements import get_statement_recorder
 
 router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
 
 
 class PoolState(BaseModel):
-    """The database connections of this process. Callers wait once `at_most` are checked out."""
+    """Database connections of this process. Callers wait if `at_most` are checked out."""
 
     checked_out: int
     idle: int
@@ -33,7 +33,7 @@ class Pools(BaseModel):
 
 
 class TaskState(BaseModel):
-    """A task by name, its coroutine, and the line it waits at (outermost frame first)."""
+    """A task, its coroutine, and the stack of frames in which it waits (outermost first)."""
 
     name: str
     coroutine: str
@@ -48,7 +48,7 @@ async def read_pool(request: Request) -> Pools:
 
 
 class SlowStatementState(BaseModel):
-    """A statement that was slow in this process, without its values, and the plan that PostgreSQL chooses for it."""
+    """A slow statement of this process, without its values, and its generic plan."""
 
     statement: str
     count: int
@@ -64,8 +64,8 @@ async def list_slow_statements(request: Request, *, explain: bool = False) -> li
         return []
     found = []
     async with database.engine.connect() as connection:
-        account = await connection.run_sync(account_of)
-        for statement, slow in reversed([*account.slow.items()] if account else []):
+        recorder = await connection.run_sync(get_statement_recorder)
+        for statement, slow in reversed([*recorder.slow.items()] if recorder else []):
             plan = await _plan(connection, statement) if explain else []
             longest_ms = round(slow.longest_s * 1000, 1)
             found.append(SlowStatementState(statement=statement, count=slow.count, longest_ms=longest_ms, plan=plan))
@@ -84,18 +84,18 @@ async def _plan(connection: AsyncConnection, statement: str) -> list[str]:
 
 @router.get("/tasks")
 async def read_tasks() -> list[TaskState]:
-    """Every task of the event loop but the one that asks."""
+    """Return every task of the event loop except the current one."""
     asking = asyncio.current_task()
     return sorted((_task(task) for task in asyncio.all_tasks() if task is not asking), key=lambda task: task.name)
 
 
 def _state(pool: Any) -> PoolState:
-    assert isinstance(pool, MeasuredPool)  # noqa: S101 - what shared.database opens
+    assert isinstance(pool, MeasuredPool)  # noqa: S101 - what shared.db.database opens
     return PoolState(checked_out=pool.checkedout(), idle=pool.checkedin(), at_most=pool.limit)
 
 
 def _task(task: asyncio.Task[Any]) -> TaskState:
-    """A suspended coroutine knows whom it awaits; the chain ends at what is not written in Python."""
+    """Follow the chain of awaited coroutines. It ends at an awaitable that is not written in Python."""
     waits_at = []
     step: Any = task.get_coro()
     name = getattr(step, "__qualname__", repr(step))

@@ -3,11 +3,11 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class HeadAsGet:
+class HeadAsGetMiddleware:
     """ASGI middleware: serves HEAD as GET, without the body.
 
-    FastAPI's routes do not serve HEAD, and a HEAD operation per route would be in the OpenAPI document. The cost is
-    that of the GET. Middleware outside of this one reads the method HEAD, and the route from the scope as usual.
+    FastAPI's routes do not serve HEAD, and HEAD operations would appear in the OpenAPI document. A HEAD costs as much
+    as its GET. Middleware outside of this one sees the method HEAD, and the route in the scope as usual.
     """
 
     def __init__(self, app: ASGIApp) -> None:

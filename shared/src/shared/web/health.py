@@ -1,9 +1,9 @@
-"""Probes with real dependency status.
+"""Health probes.
 
-- `GET /health/live`: the event loop answers. It looks at nothing else: a restart heals no database.
-- `GET /health/startup`: the lifespan has completed.
-- `GET /health/ready`: every dependency, asked now, all at once, each within a second. 503 where a critical one is
-  down, or while draining; 200 `degraded` where an optional one is down.
+- `GET /health/live`: the event loop responds. It checks no dependency, because a restart would not repair one.
+- `GET /health/startup`: the start is complete.
+- `GET /health/ready`: checks all dependencies concurrently, each within a second. 503 if a critical one is down or the
+  process drains; 200 with `degraded` if an optional one is down.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ PROBE_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Dependency:
-    """Something the service needs: `probe` returns when it is well and raises when not.
+    """A dependency of the service: `probe` raises if it is down.
 
-    `details` are what the service knows of it beside that, in JSON's types.
+    `details` returns more information about it, in JSON types.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Dependency:
 
 @dataclass(kw_only=True)
 class Health:
-    """What a service knows of itself; lives at `app.state.health`.
+    """The health of a service, at `app.state.health`.
 
-    Without `tells_why`, readiness says of a dependency that is down what kind of failure it is and no more: errors name
-    hosts of ours, and anybody can ask the gateway. The log has all of it, once for each time that one goes down.
+    Without `expose_errors`, readiness reports only the exception's type for a dependency that is down, because messages
+    contain names of internal hosts and the gateway's readiness is public. The log has the whole error, once per outage.
     """
 
-    tells_why: bool = True
+    expose_errors: bool = True
     dependencies: list[Dependency] = field(default_factory=list)
     drains: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     started: bool = False
@@ -57,11 +57,11 @@ class Health:
         critical: bool = True,
         details: Callable[[], dict[str, object]] = dict,
     ) -> None:
-        """Have `probe` asked by readiness, and `details` told with its answer."""
+        """Add a dependency to readiness; `details` are part of the response."""
         self.dependencies.append(Dependency(name=name, probe=probe, critical=critical, details=details))
 
-    def note(self, name: str, *, error: str | None) -> None:
-        """Take note of how a dependency was just now; None is well."""
+    def record(self, name: str, *, error: str | None) -> None:
+        """Record the state of a dependency: its error, or None. Log a warning when it goes down."""
         if error is None:
             self._down.discard(name)
         elif name not in self._down:
@@ -69,11 +69,11 @@ class Health:
             log.warning("dependency_down", dependency=name, error=error)
 
     def on_drain(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Have `callback` awaited after SIGTERM, while the service still answers, before sockets are closed."""
+        """Register a callback for the drain, after SIGTERM and before the server closes its sockets."""
         self.drains.append(callback)
 
     async def drain(self, *, grace_s: float) -> None:
-        """Fail readiness, run what was registered, and give load balancers `grace_s` to notice."""
+        """Fail readiness, run the callbacks, and wait at least `grace_s` for load balancers to notice."""
         self.draining = True
         results = await asyncio.gather(
             asyncio.sleep(grace_s), *(callback() for callback in self.drains), return_exceptions=True
@@ -84,7 +84,7 @@ class Health:
 
 
 class DependencyStatus(BaseModel):
-    """One dependency as readiness saw it, and its details; `latency_ms` is the probe's time in milliseconds."""
+    """The state of a dependency and its details; `latency_ms` is the duration of the probe in milliseconds."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -111,13 +111,13 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 async def live() -> Liveness:
-    """Say that the process answers."""
+    """Return 200: the process responds."""
     return Liveness(status="live")
 
 
 @router.get("/startup", responses={503: {"model": Liveness}})
 async def startup(request: Request, response: Response) -> Liveness:
-    """Say whether the start is complete: 503 until then."""
+    """Return whether the start is complete: 503 until then."""
     health: Health = request.app.state.health
     if not health.started:
         response.status_code = 503
@@ -126,7 +126,7 @@ async def startup(request: Request, response: Response) -> Liveness:
 
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
-    """Say whether traffic is welcome, and how each dependency is."""
+    """Return whether the service can receive traffic, and the state of each dependency."""
     health: Health = request.app.state.health
     readiness = await check(health)
     if readiness.status == "not_ready":
@@ -135,8 +135,8 @@ async def ready(request: Request, response: Response) -> Readiness:
 
 
 async def check(health: Health) -> Readiness:
-    """Ask every dependency at once."""
-    statuses = await asyncio.gather(*(_ask(dependency, health) for dependency in health.dependencies))
+    """Check all dependencies concurrently."""
+    statuses = await asyncio.gather(*(_probe(dependency, health) for dependency in health.dependencies))
     by_name = {dependency.name: status for dependency, status in zip(health.dependencies, statuses, strict=True)}
     down = [dependency for dependency in health.dependencies if by_name[dependency.name].status == "down"]
     if health.draining or not health.started or any(dependency.critical for dependency in down):
@@ -144,19 +144,19 @@ async def check(health: Health) -> Readiness:
     return Readiness(status="degraded" if down else "ready", dependencies=by_name)
 
 
-async def _ask(dependency: Dependency, health: Health) -> DependencyStatus:
+async def _probe(dependency: Dependency, health: Health) -> DependencyStatus:
     started = time.perf_counter()
     error: str | None = None
-    told: str | None = None
+    public_error: str | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await dependency.probe()
     except TimeoutError:
-        error = told = f"no answer within {PROBE_TIMEOUT_S:g} s"
-    except Exception as failure:  # noqa: BLE001 - whatever a probe raises means "down"
+        error = public_error = f"no response within {PROBE_TIMEOUT_S:g} s"
+    except Exception as failure:  # noqa: BLE001 - any exception of a probe means that the dependency is down
         error = f"{type(failure).__name__}: {failure}"
-        told = error if health.tells_why else type(failure).__name__
-    health.note(dependency.name, error=error)
+        public_error = error if health.expose_errors else type(failure).__name__
+    health.record(dependency.name, error=error)
     latency_ms = round((time.perf_counter() - started) * 1000, 2)
     status: Literal["up", "down"] = "down" if error else "up"
-    return DependencyStatus(status=status, latency_ms=latency_ms, error=told, **dependency.details())
+    return DependencyStatus(status=status, latency_ms=latency_ms, error=public_error, **dependency.details())

@@ -29,26 +29,26 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
-"""As `shared.errors` renders it (RFC 9457), written out: FastAPI would place a model under application/json."""
+"""The format of `shared.errors.problems` (RFC 9457). FastAPI would document a model as application/json."""
 
 
-def problem(description: str) -> dict[str, Any]:
-    """Return an error response of an operation's `responses`."""
+def document_problem(description: str) -> dict[str, Any]:
+    """Return an error response for the `responses` of an operation."""
     return {"description": description, "content": {PROBLEM_MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
 
 
-def header(description: str) -> dict[str, Any]:
-    """Return a response header of an operation's `responses`."""
+def document_header(description: str) -> dict[str, Any]:
+    """Return a response header for the `responses` of an operation."""
     return {"description": description, "schema": {"type": "string"}}
 
 
 def without_maximum(schema: dict[str, Any]) -> None:
-    """Leave the upper bound out of a published schema (`json_schema_extra`): a published schema is never narrowed."""
+    """Remove the upper bound from a published schema (`json_schema_extra`), because it must not become narrower."""
     schema.pop("maximum")
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    422: problem("A parameter or a field is wrong; `errors` names it"),
-    "default": problem("Any other problem, told apart by its `type`"),
+    422: document_problem("A parameter or a field is wrong; `errors` names it"),
+    "default": document_problem("Any other problem; `type` identifies it"),
 }
-"""The `responses` of a whole application."""
+"""The `responses` of an application."""

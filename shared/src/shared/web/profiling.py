@@ -1,7 +1,7 @@
-"""`X-Profile: text`, `html` or `speedscope`: the response is a profile of how the request was served.
+"""`X-Profile: text`, `html` or `speedscope`: the response is a profile of the request.
 
-Not for production: a profile shows the code, and costs a sample each millisecond. A process makes one profile at a
-time, because samplers of the same thread disturb each other.
+Not in production, because a profile shows code and takes a sample each millisecond. A process profiles one request at a
+time, because samplers of the same thread interfere.
 """
 
 import asyncio
@@ -13,53 +13,53 @@ from pyinstrument.renderers.console import ConsoleRenderer
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.errors import GatewayTimeout, ProfilerBusy, UnknownProfile, problem_response
-from shared.headers import header
-from shared.middleware import PROBES
+from shared.errors.problems import GatewayTimeoutError, ProfilerBusyError, UnknownProfileError, problem_response
+from shared.web.headers import get_header
+from shared.web.middleware import PROBES
 
 PROFILE = "X-Profile"
 _PROFILE = PROFILE.lower().encode()
 PROFILED_STATUS = "X-Profile-Status"
-"""Status of the response that the profile replaces."""
+"""Response header: the status of the response that the profile replaces."""
 
 INTERVAL_S = 0.001
 TIMEOUT_S = 15.0
-"""A request that takes longer is cancelled, and the profile shows it until then. It bounds the number of samples."""
+"""A longer request is cancelled; the profile ends there. This limits the number of samples."""
 
-Kind = Literal["text", "html", "speedscope"]
+ProfileFormat = Literal["text", "html", "speedscope"]
 
-_MEDIA_TYPES: dict[Kind, str] = {
+_MEDIA_TYPES: dict[ProfileFormat, str] = {
     "text": "text/plain",
     "html": "text/html",
     "speedscope": "application/json",
 }
 
 _profiling = asyncio.Lock()
-"""Held while this process makes a profile; never waited for."""
+"""Held while this process profiles a request. Other requests with `X-Profile` get a 503 instead of waiting."""
 
 
-class ProfileOnDemand:
+class ProfilingMiddleware:
     """ASGI middleware that profiles the requests with `X-Profile`. Others, and probes, pass through."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, with a 400 for an unknown profile and a 503 while another one is made."""
+        """Serve one request: 400 for an unknown profile format, 503 while another profile is being created."""
         served = scope["type"] == "http" and not scope["path"].startswith(PROBES)
-        wanted = header(scope, _PROFILE) if served else None
+        wanted = get_header(scope, _PROFILE) if served else None
         if wanted is None:
             await self._app(scope, receive, send)
             return
         await (await self._profile(wanted, scope, receive))(scope, receive, send)
 
     async def _profile(self, wanted: str, scope: Scope, receive: Receive) -> Response:
-        kind = _kind(wanted)
+        kind = _parse_format(wanted)
         if kind is None:
-            unknown = UnknownProfile(f"{PROFILE} can be {', '.join(get_args(Kind))}")
+            unknown = UnknownProfileError(f"{PROFILE} can be {', '.join(get_args(ProfileFormat))}")
             return problem_response(unknown, instance=scope["path"])
         if _profiling.locked():
-            return problem_response(ProfilerBusy(), instance=scope["path"])
+            return problem_response(ProfilerBusyError(), instance=scope["path"])
         status = 0
 
         async def note_status(message: Message) -> None:
@@ -75,16 +75,16 @@ class ProfileOnDemand:
             except TimeoutError:
                 if not limit.expired():
                     raise
-                status = status or GatewayTimeout.status
+                status = status or GatewayTimeoutError.status
             page = await asyncio.to_thread(profiler.output, _renderer(kind))
         return Response(page, media_type=_MEDIA_TYPES[kind], headers={PROFILED_STATUS: str(status)})
 
 
-def _kind(wanted: str) -> Kind | None:
-    return next((kind for kind in get_args(Kind) if kind == wanted.strip().lower()), None)
+def _parse_format(wanted: str) -> ProfileFormat | None:
+    return next((kind for kind in get_args(ProfileFormat) if kind == wanted.strip().lower()), None)
 
 
-def _renderer(kind: Kind) -> Renderer:
+def _renderer(kind: ProfileFormat) -> Renderer:
     if kind == "html":
         return HTMLRenderer()
     return ConsoleRenderer(unicode=True, color=False) if kind == "text" else SpeedscopeRenderer()

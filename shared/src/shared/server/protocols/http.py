@@ -1,20 +1,28 @@
-"""HTTP/1.1 over httptools with bounds on bytes and time.
+"""HTTP/1.1 over httptools with limits on size and time.
 
-| input | bound | then |
+| input | limit | then |
 |---|---|---|
-| request line and headers | 64 KiB (a field counts 32 bytes more, as in RFC 9113 §6.5.2) | 431, close |
-| the same | complete within 10 s of the first byte | 408, close |
+| request line and headers | 64 KiB (plus 32 bytes per field, as in RFC 9113 §6.5.2) | 431, close |
+| request line and headers | complete within 10 s of the first byte | 408, close |
 | a connection that sends nothing | 10 s | close |
 | chunk extensions, trailers | 64 KiB between two pieces of the body | 400, close |
 | a whole request with its body | 30 s, unless the application does not read it | 408, close |
-| pipelined requests | 16 that wait | close after their responses |
+| pipelined requests | 16 waiting | close after their responses |
+| a response that the client does not read | 60 s without progress | reset |
 
 Trailers are dropped (RFC 9110 §6.5.1). The Host header is checked (RFC 9112 §3.2). A client that closes its sending
 side after a complete request gets the response.
+
+The kernel notices clients that read nothing, on Linux: TCP_USER_TIMEOUT (tcp(7), RFC 5482) ends a connection whose
+data was not acknowledged, or whose window was closed, for that time. TCP itself would keep it as long as the client
+acknowledges probes (RFC 9293 §3.8.6.1), and RFC 6429 leaves it to the sender to end it. A client that reads slowly
+opens its window from time to time, so the total duration of a response is not limited.
 """
 
 import logging
 import re
+import socket
+import sys
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -25,13 +33,17 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD_BYTES = 64 * 1024
 FIELD_OVERHEAD_BYTES = 32
-"""Memory that a header field takes beside its name and value."""
+"""Memory of a header field in addition to its name and value."""
 
 MAX_PIPELINED = 16
 
 LINGER_SECONDS = 2.0
-"""After an error response input is read and dropped: to close at once would reset the connection, and the client could
-lose the response (RFC 9112 §9.6)."""
+"""Time after an error response in which input is discarded. Closing at once would reset the connection, and the client
+could lose the response (RFC 9112 §9.6)."""
+
+UNSENT_BYTES = 64 * 1024
+"""Maximum number of unsent bytes in the kernel (TCP_NOTSENT_LOWAT). With the default, it buffers 4 MB for each client
+that does not read, and the application observes a slow reader in steps of a megabyte."""
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]*)?")
 _log = logging.getLogger(__name__)
@@ -39,33 +51,34 @@ _log.setLevel(logging.ERROR)  # uvicorn logs a warning for each invalid request.
 
 
 class InvalidRequestError(Exception):
-    """Stops the parser. uvicorn calls `send_400_response` then."""
+    """Stops the parser. uvicorn then calls `send_400_response`."""
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """`http` of uvicorn's configuration: `shared.server_protocols.http:BoundedHttp`."""
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """`http` of uvicorn's configuration: `shared.server.protocols.http:BoundedHttpProtocol`."""
 
     head_seconds: ClassVar = 10.0
     request_seconds: ClassVar = 30.0
+    unread_seconds: ClassVar = 60.0
     probe_seconds: ClassVar = 0.5
-    """Interval of probes whether a client that closed its sending side is still there."""
+    """Interval at which a client that closed its sending side is probed."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.logger = _log
         self.in_head = True
-        """Whether the next byte belongs to a head, or to nothing yet; else it belongs to a body."""
+        """Whether the next byte belongs to a head; otherwise it belongs to a body."""
         self.head_begun = False
         self.head_bytes = 0
         self.unparsed_bytes = 0
-        """Bytes since a head, a piece of a body or a request was complete."""
+        """Bytes since the last complete head, body part or request."""
         self.progress = False
         self.ignores_input = False
         self.late_timer: TimerHandle | None = None
         self.probe_timer: TimerHandle | None = None
         self.error = (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1")
 
-    # What a subclass replaces
+    # Extension point for subclasses
 
     def render(self, status: HTTPStatus, detail: str) -> tuple[Headers, bytes]:
         """Return headers and body of an error response."""
@@ -75,8 +88,9 @@ class BoundedHttp(HttpToolsProtocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Close the connection if it sends nothing."""
+        """Close the connection if it sends nothing, or does not read."""
         super().connection_made(transport)
+        self._limit_unread(self.unread_seconds)
         self.timeout_keep_alive_task = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,7 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse in pieces, so that a bound is noticed before more than two of them are kept."""
+        """Parse in pieces, so that no more than two pieces are buffered when a limit is exceeded."""
         for start in range(0, len(data), MAX_HEAD_BYTES):
             if self.ignores_input:
                 return
@@ -96,14 +110,14 @@ class BoundedHttp(HttpToolsProtocol):
             if self.unparsed_bytes > MAX_HEAD_BYTES and not self.ignores_input:
                 self._reject_too_large()
         if not self.ignores_input:
-            self._watch()
+            self._start_timer()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection if a complete request has no response yet.
 
-        If the response has begun, the client is taken for gone: no probe can be sent within a response.
+        After the response has begun no probe is possible, and the client is treated as disconnected.
         """
-        if self.ignores_input or not self.in_head or not self._responds() or self.cycle.response_started:
+        if self.ignores_input or not self.in_head or not self._is_responding() or self.cycle.response_started:
             return False
         self._stop_reading()
         self.cycle.keep_alive = False
@@ -114,7 +128,7 @@ class BoundedHttp(HttpToolsProtocol):
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Bound the requests that wait for the response of an earlier one."""
+        """Limit the requests that wait for the response of an earlier one."""
         if len(self.pipeline) >= MAX_PIPELINED:
             raise InvalidRequestError
         super().on_message_begin()
@@ -122,7 +136,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.head_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, and drop a trailer."""
+        """Collect a header; discard a trailer."""
         if not self.in_head:
             return
         self.head_bytes += len(name) + len(value) + FIELD_OVERHEAD_BYTES
@@ -143,26 +157,27 @@ class BoundedHttp(HttpToolsProtocol):
             raise InvalidRequestError
         before = self.cycle
         super().on_headers_complete()
-        self._message_progresses(in_head=False)
-        if self.parser.should_upgrade() and self.cycle is not before:  # What follows is not HTTP.
+        self._record_progress(in_head=False)
+        if self.parser.should_upgrade() and self.cycle is not before:  # the following bytes are not HTTP
             self.cycle.keep_alive = False
             self.ignores_input = True
 
     def on_body(self, body: bytes) -> None:
-        """Note the progress."""
+        """Record the progress."""
         self.progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Expect the next head."""
-        self._message_progresses(in_head=True)
+        self._record_progress(in_head=True)
         super().on_message_complete()
 
     # uvicorn's extension
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the WebSocket protocol."""
+        """Pass the connection to the WebSocket protocol, which has separate limits for slow readers."""
         self._stop_reading()
+        self._limit_unread(0)
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - `error` is more precise
@@ -171,11 +186,18 @@ class BoundedHttp(HttpToolsProtocol):
 
     # Internals
 
-    def _responds(self) -> bool:
-        """Return whether a response is not complete yet; `cycle` is the latest request."""
+    def _limit_unread(self, seconds: float) -> None:
+        """Have the kernel end the connection if the client reads nothing for this time; 0 is its default."""
+        connection = self.transport.get_extra_info("socket")
+        if sys.platform == "linux" and connection is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    def _is_responding(self) -> bool:
+        """Return whether the response of the latest request is incomplete."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _message_progresses(self, *, in_head: bool) -> None:
+    def _record_progress(self, *, in_head: bool) -> None:
         self.in_head = in_head
         self.head_begun = False
         self.progress = True
@@ -183,15 +205,17 @@ class BoundedHttp(HttpToolsProtocol):
             self.late_timer.cancel()
             self.late_timer = None
 
-    def _watch(self) -> None:
-        """Start the timer of an incomplete request, or of an idle connection if uvicorn has not."""
+    def _start_timer(self) -> None:
+        """Start the timer of an incomplete request, or of an idle connection if uvicorn did not."""
         if self.late_timer is not None:
             return
         if not self.in_head:
             self.late_timer = self.loop.call_later(self.request_seconds, self._on_late_body)
         elif self.head_begun or self.unparsed_bytes:
             self.late_timer = self.loop.call_later(self.head_seconds, self._on_late_head)
-        elif self.timeout_keep_alive_task is None and not self._responds():  # the response was before the body
+        elif (
+            self.timeout_keep_alive_task is None and not self._is_responding()
+        ):  # the response was sent before the body arrived
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -200,7 +224,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.late_timer = None
         if self.head_begun:
             self._reject(HTTPStatus.REQUEST_TIMEOUT, f"The head was not complete within {self.head_seconds:g} s")
-        elif not self._responds():  # empty lines only
+        elif not self._is_responding():  # empty lines only
             self.transport.close()
 
     def _on_late_body(self) -> None:
@@ -227,10 +251,10 @@ class BoundedHttp(HttpToolsProtocol):
         self.late_timer = self.probe_timer = None
 
     def _reject(self, status: HTTPStatus, detail: str) -> None:
-        """Send an error response if it is the next one, and close the connection."""
+        """Close the connection, after an error response if no earlier response is pending."""
         self._stop_reading()
         cycle = self.cycle
-        if self.in_head and self._responds():  # earlier requests: their responses come first
+        if self.in_head and self._is_responding():  # earlier requests: their responses come first
             cycle.keep_alive = False
         elif self.in_head:
             self._respond(status, detail)
@@ -249,11 +273,11 @@ class BoundedHttp(HttpToolsProtocol):
         self.late_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _probe(self) -> None:
-        """Write an interim response, which fails if the client closed the whole connection.
+        """Write an interim response. It fails if the client closed the whole connection, and not only its sending side.
 
-        The end of its stream looks the same. Clients accept interim responses at any time (RFC 9110 §15.2).
+        Clients accept interim responses at any time (RFC 9110 §15.2).
         """
-        if self._responds() and not self.cycle.response_started and not self.pipeline:
+        if self._is_responding() and not self.cycle.response_started and not self.pipeline:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.probe_timer = self.loop.call_later(self.probe_seconds, self._probe)
 
@@ -269,7 +293,7 @@ _FRAMING_TOO_LARGE = (
 
 
 def response_bytes(status: HTTPStatus, headers: Headers, body: bytes) -> bytes:
-    """Return a whole response after which the connection closes."""
+    """Return a complete response with `Connection: close`."""
     lines = [b"HTTP/1.1 %d %s" % (status, status.phrase.encode())]
     lines += [name + b": " + value for name, value in headers]
     lines += [b"content-length: %d" % len(body), b"connection: close", b"", body]

@@ -1,12 +1,12 @@
-"""WebSockets with bounds on the memory and the time that a peer takes which does not read, or sends too much.
+"""WebSockets with limits on the memory and time of a peer that does not read, or sends too much.
 
-- Received bytes are parsed in pieces of 4 KiB, and no further while a message waits for the application, a pong for the
-  peer, or the handshake for its response. uvicorn would parse all that was received at once.
+- Received bytes are parsed in pieces of 4 KiB. Parsing pauses while a message waits for the application, a pong for the
+  peer, or the handshake for its response. uvicorn would parse everything at once.
 - A pong waits until the transport is writable. Only the latest ping gets one (RFC 6455 §5.5.3).
 - A peer that sends more than 100 control frames and fragments in a second is disconnected with 1008.
-- Text that is not UTF-8 is answered with 1007 (RFC 6455 §8.1) and recorded without a stack.
-- A close frame does not wait until the transport is writable, and the peer has 30 s to read it. uvicorn would wait for
-  the peer as long as it likes.
+- Text that is not UTF-8 closes the connection with 1007 (RFC 6455 §8.1) and is logged without a stack trace.
+- A close frame is sent without waiting for a writable transport, and the peer has 30 s to read it. uvicorn would wait
+  for an unlimited time.
 - An invalid handshake gets a problem.
 """
 
@@ -21,16 +21,16 @@ from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 
-from shared.server_protocols.http import LINGER_SECONDS, response_bytes
-from shared.server_protocols.problems import render_problem
+from shared.server.protocols.http import LINGER_SECONDS, response_bytes
+from shared.server.protocols.problems import render_problem
 
 log = structlog.get_logger(__name__)
 
 KERNEL_BUFFER_BYTES = 64 * 1024
-"""Linux doubles it for its own book-keeping. By default it would buffer 4 MB before a slow reader is noticed."""
+"""Size of the send buffer; Linux doubles it. With the default, 4 MB are buffered before a slow reader is detected."""
 
-FAREWELL_S = 30.0
-"""Time in which a peer has to read what was sent, and the close frame behind it."""
+CLOSE_TIMEOUT_S = 30.0
+"""Time in which a peer has to read the remaining data and the close frame."""
 
 PIECE_BYTES = 4 * 1024
 MAX_CONTROL_FRAMES_PER_SECOND = 100
@@ -38,8 +38,8 @@ MAX_CONTROL_FRAMES_PER_SECOND = 100
 _PONG = 0x80 | Opcode.PONG
 
 
-class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """`ws` of uvicorn's configuration: `shared.server_protocols.websocket:BoundedWebSocket`."""
+class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
+    """`ws` of uvicorn's configuration: `shared.server.protocols.websocket:BoundedWebSocketProtocol`."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -47,22 +47,22 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.pong: bytes | None = None
         """The pong that waits until the transport is writable."""
         self.waits = False
-        """Whether reading is paused because of one of them."""
+        """Whether reading is paused because of `unparsed` or `pong`."""
         self.failed = False
-        """Whether the peer violated the protocol or a bound."""
+        """Whether the peer violated the protocol or a limit."""
         self.second = 0.0
         self.control_frames = 0
-        """In this second."""
+        """Control frames and fragments in this second."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Bound what the kernel buffers for this peer."""
+        """Limit the kernel's send buffer for this peer."""
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the handshake, which comes first and in one piece, or frames."""
+        """Parse the handshake, or frames after it."""
         if self.failed:
             return
         if self.handshake_initiated:
@@ -79,7 +79,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             super().handle_connect(event)
 
     def resume_writing(self) -> None:
-        """Send the pong that waits."""
+        """Send the waiting pong."""
         super().resume_writing()
         if self.pong is not None:
             pong, self.pong = self.pong, None
@@ -87,26 +87,26 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._parse()
 
     async def receive(self) -> Any:
-        """Return the next message, and parse the one after it."""
+        """Return the next message and continue parsing."""
         message = await super().receive()
         self._parse()
         return message
 
     async def send(self, message: Any) -> None:
-        """Write; a close frame goes behind what is buffered, without waiting for room, and the peer has a deadline."""
+        """Send a message. A close frame does not wait for a writable transport, and starts the peer's deadline."""
         closes = message["type"] == "websocket.close"
         if closes:
             self.writable.set()
         await super().send(message)
         if closes and self.close_timer is not None:
             self.close_timer.cancel()
-            self.close_timer = self.loop.call_later(FAREWELL_S, self.transport.abort)
+            self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
         if self.waits:
             self._parse()
 
     def handle_ping(self) -> None:
         """Send the pong, or keep it until the transport is writable."""
-        output = self.conn.data_to_send()  # a piece may hold several pings, and a close frame behind them
+        output = self.conn.data_to_send()  # a piece can contain several pings and a close frame
         pongs = [frame for frame in output if frame[:1] == _PONG.to_bytes()]
         others = [frame for frame in output if frame[:1] != _PONG.to_bytes()]
         self._count_control_frame()
@@ -119,12 +119,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(others))
 
     def handle_pong(self, event: Frame) -> None:
-        """Count it."""
+        """Count a control frame."""
         self._count_control_frame()
         super().handle_pong(event)
 
     def handle_text(self, event: Frame) -> None:
-        """Count a fragment like a control frame: it makes no message to wait for."""
+        """Count a fragment like a control frame, because it completes no message."""
         if not event.fin:
             self._count_control_frame()
         super().handle_text(event)
@@ -152,13 +152,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """Send the close frame of a protocol error, and drop input until the connection is closed."""
+        """Send the close frame of a protocol error, and discard input until the connection is closed."""
         if self.failed:
             return
         self.failed = True
         self.unparsed, self.pong, self.waits = b"", None, False
         close = self.conn.close_sent
-        if self.close_sent or close is None:  # the peer goes on after a close frame
+        if self.close_sent or close is None:  # the peer continues after a close frame
             self.transport.abort()
             return
         log.info("websocket_failed", code=close.code, reason=close.reason)
@@ -171,13 +171,13 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def fail(self, code: int, reason: str) -> None:
-        """Close the connection because of what the peer sent."""
+        """Close the connection because of a violation by the peer."""
         if not self.failed:
             self.conn.fail(code, reason)
             self.handle_parser_exception()
 
     def _parse(self) -> None:
-        """Parse frames until one has to wait; reading pauses meanwhile."""
+        """Parse frames until one has to wait. Reading is paused meanwhile."""
         while self.unparsed and not self._must_wait():
             piece, self.unparsed = self.unparsed[:PIECE_BYTES], self.unparsed[PIECE_BYTES:]
             super().data_received(piece)
@@ -204,7 +204,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def _reject_handshake(self) -> None:
         error = self.conn.handshake_exc
-        too_large = isinstance(error, SecurityError)  # of a line, or of their number
+        too_large = isinstance(error, SecurityError)  # a line is too long, or there are too many
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
         headers, body = render_problem(
             status, f"The WebSocket handshake failed: {error}", scope={"headers": []}, target=b""

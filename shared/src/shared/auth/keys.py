@@ -1,0 +1,195 @@
+"""The public keys that verify access tokens (RFC 7517)."""
+
+import asyncio
+import mmap
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+from zlib import crc32
+
+import httpx
+import jwt
+import orjson
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+
+from shared.background import BackgroundLoop
+from shared.context import remaining_s
+from shared.errors.problems import DeadlineExceededError, UnavailableError
+from shared.telemetry.spans import start_new_trace
+
+REFRESH_S = 300.0
+"""Interval of the background refresh. Until the next one, a withdrawn key still verifies tokens."""
+
+REFETCH_PAUSE_S = 5.0
+
+RETRY_PAUSE_S = 1.0
+"""Time after a failed fetch during which requests that need a fetch fail at once."""
+
+FIRST_FETCH_PAUSES_S = (0.1, 0.2)
+"""Pauses between the attempts of a process without any keys, whose authenticated requests all fail."""
+
+FETCH_S = 2.0
+"""Timeout of a fetch with all attempts. It is shorter than the timeout of any request that waits for it."""
+
+_NO_KEYS = "The keys that verify access tokens cannot be fetched"
+
+
+class KeySource(Protocol):
+    """Finds public keys by key id."""
+
+    async def key(self, kid: str) -> jwt.PyJWK:
+        """Return the key; raise KeyError if the id is unknown, UnavailableError if the keys cannot be fetched."""
+        ...
+
+
+class InheritedKeys:
+    """The last key set that a worker of this gunicorn master fetched, in memory that new workers inherit.
+
+    Has no effect until `allocate` is called, before the fork (`shared.server.gunicorn`). Workers can write at the same
+    time: the checksum detects a torn document. The keys are public.
+    """
+
+    _SIZE = 64 * 1024
+    _HEADER = struct.Struct("=II")
+
+    def __init__(self) -> None:
+        self._memory: mmap.mmap | None = None
+
+    def allocate(self) -> None:
+        """Allocate the memory."""
+        self._memory = mmap.mmap(-1, self._SIZE)
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the document, or None if no worker has written one."""
+        if self._memory is None:
+            return None
+        length, checksum = self._HEADER.unpack_from(self._memory)
+        content = self._memory[self._HEADER.size : self._HEADER.size + length]
+        if not content or crc32(content) != checksum:
+            return None
+        document: dict[str, Any] = orjson.loads(content)
+        return document
+
+    def write(self, document: dict[str, Any]) -> None:
+        """Store the document unless it is too large."""
+        content = orjson.dumps(document)
+        end = self._HEADER.size + len(content)
+        if self._memory is not None and end <= self._SIZE:
+            self._memory[:end] = self._HEADER.pack(len(content), crc32(content)) + content
+
+
+inherited_keys = InheritedKeys()
+
+
+class JwksCache(BackgroundLoop):
+    """Keys of a published key set, cached in memory and refreshed in the background.
+
+    `fetch` returns the key set document. If it fails, the cached keys stay. The cache starts with the keys of
+    `inherited`, and writes fetched documents there.
+    """
+
+    def __init__(
+        self, *, fetch: Callable[[], Awaitable[dict[str, Any]]], inherited: InheritedKeys = inherited_keys
+    ) -> None:
+        super().__init__()
+        self._fetch = fetch
+        self._inherited = inherited
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._lock = asyncio.Lock()
+        if document := inherited.read():
+            self._use(document)
+
+    def __str__(self) -> str:
+        return "keys of access tokens"
+
+    def is_outage(self, error: Exception) -> bool:
+        """Return whether the keys cannot be fetched."""
+        return isinstance(error, UnavailableError)
+
+    async def key(self, kid: str) -> jwt.PyJWK:
+        """Return the key of `kid`; fetch the key set if it is unknown.
+
+        Raises:
+            KeyError: The key set has no such key.
+            UnavailableError: The key set cannot be fetched.
+            DeadlineExceededError: The fetch did not finish before the deadline of the request.
+        """
+        if kid not in self._keys:
+            await self._fetch_missing(kid)
+        return self._keys[kid]
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            with suppress_http_instrumentation():  # polling would fill the traces
+                async with self._lock:
+                    await self._refresh()
+            with self._cancellable():
+                await self._pause(REFRESH_S)
+
+    async def _fetch_missing(self, kid: str) -> None:
+        try:
+            async with asyncio.timeout(remaining_s()), self._lock:
+                if kid not in self._keys and time.monotonic() - self._fetched_at > REFETCH_PAUSE_S:
+                    await self._refresh_for_requests()
+        except TimeoutError:
+            raise DeadlineExceededError("The keys that verify access tokens could not be fetched in time") from None
+
+    async def _refresh_for_requests(self) -> None:
+        if time.monotonic() - self._failed_at < RETRY_PAUSE_S:
+            raise UnavailableError(_NO_KEYS)
+        try:
+            with start_new_trace():
+                await self._refresh()
+        except UnavailableError:
+            self._failed_at = time.monotonic()
+            raise
+
+    async def _refresh(self) -> None:
+        try:
+            async with asyncio.timeout(FETCH_S):
+                document = await self._fetch_with_retries()
+            self._use(document)
+        except _FETCH_ERRORS as error:
+            raise UnavailableError(_NO_KEYS) from error
+        self._fetched_at = time.monotonic()
+        self._inherited.write(document)
+
+    async def _fetch_with_retries(self) -> dict[str, Any]:
+        """Fetch the document, with several attempts if no keys are cached."""
+        for pause_s in () if self._keys else FIRST_FETCH_PAUSES_S:
+            try:
+                return await self._fetch()
+            except _FETCH_ERRORS:
+                await asyncio.sleep(pause_s)
+        return await self._fetch()
+
+    def _use(self, document: dict[str, Any]) -> None:
+        """Replace the cached keys; raises ValueError or PyJWTError if the document is not a key set."""
+        found = jwt.PyJWKSet.from_dict(document).keys
+        self._keys = {key.key_id: self._reuse_known(key.key_id, key) for key in found if key.key_id}
+
+    def _reuse_known(self, kid: str, key: jwt.PyJWK) -> jwt.PyJWK:
+        """Return the cached object of an unchanged key, so that tokens verified by it stay verified."""
+        before = self._keys.get(kid)
+        return before if before and before.key == key.key else key
+
+
+_FETCH_ERRORS = (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError)
+"""ValueError and PyJWTError mean that the document is not a key set. OSError includes TimeoutError."""
+
+
+def create_jwks_cache(client: httpx.AsyncClient, url: str) -> JwksCache:
+    """Return a cache of the keys that `client` fetches from `url`."""
+
+    async def fetch() -> dict[str, Any]:
+        response = await client.get(url)
+        response.raise_for_status()
+        document = response.json()
+        if not isinstance(document, dict):
+            raise ValueError("a key set is an object")  # noqa: TRY004 - the value of a response, not an argument
+        return document
+
+    return JwksCache(fetch=fetch)

@@ -1,0 +1,30 @@
+"""Cleanup: each service deletes its own expired rows when the workers' schedules request it.
+
+- `service`: the cleanup tasks of a service, and the service that runs them
+- `routes`: `/internal/housekeeping`
+
+A request runs every task once: a batch of limited size in a short transaction. The response says whether more is left.
+Requests can be repeated safely.
+"""
+
+from shared.cleanup.service import (
+    CONSUMER_TASKS,
+    CleanupLimits,
+    CleanupRequest,
+    CleanupResult,
+    CleanupService,
+    CleanupTask,
+    EventsSince,
+    outbox_cleanup,
+)
+
+__all__ = [
+    "CONSUMER_TASKS",
+    "CleanupLimits",
+    "CleanupRequest",
+    "CleanupResult",
+    "CleanupService",
+    "CleanupTask",
+    "EventsSince",
+    "outbox_cleanup",
+]

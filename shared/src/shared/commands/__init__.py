@@ -1,0 +1,1 @@
+"""Command line programs that run in the images of the services."""

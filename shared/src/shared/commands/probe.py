@@ -1,0 +1,69 @@
+"""`python -m shared.commands.probe`: check inside a container whether its process is ready.
+
+Without an argument it requests `/health/ready` on `PORT`. With the name of a key it checks that the key exists in the
+Redis of `REDIS_URL`, for processes without HTTP: ARQ writes a key every few seconds and lets it expire.
+
+It also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows the number of replaced workers. It
+runs every few seconds and therefore imports only the standard library. Exit status 0 or 1.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+TIMEOUT_S = 3.0
+_OK = 200
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Probe once. Print the reason of a failure on standard error for `docker inspect` and `kubectl describe`."""
+    try:
+        reason = check_key(arguments[0]) if arguments else check_readiness(int(os.environ.get("PORT", "8000")))
+    except (OSError, HTTPException) as error:
+        reason = f"{type(error).__name__}: {error}"
+    if reason:
+        shown = "".join(character if character.isprintable() else "·" for character in reason)
+        sys.stderr.write(f"{shown}\n")
+    if not arguments and (file := os.environ.get("WORKER_RESTARTS_FILE")):
+        restarts = Path(file).stat().st_size if Path(file).exists() else 0
+        sys.stdout.write(f"worker_restarts={restarts}\n")
+    return 1 if reason else 0
+
+
+def check_readiness(port: int) -> str | None:
+    """Return why the process on this port is not ready, or None."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/health/ready")
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+    finally:
+        connection.close()
+    return None if response.status == _OK else f"{response.status} {body}"
+
+
+def check_key(key: str) -> str | None:
+    """Return the response of Redis if it does not have the key, or None."""
+    url = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
+    commands = [["SELECT", url.path.strip("/") or "0"], ["EXISTS", key]]
+    if url.password:
+        commands.insert(0, ["AUTH", unquote(url.username or "default"), unquote(url.password)])
+    with socket.create_connection((url.hostname or "127.0.0.1", url.port or 6379), timeout=TIMEOUT_S) as connection:
+        connection.sendall(b"".join(_encode(command) for command in commands))
+        lines = connection.makefile("rb")
+        responses = [lines.readline().decode().strip() for _ in commands]
+    return None if responses[-1] == ":1" else f"{key}: {', '.join(responses)}"
+
+
+def _encode(command: Sequence[str]) -> bytes:
+    """Encode a command in the Redis protocol: an array of strings with their lengths in bytes."""
+    parts = [f"${len(part.encode())}\r\n{part}\r\n" for part in command]
+    return f"*{len(command)}\r\n{''.join(parts)}".encode()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

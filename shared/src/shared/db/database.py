@@ -1,0 +1,276 @@
+"""PostgreSQL through SQLAlchemy and asyncpg, with one pool per process.
+
+Some connections of the pool are reserved for reads: transactions that wait for each other's row locks do not stop them
+(ADR 29). With DATABASE_POOLER_URL the pool leads to PgBouncer (ADR 33).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import asyncpg
+import orjson
+import structlog
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from pydantic import PostgresDsn
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from shared.config import ConfigurationError, DatabaseSettings
+from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget, Program
+from shared.context import remaining_s
+from shared.db.pool import MeasuredPool, mark_stale_if_unavailable
+from shared.db.statements import record_statements
+from shared.errors.stores import DATABASE_ERRORS
+
+log = structlog.get_logger(__name__)
+
+STATEMENT_TIMEOUT_MS = 10_000
+POOL_TIMEOUT_S = 3
+CONNECT_TIMEOUT_S = 3
+START_TIMEOUT_S = 30
+"""How long a process waits at its start for a server that is starting."""
+RESERVED_SHARE = 0.3
+"""Share of the pool that only transactions with `reserved=True` may use; at least one connection, if it has several."""
+
+_IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
+
+
+class DatabaseReadOnlyError(Exception):
+    """The server accepts no writes: it is a standby, or a primary that was demoted."""
+
+
+class Database:
+    """An engine with its pool, and the factory of its sessions."""
+
+    def __init__(self, *, engine: AsyncEngine, sessions: async_sessionmaker[AsyncSession]) -> None:
+        self.engine = engine
+        self.sessions = sessions
+        pool = engine.pool
+        assert isinstance(pool, MeasuredPool)  # noqa: S101 - open_database creates this class
+        self._pool = pool
+        self._slots = asyncio.Semaphore(pool.limit - count_reserved(pool.limit))
+
+    async def ping(self) -> None:
+        """Raise if the server does not respond or rejects writes. Records no span: probes would fill the traces.
+
+        Raises:
+            DatabaseReadOnlyError: The server is read-only. The pool's connections are replaced.
+        """
+        with suppress_instrumentation():
+            async with self.engine.connect() as connection:
+                is_read_only = await connection.scalar(_IS_READ_ONLY)
+        if is_read_only:
+            self._pool.mark_stale()
+            raise DatabaseReadOnlyError("the server is read-only")
+
+    @asynccontextmanager
+    async def transaction(self, *, reserved: bool = False) -> AsyncIterator[AsyncSession]:
+        """Open a session whose transaction commits at the end of the block, or rolls back if the block raises.
+
+        `reserved` is for transactions that never wait for row locks. They may use the reserved connections.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: No connection became free within `POOL_TIMEOUT_S`.
+        """
+        if not reserved:
+            await self._acquire_slot()
+        try:
+            session = self.sessions()
+            async with session.begin():  # releases the connection; `session.close()` would cost a task
+                yield session
+        finally:
+            if not reserved:
+                self._slots.release()
+
+    async def _acquire_slot(self) -> None:
+        """Wait for a connection that is not reserved. The wait is recorded like a wait of the pool."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        with self._pool.measure_wait():
+            try:
+                async with asyncio.timeout(POOL_TIMEOUT_S):
+                    await self._slots.acquire()
+            except TimeoutError as error:
+                raise PoolTimeoutError("All connections that are not reserved for reads are in use") from error
+
+
+def count_reserved(limit: int) -> int:
+    """Return how many of `limit` connections are reserved."""
+    return max(int(limit * RESERVED_SHARE), 1) if limit > 1 else 0
+
+
+class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
+    """Limits the statements of a transaction to the deadline of its request (ADR 10).
+
+    asyncpg's transactions send their BEGIN by `execute`. The limit is sent in the same message, because a separate
+    statement would cost a round trip. Passed to asyncpg as `connection_class`.
+    """
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        """Run a statement; add the limits to BEGIN."""
+        if query.startswith("BEGIN"):
+            query = f"{query} {self.limits()}"
+        status: str = await super().execute(query, *args, **options)
+        return status
+
+    def limits(self) -> str:
+        """Return the statements that limit the transaction that begins now; empty without a deadline."""
+        left_s = remaining_s()
+        if left_s is None:
+            return ""
+        return f"SET LOCAL statement_timeout = {min(max(int(left_s * 1000), 1), STATEMENT_TIMEOUT_MS)}"
+
+
+class PoolerConnection(DeadlineConnection):
+    """A connection to PgBouncer in transaction mode, which runs each transaction on any connection to the server.
+
+    Settings of a session would stay on a connection that other clients also use. So each BEGIN sets the timeouts for
+    its transaction, and prepared statements have no name.
+    """
+
+    lock_timeout_ms: ClassVar[int]
+
+    def limits(self) -> str:
+        """Return the timeouts of statements (the deadline, otherwise the usual timeout) and of locks."""
+        statements = super().limits() or f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"
+        return f"{statements}; SET LOCAL lock_timeout = {self.lock_timeout_ms}"
+
+    @classmethod
+    def with_lock_timeout(cls, milliseconds: int) -> type["PoolerConnection"]:
+        """Return the class with this timeout: asyncpg takes a class, not a function."""
+        return type(cls.__name__, (cls,), {"lock_timeout_ms": milliseconds})
+
+
+@asynccontextmanager
+async def open_database(
+    settings: DatabaseSettings, *, application: str, workers: int = 1, dedicated: int = 0
+) -> AsyncIterator[Database]:
+    """Check that the server has enough connections, open the pool, and close it at the end.
+
+    `dedicated` counts the connections that each worker opens beside its pool (a relay holds one). Waits up to 30 s for
+    a server that is starting.
+
+    Raises:
+        ConfigurationError: The server does not respond, or allows too few connections.
+    """
+    engine = create_async_engine(
+        _pool_url(settings),
+        poolclass=MeasuredPool,
+        pool_logging_name=application,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_max_overflow,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_recycle=1800,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        hide_parameters=True,  # keeps addresses and password hashes out of logs and spans
+        connect_args={"timeout": CONNECT_TIMEOUT_S, **_connect_args(settings, application)},
+    )
+    event.listen(engine.sync_engine, "handle_error", _check_failure)
+    try:
+        setting = "DATABASE_POOLER_URL" if settings.database_pooler_url else "DATABASE_URL"
+        available = await get_available_connections(engine, setting=setting)
+        check_connection_budget(
+            settings, application=application, workers=workers, dedicated=dedicated, available=available
+        )
+        record_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
+        yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
+    finally:
+        await engine.dispose()
+
+
+def _pool_url(settings: DatabaseSettings) -> URL:
+    """Return the URL of the database or of PgBouncer; parts missing in the latter come from the former."""
+    direct = make_url(async_url(settings.database_url))
+    if settings.database_pooler_url is None:
+        return direct
+    pooler = make_url(async_url(settings.database_pooler_url))
+    return direct.set(
+        host=pooler.host,
+        port=pooler.port,
+        username=pooler.username or direct.username,
+        password=pooler.password or direct.password,
+        database=pooler.database or direct.database,
+        query={},
+    )
+
+
+def _connect_args(settings: DatabaseSettings, application: str) -> dict[str, object]:
+    """Return asyncpg's arguments: session timeouts, or with PgBouncer transaction timeouts and unnamed statements."""
+    if settings.database_pooler_url is None:
+        timeouts = {
+            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+            "lock_timeout": str(settings.database_lock_timeout_ms),
+        }
+        return {
+            "connection_class": DeadlineConnection,
+            "server_settings": {"application_name": application, **timeouts},
+        }
+    sslmode = make_url(str(settings.database_pooler_url)).query.get("sslmode")
+    return {
+        "connection_class": PoolerConnection.with_lock_timeout(settings.database_lock_timeout_ms),
+        "server_settings": {"application_name": application},
+        "statement_cache_size": 0,  # asyncpg's cache; without it its statements have no name
+        "prepared_statement_cache_size": 0,  # SQLAlchemy's cache
+        **({"ssl": sslmode} if sslmode else {}),
+    }
+
+
+def _check_failure(context: ExceptionContext) -> None:
+    """Check the failure of a statement, not of an attempt to connect. Listener of the engine's `handle_error` event."""
+    if context.connection is not None:
+        mark_stale_if_unavailable(context.connection.engine.pool, context.original_exception)
+
+
+def async_url(url: PostgresDsn | str) -> str:
+    """Return the SQLAlchemy URL for asyncpg of a `postgresql://` URL."""
+    return "postgresql+asyncpg://" + str(url).split("://", 1)[1]
+
+
+def check_connection_budget(
+    settings: DatabaseSettings, *, application: str, workers: int, dedicated: int, available: int
+) -> None:
+    """Raise ConfigurationError if the workers of this service may open more connections than the server allows.
+
+    A process knows only its own service. The sum over all of them is checked by `make up` and by the tests of the
+    manifests (`shared.connections`).
+    """
+    pooled = settings.database_pooler_url is not None
+    own = Program(
+        name=application,
+        processes=workers,
+        pool=0 if pooled else settings.database_pool_size,
+        overflow=0 if pooled else settings.database_max_overflow,
+        direct=dedicated,
+    )
+    budget = ConnectionBudget(programs=(own,), reserve=settings.database_reserve, available=available)
+    if problem := budget.problem():
+        raise ConfigurationError(f"DATABASE_POOL_SIZE: {problem}")
+    log.info("connection_budget_fits", needed=budget.needed, available=available, arithmetic=str(own), pooler=pooled)
+
+
+async def get_available_connections(engine: AsyncEngine, *, setting: str = "DATABASE_URL") -> int:
+    """Return how many connections the server allows to roles that are not superusers.
+
+    Waits up to 30 s for a server that is starting.
+
+    Raises:
+        ConfigurationError: The server, which `setting` names, does not respond within that time.
+    """
+    deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+    pause = 0.1
+    while True:
+        try:
+            async with engine.connect() as connection:
+                return int(await connection.scalar(text(AVAILABLE_CONNECTIONS)) or 0)
+        except DATABASE_ERRORS as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConfigurationError(f"{setting}: the server does not respond: {error}") from error
+            log.info("waiting_for_database", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)

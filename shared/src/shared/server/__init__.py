@@ -1,0 +1,1 @@
+"""Gunicorn, its uvicorn worker and the server protocols."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry: set-up, spans, propagation of trace context, gauges, and the delay of the event loop."""

@@ -1,0 +1,1 @@
+"""Validation of untrusted input: numbers, text, times and email addresses."""

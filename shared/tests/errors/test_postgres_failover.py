@@ -1,0 +1,70 @@
+"""A failover of PostgreSQL: all connections lead to the new primary without a restart."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from testkit.rejections import read_only
+from testkit.route import Route, open_route
+from testkit.servers import PostgresServer, StartPostgres
+from testkit.waiting import eventually
+
+from .rows_service import TABLE, execute, open_rows
+
+
+class TestFailover:
+    """The old primary stays up, read-only, with open connections. New connections lead to the new primary."""
+
+    @pytest.fixture
+    async def primaries(self, start_postgres: StartPostgres) -> list[PostgresServer]:
+        servers = [start_postgres(), start_postgres()]
+        for server in servers:
+            await execute(server.url, TABLE)
+        return servers
+
+    @pytest.fixture
+    async def route(self, primaries: list[PostgresServer]) -> AsyncIterator[Route]:
+        async with open_route(primaries[0].port) as route:
+            yield route
+
+    @pytest.fixture
+    async def client(self, primaries: list[PostgresServer], route: Route) -> AsyncIterator[httpx.AsyncClient]:
+        url = urlsplit(primaries[0].url)
+        address = url._replace(netloc=url.netloc.replace(str(primaries[0].port), str(route.port))).geturl()
+        async with open_rows(address) as client:
+            await asyncio.gather(*(client.post(f"/rows/{n}") for n in range(1, 10)))  # opens several connections
+            yield client
+
+    @pytest.mark.parametrize("path", ["/rows/1", "/rows/1/by-driver"])
+    async def test_all_connections_lead_to_the_new_primary_when_a_write_has_failed(
+        self, client: httpx.AsyncClient, primaries: list[PostgresServer], route: Route, path: str
+    ) -> None:
+        old = (await client.get("/server")).json()
+        async with read_only(primaries[0].url):
+            route.target_port = primaries[1].port
+
+            async def is_accepted() -> bool:
+                response = await client.post(path)
+                assert response.status_code in {200, 503}
+                return response.status_code == 200
+
+            await eventually(is_accepted)
+            servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
+            assert old not in {server.json() for server in servers}
+
+    async def test_reads_lead_to_the_new_primary_when_a_probe_has_failed(
+        self, client: httpx.AsyncClient, primaries: list[PostgresServer], route: Route
+    ) -> None:
+        old = (await client.get("/server")).json()
+        async with read_only(primaries[0].url):
+            route.target_port = primaries[1].port
+
+            async def is_ready() -> bool:
+                return (await client.get("/health/ready")).status_code == 200
+
+            await eventually(is_ready)
+            servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
+            assert old not in {server.json() for server in servers}

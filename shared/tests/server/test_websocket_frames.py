@@ -1,0 +1,157 @@
+"""Handshakes and frames of WebSockets, sent as raw bytes."""
+
+import asyncio
+import socket
+
+import pytest
+import websockets.asyncio.client
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+from websockets.frames import Opcode
+
+from shared.server.protocols.websocket import (
+    KERNEL_BUFFER_BYTES,
+    MAX_CONTROL_FRAMES_PER_SECOND,
+    BoundedWebSocketProtocol,
+)
+from testkit.apps import serve
+from testkit.waiting import TIMEOUT_S, eventually
+
+from .protocol_server import UPGRADE, ProtocolServer, encode_frame, find_events, open_websocket, parse_problem
+
+
+class TestWebSocket:
+    async def test_connection_is_closed_with_1008_when_too_many_pings_arrive(
+        self, server: ProtocolServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with open_websocket(server) as (reader, writer):
+            writer.write(encode_frame(Opcode.PING, b"x" * 100) * 100_000)
+            received = await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        assert received.endswith(b"\x88\x19" + (1008).to_bytes(2) + b"too many control frames")
+        assert received.count(b"\x8a") <= MAX_CONTROL_FRAMES_PER_SECOND
+        await eventually(lambda: server.websocket_ends == [1008])
+        [record] = find_events(capsys.readouterr().out, "websocket_failed")
+        assert (record["level"], record["code"]) == ("info", 1008)
+
+    @pytest.mark.parametrize(
+        "flood",
+        [
+            pytest.param(encode_frame(Opcode.PONG), id="pongs"),
+            pytest.param(encode_frame(Opcode.CONT, fin=False), id="empty fragments"),
+        ],
+    )
+    async def test_connection_is_closed_with_1008_when_too_many_pongs_or_fragments_arrive(
+        self, server: ProtocolServer, flood: bytes
+    ) -> None:
+        begin = encode_frame(Opcode.TEXT, b"x", fin=False)
+        async with open_websocket(server) as (reader, writer):
+            writer.write(begin + flood * 10_000)
+            received = await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        assert (1008).to_bytes(2) in received
+
+    async def test_only_the_latest_ping_gets_a_pong(self, server: ProtocolServer) -> None:
+        async with open_websocket(server) as (reader, writer):
+            writer.write(b"".join(encode_frame(Opcode.PING, b"%d" % number) for number in range(10)))
+            writer.write(encode_frame(Opcode.CLOSE, (1000).to_bytes(2)))
+            received = await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        assert received.startswith(b"\x8a\x019")
+
+    async def test_pong_waits_and_reading_pauses_when_the_transport_is_not_writable(
+        self, server: ProtocolServer
+    ) -> None:
+        async with open_websocket(server) as (reader, writer):
+            [protocol] = server.protocols
+            protocol.pause_writing()  # as the transport does when its buffer is full
+            writer.write(encode_frame(Opcode.PING, b"a"))
+            await eventually(lambda: not protocol.transport.is_reading())
+            writer.write(encode_frame(Opcode.PING, b"b") + encode_frame(Opcode.TEXT, b"hello"))
+            protocol.resume_writing()
+            assert await reader.readexactly(3 + 3 + 7) == b"\x8a\x01a" + b"\x8a\x01b" + b"\x81\x05hello"
+
+    async def test_messages_are_parsed_when_the_application_receives_them(self, server: ProtocolServer) -> None:
+        async with open_websocket(server) as (reader, writer):
+            writer.write(b"".join(encode_frame(Opcode.TEXT, b"%05d" % number) for number in range(20_000)))
+            waiting = 0
+            for number in range(20_000):
+                assert await reader.readexactly(7) == b"\x81\x05%05d" % number
+                waiting = max(waiting, server.protocols[0].queue.qsize())
+        assert waiting < 1000
+
+    async def test_frames_wait_when_the_handshake_is_incomplete(self, server: ProtocolServer) -> None:
+        reader, writer = await server.connect()
+        writer.write(UPGRADE.replace(b"/ws", b"/late") + b"\r\n")
+        await eventually(lambda: server.requests)
+        writer.write(encode_frame(Opcode.PING, b"a"))
+        await eventually(lambda: not server.protocols[0].transport.is_reading())
+        server.gate.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(3) == b"\x8a\x01a"
+        writer.close()
+
+    async def test_connection_is_closed_with_1007_when_text_is_not_utf_8(
+        self, server: ProtocolServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with open_websocket(server) as (reader, writer):
+            writer.write(encode_frame(Opcode.TEXT, b"\xc3", fin=False) + encode_frame(Opcode.CONT, b"\x28"))
+            received = await asyncio.wait_for(reader.read(), TIMEOUT_S)
+        assert received[2:4] == (1007).to_bytes(2)
+        await eventually(lambda: server.websocket_ends == [1007])
+        output = capsys.readouterr().out
+        [record] = find_events(output, "websocket_failed")
+        assert (record["level"], record["code"]) == ("info", 1007)
+        assert "Traceback" not in output
+        assert '"error"' not in output
+
+    async def test_text_is_valid_when_a_fragment_ends_within_a_character(self, server: ProtocolServer) -> None:
+        async with open_websocket(server) as (reader, writer):
+            writer.write(encode_frame(Opcode.TEXT, b"\xc3", fin=False) + encode_frame(Opcode.CONT, b"\xbc"))
+            assert await reader.readexactly(4) == b"\x81\x02\xc3\xbc"
+
+    @pytest.mark.parametrize(
+        ("handshake", "status"),
+        [
+            (UPGRADE.replace(b"AAAAAAAAAAAAAAAAAAAAAA==", b"short"), 400),
+            (UPGRADE.replace(b"Version: 13", b"Version: 8"), 400),
+            (UPGRADE.replace(b"GET", b"POST"), 400),
+            (UPGRADE + b"X: " + b"a" * 10_000 + b"\r\n", 431),
+            (UPGRADE + b"X: y\r\n" * 200, 431),
+        ],
+        ids=["key", "version", "method", "long line", "many headers"],
+    )
+    async def test_response_is_a_problem_when_the_handshake_is_invalid(
+        self, server: ProtocolServer, handshake: bytes, status: int
+    ) -> None:
+        response = await server.exchange(handshake + b"\r\n")
+        assert parse_problem(response)["status"] == status
+        assert b"\r\nsec-websocket-version: 13\r\n" in response
+
+    async def test_close_frame_is_sent_when_the_peer_does_not_read(self) -> None:
+        made: list[BoundedWebSocketProtocol] = []
+        closed = asyncio.Event()
+
+        class Recording(BoundedWebSocketProtocol):
+            def __init__(self, *arguments: object, **named: object) -> None:
+                super().__init__(*arguments, **named)
+                made.append(self)
+
+        async def endpoint(websocket: WebSocket) -> None:
+            await websocket.accept()
+            [protocol] = made
+            buffer = protocol.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+            assert buffer == 2 * KERNEL_BUFFER_BYTES
+            protocol.pause_writing()  # as the transport does when its buffer is full
+            assert not protocol.writable.is_set()
+            await websocket.close(4008)
+            assert protocol.close_timer is not None
+            assert protocol.close_timer.when() - protocol.loop.time() > protocol.close_timeout
+            closed.set()
+
+        app = Starlette(routes=[WebSocketRoute("/", endpoint)])
+        async with (
+            serve(app, ws=Recording) as url,
+            websockets.asyncio.client.connect(url.replace("http", "ws")) as client,
+        ):
+            await asyncio.wait_for(closed.wait(), 30)
+            await client.wait_closed()
+            assert client.close_code == 4008
