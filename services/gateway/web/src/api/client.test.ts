@@ -1,0 +1,218 @@
+import { afterEach, beforeEach, describe, expect, test, vi, type Mock } from "vitest";
+
+import { startAction, startRequest } from "../telemetry";
+import { FakeFetch, json } from "../testing/fakes";
+import { ApiClient, type ApiCall, type TokenSource, type Wait } from "./client";
+import { parseProblem, parseRetryAfter, ProblemError, UnreachableError } from "./problem";
+import { parseServerTiming } from "./server-timing";
+
+const busy = (status: number, seconds: string) => json(status, { title: "Busy" }, { "Retry-After": seconds });
+const ok = json(200, { items: [] });
+
+let server: FakeFetch;
+let tokens: { readonly token: Mock<TokenSource["token"]>; readonly replace: Mock<TokenSource["replace"]> };
+let client: ApiClient;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = new FakeFetch();
+  tokens = { token: vi.fn(() => Promise.resolve("first")), replace: vi.fn(() => Promise.resolve("second")) };
+  client = new ApiClient({ fetch: server.fetch, tokens, startRequest });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function authorizations(): (string | null)[] {
+  return server.requests.map((request) => request.headers.get("Authorization"));
+}
+
+describe("tokens", () => {
+  test("a request has the token", async () => {
+    server.respond(ok);
+    expect((await client.json("/v2/orders")).body).toEqual({ items: [] });
+    expect(authorizations()).toEqual(["Bearer first"]);
+  });
+
+  test("a 401 is repeated once with another token", async () => {
+    server.respond(json(401, {}), ok);
+    await client.json("/v2/orders");
+    expect(tokens.replace).toHaveBeenCalledExactlyOnceWith("first");
+    expect(authorizations()).toEqual(["Bearer first", "Bearer second"]);
+  });
+
+  test("a second 401 is an error", async () => {
+    server.respond(json(401, { type: "https://hopline.example/problems/unauthorized" }));
+    await expect(client.json("/v2/orders")).rejects.toMatchObject({ status: 401, slug: "unauthorized" });
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test("a 401 without another token is an error at once", async () => {
+    tokens.replace.mockResolvedValue(undefined);
+    server.respond(json(401, {}));
+    await expect(client.json("/v2/orders")).rejects.toBeInstanceOf(ProblemError);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a request can do without a token", async () => {
+    server.respond(ok);
+    await client.json("/v2/users", { authenticated: false });
+    expect(authorizations()).toEqual([null]);
+  });
+});
+
+describe("Retry-After", () => {
+  let waits: (Wait | undefined)[];
+
+  beforeEach(() => {
+    waits = [];
+    client.waiting.on((wait) => waits.push(wait));
+  });
+
+  test.each([429, 503])("a GET waits after %i, shows until when, and is repeated", async (status) => {
+    server.respond(busy(status, "4"), ok);
+    const start = Date.now();
+    const response = client.json("/v2/products");
+    await vi.advanceTimersByTimeAsync(3999);
+    expect(server.requests).toHaveLength(1);
+    expect(waits).toEqual([{ until: start + 4000, status }]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect((await response).status).toBe(200);
+    expect(waits.at(-1)).toBeUndefined();
+  });
+
+  test("is respected three times, then the error is reported", async () => {
+    server.respond(busy(503, "1"));
+    const response = client.json("/v2/products").catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(await response).toMatchObject({ status: 503, retryAfterMs: 1000 });
+    expect(server.requests).toHaveLength(4);
+  });
+
+  test("a POST without a key is not repeated", async () => {
+    server.respond(busy(503, "1"));
+    await expect(client.json("/v2/reports", { method: "POST", body: {} })).rejects.toMatchObject({ status: 503 });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a POST with a key is repeated with the same key and body", async () => {
+    server.respond(busy(503, "1"), json(409, {}, { "Retry-After": "1" }), json(201, { id: "1" }));
+    const response = client.json("/v2/orders", { method: "POST", body: { items: [1] }, headers: { "Idempotency-Key": "key" } });
+    await vi.advanceTimersByTimeAsync(2000);
+    expect((await response).status).toBe(201);
+    expect(server.requests.map((request) => request.headers.get("Idempotency-Key"))).toEqual(["key", "key", "key"]);
+    expect(await Promise.all(server.requests.map((request) => request.json()))).toEqual(Array(3).fill({ items: [1] }));
+  });
+
+  test("a background request is not repeated and shows nothing", async () => {
+    server.respond(busy(503, "1"));
+    await expect(client.json("/v2/products", { background: true })).rejects.toMatchObject({ status: 503 });
+    expect(waits).toEqual([]);
+  });
+
+  test("a time of more than a minute is an error at once", async () => {
+    server.respond(busy(429, "61"));
+    await expect(client.json("/v2/products")).rejects.toMatchObject({ retryAfterMs: 61_000 });
+  });
+
+  test("leaving the page ends the wait", async () => {
+    server.respond(busy(503, "30"), ok);
+    const aborting = new AbortController();
+    const response = client.json("/v2/products", { signal: aborting.signal }).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(1000);
+    aborting.abort();
+    expect(await response).toMatchObject({ name: "AbortError" });
+    expect(waits.at(-1)).toBeUndefined();
+  });
+});
+
+describe("without a response", () => {
+  test("a failed connection is an UnreachableError", async () => {
+    server.respond(() => Promise.reject(new TypeError("Failed to fetch")));
+    await expect(client.json("/v2/products")).rejects.toMatchObject({ name: "UnreachableError", reason: "network" });
+  });
+
+  test("the deadline is an UnreachableError", async () => {
+    vi.useRealTimers();
+    server.respond(() => new Promise(() => undefined));
+    await expect(client.json("/v2/products", { deadlineMs: 5 })).rejects.toMatchObject({ reason: "deadline" });
+  });
+
+  test("a body that breaks off is an UnreachableError", async () => {
+    server.respond(() => new Response('{"items": ['));
+    await expect(client.json("/v2/products")).rejects.toBeInstanceOf(UnreachableError);
+  });
+});
+
+describe("calls", () => {
+  test("are reported with their trace and the times of the upstreams", async () => {
+    const calls: ApiCall[] = [];
+    client.ended.on((call) => calls.push(call));
+    server.respond(json(200, {}, { "Server-Timing": 'orders;dur=3.1;desc="2 attempts", total;dur=4' }));
+    const action = startAction("load catalog");
+    await client.json("/v2/products", { action });
+    const [call] = calls;
+    expect(call).toMatchObject({ method: "GET", url: "/v2/products", status: 200, traceId: action.traceId, action });
+    expect(call?.serverTiming).toEqual([
+      { name: "orders", duration: 3.1, description: "2 attempts" },
+      { name: "total", duration: 4, description: "" },
+    ]);
+    expect(server.requests[0]?.headers.get("traceparent")).toBe(`00-${action.traceId}-${call?.spanId ?? ""}-01`);
+  });
+
+  test("without a response have the status 0", async () => {
+    const calls: ApiCall[] = [];
+    client.ended.on((call) => calls.push(call));
+    server.respond(() => Promise.reject(new TypeError("Failed to fetch")));
+    await client.json("/v2/products").catch(() => undefined);
+    expect(calls).toMatchObject([{ status: 0, serverTiming: [] }]);
+  });
+});
+
+describe("problems", () => {
+  test("are parsed with their fields", async () => {
+    const response = json(422, {
+      type: "https://hopline.example/problems/validation",
+      title: "Invalid",
+      detail: "One field is wrong.",
+      trace_id: "abc",
+      errors: [{ field: "email", message: "is not an address" }, "malformed"],
+    })();
+    expect(await parseProblem(response, 0)).toMatchObject({
+      status: 422,
+      slug: "validation",
+      title: "Invalid",
+      detail: "One field is wrong.",
+      traceId: "abc",
+      errors: [{ field: "email", message: "is not an address" }],
+      message: "One field is wrong.",
+    });
+  });
+
+  test.each(["<html>502</html>", "[]", "null", ""])("of another kind have the status alone (%s)", async (body) => {
+    const problem = await parseProblem(new Response(body, { status: 502 }), 0);
+    expect(problem).toMatchObject({ status: 502, slug: "unknown", detail: "", traceId: undefined, errors: [] });
+    expect(problem.title).toContain("502");
+  });
+
+  test.each([
+    [null, undefined],
+    ["", undefined],
+    ["4", 4000],
+    ["-4", undefined],
+    ["soon", undefined],
+    ["Thu, 01 Jan 1970 00:00:30 GMT", 20_000],
+    ["Thu, 01 Jan 1970 00:00:05 GMT", 0],
+  ])("Retry-After %s is %s ms", (value, expected) => {
+    expect(parseRetryAfter(value, 10_000)).toBe(expected);
+  });
+
+  test("malformed Server-Timing is ignored", () => {
+    expect(parseServerTiming(null)).toEqual([]);
+    expect(parseServerTiming(';;, a;dur=x, b;desc="c, \\"d\\"; e"')).toEqual([
+      { name: "a", duration: 0, description: "" },
+      { name: "b", duration: 0, description: 'c, "d"; e' },
+    ]);
+  });
+});

@@ -1,0 +1,14 @@
+/** The client and the session of this page. */
+
+import { startRequest } from "../telemetry";
+import { ApiClient } from "./client";
+import { BrowserSession } from "./session";
+
+export const session = new BrowserSession({
+  fetch: (...parameters) => fetch(...parameters),
+  locks: navigator.locks,
+  channel: new BroadcastChannel("hopline-session"),
+  storage: localStorage,
+});
+
+export const api = new ApiClient({ fetch: (...parameters) => fetch(...parameters), tokens: session, startRequest });

@@ -1,0 +1,132 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+
+import { FakeBroadcast, FakeFetch, FakeLocks, json, tokenOf } from "../testing/fakes";
+import { BrowserSession } from "./session";
+
+const HINT = "hopline.signed-in";
+
+let server: FakeFetch;
+let locks: FakeLocks;
+let broadcast: FakeBroadcast;
+
+function grant(user: string, mark: string, expiresIn = 900) {
+  return json(200, { access_token: tokenOf(user, mark), token_type: "bearer", expires_in: expiresIn });
+}
+
+function openTab(): BrowserSession {
+  return new BrowserSession({ fetch: server.fetch, locks, channel: broadcast.open("session"), storage: localStorage });
+}
+
+function paths(): string[] {
+  return server.requests.map((request) => `${request.method} ${new URL(request.url).pathname}`);
+}
+
+beforeEach(() => {
+  localStorage.clear();
+  server = new FakeFetch();
+  locks = new FakeLocks();
+  broadcast = new FakeBroadcast();
+});
+
+describe("BrowserSession", () => {
+  test("a browser that never signed in sends no request", async () => {
+    expect(await openTab().token()).toBeUndefined();
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test("signing in gives all tabs the token, and keeps it out of the storage", async () => {
+    const [first, second] = [openTab(), openTab()];
+    const users: (string | undefined)[] = [];
+    second.changed.on((user) => users.push(user));
+    server.respond(grant("ada", "1"));
+    await first.signIn("ada@hopline.example", "secret");
+    expect(await first.token()).toBe(tokenOf("ada", "1"));
+    expect(await second.token()).toBe(tokenOf("ada", "1"));
+    expect(users).toEqual(["ada"]);
+    expect(server.requests[0]?.headers.get("X-Hopline-CSRF")).toBe("1");
+    expect(JSON.stringify(Object.entries(localStorage))).not.toContain(tokenOf("ada", "1"));
+  });
+
+  test("a wrong password is a problem", async () => {
+    server.respond(json(401, { type: "https://hopline.example/problems/wrong-credentials", title: "Wrong" }));
+    await expect(openTab().signIn("ada@hopline.example", "wrong")).rejects.toMatchObject({ slug: "wrong-credentials" });
+  });
+
+  test("concurrent requests of one tab refresh once", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(grant("ada", "1"));
+    const tab = openTab();
+    expect(new Set(await Promise.all([tab.token(), tab.token(), tab.token()])).size).toBe(1);
+    expect(paths()).toEqual(["POST /browser/session/refresh"]);
+  });
+
+  test("tabs refresh one at a time, and the second uses the token of the first", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(grant("ada", "1"), grant("ada", "2"));
+    const [first, second] = [openTab(), openTab()];
+    const tokens = await Promise.all([first.token(), second.token()]);
+    expect(tokens).toEqual([tokenOf("ada", "1"), tokenOf("ada", "1")]);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a refresh waits for the one of a page that was reloaded meanwhile", async () => {
+    vi.useFakeTimers();
+    localStorage.setItem(HINT, "1");
+    server.respond(() => new Promise(() => undefined), grant("ada", "2"));
+    void openTab().token();
+    await vi.advanceTimersByTimeAsync(500);
+    locks = new FakeLocks(); // the browser releases the locks of a page that ends
+    const token = openTab().token();
+    await vi.advanceTimersByTimeAsync(1_499);
+    expect(server.requests).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await token).toBe(tokenOf("ada", "2"));
+    vi.useRealTimers();
+  });
+
+  test("a rejected token is replaced, unless another tab has done it", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(grant("ada", "1"), grant("ada", "2"));
+    const [first, second] = [openTab(), openTab()];
+    const rejected = (await first.token()) ?? "";
+    expect(await first.replace(rejected)).toBe(tokenOf("ada", "2"));
+    expect(await second.replace(rejected)).toBe(tokenOf("ada", "2"));
+    expect(server.requests).toHaveLength(2);
+  });
+
+  test("a token is renewed before it expires", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(grant("ada", "1", 9), grant("ada", "2"));
+    const tab = openTab();
+    expect(await tab.token()).toBe(tokenOf("ada", "1"));
+    expect(await tab.token()).toBe(tokenOf("ada", "2"));
+  });
+
+  test("an ended session is not refreshed again", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(json(401, {}));
+    const [first, second] = [openTab(), openTab()];
+    expect(await first.token()).toBeUndefined();
+    expect(await second.token()).toBeUndefined();
+    expect(server.requests).toHaveLength(1);
+  });
+
+  test("a server that cannot refresh now does not end the session", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(json(503, {}, { "Retry-After": "2" }), () => Promise.reject(new TypeError("network")), grant("ada", "1"));
+    const tab = openTab();
+    await expect(tab.token()).rejects.toMatchObject({ status: 503, retryAfterMs: 2000 });
+    await expect(tab.token()).rejects.toMatchObject({ name: "UnreachableError" });
+    expect(await tab.token()).toBe(tokenOf("ada", "1"));
+  });
+
+  test("signing out ends the session in all tabs", async () => {
+    const [first, second] = [openTab(), openTab()];
+    server.respond(grant("ada", "1"), () => new Response(null, { status: 204 }));
+    await first.signIn("ada@hopline.example", "secret");
+    await second.signOut();
+    expect(paths().at(-1)).toBe("DELETE /browser/session");
+    expect(await first.token()).toBeUndefined();
+    expect(await second.token()).toBeUndefined();
+  });
+});

@@ -1,0 +1,45 @@
+/** The state of the WebSocket in words. */
+
+import type { ConnectionState } from "../realtime/frames";
+import type { Effect } from "./effects";
+
+const PHASES: Readonly<Record<ConnectionState["phase"], string>> = {
+  stopped: "Not connected",
+  connecting: "Connecting",
+  open: "Open",
+  waiting: "Waiting before the next attempt",
+  draining: "Open; the server asked to reconnect elsewhere",
+};
+const CODES: Readonly<Record<number, string>> = {
+  1006: "the connection was lost",
+  1012: "the process ended",
+  1013: "a store of the server is unavailable",
+  4008: "this page read too slowly",
+  4401: "the ticket was rejected",
+  4408: "this page did not answer a ping",
+  4429: "too many connections",
+};
+
+export function connectionText({ phase, attempt, closeCode }: ConnectionState): string {
+  const attempts = attempt > 0 ? `, ${attempt} failed ${attempt === 1 ? "attempt" : "attempts"}` : "";
+  const reason = phase !== "open" && closeCode !== undefined ? `; closed with ${closeCode}: ${CODES[closeCode] ?? "see the documentation"}` : "";
+  return `${PHASES[phase]}${attempts}${reason}`;
+}
+
+/** Return a change of the connection that is worth a line in the log, or undefined. */
+export function connectionEffect(before: ConnectionState, after: ConnectionState): Effect | undefined {
+  if (before.phase === after.phase) return undefined;
+  if (before.phase === "open" && after.phase === "waiting") return { severity: "bad", text: `WebSocket: ${connectionText(after)}` };
+  if (after.phase !== "open" || after.closeCode === undefined) return undefined;
+  return { severity: "good", text: `WebSocket: ${resumedText(after)}` };
+}
+
+/** Return what the last reconnect replayed. */
+export function resumedText({ resumed, closeCode }: ConnectionState): string {
+  // The first connection resumes from the stored cursor as well, but then no socket has been closed.
+  if (resumed === undefined || closeCode === undefined) return "It has not been interrupted.";
+  const { replayed, gaps } = resumed;
+  const notifications = replayed === 1 ? "1 notification" : `${replayed} notifications`;
+  const gap = gaps === 0 ? "Resumed without gap" : `Resumed with ${gaps === 1 ? "1 gap that was" : `${gaps} gaps that were`} read over HTTP`;
+  return `${gap}: ${notifications} replayed.`;
+}

@@ -1,0 +1,234 @@
+/** The fault switches, for an admin who signs in here. */
+
+import { signal } from "@preact/signals";
+import { useRef, useState } from "preact/hooks";
+
+import { api } from "../api";
+import { ProblemError } from "../api/problem";
+import { Field, textOf } from "../components/field";
+import { Problem, useSecondsUntil } from "../components/problem";
+import { CRASHES, describeFault, faultBetween, FaultSwitches, KINDS, PAIRS, signInAdmin } from "./faults";
+import type { CallFault, Fault, FaultRequest, Pair } from "./faults";
+import { usePolling } from "./use-polling";
+
+const POLL_MS = 2_000;
+const ADMIN_EMAIL = "admin@hopline.example";
+
+/** The admin's switches. They are kept in memory only, so a reload ends them. */
+const switches = signal<FaultSwitches | undefined>(undefined);
+
+export function FaultsPanel() {
+  return (
+    <section class="panel" aria-labelledby="faults-title">
+      <h2 id="faults-title">Faults</h2>
+      {switches.value === undefined ? <AdminLogin /> : <Switches switches={switches.value} />}
+    </section>
+  );
+}
+
+function AdminLogin() {
+  const form = useRef<HTMLFormElement>(null);
+  const [error, setError] = useState<unknown>(undefined);
+  const [isBusy, setBusy] = useState(false);
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    if (form.current === null || isBusy) return;
+    setBusy(true);
+    setError(undefined);
+    try {
+      const token = await signInAdmin(textOf(form.current, "admin-email"), textOf(form.current, "admin-password"));
+      switches.value = new FaultSwitches(api, token);
+    } catch (reason) {
+      setError(reason);
+      setBusy(false);
+    }
+  };
+  return (
+    <form ref={form} class="narrow" onSubmit={submit}>
+      <p>Only admins may inject faults. This login does not change your session in the shop, and a reload ends it.</p>
+      <Problem error={error} />
+      <Field label="Email address of the admin" name="admin-email" type="email" autocomplete="off" required value={ADMIN_EMAIL} />
+      <Field label="Password of the admin" name="admin-password" type="password" autocomplete="off" required />
+      <button type="submit" aria-disabled={isBusy}>
+        {isBusy ? "Signing in…" : "Unlock the switches"}
+      </button>
+    </form>
+  );
+}
+
+function Switches({ switches: current }: { readonly switches: FaultSwitches }) {
+  const [faults, setFaults] = useState<readonly Fault[]>([]);
+  const [error, setError] = useState<unknown>(undefined);
+  const [seconds, setSeconds] = useState(60);
+  const [percent, setPercent] = useState(100);
+  const run = async (change: () => Promise<void>): Promise<void> => {
+    try {
+      await change();
+      setFaults(await current.list());
+      setError(undefined);
+    } catch (reason) {
+      // The token has expired, or is not an admin's.
+      const isRejected = reason instanceof ProblemError && (reason.status === 401 || reason.status === 403);
+      if (isRejected) switches.value = undefined;
+      setError(reason);
+    }
+  };
+  usePolling(POLL_MS, () => run(() => Promise.resolve()), [current]);
+  const switchOn = (fault: Omit<FaultRequest, "for_seconds">): void => {
+    void run(() => current.switchOn({ ...fault, for_seconds: seconds }));
+  };
+  const switchOff = (pair: Pair): void => {
+    void run(() => current.switchOff(pair));
+  };
+  return (
+    <>
+      <Problem error={error} />
+      <div class="row">
+        <Choice label="Duration" value={seconds} onChange={setSeconds} options={DURATIONS} />
+        <Choice label="Affected calls" value={percent} onChange={setPercent} options={SHARES} />
+      </div>
+      <div class="scroll" tabIndex={0} role="group" aria-label="Fault switches">
+        <table class="fault-table">
+          <thead>
+            <tr>
+              <th scope="col">Calls</th>
+              {KINDS.map((kind) => (
+                <th key={kind} scope="col">
+                  {kind}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {PAIRS.map((pair) => (
+              <tr key={nameOf(pair)}>
+                <th scope="row">{nameOf(pair)}</th>
+                {KINDS.map((kind) => (
+                  <td key={kind}>
+                    <Switch
+                      pair={pair}
+                      kind={kind}
+                      isOn={faultBetween(faults, pair)?.kind === kind}
+                      onSwitch={(isOn) => {
+                        if (isOn) switchOn({ ...pair, kind, ...(kind === "slow" ? {} : { value: percent }) });
+                        else switchOff(pair);
+                      }}
+                    />
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p class="row">
+        {CRASHES.map(({ target, at, text }) => (
+          <button
+            key={text}
+            type="button"
+            class="secondary"
+            onClick={() => {
+              switchOn({ source: target, target, kind: "crash", at });
+            }}
+          >
+            {text}
+          </button>
+        ))}
+      </p>
+      <ActiveFaults faults={faults} onSwitchOff={switchOff} />
+    </>
+  );
+}
+
+interface SwitchProps {
+  readonly pair: Pair;
+  readonly kind: CallFault;
+  readonly isOn: boolean;
+  readonly onSwitch: (isOn: boolean) => void;
+}
+
+function Switch({ pair, kind, isOn, onSwitch }: SwitchProps) {
+  return (
+    <button
+      type="button"
+      class="secondary fault-switch"
+      aria-pressed={isOn}
+      onClick={() => {
+        onSwitch(!isOn);
+      }}
+    >
+      <span class="visually-hidden">
+        {kind} for calls {nameOf(pair)}:{" "}
+      </span>
+      {isOn ? "On" : "Off"}
+    </button>
+  );
+}
+
+function ActiveFaults({ faults, onSwitchOff }: { readonly faults: readonly Fault[]; readonly onSwitchOff: (pair: Pair) => void }) {
+  return (
+    <>
+      <h3>Active faults</h3>
+      {faults.length === 0 ? (
+        <p class="quiet">None.</p>
+      ) : (
+        <ul class="list active-faults">
+          {faults.map((fault) => (
+            <li key={nameOf(fault)} class="list-row">
+              <div>
+                <strong>{nameOf(fault)}</strong>: {describeFault(fault)} <Remaining until={Date.parse(fault.until)} />
+              </div>
+              <button
+                type="button"
+                class="secondary"
+                onClick={() => {
+                  onSwitchOff(fault);
+                }}
+              >
+                Switch off<span class="visually-hidden"> the fault of {nameOf(fault)}</span>
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
+
+function Remaining({ until }: { readonly until: number }) {
+  return <span class="quiet">for {useSecondsUntil(until)} s</span>;
+}
+
+const DURATIONS = { 30: "30 seconds", 60: "1 minute", 300: "5 minutes" };
+const SHARES = { 100: "all", 50: "half", 20: "a fifth" };
+
+interface ChoiceProps {
+  readonly label: string;
+  readonly value: number;
+  readonly options: Readonly<Record<number, string>>;
+  readonly onChange: (value: number) => void;
+}
+
+function Choice({ label, value, options, onChange }: ChoiceProps) {
+  return (
+    <label class="field">
+      {label}
+      <select
+        value={value}
+        onChange={(event) => {
+          onChange(Number(event.currentTarget.value));
+        }}
+      >
+        {Object.entries(options).map(([option, text]) => (
+          <option key={option} value={option}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function nameOf({ source, target }: Pair): string {
+  return source === target ? target : `${source} → ${target}`;
+}

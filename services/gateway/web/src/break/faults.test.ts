@@ -1,0 +1,70 @@
+import { describe, expect, test, vi } from "vitest";
+
+import type { ApiClient } from "../api/client";
+import { ProblemError } from "../api/problem";
+import { describeFault, faultBetween, FaultSwitches, signInAdmin, type Fault } from "./faults";
+
+const SLOW: Fault = {
+  source: "gateway",
+  target: "orders",
+  kind: "slow",
+  value: 2_000,
+  until: "2026-01-01T00:01:00Z",
+  times: null,
+  at: null,
+};
+
+function respond(status: number, body: object) {
+  return vi.fn<typeof fetch>(() => Promise.resolve(new Response(JSON.stringify(body), { status })));
+}
+
+test.each([
+  [SLOW, "slow by 2000 ms"],
+  [{ ...SLOW, kind: "errors", value: 100 }, "errors"],
+  [{ ...SLOW, kind: "errors", value: 50 }, "errors in 50 % of the calls"],
+  [{ ...SLOW, kind: "crash", at: "consumer.after_commit" }, "crash at consumer.after_commit"],
+] as const)("fault %#: %s", (fault, text) => {
+  expect(describeFault(fault)).toBe(text);
+});
+
+test("a crash is not a fault of calls between two services", () => {
+  const crash: Fault = { ...SLOW, source: "orders", kind: "crash" };
+  expect(faultBetween([crash, SLOW], { source: "gateway", target: "orders" })).toBe(SLOW);
+  expect(faultBetween([crash], { source: "orders", target: "orders" })).toBeUndefined();
+});
+
+describe("the admin", () => {
+  test("signs in without the session of the user", async () => {
+    const send = respond(200, { access_token: "token" });
+    await expect(signInAdmin("admin@hopline.example", "secret", send)).resolves.toBe("token");
+    const [url, init] = send.mock.calls[0] ?? [];
+    expect(url).toBe("/v2/tokens");
+    expect(init?.credentials).toBe("omit");
+    expect(init?.body).toEqual(
+      new URLSearchParams({ grant_type: "password", username: "admin@hopline.example", password: "secret" }),
+    );
+    expect(localStorage.length).toBe(0);
+  });
+
+  test("with a wrong password gets the problem", async () => {
+    const problem = { type: "https://hopline.example/problems/wrong-credentials", title: "Wrong", status: 401 };
+    await expect(signInAdmin("a", "b", respond(401, problem))).rejects.toBeInstanceOf(ProblemError);
+  });
+
+  test("turns switches on and off with the admin's token", async () => {
+    const json = vi.fn(() => Promise.resolve({ status: 200, headers: new Headers(), body: { items: [SLOW] } }));
+    const switches = new FaultSwitches({ json } as unknown as ApiClient, "token");
+    await expect(switches.list()).resolves.toEqual([SLOW]);
+    await switches.switchOn({ source: "gateway", target: "orders", kind: "errors", value: 50, for_seconds: 60 });
+    await switches.switchOn({ source: "", target: "notifications", kind: "crash", at: "consumer.after_commit", for_seconds: 60 });
+    await switches.switchOff(SLOW);
+    const options = { headers: { Authorization: "Bearer token" }, background: true, authenticated: false };
+    const crash = { target: "notifications", kind: "crash", at: "consumer.after_commit", for_seconds: 60 };
+    expect(json.mock.calls).toEqual([
+      ["/v2/faults", { ...options, method: "GET", body: undefined }],
+      ["/v2/faults", { ...options, method: "POST", body: { source: "gateway", target: "orders", kind: "errors", value: 50, for_seconds: 60 } }],
+      ["/v2/faults", { ...options, method: "POST", body: crash }],
+      ["/v2/faults?source=gateway&target=orders", { ...options, method: "DELETE", body: undefined }],
+    ]);
+  });
+});

@@ -1,0 +1,28 @@
+/** Components whose code is loaded when they are shown first. */
+
+import type { ComponentType } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+/** Return a component that loads its code by `load` and shows `placeholder` until then. */
+export function lazy(load: () => Promise<{ default: ComponentType }>, placeholder: string): ComponentType {
+  let loaded: ComponentType | undefined;
+  return function Lazy() {
+    const [, setReady] = useState(loaded !== undefined);
+    const [failed, setFailed] = useState(false);
+    useEffect(() => {
+      if (loaded !== undefined) return;
+      load().then(
+        (module) => {
+          loaded = module.default;
+          setReady(true);
+        },
+        () => {
+          setFailed(true);
+        },
+      );
+    }, []);
+    if (failed) return <p role="alert">This part of the page could not be loaded. Reload the page to try again.</p>;
+    const Component = loaded;
+    return Component === undefined ? <p>{placeholder}</p> : <Component />;
+  };
+}

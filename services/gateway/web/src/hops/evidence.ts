@@ -1,0 +1,72 @@
+/** What proves a planned hop, and what shows that it failed. */
+
+import type { Journey } from "./journey";
+import type { HopPlan, SpanPattern } from "./plans";
+import { endOf, hasFailed, reasonOf, type TraceSpan } from "./trace";
+
+export interface Evidence {
+  readonly state: "waiting" | "lit" | "failed";
+  readonly source?: "response" | "notification" | "span";
+  /** Milliseconds since the action began. */
+  readonly at?: number;
+  /** Milliseconds. */
+  readonly duration?: number;
+  readonly reason?: string;
+}
+
+const WAITING: Evidence = { state: "waiting" };
+
+/** Return the state of a planned hop. `toTime` converts microseconds since the epoch to milliseconds of the action. */
+export function evidenceOf(plan: HopPlan, journey: Journey, toTime: (microseconds: number) => number): Evidence {
+  const attempts = attemptsAt(journey.spans, plan.span);
+  const attempt = attempts.find((span) => !hasFailed(span));
+  const failures = [...attempts, ...matching(journey.spans, plan.failure)].filter(hasFailed);
+  const failure = failures.at(-1);
+  const frame = journey.frames.find((received) => received.frame.kind === plan.frame);
+  if (frame === undefined && attempt === undefined) {
+    if (failure === undefined) return WAITING;
+    const reason = `${count(failures)}, the last one: ${reasonOf(failure)}`;
+    return { state: "failed", source: "span", at: toTime(endOf(failure)), reason };
+  }
+  const duration = attempt === undefined ? {} : { duration: attempt.duration_us / 1000 };
+  const reason = failure === undefined ? {} : { reason: `after ${count(failures)}` };
+  if (frame !== undefined) {
+    return { state: "lit", source: "notification", at: frame.at - journey.startedAt, ...duration, ...reason };
+  }
+  return { state: "lit", source: "span", ...(attempt && { at: toTime(endOf(attempt)) }), ...duration, ...reason };
+}
+
+function count(failures: readonly TraceSpan[]): string {
+  return failures.length === 1 ? "1 failed attempt" : `${failures.length} failed attempts`;
+}
+
+/** Return the spans of the first piece of work that matches: all attempts at it, in the order of their start. */
+function attemptsAt(spans: readonly TraceSpan[], pattern: SpanPattern | undefined): TraceSpan[] {
+  const all = matching(spans, pattern);
+  const byId = new Map(spans.map((span) => [span.span_id, span]));
+  const [first] = all;
+  if (first === undefined) return [];
+  const message = messageOf(first, byId);
+  return all.filter((span) => messageOf(span, byId) === message);
+}
+
+/**
+ * Return the id of the span that published or processed the message which caused this one.
+ *
+ * It is the same for all attempts at an event or a job. Later messages of the same order have spans of the same names.
+ */
+function messageOf(span: TraceSpan, byId: ReadonlyMap<string, TraceSpan>): string | undefined {
+  let parent = byId.get(span.parent_span_id ?? "");
+  for (let depth = 0; parent !== undefined && depth < byId.size; depth += 1) {
+    if (/^(process|publish) /.test(parent.name)) return parent.span_id;
+    parent = byId.get(parent.parent_span_id ?? "");
+  }
+  return undefined;
+}
+
+function matching(spans: readonly TraceSpan[], pattern: SpanPattern | undefined): TraceSpan[] {
+  if (pattern === undefined) return [];
+  return spans
+    .filter((span) => span.service === pattern.service && pattern.name.test(span.name))
+    .sort((left, right) => left.start_us - right.start_us);
+}

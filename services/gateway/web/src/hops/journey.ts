@@ -1,0 +1,83 @@
+/** The evidence that has arrived about one action. Values are immutable; each function returns the next one. */
+
+import type { ApiCall, ApiCallStart } from "../api/client";
+import type { NotificationFrame } from "../realtime/frames";
+import type { Trace, TraceSpan } from "./trace";
+
+export interface ReceivedFrame {
+  readonly frame: NotificationFrame;
+  /** The trace id of the frame's trace context. */
+  readonly traceId: string | undefined;
+  /** Milliseconds on the clock of `performance.now()`. */
+  readonly at: number;
+}
+
+export type Call = ApiCallStart & Partial<Pick<ApiCall, "status" | "duration" | "serverTiming">>;
+
+export interface Journey {
+  readonly id: string;
+  /** What the user did, for example `place order`. */
+  readonly name: string;
+  readonly traceId: string;
+  /** Milliseconds on the clock of `performance.now()`. */
+  readonly startedAt: number;
+  readonly calls: readonly Call[];
+  readonly frames: readonly ReceivedFrame[];
+  readonly spans: readonly TraceSpan[];
+  /** Whether the gateway expects no more spans. */
+  readonly isTraceComplete: boolean;
+  /** Whether nothing looks for further evidence. */
+  readonly isOver: boolean;
+}
+
+const MAX_CALLS = 50;
+const MAX_FRAMES = 50;
+
+export function beginJourney(id: string, name: string, traceId: string, startedAt: number): Journey {
+  return { id, name, traceId, startedAt, calls: [], frames: [], spans: [], isTraceComplete: false, isOver: false };
+}
+
+/** Add a request, or what is known about it now. */
+export function withCall(journey: Journey, call: Call): Journey {
+  const others = journey.calls.filter((one) => one.id !== call.id);
+  const calls = [...others, call].sort((left, right) => left.startedAt - right.startedAt).slice(-MAX_CALLS);
+  // Without trace context of the page, the gateway begins the trace, and only the response names it.
+  const traceId = call.status ? call.traceId : journey.traceId;
+  return { ...journey, calls, traceId: call.id === mainCall({ calls })?.id ? traceId : journey.traceId };
+}
+
+/** Add a notification if it belongs to the same trace and has not been added. */
+export function withFrame(journey: Journey, received: ReceivedFrame): Journey {
+  const isKnown = journey.frames.some(({ frame }) => frame.id === received.frame.id && frame.kind === received.frame.kind);
+  if (isKnown || received.traceId !== journey.traceId || journey.frames.length >= MAX_FRAMES) return journey;
+  return { ...journey, frames: [...journey.frames, received] };
+}
+
+/** Replace the spans. An older response that has fewer spans is ignored. */
+export function withTrace(journey: Journey, trace: Trace): Journey {
+  if (trace.trace_id !== journey.traceId || trace.spans.length < journey.spans.length) return journey;
+  return { ...journey, spans: trace.spans, isTraceComplete: trace.complete };
+}
+
+export function ended(journey: Journey): Journey {
+  return { ...journey, isOver: true };
+}
+
+/** Return the request that the action is about: the first one that changes something, or else the first one. */
+export function mainCall({ calls }: Pick<Journey, "calls">): Call | undefined {
+  const main = calls.find(({ method }) => method !== "GET") ?? calls[0];
+  if (main === undefined) return undefined;
+  // The client repeats a request after Retry-After or with a new token; the last attempt is the one that counts.
+  return calls.findLast(({ method, url }) => method === main.method && url === main.url);
+}
+
+/** Return how often the main request was sent. */
+export function attemptsOf(journey: Journey): number {
+  const main = mainCall(journey);
+  return journey.calls.filter(({ method, url }) => method === main?.method && url === main.url).length;
+}
+
+/** Whether the action changed something, so that it is more interesting than reading. */
+export function isChange(journey: Journey): boolean {
+  return journey.calls.some(({ method }) => method !== "GET");
+}

@@ -1,0 +1,236 @@
+import { describe, expect, test } from "vitest";
+
+import { beginJourney, withCall, withFrame, withTrace, type Journey } from "./journey";
+import { hopsOf, isSettled, type Hop } from "./model";
+import { at, frame, orderCall, orderSpans, REQUEST_ID, span, startOf, TRACE_ID } from "./testing";
+import type { TraceSpan } from "./trace";
+
+const ORDER_HOPS = [
+  "browser",
+  "gateway",
+  "upstream-0",
+  "outbox",
+  "notifications-consumer",
+  "push",
+  "workers-consumer",
+  "job",
+  "email",
+  "packed",
+  "shipped",
+];
+
+const begun = beginJourney("1", "place order", TRACE_ID, 5);
+const responded = withCall(begun, orderCall());
+
+function traced(journey: Journey, spans: readonly TraceSpan[], complete = false): Journey {
+  return withTrace(journey, { trace_id: TRACE_ID, spans, complete });
+}
+
+function hop(journey: Journey, id: string): Hop {
+  const found = hopsOf(journey).find((one) => one.id === id);
+  if (found === undefined) throw new Error(`no hop ${id}`);
+  return found;
+}
+
+function states(journey: Journey): Record<string, string> {
+  return Object.fromEntries(hopsOf(journey).map(({ id, state }) => [id, state]));
+}
+
+/** The order's spans with some of them changed. */
+function changed(changes: Readonly<Record<string, Partial<TraceSpan>>>): TraceSpan[] {
+  return orderSpans().map((one) => ({ ...one, ...changes[one.span_id] }));
+}
+
+describe("an order", () => {
+  test("has no hops before its request is sent", () => {
+    expect(hopsOf(begun)).toEqual([]);
+    expect(isSettled([])).toBe(false);
+  });
+
+  test("waits at the gateway after its request is sent", () => {
+    const journey = withCall(begun, startOf(orderCall()));
+    expect(hop(journey, "browser")).toMatchObject({ state: "lit", at: 5 });
+    expect(hop(journey, "gateway").state).toBe("waiting");
+    expect(hop(journey, "upstream")).toMatchObject({ state: "waiting", label: "Upstream calls" });
+    expect(hop(journey, "shipped").state).toBe("waiting");
+  });
+
+  test("lights the gateway and its upstream calls with the response", () => {
+    expect(hop(responded, "gateway")).toMatchObject({ state: "lit", source: "response", at: 25, duration: 16 });
+    expect(hop(responded, "upstream-0")).toMatchObject({ state: "lit", label: "Call of orders", duration: 14 });
+    expect(hop(responded, "outbox").state).toBe("waiting");
+  });
+
+  test("lights only what notifications prove", () => {
+    const journey = withFrame(responded, frame("order.placed", 45));
+    expect(hop(journey, "push")).toMatchObject({ state: "lit", source: "notification", at: 40 });
+    expect(hop(journey, "outbox").state).toBe("waiting");
+    expect(hop(journey, "packed").state).toBe("waiting");
+  });
+
+  test("lights every hop in order with all evidence", () => {
+    const frames = [frame("order.placed", 40), frame("order.packed", 2_075), frame("order.shipped", 4_115)];
+    const journey = frames.reduce(withFrame, traced(responded, orderSpans(), true));
+    const hops = hopsOf(journey);
+    expect(hops.map(({ id }) => id)).toEqual(ORDER_HOPS);
+    expect(new Set(hops.map(({ state }) => state))).toEqual(new Set(["lit"]));
+    expect(isSettled(hops)).toBe(true);
+    expect(hop(journey, "packed").at).toBe(2_070);
+  });
+
+  test("uses the first email and job of the trace, not those of the shipment", () => {
+    const journey = traced(responded, orderSpans());
+    expect(hop(journey, "email").at).toBe(63);
+    expect(hop(journey, "job").duration).toBe(30);
+    expect(hop(journey, "outbox").at).toBe(25);
+  });
+});
+
+describe("notifications", () => {
+  test("of another trace prove nothing", () => {
+    const journey = withFrame(responded, frame("order.placed", 45, "f".repeat(32)));
+    expect(hop(journey, "push").state).toBe("waiting");
+  });
+
+  test("that arrive twice count once, with the first time", () => {
+    const twice = [frame("order.placed", 40), frame("order.placed", 900)].reduce(withFrame, responded);
+    expect(twice.frames).toHaveLength(1);
+    expect(hop(twice, "push").at).toBe(35);
+  });
+
+  test("may arrive before the response", () => {
+    const early = withFrame(begun, frame("order.placed", 28));
+    expect(hop(withCall(early, orderCall()), "push")).toMatchObject({ state: "lit", at: 23 });
+  });
+
+  test("that were sent elsewhere are proven by their span", () => {
+    expect(hop(traced(responded, orderSpans()), "push")).toMatchObject({ state: "lit", source: "span", at: 32 });
+  });
+});
+
+describe("failures", () => {
+  test("a rejected order says why, and the later hops are not reached", () => {
+    const journey = withCall(begun, orderCall({ status: 409 }));
+    expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "status 409" });
+    expect(hop(journey, "shipped")).toMatchObject({ state: "waiting", reason: "not reached" });
+    expect(isSettled(hopsOf(journey))).toBe(true);
+  });
+
+  test("the span adds the problem", () => {
+    const server = span("g1", REQUEST_ID, "gateway", "POST /v2/orders", { kind: "server" });
+    const attributes = { "http.response.status_code": 409, "hopline.problem": "out-of-stock" };
+    const rejecting = span("o1", "g1", "orders", "POST /orders", { kind: "SERVER", attributes });
+    const journey = traced(withCall(begun, orderCall({ status: 409 })), [server, rejecting]);
+    expect(hop(journey, "gateway").reason).toBe("status 409 out-of-stock");
+  });
+
+  test("a lost response fails the gateway; the order may travel nevertheless", () => {
+    const journey = withCall(begun, orderCall({ status: 0, serverTiming: [] }));
+    expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "no response" });
+    expect(hop(journey, "packed").reason).toBeUndefined();
+    expect(states(traced(journey, orderSpans()))).toMatchObject({ outbox: "lit", shipped: "lit" });
+  });
+
+  test("a failed upstream call says why", () => {
+    const spans = changed({ g2: { status: "error", error: "ReadTimeout" } });
+    const journey = traced(withCall(begun, orderCall({ status: 504 })), spans);
+    expect(hop(journey, "upstream-0")).toMatchObject({ state: "failed", reason: "ReadTimeout" });
+  });
+
+  test("a retried upstream call says so", () => {
+    const serverTiming = [{ name: "orders", duration: 14, description: "2 attempts" }];
+    expect(hop(withCall(begun, orderCall({ serverTiming })), "upstream-0").reason).toBe("2 attempts");
+  });
+
+  test("a failed job is failed until an attempt succeeds", () => {
+    const failed = { status: "error", error: "DependencyUnavailableError: 503" };
+    const first = changed({ j1: failed }).filter(({ span_id }) => !["e1", "j4", "e4", "w3"].includes(span_id));
+    expect(hop(traced(responded, first), "job")).toMatchObject({
+      state: "failed",
+      reason: "1 failed attempt, the last one: DependencyUnavailableError: 503",
+    });
+    const second = span("j1b", "w1", "workers", "run send_order_email", at(1_040, 30));
+    const email = span("e1b", "j1b", "workers", "SMTP send", at(1_050, 8));
+    const journey = traced(responded, [...first, second, email]);
+    expect(hop(journey, "job")).toMatchObject({ state: "lit", reason: "after 1 failed attempt", at: 1_065 });
+    expect(hop(journey, "email").state).toBe("lit");
+  });
+
+  test("an email that failed once is lit by the next attempt", () => {
+    const second = [
+      span("j1b", "w1", "workers", "run send_order_email", at(1_040, 30)),
+      span("e1b", "j1b", "workers", "SMTP send", at(1_050, 8)),
+    ];
+    const failed = { status: "error", error: "SMTPServerDisconnected" };
+    const journey = traced(responded, [...changed({ j1: failed, e1: failed }), ...second]);
+    expect(hop(journey, "email")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
+  });
+
+  test("packing that fails says why until it succeeds", () => {
+    const failed = { status: "error", error: null, attributes: { "error.type": "503" } };
+    const until = orderSpans().findIndex(({ span_id }) => span_id === "o2");
+    const spans = changed({ j2: { status: "error" }, c2: failed }).slice(0, until);
+    expect(hop(traced(responded, spans), "packed")).toMatchObject({
+      state: "failed",
+      reason: "1 failed attempt, the last one: 503",
+    });
+    const journey = withFrame(traced(responded, spans), frame("order.packed", 3_000));
+    expect(hop(journey, "packed")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
+  });
+});
+
+describe("other actions", () => {
+  test("a page of several requests is about the first one", () => {
+    const timing = ["users", "orders", "notifications"].map((name) => ({ name, duration: 3, description: "" }));
+    const call = orderCall({ method: "GET", url: "/v2/dashboard", status: 200, serverTiming: timing });
+    const journey = withCall(withCall(begun, call), orderCall({ id: 2, method: "GET", url: "/v2/orders", startedAt: 50 }));
+    const hops = hopsOf(journey);
+    expect(hops.map(({ label }) => label)).toEqual([
+      "Request of the browser",
+      "Gateway",
+      "Call of users",
+      "Call of orders",
+      "Call of notifications",
+    ]);
+  });
+
+  test("a repeated request counts with its last attempt", () => {
+    const journey = withCall(withCall(begun, orderCall({ status: 503 })), orderCall({ id: 2, startedAt: 1_000 }));
+    expect(hop(journey, "gateway")).toMatchObject({ state: "lit", at: 1_015 });
+    expect(hop(journey, "browser").reason).toBe("sent 2 times");
+  });
+
+  test("a report ends with its notification", () => {
+    const call = orderCall({ url: "/v2/reports", status: 202 });
+    expect(hopsOf(withCall(begun, call)).map(({ id }) => id).slice(3)).toEqual(["outbox", "workers-consumer", "job", "push"]);
+  });
+});
+
+describe("the clocks of browser and server", () => {
+  test("are aligned by the gateway's span", () => {
+    const skewed = orderSpans().map((one) => ({ ...one, start_us: one.start_us + 3_600_000_000 }));
+    expect(hop(traced(responded, skewed), "outbox").at).toBe(25);
+  });
+
+  test("without that span the first span begins with the request", () => {
+    const journey = traced(responded, [span("p1", "o1", "orders", "publish events:orders", at(28, 2))]);
+    expect(hop(journey, "outbox").at).toBe(7);
+  });
+});
+
+describe("traces", () => {
+  test("of another id are ignored", () => {
+    expect(withTrace(responded, { trace_id: "f".repeat(32), spans: orderSpans(), complete: true })).toBe(responded);
+  });
+
+  test("never become smaller", () => {
+    const full = traced(responded, orderSpans());
+    expect(traced(full, orderSpans().slice(0, 3))).toBe(full);
+  });
+
+  test("begin in the gateway if the page sent no trace context", () => {
+    const other = "e".repeat(32);
+    const journey = withCall(begun, orderCall({ traceId: other }));
+    expect(hop(withFrame(journey, frame("order.placed", 40, other)), "push").state).toBe("lit");
+  });
+});

@@ -1,0 +1,145 @@
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import type { ApiCall, ApiCallStart } from "../api/client";
+import { Emitter } from "../lib/emitter";
+import type { NotificationFrame } from "../realtime/frames";
+import type { Action } from "../telemetry";
+import { Panel } from "./panel";
+import { frame, orderCall, orderSpans, TRACE_ID } from "./testing";
+import { Tracker } from "./tracker";
+
+const ACTION: Action = { name: "place order", traceId: TRACE_ID, spanId: "1", traceparent: "", startedAt: 5, end: () => undefined };
+
+let root: HTMLElement;
+let started: Emitter<ApiCallStart>;
+let ended: Emitter<ApiCall>;
+let notified: Emitter<NotificationFrame>;
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  localStorage.clear();
+  root = document.createElement("div");
+  document.body.append(root);
+  started = new Emitter();
+  ended = new Emitter();
+  notified = new Emitter();
+  const readTrace = (): Promise<object> => Promise.resolve({ trace_id: TRACE_ID, spans: orderSpans(), complete: true });
+  const tracker = new Tracker({ started, ended, notified, readTrace: readTrace as never, canRead: () => true });
+  await act(() => {
+    render(<Panel tracker={tracker} />, root);
+  });
+});
+
+afterEach(() => {
+  render(null, root);
+  root.remove();
+  vi.useRealTimers();
+});
+
+/** Place the order and let the page poll for a while. */
+async function placeOrder(milliseconds: number): Promise<void> {
+  await act(async () => {
+    ended.emit(orderCall({ action: ACTION }));
+    await vi.advanceTimersByTimeAsync(milliseconds);
+  });
+}
+
+async function wait(milliseconds: number): Promise<void> {
+  await act(async () => {
+    await vi.advanceTimersByTimeAsync(milliseconds);
+  });
+}
+
+function hop(id: string): HTMLElement {
+  const found = root.querySelector<HTMLElement>(`[data-hop="${id}"]`);
+  if (found === null) throw new Error(`no hop ${id}`);
+  return found;
+}
+
+function rows(): HTMLButtonElement[] {
+  return [...root.querySelectorAll<HTMLButtonElement>(".waterfall-row")];
+}
+
+async function press(key: string): Promise<void> {
+  await act(() => {
+    document.activeElement?.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  });
+}
+
+describe("the hops", () => {
+  test("are an ordered list in which each tells its state in words", async () => {
+    await placeOrder(0);
+    expect(root.querySelectorAll("ol.hop-list > li")).toHaveLength(11);
+    expect(hop("gateway").textContent).toContain("+25.0 ms");
+    expect(hop("outbox").textContent).toContain("waiting");
+  });
+
+  test("light up when their evidence arrives", async () => {
+    await placeOrder(0);
+    await act(() => {
+      notified.emit(frame("order.placed", 0).frame);
+    });
+    expect(hop("push").dataset.state).toBe("lit");
+    expect(hop("packed").dataset.state).toBe("waiting");
+  });
+
+  test("are summed up politely for screen readers, some time after the change", async () => {
+    const status = root.querySelector('[role="status"]');
+    await placeOrder(900);
+    expect(status?.textContent).toBe("");
+    await wait(1_000);
+    await wait(1_600);
+    expect(status?.getAttribute("aria-live")).toBe("polite");
+    expect(status?.textContent).toBe("place order: 11 of 11 hops reached. Nothing more is expected.");
+  });
+
+  test("can be hidden, also after a reload", async () => {
+    await placeOrder(0);
+    const button = root.querySelector<HTMLButtonElement>("[aria-controls=hops-content]");
+    await act(() => {
+      button?.click();
+    });
+    expect(button?.getAttribute("aria-expanded")).toBe("false");
+    expect(root.querySelector<HTMLElement>("#hops-content")?.hidden).toBe(true);
+    expect(localStorage.getItem("hopline.hops-hidden")).toBe("true");
+  });
+});
+
+describe("the waterfall", () => {
+  test("appears when the trace is complete", async () => {
+    await placeOrder(0);
+    expect(rows()).toHaveLength(0);
+    await wait(2_000);
+    expect(rows()).toHaveLength(orderSpans().length);
+  });
+
+  test("is one stop for the Tab key, and arrow keys move through its rows", async () => {
+    await placeOrder(2_000);
+    expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toHaveLength(1);
+    rows()[0]?.focus();
+    await press("ArrowDown");
+    await press("ArrowDown");
+    expect(document.activeElement).toBe(rows()[2]);
+    await press("ArrowLeft");
+    expect(document.activeElement).toBe(rows()[1]);
+    await press("End");
+    expect(document.activeElement).toBe(rows().at(-1));
+    await press("Home");
+    expect(document.activeElement).toBe(rows()[0]);
+    expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toEqual([rows()[0]]);
+  });
+
+  test("opens a row to its attributes and closes it", async () => {
+    await placeOrder(2_000);
+    rows()[3]?.focus();
+    await press("ArrowRight");
+    expect(rows()[3]?.getAttribute("aria-expanded")).toBe("true");
+    const attributes = root.querySelector(".waterfall-attributes");
+    expect(attributes?.textContent).toContain("service.peer.nameorders");
+    expect(attributes?.textContent).toContain("parentgateway POST /v2/orders");
+    await press("ArrowLeft");
+    expect(root.querySelector(".waterfall-attributes")).toBeNull();
+  });
+});

@@ -1,0 +1,64 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { pollTrace, type PollingDependencies } from "./polling";
+import type { Trace } from "./trace";
+
+const TRACE: Trace = { trace_id: "a".repeat(32), spans: [], complete: false };
+
+function dependencies() {
+  const read = vi.fn<PollingDependencies["read"]>(() => Promise.resolve(TRACE));
+  return { read, onTrace: vi.fn(), isDone: vi.fn(() => false), onEnd: vi.fn() };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("reads after a second, then with growing pauses, and ends after a minute", async () => {
+  const polling = dependencies();
+  pollTrace(TRACE.trace_id, polling);
+  await vi.advanceTimersByTimeAsync(999);
+  expect(polling.read).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(polling.read).toHaveBeenCalledTimes(1);
+  await vi.advanceTimersByTimeAsync(59_000);
+  expect(polling.read.mock.calls.length).toBeGreaterThan(10);
+  expect(polling.read.mock.calls.length).toBeLessThan(20);
+  expect(polling.onEnd).toHaveBeenCalledTimes(1);
+  const reads = polling.read.mock.calls.length;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(polling.read).toHaveBeenCalledTimes(reads);
+});
+
+test("ends when all evidence has arrived", async () => {
+  const polling = dependencies();
+  polling.isDone.mockReturnValue(true);
+  pollTrace(TRACE.trace_id, polling);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(polling.onTrace).toHaveBeenCalledExactlyOnceWith(TRACE);
+  expect(polling.onEnd).toHaveBeenCalledTimes(1);
+});
+
+test("a failed read is repeated", async () => {
+  const polling = dependencies();
+  const { read } = polling;
+  read.mockRejectedValueOnce(new Error("503"));
+  read.mockResolvedValueOnce(undefined);
+  pollTrace(TRACE.trace_id, polling);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(read).toHaveBeenCalledTimes(3);
+  expect(polling.onTrace).toHaveBeenCalledTimes(1);
+});
+
+test("stops at once and stays silent", async () => {
+  const polling = dependencies();
+  const stop = pollTrace(TRACE.trace_id, polling);
+  await vi.advanceTimersByTimeAsync(1_000);
+  stop();
+  await vi.advanceTimersByTimeAsync(120_000);
+  expect(polling.read).toHaveBeenCalledTimes(1);
+  expect(polling.onEnd).not.toHaveBeenCalled();
+});

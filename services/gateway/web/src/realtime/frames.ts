@@ -1,0 +1,37 @@
+/** The frames of the WebSocket (docs/asyncapi.yaml) that a page uses. */
+
+export interface NotificationFrame {
+  readonly t: "n";
+  readonly seq: number;
+  readonly id: string;
+  readonly kind: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  readonly at: string;
+  readonly traceparent?: string;
+}
+
+export type RoomFrame =
+  | { readonly t: "joined"; readonly room: string }
+  | { readonly t: "join_rejected"; readonly room: string; readonly reason: string }
+  | { readonly t: "left"; readonly room: string }
+  | { readonly t: "stock"; readonly room: string; readonly available: number; readonly version: number }
+  | { readonly t: "viewers"; readonly room: string; readonly viewers: number };
+
+/** What the connection does, for people who look at it. */
+export interface ConnectionState {
+  readonly phase: "stopped" | "connecting" | "open" | "waiting" | "draining";
+  /** Consecutive failed attempts. */
+  readonly attempt: number;
+  /** When the next attempt begins, on the clock of `Date.now()`; only while waiting. */
+  readonly retryAt?: number;
+  /** The close code that ended the last socket. */
+  readonly closeCode?: number;
+  /** How the last connection resumed: notifications replayed from the cursor, and gaps that were read over REST. */
+  readonly resumed?: { readonly replayed: number; readonly gaps: number };
+}
+
+export type RealtimeEvent =
+  | { readonly type: "state"; readonly state: ConnectionState }
+  | { readonly type: "notification"; readonly frame: NotificationFrame }
+  | { readonly type: "read"; readonly readSeq: number }
+  | { readonly type: "room"; readonly frame: RoomFrame };

@@ -1,0 +1,144 @@
+import { beforeEach, describe, expect, test, vi } from "vitest";
+
+import { ApiClient } from "../api/client";
+import { startAction, startRequest } from "../telemetry";
+import { FakeFetch, FakeLocks, json } from "../testing/fakes";
+import { addToCart, cart, cartCount, MAX_ITEMS, MAX_QUANTITY, replaceCart, setQuantity } from "./cart";
+import { discardCheckout, isInterrupted, openCheckout, placeOrder } from "./checkout";
+
+const placed = json(201, { id: "order-1" });
+
+let server: FakeFetch;
+let api: ApiClient;
+
+function place() {
+  return placeOrder(api, startAction("place order"));
+}
+
+function keys(): (string | null)[] {
+  return server.requests.map((request) => request.headers.get("Idempotency-Key"));
+}
+
+beforeEach(() => {
+  localStorage.clear();
+  replaceCart([]);
+  vi.stubGlobal("navigator", { locks: new FakeLocks() });
+  server = new FakeFetch();
+  const tokens = { token: () => Promise.resolve("token"), replace: () => Promise.resolve(undefined) };
+  api = new ApiClient({ fetch: server.fetch, tokens, startRequest });
+});
+
+describe("the cart", () => {
+  test("adds, changes and removes products, and stores them", () => {
+    addToCart("A");
+    addToCart("A", 2);
+    addToCart("B");
+    expect(cart.value).toEqual([
+      { sku: "A", quantity: 3 },
+      { sku: "B", quantity: 1 },
+    ]);
+    expect(cartCount.value).toBe(4);
+    setQuantity("A", 0);
+    expect(JSON.parse(localStorage.getItem("hopline.cart") ?? "")).toEqual([{ sku: "B", quantity: 1 }]);
+  });
+
+  test("limits quantities and products", () => {
+    setQuantity("A", 1000);
+    expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
+    setQuantity("A", Number.NaN);
+    expect(cart.value).toEqual([]);
+    for (let index = 0; index < MAX_ITEMS; index += 1) addToCart(`S${index}`);
+    expect(addToCart("one-more")).toBe(false);
+    expect(addToCart("S0")).toBe(true);
+  });
+
+  test.each(["{", "null", '[{"sku":"A"}]', '[{"sku":"A","quantity":-1}]', '{"sku":"A","quantity":1}'])(
+    "is empty if the stored one is malformed: %s",
+    (stored) => {
+      localStorage.setItem("hopline.cart", stored);
+      dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
+      expect(cart.value).toEqual([]);
+    },
+  );
+
+  test("follows the other tabs", () => {
+    localStorage.setItem("hopline.cart", JSON.stringify([{ sku: "A", quantity: 2 }]));
+    dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
+    expect(cart.value).toEqual([{ sku: "A", quantity: 2 }]);
+  });
+});
+
+describe("the key of a checkout", () => {
+  test("is the same until the cart changes", () => {
+    addToCart("A");
+    const { key } = openCheckout();
+    expect(openCheckout().key).toBe(key);
+    addToCart("A");
+    expect(openCheckout().key).not.toBe(key);
+  });
+
+  test("is sent once for a double click", async () => {
+    addToCart("A");
+    server.respond(placed);
+    const [first, second] = await Promise.all([place(), place()]);
+    expect([first?.id, second?.id]).toEqual(["order-1", "order-1"]);
+    expect(server.requests).toHaveLength(1);
+    expect(cart.value).toEqual([]);
+  });
+
+  test("survives a lost response, also over a reload", async () => {
+    addToCart("A");
+    const { key } = openCheckout();
+    server.respond(() => Promise.reject(new TypeError("network")), placed);
+    await expect(place()).rejects.toMatchObject({ name: "UnreachableError" });
+    expect(isInterrupted()).toBe(true);
+    // The page was reloaded, and the cart changed: the submitted order is completed first.
+    addToCart("B");
+    expect((await place())?.id).toBe("order-1");
+    expect(keys()).toEqual([key, key]);
+    expect(await Promise.all(server.requests.map((request) => request.json()))).toEqual([
+      { items: [{ sku: "A", quantity: 1 }] },
+      { items: [{ sku: "A", quantity: 1 }] },
+    ]);
+    expect(cart.value).toEqual([{ sku: "B", quantity: 1 }]);
+    expect(isInterrupted()).toBe(false);
+  });
+
+  test.each([500, 502, 504, 401])("survives the status %i", async (status) => {
+    addToCart("A");
+    server.respond(json(status, {}), placed);
+    await expect(place()).rejects.toMatchObject({ status });
+    await place();
+    expect(new Set(keys()).size).toBe(1);
+  });
+
+  test.each([409, 422])("is replaced after the final status %i, and the cart stays", async (status) => {
+    addToCart("A");
+    server.respond(json(status, {}), placed);
+    await expect(place()).rejects.toMatchObject({ status });
+    expect(cart.value).toHaveLength(1);
+    await place();
+    expect(new Set(keys()).size).toBe(2);
+  });
+
+  test("is not sent by a tab that waited while another one placed the order", async () => {
+    addToCart("A");
+    openCheckout();
+    let release: () => void = () => undefined;
+    const placedElsewhere = new Promise<void>((resolve) => (release = resolve));
+    const other = navigator.locks.request("hopline-checkout", () => placedElsewhere);
+    const order = place();
+    discardCheckout();
+    release();
+    await other;
+    expect(await order).toBeUndefined();
+    expect(server.requests).toHaveLength(0);
+  });
+
+  test("ends with the session of the user", () => {
+    addToCart("A");
+    const { key } = openCheckout();
+    discardCheckout();
+    expect(openCheckout().key).not.toBe(key);
+  });
+});

@@ -1,0 +1,117 @@
+/**
+ * Placing an order exactly once.
+ *
+ * The idempotency key is created when the checkout opens and stored with the items until the server has given a final
+ * response. So a second click, a reload and a repeated request after a lost response all send the same key.
+ */
+
+import { signal } from "@preact/signals";
+
+import type { ApiClient } from "../api/client";
+import { ProblemError } from "../api/problem";
+import type { Order } from "../api/types";
+import { readStored, writeStored } from "../lib/storage";
+import type { Action } from "../telemetry";
+import { cart, isCartItems, replaceCart, type CartItem } from "./cart";
+
+export interface Checkout {
+  readonly key: string;
+  readonly items: readonly CartItem[];
+  /** Whether the request has been sent. Its response may have been lost. */
+  readonly submitted: boolean;
+}
+
+const KEY = "hopline.checkout";
+const LOCK = "hopline-checkout";
+
+/** Whether an order is being placed by this tab. */
+export const placing = signal(false);
+
+let current: Promise<Order | undefined> | undefined;
+
+/** Return the checkout of the cart as it is now. A changed cart is another order, so it gets another key. */
+export function openCheckout(): Checkout {
+  const stored = readStored(KEY, isCheckout);
+  if (stored !== undefined && (stored.submitted || isSame(stored.items, cart.value))) return stored;
+  const checkout: Checkout = { key: crypto.randomUUID(), items: cart.value, submitted: false };
+  writeStored(KEY, checkout);
+  return checkout;
+}
+
+/** Whether an order was being placed when the page was closed or reloaded. */
+export function isInterrupted(): boolean {
+  return !placing.value && readStored(KEY, isCheckout)?.submitted === true;
+}
+
+/** Delete the key, because the user it belongs to has signed out. */
+export function discardCheckout(): void {
+  writeStored(KEY, undefined);
+}
+
+/**
+ * Place the order of the open checkout. A call while another one is running returns the same order.
+ *
+ * Returns undefined if another tab has placed it meanwhile.
+ *
+ * @throws ProblemError The order was rejected, or the server cannot place it now.
+ * @throws UnreachableError There was no response. The order may have been placed; the next call finds out.
+ */
+export function placeOrder(api: ApiClient, action: Action): Promise<Order | undefined> {
+  if (current !== undefined) return current;
+  const { key } = openCheckout();
+  placing.value = true;
+  current = navigator.locks
+    .request(LOCK, () => submit(api, action, key))
+    .finally(() => {
+      placing.value = false;
+      current = undefined;
+    });
+  return current;
+}
+
+async function submit(api: ApiClient, action: Action, key: string): Promise<Order | undefined> {
+  const checkout = readStored(KEY, isCheckout);
+  // While this tab waited for the lock, another one has completed this checkout.
+  if (checkout?.key !== key) return undefined;
+  writeStored(KEY, { ...checkout, submitted: true } satisfies Checkout);
+  try {
+    const { body } = await api.json<Order>("/v2/orders", {
+      method: "POST",
+      body: { items: checkout.items },
+      headers: { "Idempotency-Key": key },
+      action,
+    });
+    writeStored(KEY, undefined);
+    replaceCart(withoutOrdered(cart.value, checkout.items));
+    return body;
+  } catch (error) {
+    if (isFinal(error)) writeStored(KEY, undefined);
+    throw error;
+  }
+}
+
+/** Whether the server has decided that this order will not be placed. All other errors leave that open. */
+function isFinal(error: unknown): boolean {
+  if (!(error instanceof ProblemError) || error.retryAfterMs !== undefined) return false;
+  return error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
+}
+
+/** Another tab may have added products since the order was submitted; they stay in the cart. */
+function withoutOrdered(items: readonly CartItem[], ordered: readonly CartItem[]): CartItem[] {
+  const quantities = new Map(ordered.map((item) => [item.sku, item.quantity]));
+  return items
+    .map(({ sku, quantity }) => ({ sku, quantity: quantity - (quantities.get(sku) ?? 0) }))
+    .filter((item) => item.quantity > 0);
+}
+
+function isSame(left: readonly CartItem[], right: readonly CartItem[]): boolean {
+  const sorted = (items: readonly CartItem[]): string =>
+    JSON.stringify(items.map(({ sku, quantity }) => [sku, quantity]).sort());
+  return sorted(left) === sorted(right);
+}
+
+function isCheckout(value: unknown): value is Checkout {
+  if (typeof value !== "object" || value === null) return false;
+  const { key, items, submitted } = value as Partial<Checkout>;
+  return typeof key === "string" && isCartItems(items) && typeof submitted === "boolean";
+}

@@ -1,0 +1,73 @@
+/** The user's notifications: the newest ones, and how many are unread. The same on all tabs and devices. */
+
+import { computed, signal } from "@preact/signals";
+
+import { api } from "../api";
+import type { Notification, NotificationPage } from "../api/types";
+import type { NotificationFrame } from "../realtime/frames";
+import type { Action } from "../telemetry";
+
+const PAGE = 100;
+const MAX_LISTED = 200;
+
+/** Newest first. */
+export const notifications = signal<readonly Notification[]>([]);
+export const head = signal(0);
+export const readSeq = signal(0);
+export const unread = computed(() => Math.max(0, head.value - readSeq.value));
+
+export function clearNotifications(): void {
+  notifications.value = [];
+  head.value = 0;
+  readSeq.value = 0;
+}
+
+/**
+ * Load the newest notifications.
+ *
+ * @throws ProblemError, UnreachableError They cannot be loaded now.
+ */
+export async function loadNotifications(action?: Action): Promise<void> {
+  let page = await fetchNotifications(0, action);
+  // A page begins at a position. Only the first response shows where the last page begins.
+  if (page.head > PAGE) page = await fetchNotifications(page.head - PAGE, action);
+  addNotifications(page.items);
+  head.value = Math.max(head.value, page.head);
+  readUpTo(page.read_seq);
+}
+
+/** Return a page of notifications after `seq`, in order. */
+export async function fetchNotifications(seq: number, action?: Action): Promise<NotificationPage> {
+  const path = `/v2/notifications?after_seq=${seq}&limit=${PAGE}`;
+  const { body } = await api.json<NotificationPage>(path, { action, background: action === undefined });
+  return body;
+}
+
+/** Add a notification that arrived by the WebSocket. Return false if it is known already. */
+export function acceptFrame(frame: NotificationFrame): boolean {
+  if (frame.seq <= head.value) return false;
+  // Another tab's socket delivers to this one. What it delivered before this tab began to listen is read over REST.
+  const isGap = frame.seq > head.value + 1;
+  addNotifications([toNotification(frame)]);
+  head.value = frame.seq;
+  if (isGap) void loadNotifications().catch(() => undefined);
+  return true;
+}
+
+/** Move the read mark. It never moves back. */
+export function readUpTo(seq: number): void {
+  readSeq.value = Math.max(readSeq.value, seq);
+}
+
+export function toNotification({ seq, id, kind, data, at }: NotificationFrame): Notification {
+  return { seq, id, kind, data, created_at: at };
+}
+
+export function toFrame({ seq, id, kind, data, created_at }: Notification): NotificationFrame {
+  return { t: "n", seq, id, kind, data, at: created_at };
+}
+
+function addNotifications(added: readonly Notification[]): void {
+  const bySeq = new Map([...notifications.value, ...added].map((one) => [one.seq, one]));
+  notifications.value = [...bySeq.values()].sort((left, right) => right.seq - left.seq).slice(0, MAX_LISTED);
+}

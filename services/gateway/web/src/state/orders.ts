@@ -1,0 +1,70 @@
+/** Orders, and their states as notifications report them. */
+
+import { signal } from "@preact/signals";
+
+import { api } from "../api";
+import type { Order, OrderStatus, Page } from "../api/types";
+import type { Action } from "../telemetry";
+import { notificationReceived } from "./connection";
+import { userId } from "./session";
+
+const STATUS_OF: Readonly<Record<string, OrderStatus>> = {
+  "order.placed": "placed",
+  "order.packed": "packed",
+  "order.shipped": "shipped",
+  "order.cancelled": "cancelled",
+};
+/** States only move forward, so an older response never replaces a newer state. */
+const RANK: Readonly<Record<OrderStatus, number>> = { placed: 0, packed: 1, shipped: 2, cancelled: 2 };
+
+export const orders = signal<ReadonlyMap<string, Order>>(new Map());
+
+export interface OrdersPage {
+  readonly ids: readonly string[];
+  readonly next: string | undefined;
+}
+
+/** Load a page of orders, newest first. Throws ProblemError or UnreachableError. */
+export async function loadOrders(cursor: string, action: Action, signal?: AbortSignal): Promise<OrdersPage> {
+  const path = `/v2/orders?limit=20${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+  const { body } = await api.json<Page<Order>>(path, { action, signal });
+  store(body.items);
+  return { ids: body.items.map(({ id }) => id), next: body.next_cursor ?? undefined };
+}
+
+/** Load one order. Throws ProblemError or UnreachableError. */
+export async function loadOrder(id: string, action?: Action, signal?: AbortSignal): Promise<void> {
+  const path = `/v2/orders/${encodeURIComponent(id)}`;
+  const { body } = await api.json<Order>(path, { action, signal, background: action === undefined });
+  store([body]);
+}
+
+/** Cancel an order. Throws ProblemError with status 409 if it is packed already. */
+export async function cancelOrder(id: string, action: Action): Promise<void> {
+  const { body } = await api.json<Order>(`/v2/orders/${encodeURIComponent(id)}/cancel`, { method: "POST", action });
+  store([body]);
+}
+
+/** Apply notifications to the orders that are shown. */
+export function startOrders(): void {
+  notificationReceived.on(({ kind, data }) => {
+    const status = STATUS_OF[kind];
+    const id = data.order_id;
+    if (status === undefined || typeof id !== "string") return;
+    const known = orders.value.get(id);
+    if (known !== undefined) store([{ ...known, status }]);
+  });
+  userId.subscribe(() => {
+    orders.value = new Map();
+  });
+}
+
+function store(read: readonly Order[]): void {
+  const updated = new Map(orders.value);
+  for (const order of read) {
+    const known = updated.get(order.id);
+    const isOlder = known !== undefined && RANK[known.status] > RANK[order.status];
+    updated.set(order.id, isOlder ? { ...order, status: known.status } : order);
+  }
+  orders.value = updated;
+}

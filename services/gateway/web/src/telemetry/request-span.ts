@@ -1,0 +1,63 @@
+/** The span of an HTTP request of the page. */
+
+import type { SpanRecord } from "./span-record";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const FIRST_ERROR_STATUS = 400;
+
+interface Request {
+  readonly method: string;
+  readonly url: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly parentSpanId: string | undefined;
+  readonly startedAt: number;
+}
+
+/** Whether the request goes to the origin of the page. Only then may it carry trace context. */
+export function isSameOrigin(url: string, page: Pick<Location, "href" | "origin">): boolean {
+  try {
+    return new URL(url, page.href).origin === page.origin;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Whether requests of this URL are recorded.
+ *
+ * The routes below /browser poll the telemetry itself and are not part of what the user did.
+ */
+export function isRecorded(url: string): boolean {
+  return !url.startsWith("/browser/");
+}
+
+/** Return the path with the names of its parameters, as span names must not contain ids. */
+export function templateOf(url: string): string {
+  const [path = ""] = url.split(/[?#]/, 1);
+  const parts = path.split("/");
+  return parts.map((part, index) => (parts[index - 1] === "products" ? "{sku}" : UUID.test(part) ? "{id}" : part)).join("/");
+}
+
+/** Return the CLIENT span of a request that has ended; `status` is 0 if there was no response. */
+export function requestSpan(request: Request, status: number, endedAt: number): SpanRecord {
+  const { method, url, traceId, spanId, parentSpanId, startedAt } = request;
+  const template = templateOf(url);
+  const failed = status === 0 || status >= FIRST_ERROR_STATUS;
+  return {
+    name: `${method} ${template}`,
+    kind: "client",
+    traceId,
+    spanId,
+    parentSpanId,
+    startedAt,
+    endedAt,
+    attributes: {
+      "http.request.method": method,
+      "url.template": template,
+      ...(status === 0 ? {} : { "http.response.status_code": status }),
+      ...(failed ? { "error.type": status === 0 ? "no_response" : String(status) } : {}),
+    },
+    failed,
+  };
+}

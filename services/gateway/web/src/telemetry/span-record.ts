@@ -1,0 +1,31 @@
+/** A span that has ended, before the SDK exports it. */
+
+export type SpanKind = "internal" | "client" | "consumer";
+
+export interface SpanRecord {
+  readonly name: string;
+  readonly kind: SpanKind;
+  readonly traceId: string;
+  readonly spanId: string;
+  /** Missing for the root of a trace. */
+  readonly parentSpanId?: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly attributes: Readonly<Record<string, string | number | boolean>>;
+  readonly failed: boolean;
+}
+
+const MAX_CLOCK_DIFFERENCE_MS = 100;
+
+/**
+ * Convert a time of `performance.now()` to milliseconds since the epoch.
+ *
+ * `performance.timeOrigin` is more precise than `Date.now()`, but some browsers stop that clock while the computer
+ * sleeps.
+ */
+export function toEpoch(time: number): number {
+  const origin = Date.now() - performance.now();
+  const isUsable = Math.abs(origin - performance.timeOrigin) < MAX_CLOCK_DIFFERENCE_MS;
+  return time + (isUsable ? performance.timeOrigin : origin);
+}
