@@ -1,4 +1,4 @@
-"""The gateway on a real server, in front of stand-ins on real servers."""
+"""The gateway on a real server. Its upstreams are fakes, also on real servers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from services.gateway.tests.standins import StandIn
+from services.gateway.tests.fakes import FakeService
 
 from gateway.main import create_app
 from gateway.settings import Settings
@@ -20,9 +20,9 @@ CALLER = "0198b7f0-0000-7000-8000-000000000001"
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    users: StandIn
-    orders: StandIn
-    notifications: StandIn
+    users: FakeService
+    orders: FakeService
+    notifications: FakeService
     urls: dict[str, str]
 
 
@@ -32,17 +32,17 @@ class OpenGateway(Protocol):
 
 @pytest.fixture
 async def services(token_issuer: TokenIssuer) -> AsyncIterator[Services]:
-    users, orders, notifications = stand_ins = [StandIn(name=name) for name in ("users", "orders", "notifications")]
-    users.answers("GET", "/.well-known/jwks.json", token_issuer.jwks)
-    async with serve_all(stand_ins) as addresses:
-        urls = {f"{one.name}_url": address for one, address in zip(stand_ins, addresses, strict=True)}
+    users, orders, notifications = fakes = [FakeService(name=name) for name in ("users", "orders", "notifications")]
+    users.respond("GET", "/.well-known/jwks.json", token_issuer.jwks)
+    async with serve_all(fakes) as addresses:
+        urls = {f"{one.name}_url": address for one, address in zip(fakes, addresses, strict=True)}
         yield Services(users=users, orders=orders, notifications=notifications, urls=urls)
 
 
 @asynccontextmanager
-async def serve_all(stand_ins: Sequence[StandIn]) -> AsyncIterator[list[str]]:
-    """Serve each; end them together, as a server takes a tenth of a second to end."""
-    servers = [serve(one) for one in stand_ins]
+async def serve_all(fakes: Sequence[FakeService]) -> AsyncIterator[list[str]]:
+    """Serve all fakes. They are stopped together, because stopping one server takes a tenth of a second."""
+    servers = [serve(one) for one in fakes]
     try:
         yield [await server.__aenter__() for server in servers]
     finally:
@@ -51,7 +51,7 @@ async def serve_all(stand_ins: Sequence[StandIn]) -> AsyncIterator[list[str]]:
 
 @pytest.fixture
 def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixture[str]) -> OpenGateway:
-    """Opens a gateway with the given settings and a client for it; its log goes to capsys, asked for before it."""
+    """Open a gateway with the given settings, and a client for it. Its logs are captured by `capsys`."""
 
     @asynccontextmanager
     async def open_one(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -61,10 +61,10 @@ def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixtu
             "redis_url": redis_url,
             "environment": "test",
             "log_format": "json",
-            "dashboard_seconds": 20,  # so that a busy machine is not taken for a slow service
+            "dashboard_seconds": 20,  # long enough for a busy machine
             "upstream_seconds": 20,
             "request_seconds": 30,
-            "rate_limit_patience_seconds": 10,
+            "rate_limit_timeout_seconds": 10,
         }
         async with serve(create_app(Settings(**given | settings))) as url, http_client(url) as client:
             yield client

@@ -1,4 +1,4 @@
-"""The gateway as it is deployed, in processes of its own."""
+"""The gateway as it is deployed, in separate processes."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def deployed(
         **variables,
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gunicorn", "-c", "python:shared.gunicorn", "gateway.main:create_app()"),
+        *(sys.executable, "-m", "gunicorn", "-c", "python:shared.server.gunicorn", "gateway.main:create_app()"),
         env=os.environ | environment,
         stdout=DEVNULL,
         stderr=DEVNULL,

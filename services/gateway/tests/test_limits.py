@@ -1,4 +1,4 @@
-"""How often anybody may ask, through the gateway and over a real Redis."""
+"""Rate limits of users, addresses and credentials, through the gateway with a real Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 from services.gateway.tests.conftest import OpenGateway, Services
 
-import shared.gunicorn
-from gateway.limits.rules import rules
+import shared.server.gunicorn
+from gateway.limits.rules import rules_from
 from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
@@ -25,24 +25,24 @@ FORM = {"grant_type": "password", "password": "wrong"}
 
 
 @pytest.fixture
-def well(services: Services) -> Services:
-    services.orders.answers("GET", "/orders", {})
-    services.orders.answers("GET", "/products", {})
-    services.users.answers("POST", "/tokens", {})
-    services.users.answers("POST", "/users", {}, status=201)
+def upstreams(services: Services) -> Services:
+    services.orders.respond("GET", "/orders", {})
+    services.orders.respond("GET", "/products", {})
+    services.users.respond("POST", "/tokens", {})
+    services.users.respond("POST", "/users", {}, status=201)
     return services
 
 
 def from_address(address: str) -> dict[str, str]:
-    """As a proxy on this machine says it, whom the tests' server believes."""
+    """Return the header of a proxy on this machine, which the server of the tests trusts."""
     return {"X-Forwarded-For": address}
 
 
 class TestByUser:
-    async def test_counts_a_user_wherever_they_ask(
+    async def test_user_is_counted_across_addresses_and_gateways(
         self,
         open_gateway: OpenGateway,
-        well: Services,
+        upstreams: Services,
         token: dict[str, str],
         token_issuer: TokenIssuer,
         counted: Metrics,
@@ -57,33 +57,33 @@ class TestByUser:
                 assert response.headers["ratelimit-policy"] == "3;w=60"
                 assert "retry-after" not in response.headers
             for gateway in (another, one):
-                refused = await gateway.get("/v2/orders", headers=token)
-                assert refused.status_code == 429
-                assert refused.headers["content-type"] == "application/problem+json"
-                assert 1 <= int(refused.headers["retry-after"]) <= 20
-                assert refused.headers["ratelimit-remaining"] == "0"
-                assert refused.json()["type"].endswith("/too-many-requests")
-                assert refused.json()["instance"] == "/v2/orders"
-            assert len(well.orders.seen) == 3
+                rejected = await gateway.get("/v2/orders", headers=token)
+                assert rejected.status_code == 429
+                assert rejected.headers["content-type"] == "application/problem+json"
+                assert 1 <= int(rejected.headers["retry-after"]) <= 20
+                assert rejected.headers["ratelimit-remaining"] == "0"
+                assert rejected.json()["type"].endswith("/too-many-requests")
+                assert rejected.json()["instance"] == "/v2/orders"
+            assert len(upstreams.orders.requests) == 3
             assert counted.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
             assert (await one.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
             assert (await one.get("/v2/products")).headers["ratelimit-limit"] == "300000"
 
-    async def test_takes_one_round_trip_for_all_of_a_requests_limits(
-        self, open_gateway: OpenGateway, well: Services, token: dict[str, str], start_valkey: StartValkey
+    async def test_limits_of_a_request_take_one_round_trip(
+        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], start_valkey: StartValkey
     ) -> None:
-        """On a server of its own: it counts for all of its databases together."""
-        own = start_valkey().url
-        async with open_gateway(redis_url=own) as gateway, Redis.from_url(own) as redis:
+        """Uses a separate server, because command statistics cover all databases of a server."""
+        url = start_valkey().url
+        async with open_gateway(redis_url=url) as gateway, Redis.from_url(url) as redis:
             await gateway.get("/v2/orders", headers=token)
             await redis.config_resetstat()
             assert (await gateway.get("/v2/orders", headers=token)).status_code == 200
-            asked = await redis.info("commandstats")
-        assert asked["cmdstat_evalsha"]["calls"] == 1
-        assert not {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"} & set(asked)
+            statistics = await redis.info("commandstats")
+        assert statistics["cmdstat_evalsha"]["calls"] == 1
+        assert not {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"} & set(statistics)
 
-    async def test_goes_on_after_redis_has_forgotten_everything(
-        self, gateway: httpx.AsyncClient, well: Services, token: dict[str, str], redis_url: str
+    async def test_limits_restart_when_redis_was_flushed(
+        self, gateway: httpx.AsyncClient, upstreams: Services, token: dict[str, str], redis_url: str
     ) -> None:
         await gateway.get("/v2/orders", headers=token)
         async with Redis.from_url(redis_url) as redis:
@@ -94,8 +94,8 @@ class TestByUser:
 
 
 class TestByAddress:
-    async def test_counts_who_has_no_valid_token_and_says_so_on_refusals(
-        self, open_gateway: OpenGateway, well: Services
+    async def test_requests_without_a_valid_token_are_counted_by_address(
+        self, open_gateway: OpenGateway, upstreams: Services
     ) -> None:
         async with open_gateway(rate_limit_address=2) as gateway:
             forged = {**from_address("203.0.113.1"), "Authorization": "Bearer forged"}
@@ -108,27 +108,34 @@ class TestByAddress:
             assert (await gateway.get("/v2/products", headers=from_address("203.0.113.2"))).status_code == 200
             assert (await gateway.get("/health/live", headers=forged)).status_code == 200
 
-    async def test_takes_an_ipv6_network_for_one(self, open_gateway: OpenGateway, well: Services) -> None:
+    async def test_addresses_of_an_ipv6_network_are_counted_together(
+        self, open_gateway: OpenGateway, upstreams: Services
+    ) -> None:
         async with open_gateway(rate_limit_address=1) as gateway:
             for address, status in (("2001:db8:0:1::1", 200), ("2001:db8:0:1:9::2", 429), ("2001:db8:0:2::1", 200)):
                 assert (await gateway.get("/v2/products", headers=from_address(address))).status_code == status
 
-    async def test_believes_no_proxy_that_nobody_named(
-        self, well: Services, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    async def test_forwarded_address_is_ignored_when_the_proxy_is_not_trusted(
+        self, upstreams: Services, redis_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings = Settings.model_validate(
-            {**well.urls, "jwks_url": f"{well.urls['users_url']}/jwks", "redis_url": redis_url, "environment": "test"}
-            | {"rate_limit_address": 1, "rate_limit_patience_seconds": 10}
+            {
+                **upstreams.urls,
+                "jwks_url": f"{upstreams.urls['users_url']}/jwks",
+                "redis_url": redis_url,
+                "environment": "test",
+            }
+            | {"rate_limit_address": 1, "rate_limit_timeout_seconds": 10}
         )
-        trusted = shared.gunicorn.forwarded_allow_ips
+        trusted = shared.server.gunicorn.forwarded_allow_ips
         async with serve(create_app(settings), forwarded_allow_ips=trusted) as url, http_client(url) as gateway:
             assert (await gateway.get("/v2/products", headers=from_address("203.0.113.1"))).status_code == 200
             assert (await gateway.get("/v2/products", headers=from_address("203.0.113.2"))).status_code == 429
 
 
 class TestCredentials:
-    async def test_a_name_is_guessed_at_slowly_from_anywhere_and_in_any_spelling(
-        self, open_gateway: OpenGateway, well: Services, redis_url: str
+    async def test_logins_are_limited_by_name_in_any_spelling(
+        self, open_gateway: OpenGateway, upstreams: Services, redis_url: str
     ) -> None:
         async with open_gateway(rate_limit_credentials_name=2) as gateway:
             spellings = ("ann@hopline.example", "Ann@Hopline.example", " ann@hopline.EXAMPLE")
@@ -141,8 +148,8 @@ class TestCredentials:
             registration = await gateway.post("/v1/users", json={"email": "ann@hopline.example"})
             assert registration.status_code == 429
             assert "sunset" in registration.headers
-            assert len(well.users.asked("POST", "/tokens")) == 2
-            assert not well.users.asked("POST", "/users")
+            assert len(upstreams.users.requests_for("POST", "/tokens")) == 2
+            assert not upstreams.users.requests_for("POST", "/users")
             other = await gateway.post("/v2/tokens", data={**FORM, "username": "bob@hopline.example"})
             assert other.status_code == 200
         async with Redis.from_url(redis_url) as redis:
@@ -153,31 +160,31 @@ class TestCredentials:
         [
             ("Application/X-WWW-Form-Urlencoded", "username=ann@hopline.example"),
             (FORM_TYPE, "username=bob@hopline.example&username=ann@hopline.example"),
-            (FORM_TYPE, "username=ann@%EF%BD%88opline.example"),  # a full-width h, which IDNA takes for one
+            (FORM_TYPE, "username=ann@%EF%BD%88opline.example"),  # a full-width h, which IDNA maps to h
         ],
     )
-    async def test_a_name_is_what_the_service_will_read(
-        self, open_gateway: OpenGateway, well: Services, content_type: str, body: str | bytes
+    async def test_name_is_read_as_the_service_reads_it(
+        self, open_gateway: OpenGateway, upstreams: Services, content_type: str, body: str | bytes
     ) -> None:
         async with open_gateway(rate_limit_credentials_name=1) as gateway:
             assert (await gateway.post("/v2/tokens", data={"username": "ann@hopline.example"})).status_code == 200
             disguised = await gateway.post("/v2/tokens", content=body, headers={"Content-Type": content_type})
             assert disguised.status_code == 429
-            assert len(well.users.seen) == 1
+            assert len(upstreams.users.requests) == 1
 
     @pytest.mark.parametrize("parameters", ["", "; boundary=x", "; boundary=x; charset=undefined"])
-    async def test_a_body_that_is_no_form_is_left_to_the_service(
-        self, gateway: httpx.AsyncClient, well: Services, parameters: str
+    async def test_body_is_forwarded_when_it_is_not_a_form(
+        self, gateway: httpx.AsyncClient, upstreams: Services, parameters: str
     ) -> None:
-        """It refuses the media type, and parses no account's name from the body."""
+        """The service rejects the media type, so the body has no account name to count."""
         headers = {"Content-Type": f"multipart/form-data{parameters}"}
         response = await gateway.post("/v2/tokens", content=b"--y", headers=headers)
         assert response.status_code == 200
-        assert well.users.seen[0].headers["content-type"] == headers["Content-Type"]
+        assert upstreams.users.requests[0].headers["content-type"] == headers["Content-Type"]
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-    async def test_a_registration_is_read_as_the_service_will(
-        self, open_gateway: OpenGateway, well: Services, encoding: str
+    async def test_registration_is_read_as_the_service_reads_it(
+        self, open_gateway: OpenGateway, upstreams: Services, encoding: str
     ) -> None:
         async with open_gateway(rate_limit_credentials_name=1) as gateway:
             statuses = [
@@ -186,7 +193,7 @@ class TestCredentials:
             ]
             assert statuses == [201, 429]
 
-    async def test_an_address_tries_names_slowly(self, open_gateway: OpenGateway, well: Services) -> None:
+    async def test_logins_are_limited_by_address(self, open_gateway: OpenGateway, upstreams: Services) -> None:
         async with open_gateway(rate_limit_credentials_address=2) as gateway:
             statuses = [
                 (await gateway.post("/v2/tokens", data={**FORM, "username": f"{count}@hopline.example"})).status_code
@@ -195,7 +202,9 @@ class TestCredentials:
             assert statuses == [200, 200, 429]
             assert (await gateway.get("/v2/products")).status_code == 200
 
-    async def test_what_names_nobody_counts_for_the_address(self, gateway: httpx.AsyncClient, well: Services) -> None:
+    async def test_login_counts_for_the_address_when_it_has_no_name(
+        self, gateway: httpx.AsyncClient, upstreams: Services
+    ) -> None:
         for body in (b"", b"not json", b"[]", b'{"email":7}', b"\xff\xfe"):
             response = await gateway.post("/v2/users", content=body)
             assert response.status_code == 201
@@ -203,21 +212,21 @@ class TestCredentials:
 
 
 class TestWithoutRedis:
-    async def test_a_process_counts_for_itself(
-        self, open_gateway: OpenGateway, well: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    async def test_process_counts_locally_when_redis_is_down(
+        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        nowhere = f"redis://127.0.0.1:{free_port()}"
-        async with open_gateway(redis_url=nowhere, rate_limit_user=2) as gateway:
+        unreachable = f"redis://127.0.0.1:{free_port()}"
+        async with open_gateway(redis_url=unreachable, rate_limit_user=2) as gateway:
             statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert "rate_limits_are_local" in capsys.readouterr().out
 
-    async def test_one_that_hangs_is_left_alone_for_a_while(
-        self, open_gateway: OpenGateway, well: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    async def test_redis_is_not_called_for_a_while_when_it_hangs(
+        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.limits.limiter.PAUSE_S", 600)
+        monkeypatch.setattr("gateway.limits.limiter.RETRY_AFTER_S", 600)
         async with silent_server() as (address, connections):
-            settings = {"redis_url": f"redis://{address}", "rate_limit_patience_seconds": 0.2, "rate_limit_user": 2}
+            settings = {"redis_url": f"redis://{address}", "rate_limit_timeout_seconds": 0.2, "rate_limit_user": 2}
             async with open_gateway(**settings) as gateway:
                 statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
@@ -226,7 +235,7 @@ class TestWithoutRedis:
 
 @asynccontextmanager
 async def silent_server() -> AsyncIterator[tuple[str, list[object]]]:
-    """Accepts and never answers; yields its address and who has come."""
+    """Accept connections and send no response. Yields the address and the connections."""
     connections: list[object] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -240,12 +249,16 @@ async def silent_server() -> AsyncIterator[tuple[str, list[object]]]:
         yield f"{host}:{port}", connections
 
 
-def test_production_has_quotas_for_people() -> None:
-    nowhere = dict.fromkeys(("users_url", "orders_url", "notifications_url", "jwks_url"), "http://localhost")
-    given = {**nowhere, "redis_url": "redis://localhost"}
-    people = rules(Settings.model_validate({**given, "environment": "production"}))
-    shoppers = rules(Settings.model_validate({**given, "environment": "development"}))
-    assert (people.user.requests, people.address.requests, people.credentials_by_address.requests) == (600, 3_000, 60)
-    assert shoppers.address.requests / shoppers.address.seconds == 5_000
-    assert people.credentials_by_name == shoppers.credentials_by_name
-    assert rules(Settings.model_validate({**given, "rate_limit_user": 7})).user.requests == 7
+def test_quotas_are_lower_in_production() -> None:
+    urls = dict.fromkeys(("users_url", "orders_url", "notifications_url", "jwks_url"), "http://localhost")
+    given = {**urls, "redis_url": "redis://localhost"}
+    production = rules_from(Settings.model_validate({**given, "environment": "production"}))
+    development = rules_from(Settings.model_validate({**given, "environment": "development"}))
+    assert (production.user.requests, production.address.requests, production.credentials_by_address.requests) == (
+        600,
+        3_000,
+        60,
+    )
+    assert development.address.requests / development.address.seconds == 5_000
+    assert production.credentials_by_name == development.credentials_by_name
+    assert rules_from(Settings.model_validate({**given, "rate_limit_user": 7})).user.requests == 7

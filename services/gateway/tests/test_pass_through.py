@@ -1,4 +1,4 @@
-"""What one service answers reaches the client as it is; what a client may say reaches the service."""
+"""Requests are forwarded to one service, and its responses to the client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,18 +15,18 @@ from testkit.waiting import eventually
 ORDER = "0198b7f0-0000-7000-8000-00000000000a"
 
 
-class TestAnswers:
-    async def test_bytes_and_status_are_the_services_own(
+class TestResponses:
+    async def test_bytes_and_status_are_forwarded_unchanged(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         odd = b'{ "id" : 1.50, "id": 2, "n": 12345678901234567890, "u": "\\u00e9\xc3\xa9" }\n'
-        services.orders.answers("GET", f"/orders/{ORDER}", odd)
+        services.orders.respond("GET", f"/orders/{ORDER}", odd)
         response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
         assert response.status_code == 200
         assert response.content == odd
         assert response.headers["content-type"] == "application/json"
 
-    async def test_a_listed_header_passes_and_others_do_not(
+    async def test_only_listed_headers_are_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         passing = {
@@ -38,55 +38,53 @@ class TestAnswers:
         }
         internal = {"x-internal-shard": "3", "x-request-id": "theirs", "traceresponse": "theirs", "set-cookie": "a=b"}
         hop_by_hop = {"keep-alive": "timeout=9", "proxy-authenticate": "Basic", "upgrade": "h2c"}
-        services.orders.answers("POST", "/orders", {}, status=201, headers={**passing, **internal, **hop_by_hop})
+        services.orders.respond("POST", "/orders", {}, status=201, headers={**passing, **internal, **hop_by_hop})
         response = await gateway.post("/v2/orders", headers=token, json={})
         assert passing.items() <= dict(response.headers).items()
         assert not {"x-internal-shard", "set-cookie", *hop_by_hop} & set(response.headers)
         assert "theirs" not in response.headers.values()
 
     @pytest.mark.parametrize("location", [f"/orders/{ORDER}", f"/v2/orders/{ORDER}"])
-    async def test_a_location_is_where_the_client_finds_it(
+    async def test_location_is_below_the_requested_version(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], location: str
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201, headers={"location": location})
+        services.orders.respond("POST", "/orders", {}, status=201, headers={"location": location})
         response = await gateway.post("/v2/orders", headers=token, json={})
         assert response.headers["location"] == f"/v2/orders/{ORDER}"
 
-    async def test_a_problem_names_the_path_the_client_asked_for(
+    async def test_problem_instance_is_the_path_of_the_client(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.refuses("POST", f"/orders/{ORDER}/cancel", status=409, slug="not-cancellable")
+        services.orders.respond_problem("POST", f"/orders/{ORDER}/cancel", status=409, slug="not-cancellable")
         response = await gateway.post(f"/v2/orders/{ORDER}/cancel", headers=token)
         assert response.status_code == 409
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["type"].endswith("/not-cancellable")
         assert response.json()["instance"] == f"/v2/orders/{ORDER}/cancel"
 
-    async def test_what_is_not_changed_answers_without_a_body(
-        self, gateway: httpx.AsyncClient, services: Services
-    ) -> None:
-        services.orders.answers("GET", "/products", b"", status=304, headers={"etag": '"1"'})
+    async def test_not_modified_has_no_body(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        services.orders.respond("GET", "/products", b"", status=304, headers={"etag": '"1"'})
         response = await gateway.get("/v2/products", headers={"If-None-Match": '"1"'})
         assert response.status_code == 304
-        assert services.orders.seen[0].headers["if-none-match"] == '"1"'
+        assert services.orders.requests[0].headers["if-none-match"] == '"1"'
 
 
 class TestRequests:
     async def test_body_query_and_listed_headers_reach_the_service(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201)
+        services.orders.respond("POST", "/orders", {}, status=201)
         body = b'{"items": [ {"sku":"\xc3\xa9", "quantity":1e0} ]}'
         given = {**token, "Idempotency-Key": "k-1", "Content-Type": "application/json; charset=utf-8"}
         await gateway.post("/v2/orders?dry=%20run&x=%2F%26", content=body, headers=given)
-        [seen] = services.orders.seen
-        assert seen.body == body
-        assert parse_qsl(seen.query, strict_parsing=True) == [("dry", " run"), ("x", "/&")]
-        assert given.items() <= {name.title(): value for name, value in seen.headers.items()}.items()
+        [request] = services.orders.requests
+        assert request.body == body
+        assert parse_qsl(request.query, strict_parsing=True) == [("dry", " run"), ("x", "/&")]
+        assert given.items() <= {name.title(): value for name, value in request.headers.items()}.items()
 
-    async def test_a_url_that_no_service_could_get_is_refused(self, gateway: httpx.AsyncClient) -> None:
+    async def test_request_is_rejected_when_the_url_is_too_long(self, gateway: httpx.AsyncClient) -> None:
         reader, writer = await asyncio.open_connection(gateway.base_url.host, gateway.base_url.port)
-        try:  # each bracket is three characters once it is encoded, and httpx sends no URL over 64 KiB
+        try:  # encoding makes three characters of each bracket; httpx accepts URLs up to 64 KiB
             writer.write(b"GET /v2/products?x=%b HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n" % (b"[" * 30_000))
             response = await reader.read()
         finally:
@@ -94,17 +92,17 @@ class TestRequests:
         assert response.startswith(b"HTTP/1.1 400 ")
         assert b"application/problem+json" in response
 
-    async def test_a_form_reaches_users_unparsed(self, gateway: httpx.AsyncClient, services: Services) -> None:
-        services.users.answers("POST", "/tokens", {"access_token": "x"}, headers={"cache-control": "no-store"})
+    async def test_form_is_forwarded_unparsed(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        services.users.respond("POST", "/tokens", {"access_token": "x"}, headers={"cache-control": "no-store"})
         response = await gateway.post(
             "/v2/tokens", data={"grant_type": "password", "username": "a@b", "password": "ü "}
         )
         assert response.headers["cache-control"] == "no-store"
-        [seen] = services.users.seen
-        assert seen.body == b"grant_type=password&username=a%40b&password=%C3%BC+"
-        assert seen.headers["content-type"] == "application/x-www-form-urlencoded"
+        [request] = services.users.requests
+        assert request.body == b"grant_type=password&username=a%40b&password=%C3%BC+"
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
 
-    async def test_forged_internal_headers_stay_outside(
+    async def test_forged_internal_headers_are_not_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         forged = {
@@ -118,18 +116,18 @@ class TestRequests:
             "TE": "trailers",
             "Connection": "X-User-Id",
         }
-        services.users.answers("GET", "/users/me", {})
+        services.users.respond("GET", "/users/me", {})
         await gateway.get("/v2/users/me", headers={**token, **forged})
-        [seen] = services.users.asked("GET", "/users/me")
-        assert not {name.lower() for name in forged} & set(seen.headers)
+        [request] = services.users.requests_for("GET", "/users/me")
+        assert not {name.lower() for name in forged} & set(request.headers)
 
-    async def test_the_request_id_is_carried_on(
+    async def test_request_id_is_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.users.answers("GET", "/users/me", {})
+        services.users.respond("GET", "/users/me", {})
         response = await gateway.get("/v2/users/me", headers={**token, "X-Request-ID": "mine-1"})
         assert response.headers["x-request-id"] == "mine-1"
-        assert services.users.asked("GET", "/users/me")[0].headers["x-request-id"] == "mine-1"
+        assert services.users.requests_for("GET", "/users/me")[0].headers["x-request-id"] == "mine-1"
 
 
 class TestTokens:
@@ -145,28 +143,28 @@ class TestTokens:
             ("POST", "/v2/users/lookup"),
         ],
     )
-    async def test_without_one_no_service_is_asked(
+    async def test_response_is_401_when_the_token_is_missing(
         self, gateway: httpx.AsyncClient, services: Services, method: str, path: str
     ) -> None:
         response = await gateway.request(method, path)
         assert response.status_code == 401
         assert response.headers["www-authenticate"] == 'Bearer realm="hopline"'
         assert response.json()["instance"] == path
-        assert services.users.seen + services.orders.seen + services.notifications.seen == []
+        assert services.users.requests + services.orders.requests + services.notifications.requests == []
 
-    async def test_a_foreign_or_expired_one_is_refused_at_the_door(
+    async def test_response_is_401_when_the_token_is_foreign_or_expired(
         self, gateway: httpx.AsyncClient, services: Services, token_issuer: TokenIssuer
     ) -> None:
         for headers in (TokenIssuer().headers(CALLER), token_issuer.headers(CALLER, lifetime=-60)):
             assert (await gateway.get("/v2/orders", headers=headers)).status_code == 401
-        assert services.orders.seen == []
+        assert services.orders.requests == []
 
     @pytest.mark.parametrize("path", ["/products", "/products/mug-blue"])
-    async def test_the_catalog_is_for_anybody(self, gateway: httpx.AsyncClient, services: Services, path: str) -> None:
-        services.orders.answers("GET", path, {})
+    async def test_catalog_needs_no_token(self, gateway: httpx.AsyncClient, services: Services, path: str) -> None:
+        services.orders.respond("GET", path, {})
         assert (await gateway.get(f"/v2{path}")).status_code == 200
 
-    async def test_without_the_keys_nobody_is_let_in_and_nobody_is_refused(
+    async def test_response_is_503_when_the_keys_are_unavailable(
         self, open_gateway: OpenGateway, token: dict[str, str]
     ) -> None:
         async with open_gateway(jwks_url=f"http://127.0.0.1:{free_port()}/jwks") as gateway:
@@ -175,7 +173,9 @@ class TestTokens:
 
 
 class TestFailingServices:
-    async def test_absent_is_503_with_when_to_retry(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
+    async def test_response_is_503_with_retry_after_when_the_service_is_unreachable(
+        self, open_gateway: OpenGateway, token: dict[str, str]
+    ) -> None:
         async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}") as gateway:
             response = await gateway.post("/v2/orders", headers=token, json={})
         assert response.status_code == 503
@@ -186,37 +186,37 @@ class TestFailingServices:
         assert problem["instance"] == "/v2/orders"
         assert problem["trace_id"] == response.headers["traceresponse"].split("-")[1]
 
-    async def test_hanging_is_504_and_given_up(
+    async def test_response_is_504_and_the_call_cancelled_when_the_service_hangs(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.hangs("GET", "/orders")
+        services.orders.hang("GET", "/orders")
         async with open_gateway(upstream_seconds=1) as gateway:
             response = await gateway.get("/v2/orders", headers=token)
             assert response.status_code == 504
             assert response.json()["type"].endswith("/upstream-timeout")
-            await eventually(lambda: services.orders.abandoned == ["/orders"])
+            await eventually(lambda: services.orders.disconnected == ["/orders"])
 
-    async def test_hanging_up_half_way_is_502(
+    async def test_response_is_502_when_the_service_disconnects_midway(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.breaks_off("GET", "/orders")
+        services.orders.break_off("GET", "/orders")
         response = await gateway.get("/v2/orders", headers=token)
         assert response.status_code == 502
         assert response.json()["type"].endswith("/upstream-broken")
 
     @pytest.mark.parametrize("status", [404, 500])
-    async def test_an_error_that_is_no_problem_is_502(
+    async def test_response_is_502_when_the_error_is_not_a_problem(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], status: int
     ) -> None:
-        services.orders.answers("GET", "/orders", b"Traceback: secret", status=status, media_type="text/plain")
+        services.orders.respond("GET", "/orders", b"Traceback: secret", status=status, media_type="text/plain")
         response = await gateway.get("/v2/orders", headers=token)
         assert response.status_code == 502
         assert "secret" not in response.text
 
-    async def test_a_services_own_503_is_passed_on(
+    async def test_problem_of_a_service_is_forwarded_when_it_is_503(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.refuses("GET", "/orders", status=503, slug="unavailable", headers={"retry-after": "1"})
+        services.orders.respond_problem("GET", "/orders", status=503, slug="unavailable", headers={"retry-after": "1"})
         response = await gateway.get("/v2/orders", headers=token)
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
@@ -250,27 +250,30 @@ class TestPaths:
             "//orders/internal",
         ],
     )
-    async def test_none_leads_out_of_the_table(
+    async def test_path_reaches_no_unlisted_route(
         self, gateway: httpx.AsyncClient, services: Services, admin: dict[str, str], target: str
     ) -> None:
-        """Written on the socket as they are: clients would tidy them up."""
+        """The target is written to the socket directly, because HTTP clients normalise paths."""
         address = urlsplit(str(gateway.base_url))
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(
             f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             f"Authorization: {admin['Authorization']}\r\n\r\n".encode()
         )
-        answer = await reader.read()
+        response = await reader.read()
         writer.close()
-        assert answer.split(b" ")[1] in {b"400", b"404", b"422"}, answer
-        paths = [seen.path for seen in services.users.seen + services.orders.seen + services.notifications.seen]
+        assert response.split(b" ")[1] in {b"400", b"404", b"422"}, response
+        paths = [
+            request.path
+            for request in services.users.requests + services.orders.requests + services.notifications.requests
+        ]
         assert paths == []
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),
         [("GET", "/nothing", 404), ("GET", "/v2/nothing", 404), ("DELETE", "/v2/orders", 405)],
     )
-    async def test_a_wrong_turn_is_a_problem_inside_and_outside_of_versions(
+    async def test_unknown_route_is_a_problem_in_every_version(
         self, gateway: httpx.AsyncClient, method: str, path: str, status: int
     ) -> None:
         response = await gateway.request(method, path)
@@ -280,7 +283,7 @@ class TestPaths:
         assert len(response.headers["x-request-id"]) == 32
         assert response.json()["trace_id"] == response.headers["traceresponse"].split("-")[1]
 
-    async def test_a_wrong_method_is_told_all_that_there_are(self, gateway: httpx.AsyncClient) -> None:
+    async def test_allow_lists_all_methods_when_the_method_is_wrong(self, gateway: httpx.AsyncClient) -> None:
         for path, allowed in (
             ("/v2/orders", "GET, HEAD, POST"),
             ("/v1/users/me", "GET, HEAD, PATCH"),
@@ -291,7 +294,7 @@ class TestPaths:
 
 
 class TestBodyLimit:
-    async def test_too_large_a_body_reaches_no_service(
+    async def test_body_is_rejected_when_it_is_too_large(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def undeclared() -> AsyncIterator[bytes]:
@@ -302,5 +305,5 @@ class TestBodyLimit:
             response = await gateway.post("/v2/orders", headers=token, content=content)
             assert response.status_code == 413
             assert response.json()["type"].endswith("/payload-too-large")
-        assert services.orders.seen == []
+        assert services.orders.requests == []
         assert "unhandled_exception" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A profile instead of the answer, where it is asked for and may be had."""
+"""Profiles replace the responses of requests that ask for one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,27 +12,25 @@ from testkit.waiting import eventually
 
 @pytest.fixture
 async def slow(services: Services) -> AsyncIterator[Services]:
-    """Products take until the gateway has been seen waiting for them, which a sampler cannot miss."""
+    """Products respond after the gateway has waited long enough to appear in a sampled profile."""
     release = asyncio.Event()
-    services.orders.answers("GET", "/products", {"secret": 1}, until=release)
+    services.orders.respond("GET", "/products", {"secret": 1}, until=release)
 
-    async def let_go() -> None:
+    async def release_each() -> None:
         while True:
-            await eventually(lambda: services.orders.at_once == 1)
+            await eventually(lambda: services.orders.in_flight == 1)
             await asyncio.sleep(0.05)
             release.set()
-            await eventually(lambda: services.orders.at_once == 0)
+            await eventually(lambda: services.orders.in_flight == 0)
             release.clear()
 
-    letting_go = asyncio.create_task(let_go())
+    releasing = asyncio.create_task(release_each())
     yield services
-    letting_go.cancel()
+    releasing.cancel()
 
 
 class TestProfile:
-    async def test_shows_the_code_that_answered_and_not_the_answer(
-        self, gateway: httpx.AsyncClient, slow: Services
-    ) -> None:
+    async def test_profile_replaces_the_response(self, gateway: httpx.AsyncClient, slow: Services) -> None:
         for kind, media_type in (("text", "text/plain"), ("html", "text/html"), ("speedscope", "application/json")):
             response = await gateway.get("/v2/products", headers={"X-Profile": kind})
             assert response.status_code == 200
@@ -42,23 +40,27 @@ class TestProfile:
             assert "list_products" in response.text
         assert response.json()["$schema"].endswith("file-format-schema.json")
 
-    async def test_says_the_status_of_what_it_stands_for(self, gateway: httpx.AsyncClient) -> None:
+    async def test_profile_has_the_status_of_the_response(self, gateway: httpx.AsyncClient) -> None:
         response = await gateway.get("/v1/orders", headers={"X-Profile": "TEXT"})
         assert (response.status_code, response.headers["x-profile-status"]) == (200, "401")
         assert "sunset" in response.headers
 
-    async def test_of_an_unknown_kind_is_refused(self, gateway: httpx.AsyncClient, services: Services) -> None:
+    async def test_profile_is_rejected_when_the_format_is_unknown(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
         response = await gateway.get("/v2/products", headers={"X-Profile": "flame"})
         assert response.status_code == 400
         assert response.json()["type"].endswith("/unknown-profile")
-        assert services.orders.seen == []
+        assert services.orders.requests == []
 
-    async def test_is_made_for_one_request_at_a_time(self, gateway: httpx.AsyncClient, services: Services) -> None:
+    async def test_profile_is_rejected_when_another_one_runs(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
         release = asyncio.Event()
-        services.orders.answers("GET", "/products", {}, until=release)
-        services.orders.answers("GET", "/products/mug", {})
+        services.orders.respond("GET", "/products", {}, until=release)
+        services.orders.respond("GET", "/products/mug", {})
         first = asyncio.create_task(gateway.get("/v2/products", headers={"X-Profile": "text"}))
-        await eventually(lambda: services.orders.at_once == 1)
+        await eventually(lambda: services.orders.in_flight == 1)
         many = [gateway.get("/v2/products/mug", headers={"X-Profile": "html"}) for _ in range(20)]
         for rejected in await asyncio.gather(*many):
             assert rejected.status_code == 503
@@ -69,18 +71,18 @@ class TestProfile:
         assert (await first).headers["x-profile-status"] == "200"
         assert (await gateway.get("/v2/products", headers={"X-Profile": "text"})).status_code == 200
 
-    async def test_ends_in_time(
+    async def test_profile_ends_when_the_request_hangs(
         self, gateway: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("shared.profiling.TIMEOUT_S", 0.3)
-        services.orders.hangs("GET", "/products")
+        monkeypatch.setattr("shared.web.profiling.TIMEOUT_S", 0.3)
+        services.orders.hang("GET", "/products")
         response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
         assert (response.status_code, response.headers["x-profile-status"]) == (200, "504")
-        await eventually(lambda: services.orders.abandoned == ["/products"])
+        await eventually(lambda: services.orders.disconnected == ["/products"])
         assert (await gateway.get("/v2/products/mug", headers={"X-Profile": "text"})).status_code == 200
 
-    async def test_is_not_to_be_had_in_production(self, open_gateway: OpenGateway, services: Services) -> None:
-        services.orders.answers("GET", "/products", b"as it is")
+    async def test_profile_is_not_available_in_production(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.respond("GET", "/products", b"as it is")
         async with open_gateway(environment="production") as gateway:
             response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
         assert response.content == b"as it is"

@@ -1,4 +1,4 @@
-"""A request that is sent again on a new connection is counted, and named on its span."""
+"""A request that is sent again on a new connection is counted, and its span has an attribute."""
 
 from services.gateway.tests.conftest import OpenGateway
 
@@ -10,7 +10,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 
 class TestResend:
-    async def test_is_counted_and_named_on_its_span_if_the_kept_connection_was_closed(
+    async def test_resend_is_counted_when_the_kept_connection_was_closed(
         self, open_gateway: OpenGateway, spans: Spans, counted: Metrics
     ) -> None:
         async with raw_server() as orders, open_gateway(orders_url=orders.url) as gateway:

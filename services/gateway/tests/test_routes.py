@@ -11,37 +11,39 @@ from services.gateway.tests.conftest import Services
 from starlette.datastructures import Headers
 
 from gateway import dependencies
-from gateway.answers import Answer
+from gateway.clients import UpstreamRequest
 from gateway.limits import credentials
-from gateway.limits.quota import Charge, Verdict
+from gateway.limits.quota import Hit, RateLimitStatus
 from gateway.main import create_app
+from gateway.responses import UpstreamResponse
 from gateway.settings import Settings
-from shared.tokens import Identity, Role, current_identity
+from shared.auth import Identity, Role, current_identity
 from testkit.apps import http_client, serve
 
 ANN = Identity(user_id=UUID("0198b7f0-0000-7000-8000-000000000001"), role=Role.ADMIN)
 
 
 class Orders:
-    """Stands for the orders service."""
+    """Replaces the client of orders."""
 
-    async def send(self, method: str, path: str, **_: Any) -> Answer:
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        body = f'"{request.method} {request.path}"'.encode()
         headers = Headers({"content-type": "application/json"})
-        return Answer(path=path, status=200, headers=headers, body=f'"{method} {path}"'.encode())
+        return UpstreamResponse(path=request.path, status=200, headers=headers, body=body)
 
 
 class Aggregates:
-    """Stands for what several services return together."""
+    """Replaces the aggregates."""
 
     async def dashboard(self, _headers: Mapping[str, str]) -> bytes:
         return b'{"user":null}'
 
 
 class FullLimiter:
-    """Refuses everything."""
+    """Rejects every request."""
 
-    async def charge(self, charges: list[Charge]) -> Verdict:
-        return Verdict(quota=charges[0].quota, remaining=0, reset_s=9, retry_after_s=9)
+    async def hit(self, hits: list[Hit]) -> RateLimitStatus:
+        return RateLimitStatus(quota=hits[0].quota, remaining=0, reset_s=9, retry_after_s=9)
 
 
 class NoFaults:
@@ -66,23 +68,23 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     ("path", "version"),
     [("/v2/products/mug", None), ("/products/mug", None), ("/v1/products/mug", None), ("/products/mug", "1")],
 )
-async def test_an_upstream_is_replaced(
+async def test_upstream_can_be_overridden(
     app: FastAPI, client: httpx.AsyncClient, services: Services, path: str, version: str | None
 ) -> None:
     app.dependency_overrides[dependencies.orders] = Orders
     response = await client.get(path, headers={"API-Version": version} if version else {})
     assert response.json() == "GET /products/mug"
-    assert services.orders.asked("GET", "/products/mug") == []
+    assert services.orders.requests_for("GET", "/products/mug") == []
 
 
 @pytest.mark.parametrize("path", ["/v2/orders", "/orders", "/v1/orders"])
-async def test_the_caller_is_replaced(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
+async def test_caller_can_be_overridden(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
     app.dependency_overrides |= {dependencies.orders: Orders, current_identity: lambda: ANN}
     assert (await client.post(path, json={})).json() == "POST /orders"
 
 
 @pytest.mark.parametrize("prefix", ["/v2", ""])
-async def test_aggregates_and_the_fault_store_are_replaced(
+async def test_aggregates_and_fault_store_can_be_overridden(
     app: FastAPI, client: httpx.AsyncClient, prefix: str
 ) -> None:
     app.dependency_overrides |= {
@@ -95,7 +97,7 @@ async def test_aggregates_and_the_fault_store_are_replaced(
 
 
 @pytest.mark.parametrize("path", ["/v2/tokens", "/tokens", "/v1/tokens"])
-async def test_the_limiter_of_logins_is_replaced(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
+async def test_limiter_of_logins_can_be_overridden(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
     app.dependency_overrides[credentials.limiter] = FullLimiter
     response = await client.post(path, data={"username": "ann@hopline.example"})
     assert (response.status_code, response.headers["retry-after"]) == (429, "9")

@@ -1,4 +1,4 @@
-"""Whether a trace from outside is recorded is the gateway's decision; which trace it is, the client's."""
+"""Clients choose the trace id. The gateway decides whether the trace is sampled."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from services.gateway.tests.conftest import Services
 from services.gateway.tests.processes import deployed, is_up
 
 from testkit.apps import http_client
-from testkit.collector import Collector, Mood, running_collector
+from testkit.collector import Collector, CollectorMode, running_collector
 from testkit.waiting import eventually
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -28,7 +28,7 @@ async def request(
     services: Services, redis_url: str, collector: Collector, headers: Sequence[tuple[str, str]], **variables: str
 ) -> str:
     """Request the products with `headers`, then stop the gateway, which exports its spans; return `traceresponse`."""
-    services.orders.answers("GET", "/products", {})
+    services.orders.respond("GET", "/products", {})
     async with (
         deployed(services, backend=collector.url, redis_url=redis_url, **variables) as (process, url),
         http_client(url) as client,
@@ -47,15 +47,15 @@ class TestSampling:
         self, services: Services, redis_url: str, provider: str
     ) -> None:
         given = [("traceparent", UNSAMPLED), ("tracestate", "vendor=1,other=2")]
-        async with running_collector(Mood.WELL) as collector:
+        async with running_collector(CollectorMode.NORMAL) as collector:
             response = await request(services, redis_url, collector, given, OTEL_PYTHON_TRACER_PROVIDER=provider)
         spans = {span.name: span for span in served(collector, "/products")}
         assert set(spans) == {"GET /v2/products", "GET /products"}
         assert {span.trace_id.hex() for span in spans.values()} == {TRACE_ID}
         assert spans["GET /v2/products"].parent_span_id.hex() == "b7ad6b7169203331"
-        carried = services.orders.seen[-1].headers
-        assert carried["traceparent"] == f"00-{TRACE_ID}-{spans['GET /products'].span_id.hex()}-01"
-        assert carried["tracestate"] == "vendor=1,other=2"
+        forwarded = services.orders.requests[-1].headers
+        assert forwarded["traceparent"] == f"00-{TRACE_ID}-{spans['GET /products'].span_id.hex()}-01"
+        assert forwarded["tracestate"] == "vendor=1,other=2"
         assert response == f"00-{TRACE_ID}-{spans['GET /v2/products'].span_id.hex()}-01"
 
     @PROVIDERS
@@ -63,7 +63,7 @@ class TestSampling:
         self, services: Services, redis_url: str, provider: str
     ) -> None:
         variables = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
-        async with running_collector(Mood.WELL) as collector:
+        async with running_collector(CollectorMode.NORMAL) as collector:
             response = await request(
                 services,
                 redis_url,
@@ -73,18 +73,18 @@ class TestSampling:
                 **variables,
             )
         assert served(collector, "/products") == []
-        assert services.orders.seen[-1].headers["traceparent"].startswith(f"00-{TRACE_ID}-")
-        assert services.orders.seen[-1].headers["traceparent"].endswith("-00")
+        assert services.orders.requests[-1].headers["traceparent"].startswith(f"00-{TRACE_ID}-")
+        assert services.orders.requests[-1].headers["traceparent"].endswith("-00")
         assert response.endswith("-00")
 
     async def test_several_traceparents_begin_a_new_trace(self, services: Services, redis_url: str) -> None:
         given = [("traceparent", SAMPLED), ("traceparent", OTHER), ("tracestate", "vendor=1")]
-        async with running_collector(Mood.WELL) as collector:
+        async with running_collector(CollectorMode.NORMAL) as collector:
             response = await request(services, redis_url, collector, given)
         [entry] = served(collector, "/v2/products")
         assert entry.parent_span_id == b""
         assert entry.trace_id.hex() not in {TRACE_ID, OTHER.split("-")[1]}
         assert response.split("-")[1] == entry.trace_id.hex()
-        carried = services.orders.seen[-1].headers
-        assert carried["traceparent"].split("-")[1] == entry.trace_id.hex()
-        assert "tracestate" not in carried
+        forwarded = services.orders.requests[-1].headers
+        assert forwarded["traceparent"].split("-")[1] == entry.trace_id.hex()
+        assert "tracestate" not in forwarded

@@ -1,12 +1,12 @@
-"""What browsers are told, which hosts are answered for, and which of two tokens counts."""
+"""Security headers, allowed hosts, and requests with two tokens."""
 
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
 
 class TestSecurityHeaders:
-    async def test_are_on_every_answer(self, gateway: httpx.AsyncClient, services: Services) -> None:
-        services.orders.answers("GET", "/products", {})
+    async def test_headers_are_set_on_every_response(self, gateway: httpx.AsyncClient, services: Services) -> None:
+        services.orders.respond("GET", "/products", {})
         for path, status in (("/v2/products", 200), ("/v2/orders", 401), ("/nothing", 404), ("/health/live", 200)):
             response = await gateway.get(path)
             assert response.status_code == status
@@ -16,21 +16,23 @@ class TestSecurityHeaders:
             assert response.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
             assert "strict-transport-security" not in response.headers
 
-    async def test_let_pages_run_their_own_scripts_in_no_frame(self, gateway: httpx.AsyncClient) -> None:
-        for path in ("/", "/v2/docs"):
+    async def test_pages_may_run_scripts_but_not_be_framed(self, gateway: httpx.AsyncClient) -> None:
+        for path in ("/v1/docs", "/v2/docs"):
             policy = (await gateway.get(path)).headers["content-security-policy"]
             assert "script-src" not in policy
             assert "default-src" not in policy
             assert "frame-ancestors 'none'" in policy
 
-    async def test_ask_for_tls_where_there_is_tls(self, gateway: httpx.AsyncClient) -> None:
+    async def test_hsts_is_sent_when_the_request_came_over_tls(self, gateway: httpx.AsyncClient) -> None:
         response = await gateway.get("/health/live", headers={"X-Forwarded-Proto": "https"})
         assert response.headers["strict-transport-security"].startswith("max-age=31536000")
 
 
-class TestKnownHosts:
-    async def test_others_are_refused_but_for_probes(self, open_gateway: OpenGateway, services: Services) -> None:
-        services.orders.answers("GET", "/products", {})
+class TestAllowedHosts:
+    async def test_unknown_hosts_are_rejected_except_for_probes(
+        self, open_gateway: OpenGateway, services: Services
+    ) -> None:
+        services.orders.respond("GET", "/products", {})
         async with open_gateway(allowed_hosts="shop.example, *.hopline.example,[::1]") as gateway:
             for host, path, status in (
                 ("shop.example", "/v2/products", 200),
@@ -45,19 +47,19 @@ class TestKnownHosts:
             ):
                 response = await gateway.get(path, headers={"Host": host})
                 assert response.status_code == status, host
-            refused = await gateway.get("/v1/products", headers={"Host": "evil.example"})
-            assert refused.json()["type"].endswith("/unknown-host")
-            assert "sunset" in refused.headers
-            assert len(refused.headers["x-request-id"]) == 32
+            rejected = await gateway.get("/v1/products", headers={"Host": "evil.example"})
+            assert rejected.json()["type"].endswith("/unknown-host")
+            assert "sunset" in rejected.headers
+            assert len(rejected.headers["x-request-id"]) == 32
 
 
 class TestTwoTokens:
-    async def test_the_service_sees_the_one_that_was_verified(
+    async def test_only_the_verified_token_is_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.users.answers("GET", "/users/me", {})
+        services.users.respond("GET", "/users/me", {})
         twice = [*token.items(), ("Authorization", "Bearer another")]
         response = await gateway.get("/v2/users/me", headers=twice)
         assert response.status_code == 200
-        [seen] = services.users.asked("GET", "/users/me")
-        assert seen.headers.getlist("authorization") == list(token.values())
+        [request] = services.users.requests_for("GET", "/users/me")
+        assert request.headers.getlist("authorization") == list(token.values())

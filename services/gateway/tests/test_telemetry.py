@@ -1,4 +1,4 @@
-"""Spans named by the whole route, one trace through the gateway, one access line."""
+"""Span names, the trace through the gateway, baggage, and the access log record."""
 
 import json
 from typing import Any
@@ -22,10 +22,10 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 
 class TestSpans:
-    async def test_one_trace_from_the_client_through_the_gateway_to_the_service(
+    async def test_trace_continues_from_the_client_to_the_service(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
     ) -> None:
-        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        services.orders.respond("GET", f"/orders/{ORDER}", {})
         response = await gateway.get(f"/v2/orders/{ORDER}", headers={**token, "traceparent": TRACEPARENT})
         server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
         client = spans.one("GET /orders/{order_id}")
@@ -38,12 +38,12 @@ class TestSpans:
         assert client.parent.span_id == server.context.span_id
         server_id, client_id = (format(span.context.span_id, "016x") for span in (server, client))
         assert response.headers["traceresponse"] == f"00-{trace_id}-{server_id}-01"
-        assert services.orders.seen[0].headers["traceparent"] == f"00-{trace_id}-{client_id}-01"
+        assert services.orders.requests[0].headers["traceparent"] == f"00-{trace_id}-{client_id}-01"
 
     async def test_attributes_follow_the_semantic_conventions(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
     ) -> None:
-        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        services.orders.respond("GET", f"/orders/{ORDER}", {})
         await gateway.get(f"/v2/orders/{ORDER}", headers=token)
         server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
         assert attributes(server)["http.route"] == "/v2/orders/{order_id}"
@@ -62,64 +62,62 @@ class TestSpans:
             "service.peer.name": "orders",
         }
 
-    async def test_baggage_arrives_at_the_service(
+    async def test_listed_baggage_is_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201)
+        services.orders.respond("POST", "/orders", {}, status=201)
         await gateway.post("/v2/orders", json={}, headers={**token, "baggage": "hopline.synthetic=true"})
-        assert services.orders.seen[0].headers["baggage"] == "hopline.synthetic=true"
+        assert services.orders.requests[0].headers["baggage"] == "hopline.synthetic=true"
 
-    async def test_a_strangers_luggage_stays_outside(
+    async def test_unlisted_baggage_and_long_tracestate_are_not_forwarded(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        """What goes on is written into rows: nobody may choose what, or how much."""
-        services.orders.answers("GET", "/orders", {})
-        strange = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2", "traceparent": TRACEPARENT}
+        """Forwarded baggage is stored in rows, so clients may choose neither its names nor its size."""
+        services.orders.respond("GET", "/orders", {})
+        given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2", "traceparent": TRACEPARENT}
         members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]
-        strange["tracestate"] = ",".join([*members, f"long={'x' * 200}"])
-        await gateway.get("/v2/orders", headers={**token, **strange})
+        given["tracestate"] = ",".join([*members, f"long={'x' * 200}"])
+        await gateway.get("/v2/orders", headers={**token, **given})
         await gateway.get("/v2/orders", headers={**token, "baggage": f"hopline.synthetic={'x' * 4000}"})
-        first, second = (seen.headers for seen in services.orders.seen)
+        first, second = (request.headers for request in services.orders.requests)
         assert first["baggage"] == "hopline.synthetic=true"
         assert first["tracestate"] == ",".join(members)
         assert "baggage" not in second
 
-    async def test_failures_are_named(
+    async def test_spans_have_an_error_when_the_service_is_unreachable(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str], spans: Spans
     ) -> None:
-        async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}") as gateway:
+        async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}", retries_per_second=0) as gateway:
             await gateway.get("/v2/orders", headers=token)
         client = spans.one("GET /orders")
         assert client.status.status_code is StatusCode.ERROR
         assert attributes(client)["error.type"] == "ConnectError"
         assert spans.one("GET /v2/orders").status.status_code is StatusCode.ERROR
 
-    async def test_what_matches_nothing_gets_no_name_of_its_own(self, gateway: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_span_name_has_no_path_when_no_route_matches(self, gateway: httpx.AsyncClient, spans: Spans) -> None:
         for path in ("/v1/nobody/knows", "/v2/nobody/knows", "/nobody/knows"):
             await gateway.get(path)
         await eventually(lambda: len(spans.finished()) == 3)
         assert [span.name for span in spans.finished()] == ["GET /v1", "GET", "GET"]
 
-    async def test_probes_make_none_here_and_none_there(
-        self, gateway: httpx.AsyncClient, services: Services, spans: Spans
-    ) -> None:
+    async def test_probes_create_no_spans(self, gateway: httpx.AsyncClient, services: Services, spans: Spans) -> None:
         await gateway.get("/health/ready")
-        assert [seen.path for seen in services.orders.seen] == ["/health/ready"]
-        assert "traceparent" not in services.orders.seen[0].headers
+        assert [request.path for request in services.orders.requests] == ["/health/ready"]
+        assert "traceparent" not in services.orders.requests[0].headers
         assert spans.finished() == ()
 
 
-class TestAccessLine:
-    async def test_joins_request_trace_user_and_route(
+class TestAccessLog:
+    async def test_access_log_record_has_request_trace_user_and_route(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        services.orders.answers("GET", f"/orders/{ORDER}", {})
+        services.orders.respond("GET", f"/orders/{ORDER}", {})
         response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
-        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
-        assert line["service"] == "gateway"
-        assert line["http.route"] == "/v2/orders/{order_id}"
-        assert line["url.path"] == f"/v2/orders/{ORDER}"
-        assert line["user_id"] == CALLER
-        assert line["http.response.status_code"] == 200
-        assert line["request_id"] == response.headers["x-request-id"]
-        assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
+        [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
+        assert record["service"] == "gateway"
+        assert record["http.route"] == "/v2/orders/{order_id}"
+        assert record["url.path"] == f"/v2/orders/{ORDER}"
+        assert record["user_id"] == CALLER
+        assert record["http.response.status_code"] == 200
+        assert record["request_id"] == response.headers["x-request-id"]
+        assert record["trace_id"] == response.headers["traceresponse"].split("-")[1]

@@ -1,4 +1,4 @@
-"""Clients that send their bodies slowly, or not at all, and clients that do not read."""
+"""Slow uploads: clients that send incomplete bodies, and clients that do not read responses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
-from testkit.waiting import PATIENCE_S, eventually
+from testkit.waiting import TIMEOUT_S, eventually
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -22,7 +22,7 @@ async def idle_uploads(
     address: str = "127.0.0.1",
     body: bytes = b'{"item',
 ) -> AsyncIterator[list[Connection]]:
-    """Open so many connections from `address` that send the head of an order and half of its body, in one piece."""
+    """Open `number` connections from `address`. Each sends the head of an order and half of its body at once."""
     target = urlsplit(str(gateway.base_url))
     head = (
         f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\nContent-Length: 12\r\n\r\n"
@@ -42,14 +42,14 @@ async def idle_uploads(
 
 
 async def status_of(connection: Connection) -> int:
-    line = await asyncio.wait_for(connection[0].readline(), PATIENCE_S)
+    line = await asyncio.wait_for(connection[0].readline(), TIMEOUT_S)
     return int(line.split()[1])
 
 
 async def rejection(connections: list[Connection]) -> dict[str, str]:
-    """Return the response to the one upload that is not waited for, whichever it is; it is removed from the list."""
+    """Return the response to the upload that is rejected first, and remove its connection from the list."""
     reads = {asyncio.create_task(_response(reader)): (reader, writer) for reader, writer in connections}
-    done, pending = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE_S)
+    done, pending = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT_S)
     for task in pending:
         task.cancel()
     await asyncio.wait(pending)
@@ -67,26 +67,28 @@ async def _response(reader: asyncio.StreamReader) -> dict[str, str]:
 
 
 class TestIdleUploads:
-    async def test_take_no_slot(self, open_gateway: OpenGateway, services: Services, token: dict[str, str]) -> None:
-        services.orders.answers("GET", "/products", {})
-        services.orders.answers("POST", "/orders", {}, status=201)
+    async def test_idle_uploads_take_no_slot(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.respond("GET", "/products", {})
+        services.orders.respond("POST", "/orders", {}, status=201)
         async with (
-            open_gateway(requests_at_once=1, max_concurrent_uploads_per_address=20) as gateway,
+            open_gateway(max_concurrent_requests=1, max_concurrent_uploads_per_address=20) as gateway,
             idle_uploads(gateway, token, 21) as uploads,
         ):
-            await rejection(uploads)  # the others have arrived, and wait
+            await rejection(uploads)  # the others have arrived and are waiting
             assert (await gateway.get("/v2/products")).status_code == 200
             async with idle_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
                 assert await status_of(whole) == 201
             reader, writer = uploads[0]
             writer.write(b's":[]}')
             assert await status_of((reader, writer)) == 201
-        assert services.orders.asked("POST", "/orders")[-1].body == b'{"items":[]}'
+        assert services.orders.requests_for("POST", "/orders")[-1].body == b'{"items":[]}'
 
-    async def test_are_limited_by_address(
+    async def test_idle_uploads_are_limited_by_address(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201)
+        services.orders.respond("POST", "/orders", {}, status=201)
         async with (
             open_gateway(max_concurrent_uploads_per_address=2) as gateway,
             idle_uploads(gateway, token, 3) as uploads,
@@ -107,9 +109,9 @@ class TestIdleUploads:
                     writer.write(b's":[]}')
                     return await status_of((reader, writer)) == 201
 
-            assert await eventually(another, what="the place of a client that hung up")
+            assert await eventually(another, what="the slot of a client that disconnected")
 
-    async def test_are_limited_in_total(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
+    async def test_idle_uploads_are_limited_in_total(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
         async with (
             open_gateway(max_concurrent_uploads=3, max_concurrent_uploads_per_address=2) as gateway,
             idle_uploads(gateway, token, 2) as two,
@@ -121,10 +123,10 @@ class TestIdleUploads:
         assert "/overloaded" in response["body"]
 
 
-async def test_a_body_that_arrives_in_pieces_is_passed_on_whole(
+async def test_body_is_forwarded_whole_when_it_arrives_in_pieces(
     gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
 ) -> None:
-    services.orders.answers("POST", "/orders", {}, status=201)
+    services.orders.respond("POST", "/orders", {}, status=201)
     pieces = [bytes([65 + number]) * 3_000 for number in range(20)]
 
     async def in_pieces() -> AsyncIterator[bytes]:
@@ -133,21 +135,21 @@ async def test_a_body_that_arrives_in_pieces_is_passed_on_whole(
 
     response = await gateway.post("/v2/orders", headers=token, content=in_pieces())
     assert response.status_code == 201
-    assert services.orders.asked("POST", "/orders")[0].body == b"".join(pieces)
+    assert services.orders.requests_for("POST", "/orders")[0].body == b"".join(pieces)
 
 
-async def test_a_client_that_does_not_read_holds_no_slot(open_gateway: OpenGateway, services: Services) -> None:
-    services.orders.answers("GET", "/products", b"x" * 10_000_000, media_type="text/plain")
-    services.orders.answers("GET", "/products/mug", {})
-    async with open_gateway(requests_at_once=1) as gateway:
+async def test_client_holds_no_slot_when_it_does_not_read(open_gateway: OpenGateway, services: Services) -> None:
+    services.orders.respond("GET", "/products", b"x" * 10_000_000, media_type="text/plain")
+    services.orders.respond("GET", "/products/mug", {})
+    async with open_gateway(max_concurrent_requests=1) as gateway:
         target = urlsplit(str(gateway.base_url))
         _, writer = await asyncio.open_connection(target.hostname, target.port, limit=1024)
         request = b"GET /v2/products HTTP/1.1\r\nHost: x\r\n\r\n"
         writer.write(request)
-        await eventually(lambda: len(services.orders.asked("GET", "/products")) == 1)
+        await eventually(lambda: len(services.orders.requests_for("GET", "/products")) == 1)
         writer.write(request)  # its response waits until the first one is read
-        await eventually(lambda: len(services.orders.asked("GET", "/products")) == 2)
-        await eventually(lambda: services.orders.at_once == 0)
+        await eventually(lambda: len(services.orders.requests_for("GET", "/products")) == 2)
+        await eventually(lambda: services.orders.in_flight == 0)
 
         async def served() -> bool:
             return (await gateway.get("/v2/products/mug")).status_code == 200

@@ -1,4 +1,4 @@
-"""Version 1 with its older shapes and its end announced, and requests that name no version in their path."""
+"""Version 1 with its older schemas and deprecation headers, and requests without a version in the path."""
 
 from email.utils import parsedate_to_datetime
 
@@ -14,70 +14,70 @@ USER = {"id": CALLER, "email": "ann@hopline.example", "name": "Ann", "role": "cu
 
 
 class TestVersionOne:
-    async def test_shows_a_user_as_it_was_before_roles(
+    async def test_user_has_no_role_in_version_one(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         for method, path, status in (("POST", "/users", 201), ("GET", "/users/me", 200), ("PATCH", "/users/me", 200)):
-            services.users.answers(method, path, USER, status=status)
+            services.users.respond(method, path, USER, status=status)
             response = await gateway.request(method, f"/v1{path}", headers=token)
             assert response.status_code == status
             assert response.json() == {"id": CALLER, "email": "ann@hopline.example", "name": "Ann"}
             assert response.headers["content-length"] == str(len(response.content))
 
-    async def test_has_no_shape_for_what_is_not_changed(
+    async def test_not_modified_is_not_reshaped(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.users.answers("GET", "/users/me", b"", status=304, headers={"etag": '"1"'})
+        services.users.respond("GET", "/users/me", b"", status=304, headers={"etag": '"1"'})
         response = await gateway.get("/v1/users/me", headers={**token, "If-None-Match": '"1"'})
         assert (response.status_code, response.headers["etag"], response.content) == (304, '"1"', b"")
 
-    async def test_passes_a_refusal_on_as_it_is(
+    async def test_error_response_is_not_reshaped(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.users.refuses("GET", "/users/me", status=404, slug="user-not-found")
+        services.users.respond_problem("GET", "/users/me", status=404, slug="user-not-found")
         response = await gateway.get("/v1/users/me", headers=token)
         assert response.status_code == 404
         assert response.json()["type"].endswith("/user-not-found")
         assert response.json()["instance"] == "/v1/users/me"
 
-    async def test_lists_orders_by_offset_as_a_bare_list(
+    async def test_orders_are_a_bare_list_by_offset(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("GET", "/orders/recent", [{"id": ORDER}])
+        services.orders.respond("GET", "/orders/recent", [{"id": ORDER}])
         response = await gateway.get("/v1/orders?limit=2&offset=4", headers=token)
         assert response.json() == [{"id": ORDER}]
-        assert [seen.query for seen in services.orders.seen] == ["limit=2&offset=4"]
+        assert [request.query for request in services.orders.requests] == ["limit=2&offset=4"]
 
-    async def test_a_problem_with_the_list_names_the_clients_path(
+    async def test_problem_instance_is_the_path_of_the_client(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.refuses("GET", "/orders/recent", status=503, slug="unavailable")
+        services.orders.respond_problem("GET", "/orders/recent", status=503, slug="unavailable")
         response = await gateway.get("/v1/orders", headers=token)
         assert response.json()["instance"] == "/v1/orders"
 
-    async def test_skips_no_further_than_the_bound(
+    async def test_offset_is_rejected_when_it_is_above_the_bound(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         response = await gateway.get("/v1/orders?offset=1001", headers=token)
         assert response.status_code == 422
         assert [error["field"] for error in response.json()["errors"]] == ["offset"]
-        assert services.orders.seen == []
+        assert services.orders.requests == []
 
-    async def test_an_order_is_found_below_the_same_version(
+    async def test_location_is_below_the_requested_version(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201, headers={"location": f"/orders/{ORDER}"})
+        services.orders.respond("POST", "/orders", {}, status=201, headers={"location": f"/orders/{ORDER}"})
         response = await gateway.post("/v1/orders", headers=token, json={})
         assert response.headers["location"] == f"/v1/orders/{ORDER}"
 
-    async def test_has_nothing_of_what_came_later(
+    async def test_version_one_has_no_later_routes(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         for path in ("/dashboard", "/notifications", f"/orders/{ORDER}/summary"):
             assert (await gateway.get(f"/v1{path}", headers=token)).status_code == 404
-        assert services.orders.seen + services.notifications.seen == []
+        assert services.orders.requests + services.notifications.requests == []
 
-    async def test_has_a_page_of_its_own(self, gateway: httpx.AsyncClient) -> None:
+    async def test_version_one_has_a_documentation_page(self, gateway: httpx.AsyncClient) -> None:
         assert "/v1/openapi.json" in (await gateway.get("/v1/docs")).text
         operations = [
             operation
@@ -88,9 +88,11 @@ class TestVersionOne:
         assert all(operation["deprecated"] for operation in operations)
 
 
-class TestRetirement:
-    async def test_is_announced_by_every_answer(self, gateway: httpx.AsyncClient, services: Services) -> None:
-        services.orders.answers("GET", "/products", {}, headers={"link": '</terms>; rel="license"'})
+class TestDeprecation:
+    async def test_deprecation_headers_are_on_every_response_of_version_one(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
+        services.orders.respond("GET", "/products", {}, headers={"link": '</terms>; rel="license"'})
         for method, path, status in (
             ("GET", "/v1/products", 200),
             ("GET", "/v1/orders", 401),
@@ -104,23 +106,25 @@ class TestRetirement:
             response = await gateway.request(method, path, content=b"x" * 70_000 if status == 413 else b"")
             assert response.status_code == status
             since, sunset = response.headers["deprecation"], parsedate_to_datetime(response.headers["sunset"])
-            assert since == f"@{int(v1.RETIREMENT.since.timestamp())}"
-            assert sunset == v1.RETIREMENT.sunset > v1.RETIREMENT.since
+            assert since == f"@{int(v1.DEPRECATION.since.timestamp())}"
+            assert sunset == v1.DEPRECATION.sunset > v1.DEPRECATION.since
             successor = path.replace("/v1", "/v2")
             assert response.headers.get_list("link")[-1] == f'<{successor}>; rel="successor-version"'
 
-    async def test_is_nobody_elses(self, gateway: httpx.AsyncClient, services: Services) -> None:
-        services.orders.answers("GET", "/products", {})
+    async def test_other_responses_have_no_deprecation_headers(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
+        services.orders.respond("GET", "/products", {})
         for path in ("/v2/products", "/v2/nothing", "/", "/health/live", "/v10", "/nothing"):
             response = await gateway.get(path)
             assert not {"deprecation", "sunset", "link"} & set(response.headers), path
 
 
 class TestVersionByHeader:
-    async def test_serves_what_was_asked_for_or_else_the_current(
+    async def test_requested_version_or_the_current_one_is_served(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.users.answers("GET", "/users/me", USER, headers={"vary": "Accept"})
+        services.users.respond("GET", "/users/me", USER, headers={"vary": "Accept"})
         for given, has_role in ((None, True), ("2", True), ("V2", True), ("1", False), ("v1", False)):
             version = {"API-Version": given} if given else {}
             response = await gateway.get("/users/me", headers={**token, **version})
@@ -129,7 +133,9 @@ class TestVersionByHeader:
             assert ("deprecation" in response.headers) != has_role, given
             assert response.headers["vary"] == "Accept, API-Version"
 
-    async def test_refuses_a_version_there_is_not(self, gateway: httpx.AsyncClient, services: Services) -> None:
+    async def test_response_is_400_when_the_version_is_unknown(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
         for version in ("3", "0", "v", "two", "1.0", "", "11", "vv2", "v2,v1"):
             response = await gateway.get("/products", headers={"API-Version": version})
             assert response.status_code == 400, version
@@ -139,26 +145,26 @@ class TestVersionByHeader:
             assert problem["type"].endswith("/unknown-version")
             assert problem["instance"] == "/products"
             assert problem["trace_id"] == response.headers["traceresponse"].split("-")[1]
-        assert services.orders.seen == []
+        assert services.orders.requests == []
 
-    async def test_leads_to_where_the_version_is_mounted(
+    async def test_location_is_below_the_version_of_the_header(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
-        services.orders.answers("POST", "/orders", {}, status=201, headers={"location": f"/orders/{ORDER}"})
+        services.orders.respond("POST", "/orders", {}, status=201, headers={"location": f"/orders/{ORDER}"})
         response = await gateway.post("/orders", headers={**token, "API-Version": "1"}, json={})
         assert response.headers["location"] == f"/v1/orders/{ORDER}"
         assert response.headers["link"] == '</v2/orders>; rel="successor-version"'
 
-    async def test_is_not_asked_where_there_is_only_one(self, gateway: httpx.AsyncClient) -> None:
+    async def test_header_is_ignored_when_the_path_has_no_versions(self, gateway: httpx.AsyncClient) -> None:
         for path in ("/", "/health/live", "/assets/swagger-ui.css", "/v2/docs"):
             response = await gateway.get(path, headers={"API-Version": "9"})
             assert response.status_code == 200
-            assert "vary" not in response.headers
+            assert "API-Version" not in response.headers.get("vary", "")
 
-    async def test_the_trace_names_the_route(
+    async def test_access_log_record_has_the_route(
         self, open_gateway: OpenGateway, services: Services, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        services.orders.answers("GET", "/products/mug", {})
+        services.orders.respond("GET", "/products/mug", {})
         async with open_gateway() as gateway:
             await gateway.get("/products/mug")
         [line] = [line for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]

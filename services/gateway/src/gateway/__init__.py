@@ -1,1 +1,5 @@
-"""Hopline's one public door: passes calls on, and answers some from several services at once."""
+"""The gateway: the public API of Hopline. It forwards requests to services and aggregates their responses.
+
+`main` builds the application: read it first, then `routes`, `forward` and `clients` for the path of a request,
+`limits` and `resilience` for what protects the gateway and the services.
+"""

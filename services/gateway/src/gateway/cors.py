@@ -1,4 +1,4 @@
-"""Which pages of other origins may call: Starlette's middleware, with its refusals as problems."""
+"""Cross-origin requests: Starlette's middleware, with problems as error responses."""
 
 from collections.abc import Sequence
 
@@ -8,52 +8,60 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.answers import ERROR
-from gateway.errors import PreflightRefused
+from gateway.errors import PreflightRejectedError
+from gateway.responses import FIRST_ERROR_STATUS
 from gateway.versions import API_VERSION
-from shared.errors import problem_response
-from shared.middleware import REQUEST_ID
+from shared.context import REQUEST_ID
+from shared.errors.problems import problem_response
 
-ACCEPTED = ("Authorization", "Content-Type", "Idempotency-Key", API_VERSION, REQUEST_ID, "traceparent", "baggage")
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    API_VERSION,
+    REQUEST_ID,
+    "traceparent",
+    "baggage",
+)
 """Request headers that pages of other origins may send."""
 
-EXPOSED = (
+EXPOSED_HEADERS = (
     *("Location", "Retry-After", "Idempotency-Replayed", REQUEST_ID, "traceresponse"),
     *("Deprecation", "Sunset", "Link"),
     *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "RateLimit-Policy"),
 )
-"""Response headers that a browser shows to pages of other origins."""
+"""Response headers that pages of other origins may read."""
 
 
-class Cors(CORSMiddleware):
-    """ASGI middleware. A preflight that asks for more than is allowed is answered 400, with all that is."""
+class ProblemCORSMiddleware(CORSMiddleware):
+    """Starlette's middleware with a problem for a preflight request that is not allowed."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Starlette's answer, where it is a good one."""
-        answer = super().preflight_response(request_headers)
-        return answer if answer.status_code < ERROR else _Refusal(answer)
+        """Return the response to a preflight request."""
+        response = super().preflight_response(request_headers)
+        return response if response.status_code < FIRST_ERROR_STATUS else _RejectedPreflight(response)
 
 
-def cors(origins: Sequence[str]) -> Middleware:
-    """Return the middleware that lets pages of `origins` call."""
+def cors_middleware(origins: Sequence[str]) -> Middleware:
+    """Return the middleware that allows requests from `origins`."""
     return Middleware(
-        Cors,
+        ProblemCORSMiddleware,
         allow_origins=origins,
         allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-        allow_headers=ACCEPTED,
-        expose_headers=EXPOSED,
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
     )
 
 
-class _Refusal(Response):
-    """A problem in the place of `refused`; it says on which path once it is sent there."""
+class _RejectedPreflight(Response):
+    """A problem that replaces `rejected`. It is a response because the path is known when it is sent."""
 
-    def __init__(self, refused: Response) -> None:
+    def __init__(self, rejected: Response) -> None:
         super().__init__()
-        self._refused = refused
+        self._rejected = rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; what is allowed (`Access-Control-*`) and `Vary` stay."""
-        kept = {name: value for name, value in self._refused.headers.items() if not name.startswith("content-")}
-        problem = PreflightRefused(bytes(self._refused.body).decode(), headers=kept)
+        """Send the problem with the headers `Access-Control-*` and `Vary` of `rejected`."""
+        kept = {name: value for name, value in self._rejected.headers.items() if not name.startswith("content-")}
+        problem = PreflightRejectedError(bytes(self._rejected.body).decode(), headers=kept)
         await problem_response(problem, instance=scope["path"])(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Who gets built for a request, and what is opened for all of them."""
+"""Dependencies of routes, and the clients of the services."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -9,28 +9,28 @@ from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
 from gateway.clients import Endpoint, Upstream
-from gateway.headers import from_client
-from gateway.resilience.guard import Guard
-from gateway.resilience.metrics import guard_shown
-from gateway.service import Compositions
+from gateway.forward import forwarded_headers
+from gateway.resilience.gauges import observe_pipeline
+from gateway.resilience.pipeline import ResiliencePipeline
+from gateway.service import AggregateService
 from gateway.settings import Settings, get_settings
-from shared.faults import Faults, FaultStore
-from shared.http import open_http_transport
-from shared.tokens import CurrentIdentity
+from shared.auth import CurrentIdentity
+from shared.faults import ActiveFaults, FaultStore
+from shared.http.client import open_http_transport
 
 Service = Literal["users", "orders", "notifications"]
 
-EXPENSIVE: Mapping[Service, tuple[Endpoint, ...]] = {
+EXPENSIVE_ENDPOINTS: Mapping[Service, tuple[Endpoint, ...]] = {
     "users": (("POST", "/tokens"), ("POST", "/users")),  # wait for one of a few threads that hash passwords
     "orders": (("POST", "/orders"), ("POST", "/orders/{order_id}/cancel")),  # wait for the locks of products
     "notifications": (),
 }
-"""Endpoints that wait for something scarce: each has a bulkhead, a circuit and a retry budget of its own (ADR 28)."""
+"""Endpoints that wait for a scarce resource. Each has a separate pipeline: bulkhead, circuit, retry budget (ADR 28)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upstreams:
-    """The services behind the gateway, each with connections of its own: one that hangs holds up its own callers."""
+    """The clients of the services. Each has separate connections, so that one that hangs does not delay the others."""
 
     users: Upstream
     orders: Upstream
@@ -38,8 +38,8 @@ class Upstreams:
 
 
 @asynccontextmanager
-async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator[Upstreams]:
-    """Connections are made at first use: the gateway starts, and serves what it can, without any of them."""
+async def open_upstreams(settings: Settings, *, faults: ActiveFaults) -> AsyncIterator[Upstreams]:
+    """Open the clients. They connect at the first call, so that the gateway starts and serves without the services."""
     async with (
         _open_upstream("users", settings.users_url, settings, faults) as users,
         _open_upstream("orders", settings.orders_url, settings, faults) as orders,
@@ -49,25 +49,27 @@ async def open_upstreams(settings: Settings, *, faults: Faults) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _open_upstream(name: Service, url: AnyHttpUrl, settings: Settings, faults: Faults) -> AsyncIterator[Upstream]:
-    guard = Guard(name=name, settings=settings)
-    endpoint_guards = {
-        (method, template): Guard(name=f"{name} {method} {template}", settings=settings)
-        for method, template in EXPENSIVE[name]
+async def _open_upstream(
+    name: Service, url: AnyHttpUrl, settings: Settings, faults: ActiveFaults
+) -> AsyncIterator[Upstream]:
+    pipeline = ResiliencePipeline(name=name, settings=settings)
+    endpoint_pipelines = {
+        (method, template): ResiliencePipeline(name=f"{name} {method} {template}", settings=settings)
+        for method, template in EXPENSIVE_ENDPOINTS[name]
     }
-    # The bulkheads are the limit: hedges and probes must get through.
-    max_connections = (2 + len(endpoint_guards)) * settings.upstream_calls_at_once + settings.upstream_files_at_once
+    # Above the limits of the bulkheads, so that hedges and probes get connections.
+    max_connections = (2 + len(endpoint_pipelines)) * settings.max_concurrent_calls + settings.max_concurrent_downloads
     with ExitStack() as stack:
-        for each in (guard, *endpoint_guards.values()):
-            stack.enter_context(guard_shown(each))
+        for each in (pipeline, *endpoint_pipelines.values()):
+            stack.enter_context(observe_pipeline(each))
         async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
             yield Upstream(
                 name=name,
                 url=str(url),
                 transport=transport,
                 timeout_s=settings.upstream_seconds,
-                guard=guard,
-                endpoint_guards=endpoint_guards,
+                pipeline=pipeline,
+                endpoint_pipelines=endpoint_pipelines,
             )
 
 
@@ -89,15 +91,15 @@ async def notifications(request: Request) -> Upstream:
     return upstreams.notifications
 
 
-async def aggregates(request: Request) -> Compositions:
+async def aggregates(request: Request) -> AggregateService:
     """Return the aggregates over all services."""
-    compositions: Compositions = request.app.state.compositions
-    return compositions
+    aggregates: AggregateService = request.app.state.aggregates
+    return aggregates
 
 
 async def caller_headers(request: Request, _caller: CurrentIdentity) -> dict[str, str]:
-    """Return the headers that services may see of a caller with a valid access token."""
-    return from_client(request.scope)
+    """Return the headers to forward of a request with a valid access token."""
+    return forwarded_headers(request.scope)
 
 
 async def fault_store(request: Request) -> FaultStore:
@@ -110,6 +112,6 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 UsersDep = Annotated[Upstream, Depends(users)]
 OrdersDep = Annotated[Upstream, Depends(orders)]
 NotificationsDep = Annotated[Upstream, Depends(notifications)]
-AggregatesDep = Annotated[Compositions, Depends(aggregates)]
+AggregatesDep = Annotated[AggregateService, Depends(aggregates)]
 CallerHeaders = Annotated[dict[str, str], Depends(caller_headers)]
 FaultStoreDep = Annotated[FaultStore, Depends(fault_store)]

@@ -1,7 +1,7 @@
-"""What every answer of a version that is going away says: since when, until when, and what comes after it.
+"""Headers of a deprecated version: since when it is deprecated, when it ends, and what replaces it.
 
-`Deprecation` is RFC 9745's, a structured date (`@` and Unix seconds); `Sunset` is RFC 8594's, an HTTP date; the link's
-relation is RFC 5829's, and leads to the same resource in the version that follows.
+`Deprecation` is a structured date (RFC 9745), `Sunset` an HTTP date (RFC 8594). `Link` leads to the same resource in
+the next version (RFC 5829).
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retirement:
-    """The end of the version at `prefix` (`/v1`): announced at `since`, due at `sunset` (both UTC)."""
+class DeprecatedVersion:
+    """The version at `prefix` (`/v1`), deprecated at `since` and removed at `sunset` (both UTC)."""
 
     prefix: str
     successor: str
@@ -23,7 +23,7 @@ class Retirement:
     sunset: datetime
 
     def headers_for(self, path: str) -> dict[str, str]:
-        """The three headers of an answer to a request for `path`, which may lack the prefix."""
+        """Return the headers of a response. `path` is the requested path, with or without the prefix."""
         resource = quote(path.removeprefix(self.prefix), safe="/:@!$&'()*+,;=~")
         return {
             "Deprecation": f"@{self.since.timestamp():.0f}",
@@ -32,40 +32,36 @@ class Retirement:
         }
 
 
-class Deprecated:
-    """ASGI middleware: puts a retirement's headers on every answer below its prefix, whoever gives the answer.
+class DeprecationMiddleware:
+    """ASGI middleware that adds the headers to every response below the prefix.
 
-    Around the version's application it would miss what is refused before: too large a body, an unknown host.
+    It is outside of the version's application, so that error responses of other middleware have the headers too.
     """
 
-    def __init__(self, app: ASGIApp, *, retirement: Retirement) -> None:
+    def __init__(self, app: ASGIApp, *, version: DeprecatedVersion) -> None:
         self._app = app
-        self._retirement = retirement
+        self._prefix = f"{version.prefix}/"
+        self._deprecated = with_deprecation_headers(app, version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; those that are not below the prefix pass through."""
-        if scope["type"] != "http" or not self._concerns(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        await retiring(self._app, self._retirement)(scope, receive, send)
-
-    def _concerns(self, path: str) -> bool:
-        return path == self._retirement.prefix or path.startswith(f"{self._retirement.prefix}/")
+        """Serve one request; requests that are not below the prefix pass through."""
+        is_deprecated = scope["type"] == "http" and f"{scope['path']}/".startswith(self._prefix)
+        await (self._deprecated if is_deprecated else self._app)(scope, receive, send)
 
 
-def retiring(app: ASGIApp, retirement: Retirement) -> ASGIApp:
-    """`app` with a retirement's headers on each of its answers."""
+def with_deprecation_headers(app: ASGIApp, version: DeprecatedVersion) -> ASGIApp:
+    """Return `app` with the headers of a deprecated version on each response."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        told = retirement.headers_for(scope["path"])
+        headers_to_add = version.headers_for(scope["path"])
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in told.items():
+                for name, value in headers_to_add.items():
                     headers.append(name, value)
             await send(message)
 
-        await app(scope, receive, tell)
+        await app(scope, receive, send_with_headers)
 
     return serve

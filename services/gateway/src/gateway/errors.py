@@ -1,80 +1,107 @@
-"""What can go wrong between the client and the services.
+"""Errors between clients and services. A problem of a service is forwarded (`responses.UpstreamResponseError`).
 
 ::
 
-    Problem
-     ├─ BadRequest 400 ─┬ UnknownVersion
-     │                  ├ UnknownHost
-     │                  └ PreflightRefused
-     ├─ Forbidden 403 ── SummaryIsForOwners
-     ├─ BadGateway 502 ── UpstreamBroken: hung up half way, or answered what nobody can read
-     ├─ Unavailable 503 ─┬ UpstreamUnreachable: nobody listens there
-     │                   ├ UpstreamBusy: it has as many callers as it can bear
-     │                   ├ CircuitOpen: it has been failing and is left alone
-     │                   └ Overloaded: the gateway itself has too much to do
-     └─ GatewayTimeout 504 ── UpstreamTimeout: no whole answer in its time
-
-An upstream's own problem is not among them: it is passed on as it is (`gateway.answers.Refused`).
+    ProblemError
+     ├─ BadRequestError 400 ─────┬ UnknownVersionError
+     │                           ├ UnknownHostError
+     │                           └ PreflightRejectedError
+     ├─ UnauthorizedError 401 ──── NoSessionError
+     ├─ ForbiddenError 403 ──────┬ SummaryForbiddenError
+     │                           └ CrossSiteRequestError
+     ├─ NotFoundError 404 ──────── TraceNotFoundError
+     ├─ BadGatewayError 502 ────── UpstreamBrokenError
+     ├─ UnavailableError 503 ────┬ UpstreamUnreachableError
+     │                           ├ UpstreamBusyError
+     │                           ├ CircuitOpenError
+     │                           └ OverloadedError
+     └─ GatewayTimeoutError 504 ── UpstreamTimeoutError
 """
 
-from shared.errors import BadGateway, BadRequest, Forbidden, GatewayTimeout, Unavailable
+from shared.errors.problems import (
+    BadGatewayError,
+    BadRequestError,
+    ForbiddenError,
+    GatewayTimeoutError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 
-class UnknownVersion(BadRequest):
-    """400: `API-Version` names a version that there is not."""
+class UnknownVersionError(BadRequestError):
+    """400: `API-Version` names an unknown version."""
 
-    slug, title = "unknown-version", "There is no such version of the API"
-
-
-class UnknownHost(BadRequest):
-    """400: the request's `Host` is not among `ALLOWED_HOSTS`."""
-
-    slug, title = "unknown-host", "This host is not served here"
+    slug, title = "unknown-version", "Unknown API version"
 
 
-class PreflightRefused(BadRequest):
-    """400: a page of another origin asks whether it may do what it may not."""
+class UnknownHostError(BadRequestError):
+    """400: the `Host` of the request is not in `ALLOWED_HOSTS`."""
 
-    slug, title = "preflight-refused", "This call is not open to the page's origin"
-
-
-class SummaryIsForOwners(Forbidden):
-    """403: an admin asked for the summary of somebody's order; notifications are read by whom they are for."""
-
-    slug, title = "summary-is-for-owners", "A summary is shown to the order's owner"
+    slug, title = "unknown-host", "Unknown host"
 
 
-class UpstreamBroken(BadGateway):
-    """502: a service was reached and gave no answer that can be passed on."""
+class PreflightRejectedError(BadRequestError):
+    """400: a preflight request names an origin, a method or headers that are not allowed (CORS)."""
+
+    slug, title = "preflight-refused", "Cross-origin request not allowed"
+
+
+class NoSessionError(UnauthorizedError):
+    """401: the browser has no session that can be continued."""
+
+    slug, title = "no-session", "Log in to begin a session"
+
+
+class SummaryForbiddenError(ForbiddenError):
+    """403: an admin requested the summary of another user's order. Notifications are visible to their user only."""
+
+    slug, title = "summary-is-for-owners", "Only the owner of an order can read its summary"
+
+
+class CrossSiteRequestError(ForbiddenError):
+    """403: a page of another site may have sent the request, with the cookie of this site."""
+
+    slug, title = "cross-site-request", "Only the shop's own page can use its session"
+
+
+class TraceNotFoundError(NotFoundError):
+    """404: the trace backend has no such trace, or it is not one of the caller's requests."""
+
+    slug, title = "trace-not-found", "No such trace"
+
+
+class UpstreamBrokenError(BadGatewayError):
+    """502: a service disconnected, or its response cannot be forwarded."""
 
     slug, title = "upstream-broken", "A service behind the gateway failed"
 
 
-class UpstreamUnreachable(Unavailable):
-    """503: no connection to a service; it is being restarted, most likely."""
+class UpstreamUnreachableError(UnavailableError):
+    """503: the connection to a service failed; most likely it restarts."""
 
-    slug, title = "upstream-unreachable", "A service behind the gateway is away"
+    slug, title = "upstream-unreachable", "A service behind the gateway is unreachable"
 
 
-class UpstreamBusy(Unavailable):
-    """503: too many calls to a service are being made or waiting; one more would only wait longer."""
+class UpstreamBusyError(UnavailableError):
+    """503: too many calls to a service are in flight or waiting."""
 
     slug, title = "upstream-busy", "A service behind the gateway is busy"
 
 
-class CircuitOpen(Unavailable):
-    """503: a service has been failing, and is not asked until a probe succeeds; it saw nothing of this call."""
+class CircuitOpenError(UnavailableError):
+    """503: a service has been failing, so it is not called until a probe succeeds."""
 
     slug, title = "circuit-open", "A service behind the gateway is failing"
 
 
-class Overloaded(Unavailable):
-    """503: this gateway process serves as many requests as it can; another one may have room."""
+class OverloadedError(UnavailableError):
+    """503: this gateway process has too many requests. Another process may have capacity."""
 
-    slug, title = "overloaded", "The gateway has too much to do"
+    slug, title = "overloaded", "The gateway is overloaded"
 
 
-class UpstreamTimeout(GatewayTimeout):
-    """504: a service did not answer in time. What it was asked to do may have happened."""
+class UpstreamTimeoutError(GatewayTimeoutError):
+    """504: a service did not respond in time. It may have done what was requested."""
 
-    slug, title = "upstream-timeout", "A service behind the gateway did not answer in time"
+    slug, title = "upstream-timeout", "A service behind the gateway did not respond in time"

@@ -1,27 +1,51 @@
-"""Forwarding a request to the service that serves it: its body as bytes, its query and listed headers unchanged."""
+"""Forwarding of a request to the service that serves it: the body as bytes, the query and listed headers unchanged."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
+from starlette.types import Scope
 
-from gateway.answers import prefix_of, to_client
-from gateway.clients import Upstream
-from gateway.headers import from_client
-from shared.tokens import CurrentIdentity, Identity
+from gateway.clients import Upstream, UpstreamRequest
+from gateway.responses import to_client_response, version_prefix
+from shared.auth import CurrentIdentity, Identity
+
+REQUEST_HEADERS = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"authorization",
+        b"content-type",
+        b"idempotency-key",
+        b"if-match",
+        b"if-none-match",
+    }
+)
+"""Headers that are forwarded. With a list of allowed headers a client cannot forge internal ones (`X-Forwarded-For`, a
+user id, a method override), and hop-by-hop headers are dropped. `gateway.clients` adds the trace context, the baggage
+and the request id, after they were validated."""
 
 _QUERY = "!$%&'()*+,/:;=?@"
-"""Characters of a query that stay (RFC 3986 §3.4), percent signs included: it is encoded already."""
+"""Characters of a query that are not encoded (RFC 3986 §3.4); `%` is one, because the query is encoded already."""
 
 
+def forwarded_headers(scope: Scope) -> dict[str, str]:
+    """Return the headers to forward. Of several with one name, the first: it is the one that the gateway validates."""
+    return {
+        str(name, "latin-1"): str(value, "latin-1")
+        for name, value in reversed(scope["headers"])
+        if name in REQUEST_HEADERS
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Forward:
-    """Forwards one request; `caller` is None on routes that need no token."""
+    """Forwards `request`. `caller` is None on routes that need no access token."""
 
-    def __init__(self, request: Request, caller: Identity | None = None) -> None:
-        self._request = request
-        self._caller = caller
+    request: Request
+    caller: Identity | None = None
 
     async def __call__(
         self,
@@ -32,35 +56,41 @@ class Forward:
         reshape: Callable[[bytes], bytes] | None = None,
         **parameters: object,
     ) -> Response:
-        """Return the response of `upstream`, whatever its status; raises what `Upstream.send` raises.
+        """Return the response of `upstream`, whatever its status.
 
         `template` is the service's path, by default that of the route; `parameters` fill it. A `download` is streamed
         and counts against the caller's concurrent downloads. `reshape` converts the body of a 200 or 201.
+
+        Raises:
+            ProblemError: There is no response to forward (`Upstream.send`).
         """
-        scope = self._request.scope
+        scope = self.request.scope
         template = template or scope["route"].path_format
-        answer = await upstream.send(
-            scope["method"],
-            template.format_map({name: quote(str(value), safe="") for name, value in parameters.items()}),
+        request = UpstreamRequest(
+            method=scope["method"],
+            path=template.format_map({name: quote(str(value), safe="") for name, value in parameters.items()}),
             template=template,
             query=quote(scope["query_string"], safe=_QUERY),
-            headers=from_client(scope),
-            body=await self._request.body(),
-            reader=self._caller.user_id if download and self._caller else None,
+            headers=forwarded_headers(scope),
+            body=await self.request.body(),
         )
-        if reshape and answer.status in {200, 201}:
-            answer = replace(answer, body=reshape(answer.body))
-        return to_client(answer, prefix=prefix_of(self._request), path=scope["path"])
+        if download and self.caller:
+            response = await upstream.download(request, user_id=self.caller.user_id)
+        else:
+            response = await upstream.send(request)
+        if reshape and response.status in {200, 201}:
+            response = replace(response, body=reshape(response.body))
+        return to_client_response(response, prefix=version_prefix(self.request), path=scope["path"])
 
 
 async def forward_for_caller(request: Request, caller: CurrentIdentity) -> Forward:
-    """Forward with a verified access token; raises what `current_identity` raises."""
-    return Forward(request, caller)
+    """Return the forwarder of a request with a valid access token."""
+    return Forward(request=request, caller=caller)
 
 
 async def forward_for_anyone(request: Request) -> Forward:
-    """Forward without asking for an access token."""
-    return Forward(request)
+    """Return the forwarder of a request that needs no access token."""
+    return Forward(request=request)
 
 
 ForwardDep = Annotated[Forward, Depends(forward_for_caller)]

@@ -1,4 +1,4 @@
-"""Hopline's gateway: `gunicorn -c python:shared.gunicorn gateway.main:create_app()`."""
+"""Hopline's gateway: `gunicorn -c python:shared.server.gunicorn gateway.main:create_app()`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,117 +6,124 @@ from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.staticfiles import StaticFiles
 
-from gateway.answers import Refused
-from gateway.cors import cors
+from gateway.browser import development
+from gateway.browser import routes as browser
+from gateway.browser.page import AssetFiles, page_router
+from gateway.client_connection import ClientConnectionMiddleware
+from gateway.cors import cors_middleware
 from gateway.dependencies import open_upstreams
-from gateway.deprecation import Deprecated, retiring
+from gateway.deprecation import DeprecationMiddleware, with_deprecation_headers
 from gateway.limits.limiter import open_limiter
-from gateway.limits.middleware import RateLimits
-from gateway.limits.rules import rules
-from gateway.patience import Patience
-from gateway.resilience.metrics import load_shown
-from gateway.resilience.shedding import Load, LoadShedding
-from gateway.routes import aggregates, faults, front, v1, v2
+from gateway.limits.middleware import RateLimitMiddleware
+from gateway.limits.rules import rules_from
+from gateway.resilience.gauges import observe_load
+from gateway.resilience.shedding import Load, LoadSheddingMiddleware
+from gateway.responses import UpstreamResponseError
+from gateway.routes import aggregates, faults, v1, v2
 from gateway.routes.documentation import ASSETS, documentation
-from gateway.security import KnownHosts, SecurityHeaders
-from gateway.service import Compositions
+from gateway.security import AllowedHostsMiddleware, SecurityHeadersMiddleware
+from gateway.server_timing import ServerTimingMiddleware
+from gateway.service import AggregateService
 from gateway.settings import Settings, get_settings
-from gateway.uploads import ReceiveBody
-from gateway.versions import VersionByHeader, on_refused
-from shared.app import MIDDLEWARE, NO_TELEMETRY_OF_FASTAPI, build_app
-from shared.client_address import AddressLimit
-from shared.faults import FaultStore, watched_faults
-from shared.http import open_http_client
-from shared.profiling import ProfileOnDemand
-from shared.redis import check_writable, open_redis
-from shared.settings import Environment
-from shared.tokens import TokenVerifier, jwks_from
+from gateway.versions import ApiVersionMiddleware, render_upstream_error
+from shared.auth import TokenVerifier, create_jwks_cache
+from shared.db.redis import check_writable, open_redis
+from shared.faults import FaultStore, watch_faults
+from shared.http.client import open_http_client
+from shared.web.app import NO_TELEMETRY_OF_FASTAPI, Edge, build_app
+from shared.web.client_address import AddressLimit
+from shared.web.error_handlers import mount
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the gateway; tests pass `settings`, otherwise they are read from the environment."""
-    given, settings = settings, settings or get_settings()
-    load = Load(at_once=settings.requests_at_once)
+    """Return the gateway. Tests pass `settings`; otherwise they are read from the environment."""
+    loaded = settings or get_settings()
+    load = Load(max_concurrent=loaded.max_concurrent_requests)
     version_one = FastAPI(version="v1", openapi_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY_OF_FASTAPI)
+    version_one.include_router(v1.router)
     app = build_app(
         name="gateway",
-        settings=settings,
+        settings=loaded,
         lifespan=lifespan,
         routers=[],
-        summary="The one public door",
-        middleware=middleware(settings, load=load, version_one=version_one),
-        public=True,
+        summary="The public API",
+        edge=edge(loaded, load=load, version_one=version_one),
     )
     app.version = "v2"
     app.state.load = load
-    app.add_exception_handler(Refused, on_refused)
+    app.add_exception_handler(UpstreamResponseError, render_upstream_error)
     for prefix in ("/v2", ""):
-        for router in (aggregates.router, v2.router, *faults.routers(settings)):
+        for router in (aggregates.router, v2.router, *faults.routers(loaded)):
             app.include_router(router, prefix=prefix, include_in_schema=False)  # `documentation` has the document
-    for page in (front.router, documentation("v1"), documentation("v2")):
+    for each in (browser.router, browser.session_router, *development.routers(loaded)):
+        app.include_router(each)
+    for page in (page_router(loaded), documentation("v1"), documentation("v2")):
         app.include_router(page)
-    if given is not None:
-        app.dependency_overrides[get_settings] = lambda: given
-    version_one.state = app.state
-    version_one.exception_handlers = app.exception_handlers
-    version_one.dependency_overrides = app.dependency_overrides
-    version_one.include_router(v1.router)
-    app.mount("/v1", version_one)
-    app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
+    if settings is not None:
+        app.dependency_overrides[get_settings] = lambda: settings
+    mount(app, "/v1", version_one)
+    app.mount(ASSETS, AssetFiles())
     return app
 
 
-def middleware(settings: Settings, *, load: Load, version_one: FastAPI) -> list[Middleware]:
-    """The gateway's middleware, outermost first."""
+def edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
+    """Return the middleware and the time limit of the gateway."""
     uploads = AddressLimit(
         total=settings.max_concurrent_uploads, per_address=settings.max_concurrent_uploads_per_address
     )
-    return [
-        Middleware(SecurityHeaders),
-        Middleware(Deprecated, retirement=v1.RETIREMENT),
-        *([Middleware(KnownHosts, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []),
-        *([Middleware(ProfileOnDemand)] if settings.environment is not Environment.PRODUCTION else []),
-        *([cors(settings.cors_origins)] if settings.cors_origins else []),
-        *MIDDLEWARE,
-        Middleware(ReceiveBody, uploads=uploads, deadline_s=settings.request_seconds),
-        Middleware(LoadShedding, load=load),
-        Middleware(RateLimits, rules=rules(settings), deadline_s=settings.request_seconds),
-        Middleware(Patience, deadline_s=settings.request_seconds),
-        Middleware(VersionByHeader, older={"1": retiring(version_one, v1.RETIREMENT)}, current="2"),
-    ]
+    hosts = [Middleware(AllowedHostsMiddleware, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []
+    cors = [cors_middleware(settings.cors_origins)] if settings.cors_origins else []
+    older = {"1": with_deprecation_headers(version_one, v1.DEPRECATION)}
+    return Edge(
+        outer=[
+            Middleware(SecurityHeadersMiddleware),
+            Middleware(DeprecationMiddleware, version=v1.DEPRECATION),
+            *hosts,
+            *cors,
+            Middleware(ServerTimingMiddleware),
+        ],
+        inner=[
+            Middleware(ClientConnectionMiddleware, uploads=uploads),
+            Middleware(LoadSheddingMiddleware, load=load),
+            Middleware(RateLimitMiddleware, rules=rules_from(settings)),
+            Middleware(ApiVersionMiddleware, older=older, current="2"),
+        ],
+        timeout_s=settings.request_seconds,
+        grace_s=0,
+    )
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what requests need.
 
-    Nothing of it is critical: with one service away the gateway still answers for the others, and taking every
-    gateway out of rotation would make one part's outage everybody's.
+    No dependency is critical: without one service the gateway still serves the others. If it were not ready then, all
+    gateways would leave the rotation together.
     """
     settings: Settings = app.state.settings
     async with (
         open_redis(settings) as redis,
         open_limiter(settings) as limiter,
-        watched_faults(settings, source="gateway", redis=redis) as switched,
-        open_http_client(to="users", faults=switched) as http,
-        jwks_from(http, str(settings.jwks_url)) as keys,
-        open_upstreams(settings, faults=switched) as upstreams,
+        watch_faults(settings, source="gateway", redis=redis) as active_faults,
+        open_http_client(to="users", faults=active_faults) as http,
+        create_jwks_cache(http, str(settings.jwks_url)) as keys,
+        open_upstreams(settings, faults=active_faults) as upstreams,
+        development.open_clients(app, settings),
     ):
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.limiter = limiter
         app.state.upstreams = upstreams
         app.state.fault_store = FaultStore(redis=redis)
-        app.state.compositions = Compositions(
+        app.state.aggregates = AggregateService(
             users=upstreams.users,
             orders=upstreams.orders,
             notifications=upstreams.notifications,
             dashboard_timeout_s=settings.dashboard_seconds,
-            lookups_at_once=settings.lookups_at_once,
+            max_concurrent_lookups=settings.max_concurrent_lookups,
         )
         for upstream in (upstreams.users, upstreams.orders, upstreams.notifications):
             app.state.health.add(upstream.name, upstream.ping, critical=False, details=upstream.state)
         app.state.health.add("redis", partial(check_writable, redis), critical=False)
-        with load_shown(app.state.load):
+        with observe_load(app.state.load):
             yield

@@ -1,35 +1,35 @@
-"""What browsers are told about every answer, and which hosts this gateway answers for."""
+"""Security headers for browsers, and the hosts that the gateway accepts."""
 
 from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import UnknownHost
-from shared.errors import problem_response
-from shared.headers import Pair, add_missing, header
+from gateway.errors import UnknownHostError
+from shared.errors.problems import problem_response
+from shared.web.headers import Header, add_missing_headers, get_header
 
-ALWAYS: tuple[Pair, ...] = (
+COMMON_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
-FOR_DATA: Pair = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
-"""Nothing in a JSON answer is to be run or loaded, whatever a browser takes it for."""
+DATA_POLICY: Header = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+"""A browser runs and loads nothing from a JSON response."""
 
-FOR_PAGES: Pair = (b"content-security-policy", b"base-uri 'none'; object-src 'none'; frame-ancestors 'none'")
-"""Pages have scripts of their own, and connect to the WebSocket's port."""
+PAGE_POLICY: Header = (b"content-security-policy", b"base-uri 'none'; object-src 'none'; frame-ancestors 'none'")
+"""The documentation pages have inline scripts. The page at `/` sets a stricter policy (`gateway.browser.page`)."""
 
-OVER_TLS: Pair = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-"""A browser ignores it over plain HTTP (RFC 6797 §7.2), where it would be a lie."""
+HSTS: Header = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+"""For HTTPS only: browsers ignore it over plain HTTP (RFC 6797 §7.2)."""
 
-_FOR_DATA = (*ALWAYS, FOR_DATA)
-_FOR_A_PAGE = (*ALWAYS, FOR_PAGES)
+_DATA_HEADERS = (*COMMON_HEADERS, DATA_POLICY)
+_PAGE_HEADERS = (*COMMON_HEADERS, PAGE_POLICY)
 _PROBES = "/health/"
 
 
-class SecurityHeaders:
-    """ASGI middleware: the headers above on every answer that has not set its own."""
+class SecurityHeadersMiddleware:
+    """ASGI middleware that adds the headers above to every response that does not set them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,47 +40,48 @@ class SecurityHeaders:
             await self._app(scope, receive, send)
             return
 
-        async def protect(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                told = _FOR_A_PAGE if _is_page(message) else _FOR_DATA
-                add_missing(message, (*told, OVER_TLS) if scope["scheme"] == "https" else told)
+                headers = _PAGE_HEADERS if _is_page(message) else _DATA_HEADERS
+                add_missing_headers(message, (*headers, HSTS) if scope["scheme"] == "https" else headers)
             await send(message)
 
-        await self._app(scope, receive, protect)
+        await self._app(scope, receive, send_with_headers)
 
 
-def _is_page(answer: Message) -> bool:
-    for name, value in answer["headers"]:
+def _is_page(message: Message) -> bool:
+    for name, value in message["headers"]:
         if name == b"content-type":
             return bool(value.startswith(b"text/html"))
     return False
 
 
-class KnownHosts:
-    """ASGI middleware: 400 for a `Host` that is none of `hosts` (`*.example.com` for all below).
+class AllowedHostsMiddleware:
+    """ASGI middleware that rejects requests whose `Host` is not in `hosts`, with 400.
 
-    Whatever is built of a foreign host (a link, a cache's key) would lead elsewhere. Probes come by a pod's address.
+    `*.example.com` allows all subdomains. A link or a cache key that is built of a forged host would lead elsewhere.
+    Probes are served for any host: they are sent to the address of a pod.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Sequence[str]) -> None:
         self._app = app
-        self._exact = {host.lower() for host in hosts if not host.startswith("*.")}
-        self._below = tuple(host[1:].lower() for host in hosts if host.startswith("*."))
+        self._hosts = {host.lower() for host in hosts if not host.startswith("*.")}
+        self._suffixes = tuple(host[1:].lower() for host in hosts if host.startswith("*."))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
-        if scope["type"] != "http" or scope["path"].startswith(_PROBES) or self._knows(_host(scope)):
+        if scope["type"] != "http" or scope["path"].startswith(_PROBES) or self._is_allowed(_get_host(scope)):
             await self._app(scope, receive, send)
             return
-        refusal = UnknownHost("This gateway does not answer for the host of the request")
-        await problem_response(refusal, instance=scope["path"])(scope, receive, send)
+        problem = UnknownHostError("The gateway does not accept the Host of this request")
+        await problem_response(problem, instance=scope["path"])(scope, receive, send)
 
-    def _knows(self, host: str) -> bool:
-        return host in self._exact or (bool(self._below) and host.endswith(self._below))
+    def _is_allowed(self, host: str) -> bool:
+        return host in self._hosts or (bool(self._suffixes) and host.endswith(self._suffixes))
 
 
-def _host(scope: Scope) -> str:
-    """Without the port; an IPv6 address keeps its brackets."""
-    host = (header(scope, b"host") or "").lower()
+def _get_host(scope: Scope) -> str:
+    """Return the host without the port. An IPv6 address keeps its brackets."""
+    host = (get_header(scope, b"host") or "").lower()
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host

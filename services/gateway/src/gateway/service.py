@@ -1,4 +1,7 @@
-"""Answers made of several services' answers, whose JSON is spliced as bytes: never parsed, never encoded again."""
+"""Aggregates: responses that are built from the responses of several services.
+
+Their JSON is concatenated as bytes, without being parsed or encoded again.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,11 +11,11 @@ from uuid import UUID
 import orjson
 import structlog
 
-from gateway.answers import Refused
 from gateway.clients import Upstream
-from gateway.errors import SummaryIsForOwners
-from shared.errors import Problem
-from shared.tokens import Identity, Role
+from gateway.errors import SummaryForbiddenError
+from gateway.responses import UpstreamResponseError
+from shared.auth import Identity, Role
+from shared.errors.problems import ProblemError
 
 log = structlog.get_logger(__name__)
 
@@ -24,8 +27,8 @@ _NOT_FOUND = 404
 _SERVER_ERROR = 500
 
 
-class Compositions:
-    """The questions that one service alone can not answer. `headers` are the caller's, token included."""
+class AggregateService:
+    """Aggregates of several services. `headers` are those of the caller, with the access token."""
 
     def __init__(
         self,
@@ -34,31 +37,37 @@ class Compositions:
         orders: Upstream,
         notifications: Upstream,
         dashboard_timeout_s: float,
-        lookups_at_once: int,
+        max_concurrent_lookups: int,
     ) -> None:
         self._users = users
         self._orders = orders
         self._notifications = notifications
         self._dashboard_timeout_s = dashboard_timeout_s
-        self._lookups_at_once = lookups_at_once
+        self._max_concurrent_lookups = max_concurrent_lookups
 
     async def dashboard(self, headers: Mapping[str, str]) -> bytes:
-        """A `schemas.Dashboard`: three services at once, each with its own time; a hole where one fails.
+        """Return a `schemas.Dashboard`. Three services are called concurrently; a part that fails is null.
 
-        `gather`, because a part is worth having without the others. A token that a service refuses is no hole but the
-        caller's to mend: raises Refused with its 401.
+        `gather`, because a part is useful without the others.
+
+        Raises:
+            UpstreamResponseError: A service rejected the access token with 401.
         """
-        patience = self._dashboard_timeout_s
+        timeout_s = self._dashboard_timeout_s
         parts = await asyncio.gather(
-            self._users.get("/users/me", headers=headers, timeout_s=patience),
-            self._orders.get("/orders/recent", query=f"limit={RECENT_ORDERS}", headers=headers, timeout_s=patience),
+            self._users.get("/users/me", headers=headers, timeout_s=timeout_s),
+            self._orders.get("/orders/recent", query=f"limit={RECENT_ORDERS}", headers=headers, timeout_s=timeout_s),
             self._notifications.get(
-                "/notifications/summary", query=f"latest={LATEST_NOTIFICATIONS}", headers=headers, timeout_s=patience
+                "/notifications/summary", query=f"latest={LATEST_NOTIFICATIONS}", headers=headers, timeout_s=timeout_s
             ),
             return_exceptions=True,
         )
-        asked = (self._users, self._orders, self._notifications)
-        degraded = [service.name for service, part in zip(asked, parts, strict=True) if _is_hole(part, service.name)]
+        upstreams = (self._users, self._orders, self._notifications)
+        degraded = [
+            upstream.name
+            for upstream, part in zip(upstreams, parts, strict=True)
+            if _is_unavailable(part, upstream.name)
+        ]
         user, orders, notifications = (part if isinstance(part, bytes) else b"null" for part in parts)
         return b'{"user":%b,"recent_orders":%b,"notifications":%b,"degraded":%b}' % (
             user,
@@ -68,11 +77,15 @@ class Compositions:
         )
 
     async def order_summary(self, order_id: UUID, caller: Identity, headers: Mapping[str, str]) -> bytes:
-        """A `schemas.OrderSummary`: three services at once, all or nothing.
+        """Return a `schemas.OrderSummary`. Three services are called concurrently, and all must succeed.
 
-        `TaskGroup`, because half an answer is none: the first failure cancels the other calls. The order's user is the
-        caller, who need not wait for the order to be asked for. Raises Refused (404 where there is no such order),
-        SummaryIsForOwners, or what `Upstream.get` raises.
+        `TaskGroup`, because the first failure cancels the other calls. The owner of the order is the caller, so the
+        user is requested without waiting for the order.
+
+        Raises:
+            UpstreamResponseError: A service responded with a problem; 404 if there is no such order.
+            SummaryForbiddenError: The caller is an admin and does not own the order.
+            ProblemError: A call failed (`Upstream.get`).
         """
         try:
             async with asyncio.TaskGroup() as calls:
@@ -88,22 +101,27 @@ class Compositions:
                     )
                 )
         except ExceptionGroup as failures:
-            _raise_most_telling(failures)
+            _raise_most_relevant(failures)
         if caller.role is Role.ADMIN and orjson.loads(order.result())["user_id"] != str(caller.user_id):
-            raise SummaryIsForOwners("Admins can see this order, and its owner by users/lookup")
+            raise SummaryForbiddenError("Admins can read the order, and its owner with users/lookup")
         return b'{"order":%b,"user":%b,"notifications":%b}' % (order.result(), user.result(), notifications.result())
 
     async def look_up_users(self, ids: Sequence[UUID], headers: Mapping[str, str]) -> bytes:
-        """A `schemas.UsersFound`: one call per id, some at once; any failure but "no such user" fails the whole."""
-        slots = asyncio.Semaphore(self._lookups_at_once)
-        wanted = list(dict.fromkeys(ids))
+        """Return a `schemas.UsersFound`, with one call per id and a limited number of them at a time.
+
+        Raises:
+            UpstreamResponseError: The response to a call is a problem other than 404.
+            ProblemError: A call failed (`Upstream.get`).
+        """
+        slots = asyncio.Semaphore(self._max_concurrent_lookups)
+        unique_ids = list(dict.fromkeys(ids))
         try:
             async with asyncio.TaskGroup() as calls:
-                tasks = [calls.create_task(self._look_up_user(user_id, headers, slots)) for user_id in wanted]
+                tasks = [calls.create_task(self._look_up_user(user_id, headers, slots)) for user_id in unique_ids]
         except ExceptionGroup as failures:
-            _raise_most_telling(failures)
+            _raise_most_relevant(failures)
         found = [task.result() for task in tasks]
-        missing = [user_id for user_id, user in zip(wanted, found, strict=True) if user is None]
+        missing = [user_id for user_id, user in zip(unique_ids, found, strict=True) if user is None]
         return b'{"items":[%b],"missing":%b}' % (
             b",".join(user for user in found if user is not None),
             orjson.dumps(missing),
@@ -115,28 +133,30 @@ class Compositions:
                 return await self._users.get(
                     f"/internal/users/{user_id}", template="/internal/users/{user_id}", headers=headers
                 )
-            except Refused as refusal:
-                if refusal.answer.status == _NOT_FOUND:
+            except UpstreamResponseError as error:
+                if error.response.status == _NOT_FOUND:
                     return None
                 raise
 
 
-def _is_hole(part: bytes | BaseException, name: str) -> bool:
-    """Whether this part failed in a way the dashboard bears; raises what it does not bear."""
+def _is_unavailable(part: bytes | BaseException, name: str) -> bool:
+    """Return whether a part failed. Raises errors that fail the whole dashboard."""
     if isinstance(part, bytes):
         return False
-    if not isinstance(part, Refused | Problem) or (isinstance(part, Refused) and part.answer.status == _UNAUTHORIZED):
+    if not isinstance(part, UpstreamResponseError | ProblemError) or (
+        isinstance(part, UpstreamResponseError) and part.response.status == _UNAUTHORIZED
+    ):
         raise part
     log.warning("dashboard_degraded", upstream=name, reason=str(part))
     return True
 
 
-def _raise_most_telling(failures: ExceptionGroup[Exception]) -> NoReturn:
-    """Raise the failure that tells the caller most: what they can mend, before what we have to; the first of those."""
-    raise min(failures.exceptions, key=_status) from None
+def _raise_most_relevant(failures: ExceptionGroup[Exception]) -> NoReturn:
+    """Raise the first client error, which the caller can correct; without one, the first server error."""
+    raise min(failures.exceptions, key=_status_class) from None
 
 
-def _status(failure: Exception) -> int:
-    if isinstance(failure, Refused):
-        return failure.answer.status // 100
-    return failure.status // 100 if isinstance(failure, Problem) else _SERVER_ERROR
+def _status_class(failure: Exception) -> int:
+    if isinstance(failure, UpstreamResponseError):
+        return failure.response.status // 100
+    return failure.status // 100 if isinstance(failure, ProblemError) else _SERVER_ERROR

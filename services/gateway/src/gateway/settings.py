@@ -3,10 +3,10 @@
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field
+from pydantic import AliasChoices, AnyHttpUrl, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
-from shared.settings import JwksSettings, RedisSettings, ServiceSettings, load_settings
+from shared.config import JwksSettings, RedisSettings, ServiceSettings, WebsocketSettings, load_settings
 
 
 def _by_comma(value: object) -> object:
@@ -16,10 +16,11 @@ def _by_comma(value: object) -> object:
 class ResilienceSettings(BaseSettings):
     """Capacity limits of one gateway process."""
 
-    requests_at_once: int = Field(
+    max_concurrent_requests: int = Field(
         500,
         ge=1,
         le=100_000,
+        validation_alias=AliasChoices("max_concurrent_requests", "requests_at_once"),
         description="Requests in flight in one gateway process; reads may use four fifths, the rest is shed with 503",
     )
     max_concurrent_uploads: int = Field(
@@ -32,18 +33,36 @@ class ResilienceSettings(BaseSettings):
     max_concurrent_uploads_per_address: int = Field(
         25, ge=1, le=100_000, description="Requests of one client address whose body is still arriving"
     )
-    upstream_calls_at_once: int = Field(
-        100, ge=1, le=10_000, description="Concurrent calls to one upstream; as many again wait in its queue"
+    max_concurrent_calls: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        validation_alias=AliasChoices("max_concurrent_calls", "upstream_calls_at_once"),
+        description="Concurrent calls to one upstream; as many again wait in its queue",
     )
-    upstream_files_at_once: int = Field(
-        50, ge=1, le=10_000, description="Concurrent downloads from one upstream, beside its calls"
+    max_concurrent_downloads: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        validation_alias=AliasChoices("max_concurrent_downloads", "upstream_files_at_once"),
+        description="Concurrent downloads from one upstream, beside its calls",
     )
-    upstream_files_per_user: int = Field(
-        4, ge=1, le=10_000, description="Concurrent downloads of one user from one upstream"
+    max_concurrent_downloads_per_user: int = Field(
+        4,
+        ge=1,
+        le=10_000,
+        validation_alias=AliasChoices("max_concurrent_downloads_per_user", "upstream_files_per_user"),
+        description="Concurrent downloads of one user from one upstream",
     )
     upstream_attempts: int = Field(3, ge=1, le=10, description="Attempts at one upstream call, the first included")
     retry_budget: float = Field(
         0.2, ge=0, le=1, description="Retries allowed to one upstream, as a fraction of the calls to it"
+    )
+    retries_per_second: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Retries allowed to one upstream beside that fraction, for endpoints with few calls",
     )
     breaker_open_seconds: float = Field(
         5.0,
@@ -59,7 +78,23 @@ class ResilienceSettings(BaseSettings):
     )
 
 
-class Settings(ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings):
+class BrowserSettings(WebsocketSettings):
+    """Addresses that the browser application links to or connects to."""
+
+    traces_url: AnyHttpUrl = Field(
+        AnyHttpUrl("http://localhost:16686"), description="Base URL of the trace viewer, for links of the page"
+    )
+    traces_query_url: AnyHttpUrl | None = Field(
+        None,
+        description="Base URL of Jaeger's query API, for the traces that the page shows in development; by default "
+        "TRACES_URL",
+    )
+    logs_url: AnyHttpUrl | None = Field(None, description="URL of the log viewer, for links of the page")
+    metrics_url: AnyHttpUrl | None = Field(None, description="URL of the dashboards, for links of the page")
+    mail_url: AnyHttpUrl | None = Field(None, description="URL of the mailbox, for links of the page in development")
+
+
+class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings):
     """Upstreams, timeouts and limits of the gateway."""
 
     users_url: AnyHttpUrl = Field(description="Base URL of the users service, for example http://localhost:8001")
@@ -72,7 +107,13 @@ class Settings(ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings)
     dashboard_seconds: float = Field(
         1.0, gt=0, le=60, description="Timeout of one part of the dashboard, which is left out after it, in seconds"
     )
-    lookups_at_once: int = Field(10, ge=1, le=100, description="Concurrent lookups of one bulk request")
+    max_concurrent_lookups: int = Field(
+        10,
+        ge=1,
+        le=100,
+        validation_alias=AliasChoices("max_concurrent_lookups", "lookups_at_once"),
+        description="Concurrent lookups of one bulk request",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = Field(
         (), description="Origins whose browser pages may call the API (CORS), separated by commas; none by default"
     )
@@ -92,14 +133,15 @@ class Settings(ResilienceSettings, RedisSettings, JwksSettings, ServiceSettings)
         description="Logins and registrations per minute of one address; by default 60 in production, else 6000",
     )
     rate_limit_credentials_name: int = Field(30, ge=1, description="Logins per minute for one account name")
-    rate_limit_patience_seconds: float = Field(
+    rate_limit_telemetry_address: int = Field(
+        300, ge=1, description="Batches of telemetry per minute that the pages of one address may send, in development"
+    )
+    rate_limit_timeout_seconds: float = Field(
         0.1,
         gt=0,
         le=10,
+        validation_alias=AliasChoices("rate_limit_timeout_seconds", "rate_limit_patience_seconds"),
         description="Timeout of counting a request in Redis, in seconds; after it the process counts locally",
-    )
-    traces_url: AnyHttpUrl = Field(
-        AnyHttpUrl("http://localhost:16686"), description="Base URL of the trace viewer, for links on the front page"
     )
 
 

@@ -1,4 +1,4 @@
-"""The version of the API that serves a request: its path names it, or `API-Version`, or else it is the current one."""
+"""The version of the API that serves a request: the one in the path, that of `API-Version`, or the current one."""
 
 import re
 from collections.abc import Mapping
@@ -8,34 +8,36 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.answers import Refused, prefix_of, to_client
-from gateway.errors import UnknownVersion
-from shared.errors import problem_response
-from shared.headers import header
+from gateway.errors import UnknownVersionError
+from gateway.responses import UpstreamResponseError, to_client_response, version_prefix
+from shared.errors.problems import problem_response
+from shared.web.headers import get_header
 
 API_VERSION = "API-Version"
 _API_VERSION = API_VERSION.lower().encode()
-_IN_PATH = re.compile(r"/v[12](/|$)")
+_VERSION_IN_PATH = re.compile(r"/(v[12]|browser)(/|$)")
+"""The routes of the page (`gateway.browser`) have no versions: they change together with it."""
+
 _PAGES = frozenset({"/", "/openapi.json"})
-_BELOW = ("/health/", "/assets/", "/debug/")
+_UNVERSIONED = ("/health/", "/assets/", "/debug/")
 
 
 def is_api_request(scope: Scope) -> bool:
-    """Whether this is a request for the API; probes, the front page and assets are not limited, shed or versioned."""
-    return scope["type"] == "http" and scope["path"] not in _PAGES and not scope["path"].startswith(_BELOW)
+    """Return whether a request is for the API. Probes, pages and assets have no version and no limits."""
+    return scope["type"] == "http" and scope["path"] not in _PAGES and not scope["path"].startswith(_UNVERSIONED)
 
 
-async def on_refused(request: Request, refusal: Exception) -> Response:
-    """Return the problem of one service as the response to a request for an aggregate."""
-    assert isinstance(refusal, Refused)  # noqa: S101 - registered for this class only
-    return to_client(refusal.answer, prefix=prefix_of(request), path=request.scope["path"])
+async def render_upstream_error(request: Request, error: Exception) -> Response:
+    """Return the problem of a service as the response to a request for an aggregate."""
+    assert isinstance(error, UpstreamResponseError)  # noqa: S101 - registered for this class only
+    return to_client_response(error.response, prefix=version_prefix(request), path=request.scope["path"])
 
 
-class VersionByHeader:
-    """ASGI middleware: serves a request whose path names no version by the one that `API-Version` names, `1` or `v1`.
+class ApiVersionMiddleware:
+    """ASGI middleware that selects the version by `API-Version` (`1` or `v1`) if the path names none.
 
-    `older` are the applications of versions before `current`, which the application itself serves. The path stays as
-    requested, in problems and in the trace. Responses vary by the header, for caches.
+    `older` has the applications of the versions before `current`, which the application itself serves. The path stays
+    as it was requested, in problems and in the trace. Responses have `Vary: API-Version` for caches.
     """
 
     def __init__(self, app: ASGIApp, *, older: Mapping[str, ASGIApp], current: str) -> None:
@@ -44,22 +46,22 @@ class VersionByHeader:
         self._current = current
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, with a 400 for an unknown version."""
-        if not is_api_request(scope) or _IN_PATH.match(scope["path"]):
+        """Serve one request. An unknown version is rejected with 400."""
+        if not is_api_request(scope) or _VERSION_IN_PATH.match(scope["path"]):
             await self._app(scope, receive, send)
             return
 
-        async def send_varying(message: Message) -> None:
+        async def send_with_vary(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).add_vary_header(API_VERSION)
             await send(message)
 
-        given = header(scope, _API_VERSION)
-        wanted = self._current if given is None else given.strip().lower().removeprefix("v")
-        version = self._versions.get(wanted)
+        given = get_header(scope, _API_VERSION)
+        requested = self._current if given is None else given.strip().lower().removeprefix("v")
+        version = self._versions.get(requested)
         if version is None:
             known = ", ".join(sorted(self._versions))
-            refusal = UnknownVersion(f"{API_VERSION} can be {known}; without it you get {self._current}")
-            await problem_response(refusal, instance=scope["path"])(scope, receive, send_varying)
+            problem = UnknownVersionError(f"{API_VERSION} can be {known}. The default is {self._current}")
+            await problem_response(problem, instance=scope["path"])(scope, receive, send_with_vary)
             return
-        await version(scope, receive, send_varying)
+        await version(scope, receive, send_with_vary)

@@ -1,4 +1,4 @@
-"""The circuit opens for a failing service only, lets one probe through, and closes again."""
+"""The circuit opens for a failing service only, admits one probe, and closes again."""
 
 from collections import Counter
 
@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.errors import CircuitOpen
-from gateway.resilience.breaker import Breaker, State, Verdict
+from gateway.errors import CircuitOpenError
+from gateway.resilience.breaker import CircuitBreaker, Outcome, State
 
 OPEN_S = 5.0
 
@@ -27,154 +27,156 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> Breaker:
-    return Breaker(name="orders", open_s=OPEN_S, window_s=10, fewest=10, most=20, tolerance=0.5, clock=clock)
+def breaker(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker(
+        name="orders", open_s=OPEN_S, window_s=10, min_calls=10, max_calls=20, failure_ratio=0.5, clock=clock
+    )
 
 
-def state(breaker: Breaker) -> State:
+def state(breaker: CircuitBreaker) -> State:
     return breaker.state
 
 
-def call(breaker: Breaker, verdict: Verdict, times: int = 1) -> None:
+def call(breaker: CircuitBreaker, outcome: Outcome, times: int = 1) -> None:
     for _ in range(times):
-        breaker.settle(breaker.admit(), verdict)
+        breaker.record(breaker.admit(), outcome)
 
 
 class TestClosed:
-    def test_it_opens_where_half_of_enough_calls_failed(self, breaker: Breaker) -> None:
-        call(breaker, Verdict.WELL, 5)
-        call(breaker, Verdict.FAILED, 4)
+    def test_circuit_opens_when_half_of_enough_calls_failed(self, breaker: CircuitBreaker) -> None:
+        call(breaker, Outcome.SUCCESS, 5)
+        call(breaker, Outcome.FAILURE, 4)
         assert state(breaker) is State.CLOSED
-        call(breaker, Verdict.FAILED)
+        call(breaker, Outcome.FAILURE)
         assert state(breaker) is State.OPEN
 
-    def test_a_few_failures_are_not_enough(self, breaker: Breaker) -> None:
-        call(breaker, Verdict.FAILED, 9)
+    def test_circuit_stays_closed_when_there_are_few_calls(self, breaker: CircuitBreaker) -> None:
+        call(breaker, Outcome.FAILURE, 9)
         assert state(breaker) is State.CLOSED
 
-    def test_a_minority_of_failures_is_borne(self, breaker: Breaker) -> None:
+    def test_circuit_stays_closed_when_a_minority_failed(self, breaker: CircuitBreaker) -> None:
         for _ in range(50):
-            call(breaker, Verdict.WELL, 2)
-            call(breaker, Verdict.FAILED)
+            call(breaker, Outcome.SUCCESS, 2)
+            call(breaker, Outcome.FAILURE)
         assert state(breaker) is State.CLOSED
 
-    def test_old_failures_are_forgotten(self, breaker: Breaker, clock: Clock) -> None:
-        call(breaker, Verdict.FAILED, 9)
+    def test_circuit_stays_closed_when_failures_are_old(self, breaker: CircuitBreaker, clock: Clock) -> None:
+        call(breaker, Outcome.FAILURE, 9)
         clock.now += 10.1
-        call(breaker, Verdict.FAILED, 9)
+        call(breaker, Outcome.FAILURE, 9)
         assert state(breaker) is State.CLOSED
 
-    def test_many_old_successes_hide_nothing(self, breaker: Breaker) -> None:
-        call(breaker, Verdict.WELL, 1_000)
-        call(breaker, Verdict.FAILED, 10)
+    def test_circuit_opens_when_successes_are_old(self, breaker: CircuitBreaker) -> None:
+        call(breaker, Outcome.SUCCESS, 1_000)
+        call(breaker, Outcome.FAILURE, 10)
         assert state(breaker) is State.OPEN
 
-    def test_a_cancelled_call_says_nothing(self, breaker: Breaker) -> None:
-        call(breaker, Verdict.NONE, 1_000)
+    def test_circuit_stays_closed_when_calls_are_cancelled(self, breaker: CircuitBreaker) -> None:
+        call(breaker, Outcome.IGNORED, 1_000)
         assert state(breaker) is State.CLOSED
 
 
 class TestOpen:
     @pytest.fixture(autouse=True)
-    def opened(self, breaker: Breaker) -> None:
-        call(breaker, Verdict.FAILED, 10)
+    def opened(self, breaker: CircuitBreaker) -> None:
+        call(breaker, Outcome.FAILURE, 10)
 
-    def test_nobody_gets_through_and_everybody_is_told_when_to_come_back(self, breaker: Breaker, clock: Clock) -> None:
+    def test_calls_are_rejected_with_retry_after_when_open(self, breaker: CircuitBreaker, clock: Clock) -> None:
         clock.now += 1.5
-        with pytest.raises(CircuitOpen) as refused:
+        with pytest.raises(CircuitOpenError) as rejected:
             breaker.admit()
-        assert refused.value.headers == {"Retry-After": "4"}
+        assert rejected.value.headers == {"Retry-After": "4"}
 
-    def test_one_probe_gets_through_after_a_while(self, breaker: Breaker, clock: Clock) -> None:
+    def test_one_probe_is_admitted_when_the_open_time_is_over(self, breaker: CircuitBreaker, clock: Clock) -> None:
         clock.now += OPEN_S
         breaker.admit()
         assert state(breaker) is State.HALF_OPEN
         for _ in range(100):
-            with pytest.raises(CircuitOpen):
+            with pytest.raises(CircuitOpenError):
                 breaker.admit()
 
-    def test_a_good_probe_closes_it_and_the_past_is_forgotten(self, breaker: Breaker, clock: Clock) -> None:
+    def test_circuit_closes_and_resets_when_the_probe_succeeds(self, breaker: CircuitBreaker, clock: Clock) -> None:
         clock.now += OPEN_S
-        call(breaker, Verdict.WELL)
-        call(breaker, Verdict.FAILED, 9)
+        call(breaker, Outcome.SUCCESS)
+        call(breaker, Outcome.FAILURE, 9)
         assert state(breaker) is State.CLOSED
 
-    def test_a_failed_probe_opens_it_for_as_long_again(self, breaker: Breaker, clock: Clock) -> None:
+    def test_circuit_opens_again_when_the_probe_fails(self, breaker: CircuitBreaker, clock: Clock) -> None:
         clock.now += OPEN_S
-        call(breaker, Verdict.FAILED)
+        call(breaker, Outcome.FAILURE)
         clock.now += OPEN_S - 0.1
-        with pytest.raises(CircuitOpen):
+        with pytest.raises(CircuitOpenError):
             breaker.admit()
         clock.now += 0.1
         breaker.admit()
 
-    def test_after_a_cancelled_probe_the_next_call_is_the_probe(self, breaker: Breaker, clock: Clock) -> None:
+    def test_next_call_is_the_probe_when_the_probe_was_cancelled(self, breaker: CircuitBreaker, clock: Clock) -> None:
         clock.now += OPEN_S
-        call(breaker, Verdict.NONE)
+        call(breaker, Outcome.IGNORED)
         assert state(breaker) is State.HALF_OPEN
-        call(breaker, Verdict.WELL)
+        call(breaker, Outcome.SUCCESS)
         assert state(breaker) is State.CLOSED
 
-    def test_who_was_admitted_before_has_no_say(self, clock: Clock) -> None:
-        breaker = Breaker(name="orders", open_s=OPEN_S, clock=clock)
+    def test_outcome_is_ignored_when_the_call_was_admitted_earlier(self, clock: Clock) -> None:
+        breaker = CircuitBreaker(name="orders", open_s=OPEN_S, clock=clock)
         before = [breaker.admit() for _ in range(30)]
-        for era in before[:10]:
-            breaker.settle(era, Verdict.FAILED)
+        for generation in before[:10]:
+            breaker.record(generation, Outcome.FAILURE)
         clock.now += OPEN_S
         probe = breaker.admit()
-        for era in before[10:20]:
-            breaker.settle(era, Verdict.WELL)
+        for generation in before[10:20]:
+            breaker.record(generation, Outcome.SUCCESS)
         assert state(breaker) is State.HALF_OPEN
-        breaker.settle(probe, Verdict.WELL)
-        for era in before[20:]:
-            breaker.settle(era, Verdict.FAILED)
+        breaker.record(probe, Outcome.SUCCESS)
+        for generation in before[20:]:
+            breaker.record(generation, Outcome.FAILURE)
         assert state(breaker) is State.CLOSED
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Any interleaving of calls, whatever becomes of them, as time goes by."""
+    """Any interleaving of calls, outcomes and pauses."""
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.breaker = Breaker(name="orders", open_s=OPEN_S, fewest=3, most=6, clock=self.clock)
+        self.breaker = CircuitBreaker(name="orders", open_s=OPEN_S, min_calls=3, max_calls=6, clock=self.clock)
         self.running: list[int] = []
         self.probes: list[int] = []
         self.opened_at = 0.0
-        self.told = Counter[Verdict]()
+        self.outcomes = Counter[Outcome]()
 
     @rule()
-    def ask(self) -> None:
+    def admit_a_call(self) -> None:
         before = self.breaker.state
         try:
-            era = self.breaker.admit()
-        except CircuitOpen:
+            generation = self.breaker.admit()
+        except CircuitOpenError:
             assert before is not State.CLOSED
             assert self.probes or self.clock.now < self.opened_at + OPEN_S
             return
         if before is State.CLOSED:
-            self.running.append(era)
+            self.running.append(generation)
         else:
             assert self.clock.now >= self.opened_at + OPEN_S
-            self.probes.append(era)
+            self.probes.append(generation)
 
-    @rule(verdict=st.sampled_from(Verdict), which=st.integers(0, 100))
+    @rule(outcome=st.sampled_from(Outcome), which=st.integers(0, 100))
     @precondition(lambda self: self.running)
-    def end_a_call(self, verdict: Verdict, which: int) -> None:
+    def end_a_call(self, outcome: Outcome, which: int) -> None:
         before = self.breaker.state
-        self.breaker.settle(self.running.pop(which % len(self.running)), verdict)
+        self.breaker.record(self.running.pop(which % len(self.running)), outcome)
         if self.breaker.state is not before:
             assert (before, self.breaker.state) == (State.CLOSED, State.OPEN)
-            assert verdict is Verdict.FAILED
+            assert outcome is Outcome.FAILURE
             self.opened_at = self.clock.now
 
-    @rule(verdict=st.sampled_from(Verdict))
+    @rule(outcome=st.sampled_from(Outcome))
     @precondition(lambda self: self.probes)
-    def end_the_probe(self, verdict: Verdict) -> None:
-        self.breaker.settle(self.probes.pop(), verdict)
-        expected = {Verdict.WELL: State.CLOSED, Verdict.FAILED: State.OPEN, Verdict.NONE: State.HALF_OPEN}
-        assert self.breaker.state is expected[verdict]
-        if verdict is Verdict.FAILED:
+    def end_the_probe(self, outcome: Outcome) -> None:
+        self.breaker.record(self.probes.pop(), outcome)
+        expected = {Outcome.SUCCESS: State.CLOSED, Outcome.FAILURE: State.OPEN, Outcome.IGNORED: State.HALF_OPEN}
+        assert self.breaker.state is expected[outcome]
+        if outcome is Outcome.FAILURE:
             self.opened_at = self.clock.now
 
     @rule(seconds=st.floats(0, 12))

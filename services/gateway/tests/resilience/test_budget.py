@@ -1,39 +1,66 @@
-"""Retries are a share of calls, whatever fails."""
+"""Retries are at most a fraction of calls plus the reserve."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.resilience.budget import RetryBudget
+from gateway.resilience.budget import RESERVE_S, RetryBudget
 
 
 class TestRetryBudget:
-    def test_nothing_is_saved_at_the_start(self) -> None:
-        assert not RetryBudget(ratio=0.2).spend()
+    def test_balance_is_empty_at_the_start_without_a_reserve(self) -> None:
+        assert not RetryBudget(ratio=0.2).withdraw()
 
-    def test_five_calls_pay_for_one_retry_of_a_fifth(self) -> None:
+    def test_reserve_is_full_at_the_start_and_grows_with_time(self) -> None:
+        now = 0.0
+        budget = RetryBudget(ratio=0, per_s=0.2, clock=lambda: now)
+        assert [budget.withdraw() for _ in range(3)] == [True, True, False]
+        now = 4.9
+        assert not budget.withdraw()
+        now = 5.0
+        assert [budget.withdraw(), budget.withdraw()] == [True, False]
+        now = 3600.0
+        assert [budget.withdraw() for _ in range(3)] == [True, True, False]
+
+    def test_time_adds_nothing_when_the_balance_exceeds_the_reserve(self) -> None:
+        now = 0.0
+        budget = RetryBudget(ratio=1, per_s=0.1, clock=lambda: now)
+        budget.deposit()
+        now = 3600.0
+        assert budget.balance == 2
+
+    def test_five_calls_allow_one_retry_at_a_ratio_of_a_fifth(self) -> None:
         budget = RetryBudget(ratio=0.2)
         for _ in range(5):
-            budget.earn()
-        assert [budget.spend(), budget.spend()] == [True, False]
+            budget.deposit()
+        assert [budget.withdraw(), budget.withdraw()] == [True, False]
 
     def test_tenths_add_up(self) -> None:
         budget = RetryBudget(ratio=0.1)
         for _ in range(10):
-            budget.earn()
-        assert budget.spend()
+            budget.deposit()
+        assert budget.withdraw()
 
-    def test_a_long_healthy_time_buys_no_storm(self) -> None:
-        budget = RetryBudget(ratio=0.2, most=3)
+    def test_balance_is_limited_after_many_calls(self) -> None:
+        budget = RetryBudget(ratio=0.2, max_balance=3)
         for _ in range(1_000):
-            budget.earn()
-        assert [budget.spend() for _ in range(5)] == [True, True, True, False, False]
+            budget.deposit()
+        assert [budget.withdraw() for _ in range(5)] == [True, True, True, False, False]
 
-    @given(ratio=st.floats(0, 1), most=st.floats(0, 50), calls=st.lists(st.booleans(), max_size=300))
-    def test_at_any_moment_attempts_are_at_most_their_share(self, ratio: float, most: float, calls: list[bool]) -> None:
-        budget = RetryBudget(ratio=ratio, most=most)
+    @given(
+        ratio=st.floats(0, 1),
+        per_s=st.floats(0, 5) | st.just(0.0),
+        max_balance=st.floats(0, 50),
+        calls=st.lists(st.tuples(st.booleans(), st.floats(0, 3)), max_size=300),
+    )
+    def test_retries_never_exceed_ratio_and_reserve(
+        self, ratio: float, per_s: float, max_balance: float, calls: list[tuple[bool, float]]
+    ) -> None:
+        now = 0.0
+        budget = RetryBudget(ratio=ratio, per_s=per_s, max_balance=max_balance, clock=lambda: now)
         retries = 0
-        for made, asks_to_retry in enumerate(calls, 1):
-            budget.earn()
-            retries += asks_to_retry and budget.spend()
-            assert retries <= ratio * made + 1e-6
-            assert 0 <= budget.saved <= most
+        for made, (failed, pause_s) in enumerate(calls, 1):
+            now += pause_s
+            budget.deposit()
+            retries += failed and budget.withdraw()
+            assert retries <= ratio * made + per_s * (now + RESERVE_S) + 1e-6
+            assert 0 <= budget.balance <= max_balance

@@ -1,12 +1,12 @@
-"""One service has a bounded number of callers, in the order they came."""
+"""Calls to one service are limited, and waiting calls are served in order."""
 
 import asyncio
 
 import pytest
 
-from gateway.errors import UpstreamBusy
+from gateway.errors import UpstreamBusyError
 from gateway.resilience.bulkhead import Bulkhead
-from shared.deadline import deadline_in
+from shared.context import set_deadline
 from testkit.waiting import eventually
 
 
@@ -18,7 +18,7 @@ class Callers:
         self.release = asyncio.Event()
         self.entered: list[int] = []
 
-    def come(self, *numbers: int) -> list[asyncio.Task[None]]:
+    def start(self, *numbers: int) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._call(number)) for number in numbers]
 
     async def _call(self, number: int) -> None:
@@ -28,41 +28,41 @@ class Callers:
 
 
 class TestBulkhead:
-    async def test_some_are_inside_as_many_wait_and_the_rest_is_refused(self) -> None:
-        callers = Callers(Bulkhead(name="orders", at_once=2))
-        tasks = callers.come(1, 2, 3, 4, 5)
+    async def test_calls_are_rejected_when_the_queue_is_full(self) -> None:
+        callers = Callers(Bulkhead(name="orders", max_concurrent=2))
+        tasks = callers.start(1, 2, 3, 4, 5)
         await eventually(tasks[4].done)
-        with pytest.raises(UpstreamBusy) as refused:
+        with pytest.raises(UpstreamBusyError) as rejected:
             await tasks[4]
-        assert refused.value.headers["Retry-After"] == "1"
+        assert rejected.value.headers["Retry-After"] == "1"
         assert callers.entered == [1, 2]
-        assert callers.bulkhead.inside == 2
+        assert callers.bulkhead.in_flight == 2
         callers.release.set()
         await asyncio.gather(*tasks[:4])
         assert callers.entered == [1, 2, 3, 4]
-        assert callers.bulkhead.inside == 0
+        assert callers.bulkhead.in_flight == 0
 
-    async def test_nobody_waits_past_the_deadline(self) -> None:
-        callers = Callers(Bulkhead(name="orders", at_once=1))
-        [inside] = callers.come(1)
+    async def test_call_is_rejected_when_the_deadline_comes_first(self) -> None:
+        callers = Callers(Bulkhead(name="orders", max_concurrent=1))
+        [inside] = callers.start(1)
         await eventually(lambda: callers.entered)
-        with deadline_in(0.01):
-            [late] = callers.come(2)
+        with set_deadline(0.01):
+            [late] = callers.start(2)
         await eventually(late.done)
-        with pytest.raises(UpstreamBusy):
+        with pytest.raises(UpstreamBusyError):
             await late
         callers.release.set()
         await inside
         assert callers.entered == [1]
 
-    async def test_who_gives_up_leaves_no_place_taken(self) -> None:
-        callers = Callers(Bulkhead(name="orders", at_once=1))
-        inside, waiting = callers.come(1, 2)
+    async def test_slot_is_released_when_a_call_is_cancelled(self) -> None:
+        callers = Callers(Bulkhead(name="orders", max_concurrent=1))
+        inside, waiting = callers.start(1, 2)
         await eventually(lambda: callers.entered)
         for task in (waiting, inside):
             task.cancel()
         await asyncio.gather(inside, waiting, return_exceptions=True)
         callers.release.set()
-        await asyncio.gather(*callers.come(3, 4))
+        await asyncio.gather(*callers.start(3, 4))
         assert callers.entered == [1, 3, 4]
-        assert callers.bulkhead.inside == 0
+        assert callers.bulkhead.in_flight == 0

@@ -1,30 +1,30 @@
-"""A late read is asked for twice; the first answer counts."""
+"""A slow read is sent twice, and the first response is returned."""
 
 import asyncio
 
 import pytest
 
-from gateway.resilience.hedge import hedged
+from gateway.resilience.hedge import with_hedge
 from testkit.waiting import eventually
 
 
 class Replicas:
-    """Each call goes to the next of them and gets what `answer` or `fail` say, in whatever order they say it."""
+    """Each call waits for the result that the test sets on its future in `calls`."""
 
     def __init__(self) -> None:
         self.calls: list[asyncio.Future[str]] = []
         self.cancelled = 0
 
-    async def ask(self) -> str:
-        call = asyncio.get_running_loop().create_future()
-        self.calls.append(call)
+    async def call(self) -> str:
+        result = asyncio.get_running_loop().create_future()
+        self.calls.append(result)
         try:
-            return str(await call)
+            return str(await result)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
 
-    async def asked(self, times: int) -> None:
+    async def started(self, times: int) -> None:
         await eventually(lambda: len(self.calls) == times)
 
 
@@ -34,59 +34,59 @@ def replicas() -> Replicas:
 
 
 def race(replicas: Replicas, *, after_s: float = 0.001, may_hedge: bool = True) -> asyncio.Task[str]:
-    return asyncio.create_task(hedged(replicas.ask, after_s=after_s, may_hedge=lambda: may_hedge))
+    return asyncio.create_task(with_hedge(replicas.call, after_s=after_s, may_hedge=lambda: may_hedge))
 
 
 class TestHedge:
-    async def test_a_quick_answer_is_asked_for_once(self, replicas: Replicas) -> None:
-        answer = race(replicas, after_s=60)
-        await replicas.asked(1)
+    async def test_no_hedge_is_started_when_the_first_call_is_fast(self, replicas: Replicas) -> None:
+        result = race(replicas, after_s=60)
+        await replicas.started(1)
         replicas.calls[0].set_result("first")
-        assert await answer == "first"
+        assert await result == "first"
         assert len(replicas.calls) == 1
 
-    async def test_the_first_answer_counts_and_the_other_call_is_cancelled(self, replicas: Replicas) -> None:
-        answer = race(replicas)
-        await replicas.asked(2)
+    async def test_other_call_is_cancelled_when_one_succeeds(self, replicas: Replicas) -> None:
+        result = race(replicas)
+        await replicas.started(2)
         replicas.calls[1].set_result("second")
-        assert await answer == "second"
+        assert await result == "second"
         assert replicas.cancelled == 1
 
-    async def test_a_failure_waits_for_the_other_call(self, replicas: Replicas) -> None:
-        answer = race(replicas)
-        await replicas.asked(2)
+    async def test_other_call_is_awaited_when_one_fails(self, replicas: Replicas) -> None:
+        result = race(replicas)
+        await replicas.started(2)
         replicas.calls[1].set_exception(ConnectionResetError())
-        await asyncio.wait([answer], timeout=0.01)
+        await asyncio.wait([result], timeout=0.01)
         replicas.calls[0].set_result("first")
-        assert await answer == "first"
+        assert await result == "first"
 
-    async def test_where_both_end_at_once_the_answer_counts(self, replicas: Replicas) -> None:
-        answer = race(replicas)
-        await replicas.asked(2)
+    async def test_success_is_returned_when_both_end_together(self, replicas: Replicas) -> None:
+        result = race(replicas)
+        await replicas.started(2)
         replicas.calls[0].set_exception(ConnectionResetError())
         replicas.calls[1].set_result("second")
-        assert await answer == "second"
+        assert await result == "second"
 
-    async def test_where_both_fail_the_failure_is_raised(self, replicas: Replicas) -> None:
-        answer = race(replicas)
-        await replicas.asked(2)
+    async def test_failure_is_raised_when_both_fail(self, replicas: Replicas) -> None:
+        result = race(replicas)
+        await replicas.started(2)
         for call in replicas.calls:
             call.set_exception(ConnectionResetError())
         with pytest.raises(ConnectionResetError):
-            await answer
+            await result
 
-    async def test_without_a_budget_it_waits(self, replicas: Replicas) -> None:
-        answer = race(replicas, may_hedge=False)
-        await replicas.asked(1)
-        await asyncio.wait([answer], timeout=0.05)
+    async def test_no_hedge_is_started_without_a_budget(self, replicas: Replicas) -> None:
+        result = race(replicas, may_hedge=False)
+        await replicas.started(1)
+        await asyncio.wait([result], timeout=0.05)
         replicas.calls[0].set_result("first")
-        assert await answer == "first"
+        assert await result == "first"
         assert len(replicas.calls) == 1
 
-    async def test_who_gives_up_cancels_both(self, replicas: Replicas) -> None:
-        answer = race(replicas)
-        await replicas.asked(2)
-        answer.cancel()
+    async def test_both_calls_are_cancelled_when_the_caller_is_cancelled(self, replicas: Replicas) -> None:
+        result = race(replicas)
+        await replicas.started(2)
+        result.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await answer
+            await result
         assert replicas.cancelled == 2

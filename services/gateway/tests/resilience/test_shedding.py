@@ -1,4 +1,4 @@
-"""A full gateway says so at once: to reads first, to probes never."""
+"""An overloaded gateway rejects reads before writes. Probes are never rejected."""
 
 import asyncio
 
@@ -10,17 +10,17 @@ from testkit.waiting import eventually
 
 
 class TestLoadShedding:
-    async def test_reads_go_before_orders_and_probes_stay(
+    async def test_reads_are_shed_before_writes_and_probes_never(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str], counted: Metrics
     ) -> None:
-        services.orders.hangs("POST", "/orders")
-        services.orders.answers("GET", "/products", {})
-        async with open_gateway(requests_at_once=5) as gateway:
+        services.orders.hang("POST", "/orders")
+        services.orders.respond("GET", "/products", {})
+        async with open_gateway(max_concurrent_requests=5) as gateway:
             placing = [self._place(gateway, token) for _ in range(4)]
-            await eventually(lambda: services.orders.at_once == 4)
+            await eventually(lambda: services.orders.in_flight == 4)
             read = await gateway.get("/v2/products")
             placing.append(self._place(gateway, token))
-            await eventually(lambda: services.orders.at_once == 5)
+            await eventually(lambda: services.orders.in_flight == 5)
             write = await gateway.post("/v2/orders", headers=token, json={})
             assert (await gateway.get("/health/live")).status_code == 200
             assert counted.value("hopline.gateway.requests.in_flight") == 5
@@ -30,13 +30,13 @@ class TestLoadShedding:
             ]
             for request in placing:
                 request.cancel()
-            await eventually(lambda: services.orders.at_once == 0)
+            await eventually(lambda: services.orders.in_flight == 0)
             await eventually(lambda: self._is_read(gateway))
-        for refused in (read, write):
-            assert refused.status_code == 503
-            assert refused.json()["type"].endswith("/overloaded")
-            assert 1 <= int(refused.headers["retry-after"]) <= 3
-            assert len(refused.headers["x-request-id"]) == 32
+        for rejected in (read, write):
+            assert rejected.status_code == 503
+            assert rejected.json()["type"].endswith("/overloaded")
+            assert 1 <= int(rejected.headers["retry-after"]) <= 3
+            assert len(rejected.headers["x-request-id"]) == 32
 
     async def _is_read(self, gateway: httpx.AsyncClient) -> bool:
         return (await gateway.get("/v2/products")).status_code == 200

@@ -1,5 +1,5 @@
-"""How often anybody may ask: by user, by address, and closer for logins and registrations.
+"""Rate limits by user and by address, and lower ones for logins and registrations.
 
-Buckets are Redis's, one round trip for all of a request's, so that every gateway counts the same; without Redis each
-process counts for itself.
+The buckets are in Redis, so that all gateways count together. All limits of a request take one round trip. If Redis
+fails, each process counts for itself.
 """

@@ -1,21 +1,20 @@
-"""Where buckets are kept: in Redis for all gateways together, or in this process alone.
+"""The buckets of rate limits: in Redis for all gateways, or in the memory of this process.
 
-Both take the same charges, all or none, and answer `(granted, microseconds each bucket is ahead of now)`.
+Both count all hits of a request or none, and return whether they were granted and how many microseconds each bucket is
+ahead of now.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
-from gateway.limits.quota import MICROSECONDS, Charge, fits
-from shared.store_errors import REDIS_ERRORS
+from gateway.limits.quota import MICROSECONDS, Hit
 
 TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local answers, first = {}, 1
+local results, first = {}, 1
 for size in string.gmatch(table.remove(ARGV, 1), '%d+') do
     local held, granted = {}, 1
     for i = first, first + size - 1 do
@@ -32,95 +31,84 @@ for size in string.gmatch(table.remove(ARGV, 1), '%d+') do
         end
     end
     table.insert(held, 1, granted)
-    table.insert(answers, held)
+    table.insert(results, held)
     first = first + size
 end
-return answers
+return results
 """
-"""By the server's own clock, so that gateways need not agree on the time."""
+"""Uses the clock of the server, so that the clocks of the gateways may differ."""
 
-MOST_AT_ONCE = 100
-"""Requests that share a round trip; a script runs alone, and Redis has others to serve."""
+MAX_BATCH = 100
+"""Maximum number of requests in one round trip. Redis executes nothing else while the script runs."""
 
-Taken = tuple[bool, list[int]]
+TakeResult = tuple[bool, list[int]]
 
 
 class SharedBuckets:
-    """Buckets in Redis; each expires once it is empty.
+    """Buckets in Redis. Each expires when it is empty.
 
-    Requests that come while a round trip is under way share the next one: its cost is mostly the system calls.
+    Requests that arrive during a round trip share the next one, because most of its cost is system calls.
     """
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, *, redis: Redis) -> None:
         self._script = redis.register_script(TAKE)
-        self._waiting: list[tuple[Sequence[Charge], asyncio.Future[Taken]]] = []
+        self._waiting: list[tuple[Sequence[Hit], asyncio.Future[TakeResult]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        """Charge all or none, in one round trip; two more for the first after Redis has lost its scripts."""
-        taken: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._waiting.append((charges, taken))
+    async def take(self, hits: Sequence[Hit]) -> TakeResult:
+        """Count all hits or none, in one round trip; in three after Redis lost its scripts.
+
+        Raises:
+            Exception: The round trip failed. All its requests get the same error.
+        """
+        result: asyncio.Future[TakeResult] = asyncio.get_running_loop().create_future()
+        self._waiting.append((hits, result))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
-        return await taken
+        return await result
 
     async def _send(self) -> None:
         try:
             while self._waiting:
-                sharing, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-                patient = [each for each in sharing if not each[1].done()]  # the others are counted locally by now
-                if patient:
-                    await self._settle(patient)
+                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+                pending = [(hits, result) for hits, result in batch if not result.done()]  # the others were cancelled
+                if not pending:
+                    continue
+                hits = [hit for group, _ in pending for hit in group]
+                sizes = " ".join(str(len(group)) for group, _ in pending)
+                arguments: list[str | bytes] = [sizes, *(argument for hit in hits for argument in hit.quota.arguments)]
+                try:
+                    taken = await self._script(keys=[hit.key for hit in hits], args=arguments)
+                except Exception as error:  # noqa: BLE001 - raised by each request of the batch
+                    for _, result in pending:
+                        if not result.done():
+                            result.set_exception(error)
+                else:
+                    for (_, result), (granted, *held) in zip(pending, taken, strict=True):
+                        if not result.done():
+                            result.set_result((bool(granted), held))
         finally:
             self._sender = None
 
-    async def _settle(self, sharing: Sequence[tuple[Sequence[Charge], asyncio.Future[Taken]]]) -> None:
-        """Answer all who share a trip, or fail all of them with it; who has given up meanwhile is passed over."""
-        try:
-            answers = await self._exchange([charges for charges, _ in sharing])
-        except REDIS_ERRORS as error:
-            for _, taken in sharing:
-                if not taken.done():
-                    taken.set_exception(error)
-            return
-        for (_, taken), (granted, *held) in zip(sharing, answers, strict=True):
-            if not taken.done():
-                taken.set_result((bool(granted), held))
-
-    async def _exchange(self, groups: Sequence[Sequence[Charge]]) -> list[list[int]]:
-        charges = [charge for group in groups for charge in group]
-        keys = [charge.key for charge in charges]
-        arguments = [" ".join([str(len(group)) for group in groups]).encode()]
-        for charge in charges:
-            arguments += charge.quota.arguments
-        try:
-            answers: list[list[int]] = await self._redis.execute_command(  # type: ignore[no-untyped-call]
-                "EVALSHA", self._script.sha, len(keys), *keys, *arguments
-            )
-        except NoScriptError:
-            answers = await self._script(keys=keys, args=arguments)
-        return answers
-
 
 class LocalBuckets:
-    """Buckets in memory, at most `most`: beyond that the one touched longest ago is forgotten, which is generous."""
+    """Buckets in memory, at most `max_buckets`. The one that was used longest ago is evicted, which grants more."""
 
-    def __init__(self, *, clock: Callable[[], float], most: int = 10_000) -> None:
+    def __init__(self, *, clock: Callable[[], float], max_buckets: int = 10_000) -> None:
         self._clock = clock
-        self._most = most
+        self._max_buckets = max_buckets
         self._until: dict[bytes, int] = {}
 
-    def take(self, charges: Sequence[Charge]) -> Taken:
-        """Charge all or none."""
+    def take(self, hits: Sequence[Hit]) -> TakeResult:
+        """Count all hits or none."""
         now = int(self._clock() * MICROSECONDS)
-        held = [max(0, self._until.get(charge.key, 0) - now) for charge in charges]
-        granted = all(fits(charge.quota, ahead) for charge, ahead in zip(charges, held, strict=True))
+        held = [max(0, self._until.get(hit.key, 0) - now) for hit in hits]
+        granted = all(hit.quota.fits(held_us) for hit, held_us in zip(hits, held, strict=True))
         if granted:
-            held = [ahead + charge.quota.interval_us for charge, ahead in zip(charges, held, strict=True)]
-            for charge, ahead in zip(charges, held, strict=True):
-                self._until.pop(charge.key, None)
-                self._until[charge.key] = now + ahead
-            while len(self._until) > self._most:
+            held = [held_us + hit.quota.interval_us for hit, held_us in zip(hits, held, strict=True)]
+            for hit, held_us in zip(hits, held, strict=True):
+                self._until.pop(hit.key, None)
+                self._until[hit.key] = now + held_us
+            while len(self._until) > self._max_buckets:
                 del self._until[next(iter(self._until))]
         return granted, held

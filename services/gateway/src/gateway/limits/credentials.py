@@ -1,6 +1,6 @@
-"""The closer limits of logins and registrations: by address, and by the account's name.
+"""Rate limits of logins and registrations, by address and by account name.
 
-They slow guessing down whoever guesses and whatever is right or wrong; no account is ever locked.
+They slow down guessing, and count correct passwords too. An account is never locked.
 """
 
 from hashlib import blake2b
@@ -10,12 +10,12 @@ from fastapi import Depends, Request
 
 from gateway.dependencies import SettingsDep
 from gateway.limits.limiter import Limiter
-from gateway.limits.middleware import charge
-from gateway.limits.quota import Charge
-from gateway.limits.rules import rules
-from shared.addresses import normalised_email
-from shared.client_address import address_of
-from shared.media_types import FORM, media_type_of
+from gateway.limits.middleware import apply_limits
+from gateway.limits.quota import Hit
+from gateway.limits.rules import rules_from
+from shared.validation.email_addresses import normalise_email
+from shared.web.client_address import get_client_address
+from shared.web.media_types import FORM, get_media_type
 
 
 async def limiter(request: Request) -> Limiter:
@@ -28,45 +28,45 @@ LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 
 async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
-    """A dependency of routes that take credentials; raises TooManyRequests."""
-    quotas = rules(settings)
-    charges = [Charge(quota=quotas.credentials_by_address, whose=address_of(request.scope))]
-    name = await _account_named(request)
-    if name:
-        charges.append(Charge(quota=quotas.credentials_by_name, whose=name))
-    await charge(limiter, request.scope, charges)
+    """Count a request with credentials. A dependency of routes; raises TooManyRequestsError."""
+    rules = rules_from(settings)
+    hits = [Hit(quota=rules.credentials_by_address, subject=get_client_address(request.scope))]
+    account = await _get_account_key(request)
+    if account:
+        hits.append(Hit(quota=rules.credentials_by_name, subject=account))
+    await apply_limits(limiter, request.scope, hits)
 
 
-async def _account_named(request: Request) -> str:
-    """Whose account a request is about, as a hash, the same for spellings that are one address; empty where none.
+async def _get_account_key(request: Request) -> str:
+    """Return a hash of the account name, equal for all spellings of an address; empty if there is no name.
 
-    Read by the parsers that the service reads it with: what they take for a name and we do not is guessed at freely.
-    Hashed, because Redis has no business knowing who has an account.
+    The body is read with the parsers of the service: a name that only the service finds could be guessed without limit.
+    It is hashed, so that Redis does not store who has an account.
     """
-    given = await _username_of(request) or await _email_of(request)
-    if not isinstance(given, str) or not given.strip():
+    name = await _get_form_username(request) or await _get_json_email(request)
+    if not isinstance(name, str) or not name.strip():
         return ""
-    return blake2b(_one_spelling(given).encode(errors="replace"), digest_size=16).hexdigest()
+    return blake2b(_normalise(name).encode(errors="replace"), digest_size=16).hexdigest()
 
 
-async def _username_of(request: Request) -> object:
-    await request.body()  # kept by the request: it is passed on as it came
-    if media_type_of(request) != FORM:
+async def _get_form_username(request: Request) -> object:
+    await request.body()  # the request keeps it, so that it can be forwarded
+    if get_media_type(request) != FORM:
         return ""
     async with request.form() as form:
         return form.get("username")
 
 
-async def _email_of(request: Request) -> object:
+async def _get_json_email(request: Request) -> object:
     try:
-        told = await request.json()
+        content = await request.json()
     except (ValueError, RecursionError):
         return ""
-    return told.get("email") if isinstance(told, dict) else ""
+    return content.get("email") if isinstance(content, dict) else ""
 
 
-def _one_spelling(name: str) -> str:
+def _normalise(name: str) -> str:
     try:
-        return normalised_email(name)
-    except ValueError:  # nobody's account
+        return normalise_email(name)
+    except ValueError:  # no account has this name
         return name.strip().lower()

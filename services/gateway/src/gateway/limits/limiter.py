@@ -1,4 +1,8 @@
-"""Charging a request: in Redis, or in this process for a while after Redis did not answer."""
+"""The rate limiter: it counts in Redis, or in this process for a while after Redis failed.
+
+If Redis rejects the command because of a bug, such as WRONGTYPE, limits are local as well, so that the API stays
+available, and the failure is logged as an error. Errors that do not come from Redis propagate.
+"""
 
 import asyncio
 import time
@@ -8,70 +12,70 @@ from contextlib import asynccontextmanager
 import structlog
 from opentelemetry import metrics
 
-from gateway.limits.buckets import LocalBuckets, SharedBuckets, Taken
-from gateway.limits.quota import Charge, Verdict, verdict
+from gateway.limits.buckets import LocalBuckets, SharedBuckets, TakeResult
+from gateway.limits.quota import Hit, RateLimitStatus, rate_limit_status
 from gateway.settings import Settings
-from shared.redis import redis_client
-from shared.store_errors import REDIS_ERRORS
+from shared.db.redis import create_redis
+from shared.errors.stores import REDIS_ERRORS, log_store_failure
 
 log = structlog.get_logger(__name__)
 
-PAUSE_S = 1.0
-"""How long Redis is left alone after it failed: an outage costs one request a second its patience, not each."""
+RETRY_AFTER_S = 1.0
+"""Time for which Redis is not called after it failed, so that one request per second waits for its timeout."""
 
-_WELL = float("-inf")
+_AVAILABLE = float("-inf")
 
-_refused = metrics.get_meter(__name__).create_counter(
-    "hopline.gateway.rate_limited", unit="{request}", description="Requests refused by a rate limit, by its name."
+_rejections = metrics.get_meter(__name__).create_counter(
+    "hopline.gateway.rate_limited", unit="{request}", description="Requests rejected by a rate limit, by quota"
 )
 
 
 class Limiter:
-    """Charges requests; `patience_s` is how long Redis may take for one."""
+    """Counts requests. `timeout_s` is the time in seconds that Redis has for one."""
 
-    def __init__(self, *, shared: SharedBuckets, local: LocalBuckets, patience_s: float) -> None:
+    def __init__(self, *, shared: SharedBuckets, local: LocalBuckets, timeout_s: float) -> None:
         self._shared = shared
         self._local = local
-        self._patience_s = patience_s
-        self._away_until = _WELL
+        self._timeout_s = timeout_s
+        self._unavailable_until = _AVAILABLE
 
-    async def charge(self, charges: Sequence[Charge]) -> Verdict:
-        """Charge all of `charges` (at least one), or none where one of the buckets is full."""
-        granted, held = await self._take(charges)
-        judged = verdict(charges, held, granted=granted)
+    async def hit(self, hits: Sequence[Hit]) -> RateLimitStatus:
+        """Count all `hits` (at least one), or none if one of the buckets is full."""
+        granted, held = await self._take(hits)
+        status = rate_limit_status(hits, held, granted=granted)
         if not granted:
-            _refused.add(1, {"hopline.quota": judged.quota.name})
-            log.info("rate_limited", quota=judged.quota.name, retry_after_s=judged.retry_after_s)
-        return judged
+            _rejections.add(1, {"hopline.quota": status.quota.name})
+            log.info("rate_limited", quota=status.quota.name, retry_after_s=status.retry_after_s)
+        return status
 
-    async def _take(self, charges: Sequence[Charge]) -> Taken:
+    async def _take(self, hits: Sequence[Hit]) -> TakeResult:
         now = time.monotonic()
-        if now >= self._away_until:
-            finds_out = self._away_until > _WELL  # whether Redis is back; the others need not wait with this one
-            if finds_out:
-                self._away_until = now + PAUSE_S
+        if now >= self._unavailable_until:
+            is_probe = self._unavailable_until > _AVAILABLE
+            if is_probe:  # other requests count locally until the probe has ended
+                self._unavailable_until = now + RETRY_AFTER_S
             try:
-                async with asyncio.timeout(self._patience_s):
-                    taken = await self._shared.take(charges)
+                async with asyncio.timeout(self._timeout_s):
+                    result = await self._shared.take(hits)
             except REDIS_ERRORS as error:
-                self._away_until = time.monotonic() + PAUSE_S
-                log.warning("rate_limits_are_local", error=f"{type(error).__name__}: {error}")
+                self._unavailable_until = time.monotonic() + RETRY_AFTER_S
+                log_store_failure(log, "rate_limits_are_local", error)
             else:
-                if finds_out:
-                    self._away_until = _WELL
-                return taken
-        return self._local.take(charges)
+                if is_probe:
+                    self._unavailable_until = _AVAILABLE
+                return result
+        return self._local.take(hits)
 
 
 @asynccontextmanager
 async def open_limiter(settings: Settings) -> AsyncIterator[Limiter]:
-    """A limiter over connections of its own, which do not retry: waiting would cost more than counting locally."""
-    redis = redis_client(settings.redis_url, answer_timeout_s=settings.rate_limit_patience_seconds, retries=0)
+    """Open a limiter with separate connections, which do not retry: to wait costs more than to count locally."""
+    redis = create_redis(settings.redis_url, response_timeout_s=settings.rate_limit_timeout_seconds, retries=0)
     try:
         yield Limiter(
-            shared=SharedBuckets(redis),
+            shared=SharedBuckets(redis=redis),
             local=LocalBuckets(clock=time.monotonic),
-            patience_s=settings.rate_limit_patience_seconds,
+            timeout_s=settings.rate_limit_timeout_seconds,
         )
     finally:
         await redis.aclose()

@@ -1,68 +1,68 @@
-"""ASGI middleware: every request of the API is charged to its address, and to its user if it has a valid token."""
+"""ASGI middleware that limits the requests of each address and of each user."""
 
+from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.limits.limiter import Limiter
-from gateway.limits.quota import Charge, Verdict
-from gateway.limits.rules import Rules
+from gateway.limits.quota import Hit, RateLimitStatus
+from gateway.limits.rules import RateLimitRules
 from gateway.versions import is_api_request
-from shared.client_address import address_of
-from shared.deadline import deadline_in
-from shared.errors import DeadlineSpent, Problem, TooManyRequests, problem_response
-from shared.headers import add
-from shared.tokens import identity_of
+from shared.auth import get_identity
+from shared.errors.problems import DeadlineExceededError, ProblemError, TooManyRequestsError, problem_response
+from shared.web.client_address import get_client_address
+from shared.web.headers import add_headers
 
-_VERDICT = "hopline.rate_limit"
+_STATUS = "hopline.rate_limit"
 
 
-class RateLimits:
-    """Answers 429 where a quota is used up; otherwise the headers of the tightest go on the answer, whoever gives it.
+class RateLimitMiddleware:
+    """Counts each request for its address, and for its user if it has a valid token; 429 if a quota is exceeded.
 
-    One round trip to Redis for both charges, by the application's own `limiter`. A request's `deadline_s` begin here:
-    the keys that verify its token may have to be fetched. `gateway.uploads` has received its body before.
+    Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the
+    tightest limit. The request's span has the user, because this is the first place that knows it.
     """
 
-    def __init__(self, app: ASGIApp, *, rules: Rules, deadline_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, rules: RateLimitRules) -> None:
         self._app = app
         self._rules = rules
-        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request of the API; others pass through. Raises DeadlineSpent."""
+        """Serve one request of the API; others pass through. Raises DeadlineExceededError."""
         if not is_api_request(scope):
             await self._app(scope, receive, send)
             return
-        with deadline_in(self._deadline_s):
-            await self._serve(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def say_the_limit(message: Message) -> None:
+        async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                judged: Verdict = scope[_VERDICT]
-                add(message, judged.headers())
+                status: RateLimitStatus = scope[_STATUS]
+                add_headers(message, status.headers())
             await send(message)
 
+        hits = [Hit(quota=self._rules.address, subject=get_client_address(scope))]
         try:
-            await charge(scope["app"].state.limiter, scope, await self._charges(scope))
-        except TooManyRequests as refusal:
-            await problem_response(refusal, instance=scope["path"])(scope, receive, say_the_limit)
-            return
-        await self._app(scope, receive, say_the_limit)
-
-    async def _charges(self, scope: Scope) -> list[Charge]:
-        charges = [Charge(quota=self._rules.address, whose=address_of(scope))]
-        try:
-            identity = await identity_of(scope)
-        except DeadlineSpent:
+            identity = await get_identity(scope)
+            user_id = str(identity.user_id)
+            hits.append(Hit(quota=self._rules.user, subject=user_id))
+            trace.get_current_span().set_attribute("user.id", user_id)
+        except DeadlineExceededError:
             raise
-        except Problem:  # the route will say so, if it needs to know who is asking
-            return charges
-        return [*charges, Charge(quota=self._rules.user, whose=str(identity.user_id))]
+        except ProblemError:  # the route rejects the token, if it needs one
+            pass
+        try:
+            await apply_limits(scope["app"].state.limiter, scope, hits)
+        except TooManyRequestsError as error:
+            await problem_response(error, instance=scope["path"])(scope, receive, send_with_limits)
+            return
+        await self._app(scope, receive, send_with_limits)
 
 
-async def charge(limiter: Limiter, scope: Scope, charges: list[Charge]) -> None:
-    """Charge the request, or raise TooManyRequests; its response has the headers of the last charge."""
-    judged = await limiter.charge(charges)
-    scope[_VERDICT] = judged
-    if judged.retry_after_s is not None:
-        raise TooManyRequests(f"The limit by {judged.quota.name} is used up", retry_after_s=judged.retry_after_s)
+async def apply_limits(limiter: Limiter, scope: Scope, hits: list[Hit]) -> None:
+    """Count the request. Its response gets the headers of the limits that were applied last.
+
+    Raises:
+        TooManyRequestsError: A quota is exceeded.
+    """
+    status = await limiter.hit(hits)
+    scope[_STATUS] = status
+    if status.retry_after_s is not None:
+        raise TooManyRequestsError(f"The limit by {status.quota.name} is exceeded", retry_after_s=status.retry_after_s)

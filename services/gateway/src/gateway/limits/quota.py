@@ -1,27 +1,26 @@
-"""What a limit is, and what it says to a request.
+"""Quotas, and the status of a request against them.
 
-The arithmetic is the generic cell rate algorithm (ITU-T I.371): a bucket is one number, the moment until which the
-requests already granted are spread at an even pace. It allows a burst of the whole quota and then the pace, has no edge
-of a window at which twice as much fits, and costs one key.
+The algorithm is the generic cell rate algorithm (ITU-T I.371). A bucket is one number: the time until which the granted
+requests are spread at an even rate. It allows a burst of the whole quota and then the rate, costs one key, and has no
+window at whose edge twice the quota fits.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.headers import Pair
+from shared.web.headers import Header
 
 MICROSECONDS = 1_000_000
-"""In a second. Whole numbers, because a burst of three thirds of a float is no whole."""
+"""Microseconds of a second. Times are integers, because three thirds of a float are not one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
     """`requests` in `seconds`; `name` is what the quota is counted by.
 
-    `window_us` is how far ahead of now a bucket may be, in microseconds; `interval_us` the pace from one request to the
-    next, rounded down so that a whole burst fits, 1 at least. `headers` are what all answers say of it, `arguments`
-    what Redis is told of it.
+    `window_us` is how far a bucket may be ahead of now, in microseconds; `interval_us` is the time between requests,
+    rounded down so that a whole burst fits. `headers` are those of all responses, `arguments` those of the script.
     """
 
     name: str
@@ -29,7 +28,7 @@ class Quota:
     seconds: float = 60.0
     window_us: int = field(init=False)
     interval_us: int = field(init=False)
-    headers: tuple[Pair, ...] = field(init=False, repr=False)
+    headers: tuple[Header, ...] = field(init=False, repr=False)
     arguments: tuple[bytes, bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -45,23 +44,34 @@ class Quota:
             ((b"ratelimit-limit", b"%d" % self.requests), (b"ratelimit-policy", policy.encode())),
         )
 
+    def fits(self, held_us: int) -> bool:
+        """Return whether one more request fits into a bucket that is `held_us` ahead of now."""
+        return held_us + self.interval_us <= self.window_us
+
+    def remaining(self, held_us: int) -> int:
+        """Return how many requests fit into a bucket that is `held_us` ahead of now."""
+        return max(0, (self.window_us - held_us) // self.interval_us)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Charge:
-    """One request against one bucket: `whose` is a user, an address or an account's name."""
+class Hit:
+    """One request against the bucket of `subject`: a user, an address or an account name."""
 
     quota: Quota
-    whose: str
+    subject: str
 
     @property
     def key(self) -> bytes:
-        """The bucket's name among all."""
-        return f"rate:{self.quota.name}:{self.whose}".encode()
+        """The name of the bucket."""
+        return f"rate:{self.quota.name}:{self.subject}".encode()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What the tightest bucket says: `remaining` requests now, all of them after `reset_s` (both whole, rounded up)."""
+class RateLimitStatus:
+    """The state of the tightest bucket: `remaining` requests now, all of them after `reset_s` seconds (rounded up).
+
+    `retry_after_s` is None if the request was granted.
+    """
 
     quota: Quota
     remaining: int
@@ -70,11 +80,11 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Whether the request was granted, and charged."""
+        """Whether the request was granted and counted."""
         return self.retry_after_s is None
 
-    def headers(self) -> tuple[Pair, ...]:
-        """As clients read them (draft-ietf-httpapi-ratelimit-headers-07, the last with a field for each)."""
+    def headers(self) -> tuple[Header, ...]:
+        """Return the response headers (draft-ietf-httpapi-ratelimit-headers-07, the last with one field for each)."""
         return (
             *self.quota.headers,
             (b"ratelimit-remaining", b"%d" % self.remaining),
@@ -82,28 +92,20 @@ class Verdict:
         )
 
 
-def fits(quota: Quota, held_us: int) -> bool:
-    """Whether one more request fits into a bucket that is `held_us` ahead of now."""
-    return held_us + quota.interval_us <= quota.window_us
-
-
-def verdict(charges: Sequence[Charge], held_us: Sequence[int], *, granted: bool) -> Verdict:
-    """Judge by the state of each charge's bucket, after the charge where `granted` and as it was found where not."""
-    states = list(zip([charge.quota for charge in charges], held_us, strict=True))
-    wait_s = None
+def rate_limit_status(hits: Sequence[Hit], held_us: Sequence[int], *, granted: bool) -> RateLimitStatus:
+    """Return the status by the state of each hit's bucket: after the hit if it was `granted`, else as it was found."""
+    buckets = list(zip([hit.quota for hit in hits], held_us, strict=True))
+    retry_after_s = None
     if not granted:
-        states = [(quota, held) for quota, held in states if not fits(quota, held)]
-        wait_us = max(held + quota.interval_us - quota.window_us for quota, held in states)
-        wait_s = max(1, math.ceil(wait_us / MICROSECONDS))
-    quota, held = min(states, key=_room)
-    reset_s = math.ceil(held / MICROSECONDS)
-    return Verdict(quota=quota, remaining=_remaining(quota, held), reset_s=reset_s, retry_after_s=wait_s)
-
-
-def _room(state: tuple[Quota, int]) -> tuple[int, int]:
-    quota, held = state
-    return _remaining(quota, held), -held
-
-
-def _remaining(quota: Quota, held_us: int) -> int:
-    return max(0, (quota.window_us - held_us) // quota.interval_us)
+        buckets = [(quota, held) for quota, held in buckets if not quota.fits(held)]
+        wait_us = max(held + quota.interval_us - quota.window_us for quota, held in buckets)
+        retry_after_s = max(1, math.ceil(wait_us / MICROSECONDS))
+    remaining, negative_us, index = min(
+        (quota.remaining(held), -held, index) for index, (quota, held) in enumerate(buckets)
+    )
+    return RateLimitStatus(
+        quota=buckets[index][0],
+        remaining=remaining,
+        reset_s=math.ceil(-negative_us / MICROSECONDS),
+        retry_after_s=retry_after_s,
+    )

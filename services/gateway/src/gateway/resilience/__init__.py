@@ -1,7 +1,8 @@
-"""What keeps one failing part from becoming everybody's failure; each part alone, in the order a request meets them.
+"""Protection against failing and slow services, and against overload.
 
-`shedding` (the whole gateway is full) → per service, held together by `guard`: `shares` (one user reads many files) →
-`bulkhead` (that service's callers are many) → `breaker` (it has been failing) → one attempt, or `hedge`'s two → `retry`
-within the `budget`. None of them knows HTTP routes or talks to the network; `metrics` shows their state. Nothing of it
-is shared between processes: each learns what it sees, and needs nobody to do so.
+`shedding` limits the requests of the whole gateway. `pipeline` puts the other parts around each call to a service, in
+this order: `user_limit` (concurrent downloads of one user), `bulkhead` (concurrent calls), `breaker` (circuit breaker),
+then one attempt or the two of `hedge`, and `retry` within the `budget`. `metrics` reports their state.
+
+The parts do not depend on routes or on the network. Each process has separate state, which results from its calls.
 """

@@ -1,36 +1,59 @@
-"""A retry budget: retries may add a fifth to the load of a service, however many of its calls fail.
+"""A retry budget: retries add a fraction of the calls to a service and one per second, however many of its calls fail.
 
-Retries by count alone multiply the load of a service by their number at the moment when it can bear the least, and keep
-it down (Bronson et al., "Metastable failures in distributed systems", HotOS 2021).
+A number of retries per call would multiply the load of a service when it has the least capacity, and keep it down
+(Bronson et al., "Metastable failures in distributed systems", HotOS 2021). A fraction alone allows no retry for an
+endpoint with few calls, so there is a reserve by time, as in the retry budgets of Finagle and Linkerd.
 """
 
+import time
+from collections.abc import Callable
+
+RESERVE_S = 10.0
+"""The reserve holds what is earned in this time. It is full at the start."""
+
 _ROUNDING = 1e-9
-"""Ten tenths are one."""
+"""Ten deposits of a tenth allow one retry."""
 
 
 class RetryBudget:
-    """Each call earns `ratio` of a retry; at any moment attempts ≤ (1 + `ratio`) × calls.
+    """Each call deposits `ratio` of a retry, and each second `per_s`.
 
-    A quiet start has nothing saved, and a long healthy time at most `most` retries, so that it buys no storm.
+    In any period, attempts ≤ (1 + `ratio`) × calls + `per_s` × (seconds + RESERVE_S). `max_balance` limits the retries
+    after many successful calls. `clock` returns seconds.
     """
 
-    def __init__(self, *, ratio: float, most: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        ratio: float,
+        per_s: float = 0.0,
+        max_balance: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._ratio = ratio
-        self._most = most
-        self._saved = 0.0
+        self._per_s = per_s
+        self.max_balance = max_balance
+        self._reserve = min(per_s * RESERVE_S, max_balance)
+        self._balance = self._reserve
+        self._clock = clock
+        self._updated_at = clock()
 
     @property
-    def saved(self) -> float:
-        """How many retries may be made now."""
-        return self._saved
+    def balance(self) -> float:
+        """The number of retries that are allowed now."""
+        now = self._clock()
+        if self._balance < self._reserve:
+            self._balance = min(self._balance + (now - self._updated_at) * self._per_s, self._reserve)
+        self._updated_at = now
+        return self._balance
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """Count one call."""
-        self._saved = min(self._saved + self._ratio, self._most)
+        self._balance = min(self.balance + self._ratio, self.max_balance)
 
-    def spend(self) -> bool:
-        """Take one retry; False where there is none."""
-        if self._saved < 1 - _ROUNDING:
+    def withdraw(self) -> bool:
+        """Take one retry and return True, or return False if the balance is too low."""
+        if self.balance < 1 - _ROUNDING:
             return False
-        self._saved = max(self._saved - 1, 0.0)
+        self._balance = max(self._balance - 1, 0.0)
         return True

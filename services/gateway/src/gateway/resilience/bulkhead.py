@@ -1,62 +1,67 @@
-"""A bulkhead: the callers of one slow service wait for each other, and leave the rest of the gateway to the others."""
+"""A bulkhead limits the concurrent calls to one service, so that a slow service does not take the whole gateway."""
 
 import asyncio
 from types import TracebackType
 from typing import NoReturn
 
-from gateway.errors import UpstreamBusy
+from gateway.errors import UpstreamBusyError
 from gateway.resilience import metrics
-from shared.deadline import LONGEST_S, limit_wait
+from shared.context import MAX_TIMEOUT_S, limit_wait
 
 
 class Bulkhead:
-    """An async context for one call: at most `at_once` inside, and as many waiting.
+    """An async context manager for one call: at most `max_concurrent` are in flight, and as many wait.
 
-    Raises UpstreamBusy to the rest, and to one that waits shortly before its deadline. The queue takes up a burst; a
-    longer one would only hold what nobody waits for.
+    The queue absorbs a burst. A longer one would hold calls whose clients have given up. Entering raises
+    UpstreamBusyError if the queue is full, or if the call still waits shortly before its deadline.
     """
 
-    def __init__(self, *, name: str, at_once: int) -> None:
+    def __init__(self, *, name: str, max_concurrent: int) -> None:
         self._name = name
-        self._at_once = at_once
-        self._slots = asyncio.Semaphore(at_once)
-        self._inside = 0
+        self.max_concurrent = max_concurrent
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._in_flight = 0
         self._waiting = 0
 
     @property
-    def inside(self) -> int:
-        """How many calls are being made."""
-        return self._inside
+    def in_flight(self) -> int:
+        """The number of calls that are in flight."""
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait for a slot."""
+        return self._waiting
 
     async def __aenter__(self) -> None:
-        """Take a place, or wait for one."""
-        if self._inside < self._at_once and not self._waiting:
-            await self._slots.acquire()  # at once
+        """Take a slot, or wait for one."""
+        if self._in_flight < self.max_concurrent and not self._waiting:
+            await self._slots.acquire()  # returns without waiting
         else:
-            await self._queue()
-        self._inside += 1
+            await self._wait_for_slot()
+        self._in_flight += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Give the place to who has waited longest."""
-        self._inside -= 1
+        """Pass the slot to the call that has waited longest."""
+        self._in_flight -= 1
         self._slots.release()
 
-    async def _queue(self) -> None:
-        if self._waiting >= self._at_once:
-            self._refuse()
+    async def _wait_for_slot(self) -> None:
+        if self._waiting >= self.max_concurrent:
+            self._reject()
         self._waiting += 1
         try:
-            async with asyncio.timeout(limit_wait(LONGEST_S)) as patience:
+            async with asyncio.timeout(limit_wait(MAX_TIMEOUT_S)) as timeout:
                 await self._slots.acquire()
         except TimeoutError:
-            if patience.expired():
-                self._refuse()
+            if timeout.expired():
+                self._reject()
             raise
         finally:
             self._waiting -= 1
 
-    def _refuse(self) -> NoReturn:
-        metrics.refused(self._name, "bulkhead")
-        raise UpstreamBusy(f"{self._name} has as many callers as it can bear") from None
+    def _reject(self) -> NoReturn:
+        metrics.record_rejection(self._name, "bulkhead")
+        raise UpstreamBusyError(f"{self._name} has too many concurrent calls") from None

@@ -1,7 +1,7 @@
-"""A hedged read: where the first answer is late, ask a second time and take whichever comes first.
+"""A hedged read: if the first response is late, send the request again and use the response that comes first.
 
-It cuts the slowest reads to the usual time where slowness is bad luck (a restart, a collection) and not load (Dean and
-Barroso, "The tail at scale", CACM 2013). A hedge is paid from the retry budget, or slowness would double the load.
+It cuts the slowest reads if slowness is random (a restart, a garbage collection) and not caused by load (Dean and
+Barroso, "The tail at scale", CACM 2013). The retry budget pays for a hedge: otherwise slowness would double the load.
 """
 
 import asyncio
@@ -11,34 +11,34 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def hedged(ask: Callable[[], Awaitable[T]], *, after_s: float, may_hedge: Callable[[], bool]) -> T:
-    """The first answer of one or two calls; where both raise, what the last of them raised. The other one is cancelled.
+async def with_hedge(call: Callable[[], Awaitable[T]], *, after_s: float, may_hedge: Callable[[], bool]) -> T:
+    """Return the first result of one or two calls, and cancel the other one. If both fail, raise the last error.
 
-    `may_hedge` is asked after `after_s` seconds without an answer.
+    `may_hedge` decides after `after_s` seconds whether a second call is made.
     """
-    racers = {_race(ask)}
+    tasks = {_start(call)}
     try:
-        done, _ = await asyncio.wait(racers, timeout=after_s)
+        done, _ = await asyncio.wait(tasks, timeout=after_s)
         if not done and may_hedge():
-            racers.add(_race(ask))
-        return await _first(racers)
+            tasks.add(_start(call))
+        return await _first_result(tasks)
     finally:
-        for racer in racers:
-            racer.cancel()
-        await asyncio.gather(*racers, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _first(racers: set[asyncio.Task[T]]) -> T:
-    pending = racers
+async def _first_result(tasks: set[asyncio.Task[T]]) -> T:
+    pending = tasks
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        answered = [racer for racer in done if racer.exception() is None]
-        if answered or not pending:
-            return (answered or list(done))[-1].result()
+        succeeded = [task for task in done if task.exception() is None]
+        if succeeded or not pending:
+            return (succeeded or list(done))[-1].result()
 
 
-def _race(ask: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
+def _start(call: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
     async def run() -> T:
-        return await ask()
+        return await call()
 
     return asyncio.create_task(run())

@@ -1,130 +1,66 @@
-"""What the parts tell in numbers. States are read when metrics are collected: a request pays only for what is rare."""
-
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+"""Counters of the resilience parts. `gauges` reports their state."""
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Observation
-
-if TYPE_CHECKING:
-    from gateway.resilience.guard import Guard
-    from gateway.resilience.shedding import Load
 
 _meter = metrics.get_meter(__name__)
-_guards: "set[Guard]" = set()
-_loads: "set[Load]" = set()
 
-_STATES = {"closed": 0, "half_open": 1, "open": 2}
-
-_turns = _meter.create_counter(
-    "hopline.gateway.circuit.turns", unit="{turn}", description="Changes of a circuit's state, by the new state"
+_transitions = _meter.create_counter(
+    "hopline.gateway.circuit.turns", unit="{turn}", description="Transitions of the circuit breaker, by new state"
 )
-_refusals = _meter.create_counter(
-    "hopline.gateway.refusals", unit="{call}", description="Calls not made, by the part that refused them"
+_rejections = _meter.create_counter(
+    "hopline.gateway.refusals",
+    unit="{call}",
+    description="Calls rejected before they were made, by the part that rejected them",
 )
 _retries = _meter.create_counter(
-    "hopline.gateway.retries", unit="{attempt}", description="Attempts after the first, made or not paid for"
+    "hopline.gateway.retries", unit="{attempt}", description="Attempts after the first, allowed by the budget or not"
 )
-_repeats = _meter.create_counter(
-    "hopline.gateway.repeats", unit="{request}", description="Requests written again, unheard on a kept connection"
+_resends = _meter.create_counter(
+    "hopline.gateway.repeats",
+    unit="{request}",
+    description="Requests sent again because the kept connection was closed",
 )
 _hedges = _meter.create_counter(
-    "hopline.gateway.hedges", unit="{attempt}", description="Second attempts at a late read, made or not paid for"
+    "hopline.gateway.hedges",
+    unit="{attempt}",
+    description="Second attempts at a slow read, allowed by the budget or not",
 )
 _sheds = _meter.create_counter(
-    "hopline.gateway.shed", unit="{request}", description="Requests refused for the load, by read, write or upload"
+    "hopline.gateway.shed", unit="{request}", description="Requests rejected by load shedding: read, write or upload"
 )
 
 
-def labels(name: str) -> dict[str, str]:
-    """Return the attributes of a guard: of a service, `users`, or of one of its endpoints, `users POST /tokens`."""
+def attributes_of(name: str) -> dict[str, str]:
+    """Return the attributes of a pipeline: of a service (`users`) or of one of its endpoints (`users POST /tokens`)."""
     service, *endpoint = name.split(" ")
     return {"service.peer.name": service, **dict(zip(("http.request.method", "url.template"), endpoint, strict=False))}
 
 
-def turned(upstream: str, state: str) -> None:
-    """Count a circuit's change to `state`."""
-    _turns.add(1, {**labels(upstream), "hopline.circuit.state": state})
+def record_transition(upstream: str, state: str) -> None:
+    """Count a transition of a circuit breaker to `state`."""
+    _transitions.add(1, {**attributes_of(upstream), "hopline.circuit.state": state})
 
 
-def refused(upstream: str, part: str) -> None:
-    """Count a call that `part` (circuit, bulkhead, share) did not let through."""
-    _refusals.add(1, {**labels(upstream), "hopline.refused_by": part})
+def record_rejection(upstream: str, part: str) -> None:
+    """Count a call that `part` (circuit, bulkhead, share) rejected."""
+    _rejections.add(1, {**attributes_of(upstream), "hopline.refused_by": part})
 
 
-def retried(upstream: str, *, paid: bool) -> None:
+def record_retry(upstream: str, *, allowed: bool) -> None:
     """Count a retry, or one that the budget did not allow."""
-    _retries.add(1, {**labels(upstream), "hopline.paid": paid})
+    _retries.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
 
 
-def repeated(upstream: str) -> None:
-    """Count a request that was written again because a kept connection had ended."""
-    _repeats.add(1, labels(upstream))
+def record_resend(upstream: str) -> None:
+    """Count a request that was sent again because the kept connection was closed."""
+    _resends.add(1, attributes_of(upstream))
 
 
-def hedged(upstream: str, *, paid: bool) -> None:
+def record_hedge(upstream: str, *, allowed: bool) -> None:
     """Count a hedge, or one that the budget did not allow."""
-    _hedges.add(1, {**labels(upstream), "hopline.paid": paid})
+    _hedges.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
 
 
-def shed(kind: str) -> None:
-    """Count a request that was not served."""
+def record_shed(kind: str) -> None:
+    """Count a rejected request: `read`, `write` or `upload`."""
     _sheds.add(1, {"hopline.kind": kind})
-
-
-@contextmanager
-def guard_shown(guard: "Guard") -> Iterator[None]:
-    """Show the state of this guard within the block."""
-    _guards.add(guard)
-    try:
-        yield
-    finally:
-        _guards.discard(guard)
-
-
-@contextmanager
-def load_shown(load: "Load") -> Iterator[None]:
-    """Show this load within the block."""
-    _loads.add(load)
-    try:
-        yield
-    finally:
-        _loads.discard(load)
-
-
-def _of_guards(value: "Callable[[Guard], float]") -> Sequence[Callable[[CallbackOptions], Iterator[Observation]]]:
-    def observe(_options: CallbackOptions) -> Iterator[Observation]:
-        for guard in tuple(_guards):
-            yield Observation(value(guard), labels(guard.name))
-
-    return [observe]
-
-
-def _of_loads(_options: CallbackOptions) -> Iterator[Observation]:
-    yield from (Observation(load.in_flight) for load in tuple(_loads))
-
-
-_meter.create_observable_gauge(
-    "hopline.gateway.circuit.state",
-    callbacks=_of_guards(lambda guard: _STATES[guard.breaker.state]),
-    description="0 closed, 1 half open, 2 open",
-)
-_meter.create_observable_gauge(
-    "hopline.gateway.calls.in_flight",
-    callbacks=_of_guards(lambda guard: guard.bulkhead.inside),
-    unit="{call}",
-    description="Calls to a service being made",
-)
-_meter.create_observable_gauge(
-    "hopline.gateway.retries.saved",
-    callbacks=_of_guards(lambda guard: guard.budget.saved),
-    unit="{attempt}",
-    description="Retries that the budget would pay for now",
-)
-_meter.create_observable_gauge(
-    "hopline.gateway.requests.in_flight",
-    callbacks=[_of_loads],
-    unit="{request}",
-    description="Requests being served",
-)

@@ -1,52 +1,52 @@
-"""Whether to try once more, and when: never what is not safe, never past the deadline, never before the service says.
+"""Whether and when a call is retried: only if it is safe, before the deadline, and not before `Retry-After`.
 
-Own code: stamina keeps its promise in other code bases, and costs 19 µs on every call that succeeds at once, three of
-which are one dashboard; what is left of it under a budget, a breaker and a deadline is the loop (ADR 13).
+stamina would cost 19 µs on each successful call, and a dashboard makes three of them. Under a budget, a breaker and a
+deadline only its loop would remain (ADR 13).
 """
 
 import random
 from collections.abc import Mapping
 
-from gateway.answers import Answer
-from gateway.errors import UpstreamBroken, UpstreamUnreachable
-from shared.deadline import remaining_s
-from shared.errors import Problem
+from gateway.errors import UpstreamBrokenError, UpstreamUnreachableError
+from gateway.responses import UpstreamResponse
+from shared.context import remaining_s
+from shared.errors.problems import ProblemError
 
-FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
+FIRST_DELAY_S = 0.05
+MAX_DELAY_S = 1.0
 
-_SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_PASSING = frozenset({502, 503})
-"""Answers that another attempt may change. Not 500, which is a bug; not 504, whose time is over; not the 409 of a key
-in flight, whose client is told when to ask again."""
-
-
-def repeatable(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether doing it twice is doing it once: by the method (RFC 9110 §9.2.2), or by a key that makes it so."""
-    return method in _SAFE or (method == "POST" and "idempotency-key" in headers)
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_TRANSIENT = frozenset({502, 503})
+"""Statuses that another attempt may change. 500 is a bug, after 504 no time is left, and the client of a 409 (a key in
+flight) waits itself."""
 
 
-def pause_before(attempt: int, outcome: Answer | Problem) -> float | None:
-    """Seconds to wait before attempt number `attempt` (the first is 0), after this outcome; None: leave it at that.
+def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether a request can be repeated safely: by its method (RFC 9110 §9.2.2) or its idempotency key."""
+    return method in _IDEMPOTENT or (method == "POST" and "idempotency-key" in headers)
 
-    A random part of twice as long each time, so that callers who failed together do not come back together; longer
-    where the service says so (`Retry-After` in seconds); and not at all where the deadline comes first.
+
+def retry_delay_s(attempt: int, result: UpstreamResponse | ProblemError) -> float | None:
+    """Return the seconds to wait before attempt number `attempt` (the first is 0); None if there is no other attempt.
+
+    The delay doubles with each attempt. It is random, so that callers that failed together do not retry together, and
+    at least the `Retry-After` of the response. There is no other attempt if the deadline comes first.
     """
-    if isinstance(outcome, Answer):
-        if outcome.status not in _PASSING:
+    if isinstance(result, UpstreamResponse):
+        if result.status not in _TRANSIENT:
             return None
-        least_s = _retry_after_s(outcome)
-    elif isinstance(outcome, UpstreamUnreachable | UpstreamBroken):
-        least_s = 0.0
+        min_s = _parse_retry_after(result)
+    elif isinstance(result, UpstreamUnreachableError | UpstreamBrokenError):
+        min_s = 0.0
     else:
         return None
-    longest_s = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
-    pause_s = least_s + random.uniform(0.5, 1.0) * longest_s  # noqa: S311 - spreads retries, guards nothing
+    max_s = min(FIRST_DELAY_S * 2 ** (attempt - 1), MAX_DELAY_S)
+    delay_s = min_s + random.uniform(0.5, 1.0) * max_s  # noqa: S311 - spreads retries, protects nothing
     left_s = remaining_s()
-    return pause_s if left_s is None or pause_s < left_s else None
+    return delay_s if left_s is None or delay_s < left_s else None
 
 
-def _retry_after_s(answer: Answer) -> float:
-    """A date instead of seconds is as good as never: we wait for no clock of somebody else's."""
-    given = answer.headers.get("Retry-After", "0")
+def _parse_retry_after(response: UpstreamResponse) -> float:
+    """Return `Retry-After` in seconds. A date is treated as infinite: the clocks of two machines differ."""
+    given = response.headers.get("Retry-After", "0")
     return float(given) if given.isascii() and given.isdigit() else float("inf")

@@ -1,39 +1,37 @@
-"""Load shedding: a gateway that has more to do than it can says so at once, to readers first.
+"""Load shedding: an overloaded gateway rejects requests at once, reads before writes.
 
-Beyond some number of requests each one more makes all of them later, until none is in time. Reads go first: they can be
-asked again, and an order that was almost placed is worth more than a page.
+Above some number of concurrent requests, each further one delays all of them until none is in time. Reads are rejected
+first: clients can repeat them, and a lost order costs more than a lost page.
 """
 
 import random
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import Overloaded
+from gateway.errors import OverloadedError
 from gateway.resilience import metrics
 from gateway.versions import is_api_request
 
-READS_SHARE = 0.8
-LONGEST_RETRY_AFTER_S = 3
+READ_FRACTION = 0.8
+MAX_RETRY_AFTER_S = 3
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Load:
-    """How many requests this process is serving, of `at_once` at most."""
+    """The number of concurrent requests of this process, their limits, and how many were shed since its start."""
 
-    def __init__(self, *, at_once: int) -> None:
-        self._limit = {True: max(int(at_once * READS_SHARE), 1), False: at_once}
+    def __init__(self, *, max_concurrent: int) -> None:
+        self.max_requests = max_concurrent
+        self.max_reads = max(int(max_concurrent * READ_FRACTION), 1)
         self.in_flight = 0
-
-    def bears(self, *, read: bool) -> bool:
-        """Whether one more of these can be served."""
-        return self.in_flight < self._limit[read]
+        self.shed = 0
 
 
-class LoadShedding:
-    """ASGI middleware: serves a request or raises Overloaded. Probes and pages are never shed.
+class LoadSheddingMiddleware:
+    """ASGI middleware that rejects requests above the limits. Probes and pages pass through.
 
-    A request holds its slot until its response begins: a client that does not read must not hold one.
+    A request holds its slot until its response begins: a client that does not read its response must not hold one.
     """
 
     def __init__(self, app: ASGIApp, *, load: Load) -> None:
@@ -41,27 +39,28 @@ class LoadShedding:
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request of the API; others pass through."""
+        """Serve one request of the API. Raises OverloadedError."""
         if not is_api_request(scope):
             await self._app(scope, receive, send)
             return
-        read = scope["method"] in _READS
-        if not self._load.bears(read=read):
-            metrics.shed("read" if read else "write")
-            wait_s = random.randint(1, LONGEST_RETRY_AFTER_S)  # noqa: S311 - spreads those who come back
-            raise Overloaded("The gateway has more requests than it can serve", retry_after_s=wait_s)
-        self._load.in_flight += 1
+        load, is_read = self._load, scope["method"] in _READS
+        if load.in_flight >= (load.max_reads if is_read else load.max_requests):
+            load.shed += 1
+            metrics.record_shed("read" if is_read else "write")
+            retry_after_s = random.randint(1, MAX_RETRY_AFTER_S)  # noqa: S311 - spreads retries
+            raise OverloadedError("The gateway has too many concurrent requests", retry_after_s=retry_after_s)
+        load.in_flight += 1
         held = True
 
         async def release_and_send(message: Message) -> None:
             nonlocal held
             if held:
                 held = False
-                self._load.in_flight -= 1
+                load.in_flight -= 1
             await send(message)
 
         try:
             await self._app(scope, receive, release_and_send)
         finally:
             if held:
-                self._load.in_flight -= 1
+                load.in_flight -= 1

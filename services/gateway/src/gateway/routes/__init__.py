@@ -1,1 +1,1 @@
-"""HTTP in, HTTP out."""
+"""Routes of the gateway, one module per version or subject."""

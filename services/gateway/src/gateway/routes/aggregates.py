@@ -1,4 +1,4 @@
-"""Routes whose response is built from the responses of several services."""
+"""Routes that aggregate the responses of several services."""
 
 from uuid import UUID
 
@@ -6,31 +6,31 @@ from fastapi import APIRouter, Response
 
 from gateway.dependencies import AggregatesDep, CallerHeaders
 from gateway.schemas import Dashboard, OrderSummary, UserLookup, UsersFound
-from shared.openapi import problem
-from shared.tokens import AdminIdentity, CurrentIdentity
+from shared.auth import AdminIdentity, CurrentIdentity
+from shared.web.openapi import document_problem
 
 router = APIRouter()
 
 
-@router.get("/dashboard", response_model=Dashboard, summary="Your page")
+@router.get("/dashboard", response_model=Dashboard, summary="Get your dashboard")
 async def read_dashboard(headers: CallerHeaders, aggregates: AggregatesDep) -> Response:
-    """Account, newest orders and notifications; a part that is late or failed is null and named in `degraded`."""
+    """Return account, newest orders and notifications. A part that failed is null and named in `degraded`."""
     return _json(await aggregates.dashboard(headers))
 
 
 @router.get(
     "/orders/{order_id}/summary",
     response_model=OrderSummary,
-    summary="An order with its user and its notifications",
+    summary="Get an order with its user and notifications",
     responses={
-        403: problem("An admin asked about somebody else's order"),
-        404: problem("No such order, or not yours"),
+        403: document_problem("The caller is an admin and does not own the order"),
+        404: document_problem("No such order, or not yours"),
     },
 )
 async def read_order_summary(
     order_id: UUID, caller: CurrentIdentity, headers: CallerHeaders, aggregates: AggregatesDep
 ) -> Response:
-    """All parts, or the problem of the part that failed."""
+    """Return all parts, or the problem of the part that failed."""
     return _json(await aggregates.order_summary(order_id, caller, headers))
 
 
@@ -38,13 +38,13 @@ async def read_order_summary(
     "/users/lookup",
     response_model=UsersFound,
     summary="Find users by id (admins)",
-    responses={403: problem("Not an admin")},
+    responses={403: document_problem("Not an admin")},
 )
 async def look_up_users(
-    wanted: UserLookup, _caller: AdminIdentity, headers: CallerHeaders, aggregates: AggregatesDep
+    body: UserLookup, _caller: AdminIdentity, headers: CallerHeaders, aggregates: AggregatesDep
 ) -> Response:
-    """At most 100 ids; those without a user come back in `missing`."""
-    return _json(await aggregates.look_up_users(wanted.ids, headers))
+    """Find users by at most 100 ids. `missing` has the ids without a user."""
+    return _json(await aggregates.look_up_users(body.ids, headers))
 
 
 def _json(body: bytes) -> Response:

@@ -1,15 +1,15 @@
-"""Fault switches, for admins, in development (`shared.faults`). No client may rely on them: the document has none."""
+"""Fault switches for admins, in development (`shared.faults`). They are not part of the documented API."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from gateway.dependencies import FaultStoreDep
-from gateway.schemas import FaultsOn, NewFault
+from gateway.schemas import FaultCreate, FaultList
 from gateway.settings import Settings
+from shared.auth import AdminIdentity
+from shared.config import Environment
 from shared.faults import Fault
-from shared.settings import Environment
-from shared.tokens import AdminIdentity
 
 router = APIRouter(prefix="/faults", include_in_schema=False)
 
@@ -17,25 +17,25 @@ Name = Annotated[str | None, Query(max_length=50)]
 
 
 def routers(settings: Settings) -> list[APIRouter]:
-    """The switches where they may exist; elsewhere nothing, so that they are not found."""
+    """Return the routes in development; none elsewhere, so that requests get 404."""
     return [router] if settings.environment is Environment.DEVELOPMENT else []
 
 
 @router.post("", status_code=201)
-async def switch_on(wanted: NewFault, _caller: AdminIdentity, store: FaultStoreDep) -> Fault:
-    """Switch a fault on; every process of its source knows within a second."""
-    fault = wanted.fault()
+async def switch_on(body: FaultCreate, _caller: AdminIdentity, store: FaultStoreDep) -> Fault:
+    """Switch a fault on. Every process of its source reads it within a second."""
+    fault = body.fault()
     await store.switch_on(fault)
     return fault
 
 
 @router.get("")
-async def list_faults(_caller: AdminIdentity, store: FaultStoreDep) -> FaultsOn:
-    """Say what is on."""
-    return FaultsOn(items=await store.all())
+async def list_faults(_caller: AdminIdentity, store: FaultStoreDep) -> FaultList:
+    """List the active faults."""
+    return FaultList(items=await store.all())
 
 
 @router.delete("", status_code=204)
 async def switch_off(_caller: AdminIdentity, store: FaultStoreDep, source: Name = None, target: Name = None) -> None:
-    """Switch off what is between these, or everything."""
+    """Switch off the faults between `source` and `target`, by default all."""
     await store.clear(source=source, target=target)

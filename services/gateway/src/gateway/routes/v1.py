@@ -1,6 +1,6 @@
 """Version 1, deprecated: the routes of the first release, over the services that serve version 2.
 
-Its document is frozen (`docs/openapi/v1.json`): if a schema of version 2 changes, the older one is restored here.
+Its document is frozen (`docs/openapi/v1.json`). If a schema of version 2 changes, these routes convert it back.
 """
 
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from gateway.dependencies import OrdersDep, UsersDep
-from gateway.deprecation import Retirement
+from gateway.deprecation import DeprecatedVersion
 from gateway.forward import ForwardDep, PublicForwardDep
 from gateway.limits.credentials import limit_credentials
 from gateway.routes import v2
-from shared.numbers import DIGITS
-from shared.pages import Limit
+from shared.validation.numbers import DIGITS
+from shared.web.pagination import Limit
 
-RETIREMENT = Retirement(
+DEPRECATION = DeprecatedVersion(
     prefix="/v1",
     successor="/v2",
     since=datetime(2026, 11, 23, tzinfo=UTC),
@@ -29,14 +29,14 @@ router = APIRouter()
 
 
 class OffsetQuery(BaseModel):
-    """A page by its distance from the first item; version 2 continues without a bound."""
+    """A page by its offset, which is limited. Version 2 has cursors, which are not."""
 
     limit: Limit = 20
     offset: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0
 
 
 def user_v1(body: bytes) -> bytes:
-    """Return a user as it was before there were roles."""
+    """Return a user without the role, which version 1 does not have."""
     user = orjson.loads(body)
     return orjson.dumps({name: user[name] for name in ("id", "email", "name")})
 

@@ -1,4 +1,4 @@
-"""Version 2: the routes that one service serves. `checks.openapi.compose` documents them from the services' own."""
+"""Version 2: the routes that one service serves. `checks.openapi.compose` copies their documentation from it."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -9,13 +9,13 @@ from pydantic import BaseModel
 from gateway.dependencies import NotificationsDep, OrdersDep, UsersDep
 from gateway.forward import ForwardDep, PublicForwardDep
 from gateway.limits.credentials import limit_credentials
-from shared.numbers import DIGITS
-from shared.pages import Cursor, Limit
+from shared.validation.numbers import DIGITS
+from shared.web.pagination import Cursor, Limit
 
 router = APIRouter()
 
 Sku = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
-"""The first character is no dot: a path of dots would lead elsewhere."""
+"""The first character is not a dot, because `.` and `..` would change the path."""
 
 
 class PageQuery(BaseModel):
@@ -46,7 +46,7 @@ async def register(forward: PublicForwardDep, users: UsersDep) -> Response:
 
 @router.post("/tokens", dependencies=[Depends(limit_credentials)])
 async def grant_tokens(forward: PublicForwardDep, users: UsersDep) -> Response:
-    """Log in, or get the next pair of tokens."""
+    """Log in, or refresh a pair of tokens."""
     return await forward(users)
 
 

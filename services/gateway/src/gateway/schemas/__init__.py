@@ -1,14 +1,14 @@
-"""Wire shapes of the gateway's own routes: aggregates, and fault switches."""
+"""Schemas of the routes that the gateway serves itself: aggregates and fault switches."""
 
 from gateway.schemas.aggregates import SERVICE_SCHEMA, Dashboard, OrderSummary, UserLookup, UsersFound
-from gateway.schemas.faults import CRASH_POINTS, FaultsOn, NewFault
+from gateway.schemas.faults import CRASH_POINTS, FaultCreate, FaultList
 
 __all__ = [
     "CRASH_POINTS",
     "SERVICE_SCHEMA",
     "Dashboard",
-    "FaultsOn",
-    "NewFault",
+    "FaultCreate",
+    "FaultList",
     "OrderSummary",
     "UserLookup",
     "UsersFound",

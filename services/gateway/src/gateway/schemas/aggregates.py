@@ -1,4 +1,4 @@
-"""Schemas of aggregates. A part that a service returns is named here and defined by the service."""
+"""Schemas of aggregates. The parts are defined by the services that return them."""
 
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 SERVICE_SCHEMA: Final = "x-service-schema"
-"""Stands for a reference to a service's schema, until `checks.openapi.compose` puts the reference in its place."""
+"""Placeholder of a reference to a service's schema. `checks.openapi.compose` replaces it by the reference."""
 
 User = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "User"})]
 Order = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "Order"})]
@@ -15,7 +15,7 @@ NotificationDigest = Annotated[Any, WithJsonSchema({SERVICE_SCHEMA: "Notificatio
 
 
 class Dashboard(BaseModel):
-    """A page's worth; a part that failed or was late is null, and its service is named in `degraded`."""
+    """The caller's account, orders and notifications. A part that failed is null and named in `degraded`."""
 
     user: User | None
     recent_orders: list[Order] | None = Field(description="Newest first")
@@ -32,7 +32,7 @@ class OrderSummary(BaseModel):
 
 
 class UserLookup(BaseModel):
-    """The users to look up; each id counts once."""
+    """The users to look up. Repeated ids count once."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class UserLookup(BaseModel):
 
 
 class UsersFound(BaseModel):
-    """The users that exist, in the order of the request; the ids of the others are in `missing`, in that order too."""
+    """The users that exist, in the order of the request. `missing` has the ids of the others, in the same order."""
 
     items: list[User]
     missing: list[UUID]

@@ -1,0 +1,28 @@
+"""Rejection of cross-site requests: browsers send the session's cookie with requests that other sites cause as well."""
+
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from gateway.errors import CrossSiteRequestError
+
+CSRF_HEADER = "X-Hopline-CSRF"
+"""A page of another origin can set this header only after a preflight request, which the gateway does not allow."""
+
+
+async def reject_cross_site(request: Request) -> None:
+    """Accept requests of the shop's own page only. A dependency of routes.
+
+    `SameSite` of the cookie is the first protection, but a page on another subdomain or port is of the same site.
+
+    Raises:
+        CrossSiteRequestError: The header is missing, or the browser names another site or origin.
+    """
+    headers = request.headers
+    if headers.get(CSRF_HEADER) != "1":
+        raise CrossSiteRequestError(f"The header {CSRF_HEADER}: 1 is missing")
+    if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        raise CrossSiteRequestError("Sec-Fetch-Site is not same-origin")
+    origin = headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("Host", "").lower():
+        raise CrossSiteRequestError("Origin is another host than Host")

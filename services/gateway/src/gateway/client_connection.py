@@ -1,0 +1,149 @@
+"""Receiving the body of a request, and ending the request if its client disconnects.
+
+The whole body is received before the request takes a slot of `gateway.resilience.shedding`: a client that sends slowly,
+or stops in the middle, must not hold one. `shared.web.request_body` limits the size of bodies and the time in which
+they arrive. The number of incomplete ones is limited here, so that all of them together are limited too.
+"""
+
+import asyncio
+import random
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import OverloadedError
+from gateway.resilience import metrics
+from gateway.resilience.shedding import MAX_RETRY_AFTER_S
+from gateway.versions import is_api_request
+from shared.errors.problems import TooManyRequestsError
+from shared.web.client_address import AddressLimit, get_client_address
+from shared.web.headers import get_header
+
+log = structlog.get_logger(__name__)
+
+WATCH_DELAY_S = 0.02
+"""Time after which a task waits for the client to disconnect. Most requests have ended by then; a task costs 20 µs."""
+
+
+class ClientConnectionMiddleware:
+    """ASGI middleware that receives the body of a request and cancels the request if its client disconnects.
+
+    The server itself cancels nothing. A cancelled upstream call closes its connection, so that the service can stop as
+    well. `uploads` limits the bodies that are incomplete; one that arrived together with the head is not counted, and
+    is served while others are rejected.
+    """
+
+    def __init__(self, app: ASGIApp, *, uploads: AddressLimit) -> None:
+        self._app = app
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request of the API; others pass through. Sends no response if the client disconnects.
+
+        Raises:
+            TooManyRequestsError: The client's address has too many incomplete uploads.
+            OverloadedError: The process has too many incomplete uploads.
+        """
+        if not is_api_request(scope):
+            await self._app(scope, receive, send)
+            return
+        client = _Client(receive, send)
+        try:
+            if get_header(scope, b"transfer-encoding") or get_header(scope, b"content-length") not in {None, "0"}:
+                await self._receive_upload(client, get_client_address(scope))
+            else:
+                await client.receive_body()
+            async with client.cancellation:
+                client.start_watch()
+                try:
+                    await self._app(scope, client.receive, client.send)
+                finally:
+                    client.stop_watch()
+        except ClientDisconnect:
+            log.info("client_hung_up")
+        except TimeoutError:
+            if not client.is_gone:
+                raise
+            log.info("client_hung_up")
+
+    async def _receive_upload(self, client: "_Client", address: str) -> None:
+        try:
+            async with asyncio.timeout(0):  # what has arrived, without waiting for more
+                await client.receive_body()
+        except TimeoutError:
+            self._check_limits(address)
+            with self._uploads.hold(address):
+                await client.receive_body()
+
+    def _check_limits(self, address: str) -> None:
+        reached = self._uploads.reached(address)
+        if reached is None:
+            return
+        metrics.record_shed("upload")
+        retry_after_s = random.randint(1, MAX_RETRY_AFTER_S)  # noqa: S311 - spreads retries
+        if reached == "address":
+            raise TooManyRequestsError(
+                "Too many requests of this address have incomplete bodies", retry_after_s=retry_after_s
+            )
+        raise OverloadedError("Too many requests have incomplete bodies", retry_after_s=retry_after_s)
+
+
+class _Client:
+    """The connection of one request. The application receives its body at once, then only the disconnect."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._body = bytearray()
+        self._unread = True
+        self._complete = False
+        self._gone = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.cancellation = asyncio.timeout(None)
+
+    @property
+    def is_gone(self) -> bool:
+        return self._gone.is_set()
+
+    async def receive_body(self) -> None:
+        """Receive the rest of the body. Raises ClientDisconnect."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            self._body += message.get("body", b"")
+            more = message.get("more_body", False)
+
+    def start_watch(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY_S, self._create_watcher)
+
+    def stop_watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _create_watcher(self) -> None:
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Wait until the client disconnects. The server sends the same message once the response is complete."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone.set()
+        if not (self._complete or self.cancellation.expired()):
+            self.cancellation.reschedule(0)
+
+    async def receive(self) -> Message:
+        if self._unread:
+            self._unread = False
+            return {"type": "http.request", "body": bytes(self._body), "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await self._send(message)

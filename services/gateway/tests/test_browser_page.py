@@ -1,0 +1,97 @@
+"""The page at `/` and its files: caching, compression and the content security policy."""
+
+import gzip
+import re
+from importlib.resources import files
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import OpenGateway
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self' {websocket}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+HASHED = re.compile(r".+-[\w-]{8}\.\w+")
+ASSETS = files("gateway").joinpath("assets", "assets")
+NAMES = sorted(each.name for each in ASSETS.iterdir())
+
+
+class TestPage:
+    async def test_page_is_revalidated(self, gateway: httpx.AsyncClient) -> None:
+        page = await gateway.get("/")
+        assert page.status_code == 200
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["cache-control"] == "no-cache"
+        assert page.text.lower().startswith("<!doctype html>")
+        for known in (page.headers["etag"], f'"other", {page.headers["etag"]}', "*"):
+            again = await gateway.get("/", headers={"If-None-Match": known})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == page.headers["etag"]
+        assert (await gateway.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
+
+    async def test_page_runs_nothing_inline_and_requests_no_other_host(self, gateway: httpx.AsyncClient) -> None:
+        page = (await gateway.get("/")).text
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", page, re.IGNORECASE)
+        loaded = re.findall(r"""<(?:script|link|img)[^>]+?(?:src|href)=["']([^"']+)""", page)
+        assert loaded
+        assert all(re.match(r"/assets/|data:", path) for path in loaded)
+
+    @pytest.mark.parametrize(
+        ("url", "origin"),
+        [
+            ("ws://localhost:8003/ws", "ws://localhost:8003"),
+            ("wss://shop.hopline.example/ws", "wss://shop.hopline.example"),
+            ("wss://shop.hopline.example:8443/ws?a=b", "wss://shop.hopline.example:8443"),
+        ],
+    )
+    async def test_policy_allows_own_origin_and_the_websocket(
+        self, open_gateway: OpenGateway, url: str, origin: str
+    ) -> None:
+        async with open_gateway(public_ws_url=url) as gateway:
+            page = await gateway.get("/")
+        assert page.headers.get_list("content-security-policy") == [POLICY.format(websocket=origin)]
+
+
+class TestAssets:
+    def test_names_have_a_hash(self) -> None:
+        assert NAMES
+        assert all(HASHED.fullmatch(name) for name in NAMES)
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_files_are_immutable_and_compressed(self, gateway: httpx.AsyncClient, name: str) -> None:
+        content = ASSETS.joinpath(name).read_bytes()
+        plain = await gateway.get(f"/assets/{name}", headers={"Accept-Encoding": "identity"})
+        assert plain.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "content-encoding" not in plain.headers
+        assert plain.content == content
+        async with gateway.stream("GET", f"/assets/{name}") as compressed:
+            assert compressed.headers["content-encoding"] == "gzip"
+            assert compressed.headers["vary"] == "Accept-Encoding"
+            assert gzip.decompress(b"".join([chunk async for chunk in compressed.aiter_raw()])) == content
+
+    async def test_files_of_the_documentation_are_not_immutable(self, gateway: httpx.AsyncClient) -> None:
+        response = await gateway.get("/assets/swagger-ui.css")
+        assert response.status_code == 200
+        assert "immutable" not in response.headers.get("cache-control", "")
+
+    async def test_files_cannot_be_changed(self, gateway: httpx.AsyncClient) -> None:
+        assert (await gateway.post(f"/assets/{NAMES[0]}")).status_code == 405
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/assets/../index.html",
+            "/assets/%2e%2e/index.html",
+            "/assets/..%2findex.html",
+            "/assets/..%2f..%2fsettings.py",
+            "/assets/..%5cindex.html",
+            "/assets/assets/" + NAMES[0],
+            "/assets/",
+            "/assets/missing-01234567.js",
+        ],
+    )
+    async def test_nothing_else_is_served(self, gateway: httpx.AsyncClient, path: str) -> None:
+        response = await gateway.send(gateway.build_request("GET", "/", extensions={"target": path.encode()}))
+        assert response.status_code == 404
+        assert response.headers["content-type"] == "application/problem+json"

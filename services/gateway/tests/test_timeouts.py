@@ -1,0 +1,171 @@
+"""A request and its upstream calls end at the deadline, or when the client disconnects."""
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import OpenGateway, Services
+from starlette.types import Message, Receive, Scope, Send
+
+from gateway.client_connection import ClientConnectionMiddleware
+from shared.web.client_address import AddressLimit
+from testkit.waiting import eventually
+
+
+async def _send_half_a_body(
+    gateway: httpx.AsyncClient, token: dict[str, str]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the head of an order and a part of its body, and return the connection."""
+    address = urlsplit(str(gateway.base_url))
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\n"
+    writer.write(f"{head}Content-Length: 100\r\n\r\n".encode() + b'{"items":')
+    await writer.drain()
+    return reader, writer
+
+
+class TestClientDisconnect:
+    async def test_upstream_call_is_cancelled_when_the_client_disconnects(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        services.orders.hang("POST", "/orders")
+        request = asyncio.create_task(gateway.post("/v2/orders", headers=token, json={}))
+        await eventually(lambda: services.orders.requests)
+        assert services.orders.disconnected == []
+        request.cancel()
+        await eventually(lambda: services.orders.disconnected == ["/orders"])
+        statuses = await eventually(lambda: self._logged_statuses(capsys))
+        assert statuses == [499]
+
+    async def test_every_dashboard_call_is_cancelled_when_the_client_disconnects(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.hang("GET", "/users/me")
+        services.orders.hang("GET", "/orders/recent")
+        services.notifications.hang("GET", "/notifications/summary")
+        async with open_gateway() as gateway:
+            request = asyncio.create_task(gateway.get("/v2/dashboard", headers=token))
+            await eventually(
+                lambda: services.orders.requests and services.notifications.requests and services.users.in_flight
+            )
+            request.cancel()
+            fakes = (services.users, services.orders, services.notifications)
+            await eventually(lambda: all(len(service.disconnected) == 1 for service in fakes))
+
+    async def test_connection_is_not_watched_when_the_response_is_fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.client_connection.WATCH_DELAY_S", 3600)
+        received = 0
+
+        async def receive() -> Message:
+            nonlocal received
+            received += 1
+            if received > 1:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": b""}
+
+        async def response(_scope: Scope, _receive: Receive, send: Send) -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        async def send(_message: Message) -> None: ...
+
+        middleware = ClientConnectionMiddleware(response, uploads=AddressLimit(total=1, per_address=1))
+        await middleware({"type": "http", "path": "/v2/products", "headers": []}, receive, send)
+        assert received == 1
+
+    async def test_request_ends_when_the_body_is_cut_off(
+        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _, writer = await _send_half_a_body(gateway, token)
+        writer.close()
+        assert await eventually(lambda: self._logged_statuses(capsys)) == [499]
+        assert services.orders.requests == []
+
+    def _logged_statuses(self, capsys: pytest.CaptureFixture[str]) -> list[int]:
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
+        return [record["http.response.status_code"] for record in records]
+
+
+class TestDeadline:
+    async def test_deadline_bounds_the_whole_request(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.hang("GET", "/products")
+        async with open_gateway(request_seconds=1) as gateway:
+            response = await gateway.get("/v2/products")
+            assert response.status_code == 504
+            assert response.json()["type"].endswith("/deadline-spent")
+            assert response.json()["instance"] == "/v2/products"
+            assert len(response.headers["x-request-id"]) == 32
+            await eventually(lambda: services.orders.disconnected)
+
+    async def test_response_is_408_when_the_body_never_arrives(
+        self,
+        open_gateway: OpenGateway,
+        services: Services,
+        token: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        async with open_gateway(request_seconds=0.3) as gateway:
+            reader, writer = await _send_half_a_body(gateway, token)
+            response = await reader.read()
+            writer.close()
+        assert response.startswith(b"HTTP/1.1 408 ")
+        assert b"/problems/request-timeout" in response
+        output = capsys.readouterr().out
+        assert '"http_request"' in output
+        assert '"level":"error"' not in output
+        assert services.orders.requests == []
+
+    async def test_deadline_includes_the_verification_of_the_token(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.users.hang("GET", "/.well-known/jwks.json")
+        async with open_gateway(request_seconds=0.5) as gateway:
+            response = await gateway.get("/v2/orders", headers=token)
+        assert response.status_code == 504
+        assert response.json()["type"].endswith("/deadline-spent")
+
+    async def test_client_can_shorten_the_deadline(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.hang("GET", "/products")
+        async with open_gateway() as gateway:
+            response = await gateway.get("/v2/products", headers={"X-Request-Timeout-Ms": "1000"})
+            assert response.status_code == 504
+            await eventually(lambda: services.orders.disconnected)
+
+    async def test_client_cannot_extend_the_deadline(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.orders.hang("GET", "/products")
+        async with open_gateway(request_seconds=0.3) as gateway:
+            response = await gateway.get("/v2/products", headers={"X-Request-Timeout-Ms": "999999"})
+        assert response.status_code == 504
+        assert response.json()["type"].endswith("/deadline-spent")
+
+    async def test_request_is_rejected_when_the_client_has_no_time_left(
+        self, gateway: httpx.AsyncClient, services: Services
+    ) -> None:
+        response = await gateway.get("/v2/products", headers={"X-Request-Timeout-Ms": "0"})
+        assert response.status_code == 504
+        assert response.json()["instance"] == "/v2/products"
+        assert services.orders.requests == []
+
+
+class TestPropagatedTimeout:
+    async def test_services_receive_the_remaining_time(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        services.orders.respond("GET", "/orders", {})
+        async with open_gateway(request_seconds=8, upstream_seconds=20) as gateway:
+            for requested_ms, max_ms in (("nonsense", 8_000), ("3000", 3_000), ("60000", 8_000)):
+                await gateway.get("/v2/orders", headers={**token, "X-Request-Timeout-Ms": requested_ms})
+                remaining_ms = int(services.orders.requests[-1].headers["x-request-timeout-ms"])
+                assert 0 < remaining_ms < max_ms
+
+    async def test_dashboard_calls_receive_the_dashboard_timeout(
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+    ) -> None:
+        async with open_gateway(dashboard_seconds=4) as gateway:
+            await gateway.get("/v2/dashboard", headers=token)
+        for service in (services.users, services.orders, services.notifications):
+            assert 0 < int(service.requests[-1].headers["x-request-timeout-ms"]) <= 4_000
