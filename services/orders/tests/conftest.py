@@ -1,4 +1,4 @@
-"""One shop per test: the service on a real server, over a database of its own."""
+"""Fixtures. Each test has a running service with its own database."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

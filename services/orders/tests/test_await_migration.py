@@ -1,4 +1,4 @@
-"""A process that is created together with its migration waits for it (`python -m shared.await_migration`)."""
+"""A process waits for the migration of its database (`python -m shared.commands.await_migration`)."""
 
 import asyncio
 import os
@@ -11,18 +11,18 @@ import asyncpg
 import orjson
 import pytest
 
-from shared.await_migration import Revisions, await_migration
+from shared.commands.await_migration import Revisions, await_migration
 from testkit.databases import create_database, drop_database, migrate
 
 FOLDER = Path(__file__).parents[1]
 INI = FOLDER / "alembic.ini"
-WAIT = ("-m", "shared.await_migration")
+WAIT = ("-m", "shared.commands.await_migration")
 MIGRATE = ("-m", "alembic", "upgrade", "head")
 
 
 @asynccontextmanager
 async def command(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command of the image in the service's folder; end it with the block."""
+    """Run a Python command in the folder of the service until the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=FOLDER,
         env=os.environ | {"DATABASE_URL": url, "OTEL_SERVICE_NAME": "orders"},
@@ -50,7 +50,7 @@ async def empty(postgres_url: str) -> AsyncIterator[str]:
     await drop_database(postgres_url, url)
 
 
-async def test_it_waits_until_the_migration_has_run_with_one_record(empty: str) -> None:
+async def test_wait_ends_with_one_record_when_the_migration_has_run(empty: str) -> None:
     async with command(empty, *WAIT) as waiting:
         first = await record(waiting)
         assert (first["event"], first["service"], first["current"]) == ("waiting_for_migration", "orders", [])
@@ -59,13 +59,13 @@ async def test_it_waits_until_the_migration_has_run_with_one_record(empty: str) 
         assert (waiting.returncode, output) == (0, b"")
 
 
-async def test_it_waits_for_the_rest_when_a_migration_has_run_in_part(database: str) -> None:
+async def test_wait_continues_when_the_migration_has_run_in_part(database: str) -> None:
     await set_revision(database, "0004_create_reports")
     assert not await await_migration(database, Revisions.of(INI), timeout_s=0)
 
 
-async def test_a_schema_of_a_newer_version_serves(database: str) -> None:
-    """After a rollback the old version runs on the schema of the new one."""
+async def test_wait_ends_when_the_schema_is_newer_than_the_code(database: str) -> None:
+    """After a rollback, the old version runs with the schema of the new one."""
     await set_revision(database, "9999_of_a_later_release")
     async with command(database, *WAIT) as waiting:
         output, _ = await asyncio.wait_for(waiting.communicate(), 30)
@@ -73,14 +73,14 @@ async def test_a_schema_of_a_newer_version_serves(database: str) -> None:
 
 
 @pytest.mark.parametrize("address", [lambda url: url, lambda _: "postgresql://nobody@127.0.0.1:9/orders"])
-async def test_it_gives_up_after_its_timeout(
+async def test_wait_fails_when_the_timeout_expires(
     empty: str, address: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not await await_migration(address(empty), Revisions.of(INI), timeout_s=0)
     assert "migration_missing" in capsys.readouterr().out
 
 
-async def test_a_migration_waits_for_its_server(postgres_url: str) -> None:
+async def test_migration_waits_until_the_database_exists(postgres_url: str) -> None:
     url = await create_database(postgres_url)
     await drop_database(postgres_url, url)
     async with command(url, *MIGRATE) as migration:

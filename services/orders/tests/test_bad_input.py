@@ -2,7 +2,8 @@ import json
 from typing import Any
 from uuid import uuid4
 
-from services.orders.tests.factories import JSON, Shop, fields, order_of
+from services.orders.tests.clients import JSON, order_body
+from services.orders.tests.factories import Shop, error_fields
 
 from testkit.tokens import TokenIssuer
 
@@ -41,45 +42,45 @@ WRONG_BODIES: list[tuple[Any, str]] = [
 
 
 class TestBody:
-    async def test_wrong_one_is_refused_by_the_name_of_the_field(self, shop: Shop) -> None:
-        customer = shop.caller()
+    async def test_body_is_rejected_with_the_field_name_when_it_is_invalid(self, shop: Shop) -> None:
+        customer = shop.client()
         for body, field in WRONG_BODIES:
-            refused = await customer.send_order(json.dumps(body).encode(), headers=KEY)
-            assert (refused.status_code, fields(refused)) == (422, [field]), body
-            assert refused.headers["Content-Type"] == "application/problem+json"
+            rejected = await customer.send_order(json.dumps(body).encode(), headers=KEY)
+            assert (rejected.status_code, error_fields(rejected)) == (422, [field]), body
+            assert rejected.headers["Content-Type"] == "application/problem+json"
 
-    async def test_malformed_json_is_a_bad_request(self, shop: Shop) -> None:
-        customer = shop.caller()
+    async def test_body_is_a_bad_request_when_the_json_is_malformed(self, shop: Shop) -> None:
+        customer = shop.client()
         for body in (b"{", b'{"items": [', b"\xff\xfe", b'{"items": 1' + b"0" * 5000 + b"}"):
-            refused = await customer.send_order(body, headers=KEY)
-            assert refused.status_code == 400, body
-            assert refused.headers["Content-Type"] == "application/problem+json"
+            rejected = await customer.send_order(body, headers=KEY)
+            assert rejected.status_code == 400, body
+            assert rejected.headers["Content-Type"] == "application/problem+json"
 
-    async def test_too_large_body_is_refused(self, shop: Shop) -> None:
-        refused = await shop.caller().send_order(b" " * 70_000, headers=KEY)
-        assert refused.status_code == 413
+    async def test_body_is_rejected_when_it_is_too_large(self, shop: Shop) -> None:
+        rejected = await shop.client().send_order(b" " * 70_000, headers=KEY)
+        assert rejected.status_code == 413
 
-    async def test_asking_for_more_than_there_is_of_anything_is_out_of_stock(self, shop: Shop) -> None:
+    async def test_order_is_out_of_stock_when_it_exceeds_the_available_units(self, shop: Shop) -> None:
         products = (await shop.http.get("/products", params={"limit": 100})).json()["items"]
         for product in products:
-            refused = await shop.caller().place((product["sku"], product["available"] + 1))
-            assert refused.status_code == 409
+            rejected = await shop.client().place_order((product["sku"], product["available"] + 1))
+            assert rejected.status_code == 409
 
 
 class TestKey:
-    async def test_missing_or_malformed_one_is_a_bad_request(self, shop: Shop) -> None:
-        customer, body = shop.caller(), json.dumps(item()).encode()
+    async def test_key_is_a_bad_request_when_it_is_missing_or_malformed(self, shop: Shop) -> None:
+        customer, body = shop.client(), json.dumps(item()).encode()
         for headers in ({}, *({"Idempotency-Key": key} for key in ("", "two words", "x" * 256, "tab\tbed"))):
-            refused = await customer.send_order(body, headers=headers)
-            assert (refused.status_code, fields(refused)) == (400, ["Idempotency-Key"]), headers
+            rejected = await customer.send_order(body, headers=headers)
+            assert (rejected.status_code, error_fields(rejected)) == (400, ["Idempotency-Key"]), headers
 
-    async def test_visible_ascii_is_accepted(self, shop: Shop) -> None:
+    async def test_key_accepts_visible_ascii(self, shop: Shop) -> None:
         for key in ("x" * 255, '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "!~"):
-            assert (await shop.caller().place(("BAG-CANVAS", 1), key=key)).status_code == 201
+            assert (await shop.client().place_order(("BAG-CANVAS", 1), key=key)).status_code == 201
 
 
 class TestToken:
-    async def test_is_needed_for_everything_but_the_catalog(self, shop: Shop) -> None:
+    async def test_token_is_required_except_for_the_catalog(self, shop: Shop) -> None:
         calls = [
             ("GET", "/orders"),
             ("POST", "/orders"),
@@ -89,11 +90,11 @@ class TestToken:
             ("POST", f"/internal/orders/{uuid4()}/ship"),
         ]
         for method, path in calls:
-            refused = await shop.http.request(method, path, content=order_of(("BAG-CANVAS", 1)), headers=JSON | KEY)
-            assert refused.status_code == 401, path
-            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+            rejected = await shop.http.request(method, path, content=order_body(("BAG-CANVAS", 1)), headers=JSON | KEY)
+            assert rejected.status_code == 401, path
+            assert rejected.headers["WWW-Authenticate"].startswith("Bearer")
 
-    async def test_wrong_claims_are_refused(self, shop: Shop) -> None:
+    async def test_token_is_rejected_when_a_claim_is_wrong(self, shop: Shop) -> None:
         wrong: list[dict[str, Any]] = [
             {"lifetime": -60},
             {"aud": "else"},
@@ -106,7 +107,7 @@ class TestToken:
             headers = shop.issuer.headers(**({"sub": uuid4()} | claims))
             assert (await shop.http.get("/orders", headers=headers)).status_code == 401, claims
 
-    async def test_foreign_signature_is_refused(self, shop: Shop) -> None:
+    async def test_token_is_rejected_when_the_signature_is_foreign(self, shop: Shop) -> None:
         forged = TokenIssuer(key_id=shop.issuer.key_id).headers(uuid4())
         unknown = TokenIssuer().headers(uuid4())
         for headers in (forged, unknown, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic bWU6bWU="}):
@@ -114,6 +115,6 @@ class TestToken:
 
 
 class TestOrderId:
-    async def test_malformed_one_is_refused(self, shop: Shop) -> None:
+    async def test_order_id_is_rejected_when_it_is_malformed(self, shop: Shop) -> None:
         for path in ("/orders/7", "/orders/%00"):
-            assert (await shop.caller().get(path)).status_code == 422
+            assert (await shop.client().get(path)).status_code == 422

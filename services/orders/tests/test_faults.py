@@ -1,4 +1,4 @@
-"""What FAULTS asks of this service when a store goes away."""
+"""Failures of PostgreSQL and Redis, and orders that wait for a locked product."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -14,23 +14,23 @@ from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
-POOL = 10
+POOL_SIZE = 10
 """Connections of the service's pool (`DATABASE_POOL_SIZE`)."""
 
-ENOUGH = 100
-"""Responses after which the load is taken to be under way."""
+MIN_RESPONSES = 100
+"""Responses after which the load is considered to be running."""
 
 
-class TestPostgresAway:
-    async def test_answers_503_until_it_is_back(
+class TestPostgresUnavailable:
+    async def test_requests_return_503_until_postgres_is_back(
         self, start_postgres: StartPostgres, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
         server = start_postgres()
         url = await create_database(server.url)
         migrate(INI, url)
         async with open_shop(database=url, redis_url=redis_url, issuer=token_issuer, objects=tmp_path) as shop:
-            customer = shop.caller()
-            kept = await customer.placed(("BAG-CANVAS", 1))
+            customer = shop.client()
+            kept = await customer.create_order(("BAG-CANVAS", 1))
             server.immediate_stop()
             for _ in range(3):
                 assert await self._statuses(shop) == {503}
@@ -42,39 +42,41 @@ class TestPostgresAway:
             assert await shop.stock_violations() == []
 
     async def _statuses(self, shop: Shop) -> set[int]:
-        customer = shop.caller()
-        answers = [
-            await customer.place(("BAG-CANVAS", 1)),
+        customer = shop.client()
+        responses = [
+            await customer.place_order(("BAG-CANVAS", 1)),
             await customer.get("/orders"),
             await customer.get("/products"),
         ]
-        return {answer.status_code for answer in answers}
+        return {response.status_code for response in responses}
 
     async def _is_ready(self, shop: Shop) -> bool:
         return (await shop.http.get("/health/ready")).status_code == 200
 
 
 class TestLockedProduct:
-    async def test_stops_only_its_own_orders(
+    async def test_other_products_are_served_when_one_product_is_locked(
         self, database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
         async with open_shop(
             database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, database_lock_timeout_ms=300
         ) as shop:
             locked, other = await shop.product(), await shop.product()
-            customer = shop.caller()
+            customer = shop.client()
             async with shop.database.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", locked)
-                waiting = [asyncio.create_task(customer.place((locked, 1), key=f"key-{n}")) for n in range(3 * POOL)]
-                await eventually(shop.somebody_waits)
+                waiting = [
+                    asyncio.create_task(customer.place_order((locked, 1), key=f"key-{n}")) for n in range(3 * POOL_SIZE)
+                ]
+                await eventually(shop.has_lock_waiter)
                 assert (await customer.get("/products")).status_code == 200
                 assert (await customer.get(f"/products/{locked}")).status_code == 200
-                assert (await customer.place((other, 1))).status_code == 201
+                assert (await customer.place_order((other, 1))).status_code == 201
                 for response in await asyncio.gather(*waiting):
                     assert response.status_code == 503
                     assert response.json()["type"].endswith("/contention")
                     assert response.headers["Retry-After"] == "1"
-            assert (await customer.place((locked, 1), key="key-0")).status_code == 201
+            assert (await customer.place_order((locked, 1), key="key-0")).status_code == 201
             assert await shop.stock_violations() == []
 
 
@@ -93,7 +95,7 @@ class TestPostgresRestart:
             yield shop
 
     @pytest.mark.parametrize("stop", [PostgresServer.stop, PostgresServer.immediate_stop])
-    async def test_load_gets_503_with_retry_after_until_postgres_is_back(
+    async def test_requests_under_load_return_503_with_retry_after_until_postgres_is_back(
         self, shop: Shop, postgres: PostgresServer, stop: Callable[[PostgresServer], None]
     ) -> None:
         sku = await shop.product(stock=1_000_000)
@@ -102,47 +104,49 @@ class TestPostgresRestart:
         restarted, done = asyncio.Event(), asyncio.Event()
 
         async def keep_placing() -> None:
-            customer = shop.caller()
+            customer = shop.client()
             while not done.is_set():
                 responses = after if restarted.is_set() else before
-                responses.append(await customer.place((sku, 1)))
+                responses.append(await customer.place_order((sku, 1)))
 
         async with asyncio.TaskGroup() as load:
-            for _ in range(POOL):
+            for _ in range(POOL_SIZE):
                 load.create_task(keep_placing())
-            await eventually(lambda: len(before) > ENOUGH)
+            await eventually(lambda: len(before) > MIN_RESPONSES)
             await asyncio.to_thread(stop, postgres)
             await eventually(lambda: before[-1].status_code == 503)
             await asyncio.to_thread(postgres.start)
             restarted.set()
-            await eventually(lambda: len(after) > ENOUGH)
+            await eventually(lambda: len(after) > MIN_RESPONSES)
             done.set()
         assert {response.status_code for response in before} == {201, 503}
         assert all("Retry-After" in response.headers for response in before if response.status_code == 503)
         assert {response.status_code for response in after} == {201}
         assert await shop.stock_violations() == []
 
-    async def test_idle_connections_fail_no_request_after_a_restart(self, shop: Shop, postgres: PostgresServer) -> None:
+    async def test_requests_succeed_when_idle_connections_were_closed_by_a_restart(
+        self, shop: Shop, postgres: PostgresServer
+    ) -> None:
         sku = await shop.product(stock=1_000_000)
-        assert await self._place_at_once(shop, sku) == {201}
+        assert await self._place_concurrently(shop, sku) == {201}
         await asyncio.to_thread(postgres.stop)
         await asyncio.to_thread(postgres.start)
-        assert await self._place_at_once(shop, sku) == {201}
+        assert await self._place_concurrently(shop, sku) == {201}
 
-    async def _place_at_once(self, shop: Shop, sku: str) -> set[int]:
+    async def _place_concurrently(self, shop: Shop, sku: str) -> set[int]:
         """Use every connection of the pool."""
-        responses = await asyncio.gather(*(shop.caller().place((sku, 1)) for _ in range(3 * POOL)))
+        responses = await asyncio.gather(*(shop.client().place_order((sku, 1)) for _ in range(3 * POOL_SIZE)))
         return {response.status_code for response in responses}
 
 
-class TestRedisAway:
-    async def test_orders_are_taken_and_events_wait(
+class TestRedisUnavailable:
+    async def test_orders_are_placed_and_events_wait_when_redis_is_unavailable(
         self, database: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
         async with open_shop(
             database=database, redis_url="redis://127.0.0.1:1/0", issuer=token_issuer, objects=tmp_path
         ) as shop:
-            order = await shop.caller().placed(("BAG-CANVAS", 1))
+            order = await shop.client().create_order(("BAG-CANVAS", 1))
             assert len(await shop.events_of(order["id"])) == 1
             ready = await shop.http.get("/health/ready")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")

@@ -7,7 +7,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from orders.models import Base
-from shared.database import async_url
+from shared.db.database import async_url
 from testkit.databases import create_database, drop_database
 from testkit.waiting import eventually
 
@@ -20,16 +20,16 @@ CHECKS = """
 """
 
 BUILDING = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
-"""It waits for the transactions that are older than itself."""
+"""Selects an index build that waits for older transactions."""
 
 CONNECTED = """
     SELECT count(*) = 4 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
 """
-"""The test's two connections and those of both runs."""
+"""True if the test's two connections and those of both runs are open."""
 
 
 async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
-    """Exit status and everything printed by alembic's command line."""
+    """Run alembic and return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
         env=os.environ | {"DATABASE_URL": url},
@@ -47,19 +47,19 @@ async def checks(url: str) -> list[tuple[str, str]]:
         await connection.close()
 
 
-async def test_the_migrated_database_is_what_the_models_say(database: str) -> None:
+async def test_migrated_schema_matches_the_models(database: str) -> None:
     status, output = await alembic(database, "check")
     assert status == 0, output
 
 
-async def test_the_way_back_leads_to_nothing(database: str) -> None:
+async def test_downgrade_and_upgrade_succeed(database: str) -> None:
     for direction in (("downgrade", "base"), ("upgrade", "head")):
         status, output = await alembic(database, *direction)
         assert status == 0, output
 
 
-async def test_check_constraints_are_those_of_the_models(database: str, postgres_url: str) -> None:
-    """Alembic does not compare them, and they are what makes overselling impossible."""
+async def test_check_constraints_match_the_models(database: str, postgres_url: str) -> None:
+    """`alembic check` does not compare check constraints, and they prevent overselling."""
     url = await create_database(postgres_url)
     engine = create_async_engine(async_url(url))
     try:
@@ -71,23 +71,23 @@ async def test_check_constraints_are_those_of_the_models(database: str, postgres
         await drop_database(postgres_url, url)
 
 
-async def test_an_index_of_a_large_table_is_built_beside_its_traffic(database: str) -> None:
-    """Two runs at once, as a deployment's Job and a person's; orders are written before, meanwhile and after."""
+async def test_index_is_built_while_the_table_is_written(database: str) -> None:
+    """Two runs are concurrent, and orders are written before and during them."""
     await alembic(database, "downgrade", "0004_create_reports")
-    before, meanwhile = await asyncpg.connect(database), await asyncpg.connect(database)
+    before, during = await asyncpg.connect(database), await asyncpg.connect(database)
     writing = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
     try:
         async with before.transaction():
             await before.execute(writing)
             runs = [asyncio.create_task(alembic(database, "upgrade", "head")) for _ in range(2)]
-            await eventually(lambda: meanwhile.fetchval(BUILDING), 30)
-            async with meanwhile.transaction():
-                await meanwhile.execute("SET LOCAL lock_timeout = '2s'")
-                await meanwhile.execute(writing)
-            await eventually(lambda: meanwhile.fetchval(CONNECTED), 30)
+            await eventually(lambda: during.fetchval(BUILDING), 30)
+            async with during.transaction():
+                await during.execute("SET LOCAL lock_timeout = '2s'")
+                await during.execute(writing)
+            await eventually(lambda: during.fetchval(CONNECTED), 30)
         assert [(status, output) for status, output in await asyncio.gather(*runs) if status != 0] == []
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_customer_order_newest'::regclass"
-        assert await meanwhile.fetchval(valid)
+        assert await during.fetchval(valid)
     finally:
         await before.close()
-        await meanwhile.close()
+        await during.close()

@@ -1,4 +1,4 @@
-"""No list costs more statements for more rows."""
+"""Lists take the same number of statements for any number of rows."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,10 +8,10 @@ from services.orders.tests.factories import Shop, open_shop
 
 from orders.main import create_app
 from orders.settings import Settings
-from testkit.queries import Queries, lists_of
+from testkit.queries import Queries, list_paths
 from testkit.tokens import TokenIssuer
 
-GUARDED = {
+COVERED_LISTS = {
     "/products",
     "/orders",
     "/orders/recent",
@@ -19,46 +19,46 @@ GUARDED = {
     "/internal/sales",
     "/internal/reports/{report_id}/orders",
 }
-"""One order is among them for its items."""
+"""Includes a single order, because it has a list of items."""
 
 
-async def test_the_catalog(shop: Shop, queries: Queries) -> None:
-    await queries.stay_flat(
+async def test_products_cost_the_same_statements_when_there_are_more_rows(shop: Shop, queries: Queries) -> None:
+    await queries.assert_constant(
         few=lambda: shop.http.get("/products", params={"limit": 1}),
         many=lambda: shop.http.get("/products", params={"limit": 50}),
     )
 
 
-async def test_orders(shop: Shop, queries: Queries) -> None:
+async def test_orders_cost_the_same_statements_when_there_are_more_rows(shop: Shop, queries: Queries) -> None:
     skus = [await shop.product() for _ in range(20)]
-    few, many = shop.caller(), shop.caller()
-    small = await few.placed((skus[0], 1))
-    orders = [await many.placed(*((sku, 1) for sku in skus)) for _ in range(6)]
+    few, many = shop.client(), shop.client()
+    small = await few.create_order((skus[0], 1))
+    orders = [await many.create_order(*((sku, 1) for sku in skus)) for _ in range(6)]
     for path in ("/orders", "/orders/recent"):
-        await queries.stay_flat(few=partial(few.get, path), many=partial(many.get, path))
-    await queries.stay_flat(
+        await queries.assert_constant(few=partial(few.get, path), many=partial(many.get, path))
+    await queries.assert_constant(
         few=lambda: few.get(f"/orders/{small['id']}"), many=lambda: many.get(f"/orders/{orders[0]['id']}")
     )
     today = datetime.fromisoformat(orders[0]["created_at"]).date()
-    await queries.stay_flat(
-        few=partial(shop.warehouse.get, "/internal/sales", day=today - timedelta(days=400)),
-        many=partial(shop.warehouse.get, "/internal/sales", day=today),
+    await queries.assert_constant(
+        few=partial(shop.worker.get, "/internal/sales", day=today - timedelta(days=400)),
+        many=partial(shop.worker.get, "/internal/sales", day=today),
     )
 
 
-async def test_orders_of_a_report(shop: Shop, queries: Queries) -> None:
+async def test_report_orders_cost_the_same_statements_when_there_are_more_rows(shop: Shop, queries: Queries) -> None:
     skus = [await shop.product() for _ in range(5)]
-    customer = shop.caller()
+    customer = shop.client()
     for _ in range(6):
-        await customer.placed(*((sku, 1) for sku in skus))
+        await customer.create_order(*((sku, 1) for sku in skus))
     report = (await customer.request_report()).json()["id"]
     path = f"/internal/reports/{report}/orders"
-    await queries.stay_flat(
-        few=partial(shop.warehouse.get, path, limit=1), many=partial(shop.warehouse.get, path, limit=6)
+    await queries.assert_constant(
+        few=partial(shop.worker.get, path, limit=1), many=partial(shop.worker.get, path, limit=6)
     )
 
 
-async def test_comparison_shows_what_each_way_of_loading_costs(
+async def test_comparison_counts_the_statements_of_each_loading_strategy(
     database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
 ) -> None:
     async with open_shop(
@@ -76,17 +76,17 @@ async def test_comparison_shows_what_each_way_of_loading_costs(
         assert (await shop.http.get("/products", params={"limit": 50})).json() == before.json()
 
 
-async def test_comparison_is_served_in_development_only(shop: Shop) -> None:
+async def test_comparison_is_not_found_when_the_environment_is_not_development(shop: Shop) -> None:
     assert (await shop.http.get("/debug/n-plus-one")).status_code == 404
 
 
-async def test_request_is_profiled_in_every_service(shop: Shop) -> None:
+async def test_response_is_a_profile_when_the_header_requests_one(shop: Shop) -> None:
     profiled = await shop.http.get("/products", headers={"X-Profile": "text"})
     assert profiled.headers["x-profile-status"] == "200"
     assert "list_products" in profiled.text
 
 
-def test_no_list_is_forgotten() -> None:
+def test_every_list_is_covered() -> None:
     settings = Settings.model_validate(
         {
             "environment": "test",
@@ -95,4 +95,4 @@ def test_no_list_is_forgotten() -> None:
             "jwks_url": "http://localhost",
         }
     )
-    assert lists_of(create_app(settings).openapi()) == GUARDED
+    assert list_paths(create_app(settings).openapi()) == COVERED_LISTS

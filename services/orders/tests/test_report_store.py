@@ -1,4 +1,4 @@
-"""Reports' files in an object store that speaks S3, there and away."""
+"""Report files in an S3 object store, and without one."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from services.orders.tests.factories import Shop, open_shop
 
 from orders.settings import Settings
-from shared.objects import open_object_store
-from shared.settings import ObjectStoreSettings
+from shared.config import ObjectStoreSettings
+from shared.db.object_store import open_object_store
 from testkit.apps import free_port
 from testkit.s3 import Bucket
 from testkit.tokens import TokenIssuer
@@ -34,25 +34,25 @@ async def shop(
         yield shop
 
 
-async def finished(shop: Shop) -> tuple[str, dict[str, str]]:
-    """A report that is said to be done, and its customer's token."""
-    customer = shop.caller()
+async def create_finished_report(shop: Shop) -> tuple[str, dict[str, str]]:
+    """Create a report that is done, and return its id and the headers of its customer."""
+    customer = shop.client()
     report: str = (await customer.request_report()).json()["id"]
-    assert (await shop.warehouse.post(f"/internal/reports/{report}/finish", {"size_bytes": 1})).is_success
+    assert (await shop.worker.post(f"/internal/reports/{report}/finish", {"size_bytes": 1})).is_success
     return report, customer.headers
 
 
-def test_files_that_would_not_last_are_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_store_is_rejected_when_the_environment_is_production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OBJECT_STORE_URL", raising=False)
     stores = {"database_url": "postgresql://h/orders", "redis_url": "redis://h", "jwks_url": "http://h/jwks"}
     assert Settings.model_validate(stores)
-    with pytest.raises(ValidationError, match="OBJECT_STORE_URL is refused below /tmp"):
+    with pytest.raises(ValidationError, match="OBJECT_STORE_URL is rejected below /tmp"):
         Settings.model_validate({**stores, "environment": "production"})
 
 
 class TestS3:
-    async def test_files_are_downloaded_and_pruned(self, shop: Shop, store: dict[str, Any]) -> None:
-        report, headers = await finished(shop)
+    async def test_files_are_downloaded_and_deleted_by_cleanup(self, shop: Shop, store: dict[str, Any]) -> None:
+        report, headers = await create_finished_report(shop)
         objects = open_object_store(ObjectStoreSettings.model_validate(store))
         content = bytes(range(256)) * 4000
         await obstore.put_async(objects, KEY.format(id=report), content)
@@ -60,24 +60,24 @@ class TestS3:
         assert file.content == content
         assert file.headers["Content-Length"] == str(len(content))
         await shop.database.execute("UPDATE report SET finished_at = now() - interval '31 days'")
-        assert (await shop.warehouse.post("/internal/housekeeping", {})).json()["removed"]["reports"] == 1
+        assert (await shop.worker.post("/internal/housekeeping", {})).json()["removed"]["reports"] == 1
         with pytest.raises(FileNotFoundError):
             await obstore.head_async(objects, KEY.format(id=report))
         ready = (await shop.http.get("/health/ready")).json()
         assert ready["dependencies"]["objects"]["status"] == "up"
 
 
-class TestStoreAway:
+class TestStoreUnavailable:
     @pytest.fixture
     def store(self, s3_bucket: Bucket) -> dict[str, Any]:
         return s3_bucket.settings | {"s3_endpoint": f"http://127.0.0.1:{free_port()}"}
 
-    async def test_is_503_for_files_and_nothing_for_the_rest(self, shop: Shop) -> None:
-        report, headers = await finished(shop)
-        refused = await shop.http.get(f"/reports/{report}/download", headers=headers)
-        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    async def test_downloads_return_503_and_reports_are_served_when_the_store_is_unavailable(self, shop: Shop) -> None:
+        report, headers = await create_finished_report(shop)
+        rejected = await shop.http.get(f"/reports/{report}/download", headers=headers)
+        assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "1")
         await shop.database.execute("UPDATE report SET finished_at = now() - interval '31 days'")
-        assert (await shop.warehouse.post("/internal/housekeeping", {})).status_code == 503
+        assert (await shop.worker.post("/internal/housekeeping", {})).status_code == 503
         assert await shop.database.fetchval("SELECT count(*) FROM report") == 1
         assert (await shop.http.get(f"/reports/{report}", headers=headers)).is_success
         ready = await shop.http.get("/health/ready")

@@ -1,6 +1,6 @@
-"""Alembic's entry: `alembic -c services/users/alembic.ini upgrade head`."""
+"""Alembic's entry point: `alembic -c services/users/alembic.ini upgrade head`."""
 
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 from users.models import Base
 
 run_migrations(Base.metadata, service="users")

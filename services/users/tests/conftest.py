@@ -17,7 +17,7 @@ from users.settings import Settings
 WORKERS_SECRET = "the-workers-secret"
 
 
-class Rows(Protocol):
+class FetchRows(Protocol):
     async def __call__(self, statement: str, *parameters: object) -> list[asyncpg.Record]: ...
 
 
@@ -36,7 +36,7 @@ async def users_database(migrated_database: MigratedDatabase) -> str:
 
 @pytest.fixture
 def issuer() -> TokenIssuer:
-    """Signs by the key the service has, so that tests can make tokens that differ from its own in one claim."""
+    """Return an issuer with the service's key, for tokens that differ from the service's in one claim."""
     issuer = TokenIssuer()
     issuer.key_id = public_jwk(issuer.private_key)["kid"]
     return issuer
@@ -44,16 +44,17 @@ def issuer() -> TokenIssuer:
 
 @pytest.fixture
 def make_app(users_database: str, redis_url: str, issuer: TokenIssuer) -> MakeApp:
-    """Makes the service's application with the given settings."""
+    """Create the application with these settings."""
 
     def make(**settings: Any) -> FastAPI:
-        given = {
+        given: dict[str, Any] = {
             "database_url": users_database,
             "redis_url": redis_url,
             "signing_key": issuer.private_pem,
             "workers_client_secret": WORKERS_SECRET,
             "environment": "test",
             "log_format": "json",
+            "password_timeout_seconds": 30,  # a loaded machine takes many times longer for a hash
         }
         return create_app(Settings(**given | settings))
 
@@ -62,7 +63,7 @@ def make_app(users_database: str, redis_url: str, issuer: TokenIssuer) -> MakeAp
 
 @pytest.fixture
 def service(make_app: MakeApp) -> Service:
-    """Runs the service with the given settings; may run several at once, as replicas do."""
+    """Run the service with these settings. Several can run at once, as replicas."""
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -79,8 +80,8 @@ async def users(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def rows(users_database: str) -> Rows:
-    """Runs a statement in the service's database and returns its rows."""
+def rows(users_database: str) -> FetchRows:
+    """Run a statement in the service's database and return its rows."""
 
     async def execute(statement: str, *parameters: object) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(users_database)

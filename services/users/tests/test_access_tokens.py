@@ -11,12 +11,14 @@ from testkit.tokens import AUDIENCE, ISSUER, TokenIssuer
 from users.keys import public_jwk
 
 from .conftest import Service
-from .factories import bearer, logged_in
+from .factories import bearer, create_user_and_log_in
 
 
 class TestClaims:
-    async def test_say_who_and_for_how_long(self, users: httpx.AsyncClient, issuer: TokenIssuer) -> None:
-        user, tokens = await logged_in(users)
+    async def test_claims_identify_the_user_and_expire_after_15_minutes(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer
+    ) -> None:
+        user, tokens = await create_user_and_log_in(users)
         token = tokens["access_token"]
         assert jwt.get_unverified_header(token) == {"alg": "EdDSA", "typ": "JWT", "kid": issuer.key_id}
         public = issuer.private_key.public_key()
@@ -41,24 +43,26 @@ class TestVerification:
             {"role": None},
         ],
     )
-    async def test_refuses_a_claim_that_is_wrong(
+    async def test_token_is_rejected_when_a_claim_is_wrong(
         self, users: httpx.AsyncClient, issuer: TokenIssuer, claims: dict[str, Any]
     ) -> None:
-        user, _ = await logged_in(users)
+        user, _ = await create_user_and_log_in(users)
         headers = bearer(issuer.issue(**({"sub": user["id"]} | claims)))
         response = await users.get("/users/me", headers=headers)
         assert response.status_code == 401
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
-    async def test_refuses_a_foreign_key_under_our_name(self, users: httpx.AsyncClient, issuer: TokenIssuer) -> None:
+    async def test_token_is_rejected_when_another_key_signed_it_under_our_key_id(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer
+    ) -> None:
         foreign = TokenIssuer(key_id=issuer.key_id)
         assert (await users.get("/users/me", headers=foreign.headers(uuid.uuid4()))).status_code == 401
 
-    async def test_refuses_a_key_nobody_knows(self, users: httpx.AsyncClient) -> None:
+    async def test_token_is_rejected_when_the_key_id_is_unknown(self, users: httpx.AsyncClient) -> None:
         assert (await users.get("/users/me", headers=TokenIssuer().headers(uuid.uuid4()))).status_code == 401
 
     @pytest.mark.parametrize("algorithm", ["none", "HS256"])
-    async def test_refuses_another_algorithm(
+    async def test_token_is_rejected_when_the_algorithm_differs(
         self, users: httpx.AsyncClient, issuer: TokenIssuer, algorithm: str
     ) -> None:
         claims = jwt.decode(issuer.issue(uuid.uuid4()), options={"verify_signature": False})
@@ -67,14 +71,16 @@ class TestVerification:
         assert (await users.get("/users/me", headers=bearer(token))).status_code == 401
 
     @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", "Token x"])
-    async def test_refuses_what_is_no_token(self, users: httpx.AsyncClient, authorization: str) -> None:
+    async def test_request_is_rejected_when_the_header_holds_no_token(
+        self, users: httpx.AsyncClient, authorization: str
+    ) -> None:
         response = await users.get("/users/me", headers={"Authorization": authorization})
         assert response.status_code == 401
 
 
 class TestPublishedKeys:
-    async def test_verify_our_tokens(self, users: httpx.AsyncClient) -> None:
-        _, tokens = await logged_in(users)
+    async def test_published_keys_verify_issued_tokens(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await create_user_and_log_in(users)
         response = await users.get("/.well-known/jwks.json")
         assert response.headers["Cache-Control"] == "public, max-age=300"
         assert "d" not in response.json()["keys"][0]
@@ -82,19 +88,19 @@ class TestPublishedKeys:
         key = jwt.PyJWKSet.from_dict(response.json())[kid]
         assert jwt.decode(tokens["access_token"], key, algorithms=["EdDSA"], audience=AUDIENCE)
 
-    async def test_sign_by_the_first_and_verify_by_all(self, service: Service, issuer: TokenIssuer) -> None:
+    async def test_first_key_signs_and_all_keys_verify(self, service: Service, issuer: TokenIssuer) -> None:
         before = TokenIssuer()
         before.key_id = public_jwk(before.private_key)["kid"]
         async with service(signing_key=issuer.private_pem + before.private_pem) as users:
-            user, tokens = await logged_in(users)
+            user, tokens = await create_user_and_log_in(users)
             assert jwt.get_unverified_header(tokens["access_token"])["kid"] == issuer.key_id
             published = (await users.get("/.well-known/jwks.json")).json()["keys"]
             assert [key["kid"] for key in published] == [issuer.key_id, before.key_id]
             assert (await users.get("/users/me", headers=before.headers(user["id"]))).status_code == 200
 
 
-def test_a_key_is_named_by_its_thumbprint() -> None:
-    """The example of RFC 8037, appendix A."""
+def test_key_id_is_the_thumbprint_of_the_key() -> None:
+    """Use the example of RFC 8037, appendix A."""
     private = jwt.utils.base64url_decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
     jwk = public_jwk(Ed25519PrivateKey.from_private_bytes(private))
     assert jwk["x"] == "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"

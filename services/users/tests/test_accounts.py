@@ -7,12 +7,12 @@ import pytest
 
 from testkit.tokens import TokenIssuer
 
-from .factories import PASSWORD, bearer, log_in, logged_in, registered, registration
+from .factories import PASSWORD, bearer, create_user, create_user_and_log_in, log_in, user_create
 
 
 class TestRegister:
-    async def test_answers_with_the_user(self, users: httpx.AsyncClient) -> None:
-        response = await users.post("/users", json=registration(email="bea@hopline.example", name="  Bea "))
+    async def test_register_returns_the_user(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=user_create(email="bea@hopline.example", name="  Bea "))
         assert response.status_code == 201
         user = response.json()
         assert set(user) == {"id", "email", "name", "role", "created_at"}
@@ -20,24 +20,26 @@ class TestRegister:
         assert user["created_at"].endswith("Z")
         assert uuid.UUID(user["id"])
 
-    async def test_refuses_a_taken_address_in_any_spelling(self, users: httpx.AsyncClient) -> None:
-        await registered(users, email="carl@hopline.example")
-        response = await users.post("/users", json=registration(email="CARL@Hopline.Example"))
+    async def test_register_conflicts_when_the_address_is_taken_in_another_spelling(
+        self, users: httpx.AsyncClient
+    ) -> None:
+        await create_user(users, email="carl@hopline.example")
+        response = await users.post("/users", json=user_create(email="CARL@Hopline.Example"))
         assert response.status_code == 409
         problem = response.json()
         assert problem["type"].endswith("/email-taken")
         assert problem["errors"] == [{"field": "email", "message": "is registered already"}]
 
-    async def test_keeps_an_international_domain_in_the_spelling_that_mail_servers_know(
-        self, users: httpx.AsyncClient
-    ) -> None:
-        user = await registered(users, email="Eva@BÜCHER.example")
+    async def test_international_domain_is_stored_in_its_ascii_form(self, users: httpx.AsyncClient) -> None:
+        user = await create_user(users, email="Eva@BÜCHER.example")
         assert user["email"] == "eva@xn--bcher-kva.example"
         assert (await log_in(users, "eva@bücher.example")).status_code == 200
-        assert (await users.post("/users", json=registration(email="eva@bücher.example"))).status_code == 409
+        assert (await users.post("/users", json=user_create(email="eva@bücher.example"))).status_code == 409
 
-    async def test_lets_one_of_many_at_once_have_an_address(self, users: httpx.AsyncClient) -> None:
-        body = registration()
+    async def test_one_account_is_created_when_requests_for_an_address_are_concurrent(
+        self, users: httpx.AsyncClient
+    ) -> None:
+        body = user_create()
         responses = await asyncio.gather(*(users.post("/users", json=body) for _ in range(8)))
         assert sorted(response.status_code for response in responses) == [201] + [409] * 7
 
@@ -77,8 +79,10 @@ class TestRegister:
             ("role", "admin"),
         ],
     )
-    async def test_names_the_wrong_field(self, users: httpx.AsyncClient, field: str, value: object) -> None:
-        response = await users.post("/users", json=registration(**{field: value}))
+    async def test_register_names_the_field_when_it_is_invalid(
+        self, users: httpx.AsyncClient, field: str, value: object
+    ) -> None:
+        response = await users.post("/users", json=user_create(**{field: value}))
         assert response.status_code == 422
         assert response.headers["Content-Type"] == "application/problem+json"
         problem = response.json()
@@ -97,15 +101,15 @@ class TestRegister:
             ("password", "é" * 8),
         ],
     )
-    async def test_accepts_a_bound_and_scripts_that_need_joiners(
+    async def test_register_accepts_lengths_at_the_limit_and_joiners(
         self, users: httpx.AsyncClient, field: str, value: str
     ) -> None:
-        response = await users.post("/users", json=registration(**{field: value}))
+        response = await users.post("/users", json=user_create(**{field: value}))
         assert response.status_code == 201
         assert response.json().get(field, value) == value
 
-    async def test_says_what_would_be_right(self, users: httpx.AsyncClient) -> None:
-        response = await users.post("/users", json=registration(email="ann", password="short", name="\x07"))
+    async def test_error_messages_explain_what_is_expected(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=user_create(email="ann", password="short", name="\x07"))
         assert [error["message"] for error in response.json()["errors"]] == [
             "An email address must have an @-sign.",
             "String should have at least 8 characters",
@@ -113,25 +117,25 @@ class TestRegister:
         ]
 
     @pytest.mark.parametrize("body", [b"", b"{", b'{"email": }', b"\xff\xfe", b'{"name": "\\ud800"}', b"[]", b"null"])
-    async def test_refuses_what_is_no_registration(self, users: httpx.AsyncClient, body: bytes) -> None:
+    async def test_register_is_rejected_when_the_body_is_malformed(self, users: httpx.AsyncClient, body: bytes) -> None:
         response = await users.post("/users", content=body, headers={"Content-Type": "application/json"})
         assert response.status_code in {400, 422}
         assert response.headers["Content-Type"] == "application/problem+json"
 
-    async def test_refuses_a_too_large_body(self, users: httpx.AsyncClient) -> None:
-        response = await users.post("/users", json=registration(name="x" * 100_000))
+    async def test_register_is_rejected_when_the_body_is_too_large(self, users: httpx.AsyncClient) -> None:
+        response = await users.post("/users", json=user_create(name="x" * 100_000))
         assert response.status_code == 413
 
 
 class TestMe:
-    async def test_reads_the_callers_account(self, users: httpx.AsyncClient) -> None:
-        user, tokens = await logged_in(users)
+    async def test_me_returns_the_callers_account(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await create_user_and_log_in(users)
         response = await users.get("/users/me", headers=bearer(tokens["access_token"]))
         assert response.status_code == 200
         assert response.json() == user
 
-    async def test_changes_the_name(self, users: httpx.AsyncClient) -> None:
-        user, tokens = await logged_in(users)
+    async def test_update_changes_the_name(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await create_user_and_log_in(users)
         headers = bearer(tokens["access_token"])
         response = await users.patch("/users/me", json={"name": "Anna 😀"}, headers=headers)
         assert response.status_code == 200
@@ -150,19 +154,21 @@ class TestMe:
             {"id": "1"},
         ],
     )
-    async def test_changes_nothing_else(self, users: httpx.AsyncClient, body: dict[str, Any]) -> None:
-        user, tokens = await logged_in(users)
+    async def test_update_is_rejected_when_the_body_is_invalid(
+        self, users: httpx.AsyncClient, body: dict[str, Any]
+    ) -> None:
+        user, tokens = await create_user_and_log_in(users)
         headers = bearer(tokens["access_token"])
         assert (await users.patch("/users/me", json=body, headers=headers)).status_code == 422
         assert (await users.get("/users/me", headers=headers)).json() == user
 
     @pytest.mark.parametrize("method", ["GET", "PATCH"])
-    async def test_needs_a_token(self, users: httpx.AsyncClient, method: str) -> None:
+    async def test_me_is_unauthorized_when_the_token_is_missing(self, users: httpx.AsyncClient, method: str) -> None:
         response = await users.request(method, "/users/me", json={"name": "A"})
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
-    async def test_is_missing_for_a_subject_without_account(
+    async def test_me_is_not_found_when_the_subject_has_no_account(
         self, users: httpx.AsyncClient, issuer: TokenIssuer
     ) -> None:
         headers = issuer.headers(uuid.uuid4())
@@ -172,30 +178,30 @@ class TestMe:
 
 class TestOthersAccounts:
     @pytest.mark.parametrize(("role", "status"), [("service", 200), ("admin", 200), ("customer", 403)])
-    async def test_are_for_services_and_admins(
+    async def test_internal_user_is_visible_to_services_and_admins(
         self, users: httpx.AsyncClient, issuer: TokenIssuer, role: str, status: int
     ) -> None:
-        user = await registered(users)
+        user = await create_user(users)
         headers = issuer.headers(uuid.uuid4(), role=role)
         response = await users.get(f"/internal/users/{user['id']}", headers=headers)
         assert response.status_code == status
         assert (response.json() == user) == (status == 200)
 
-    async def test_need_a_token(self, users: httpx.AsyncClient) -> None:
+    async def test_internal_user_is_unauthorized_when_the_token_is_missing(self, users: httpx.AsyncClient) -> None:
         assert (await users.get(f"/internal/users/{uuid.uuid4()}")).status_code == 401
 
     @pytest.mark.parametrize(("user_id", "status"), [(str(uuid.uuid4()), 404), ("7", 422)], ids=["unknown", "no id"])
-    async def test_may_not_exist(
+    async def test_internal_user_is_an_error_when_the_id_is_unknown_or_invalid(
         self, users: httpx.AsyncClient, issuer: TokenIssuer, user_id: str, status: int
     ) -> None:
         headers = issuer.headers(uuid.uuid4(), role="service")
         assert (await users.get(f"/internal/users/{user_id}", headers=headers)).status_code == status
 
 
-async def test_passwords_are_kept_as_argon2id_and_never_told(
+async def test_passwords_are_stored_as_argon2id_and_never_logged(
     users: httpx.AsyncClient, rows: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    user = await registered(users)
+    user = await create_user(users)
     await log_in(users, user["email"], "a wrong one")
     (account,) = await rows("SELECT * FROM account")
     assert account["password_hash"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")

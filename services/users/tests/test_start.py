@@ -7,27 +7,27 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from shared.settings import CONFIGURATION_ERROR
+from shared.config import CONFIGURATION_ERROR
 from testkit.tokens import TokenIssuer
 from users.main import create_app
 from users.settings import get_settings
 
-from .conftest import Rows, Service
+from .conftest import FetchRows, Service
 from .factories import log_in
 
-ENVIRONMENT = {
+REQUIRED_VARIABLES = {
     "DATABASE_URL": "postgresql://localhost/users",
     "REDIS_URL": "redis://localhost/0",
     "SIGNING_KEY": TokenIssuer().private_pem,
     "WORKERS_CLIENT_SECRET": "a-secret",
 }
-OTHER_KIND = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+EC_KEY = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """A sufficient environment, to be changed by `setenv`."""
-    for name, value in ENVIRONMENT.items():
+    """Set the required environment variables."""
+    for name, value in REQUIRED_VARIABLES.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
     yield monkeypatch
@@ -35,17 +35,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
 
 
 class TestSettings:
-    def test_are_enough(self, environment: pytest.MonkeyPatch) -> None:
+    def test_app_starts_when_the_required_settings_are_set(self, environment: pytest.MonkeyPatch) -> None:
         assert create_app().title == "Hopline users"
 
-    def test_are_read_once(self, environment: pytest.MonkeyPatch) -> None:
+    def test_settings_are_read_once(self, environment: pytest.MonkeyPatch) -> None:
         first = create_app().state.settings
         environment.setenv("ADMIN_EMAIL", "other@hopline.example")
         assert create_app().state.settings is first
 
-    def test_may_come_from_files(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_setting_is_read_from_a_file_when_its_file_variable_is_set(
+        self, environment: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         key = tmp_path / "signing.pem"
-        key.write_text(ENVIRONMENT["SIGNING_KEY"])
+        key.write_text(REQUIRED_VARIABLES["SIGNING_KEY"])
         environment.delenv("SIGNING_KEY")
         environment.setenv("SIGNING_KEY_FILE", str(key))
         assert create_app().title == "Hopline users"
@@ -60,11 +62,11 @@ class TestSettings:
             ("SIGNING_KEY", ""),
             ("SIGNING_KEY", "not a key"),
             ("SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"),
-            ("SIGNING_KEY", OTHER_KIND),
-            ("SIGNING_KEY", ENVIRONMENT["SIGNING_KEY"] + OTHER_KIND),
+            pytest.param("SIGNING_KEY", EC_KEY, id="key of another type"),  # the generated key would be in the id
+            pytest.param("SIGNING_KEY", REQUIRED_VARIABLES["SIGNING_KEY"] + EC_KEY, id="two keys"),
         ],
     )
-    def test_stop_the_start_by_name(
+    def test_start_exits_with_the_name_of_the_setting_when_it_is_invalid(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
     ) -> None:
         environment.setenv(variable, value)
@@ -78,11 +80,20 @@ class TestSettings:
 
 
 class TestSeededAdmin:
-    async def test_can_log_in_in_development(self, service: Service) -> None:
+    async def test_admin_is_seeded_when_the_environment_is_development(self, service: Service) -> None:
         async with service(environment="development") as users:
             assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 200
 
-    async def test_is_one_however_many_start(self, service: Service, rows: Rows) -> None:
+    async def test_admin_is_seeded_when_a_hash_takes_longer_than_the_timeout_of_a_login(
+        self, service: Service, rows: FetchRows
+    ) -> None:
+        async with service(environment="development", password_timeout_seconds=0.0001) as users:
+            assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 503
+        assert len(await rows("SELECT email FROM account WHERE role = 'admin'")) == 1
+
+    async def test_one_admin_is_seeded_when_replicas_start_concurrently(
+        self, service: Service, rows: FetchRows
+    ) -> None:
         async def start() -> None:
             async with service(environment="development", admin_email="Root@hopline.example"):
                 pass
@@ -92,5 +103,5 @@ class TestSeededAdmin:
         (account,) = await rows("SELECT email, role FROM account")
         assert tuple(account) == ("root@hopline.example", "admin")
 
-    async def test_is_not_there_elsewhere(self, users: httpx.AsyncClient) -> None:
+    async def test_admin_is_not_seeded_when_the_environment_is_test(self, users: httpx.AsyncClient) -> None:
         assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 401

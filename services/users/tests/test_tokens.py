@@ -10,13 +10,13 @@ from testkit.apps import http_client, serve
 from users.service.tokens import WORKERS_ID
 from users.settings import get_settings
 
-from .conftest import WORKERS_SECRET, MakeApp, Rows
-from .factories import bearer, log_in, logged_in, refresh, registered
+from .conftest import WORKERS_SECRET, FetchRows, MakeApp
+from .factories import bearer, create_user, create_user_and_log_in, log_in, refresh
 
 
 class TestLogIn:
-    async def test_grants_a_pair_nobody_may_cache(self, users: httpx.AsyncClient) -> None:
-        user = await registered(users)
+    async def test_login_returns_a_pair_that_is_not_cacheable(self, users: httpx.AsyncClient) -> None:
+        user = await create_user(users)
         response = await log_in(users, user["email"])
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
@@ -24,20 +24,22 @@ class TestLogIn:
         assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
         assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
 
-    async def test_takes_the_address_in_any_spelling(self, users: httpx.AsyncClient) -> None:
-        user = await registered(users)
+    async def test_login_ignores_the_case_of_the_address(self, users: httpx.AsyncClient) -> None:
+        user = await create_user(users)
         assert (await log_in(users, user["email"].upper())).status_code == 200
 
-    async def test_answers_alike_for_wrong_passwords_and_unknown_addresses(self, users: httpx.AsyncClient) -> None:
-        user = await registered(users)
-        answers = [
+    async def test_response_is_the_same_when_the_password_is_wrong_or_the_address_unknown(
+        self, users: httpx.AsyncClient
+    ) -> None:
+        user = await create_user(users)
+        responses = [
             await log_in(users, user["email"], "wrong horse battery staple"),
             await log_in(users, "nobody@hopline.example"),
             await log_in(users, "no-at-sign"),
             await log_in(users, "nul\x00@hopline.example"),
         ]
-        assert {answer.status_code for answer in answers} == {401}
-        problems = [{key: answer.json()[key] for key in ("type", "title", "detail")} for answer in answers]
+        assert {response.status_code for response in responses} == {401}
+        problems = [{key: response.json()[key] for key in ("type", "title", "detail")} for response in responses]
         assert all(problem == problems[0] for problem in problems)
 
     @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ class TestLogIn:
             ({"grant_type": "refresh_token"}, ["refresh_token"]),
         ],
     )
-    async def test_names_the_missing_parameter(
+    async def test_login_names_the_parameter_when_it_is_missing(
         self, users: httpx.AsyncClient, form: dict[str, str], missing: list[str]
     ) -> None:
         response = await users.post("/tokens", data=form)
@@ -57,12 +59,14 @@ class TestLogIn:
         assert [error["field"] for error in response.json()["errors"]] == missing
 
     @pytest.mark.parametrize("grant_type", ["", "client_credentials", "implicit", "\x00"])
-    async def test_refuses_other_grants(self, users: httpx.AsyncClient, grant_type: str) -> None:
+    async def test_grant_is_rejected_when_its_type_is_unsupported(
+        self, users: httpx.AsyncClient, grant_type: str
+    ) -> None:
         response = await users.post("/tokens", data={"grant_type": grant_type, "username": "a", "password": "b"})
         assert response.status_code == 400
         assert response.json()["type"].endswith("/unsupported-grant-type")
 
-    async def test_refuses_what_is_no_form(self, users: httpx.AsyncClient) -> None:
+    async def test_login_is_rejected_when_the_body_is_not_a_form(self, users: httpx.AsyncClient) -> None:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         response = await users.post("/tokens", content=b'{"grant_type": "pass', headers=headers)
         assert response.status_code == 400
@@ -71,15 +75,17 @@ class TestLogIn:
     @pytest.mark.parametrize(
         "media_type", ["application/json", "multipart/form-data", "multipart/form-data; boundary=x"]
     )
-    async def test_refuses_other_media_types(self, users: httpx.AsyncClient, media_type: str) -> None:
+    async def test_login_is_rejected_when_the_media_type_is_unsupported(
+        self, users: httpx.AsyncClient, media_type: str
+    ) -> None:
         response = await users.post("/tokens", content=b'{"grant_type": "pass', headers={"Content-Type": media_type})
         assert response.status_code == 415
         assert response.headers["Accept"] == "application/x-www-form-urlencoded"
 
 
 class TestRefresh:
-    async def test_grants_another_pair(self, users: httpx.AsyncClient) -> None:
-        user, tokens = await logged_in(users)
+    async def test_refresh_returns_a_new_pair(self, users: httpx.AsyncClient) -> None:
+        user, tokens = await create_user_and_log_in(users)
         response = await refresh(users, tokens["refresh_token"])
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
@@ -88,47 +94,51 @@ class TestRefresh:
         me = await users.get("/users/me", headers=bearer(successor["access_token"]))
         assert me.json()["id"] == user["id"]
 
-    async def test_goes_on_and_on(self, users: httpx.AsyncClient) -> None:
-        _, tokens = await logged_in(users)
+    async def test_refresh_can_be_repeated_with_each_new_token(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await create_user_and_log_in(users)
         for _ in range(3):
             tokens = (await refresh(users, tokens["refresh_token"])).json()
         assert (await refresh(users, tokens["refresh_token"])).status_code == 200
 
     @pytest.mark.parametrize("token", ["unknown", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass"), "\x00"])
-    async def test_refuses_an_unknown_token(self, users: httpx.AsyncClient, token: str) -> None:
+    async def test_refresh_is_rejected_when_the_token_is_unknown(self, users: httpx.AsyncClient, token: str) -> None:
         assert (await refresh(users, token)).status_code == 401
 
-    async def test_refuses_an_access_token(self, users: httpx.AsyncClient) -> None:
-        _, tokens = await logged_in(users)
+    async def test_refresh_is_rejected_when_the_token_is_an_access_token(self, users: httpx.AsyncClient) -> None:
+        _, tokens = await create_user_and_log_in(users)
         assert (await refresh(users, tokens["access_token"])).status_code == 401
 
-    async def test_ends_thirty_days_after_the_login(self, users: httpx.AsyncClient, rows: Rows) -> None:
-        _, tokens = await logged_in(users)
+    async def test_refresh_is_rejected_when_the_family_has_ended(
+        self, users: httpx.AsyncClient, rows: FetchRows
+    ) -> None:
+        _, tokens = await create_user_and_log_in(users)
         tokens = (await refresh(users, tokens["refresh_token"])).json()
         (family,) = await rows("SELECT expires_at - started_at AS lifetime FROM token_family")
         assert family["lifetime"] == timedelta(days=30)
         await rows("UPDATE token_family SET expires_at = now()")
         assert (await refresh(users, tokens["refresh_token"])).status_code == 401
 
-    async def test_leaves_nothing_of_ended_families(self, users: httpx.AsyncClient, rows: Rows) -> None:
-        user, tokens = await logged_in(users)
+    async def test_login_removes_the_ended_families_of_the_user(
+        self, users: httpx.AsyncClient, rows: FetchRows
+    ) -> None:
+        user, tokens = await create_user_and_log_in(users)
         await refresh(users, tokens["refresh_token"])
         await rows("UPDATE token_family SET expires_at = now()")
         await log_in(users, user["email"])
         assert len(await rows("SELECT 1 FROM refresh_token")) == 1
 
-    async def test_stores_no_token(self, users: httpx.AsyncClient, rows: Rows) -> None:
-        _, tokens = await logged_in(users)
+    async def test_refresh_tokens_are_stored_as_hashes(self, users: httpx.AsyncClient, rows: FetchRows) -> None:
+        _, tokens = await create_user_and_log_in(users)
         (row,) = await rows("SELECT refresh_token::text AS everything, token_hash FROM refresh_token")
         assert tokens["refresh_token"] not in row["everything"]
         assert len(row["token_hash"]) == 32
 
 
 class TestReuse:
-    async def test_revokes_the_family(
-        self, users: httpx.AsyncClient, rows: Rows, capsys: pytest.CaptureFixture[str]
+    async def test_family_is_revoked_when_a_token_is_reused(
+        self, users: httpx.AsyncClient, rows: FetchRows, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        user, first = await logged_in(users)
+        user, first = await create_user_and_log_in(users)
         second = (await refresh(users, first["refresh_token"])).json()
         reuse = await refresh(users, first["refresh_token"])
         assert reuse.status_code == 401
@@ -140,27 +150,58 @@ class TestReuse:
         assert user["id"] in lines[0]
         assert first["refresh_token"] not in lines[0]
 
-    async def test_spares_other_logins(self, users: httpx.AsyncClient) -> None:
-        user, here = await logged_in(users)
+    async def test_other_logins_continue_when_a_family_is_revoked(self, users: httpx.AsyncClient) -> None:
+        user, here = await create_user_and_log_in(users)
         elsewhere = (await log_in(users, user["email"])).json()
         await refresh(users, here["refresh_token"])
         await refresh(users, here["refresh_token"])
         assert (await refresh(users, elsewhere["refresh_token"])).status_code == 200
         assert (await log_in(users, user["email"])).status_code == 200
 
-    async def test_of_many_at_once_one_wins_and_the_family_is_revoked(self, users: httpx.AsyncClient) -> None:
-        _, tokens = await logged_in(users)
-        answers = await asyncio.gather(*(refresh(users, tokens["refresh_token"]) for _ in range(8)))
-        won = [answer for answer in answers if answer.status_code == 200]
-        assert len(won) == 1
-        assert {answer.status_code for answer in answers} == {200, 401}
-        assert (await refresh(users, won[0].json()["refresh_token"])).status_code == 401
+    async def test_one_refresh_succeeds_and_the_family_is_revoked_when_requests_are_concurrent(
+        self, users: httpx.AsyncClient
+    ) -> None:
+        _, tokens = await create_user_and_log_in(users)
+        responses = await asyncio.gather(*(refresh(users, tokens["refresh_token"]) for _ in range(8)))
+        succeeded = [response for response in responses if response.status_code == 200]
+        assert len(succeeded) == 1
+        assert {response.status_code for response in responses} == {200, 401}
+        assert (await refresh(users, succeeded[0].json()["refresh_token"])).status_code == 401
+
+
+class TestRevocation:
+    @pytest.mark.parametrize("is_spent", [False, True])
+    async def test_all_tokens_of_the_login_are_revoked(self, users: httpx.AsyncClient, *, is_spent: bool) -> None:
+        user, first = await create_user_and_log_in(users)
+        other = (await log_in(users, user["email"])).json()
+        second = (await refresh(users, first["refresh_token"])).json()
+        token = (first if is_spent else second)["refresh_token"]
+        response = await users.post("/tokens/revocation", data={"token": token})
+        assert (response.status_code, response.content) == (204, b"")
+        assert (await refresh(users, second["refresh_token"])).status_code == 401
+        assert (await refresh(users, other["refresh_token"])).status_code == 200
+
+    async def test_revocation_is_logged_once(
+        self, users: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        user, tokens = await create_user_and_log_in(users)
+        for _ in range(2):
+            response = await users.post("/tokens/revocation", data={"token": tokens["refresh_token"]})
+            assert response.status_code == 204
+        lines = [line for line in capsys.readouterr().out.splitlines() if "tokens_revoked" in line]
+        assert len(lines) == 1
+        assert user["id"] in lines[0]
+        assert tokens["refresh_token"] not in lines[0]
+
+    async def test_unknown_token_is_ignored(self, users: httpx.AsyncClient) -> None:
+        assert (await users.post("/tokens/revocation", data={"token": "unknown"})).status_code == 204
+        assert (await users.post("/tokens/revocation", data={})).status_code == 422
 
 
 class TestWorkersToken:
     grant = {"grant_type": "client_credentials"}  # noqa: RUF012
 
-    async def test_says_service(self, users: httpx.AsyncClient) -> None:
+    async def test_workers_token_has_the_role_service(self, users: httpx.AsyncClient) -> None:
         response = await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
@@ -169,7 +210,7 @@ class TestWorkersToken:
         claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
         assert (claims["role"], claims["sub"]) == ("service", str(WORKERS_ID))
 
-    async def test_is_given_for_the_secret_of_the_injected_settings(self, make_app: MakeApp) -> None:
+    async def test_workers_secret_is_read_from_the_injected_settings(self, make_app: MakeApp) -> None:
         app = make_app()
         settings = app.state.settings.model_copy(update={"workers_client_secret": SecretStr("another-secret")})
         app.dependency_overrides[get_settings] = lambda: settings
@@ -178,8 +219,8 @@ class TestWorkersToken:
                 response = await users.post("/internal/tokens", data=self.grant, auth=("workers", secret))
                 assert response.status_code == status
 
-    async def test_opens_the_internal_door(self, users: httpx.AsyncClient) -> None:
-        user = await registered(users)
+    async def test_workers_token_authorizes_internal_routes(self, users: httpx.AsyncClient) -> None:
+        user = await create_user(users)
         tokens = (await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))).json()
         response = await users.get(f"/internal/users/{user['id']}", headers=bearer(tokens["access_token"]))
         assert response.json() == user
@@ -187,14 +228,16 @@ class TestWorkersToken:
     @pytest.mark.parametrize(
         "authorization", ["", "Basic", "Basic ?", "Basic d29ya2Vycw==", "Bearer x", "Basic d29ya2Vyczp3cm9uZw=="]
     )
-    async def test_is_for_the_workers_only(self, users: httpx.AsyncClient, authorization: str) -> None:
+    async def test_workers_token_is_denied_when_the_credentials_are_wrong(
+        self, users: httpx.AsyncClient, authorization: str
+    ) -> None:
         headers = {"Authorization": authorization} if authorization else {}
         response = await users.post("/internal/tokens", data=self.grant, headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic")
         assert response.headers["Content-Type"] == "application/problem+json"
 
-    async def test_refuses_other_grants(self, users: httpx.AsyncClient) -> None:
+    async def test_grant_is_rejected_when_its_type_is_unsupported(self, users: httpx.AsyncClient) -> None:
         form = {"grant_type": "password"}
         response = await users.post("/internal/tokens", data=form, auth=("workers", WORKERS_SECRET))
         assert response.status_code == 400

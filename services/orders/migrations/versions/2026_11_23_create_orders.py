@@ -1,4 +1,4 @@
-"""Create products, orders, their items, their idempotency keys, and the outbox"""
+"""Create products, orders, order items, idempotency keys and the outbox."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,7 @@
-"""Fill the shelves: the catalog of the shop
+"""Seed the catalog.
 
-Stock is below what one item of an order may ask for, some of it scarce and one product sold out, so that everybody
-can see what a shop says then.
+Every stock is below the largest quantity of an order item. Some products are scarce and one is sold out, so that
+responses for missing stock can be seen.
 """
 
 import sqlalchemy as sa

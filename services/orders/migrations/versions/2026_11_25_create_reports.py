@@ -1,4 +1,4 @@
-"""Create reports"""
+"""Create reports."""
 
 import sqlalchemy as sa
 from alembic import op

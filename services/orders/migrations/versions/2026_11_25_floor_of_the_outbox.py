@@ -1,4 +1,4 @@
-"""Let old outbox rows go: what is gone, and what was acknowledged when."""
+"""Create the tables for deleting old outbox rows: the low-water mark, and the times of acknowledgements."""
 
 import sqlalchemy as sa
 from alembic import op

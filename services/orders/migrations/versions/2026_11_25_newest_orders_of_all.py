@@ -1,8 +1,8 @@
-"""Index the order in which a report on everybody's orders reads them"""
+"""Create the index by which a report on all orders reads them."""
 
 from alembic import op
 
-from shared.migrations import build_index
+from shared.db.migrations import build_index
 
 revision = "0005_newest_orders_of_all"
 down_revision = "0004_create_reports"

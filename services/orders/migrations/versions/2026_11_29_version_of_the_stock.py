@@ -1,4 +1,4 @@
-"""Number the changes of each product's stock"""
+"""Add a version to the stock of each product."""
 
 import sqlalchemy as sa
 from alembic import op

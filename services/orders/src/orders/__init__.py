@@ -1,1 +1,1 @@
-"""Hopline's catalog, its stock and its orders."""
+"""Hopline's catalog, orders and reports."""

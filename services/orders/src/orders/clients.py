@@ -1,4 +1,4 @@
-"""The object store, where the reports' files lie; the worker writes them."""
+"""The object store that holds the files of reports. The workers write them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,54 +7,58 @@ from dataclasses import dataclass
 
 import obstore
 
-from orders.errors import ReportNotReady
-from shared.errors import Unavailable
-from shared.objects import AWAY, ObjectStore, beside
+from orders.errors import ReportNotReadyError
+from shared.db.object_store import OBJECT_STORE_ERRORS, ObjectStore, temporary_key
+from shared.errors.problems import UnavailableError
 
 CHUNK_BYTES = 256 * 1024
-DELETED_AT_ONCE = 20
+MAX_CONCURRENT_DELETES = 20
 OPEN_TIMEOUT_S = 3.0
 """Below the gateway's timeout of a call, so that a client receives a 503 and not a timeout."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file as it is now; `chunks` can be read once."""
+    """An open file. `chunks` can be read once."""
 
     size_bytes: int
     chunks: AsyncIterator[bytes]
 
 
-class ReportFiles:
-    """Reads and deletes the files of reports. Raises Unavailable where the store is away."""
+class ReportFileClient:
+    """Reads and deletes the files of reports. Every method raises UnavailableError if the store is unavailable."""
 
     def __init__(self, *, store: ObjectStore) -> None:
         self._store = store
 
-    async def open(self, key: str) -> StoredFile:
-        """Begin to read a file, whose size is the store's own word; raises ReportNotReady where there is none."""
+    async def open_file(self, key: str) -> StoredFile:
+        """Open a file for reading. Its size is that of the stored object.
+
+        Raises:
+            ReportNotReadyError: The file does not exist.
+        """
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 found = await obstore.get_async(self._store, key)
         except FileNotFoundError as error:
-            raise ReportNotReady("The report's file is gone; ask for a new report") from error
-        except AWAY as error:
-            raise _away() from error
+            raise ReportNotReadyError("The report's file was deleted; request a new report") from error
+        except OBJECT_STORE_ERRORS as error:
+            raise _unavailable_error() from error
         return StoredFile(size_bytes=found.meta["size"], chunks=found.stream(min_chunk_size=CHUNK_BYTES).__aiter__())
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Delete these files, some at once, and what was begun of them; what is not there is deleted already."""
+    async def delete_files(self, keys: Sequence[str]) -> None:
+        """Delete files with their temporary copies. Missing files are ignored."""
         try:
-            for first in range(0, len(keys), DELETED_AT_ONCE):
-                await asyncio.gather(*(self._delete(key) for key in keys[first : first + DELETED_AT_ONCE]))
-        except AWAY as error:
-            raise _away() from error
+            for first in range(0, len(keys), MAX_CONCURRENT_DELETES):
+                await asyncio.gather(*(self._delete(key) for key in keys[first : first + MAX_CONCURRENT_DELETES]))
+        except OBJECT_STORE_ERRORS as error:
+            raise _unavailable_error() from error
 
     async def _delete(self, key: str) -> None:
-        for path in (key, beside(key)):
+        for path in (key, temporary_key(key)):
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, path)
 
 
-def _away() -> Unavailable:
-    return Unavailable("The store of the reports' files is not reachable")
+def _unavailable_error() -> UnavailableError:
+    return UnavailableError("The object store of report files is unavailable")

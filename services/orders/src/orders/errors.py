@@ -1,21 +1,21 @@
-"""Everything that can go wrong here, besides what `shared.errors` covers."""
+"""The problems of this service, besides those of `shared.errors.problems`."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from shared.errors import Conflict, FieldError, NotFound, Unprocessable
+from shared.errors.problems import ConflictError, FieldError, NotFoundError, UnprocessableError
 
 RETRY_AFTER_S = 1
 
 
-class ProductNotFound(NotFound):
-    """404: no such product."""
+class ProductNotFoundError(NotFoundError):
+    """404: the catalog has no such product."""
 
     slug, title = "product-not-found", "No such product"
 
 
-class OrderNotFound(NotFound):
-    """404: no such order, or another user's: whoever may not see an order learns nothing about it."""
+class OrderNotFoundError(NotFoundError):
+    """404: the order does not exist or belongs to another user. The response does not say which."""
 
     slug, title = "order-not-found", "No such order"
 
@@ -23,7 +23,7 @@ class OrderNotFound(NotFound):
         super().__init__(f"You have no order {order_id}")
 
 
-class UnknownProduct(Unprocessable):
+class UnknownProductError(UnprocessableError):
     """422: an item names a product that is not in the catalog."""
 
     slug, title = "unknown-product", "An item is not in the catalog"
@@ -32,8 +32,8 @@ class UnknownProduct(Unprocessable):
         super().__init__("See errors for the items that are not in the catalog", errors=errors)
 
 
-class OutOfStock(Conflict):
-    """409: less is available than was asked for, of at least one item; nothing was reserved."""
+class OutOfStockError(ConflictError):
+    """409: an item requests more units than are available. Nothing was reserved."""
 
     slug, title = "out-of-stock", "Not enough in stock"
 
@@ -41,25 +41,25 @@ class OutOfStock(Conflict):
         super().__init__("Nothing was ordered; see errors for what is available", errors=errors)
 
 
-class IllegalMove(Conflict):
-    """409: the order's state does not allow it."""
+class InvalidTransitionError(ConflictError):
+    """409: the order's state does not allow the transition."""
 
     slug, title = "order-state", "The order's state does not allow this"
 
 
-class KeyInFlight(Conflict):
-    """409: another request with the same key is being answered right now; its retry gets that answer."""
+class KeyInFlightError(ConflictError):
+    """409: a request with the same key is being processed. A retry gets the response of that request."""
 
     slug, title = "idempotency-key-in-flight", "A request with this key is being processed"
 
     def __init__(self) -> None:
         super().__init__(
-            "A request with this Idempotency-Key is being processed; ask again for its answer",
+            "A request with this Idempotency-Key is being processed; retry to get its response",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 
 
-class KeyReused(Unprocessable):
+class KeyReusedError(UnprocessableError):
     """422: the key belongs to an order with other items."""
 
     slug, title = "idempotency-key-reused", "The key was used for another order"
@@ -71,8 +71,8 @@ class KeyReused(Unprocessable):
         )
 
 
-class ReportNotFound(NotFound):
-    """404: no such report, another user's, or one so old that it is gone."""
+class ReportNotFoundError(NotFoundError):
+    """404: the report does not exist, belongs to another user, or was deleted after its retention."""
 
     slug, title = "report-not-found", "No such report"
 
@@ -80,8 +80,8 @@ class ReportNotFound(NotFound):
         super().__init__(f"You have no report {report_id}")
 
 
-class WrongPeriod(Unprocessable):
-    """422: a report's period runs backwards, is too long, or has not begun yet."""
+class InvalidPeriodError(UnprocessableError):
+    """422: the period of a report ends before it starts, is too long, or starts in the future."""
 
     slug, title = "report-period", "The period of the report is wrong"
 
@@ -89,13 +89,13 @@ class WrongPeriod(Unprocessable):
         super().__init__(f"{field} {message}", errors=[FieldError(field=field, message=message)])
 
 
-class ReportNotReady(Conflict):
-    """409: there is no file to download: not yet, or, of a report that failed, never."""
+class ReportNotReadyError(ConflictError):
+    """409: the report has no file, because it is not done, has failed, or its file was deleted."""
 
     slug, title = "report-not-ready", "The report has no file"
 
 
-class ReportFinished(Conflict):
-    """409: the report is done or failed, and stays so."""
+class ReportFinishedError(ConflictError):
+    """409: the report is done or has failed. Both states are final."""
 
     slug, title = "report-finished", "The report is finished"

@@ -1,9 +1,9 @@
-"""What this service publishes, one event per change of state.
+"""The events that this service publishes, one for each change of state.
 
 - `hopline.order.{placed,packed,shipped,cancelled}.v1`
 - `hopline.report.{requested,progress,ready,failed}.v1`
 
-They go through the outbox: a row of the transaction that makes the change. `docs/asyncapi.yaml` describes them.
+They are written to the outbox in the transaction of the change. `docs/asyncapi.yaml` describes them.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import ReportFormat, ReportKind
-from orders.schemas import OrderOut, StockLevel
-from shared.events import CloudEvent, publish
+from orders.schemas import Order, StockLevel
+from shared.messaging import CloudEvent, publish
 
 STREAM: Final = "events:orders"
 CONSUMERS: Final = ("notifications", "workers")
-"""The groups that read the stream; it is trimmed below what all of them have acknowledged."""
+"""The consumer groups of the stream. It is trimmed up to the last event that all of them have acknowledged."""
 
 SOURCE: Final = "/hopline/orders"
 
 
 class OrderEvents:
-    """Announces orders in the session's transaction."""
+    """Publishes events of orders in the session's transaction."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def announce(self, order: OrderOut, *, stock: Sequence[StockLevel]) -> None:
-        """Publish that `order` has reached its present state; the subject is its id, so is `data.order_id`.
+    async def publish_order(self, order: Order, *, stock: Sequence[StockLevel]) -> None:
+        """Publish the present state of `order`. The subject and `data.order_id` are its id.
 
-        `stock` are the levels of the products of which another number of units is available now; without any, the
-        member is absent.
+        `stock` has the products whose number of available units has changed. An empty sequence omits the member.
         """
         data = order.model_dump()
         if stock:
@@ -48,8 +47,8 @@ class OrderEvents:
         await publish(self._session, event)
 
 
-class ReportNews(BaseModel):
-    """What every event about a report says."""
+class ReportEvent(BaseModel):
+    """The data that all events of a report have."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -57,8 +56,8 @@ class ReportNews(BaseModel):
     user_id: UUID
 
 
-class ReportRequested(ReportNews):
-    """Somebody wants this report."""
+class ReportRequested(ReportEvent):
+    """A user has requested the report."""
 
     type: ClassVar = "hopline.report.requested.v1"
 
@@ -66,16 +65,16 @@ class ReportRequested(ReportNews):
     format: ReportFormat
 
 
-class ReportAdvanced(ReportNews):
-    """So many percent of it are there."""
+class ReportAdvanced(ReportEvent):
+    """The progress of the report has grown. `progress` is in percent."""
 
     type: ClassVar = "hopline.report.progress.v1"
 
     progress: int
 
 
-class ReportReady(ReportNews):
-    """Its file can be had."""
+class ReportReady(ReportEvent):
+    """The file of the report can be downloaded."""
 
     type: ClassVar = "hopline.report.ready.v1"
 
@@ -83,24 +82,24 @@ class ReportReady(ReportNews):
     size_bytes: int
 
 
-class ReportFailed(ReportNews):
-    """There will be none."""
+class ReportFailed(ReportEvent):
+    """The report has failed."""
 
     type: ClassVar = "hopline.report.failed.v1"
 
     reason: str = Field(validation_alias="error")
 
 
-REPORT_NEWS: Final = (ReportRequested, ReportAdvanced, ReportReady, ReportFailed)
+REPORT_EVENTS: Final = (ReportRequested, ReportAdvanced, ReportReady, ReportFailed)
 
 
 class ReportEvents:
-    """Announces reports in the session's transaction; the subject is the report's id."""
+    """Publishes events of reports in the session's transaction. The subject is the report's id."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def announce(self, news: ReportRequested | ReportAdvanced | ReportReady | ReportFailed) -> None:
-        """Publish `news`, say `ReportFailed.model_validate(report)`."""
-        event = CloudEvent(source=SOURCE, type=news.type, subject=str(news.report_id), data=news.model_dump())
+    async def publish_report(self, data: ReportRequested | ReportAdvanced | ReportReady | ReportFailed) -> None:
+        """Publish one event, for example `ReportFailed.model_validate(report)`."""
+        event = CloudEvent(source=SOURCE, type=data.type, subject=str(data.report_id), data=data.model_dump())
         await publish(self._session, event)

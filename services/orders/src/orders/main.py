@@ -1,4 +1,4 @@
-"""Hopline's catalog and orders: `gunicorn -c python:shared.gunicorn orders.main:create_app()`."""
+"""The orders service: `gunicorn -c python:shared.server.gunicorn orders.main:create_app()`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,38 +8,38 @@ from fastapi import FastAPI
 
 from orders import routes
 from orders.events import CONSUMERS, STREAM
-from orders.service.housekeeping import BATCH, chores
+from orders.service.cleanup import BATCH, cleanup_tasks
 from orders.settings import Settings, get_settings
-from shared.app import build_app
-from shared.database import open_database
-from shared.events import Relay
-from shared.faults import watched_faults
-from shared.housekeeping import Housekeeping
-from shared.housekeeping import routes as housekeeping
-from shared.http import open_http_client
-from shared.objects import open_object_store, ping
-from shared.redis import check_writable, open_redis
-from shared.settings import Environment
-from shared.tokens import TokenVerifier, jwks_from
+from shared.auth import TokenVerifier, create_jwks_cache
+from shared.cleanup import CleanupService
+from shared.cleanup import routes as cleanup_routes
+from shared.config import Environment
+from shared.db.database import open_database
+from shared.db.object_store import open_object_store, ping
+from shared.db.redis import check_writable, open_redis
+from shared.faults import watch_faults
+from shared.http.client import open_http_client
+from shared.messaging import Relay
+from shared.web.app import build_app
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the orders service; tests pass `settings`, otherwise they are read from the environment."""
+    """Return the orders service. Without `settings` they are read from the environment."""
     loaded = settings or get_settings()
-    development = [routes.debug] if loaded.environment is Environment.DEVELOPMENT else []
+    development = [routes.debug_router] if loaded.environment is Environment.DEVELOPMENT else []
     app = build_app(
         name="orders",
         settings=loaded,
         lifespan=lifespan,
         routers=[
-            routes.products,
-            routes.orders,
-            routes.internal_orders,
-            routes.sales,
-            routes.reports,
-            routes.internal_reports,
-            housekeeping.router,
-            housekeeping.publishing,
+            routes.products_router,
+            routes.orders_router,
+            routes.internal_orders_router,
+            routes.internal_sales_router,
+            routes.reports_router,
+            routes.internal_reports_router,
+            cleanup_routes.router,
+            cleanup_routes.publisher_router,
             *development,
         ],
         summary="The catalog with its stock, orders from placing to shipping, and reports on them",
@@ -51,14 +51,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what requests need. Redis may be away: events wait in the outbox, and the relay goes first at the end."""
+    """Open the resources of requests. Redis may be unavailable: events then wait in the outbox.
+
+    The relay is opened last, so that it stops first.
+    """
     settings: Settings = app.state.settings
     async with (
         open_database(settings, application="orders", workers=settings.web_concurrency, dedicated=1) as database,
         open_redis(settings) as redis,
-        watched_faults(settings, source="orders", redis=redis) as faults,
+        watch_faults(settings, source="orders", redis=redis) as faults,
         open_http_client(to="users", faults=faults) as client,
-        jwks_from(client, str(settings.jwks_url)) as keys,
+        create_jwks_cache(client, str(settings.jwks_url)) as keys,
         Relay(
             database_url=settings.database_url,
             sessions=database.sessions,
@@ -69,9 +72,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.database = database
         app.state.objects = open_object_store(settings)
-        app.state.housekeeping = Housekeeping(
+        app.state.cleanup = CleanupService(
             database=database,
-            chores=chores(settings=settings, objects=app.state.objects, redis=redis),
+            tasks=cleanup_tasks(settings=settings, objects=app.state.objects, redis=redis),
             batch=BATCH,
         )
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)

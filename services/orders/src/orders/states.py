@@ -1,12 +1,12 @@
-"""The life of an order: every state, every move between two of them, and what each move does to the stock.
+"""The states of an order, the transitions between them, and the effect of each transition on the stock.
 
 ::
 
     placed ──pack──▶ packed ──ship──▶ shipped
        └────cancel──▶ cancelled
 
-A move that has happened already is repeated without effect, so that a caller whose answer was lost can simply ask
-again. Everything else that is not drawn above is refused.
+Repeating a transition that was applied has no effect, so a caller that lost the response can retry. All other
+transitions are rejected.
 """
 
 from dataclasses import dataclass
@@ -22,45 +22,41 @@ class OrderStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-LIVE = frozenset({OrderStatus.PLACED, OrderStatus.PACKED})
-"""The states in which an order holds reserved stock."""
-
-
 class StockEffect(StrEnum):
-    """What becomes of the units an order has reserved."""
+    """What happens to the units that an order has reserved."""
 
     KEEP = "keep"
     RELEASE = "release"
-    """They are available again."""
+    """The units are available again."""
     SHIP = "ship"
-    """They leave the warehouse."""
+    """The units leave the warehouse."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Move:
-    """One arrow of the drawing. `behind` are the states in which it has happened already."""
+class Transition:
+    """A transition from `source` to `target`. In the states of `applied_in` it was applied before."""
 
     source: OrderStatus
     target: OrderStatus
-    behind: frozenset[OrderStatus]
+    applied_in: frozenset[OrderStatus]
     stock: StockEffect
 
 
-PACK = Move(
+PACK = Transition(
     source=OrderStatus.PLACED,
     target=OrderStatus.PACKED,
-    behind=frozenset({OrderStatus.PACKED, OrderStatus.SHIPPED}),
+    applied_in=frozenset({OrderStatus.PACKED, OrderStatus.SHIPPED}),
     stock=StockEffect.KEEP,
 )
-SHIP = Move(
+SHIP = Transition(
     source=OrderStatus.PACKED,
     target=OrderStatus.SHIPPED,
-    behind=frozenset({OrderStatus.SHIPPED}),
+    applied_in=frozenset({OrderStatus.SHIPPED}),
     stock=StockEffect.SHIP,
 )
-CANCEL = Move(
+CANCEL = Transition(
     source=OrderStatus.PLACED,
     target=OrderStatus.CANCELLED,
-    behind=frozenset({OrderStatus.CANCELLED}),
+    applied_in=frozenset({OrderStatus.CANCELLED}),
     stock=StockEffect.RELEASE,
 )

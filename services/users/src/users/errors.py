@@ -1,10 +1,17 @@
-"""Everything that can go wrong here."""
+"""The problems of this service."""
 
-from shared.errors import BadRequest, Conflict, FieldError, NotFound, Unauthorized, Unavailable
+from shared.errors.problems import (
+    BadRequestError,
+    ConflictError,
+    FieldError,
+    NotFoundError,
+    UnauthorizedError,
+    UnavailableError,
+)
 
 
-class EmailTaken(Conflict):
-    """409: somebody has registered with this address."""
+class EmailTakenError(ConflictError):
+    """409: an account has this address."""
 
     slug = "email-taken"
     title = "This email address is registered already"
@@ -13,29 +20,29 @@ class EmailTaken(Conflict):
         super().__init__(errors=[FieldError(field="email", message="is registered already")])
 
 
-class UserNotFound(NotFound):
+class UserNotFoundError(NotFoundError):
     """404: no account has this id."""
 
     slug = "user-not-found"
     title = "No such user"
 
 
-class WrongCredentials(Unauthorized):
-    """401: the email address or the password is wrong; the answer does not say which."""
+class WrongCredentialsError(UnauthorizedError):
+    """401: the email address or the password is wrong. The response does not say which."""
 
     slug = "wrong-credentials"
     title = "The email address or the password is wrong"
 
 
-class RefreshTokenRefused(Unauthorized):
-    """401: unknown, spent, expired or revoked; the answer does not say which, the log does."""
+class InvalidRefreshTokenError(UnauthorizedError):
+    """401: the token is unknown, spent, expired or revoked. The response does not say which."""
 
     slug = "refresh-token-refused"
     title = "The refresh token is not valid; log in again"
 
 
-class WrongClient(Unauthorized):
-    """401: the client of an internal token request is not who it says (RFC 6749 §2.3.1)."""
+class WrongClientError(UnauthorizedError):
+    """401: the client credentials of an internal token request are wrong (RFC 6749 §2.3.1)."""
 
     slug = "wrong-client"
     title = "The client's credentials are wrong"
@@ -44,15 +51,15 @@ class WrongClient(Unauthorized):
         super().__init__(challenge='Basic realm="hopline-internal"')
 
 
-class UnsupportedGrant(BadRequest):
-    """400: no `grant_type`, or one that this endpoint does not serve."""
+class UnsupportedGrantTypeError(BadRequestError):
+    """400: `grant_type` is missing or not supported by this endpoint."""
 
     slug = "unsupported-grant-type"
     title = "This grant type is not supported"
 
 
-class IncompleteGrant(BadRequest):
-    """400: the grant type is served, and a parameter of it is missing."""
+class IncompleteGrantError(BadRequestError):
+    """400: a parameter of the grant type is missing."""
 
     slug = "incomplete-grant"
     title = "The token request lacks a parameter"
@@ -61,8 +68,8 @@ class IncompleteGrant(BadRequest):
         super().__init__(errors=[FieldError(field=name, message="is required") for name in missing])
 
 
-class TooManyLogins(Unavailable):
-    """503: as many passwords wait to be hashed as may, or this one was not hashed in time."""
+class TooManyLoginsError(UnavailableError):
+    """503: too many passwords wait to be hashed, or this one was not hashed in time."""
 
     slug = "too-many-logins"
     title = "Too many people are logging in at once"

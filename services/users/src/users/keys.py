@@ -1,7 +1,7 @@
-"""The keys that sign access tokens: Ed25519, named by their own thumbprint, published as a JSON Web Key Set.
+"""The Ed25519 keys of access tokens. They are published as a JSON Web Key Set, and a key id is the key's thumbprint.
 
-The first key signs, all verify. To rotate, append the new key and deploy (everybody learns it), move it to the front
-and deploy (it signs), and remove the old one once its last token has expired.
+The first key signs and all keys verify. To rotate, append the new key and deploy, so that all services can verify with
+it. Then move it to the front and deploy, so that it signs. Remove the old key when its last token has expired.
 """
 
 import re
@@ -17,49 +17,49 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.utils import base64url_encode
 from pydantic import SecretStr
 
-from shared.tokens import ALGORITHM
+from shared.auth import ALGORITHM
 
 _PEM = re.compile(r"-----BEGIN PRIVATE KEY-----.+?-----END PRIVATE KEY-----", re.DOTALL)
 
 
-def private_keys(pem: str) -> list[Ed25519PrivateKey]:
-    """The keys of a PKCS#8 PEM text, in its order; raises ValueError where one is of another kind or there is none."""
+def load_private_keys(pem: str) -> list[Ed25519PrivateKey]:
+    """Return the keys of a PKCS#8 PEM text in its order. Raises ValueError if a key is not Ed25519 or none is found."""
     blocks = _PEM.findall(pem)
     if not blocks:
-        raise ValueError("holds no PEM block 'PRIVATE KEY'; openssl genpkey -algorithm ed25519 makes one")
-    return [_private_key(block.encode()) for block in blocks]
+        raise ValueError("has no PEM block 'PRIVATE KEY'; create one with openssl genpkey -algorithm ed25519")
+    return [_load_private_key(block.encode()) for block in blocks]
 
 
-def signing_key(value: SecretStr) -> SecretStr:
-    """Check a setting that holds such a text; the message of its ValueError names no part of it."""
-    private_keys(value.get_secret_value())
+def validate_signing_key(value: SecretStr) -> SecretStr:
+    """Return a setting that has valid keys. The message of the ValueError contains no part of the value."""
+    load_private_keys(value.get_secret_value())
     return value
 
 
 class KeyRing:
-    """Signs by the first of `keys` and knows the public half of each; at least one is needed."""
+    """Signs with the first of `keys`, and has the public key of each. At least one key is required."""
 
     def __init__(self, *, keys: Sequence[Ed25519PrivateKey]) -> None:
         documents = [public_jwk(key) for key in keys]
         self.document: dict[str, Any] = {"keys": documents}
-        """What `/.well-known/jwks.json` answers (RFC 7517)."""
-        self._public = {document["kid"]: jwt.PyJWK(document) for document in documents}
-        self._signing = keys[0]
-        self._kid = documents[0]["kid"]
+        """The JSON Web Key Set, which `/.well-known/jwks.json` returns (RFC 7517)."""
+        self._public_keys = {document["kid"]: jwt.PyJWK(document) for document in documents}
+        self._signing_key = keys[0]
+        self._signing_kid = documents[0]["kid"]
 
     def sign(self, claims: Mapping[str, object]) -> str:
-        """A JWT of `claims` in the compact form."""
-        return jwt.encode(dict(claims), self._signing, algorithm=ALGORITHM, headers={"kid": self._kid})
+        """Return a JWT of `claims` in compact form."""
+        return jwt.encode(dict(claims), self._signing_key, algorithm=ALGORITHM, headers={"kid": self._signing_kid})
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        """Our own public key of this id, without asking anybody; raises KeyError where it is not ours."""
-        return self._public[kid]
+        """Return the public key of this id, without a request. Raises KeyError for an unknown id."""
+        return self._public_keys[kid]
 
 
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
-    """The public half as a JSON Web Key (RFC 8037) whose `kid` is its RFC 7638 thumbprint.
+    """Return the public key as a JSON Web Key (RFC 8037) whose `kid` is its thumbprint (RFC 7638).
 
-    Every replica that is given the same key thus publishes the same id, and no two keys share one.
+    So all replicas with the same key publish the same id, and two keys never share an id.
     """
     x = base64url_encode(key.public_key().public_bytes_raw()).decode()
     members = {"crv": "Ed25519", "kty": "OKP", "x": x}  # these members, in this order: RFC 7638 §3.2
@@ -67,11 +67,11 @@ def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
     return members | {"kid": thumbprint, "use": "sig", "alg": ALGORITHM}
 
 
-def _private_key(pem: bytes) -> Ed25519PrivateKey:
+def _load_private_key(pem: bytes) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("holds a PEM block that is no readable private key") from None
+        raise ValueError("has a PEM block that is not a valid private key") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("holds a private key that is not Ed25519")  # noqa: TRY004 - pydantic reports ValueErrors
+        raise ValueError("has a private key that is not Ed25519")  # noqa: TRY004 - pydantic reports ValueErrors
     return key

@@ -1,4 +1,4 @@
-"""Hopline's accounts and tokens: `gunicorn -c python:shared.gunicorn users.main:create_app()`."""
+"""The users service: `gunicorn -c python:shared.server.gunicorn users.main:create_app()`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,29 +6,37 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from shared.app import build_app
-from shared.database import open_database
-from shared.events import Relay
-from shared.housekeeping import Housekeeping
-from shared.housekeeping import routes as housekeeping
-from shared.redis import check_writable, open_redis
-from shared.settings import Environment
-from shared.tokens import TokenVerifier
+from shared.auth import TokenVerifier
+from shared.cleanup import CleanupService
+from shared.cleanup import routes as cleanup_routes
+from shared.config import Environment
+from shared.db.database import open_database
+from shared.db.redis import check_writable, open_redis
+from shared.messaging import Relay
+from shared.web.app import build_app
+from users import routes
 from users.events import CONSUMERS, STREAM
-from users.keys import KeyRing, private_keys
-from users.passwords import open_passwords
-from users.routes import internal, internal_tokens, router, tokens
-from users.service import AccessTokens, Tokens, chores, seed_admin
+from users.keys import KeyRing, load_private_keys
+from users.passwords import open_password_hasher
+from users.service import AccessTokenIssuer, TokenService, cleanup_tasks, seed_admin
 from users.settings import Settings, get_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the users service; tests pass `settings`, otherwise they are read from the environment."""
+    """Return the users service. Without `settings` they are read from the environment."""
     app = build_app(
         name="users",
         settings=settings or get_settings(),
         lifespan=lifespan,
-        routers=[router, tokens, internal, internal_tokens, housekeeping.router, housekeeping.publishing],
+        routers=[
+            routes.users_router,
+            routes.tokens_router,
+            routes.revocation_router,
+            routes.internal_users_router,
+            routes.internal_tokens_router,
+            cleanup_routes.router,
+            cleanup_routes.publisher_router,
+        ],
         summary="Accounts, OAuth2 tokens, and the keys that verify them",
     )
     if settings is not None:
@@ -38,13 +46,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what requests need. Redis may be away: events wait in the outbox, and the relay goes first at the end."""
+    """Open the resources of requests. Redis may be unavailable: events then wait in the outbox.
+
+    The relay is opened last, so that it stops first.
+    """
     settings: Settings = app.state.settings
-    keys = KeyRing(keys=private_keys(settings.signing_key.get_secret_value()))
+    keys = KeyRing(keys=load_private_keys(settings.signing_key.get_secret_value()))
     async with (
         open_database(settings, application="users", workers=settings.web_concurrency, dedicated=1) as database,
-        open_passwords(
-            at_once=settings.passwords_at_once,
+        open_password_hasher(
+            max_concurrent=settings.max_concurrent_passwords,
             max_waiting=settings.max_waiting_passwords,
             timeout_s=settings.password_timeout_seconds,
         ) as passwords,
@@ -65,10 +76,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.passwords = passwords
         app.state.keys = keys
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
-        app.state.tokens = Tokens(
-            database=database, passwords=passwords, access_tokens=AccessTokens(keys=keys, settings=settings)
+        app.state.tokens = TokenService(
+            database=database, passwords=passwords, access_tokens=AccessTokenIssuer(keys=keys, settings=settings)
         )
-        app.state.housekeeping = Housekeeping(database=database, chores=chores(settings=settings, redis=redis))
+        app.state.cleanup = CleanupService(database=database, tasks=cleanup_tasks(settings=settings, redis=redis))
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", partial(check_writable, redis), critical=False)
         yield

@@ -1,4 +1,4 @@
-"""Tables: accounts, and the families of refresh tokens that logins began."""
+"""The tables of the database `users`: accounts, families of refresh tokens, and the outbox."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.events import outbox_table
-from shared.models import COLUMN_TYPES, named_metadata
-from shared.tokens import Role
+from shared.auth import Role
+from shared.db.models import COLUMN_TYPES, named_metadata
+from shared.messaging import outbox_table
 
 
 class Base(DeclarativeBase):
-    """The base of this service's tables."""
+    """The declarative base of this service's tables."""
 
     metadata = named_metadata()
     type_annotation_map = COLUMN_TYPES
@@ -22,10 +22,10 @@ outbox_table(Base.metadata)
 
 
 class Account(Base):
-    """A user. `email` is normalised (see `users.schemas`), so that plain uniqueness serves."""
+    """A user. `email` is normalised (see `users.schemas`), so a unique constraint is sufficient."""
 
     __tablename__ = "account"
-    __table_args__ = (CheckConstraint("role IN ('customer', 'admin')", name="role"),)  # a service is no account
+    __table_args__ = (CheckConstraint("role IN ('customer', 'admin')", name="role"),)  # services have no account
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     email: Mapped[str] = mapped_column(unique=True)
@@ -38,9 +38,9 @@ class Account(Base):
 
 
 class TokenFamily(Base):
-    """What one login began: the refresh tokens that followed from one another, all dead once it is revoked.
+    """The refresh tokens of one login. Revoking the family revokes all of them.
 
-    It ends 30 days after the login whatever happens, which also bounds how many tokens it can hold.
+    A family ends 30 days after the login, which also bounds the number of its tokens.
     """
 
     __tablename__ = "token_family"
@@ -53,7 +53,7 @@ class TokenFamily(Base):
 
 
 class RefreshToken(Base):
-    """One token, as SHA-256: a stolen table opens no account. Spent ones stay, so that their reuse is noticed."""
+    """A refresh token, stored as SHA-256. Spent tokens are kept, so that their reuse is detected."""
 
     __tablename__ = "refresh_token"
 

@@ -1,12 +1,18 @@
-"""Passwords as argon2id hashes, computed on a few threads of their own.
+"""Argon2id hashes of passwords, computed on a separate thread pool.
 
-A hash takes tens of milliseconds and 19 MiB on purpose. On the event loop it would stop every other request; on the
-default thread pool a login storm would hash dozens at once. The bound is the pool's size and not a semaphore around
-`to_thread`: a client that hangs up frees a semaphore while its thread still holds the memory. The queue is bounded in
-length and in time: a request that finds it full is rejected before any other work is done for it.
+A hash takes tens of milliseconds and 19 MiB by design. It must not block the event loop, and the default thread pool
+would compute dozens at once. The size of the pool is the limit. A semaphore around `to_thread` alone would not be: a
+client that disconnects would release it while the thread still holds the memory.
+
+On a machine with more work than processors, the threads would take most of the process's time from the event loop. They
+have a lower priority, and the loop starts each hash, so hashes wait while the loop is late. The queue is bounded in
+length and in time: a request whose hash is not expected in time is rejected before any other work.
 """
 
 import asyncio
+import os
+import sys
+import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,51 +23,72 @@ from typing import TypeVar
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from shared.deadline import limit_wait
-from shared.tracing import active, tracer_of
-from users.errors import TooManyLogins
+from shared.context import limit_wait
+from shared.telemetry.spans import get_tracer, use_span
+from users.errors import TooManyLoginsError
 
 RETRY_AFTER_S = 5
-"""What a client that is rejected is asked to wait."""
+"""The `Retry-After` of a rejected request."""
 
-NORMALISED_LENGTH = 512
-"""Longer passwords cannot have been set. They are not normalised, which takes quadratic time."""
+NICENESS = 5
+"""Niceness of the threads: two that hash leave 60 % of one processor to a busy event loop, instead of a third. With
+more, a loaded machine would not compute even one hash in time."""
+
+EXPECTED_SHARE = 0.5
+"""Share of the time of a request that the expected wait and hash may take: hashes slow down while a queue grows."""
+
+MAX_NORMALISED_LENGTH = 512
+"""Longer passwords cannot have been set and are not normalised, because normalisation takes quadratic time."""
 
 T = TypeVar("T")
 
-_tracer = tracer_of("users")
+_tracer = get_tracer("users")
 
 _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))
-"""OWASP's parameters for servers (Password Storage Cheat Sheet): KiB of memory; threads per hash would add no work."""
+"""The parameters for servers of the OWASP Password Storage Cheat Sheet. `memory_cost` is in KiB."""
 
 
 def normalised_password(password: str) -> str:
     """Return the password in NFKC (NIST SP 800-63B §3.1.1.2), so that it matches however a keyboard composes it."""
-    return unicodedata.normalize("NFKC", password) if len(password) <= NORMALISED_LENGTH else password
+    return unicodedata.normalize("NFKC", password) if len(password) <= MAX_NORMALISED_LENGTH else password
 
 
-class Passwords:
-    """Hashes and verifies on `executor`, each within `timeout_s` seconds and shortly before the deadline at the latest.
+class PasswordHasher:
+    """Hashes and verifies passwords on `executor`.
 
-    At most `max_waiting` requests have a place in the queue. `decoy` is the hash of a password that nobody knows.
+    A call ends after `timeout_s` seconds, or shortly before the request's deadline if that is earlier. At most
+    `max_waiting` requests hold a slot in the queue. `max_concurrent` is the number of threads, `hash_s` the duration of
+    a hash in seconds until others are measured, and `decoy` the hash of a random password.
     """
 
-    def __init__(self, *, executor: ThreadPoolExecutor, decoy: str, max_waiting: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        executor: ThreadPoolExecutor,
+        max_concurrent: int,
+        max_waiting: int,
+        timeout_s: float,
+        hash_s: float,
+        decoy: str,
+    ) -> None:
         self._executor = executor
-        self._decoy = decoy
+        self._max_concurrent = max_concurrent
         self._max_waiting = max_waiting
         self._timeout_s = timeout_s
+        self._hash_s = hash_s
+        self._decoy = decoy
+        self._free_threads = asyncio.Semaphore(max_concurrent)
         self._waiting = 0
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold a place in the queue within the block. Enter it before any other work for the request.
+    def queue_slot(self) -> Iterator[None]:
+        """Hold a slot in the queue within the block. Enter it before any other work for the request.
 
         Raises:
-            TooManyLogins: The queue is full.
+            TooManyLoginsError: The queue is full, or too long for the time of the request.
         """
-        if self._waiting >= self._max_waiting:
-            raise TooManyLogins(retry_after_s=RETRY_AFTER_S)
+        if self._waiting >= self._max_waiting or self._is_expected_late():
+            raise TooManyLoginsError(retry_after_s=RETRY_AFTER_S)
         self._waiting += 1
         try:
             yield
@@ -69,45 +96,84 @@ class Passwords:
             self._waiting -= 1
 
     async def hash(self, password: str) -> str:
-        """Return the hash to store. Call it within `place`.
+        """Return the hash to store. Call it within `queue_slot`.
 
         Raises:
-            TooManyLogins: The hash was not computed in time.
+            TooManyLoginsError: The hash was not computed in time.
         """
-        with active(_tracer.start_span("hash password")):
+        with use_span(_tracer.start_span("hash password")):
             return await self._run(lambda: _argon2.hash(normalised_password(password)))
 
-    async def verify(self, password: str, known: str | None) -> tuple[bool, str | None]:
-        """Say whether `password` belongs to the `known` hash, and what to store instead where parameters have changed.
+    async def hash_at_start(self, password: str) -> str:
+        """Return the hash to store, without a timeout: no client waits for it, and a slow machine must start too."""
+        return await self._submit(lambda: _argon2.hash(normalised_password(password)))
 
-        A hash of the password as it was typed, from before passwords were normalised, is to be replaced too.
-        Without a known hash it takes as long and says no: time must not tell who has an account.
-        Call it within `place`. Raises TooManyLogins if it was not computed in time.
+    async def verify(self, password: str, stored_hash: str | None) -> tuple[bool, str | None]:
+        """Return whether `password` matches `stored_hash`, and a new hash to store if the parameters have changed.
+
+        A hash that was stored before passwords were normalised is replaced too. Without a stored hash the result is
+        False and takes the same time, so that the time does not reveal whether an account exists. Call it within
+        `queue_slot`.
+
+        Raises:
+            TooManyLoginsError: The hash was not computed in time.
         """
-        with active(_tracer.start_span("verify password")):
-            matches, better = await self._run(lambda: _verify(password, known or self._decoy))
-        return (matches, better) if known else (False, None)
+        with use_span(_tracer.start_span("verify password")):
+            matches, new_hash = await self._run(lambda: _verify(password, stored_hash or self._decoy))
+        return (matches, new_hash) if stored_hash else (False, None)
 
     async def _run(self, work: Callable[[], T]) -> T:
         try:
-            async with asyncio.timeout(limit_wait(self._timeout_s)):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            async with asyncio.timeout(limit_wait(self._timeout_s)), self._free_threads:
+                return await self._submit(work)
         except TimeoutError:
-            raise TooManyLogins(retry_after_s=RETRY_AFTER_S) from None
+            raise TooManyLoginsError(retry_after_s=RETRY_AFTER_S) from None
+
+    async def _submit(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._measure, work)
+
+    def _is_expected_late(self) -> bool:
+        """Return whether one more hash would take too long. A free thread is always used, since only hashes measure."""
+        expected_s = (self._waiting + 1) * self._hash_s / self._max_concurrent
+        return self._waiting >= self._max_concurrent and expected_s > EXPECTED_SHARE * limit_wait(self._timeout_s)
+
+    def _measure(self, work: Callable[[], T]) -> T:
+        """Do the work on a thread, and follow the duration of hashes by an exponential moving average."""
+        started = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._hash_s = (self._hash_s + time.monotonic() - started) / 2
 
 
-def _verify(password: str, known: str) -> tuple[bool, str | None]:
-    """Try the normalised password, then the typed one if it differs: how often depends on the password alone."""
+def _verify(password: str, stored_hash: str) -> tuple[bool, str | None]:
+    """Try the normalised password, then the typed one if it differs. The password alone decides the number of tries."""
     normalised = normalised_password(password)
-    matches, better = _argon2.verify_and_update(normalised, known)
-    if not matches and normalised != password and _argon2.verify(password, known):
+    matches, new_hash = _argon2.verify_and_update(normalised, stored_hash)
+    if not matches and normalised != password and _argon2.verify(password, stored_hash):
         return True, _argon2.hash(normalised)
-    return matches, better
+    return matches, new_hash
 
 
 @asynccontextmanager
-async def open_passwords(*, at_once: int, max_waiting: int, timeout_s: float) -> AsyncIterator[Passwords]:
-    """Threads that hash `at_once` passwords at a time; at the end those under way are waited for."""
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="argon2") as executor:
+async def open_password_hasher(
+    *, max_concurrent: int, max_waiting: int, timeout_s: float
+) -> AsyncIterator[PasswordHasher]:
+    """Start a pool that hashes at most `max_concurrent` passwords at once. The exit waits for running hashes."""
+    with ThreadPoolExecutor(max_concurrent, thread_name_prefix="argon2", initializer=_lower_priority) as executor:
+        started = time.monotonic()
         decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())
-        yield Passwords(executor=executor, decoy=decoy, max_waiting=max_waiting, timeout_s=timeout_s)
+        yield PasswordHasher(
+            executor=executor,
+            max_concurrent=max_concurrent,
+            max_waiting=max_waiting,
+            timeout_s=timeout_s,
+            hash_s=time.monotonic() - started,
+            decoy=decoy,
+        )
+
+
+def _lower_priority() -> None:
+    """Lower the priority of this thread. Only Linux has one for each thread (nice(2)); others have one per process."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)

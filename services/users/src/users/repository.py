@@ -1,56 +1,56 @@
-"""The only SQL. All times are the database's, so that replicas' clocks need not agree."""
+"""The SQL of this service. All times are the database's, so the clocks of the replicas do not matter."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.tokens import Role
+from shared.auth import Role
 from users.models import Account, RefreshToken, TokenFamily
 
 
 class AccountRepository:
-    """Accounts, within the transaction of `session`."""
+    """Reads and writes accounts in the session's transaction."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, *, email: str, name: str, password_hash: str, role: Role) -> Account | None:
-        """Insert an account, or return None where the address is taken, also by a transaction still under way."""
+    async def add_account(self, *, email: str, name: str, password_hash: str, role: Role) -> Account | None:
+        """Insert an account, or return None if the address is taken. Waits for concurrent inserts."""
         statement = insert(Account).values(email=email, name=name, password_hash=password_hash, role=role)
         statement = statement.on_conflict_do_nothing(index_elements=[Account.email])
         return await self._session.scalar(statement.returning(Account))
 
-    async def by_id(self, account_id: UUID) -> Account | None:
-        """The account, or None."""
+    async def find_by_id(self, account_id: UUID) -> Account | None:
+        """Return the account, or None."""
         return await self._session.get(Account, account_id)
 
-    async def by_email(self, email: str) -> Account | None:
-        """The account of a normalised address, or None."""
+    async def find_by_email(self, email: str) -> Account | None:
+        """Return the account of a normalised email address, or None."""
         return await self._session.scalar(select(Account).where(Account.email == email))
 
-    async def by_role(self, role: Role, *, limit: int) -> Sequence[Account]:
-        """At most `limit` accounts of the role, by their address. Scans the table: for calls a day, not a request."""
+    async def list_by_role(self, role: Role, *, limit: int) -> Sequence[Account]:
+        """Return at most `limit` accounts of a role, ordered by email address. Scans the table."""
         query = select(Account).where(Account.role == role).order_by(Account.email).limit(limit)
         return (await self._session.scalars(query)).all()
 
-    async def rename(self, account_id: UUID, name: str) -> Account | None:
-        """The renamed account, or None."""
+    async def update_name(self, account_id: UUID, name: str) -> Account | None:
+        """Change the name of an account and return the account, or None if it does not exist."""
         return await self._session.scalar(
             update(Account).where(Account.id == account_id).values(name=name).returning(Account)
         )
 
-    async def replace_hash(self, account_id: UUID, password_hash: str) -> None:
-        """Store the same password under newer parameters."""
+    async def update_password_hash(self, account_id: UUID, password_hash: str) -> None:
+        """Replace the hash of an account by one with the present parameters."""
         await self._session.execute(update(Account).where(Account.id == account_id).values(password_hash=password_hash))
 
 
-class Spent(NamedTuple):
-    """What a spent refresh token entitles to: one more token of its family, and an access token for its owner."""
+class SpentToken(NamedTuple):
+    """The family and the owner of a refresh token that was spent now."""
 
     family_id: UUID
     account_id: UUID
@@ -58,13 +58,13 @@ class Spent(NamedTuple):
 
 
 class RefreshTokenRepository:
-    """Refresh tokens by their hashes, within the transaction of `session`."""
+    """Reads and writes refresh tokens by their hashes in the session's transaction."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def open_family(self, account_id: UUID, *, lifetime: timedelta) -> UUID:
-        """Begin a family that ends after `lifetime`, and remove the same user's that have ended."""
+    async def create_family(self, account_id: UUID, *, lifetime: timedelta) -> UUID:
+        """Create a family that ends after `lifetime`, and delete the ended families of the account."""
         await self._session.execute(
             delete(TokenFamily).where(TokenFamily.account_id == account_id, TokenFamily.expires_at <= func.now())
         )
@@ -73,14 +73,14 @@ class RefreshTokenRepository:
         await self._session.flush()
         return family.id
 
-    async def add(self, *, family_id: UUID, token_hash: bytes) -> None:
-        """Store a token of the family."""
+    async def add_token(self, *, family_id: UUID, token_hash: bytes) -> None:
+        """Insert a token of the family."""
         await self._session.execute(insert(RefreshToken).values(family_id=family_id, token_hash=token_hash))
 
-    async def spend(self, token_hash: bytes) -> Spent | None:
-        """Spend a live token, or return None where it is unknown, spent, expired or revoked.
+    async def spend_token(self, token_hash: bytes) -> SpentToken | None:
+        """Spend a valid token, or return None if it is unknown, spent, expired or revoked.
 
-        One statement decides: of two at once, the second waits for the first to commit, and finds the token spent.
+        This is one statement. Of two concurrent calls, the second waits for the first to commit and returns None.
         """
         result = await self._session.execute(
             update(RefreshToken)
@@ -97,26 +97,28 @@ class RefreshTokenRepository:
             .execution_options(synchronize_session=False)
         )
         row = result.one_or_none()
-        return Spent(*row) if row else None
+        return SpentToken(*row) if row else None
 
-    async def remove_ended(self, *, limit: int) -> int:
-        """Remove at most `limit` families that have ended, with all their tokens; how many families."""
+    async def delete_ended_families(self, *, limit: int) -> int:
+        """Delete at most `limit` ended families with their tokens, and return the number of families."""
         ended = select(TokenFamily.id).where(TokenFamily.expires_at <= func.now()).limit(limit)
-        removed = await self._session.scalars(
+        deleted = await self._session.scalars(
             delete(TokenFamily).where(TokenFamily.id.in_(ended)).returning(TokenFamily.id)
         )
-        return len(removed.all())
+        return len(deleted.all())
 
-    async def revoke_family_of_spent(self, token_hash: bytes) -> UUID | None:
-        """Revoke the family of a token that was spent before; its owner's id, or None where nothing was to revoke."""
+    async def revoke_family_of_spent_token(self, token_hash: bytes) -> UUID | None:
+        """Revoke the family of a token that was spent before. Return its owner's id, or None."""
+        return await self._revoke_family(RefreshToken.token_hash == token_hash, RefreshToken.spent_at.is_not(None))
+
+    async def revoke_family_of_token(self, token_hash: bytes) -> UUID | None:
+        """Revoke the family of a token, spent or not. Return its owner's id, or None if there is nothing to revoke."""
+        return await self._revoke_family(RefreshToken.token_hash == token_hash)
+
+    async def _revoke_family(self, *conditions: ColumnElement[bool]) -> UUID | None:
         return await self._session.scalar(
             update(TokenFamily)
-            .where(
-                TokenFamily.id == RefreshToken.family_id,
-                RefreshToken.token_hash == token_hash,
-                RefreshToken.spent_at.is_not(None),
-                TokenFamily.revoked_at.is_(None),
-            )
+            .where(TokenFamily.id == RefreshToken.family_id, TokenFamily.revoked_at.is_(None), *conditions)
             .values(revoked_at=func.now())
             .returning(TokenFamily.account_id)
             .execution_options(synchronize_session=False)

@@ -1,88 +1,97 @@
-"""HTTP in, HTTP out."""
+"""Routes of accounts, tokens and keys."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
-from shared.media_types import FormRoute
-from shared.openapi import problem
-from shared.tokens import CurrentIdentity
-from users.dependencies import AccountsDep, RegistrationDep, StaffIdentity, TokensDep, workers_client
+from shared.auth import CurrentIdentity
+from shared.web.media_types import FormRoute
+from shared.web.openapi import document_problem
+from users.dependencies import AccountsDep, RegistrationDep, StaffIdentity, TokensDep, authenticate_workers
 from users.keys import KeyRing
-from users.schemas import AccessToken, ClientTokenRequest, TokenPair, TokenRequest, User, UserChange
+from users.schemas import AccessToken, ClientTokenRequest, RevocationRequest, TokenPair, TokenRequest, User, UserUpdate
 
-router = APIRouter(tags=["users"])
-tokens = APIRouter(prefix="/tokens", tags=["tokens"], route_class=FormRoute)
-internal = APIRouter(prefix="/internal", tags=["internal"])
-internal_tokens = APIRouter(prefix="/internal/tokens", tags=["internal"], route_class=FormRoute)
+users_router = APIRouter(tags=["users"])
+tokens_router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=FormRoute)
+revocation_router = APIRouter(tags=["tokens"], route_class=FormRoute)
+"""Not part of the public API: the gateway calls it for sessions of its page. The token itself is the credential."""
 
-FormDep = Annotated[TokenRequest, Form()]
+internal_users_router = APIRouter(prefix="/internal", tags=["internal"])
+internal_tokens_router = APIRouter(prefix="/internal/tokens", tags=["internal"], route_class=FormRoute)
+
+TokenForm = Annotated[TokenRequest, Form()]
 
 
 async def no_store(response: Response) -> None:
-    """Keep tokens out of every cache (RFC 6749 §5.1)."""
+    """Forbid caching of tokens (RFC 6749 §5.1)."""
     response.headers["Cache-Control"] = "no-store"
 
 
-@router.post(
+@users_router.post(
     "/users",
     status_code=201,
     summary="Create an account",
-    responses={409: problem("The address has an account already")},
+    responses={409: document_problem("The address has an account already")},
 )
-async def register(registration: RegistrationDep, accounts: AccountsDep) -> User:
-    """Create an account; 409 where the address is registered already."""
-    return User.model_validate(await accounts.register(registration))
+async def register_account(registration: RegistrationDep, accounts: AccountsDep) -> User:
+    """Create an account. 409 if the address is registered already."""
+    return User.model_validate(await accounts.register_account(registration))
 
 
-@router.get("/users/me", summary="Your account")
+@users_router.get("/users/me", summary="Get your account")
 async def read_me(identity: CurrentIdentity, accounts: AccountsDep) -> User:
-    """The caller's account."""
-    return User.model_validate(await accounts.get(identity.user_id))
+    """Return the caller's account."""
+    return User.model_validate(await accounts.get_account(identity.user_id))
 
 
-@router.patch("/users/me", summary="Change your account")
-async def change_me(identity: CurrentIdentity, profile: UserChange, accounts: AccountsDep) -> User:
-    """Change the caller's account; returns it as it is now."""
-    return User.model_validate(await accounts.change(identity.user_id, profile))
+@users_router.patch("/users/me", summary="Change your account")
+async def update_me(identity: CurrentIdentity, body: UserUpdate, accounts: AccountsDep) -> User:
+    """Change the caller's account and return it."""
+    return User.model_validate(await accounts.update_account(identity.user_id, body))
 
 
-@tokens.post(
+@tokens_router.post(
     "",
     dependencies=[Depends(no_store)],
-    summary="Log in, or get the next pair of tokens",
+    summary="Log in, or refresh a pair of tokens",
     responses={
-        400: problem("The grant type is missing or unknown"),
-        401: problem("Wrong credentials, or a refresh token used twice"),
+        400: document_problem("The grant type is missing or unknown"),
+        401: document_problem("Wrong credentials, or a refresh token used twice"),
     },
 )
-async def grant_tokens(form: FormDep, service: TokensDep) -> TokenPair:
-    """OAuth2 token endpoint: `grant_type` is `password` or `refresh_token`."""
-    return await service.grant(form)
+async def grant_tokens(form: TokenForm, service: TokensDep) -> TokenPair:
+    """Grant tokens (OAuth 2.0). `grant_type` is `password` or `refresh_token`."""
+    return await service.grant_tokens(form)
 
 
-@router.get("/.well-known/jwks.json", tags=["tokens"])
+@revocation_router.post("/tokens/revocation", status_code=204, summary="End a login")
+async def revoke_tokens(form: Annotated[RevocationRequest, Form()], service: TokensDep) -> None:
+    """Revoke all refresh tokens of a login (RFC 7009). An unknown token is ignored."""
+    await service.revoke_tokens(form)
+
+
+@users_router.get("/.well-known/jwks.json", tags=["tokens"])
 async def read_keys(request: Request, response: Response) -> dict[str, Any]:
-    """The keys that verify access tokens. An unknown key id makes verifiers ask anew, so caching delays no rotation."""
+    """Return the keys that verify access tokens. Verifiers fetch them again for an unknown key id."""
     keys: KeyRing = request.app.state.keys
     response.headers["Cache-Control"] = "public, max-age=300"
     return keys.document
 
 
-@internal_tokens.post("", dependencies=[Depends(workers_client), Depends(no_store)])
+@internal_tokens_router.post("", dependencies=[Depends(authenticate_workers), Depends(no_store)])
 async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], service: TokensDep) -> AccessToken:
-    """OAuth2 token endpoint of the workers (HTTP Basic): `grant_type` is `client_credentials`."""
-    return service.grant_to_workers(form)
+    """Grant the workers a token (OAuth 2.0, HTTP Basic). `grant_type` is `client_credentials`."""
+    return service.grant_service_token(form)
 
 
-@internal.get("/admins")
+@internal_users_router.get("/admins")
 async def list_admins(_identity: StaffIdentity, accounts: AccountsDep) -> list[User]:
-    """Whom to write to about the shop itself, for services and admins."""
-    return [User.model_validate(account) for account in await accounts.admins()]
+    """List the admins, for services and admins."""
+    return [User.model_validate(account) for account in await accounts.list_admins()]
 
 
-@internal.get("/users/{user_id}")
+@internal_users_router.get("/users/{user_id}")
 async def read_user(user_id: UUID, _identity: StaffIdentity, accounts: AccountsDep) -> User:
-    """Anybody's account, for services and admins."""
-    return User.model_validate(await accounts.get(user_id))
+    """Return an account, for services and admins."""
+    return User.model_validate(await accounts.get_account(user_id))

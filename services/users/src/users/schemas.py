@@ -1,4 +1,4 @@
-"""Wire shapes."""
+"""Wire shapes of accounts and tokens."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,16 +6,16 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from shared.addresses import MAX_LENGTH, deliverable_email
-from shared.text import has_control_characters, is_visible
-from shared.tokens import Role
+from shared.auth import Role
+from shared.validation.email_addresses import MAX_LENGTH, validate_deliverable_email
+from shared.validation.text import has_control_characters, is_visible
 from users.passwords import normalised_password
 
 MIN_PASSWORD_LENGTH = 8
 
 
-def displayable(value: str) -> str:
-    """Return a text that people are to see; raises ValueError.
+def validate_displayable(value: str) -> str:
+    """Return a text that is displayed to people. Raises ValueError.
 
     Control characters break log lines, terminals and email headers, and PostgreSQL cannot store NUL. Mail programs
     decode encoded words (RFC 2047) even if they are quoted.
@@ -29,8 +29,8 @@ def displayable(value: str) -> str:
     return value
 
 
-def long_enough(password: str) -> str:
-    """Return a password that is long enough also after normalisation, which composes characters; raises ValueError."""
+def validate_length(password: str) -> str:
+    """Return a password that is long enough after normalisation, which composes characters. Raises ValueError."""
     if len(normalised_password(password)) < MIN_PASSWORD_LENGTH:
         raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
     return password
@@ -39,13 +39,13 @@ def long_enough(password: str) -> str:
 Email = Annotated[
     str,
     Field(max_length=MAX_LENGTH, examples=["ann@hopline.example"], json_schema_extra={"format": "email"}),
-    AfterValidator(deliverable_email),
+    AfterValidator(validate_deliverable_email),
 ]
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     Field(examples=["Ann"]),
-    AfterValidator(displayable),
+    AfterValidator(validate_displayable),
 ]
 Password = Annotated[
     str,
@@ -56,13 +56,13 @@ Password = Annotated[
         examples=["correct horse battery"],
         json_schema_extra={"format": "password", "writeOnly": True},
     ),
-    AfterValidator(long_enough),
+    AfterValidator(validate_length),
 ]
-"""The lower bound is NIST SP 800-63B's, without rules about characters; the upper one bounds what is hashed."""
+"""The minimum length is that of NIST SP 800-63B. The maximum length bounds the work of a hash."""
 
 
-class NewUser(BaseModel):
-    """An account to create. Unknown members are rejected, so that nobody believes to have set a role."""
+class UserCreate(BaseModel):
+    """An account to create. Unknown members such as `role` are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,8 +71,8 @@ class NewUser(BaseModel):
     name: Name
 
 
-class UserChange(BaseModel):
-    """The part of an account that its user may change."""
+class UserUpdate(BaseModel):
+    """The members of an account that its user may change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +92,7 @@ class User(BaseModel):
 
 
 class TokenRequest(BaseModel):
-    """RFC 6749: `username` and `password` for the grant `password`, `refresh_token` for the grant of that name."""
+    """A token request of RFC 6749: `username` and `password`, or `refresh_token`, by the grant type."""
 
     grant_type: str = Field("", json_schema_extra={"enum": ["password", "refresh_token"]})
     username: str = Field("", examples=["ann@hopline.example"])
@@ -100,8 +100,14 @@ class TokenRequest(BaseModel):
     refresh_token: SecretStr = SecretStr("")
 
 
+class RevocationRequest(BaseModel):
+    """A refresh token to revoke (RFC 7009 §2.1)."""
+
+    token: SecretStr
+
+
 class ClientTokenRequest(TokenRequest):
-    """RFC 6749 §4.4: the credentials of a process are in the Authorization header."""
+    """A token request of a client (RFC 6749 §4.4). Its credentials are in the Authorization header."""
 
     grant_type: str = Field("", examples=["client_credentials"])
 
@@ -117,6 +123,6 @@ class AccessToken(BaseModel):
 
 
 class TokenPair(AccessToken):
-    """The tokens of a user. The refresh token buys one more pair, once; used twice, it revokes its whole family."""
+    """The tokens of a user. The refresh token can be used once. Using it again revokes all tokens of the login."""
 
     refresh_token: str

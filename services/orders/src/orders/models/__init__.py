@@ -1,14 +1,13 @@
-"""The tables of the database `orders`: `orders` for the catalog and its orders, `reports`, and the outbox."""
+"""The tables of the database `orders`: products and orders in `orders`, reports in `reports`, and the outbox."""
 
 from orders.models.base import Base
-from orders.models.orders import CURRENCY, STOCK_VIOLATIONS, IdempotencyKey, Order, OrderItem, Product
+from orders.models.orders import CURRENCY, IdempotencyKey, Order, OrderItem, Product
 from orders.models.reports import COMPLETE, Report, ReportFormat, ReportKind, ReportScope, ReportStatus
-from shared.events import outbox_table
+from shared.messaging import outbox_table
 
 __all__ = [
     "COMPLETE",
     "CURRENCY",
-    "STOCK_VIOLATIONS",
     "Base",
     "IdempotencyKey",
     "Order",

@@ -1,24 +1,24 @@
-"""What the tables of this service have in common."""
+"""The declarative base and the column types of this service."""
 
 from enum import StrEnum
 
 from sqlalchemy import Enum
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.models import COLUMN_TYPES, named_metadata
+from shared.db.models import COLUMN_TYPES, named_metadata
 
 
 class Base(DeclarativeBase):
-    """The tables of this service."""
+    """The declarative base of this service's tables."""
 
     metadata = named_metadata()
     type_annotation_map = COLUMN_TYPES
 
 
-def values_of(kind: type[StrEnum], *, constraint: str) -> Enum:
-    """A column of at most 16 characters that holds the values of `kind` and, by a constraint, nothing else."""
+def enum_column(values: type[StrEnum], *, constraint: str) -> Enum:
+    """Return the type of a text column of at most 16 characters. A check constraint admits only these values."""
     return Enum(
-        kind,
+        values,
         name=constraint,
         native_enum=False,
         create_constraint=True,

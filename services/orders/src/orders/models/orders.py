@@ -1,17 +1,17 @@
-"""The catalog, orders and their keys.
+"""Products, orders and idempotency keys.
 
-Stock accounting. Every unit of a product that ever came in is in exactly one place:
+Stock accounting. Each unit of a product is counted once:
 
-- available: `stock - reserved`, free to be ordered;
-- `reserved`: promised to a live order (placed or packed), still in the warehouse, so part of `stock`;
-- `shipped`: gone, no longer part of `stock`.
+- available: `stock - reserved`. These units can be ordered.
+- `reserved`: units of placed and packed orders. They are in the warehouse and part of `stock`.
+- `shipped`: units that have left the warehouse. They are not part of `stock`.
 
-Hence, at any moment and for each product (`STOCK_VIOLATIONS` asks for the exceptions):
+So the following holds for each product after every commit:
 
-- `reserved` = Σ quantity over the items of live orders,
-- `shipped` = Σ quantity over the items of shipped orders,
-- `0 ≤ reserved ≤ stock`, held by a constraint, so that no bug above it can oversell,
-- `stock + shipped` never changes unless goods arrive.
+- `reserved` = Σ quantity over the items of placed and packed orders.
+- `shipped` = Σ quantity over the items of shipped orders.
+- `0 ≤ reserved ≤ stock`. A check constraint enforces it, so an error in the code cannot oversell.
+- `stock + shipped` changes only if goods arrive.
 """
 
 from datetime import datetime
@@ -21,33 +21,18 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from orders.models.base import Base, values_of
+from orders.models.base import Base, enum_column
 from orders.states import OrderStatus
 
 CURRENCY: Final = "EUR"
-"""The one currency of the catalog: totals can be added up."""
-
-STOCK_VIOLATIONS: Final = """
-    SELECT product.sku
-    FROM product
-    LEFT JOIN (
-        SELECT item.sku,
-               sum(item.quantity) FILTER (WHERE owner.status IN ('placed', 'packed')) AS live,
-               sum(item.quantity) FILTER (WHERE owner.status = 'shipped') AS gone
-        FROM order_item AS item JOIN customer_order AS owner ON owner.id = item.order_id
-        GROUP BY item.sku
-    ) AS held USING (sku)
-    WHERE product.reserved <> coalesce(held.live, 0)
-       OR product.shipped <> coalesce(held.gone, 0)
-       OR product.reserved NOT BETWEEN 0 AND product.stock
-"""
-"""The products whose counters disagree with the orders; none, at any moment (invariant I8)."""
+"""The only currency of the catalog, so that totals can be added."""
 
 
 class Product(Base):
-    """One thing for sale; counts are units, the price is in cents.
+    """A product of the catalog. Counts are in units and the price is in cents.
 
-    `stock_version` grows with each change of the counts, so that a reader of two stock levels knows the newer one.
+    `stock_version` increases with each change of the counts. Of two stock levels the one with the larger version is
+    newer.
     """
 
     __tablename__ = "product"
@@ -74,7 +59,10 @@ class Product(Base):
 
 
 class Order(Base):
-    """What a user ordered; prices and names are those of the moment it was placed (ORDER is a word of SQL's own)."""
+    """An order of a user, with the names and prices of the time it was placed.
+
+    The table is not named `order`, which is a reserved word in SQL.
+    """
 
     __tablename__ = "customer_order"
     __table_args__ = (
@@ -86,7 +74,7 @@ class Order(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
-    status: Mapped[OrderStatus] = mapped_column(values_of(OrderStatus, constraint="status_known"))
+    status: Mapped[OrderStatus] = mapped_column(enum_column(OrderStatus, constraint="status_known"))
     total_cents: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
     created_at: Mapped[datetime]
@@ -95,7 +83,7 @@ class Order(Base):
 
 
 class OrderItem(Base):
-    """One line of an order; an order has at most one per product."""
+    """One line of an order. An order has at most one line per product."""
 
     __tablename__ = "order_item"
     __table_args__ = (CheckConstraint("quantity > 0", name="quantity_positive"),)
@@ -109,11 +97,10 @@ class OrderItem(Base):
 
 
 class IdempotencyKey(Base):
-    """The key under which an order was placed, and the answer its retries get, byte by byte.
+    """The idempotency key of an order, with the response that retries get byte by byte.
 
-    The row is written in the order's own transaction: there is no moment with the one and without the other.
-    `fingerprint` is the SHA-256 of what was asked for.
-    Keys are forgotten by the housekeeping, orders never.
+    The row is inserted in the transaction of the order. `fingerprint` is the SHA-256 of the requested items. A cleanup
+    task deletes old keys and keeps their orders.
     """
 
     __tablename__ = "idempotency_key"

@@ -1,4 +1,4 @@
-"""Reports: what was asked for, how far it is, and where its file lies."""
+"""Reports: the request, the progress and the key of the file."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,34 +8,34 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
-from orders.models.base import Base, values_of
+from orders.models.base import Base, enum_column
 
 COMPLETE: Final = 100
-"""The progress of a report whose file can be had."""
+"""The progress of a report that is done, in percent."""
 
 
 class ReportKind(StrEnum):
-    """What a report is about."""
+    """The subject of a report."""
 
     ORDERS = "orders"
 
 
 class ReportFormat(StrEnum):
-    """CSV has every order; PDF has sums, a chart and the newest orders."""
+    """CSV has all orders. PDF has totals, a chart and the newest orders."""
 
     CSV = "csv"
     PDF = "pdf"
 
 
 class ReportScope(StrEnum):
-    """Whose orders are in it."""
+    """The orders in a report: the requesting user's own, or all."""
 
     OWN = "own"
     ALL = "all"
 
 
 class ReportStatus(StrEnum):
-    """`queued → running → done`, or `failed` from either of the first two; `done` and `failed` are final."""
+    """`queued → running → done`, or `failed` from `queued` and `running`. `done` and `failed` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -46,8 +46,9 @@ class ReportStatus(StrEnum):
 class Report(Base):
     """A report on the orders placed in `period_from <= created_at < period_to`.
 
-    `progress` is in percent and only grows. `object_key` names its file in the object store, where it is from the
-    moment the report is done; `size_bytes` is what the worker wrote. `error` says why it failed, in words for its user.
+    `progress` is in percent and never decreases. `object_key` is the key of the file in the object store; the file
+    exists once the report is done. `size_bytes` is the size that the worker wrote. `error` is the reason of the failure
+    in words for the user.
     """
 
     __tablename__ = "report"
@@ -62,12 +63,12 @@ class Report(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
-    scope: Mapped[ReportScope] = mapped_column(values_of(ReportScope, constraint="scope_known"))
-    kind: Mapped[ReportKind] = mapped_column(values_of(ReportKind, constraint="kind_known"))
-    format: Mapped[ReportFormat] = mapped_column(values_of(ReportFormat, constraint="format_known"))
+    scope: Mapped[ReportScope] = mapped_column(enum_column(ReportScope, constraint="scope_known"))
+    kind: Mapped[ReportKind] = mapped_column(enum_column(ReportKind, constraint="kind_known"))
+    format: Mapped[ReportFormat] = mapped_column(enum_column(ReportFormat, constraint="format_known"))
     period_from: Mapped[datetime]
     period_to: Mapped[datetime]
-    status: Mapped[ReportStatus] = mapped_column(values_of(ReportStatus, constraint="status_known"))
+    status: Mapped[ReportStatus] = mapped_column(enum_column(ReportStatus, constraint="status_known"))
     progress: Mapped[int] = mapped_column(SmallInteger)
     error: Mapped[str | None]
     object_key: Mapped[str]
@@ -77,5 +78,5 @@ class Report(Base):
 
     @property
     def finished(self) -> bool:
-        """Whether it has come to one of its ends."""
+        """Whether the report is done or has failed."""
         return self.finished_at is not None

@@ -1,1 +1,1 @@
-"""The only SQL of this service: `catalog` for products and their stock, `orders` with their keys, `reports`."""
+"""The SQL of this service: products and their stock, orders with their keys, reports, and sales."""

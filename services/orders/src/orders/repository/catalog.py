@@ -1,7 +1,7 @@
 """Products and their stock.
 
-Every change of stock locks its products in the order of their skus before it touches the first: two orders that share
-products wait for each other and never deadlock. A lock is held until the commit, a few milliseconds.
+Each statement that changes stock first locks its products in the order of their skus. So two orders that share
+products wait for each other and do not deadlock. A lock is held until the commit, a few milliseconds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from orders.models import Product
 from orders.schemas import StockLevel
-from shared.driver import DriverStatement
+from shared.db.driver import DriverStatement
 
-RESERVE: Final = DriverStatement(
+RESERVE_STOCK: Final = DriverStatement(
     text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS integer[])) AS line (sku, quantity)
@@ -33,13 +33,14 @@ RESERVE: Final = DriverStatement(
     SELECT sku, name, unit_price_cents, stock - reserved AS available, stock_version FROM locked
     """).execution_options(span=True)
 )
-"""One round trip. `locked` shows each product as it is once its lock is ours; everything is computed from that.
+"""Lock the products and reserve the available ones in one round trip.
 
-`product.reserved + …` would be wrong: an UPDATE first builds the new row from what the statement saw when it began,
-lets the constraints judge it, and only then notices that the row has changed meanwhile.
+All values come from `locked`, which has each product as it is after its lock was taken. `product.reserved + …` would
+be wrong: an UPDATE first computes the new row from the statement's snapshot and checks the constraints, and only then
+notices a concurrent change.
 """
 
-SETTLE: Final = text("""
+END_RESERVATION: Final = text("""
     WITH locked AS (
         SELECT product.*, item.quantity, item.quantity * CAST(:leaving AS integer) AS leaving
         FROM product JOIN order_item AS item USING (sku)
@@ -56,11 +57,11 @@ SETTLE: Final = text("""
     WHERE product.sku = locked.sku
     RETURNING product.sku, product.stock - product.reserved AS available, product.stock_version AS version
 """)
-"""Ends a reservation: with `leaving` = 1 the units leave the warehouse, with 0 they are available again."""
+"""End the reservation of an order: the units leave the warehouse (`leaving` = 1) or are available again (0)."""
 
 
-class Offer(NamedTuple):
-    """A product at the moment its lock was taken; `available` and `stock_version` are those before the reservation."""
+class ReservedProduct(NamedTuple):
+    """A product when its lock was taken. `available` and `stock_version` are those before the reservation."""
 
     sku: str
     name: str
@@ -68,41 +69,41 @@ class Offer(NamedTuple):
     available: int
     stock_version: int
 
-    def less(self, quantity: int) -> StockLevel:
+    def stock_level_after(self, quantity: int) -> StockLevel:
         """Return the stock level after the reservation of `quantity` units."""
         return StockLevel(sku=self.sku, available=self.available - quantity, version=self.stock_version + 1)
 
 
 class CatalogRepository:
-    """Reads products and moves their stock, in the session's transaction."""
+    """Reads products and changes their stock in the session's transaction."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def page(self, *, limit: int, after_sku: str | None) -> Sequence[Product]:
-        """Return at most `limit` products by sku, those above `after_sku`."""
+    async def list_products(self, *, limit: int, after_sku: str | None) -> Sequence[Product]:
+        """Return at most `limit` products above `after_sku`, ordered by sku."""
         query = select(Product).order_by(Product.sku).limit(limit)
         if after_sku is not None:
             query = query.where(Product.sku > after_sku)
         return (await self._session.scalars(query)).all()
 
-    async def find(self, sku: str) -> Product | None:
+    async def find_product(self, sku: str) -> Product | None:
         """Return the product, or None."""
         return await self._session.get(Product, sku)
 
-    async def reserve(self, quantities: Mapping[str, int]) -> dict[str, Offer]:
-        """Reserve what is available in the asked quantity; return each product by its sku.
+    async def reserve_stock(self, quantities: Mapping[str, int]) -> dict[str, ReservedProduct]:
+        """Reserve each product that has enough available units, and return all known products by sku.
 
-        Unknown skus are missing from the answer, and of a product with less than was asked for nothing is reserved:
-        the caller compares, and rolls everything back by raising.
+        The caller compares the result with `quantities`. It raises if a product is unknown or has too few units,
+        which rolls the reservation back.
         """
-        rows = await RESERVE.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
-        return {offer.sku: offer for offer in (Offer(*row) for row in rows)}
+        rows = await RESERVE_STOCK.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
+        return {product.sku: product for product in (ReservedProduct(*row) for row in rows)}
 
-    async def settle(self, order_id: UUID, *, shipped: bool) -> list[StockLevel]:
-        """End the reservation of `order_id` and return the stock levels of its products.
+    async def end_reservation(self, order_id: UUID, *, shipped: bool) -> list[StockLevel]:
+        """End the reservation of an order and return the stock levels of its products.
 
-        The caller holds the order's lock and does this once in its life.
+        The caller holds the order's lock and calls this once per order.
         """
-        rows = await self._session.execute(SETTLE, {"order_id": order_id, "leaving": int(shipped)})
+        rows = await self._session.execute(END_RESERVATION, {"order_id": order_id, "leaving": int(shipped)})
         return [StockLevel.model_validate(row, from_attributes=True) for row in rows]

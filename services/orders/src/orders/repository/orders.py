@@ -1,4 +1,4 @@
-"""Orders, their items, and the keys they were placed under."""
+"""Orders, their items, and the idempotency keys under which they were placed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from sqlalchemy import delete, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
-from orders.errors import KeyInFlight
-from orders.models import IdempotencyKey, Order
-from orders.schemas import OrderOut
+from orders import models
+from orders.errors import KeyInFlightError
+from orders.schemas import Order
 from orders.states import OrderStatus
-from shared.driver import DriverStatement
+from shared.db.driver import DriverStatement
 
-CLAIM: Final = DriverStatement(
+CLAIM_KEY: Final = DriverStatement(
     text("""
-    SELECT pg_try_advisory_xact_lock(:lock) AS won, earlier.fingerprint, earlier.order_id, earlier.response
-    FROM (VALUES (1)) AS always LEFT JOIN idempotency_key AS earlier
-        ON earlier.user_id = :user_id AND earlier.key = :key
+    SELECT pg_try_advisory_xact_lock(:lock) AS locked, stored.fingerprint, stored.order_id, stored.response
+    FROM (VALUES (1)) AS always LEFT JOIN idempotency_key AS stored
+        ON stored.user_id = :user_id AND stored.key = :key
     """)
 )
 
-RECORD: Final = DriverStatement(
+INSERT_ORDER: Final = DriverStatement(
     text("""
     WITH placed AS (
         INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
@@ -43,12 +43,12 @@ RECORD: Final = DriverStatement(
     RETURNING key
     """)
 )
-"""The order, its items and its key in one round trip."""
+"""Insert the order, its items and its key in one round trip."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answered:
-    """The order that was placed under a key, and the answer its client got."""
+class StoredResponse:
+    """The order that was placed under a key, and the response of that request."""
 
     fingerprint: bytes
     order_id: UUID
@@ -61,27 +61,34 @@ class OrderRepository:
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def claim(self, *, user_id: UUID, key: str) -> Answered | None:
-        """Take the key until the transaction ends, or return what was answered under it.
+    async def claim_key(self, *, user_id: UUID, key: str) -> StoredResponse | None:
+        """Lock the key until the transaction ends, or return the response that was stored under it.
 
-        Raises KeyInFlight where another transaction has it. The lock is advisory: its 64 bits are a hash, and two
-        keys that share one (never, in practice) would only get a 409 that a retry heals.
+        The lock is an advisory lock on a hash of 64 bits. Two keys with the same hash could only cause a 409, which a
+        retry resolves.
+
+        Raises:
+            KeyInFlightError: Another transaction holds the lock.
         """
         lock = int.from_bytes(blake2b(user_id.bytes + key.encode(), digest_size=8).digest(), signed=True)
-        [(won, fingerprint, order_id, response)] = await CLAIM.fetch(self._session, lock=lock, user_id=user_id, key=key)
+        rows = await CLAIM_KEY.fetch(self._session, lock=lock, user_id=user_id, key=key)
+        [(locked, fingerprint, order_id, response)] = rows
         if order_id is not None:
-            return Answered(fingerprint=fingerprint, order_id=order_id, response=response)
-        if not won:
-            raise KeyInFlight
+            return StoredResponse(fingerprint=fingerprint, order_id=order_id, response=response)
+        if not locked:
+            raise KeyInFlightError
         return None
 
-    async def record(self, order: OrderOut, *, key: str, fingerprint: bytes, response: bytes) -> None:
-        """Write a new order with its items and its key.
+    async def add_order(self, order: Order, *, key: str, fingerprint: bytes, response: bytes) -> None:
+        """Insert an order with its items and its key.
 
-        Raises KeyInFlight where the key's other transaction ended between the look and the lock of `claim`, which are
-        one statement: the primary key makes the promise of one order per key, the lock only spares the work.
+        The primary key guarantees one order per key. The lock of `claim_key` only avoids work for a request that
+        cannot succeed: another transaction may commit between the read and the lock of that statement.
+
+        Raises:
+            KeyInFlightError: Another transaction has inserted the key.
         """
-        recorded = await RECORD.fetch(
+        inserted = await INSERT_ORDER.fetch(
             self._session,
             id=order.id,
             user_id=order.user_id,
@@ -97,19 +104,19 @@ class OrderRepository:
             fingerprint=fingerprint,
             response=response,
         )
-        if not recorded:
-            raise KeyInFlight
+        if not inserted:
+            raise KeyInFlightError
 
-    async def forget_keys(self, *, kept: timedelta, limit: int) -> int:
-        """Forget at most `limit` keys that were used longer ago than `kept`; how many. May scan the table."""
-        key = tuple_(IdempotencyKey.user_id, IdempotencyKey.key)
-        old = select(IdempotencyKey.user_id, IdempotencyKey.key).where(IdempotencyKey.created_at < func.now() - kept)
-        forgotten = await self._session.scalars(
-            delete(IdempotencyKey).where(key.in_(old.limit(limit))).returning(IdempotencyKey.key)
+    async def delete_expired_keys(self, *, retention: timedelta, limit: int) -> int:
+        """Delete at most `limit` keys older than `retention` and return their number. May scan the table."""
+        primary_key = (models.IdempotencyKey.user_id, models.IdempotencyKey.key)
+        expired = select(*primary_key).where(models.IdempotencyKey.created_at < func.now() - retention).limit(limit)
+        deleted = await self._session.scalars(
+            delete(models.IdempotencyKey).where(tuple_(*primary_key).in_(expired)).returning(models.IdempotencyKey.key)
         )
-        return len(forgotten.all())
+        return len(deleted.all())
 
-    async def page(
+    async def list_orders(
         self,
         *,
         user_id: UUID,
@@ -117,35 +124,38 @@ class OrderRepository:
         limit: int,
         before: tuple[datetime, UUID] | None,
         offset: int = 0,
-    ) -> Sequence[Order]:
-        """Return at most `limit` orders of the user, newest first, those older than `before`; two statements.
+    ) -> Sequence[models.Order]:
+        """Return at most `limit` orders of the user that are older than `before`, newest first, in two statements.
 
-        Skips `offset` of them by reading them.
+        The database reads the `offset` orders that it skips.
         """
         query = (
-            select(Order)
-            .where(Order.user_id == user_id)
-            .order_by(Order.created_at.desc(), Order.id.desc())
+            select(models.Order)
+            .where(models.Order.user_id == user_id)
+            .order_by(models.Order.created_at.desc(), models.Order.id.desc())
             .limit(limit)
             .offset(offset or None)
-            .options(selectinload(Order.items))
+            .options(selectinload(models.Order.items))
         )
         if status is not None:
-            query = query.where(Order.status == status)
+            query = query.where(models.Order.status == status)
         if before is not None:
-            query = query.where(tuple_(Order.created_at, Order.id) < before)
+            query = query.where(tuple_(models.Order.created_at, models.Order.id) < before)
         return (await self._session.scalars(query)).all()
 
-    async def find(self, order_id: UUID, *, owner: UUID | None, lock: bool = False) -> Order | None:
-        """Return the order, if it is `owner`'s (None: anybody's); with `lock`, nobody else changes it meanwhile."""
-        query = select(Order).where(Order.id == order_id).options(selectinload(Order.items))
+    async def find_order(self, order_id: UUID, *, owner: UUID | None, lock: bool = False) -> models.Order | None:
+        """Return the order, or None if it does not exist or belongs to a user other than `owner`.
+
+        If `owner` is None, any user may own it. `lock` locks the row until the transaction ends.
+        """
+        query = select(models.Order).where(models.Order.id == order_id).options(selectinload(models.Order.items))
         if owner is not None:
-            query = query.where(Order.user_id == owner)
+            query = query.where(models.Order.user_id == owner)
         if lock:
             query = query.with_for_update()
         return await self._session.scalar(query)
 
-    async def set_status(self, order: Order, status: OrderStatus) -> None:
-        """Write the new state of an order that `find` has locked."""
+    async def update_status(self, order: models.Order, status: OrderStatus) -> None:
+        """Store the new status of an order that `find_order` has locked."""
         order.status = status
         await self._session.flush()

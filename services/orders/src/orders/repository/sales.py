@@ -1,4 +1,4 @@
-"""What was sold, added up."""
+"""Totals of the orders of a period."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ TOTALS: Final = text("""
     WHERE created_at >= :start AND created_at < :end
 """)
 
-BEST: Final = text("""
+BEST_PRODUCTS: Final = text("""
     SELECT item.sku, min(item.name) AS name, sum(item.quantity)::bigint AS quantity,
            sum(item.quantity::bigint * item.unit_price_cents)::bigint AS total_cents
     FROM customer_order AS sold JOIN order_item AS item ON item.order_id = sold.id
@@ -26,16 +26,16 @@ BEST: Final = text("""
 """)
 
 
-class Totals(NamedTuple):
-    """Of one period: live and shipped orders and what they cost together, and how many were cancelled."""
+class SalesTotals(NamedTuple):
+    """The number and the total of orders that were not cancelled, and the number of cancelled orders."""
 
     orders: int
     cancelled: int
     total_cents: int
 
 
-class Sold(NamedTuple):
-    """One product in that period."""
+class ProductSales(NamedTuple):
+    """The sales of one product."""
 
     sku: str
     name: str
@@ -44,17 +44,17 @@ class Sold(NamedTuple):
 
 
 class SalesRepository:
-    """Adds up orders by when they were placed, within the session's transaction. Each call reads the period."""
+    """Adds up the orders placed in `start <= created_at < end`. Each method reads all orders of the period."""
 
     def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
-    async def totals(self, *, start: datetime, end: datetime) -> Totals:
-        """Orders placed from `start` until before `end`."""
+    async def get_totals(self, *, start: datetime, end: datetime) -> SalesTotals:
+        """Return the totals of the period."""
         row = (await self._session.execute(TOTALS, {"start": start, "end": end})).one()
-        return Totals(*row)
+        return SalesTotals(*row)
 
-    async def best(self, *, start: datetime, end: datetime, limit: int) -> Sequence[Sold]:
-        """The products that brought most in, first the best."""
-        rows = await self._session.execute(BEST, {"start": start, "end": end, "limit": limit})
-        return [Sold(*row) for row in rows]
+    async def list_best_products(self, *, start: datetime, end: datetime, limit: int) -> Sequence[ProductSales]:
+        """Return the products with the largest totals, the largest first."""
+        rows = await self._session.execute(BEST_PRODUCTS, {"start": start, "end": end, "limit": limit})
+        return [ProductSales(*row) for row in rows]

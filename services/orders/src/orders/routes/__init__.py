@@ -1,9 +1,15 @@
-"""HTTP in, HTTP out: `orders` for the catalog and orders, `reports`, and `debug` in development."""
+"""HTTP routes: products, orders and sales in `orders`, `reports`, and `debug` in development."""
 
-from orders.routes.debug import debug
-from orders.routes.orders import internal as internal_orders
-from orders.routes.orders import orders, products, sales
-from orders.routes.reports import internal as internal_reports
-from orders.routes.reports import reports
+from orders.routes.debug import debug_router
+from orders.routes.orders import internal_orders_router, internal_sales_router, orders_router, products_router
+from orders.routes.reports import internal_reports_router, reports_router
 
-__all__ = ["debug", "internal_orders", "internal_reports", "orders", "products", "reports", "sales"]
+__all__ = [
+    "debug_router",
+    "internal_orders_router",
+    "internal_reports_router",
+    "internal_sales_router",
+    "orders_router",
+    "products_router",
+    "reports_router",
+]

@@ -1,4 +1,4 @@
-"""The N+1 problem in numbers: the same list of orders, loaded in three ways. Served in development only."""
+"""A comparison of three loading strategies that shows the N+1 problem. Served in development only."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session, joinedload, lazyload, selectinload
 from sqlalchemy.orm.interfaces import ORMOption
 
 from orders.models import Order
-from shared.database import Database
-from shared.numbers import DIGITS
-from shared.statements import database_cost
+from shared.db.database import Database
+from shared.db.statements import track_database_cost
+from shared.validation.numbers import DIGITS
 
-debug = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
+debug_router = APIRouter(prefix="/debug", tags=["debug"], include_in_schema=False)
 
-ITEMS = 3
-_NOBODY = UUID(int=0)
-"""Owner of the orders that exist for the comparison only, and are rolled back."""
+ITEMS_PER_ORDER = 3
+_USER_ID = UUID(int=0)
+"""The owner of the orders of the comparison, which are rolled back."""
 
-_ORDERS = sa.text(f"""
+_INSERT_ORDERS = sa.text(f"""
     WITH placed AS (
         INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
         SELECT gen_random_uuid(), :user_id, 'placed', 1290, 'EUR', now() - n * interval '1 second'
@@ -32,11 +32,11 @@ _ORDERS = sa.text(f"""
     INSERT INTO order_item (order_id, sku, name, quantity, unit_price_cents, position)
     SELECT placed.id, product.sku, product.name, 1, product.unit_price_cents, product.position
     FROM placed, (
-        SELECT *, row_number() OVER (ORDER BY sku) AS position FROM product ORDER BY sku LIMIT {ITEMS}
+        SELECT *, row_number() OVER (ORDER BY sku) AS position FROM product ORDER BY sku LIMIT {ITEMS_PER_ORDER}
     ) AS product
 """)  # noqa: S608 - a constant
 
-LOADING: dict[str, Callable[[], ORMOption]] = {
+LOADER_OPTIONS: dict[str, Callable[[], ORMOption]] = {
     "lazyload": lambda: lazyload(Order.items),
     "selectinload": lambda: selectinload(Order.items),
     "joinedload": lambda: joinedload(Order.items),
@@ -44,7 +44,7 @@ LOADING: dict[str, Callable[[], ORMOption]] = {
 
 
 class LoadingCost(BaseModel):
-    """What one way of loading took; `statements` are sent to the database, `rows` are read from it as objects."""
+    """The cost of one loading strategy. `statements` counts those sent to the database."""
 
     statements: int
     milliseconds: float
@@ -52,27 +52,27 @@ class LoadingCost(BaseModel):
     items: int
 
 
-@debug.get("/n-plus-one")
+@debug_router.get("/n-plus-one")
 async def compare_loading(
     request: Request, rows: Annotated[int, Query(ge=1, le=1000), DIGITS] = 100
 ) -> dict[str, LoadingCost]:
     """Load `rows` orders with their items by `lazyload`, `selectinload` and `joinedload`.
 
-    The orders are inserted for the comparison and rolled back. The models themselves declare `lazy="raise"`, so that
-    a forgotten option is an error and not a slow page.
+    The orders are inserted for the comparison and rolled back. The models declare `lazy="raise"`, so a missing loader
+    option raises an error in the other routes.
     """
     database: Database = request.app.state.database
     async with database.sessions() as session:
-        await session.execute(_ORDERS, {"user_id": _NOBODY, "rows": rows})
-        return {way: await session.run_sync(_load, option()) for way, option in LOADING.items()}
+        await session.execute(_INSERT_ORDERS, {"user_id": _USER_ID, "rows": rows})
+        return {name: await session.run_sync(_load, option()) for name, option in LOADER_OPTIONS.items()}
 
 
 def _load(session: Session, option: ORMOption) -> LoadingCost:
-    """Load the list in the way of `option`, and touch every item."""
+    """Load the orders with a loader option and read all items."""
     session.expunge_all()
-    newest = sa.select(Order).where(Order.user_id == _NOBODY).order_by(Order.created_at.desc()).options(option)
+    newest = sa.select(Order).where(Order.user_id == _USER_ID).order_by(Order.created_at.desc()).options(option)
     started = perf_counter()
-    with database_cost() as cost:
+    with track_database_cost() as cost:
         orders = session.scalars(newest).unique().all()
         items = sum(len(order.items) for order in orders)
     milliseconds = round((perf_counter() - started) * 1000, 1)

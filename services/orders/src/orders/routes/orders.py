@@ -1,4 +1,4 @@
-"""The catalog and orders."""
+"""Routes of products, orders and sales."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -6,119 +6,117 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 
 from orders.dependencies import CatalogDep, IdempotencyKey, OrdersDep, SalesDep, VisibleOwner
-from orders.schemas import SKU, DaySales, NewOrder, OrderOut, ProductOut
-from orders.service import Placed
+from orders.schemas import SKU, DaySales, Order, OrderCreate, Product
 from orders.states import CANCEL, PACK, SHIP, OrderStatus
-from shared.numbers import DIGITS
-from shared.openapi import header, problem
-from shared.pages import Cursor, Limit, Page
-from shared.times import BoundedDay
-from shared.tokens import CurrentIdentity, ServiceIdentity
+from shared.auth import CurrentIdentity, ServiceIdentity
+from shared.validation.numbers import DIGITS
+from shared.validation.times import BoundedDay
+from shared.web.openapi import document_header, document_problem
+from shared.web.pagination import Cursor, Limit, Page
 
-products = APIRouter(prefix="/products", tags=["products"])
-orders = APIRouter(prefix="/orders", tags=["orders"])
-internal = APIRouter(prefix="/internal/orders", tags=["internal"])
-sales = APIRouter(prefix="/internal/sales", tags=["internal"])
+products_router = APIRouter(prefix="/products", tags=["products"])
+orders_router = APIRouter(prefix="/orders", tags=["orders"])
+internal_orders_router = APIRouter(prefix="/internal/orders", tags=["internal"])
+internal_sales_router = APIRouter(prefix="/internal/sales", tags=["internal"])
 
-NO_ORDER: Final[dict[int | str, dict[str, Any]]] = {404: problem("No such order, or not yours")}
+ORDER_NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: document_problem("No such order, or not yours")}
 
 Offset = Annotated[
-    int, Query(ge=0, le=1000, description="How many to skip; the database reads them all the same"), DIGITS
+    int, Query(ge=0, le=1000, description="Number of orders to skip. The database reads them nevertheless"), DIGITS
 ]
 
 
-@products.get("", summary="What is for sale")
-async def list_products(catalog: CatalogDep, limit: Limit = 20, cursor: Cursor = None) -> Page[ProductOut]:
-    """What is for sale, by sku; no token is needed to look."""
-    return await catalog.page(limit=limit, cursor=cursor)
+@products_router.get("", summary="List the products")
+async def list_products(catalog: CatalogDep, limit: Limit = 20, cursor: Cursor = None) -> Page[Product]:
+    """List the products by sku. No token is needed."""
+    return await catalog.list_products(limit=limit, cursor=cursor)
 
 
-@products.get("/{sku}", summary="One product", responses={404: problem("No such product")})
-async def read_product(sku: Annotated[str, Path(pattern=SKU)], catalog: CatalogDep) -> ProductOut:
-    """One product."""
-    return ProductOut.model_validate(await catalog.get(sku))
+@products_router.get("/{sku}", summary="Get a product", responses={404: document_problem("No such product")})
+async def read_product(sku: Annotated[str, Path(pattern=SKU)], catalog: CatalogDep) -> Product:
+    """Return one product."""
+    return Product.model_validate(await catalog.get_product(sku))
 
 
-@orders.post(
+@orders_router.post(
     "",
     status_code=201,
-    response_model=OrderOut,
+    response_model=Order,
     summary="Place an order",
     responses={
         201: {
             "headers": {
-                "Location": header("Path of the order"),
-                "Idempotency-Replayed": header("`true` if the key was used before and this is the stored response"),
+                "Location": document_header("Path of the order"),
+                "Idempotency-Replayed": document_header(
+                    "`true` if the key was used before and this is the stored response"
+                ),
             }
         },
-        400: problem("No Idempotency-Key, or malformed JSON"),
-        409: problem(
-            "Not enough in stock, and nothing is reserved; or the same key is being served now (`Retry-After`)"
+        400: document_problem("No Idempotency-Key, or malformed JSON"),
+        409: document_problem(
+            "Not enough in stock, nothing is reserved; or a request with the same key is in progress (`Retry-After`)"
         ),
-        422: problem("A field is wrong, a product unknown, or the key was used for another order"),
+        422: document_problem("A field is wrong, a product unknown, or the key was used for another order"),
     },
 )
-async def place_order(wanted: NewOrder, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep) -> Response:
-    """Place an order: 409 and nothing reserved where an item is out of stock, 422 where there is no such product."""
-    placed = await orders.place(wanted, user_id=identity.user_id, key=key)
-    return _created(placed)
+async def place_order(body: OrderCreate, key: IdempotencyKey, identity: CurrentIdentity, orders: OrdersDep) -> Response:
+    """Place an order. Either all items are reserved, or none and the response is 409 or 422."""
+    result = await orders.place_order(body, user_id=identity.user_id, key=key)
+    headers = {"Location": f"/orders/{result.order_id}"}  # the gateway adds its version
+    if result.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(result.response, status_code=201, headers=headers, media_type="application/json")
 
 
-@orders.get("", summary="Your orders, newest first")
+@orders_router.get("", summary="List your orders, newest first")
 async def list_orders(
     identity: CurrentIdentity,
     orders: OrdersDep,
     status: OrderStatus | None = None,
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> Page[OrderOut]:
-    """The caller's orders, newest first."""
-    return await orders.page(user_id=identity.user_id, status=status, limit=limit, cursor=cursor)
+) -> Page[Order]:
+    """List the caller's orders, newest first."""
+    return await orders.list_orders(user_id=identity.user_id, status=status, limit=limit, cursor=cursor)
 
 
-@orders.get("/recent")
+@orders_router.get("/recent")
 async def list_recent_orders(
     identity: CurrentIdentity, orders: OrdersDep, limit: Limit = 20, offset: Offset = 0
-) -> list[OrderOut]:
-    """The caller's newest orders as a bare list: for the gateway's dashboard, unparsed, and for its version 1."""
-    return await orders.recent(user_id=identity.user_id, limit=limit, offset=offset)
+) -> list[Order]:
+    """List the caller's newest orders without a page object, for the gateway's dashboard and version 1."""
+    return await orders.list_recent_orders(user_id=identity.user_id, limit=limit, offset=offset)
 
 
-@orders.get("/{order_id}", summary="One of your orders", responses=NO_ORDER)
-async def read_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
-    """One order of the caller's."""
-    return await orders.get(order_id, owner=owner)
+@orders_router.get("/{order_id}", summary="Get one of your orders", responses=ORDER_NOT_FOUND)
+async def read_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> Order:
+    """Return an order of the caller. Admins may read all orders."""
+    return await orders.get_order(order_id, owner=owner)
 
 
-@orders.post(
+@orders_router.post(
     "/{order_id}/cancel",
     summary="Cancel an order that is not packed yet",
-    responses={**NO_ORDER, 409: problem("Packed already")},
+    responses={**ORDER_NOT_FOUND, 409: document_problem("Packed already")},
 )
-async def cancel_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> OrderOut:
-    """Cancel an order that is not packed yet; its stock is available again. Cancelling again changes nothing."""
-    return await orders.make(CANCEL, order_id, owner=owner)
+async def cancel_order(order_id: UUID, owner: VisibleOwner, orders: OrdersDep) -> Order:
+    """Cancel an order that is not packed yet and release its stock. Repeating it changes nothing."""
+    return await orders.apply_transition(CANCEL, order_id, owner=owner)
 
 
-@internal.post("/{order_id}/pack")
-async def pack_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> OrderOut:
-    """Say that an order is packed; saying it again changes nothing."""
-    return await orders.make(PACK, order_id)
+@internal_orders_router.post("/{order_id}/pack")
+async def pack_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> Order:
+    """Mark an order as packed. Repeating it changes nothing."""
+    return await orders.apply_transition(PACK, order_id)
 
 
-@internal.post("/{order_id}/ship")
-async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> OrderOut:
-    """Say that a packed order has left the house; saying it again changes nothing."""
-    return await orders.make(SHIP, order_id)
+@internal_orders_router.post("/{order_id}/ship")
+async def ship_order(order_id: UUID, _identity: ServiceIdentity, orders: OrdersDep) -> Order:
+    """Mark a packed order as shipped. Repeating it changes nothing."""
+    return await orders.apply_transition(SHIP, order_id)
 
 
-@sales.get("")
+@internal_sales_router.get("")
 async def read_day_sales(day: BoundedDay, _identity: ServiceIdentity, sales: SalesDep) -> DaySales:
-    """What was sold on a day in UTC."""
-    return await sales.of(day)
-
-
-def _created(placed: Placed) -> Response:
-    """The stored bytes: a replay is told apart by its header only. The gateway adds its version to the location."""
-    headers = {"Location": f"/orders/{placed.order_id}"} | ({"Idempotency-Replayed": "true"} if placed.replayed else {})
-    return Response(placed.response, status_code=201, headers=headers, media_type="application/json")
+    """Return the sales of a day in UTC."""
+    return await sales.get_day_sales(day)

@@ -1,33 +1,33 @@
-"""Wire shapes: `orders` for the catalog and orders, `reports`."""
+"""Wire shapes: products, orders and sales in `orders`, reports in `reports`."""
 
 from orders.schemas.orders import (
     SKU,
     DaySales,
-    NewItem,
-    NewOrder,
-    OrderItemOut,
-    OrderOut,
-    ProductOut,
+    Order,
+    OrderCreate,
+    OrderItem,
+    OrderItemCreate,
+    Product,
     Sku,
     SoldProduct,
     StockLevel,
 )
-from orders.schemas.reports import NewReport, ReportFailure, ReportFile, ReportOut, ReportProgress, ReportWork
+from orders.schemas.reports import Report, ReportCreate, ReportFailure, ReportFile, ReportJob, ReportProgress
 
 __all__ = [
     "SKU",
     "DaySales",
-    "NewItem",
-    "NewOrder",
-    "NewReport",
-    "OrderItemOut",
-    "OrderOut",
-    "ProductOut",
+    "Order",
+    "OrderCreate",
+    "OrderItem",
+    "OrderItemCreate",
+    "Product",
+    "Report",
+    "ReportCreate",
     "ReportFailure",
     "ReportFile",
-    "ReportOut",
+    "ReportJob",
     "ReportProgress",
-    "ReportWork",
     "Sku",
     "SoldProduct",
     "StockLevel",

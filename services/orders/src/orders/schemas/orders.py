@@ -1,4 +1,4 @@
-"""Wire shapes of the catalog and of orders. Money is in integer cents with a currency, times are RFC 3339 in UTC."""
+"""Wire shapes of products, orders and sales. Money is in integer cents with a currency, times are RFC 3339 in UTC."""
 
 from collections import Counter
 from datetime import date, datetime
@@ -10,15 +10,15 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from orders.states import OrderStatus
-from shared.openapi import without_maximum
+from shared.web.openapi import without_maximum
 
 MAX_LINES = 50
 MAX_QUANTITY = 10_000
-"""Above what the catalog has of anything: whoever asks for more than there is learns what there is."""
+"""More than the stock of any product, so that a large order gets 409 with the available units and not 422."""
 
 SKU = r"^[A-Za-z0-9._-]{1,64}$"
 PUBLIC_SKU = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"
-"""As documented and as the gateway accepts it in a path: a first character that is a dot could lead elsewhere."""
+"""The documented pattern, and that of paths at the gateway. A leading dot could change the path."""
 
 Sku = Annotated[
     str,
@@ -28,8 +28,8 @@ Sku = Annotated[
 Cents = Annotated[int, Field(description="In hundredths of the currency")]
 
 
-class ProductOut(BaseModel):
-    """A product as customers see it; `available` units can be ordered now."""
+class Product(BaseModel):
+    """A product of the catalog. `available` units can be ordered now."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -40,8 +40,8 @@ class ProductOut(BaseModel):
     available: int
 
 
-class NewItem(BaseModel):
-    """How many of what."""
+class OrderItemCreate(BaseModel):
+    """A product and the number of units to order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,31 +49,31 @@ class NewItem(BaseModel):
     quantity: int = Field(strict=True, ge=1, le=MAX_QUANTITY, examples=[2], json_schema_extra=without_maximum)
 
 
-class NewOrder(BaseModel):
-    """What to order: all of it or nothing. Items of the same product are added up, at the place of the first."""
+class OrderCreate(BaseModel):
+    """The items to order. Either all are reserved or none. Quantities of the same product are added."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    items: list[NewItem] = Field(min_length=1, max_length=MAX_LINES)
+    items: list[OrderItemCreate] = Field(min_length=1, max_length=MAX_LINES)
 
     def quantities(self) -> Counter[str]:
-        """Units by sku, in the order in which the products were first named."""
-        wanted: Counter[str] = Counter()
+        """Return the units by sku, in the order in which the skus first appear."""
+        quantities: Counter[str] = Counter()
         for item in self.items:
-            wanted[item.sku] += item.quantity
-        return wanted
+            quantities[item.sku] += item.quantity
+        return quantities
 
     def field_of(self, sku: str) -> str:
-        """Where the client named `sku` first, say `items.0.sku`."""
+        """Return the field in which `sku` first appears, for example `items.0.sku`."""
         return f"items.{[item.sku for item in self.items].index(sku)}.sku"
 
     def fingerprint(self) -> bytes:
-        """The SHA-256 of what is asked for: the same for bodies that differ in spaces or in the order of members."""
+        """Return the SHA-256 of the items. It does not depend on whitespace or on the order of JSON members."""
         return sha256(orjson.dumps([(item.sku, item.quantity) for item in self.items])).digest()
 
 
-class OrderItemOut(BaseModel):
-    """One line of an order, at the price of the moment it was placed."""
+class OrderItem(BaseModel):
+    """One line of an order, with the price of the time it was placed."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -83,7 +83,7 @@ class OrderItemOut(BaseModel):
     unit_price_cents: Cents
 
 
-class OrderOut(BaseModel):
+class Order(BaseModel):
     """An order."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -91,14 +91,14 @@ class OrderOut(BaseModel):
     id: UUID
     user_id: UUID
     status: OrderStatus
-    items: list[OrderItemOut]
+    items: list[OrderItem]
     total_cents: Cents
     currency: str
     created_at: datetime
 
 
 class StockLevel(BaseModel):
-    """How many units of a product can be ordered. Of two levels the one with the larger `version` is newer."""
+    """The available units of a product. Of two levels the one with the larger `version` is newer."""
 
     sku: str
     available: int
@@ -106,7 +106,7 @@ class StockLevel(BaseModel):
 
 
 class SoldProduct(BaseModel):
-    """How much of one product was sold."""
+    """The sales of one product."""
 
     sku: str
     name: str
@@ -115,7 +115,7 @@ class SoldProduct(BaseModel):
 
 
 class DaySales(BaseModel):
-    """A day's sales: orders that were not cancelled, what they cost together, and the best products, the best first."""
+    """The sales of a day without cancelled orders. `best` has the best-selling products by total."""
 
     day: date
     orders: int

@@ -1,4 +1,4 @@
-"""Wire shapes of reports, for those who ask for one and for the worker that makes it."""
+"""Wire shapes of reports, for users and for the worker that writes their files."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -18,30 +18,26 @@ from pydantic import (
 )
 
 from orders.models import ReportFormat, ReportKind, ReportScope, ReportStatus
-from shared.times import within_years
+from shared.validation.times import within_years
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DAY_AND_TIME = re.compile(_DAY.pattern + r"[Tt ]\d{2}:.+")
 _TIME = TypeAdapter(AwareDatetime)
-_WRONG = "must be a day such as 2026-11-25, or an RFC 3339 time with its offset such as 2026-11-25T08:00:00Z"
+_EXPECTED = "must be a day such as 2026-11-25, or an RFC 3339 time with its offset such as 2026-11-25T08:00:00Z"
 
 
-def _beginning(value: object) -> datetime:
-    """The time, or the beginning of the day."""
-    return _moment(value, days=0)
+def _parse_start(value: object) -> datetime:
+    """Return the time, or the start of the day in UTC."""
+    return within_years(_parse(value, days=0))
 
 
-def _end(value: object) -> datetime:
-    """The time, or the end of the day, which is the beginning of the next."""
-    return _moment(value, days=1)
+def _parse_end(value: object) -> datetime:
+    """Return the time, or the start of the next day in UTC."""
+    return within_years(_parse(value, days=1))
 
 
-def _moment(value: object, *, days: int) -> datetime:
-    """Days are UTC's, and `days` are added to them. Raises ValueError for anything but text that says when."""
-    return within_years(_parsed(value, days=days))
-
-
-def _parsed(value: object, *, days: int) -> datetime:
+def _parse(value: object, *, days: int) -> datetime:
+    """Return the time, or the start of the day plus `days`. Raises ValueError for other values."""
     try:
         if isinstance(value, str) and _DAY.fullmatch(value):
             day = datetime.combine(date.fromisoformat(value), datetime.min.time(), tzinfo=UTC)
@@ -50,17 +46,19 @@ def _parsed(value: object, *, days: int) -> datetime:
             return _TIME.validate_python(value).astimezone(UTC)
     except (ValueError, OverflowError, ValidationError):
         pass
-    raise ValueError(_WRONG)
+    raise ValueError(_EXPECTED)
 
 
 PeriodStart = Annotated[
-    datetime, BeforeValidator(_beginning), WithJsonSchema({"type": "string", "examples": ["2026-11-01"]})
+    datetime, BeforeValidator(_parse_start), WithJsonSchema({"type": "string", "examples": ["2026-11-01"]})
 ]
-PeriodEnd = Annotated[datetime, BeforeValidator(_end), WithJsonSchema({"type": "string", "examples": ["2026-11-30"]})]
+PeriodEnd = Annotated[
+    datetime, BeforeValidator(_parse_end), WithJsonSchema({"type": "string", "examples": ["2026-11-30"]})
+]
 
 
-class NewReport(BaseModel):
-    """A period of at most a year: RFC 3339 times, `from` included and `to` not, or days of UTC, both included."""
+class ReportCreate(BaseModel):
+    """A period of at most a year: RFC 3339 times with `to` excluded, or days in UTC with both included."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,8 +68,8 @@ class NewReport(BaseModel):
     period_to: PeriodEnd = Field(alias="to")
 
 
-class ReportOut(BaseModel):
-    """A report; its notifications are `report.progress`, and `report.ready` or `report.failed`."""
+class Report(BaseModel):
+    """A report. Its notifications are `report.progress`, then `report.ready` or `report.failed`."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
@@ -80,18 +78,18 @@ class ReportOut(BaseModel):
     kind: ReportKind
     format: ReportFormat
     period_from: datetime = Field(serialization_alias="from")
-    period_to: datetime = Field(serialization_alias="to", description="Not included")
+    period_to: datetime = Field(serialization_alias="to", description="Excluded")
     status: ReportStatus
     progress: int = Field(description="Percent", json_schema_extra={"minimum": 0, "maximum": 100})
-    download_url: str | None = Field(None, description="Once it is done", examples=["/v2/reports/…/download"])
+    download_url: str | None = Field(None, description="Set if the report is done", examples=["/v2/reports/…/download"])
     size_bytes: int | None
-    error: str | None = Field(description="Why it failed")
+    error: str | None = Field(description="Reason of the failure")
     created_at: datetime
     finished_at: datetime | None
 
 
-class ReportWork(BaseModel):
-    """What the worker is to make: the file is to lie at `object_key`, and `total` orders are in it as of now."""
+class ReportJob(BaseModel):
+    """The work of a report: write the file to `object_key`. `total` is the present number of its orders."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -106,18 +104,18 @@ class ReportWork(BaseModel):
 
 
 class ReportProgress(BaseModel):
-    """How far the worker is, in percent; a hundred is for `ReportFile` to say."""
+    """The progress of the worker in percent. `ReportFile` completes the report."""
 
     progress: StrictInt = Field(ge=0, le=99)
 
 
 class ReportFile(BaseModel):
-    """The file lies where it is to lie."""
+    """The file of a report that the worker has written."""
 
     size_bytes: StrictInt = Field(ge=0)
 
 
 class ReportFailure(BaseModel):
-    """Why the report cannot be made, in words for its user."""
+    """The reason of a failure, in words for the user."""
 
     reason: str = Field(min_length=1, max_length=500)

@@ -1,8 +1,8 @@
-"""The business decisions: what is for sale, what may be ordered, what a key means, how orders and reports move on."""
+"""Business logic: the catalog and its stock, placing orders and their transitions, reports, and sales."""
 
-from orders.service.catalog import Catalog
-from orders.service.orders import Orders, Placed
-from orders.service.reports import ReportRules, Reports
-from orders.service.sales import Sales
+from orders.service.catalog import CatalogService
+from orders.service.orders import OrderService, PlacementResult
+from orders.service.reports import ReportOptions, ReportService
+from orders.service.sales import SalesService
 
-__all__ = ["Catalog", "Orders", "Placed", "ReportRules", "Reports", "Sales"]
+__all__ = ["CatalogService", "OrderService", "PlacementResult", "ReportOptions", "ReportService", "SalesService"]

@@ -1,4 +1,4 @@
-"""Reports: asking for one, following it, and what the worker that makes it says about it."""
+"""Reports: requesting them, reading them, and the calls of the worker that writes their files."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,174 +7,176 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from orders.errors import ReportFinished, ReportNotFound, ReportNotReady, WrongPeriod
+from orders import models
+from orders.errors import InvalidPeriodError, ReportFinishedError, ReportNotFoundError, ReportNotReadyError
 from orders.events import ReportAdvanced, ReportEvents, ReportFailed, ReportReady, ReportRequested
-from orders.models import COMPLETE, Report, ReportScope, ReportStatus
+from orders.models import COMPLETE, ReportScope, ReportStatus
 from orders.repository.reports import ReportRepository
-from orders.schemas import NewReport, OrderOut, ReportOut, ReportWork
-from orders.service.positions import position_in
+from orders.schemas import Order, Report, ReportCreate, ReportJob
+from orders.service.cursors import decode_order_cursor
 from orders.settings import Settings
-from shared.pages import Page, page_of
+from shared.web.pagination import Page, build_page
 
 log = structlog.get_logger(__name__)
 
-STEP: Final = 10
-"""Percent. Progress is kept as it is told and published once per step: at most nine events, however it is told."""
+PROGRESS_STEP: Final = 10
+"""Percent between two published events of progress, so at most nine events per report."""
 
-LOST: Final = "It could not be made in time. Please ask for a new one."
-"""The reason of a report that nobody has brought to an end."""
+TIMEOUT_REASON: Final = "It could not be generated in time. Request a new report."
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportRules:
-    """How long a period may be, and what stands before the public path of a file."""
+class ReportOptions:
+    """The longest period of a report, and the path prefix of download URLs."""
 
-    longest: timedelta
+    max_period: timedelta
     public_prefix: str
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Those of the settings."""
-        return cls(longest=timedelta(days=settings.report_longest_days), public_prefix=settings.public_prefix)
+    def from_settings(cls, settings: Settings) -> Self:
+        """Return the options of these settings."""
+        return cls(max_period=timedelta(days=settings.report_longest_days), public_prefix=settings.public_prefix)
 
 
-class Reports:
-    """The life of reports, inside one transaction that the caller commits."""
+class ReportService:
+    """Creates, reads and changes reports in a transaction that the caller commits.
 
-    def __init__(self, *, reports: ReportRepository, events: ReportEvents, rules: ReportRules) -> None:
+    Methods raise ReportNotFoundError if the owner has no such report. If `owner` is None, any user may own it.
+    """
+
+    def __init__(self, *, reports: ReportRepository, events: ReportEvents, options: ReportOptions) -> None:
         self._reports = reports
         self._events = events
-        self._rules = rules
+        self._options = options
 
-    async def request(self, wanted: NewReport, *, user_id: UUID, scope: ReportScope) -> ReportOut:
-        """Write down what is wanted and have it made; raises WrongPeriod."""
+    async def request_report(self, body: ReportCreate, *, user_id: UUID, scope: ReportScope) -> Report:
+        """Store a report and publish the event that starts the work. Raises InvalidPeriodError."""
         now = datetime.now(UTC)
-        self._check_period(wanted, now)
+        self._check_period(body, now)
         report_id = uuid4()
-        report = Report(
+        row = models.Report(
             id=report_id,
             user_id=user_id,
             scope=scope,
-            kind=wanted.kind,
-            format=wanted.format,
-            period_from=wanted.period_from,
-            period_to=wanted.period_to,
+            kind=body.kind,
+            format=body.format,
+            period_from=body.period_from,
+            period_to=body.period_to,
             status=ReportStatus.QUEUED,
             progress=0,
             error=None,
-            object_key=f"reports/{report_id}.{wanted.format}",
+            object_key=f"reports/{report_id}.{body.format}",
             size_bytes=None,
             created_at=now,
             finished_at=None,
         )
-        await self._reports.add(report)
-        await self._events.announce(ReportRequested.model_validate(report))
-        log.info("report_requested", report_id=report_id, format=wanted.format, scope=scope)
-        return self._out(report)
+        await self._reports.add_report(row)
+        await self._events.publish_report(ReportRequested.model_validate(row))
+        log.info("report_requested", report_id=report_id, format=body.format, scope=scope)
+        return self._to_schema(row)
 
-    async def get(self, report_id: UUID, *, owner: UUID | None) -> ReportOut:
-        """Return a report of `owner` (None: of anybody), or raise ReportNotFound."""
-        return self._out(await self._find(report_id, owner=owner))
+    async def get_report(self, report_id: UUID, *, owner: UUID | None) -> Report:
+        """Return a report of `owner`."""
+        return self._to_schema(await self._get_row(report_id, owner=owner))
 
-    async def done(self, report_id: UUID, *, owner: UUID | None) -> Report:
-        """Return a report that has its file; raises ReportNotFound and ReportNotReady."""
-        report = await self._find(report_id, owner=owner)
-        if report.status is not ReportStatus.DONE:
-            raise ReportNotReady(f"The report is {report.status}: only of one that is done there is a file")
-        return report
+    async def get_finished_report(self, report_id: UUID, *, owner: UUID | None) -> models.Report:
+        """Return a report of `owner` that is done. Raises ReportNotReadyError."""
+        row = await self._get_row(report_id, owner=owner)
+        if row.status is not ReportStatus.DONE:
+            raise ReportNotReadyError(f"The report is {row.status}: only a report that is done has a file")
+        return row
 
-    async def begin(self, report_id: UUID) -> ReportWork:
-        """Say that the report is being made, also for the second time; raises ReportNotFound and ReportFinished."""
-        report = await self._unfinished(report_id)
-        report.status = ReportStatus.RUNNING
-        total = await self._reports.count_orders(report)
-        return ReportWork.model_validate(report).model_copy(update={"total": total})
+    async def begin_report(self, report_id: UUID) -> ReportJob:
+        """Mark a report as running and return its job. Can be repeated. Raises ReportFinishedError."""
+        row = await self._get_pending_row(report_id)
+        row.status = ReportStatus.RUNNING
+        total = await self._reports.count_orders(row)
+        return ReportJob.model_validate(row).model_copy(update={"total": total})
 
-    async def orders(self, report_id: UUID, *, limit: int, cursor: str | None) -> Page[OrderOut]:
-        """Return one page of the report's orders, oldest first; raises ReportNotFound, and BadRequest for the cursor.
+    async def list_report_orders(self, report_id: UUID, *, limit: int, cursor: str | None) -> Page[Order]:
+        """Return one page of the report's orders, oldest first. Raises BadRequestError for an invalid cursor.
 
-        Orders that are placed meanwhile come at the end, where they still fall into the period.
+        An order that is placed between two calls appears on the last page if the report's period includes it.
         """
-        report = await self._find(report_id)
-        after = position_in(cursor) if cursor else None
-        rows = await self._reports.orders(report, limit=limit + 1, after=after)
-        return page_of(rows, limit=limit, item=OrderOut.model_validate, key=lambda order: (order.created_at, order.id))
+        report = await self._get_row(report_id)
+        after = decode_order_cursor(cursor) if cursor else None
+        rows = await self._reports.list_orders(report, limit=limit + 1, after=after)
+        return build_page(rows, limit=limit, item=Order.model_validate, key=lambda order: (order.created_at, order.id))
 
-    async def advance(self, report_id: UUID, progress: int) -> ReportOut:
-        """Note progress in percent, which only grows: what was overtaken changes nothing, as after a retry.
+    async def update_progress(self, report_id: UUID, progress: int) -> Report:
+        """Store the progress in percent and publish it once per step. Raises ReportFinishedError.
 
-        Raises ReportNotFound and ReportFinished.
+        A smaller value changes nothing: it can arrive after a retry.
         """
-        report = await self._unfinished(report_id)
-        if progress > report.progress:
-            step_made = progress // STEP > report.progress // STEP
-            report.progress = progress
-            if step_made:
-                await self._events.announce(ReportAdvanced.model_validate(report))
-        return self._out(report)
+        row = await self._get_pending_row(report_id)
+        if progress > row.progress:
+            step_reached = progress // PROGRESS_STEP > row.progress // PROGRESS_STEP
+            row.progress = progress
+            if step_reached:
+                await self._events.publish_report(ReportAdvanced.model_validate(row))
+        return self._to_schema(row)
 
-    async def finish(self, report_id: UUID, *, size_bytes: int) -> ReportOut:
-        """Say that the file is there. Saying it again changes nothing; of a failed report it raises ReportFinished."""
-        report = await self._find(report_id, lock=True)
-        if report.status is not ReportStatus.DONE:
-            _refuse_finished(report)
-            report.status, report.progress, report.size_bytes = ReportStatus.DONE, COMPLETE, size_bytes
-            report.finished_at = datetime.now(UTC)
-            await self._events.announce(ReportReady.model_validate(self._out(report)))
+    async def finish_report(self, report_id: UUID, *, size_bytes: int) -> Report:
+        """Mark a report as done. Repeating it changes nothing. Raises ReportFinishedError for a failed report."""
+        row = await self._get_row(report_id, lock=True)
+        if row.status is not ReportStatus.DONE:
+            _check_pending(row)
+            row.status, row.progress, row.size_bytes = ReportStatus.DONE, COMPLETE, size_bytes
+            row.finished_at = datetime.now(UTC)
+            await self._events.publish_report(ReportReady.model_validate(self._to_schema(row)))
             log.info("report_done", report_id=report_id, size_bytes=size_bytes)
-        return self._out(report)
+        return self._to_schema(row)
 
-    async def fail(self, report_id: UUID, *, reason: str) -> ReportOut:
-        """Say that there will be no file, and why. Saying it again changes nothing; of a done one: ReportFinished."""
-        report = await self._find(report_id, lock=True)
-        if report.status is not ReportStatus.FAILED:
-            _refuse_finished(report)
-            await self._end_without_file(report, reason=reason)
-        return self._out(report)
+    async def fail_report(self, report_id: UUID, *, reason: str) -> Report:
+        """Mark a report as failed. Repeating it changes nothing. Raises ReportFinishedError for a done report."""
+        row = await self._get_row(report_id, lock=True)
+        if row.status is not ReportStatus.FAILED:
+            _check_pending(row)
+            await self._fail(row, reason=reason)
+        return self._to_schema(row)
 
-    async def give_up(self, *, after: timedelta, limit: int) -> int:
-        """Fail at most `limit` reports asked for longer ago than `after` that have no end; how many.
+    async def fail_stale_reports(self, *, min_age: timedelta, limit: int) -> int:
+        """Fail at most `limit` reports that were not finished within `min_age`, and return their number.
 
-        The floor under the worker: where the event or the job is dead, nobody else would ever tell who waits.
+        Otherwise a report whose event or job was dead-lettered would stay pending.
         """
-        lost = await self._reports.unfinished_for(after, limit=limit)
-        for report in lost:
-            await self._end_without_file(report, reason=LOST)
-        return len(lost)
+        stale = await self._reports.list_pending(min_age=min_age, limit=limit)
+        for row in stale:
+            await self._fail(row, reason=TIMEOUT_REASON)
+        return len(stale)
 
-    async def _end_without_file(self, report: Report, *, reason: str) -> None:
-        report.status, report.error, report.finished_at = ReportStatus.FAILED, reason, datetime.now(UTC)
-        await self._events.announce(ReportFailed.model_validate(report))
-        log.warning("report_failed", report_id=report.id, reason=reason)
+    async def _fail(self, row: models.Report, *, reason: str) -> None:
+        row.status, row.error, row.finished_at = ReportStatus.FAILED, reason, datetime.now(UTC)
+        await self._events.publish_report(ReportFailed.model_validate(row))
+        log.warning("report_failed", report_id=row.id, reason=reason)
 
-    def _check_period(self, wanted: NewReport, now: datetime) -> None:
-        if wanted.period_to <= wanted.period_from:
-            raise WrongPeriod(field="to", message="must be after from")
-        if wanted.period_to - wanted.period_from > self._rules.longest:
-            raise WrongPeriod(field="to", message=f"must be at most {self._rules.longest.days} days after from")
-        if wanted.period_from > now:
-            raise WrongPeriod(field="from", message="must not be in the future")
+    def _check_period(self, body: ReportCreate, now: datetime) -> None:
+        if body.period_to <= body.period_from:
+            raise InvalidPeriodError(field="to", message="must be after from")
+        max_period = self._options.max_period
+        if body.period_to - body.period_from > max_period:
+            raise InvalidPeriodError(field="to", message=f"must be at most {max_period.days} days after from")
+        if body.period_from > now:
+            raise InvalidPeriodError(field="from", message="must not be in the future")
 
-    async def _find(self, report_id: UUID, *, owner: UUID | None = None, lock: bool = False) -> Report:
-        report = await self._reports.find(report_id, owner=owner, lock=lock)
-        if report is None:
-            raise ReportNotFound(report_id)
-        return report
+    async def _get_row(self, report_id: UUID, *, owner: UUID | None = None, lock: bool = False) -> models.Report:
+        row = await self._reports.find_report(report_id, owner=owner, lock=lock)
+        if row is None:
+            raise ReportNotFoundError(report_id)
+        return row
 
-    async def _unfinished(self, report_id: UUID) -> Report:
-        report = await self._find(report_id, lock=True)
-        _refuse_finished(report)
-        return report
+    async def _get_pending_row(self, report_id: UUID) -> models.Report:
+        row = await self._get_row(report_id, lock=True)
+        _check_pending(row)
+        return row
 
-    def _download_url(self, report: Report) -> str:
-        return f"{self._rules.public_prefix}/reports/{report.id}/download"
-
-    def _out(self, report: Report) -> ReportOut:
-        out = ReportOut.model_validate(report)
-        done = report.status is ReportStatus.DONE
-        return out.model_copy(update={"download_url": self._download_url(report)}) if done else out
+    def _to_schema(self, row: models.Report) -> Report:
+        report = Report.model_validate(row)
+        if row.status is not ReportStatus.DONE:
+            return report
+        return report.model_copy(update={"download_url": f"{self._options.public_prefix}/reports/{row.id}/download"})
 
 
-def _refuse_finished(report: Report) -> None:
-    if report.finished:
-        raise ReportFinished(f"The report is {report.status}, and stays so")
+def _check_pending(row: models.Report) -> None:
+    if row.finished:
+        raise ReportFinishedError(f"The report is {row.status}, which is final")

@@ -1,4 +1,4 @@
-"""How much was sold."""
+"""The sales of a day."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -6,22 +6,21 @@ from orders.models import CURRENCY
 from orders.repository.sales import SalesRepository
 from orders.schemas import DaySales, SoldProduct
 
-BEST = 5
-"""Products that are named."""
+MAX_BEST_PRODUCTS = 5
 
 
-class Sales:
-    """Figures of the shop, within one transaction."""
+class SalesService:
+    """Adds up sales within one transaction."""
 
     def __init__(self, *, sales: SalesRepository) -> None:
         self._sales = sales
 
-    async def of(self, day: date) -> DaySales:
-        """The orders placed on that day in UTC, as they are now; cancelled ones are counted and not added up."""
+    async def get_day_sales(self, day: date) -> DaySales:
+        """Return the sales of the orders placed on a day in UTC, by their present state."""
         start = datetime.combine(day, time.min, tzinfo=UTC)
         end = start + timedelta(days=1)
-        totals = await self._sales.totals(start=start, end=end)
-        best = await self._sales.best(start=start, end=end, limit=BEST)
+        totals = await self._sales.get_totals(start=start, end=end)
+        best = await self._sales.list_best_products(start=start, end=end, limit=MAX_BEST_PRODUCTS)
         return DaySales(
             day=day,
             orders=totals.orders,

@@ -1,9 +1,9 @@
-"""The business decisions: who has an account, and who gets which token."""
+"""Business logic: accounts and tokens."""
 
-from users.service.access import AccessTokens
-from users.service.accounts import Accounts, Registration
+from users.service.access_tokens import AccessTokenIssuer
+from users.service.accounts import AccountService, Registration
 from users.service.admin import seed_admin
-from users.service.housekeeping import chores
-from users.service.tokens import Tokens
+from users.service.cleanup import cleanup_tasks
+from users.service.tokens import TokenService
 
-__all__ = ["AccessTokens", "Accounts", "Registration", "Tokens", "chores", "seed_admin"]
+__all__ = ["AccessTokenIssuer", "AccountService", "Registration", "TokenService", "cleanup_tasks", "seed_admin"]

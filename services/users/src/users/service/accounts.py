@@ -1,69 +1,72 @@
-"""Accounts: registering, reading, changing."""
+"""Accounts: registering, reading and changing them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from opentelemetry import trace
 
-from shared.tokens import Role
-from users.errors import EmailTaken, UserNotFound
+from shared.auth import Role
+from users.errors import EmailTakenError, UserNotFoundError
 from users.events import UserEvents
 from users.models import Account
 from users.repository import AccountRepository
-from users.schemas import UserChange
+from users.schemas import UserUpdate
 
 log = structlog.get_logger(__name__)
 
-MOST_ADMINS = 100
-"""A bound on the answer: a shop has a handful."""
+MAX_ADMINS = 100
+"""Upper bound of the response. A shop has few admins."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """An account to create."""
+    """An account to create, with a hashed password."""
 
     email: str
     name: str
     password_hash: str
 
 
-class Accounts:
-    """Works within the transaction that `accounts` and `events` share."""
+class AccountService:
+    """Reads and changes accounts in a transaction that the caller commits."""
 
     def __init__(self, *, accounts: AccountRepository, events: UserEvents) -> None:
         self._accounts = accounts
         self._events = events
 
-    async def register(self, registration: Registration) -> Account:
-        """Create a customer and tell the others; raises EmailTaken."""
-        account = await self._accounts.add(
+    async def register_account(self, registration: Registration) -> Account:
+        """Create an account with the role `customer` and publish its registration. Raises EmailTakenError."""
+        account = await self._accounts.add_account(
             email=registration.email,
             name=registration.name,
             password_hash=registration.password_hash,
             role=Role.CUSTOMER,
         )
         if account is None:
-            raise EmailTaken
-        await self._events.registered(account)
-        structlog.contextvars.bind_contextvars(user_id=str(account.id))
+            raise EmailTakenError
+        await self._events.publish_registered(account)
+        user_id = str(account.id)
+        structlog.contextvars.bind_contextvars(user_id=user_id)
+        trace.get_current_span().set_attribute("user.id", user_id)  # the request has no token yet
         log.info("user_registered")
         return account
 
-    async def get(self, user_id: UUID) -> Account:
-        """The account; raises UserNotFound."""
-        return _found(await self._accounts.by_id(user_id))
+    async def get_account(self, user_id: UUID) -> Account:
+        """Return the account. Raises UserNotFoundError."""
+        return _require_found(await self._accounts.find_by_id(user_id))
 
-    async def admins(self) -> Sequence[Account]:
-        """The first hundred admins, by their address."""
-        return await self._accounts.by_role(Role.ADMIN, limit=MOST_ADMINS)
+    async def list_admins(self) -> Sequence[Account]:
+        """Return at most `MAX_ADMINS` admins, ordered by email address."""
+        return await self._accounts.list_by_role(Role.ADMIN, limit=MAX_ADMINS)
 
-    async def change(self, user_id: UUID, profile: UserChange) -> Account:
-        """The changed account; raises UserNotFound."""
-        return _found(await self._accounts.rename(user_id, profile.name))
+    async def update_account(self, user_id: UUID, body: UserUpdate) -> Account:
+        """Change the account and return it. Raises UserNotFoundError."""
+        return _require_found(await self._accounts.update_name(user_id, body.name))
 
 
-def _found(account: Account | None) -> Account:
+def _require_found(account: Account | None) -> Account:
     if account is None:
-        raise UserNotFound
+        raise UserNotFoundError
     return account

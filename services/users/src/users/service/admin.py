@@ -1,28 +1,27 @@
-"""The admin of a development machine."""
+"""The admin account of a development environment."""
 
 import structlog
 from pydantic import SecretStr
 
-from shared.database import Database
-from shared.tokens import Role
-from users.passwords import Passwords
+from shared.auth import Role
+from shared.db.database import Database
+from users.passwords import PasswordHasher
 from users.repository import AccountRepository
 
 log = structlog.get_logger(__name__)
 
 
-async def seed_admin(*, database: Database, passwords: Passwords, email: str, password: SecretStr) -> None:
-    """Make sure that an account of this normalised address exists; any number of replicas may try at once.
+async def seed_admin(*, database: Database, passwords: PasswordHasher, email: str, password: SecretStr) -> None:
+    """Create an admin account with this normalised email address. Replicas may call this concurrently.
 
-    One that is there is left as it is: its password may have been changed.
+    An existing account is not changed, because its password may have been changed.
     """
     async with database.transaction() as session:
-        if await AccountRepository(session=session).by_email(email):
+        if await AccountRepository(session=session).find_by_email(email):
             return
-    with passwords.place():
-        password_hash = await passwords.hash(password.get_secret_value())
+    password_hash = await passwords.hash_at_start(password.get_secret_value())
     async with database.transaction() as session:
-        account = await AccountRepository(session=session).add(
+        account = await AccountRepository(session=session).add_account(
             email=email, name="Admin", password_hash=password_hash, role=Role.ADMIN
         )
     if account:

@@ -1,0 +1,17 @@
+"""The number of functions between the socket of the service and the response to an order."""
+
+from services.orders.tests.factories import Shop
+
+from testkit.call_path import record_calls
+
+MAX_FUNCTIONS = 110
+
+
+async def test_order_passes_few_functions_of_the_service(shop: Shop) -> None:
+    sku, customer = await shop.product(), shop.client()
+
+    async def place_order() -> None:
+        await customer.create_order((sku, 1))
+
+    functions = await record_calls(place_order, until_write_of="uvicorn")
+    assert 0 < len(functions) <= MAX_FUNCTIONS, sorted(functions)

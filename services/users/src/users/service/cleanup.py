@@ -1,0 +1,25 @@
+"""The cleanup tasks of this service."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.cleanup import CleanupLimits, CleanupTask, outbox_cleanup
+from shared.config import OutboxSettings
+from users.events import CONSUMERS, STREAM
+from users.repository import RefreshTokenRepository
+
+
+def cleanup_tasks(*, settings: OutboxSettings, redis: Redis) -> Mapping[str, CleanupTask]:
+    """Return the tasks by name. The one that needs Redis comes last, so the other runs without it."""
+    retention = timedelta(days=settings.outbox_retention_days)
+    return {
+        "refresh_token_families": _delete_ended_families,
+        "outbox": outbox_cleanup(redis=redis, stream=STREAM, groups=CONSUMERS, retention=retention),
+    }
+
+
+async def _delete_ended_families(session: AsyncSession, limits: CleanupLimits) -> int:
+    return await RefreshTokenRepository(session=session).delete_ended_families(limit=limits.limit)
