@@ -1,6 +1,6 @@
-"""Alembic's entry: `alembic -c services/notifications/alembic.ini upgrade head`."""
+"""Alembic's entry point: `alembic -c services/notifications/alembic.ini upgrade head`."""
 
 from notifications.models import Base
-from shared.migrations import run_migrations
+from shared.db.migrations import run_migrations
 
 run_migrations(Base.metadata, service="notifications")

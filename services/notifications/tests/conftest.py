@@ -1,10 +1,10 @@
-"""One stage per test: stores of its own, on which instances of the service are started."""
+"""Fixtures. Each test has a cluster with its own stores."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-from services.notifications.tests.factories import Instance, Stage, open_stage
+from services.notifications.tests.factories import Cluster, Instance, open_cluster
 
 from testkit.databases import MigratedDatabase
 from testkit.tokens import TokenIssuer
@@ -16,14 +16,14 @@ async def database(migrated_database: MigratedDatabase) -> str:
 
 
 @pytest.fixture
-async def stage(database: str, redis_url: str, token_issuer: TokenIssuer) -> AsyncIterator[Stage]:
-    async with open_stage(database_url=database, redis_url=redis_url, issuer=token_issuer) as stage:
-        yield stage
+async def cluster(database: str, redis_url: str, token_issuer: TokenIssuer) -> AsyncIterator[Cluster]:
+    async with open_cluster(database_url=database, redis_url=redis_url, issuer=token_issuer) as cluster:
+        yield cluster
 
 
 @pytest.fixture
-async def instance(stage: Stage) -> Instance:
-    return await stage.start()
+async def instance(cluster: Cluster) -> Instance:
+    return await cluster.start()
 
 
 @pytest.fixture

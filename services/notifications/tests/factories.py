@@ -1,4 +1,4 @@
-"""The service as tests see it: any number of instances over the same stores, and events that come in."""
+"""Events, and a cluster: instances of the service that share their stores."""
 
 import asyncio
 import contextlib
@@ -18,16 +18,16 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from notifications.main import create_app
-from notifications.models import Kind, Notification
+from notifications.models import Notification, NotificationKind
 from notifications.realtime.cache import FeedCache
 from notifications.realtime.frames import NotificationFrame
 from notifications.realtime.publisher import Publisher
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
 from notifications.settings import Settings
-from shared.database import async_url
-from shared.events import CloudEvent, Trace
-from shared.redis import redis_client
+from shared.db.database import async_url
+from shared.db.redis import create_redis
+from shared.messaging import CloudEvent, TraceContext
 from testkit.apps import free_port, http_client, serve
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
@@ -44,9 +44,9 @@ def order_event(
     stock: Sequence[tuple[str, int, int]] = (),
     **members: Any,
 ) -> CloudEvent:
-    """`change` is placed, packed, shipped or cancelled; `stock` has (sku, available, version) of products.
+    """Return an event of an order. `change` is placed, packed, shipped or cancelled.
 
-    `members` are more of the envelope's.
+    `stock` has (sku, available, version) of products. `members` are further members of the envelope.
     """
     data = {
         "order_id": order_id or uuid4(),
@@ -69,7 +69,7 @@ def order_event(
 
 
 def report_event(change: str, user_id: UUID, *, report_id: UUID, **data: Any) -> CloudEvent:
-    """`change` is requested, progress, ready or failed; `data` is what it says besides."""
+    """Return an event of a report. `change` is requested, progress, ready or failed."""
     return CloudEvent(
         source="/hopline/orders",
         type=f"hopline.report.{change}.v1",
@@ -89,7 +89,7 @@ def user_event(user_id: UUID) -> CloudEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """One running process's worth of the service."""
+    """A running instance of the service."""
 
     app: FastAPI
     url: str
@@ -119,8 +119,8 @@ class Instance:
         return self.url.replace("http://", "ws://") + "/ws"
 
 
-class Stage:
-    """The stores, instances started over them, and what happens to both."""
+class Cluster:
+    """The stores, and the instances that use them."""
 
     def __init__(
         self, *, database_url: str, redis_url: str, jwks_url: str, issuer: TokenIssuer, engine: AsyncEngine
@@ -134,27 +134,27 @@ class Stage:
             "ws_ping_seconds": PING_S,
             "drain_seconds": 0,
         }
-        self.redis: Redis = redis_client(redis_url)
+        self.redis: Redis = create_redis(redis_url)
         self.sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
         self._issuer = issuer
         self._exits = AsyncExitStack()
         self._sent: dict[str, int] = {}
 
     async def start(self, **settings: Any) -> Instance:
-        """Start an instance, which runs until the test's end."""
+        """Run an instance until the test ends."""
         return await self._exits.enter_async_context(self.instance(**settings))
 
     @asynccontextmanager
     async def instance(self, **settings: Any) -> AsyncIterator[Instance]:
-        """Start an instance, which runs until the block's end."""
+        """Run an instance until the block ends."""
         app = create_app(Settings(**self.settings | settings))
-        protocol = "shared.server_protocols.websocket:BoundedWebSocket"
+        protocol = "shared.server.protocols.websocket:BoundedWebSocketProtocol"
         async with serve(app, ws=protocol, ws_per_message_deflate=False, ws_ping_interval=None) as url:
             yield Instance(app=app, url=url, issuer=self._issuer)
 
     @asynccontextmanager
     async def process(self, **settings: Any) -> AsyncIterator[tuple[Instance, asyncio.subprocess.Process]]:
-        """Start an instance under gunicorn, which has a process group of its own; yields it once it is ready."""
+        """Run an instance under gunicorn in a separate process group. Yields when it is ready."""
         port = free_port()
         environment = {name.upper(): str(value) for name, value in (self.settings | settings).items()}
         process = await asyncio.create_subprocess_exec(
@@ -162,7 +162,7 @@ class Stage:
             "-m",
             "gunicorn",
             "-c",
-            "python:shared.gunicorn",
+            "python:shared.server.gunicorn",
             "notifications.main:create_app()",
             env=os.environ | environment | {"PORT": str(port), "HOST": "127.0.0.1"},
             stdout=asyncio.subprocess.DEVNULL,
@@ -177,40 +177,40 @@ class Stage:
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
-    async def happen(self, *events: CloudEvent) -> None:
+    async def append_events(self, *events: CloudEvent) -> None:
         """Append events to their streams, as the relays do."""
         for event in events:
             stream = f"events:{event.source.removeprefix('/hopline/')}"
             self._sent[stream] = self._sent.get(stream, 0) + 1
             await self.redis.xadd(stream, {"event": event.encode()}, id=f"{self._sent[stream]}-0")
 
-    async def add(
+    async def add_notifications(
         self, user_id: UUID, *, count: int = 1, published: bool = True, data: dict[str, Any] | None = None
     ) -> None:
-        """Add notifications as the consumer does; not `published`, as if the process had died or Redis lost it."""
+        """Add notifications as the consumer does. Without `published`, as if the process had died before publishing."""
         for _ in range(count):
             row = await self._committed(user_id, data or {})
             if published:
-                await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).notification(
-                    user_id, NotificationFrame.of(row)
+                await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).publish_notification(
+                    user_id, NotificationFrame.from_row(row)
                 )
 
     async def _committed(self, user_id: UUID, data: dict[str, Any]) -> Notification:
         async with self.sessions() as session, session.begin():
-            row = await FeedService(repository=FeedRepository(session)).add(
+            row = await FeedService(repository=FeedRepository(session=session)).add_notification(
                 user_id=user_id,
                 event_id=uuid4(),
-                kind=Kind.ANNOUNCEMENT,
+                kind=NotificationKind.ANNOUNCEMENT,
                 subject="test",
                 data=data,
                 at=datetime.now(UTC),
-                trace=Trace(),
+                trace=TraceContext(),
             )
         assert row is not None
         return row
 
-    async def cut_subscribers(self) -> None:
-        """Break every pub/sub connection to this database, as a restarting proxy would."""
+    async def kill_subscribers(self) -> None:
+        """Close all pub/sub connections of this Redis database."""
         database = str(self.redis.connection_pool.connection_kwargs.get("db", 0))
         for client in await self.redis.client_list(_type="pubsub"):
             if client["db"] == database:
@@ -222,13 +222,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(*, database_url: str, redis_url: str, issuer: TokenIssuer) -> AsyncIterator[Stage]:
+async def open_cluster(*, database_url: str, redis_url: str, issuer: TokenIssuer) -> AsyncIterator[Cluster]:
     engine = create_async_engine(async_url(database_url), pool_pre_ping=True)
     async with serve(issuer.jwks_app) as users:
         jwks_url = f"{users}/.well-known/jwks.json"
-        stage = Stage(database_url=database_url, redis_url=redis_url, jwks_url=jwks_url, issuer=issuer, engine=engine)
+        cluster = Cluster(
+            database_url=database_url, redis_url=redis_url, jwks_url=jwks_url, issuer=issuer, engine=engine
+        )
         try:
-            yield stage
+            yield cluster
         finally:
-            await stage.close()
+            await cluster.close()
             await engine.dispose()

@@ -1,4 +1,4 @@
-"""The promise: every device sees 1..head in order, no gap, no repeat, whatever is lost, cut, flushed or killed."""
+"""The guarantee: each device sees 1..head in order, without gaps and repeats, through all failures."""
 
 import asyncio
 import random
@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
-from services.notifications.tests.devices import Device
-from services.notifications.tests.factories import Instance, Stage, open_stage, order_event
+from services.notifications.tests.clients import Device
+from services.notifications.tests.factories import Cluster, Instance, open_cluster, order_event
+from structlog.testing import capture_logs
 
 from testkit.databases import migrate
 from testkit.servers import PostgresServer, StartPostgres, StartValkey, ValkeyServer
@@ -16,83 +17,92 @@ from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 
-def seeded() -> random.Random:
-    """Chance that can be repeated: the seed is printed, which pytest shows where the test fails."""
+def seeded_random() -> random.Random:
+    """Return a random generator. Its seed is printed, and pytest shows it if the test fails."""
     seed = random.randrange(2**32)  # noqa: S311
     print(f"{seed=}")  # noqa: T201
     return random.Random(seed)  # noqa: S311
 
 
 class TestHandover:
-    async def test_loses_and_repeats_nothing_while_the_feed_grows(self, stage: Stage, user: UUID) -> None:
-        here, there = await stage.start(), await stage.start()
+    async def test_devices_see_each_notification_once_when_they_reconnect(self, cluster: Cluster, user: UUID) -> None:
+        here, there = await cluster.start(), await cluster.start()
         devices = [Device(user) for _ in range(4)]
-        await stage.add(user, count=20)
+        await cluster.add_notifications(user, count=20)
 
-        async def come_and_go(device: Device, instance: Instance) -> None:
+        async def reconnect_repeatedly(device: Device, instance: Instance) -> None:
             for _ in range(4):
                 async with device.connected(instance):
-                    await device.sees_one_more(or_waits=2)  # where the feed has stopped growing there is none
-                    device.cut()
+                    await device.wait_for_next(timeout_s=2)  # the feed may have stopped growing
+                    device.abort()
 
-        growing = asyncio.create_task(stage.add(user, count=150))
+        growing = asyncio.create_task(cluster.add_notifications(user, count=150))
         await asyncio.gather(
-            *(come_and_go(device, instance) for device, instance in zip(devices, [here, there] * 2, strict=True))
+            *(
+                reconnect_repeatedly(device, instance)
+                for device, instance in zip(devices, [here, there] * 2, strict=True)
+            )
         )
         await growing
         for device in devices:
             async with device.connected(here):
-                await device.sees(170)
+                await device.wait_until_seen(170)
             assert device.seen == list(range(1, 171))
 
-    async def test_reads_postgres_where_the_cache_has_holes(self, stage: Stage, instance: Instance, user: UUID) -> None:
+    async def test_catch_up_reads_postgres_when_the_cache_has_gaps(
+        self, cluster: Cluster, instance: Instance, user: UUID
+    ) -> None:
         for published in (True, False, True, True, False):
-            await stage.add(user, published=published)
+            await cluster.add_notifications(user, published=published)
         device = Device(user)
         async with device.connected(instance):
-            await device.sees(5)
+            await device.wait_until_seen(5)
         assert device.seen == [1, 2, 3, 4, 5]
 
 
 class TestLostPublish:
-    async def test_is_healed_by_the_next_heartbeat(self, stage: Stage, instance: Instance, user: UUID) -> None:
+    async def test_lost_publish_is_recovered_by_the_next_heartbeat(
+        self, cluster: Cluster, instance: Instance, user: UUID
+    ) -> None:
         device = Device(user)
         async with device.connected(instance):
-            await stage.add(user, published=False)
-            before = len(device.of("ping"))
-            await device.sees(1)
-            assert len(device.of("ping")) - before <= 2
+            await cluster.add_notifications(user, published=False)
+            before = len(device.frames_of("ping"))
+            await device.wait_until_seen(1)
+            assert len(device.frames_of("ping")) - before <= 2
 
-    async def test_is_healed_at_once_by_the_next_publish(self, stage: Stage, user: UUID) -> None:
-        instance = await stage.start(ws_ping_seconds=60)
+    async def test_lost_publish_is_recovered_by_the_next_publish(self, cluster: Cluster, user: UUID) -> None:
+        instance = await cluster.start(ws_ping_seconds=60)
         device = Device(user)
         async with device.connected(instance):
-            await stage.add(user, published=False)
-            await stage.add(user)
-            await device.sees(2)
-        assert device.of("ping") == []
+            await cluster.add_notifications(user, published=False)
+            await cluster.add_notifications(user)
+            await device.wait_until_seen(2)
+        assert device.frames_of("ping") == []
 
-    async def test_while_resubscribing_is_healed_without_waiting_for_a_ping(self, stage: Stage, user: UUID) -> None:
-        instance = await stage.start(ws_ping_seconds=60)
+    async def test_lost_publish_is_recovered_without_a_ping_when_the_subscription_was_renewed(
+        self, cluster: Cluster, user: UUID
+    ) -> None:
+        instance = await cluster.start(ws_ping_seconds=60)
         device = Device(user)
         async with device.connected(instance):
             sessions = instance.app.state.realtime.hub.users[user]
-            await stage.cut_subscribers()
-            await stage.add(user, published=False)
+            await cluster.kill_subscribers()
+            await cluster.add_notifications(user, published=False)
             await eventually(lambda: sessions.subscribed)
-            await device.sees(1)
-            await stage.add(user)
-            await device.sees(2)
-        assert device.of("ping") == []
+            await device.wait_until_seen(1)
+            await cluster.add_notifications(user)
+            await device.wait_until_seen(2)
+        assert device.frames_of("ping") == []
 
-    async def test_of_nonsense_harms_nobody(self, stage: Stage, instance: Instance, user: UUID) -> None:
+    async def test_invalid_messages_are_ignored(self, cluster: Cluster, instance: Instance, user: UUID) -> None:
         device = Device(user)
         async with device.connected(instance):
             channel = f"notifications:user:{user}"
             for nonsense in ("", "{", '{"t":"n"}', '{"t":"n","seq":99,"id":"x"}'):
-                await stage.redis.publish(channel, nonsense)
-            await stage.add(user)
-            await device.sees(1)
+                await cluster.redis.publish(channel, nonsense)
+            await cluster.add_notifications(user)
+            await device.wait_until_seen(1)
 
 
 class TestRedis:
@@ -101,44 +111,59 @@ class TestRedis:
         return start_valkey()
 
     @pytest.fixture
-    async def stage(self, database: str, valkey: ValkeyServer, token_issuer: TokenIssuer) -> AsyncIterator[Stage]:
-        async with open_stage(database_url=database, redis_url=valkey.url, issuer=token_issuer) as stage:
-            yield stage
+    async def cluster(self, database: str, valkey: ValkeyServer, token_issuer: TokenIssuer) -> AsyncIterator[Cluster]:
+        async with open_cluster(database_url=database, redis_url=valkey.url, issuer=token_issuer) as cluster:
+            yield cluster
 
-    async def test_flushed_loses_nothing(self, stage: Stage, instance: Instance, user: UUID) -> None:
+    async def test_nothing_is_lost_when_redis_is_flushed(
+        self, cluster: Cluster, instance: Instance, user: UUID
+    ) -> None:
         old, new = Device(user), Device(user)
-        await stage.add(user, count=3)
+        await cluster.add_notifications(user, count=3)
         async with old.connected(instance):
-            await stage.redis.flushall()
-            await stage.add(user, count=2)
-            await old.sees(5)
+            await cluster.redis.flushall()
+            await cluster.add_notifications(user, count=2)
+            await old.wait_until_seen(5)
             async with new.connected(instance):
-                await new.sees(5)
+                await new.wait_until_seen(5)
 
-    async def test_killed_and_empty_afterwards_loses_nothing(
-        self, stage: Stage, instance: Instance, user: UUID, valkey: ValkeyServer
+    async def test_nothing_is_lost_and_an_error_is_logged_when_the_cache_key_has_another_type(
+        self, cluster: Cluster, instance: Instance, user: UUID
+    ) -> None:
+        await cluster.redis.set(f"notifications:feed:{user}", "no stream")
+        await cluster.add_notifications(user, count=3)
+        device = Device(user)
+        with capture_logs() as logs:
+            async with device.connected(instance):
+                await device.wait_until_seen(3)
+        missed = [line for line in logs if line["event"] == "feed_cache_missed"]
+        assert missed
+        assert {(line["log_level"], line["exc_info"]) for line in missed} == {("error", True)}
+
+    async def test_nothing_is_lost_when_redis_is_killed_and_empty_afterwards(
+        self, cluster: Cluster, instance: Instance, user: UUID, valkey: ValkeyServer
     ) -> None:
         device = Device(user)
-        await stage.add(user, count=3)
+        await cluster.add_notifications(user, count=3)
         async with device.connected(instance):
-            await device.sees(3)
+            await device.wait_until_seen(3)
             valkey.kill()
-            await stage.add(user, count=2)  # publishing fails, and the commit stands
-            await device.sees(5)  # by the heartbeat, from Postgres, while Redis is down
+            await cluster.add_notifications(user, count=2)  # publishing fails after the commit
+            await device.wait_until_seen(5)  # read from PostgreSQL after a heartbeat
             valkey.start()
             await eventually(lambda: instance.app.state.realtime.hub.users[user].subscribed)
-            await stage.happen(order_event("placed", user))
-            await device.sees(6)
+            await cluster.append_events(order_event("placed", user))
+            await device.wait_until_seen(6)
             assert device.close_code is None
 
-    async def test_away_refuses_newcomers_for_later(
-        self, stage: Stage, instance: Instance, user: UUID, valkey: ValkeyServer
+    async def test_new_sockets_are_closed_with_1013_when_redis_is_unavailable(
+        self, cluster: Cluster, instance: Instance, user: UUID, valkey: ValkeyServer
     ) -> None:
         device = Device(user)
         ticket = await instance.ticket(user)
         valkey.kill()
         async with device.connected(instance, ticket=ticket):
-            assert await device.is_closed() == 1013
+            assert await device.wait_closed() == 1013
 
 
 class TestPostgres:
@@ -149,59 +174,63 @@ class TestPostgres:
         return server
 
     @pytest.fixture
-    async def stage(self, postgres: PostgresServer, redis_url: str, token_issuer: TokenIssuer) -> AsyncIterator[Stage]:
-        async with open_stage(database_url=postgres.url, redis_url=redis_url, issuer=token_issuer) as stage:
-            yield stage
+    async def cluster(
+        self, postgres: PostgresServer, redis_url: str, token_issuer: TokenIssuer
+    ) -> AsyncIterator[Cluster]:
+        async with open_cluster(database_url=postgres.url, redis_url=redis_url, issuer=token_issuer) as cluster:
+            yield cluster
 
-    async def test_stopped_kills_no_socket_and_heals(
-        self, stage: Stage, instance: Instance, user: UUID, postgres: PostgresServer
+    async def test_sockets_stay_open_and_recover_when_postgres_is_stopped(
+        self, cluster: Cluster, instance: Instance, user: UUID, postgres: PostgresServer
     ) -> None:
         device = Device(user)
         async with device.connected(instance):
-            await stage.add(user)
-            await device.sees(1)
+            await cluster.add_notifications(user)
+            await device.wait_until_seen(1)
             postgres.immediate_stop()
-            pings = len(device.of("ping"))
-            await device.say({"t": "read", "up_to": 1})
-            await stage.redis.publish(f"notifications:user:{user}", _hint(seq=3))
-            await eventually(lambda: len(device.of("ping")) > pings + 1)
+            pings = len(device.frames_of("ping"))
+            await device.send({"t": "read", "up_to": 1})
+            await cluster.redis.publish(f"notifications:user:{user}", _published_body(seq=3))
+            await eventually(lambda: len(device.frames_of("ping")) > pings + 1)
             postgres.start()
-            await stage.add(user, count=2, published=False)
-            await device.sees(3)
+            await cluster.add_notifications(user, count=2, published=False)
+            await device.wait_until_seen(3)
             assert device.close_code is None
 
 
-class TestEverythingAtOnce:
-    async def test_three_devices_on_two_instances_see_it_all(self, stage: Stage, user: UUID) -> None:
-        """FAULTS row 10, with 12 in passing."""
-        chance = seeded()
-        instances = [await stage.start(), await stage.start()]
+class TestCombinedFaults:
+    async def test_three_devices_on_two_instances_see_every_notification_in_order(
+        self, cluster: Cluster, user: UUID
+    ) -> None:
+        """FAULTS rows 10 and 12."""
+        rng = seeded_random()
+        instances = [await cluster.start(), await cluster.start()]
         devices = [Device(user) for _ in range(3)]
         total = 120
 
-        async def live(device: Device) -> None:
+        async def stay_connected(device: Device) -> None:
             while device.cursor < total:
-                async with device.connected(chance.choice(instances)):
-                    await device.sees_one_more(or_waits=chance.uniform(0.1, 1.0))
-                    device.cut()
+                async with device.connected(rng.choice(instances)):
+                    await device.wait_for_next(timeout_s=rng.uniform(0.1, 1.0))
+                    device.abort()
 
         async def grow() -> None:
             for _ in range(total):
-                await stage.add(user, published=chance.random() < 0.8)
-                if chance.random() < 0.05:
-                    await stage.cut_subscribers()
+                await cluster.add_notifications(user, published=rng.random() < 0.8)
+                if rng.random() < 0.05:
+                    await cluster.kill_subscribers()
 
         async with asyncio.timeout(120):
-            await asyncio.gather(grow(), *(live(device) for device in devices))
+            await asyncio.gather(grow(), *(stay_connected(device) for device in devices))
         async with AsyncExitStack() as stack:
             for device in devices:
-                await stack.enter_async_context(device.connected(chance.choice(instances)))
-                await device.sees(total)
+                await stack.enter_async_context(device.connected(rng.choice(instances)))
+                await device.wait_until_seen(total)
                 assert device.seen == list(range(1, total + 1))
 
 
-def _hint(*, seq: int) -> str:
-    """A published notification that nobody will see, as the ones before it are missing."""
+def _published_body(*, seq: int) -> str:
+    """Return a published notification that is not delivered, because earlier ones are missing."""
     return (
         f'{{"t":"n","seq":{seq},"id":"00000000-0000-0000-0000-000000000000",'
         f'"kind":"announcement","data":{{}},"at":"2026-11-23T00:00:00Z"}}'

@@ -1,4 +1,4 @@
-"""The migrations make exactly the tables that the models describe."""
+"""The migrations create the tables that the models describe."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ INI = Path(__file__).parents[1] / "alembic.ini"
 
 
 class TestMigrations:
-    def test_match_the_models(self, database: str) -> None:
+    def test_migrated_schema_matches_the_models(self, database: str) -> None:
         result = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "-m", "alembic", "-c", str(INI), "check"],
             env={**os.environ, "DATABASE_URL": database},

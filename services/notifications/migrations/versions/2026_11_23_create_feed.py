@@ -1,4 +1,4 @@
-"""Create the feed, and the inbox and dead letters of its consumers."""
+"""Create the feeds, and the inbox and dead letters of the consumers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""The notification feed of every user: stored in Postgres, pushed over WebSockets.
+"""The notification feed of each user: stored in PostgreSQL and pushed over WebSockets.
 
-Read `models` → `repository` → `service` for the feed, `events` for what fills it, `routes` for REST, and `realtime`
-for the sockets.
+`models`, `repository` and `service` are the feed, `events` adds to it, `routes` is the REST interface, and `realtime`
+serves the WebSockets.
 """

@@ -1,13 +1,14 @@
-"""Everything that can go wrong with a WebSocket. Over HTTP nothing can beyond what `shared.errors` names."""
+"""Close codes and errors of WebSockets. The problems of the REST interface are those of `shared.errors.problems`."""
 
 from enum import IntEnum
 
 
 class CloseCode(IntEnum):
-    """Why the server closed a WebSocket; the name in lower case is the reason sent along.
+    """The reason why the server closed a WebSocket. The name in lower case is the reason text.
 
-    A client comes back after RESTARTING and TRY_LATER (RFC 6455's registry) at the time it was told or with a random
-    delay, after SLOW_READER and NO_PONG at once, after UNAUTHORIZED with a new ticket, after TOO_MANY_CONNECTIONS not.
+    A client reconnects after RESTARTING and TRY_LATER (RFC 6455's registry) with the delay of the drain frame or a
+    random delay, after SLOW_READER and NO_PONG at once, and after UNAUTHORIZED with a new ticket. After
+    TOO_MANY_CONNECTIONS it waits at least 30 s, because another device of the user has to close first.
     """
 
     SERVER_ERROR = 1011
@@ -24,9 +25,9 @@ class CloseCode(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-class SocketRefused(Exception):
-    """A socket cannot be served; it is closed with `code`."""
+class WebSocketRejectedError(Exception):
+    """The WebSocket cannot be served and is closed with `code`."""
 
-    def __init__(self, code: CloseCode, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
         self.code = code

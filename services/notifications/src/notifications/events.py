@@ -1,6 +1,6 @@
-"""What other services' events do here: each becomes one notification of the user it is about.
+"""Consumes events of other services. Each event adds one notification to the feed of its user.
 
-The stock levels in an event are published to the products' rooms, at most once: neither stored nor repeated.
+The stock levels in an event are published to the rooms of their products, at most once and without being stored.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -12,21 +12,21 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from notifications.models import Kind
+from notifications.models import NotificationKind
 from notifications.realtime.frames import NotificationFrame, Stock
 from notifications.realtime.publisher import Publisher
 from notifications.repository import FeedRepository
 from notifications.service import FeedService
-from shared.background import running
-from shared.events import AfterCommit, CloudEvent, Consumer, Handler, Trace
+from shared.background import run_loops
+from shared.messaging import AfterCommit, CloudEvent, Consumer, EventHandler, TraceContext
 
 log = structlog.get_logger(__name__)
 
 GROUP = "notifications"
 
 
-class OrderNews(BaseModel):
-    """What a device gets to know of an order: enough for one line on a screen."""
+class OrderData(BaseModel):
+    """The data of a notification about an order."""
 
     order_id: UUID
     status: str
@@ -34,42 +34,42 @@ class OrderNews(BaseModel):
     currency: str
 
 
-class ReportProgress(BaseModel):
-    """How many percent of a report there are."""
+class ReportProgressData(BaseModel):
+    """The data of `report.progress`. `progress` is in percent."""
 
     report_id: UUID
     progress: int
 
 
-class ReportReady(BaseModel):
-    """Where the file of a report can be had."""
+class ReportReadyData(BaseModel):
+    """The data of `report.ready`."""
 
     report_id: UUID
     download_url: str
     size_bytes: int
 
 
-class ReportFailed(BaseModel):
-    """Why there will be no report."""
+class ReportFailedData(BaseModel):
+    """The data of `report.failed`."""
 
     report_id: UUID
     reason: str
 
 
-class UserNews(BaseModel):
-    """What a device gets to know of its user's account."""
+class UserData(BaseModel):
+    """The data of a notification about the account."""
 
     user_id: UUID
 
 
-class Addressee(BaseModel):
-    """Whom an event is about."""
+class Recipient(BaseModel):
+    """The user whom an event is about."""
 
     user_id: UUID
 
 
 class StockLevel(BaseModel):
-    """How many units of a product can be ordered after an event; a larger version is newer."""
+    """The available units of a product after an event. A larger version is newer."""
 
     sku: str
     available: int
@@ -77,69 +77,69 @@ class StockLevel(BaseModel):
 
 
 class StockLevels(BaseModel):
-    """The products of which an event changed the number of available units; none if it has no such member."""
+    """The stock levels in the data of an event. Most events have none."""
 
     stock: list[StockLevel] = []
 
 
-KINDS: Mapping[str, Mapping[str, tuple[Kind, type[BaseModel]]]] = {
+NOTIFICATION_KINDS: Mapping[str, Mapping[str, tuple[NotificationKind, type[BaseModel]]]] = {
     "events:orders": {
-        "hopline.order.placed.v1": (Kind.ORDER_PLACED, OrderNews),
-        "hopline.order.packed.v1": (Kind.ORDER_PACKED, OrderNews),
-        "hopline.order.shipped.v1": (Kind.ORDER_SHIPPED, OrderNews),
-        "hopline.order.cancelled.v1": (Kind.ORDER_CANCELLED, OrderNews),
-        "hopline.report.progress.v1": (Kind.REPORT_PROGRESS, ReportProgress),
-        "hopline.report.ready.v1": (Kind.REPORT_READY, ReportReady),
-        "hopline.report.failed.v1": (Kind.REPORT_FAILED, ReportFailed),
+        "hopline.order.placed.v1": (NotificationKind.ORDER_PLACED, OrderData),
+        "hopline.order.packed.v1": (NotificationKind.ORDER_PACKED, OrderData),
+        "hopline.order.shipped.v1": (NotificationKind.ORDER_SHIPPED, OrderData),
+        "hopline.order.cancelled.v1": (NotificationKind.ORDER_CANCELLED, OrderData),
+        "hopline.report.progress.v1": (NotificationKind.REPORT_PROGRESS, ReportProgressData),
+        "hopline.report.ready.v1": (NotificationKind.REPORT_READY, ReportReadyData),
+        "hopline.report.failed.v1": (NotificationKind.REPORT_FAILED, ReportFailedData),
     },
     "events:users": {
-        "hopline.user.registered.v1": (Kind.USER_REGISTERED, UserNews),
+        "hopline.user.registered.v1": (NotificationKind.USER_REGISTERED, UserData),
     },
 }
-"""By stream and event type: the notification's kind, and what of the event's data goes along."""
+"""The kind and the data of a notification, by stream and event type."""
 
 
 @asynccontextmanager
-async def consumers(
+async def run_consumers(
     *, publisher: Publisher, sessions: async_sessionmaker[AsyncSession], redis: Redis
 ) -> AsyncIterator[None]:
-    """Consume every stream of `KINDS` until the block ends."""
-    by_stream = {
-        stream: {name: _handler(kind, news, publisher=publisher) for name, (kind, news) in kinds.items()}
-        for stream, kinds in KINDS.items()
+    """Consume the streams of `NOTIFICATION_KINDS` until the block ends."""
+    handlers_by_stream = {
+        stream: {name: _create_handler(kind, data, publisher=publisher) for name, (kind, data) in kinds.items()}
+        for stream, kinds in NOTIFICATION_KINDS.items()
     }
-    async with running(
+    async with run_loops(
         Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
-        for stream, handlers in by_stream.items()
+        for stream, handlers in handlers_by_stream.items()
     ):
         yield
 
 
-def _handler(kind: Kind, news: type[BaseModel], *, publisher: Publisher) -> Handler:
-    async def notify(session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
-        """Add to the feed within the inbox transaction; publish once that is committed."""
-        user_id = Addressee.model_validate(event.data).user_id
-        row = await FeedService(repository=FeedRepository(session)).add(
+def _create_handler(kind: NotificationKind, data: type[BaseModel], *, publisher: Publisher) -> EventHandler:
+    async def add_notification(session: AsyncSession, event: CloudEvent) -> AfterCommit | None:
+        """Add a notification in the transaction of the inbox, and publish it after the commit."""
+        user_id = Recipient.model_validate(event.data).user_id
+        row = await FeedService(repository=FeedRepository(session=session)).add_notification(
             user_id=user_id,
             event_id=event.id,
             kind=kind,
             subject=event.subject,
-            data=news.model_validate(event.data).model_dump(mode="json"),
+            data=data.model_validate(event.data).model_dump(mode="json"),
             at=event.time,
-            trace=Trace.current(),
+            trace=TraceContext.current(),
         )
         if row is None:
             return None
-        frame = NotificationFrame.of(row)
+        frame = NotificationFrame.from_row(row)
         levels = StockLevels.model_validate(event.data).stock
         stock = [
             Stock(room=f"product:{level.sku}", available=level.available, version=level.version) for level in levels
         ]
 
         async def publish() -> None:
-            await publisher.notification(user_id, frame, stock=stock)
+            await publisher.publish_notification(user_id, frame, stock=stock)
             log.info("notification_added", user_id=user_id, kind=kind, seq=frame.seq)
 
         return publish
 
-    return notify
+    return add_notification

@@ -1,4 +1,4 @@
-"""The composition root."""
+"""The notifications service: `gunicorn -c python:shared.server.gunicorn notifications.main:create_app()`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,26 +7,26 @@ from functools import partial
 from fastapi import FastAPI
 
 from notifications import routes
-from notifications.events import consumers
+from notifications.events import run_consumers
 from notifications.realtime.runtime import open_realtime
 from notifications.settings import Settings, get_settings
-from shared.app import build_app
-from shared.database import open_database
-from shared.faults import watched_faults
-from shared.housekeeping import CONSUMING, Housekeeping
-from shared.housekeeping import routes as housekeeping
-from shared.http import open_http_client
-from shared.redis import check_writable, open_redis
-from shared.tokens import TokenVerifier, jwks_from
+from shared.auth import TokenVerifier, create_jwks_cache
+from shared.cleanup import CONSUMER_TASKS, CleanupService
+from shared.cleanup import routes as cleanup_routes
+from shared.db.database import open_database
+from shared.db.redis import check_writable, open_redis
+from shared.faults import watch_faults
+from shared.http.client import open_http_client
+from shared.web.app import build_app
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the notifications service; tests pass `settings`, otherwise they are read from the environment."""
+    """Return the notifications service. Without `settings` they are read from the environment."""
     app = build_app(
         name="notifications",
         settings=settings or get_settings(),
         lifespan=lifespan,
-        routers=[routes.router, housekeeping.router],
+        routers=[routes.notifications_router, cleanup_routes.router],
         summary="The notification feed of every user, over REST and WebSockets",
     )
     if settings is not None:
@@ -36,23 +36,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open stores, then what serves sockets, then what fills feeds; close in reverse, what fills feeds first."""
+    """Open the stores, the realtime components and the consumers. They close in reverse order."""
     settings: Settings = app.state.settings
     async with (
         open_redis(settings) as redis,
-        watched_faults(settings, source="notifications", redis=redis) as faults,
+        watch_faults(settings, source="notifications", redis=redis) as faults,
         open_http_client(to="users", faults=faults) as http,
-        jwks_from(http, str(settings.jwks_url)) as keys,
+        create_jwks_cache(http, str(settings.jwks_url)) as keys,
         open_database(settings, application="notifications", workers=settings.web_concurrency) as database,
         open_realtime(settings=settings, database=database, redis=redis) as realtime,
-        consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
+        run_consumers(publisher=realtime.publisher, sessions=database.sessions, redis=redis),
     ):
         app.state.database = database
-        app.state.housekeeping = Housekeeping(database=database, chores=CONSUMING)
+        app.state.cleanup = CleanupService(database=database, tasks=CONSUMER_TASKS)
         app.state.realtime = realtime
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)
         app.state.health.add("database", database.ping)
-        # not critical: without Redis feeds are served, and heartbeats bring sockets up to date
+        # not critical: without Redis, feeds are served and heartbeats send missing notifications
         app.state.health.add("redis", partial(check_writable, redis), critical=False)
         app.state.health.on_drain(realtime.drain)
         yield

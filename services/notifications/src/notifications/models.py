@@ -1,4 +1,4 @@
-"""Tables and enums."""
+"""The tables of the database `notifications`: feeds, and the inbox and dead letters of the consumers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.events import dead_letter_table, inbox_table
-from shared.models import COLUMN_TYPES, named_metadata
+from shared.db.models import COLUMN_TYPES, named_metadata
+from shared.messaging import dead_letter_table, inbox_table
 
 
 class Base(DeclarativeBase):
-    """This service's tables."""
+    """The declarative base of this service's tables."""
 
     metadata = named_metadata()
     type_annotation_map = COLUMN_TYPES
@@ -23,8 +23,8 @@ inbox_table(Base.metadata)
 dead_letter_table(Base.metadata)
 
 
-class Kind(StrEnum):
-    """What a notification is about. `order.*` carry data.order_id, `report.*` data.report_id."""
+class NotificationKind(StrEnum):
+    """The kind of a notification. `order.*` have `data.order_id` and `report.*` have `data.report_id`."""
 
     USER_REGISTERED = "user.registered"
     ORDER_PLACED = "order.placed"
@@ -38,10 +38,10 @@ class Kind(StrEnum):
 
 
 class FeedHead(Base):
-    """One user's feed: how many notifications it has, and up to which one the user has read.
+    """The length of one user's feed, and the position up to which the user has read it.
 
-    The row is the lock that makes `seq` gapless: whoever adds a notification holds it until the commit, so that a
-    reader who sees n also sees 1..n-1. A database sequence would leave holes and commit out of order.
+    The row is locked while a notification is added, until the commit. So `seq` has no gaps, and a reader that sees n
+    also sees 1..n-1. A database sequence would have gaps and could commit out of order.
     """
 
     __tablename__ = "feed_head"
@@ -53,10 +53,10 @@ class FeedHead(Base):
 
 
 class Notification(Base):
-    """One entry of a user's feed. `event_id` is that of the event that caused it, and the notification's public id.
+    """One notification of a user's feed. `event_id` is the id of its event and the public id of the notification.
 
-    `subject` is what it is about (an order's id, say). `traceparent`, `tracestate` and `baggage` are those of the
-    span that consumed the event, for whoever delivers it.
+    `subject` is for example the id of an order. `traceparent`, `tracestate` and `baggage` are those of the span that
+    consumed the event. The spans of the deliveries continue them.
     """
 
     __tablename__ = "notification"

@@ -1,4 +1,4 @@
-"""Wire shapes of the REST interface; those of the WebSocket are in `realtime.frames`."""
+"""Wire shapes of the REST interface. Those of the WebSocket are in `realtime.frames`."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -6,28 +6,28 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, StrictInt
 
-from notifications.models import Notification
-from shared.openapi import without_maximum
+from notifications import models
+from shared.web.openapi import without_maximum
 
 LARGEST_SEQ = 2**63 - 1
 
 POSITION = "Position in the caller's feed: 1, 2, 3… without a gap"
 
 Seq = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEQ, description=POSITION, json_schema_extra=without_maximum)]
-"""A position that a client sends; 0 is before the first."""
+"""A position that a client sends. 0 is before the first notification."""
 
 StoredSeq = Annotated[int, Field(description=POSITION, json_schema_extra={"minimum": 0})]
 
 
 class FeedState(BaseModel):
-    """How long a feed is, and how far it was read: `head - read_seq` are unread."""
+    """The length of a feed and its read mark: `head - read_seq` notifications are unread."""
 
     head: StoredSeq
     read_seq: StoredSeq
 
 
-class NotificationOut(BaseModel):
-    """One notification; `data` has `order_id` if it is about an order, `report_id` if it is about a report."""
+class Notification(BaseModel):
+    """A notification. `data` has `order_id` if it is about an order, and `report_id` if it is about a report."""
 
     seq: StoredSeq
     id: UUID
@@ -36,32 +36,32 @@ class NotificationOut(BaseModel):
     created_at: datetime
 
     @classmethod
-    def of(cls, row: Notification) -> Self:
-        """As stored."""
+    def from_row(cls, row: models.Notification) -> Self:
+        """Return the notification of a row."""
         return cls(seq=row.seq, id=row.event_id, kind=row.kind, data=row.data, created_at=row.created_at)
 
 
 class NotificationPage(FeedState):
-    """Some notifications, oldest first, and the state of the feed; go on from the last until it is `head`."""
+    """One page of notifications, oldest first, and the state of the feed. The last page ends at `head`."""
 
-    items: list[NotificationOut]
+    items: list[Notification]
 
 
 class NotificationDigest(BaseModel):
-    """What a corner of a page shows: the number of unread notifications and the newest, newest first."""
+    """The number of unread notifications, and the newest notifications."""
 
     unread: int
-    latest: list[NotificationOut] = Field(description="Newest first")
+    latest: list[Notification] = Field(description="Newest first")
 
 
 class ReadMark(BaseModel):
-    """Up to and including which notification the user has read."""
+    """The position up to which the user has read, included."""
 
     up_to: Seq
 
 
-class TicketOut(BaseModel):
-    """Connect to `url` within `expires_in` seconds and send the ticket in the first frame; it works once."""
+class Ticket(BaseModel):
+    """A ticket for one WebSocket. Connect to `url` within `expires_in` seconds and send it in the first frame."""
 
     ticket: str
     expires_in: int = Field(description="Seconds")

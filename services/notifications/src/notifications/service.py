@@ -1,4 +1,4 @@
-"""What a feed does: grow by events, be paged, be read."""
+"""Adding notifications to feeds, paging through them, and read marks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,38 +6,39 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from notifications.models import Kind, Notification
+from notifications import models
+from notifications.models import NotificationKind
 from notifications.repository import FeedRepository
-from notifications.schemas import FeedState, NotificationOut, NotificationPage
-from shared.events import Trace
+from notifications.schemas import FeedState, Notification, NotificationPage
+from shared.messaging import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
-class ReadMark:
-    """A feed's state after an attempt to mark it read; `moved` where that changed anything."""
+class ReadMarkResult:
+    """The state of a feed after it was marked as read, and whether that changed anything."""
 
     state: FeedState
-    moved: bool
+    changed: bool
 
 
 class FeedService:
-    """Feeds within one transaction. A page shows the feed as long as it was at one moment, its head."""
+    """Reads and writes feeds in a transaction that the caller commits. A page shows a feed up to one head."""
 
     def __init__(self, *, repository: FeedRepository) -> None:
         self._repository = repository
 
-    async def add(
+    async def add_notification(
         self,
         *,
         user_id: UUID,
         event_id: UUID,
-        kind: Kind,
+        kind: NotificationKind,
         subject: str,
         data: dict[str, Any],
         at: datetime,
-        trace: Trace,
-    ) -> Notification | None:
-        """Add a notification at the end of the user's feed; None where this event has one there already."""
+        trace: TraceContext,
+    ) -> models.Notification | None:
+        """Append a notification to the user's feed. Return None if the event has a notification already."""
         values: dict[str, Any] = {
             "user_id": user_id,
             "event_id": event_id,
@@ -49,32 +50,36 @@ class FeedService:
             "tracestate": trace.tracestate,
             "baggage": trace.baggage,
         }
-        seq = await self._repository.append(**values)
-        return Notification(seq=seq, **values) if seq else None
+        seq = await self._repository.append_notification(**values)
+        return models.Notification(seq=seq, **values) if seq else None
 
-    async def after(self, user_id: UUID, *, seq: int, limit: int) -> NotificationPage:
-        """At most `limit` notifications after `seq`, oldest first."""
-        state = await self._state(user_id)
-        return _page(state, await self._repository.after(user_id, seq=seq, head=state.head, limit=limit))
+    async def list_after(self, user_id: UUID, *, seq: int, limit: int) -> NotificationPage:
+        """Return at most `limit` notifications after `seq`, oldest first."""
+        state = await self._get_state(user_id)
+        return _build_page(state, await self._repository.list_after(user_id, seq=seq, head=state.head, limit=limit))
 
-    async def latest(self, user_id: UUID, *, limit: int) -> NotificationPage:
-        """The `limit` latest, newest first."""
-        state = await self._state(user_id)
-        return _page(state, await self._repository.latest(user_id, head=state.head, limit=limit))
+    async def list_latest(self, user_id: UUID, *, limit: int) -> NotificationPage:
+        """Return the `limit` latest notifications, newest first."""
+        state = await self._get_state(user_id)
+        return _build_page(state, await self._repository.list_latest(user_id, head=state.head, limit=limit))
 
-    async def about(self, user_id: UUID, *, subject: str, limit: int) -> NotificationPage:
-        """At most `limit` notifications about `subject`, oldest first."""
-        state = await self._state(user_id)
-        return _page(state, await self._repository.about(user_id, subject=subject, head=state.head, limit=limit))
+    async def list_about_subject(self, user_id: UUID, *, subject: str, limit: int) -> NotificationPage:
+        """Return at most `limit` notifications about `subject`, oldest first."""
+        state = await self._get_state(user_id)
+        return _build_page(
+            state, await self._repository.list_about_subject(user_id, subject=subject, head=state.head, limit=limit)
+        )
 
-    async def mark_read(self, user_id: UUID, *, up_to: int) -> ReadMark:
-        """Move the read mark forward to `up_to`: never back, never beyond the head."""
-        moved = await self._repository.advance_read(user_id, up_to=up_to)
-        return ReadMark(state=moved or await self._state(user_id), moved=moved is not None)
+    async def mark_read(self, user_id: UUID, *, up_to: int) -> ReadMarkResult:
+        """Advance the read mark to `up_to`, at most to the head. It never moves back."""
+        advanced = await self._repository.advance_read_mark(user_id, up_to=up_to)
+        return ReadMarkResult(state=advanced or await self._get_state(user_id), changed=advanced is not None)
 
-    async def _state(self, user_id: UUID) -> FeedState:
-        return (await self._repository.states([user_id]))[user_id]
+    async def _get_state(self, user_id: UUID) -> FeedState:
+        return (await self._repository.get_states([user_id]))[user_id]
 
 
-def _page(state: FeedState, rows: Sequence[Notification]) -> NotificationPage:
-    return NotificationPage(items=[NotificationOut.of(row) for row in rows], head=state.head, read_seq=state.read_seq)
+def _build_page(state: FeedState, rows: Sequence[models.Notification]) -> NotificationPage:
+    return NotificationPage(
+        items=[Notification.from_row(row) for row in rows], head=state.head, read_seq=state.read_seq
+    )

@@ -1,8 +1,9 @@
-"""The last few hundred notifications of each active user, as a Redis stream: reconnecting devices spare Postgres.
+"""The last few hundred notifications of each active user in a Redis stream, for devices that reconnect.
 
-An entry's id is `<seq>-0`, so a position is found without an index. It may lack anything (Redis was flushed, an
-append lost, two appends in the wrong order, of which Redis refuses the late one): a reader takes what is contiguous
-from its cursor on and asks Postgres for the rest. It never invents anything, so it needs no invalidation.
+The id of an entry is `<seq>-0`, so a position is found without an index. Entries can be missing: Redis was flushed, an
+append was lost, or two appends arrived in the wrong order and Redis rejected the later one. So a reader uses only the
+contiguous entries after its cursor and reads the rest from PostgreSQL. Entries never change, so the cache needs no
+invalidation.
 """
 
 from uuid import UUID
@@ -12,7 +13,7 @@ from redis.asyncio.client import Pipeline
 
 from notifications.realtime.frames import NotificationFrame
 
-LENGTH = 300
+MAX_ENTRIES = 300
 LIFETIME_S = 24 * 3600
 
 _FIELD = b"frame"
@@ -29,12 +30,12 @@ class FeedCache:
         self._redis = redis
 
     def append(self, pipeline: "Pipeline", user_id: UUID, seq: int, body: bytes) -> None:
-        """Have `pipeline` append; it answers with an error where a later one is there already."""
-        pipeline.xadd(_key(user_id), {_FIELD: body}, id=f"{seq}-0", maxlen=LENGTH, approximate=True)
+        """Add an append to `pipeline`. Its result is an error if the stream has a later entry."""
+        pipeline.xadd(_key(user_id), {_FIELD: body}, id=f"{seq}-0", maxlen=MAX_ENTRIES, approximate=True)
         pipeline.expire(_key(user_id), LIFETIME_S)
 
-    async def after(self, user_id: UUID, *, seq: int, limit: int) -> list[NotificationFrame]:
-        """At most `limit` notifications from `seq + 1` on; empty where the cache does not have that one."""
+    async def list_after(self, user_id: UUID, *, seq: int, limit: int) -> list[NotificationFrame]:
+        """Return at most `limit` notifications from `seq + 1` on. The list is empty if that one is not cached."""
         entries = await self._redis.xrange(_key(user_id), min=f"({seq}-0", count=limit)
         if not entries or entries[0][0] != b"%d-0" % (seq + 1):
             return []

@@ -1,4 +1,4 @@
-"""Sending everybody elsewhere before the process ends, without everybody arriving there at once."""
+"""Closing all sockets before the process ends, spread over time so that clients do not reconnect at once."""
 
 import asyncio
 import random
@@ -12,14 +12,14 @@ from notifications.realtime.hub import Hub
 log = structlog.get_logger(__name__)
 
 STEP_S = 0.1
-FLUSH_PATIENCE_S = 1.0
+FLUSH_TIMEOUT_S = 1.0
 
 
 async def drain(hub: Hub, *, seconds: float, retry_ms: int) -> None:
-    """Announce the end to every session, each with a random delay of at most `retry_ms`, then close them in batches.
+    """Send a drain frame with a random delay of at most `retry_ms` to each session, then close them in batches.
 
-    Takes at most `seconds`, and a second more for slow readers; nothing where nobody is connected. Live
-    notifications go on until a session's turn; who connects meanwhile is sent away at once.
+    Takes at most `seconds`, and a second more for slow readers. Sessions get live notifications until they are closed.
+    New sessions are rejected.
     """
     hub.draining = True
     sessions = list(hub)
@@ -34,7 +34,7 @@ async def drain(hub: Hub, *, seconds: float, retry_ms: int) -> None:
         del sessions[:batch]
         if sessions:
             await asyncio.sleep(STEP_S)
-    patience = FLUSH_PATIENCE_S
-    while hub.users and patience > 0:
+    remaining_s = FLUSH_TIMEOUT_S
+    while hub.users and remaining_s > 0:
         await asyncio.sleep(STEP_S)
-        patience -= STEP_S
+        remaining_s -= STEP_S

@@ -1,4 +1,4 @@
-"""The conversation with one device, from its first frame to its last."""
+"""The protocol of one WebSocket: hello, welcome, and the client's frames."""
 
 import asyncio
 import random
@@ -9,93 +9,86 @@ import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from notifications.errors import CloseCode, SocketRefused
-from notifications.realtime.frames import Hello, Join, Leave, Pong, Read, client_frame
+from notifications.errors import CloseCode, WebSocketRejectedError
+from notifications.realtime.connections import Connections
+from notifications.realtime.frames import Hello, Join, Leave, Pong, Read, parse_client_frame
 from notifications.realtime.heartbeat import Heartbeat
 from notifications.realtime.history import History
-from notifications.realtime.hub import Hub, UserSessions
 from notifications.realtime.membership import Membership
-from notifications.realtime.publisher import Publisher, channel
+from notifications.realtime.read_marks import ReadMarks
 from notifications.realtime.session import Session
-from notifications.realtime.subscriber import Subscriber
-from notifications.realtime.tickets import Tickets
-from notifications.repository import FeedRepository
-from notifications.service import FeedService
+from notifications.realtime.tickets import TicketStore
 from notifications.settings import Settings
-from shared.client_address import AddressLimit, address_of
-from shared.database import Database
-from shared.store_errors import STORE_ERRORS
+from shared.errors.stores import STORE_ERRORS, is_store_bug
+from shared.web.client_address import AddressLimit, get_client_address
 
 log = structlog.get_logger(__name__)
 
-SUBSCRIBE_PATIENCE_S: Final = 2.0
-READ_PATIENCE_S: Final = 3.0
 BURST_FRAMES: Final = 40
-"""So many frames of one device are handled at once, before WS_FRAMES_PER_SECOND applies."""
+"""Frames of one socket that are read at once before WS_FRAMES_PER_SECOND applies."""
 
 
-class Endpoint:
-    """Serves sockets."""
+class WebSocketEndpoint:
+    """Serves the WebSockets of this process."""
 
     def __init__(
         self,
         *,
         settings: Settings,
-        database: Database,
         history: History,
-        tickets: Tickets,
-        publisher: Publisher,
-        hub: Hub,
-        subscriber: Subscriber,
+        tickets: TicketStore,
+        read_marks: ReadMarks,
         heartbeat: Heartbeat,
+        connections: Connections,
         membership: Membership,
     ) -> None:
         self._settings = settings
-        self._database = database
         self._history = history
         self._tickets = tickets
-        self._publisher = publisher
-        self._hub = hub
-        self._subscriber = subscriber
+        self._read_marks = read_marks
         self._heartbeat = heartbeat
+        self._connections = connections
         self._membership = membership
-        self._silent = AddressLimit(
+        self._pending_hellos = AddressLimit(
             total=settings.ws_silent_connections, per_address=settings.ws_silent_connections_per_address
         )
 
     async def serve(self, websocket: WebSocket) -> None:
-        """Serve one socket until it closes. Makes no span of its own: it would stay open for hours."""
+        """Serve one socket until it closes. It has no span, which would stay open for hours."""
         with suppress_instrumentation():
             await websocket.accept()
             try:
-                user_id, cursor = await self._hello(websocket)
-                await self._attend(websocket, user_id, cursor)
+                user_id, cursor = await self._receive_hello(websocket)
+                await self._run_session(websocket, user_id, cursor)
             except WebSocketDisconnect:
                 return
-            except SocketRefused as refusal:
-                await _refuse(websocket, refusal.code, str(refusal))
+            except WebSocketRejectedError as rejection:
+                await _reject(websocket, rejection.code, str(rejection))
             except STORE_ERRORS as error:
-                await _refuse(websocket, CloseCode.TRY_LATER, repr(error))
+                await _reject(websocket, CloseCode.TRY_LATER, repr(error), is_bug=is_store_bug(error))
 
-    async def _hello(self, websocket: WebSocket) -> tuple[UUID, int]:
-        """Whose device this is and the last seq it has seen; raises SocketRefused without a good hello in time.
+    async def _receive_hello(self, websocket: WebSocket) -> tuple[UUID, int]:
+        """Return the user of the socket and the last seq that the device has seen.
 
-        The user of a socket is unknown until then, so these sockets are limited in total and by client address.
+        The user is unknown until then, so sockets without a hello are limited in total and by client address.
+
+        Raises:
+            WebSocketRejectedError: The hello is late or invalid, or too many sockets have not sent a hello.
         """
-        address = address_of(websocket.scope)
-        if self._silent.reached(address):
-            raise SocketRefused(CloseCode.TRY_LATER, "too many have not said hello")
-        with self._silent.hold(address):
+        address = get_client_address(websocket.scope)
+        if self._pending_hellos.reached(address):
+            raise WebSocketRejectedError(CloseCode.TRY_LATER, "too many sockets have not sent a hello")
+        with self._pending_hellos.hold(address):
             try:
                 async with asyncio.timeout(self._settings.ws_hello_seconds):
-                    hello = client_frame(await _receive(websocket))
+                    hello = parse_client_frame(await _receive_text(websocket))
             except TimeoutError as error:
-                raise SocketRefused(CloseCode.UNAUTHORIZED, "no hello in time") from error
+                raise WebSocketRejectedError(CloseCode.UNAUTHORIZED, "no hello in time") from error
         if not isinstance(hello, Hello):
-            raise SocketRefused(CloseCode.UNAUTHORIZED, "the first frame is no hello")
+            raise WebSocketRejectedError(CloseCode.UNAUTHORIZED, "the first frame is not a hello")
         return await self._tickets.redeem(hello.ticket), hello.cursor
 
-    async def _attend(self, websocket: WebSocket, user_id: UUID, cursor: int) -> None:
+    async def _run_session(self, websocket: WebSocket, user_id: UUID, cursor: int) -> None:
         session = Session(
             user_id=user_id,
             websocket=websocket,
@@ -103,41 +96,32 @@ class Endpoint:
             settings=self._settings,
             recheck=self._heartbeat.recheck,
         )
-        user = self._hub.join(session)
+        user = self._connections.add(session)
         try:
-            await self._subscribed(user, user_id)
-            await self._welcome(session, cursor)
-            await self._converse(websocket, session)
+            await self._connections.subscribe(session, user)
+            await self._send_welcome(session, cursor)
+            await self._receive_frames(websocket, session)
         finally:
             session.disconnected()
             rooms = self._membership.leave_all(session)
-            if self._hub.leave(session):
-                await self._subscriber.unsubscribe(channel(user_id))
+            await self._connections.remove(session)
             await self._membership.release(rooms)
 
-    async def _subscribed(self, user: UserSessions, user_id: UUID) -> None:
-        """Wait for the acknowledgement: what is published after it arrives, what was committed before it is read.
-
-        Redis being away delays the device, and does not refuse it: the heartbeat finds what is not published.
-        """
-        if not user.subscribed:
-            await self._subscriber.subscribe(channel(user_id))
-            if not await user.becomes_subscribed(within_s=SUBSCRIBE_PATIENCE_S):
-                log.warning("socket_not_subscribed", user_id=user_id)
-
-    async def _welcome(self, session: Session, cursor: int) -> None:
-        """Greet; the first ping comes at a random moment, so that devices that came together are not due together."""
-        state = (await self._history.states([session.user_id]))[session.user_id]
+    async def _send_welcome(self, session: Session, cursor: int) -> None:
+        """Send the welcome. The first ping has a random time, which spreads the pings of sockets opened together."""
+        state = (await self._history.get_states([session.user_id]))[session.user_id]
         ping_s = self._settings.ws_ping_seconds
         first = asyncio.get_running_loop().time() + ping_s * random.uniform(0.5, 1)  # noqa: S311
         log.info("socket_welcomed", user_id=session.user_id, cursor=cursor, head=state.head)
         session.welcome(state, cursor=cursor, ping_s=ping_s, ping_at=first)
 
-    async def _converse(self, websocket: WebSocket, session: Session) -> None:
-        """Handle what the device sends until it goes; raises SocketRefused for an invalid frame or another hello.
+    async def _receive_frames(self, websocket: WebSocket, session: Session) -> None:
+        """Handle the client's frames one after another until the socket closes.
 
-        A device that sends too fast is read more slowly. Frames are handled one after another, so unread ones wait in
-        the network's buffers and then at the sender.
+        Above the allowed rate frames are read more slowly. Unread frames wait in the network buffers and at the sender.
+
+        Raises:
+            WebSocketRejectedError: A frame is invalid, or the hello is repeated.
         """
         clock = asyncio.get_running_loop().time
         interval_s = 1 / self._settings.ws_frames_per_second
@@ -146,32 +130,21 @@ class Endpoint:
             next_due = max(next_due, clock() - interval_s * BURST_FRAMES) + interval_s
             if (wait_s := next_due - clock()) > 0:
                 await asyncio.sleep(wait_s)
-            match client_frame(await _receive(websocket)):
+            match parse_client_frame(await _receive_text(websocket)):
                 case Pong():
                     session.pong()
                 case Read(up_to=up_to):
-                    await self._mark_read(session.user_id, up_to)
+                    await self._read_marks.mark_read(session.user_id, up_to=up_to)
                 case Join(room=room):
                     await self._membership.join(session, room)
                 case Leave(room=room):
                     await self._membership.leave(session, room)
                 case Hello():
-                    raise SocketRefused(CloseCode.UNAUTHORIZED, "hello was said before")
-
-    async def _mark_read(self, user_id: UUID, up_to: int) -> None:
-        """Mark and tell all devices. Where Postgres is away nothing is marked, and the next ping shows it."""
-        try:
-            async with asyncio.timeout(READ_PATIENCE_S), self._database.transaction() as session:
-                mark = await FeedService(repository=FeedRepository(session)).mark_read(user_id, up_to=up_to)
-        except STORE_ERRORS as error:
-            log.warning("read_not_marked", user_id=user_id, up_to=up_to, error=repr(error))
-            return
-        if mark.moved:
-            await self._publisher.read(user_id, mark.state.read_seq)
+                    raise WebSocketRejectedError(CloseCode.UNAUTHORIZED, "the hello is repeated")
 
 
-async def _receive(websocket: WebSocket) -> str | None:
-    """The next message's text, None for a binary one; raises WebSocketDisconnect at the end."""
+async def _receive_text(websocket: WebSocket) -> str | None:
+    """Return the next message's text, or None for a binary message. Raises WebSocketDisconnect at the end."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message["code"])
@@ -179,9 +152,11 @@ async def _receive(websocket: WebSocket) -> str | None:
     return text
 
 
-async def _refuse(websocket: WebSocket, code: CloseCode, why: str) -> None:
-    log.info("socket_refused", code=int(code), why=why)
+async def _reject(websocket: WebSocket, code: CloseCode, reason: str, *, is_bug: bool = False) -> None:
+    """Log the reason, a bug as an error with its stack trace, and close the socket."""
+    write = log.error if is_bug else log.info
+    write("socket_refused", code=int(code), why=reason, exc_info=is_bug)
     try:
         await websocket.close(code, code.reason)
-    except (WebSocketDisconnect, RuntimeError):  # it has gone, or was closed meanwhile
+    except (WebSocketDisconnect, RuntimeError):  # closed already
         return

@@ -1,4 +1,4 @@
-"""Every frame of the WebSocket, as JSON text; `t` tells them apart. C: sent by the client, S: by the server."""
+"""The frames of the WebSocket, as JSON text. `t` is their type. C: sent by the client, S: sent by the server."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -6,21 +6,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from notifications.errors import CloseCode, SocketRefused
+from notifications.errors import CloseCode, WebSocketRejectedError
 from notifications.models import Notification
 from notifications.schemas import Seq
 
 VERSION = 1
 
 RoomName = Annotated[str, StringConstraints(pattern=r"^product:[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
-"""`product:` and a sku. Names that the pattern admits need no escaping in JSON."""
+"""`product:` and a sku. A name that matches the pattern needs no escaping in JSON."""
 
 
 class _Frame(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def encode(self) -> str:
-        """JSON without absent members."""
+        """Return JSON without members that are None."""
         return self.model_dump_json(exclude_none=True)
 
 
@@ -29,7 +29,7 @@ class _ClientFrame(BaseModel):
 
 
 class Hello(_ClientFrame):
-    """C: the first frame. `cursor` is the last seq this device has seen, 0 for none."""
+    """C: the first frame. `cursor` is the last seq that this device has seen, or 0."""
 
     t: Literal["hello"]
     v: Literal[1]
@@ -38,7 +38,7 @@ class Hello(_ClientFrame):
 
 
 class Pong(_ClientFrame):
-    """C: the answer to a ping; `cursor` is the last seq this device has seen by now."""
+    """C: the response to a ping. `cursor` is the last seq that this device has seen."""
 
     t: Literal["pong"]
     cursor: Seq
@@ -52,21 +52,21 @@ class Read(_ClientFrame):
 
 
 class Join(_ClientFrame):
-    """C: become a member of a room. Joining again changes nothing and is acknowledged again."""
+    """C: become a member of a room. Joining it again is only acknowledged."""
 
     t: Literal["join"]
     room: RoomName
 
 
 class Leave(_ClientFrame):
-    """C: leave a room. Leaving a room without being a member of it is acknowledged as well."""
+    """C: leave a room. It is acknowledged also if the client is not a member."""
 
     t: Literal["leave"]
     room: RoomName
 
 
 class Welcome(_Frame):
-    """S: the first frame. Unless `recovered`, page over REST from your cursor to `head`; what is newer follows here."""
+    """S: the first frame. Unless `recovered`, page over REST from your cursor to `head`. Newer notifications follow."""
 
     t: Literal["welcome"] = "welcome"
     head: int
@@ -76,10 +76,10 @@ class Welcome(_Frame):
 
 
 class NotificationFrame(_Frame):
-    """S: a notification; `seq` is one more than the last. The same shape is published and cached.
+    """S: a notification. `seq` is one more than the last. The same frame is published and cached.
 
-    `traceparent`, `tracestate` and `baggage` (W3C) are those of the span that delivers it; published and cached,
-    those of the span that consumed the event.
+    `traceparent`, `tracestate` and `baggage` (W3C) are those of the delivery's span. In a published or cached frame
+    they are those of the span that consumed the event.
     """
 
     t: Literal["n"] = "n"
@@ -93,8 +93,8 @@ class NotificationFrame(_Frame):
     baggage: str | None = None
 
     @classmethod
-    def of(cls, row: Notification) -> Self:
-        """As stored."""
+    def from_row(cls, row: Notification) -> Self:
+        """Return the frame of a row."""
         return cls(
             seq=row.seq,
             id=row.event_id,
@@ -108,7 +108,7 @@ class NotificationFrame(_Frame):
 
 
 class Ping(_Frame):
-    """S: answer with a pong. A `head` above your cursor will follow; `read_seq` heals a lost read frame."""
+    """S: respond with a pong. Missing notifications up to `head` will follow. `read_seq` replaces a lost read frame."""
 
     t: Literal["ping"] = "ping"
     head: int
@@ -116,23 +116,23 @@ class Ping(_Frame):
 
 
 class ReadMoved(_Frame):
-    """S: the user has read up to `read_seq`, on whichever device. It only grows: ignore a smaller one."""
+    """S: the user has read up to `read_seq` on some device. It never decreases: ignore a smaller one."""
 
     t: Literal["read"] = "read"
     read_seq: int
 
 
 class Drain(_Frame):
-    """S: this process is about to end; the socket will close with 1012. Come back after `retry_ms` milliseconds."""
+    """S: this process ends and will close the socket with 1012. Reconnect after `retry_ms` milliseconds."""
 
     t: Literal["drain"] = "drain"
     retry_ms: int
 
 
 class Joined(_Frame):
-    """S: the room's frames arrive from now on: read its present state over HTTP.
+    """S: the room's frames follow. Read its present state over HTTP.
 
-    Sent again when messages may have been lost, that is after a new connection to Redis.
+    Sent again after a new connection to Redis, because frames may have been lost.
     """
 
     t: Literal["joined"] = "joined"
@@ -140,7 +140,7 @@ class Joined(_Frame):
 
 
 class JoinRejected(_Frame):
-    """S: the client is not a member of the room. `rooms_per_connection` remains until it leaves another room."""
+    """S: the client is not a member of the room. After `rooms_per_connection`, leave another room first."""
 
     t: Literal["join_rejected"] = "join_rejected"
     room: str
@@ -148,14 +148,14 @@ class JoinRejected(_Frame):
 
 
 class Left(_Frame):
-    """S: no more frames of this room follow."""
+    """S: no further frames of this room follow."""
 
     t: Literal["left"] = "left"
     room: str
 
 
 class Stock(_Frame):
-    """S: another number of units of the room's product can be ordered; a larger `version` is newer. May be lost."""
+    """S: the available units of the room's product. A larger `version` is newer. May be lost."""
 
     t: Literal["stock"] = "stock"
     room: str
@@ -172,33 +172,33 @@ class Viewers(_Frame):
 
 
 RoomFrame = Stock | Viewers
-"""What a room's channel carries. Each replaces the one before it of the same type."""
+"""The frames of a room's channel. Each replaces the previous one of its type."""
 
 ServerFrame = Welcome | NotificationFrame | Ping | ReadMoved | Drain | Joined | JoinRejected | Left | Stock | Viewers
 
-Published = Annotated[NotificationFrame | ReadMoved, Field(discriminator="t")]
-"""What a user's channel carries."""
+UserFrame = NotificationFrame | ReadMoved
+"""The frames of a user's channel."""
 
 ClientFrame = Hello | Pong | Read | Join | Leave
 
 _client_frame: TypeAdapter[ClientFrame] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="t")])
-_published: TypeAdapter[NotificationFrame | ReadMoved] = TypeAdapter(Published)
+_user_frame: TypeAdapter[UserFrame] = TypeAdapter(Annotated[UserFrame, Field(discriminator="t")])
 _room_frame: TypeAdapter[RoomFrame] = TypeAdapter(Annotated[RoomFrame, Field(discriminator="t")])
 
 
-def client_frame(text: str | None) -> ClientFrame:
-    """Read what a client sent (None for a binary message); raises SocketRefused where it is no frame of ours."""
+def parse_client_frame(text: str | None) -> ClientFrame:
+    """Return the frame of a client's message (None: a binary one). Raises WebSocketRejectedError if it is invalid."""
     try:
         return _client_frame.validate_json(text or "")
     except ValidationError as error:
-        raise SocketRefused(CloseCode.UNAUTHORIZED, "not a frame of this protocol") from error
+        raise WebSocketRejectedError(CloseCode.UNAUTHORIZED, "the frame is invalid") from error
 
 
-def published_frame(body: bytes) -> NotificationFrame | ReadMoved:
-    """Read what was published; raises pydantic's ValidationError on anything else."""
-    return _published.validate_json(body)
+def parse_user_frame(body: bytes) -> UserFrame:
+    """Return a frame that was published to a user. Raises pydantic's ValidationError if it is invalid."""
+    return _user_frame.validate_json(body)
 
 
-def room_frame(body: bytes) -> RoomFrame:
-    """Read what was published to a room; raises pydantic's ValidationError on anything else."""
+def parse_room_frame(body: bytes) -> RoomFrame:
+    """Return a frame that was published to a room. Raises pydantic's ValidationError if it is invalid."""
     return _room_frame.validate_json(body)

@@ -1,4 +1,4 @@
-"""Joining and leaving rooms, as the client asks for it."""
+"""Joining and leaving rooms, with the subscriptions of the rooms."""
 
 import structlog
 
@@ -13,16 +13,16 @@ log = structlog.get_logger(__name__)
 
 
 class Membership:
-    """Keeps the subscriptions of the process in step with the members of its rooms."""
+    """Keeps one subscription for each room with a member in this process."""
 
     def __init__(self, *, rooms: Rooms, subscriber: Subscriber) -> None:
         self._rooms = rooms
         self._subscriber = subscriber
 
     async def join(self, session: Session, name: str) -> None:
-        """Make the session a member. It receives `joined` when the subscription stands, or `join_rejected` at once.
+        """Make the session a member. It receives `joined` when the room is subscribed, or `join_rejected`.
 
-        If Redis is unavailable, `joined` follows when it is back.
+        If Redis is unavailable, `joined` follows when Redis is back.
         """
         try:
             room = self._rooms.join(session, name)
@@ -35,20 +35,20 @@ class Membership:
         if room.subscribed:
             session.send(Joined(room=name))
             for frame in room.latest.values():
-                session.show(frame)
+                session.send_room_frame(frame)
         elif len(room.members) == 1:
             await self._subscriber.subscribe(room_channel(name))
 
     async def leave(self, session: Session, name: str) -> None:
-        """End the membership, if there is one."""
+        """End the membership of a room, if the session is a member."""
         empty = self._rooms.leave(session, name)
         session.send(Left(room=name))
         await self.release(empty)
 
     def leave_all(self, session: Session) -> list[str]:
-        """End all memberships of a session that ends; give the returned rooms to `release`."""
+        """End all memberships of a session that closes. Pass the returned rooms to `release`."""
         return self._rooms.leave(session, *session.rooms)
 
     async def release(self, rooms: list[str]) -> None:
-        """Unsubscribe from rooms that have no member any more, unless one has joined meanwhile."""
+        """Unsubscribe from rooms that have no members."""
         await self._subscriber.unsubscribe(*(room_channel(name) for name in rooms if self._rooms.get(name) is None))

@@ -1,4 +1,4 @@
-"""What a process can tell about its sockets in numbers."""
+"""The metrics of sockets and rooms."""
 
 import time
 
@@ -35,12 +35,12 @@ sent_room_frames = _meter.create_counter(
 _latency = _meter.create_histogram(
     "hopline.notification.latency",
     unit="s",
-    description="From what happened to the frame that tells of it, for sockets that were open",
+    description="Time from the event to the frame of its notification, for sockets that were open",
     explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 15],
 )
 
 
 def record_latency(frame: NotificationFrame) -> None:
-    """Measure a frame that was just written. By two machines' clocks: what is below zero is none."""
+    """Record the latency of a frame that was written now. Clocks of two machines differ: a negative value becomes 0."""
     seconds = max(time.time() - frame.at.timestamp(), 0.0)
     _latency.record(seconds, {"hopline.notification.kind": frame.kind})

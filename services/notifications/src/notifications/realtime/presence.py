@@ -1,8 +1,8 @@
-"""How many sockets are in each room, over all processes.
+"""The number of sockets in each room, over all processes.
 
-A room has a hash in Redis with one field per process: its number of members and when that expires. Each process renews
-its fields with a heartbeat and counts the fields of others that have not expired. So a killed process is not counted
-any more after `LIFETIME_BEATS` heartbeats, and nothing has to be cleaned up after it.
+A room has a hash in Redis with one field per process: its number of members and the expiry of that number. Each process
+renews its fields with a heartbeat, and adds the fields of other processes that have not expired. So a killed process is
+not counted after `LIFETIME_BEATS` heartbeats, and its fields need no cleanup.
 """
 
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from redis.asyncio import Redis
 
 from notifications.realtime.publisher import room_channel
 from notifications.realtime.rooms import Rooms
-from shared.background import Background
+from shared.background import BackgroundLoop
 
 LIFETIME_BEATS: Final = 3
-"""A process that misses so many heartbeats in a row is not counted."""
+"""A process is not counted after this number of missed heartbeats."""
 
-LONGEST_TICK_S: Final = 0.5
-"""Joins and leaves of a room within this time are reported, and published, together."""
+MAX_TICK_S: Final = 0.5
+"""Joins and leaves of a room within this time are reported and published together."""
 
 ROOMS_PER_ROUND_TRIP: Final = 100
-FAREWELL_S: Final = 1.0
+REPORT_TIMEOUT_S: Final = 1.0
 
 REPORT: Final = """
 local clock = redis.call('TIME')
@@ -50,9 +50,10 @@ if total ~= known then
     redis.call('PUBLISH', ARGV[5], string.format('{"t":"viewers","room":"%s","viewers":%d}', ARGV[6], total))
 end
 """
-"""Report one process's members of one room. The server's clock is the only one, and totals are published in order.
+"""Report the members that one process has in one room. Only the clock of the Redis server is used.
 
-Publishes if the process knows another total: a socket has joined or left, a process has expired, or a message was lost.
+Publishes the total if it differs from the last one that the process received: a socket has joined or left, a process
+has expired, or a message was lost.
 """
 
 
@@ -60,26 +61,26 @@ def _key(room: str) -> str:
     return f"notifications:room-viewers:{room}"
 
 
-class Presence(Background):
-    """Reports the members of this process's rooms every `beat_s` seconds, and changes sooner."""
+class Presence(BackgroundLoop):
+    """Reports the members of this process's rooms every `heartbeat_s` seconds, and changes within a tick."""
 
-    def __init__(self, *, redis: Redis, rooms: Rooms, beat_s: float) -> None:
-        super().__init__(drain_timeout_s=FAREWELL_S)
+    def __init__(self, *, redis: Redis, rooms: Rooms, heartbeat_s: float) -> None:
+        super().__init__(drain_timeout_s=REPORT_TIMEOUT_S)
         self._redis = redis
         self._rooms = rooms
-        self._beat_s = beat_s
+        self._heartbeat_s = heartbeat_s
         self._process = uuid4().hex
 
     def __str__(self) -> str:
         return "presence"
 
     async def _run(self) -> None:
-        """Report all rooms with each heartbeat, and those that change in between; at the end the last leaves."""
-        tick_s = min(LONGEST_TICK_S, self._beat_s / 5)
-        ticks_per_beat = round(self._beat_s / tick_s)
+        """Report all rooms with each heartbeat and changed rooms with each tick, and once more at the end."""
+        tick_s = min(MAX_TICK_S, self._heartbeat_s / 5)
+        ticks_per_heartbeat = round(self._heartbeat_s / tick_s)
         with suppress_instrumentation():
             for tick in count():
-                if tick % ticks_per_beat == 0:
+                if tick % ticks_per_heartbeat == 0:
                     self._rooms.changed.update(self._rooms)
                 await self._report_changed()
                 if self._stopping.is_set():
@@ -87,13 +88,13 @@ class Presence(Background):
                 await self._pause(tick_s)
 
     async def _report_changed(self) -> None:
-        """Report the rooms in `changed`. If Redis fails, they are forgotten: the next run begins with all rooms."""
+        """Report the rooms in `changed`. After a failure of Redis, the next run begins with all rooms."""
         rooms, self._rooms.changed = list(self._rooms.changed), set()
         for start in range(0, len(rooms), ROOMS_PER_ROUND_TRIP):
             await self._report(rooms[start : start + ROOMS_PER_ROUND_TRIP])
 
     async def _report(self, names: Sequence[str]) -> None:
-        lifetime_ms = round(LIFETIME_BEATS * self._beat_s * 1000)
+        lifetime_ms = round(LIFETIME_BEATS * self._heartbeat_s * 1000)
         async with self._redis.pipeline(transaction=False) as pipeline:
             for name in names:
                 room = self._rooms.get(name)

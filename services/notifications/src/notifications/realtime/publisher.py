@@ -1,7 +1,7 @@
-"""Publishing: after a commit, tell every process that may hold one of the user's sockets.
+"""Publishes frames after a commit, to all processes that have sockets of the user.
 
-A hint, never the truth: losing it delays a notification until the next heartbeat. The message is the whole frame, so
-that delivering it reads no database.
+A lost message only delays a notification until the next heartbeat. A message is a whole frame, so that delivering it
+needs no query.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from notifications.realtime.cache import FeedCache
 from notifications.realtime.frames import NotificationFrame, ReadMoved, Stock
-from shared.store_errors import REDIS_ERRORS
+from shared.errors.stores import REDIS_ERRORS, log_store_failure
 
 log = structlog.get_logger(__name__)
 
@@ -20,13 +20,13 @@ _PREFIX = "notifications:user:"
 _ROOM_PREFIX = "notifications:room:"
 
 
-def channel(user_id: UUID) -> str:
-    """The pub/sub channel of one user."""
+def user_channel(user_id: UUID) -> str:
+    """Return the pub/sub channel of a user."""
     return f"{_PREFIX}{user_id}"
 
 
-def user_of(name: str) -> UUID:
-    """The user of a channel; raises ValueError for another channel's name."""
+def channel_user(name: str) -> UUID:
+    """Return the user of a channel. Raises ValueError for the name of another channel."""
     return UUID(name.removeprefix(_PREFIX))
 
 
@@ -35,34 +35,36 @@ def room_channel(room: str) -> str:
     return f"{_ROOM_PREFIX}{room}"
 
 
-def room_of(name: str) -> str:
+def channel_room(name: str) -> str:
     """Return the room of a channel."""
     return name.removeprefix(_ROOM_PREFIX)
 
 
 class Publisher:
-    """Publishes to users' channels. Redis being away is logged, not raised: the commit stands."""
+    """Publishes to the channels of users and rooms. Redis errors are only logged, because the change is committed."""
 
     def __init__(self, *, redis: Redis, cache: FeedCache) -> None:
         self._redis = redis
         self._cache = cache
 
-    async def notification(self, user_id: UUID, frame: NotificationFrame, *, stock: Sequence[Stock] = ()) -> None:
-        """Cache and publish one notification, and the stock levels that came with it, in one round trip."""
+    async def publish_notification(
+        self, user_id: UUID, frame: NotificationFrame, *, stock: Sequence[Stock] = ()
+    ) -> None:
+        """Cache and publish a notification, and publish the stock levels of its event, in one round trip."""
         body = frame.encode().encode()
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 self._cache.append(pipeline, user_id, frame.seq, body)
-                pipeline.publish(channel(user_id), body)
+                pipeline.publish(user_channel(user_id), body)
                 for level in stock:
                     pipeline.publish(room_channel(level.room), level.encode())
                 await pipeline.execute(raise_on_error=False)
         except REDIS_ERRORS as error:
-            log.warning("publish_failed", user_id=user_id, seq=frame.seq, error=repr(error))
+            log_store_failure(log, "publish_failed", error, user_id=user_id, seq=frame.seq)
 
-    async def read(self, user_id: UUID, read_seq: int) -> None:
-        """Tell all the user's devices how far the feed is read."""
+    async def publish_read(self, user_id: UUID, read_seq: int) -> None:
+        """Publish the read mark to all devices of the user."""
         try:
-            await self._redis.publish(channel(user_id), ReadMoved(read_seq=read_seq).encode())
+            await self._redis.publish(user_channel(user_id), ReadMoved(read_seq=read_seq).encode())
         except REDIS_ERRORS as error:
-            log.warning("publish_failed", user_id=user_id, read_seq=read_seq, error=repr(error))
+            log_store_failure(log, "publish_failed", error, user_id=user_id, read_seq=read_seq)

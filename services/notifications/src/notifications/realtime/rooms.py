@@ -1,7 +1,7 @@
-"""Ephemeral rooms: what happens to a product now, for every socket that joined, at most once.
+"""Ephemeral rooms: the present state of a product for all sockets that have joined, delivered at most once.
 
-Rooms share nothing with feeds but the socket. Nothing is stored: a message that is lost stays lost. Only the latest
-state of a room matters, so a newer frame replaces an older one that was not delivered yet.
+Rooms share only the socket with feeds. Frames are not stored and can be lost. Only the latest state of a room matters,
+so a newer frame replaces an older one that was not delivered.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from notifications.realtime import metrics
-from notifications.realtime.frames import Joined, JoinRejected, RoomFrame, Stock, Viewers, room_frame
-from notifications.realtime.publisher import room_channel, room_of
+from notifications.realtime.frames import Joined, JoinRejected, RoomFrame, Stock, Viewers, parse_room_frame
+from notifications.realtime.publisher import channel_room, room_channel
 from notifications.realtime.session import Session
 
 DELIVERY_INTERVAL_S: Final = 0.1
-"""A room delivers to its members at most so often, however often its product is ordered."""
+"""Minimum time between two deliveries of a room to its members."""
 
 MAX_FRAME_BYTES: Final = 1024
 
 
 class JoinRejectedError(Exception):
-    """A limit is reached; `frame` says which."""
+    """A limit is reached. `frame` has the reason."""
 
     def __init__(self, frame: JoinRejected) -> None:
         super().__init__(frame.reason)
@@ -28,60 +28,61 @@ class JoinRejectedError(Exception):
 
 
 class Room:
-    """The members of one room in this process; they share one subscription."""
+    """The members of one room in this process. They share one subscription."""
 
-    __slots__ = ("_timer", "_undelivered", "latest", "members", "name", "subscribed")
+    __slots__ = ("_pending", "_timer", "latest", "members", "name", "subscribed")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.members: set[Session] = set()
         self.subscribed = False
         self.latest: dict[str, RoomFrame] = {}
-        self._undelivered: dict[str, RoomFrame] = {}
+        self._pending: dict[str, RoomFrame] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def viewers(self) -> int:
-        """The number of sockets in the room over all processes, as last published; 0 if unknown."""
+        """The number of sockets in the room over all processes, as last published, or 0."""
         viewers = self.latest.get("viewers")
         return viewers.viewers if isinstance(viewers, Viewers) else 0
 
     def acknowledge(self) -> None:
-        """The subscription begins: what was received before it may be outdated."""
+        """Record a new subscription and send `joined`. Earlier frames are dropped, because they may be outdated."""
         self.subscribed = True
         self.latest.clear()
         for member in self.members:
             member.send(Joined(room=self.name))
 
-    def offer(self, frame: RoomFrame) -> None:
-        """Deliver a frame now, or with the next delivery. Consumers may publish stock levels in the wrong order."""
+    def deliver(self, frame: RoomFrame) -> None:
+        """Deliver a frame now or with the next delivery. An older stock level than the last one is dropped."""
         known = self.latest.get(frame.t)
         if isinstance(frame, Stock) and isinstance(known, Stock) and frame.version <= known.version:
             return
-        self.latest[frame.t] = self._undelivered[frame.t] = frame
+        self.latest[frame.t] = self._pending[frame.t] = frame
         if self._timer is None:
             self._deliver()
 
     def close(self) -> None:
-        """Deliver nothing any more."""
+        """Cancel the next delivery."""
         if self._timer is not None:
             self._timer.cancel()
 
     def _deliver(self) -> None:
         self._timer = None
-        if not self._undelivered:
+        if not self._pending:
             return
-        for frame in self._undelivered.values():
+        for frame in self._pending.values():
             for member in self.members:
-                member.show(frame)
-        self._undelivered = {}
+                member.send_room_frame(frame)
+        self._pending = {}
         self._timer = asyncio.get_running_loop().call_later(DELIVERY_INTERVAL_S, self._deliver)
 
 
 class Rooms:
-    """The rooms of this process; `per_connection`, `per_process` and `members` bound them.
+    """The rooms of this process. `per_connection`, `per_process` and `members` limit them.
 
-    It is what the rooms' subscriber subscribes to. `changed` collects rooms whose number of members has to be reported.
+    It implements `Channels` for the subscriber of the rooms. `changed` has the rooms whose number of members must be
+    reported.
     """
 
     def __init__(self, *, per_connection: int, per_process: int, members: int) -> None:
@@ -99,7 +100,7 @@ class Rooms:
         return self._rooms.get(name)
 
     def join(self, session: Session, name: str) -> Room:
-        """Make the session a member of the room and return it; raises JoinRejectedError if a limit is reached."""
+        """Make the session a member and return the room. Raises JoinRejectedError if a limit is reached."""
         room = self._rooms.get(name)
         if room and session in room.members:
             return room
@@ -119,7 +120,7 @@ class Rooms:
         return room
 
     def leave(self, session: Session, *names: str) -> list[str]:
-        """End memberships of the session, if it has them; return the rooms that have no member in this process now."""
+        """End the session's memberships of these rooms. Return the rooms without members in this process."""
         empty = []
         for name in names:
             room = self._rooms.get(name)
@@ -127,7 +128,7 @@ class Rooms:
                 continue
             room.members.remove(session)
             session.rooms = tuple(other for other in session.rooms if other != name)
-            session.hide(name)
+            session.drop_room_frames(name)
             metrics.room_members.add(-1)
             self.changed.add(name)
             if not room.members:
@@ -138,27 +139,27 @@ class Rooms:
         return empty
 
     def channels(self) -> Iterable[str]:
-        """Return one channel for each room."""
+        """Return the channel of each room."""
         return [room_channel(name) for name in self._rooms]
 
     def subscribed(self, name: str) -> None:
-        """Let the room's members know that messages arrive from now on, and report their number again."""
-        if (room := self._of(name)) is not None:
+        """Send `joined` to the room's members and report their number."""
+        if (room := self._get_by_channel(name)) is not None:
             room.acknowledge()
             self.changed.add(room.name)
 
     def unsubscribed(self, name: str | None) -> None:
-        """Record that subscriptions have ended. A room that is joined while its last member leaves subscribes again."""
-        for room in self._rooms.values() if name is None else [self._of(name)]:
+        """Record that one subscription has ended, or with None all."""
+        for room in self._rooms.values() if name is None else [self._get_by_channel(name)]:
             if room is not None:
                 room.subscribed = False
 
     def received(self, name: str, body: bytes) -> None:
-        """Deliver a published frame to the room's members; raises ValueError if it is invalid."""
-        if (room := self._of(name)) is not None:
+        """Deliver a published frame to the room's members. Raises ValueError if it is invalid."""
+        if (room := self._get_by_channel(name)) is not None:
             if len(body) > MAX_FRAME_BYTES:
-                raise ValueError(f"a frame of {len(body)} bytes; at most {MAX_FRAME_BYTES} are delivered")
-            room.offer(room_frame(body))
+                raise ValueError(f"the frame has {len(body)} bytes, more than {MAX_FRAME_BYTES}")
+            room.deliver(parse_room_frame(body))
 
-    def _of(self, channel: str) -> Room | None:
-        return self._rooms.get(room_of(channel))
+    def _get_by_channel(self, channel: str) -> Room | None:
+        return self._rooms.get(channel_room(channel))

@@ -1,4 +1,4 @@
-"""One socket: what the rest of the process tells it, and in which order the device gets to see it."""
+"""One socket of a user, and the order of its frames."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -8,13 +8,13 @@ from starlette.websockets import WebSocket
 
 from notifications.errors import CloseCode
 from notifications.realtime import metrics
+from notifications.realtime.delivery_cursor import DeliveryCursor
 from notifications.realtime.frames import Drain, NotificationFrame, Ping, ReadMoved, RoomFrame, ServerFrame, Welcome
 from notifications.realtime.history import History
-from notifications.realtime.lane import Lane
-from notifications.realtime.pump import Pump
+from notifications.realtime.outbound_queue import OutboundQueue
 from notifications.schemas import FeedState
 from notifications.settings import Settings
-from shared.store_errors import STORE_ERRORS
+from shared.errors.stores import STORE_ERRORS, log_store_failure
 
 log = structlog.get_logger(__name__)
 
@@ -22,20 +22,20 @@ NEVER = float("inf")
 
 
 class Session:
-    """One device of `user_id`. Its methods never wait; what they are told before the welcome only counts as heard.
+    """One device of `user_id`. Its public methods never wait. Before the welcome they only update the head.
 
-    `recheck` is called with the user's id when what the device misses could not be read: ask for the feed's head
-    soon, and tell `heard`. `ping_at` is the next ping's time on the event loop's clock.
+    `recheck` is called with the user's id if missing notifications could not be read. It has to call
+    `update_feed_state` soon. `ping_at` is the time of the next ping on the event loop's clock.
     """
 
     __slots__ = (
+        "_cursor",
         "_history",
-        "_lane",
-        "_latest",
+        "_outbound",
         "_pong_due",
-        "_pump",
         "_read_seq",
         "_recheck",
+        "_room_frames",
         "open",
         "ping_at",
         "rooms",
@@ -57,40 +57,45 @@ class Session:
         self.rooms: tuple[str, ...] = ()
         self._history = history
         self._recheck = recheck
-        self._pump = Pump()
-        self._lane = Lane(websocket=websocket, user_id=user_id, write_s=settings.ws_write_seconds, more=self._send_more)
+        self._cursor = DeliveryCursor()
+        self._outbound = OutboundQueue(
+            websocket=websocket,
+            user_id=user_id,
+            write_timeout_s=settings.ws_write_seconds,
+            send_more=self._send_more,
+        )
         self._read_seq = 0
         self._pong_due = False
-        self._latest: dict[tuple[str, str], RoomFrame] | None = None  # most sockets join no room
+        self._room_frames: dict[tuple[str, str], RoomFrame] | None = None  # most sockets join no room
 
     def welcome(self, state: FeedState, *, cursor: int, ping_s: float, ping_at: float) -> None:
-        """Greet the device and bring it from its `cursor` to the feed's head."""
-        recovered = self._pump.welcome(cursor=cursor, head=state.head)
+        """Open the session: send the welcome, and the notifications after `cursor`."""
+        recovered = self._cursor.welcome(cursor=cursor, head=state.head)
         self._read_seq = state.read_seq
         self.ping_at = ping_at
         self.open = True
-        self._lane.put(Welcome(head=state.head, read_seq=state.read_seq, recovered=recovered, ping_s=ping_s))
+        self._outbound.put(Welcome(head=state.head, read_seq=state.read_seq, recovered=recovered, ping_s=ping_s))
 
-    def offer(self, frame: NotificationFrame, *, size: int) -> None:
-        """A notification was published, `size` bytes long."""
-        if self._pump.live(frame.seq):
-            self._lane.put(frame, size=size)
+    def deliver(self, frame: NotificationFrame, *, size: int) -> None:
+        """Send a published notification of `size` bytes, or pull if notifications before it are missing."""
+        if self._cursor.accept_live(frame.seq):
+            self._outbound.put(frame, size=size)
         self._pull_if_behind()
 
     def read_moved(self, frame: ReadMoved) -> None:
-        """The user has read something on some device."""
+        """Send a read mark that some device of the user has set."""
         if self.open:
             self._read_seq = max(self._read_seq, frame.read_seq)
-            self._lane.put(frame)
+            self._outbound.put(frame)
 
-    def heard(self, state: FeedState) -> None:
-        """The feed is as long as `state` says; what is missing is pulled."""
+    def update_feed_state(self, state: FeedState) -> None:
+        """Update the head and the read mark, and pull missing notifications."""
         self._read_seq = max(self._read_seq, state.read_seq)
-        self._pump.heard(state.head)
+        self._cursor.update_head(state.head)
         self._pull_if_behind()
 
     def ping(self, *, next_at: float) -> None:
-        """Ask whether the device is there; close where it has not answered the last time."""
+        """Send a ping, or close the socket if the previous ping has no pong."""
         if not self.open:
             return
         if self._pong_due:
@@ -98,76 +103,76 @@ class Session:
             return
         self._pong_due = True
         self.ping_at = next_at
-        self._lane.put(Ping(head=self._pump.known, read_seq=self._read_seq))
+        self._outbound.put(Ping(head=self._cursor.head, read_seq=self._read_seq))
 
     def pong(self) -> None:
-        """The device is there."""
+        """Record the pong of the last ping."""
         self._pong_due = False
 
     def send(self, frame: ServerFrame) -> None:
         """Queue a response to the client."""
         if self.open:
-            self._lane.put(frame)
+            self._outbound.put(frame)
 
-    def show(self, frame: RoomFrame) -> None:
-        """Send a room's frame after everything that is queued. It replaces an older one that was not sent yet.
+    def send_room_frame(self, frame: RoomFrame) -> None:
+        """Send a room's frame after all queued frames. It replaces a pending frame of the same room and type.
 
-        So a slow reader has at most one frame of each type and room waiting, beside its queue.
+        So a slow reader has at most one pending frame of each room and type, besides its queue.
         """
         if self.open:
-            if self._latest is None:
-                self._latest = {}
-            self._latest[frame.room, frame.t] = frame
-            self._lane.wake()
+            if self._room_frames is None:
+                self._room_frames = {}
+            self._room_frames[frame.room, frame.t] = frame
+            self._outbound.wake()
 
-    def hide(self, room: str) -> None:
-        """Drop what was not sent yet of a room that the client has left."""
-        if self._latest:
-            self._latest = {key: frame for key, frame in self._latest.items() if key[0] != room}
+    def drop_room_frames(self, room: str) -> None:
+        """Drop the pending frames of a room that the client has left."""
+        if self._room_frames:
+            self._room_frames = {key: frame for key, frame in self._room_frames.items() if key[0] != room}
 
     def drain(self, *, retry_ms: int) -> None:
-        """Announce the end of this process."""
-        self._lane.put(Drain(retry_ms=retry_ms))
+        """Announce that this process ends."""
+        self._outbound.put(Drain(retry_ms=retry_ms))
 
     def close(self, code: CloseCode, *, flush: bool = False) -> None:
-        """Send the device away, with `flush` after what is queued."""
+        """Close the socket, with `flush` after the queued frames."""
         self.open = False
         self.ping_at = NEVER
-        self._lane.close(code, flush=flush)
+        self._outbound.close(code, flush=flush)
 
     def disconnected(self) -> None:
-        """The device has gone."""
+        """Stop sending, because the client has disconnected."""
         self.open = False
         self.ping_at = NEVER
-        self._lane.disconnected()
+        self._outbound.disconnected()
 
     def _pull_if_behind(self) -> None:
-        if self.open and self._pump.behind:
-            self._lane.wake()
+        if self.open and self._cursor.is_behind:
+            self._outbound.wake()
 
     async def _send_more(self) -> bool:
-        """Send what is not queued: missing notifications first, then one room frame; False if there is neither."""
-        return await self._catch_up() or await self._send_latest()
+        """Send missing notifications, or else one room frame. Return False if there is neither."""
+        return await self._catch_up() or await self._send_next_room_frame()
 
-    async def _send_latest(self) -> bool:
-        if not self._latest:
+    async def _send_next_room_frame(self) -> bool:
+        if not self._room_frames:
             return False
-        await self._lane.send(self._latest.pop(next(iter(self._latest))))
+        await self._outbound.send_now(self._room_frames.pop(next(iter(self._room_frames))))
         metrics.sent_room_frames.add(1)
         return True
 
     async def _catch_up(self) -> bool:
-        """Send one page of what is missing; False where nothing is. Live messages are on hold meanwhile."""
-        if not self._pump.behind:
+        """Send one page of missing notifications. Return whether that made progress."""
+        if not self._cursor.is_behind:
             return False
-        after = self._pump.begin_pull()
+        after = self._cursor.begin_pull()
         try:
-            for frame in await self._history.after(self.user_id, after):
-                if self._lane.closing is None and self._pump.pulled(frame.seq):
-                    await self._lane.send(frame)
+            for frame in await self._history.list_after(self.user_id, after):
+                if self._outbound.closing is None and self._cursor.accept_pulled(frame.seq):
+                    await self._outbound.send_now(frame)
         except STORE_ERRORS as error:
-            log.warning("catch_up_interrupted", user_id=self.user_id, after=after, error=repr(error))
-        progress = self._pump.end_pull()
+            log_store_failure(log, "catch_up_interrupted", error, user_id=self.user_id, after=after)
+        progress = self._cursor.end_pull()
         if not progress:
             self._recheck(self.user_id)
         return progress

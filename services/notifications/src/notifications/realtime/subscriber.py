@@ -1,7 +1,7 @@
-"""A pub/sub connection of the process, with one subscription per channel, however many sessions share it.
+"""A pub/sub connection of the process, with one subscription per channel for all of its sessions.
 
-It may fail at any moment and reconnects by itself. Messages published meanwhile are lost without a sign. So each
-acknowledged subscription, the first and each later one, is passed on: read again what you may have missed.
+The connection can fail at any time and is opened again. Messages that are published in between are lost. So every
+acknowledged subscription is reported, and its owner reads what it may have missed.
 """
 
 import asyncio
@@ -15,35 +15,35 @@ from pydantic import RedisDsn
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.background import Background
-from shared.redis import redis_client
-from shared.store_errors import REDIS_ERRORS
+from shared.background import BackgroundLoop
+from shared.db.redis import create_redis
+from shared.errors.stores import REDIS_ERRORS
 
 log = structlog.get_logger(__name__)
 
-CONNECT_PATIENCE_S = 5.0
-SILENCE_S = 5.0
-"""A connection that says nothing for so long is asked for a sign, and given up after as long again."""
+CONNECT_TIMEOUT_S = 5.0
+IDLE_TIMEOUT_S = 5.0
+"""A connection that is silent for this time is pinged, and closed if it stays silent for the same time again."""
 
 
 class Channels(Protocol):
-    """What a subscriber subscribes to, and where messages go. Every method returns at once."""
+    """The channels of a subscriber and the receiver of their messages. No method waits."""
 
     def channels(self) -> Iterable[str]:
-        """The channels that this process needs now."""
+        """Return the channels that this process needs."""
 
     def subscribed(self, name: str) -> None:
-        """The subscription to a channel was acknowledged: messages published from now on arrive."""
+        """Handle the acknowledgement of a subscription. Messages published from now on arrive."""
 
     def unsubscribed(self, name: str | None) -> None:
-        """The subscription to a channel has ended, or with None all of them: the connection is lost."""
+        """Handle the end of a subscription, or with None the loss of the connection."""
 
     def received(self, name: str, body: bytes) -> None:
-        """Deliver a message; raises ValueError, for example pydantic's, if it is invalid."""
+        """Deliver a message. Raises ValueError, for example pydantic's, if it is invalid."""
 
 
-class Subscriber(Background):
-    """Subscribes to `channels` on a connection named `name`."""
+class Subscriber(BackgroundLoop):
+    """Subscribes to `channels`. `name` is the name of the connection in logs."""
 
     def __init__(self, *, name: str, url: RedisDsn, channels: Channels) -> None:
         super().__init__()
@@ -52,31 +52,28 @@ class Subscriber(Background):
         self._channels = channels
         self._pubsub: PubSub | None = None
         self._control = f"notifications:control:{name}"
-        """Subscribed to always, so that the connection is in subscriber mode also if there is no other channel."""
+        """Always subscribed, so that the connection is in subscriber mode also without other channels."""
 
     def __str__(self) -> str:
         return f"subscriber of {self._name}"
 
     async def subscribe(self, *channels: str) -> None:
-        """Subscribe to channels that are needed from now on.
-
-        Without a connection this does nothing: the next one subscribes to all that `channels` returns.
-        """
-        if channels and (pubsub := self._live()) is not None:
+        """Subscribe to new channels. A new connection subscribes to all channels that are needed."""
+        if channels and (pubsub := self._get_connection()) is not None:
             with contextlib.suppress(*REDIS_ERRORS):
                 await pubsub.subscribe(*channels)
 
     async def unsubscribe(self, *channels: str) -> None:
-        """Unsubscribe from channels that are not needed any more."""
-        if channels and (pubsub := self._live()) is not None:
+        """Unsubscribe from channels."""
+        if channels and (pubsub := self._get_connection()) is not None:
             with contextlib.suppress(*REDIS_ERRORS):
                 await pubsub.unsubscribe(*channels)
 
     async def _run(self) -> None:
         with suppress_instrumentation():
-            async with redis_client(self._url, answer_timeout_s=None, retries=0) as client, client.pubsub() as pubsub:
+            async with create_redis(self._url, response_timeout_s=None, retries=0) as client, client.pubsub() as pubsub:
                 try:
-                    async with asyncio.timeout(CONNECT_PATIENCE_S):
+                    async with asyncio.timeout(CONNECT_TIMEOUT_S):
                         await pubsub.subscribe(self._control)
                         self._pubsub = pubsub  # from here on `subscribe` uses the connection
                         if needed := list(self._channels.channels()):
@@ -87,16 +84,16 @@ class Subscriber(Background):
                     self._channels.unsubscribed(None)
 
     async def _listen(self, pubsub: PubSub) -> None:
-        asked = False
+        pinged = False
         while True:
-            message = await pubsub.get_message(timeout=SILENCE_S)
+            message = await pubsub.get_message(timeout=IDLE_TIMEOUT_S)
             if message is not None:
-                asked = False
+                pinged = False
                 self._handle(message)
-            elif asked:
+            elif pinged:
                 raise RedisConnectionError("the subscribed connection is silent")
             else:
-                asked = True
+                pinged = True
                 await pubsub.ping()
 
     def _handle(self, message: dict[str, Any]) -> None:
@@ -115,7 +112,7 @@ class Subscriber(Background):
             except ValueError as error:
                 log.warning("published_frame_unreadable", channel=name, error=str(error))
 
-    def _live(self) -> PubSub | None:
-        """The connection where it stands: asking it to send while it is broken would have it reconnect by itself."""
+    def _get_connection(self) -> PubSub | None:
+        """Return the connection if it is established. redis-py would reconnect a broken one when it sends."""
         pubsub = self._pubsub
         return pubsub if pubsub and pubsub.connection and pubsub.connection.is_connected else None

@@ -1,6 +1,6 @@
-"""The pump under loss, repetition, reordering, resubscriptions and reconnects, in every order hypothesis thinks of.
+"""The delivery cursor under loss, repetition, reordering, new subscriptions and reconnects, in random order.
 
-Two tests take a mechanism away and expect the same simulation to fail: it would otherwise prove nothing.
+One test removes a mechanism and expects the simulation to fail, which shows that the simulation can find errors.
 """
 
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from notifications.realtime.pump import WINDOW, Pump
+from notifications.realtime.delivery_cursor import WINDOW, DeliveryCursor
 
 PAGE = 100
 
 
-class Delivery(RuleBasedStateMachine):
-    """One user's feed, a channel that loses, repeats and reorders, and a device that comes back with its cursor."""
+class DeliveryMachine(RuleBasedStateMachine):
+    """One user's feed, a channel that loses, repeats and reorders, and a device that reconnects with its cursor."""
 
-    pump_type = Pump
+    cursor_type = DeliveryCursor
     heads_are_compared = True
 
     def __init__(self) -> None:
@@ -26,9 +26,9 @@ class Delivery(RuleBasedStateMachine):
         self.head = 0
         self.seen = 0  # by the device, over all its connections
         self.in_flight: list[int] = []
-        self.queue: list[int] = []  # to be written when no pull is being written
+        self.queue: list[int] = []  # written after the running pull
         self.page: Iterator[int] | None = None
-        self.pump = self.pump_type()
+        self.cursor = self.cursor_type()
         self.welcomed = False
         self.head_read = 0
 
@@ -50,14 +50,14 @@ class Delivery(RuleBasedStateMachine):
         seq = data.draw(st.sampled_from(self.in_flight))
         if not repeated:
             self.in_flight.remove(seq)
-        if self.pump.live(seq):
+        if self.cursor.accept_live(seq):
             self.queue.append(seq)
 
     @precondition(lambda self: self.queue and self.page is None)
     @rule()
     def write_queue(self) -> None:
         for seq in self.queue:
-            self.device_gets(seq)
+            self.deliver_to_device(seq)
         self.queue.clear()
 
     @precondition(lambda self: self.in_flight)
@@ -65,20 +65,20 @@ class Delivery(RuleBasedStateMachine):
     def lose_everything_in_flight(self) -> None:
         self.in_flight.clear()
 
-    # the heartbeat; a resubscription leads to it as well
+    # the heartbeat, also after a new subscription
     @precondition(lambda self: self.welcomed)
     @rule()
     def compare_heads(self) -> None:
         if self.heads_are_compared:
-            self.pump.heard(self.head)
+            self.cursor.update_head(self.head)
 
     # pulling
-    @precondition(lambda self: self.welcomed and self.page is None and not self.queue and self.pump.behind)
-    @rule(hole=st.none() | st.integers(1, PAGE))
-    def begin_pull(self, hole: int | None) -> None:
-        first = self.pump.begin_pull() + 1
+    @precondition(lambda self: self.welcomed and self.page is None and not self.queue and self.cursor.is_behind)
+    @rule(gap=st.none() | st.integers(1, PAGE))
+    def begin_pull(self, gap: int | None) -> None:
+        first = self.cursor.begin_pull() + 1
         rows = range(first, min(first + PAGE, self.head + 1))
-        self.page = iter([seq for seq in rows if seq - first != hole])  # the cache may have holes
+        self.page = iter([seq for seq in rows if seq - first != gap])  # the cache may have gaps
 
     @precondition(lambda self: self.page is not None)
     @rule(rows=st.integers(1, PAGE), fails=st.booleans())
@@ -88,67 +88,67 @@ class Delivery(RuleBasedStateMachine):
             seq = next(self.page, None)
             if seq is None:
                 break
-            if self.pump.pulled(seq):
-                self.device_gets(seq)
+            if self.cursor.accept_pulled(seq):
+                self.deliver_to_device(seq)
         if seq is None or fails:
             self.page = None
-            self.pump.end_pull()
+            self.cursor.end_pull()
 
     # the device
     @rule()
     def reconnect(self) -> None:
-        self.pump = self.pump_type()
+        self.cursor = self.cursor_type()
         self.page = None
         self.queue.clear()
         self.welcomed = False
-        self.head_read = self.head  # read after the subscription; commits may happen before the welcome
+        self.head_read = self.head  # read after the subscription; notifications may be added before the welcome
 
     @precondition(lambda self: not self.welcomed)
     @rule()
     def welcome(self) -> None:
         missed = self.head_read - self.seen
-        recovered = self.pump.welcome(cursor=self.seen, head=self.head_read)
+        recovered = self.cursor.welcome(cursor=self.seen, head=self.head_read)
         assert recovered == (missed <= WINDOW), "gap or repeat"
         if not recovered:
             self.seen = self.head_read  # the device pages over REST
         self.welcomed = True
 
-    def device_gets(self, seq: int) -> None:
+    def deliver_to_device(self, seq: int) -> None:
         assert seq == self.seen + 1, f"gap or repeat: {seq} after {self.seen}"
         self.seen = seq
 
     def teardown(self) -> None:
-        """Quiet: nothing in flight, one more heartbeat, and pulls until nothing is missing."""
+        """Deliver everything: one more heartbeat, and pulls until nothing is missing."""
         if not self.welcomed:
             self.welcome()
         while self.page is not None:
             self.take_rows(PAGE, fails=False)
         self.write_queue()
         self.compare_heads()
-        while self.pump.behind:
-            self.begin_pull(hole=None)
+        while self.cursor.is_behind:
+            self.begin_pull(gap=None)
             while self.page is not None:
                 self.take_rows(PAGE, fails=False)
         assert self.seen == self.head, f"the device has seen {self.seen} of {self.head}"
 
 
-class WithoutContiguity(Delivery):
-    class pump_type(Pump):  # noqa: N801 - takes the place of the attribute
-        def _follows(self, seq: int) -> bool:
+class WithoutContiguity(DeliveryMachine):
+    class cursor_type(DeliveryCursor):  # noqa: N801 - takes the place of the attribute
+        def _advance(self, seq: int) -> bool:
             self.sent, newer = max(self.sent, seq), seq > self.sent
             return newer
 
 
-class WithoutHeartbeat(Delivery):
+class WithoutHeartbeat(DeliveryMachine):
     heads_are_compared = False
 
 
-class TestPump:
-    def test_device_sees_everything_in_order_once(self) -> None:
-        run_state_machine_as_test(Delivery, settings=settings(max_examples=100, deadline=None))
+class TestDeliveryCursor:
+    def test_device_sees_every_notification_once_in_order(self) -> None:
+        run_state_machine_as_test(DeliveryMachine, settings=settings(max_examples=100, deadline=None))
 
     @pytest.mark.parametrize("broken", [WithoutContiguity, WithoutHeartbeat])
-    def test_each_mechanism_is_needed(self, broken: type[Delivery]) -> None:
+    def test_simulation_fails_when_a_mechanism_is_removed(self, broken: type[DeliveryMachine]) -> None:
         exploration = settings(
             max_examples=300,
             derandomize=True,
@@ -160,26 +160,26 @@ class TestPump:
         with pytest.raises(AssertionError, match=r"gap or repeat|has seen"):
             run_state_machine_as_test(broken, settings=exploration)
 
-    def test_live_messages_do_not_overtake_a_pull(self) -> None:
-        pump = Pump()
-        pump.welcome(cursor=0, head=2)
-        pump.begin_pull()
-        assert pump.pulled(1)  # being written
-        assert not pump.live(2)  # would be written by somebody else
-        assert pump.pulled(2)
-        assert pump.end_pull()
-        assert pump.live(3)
+    def test_live_messages_are_held_when_a_pull_is_running(self) -> None:
+        cursor = DeliveryCursor()
+        cursor.welcome(cursor=0, head=2)
+        cursor.begin_pull()
+        assert cursor.accept_pulled(1)  # is being written
+        assert not cursor.accept_live(2)  # the pull sends it
+        assert cursor.accept_pulled(2)
+        assert cursor.end_pull()
+        assert cursor.accept_live(3)
 
-    def test_a_cursor_beyond_the_feed_is_not_recovered(self) -> None:
-        pump = Pump()
-        assert not pump.welcome(cursor=48, head=47)
-        assert pump.live(48)
+    def test_welcome_does_not_recover_when_the_cursor_is_beyond_the_feed(self) -> None:
+        cursor = DeliveryCursor()
+        assert not cursor.welcome(cursor=48, head=47)
+        assert cursor.accept_live(48)
 
-    def test_a_fruitless_pull_waits_for_the_next_head(self) -> None:
-        pump = Pump()
-        pump.welcome(cursor=0, head=3)
-        pump.begin_pull()
-        assert not pump.end_pull()
-        assert not pump.behind
-        pump.heard(3)
-        assert pump.behind
+    def test_pull_is_not_repeated_until_the_next_head_when_it_returned_nothing(self) -> None:
+        cursor = DeliveryCursor()
+        cursor.welcome(cursor=0, head=3)
+        cursor.begin_pull()
+        assert not cursor.end_pull()
+        assert not cursor.is_behind
+        cursor.update_head(3)
+        assert cursor.is_behind

@@ -1,4 +1,4 @@
-"""One span per delivered notification, and the frame that carries it on to the device."""
+"""The span of each delivered notification."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,20 +8,20 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from notifications.realtime.frames import NotificationFrame
-from shared.events import Trace
-from shared.tracing import active, arrived_baggage, tracer_of
+from shared.messaging import TraceContext
+from shared.telemetry.spans import get_baggage_attributes, get_tracer, use_span
 
-_tracer = tracer_of(__name__)
+_tracer = get_tracer(__name__)
 
 
 @contextmanager
 def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[NotificationFrame]:
-    """The PRODUCER span of one notification's way into one socket; yields the frame that carries this span's context.
+    """Record the delivery of one notification to one socket. Yields the frame with the context of this span.
 
-    Its parent is the span that consumed the event, so that the device is the last hop of the request's own trace.
+    The parent is the span that consumed the event, so the delivery belongs to the trace of the original request.
     """
-    arrived = Trace(frame.traceparent, frame.tracestate, frame.baggage)
-    parent = arrived.context()
+    consumed = TraceContext(frame.traceparent, frame.tracestate, frame.baggage)
+    parent = consumed.context()
     attributes: dict[str, AttributeValue] = {
         "messaging.system": "websocket",
         "messaging.operation.name": "send",
@@ -31,11 +31,15 @@ def delivery_span(user_id: UUID, frame: NotificationFrame) -> Iterator[Notificat
         "user.id": str(user_id),
         "hopline.notification.kind": frame.kind,
         "hopline.notification.seq": frame.seq,
-        **arrived_baggage(parent),
+        **get_baggage_attributes(parent),
     }
     span = _tracer.start_span("send notification", context=parent, kind=SpanKind.PRODUCER, attributes=attributes)
-    with active(span):
-        carried = arrived.continued_by(span)
+    with use_span(span):
+        delivered = consumed.continued_by(span)
         yield frame.model_copy(
-            update={"traceparent": carried.traceparent, "tracestate": carried.tracestate, "baggage": carried.baggage}
+            update={
+                "traceparent": delivered.traceparent,
+                "tracestate": delivered.tracestate,
+                "baggage": delivered.baggage,
+            }
         )

@@ -1,0 +1,68 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+from services.notifications.tests.factories import Instance
+
+from testkit.apps import http_client
+
+MONTH_AGO = datetime.now(UTC) - timedelta(days=30)
+
+
+class TestCleanup:
+    async def test_cleanup_deletes_events_that_cannot_be_published_again(
+        self, instance: Instance, database: str
+    ) -> None:
+        event_ids = await insert_inbox_rows(database, MONTH_AGO, MONTH_AGO + timedelta(days=2))
+        response = await run_cleanup(instance, {"events_since": (MONTH_AGO + timedelta(days=1)).isoformat()})
+        assert response.json() == {"removed": {"inbox": 1, "dead_letters": 0}, "more": False}
+        assert await list_inbox_event_ids(database) == event_ids[1:]
+
+    async def test_cleanup_deletes_no_event_when_events_since_is_missing(
+        self, instance: Instance, database: str
+    ) -> None:
+        event_ids = await insert_inbox_rows(database, MONTH_AGO)
+        assert (await run_cleanup(instance, {})).json() == {"removed": {"inbox": 0, "dead_letters": 0}, "more": False}
+        assert await list_inbox_event_ids(database) == event_ids
+
+    async def test_cleanup_deletes_dead_letters_that_were_replayed_long_ago(
+        self, instance: Instance, database: str
+    ) -> None:
+        connection = await asyncpg.connect(database)
+        await connection.execute(
+            "INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, failed_at, replayed_at)"
+            " SELECT 'notifications', 'events:orders', coalesce(days, 'open'), '', 'why', 5,"
+            " now() - interval '90 days', now() - make_interval(days => days::int)"
+            " FROM unnest(ARRAY['31', '29', NULL]) AS days"
+        )
+        assert (await run_cleanup(instance, {})).json()["removed"]["dead_letters"] == 1
+        left = await connection.fetch("SELECT entry_id FROM dead_letter ORDER BY id")
+        await connection.close()
+        assert [row["entry_id"] for row in left] == ["29", "open"]
+
+    async def test_cleanup_is_forbidden_when_the_caller_is_not_a_service(self, instance: Instance) -> None:
+        assert (await run_cleanup(instance, {}, role="admin")).status_code == 403
+
+
+async def run_cleanup(instance: Instance, body: dict[str, Any], *, role: str = "service") -> httpx.Response:
+    async with http_client(instance.url, token=instance.issuer.issue(uuid4(), role=role)) as client:
+        return await client.post("/internal/housekeeping", json=body)
+
+
+async def insert_inbox_rows(database: str, *moments: datetime) -> list[UUID]:
+    """Insert inbox rows that were processed at these times, and return the ids of their events."""
+    connection = await asyncpg.connect(database)
+    ids = [uuid4() for _ in moments]
+    rows = [("notifications", event_id, moment) for event_id, moment in zip(ids, moments, strict=True)]
+    await connection.executemany("INSERT INTO inbox (consumer, event_id, processed_at) VALUES ($1, $2, $3)", rows)
+    await connection.close()
+    return ids
+
+
+async def list_inbox_event_ids(database: str) -> list[UUID]:
+    connection = await asyncpg.connect(database)
+    found = [row["event_id"] for row in await connection.fetch("SELECT event_id FROM inbox ORDER BY processed_at")]
+    await connection.close()
+    return found
