@@ -5,12 +5,12 @@ import pytest
 
 from testkit.databases import MigratedDatabase
 
-from .world import World, open_world
+from .harness import Harness, open_harness
 
 
 @pytest.fixture
-async def world(migrated_database: MigratedDatabase, redis_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    """The test's own world, in which everybody answers; no worker runs in it yet."""
+async def harness(migrated_database: MigratedDatabase, redis_url: str, tmp_path: Path) -> AsyncIterator[Harness]:
+    """Return a harness for one test, in which all dependencies are available and no worker runs yet."""
     database_url = await migrated_database("workers")
-    async with open_world(database_url=database_url, redis_url=redis_url, objects=tmp_path / "objects") as opened:
+    async with open_harness(database_url=database_url, redis_url=redis_url, objects=tmp_path / "objects") as opened:
         yield opened

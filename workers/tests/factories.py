@@ -1,17 +1,17 @@
-"""Events and jobs for when the details do not matter."""
+"""Events and jobs with default values."""
 
 from typing import Any
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
 
-from shared.events import CloudEvent
+from shared.messaging import CloudEvent
 from workers.reports.schemas import MakeReport
 from workers.schemas import FulfilOrder, NewJob, Order, OrderEmail, WelcomeEmail
 
 
 def order_data(**changes: Any) -> dict[str, Any]:
-    """Data of an order event: two items, 32.50 EUR."""
+    """Return the data of an order event with two items and a total of 32.50 EUR."""
     return {
         "order_id": str(uuid4()),
         "user_id": str(uuid4()),
@@ -27,7 +27,7 @@ def order_data(**changes: Any) -> dict[str, Any]:
 
 
 def order_event(status: str = "placed", *, data: dict[str, Any] | None = None, **attributes: Any) -> CloudEvent:
-    """An event of orders."""
+    """Return an order event."""
     data = data if data is not None else order_data(status=status)
     subject = str(data.get("order_id", "?"))
     kind = f"hopline.order.{status}.v1"
@@ -35,7 +35,7 @@ def order_event(status: str = "placed", *, data: dict[str, Any] | None = None, *
 
 
 def registered_event(user_id: UUID) -> CloudEvent:
-    """An event of users."""
+    """Return the event of a registration."""
     return CloudEvent(
         source="/hopline/users",
         type="hopline.user.registered.v1",
@@ -44,35 +44,35 @@ def registered_event(user_id: UUID) -> CloudEvent:
     )
 
 
-async def ship(redis: Redis, event: CloudEvent) -> None:
-    """Put an event into its stream, as a relay does."""
+async def append_event(redis: Redis, event: CloudEvent) -> None:
+    """Append an event to its stream, as a relay does."""
     stream = "events:users" if ".user." in event.type else "events:orders"
     await redis.xadd(stream, {"event": event.encode()})
 
 
 def order_email(order: dict[str, Any] | None = None, *, delay_s: float = 0.0) -> NewJob:
-    """A job that sends an email about an order."""
-    described = Order.model_validate(order or order_data())
-    return NewJob(payload=OrderEmail(user_id=described.user_id, status="placed", order=described), delay_s=delay_s)
+    """Return a job that sends an email about an order."""
+    validated = Order.model_validate(order or order_data())
+    return NewJob(payload=OrderEmail(user_id=validated.user_id, status="placed", order=validated), delay_s=delay_s)
 
 
 def welcome_email(user_id: UUID | None = None, *, delay_s: float = 0.0) -> NewJob:
-    """A job that greets a user."""
+    """Return a job that sends the welcome email."""
     return NewJob(payload=WelcomeEmail(user_id=user_id or uuid4()), delay_s=delay_s)
 
 
 def fulfilment(*, delay_s: float = 0.0) -> NewJob:
-    """A job that packs an order."""
+    """Return a job that packs an order."""
     return NewJob(payload=FulfilOrder(user_id=uuid4(), order_id=uuid4(), step="pack"), delay_s=delay_s)
 
 
 def report_job(report_id: UUID) -> NewJob:
-    """A job that makes a report."""
+    """Return a job that generates a report."""
     return NewJob(payload=MakeReport(user_id=uuid4(), report_id=report_id))
 
 
 def report_event(report_id: UUID) -> CloudEvent:
-    """An event of orders: somebody wants a report."""
+    """Return the event of a requested report."""
     data = {"report_id": report_id, "user_id": uuid4(), "kind": "orders", "format": "csv"}
     kind = "hopline.report.requested.v1"
     return CloudEvent(source="/hopline/orders", type=kind, subject=str(report_id), data=data)

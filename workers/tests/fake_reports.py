@@ -1,4 +1,4 @@
-"""Orders as the worker sees it that makes reports: says what is wanted, gives the orders, takes one end of each."""
+"""The internal report routes of a fake orders service: requested reports, their orders, and one end of each."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,15 +15,15 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @dataclass(kw_only=True)
-class ReportDesk:
-    """Has reports of `orders`, one an hour. While `open` is cleared, it keeps who asks for a page waiting.
+class FakeReports:
+    """Reports with `orders` orders, one per hour. Requests for a page wait while `open` is cleared.
 
-    At a progress of `finished_by_another_at` percent it says that the report is finished.
+    At a progress of `finished_by_another_at` percent, the report is finished by another worker.
     """
 
     orders: int = 3
     formats: dict[str, str] = field(default_factory=dict)
-    told: list[tuple[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
     ends: dict[str, str] = field(default_factory=dict)
     finished_by_another_at: int = 101
     open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -32,37 +32,37 @@ class ReportDesk:
     def __post_init__(self) -> None:
         self.open.set()
 
-    def wants(self, format: str = "csv") -> UUID:  # noqa: A002 - the field's name
-        """A new report to make."""
+    def add_report(self, format: str = "csv") -> UUID:  # noqa: A002 - the field's name
+        """Add a requested report and return its id."""
         report_id = uuid4()
         self.formats[str(report_id)] = format
         return report_id
 
     @property
     def progress(self) -> list[int]:
-        """What was told of it, in percent."""
-        return [body["progress"] for what, body in self.told if what == "progress"]
+        """The reported progress, in percent."""
+        return [body["progress"] for what, body in self.calls if what == "progress"]
 
     def routes(self, accepts: Callable[[Request], bool]) -> list[Route]:
-        """The internal calls, for who brings a token that `accepts` takes."""
+        """Return the routes. `accepts` returns whether a request has a valid token."""
 
-        async def answer(request: Request) -> Response:
-            return await self._answer(request) if accepts(request) else Response(status_code=401)
+        async def respond(request: Request) -> Response:
+            return await self._respond(request) if accepts(request) else Response(status_code=401)
 
-        return [Route("/internal/reports/{id}/{what}", answer, methods=["GET", "POST"])]
+        return [Route("/internal/reports/{id}/{what}", respond, methods=["GET", "POST"])]
 
-    async def _answer(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> Response:
         report_id, what = request.path_params["id"], request.path_params["what"]
         if report_id not in self.formats:
-            return self._refusal(404, "report-not-found")
+            return self._problem(404, "report-not-found")
         if what == "orders":
             return await self._page(int(request.query_params["limit"]), int(request.query_params.get("cursor", 0)))
         body = await request.json()
         if what == "progress" and body["progress"] >= self.finished_by_another_at:
             self.ends[report_id] = "finish"
         if self.ends.get(report_id) not in {None, what}:
-            return self._refusal(409, "report-finished")
-        self.told.append((what, body))
+            return self._problem(409, "report-finished")
+        self.calls.append((what, body))
         if what == "begin":
             return JSONResponse(self._work(report_id))
         if what in {"finish", "fail"}:
@@ -78,7 +78,7 @@ class ReportDesk:
         return JSONResponse({"items": items, "next_cursor": str(last) if last < self.orders else None})
 
     def order(self, number: int) -> dict[str, Any]:
-        """The order of this number, from 0 on; every tenth was cancelled."""
+        """Return order `number`, counted from 0. Every tenth order was cancelled."""
         item = {"sku": "BAG-CANVAS", "name": "Bag", "quantity": 2, "unit_price_cents": 500}
         return {
             "id": str(UUID(int=number)),
@@ -98,6 +98,6 @@ class ReportDesk:
         return {**known, **period, "total": self.orders}
 
     @staticmethod
-    def _refusal(status: int, slug: str) -> Response:
+    def _problem(status: int, slug: str) -> Response:
         body = {"type": f"https://hopline.example/problems/{slug}", "status": status}
         return JSONResponse(body, status_code=status, media_type="application/problem+json")

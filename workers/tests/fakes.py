@@ -1,4 +1,4 @@
-"""The services and the mail server the worker talks to, as small as they can be, on real sockets."""
+"""Minimal fakes of the services and the mail server that the worker calls, on real sockets."""
 
 import asyncio
 import base64
@@ -19,33 +19,33 @@ from starlette.routing import Route
 
 from testkit.apps import free_port
 
-from .report_desk import ReportDesk
+from .fake_reports import FakeReports
 
 SECRET = "the-workers-secret"
 BASIC = "Basic " + base64.b64encode(f"workers:{SECRET}".encode()).decode()
 
 
 def problem(status: int, slug: str) -> Response:
-    """A refusal as the services word it."""
+    """Return a problem response in the form of the services."""
     body = {"type": f"https://hopline.example/problems/{slug}", "status": status}
     return JSONResponse(body, status_code=status, media_type="application/problem+json")
 
 
 @dataclass(kw_only=True)
-class House:
-    """Any service's housekeeping: `batches` are still to be removed, `since` is how old its events may be."""
+class FakeCleanup:
+    """The clean-up routes of a service with `batches` left to delete. `since` is the time of its oldest event."""
 
     batches: int = 0
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    told: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
 
     def routes(self, accepts: Callable[[Request], bool]) -> list[Route]:
-        """The two calls, for who brings a token that `accepts` takes."""
+        """Return the routes. `accepts` returns whether a request has a valid token."""
 
-        async def tidy(request: Request) -> Response:
+        async def clean_up(request: Request) -> Response:
             if not accepts(request):
                 return Response(status_code=401)
-            self.told.append(await request.json())
+            self.requests.append(await request.json())
             removed, self.batches = min(self.batches, 1), max(self.batches - 1, 0)
             return JSONResponse({"removed": {"rows": removed * 1000}, "more": self.batches > 0})
 
@@ -55,22 +55,22 @@ class House:
             return JSONResponse({"events_since": self.since.isoformat()})
 
         path = "/internal/housekeeping"
-        return [Route(path, tidy, methods=["POST"]), Route(path, events_since, methods=["GET"])]
+        return [Route(path, clean_up, methods=["POST"]), Route(path, events_since, methods=["GET"])]
 
 
 @dataclass(kw_only=True)
-class Users:
-    """Users' internal interface. `answers` are statuses to give first; `token_lifetime` is in seconds."""
+class FakeUsers:
+    """The internal routes of users. `next_statuses` are sent first; `token_lifetime` is in seconds."""
 
-    people: dict[str, dict[str, str]] = field(default_factory=dict)
-    answers: list[int] = field(default_factory=list)
+    users: dict[str, dict[str, str]] = field(default_factory=dict)
+    next_statuses: list[int] = field(default_factory=list)
     token_lifetime: int = 300
-    tokens_given: int = 0
+    tokens_issued: int = 0
     revoked: set[str] = field(default_factory=set)
-    asked: list[dict[str, str]] = field(default_factory=list)
-    granted: list[dict[str, str]] = field(default_factory=list)
+    user_requests: list[dict[str, str]] = field(default_factory=list)
+    token_requests: list[dict[str, str]] = field(default_factory=list)
     admins: list[UUID] = field(default_factory=list)
-    house: House = field(default_factory=House)
+    cleanup: FakeCleanup = field(default_factory=FakeCleanup)
 
     @property
     def app(self) -> Starlette:
@@ -79,67 +79,67 @@ class Users:
                 Route("/internal/tokens", self._token, methods=["POST"]),
                 Route("/internal/users/{user_id}", self._user),
                 Route("/internal/admins", self._admins),
-                *self.house.routes(self.accepts),
+                *self.cleanup.routes(self.accepts),
             ]
         )
 
     async def _token(self, request: Request) -> Response:
         if request.headers.get("Authorization") != BASIC or await request.body() != b"grant_type=client_credentials":
             return Response(status_code=401)
-        self.tokens_given += 1
-        self.granted.append(dict(request.headers))
-        body = {"access_token": f"t{self.tokens_given}", "token_type": "bearer", "expires_in": self.token_lifetime}
+        self.tokens_issued += 1
+        self.token_requests.append(dict(request.headers))
+        body = {"access_token": f"t{self.tokens_issued}", "token_type": "bearer", "expires_in": self.token_lifetime}
         return JSONResponse(body)
 
     def accepts(self, request: Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return scheme == "Bearer" and token == f"t{self.tokens_given}" and token not in self.revoked
+        return scheme == "Bearer" and token == f"t{self.tokens_issued}" and token not in self.revoked
 
     async def _user(self, request: Request) -> Response:
-        self.asked.append(dict(request.headers))
+        self.user_requests.append(dict(request.headers))
         if not self.accepts(request):
             return Response(status_code=401)
-        if self.answers:
-            return Response(status_code=self.answers.pop(0))
-        person = self.people.get(request.path_params["user_id"])
-        if person is None:
+        if self.next_statuses:
+            return Response(status_code=self.next_statuses.pop(0))
+        user = self.users.get(request.path_params["user_id"])
+        if user is None:
             return problem(404, "user-not-found")
         rest = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
-        return JSONResponse({"id": request.path_params["user_id"]} | person | rest)
+        return JSONResponse({"id": request.path_params["user_id"]} | user | rest)
 
     async def _admins(self, request: Request) -> Response:
         if not self.accepts(request):
             return Response(status_code=401)
-        return JSONResponse([{"id": str(admin)} | self.people[str(admin)] for admin in self.admins])
+        return JSONResponse([{"id": str(admin)} | self.users[str(admin)] for admin in self.admins])
 
 
 @dataclass(kw_only=True)
-class Notifications:
-    """Notifications' internal interface."""
+class FakeNotifications:
+    """The internal routes of notifications."""
 
-    users: Users
-    house: House = field(default_factory=House)
+    users: FakeUsers
+    cleanup: FakeCleanup = field(default_factory=FakeCleanup)
 
     @property
     def app(self) -> Starlette:
-        return Starlette(routes=self.house.routes(self.users.accepts))
+        return Starlette(routes=self.cleanup.routes(self.users.accepts))
 
 
 @dataclass(kw_only=True)
-class Orders:
-    """Orders' internal interface; `refusal` is the answer for orders that are not to be fulfilled.
+class FakeOrders:
+    """The internal routes of orders. `error_response` replaces the response to fulfilment calls.
 
-    While `open` is cleared, it keeps callers waiting.
+    Calls wait while `open` is cleared.
     """
 
-    users: Users
+    users: FakeUsers
     calls: list[tuple[str, str]] = field(default_factory=list)
     called_at: list[float] = field(default_factory=list)
-    refusal: Response | None = None
+    error_response: Response | None = None
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
-    house: House = field(default_factory=House)
-    desk: ReportDesk = field(default_factory=ReportDesk)
+    cleanup: FakeCleanup = field(default_factory=FakeCleanup)
+    reports: FakeReports = field(default_factory=FakeReports)
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -150,8 +150,8 @@ class Orders:
             routes=[
                 Route("/internal/orders/{order_id}/{step}", self._advance, methods=["POST"]),
                 Route("/internal/sales", self._sales),
-                *self.house.routes(self.users.accepts),
-                *self.desk.routes(self.users.accepts),
+                *self.cleanup.routes(self.users.accepts),
+                *self.reports.routes(self.users.accepts),
             ]
         )
 
@@ -170,18 +170,18 @@ class Orders:
         self.waiting -= 1
         self.calls.append((request.path_params["order_id"], request.path_params["step"]))
         self.called_at.append(asyncio.get_running_loop().time())
-        return self.refusal or JSONResponse({})
+        return self.error_response or JSONResponse({})
 
 
 @dataclass(kw_only=True)
-class Mailbox:
-    """A mail server. `replies` are answers to give first; while `open` is cleared, it keeps senders waiting."""
+class FakeMailServer:
+    """A mail server. `next_responses` are sent first. Senders wait while `open` is cleared."""
 
     port: int = field(default_factory=free_port)
     received: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
-    replies: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    next_responses: list[str] = field(default_factory=list)
+    rejected_recipients: list[str] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     _server: asyncio.Server = field(init=False, repr=False)
@@ -191,12 +191,12 @@ class Mailbox:
 
     @property
     def messages(self) -> list[EmailMessage]:
-        """What was accepted, parsed."""
+        """The accepted messages, parsed."""
         parsed = [message_from_bytes(body, policy=policy.default) for body in self.received]
         return [message for message in parsed if isinstance(message, EmailMessage)]
 
     async def start(self) -> None:
-        """Accept connections, at the same port each time."""
+        """Accept connections, on the same port after each start."""
         loop = asyncio.get_running_loop()
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._server = await loop.create_server(
@@ -204,20 +204,20 @@ class Mailbox:
         )
 
     async def stop(self) -> None:
-        """Refuse connections."""
+        """Stop accepting connections."""
         self._server.close()
 
 
 @dataclass
 class _Receiver:
-    """What aiosmtpd calls. Not the mailbox itself: aiosmtpd reads every attribute of it at each connection."""
+    """The handler for aiosmtpd, which reads every attribute of its handler at each connection."""
 
-    mailbox: Mailbox
+    mailbox: FakeMailServer
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        if address in self.mailbox.refused:
+        if address in self.mailbox.rejected_recipients:
             return "550 no such mailbox"
         envelope.rcpt_tos.append(address)
         return "250 OK"
@@ -227,21 +227,23 @@ class _Receiver:
         mailbox.waiting += 1
         await mailbox.open.wait()
         mailbox.waiting -= 1
-        if mailbox.replies:
-            return mailbox.replies.pop(0)
+        if mailbox.next_responses:
+            return mailbox.next_responses.pop(0)
         assert isinstance(envelope.content, bytes)
         mailbox.received.append(envelope.content)
         mailbox.recipients += envelope.rcpt_tos
         return "250 accepted"
 
 
-def person(users: Users, user_id: object, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example") -> None:
-    """Let users know somebody."""
-    users.people[str(user_id)] = {"name": name, "email": email}
+def add_user(
+    users: FakeUsers, user_id: object, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example"
+) -> None:
+    """Add a user to the users service."""
+    users.users[str(user_id)] = {"name": name, "email": email}
 
 
 def body(message: EmailMessage, kind: str) -> str:
-    """The `plain` or `html` form of a message."""
+    """Return the `plain` or `html` form of a message."""
     part = message.get_body(preferencelist=(kind,))
     assert part is not None, f"no {kind} part"
     content: Any = part.get_content()

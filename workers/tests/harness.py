@@ -1,4 +1,4 @@
-"""Everything around a worker: its stores, the services it calls, the mail server; and workers to set to work in it."""
+"""The stores, fake services and mail server around a worker, and ways to run workers with them."""
 
 import asyncio
 import contextlib
@@ -21,113 +21,115 @@ from arq.worker import Worker, create_worker
 from redis.asyncio import Redis
 from sqlalchemy import select, text
 
-from shared.database import Database, open_database
-from shared.faults import Faults
-from shared.redis import redis_client
+from shared.db.database import Database, open_database
+from shared.db.redis import create_redis
+from shared.faults import ActiveFaults
 from testkit.apps import serve
-from testkit.waiting import PATIENCE_S, eventually
-from workers.arq_redis import JobRedis
-from workers.dependencies import open_tools
-from workers.dispatch import Dispatcher
-from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE, Kind, queue_of
-from workers.leases import Leases
-from workers.ledger import JobLedger, QueuedJob
+from testkit.waiting import TIMEOUT_S, eventually
+from workers.dependencies import open_job_context
+from workers.jobs.leases import Leases
+from workers.jobs.repository import JobRepository, QueuedJob
+from workers.jobs.runner import Runner
+from workers.jobs.types import JOBS_QUEUE, REPORTS_QUEUE, JobType, queue_of
 from workers.models import Email, Job
-from workers.runner import Runner
-from workers.schedules import SCHEDULES
+from workers.queue.arq_redis import JobRedis
+from workers.queue.dispatcher import Dispatcher
+from workers.schedules.definitions import SCHEDULES
+from workers.schedules.repository import ScheduleRepository
 from workers.schemas import NewJob
 from workers.settings import Settings
-from workers.timetable import Timetable
 
-from .standins import SECRET, Mailbox, Notifications, Orders, Users
+from .fakes import SECRET, FakeMailServer, FakeNotifications, FakeOrders, FakeUsers
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
-    """`environment` is that of a worker in this world."""
+class Harness:
+    """The surroundings of a worker. `environment` has the variables of its process."""
 
     database: Database
     redis: Redis
-    users: Users
-    orders: Orders
-    notifications: Notifications
-    mailbox: Mailbox
+    users: FakeUsers
+    orders: FakeOrders
+    notifications: FakeNotifications
+    mailbox: FakeMailServer
     objects: Path
     environment: dict[str, str]
 
     def settings(self, **changes: Any) -> Settings:
-        """The same as settings, with some changed."""
+        """Return the settings of a worker, with some changed."""
         return Settings.model_validate({name.lower(): value for name, value in self.environment.items()} | changes)
 
     async def add(self, *jobs: NewJob) -> list[QueuedJob]:
-        """Put jobs into the ledger and nowhere else."""
+        """Insert jobs into the table without enqueuing them."""
         async with self.database.transaction() as session:
-            return await JobLedger(session).add(*jobs)
+            return await JobRepository(session=session).add(*jobs)
 
     async def enqueue(self, *jobs: NewJob) -> None:
-        """Put jobs into the ledger, then hand them to ARQ, as the consumer of an event does."""
+        """Insert jobs into the table and enqueue them, as the consumer of an event does."""
         await Dispatcher(redis=self.redis, queue_of=queue_of).enqueue(*await self.add(*jobs))
 
-    async def jobs(self) -> list[Job]:
-        """All jobs, the oldest first."""
+    async def list_jobs(self) -> list[Job]:
+        """Return all jobs, oldest first."""
         async with self.database.sessions() as session:
             return list(await session.scalars(select(Job).order_by(Job.created_at, Job.kind, Job.id)))
 
-    async def job(self, job_id: UUID) -> Job:
-        """One job as it is now."""
+    async def get_job(self, job_id: UUID) -> Job:
+        """Return the current state of one job."""
         async with self.database.sessions() as session:
             return await session.get_one(Job, job_id)
 
-    async def emails(self) -> list[Email]:
-        """The email ledger."""
+    async def list_emails(self) -> list[Email]:
+        """Return the rows of all emails."""
         async with self.database.sessions() as session:
             return list(await session.scalars(select(Email)))
 
     async def execute(self, statement: str, **parameters: object) -> None:
-        """Change what no worker would."""
+        """Execute a statement in the workers' database."""
         async with self.database.transaction() as session:
             await session.execute(text(statement), parameters)
 
-    async def until(self, condition: Callable[[list[Job]], object]) -> list[Job]:
-        """Wait for a condition on all jobs; returns them."""
+    async def wait_until(self, condition: Callable[[list[Job]], object]) -> list[Job]:
+        """Wait until `condition` is true for the list of all jobs, and return the list."""
 
         async def hold() -> list[Job]:
-            jobs = await self.jobs()
+            jobs = await self.list_jobs()
             return jobs if condition(jobs) else []
 
         found: list[Job] = await eventually(hold)
         return found
 
-    async def until_ended(self, count: int) -> list[Job]:
-        """Wait for so many jobs to be there, each of them done or dead."""
-        return await self.until(lambda jobs: len(jobs) == count and all(job.finished_at for job in jobs))
+    async def wait_until_ended(self, count: int) -> list[Job]:
+        """Wait until there are `count` jobs and each is done or dead."""
+        return await self.wait_until(lambda jobs: len(jobs) == count and all(job.finished_at for job in jobs))
 
-    async def until_done(self, count: int) -> list[Job]:
-        """Wait for so many jobs to be done."""
-        return await self.until(lambda jobs: [job.state for job in jobs].count("done") >= count)
+    async def wait_until_done(self, count: int) -> list[Job]:
+        """Wait until `count` jobs are done."""
+        return await self.wait_until(lambda jobs: [job.state for job in jobs].count("done") >= count)
 
     @asynccontextmanager
-    async def runner(self, kind: Kind, **changes: Any) -> AsyncIterator[Runner]:
-        """What runs jobs of one kind, without anything that would call it."""
+    async def runner(self, job_type: JobType, **changes: Any) -> AsyncIterator[Runner]:
+        """Open a runner for jobs of one type, without a worker that calls it."""
         settings = self.settings(**changes)
         async with (
-            open_tools(settings, database=self.database, faults=Faults()) as tools,
+            open_job_context(settings, database=self.database, faults=ActiveFaults()) as context,
             Leases(database=self.database, lease_s=settings.job_lease_seconds) as leases,
         ):
             dispatcher = Dispatcher(redis=self.redis, queue_of=queue_of)
-            kinds = {kind.payload.kind: kind}
-            yield Runner(database=self.database, leases=leases, dispatcher=dispatcher, kinds=kinds, tools=tools)
+            job_types = {job_type.payload.type_name: job_type}
+            yield Runner(
+                database=self.database, leases=leases, dispatcher=dispatcher, job_types=job_types, context=context
+            )
 
     @asynccontextmanager
     async def worker(self, *, queue: str = JOBS_QUEUE, **changes: Any) -> AsyncIterator[Worker]:
-        """A worker in this process, whose spans can be seen."""
+        """Run a worker in this process, so that the test can read its spans."""
         main, settings = self.main(), self.settings(**changes)
         worker = create_worker(
             main.ReportWorkerSettings if queue == REPORTS_QUEUE else main.WorkerSettings,
             ctx={"settings": settings, "resources": AsyncExitStack()},
-            redis_pool=JobRedis(str(settings.redis_url), queue_name=queue),
+            redis_pool=JobRedis(url=str(settings.redis_url), queue_name=queue),
             on_startup=main.startup,
-            max_jobs=settings.reports_at_once if queue == REPORTS_QUEUE else settings.max_jobs,
+            max_jobs=settings.max_concurrent_reports if queue == REPORTS_QUEUE else settings.max_jobs,
             job_completion_wait=settings.shutdown_seconds,
             handle_signals=False,
         )
@@ -142,7 +144,7 @@ class World:
             await worker.close()
 
     def main(self) -> ModuleType:
-        """Import what ARQ imports; it reads an environment, whose values a worker in this process gets otherwise."""
+        """Import the module that ARQ imports, with the environment that it reads at import."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
@@ -152,7 +154,7 @@ class World:
 
     @asynccontextmanager
     async def process(self, settings: str = "WorkerSettings", **changes: str) -> AsyncIterator["Process"]:
-        """A worker as operators start it, ready; killed at the end if it still runs."""
+        """Run a worker in a separate process until the block ends. Yields when it is ready."""
         process = await Process.start(self.environment | changes, settings=settings)
         try:
             await eventually(lambda: "worker_started" in process.events() or process.ended)
@@ -163,7 +165,7 @@ class World:
 
 @dataclass(kw_only=True)
 class Process:
-    """`arq workers.main.<settings>`, with the lines it has written."""
+    """A process of `arq workers.main.<settings>`, and the lines of its output."""
 
     child: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)
@@ -192,19 +194,19 @@ class Process:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def logged(self) -> list[dict[str, Any]]:
-        """The log lines."""
+    def log_records(self) -> list[dict[str, Any]]:
+        """Return the log records."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
 
     def events(self) -> list[str]:
-        """What was logged, without the details."""
-        return [line["event"] for line in self.logged()]
+        """Return the names of the logged events."""
+        return [record["event"] for record in self.log_records()]
 
     def send(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
-    async def wait(self, within_s: float = PATIENCE_S) -> int:
-        """Wait for the end; the exit status."""
+    async def wait(self, within_s: float = TIMEOUT_S) -> int:
+        """Wait until the process has ended, and return its exit status."""
         async with asyncio.timeout(within_s):
             status = await self.child.wait()
             await self._reading
@@ -220,10 +222,10 @@ class Process:
 
 
 @asynccontextmanager
-async def open_world(*, database_url: str, redis_url: str, objects: Path) -> AsyncIterator[World]:
-    """A world over a migrated database, an empty Redis and a folder of objects, in which everybody answers."""
-    users, mailbox = Users(), Mailbox()
-    orders, notifications = Orders(users=users), Notifications(users=users)
+async def open_harness(*, database_url: str, redis_url: str, objects: Path) -> AsyncIterator[Harness]:
+    """Open a harness with a migrated database, an empty Redis and a folder of objects."""
+    users, mailbox = FakeUsers(), FakeMailServer()
+    orders, notifications = FakeOrders(users=users), FakeNotifications(users=users)
     async with AsyncExitStack() as opened:
         environment = {
             "ENVIRONMENT": "test",
@@ -247,9 +249,9 @@ async def open_world(*, database_url: str, redis_url: str, objects: Path) -> Asy
         settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
         database = await opened.enter_async_context(open_database(settings, application="test"))
         await _postpone_schedules(database)
-        redis = redis_client(redis_url)
+        redis = create_redis(redis_url)
         opened.push_async_callback(redis.aclose)
-        yield World(
+        yield Harness(
             database=database,
             redis=redis,
             users=users,
@@ -262,9 +264,9 @@ async def open_world(*, database_url: str, redis_url: str, objects: Path) -> Asy
 
 
 async def _postpone_schedules(database: Database) -> None:
-    """Let no slot come by itself: its job would be one too many wherever a test counts them."""
+    """Postpone all slots, because their jobs would be counted by tests."""
     async with database.transaction() as session:
         for schedule in SCHEDULES:
-            await Timetable(session).enter(
+            await ScheduleRepository(session=session).register(
                 schedule.name, cron=schedule.cron, next_slot=datetime.max.replace(tzinfo=UTC)
             )

@@ -7,18 +7,18 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from testkit.refusals import REDIS_REFUSALS, refusing_writes
+from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey, ValkeyServer
 from testkit.waiting import eventually
-from workers import arq_redis
-from workers.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
-from workers.dispatch import Dispatcher, arq_id
-from workers.ledger import QueuedJob
+from workers.jobs.repository import QueuedJob
+from workers.queue import arq_redis
+from workers.queue.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
+from workers.queue.dispatcher import Dispatcher, arq_id
 
 
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[JobRedis]:
-    client = JobRedis(redis_url, queue_name="q")
+    client = JobRedis(url=redis_url, queue_name="q")
     yield client
     await client.aclose(close_connection_pool=True)
 
@@ -29,8 +29,8 @@ async def other(redis_url: str) -> AsyncIterator[Redis]:
         yield other
 
 
-async def cut_connections(other: Redis) -> None:
-    """Those to the same database: on a given server others belong to the tests that run beside this one."""
+async def close_connections(other: Redis) -> None:
+    """Close the connections to this database. Other databases of the server belong to concurrent tests."""
     own = await other.client_id()
     clients = await other.client_list()
     database = next(client["db"] for client in clients if int(client["id"]) == own)
@@ -40,11 +40,13 @@ async def cut_connections(other: Redis) -> None:
 
 
 class TestLostWatch:
-    async def test_reads_are_answered_and_the_transaction_fails(self, client: JobRedis, other: Redis) -> None:
+    async def test_transaction_fails_and_reads_succeed_when_the_connection_is_lost(
+        self, client: JobRedis, other: Redis
+    ) -> None:
         await other.set("other", "5")
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
-            await cut_connections(other)
+            await close_connections(other)
             assert await pipe.exists("watched") == 0
             assert await pipe.get("other") == b"5"
             pipe.multi()  # type: ignore[no-untyped-call]
@@ -53,16 +55,18 @@ class TestLostWatch:
                 await pipe.execute()
         assert await other.get("watched") is None
 
-    async def test_at_the_end_fails_as_well(self, client: JobRedis, other: Redis) -> None:
+    async def test_transaction_fails_when_the_connection_is_lost_before_execute(
+        self, client: JobRedis, other: Redis
+    ) -> None:
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set("watched", "mine")
-            await cut_connections(other)
+            await close_connections(other)
             with pytest.raises(WatchError):
                 await pipe.execute()
 
-    async def test_untouched_watch_succeeds(self, client: JobRedis, other: Redis) -> None:
+    async def test_transaction_succeeds_when_the_watch_is_kept(self, client: JobRedis, other: Redis) -> None:
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
             pipe.multi()  # type: ignore[no-untyped-call]
@@ -76,8 +80,8 @@ class TestOutage:
     def valkey(self, start_valkey: StartValkey) -> ValkeyServer:
         return start_valkey()
 
-    async def test_commands_and_pipelines_wait_until_it_is_over(self, valkey: ValkeyServer) -> None:
-        async with JobRedis(valkey.url, queue_name="q") as client:
+    async def test_commands_and_pipelines_wait_when_redis_is_down(self, valkey: ValkeyServer) -> None:
+        async with JobRedis(url=valkey.url, queue_name="q") as client:
             await client.ping()
             valkey.kill()
             pipe = client.pipeline(transaction=True)
@@ -90,12 +94,12 @@ class TestOutage:
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
 
-    @pytest.mark.parametrize("refusal", REDIS_REFUSALS)
-    async def test_commands_and_pipelines_wait_while_writes_are_refused(
-        self, valkey: ValkeyServer, refusal: str
+    @pytest.mark.parametrize("rejection", REDIS_REJECTIONS)
+    async def test_commands_and_pipelines_wait_when_writes_are_rejected(
+        self, valkey: ValkeyServer, rejection: str
     ) -> None:
-        async with JobRedis(valkey.url, queue_name="q") as client:
-            async with refusing_writes(valkey.url, refusal):
+        async with JobRedis(url=valkey.url, queue_name="q") as client:
+            async with rejecting_writes(valkey.url, rejection):
                 pipe = client.pipeline(transaction=True)
                 pipe.incr("n")
                 pipe.incr("n")
@@ -105,10 +109,12 @@ class TestOutage:
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
 
-    async def test_of_any_length_is_waited_out(self, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        """redis-py's own backoff overflows at the 1,024th failure."""
+    async def test_command_is_repeated_when_the_outage_is_long(
+        self, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The backoff of redis-py overflows at the 1,024th failure."""
         monkeypatch.setattr(arq_redis, "RETRY_PAUSE_S", 0.0)
-        async with JobRedis(valkey.url, queue_name="q") as client:
+        async with JobRedis(url=valkey.url, queue_name="q") as client:
             await client.ping()
             valkey.kill()
             with pytest.raises(TimeoutError):
@@ -117,15 +123,15 @@ class TestOutage:
             assert await client.ping()
             await client.connection_pool.disconnect()
 
-    async def test_does_not_keep_the_worker_from_closing(self, valkey: ValkeyServer) -> None:
-        async with JobRedis(valkey.url, queue_name="q") as client:
+    async def test_delete_returns_when_redis_is_down(self, valkey: ValkeyServer) -> None:
+        async with JobRedis(url=valkey.url, queue_name="q") as client:
             valkey.kill()
             await client.delete("health-check")
             await client.connection_pool.disconnect()
 
 
 class TestReset:
-    async def test_cancelled_reset_keeps_no_connection(self, client: JobRedis, other: Redis) -> None:
+    async def test_connection_is_closed_when_a_reset_is_cancelled(self, client: JobRedis, other: Redis) -> None:
         pipe = client.pipeline()
         await pipe.watch("q")
         await other.client_pause(300)
@@ -139,7 +145,7 @@ class TestReset:
 
 
 class TestWaiting:
-    """What ARQ asks in each poll. Only what a test does can end the wait."""
+    """The read of the queue that ARQ repeats. Its timeouts are disabled, so only the test can end the wait."""
 
     @pytest.fixture(autouse=True)
     def _endless(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,31 +154,35 @@ class TestWaiting:
 
     @pytest.fixture
     def dispatcher(self, other: Redis) -> Dispatcher:
-        return Dispatcher(redis=other, queue_of=lambda _kind: "q")
+        return Dispatcher(redis=other, queue_of=lambda _type_name: "q")
 
-    async def test_due_job_is_returned_at_once(self, client: JobRedis, dispatcher: Dispatcher) -> None:
+    async def test_poll_returns_without_waiting_when_a_job_is_due(
+        self, client: JobRedis, dispatcher: Dispatcher
+    ) -> None:
         job = queued()
         await dispatcher.enqueue(job)
         assert await self._poll(client) == [arq_id(job)]
 
-    async def test_enqueued_job_ends_the_wait(self, client: JobRedis, dispatcher: Dispatcher, other: Redis) -> None:
+    async def test_wait_ends_when_a_job_is_enqueued(
+        self, client: JobRedis, dispatcher: Dispatcher, other: Redis
+    ) -> None:
         job, polling = queued(), asyncio.create_task(self._poll(client))
         await eventually(lambda: self._is_waiting(other))
         await dispatcher.enqueue(job)
         assert await polling == [arq_id(job)]
 
-    async def test_wake_up_before_the_wait_is_kept(self, client: JobRedis, dispatcher: Dispatcher) -> None:
+    async def test_wake_up_is_kept_when_it_precedes_the_wait(self, client: JobRedis, dispatcher: Dispatcher) -> None:
         later = queued(due_in_s=60)
         await dispatcher.enqueue(later)
         assert await self._poll(client) == [arq_id(later)]
 
-    async def test_job_that_becomes_due_ends_the_wait(self, client: JobRedis, other: Redis) -> None:
+    async def test_wait_ends_when_a_job_becomes_due(self, client: JobRedis, other: Redis) -> None:
         seconds, microseconds = await other.time()
         await other.zadd("q", {"job": seconds * 1000 + microseconds // 1000 + 100})
         assert await self._poll(client) == []
         assert await self._poll(client) == ["job"]
 
-    async def test_started_job_does_not_end_the_wait(
+    async def test_wait_continues_when_the_due_job_has_started(
         self, client: JobRedis, dispatcher: Dispatcher, other: Redis
     ) -> None:
         started, job = queued(), queued()
@@ -199,4 +209,4 @@ class TestWaiting:
 
 
 def queued(*, due_in_s: float = 0.0) -> QueuedJob:
-    return QueuedJob(job_id=uuid4(), kind="send_fax", attempt=1, due_in_s=due_in_s)
+    return QueuedJob(job_id=uuid4(), type_name="send_fax", attempt=1, due_in_s=due_in_s)

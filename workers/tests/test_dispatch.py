@@ -1,59 +1,73 @@
 from uuid import uuid4
 
 import orjson
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
-from workers.dispatch import MARK_S, Dispatcher, arq_id
-from workers.ledger import QueuedJob
+from testkit.rejections import rejecting_writes
+from testkit.servers import StartValkey
+from workers.jobs.repository import QueuedJob
+from workers.queue.dispatcher import MARK_S, Dispatcher, arq_id
 
-from .world import World
+from .harness import Harness
 
 
 def queued(*, due_in_s: float = 0.0, attempt: int = 1) -> QueuedJob:
-    return QueuedJob(job_id=uuid4(), kind="send_fax", attempt=attempt, due_in_s=due_in_s)
+    return QueuedJob(job_id=uuid4(), type_name="send_fax", attempt=attempt, due_in_s=due_in_s)
 
 
-def dispatcher(world: World) -> Dispatcher:
-    return Dispatcher(redis=world.redis, queue_of=lambda _kind: "q")
+def dispatcher(harness: Harness) -> Dispatcher:
+    return Dispatcher(redis=harness.redis, queue_of=lambda _type_name: "q")
 
 
 class TestEnqueue:
-    async def test_writes_what_arq_reads(self, world: World) -> None:
+    async def test_enqueue_writes_an_entry_that_arq_reads(self, harness: Harness) -> None:
         job = queued(due_in_s=60)
-        await dispatcher(world).enqueue(job)
-        entry = orjson.loads(await world.redis.get(f"arq:job:{job.job_id}:1") or b"{}")
+        await dispatcher(harness).enqueue(job)
+        entry = orjson.loads(await harness.redis.get(f"arq:job:{job.job_id}:1") or b"{}")
         assert (entry["f"], entry["a"]) == ("send_fax", [str(job.job_id)])
-        seconds, _ = await world.redis.time()
-        due = await world.redis.zscore("q", arq_id(job))
+        seconds, _ = await harness.redis.time()
+        due = await harness.redis.zscore("q", arq_id(job))
         assert due is not None
         assert 55 < due / 1000 - seconds < 65
 
-    async def test_twice_is_one_entry(self, world: World) -> None:
+    async def test_enqueue_adds_one_entry_when_it_is_repeated(self, harness: Harness) -> None:
         job = queued()
         for _ in range(2):
-            await dispatcher(world).enqueue(job)
-        assert await world.redis.zcard("q") == 1
+            await dispatcher(harness).enqueue(job)
+        assert await harness.redis.zcard("q") == 1
 
-    async def test_failure_is_left_to_the_sweeper(self, world: World) -> None:
-        await world.redis.set("q", "not a queue")
-        await dispatcher(world).enqueue(queued())
+    async def test_enqueue_logs_a_warning_when_redis_rejects_writes(self, start_valkey: StartValkey) -> None:
+        valkey = start_valkey()
+        async with Redis.from_url(valkey.url) as redis, rejecting_writes(valkey.url, "out of memory"):
+            with capture_logs() as logs:
+                await Dispatcher(redis=redis, queue_of=lambda _type_name: "q").enqueue(queued())
+        assert [(line["event"], line["log_level"]) for line in logs] == [("enqueue_failed", "warning")]
+
+    async def test_enqueue_logs_an_error_when_redis_rejects_the_command(self, harness: Harness) -> None:
+        await harness.redis.set("q", "not a queue")
+        with capture_logs() as logs:
+            await dispatcher(harness).enqueue(queued())
+        [line] = logs
+        assert (line["event"], line["log_level"], line["exc_info"]) == ("enqueue_failed", "error", True)
 
 
 class TestRestore:
-    async def test_writes_only_what_is_missing(self, world: World) -> None:
-        there, lost = queued(due_in_s=-2), queued(due_in_s=-2)
-        await dispatcher(world).enqueue(there)
-        assert await dispatcher(world).restore([there, lost]) == 1
-        assert await world.redis.zcard("q") == 2
+    async def test_restore_adds_only_lost_entries(self, harness: Harness) -> None:
+        kept, lost = queued(due_in_s=-2), queued(due_in_s=-2)
+        await dispatcher(harness).enqueue(kept)
+        assert await dispatcher(harness).restore([kept, lost]) == 1
+        assert await harness.redis.zcard("q") == 2
 
-    async def test_frees_what_a_dead_worker_had_picked(self, world: World) -> None:
+    async def test_restore_deletes_the_mark_when_a_worker_died_before_its_claim(self, harness: Harness) -> None:
         fresh, stuck = queued(due_in_s=-60), queued(due_in_s=-60)
         for job, age_s in ((fresh, 1), (stuck, 9)):
-            await dispatcher(world).enqueue(job)
-            await world.redis.set(f"arq:in-progress:{arq_id(job)}", "1", ex=int(MARK_S) - age_s)
-        assert await dispatcher(world).restore([fresh, stuck]) == 0
-        marks = await world.redis.keys("arq:in-progress:*")
+            await dispatcher(harness).enqueue(job)
+            await harness.redis.set(f"arq:in-progress:{arq_id(job)}", "1", ex=int(MARK_S) - age_s)
+        assert await dispatcher(harness).restore([fresh, stuck]) == 0
+        marks = await harness.redis.keys("arq:in-progress:*")
         assert marks == [f"arq:in-progress:{arq_id(fresh)}".encode()]
 
-    async def test_knows_how_long_arq_marks_an_entry(self, world: World) -> None:
-        async with world.worker() as worker:
+    async def test_lifetime_of_a_mark_equals_that_of_arq(self, harness: Harness) -> None:
+        async with harness.worker() as worker:
             assert worker.in_progress_timeout_s == MARK_S

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.events import Trace
-from workers.emails import Letter, welcome_letter
+from shared.messaging import TraceContext
+from workers.emails import EmailContent, render_welcome_email
 from workers.emails.message import encode_email
-from workers.errors import JobImpossible
-from workers.ledger import Claim
+from workers.errors import PermanentJobError
+from workers.jobs.repository import Claim
 from workers.schemas import User
 
 from .factories import welcome_email
-from .standins import body, person
-from .world import World
+from .fakes import add_user, body
+from .harness import Harness
 
 HEADERS = [
     "To",
@@ -49,10 +49,10 @@ HOSTILE_NAMES = [
 def claim() -> Claim:
     return Claim(
         job_id=uuid4(),
-        kind="send_welcome_email",
+        type_name="send_welcome_email",
         dedupe_key="welcome:1",
         payload={},
-        trace=Trace(None),
+        trace=TraceContext(None),
         waited_s=0.0,
         lease_token=uuid4(),
         attempt=1,
@@ -79,10 +79,10 @@ class TestEncodeEmail:
     @example(ENCODED_BCC)
     @example(ENCODED_RECIPIENT)
     @example("a, " * 33)
-    def test_keeps_recipient_and_display_name_for_any_name(self, name: str) -> None:
+    def test_headers_keep_recipient_and_name_for_any_name(self, name: str) -> None:
         user = User(id=uuid4(), email="ada@hopline.example", name=name)
-        letter = welcome_letter(user)
-        fields = sections(encode_email(letter, sender="Høpline <shop@hopline.example>", claim=claim()).content)
+        content = render_welcome_email(user)
+        fields = sections(encode_email(content, sender="Høpline <shop@hopline.example>", claim=claim()).content)
         phrase, _, address = fields["To"].rpartition("<")
         assert address == "ada@hopline.example>"
         assert text_of(phrase).strip() == " ".join(name.split())
@@ -92,42 +92,42 @@ class TestEncodeEmail:
     @given(st.text(st.characters(codec="utf-8"), max_size=100))
     @example(ENCODED_BCC)
     @example("total, " * 14)
-    def test_keeps_the_subject_for_any_text(self, subject: str) -> None:
-        wanted = " ".join(subject.split())
-        letter = Letter(recipient="a@b.example", recipient_name="Ann", subject=wanted, text="t", html="h")
-        fields = sections(encode_email(letter, sender="shop@hopline.example", claim=claim()).content)
-        assert text_of(fields["Subject"]) == wanted
+    def test_header_keeps_the_subject_for_any_text(self, subject: str) -> None:
+        expected = " ".join(subject.split())
+        content = EmailContent(recipient="a@b.example", recipient_name="Ann", subject=expected, text="t", html="h")
+        fields = sections(encode_email(content, sender="shop@hopline.example", claim=claim()).content)
+        assert text_of(fields["Subject"]) == expected
 
     @given(st.text(max_size=60) | st.text('ab@.,:;<>()"\\ \r\n=?q', max_size=30))
     @example("a@b.example, c@d.example")
     @example("a@b.example> <c@d.example")
     @example("a@b.example\r\nBcc: c@d.example")
     @example("änn@hopline.example")
-    def test_refuses_an_address_that_would_be_read_differently(self, address: str) -> None:
-        letter = Letter(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
+    def test_email_is_rejected_when_its_address_would_be_parsed_differently(self, address: str) -> None:
+        content = EmailContent(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
         try:
-            email = encode_email(letter, sender="shop@hopline.example", claim=claim())
-        except JobImpossible:
+            email = encode_email(content, sender="shop@hopline.example", claim=claim())
+        except PermanentJobError:
             return
         assert email.recipient == address
         assert sections(email.content)["To"] == f"Ann <{address}>"
 
-    def test_refuses_a_header_that_would_be_decoded_to_another_recipient(self) -> None:
+    def test_email_is_rejected_when_a_header_would_decode_to_another_recipient(self) -> None:
         address = "=?utf-8?q?victim=40third.example?=@hopline.example"
-        letter = Letter(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
-        with pytest.raises(JobImpossible, match="would not be read as written"):
-            encode_email(letter, sender="shop@hopline.example", claim=claim())
+        content = EmailContent(recipient=address, recipient_name="Ann", subject="s", text="t", html="h")
+        with pytest.raises(PermanentJobError, match="would be parsed differently"):
+            encode_email(content, sender="shop@hopline.example", claim=claim())
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-async def test_email_goes_to_the_user_alone_whatever_the_name(world: World, name: str) -> None:
+async def test_email_goes_to_the_user_alone_for_any_name(harness: Harness, name: str) -> None:
     job = welcome_email()
-    person(world.users, job.payload.user_id, name=name)
-    async with world.worker():
-        await world.add(job)
-        await world.until_done(1)
-    (message,) = world.mailbox.messages
+    add_user(harness.users, job.payload.user_id, name=name)
+    async with harness.worker():
+        await harness.add(job)
+        await harness.wait_until_done(1)
+    (message,) = harness.mailbox.messages
     assert message.keys()[: len(HEADERS)] == HEADERS
     assert [address.addr_spec for address in message["To"].addresses] == ["ada@hopline.example"]
-    assert world.mailbox.recipients == ["ada@hopline.example"]
+    assert harness.mailbox.recipients == ["ada@hopline.example"]
     assert " ".join(name.split()) in body(message, "plain")

@@ -8,75 +8,83 @@ from uuid import uuid4
 import pytest
 from opentelemetry.trace import StatusCode
 
-from shared.events import Trace
+from shared.messaging import TraceContext
+from testkit.metrics import Metrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
-from workers.backoff import LONGEST_PAUSE_S, backoff_s
-from workers.dependencies import Tools
-from workers.dispatch import Dispatcher
-from workers.kinds import ATTEMPTS, JOBS_QUEUE, Kind, queue_of
-from workers.ledger import Claim
+from workers.dependencies import JobContext
+from workers.jobs.backoff import MAX_DELAY_S, backoff_s
+from workers.jobs.repository import Claim
+from workers.jobs.runner import Runner
+from workers.jobs.sweeper import Sweeper
+from workers.jobs.types import ATTEMPTS, JOBS_QUEUE, JobType, queue_of
 from workers.models import Job
-from workers.runner import Runner
+from workers.queue.dispatcher import Dispatcher
 from workers.schemas import NewJob, OrderEmail, WelcomeEmail
-from workers.sweeper import Sweeper
 
 from .factories import order_email, welcome_email
-from .standins import person
-from .world import World
+from .fakes import add_user
+from .harness import Harness
 
 
-async def _fails(_payload: WelcomeEmail, _claim: Claim, _tools: Tools) -> Sequence[NewJob]:
-    raise ValueError("not today")
+async def _fails(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
+    raise ValueError("the test failed")
 
 
-async def _hangs(_payload: WelcomeEmail, _claim: Claim, _tools: Tools) -> Sequence[NewJob]:
+async def _hangs(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
     await asyncio.Event().wait()
     return ()
 
 
-async def _works(_payload: WelcomeEmail, _claim: Claim, _tools: Tools) -> Sequence[NewJob]:
+async def _works(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
     return ()
 
 
 class TestBackoff:
     @pytest.mark.parametrize(("attempt", "longest"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
-    def test_doubles_up_to_five_minutes_with_jitter(self, attempt: int, longest: float) -> None:
+    def test_backoff_doubles_up_to_five_minutes_with_jitter(self, attempt: int, longest: float) -> None:
         pauses = [backoff_s(attempt) for _ in range(200)]
-        assert longest / 2 <= min(pauses) < max(pauses) <= longest <= LONGEST_PAUSE_S
+        assert longest / 2 <= min(pauses) < max(pauses) <= longest <= MAX_DELAY_S
 
 
 class TestFailingJob:
-    async def test_waits_longer_after_each_failure_then_is_dead(self, world: World, spans: Spans) -> None:
-        (queued,) = await world.add(welcome_email())
+    async def test_delay_grows_after_each_failure_until_the_job_is_dead(
+        self, harness: Harness, spans: Spans, counted: Metrics
+    ) -> None:
+        (queued,) = await harness.add(welcome_email())
         pauses: list[timedelta] = []
-        async with self._runner(world) as runner:
+        async with self._runner(harness) as runner:
             for _ in range(2):
-                await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-                job = await world.job(queued.job_id)
+                await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+                job = await harness.get_job(queued.job_id)
                 pauses.append(job.run_after - job.created_at)
-                await world.execute("UPDATE job SET run_after = now()")
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-        job = await world.job(queued.job_id)
-        assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: not today")
+                await harness.execute("UPDATE job SET run_after = now()")
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+        job = await harness.get_job(queued.job_id)
+        assert (job.state, job.attempt, job.last_error) == ("dead", 3, "ValueError: the test failed")
         assert timedelta(seconds=0.5) <= pauses[0] < pauses[1]
         outcomes = [(span.attributes or {})["hopline.job.outcome"] for span in spans.named("run send_welcome_email")]
-        queue = world.redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
+        queue = harness.redis.get_connection_kwargs()  # type: ignore[no-untyped-call]
         for span in spans.named("run send_welcome_email"):
             assert (span.attributes or {})["server.address"] == queue["host"]
             assert (span.attributes or {})["server.port"] == queue["port"]
         assert outcomes == ["failed", "failed", "dead"]
+        for outcome, times in (("failed", 2), ("dead", 1)):
+            attributes = {"messaging.operation.name": "run", "hopline.job.outcome": outcome}
+            assert counted.value("messaging.process.duration", attributes) == times
 
-    async def test_retry_keeps_the_trace_and_links_to_its_cause(self, world: World, spans: Spans) -> None:
-        (queued,) = await world.add(welcome_email())
+    async def test_retry_keeps_the_trace_and_links_to_the_span_that_added_the_job(
+        self, harness: Harness, spans: Spans
+    ) -> None:
+        (queued,) = await harness.add(welcome_email())
         traceparent = f"00-{uuid4().hex}-00f067aa0ba902b7-01"
-        await world.execute("UPDATE job SET traceparent = :traceparent", traceparent=traceparent)
-        async with self._runner(world) as runner:
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-            await world.execute("UPDATE job SET run_after = now()")
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
+        await harness.execute("UPDATE job SET traceparent = :traceparent", traceparent=traceparent)
+        async with self._runner(harness) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+            await harness.execute("UPDATE job SET run_after = now()")
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
         first, second = spans.named("run send_welcome_email")
-        cause = Trace(traceparent).link()
+        cause = TraceContext(traceparent).link()
         assert cause is not None
         for attempt, span in enumerate((first, second), start=1):
             assert span.parent is not None
@@ -86,22 +94,22 @@ class TestFailingJob:
         assert not first.links
         assert [link.context.span_id for link in second.links] == [cause.context.span_id]
 
-    async def test_job_that_takes_too_long_is_stopped(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        async with self._runner(world, timeout_s=0.05) as runner:
-            await runner.run(queued.job_id, WelcomeEmail.kind, _hangs)
-        job = await world.job(queued.job_id)
-        assert (job.state, job.last_error) == ("queued", "DependencyAway: not done within 0.05 s")
+    async def test_job_is_stopped_when_it_exceeds_its_timeout(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        async with self._runner(harness, timeout_s=0.05) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _hangs)
+        job = await harness.get_job(queued.job_id)
+        assert (job.state, job.last_error) == ("queued", "DependencyUnavailableError: not done within 0.05 s")
 
-    async def test_job_that_is_not_due_is_left_alone(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email(delay_s=60))
-        async with self._runner(world) as runner:
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-        assert (await world.job(queued.job_id)).attempt == 0
+    async def test_job_is_not_claimed_when_it_is_not_due(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email(delay_s=60))
+        async with self._runner(harness) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+        assert (await harness.get_job(queued.job_id)).attempt == 0
 
     @staticmethod
-    def _runner(world: World, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
-        return world.runner(Kind(payload=WelcomeEmail, attempts=3, timeout_s=timeout_s))
+    def _runner(harness: Harness, *, timeout_s: float = 5.0) -> AbstractAsyncContextManager[Runner]:
+        return harness.runner(JobType(payload=WelcomeEmail, attempts=3, timeout_s=timeout_s))
 
 
 def _follower(payload: WelcomeEmail, claim: Claim, error: str) -> Sequence[NewJob]:
@@ -110,47 +118,49 @@ def _follower(payload: WelcomeEmail, claim: Claim, error: str) -> Sequence[NewJo
 
 
 class TestDeadJob:
-    """What a kind wants to follow a death is added in the burial's own transaction, by whoever buries."""
+    """The follow-up jobs of a dead job are added in the transaction that makes it dead."""
 
-    kind = Kind(payload=WelcomeEmail, attempts=1, when_dead=_follower)
+    job_type = JobType(payload=WelcomeEmail, attempts=1, on_dead_letter=_follower)
 
-    async def test_is_followed_by_what_its_kind_says(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        async with world.runner(self.kind) as runner:
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-        assert states(await world.jobs()) == ["dead", "queued"]
+    async def test_follow_up_is_added_when_the_last_attempt_fails(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        async with harness.runner(self.job_type) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+        assert states(await harness.list_jobs()) == ["dead", "queued"]
 
-    async def test_is_followed_where_it_killed_its_worker(self, world: World) -> None:
-        await world.add(welcome_email())
-        await expire(world)
-        await sweep(world, {WelcomeEmail.kind: self.kind})
-        assert states(await world.jobs()) == ["dead", "queued"]
+    async def test_follow_up_is_added_when_the_last_lease_expires(self, harness: Harness) -> None:
+        await harness.add(welcome_email())
+        await expire(harness)
+        await sweep(harness, {WelcomeEmail.type_name: self.job_type})
+        assert states(await harness.list_jobs()) == ["dead", "queued"]
 
-    async def test_is_followed_anew_after_a_replay(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        async with world.runner(self.kind) as runner:
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-            await world.execute("UPDATE job SET state = 'queued', attempt = 0, finished_at = NULL WHERE state = 'dead'")
-            await runner.run(queued.job_id, WelcomeEmail.kind, _fails)
-        assert states(await world.jobs()) == ["dead", "queued", "queued"]
+    async def test_follow_up_is_added_again_when_a_replayed_job_fails(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        async with harness.runner(self.job_type) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+            await harness.execute(
+                "UPDATE job SET state = 'queued', attempt = 0, finished_at = NULL WHERE state = 'dead'"
+            )
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+        assert states(await harness.list_jobs()) == ["dead", "queued", "queued"]
 
-    async def test_that_cannot_be_read_is_followed_by_nothing(self, world: World) -> None:
-        await world.add(welcome_email())
-        await expire(world)
-        await world.execute("UPDATE job SET payload = '{}'")
-        await sweep(world, {WelcomeEmail.kind: self.kind})
-        assert states(await world.jobs()) == ["dead"]
+    async def test_no_follow_up_is_added_when_the_payload_is_invalid(self, harness: Harness) -> None:
+        await harness.add(welcome_email())
+        await expire(harness)
+        await harness.execute("UPDATE job SET payload = '{}'")
+        await sweep(harness, {WelcomeEmail.type_name: self.job_type})
+        assert states(await harness.list_jobs()) == ["dead"]
 
 
-async def expire(world: World) -> None:
-    await world.execute(
+async def expire(harness: Harness) -> None:
+    await harness.execute(
         "UPDATE job SET state = 'running', attempt = 1, lease_token = gen_random_uuid(), lease_until = now()"
     )
 
 
-async def sweep(world: World, kinds: Mapping[str, Kind]) -> None:
-    dispatcher = Dispatcher(redis=world.redis, queue_of=queue_of)
-    await Sweeper(database=world.database, dispatcher=dispatcher, kinds=kinds, every_s=1).sweep()
+async def sweep(harness: Harness, job_types: Mapping[str, JobType]) -> None:
+    dispatcher = Dispatcher(redis=harness.redis, queue_of=queue_of)
+    await Sweeper(database=harness.database, dispatcher=dispatcher, job_types=job_types, every_s=1).sweep()
 
 
 def states(jobs: Sequence[Job]) -> list[str]:
@@ -158,75 +168,75 @@ def states(jobs: Sequence[Job]) -> list[str]:
 
 
 class TestPoisonJob:
-    async def test_is_dead_and_others_go_on(self, world: World) -> None:
+    async def test_job_is_dead_and_others_continue_when_its_payload_is_invalid(self, harness: Harness) -> None:
         poison, good = welcome_email(), order_email()
-        person(world.users, good.payload.user_id)
-        (queued,) = await world.add(poison)
-        await world.execute("UPDATE job SET payload = '{}'")
-        await world.add(good)
-        async with world.worker():
-            await world.until_done(1)
-            await world.until(lambda jobs: "dead" in {job.state for job in jobs})
-        job = await world.job(queued.job_id)
+        add_user(harness.users, good.payload.user_id)
+        (queued,) = await harness.add(poison)
+        await harness.execute("UPDATE job SET payload = '{}'")
+        await harness.add(good)
+        async with harness.worker():
+            await harness.wait_until_done(1)
+            await harness.wait_until(lambda jobs: "dead" in {job.state for job in jobs})
+        job = await harness.get_job(queued.job_id)
         assert job.attempt == 1
         assert "the payload is not one of send_welcome_email" in (job.last_error or "")
-        assert len(world.mailbox.messages) == 1
+        assert len(harness.mailbox.messages) == 1
 
 
-class TestJobOfAYoungerVersion:
-    """While a release rolls out, workers come by jobs that they do not know yet."""
+class TestJobOfANewerVersion:
+    """During a rollout, older workers receive jobs of a newer version."""
 
-    async def test_of_an_unknown_kind_waits_for_a_worker_that_knows_it(self, world: World) -> None:
+    async def test_job_waits_when_its_type_is_unknown(self, harness: Harness) -> None:
         unknown, known = welcome_email(), welcome_email()
         for new in (unknown, known):
-            person(world.users, new.payload.user_id)
-        (queued,) = await world.add(unknown)
-        await world.execute("UPDATE job SET kind = 'send_fax', run_after = now() - interval '1 minute'")
-        await Dispatcher(redis=world.redis, queue_of=queue_of).enqueue(replace(queued, kind="send_fax"))
-        async with world.worker():
-            await world.add(known)
-            await world.until_done(1)
-            await eventually(lambda: self._is_empty(world))
-            job = await world.job(queued.job_id)
+            add_user(harness.users, new.payload.user_id)
+        (queued,) = await harness.add(unknown)
+        await harness.execute("UPDATE job SET kind = 'send_fax', run_after = now() - interval '1 minute'")
+        await Dispatcher(redis=harness.redis, queue_of=queue_of).enqueue(replace(queued, type_name="send_fax"))
+        async with harness.worker():
+            await harness.add(known)
+            await harness.wait_until_done(1)
+            await eventually(lambda: self._is_empty(harness))
+            job = await harness.get_job(queued.job_id)
             assert (job.state, job.attempt) == ("queued", 0)
-            await world.execute("UPDATE job SET kind = 'send_welcome_email' WHERE kind = 'send_fax'")
-            await world.until_done(2)
+            await harness.execute("UPDATE job SET kind = 'send_welcome_email' WHERE kind = 'send_fax'")
+            await harness.wait_until_done(2)
 
-    async def _is_empty(self, world: World) -> bool:
-        return not await world.redis.zcard(JOBS_QUEUE)
+    async def _is_empty(self, harness: Harness) -> bool:
+        return not await harness.redis.zcard(JOBS_QUEUE)
 
-    async def test_waits_with_a_field_that_is_new(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        await world.execute("""UPDATE job SET payload = payload || '{"colour": "red"}'""")
-        async with world.runner(Kind(payload=WelcomeEmail)) as older:
-            await older.run(queued.job_id, WelcomeEmail.kind, _works)
-        job = await world.job(queued.job_id)
-        error = "OfAYoungerVersion: no such fields of send_welcome_email: colour"
+    async def test_job_is_retried_when_its_payload_has_an_unknown_field(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        await harness.execute("""UPDATE job SET payload = payload || '{"colour": "red"}'""")
+        async with harness.runner(JobType(payload=WelcomeEmail)) as older:
+            await older.run(queued.job_id, WelcomeEmail.type_name, _works)
+        job = await harness.get_job(queued.job_id)
+        error = "UnknownFieldsError: no such fields of send_welcome_email: colour"
         assert (job.state, job.last_error) == ("queued", error)
         assert job.run_after > job.created_at
 
-    async def test_is_dead_if_no_worker_understands_it(self, world: World) -> None:
-        (queued,) = await world.add(welcome_email())
-        await world.execute(
+    async def test_job_is_dead_when_the_field_is_unknown_in_the_last_attempt(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        await harness.execute(
             """UPDATE job SET payload = payload || '{"colour": "red"}', attempt = :attempts - 1""", attempts=ATTEMPTS
         )
-        async with world.runner(Kind(payload=WelcomeEmail)) as older:
-            await older.run(queued.job_id, WelcomeEmail.kind, _works)
-        assert (await world.job(queued.job_id)).state == "dead"
+        async with harness.runner(JobType(payload=WelcomeEmail)) as older:
+            await older.run(queued.job_id, WelcomeEmail.type_name, _works)
+        assert (await harness.get_job(queued.job_id)).state == "dead"
 
-    async def test_is_not_buried_with_the_worker_that_knew_it(self, world: World) -> None:
-        await world.add(welcome_email())
-        await expire(world)
-        await sweep(world, {OrderEmail.kind: Kind(payload=OrderEmail)})
-        assert states(await world.jobs()) == ["queued"]
+    async def test_job_of_an_unknown_type_is_queued_again_when_its_lease_expires(self, harness: Harness) -> None:
+        await harness.add(welcome_email())
+        await expire(harness)
+        await sweep(harness, {OrderEmail.type_name: JobType(payload=OrderEmail)})
+        assert states(await harness.list_jobs()) == ["queued"]
 
 
 class TestLateJob:
-    async def test_is_still_done_after_days(self, world: World) -> None:
+    async def test_job_is_done_when_it_is_days_late(self, harness: Harness) -> None:
         job = welcome_email()
-        person(world.users, job.payload.user_id)
-        await world.add(job)
-        await world.execute("UPDATE job SET run_after = now() - interval '3 days'")
-        async with world.worker():
-            await world.until_done(1)
-        assert len(world.mailbox.messages) == 1
+        add_user(harness.users, job.payload.user_id)
+        await harness.add(job)
+        await harness.execute("UPDATE job SET run_after = now() - interval '3 days'")
+        async with harness.worker():
+            await harness.wait_until_done(1)
+        assert len(harness.mailbox.messages) == 1

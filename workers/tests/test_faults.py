@@ -1,25 +1,27 @@
-"""A fault switch between the worker and a service: jobs wait it out."""
+"""A fault in the calls to a service: jobs are retried until it is switched off."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from shared.faults import Fault, FaultStore, Kind
+from shared.faults import Fault, FaultKind, FaultStore
 
 from .factories import welcome_email
-from .standins import person
-from .world import World
+from .fakes import add_user
+from .harness import Harness
 
 
 class TestFaultSwitches:
-    async def test_jobs_fail_until_it_is_off(self, world: World) -> None:
+    async def test_job_is_retried_until_the_fault_is_switched_off(self, harness: Harness) -> None:
         user_id = uuid4()
-        person(world.users, user_id)
-        store = FaultStore(redis=world.redis)
+        add_user(harness.users, user_id)
+        store = FaultStore(redis=harness.redis)
         until = datetime.now(UTC) + timedelta(seconds=60)
-        await store.switch_on(Fault(source="workers", target="users", kind=Kind.DISCONNECT, value=100, until=until))
-        async with world.worker(environment="development"):
-            await world.add(welcome_email(user_id))
-            await world.until(lambda jobs: "fault switch" in (jobs[0].last_error or ""))
-            assert world.users.asked == []
+        await store.switch_on(
+            Fault(source="workers", target="users", kind=FaultKind.DISCONNECT, value=100, until=until)
+        )
+        async with harness.worker(environment="development"):
+            await harness.add(welcome_email(user_id))
+            await harness.wait_until(lambda jobs: "injected fault" in (jobs[0].last_error or ""))
+            assert harness.users.user_requests == []
             await store.clear()
-            await world.until_done(1)
+            await harness.wait_until_done(1)

@@ -1,7 +1,7 @@
-"""The ledger as a state machine on a real PostgreSQL: workers that crash, freeze and thaw, sweepers, a clock, people.
+"""The job table as a state machine on a real PostgreSQL: workers that crash and freeze, sweepers, a clock, operators.
 
-A crash is a claim that nobody uses any more, a freeze one that is used later. The clock goes on by moving every time
-in the ledger into the past; the steps are so large that the seconds a test takes do not matter.
+A claim that is never used again stands for a crash, and one that is used later for a freeze. The clock advances by
+moving all times in the table into the past. Its steps are larger than the duration of a test.
 """
 
 import asyncio
@@ -17,26 +17,26 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from shared.database import async_url
+from shared.db.database import async_url
 from testkit.databases import MigratedDatabase
-from workers.ledger import Claim, JobLedger
+from workers.jobs.repository import Claim, JobRepository
 from workers.models import Job
 from workers.schemas import WelcomeEmail
 
 from .factories import welcome_email
 
 LEASE_S = 3600.0
-MOST_ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 STEPS_S = st.sampled_from([701.0, 1913.0, 4001.0])
 PAUSES_S = st.sampled_from([0.0, 997.0])
-"""No sum of steps comes near a lease or a pause, so that it is always clear what has run out."""
+"""No sum of steps is close to a lease or a pause, so it is always clear which of them has expired."""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Expected:
-    """What one job must be."""
+    """The expected state of one job."""
 
     state: str = "queued"
     attempt: int = 0
@@ -52,8 +52,8 @@ class Expected:
         self.state, self.token = state, None
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """Every step is one committed transaction; the invariant compares the whole ledger with what is expected."""
+class JobStateMachine(RuleBasedStateMachine):
+    """Every step is one committed transaction. The invariant compares the whole table with the expected jobs."""
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
@@ -64,33 +64,33 @@ class LedgerMachine(RuleBasedStateMachine):
         self.engine = create_async_engine(async_url(url))
         self.now = 0.0
         self.expected: dict[UUID, Expected] = {}
-        self.done(self._clear())
+        self.run_async(self._clear())
 
-    def done(self, work: Coroutine[Any, Any, T]) -> T:
+    def run_async(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run(work)
 
     async def _clear(self) -> None:
         async with self.engine.begin() as connection:
             await connection.execute(text("TRUNCATE job CASCADE"))
 
-    async def _with_ledger(self, name: str, *arguments: Any, roll_back: bool = False, **options: Any) -> Any:
+    async def _call_repository(self, name: str, *arguments: Any, roll_back: bool = False, **options: Any) -> Any:
         async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            result = await getattr(JobLedger(session), name)(*arguments, **options)
+            result = await getattr(JobRepository(session=session), name)(*arguments, **options)
             await (session.rollback() if roll_back else session.commit())
             return result
 
-    def ledger(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """Call one method of the ledger in a transaction of its own."""
-        return self.done(self._with_ledger(name, *arguments, **options))
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """Call one method of the repository in a separate transaction."""
+        return self.run_async(self._call_repository(name, *arguments, **options))
 
-    def holds(self, claim: Claim) -> bool:
+    def has_lease(self, claim: Claim) -> bool:
         return self.expected[claim.job_id].token == claim.lease_token
 
     @rule(target=jobs, delay_s=PAUSES_S)
     def add(self, delay_s: float) -> UUID:
         new = welcome_email(delay_s=delay_s)
-        (queued,) = self.ledger("add", new)
-        assert self.ledger("add", new) == []
+        (queued,) = self.call("add", new)
+        assert self.call("add", new) == []
         self.expected[queued.job_id] = Expected(due_at=self.now + delay_s)
         job_id: UUID = queued.job_id
         return job_id
@@ -98,7 +98,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(target=claims, job=jobs)
     def claim(self, job: UUID) -> Any:
         expected = self.expected[job]
-        claim: Claim | None = self.ledger("claim", job, kind=WelcomeEmail.kind, lease_s=LEASE_S)
+        claim: Claim | None = self.call("claim", job, type_name=WelcomeEmail.type_name, lease_s=LEASE_S)
         assert (claim is not None) == (expected.state == "queued" and expected.due_at <= self.now)
         if claim is None:
             return multiple()
@@ -108,80 +108,80 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(job=jobs)
     def claim_and_crash_before_the_commit(self, job: UUID) -> None:
-        self.ledger("claim", job, kind=WelcomeEmail.kind, lease_s=LEASE_S, roll_back=True)
+        self.call("claim", job, type_name=WelcomeEmail.type_name, lease_s=LEASE_S, roll_back=True)
 
     @rule(claim=claims)
     def complete(self, claim: Claim) -> None:
-        held = self.holds(claim)
-        assert self.ledger("complete", claim) == held
+        held = self.has_lease(claim)
+        assert self.call("complete", claim) == held
         if held:
             self.expected[claim.job_id].end("done")
 
     @rule(claim=claims)
     def crash_before_the_completion_commits(self, claim: Claim) -> None:
-        self.ledger("complete", claim, roll_back=True)
+        self.call("complete", claim, roll_back=True)
 
     @rule(claim=claims, delay_s=PAUSES_S)
     def fail(self, claim: Claim, delay_s: float) -> None:
-        held = self.holds(claim)
-        assert (self.ledger("retry", claim, delay_s=delay_s, error="not today") is not None) == held
+        held = self.has_lease(claim)
+        assert (self.call("retry", claim, delay_s=delay_s, error="the test failed") is not None) == held
         if held:
             self.expected[claim.job_id].queue(due_at=self.now + delay_s)
 
     @rule(claim=claims)
-    def bury(self, claim: Claim) -> None:
-        held = self.holds(claim)
-        assert self.ledger("bury", claim, error="never") == held
+    def dead_letter(self, claim: Claim) -> None:
+        held = self.has_lease(claim)
+        assert self.call("dead_letter", claim, error="never") == held
         if held:
             self.expected[claim.job_id].end("dead")
 
     @rule(claim=claims)
     def release(self, claim: Claim) -> None:
-        held, expected = self.holds(claim), self.expected[claim.job_id]
-        assert self.ledger("release", claim) == held
+        held, expected = self.has_lease(claim), self.expected[claim.job_id]
+        assert self.call("release", claim) == held
         if held:
             expected.queue(due_at=expected.due_at, attempt=expected.attempt - 1)
 
     @rule(claim=claims)
     def renew(self, claim: Claim) -> None:
-        held = self.holds(claim)
-        assert self.ledger("renew", [claim.lease_token], lease_s=LEASE_S) == ({claim.lease_token} if held else set())
+        held = self.has_lease(claim)
+        assert self.call("renew", [claim.lease_token], lease_s=LEASE_S) == ({claim.lease_token} if held else set())
         if held:
             self.expected[claim.job_id].lease_until = self.now + LEASE_S
 
     @rule(limit=st.sampled_from([1, 10]))
     def sweep(self, limit: int) -> None:
-        self.done(self._sweep(limit))
+        self.run_async(self._sweep(limit))
 
     async def _sweep(self, limit: int) -> int:
         lost = [one for one in self.expected.items() if one[1].state == "running" and one[1].lease_until < self.now]
         lost.sort(key=lambda one: one[1].lease_until)
         async with AsyncSession(self.engine) as session, session.begin():
-            ledger = JobLedger(session)
-            taken = await ledger.take_expired(limit=limit)
+            repository = JobRepository(session=session)
+            taken = await repository.take_expired(limit=limit)
             assert len(taken) == min(limit, len(lost))
             for claim in taken:
                 expected = self.expected[claim.job_id]
                 assert expected.lease_until <= lost[len(taken) - 1][1].lease_until
-                if claim.attempt >= MOST_ATTEMPTS:
-                    assert await ledger.bury(claim, error="lost")
+                if claim.attempt >= MAX_ATTEMPTS:
+                    assert await repository.dead_letter(claim, error="lost")
                     expected.end("dead")
                 else:
-                    assert await ledger.retry(claim, delay_s=0, error="lost")
+                    assert await repository.retry(claim, delay_s=0, error="lost")
                     expected.queue(due_at=self.now)
         return len(taken)
 
     @rule(job=jobs)
     def replay(self, job: UUID) -> None:
         expected = self.expected[job]
-        assert self.ledger("replay", job) == (expected.state == "dead")
+        assert self.call("replay", job) == (expected.state == "dead")
         if expected.state == "dead":
             expected.queue(due_at=self.now, attempt=0)
 
     @rule(seconds=STEPS_S)
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.done(self._move(seconds))
+        self.run_async(self._move(seconds))
 
     async def _move(self, seconds: float) -> None:
         earlier = "make_interval(secs => :seconds)"
@@ -190,8 +190,8 @@ class LedgerMachine(RuleBasedStateMachine):
             await connection.execute(text(moved), {"seconds": seconds})
 
     @invariant()
-    def ledger_is_as_expected(self) -> None:
-        found = self.done(self._found())
+    def jobs_are_as_expected(self) -> None:
+        found = self.run_async(self._found())
         assert found == {job: (one.state, one.attempt, one.token) for job, one in self.expected.items()}
 
     async def _found(self) -> dict[UUID, tuple[str, int, UUID | None]]:
@@ -200,32 +200,32 @@ class LedgerMachine(RuleBasedStateMachine):
             return {job_id: (state, attempt, token) for job_id, state, attempt, token in rows}
 
     def teardown(self) -> None:
-        """Whatever has happened: give it time and working workers, and every job comes to its end."""
+        """Let all leases expire and complete all due jobs. Every job must be done or dead afterwards."""
         try:
             self.time_passes(100_003.0)
-            while self.done(self._sweep(10)):
+            while self.run_async(self._sweep(10)):
                 pass
-            for queued in self.ledger("overdue", by_s=0, limit=100, kinds=[WelcomeEmail.kind]):
+            for queued in self.call("overdue", by_s=0, limit=100, type_names=[WelcomeEmail.type_name]):
                 self.complete(self.claim(queued.job_id))
             assert {one.state for one in self.expected.values()} <= {"done", "dead"}
-            self.ledger_is_as_expected()
+            self.jobs_are_as_expected()
         finally:
-            self.done(self.engine.dispose())
+            self.run_async(self.engine.dispose())
             self.loop.close()
 
 
 @pytest.fixture
-async def ledger_url(migrated_database: MigratedDatabase) -> str:
+async def database_url(migrated_database: MigratedDatabase) -> str:
     return await migrated_database("workers")
 
 
-def test_one_holder_at_a_time_one_completion_and_nothing_is_lost(ledger_url: str) -> None:
-    class OverThisLedger(LedgerMachine):
+def test_every_job_has_one_claim_at_a_time_and_ends_once(database_url: str) -> None:
+    class BoundMachine(JobStateMachine):
         def __init__(self) -> None:
-            super().__init__(ledger_url)
+            super().__init__(database_url)
 
     run_state_machine_as_test(
-        OverThisLedger,
+        BoundMachine,
         settings=settings(
             max_examples=12,
             stateful_step_count=25,

@@ -7,7 +7,7 @@ INI = Path(__file__).parents[1] / "alembic.ini"
 
 
 async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
-    """Exit status and everything printed by alembic's command line."""
+    """Run alembic and return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
         env=os.environ | {"DATABASE_URL": url},
@@ -17,7 +17,7 @@ async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def test_the_migrated_database_is_what_the_models_say(database: str) -> None:
+async def test_migrated_schema_matches_the_models(database: str) -> None:
     for command in ("upgrade head", "check", "downgrade base", "upgrade head"):
         status, output = await alembic(database, *command.split())
         assert status == 0, output

@@ -1,4 +1,4 @@
-"""Reports: what is in the files, and what making them takes."""
+"""The content of report files, and the memory that generating them takes."""
 
 import csv
 import io
@@ -11,29 +11,29 @@ import orjson
 import pytest
 from pypdf import PdfReader
 
-from workers.reports.client import ORDERS_AT_ONCE
+from workers.reports.client import PAGE_SIZE
 from workers.reports.csv_file import CsvFile
 from workers.reports.schemas import OrdersPage, ReportedOrder
 from workers.reports.summary import Summary
 
-from .report_desk import START, ReportDesk
-from .report_world import files, make
-from .world import World
+from .fake_reports import START, FakeReports
+from .harness import Harness
+from .report_jobs import files, generate
 
 
 def orders(count: int) -> list[ReportedOrder]:
-    desk = ReportDesk(orders=count)
-    page = {"items": [desk.order(number) for number in range(count)], "next_cursor": None}
+    reports = FakeReports(orders=count)
+    page = {"items": [reports.order(number) for number in range(count)], "next_cursor": None}
     return OrdersPage.model_validate(page).items
 
 
 class TestCsv:
-    async def test_has_a_line_for_every_order_of_every_page(self, world: World) -> None:
-        world.orders.desk.orders = 1203
-        report_id = world.orders.desk.wants("csv")
-        await make(world, report_id)
-        [file] = files(world)
-        assert file == world.objects / f"reports/{report_id}.csv"
+    async def test_csv_has_a_row_for_every_order_of_every_page(self, harness: Harness) -> None:
+        harness.orders.reports.orders = 1203
+        report_id = harness.orders.reports.add_report("csv")
+        await generate(harness, report_id)
+        [file] = files(harness)
+        assert file == harness.objects / f"reports/{report_id}.csv"
         rows = list(csv.DictReader(io.StringIO(file.read_text())))
         assert [row["order_id"] for row in rows] == [str(UUID(int=number)) for number in range(1203)]
         assert rows[9] == {
@@ -46,15 +46,15 @@ class TestCsv:
             "total_cents": "1000",
             "currency": "EUR",
         }
-        assert world.orders.desk.told[-1] == ("finish", {"size_bytes": file.stat().st_size})
+        assert harness.orders.reports.calls[-1] == ("finish", {"size_bytes": file.stat().st_size})
 
-    async def test_without_orders_has_the_names_of_its_columns(self, world: World) -> None:
-        world.orders.desk.orders = 0
-        await make(world, world.orders.desk.wants("csv"))
-        [file] = files(world)
+    async def test_csv_has_only_a_header_when_there_are_no_orders(self, harness: Harness) -> None:
+        harness.orders.reports.orders = 0
+        await generate(harness, harness.orders.reports.add_report("csv"))
+        [file] = files(harness)
         assert file.read_text().split() == ["order_id,user_id,created_at,status,items,units,total_cents,currency"]
 
-    def test_holds_nothing_that_a_spreadsheet_computes(self) -> None:
+    def test_csv_has_no_cell_that_a_spreadsheet_evaluates(self) -> None:
         [order] = orders(1)
         tricky = replace(order, items=[replace(order.items[0], sku="=1+1")])
         [row] = csv.reader(io.StringIO(CsvFile().add([tricky]).decode()))
@@ -62,9 +62,9 @@ class TestCsv:
 
 
 class TestMemory:
-    def test_a_page_of_orders_takes_less_than_twice_its_json(self) -> None:
-        desk = ReportDesk(orders=ORDERS_AT_ONCE)
-        body = orjson.dumps({"items": [desk.order(number) for number in range(ORDERS_AT_ONCE)], "next_cursor": None})
+    def test_page_of_orders_takes_less_memory_than_twice_its_json(self) -> None:
+        reports = FakeReports(orders=PAGE_SIZE)
+        body = orjson.dumps({"items": [reports.order(number) for number in range(PAGE_SIZE)], "next_cursor": None})
         OrdersPage.model_validate_json(body)
         tracemalloc.start()
         try:
@@ -72,16 +72,16 @@ class TestMemory:
             taken, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert len(page.items) == ORDERS_AT_ONCE
+        assert len(page.items) == PAGE_SIZE
         assert taken < 2 * len(body)
 
 
 class TestPdf:
-    async def test_has_sums_a_chart_a_table_and_the_newest_orders(self, world: World) -> None:
-        world.orders.desk.orders = 600
-        report_id = world.orders.desk.wants("pdf")
-        await make(world, report_id)
-        [file] = files(world)
+    async def test_pdf_has_sums_a_chart_a_table_and_the_newest_orders(self, harness: Harness) -> None:
+        harness.orders.reports.orders = 600
+        report_id = harness.orders.reports.add_report("pdf")
+        await generate(harness, report_id)
+        [file] = files(harness)
         document = PdfReader(file)
         text = [page.extract_text() for page in document.pages]
         assert "600 orders, 60 of them cancelled; 1,080 units for 5,400.00 EUR" in text[0]
@@ -93,17 +93,17 @@ class TestPdf:
         assert drawn is not None
         assert drawn.get_data().count(b" re") > 25 - 1, "a bar for each of 25 days"
 
-    async def test_without_orders_is_a_document_too(self, world: World) -> None:
-        world.orders.desk.orders = 0
-        await make(world, world.orders.desk.wants("pdf"))
-        assert "0 orders" in PdfReader(files(world)[0]).pages[0].extract_text()
+    async def test_pdf_is_generated_when_there_are_no_orders(self, harness: Harness) -> None:
+        harness.orders.reports.orders = 0
+        await generate(harness, harness.orders.reports.add_report("pdf"))
+        assert "0 orders" in PdfReader(files(harness)[0]).pages[0].extract_text()
 
 
 class TestSummary:
     @pytest.mark.parametrize(
         ("days", "unit", "count"), [(1, "day", 1), (62, "day", 62), (63, "week", 9), (800, "month", 27)]
     )
-    def test_tells_short_periods_by_days_and_long_ones_by_months(self, days: int, unit: str, count: int) -> None:
+    def test_summary_groups_short_periods_by_day_and_long_ones_by_month(self, days: int, unit: str, count: int) -> None:
         start = datetime(2023, 1, 2, tzinfo=UTC)
         summary = Summary(period_from=start, period_to=start + timedelta(days=days))
         assert summary.unit == unit
@@ -111,7 +111,7 @@ class TestSummary:
         assert (len(parts), parts[-1]) == (count, max(parts))
         assert len(set(parts)) == count
 
-    def test_counts_every_order_once_and_cancelled_ones_without_money(self) -> None:
+    def test_summary_counts_every_order_and_excludes_cancelled_totals(self) -> None:
         summary = Summary(period_from=START, period_to=START + timedelta(days=3))
         summary.add(orders(72))
         assert [sums.orders for _, sums in summary.parts()] == [24, 24, 24]

@@ -1,4 +1,4 @@
-"""Reports: what orders is told, and that each comes to one end whatever happens."""
+"""The calls of the report job to orders. Each report ends once, through all failures."""
 
 import resource
 import signal
@@ -11,15 +11,15 @@ import pytest
 
 from testkit.apps import free_port
 from testkit.waiting import eventually
-from workers.kinds import KINDS, REPORTS_QUEUE
+from workers.jobs.types import JOB_TYPES, REPORTS_QUEUE
 from workers.reports.schemas import FailReport
 from workers.schemas import NewJob
 from workers.tasks import fail_report, make_report
 
-from .factories import report_event, report_job, ship, welcome_email
-from .report_world import MAKE, ended, files, make
-from .standins import person
-from .world import World
+from .factories import append_event, report_event, report_job, welcome_email
+from .fakes import add_user
+from .harness import Harness
+from .report_jobs import MAKE_REPORT, files, generate, wait_for_end
 
 
 @contextmanager
@@ -34,120 +34,124 @@ def largest_file(size_bytes: int) -> Iterator[None]:
 
 
 class TestProgress:
-    async def test_is_told_in_steps_that_only_grow(self, world: World) -> None:
-        world.orders.desk.orders = 12_000
-        await make(world, world.orders.desk.wants("csv"))
-        told = world.orders.desk.progress
-        assert told == sorted(told)
-        assert 8 <= len(told) <= 10
-        assert told[-1] < 100
+    async def test_progress_is_reported_in_increasing_steps(self, harness: Harness) -> None:
+        harness.orders.reports.orders = 12_000
+        await generate(harness, harness.orders.reports.add_report("csv"))
+        reported = harness.orders.reports.progress
+        assert reported == sorted(reported)
+        assert 8 <= len(reported) <= 10
+        assert reported[-1] < 100
 
 
 class TestEnds:
-    async def test_a_finished_or_forgotten_report_is_left_alone(self, world: World) -> None:
-        finished = world.orders.desk.wants()
-        world.orders.desk.ends[str(finished)] = "fail"
+    async def test_report_is_not_generated_when_it_is_finished_or_deleted(self, harness: Harness) -> None:
+        finished = harness.orders.reports.add_report()
+        harness.orders.reports.ends[str(finished)] = "fail"
         for report_id in (finished, UUID(int=1)):
-            await make(world, report_id)
-        assert {job.state for job in await world.jobs()} == {"done"}
-        assert files(world) == []
+            await generate(harness, report_id)
+        assert {job.state for job in await harness.list_jobs()} == {"done"}
+        assert files(harness) == []
 
     @pytest.mark.parametrize("percent", [90, 95])
-    async def test_one_that_another_worker_finishes_meanwhile_is_left_to_it(self, world: World, percent: int) -> None:
-        world.orders.desk.finished_by_another_at = percent
-        await make(world, world.orders.desk.wants())
-        assert [job.state for job in await world.jobs()] == ["done"]
-        assert "finish" not in [what for what, _ in world.orders.desk.told]
-        assert files(world) == []
+    async def test_file_is_discarded_when_another_worker_finishes_the_report(
+        self, harness: Harness, percent: int
+    ) -> None:
+        harness.orders.reports.finished_by_another_at = percent
+        await generate(harness, harness.orders.reports.add_report())
+        assert [job.state for job in await harness.list_jobs()] == ["done"]
+        assert "finish" not in [what for what, _ in harness.orders.reports.calls]
+        assert files(harness) == []
 
-    async def test_one_that_does_not_fit_on_the_disk_leaves_nothing_and_is_made_later(self, world: World) -> None:
-        report_id = world.orders.desk.wants("csv")
-        world.orders.desk.orders = 2_000
-        (queued,) = await world.add(report_job(report_id))
-        async with world.runner(MAKE) as runner:
+    async def test_report_is_retried_and_leaves_no_file_when_the_disk_is_full(self, harness: Harness) -> None:
+        report_id = harness.orders.reports.add_report("csv")
+        harness.orders.reports.orders = 2_000
+        (queued,) = await harness.add(report_job(report_id))
+        async with harness.runner(MAKE_REPORT) as runner:
             with largest_file(64 * 1024):
                 await make_report({"runner": runner}, str(queued.job_id))
-            job = await world.job(queued.job_id)
+            job = await harness.get_job(queued.job_id)
             assert job.state == "queued"
-            assert (job.last_error or "").startswith("DependencyAway: the object store: ")
-            assert files(world) == []
-            await world.execute("UPDATE job SET run_after = now()")
+            assert (job.last_error or "").startswith("DependencyUnavailableError: the object store: ")
+            assert files(harness) == []
+            await harness.execute("UPDATE job SET run_after = now()")
             await make_report({"runner": runner}, str(queued.job_id))
-        assert (await world.job(queued.job_id)).state == "done"
-        assert [path.suffix for path in files(world)] == [".csv"]
+        assert (await harness.get_job(queued.job_id)).state == "done"
+        assert [path.suffix for path in files(harness)] == [".csv"]
 
-    async def test_one_that_cannot_be_made_fails_with_a_reason_for_its_user(self, world: World) -> None:
-        report_id = world.orders.desk.wants()
-        away = {"object_store_url": "s3://nowhere", "s3_endpoint": f"http://127.0.0.1:{free_port()}"}
-        (queued,) = await world.add(report_job(report_id))
-        async with world.runner(replace(MAKE, attempts=1), **away, s3_access_key_id="key") as runner:
+    async def test_report_fails_with_a_reason_when_the_store_is_unavailable(self, harness: Harness) -> None:
+        report_id = harness.orders.reports.add_report()
+        unavailable = {"object_store_url": "s3://nowhere", "s3_endpoint": f"http://127.0.0.1:{free_port()}"}
+        (queued,) = await harness.add(report_job(report_id))
+        async with harness.runner(replace(MAKE_REPORT, attempts=1), **unavailable, s3_access_key_id="key") as runner:
             await make_report({"runner": runner}, str(queued.job_id))
-        assert (await world.job(queued.job_id)).state == "dead"
-        async with world.worker():
-            assert await ended(world, report_id) == "fail"
-        _, body = world.orders.desk.told[-1]
-        assert "away for too long" in body["reason"]
+        assert (await harness.get_job(queued.job_id)).state == "dead"
+        async with harness.worker():
+            assert await wait_for_end(harness, report_id) == "fail"
+        _, body = harness.orders.reports.calls[-1]
+        assert "unavailable for too long" in body["reason"]
         assert "127.0.0.1" not in body["reason"]
 
-    async def test_what_was_made_meanwhile_is_not_called_a_failure(self, world: World) -> None:
-        report_id = world.orders.desk.wants()
-        world.orders.desk.ends[str(report_id)] = "finish"
+    async def test_report_stays_finished_when_a_failure_is_reported_later(self, harness: Harness) -> None:
+        report_id = harness.orders.reports.add_report()
+        harness.orders.reports.ends[str(report_id)] = "finish"
         failure = FailReport(user_id=uuid4(), report_id=report_id, reason="the worker died")
-        (queued,) = await world.add(NewJob(payload=failure))
-        async with world.runner(KINDS[FailReport.kind]) as runner:
+        (queued,) = await harness.add(NewJob(payload=failure))
+        async with harness.runner(JOB_TYPES[FailReport.type_name]) as runner:
             await fail_report({"runner": runner}, str(queued.job_id))
-        assert (await world.job(queued.job_id)).state == "done"
-        assert world.orders.desk.ends == {str(report_id): "finish"}
+        assert (await harness.get_job(queued.job_id)).state == "done"
+        assert harness.orders.reports.ends == {str(report_id): "finish"}
 
 
 class TestQueue:
-    async def test_a_long_report_delays_no_email(self, world: World) -> None:
-        report_id, greeting = world.orders.desk.wants(), welcome_email()
-        person(world.users, greeting.payload.user_id or UUID(int=0))
-        world.orders.desk.open.clear()
-        async with world.worker(max_jobs="1"), world.worker(queue=REPORTS_QUEUE):
-            await ship(world.redis, report_event(report_id))
-            await eventually(lambda: world.orders.desk.waiting == 1)
-            await world.add(greeting)
-            await eventually(lambda: len(world.mailbox.messages) == 1)
-            world.orders.desk.open.set()
-            assert await ended(world, report_id) == "finish"
+    async def test_email_is_sent_when_a_long_report_is_running(self, harness: Harness) -> None:
+        report_id, email = harness.orders.reports.add_report(), welcome_email()
+        add_user(harness.users, email.payload.user_id or UUID(int=0))
+        harness.orders.reports.open.clear()
+        async with harness.worker(max_jobs="1"), harness.worker(queue=REPORTS_QUEUE):
+            await append_event(harness.redis, report_event(report_id))
+            await eventually(lambda: harness.orders.reports.waiting == 1)
+            await harness.add(email)
+            await eventually(lambda: len(harness.mailbox.messages) == 1)
+            harness.orders.reports.open.set()
+            assert await wait_for_end(harness, report_id) == "finish"
 
-    async def test_is_read_by_its_own_worker_only(self, world: World) -> None:
-        report_id, greeting = world.orders.desk.wants(), welcome_email()
-        person(world.users, greeting.payload.user_id or UUID(int=0))
-        async with world.worker():
-            await world.add(report_job(report_id), greeting)
-            await eventually(lambda: world.mailbox.messages)
-            await eventually(lambda: world.redis.zcard(REPORTS_QUEUE))
-        assert world.orders.desk.told == []
+    async def test_report_stays_queued_when_no_report_worker_runs(self, harness: Harness) -> None:
+        report_id, email = harness.orders.reports.add_report(), welcome_email()
+        add_user(harness.users, email.payload.user_id or UUID(int=0))
+        async with harness.worker():
+            await harness.add(report_job(report_id), email)
+            await eventually(lambda: harness.mailbox.messages)
+            await eventually(lambda: harness.redis.zcard(REPORTS_QUEUE))
+        assert harness.orders.reports.calls == []
 
 
 class TestKilledWorker:
     @pytest.mark.parametrize("crash_point", ["report.after_progress", "report.before_put", "report.after_put"])
-    async def test_another_one_makes_one_file_and_says_so_once(self, world: World, crash_point: str) -> None:
-        report_id = world.orders.desk.wants()
+    async def test_another_worker_generates_one_file_when_the_first_is_killed(
+        self, harness: Harness, crash_point: str
+    ) -> None:
+        report_id = harness.orders.reports.add_report()
         async with AsyncExitStack() as stack:
-            await world.add(report_job(report_id))
-            await stack.enter_async_context(world.worker())
-            doomed = await stack.enter_async_context(
-                world.process("ReportWorkerSettings", CRASH_AT=crash_point, JOB_LEASE_SECONDS="1")
+            await harness.add(report_job(report_id))
+            await stack.enter_async_context(harness.worker())
+            killed = await stack.enter_async_context(
+                harness.process("ReportWorkerSettings", CRASH_AT=crash_point, JOB_LEASE_SECONDS="1")
             )
-            assert await doomed.wait() == 137
-            assert world.orders.desk.ends == {}
-            await stack.enter_async_context(world.worker(queue=REPORTS_QUEUE))
-            assert await ended(world, report_id) == "finish"
-        assert [what for what, _ in world.orders.desk.told].count("finish") == 1
-        assert world.objects / f"reports/{report_id}.csv" in files(world)
-        assert not [file for file in files(world) if file.suffix == ".part"]
+            assert await killed.wait() == 137
+            assert harness.orders.reports.ends == {}
+            await stack.enter_async_context(harness.worker(queue=REPORTS_QUEUE))
+            assert await wait_for_end(harness, report_id) == "finish"
+        assert [what for what, _ in harness.orders.reports.calls].count("finish") == 1
+        assert harness.objects / f"reports/{report_id}.csv" in files(harness)
+        assert not [file for file in files(harness) if file.suffix == ".part"]
 
-    async def test_one_that_is_told_to_go_releases_its_report(self, world: World) -> None:
-        (queued,) = await world.add(report_job(world.orders.desk.wants()))
-        world.orders.desk.open.clear()
-        async with world.worker(), world.process("ReportWorkerSettings", SHUTDOWN_SECONDS="1") as process:
-            await eventually(lambda: world.orders.desk.waiting == 1)
+    async def test_report_is_released_when_the_worker_stops(self, harness: Harness) -> None:
+        (queued,) = await harness.add(report_job(harness.orders.reports.add_report()))
+        harness.orders.reports.open.clear()
+        async with harness.worker(), harness.process("ReportWorkerSettings", SHUTDOWN_SECONDS="1") as process:
+            await eventually(lambda: harness.orders.reports.waiting == 1)
             process.send(signal.SIGTERM)
             assert await process.wait() == 0, process.output
-            job = await world.job(queued.job_id)
+            job = await harness.get_job(queued.job_id)
         assert (job.state, job.attempt) == ("queued", 0)
-        assert files(world) == []
+        assert files(harness) == []

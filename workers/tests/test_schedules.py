@@ -1,4 +1,4 @@
-"""Slots become jobs, each once, also those that were missed; and what the regular jobs do."""
+"""Each slot of a schedule becomes one job, also after missed slots. Also tests the scheduled jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,41 +10,40 @@ from cronsim import CronSim
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from workers.dispatch import Dispatcher
-from workers.kinds import KINDS, queue_of
-from workers.models import Job
-from workers.models import Schedule as Row
-from workers.scheduler import Scheduler
-from workers.schedules import SCHEDULES, Schedule
+from workers.jobs.types import JOB_TYPES, queue_of
+from workers.models import Job, Schedule
+from workers.queue.dispatcher import Dispatcher
+from workers.schedules.definitions import SCHEDULES, ScheduleDefinition
+from workers.schedules.scheduler import Scheduler
 from workers.schemas import CleanUp, NewJob, SummariseSales
 
 from .factories import order_email, welcome_email
-from .standins import body, person
-from .world import World
+from .fakes import add_user, body
+from .harness import Harness
 
-HOURLY = Schedule(name="hourly", cron="0 * * * *", payload=lambda slot: CleanUp(place="users", slot=slot))
-DAILY = Schedule(
+HOURLY = ScheduleDefinition(name="hourly", cron="0 * * * *", payload=lambda slot: CleanUp(place="users", slot=slot))
+DAILY = ScheduleDefinition(
     name="daily",
     cron=f"0 {(datetime.now(UTC).hour + 12) % 24} * * *",
     payload=lambda slot: CleanUp(place="users", slot=slot),
 )
-"""Its slots are half a day away: none comes by itself while a test looks."""
+"""Its slots are half a day away, so none becomes due during a test."""
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
-def scheduler(world: World, *schedules: Schedule) -> Scheduler:
-    dispatcher = Dispatcher(redis=world.redis, queue_of=queue_of)
-    return Scheduler(database=world.database, dispatcher=dispatcher, schedules=schedules or [DAILY], every_s=60)
+def new_scheduler(harness: Harness, *schedules: ScheduleDefinition) -> Scheduler:
+    dispatcher = Dispatcher(redis=harness.redis, queue_of=queue_of)
+    return Scheduler(database=harness.database, dispatcher=dispatcher, schedules=schedules or [DAILY], every_s=60)
 
 
-async def row(world: World) -> Row:
-    async with world.database.sessions() as session:
-        return (await session.scalars(select(Row).where(Row.name == DAILY.name))).one()
+async def row(harness: Harness) -> Schedule:
+    async with harness.database.sessions() as session:
+        return (await session.scalars(select(Schedule).where(Schedule.name == DAILY.name))).one()
 
 
-async def days_pass(world: World, days: int) -> None:
-    """Move the schedule into the past: the same as the clock going on."""
-    await world.execute(
+async def advance_days(harness: Harness, days: int) -> None:
+    """Advance the clock by moving the schedule into the past."""
+    await harness.execute(
         "UPDATE schedule SET next_slot = next_slot - make_interval(days => :days) WHERE name = 'daily'", days=days
     )
 
@@ -58,101 +57,105 @@ class TestSlots:
             (NOON - timedelta(microseconds=1), NOON - timedelta(hours=1), NOON),
         ],
     )
-    def test_are_found_on_both_sides_of_a_moment(self, moment: datetime, before: datetime, after: datetime) -> None:
+    def test_slots_before_and_after_a_moment_are_found(
+        self, moment: datetime, before: datetime, after: datetime
+    ) -> None:
         assert (HOURLY.slot_at(moment), HOURLY.slot_after(moment)) == (before, after)
 
-    def test_are_meant_in_utc(self) -> None:
+    def test_slots_are_in_utc(self) -> None:
         elsewhere = datetime.fromisoformat("2026-11-25T03:00:00-11:00")
-        daily = Schedule(name="daily", cron="0 6 * * *", payload=HOURLY.payload)
+        daily = ScheduleDefinition(name="daily", cron="0 6 * * *", payload=HOURLY.payload)
         assert daily.slot_at(elsewhere) == datetime(2026, 11, 25, 6, tzinfo=UTC)
 
 
-class TestTable:
-    def test_every_slot_has_a_job_of_a_known_kind_and_a_key_of_its_own(self) -> None:
+class TestDefinitions:
+    def test_every_slot_has_a_known_job_type_and_a_unique_key(self) -> None:
         jobs = [schedule.payload(slot) for schedule in SCHEDULES for slot in (NOON, NOON + timedelta(days=1))]
-        assert {job.kind for job in jobs} <= set(KINDS)
+        assert {job.type_name for job in jobs} <= set(JOB_TYPES)
         assert len({job.dedupe_key for job in jobs}) == len(jobs)
 
-    def test_publishers_forget_before_inboxes_do(self) -> None:
+    def test_publishers_are_cleaned_up_before_inboxes(self) -> None:
         minutes = {schedule.name: next(CronSim(schedule.cron, NOON)).minute for schedule in SCHEDULES}
         publishers = max(minutes["clean_up_users"], minutes["clean_up_orders"])
         assert publishers < min(minutes["clean_up_notifications"], minutes["clean_up_workers"])
 
 
 class TestScheduler:
-    async def test_new_schedule_begins_with_its_next_slot(self, world: World) -> None:
-        keeper = scheduler(world)
-        await keeper.enter()
-        await keeper.look()
-        assert await world.jobs() == []
-        assert (await row(world)).last_slot is None
+    async def test_new_schedule_starts_with_its_next_slot(self, harness: Harness) -> None:
+        scheduler = new_scheduler(harness)
+        await scheduler.register_schedules()
+        await scheduler.add_due_jobs()
+        assert await harness.list_jobs() == []
+        assert (await row(harness)).last_slot is None
 
-    async def test_slot_that_has_come_becomes_one_job(self, world: World) -> None:
-        keeper = scheduler(world)
-        await keeper.enter()
-        await days_pass(world, 1)
-        await keeper.look()
-        await keeper.look()
-        (job,), schedule = await world.jobs(), await row(world)
+    async def test_one_job_is_added_when_a_slot_is_due(self, harness: Harness) -> None:
+        scheduler = new_scheduler(harness)
+        await scheduler.register_schedules()
+        await advance_days(harness, 1)
+        await scheduler.add_due_jobs()
+        await scheduler.add_due_jobs()
+        (job,), schedule = await harness.list_jobs(), await row(harness)
         assert (schedule.last_job_id, schedule.next_slot) == (job.id, DAILY.slot_after(datetime.now(UTC)))
         assert schedule.last_slot == schedule.next_slot - timedelta(days=1)
 
-    async def test_of_missed_slots_the_latest_is_made_up_for(self, world: World) -> None:
-        keeper = scheduler(world)
-        await keeper.enter()
-        await days_pass(world, 50)
+    async def test_only_the_latest_slot_gets_a_job_when_slots_were_missed(self, harness: Harness) -> None:
+        scheduler = new_scheduler(harness)
+        await scheduler.register_schedules()
+        await advance_days(harness, 50)
         with capture_logs() as lines:
-            await keeper.look()
-        assert len(await world.jobs()) == 1
-        assert (await row(world)).last_slot == DAILY.slot_at(datetime.now(UTC))
+            await scheduler.add_due_jobs()
+        assert len(await harness.list_jobs()) == 1
+        assert (await row(harness)).last_slot == DAILY.slot_at(datetime.now(UTC))
         assert [line["event"] for line in lines] == ["slots_missed"]
 
-    async def test_of_many_workers_at_once_one_adds_it(self, world: World) -> None:
-        keepers = [scheduler(world) for _ in range(6)]
-        await asyncio.gather(*(keeper.enter() for keeper in keepers))
-        await days_pass(world, 1)
-        await asyncio.gather(*(keeper.look() for keeper in keepers))
-        assert len(await world.jobs()) == 1
+    async def test_one_job_is_added_when_schedulers_are_concurrent(self, harness: Harness) -> None:
+        schedulers = [new_scheduler(harness) for _ in range(6)]
+        await asyncio.gather(*(scheduler.register_schedules() for scheduler in schedulers))
+        await advance_days(harness, 1)
+        await asyncio.gather(*(scheduler.add_due_jobs() for scheduler in schedulers))
+        assert len(await harness.list_jobs()) == 1
 
-    async def test_slot_whose_row_was_restored_from_a_backup_is_not_run_again(self, world: World) -> None:
-        keeper = scheduler(world)
-        await keeper.enter()
+    async def test_slot_gets_no_second_job_when_its_row_was_restored_from_a_backup(self, harness: Harness) -> None:
+        scheduler = new_scheduler(harness)
+        await scheduler.register_schedules()
         for _ in range(2):
-            await days_pass(world, 1)
-            await keeper.look()
-        assert len(await world.jobs()) == 1
-        assert (await row(world)).last_job_id is not None
+            await advance_days(harness, 1)
+            await scheduler.add_due_jobs()
+        assert len(await harness.list_jobs()) == 1
+        assert (await row(harness)).last_job_id is not None
 
-    async def test_restart_keeps_the_slot_and_another_time_table_does_not(self, world: World) -> None:
-        await scheduler(world).enter()
-        await days_pass(world, 1)
-        await scheduler(world).enter()
-        missed = (await row(world)).next_slot
+    async def test_next_slot_is_kept_by_a_restart_unless_the_cron_expression_changes(self, harness: Harness) -> None:
+        await new_scheduler(harness).register_schedules()
+        await advance_days(harness, 1)
+        await new_scheduler(harness).register_schedules()
+        missed = (await row(harness)).next_slot
         assert missed < datetime.now(UTC)
-        await scheduler(world, Schedule(name="daily", cron="30 2 1 * *", payload=DAILY.payload)).enter()
-        assert (await row(world)).next_slot > datetime.now(UTC)
+        await new_scheduler(
+            harness, ScheduleDefinition(name="daily", cron="30 2 1 * *", payload=DAILY.payload)
+        ).register_schedules()
+        assert (await row(harness)).next_slot > datetime.now(UTC)
 
-    async def test_worker_runs_what_has_come(self, world: World) -> None:
-        async with world.worker(schedule_seconds="0.05"):
-            await world.execute("UPDATE schedule SET next_slot = now() WHERE name = 'clean_up_users'")
-            (job,) = await world.until_done(1)
+    async def test_worker_adds_and_runs_due_jobs(self, harness: Harness) -> None:
+        async with harness.worker(schedule_seconds="0.05"):
+            await harness.execute("UPDATE schedule SET next_slot = now() WHERE name = 'clean_up_users'")
+            (job,) = await harness.wait_until_done(1)
         assert job.dedupe_key.startswith("clean_up:users:")
-        assert world.users.house.told == [{"events_since": None}]
+        assert harness.users.cleanup.requests == [{"events_since": None}]
 
 
 class TestSalesSummary:
-    async def test_goes_to_every_admin_once(self, world: World) -> None:
+    async def test_summary_goes_to_every_admin_once(self, harness: Harness) -> None:
         for address in ("one@hopline.example", "two@hopline.example"):
             admin = uuid4()
-            person(world.users, admin, email=address)
-            world.users.admins.append(admin)
+            add_user(harness.users, admin, email=address)
+            harness.users.admins.append(admin)
         summary = NewJob(payload=SummariseSales(day=date(2026, 11, 24)))
-        async with world.worker():
-            await world.add(summary)
-            await world.until_done(3)
-            assert await world.add(summary) == []
-        assert sorted(world.mailbox.recipients) == ["one@hopline.example", "two@hopline.example"]
-        message = world.mailbox.messages[0]
+        async with harness.worker():
+            await harness.add(summary)
+            await harness.wait_until_done(3)
+            assert await harness.add(summary) == []
+        assert sorted(harness.mailbox.recipients) == ["one@hopline.example", "two@hopline.example"]
+        message = harness.mailbox.messages[0]
         assert message["Subject"] == "24 November 2026: 2 orders, 45.00 EUR"
         for form in ("plain", "html"):
             assert "Blue cup" in body(message, form)
@@ -160,51 +163,51 @@ class TestSalesSummary:
 
 
 class TestCleanUp:
-    async def test_goes_on_as_another_job_where_there_is_much(self, world: World) -> None:
-        world.orders.house.batches = 25
-        jobs = await self._clean(world, "orders", count=2)
+    async def test_cleanup_continues_as_another_job_when_there_are_many_rows(self, harness: Harness) -> None:
+        harness.orders.cleanup.batches = 25
+        jobs = await self._clean(harness, "orders", count=2)
         assert [job.dedupe_key.rpartition(":")[2] for job in jobs] == ["1", "2"]
-        assert len(world.orders.house.told) == 25
+        assert len(harness.orders.cleanup.requests) == 25
 
-    async def test_inboxes_follow_the_oldest_outbox(self, world: World) -> None:
-        world.orders.house.since = NOON - timedelta(days=3)
-        await self._clean(world, "notifications")
-        assert world.notifications.house.told == [{"events_since": "2026-11-22T12:00:00Z"}]
+    async def test_inbox_cleanup_starts_at_the_oldest_event_of_any_outbox(self, harness: Harness) -> None:
+        harness.orders.cleanup.since = NOON - timedelta(days=3)
+        await self._clean(harness, "notifications")
+        assert harness.notifications.cleanup.requests == [{"events_since": "2026-11-22T12:00:00Z"}]
 
-    async def test_own_inbox_forgets_only_what_cannot_come_again(self, world: World) -> None:
-        world.users.house.since = NOON
-        await world.execute(
+    async def test_workers_inbox_keeps_events_that_can_be_redelivered(self, harness: Harness) -> None:
+        harness.users.cleanup.since = NOON
+        await harness.execute(
             "INSERT INTO inbox (consumer, event_id, processed_at)"
             " SELECT 'workers', gen_random_uuid(), CAST(:noon AS timestamptz) - make_interval(hours => hours)"
             " FROM generate_series(0, 3) AS hours",
             noon=NOON,
         )
-        await self._clean(world, "workers")
-        async with world.database.engine.connect() as connection:
+        await self._clean(harness, "workers")
+        async with harness.database.engine.connect() as connection:
             kept = await connection.exec_driver_sql("SELECT processed_at FROM inbox ORDER BY processed_at")
             assert [moment for (moment,) in kept] == [NOON - timedelta(hours=1), NOON]
 
-    async def test_forgets_done_jobs_with_their_emails_and_keeps_the_dead(self, world: World) -> None:
+    async def test_cleanup_deletes_done_jobs_with_their_emails_and_keeps_dead_ones(self, harness: Harness) -> None:
         order, late = order_email(), welcome_email()
         for job in (order, late):
-            person(world.users, job.payload.user_id)
-        (old, *_) = await world.add(order)
-        await world.add(welcome_email())
-        async with world.worker():
-            await world.until_ended(2)
-            await world.add(late)
-            await world.until_done(2)
+            add_user(harness.users, job.payload.user_id)
+        (old, *_) = await harness.add(order)
+        await harness.add(welcome_email())
+        async with harness.worker():
+            await harness.wait_until_ended(2)
+            await harness.add(late)
+            await harness.wait_until_done(2)
         old_ones = "UPDATE job SET finished_at = finished_at - interval '15 days'"
-        await world.execute(f"{old_ones} WHERE id = :id OR state = 'dead'", id=old.job_id)
-        await self._clean(world, "workers")
-        kept = [job.kind for job in await world.jobs() if job.kind != "clean_up"]
+        await harness.execute(f"{old_ones} WHERE id = :id OR state = 'dead'", id=old.job_id)
+        await self._clean(harness, "workers")
+        kept = [job.kind for job in await harness.list_jobs() if job.kind != "clean_up"]
         assert kept == ["send_welcome_email", "send_welcome_email"]
-        assert len(await world.emails()) == 1
+        assert len(await harness.list_emails()) == 1
 
-    async def _clean(self, world: World, place: str, *, count: int = 1) -> Sequence[Job]:
-        async with world.worker():
-            await world.add(NewJob(payload=CleanUp.model_validate({"place": place, "slot": NOON})))
-            cleaned = await world.until(lambda jobs: len(done_clean_ups(jobs)) == count)
+    async def _clean(self, harness: Harness, place: str, *, count: int = 1) -> Sequence[Job]:
+        async with harness.worker():
+            await harness.add(NewJob(payload=CleanUp.model_validate({"place": place, "slot": NOON})))
+            cleaned = await harness.wait_until(lambda jobs: len(done_clean_ups(jobs)) == count)
         return done_clean_ups(cleaned)
 
 

@@ -1,4 +1,4 @@
-"""Create the job ledger, the email ledger, and what consuming events needs."""
+"""Create jobs, emails, and the inbox and dead letters of the consumers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,9 +1,9 @@
-"""Index the order in which done jobs are forgotten."""
+"""Create the index by which done jobs are deleted."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from shared.migrations import build_index
+from shared.db.migrations import build_index
 
 revision = "done_jobs_by_age"
 down_revision = "inbox_tells_by_whom"

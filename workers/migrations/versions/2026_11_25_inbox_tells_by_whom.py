@@ -1,4 +1,4 @@
-"""Have the inbox tell in which span an event was applied."""
+"""Add the span that applied an event to the inbox."""
 
 import sqlalchemy as sa
 from alembic import op

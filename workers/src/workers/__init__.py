@@ -1,5 +1,6 @@
-"""Hopline's jobs. ARQ dispatches them; a ledger in Postgres says what is to be done and by whom.
+"""The workers: the table `job` in PostgreSQL records which jobs are due and who runs them; ARQ dispatches them.
 
-Read in this order: `schemas` (what a job is given) → `ledger` (its states) → `runner` (how one is run) → `sweeper`
-(what heals) → `tasks` (what jobs do) → `events` (what causes them) → `main`.
+Read in this order: `schemas` (payloads) → `jobs` (repository, runner, leases, sweeper) → `tasks` (the functions) →
+`event_handlers` (which events create jobs) → `schedules` → `queue` (ARQ and Redis) → `main`. `emails` and `reports`
+contain the work of the longer tasks. `cleanup` deletes expired rows. `cli` is for operators.
 """

@@ -1,4 +1,4 @@
-"""Calls to other services, with a service token of the worker's own."""
+"""HTTP clients of the other services. Calls carry the workers' access token."""
 
 import asyncio
 import time
@@ -11,31 +11,31 @@ from uuid import UUID
 import httpx
 from pydantic import SecretStr, TypeAdapter
 
-from shared.calls import TEMPLATE
-from shared.deadline import within
-from shared.tracing import trace_of_its_own
-from workers.errors import DependencyAway, JobImpossible
-from workers.schemas import AccessToken, DaySales, Refusal, User
+from shared.context import enforce_deadline
+from shared.http.spans import TEMPLATE
+from shared.telemetry.spans import start_new_trace
+from workers.errors import DependencyUnavailableError, PermanentJobError
+from workers.schemas import AccessToken, DaySales, Problem, User
 
 CLIENT_ID = "workers"
 SALES = "/internal/sales"
-CALL_S = 10.0
-"""How long one call may take in all; the service is told, and stops its work by then."""
+CALL_TIMEOUT_S = 10.0
+"""Deadline of one call. The service receives it and stops its work by then."""
 
 EXPIRY_MARGIN_S = 30.0
-"""A token is replaced this long before it expires (or at half its life, where that is shorter)."""
+"""A token is replaced this long before it expires, or at half of its lifetime if that is later."""
 
-RETRY_S = 5.0
-"""Pause after a replacement failed, while the token is still valid."""
+RETRY_DELAY_S = 5.0
+"""Delay after a failed replacement, while the token is still valid."""
 
 _USERS = TypeAdapter(list[User])
 
 
 class ServiceToken(httpx.Auth):
-    """The worker's access token, by client credentials (RFC 6749 §4.4): kept until shortly before it expires.
+    """The workers' access token by client credentials (RFC 6749 §4.4), cached until shortly before it expires.
 
-    A 401 means that users has changed its keys: the token is fetched again, once, and the request repeated. `clock`
-    gives seconds.
+    After a 401 response, because users changed its keys, the token is fetched again and the request repeated once.
+    `clock` returns seconds.
     """
 
     def __init__(
@@ -50,35 +50,39 @@ class ServiceToken(httpx.Auth):
         self._lock = asyncio.Lock()
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Send the request with the token; raises DependencyAway where none is to be had."""
+        """Send the request with the token.
+
+        Raises:
+            DependencyUnavailableError: Users is unavailable and there is no valid token.
+        """
         token = await self._current()
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code == HTTPStatus.UNAUTHORIZED:
-            request.headers["Authorization"] = f"Bearer {await self._current(refused=token)}"
+            request.headers["Authorization"] = f"Bearer {await self._current(rejected=token)}"
             yield request
 
-    async def _current(self, *, refused: str = "") -> str:
-        async with self._lock:  # of many jobs that find it stale, one fetches
-            if self._token == refused:
+    async def _current(self, *, rejected: str = "") -> str:
+        async with self._lock:  # one of several jobs fetches a stale token
+            if self._token == rejected:
                 await self._fetch()
             elif self._clock() >= self._fresh_until:
                 await self._replace()
             return self._token
 
     async def _replace(self) -> None:
-        """Fetch a new token; if users is away, keep the old one while it is valid."""
+        """Fetch a new token; if users is unavailable, keep the old one while it is valid."""
         try:
             await self._fetch()
-        except DependencyAway:
+        except DependencyUnavailableError:
             now = self._clock()
             if now >= self._expires_at:
                 raise
-            self._fresh_until = now + RETRY_S
+            self._fresh_until = now + RETRY_DELAY_S
 
     async def _fetch(self) -> None:
         form = {"grant_type": "client_credentials"}
-        with trace_of_its_own():
+        with start_new_trace():
             response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
         expect(response, HTTPStatus.OK)
         granted = AccessToken.model_validate_json(response.content)
@@ -88,38 +92,51 @@ class ServiceToken(httpx.Auth):
 
 
 class UsersClient:
-    """What the worker asks users."""
+    """Client of users' internal API."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
         self._token = token
 
     async def get(self, user_id: UUID) -> User:
-        """The user; raises JobImpossible where there is none, DependencyAway where users cannot say."""
+        """Return the user.
+
+        Raises:
+            PermanentJobError: The user does not exist.
+            DependencyUnavailableError: Users is unavailable.
+        """
         response = await call(
             self._http, "GET", f"/internal/users/{user_id}", template="/internal/users/{user_id}", auth=self._token
         )
         if problem(response) == "user-not-found":
-            raise JobImpossible(f"there is no user {user_id}")
+            raise PermanentJobError(f"there is no user {user_id}")
         expect(response, HTTPStatus.OK)
         return User.model_validate_json(response.content)
 
     async def admins(self) -> list[User]:
-        """Who runs the shop; raises DependencyAway."""
+        """Return the admins.
+
+        Raises:
+            DependencyUnavailableError: Users is unavailable.
+        """
         response = await call(self._http, "GET", "/internal/admins", auth=self._token)
         expect(response, HTTPStatus.OK)
         return _USERS.validate_json(response.content)
 
 
 class OrdersClient:
-    """What the worker tells and asks orders."""
+    """Client of orders' internal API. Reports have a client of their own, `workers.reports.client`."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
         self._token = token
 
     async def advance(self, order_id: UUID, step: Literal["pack", "ship"]) -> bool:
-        """Take the order a step further; False where it is cancelled or gone. Repeating it changes nothing."""
+        """Pack or ship the order; return False if it was cancelled or deleted. Safe to repeat.
+
+        Raises:
+            DependencyUnavailableError: Orders is unavailable.
+        """
         response = await call(
             self._http,
             "POST",
@@ -133,7 +150,11 @@ class OrdersClient:
         return True
 
     async def sales(self, day: date) -> DaySales:
-        """What was sold on a day in UTC; raises DependencyAway."""
+        """Return the sales of a day in UTC.
+
+        Raises:
+            DependencyUnavailableError: Orders is unavailable.
+        """
         response = await call(self._http, "GET", f"/internal/sales?day={day}", template=SALES, auth=self._token)
         expect(response, HTTPStatus.OK)
         return DaySales.model_validate_json(response.content)
@@ -149,30 +170,31 @@ async def call(
     form: dict[str, str] | None = None,
     body: dict[str, Any] | None = None,
 ) -> httpx.Response:
-    """Make one call; raises DependencyAway where no answer comes within CALL_S.
+    """Make one call. `template` is the path with the names of its parameters, if it has any.
 
-    `template` is the path with its parameters' names, where it has any.
+    Raises:
+        DependencyUnavailableError: No response within `CALL_TIMEOUT_S`.
     """
     extensions = {TEMPLATE: template or path}
     try:
-        async with within(CALL_S):
+        async with enforce_deadline(CALL_TIMEOUT_S):
             return await http.request(method, path, auth=auth, data=form, json=body, extensions=extensions)
     except (httpx.HTTPError, TimeoutError) as error:
-        raise DependencyAway(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
+        raise DependencyUnavailableError(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
 
 def problem(response: httpx.Response) -> str | None:
-    """The slug of the problem that the service names; None where it names none.
+    """Return the slug of the problem in an error response, or None if it has no problem document.
 
-    Only a named refusal is final. The bare 404 of a route that is not deployed yet must not end a job for good.
+    Callers treat only known slugs as final. A bare 404, for example of a route that is not deployed yet, is retried.
     """
     if response.headers.get("Content-Type") != "application/problem+json":
         return None
-    return Refusal.model_validate_json(response.content).type.rpartition("/")[2]
+    return Problem.model_validate_json(response.content).type.rpartition("/")[2]
 
 
 def expect(response: httpx.Response, status: HTTPStatus) -> None:
-    """Raise DependencyAway on any other status: overloaded, deployed, or refusing us until somebody acts."""
+    """Raise DependencyUnavailableError for any other status."""
     if response.status_code != status:
         request = response.request
-        raise DependencyAway(f"{request.method} {request.url} answered {response.status_code}")
+        raise DependencyUnavailableError(f"{request.method} {request.url} returned {response.status_code}")

@@ -1,44 +1,41 @@
-"""How a job can fail, and what the runner does about it.
+"""The errors of jobs, and what the runner does about each.
 
 ```
-JobFailure
- ├─ JobImpossible     dead at once: no retry heals it
- ├─ OfAYoungerVersion tried again: a worker of that version may come
- ├─ DependencyAway    tried again with growing pauses; expected, so without a traceback
- │   └─ EmailInHand   another worker is handing this very email over
- ├─ LeaseLost         somebody else has the job now: what we found out is worth nothing
- └─ ReportClosed      orders wants no more of this report: the job ends, done
+JobError
+ ├─ PermanentJobError            dead at once: no retry can help
+ ├─ UnknownFieldsError           retried: a worker of the newer version may run it
+ ├─ DependencyUnavailableError   retried with backoff; expected, so logged without a traceback
+ │   └─ EmailLockedError         another worker is sending this email
+ ├─ LeaseLostError               another worker has the job: the result is discarded
+ └─ ReportClosedError            the report is finished or deleted: the job is done
 ```
-Any other exception is a bug: tried again like `DependencyAway`, and logged with its traceback.
+Any other exception is a bug. It is retried like `DependencyUnavailableError` and logged with its traceback.
 """
 
 
-class JobFailure(Exception):
-    """Base of what is expected to go wrong."""
+class JobError(Exception):
+    """Base of the expected errors."""
 
 
-class JobImpossible(JobFailure):
-    """The job can never succeed: a payload that does not fit, a recipient that does not exist."""
+class PermanentJobError(JobError):
+    """The job can never succeed, for example because the recipient does not exist."""
 
 
-class OfAYoungerVersion(JobFailure):
-    """A field of the payload that this worker does not know, and the version that queued the job did.
-
-    While a release rolls out both versions are there.
-    """
+class UnknownFieldsError(JobError):
+    """The payload has fields that this version does not know. During a rollout, newer workers queue such jobs."""
 
 
-class DependencyAway(JobFailure):
-    """Something the job needs does not answer, or says that it cannot now."""
+class DependencyUnavailableError(JobError):
+    """A service, store or server that the job needs is unavailable."""
 
 
-class EmailInHand(DependencyAway):
-    """The email's row is locked by a worker that is alive, or frozen, in the middle of its SMTP dialogue."""
+class EmailLockedError(DependencyUnavailableError):
+    """Another worker holds the lock of the email's row during its SMTP dialogue."""
 
 
-class LeaseLost(JobFailure):
-    """The lease ran out and the sweeper gave the job to somebody else."""
+class LeaseLostError(JobError):
+    """The lease expired, and the sweeper queued the job again."""
 
 
-class ReportClosed(JobFailure):
-    """The report is finished, or so old that it is gone."""
+class ReportClosedError(JobError):
+    """The report is finished or deleted."""

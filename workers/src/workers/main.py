@@ -1,6 +1,6 @@
-"""The workers: `arq workers.main.WorkerSettings`, and for long jobs `arq workers.main.ReportWorkerSettings`.
+"""Entry points of ARQ: `arq workers.main.WorkerSettings`, and for reports `arq workers.main.ReportWorkerSettings`.
 
-Importing this module reads the environment, since ARQ takes the attributes of a settings class as they are.
+Importing this module reads the environment, because ARQ reads the class attributes at import.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ import structlog
 import uvloop
 from arq.connections import RedisSettings
 
-from shared.logging import configure_logging, debug_on_signal
-from shared.settings import CONFIGURATION_ERROR, ConfigurationError, load_settings
-from workers.arq_redis import JobRedis, deserialize, serialize
-from workers.dispatch import ARQ_TIMEOUT_S
-from workers.kinds import JOBS_QUEUE, REPORTS_QUEUE
+from shared.config import CONFIGURATION_ERROR, ConfigurationError, load_settings
+from shared.logging.setup import configure_logging, debug_on_signal
+from workers.jobs.types import JOBS_QUEUE, REPORTS_QUEUE
 from workers.process import NAME, open_worker
+from workers.queue.arq_redis import JobRedis, deserialize, serialize
+from workers.queue.dispatcher import ARQ_TIMEOUT_S
 from workers.settings import ReportSettings, Settings
 from workers.tasks import (
     clean_up,
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 async def startup(ctx: dict[str, Any]) -> None:
-    """Open everything; end the process with status 4 if the settings contradict what is found."""
+    """Open the resources; end the process with status 4 if the settings contradict the servers."""
     logging.getLogger("arq").handlers.clear()
     settings: Settings = ctx["settings"]
     resources: AsyncExitStack = ctx["resources"]
@@ -51,20 +51,20 @@ async def startup(ctx: dict[str, Any]) -> None:
 
 
 async def start_report_worker(ctx: dict[str, Any]) -> None:
-    """Refuse to start if reports would not last, then do as every worker."""
+    """Check in production that reports outlive the process, then start like every worker."""
     load_settings(ReportSettings)
     await startup(ctx)
 
 
 async def shutdown(ctx: dict[str, Any]) -> None:
-    """Close everything, once ARQ has no job in hand any more."""
+    """Close the resources after the last job ended."""
     resources: AsyncExitStack = ctx["resources"]
     await resources.aclose()
     log.info("worker_stopped")
 
 
 def keep_warnings(record: logging.LogRecord) -> bool:
-    """Drop ARQ's four log records per job: the runner writes its own, with the trace."""
+    """Drop ARQ's four log records per job. The runner logs its own, with the trace."""
     return record.levelno >= logging.WARNING
 
 
@@ -76,7 +76,7 @@ for logger in ("arq.worker", "arq.connections"):
 
 
 class WorkerSettings:
-    """The worker of the queue `hopline:jobs`: emails, fulfilment, clean-ups. See `arq.worker.Worker`."""
+    """Worker of the queue `hopline:jobs`: emails, fulfilment, clean-ups. `arq.worker.Worker` documents the names."""
 
     functions = (
         send_welcome_email,
@@ -88,7 +88,7 @@ class WorkerSettings:
         fail_report,
     )
     queue_name = JOBS_QUEUE
-    redis_pool = JobRedis(str(settings.redis_url), queue_name=JOBS_QUEUE)
+    redis_pool = JobRedis(url=str(settings.redis_url), queue_name=JOBS_QUEUE)
     redis_settings = RedisSettings.from_dsn(str(settings.redis_url))  # for `arq --check` only
     job_serializer = serialize
     job_deserializer = deserialize
@@ -97,8 +97,8 @@ class WorkerSettings:
     max_jobs = settings.max_jobs
     job_timeout = ARQ_TIMEOUT_S
     job_completion_wait = settings.shutdown_seconds
-    max_tries = 1_000_000  # never reached: the ledger counts attempts
-    poll_delay = 0.002  # pause between two reads of the queue; `JobRedis` waits if there is no job
+    max_tries = 1_000_000  # never reached: the table `job` counts attempts
+    poll_delay = 0.002  # between two reads of the queue; `JobRedis` waits if there is no job
     keep_result = 0  # a kept result would block the job's id
     health_check_interval = 15
     log_results = False
@@ -108,8 +108,8 @@ class WorkerSettings:
 ReportWorkerSettings: dict[str, Any] = vars(WorkerSettings) | {
     "functions": (make_report,),
     "queue_name": REPORTS_QUEUE,
-    "redis_pool": JobRedis(str(settings.redis_url), queue_name=REPORTS_QUEUE),
+    "redis_pool": JobRedis(url=str(settings.redis_url), queue_name=REPORTS_QUEUE),
     "on_startup": start_report_worker,
-    "max_jobs": settings.reports_at_once,
+    "max_jobs": settings.max_concurrent_reports,
 }
-"""The worker of the queue `hopline:reports`. ARQ reads a class's own attributes only, so this is no subclass."""
+"""Worker of the queue `hopline:reports`. It is not a subclass, because ARQ ignores inherited attributes."""

@@ -1,4 +1,4 @@
-"""The tables of the workers' database: the job ledger, the email ledger, and what consuming events needs."""
+"""Tables of the workers' database: jobs, emails, schedules, and those of the event consumers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,18 +8,18 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from shared.events import Trace, dead_letter_table, inbox_table
-from shared.models import COLUMN_TYPES, named_metadata
+from shared.db.models import COLUMN_TYPES, named_metadata
+from shared.messaging import TraceContext, dead_letter_table, inbox_table
 
 
 class JobState(StrEnum):
-    """Where a job is.
+    """State of a job.
 
-    Each change is a single compare-and-set in `workers.ledger`::
+    Each transition is one compare-and-set statement in `workers.jobs.repository`::
 
     queued ──claim──▶ running ──complete──▶ done
-       ▲                │  └──bury──▶ dead
-       └─ retry, release, expired lease, and, when a person asks for it, dead ──replay
+       ▲                │  └──dead_letter──▶ dead
+       └─ retry, release, expired lease; replay, from dead
     """
 
     QUEUED = "queued"
@@ -29,7 +29,7 @@ class JobState(StrEnum):
 
 
 class EmailState(StrEnum):
-    """`sending`: the SMTP server may or may not have the message. `sent`: it has said that it does."""
+    """`sending`: it is unknown whether the SMTP server has the message. `sent`: the server accepted it."""
 
     SENDING = "sending"
     SENT = "sent"
@@ -43,10 +43,10 @@ class Base(DeclarativeBase):
 
 
 class Job(Base):
-    """One piece of work. `attempt` counts the claims so far; `run_after` is the earliest time of the next.
+    """One job of the type `kind`. `attempt` counts its claims; `run_after` is the earliest time of the next claim.
 
-    `lease_token` is new with each claim: who holds an old one can no longer write. Times are Postgres' own clock, so
-    that workers' clocks need not agree.
+    Each claim sets a new `lease_token`, so results under an older one are rejected. All times are of PostgreSQL's
+    clock, so the clocks of the workers may differ.
     """
 
     __tablename__ = "job"
@@ -78,13 +78,13 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
     @property
-    def trace(self) -> Trace:
-        """The context of what caused the job."""
-        return Trace(self.traceparent, self.tracestate, self.baggage)
+    def trace(self) -> TraceContext:
+        """Return the trace context that the job was added with."""
+        return TraceContext(self.traceparent, self.tracestate, self.baggage)
 
 
 class Email(Base):
-    """One message to one recipient; its key is that of the job that sends it."""
+    """One email to one recipient. Its key is that of the job that sends it."""
 
     __tablename__ = "email"
     __table_args__ = (
@@ -101,7 +101,7 @@ class Email(Base):
 
 
 class Schedule(Base):
-    """When something regular is due: `next_slot` is the next time, `last_slot` the latest one that became a job."""
+    """One schedule. `next_slot` is its next time, `last_slot` the last one for which a job was added."""
 
     __tablename__ = "schedule"
 

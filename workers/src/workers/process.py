@@ -1,55 +1,55 @@
-"""What one worker process has open, in order: stores, tools, leases, and then what brings in work."""
+"""The resources of one worker process, opened in order: stores, clients, leases, then the background loops."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.background import running
-from shared.database import open_database
-from shared.events import Consumer
-from shared.faults import watched_faults
-from shared.loop_delay import loop_delay_measured
-from shared.redis import open_redis
-from shared.telemetry import configure_telemetry, telemetry_flushed_at_exit
-from workers.dependencies import open_tools
-from workers.dispatch import Dispatcher
-from workers.events import GROUP, Reactions
-from workers.kinds import JOBS_QUEUE, KINDS, queue_of
-from workers.leases import Leases
-from workers.runner import Runner
-from workers.scheduler import Scheduler
-from workers.schedules import SCHEDULES
+from shared.background import run_loops
+from shared.db.database import open_database
+from shared.db.redis import open_redis
+from shared.faults import watch_faults
+from shared.messaging import Consumer
+from shared.telemetry.loop_delay import measure_loop_delay
+from shared.telemetry.setup import configure_telemetry, flush_telemetry_at_exit
+from workers.dependencies import open_job_context
+from workers.event_handlers import GROUP, EventHandlers
+from workers.jobs.leases import Leases
+from workers.jobs.runner import Runner
+from workers.jobs.sweeper import Sweeper
+from workers.jobs.types import JOB_TYPES, JOBS_QUEUE, queue_of
+from workers.queue.dispatcher import Dispatcher
+from workers.schedules.definitions import SCHEDULES
+from workers.schedules.scheduler import Scheduler
 from workers.settings import Settings
-from workers.sweeper import Sweeper
 
 NAME = "workers"
-"""`service.name`, in telemetry and in Postgres' list of connections."""
+"""`service.name` in telemetry, and the application name of the database connections."""
 
 
 @asynccontextmanager
 async def open_worker(settings: Settings, *, queue: str = JOBS_QUEUE) -> AsyncIterator[Runner]:
-    """The runner with all that it needs; for the first queue also what brings in work, and brings it back.
+    """Open everything and yield the runner.
 
-    Consumers, schedules and sweeper are for every queue: who works at another one only works.
+    Only workers of `JOBS_QUEUE` also run the consumers, the scheduler and the sweeper. These serve all queues.
     """
     configure_telemetry(service=NAME, settings=settings)
     async with (
-        telemetry_flushed_at_exit(),
-        loop_delay_measured(),
+        flush_telemetry_at_exit(),
+        measure_loop_delay(),
         open_database(settings, application=NAME) as database,
         open_redis(settings) as redis,
-        watched_faults(settings, source=NAME, redis=redis) as faults,
-        open_tools(settings, database=database, faults=faults) as tools,
+        watch_faults(settings, source=NAME, redis=redis) as faults,
+        open_job_context(settings, database=database, faults=faults) as context,
         Leases(database=database, lease_s=settings.job_lease_seconds) as leases,
     ):
         dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
-        sweeper = Sweeper(database=database, dispatcher=dispatcher, kinds=KINDS, every_s=settings.sweep_seconds)
+        sweeper = Sweeper(database=database, dispatcher=dispatcher, job_types=JOB_TYPES, every_s=settings.sweep_seconds)
         scheduler = Scheduler(
             database=database, dispatcher=dispatcher, schedules=SCHEDULES, every_s=settings.schedule_seconds
         )
-        reactions = Reactions(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
+        handlers = EventHandlers(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
         consumers = [
             Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
-            for stream, handlers in reactions.by_stream().items()
+            for stream, handlers in handlers.by_stream().items()
         ]
-        async with running([sweeper, scheduler, *consumers] if queue == JOBS_QUEUE else []):
-            yield Runner(database=database, leases=leases, dispatcher=dispatcher, kinds=KINDS, tools=tools)
+        async with run_loops([sweeper, scheduler, *consumers] if queue == JOBS_QUEUE else []):
+            yield Runner(database=database, leases=leases, dispatcher=dispatcher, job_types=JOB_TYPES, context=context)

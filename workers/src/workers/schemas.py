@@ -1,7 +1,7 @@
-"""What jobs are given, and what is read from events and from other services.
+"""Payloads of jobs, data of events, and responses of other services.
 
-A job's payload is checked twice by the same model: when it is put into the ledger, and when it is read from there,
-perhaps by a younger version of this code.
+The same model validates a job's payload twice: when the job is added and when it runs. Another version of this code may
+run it.
 """
 
 from abc import abstractmethod
@@ -25,7 +25,7 @@ class OrderItem(BaseModel):
 
     @property
     def line_total_cents(self) -> int:
-        """What this line costs."""
+        """Return the price of the line in cents."""
         return self.quantity * self.unit_price_cents
 
 
@@ -44,19 +44,19 @@ class Order(BaseModel):
 
 
 class UserRegistered(BaseModel):
-    """Data of `hopline.user.registered.v1`: no address travels in events, who needs it asks users."""
+    """Data of `hopline.user.registered.v1`. Events contain no email address; users returns it."""
 
     user_id: UUID
 
 
-class Refusal(BaseModel):
-    """What a service says where it refuses (RFC 9457); the last part of `type` names the reason."""
+class Problem(BaseModel):
+    """An error response (RFC 9457). The last path segment of `type` is the slug of the problem."""
 
     type: str = ""
 
 
 class User(BaseModel):
-    """What users says about a recipient. An answer that is not one is reported without its content."""
+    """A user as users returns it. Validation errors do not quote the input, which contains personal data."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -66,47 +66,47 @@ class User(BaseModel):
 
 
 class AccessToken(BaseModel):
-    """An answer of users' token endpoint (RFC 6749 §5.1); `expires_in` is in seconds."""
+    """A response of users' token endpoint (RFC 6749 §5.1); `expires_in` is in seconds."""
 
     access_token: str = Field(min_length=1)
     expires_in: float = Field(gt=0)
 
 
 class JobPayload(BaseModel):
-    """Base of what a job is given. `kind` says which function runs it.
+    """Base of the payloads. `type_name` is the name of the job type and of the function that runs it.
 
-    `user_id` joins its log lines; it is None where the job is for nobody in particular. Two payloads with one
-    `dedupe_key` are the same job: the second is not added.
+    `user_id` is added to the log records; it is None if the job concerns no single user. A payload whose `dedupe_key`
+    is already known is not added again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: ClassVar[str]
+    type_name: ClassVar[str]
     user_id: UUID | None = None
 
     @property
     @abstractmethod
     def dedupe_key(self) -> str:
-        """What makes this job unique, readable by people."""
+        """Return the unique, readable name of the job."""
 
 
 class WelcomeEmail(JobPayload):
-    """Greet a new user."""
+    """Payload of the email that greets a new user."""
 
-    kind: ClassVar[str] = "send_welcome_email"
+    type_name: ClassVar[str] = "send_welcome_email"
 
     user_id: UUID
 
     @property
     def dedupe_key(self) -> str:
-        """One per user."""
-        return f"{self.kind}:{self.user_id}"
+        """Return one key per user."""
+        return f"{self.type_name}:{self.user_id}"
 
 
 class OrderEmail(JobPayload):
-    """Tell the user what became of the order, as it was when it became that."""
+    """Payload of the email about a new status. `order` is the order at the time of the change."""
 
-    kind: ClassVar[str] = "send_order_email"
+    type_name: ClassVar[str] = "send_order_email"
 
     user_id: UUID
     status: Literal["placed", "shipped", "cancelled"]
@@ -114,14 +114,14 @@ class OrderEmail(JobPayload):
 
     @property
     def dedupe_key(self) -> str:
-        """One per order and status."""
-        return f"{self.kind}:{self.status}:{self.order.order_id}"
+        """Return one key per order and status."""
+        return f"{self.type_name}:{self.status}:{self.order.order_id}"
 
 
 class FulfilOrder(JobPayload):
-    """Take the order one step further; packing is followed by shipping."""
+    """Payload of one fulfilment step. Packing adds the job for shipping."""
 
-    kind: ClassVar[str] = "fulfil_order"
+    type_name: ClassVar[str] = "fulfil_order"
 
     user_id: UUID
     order_id: UUID
@@ -129,12 +129,12 @@ class FulfilOrder(JobPayload):
 
     @property
     def dedupe_key(self) -> str:
-        """One per order and step."""
-        return f"{self.kind}:{self.step}:{self.order_id}"
+        """Return one key per order and step."""
+        return f"{self.type_name}:{self.step}:{self.order_id}"
 
 
 class SoldProduct(BaseModel):
-    """How much of one product was sold."""
+    """Sales of one product on one day."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -145,7 +145,7 @@ class SoldProduct(BaseModel):
 
 
 class DaySales(BaseModel):
-    """A day's sales as orders adds them up: what was not cancelled, and the products that brought most in."""
+    """Sales of one day in UTC, without cancelled orders; `best` are the products with the highest turnover."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -158,36 +158,36 @@ class DaySales(BaseModel):
 
 
 class SummariseSales(JobPayload):
-    """Have the sales of a day sent to every admin."""
+    """Payload of the job that sends the sales of a day to every admin."""
 
-    kind: ClassVar[str] = "summarise_sales"
+    type_name: ClassVar[str] = "summarise_sales"
 
     day: date
 
     @property
     def dedupe_key(self) -> str:
-        """One per day."""
-        return f"{self.kind}:{self.day}"
+        """Return one key per day."""
+        return f"{self.type_name}:{self.day}"
 
 
 class SalesEmail(JobPayload):
-    """Tell one admin what was sold on a day."""
+    """Payload of the email with a day's sales to one admin."""
 
-    kind: ClassVar[str] = "send_sales_summary"
+    type_name: ClassVar[str] = "send_sales_summary"
 
     user_id: UUID
     sales: DaySales
 
     @property
     def dedupe_key(self) -> str:
-        """One per day and admin."""
-        return f"{self.kind}:{self.sales.day}:{self.user_id}"
+        """Return one key per day and admin."""
+        return f"{self.type_name}:{self.sales.day}:{self.user_id}"
 
 
 class CleanUp(JobPayload):
-    """Have one service forget what it no longer needs. `part` counts on where one job would take too long."""
+    """Payload of the clean-up of one service. A clean-up that takes too long continues as the next `part`."""
 
-    kind: ClassVar[str] = "clean_up"
+    type_name: ClassVar[str] = "clean_up"
 
     place: Literal["users", "orders", "notifications", "workers"]
     slot: AwareDatetime
@@ -195,13 +195,13 @@ class CleanUp(JobPayload):
 
     @property
     def dedupe_key(self) -> str:
-        """One per place, slot and part."""
-        return f"{self.kind}:{self.place}:{self.slot.astimezone(UTC):%Y-%m-%dT%H:%MZ}:{self.part}"
+        """Return one key per service, slot and part."""
+        return f"{self.type_name}:{self.place}:{self.slot.astimezone(UTC):%Y-%m-%dT%H:%MZ}:{self.part}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to add, in the transaction of what leads to it, due `delay_s` seconds after that."""
+    """A job to add, due after `delay_s` seconds."""
 
     payload: JobPayload
     delay_s: float = 0.0

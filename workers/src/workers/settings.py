@@ -3,22 +3,22 @@
 from email.utils import parseaddr
 from typing import Annotated
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, AnyHttpUrl, Field, SecretStr
 
-from shared.settings import (
+from shared.config import (
     DatabaseSettings,
-    LastingObjectStoreSettings,
     ObjectStoreSettings,
+    PersistentObjectStoreSettings,
     RedisSettings,
     ServiceSettings,
 )
 
 _MAX_LOCAL_LENGTH, _MAX_LENGTH = 64, 254
-"""Of an address (RFC 5321 §4.5.3.1)."""
+"""Limits of an email address (RFC 5321 §4.5.3.1)."""
 
 
 def _mailbox(value: str) -> str:
-    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`, on one line and within RFC 5321's lengths."""
+    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`."""
     address = parseaddr(value)[1]
     local, _, domain = address.rpartition("@")
     fits = len(local) <= _MAX_LOCAL_LENGTH and len(address) <= _MAX_LENGTH and address.isascii()
@@ -44,8 +44,8 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         4,
         ge=1,
         le=100,
-        description="Concurrent sends; keep it below two thirds of DATABASE_POOL_SIZE, as each holds a database "
-        "connection and some are reserved",
+        description="Concurrent SMTP connections; keep it below two thirds of DATABASE_POOL_SIZE, as each holds a "
+        "database connection and some are reserved",
     )
     mail_from: Annotated[str, AfterValidator(_mailbox)] = Field(
         description="Sender of emails, for example Hopline <shop@hopline.example>"
@@ -54,8 +54,12 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         2.0, ge=0, le=3600, description="Delay of each simulated fulfilment step, packing and shipping, in seconds"
     )
     max_jobs: int = Field(10, ge=1, le=1000, description="Concurrent jobs of one worker")
-    reports_at_once: int = Field(
-        2, ge=1, le=100, description="Concurrent reports of one report worker; each takes about 20 MB of memory"
+    max_concurrent_reports: int = Field(
+        2,
+        ge=1,
+        le=100,
+        validation_alias=AliasChoices("max_concurrent_reports", "reports_at_once"),
+        description="Concurrent reports of one report worker; each takes about 20 MB of memory",
     )
     job_lease_seconds: float = Field(
         6.0, ge=0.3, le=300, description="Lease of a running job, in seconds; a killed worker's jobs restart after it"
@@ -66,11 +70,17 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
     schedule_seconds: float = Field(
         10.0, ge=0.05, le=60, description="Interval of the search for due schedules, in seconds"
     )
-    jobs_kept_days: float = Field(14, gt=0, le=3650, description="Retention of finished jobs, in days")
+    job_retention_days: float = Field(
+        14,
+        gt=0,
+        le=3650,
+        validation_alias=AliasChoices("job_retention_days", "jobs_kept_days"),
+        description="Retention of finished jobs, in days",
+    )
     shutdown_seconds: int = Field(
         20, ge=1, le=300, description="Time that running jobs get to finish after SIGTERM, in seconds"
     )
 
 
-class ReportSettings(LastingObjectStoreSettings, Settings):
-    """Settings of a worker that makes reports: its files must outlive the process."""
+class ReportSettings(PersistentObjectStoreSettings, Settings):
+    """Settings of the report worker, whose files must outlive the process."""

@@ -1,19 +1,18 @@
-"""Emails: what they say (`letters`), how they look on the wire (`message`), and that each is sent once (`mailer`).
+"""Emails: `content` renders them, `message` encodes them, `mailer` sends each once, `smtp` talks to the server.
 
-What can be promised. SMTP has no transactions: between the server's "250 accepted" and our record of it lies a moment
-in which a crash leaves nobody knowing whether the message went out. So:
+Guarantees. SMTP has no transactions. If a worker crashes between the "250 accepted" and the record of it, it is
+unknown whether the email was sent. Therefore:
 
-- before the dialogue a row `sending` is committed, after it the row becomes `sent`, apart from the job's own
-  completion: a job that runs again after that sends nothing;
-- during the dialogue the row is locked: a worker that is frozen in it, not dead, keeps others from sending; a dead
-  one loses the lock with its connection;
-- a crash inside the moment sends the message again, never loses it, and the second copy is the first one byte by
-  byte, with the same Message-ID: servers and mail programs that suppress duplicates drop it, and the log says
-  `email_may_repeat`.
+- Before the dialogue a row with the state `sending` is committed, and after it the row becomes `sent`. This commit is
+  separate from the completion of the job, so a job that runs again does not send a recorded email again.
+- During the dialogue the row is locked. A frozen worker keeps the lock, so no other worker sends the email. A dead
+  worker loses the lock with its connection.
+- After a crash before the record, the email is sent again, byte for byte and with the same Message-ID. Mail servers
+  and programs that suppress duplicates drop the second copy. The log has `email_may_repeat`.
 """
 
-from workers.emails.letters import Letter, order_letter, sales_letter, welcome_letter
+from workers.emails.content import EmailContent, render_order_email, render_sales_email, render_welcome_email
 from workers.emails.mailer import Mailer
 from workers.emails.smtp import SmtpServer
 
-__all__ = ["Letter", "Mailer", "SmtpServer", "order_letter", "sales_letter", "welcome_letter"]
+__all__ = ["EmailContent", "Mailer", "SmtpServer", "render_order_email", "render_sales_email", "render_welcome_email"]

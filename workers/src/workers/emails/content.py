@@ -1,4 +1,4 @@
-"""What the emails say, in HTML and in plain text, from the templates beside this file."""
+"""Renders the emails in HTML and plain text, from the templates beside this file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ from workers.schemas import DaySales, Order, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """One message in both forms; `recipient` is an address, `recipient_name` what stands before it."""
+class EmailContent:
+    """One email in both forms. `recipient` is the address, `recipient_name` the display name."""
 
     recipient: str
     recipient_name: str
@@ -25,7 +25,7 @@ _ORDER = {
     "shipped": ("Your order is on its way", "We have handed your parcel over. It should be with you in a few days."),
     "cancelled": ("Your order is cancelled", "Nothing will be sent, and nothing will be charged."),
 }
-"""Headline and opening by status."""
+"""Headline and first sentence by status."""
 
 
 def _money(cents: int, currency: str) -> str:
@@ -47,30 +47,30 @@ def _environment() -> Environment:
 _TEMPLATES = _environment()
 
 
-def welcome_letter(user: User) -> Letter:
-    """Greet `user`."""
-    return _letter("welcome", user, subject="Welcome to Hopline")
+def render_welcome_email(user: User) -> EmailContent:
+    """Render the email that greets `user`."""
+    return _render("welcome", user, subject="Welcome to Hopline")
 
 
-def order_letter(user: User, order: Order, *, status: str) -> Letter:
-    """Tell `user` that `order` is now placed, shipped or cancelled."""
+def render_order_email(user: User, order: Order, *, status: str) -> EmailContent:
+    """Render the email about an order that was placed, shipped or cancelled."""
     headline, opening = _ORDER[status]
     number = str(order.order_id)[:8]
-    return _letter(
+    return _render(
         "order", user, subject=f"{headline} ({number})", order=order, number=number, headline=headline, opening=opening
     )
 
 
-def sales_letter(user: User, sales: DaySales) -> Letter:
-    """Tell `user`, who runs the shop, what was sold on a day."""
+def render_sales_email(user: User, sales: DaySales) -> EmailContent:
+    """Render the email with a day's sales."""
     orders = f"{sales.orders} order{'' if sales.orders == 1 else 's'}"
     total = _money(sales.total_cents, sales.currency)
-    return _letter("sales", user, subject=f"{sales.day:%-d %B %Y}: {orders}, {total}", sales=sales, orders=orders)
+    return _render("sales", user, subject=f"{sales.day:%-d %B %Y}: {orders}, {total}", sales=sales, orders=orders)
 
 
-def _letter(template: str, user: User, *, subject: str, **values: Any) -> Letter:
+def _render(template: str, user: User, *, subject: str, **values: Any) -> EmailContent:
     values |= {"user": user, "subject": subject}
-    return Letter(
+    return EmailContent(
         recipient=user.email,
         recipient_name=" ".join(user.name.split()),
         subject=subject,

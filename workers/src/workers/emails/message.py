@@ -1,7 +1,7 @@
-"""An email as RFC 5322 bytes. The same job gives the same bytes, so that a copy can be recognised as one.
+"""Encodes an email as RFC 5322 bytes. The same job gives the same bytes, so that duplicates can be recognised.
 
-User text goes into a header as encoded words (RFC 2047) or as plain atoms, never through a parser: `email.message`
-parses a value again when it is assigned, and decodes what the text quotes. So the header section is written here.
+This module writes the header section itself, with user text as encoded words (RFC 2047) or plain atoms.
+`email.message` would parse an assigned value again, and decode encoded words inside user text.
 """
 
 import re
@@ -16,28 +16,28 @@ from hashlib import sha256
 
 from opentelemetry import trace
 
-from workers.emails.letters import Letter
-from workers.errors import JobImpossible
-from workers.ledger import Claim
+from workers.emails.content import EmailContent
+from workers.errors import PermanentJobError
+from workers.jobs.repository import Claim
 
 TRACE_ID = "X-Trace-Id"
-"""Names the trace that the email belongs to; a developer pastes it into the trace search."""
+"""Header with the trace id, for the trace search."""
 
 LINE_LENGTH = 76
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
-"""For the body: every server takes ASCII."""
+"""Policy of the body: every server accepts ASCII."""
 
 _ATOMS = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
-"""Words that mean themselves in an address header (RFC 5322 §3.2.3)."""
+"""Atoms, which an address header may contain without quoting (RFC 5322 §3.2.3)."""
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
-"""A dot-atom at a domain (RFC 5322 §3.4.1), which an address header holds as it is."""
+"""A dot-atom at a domain (RFC 5322 §3.4.1), which needs no quoting."""
 _PLAIN = re.compile(r"(?:(?!=\?)[ -~])*")
-"""ASCII text in which no reader of an unstructured header finds an encoded word."""
+"""ASCII text without anything that looks like an encoded word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedEmail:
-    """One email as it goes to the SMTP server: the envelope's two addresses and the content."""
+    """One email for the SMTP server: the two envelope addresses and the encoded content."""
 
     message_id: str
     sender: str
@@ -45,42 +45,42 @@ class EncodedEmail:
     content: bytes
 
 
-def encode_email(letter: Letter, *, sender: str, claim: Claim) -> EncodedEmail:
-    """Build the email.
+def encode_email(content: EmailContent, *, sender: str, claim: Claim) -> EncodedEmail:
+    """Encode the email.
 
     Raises:
-        JobImpossible: The headers would not be read as written, for example with other recipients.
+        PermanentJobError: A mail program would parse the headers differently, for example with other recipients.
     """
     key = sha256(claim.dedupe_key.encode()).hexdigest()[:32]
     sender_name, sender_address = parseaddr(sender)
     message_id = f"<{key}@{sender_address.rpartition('@')[2]}>"
-    body = _body(letter, boundary=f"=_{key}")
+    body = _body(content, boundary=f"=_{key}")
     try:
         headers = {
-            "To": _mailbox("To", letter.recipient_name, letter.recipient),
+            "To": _mailbox("To", content.recipient_name, content.recipient),
             "From": _mailbox("From", sender_name, sender_address),
-            "Subject": _unstructured("Subject", letter.subject),
+            "Subject": _unstructured("Subject", content.subject),
             "Date": format_datetime(claim.created_at),
             "Message-ID": message_id,
-            "Auto-Submitted": "auto-generated",  # RFC 3834: no out-of-office replies, please
+            "Auto-Submitted": "auto-generated",  # RFC 3834: prevents out-of-office replies
             TRACE_ID: trace.format_trace_id(trace.get_current_span().get_span_context().trace_id),
         }
         section = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        content = section.encode("ascii") + body.as_bytes()
-        as_read = _headers(content)
-    except (ValueError, MessageError, IndexError):  # depends on what is wrong; the text would quote the recipient
-        raise JobImpossible("the recipient does not fit into a header") from None
-    if as_read != ([*headers, *body.keys()], [letter.recipient], [sender_address]):
-        raise JobImpossible("the email's headers would not be read as written, so it is not sent")
-    return EncodedEmail(message_id=message_id, sender=sender_address, recipient=letter.recipient, content=content)
+        encoded = section.encode("ascii") + body.as_bytes()
+        as_read = _headers(encoded)
+    except (ValueError, MessageError, IndexError):  # the error's text would quote the recipient
+        raise PermanentJobError("the recipient's name or address is invalid in a header") from None
+    if as_read != ([*headers, *body.keys()], [content.recipient], [sender_address]):
+        raise PermanentJobError("the headers would be parsed differently, so the email is not sent")
+    return EncodedEmail(message_id=message_id, sender=sender_address, recipient=content.recipient, content=encoded)
 
 
-def _body(letter: Letter, *, boundary: str) -> EmailMessage:
+def _body(content: EmailContent, *, boundary: str) -> EmailMessage:
     """Return the text and the HTML, with the headers that describe them."""
     body = EmailMessage(policy=SEVEN_BIT)
-    body.set_content(letter.text)
+    body.set_content(content.text)
     body.make_alternative(boundary=boundary)
-    body.add_alternative(letter.html, subtype="html")
+    body.add_alternative(content.html, subtype="html")
     return body
 
 
@@ -100,9 +100,9 @@ def _unstructured(header: str, text: str) -> str:
     return Header(text, charset, header_name=header, maxlinelen=LINE_LENGTH).encode(linesep="\r\n")
 
 
-def _headers(content: bytes) -> tuple[list[str], list[str], list[str]]:
+def _headers(encoded: bytes) -> tuple[list[str], list[str], list[str]]:
     """Return the names of the headers and the addresses of To and From, as the recipient's program parses them."""
-    parsed = BytesHeaderParser(policy=SMTP).parsebytes(content)
+    parsed = BytesHeaderParser(policy=SMTP).parsebytes(encoded)
     return parsed.keys(), _addresses(parsed["To"]), _addresses(parsed["From"])
 
 

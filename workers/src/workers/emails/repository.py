@@ -1,4 +1,4 @@
-"""The email ledger: the only SQL about emails."""
+"""All SQL about emails."""
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -7,14 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from workers.models import Email, EmailState
 
 
-class EmailLedger:
-    """The ledger within one transaction, which the caller commits."""
+class EmailRepository:
+    """Changes of emails within one transaction, which the caller commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
     async def announce(self, dedupe_key: str, *, message_id: str, recipient: str) -> bool:
-        """Write down that the email is about to be sent; False where that was written before."""
+        """Insert the email in the state `sending`; return False if it exists."""
         row = (
             insert(Email)
             .values(dedupe_key=dedupe_key, message_id=message_id, recipient=recipient)
@@ -24,10 +24,10 @@ class EmailLedger:
         return await self._session.scalar(row) is not None
 
     async def lock(self, dedupe_key: str, *, idle_s: float) -> EmailState | None:
-        """Keep the row until the transaction ends; its state, or None where somebody else keeps it.
+        """Lock the row until the transaction ends; return its state, or None if another worker has the lock.
 
-        Postgres ends the transaction after `idle_s` seconds without a statement: it has to be longer than a
-        dialogue, and bounds how long a frozen worker keeps an email from going out.
+        PostgreSQL ends the transaction after `idle_s` seconds without a statement. This must be longer than an SMTP
+        dialogue, and limits how long a frozen worker blocks an email.
         """
         await self._session.execute(
             sa.select(sa.func.set_config("idle_in_transaction_session_timeout", str(round(idle_s * 1000)), True))
@@ -37,7 +37,7 @@ class EmailLedger:
         return EmailState(state) if state else None
 
     async def mark_sent(self, dedupe_key: str) -> None:
-        """Write down that the server has accepted it."""
+        """Record that the server accepted the email."""
         await self._session.execute(
             sa.update(Email)
             .where(Email.dedupe_key == dedupe_key, Email.state == EmailState.SENDING)

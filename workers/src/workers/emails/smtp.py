@@ -1,4 +1,4 @@
-"""Handing a message over to an SMTP server (RFC 5321)."""
+"""Sends a message to an SMTP server (RFC 5321)."""
 
 import asyncio
 from contextlib import suppress
@@ -8,21 +8,21 @@ import aiosmtplib
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.tracing import active, arrived_baggage, tracer_of
+from shared.telemetry.spans import get_baggage_attributes, get_tracer, use_span
 from workers.emails.message import EncodedEmail
-from workers.errors import DependencyAway, JobImpossible
+from workers.errors import DependencyUnavailableError, PermanentJobError
 
-DIALOGUE_S = 20.0
-"""One whole dialogue; well below what a job gets."""
-CONNECT_S = 5.0
-QUIT_S = 1.0
-PERMANENT = 500
+DIALOGUE_TIMEOUT_S = 20.0
+"""Timeout of one dialogue, shorter than that of a job."""
+CONNECT_TIMEOUT_S = 5.0
+QUIT_TIMEOUT_S = 1.0
+FIRST_PERMANENT_CODE = 500
 
-_tracer = tracer_of("workers")
+_tracer = get_tracer("workers")
 
 
 class SmtpServer:
-    """Where mail goes out. TLS is used where the server offers STARTTLS."""
+    """The SMTP server. TLS is used if the server offers STARTTLS."""
 
     def __init__(self, *, host: str, port: int, sender: str) -> None:
         self._host = host
@@ -31,44 +31,47 @@ class SmtpServer:
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 
     async def hand_over(self, email: EncodedEmail) -> None:
-        """Return when the server has accepted the message, in one CLIENT span.
+        """Send the message in one CLIENT span; return when the server accepted it.
 
-        Raises JobImpossible where it refuses recipient or content for good, DependencyAway on anything else.
+        Raises:
+            PermanentJobError: The server rejects the recipient or the content for good.
+            DependencyUnavailableError: The server is unavailable or rejects the message for now.
         """
         attributes: dict[str, AttributeValue] = {
             "server.address": self._host,
             "server.port": self._port,
             "network.protocol.name": "smtp",
             "hopline.email.message_id": email.message_id,
-            **arrived_baggage(),
+            **get_baggage_attributes(),
         }
-        with active(_tracer.start_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes)):
+        with use_span(_tracer.start_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes)):
             try:
-                async with asyncio.timeout(DIALOGUE_S):
+                async with asyncio.timeout(DIALOGUE_TIMEOUT_S):
                     await self._dialogue(email)
             except aiosmtplib.SMTPRecipientsRefused as error:
-                refusal = error.recipients[0]
-                raise _refused(refusal.code) from None
+                raise _error_for(error.recipients[0].code) from None
             except aiosmtplib.SMTPDataError as error:
-                raise _refused(error.code) from None
+                raise _error_for(error.code) from None
             except aiosmtplib.SMTPNotSupported as error:
-                raise JobImpossible(f"the server cannot take this message: {error}") from error
+                raise PermanentJobError(f"the server cannot take this message: {error}") from error
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                place = f"{self._host}:{self._port}"
-                raise DependencyAway(f"SMTP at {place}: {type(error).__name__}: {error}") from error
+                address = f"{self._host}:{self._port}"
+                raise DependencyUnavailableError(f"SMTP at {address}: {type(error).__name__}: {error}") from error
 
     async def _dialogue(self, email: EncodedEmail) -> None:
-        client = aiosmtplib.SMTP(hostname=self._host, port=self._port, local_hostname=self._domain, timeout=DIALOGUE_S)
+        client = aiosmtplib.SMTP(
+            hostname=self._host, port=self._port, local_hostname=self._domain, timeout=DIALOGUE_TIMEOUT_S
+        )
         try:
-            await client.connect(timeout=CONNECT_S)
+            await client.connect(timeout=CONNECT_TIMEOUT_S)
             await client.sendmail(email.sender, email.recipient, email.content)
-            with suppress(aiosmtplib.SMTPException, OSError):  # accepted is accepted, whatever follows
-                await client.quit(timeout=QUIT_S)
+            with suppress(aiosmtplib.SMTPException, OSError):  # the message is already accepted
+                await client.quit(timeout=QUIT_TIMEOUT_S)
         finally:
             client.close()
 
 
-def _refused(code: int) -> Exception:
-    """The failure without the server's words: they repeat the recipient's address, and this text is logged."""
-    text = f"the mail server refuses: {code}"
-    return JobImpossible(text) if code >= PERMANENT else DependencyAway(text)
+def _error_for(code: int) -> Exception:
+    """Return the error without the server's text, which repeats the recipient's address and would be logged."""
+    text = f"the mail server rejected the message: {code}"
+    return PermanentJobError(text) if code >= FIRST_PERMANENT_CODE else DependencyUnavailableError(text)

@@ -1,4 +1,4 @@
-"""What a job's run looks like in telemetry: one span and two measurements."""
+"""Telemetry of a job: one span and three histograms."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.statements import database_cost
-from shared.tracing import blame, tracer_of
-from workers.ledger import Claim
+from shared.db.statements import track_database_cost
+from shared.telemetry.spans import get_tracer, record_exception
+from workers.jobs.repository import Claim
 
-_tracer = tracer_of("workers")
+_tracer = get_tracer("workers")
 _meter = metrics.get_meter("workers")
 _BOUNDARIES = [0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
@@ -38,17 +38,17 @@ _attempts = _meter.create_histogram(
 
 @contextmanager
 def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) -> Iterator[Span]:
-    """The CONSUMER span of one attempt, current inside the block, with the baggage of what caused the job.
+    """Start the CONSUMER span of one attempt, with the baggage that the job was added with.
 
-    It is a child of the span that added the job; from the second attempt on it also links there. `server` is the
-    address of the queue's Redis server.
+    It is a child of the span that added the job. From the second attempt on it also links to that span. `server` has
+    the address attributes of the queue's Redis server.
     """
     link = claim.trace.link() if claim.attempt > 1 else None
     token = otel_context.attach(claim.trace.context())
     try:
         with (
             _tracer.start_as_current_span(
-                f"run {claim.kind}",
+                f"run {claim.type_name}",
                 kind=SpanKind.CONSUMER,
                 links=[link] if link else [],
                 record_exception=False,
@@ -60,12 +60,12 @@ def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) 
                     "messaging.operation.type": "process",
                     "messaging.destination.name": queue,
                     "messaging.message.id": str(claim.job_id),
-                    "hopline.job.kind": claim.kind,
+                    "hopline.job.kind": claim.type_name,
                     "hopline.job.attempt": claim.attempt,
                     "hopline.job.wait_s": claim.waited_s,
                 },
             ) as span,
-            database_cost() as cost,
+            track_database_cost() as cost,
         ):
             try:
                 yield span
@@ -76,12 +76,12 @@ def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) 
 
 
 def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
-    """Measure an attempt; `outcome` is done, failed, dead, released or lost."""
-    _wait.record(claim.waited_s, {"hopline.job.kind": claim.kind})
+    """Record an attempt; `outcome` is done, failed, dead, released or lost."""
+    _wait.record(claim.waited_s, {"hopline.job.kind": claim.type_name})
     attributes = {
         "messaging.system": "arq",
         "messaging.operation.name": "run",
-        "hopline.job.kind": claim.kind,
+        "hopline.job.kind": claim.type_name,
         "hopline.job.outcome": outcome,
     }
     _duration.record(duration_s, attributes)
@@ -91,12 +91,12 @@ def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
 
 
 def record_failure(error: BaseException) -> None:
-    """Mark the running attempt as failed by `error`."""
+    """Record `error` in the current span."""
     span = trace.get_current_span()
-    blame(span, error)
+    record_exception(span, error)
     span.set_attribute("error.type", type(error).__qualname__)
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line."""
+    """Return the type and the message of an error."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

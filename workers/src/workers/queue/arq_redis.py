@@ -1,12 +1,12 @@
 """ARQ's connections to Redis: `EnqueueRedis` adds jobs, `JobRedis` is the documented `redis_pool` of a worker.
 
-ARQ reads its queue in a fixed interval, and ends the process if a read fails. `JobRedis` changes two things:
+ARQ reads its queue at a fixed interval, and ends the process if a read fails. `JobRedis` changes two things:
 
 - `zrangebyscore`, which ARQ calls in each interval, returns at once if a job can start, and otherwise when the
   dispatcher announces one, when the next job is due, or after `WAIT_S`;
-- every command is repeated until Redis serves it: while Redis is away, and while it refuses work (out of memory,
-  read-only, loading). redis-py's own retries are not enough: a connection that fails during its handshake, a WATCH
-  that is lost with its connection, or a rejected command raises from calls for which ARQ expects no error.
+- every command is repeated until Redis serves it: while Redis is unavailable, and while it rejects commands (out of
+  memory, read-only, loading). redis-py's own retries do not cover a connection that fails during its handshake, a
+  WATCH that is lost with its connection, and a rejected command. ARQ does not handle these errors.
 """
 
 import asyncio
@@ -19,20 +19,19 @@ import orjson
 import structlog
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
-from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ReadOnlyError, WatchError
 
-from shared.redis import RedisConnection
-from shared.store_errors import REDIS_ERRORS, store_is_unavailable
+from shared.db.redis import RedisPool
+from shared.errors.stores import REDIS_ERRORS, store_is_unavailable
 
 log = structlog.get_logger(__name__)
 
 MAX_WAKE_UPS = 10
-"""Unused wake-ups that are kept. Each costs one read of the queue by a worker that has become idle."""
+"""Maximum unused wake-ups. Each costs one read of the queue by a worker that becomes idle."""
 
 WAIT_S = 4
-"""Longest wait for a wake-up, in seconds: the delay if one is lost, and the interval in which an idle worker reads."""
+"""Longest wait for a wake-up, in seconds. An idle worker reads the queue at this interval."""
 RETRY_PAUSE_S = 0.25
 LONGEST_RETRY_PAUSE_S = 1.0
 """Bounds of the pause between two attempts, which doubles."""
@@ -51,18 +50,22 @@ def wake_up_key(queue_name: str) -> str:
 
 
 def serialize(entry: dict[str, Any]) -> bytes:
-    """JSON. ARQ's default is pickle, which runs whatever it finds in Redis. Exceptions become their text."""
+    """Encode an entry as JSON; exceptions become their text. ARQ's default is pickle, which can run code from Redis."""
     return orjson.dumps(entry, default=str)
 
 
 def deserialize(entry: bytes) -> dict[str, Any]:
-    """Undo `serialize`; raises ValueError on anything else."""
+    """Decode an entry.
+
+    Raises:
+        ValueError: The entry is not JSON.
+    """
     found: dict[str, Any] = orjson.loads(entry)
     return found
 
 
 class EnqueuePipeline(Pipeline):
-    """Adds a wake-up in the transaction that adds a job to a queue, which saves a round trip."""
+    """Adds the wake-up in the transaction that adds a job, which saves a round trip."""
 
     def zadd(self, name: str, mapping: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
         """Add entries to the queue and wake a waiting worker for each, also for jobs that are due later."""
@@ -80,13 +83,17 @@ class EnqueueRedis(ArqRedis):
 
 
 class OutageRetry:
-    """Repeats commands until Redis serves them; shared by a client and its pipelines, so an outage is logged once."""
+    """Repeats commands until Redis serves them. A client and its pipelines share it, so an outage is logged once."""
 
     def __init__(self) -> None:
         self._is_away = False
 
     async def run(self, command: Callable[[], Awaitable[T]]) -> T:
-        """Call `command` until it returns. Errors that no waiting heals propagate, and WatchError."""
+        """Call `command` until Redis serves it.
+
+        Raises:
+            RedisError: The command itself is wrong, or a WATCH failed (WatchError).
+        """
         pause_s = RETRY_PAUSE_S
         while True:
             try:
@@ -166,11 +173,10 @@ class JobPipeline(Pipeline):
 class JobRedis(ArqRedis):
     """The `redis_pool` of a worker that reads `queue_name`."""
 
-    def __init__(self, url: str, *, queue_name: str) -> None:
+    def __init__(self, *, url: str, queue_name: str) -> None:
         super().__init__(
-            ConnectionPool.from_url(
+            RedisPool.from_url(
                 url,
-                connection_class=RedisConnection,
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
                 encoding="utf8",
                 retry_on_error=[ReadOnlyError],  # on a new connection, which leads to the new primary
@@ -182,10 +188,10 @@ class JobRedis(ArqRedis):
         self._retry = OutageRetry()
 
     async def zrangebyscore(self, name: str, **options: Any) -> list[bytes]:  # type: ignore[override]
-        """Return the ids of the jobs that are due and that no worker has started; if there are none, wait.
+        """Return the ids of the due jobs that no worker has started; if there are none, wait.
 
-        An entry stays in the queue while its job runs: without the second condition a long job would end every wait.
-        A wake-up is the id of a job. ARQ itself leaves out one that is not due yet, or not queued any more.
+        An entry stays in the queue while its job runs. Without the second condition, a long job would end every wait.
+        A wake-up is the id of a job. ARQ itself skips ids that are not due or no longer queued.
         """
         now_ms: int = options["max"]
         entries = await super().zrangebyscore(name, **{**options, "max": "+inf", "withscores": True})
@@ -199,9 +205,10 @@ class JobRedis(ArqRedis):
         return due
 
     async def _wait_for_job(self, queue_name: str, *, next_due_s: float | None) -> list[bytes]:
-        """Wait for a wake-up. The next due job ends BLPOP from here, which costs its connection, but is on time.
+        """Wait for a wake-up, or until the next job is due.
 
-        A server ends it up to 100 ms late, which does not matter for `WAIT_S`.
+        A timeout here closes the connection but is exact. A server ends BLPOP up to 100 ms late, which is good enough
+        for `WAIT_S`.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(next_due_s if next_due_s is not None and next_due_s < WAIT_S else None):
@@ -210,20 +217,20 @@ class JobRedis(ArqRedis):
         return []
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute one command, however long Redis is away or refuses it."""
+        """Execute one command; repeat it through an outage."""
         execute: Callable[..., Awaitable[Any]] = super().execute_command
         return await self._retry.run(lambda: execute(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> JobPipeline:
-        """Return a pipeline that is executed however long Redis is away or refuses it."""
+        """Return a pipeline that repeats its commands through an outage."""
         return JobPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, retry=self._retry)
 
     async def delete(self, *names: Any) -> Any:
-        """Delete keys within a second or not at all: ARQ deletes its health key before it closes anything."""
+        """Delete keys within a second, or give up: ARQ deletes its health key before it closes anything."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 return await super().delete(*names)
 
     async def close(self, close_connection_pool: bool | None = None) -> None:
-        """Close the connections; ARQ calls redis-py's deprecated name of `aclose`."""
+        """Close the connections. ARQ calls the deprecated name of `aclose`."""
         await self.aclose(close_connection_pool)

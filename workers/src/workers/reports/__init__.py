@@ -1,5 +1,5 @@
-"""Making reports: orders says what is wanted and gives the orders page by page, a file comes into the object store.
+"""Reports: a job reads the orders page by page from orders, and writes a CSV or PDF file to the object store.
 
-Read in this order: `schemas` (what orders says, and the jobs) → `client` (how it is asked) → `maker` (the work) →
-`documents` (what a file is made of: `csv_file`, `pdf_file` over `summary`) → `files` (how it comes to its place).
+Read in this order: `schemas` → `client` (orders' API) → `generator` (the job) → `documents` (`csv_file`, and `pdf_file`
+with `summary`) → `files` (the object store).
 """

@@ -1,6 +1,6 @@
-"""The CSV (RFC 4180, UTF-8): one line per order, money in cents, times in RFC 3339.
+"""The CSV document (RFC 4180, UTF-8): one line per order, money in cents, times in RFC 3339.
 
-Spreadsheets take a cell that begins with `=`, `+`, `-` or `@` for a formula; a sku may, so `items` begin with a number.
+Spreadsheets run a cell that starts with `=`, `+`, `-` or `@` as a formula. A SKU may, so `items` starts with a number.
 """
 
 import csv
@@ -13,18 +13,18 @@ COLUMNS = ("order_id", "user_id", "created_at", "status", "items", "units", "tot
 
 
 class CsvFile:
-    """Holds nothing between two calls."""
+    """Writes orders as CSV. It keeps no state."""
 
     def begin(self) -> bytes:
-        """Give the names of the columns."""
+        """Return the header line."""
         return _lines([COLUMNS])
 
     def add(self, orders: Sequence[ReportedOrder]) -> bytes:
-        """Give their lines."""
+        """Return the lines of these orders."""
         return _lines(_cells(order) for order in orders)
 
     def end(self) -> bytes:
-        """Give nothing more."""
+        """Return nothing."""
         return b""
 
 

@@ -1,4 +1,4 @@
-"""What a report's file is made of, piece by piece, so that none of it has to be in memory whole."""
+"""The protocol of a report document, which is written piece by piece to limit memory."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,16 +7,16 @@ from workers.reports.schemas import ReportedOrder
 
 
 class Document(Protocol):
-    """A file in the making. Each call gives what comes next of it, perhaps nothing, and computes: call in a thread."""
+    """A document. Each call returns the next bytes, or none. Call it in a thread, as it computes."""
 
     def begin(self) -> bytes:
-        """Give what comes first."""
+        """Return the start of the document."""
         ...
 
     def add(self, orders: Sequence[ReportedOrder]) -> bytes:
-        """Take the next orders, in the order in which they were placed."""
+        """Add the next orders, in the order in which they were placed."""
         ...
 
     def end(self) -> bytes:
-        """Give what comes last."""
+        """Return the end of the document."""
         ...

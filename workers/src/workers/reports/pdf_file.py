@@ -1,7 +1,7 @@
-"""The PDF: sums, a chart and a table by day, week or month, and the newest orders one by one.
+"""The PDF document: totals, a chart and a table by day, week or month, and the newest orders.
 
-Not every order: a hundred thousand are 2,000 pages that nobody reads, and reportlab keeps them all until the last is
-laid out. Who wants them all asks for CSV. On the pages are numbers, ids and our own words: the standard fonts do.
+It does not list every order, because 100,000 orders are 2,000 pages, and reportlab keeps all pages in memory. The CSV
+has every order. The pages contain numbers, ids and English text, so the standard fonts are sufficient.
 """
 
 import io
@@ -11,8 +11,8 @@ from typing import Any
 from workers.reports.schemas import ReportedOrder, ReportWork
 from workers.reports.summary import NEWEST, Summary
 
-ROWS_AT_ONCE = 50
-"""A table's layout takes the square of its rows."""
+ROWS_PER_TABLE = 50
+"""Rows of one table, as the time of its layout is quadratic in its rows."""
 
 _BLUE, _GREY = "#2a6f97", "#dddddd"
 _WIDTH, _HEIGHT = 480, 160
@@ -20,23 +20,23 @@ _MOST_LABELS = 16
 
 
 class PdfFile:
-    """Adds up, and lays out at the end: about a second of computing."""
+    """Adds the orders up, and lays the pages out at the end, which takes about a second."""
 
     def __init__(self, work: ReportWork) -> None:
         self._work = work
         self._summary = Summary(period_from=work.period_from, period_to=work.period_to)
 
     def begin(self) -> bytes:
-        """Give nothing yet."""
+        """Return nothing."""
         return b""
 
     def add(self, orders: Sequence[ReportedOrder]) -> bytes:
-        """Add them up."""
+        """Add the orders up; return nothing."""
         self._summary.add(orders)
         return b""
 
     def end(self) -> bytes:
-        """Give the whole document."""
+        """Return the whole document."""
         from reportlab.lib.pagesizes import A4
         from reportlab.platypus import SimpleDocTemplate
 
@@ -51,17 +51,17 @@ class PdfFile:
         from reportlab.platypus import Paragraph, Spacer
 
         styles, summary = getSampleStyleSheet(), self._summary
-        whose = "All orders" if self._work.scope == "all" else "Your orders"
+        title = "All orders" if self._work.scope == "all" else "Your orders"
         period = f"{summary.period_from:%Y-%m-%d %H:%M} to {summary.period_to:%Y-%m-%d %H:%M} UTC"
         sums = summary.all
-        said = (
+        totals = (
             f"{sums.orders:,} orders, {sums.cancelled:,} of them cancelled; "
             f"{sums.units:,} units for {_money(sums.total_cents)} {summary.currency}"
         )
         return [
-            Paragraph(whose, styles["Title"]),
+            Paragraph(title, styles["Title"]),
             Paragraph(period, styles["Normal"]),
-            Paragraph(said, styles["Normal"]),
+            Paragraph(totals, styles["Normal"]),
             Spacer(0, 12),
             self._chart(),
             Spacer(0, 12),
@@ -116,7 +116,7 @@ class PdfFile:
 
 
 def _tables(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers_from: int) -> list[Any]:
-    """Tables that follow each other as one; the head is repeated with each."""
+    """Return consecutive tables that look like one; each repeats the header."""
     from reportlab.lib.colors import HexColor
     from reportlab.platypus import Table
 
@@ -130,8 +130,8 @@ def _tables(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers_f
     ]
     width = _WIDTH / sum(_share(name) for name in head)
     columns = [width * _share(name) for name in head]
-    some = (rows[first : first + ROWS_AT_ONCE] for first in range(0, len(rows), ROWS_AT_ONCE))
-    return [Table([head, *chunk], colWidths=columns, repeatRows=1, style=style) for chunk in some]
+    chunks = (rows[first : first + ROWS_PER_TABLE] for first in range(0, len(rows), ROWS_PER_TABLE))
+    return [Table([head, *chunk], colWidths=columns, repeatRows=1, style=style) for chunk in chunks]
 
 
 def _share(column: str) -> int:

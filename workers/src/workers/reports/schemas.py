@@ -1,4 +1,4 @@
-"""What orders says about a report and the orders in it; what is not needed here is left out."""
+"""Reports and their orders as orders returns them, without the fields that are not needed here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,30 +11,30 @@ from workers.schemas import JobPayload
 
 
 class ReportRequested(BaseModel):
-    """Data of `hopline.report.requested.v1`: what is to be in it, orders says by its id."""
+    """Data of `hopline.report.requested.v1`. Orders returns the parameters of the report."""
 
     report_id: UUID
     user_id: UUID
 
 
 class MakeReport(JobPayload):
-    """Make a report."""
+    """Payload of the job that generates a report."""
 
-    kind: ClassVar[str] = "make_report"
+    type_name: ClassVar[str] = "make_report"
 
     user_id: UUID
     report_id: UUID
 
     @property
     def dedupe_key(self) -> str:
-        """One per report."""
-        return f"{self.kind}:{self.report_id}"
+        """Return one key per report."""
+        return f"{self.type_name}:{self.report_id}"
 
 
 class FailReport(JobPayload):
-    """Tell orders, and by it the user, that a report failed."""
+    """Payload of the job that marks a report as failed."""
 
-    kind: ClassVar[str] = "fail_report"
+    type_name: ClassVar[str] = "fail_report"
 
     user_id: UUID
     report_id: UUID
@@ -42,12 +42,12 @@ class FailReport(JobPayload):
 
     @property
     def dedupe_key(self) -> str:
-        """One per report: that it failed is final."""
-        return f"{self.kind}:{self.report_id}"
+        """Return one key per report, as the failure is final."""
+        return f"{self.type_name}:{self.report_id}"
 
 
 class ReportWork(BaseModel):
-    """What is to be made, of about `total` orders placed in `period_from <= created_at < period_to`."""
+    """The parameters of a report, with about `total` orders placed in `period_from <= created_at < period_to`."""
 
     id: UUID
     format: Literal["csv", "pdf"]
@@ -70,7 +70,7 @@ class ReportedItem:
 class ReportedOrder:
     """One order as it is now; `total_cents` in hundredths of `currency`.
 
-    No model, as its line is none: five hundred orders of three lines are 0.3 MB so, and would be 1.4.
+    A dataclass needs less memory than a model: 0.3 MB instead of 1.4 MB for 500 orders of three items.
     """
 
     id: UUID
@@ -83,7 +83,7 @@ class ReportedOrder:
 
 
 class OrdersPage(BaseModel):
-    """Some orders, oldest first; `next_cursor` is None on the last page."""
+    """A page of orders, oldest first; `next_cursor` is None on the last page."""
 
     items: list[ReportedOrder]
     next_cursor: str | None

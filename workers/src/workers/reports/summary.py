@@ -1,4 +1,4 @@
-"""What a report says in sums: as much memory for a hundred thousand orders as for ten."""
+"""Totals of a report. The memory does not depend on the number of orders."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -10,16 +10,16 @@ from typing import Final
 from workers.reports.schemas import ReportedOrder
 
 CANCELLED: Final = "cancelled"
-MOST_DAYS: Final = 62
-MOST_WEEKS_OF_DAYS: Final = 400
-"""Up to so many days a period is told by days, by weeks; a longer one by months."""
+MAX_DAYS_BY_DAY: Final = 62
+MAX_DAYS_BY_WEEK: Final = 400
+"""A period of up to `MAX_DAYS_BY_DAY` days is divided into days, one of up to `MAX_DAYS_BY_WEEK` into weeks."""
 NEWEST: Final = 500
-"""Orders that are kept one by one."""
+"""Number of orders that are listed."""
 
 
 @dataclass(slots=True)
 class Sums:
-    """Orders, and what those of them cost that were not cancelled, in cents."""
+    """Number of orders, and the units and cents of those that were not cancelled."""
 
     orders: int = 0
     cancelled: int = 0
@@ -38,7 +38,7 @@ class Sums:
 
 @dataclass(kw_only=True)
 class Summary:
-    """The orders of `period_from <= created_at < period_to`, by day, week or month of UTC, and all together."""
+    """Totals of `period_from <= created_at < period_to`, by day, week or month in UTC, and of the whole period."""
 
     period_from: datetime
     period_to: datetime
@@ -49,12 +49,12 @@ class Summary:
 
     @property
     def unit(self) -> str:
-        """What the period is told by: day, week or month."""
+        """Return the unit that the period is divided into: day, week or month."""
         days = (self.period_to - self.period_from).days
-        return "day" if days <= MOST_DAYS else "week" if days <= MOST_WEEKS_OF_DAYS else "month"
+        return "day" if days <= MAX_DAYS_BY_DAY else "week" if days <= MAX_DAYS_BY_WEEK else "month"
 
     def add(self, orders: Iterable[ReportedOrder]) -> None:
-        """Count these; orders come in the order in which they were placed."""
+        """Count these orders. They must be in the order in which they were placed."""
         for order in orders:
             self.currency = order.currency
             self.all.add(order)
@@ -63,7 +63,7 @@ class Summary:
             self._by_start.setdefault(start, Sums()).add(order)
 
     def parts(self) -> list[tuple[date, Sums]]:
-        """Every day, week or month of the period that has begun, those without orders too, by its first day."""
+        """Return the totals of every day, week or month that has begun, by its first day, also without orders."""
         last = min(self.period_to - timedelta(microseconds=1), datetime.now(UTC)).date()
         starts = takewhile(lambda start: start <= last, self._starts())
         return [(start, self._by_start.get(start, Sums())) for start in starts]

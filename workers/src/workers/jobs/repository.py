@@ -1,6 +1,7 @@
-"""The job ledger: the only SQL about jobs. Each change of state is one compare-and-set, timed by Postgres' clock.
+"""All SQL that changes jobs. Each state transition is one compare-and-set statement that uses PostgreSQL's clock.
 
-ARQ may lose an entry or hand it out twice; here a job is claimed by one worker at a time and finished once.
+ARQ may lose an entry or deliver it twice. The table guarantees that one worker at a time has the claim of a job, and
+that a job completes once.
 """
 
 from collections.abc import Collection
@@ -13,15 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from shared.events import Trace
+from shared.messaging import TraceContext
 from workers.models import Email, Job, JobState
 from workers.schemas import NewJob
 
 EARLY_S = 0.1
-"""A claim may be this early: ARQ wakes a job by the worker's clock and in milliseconds, the ledger by Postgres'."""
+"""Tolerance for early claims: ARQ uses the worker's clock in milliseconds, the table uses PostgreSQL's clock."""
 
-LONGEST_ERROR = 2000
-"""Characters of an error that are kept."""
+MAX_ERROR_LENGTH = 2000
+"""Stored characters of an error."""
 
 _now = sa.func.now()
 
@@ -29,28 +30,28 @@ _NEEDS_SWEEP = sa.text("""
 SELECT EXISTS (SELECT FROM job WHERE state = 'running' AND lease_until < now())
     OR EXISTS (SELECT FROM job WHERE state = 'queued' AND run_after < now() - :overdue)
 """).bindparams(sa.bindparam("overdue", type_=sa.Interval))
-"""Built once: it is what an idle worker does most."""
+"""Built once, because it is the most frequent statement of an idle worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
-    """What the dispatcher needs: `attempt` is the one to come, due in `due_in_s` seconds (negative: overdue)."""
+    """A job for the dispatcher. `attempt` is the next attempt, due in `due_in_s` seconds (negative if overdue)."""
 
     job_id: UUID
-    kind: str
+    type_name: str
     attempt: int
     due_in_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A job that is ours while `lease_token` is the row's. `waited_s`: from when it was due to when it was claimed."""
+    """A claimed job, valid while the row has this `lease_token`. It waited for `waited_s` after it was due."""
 
     job_id: UUID
-    kind: str
+    type_name: str
     dedupe_key: str
     payload: dict[str, Any]
-    trace: Trace
+    trace: TraceContext
     attempt: int
     lease_token: UUID
     waited_s: float
@@ -58,10 +59,10 @@ class Claim:
 
     @classmethod
     def of(cls, job: Job, *, lease_token: UUID, waited_s: float = 0.0) -> Self:
-        """The claim on `job` by `lease_token`."""
+        """Return the claim on `job` by `lease_token`."""
         return cls(
             job_id=job.id,
-            kind=job.kind,
+            type_name=job.kind,
             dedupe_key=job.dedupe_key,
             payload=job.payload,
             trace=job.trace,
@@ -72,24 +73,27 @@ class Claim:
         )
 
 
-class JobLedger:
-    """The ledger within one transaction, which the caller commits."""
+class JobRepository:
+    """Changes of jobs within one transaction, which the caller commits.
 
-    def __init__(self, session: AsyncSession) -> None:
+    Methods that take a claim change nothing if its lease is lost, and return False or None.
+    """
+
+    def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
     async def add(self, *new_jobs: NewJob) -> list[QueuedJob]:
-        """Queue jobs that carry the current trace, leaving out those whose dedupe key is known already."""
+        """Queue jobs with the current trace context, except those whose dedupe key is already known."""
         added = [await self._add(new) for new in new_jobs]
         return [job for job in added if job]
 
     async def _add(self, new: NewJob) -> QueuedJob | None:
-        payload, trace = new.payload, Trace.current()
+        payload, trace = new.payload, TraceContext.current()
         row = (
             insert(Job)
             .values(
                 id=uuid4(),
-                kind=payload.kind,
+                kind=payload.type_name,
                 dedupe_key=payload.dedupe_key,
                 payload=payload.model_dump(mode="json"),
                 traceparent=trace.traceparent,
@@ -101,14 +105,16 @@ class JobLedger:
             .returning(Job.id)
         )
         job_id = await self._session.scalar(row)
-        return QueuedJob(job_id=job_id, kind=payload.kind, attempt=1, due_in_s=new.delay_s) if job_id else None
+        return (
+            QueuedJob(job_id=job_id, type_name=payload.type_name, attempt=1, due_in_s=new.delay_s) if job_id else None
+        )
 
-    async def claim(self, job_id: UUID, *, kind: str, lease_s: float) -> Claim | None:
-        """Take a job of that kind that is queued and due; None if it is not, or another worker was faster."""
+    async def claim(self, job_id: UUID, *, type_name: str, lease_s: float) -> Claim | None:
+        """Claim a job of that type; return None if it is not queued, not due, or claimed by another worker."""
         token = uuid4()
         claimed = (
             sa.update(Job)
-            .where(Job.id == job_id, Job.kind == kind, Job.state == JobState.QUEUED)
+            .where(Job.id == job_id, Job.kind == type_name, Job.state == JobState.QUEUED)
             .where(Job.run_after <= _now + timedelta(seconds=EARLY_S))
             .values(
                 state=JobState.RUNNING,
@@ -122,26 +128,30 @@ class JobLedger:
         return row and Claim.of(row[0], lease_token=token, waited_s=max(float(row[1]), 0.0))
 
     async def complete(self, claim: Claim) -> bool:
-        """Finish the job; False where the lease is not ours any more, and nothing was changed."""
-        return await self._leave(claim, state=JobState.DONE, finished_at=_now)
+        """Mark the job as done."""
+        return await self._release_lease(claim, state=JobState.DONE, finished_at=_now)
 
-    async def bury(self, claim: Claim, *, error: str) -> bool:
-        """Give up: the job is dead until a person decides; False where the lease is not ours any more."""
-        return await self._leave(claim, state=JobState.DEAD, finished_at=_now, last_error=error[:LONGEST_ERROR])
+    async def dead_letter(self, claim: Claim, *, error: str) -> bool:
+        """Mark the job as dead, until an operator replays it."""
+        return await self._release_lease(
+            claim, state=JobState.DEAD, finished_at=_now, last_error=error[:MAX_ERROR_LENGTH]
+        )
 
     async def retry(self, claim: Claim, *, delay_s: float, error: str) -> QueuedJob | None:
-        """Have the job tried again in `delay_s` seconds; None where the lease is not ours any more."""
+        """Queue the job again, due in `delay_s` seconds."""
         run_after = _now + timedelta(seconds=delay_s)
-        left = await self._leave(claim, state=JobState.QUEUED, run_after=run_after, last_error=error[:LONGEST_ERROR])
-        again = QueuedJob(job_id=claim.job_id, kind=claim.kind, attempt=claim.attempt + 1, due_in_s=delay_s)
-        return again if left else None
+        updated = await self._release_lease(
+            claim, state=JobState.QUEUED, run_after=run_after, last_error=error[:MAX_ERROR_LENGTH]
+        )
+        again = QueuedJob(job_id=claim.job_id, type_name=claim.type_name, attempt=claim.attempt + 1, due_in_s=delay_s)
+        return again if updated else None
 
     async def release(self, claim: Claim) -> bool:
-        """Put the job back as if it had not been claimed; False where the lease is not ours any more."""
-        return await self._leave(claim, state=JobState.QUEUED, attempt=claim.attempt - 1)
+        """Queue the job again without counting the attempt."""
+        return await self._release_lease(claim, state=JobState.QUEUED, attempt=claim.attempt - 1)
 
     async def renew(self, lease_tokens: Collection[UUID], *, lease_s: float) -> set[UUID]:
-        """Prolong these leases; those that are still held."""
+        """Extend these leases; return those that are still held."""
         renewed = (
             sa.update(Job)
             .where(Job.lease_token.in_(lease_tokens))
@@ -151,13 +161,13 @@ class JobLedger:
         return {token for token in await self._session.scalars(renewed) if token}
 
     async def needs_sweep(self, *, overdue_by_s: float) -> bool:
-        """Whether a lease has run out, or a job has been due for `overdue_by_s` seconds without a claim."""
+        """Return whether a lease expired, or a job has been due for `overdue_by_s` seconds without a claim."""
         return bool(await self._session.scalar(_NEEDS_SWEEP, {"overdue": timedelta(seconds=overdue_by_s)}))
 
     async def take_expired(self, *, limit: int) -> list[Claim]:
-        """Take over jobs whose lease has run out, to retry or bury them before the transaction ends.
+        """Claim jobs whose lease expired. The caller retries or dead-letters them in the same transaction.
 
-        The old tokens are worth nothing from then on. Rows that another sweeper is at are left to it.
+        The old tokens become invalid. Rows that another sweeper has locked are skipped.
         """
         expired = (
             sa.select(Job)
@@ -173,40 +183,40 @@ class JobLedger:
         await self._session.flush()
         return claims
 
-    async def overdue(self, *, by_s: float, limit: int, kinds: Collection[str]) -> list[QueuedJob]:
-        """Jobs of these kinds that have been due for `by_s` seconds and that no worker has claimed, oldest first."""
+    async def overdue(self, *, by_s: float, limit: int, type_names: Collection[str]) -> list[QueuedJob]:
+        """Return jobs of these types that have been due for `by_s` seconds without a claim, oldest first."""
         rows = (
             sa.select(Job.id, Job.kind, Job.attempt, sa.extract("epoch", Job.run_after - _now))
             .where(Job.state == JobState.QUEUED, Job.run_after < _now - timedelta(seconds=by_s))
-            .where(Job.kind.in_(kinds))
+            .where(Job.kind.in_(type_names))
             .order_by(Job.run_after, Job.id)
             .limit(limit)
         )
         return [
-            QueuedJob(job_id=job_id, kind=kind, attempt=attempt + 1, due_in_s=float(due_in_s))
-            for job_id, kind, attempt, due_in_s in await self._session.execute(rows)
+            QueuedJob(job_id=job_id, type_name=type_name, attempt=attempt + 1, due_in_s=float(due_in_s))
+            for job_id, type_name, attempt, due_in_s in await self._session.execute(rows)
         ]
 
     async def replay(self, job_id: UUID) -> bool:
-        """Have a dead job tried again from the first attempt on; False where it is not dead (any more)."""
-        revived = (
+        """Queue a dead job again with its attempts reset; return False if it is not dead."""
+        replayed = (
             sa.update(Job)
             .where(Job.id == job_id, Job.state == JobState.DEAD)
             .values(state=JobState.QUEUED, attempt=0, run_after=_now, finished_at=None)
             .returning(Job.id)
         )
-        return await self._session.scalar(revived) is not None
+        return await self._session.scalar(replayed) is not None
 
     async def state_of(self, job_id: UUID) -> JobState | None:
-        """Where the job is; None where there is none."""
+        """Return the state of the job, or None if it does not exist."""
         state = await self._session.scalar(sa.select(Job.state).where(Job.id == job_id))
         return JobState(state) if state else None
 
-    async def forget_done(self, *, kept: timedelta, limit: int) -> int:
-        """Forget at most `limit` jobs done longer ago than `kept`, with the records of their emails; how many."""
+    async def delete_done(self, *, retention: timedelta, limit: int) -> int:
+        """Delete up to `limit` jobs that were done before `retention`, with their emails; return the number."""
         old = (
             sa.select(Job.dedupe_key)
-            .where(Job.state == JobState.DONE, Job.finished_at < _now - kept)
+            .where(Job.state == JobState.DONE, Job.finished_at < _now - retention)
             .order_by(Job.finished_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -216,12 +226,12 @@ class JobLedger:
         await self._session.execute(sa.delete(Job).where(Job.dedupe_key.in_(keys)))
         return len(keys)
 
-    async def _leave(self, claim: Claim, **values: Any) -> bool:
-        """Leave the running state, if the lease is still ours."""
-        left = (
+    async def _release_lease(self, claim: Claim, **values: Any) -> bool:
+        """Set `values` and clear the lease, if the claim still holds it."""
+        updated = (
             sa.update(Job)
             .where(Job.id == claim.job_id, Job.lease_token == claim.lease_token)
             .values(lease_token=None, lease_until=None, **values)
             .returning(Job.id)
         )
-        return await self._session.scalar(left) is not None
+        return await self._session.scalar(updated) is not None

@@ -1,4 +1,4 @@
-"""The only SQL about schedules. Slots are judged by Postgres' clock, so that workers' clocks need not agree."""
+"""All SQL about schedules. It uses PostgreSQL's clock, so the clocks of the workers may differ."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,19 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from workers.models import Schedule
 
 
-class Timetable:
-    """The schedules within one transaction, which the caller commits."""
+class ScheduleRepository:
+    """Queries and changes of schedules within one transaction, which the caller commits."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, *, session: AsyncSession) -> None:
         self._session = session
 
     async def now(self) -> datetime:
-        """Postgres' clock, in this transaction."""
+        """Return the time of the transaction, by PostgreSQL's clock."""
         moment: datetime = (await self._session.execute(sa.select(sa.func.now()))).scalar_one()
         return moment
 
-    async def enter(self, name: str, *, cron: str, next_slot: datetime) -> None:
-        """Let the schedule be known; one that is, keeps its slot unless its `cron` has changed."""
+    async def register(self, name: str, *, cron: str, next_slot: datetime) -> None:
+        """Insert the schedule. An existing one keeps its next slot, unless `cron` changed."""
         row = insert(Schedule).values(name=name, cron=cron, next_slot=next_slot)
         changed = {"cron": row.excluded.cron, "next_slot": row.excluded.next_slot}
         await self._session.execute(
@@ -32,8 +32,8 @@ class Timetable:
             )
         )
 
-    async def due(self, names: Collection[str]) -> list[Schedule]:
-        """Those of `names` whose slot has come, locked; those that another worker is at are left to it."""
+    async def lock_due(self, names: Collection[str]) -> list[Schedule]:
+        """Lock and return the due schedules among `names`, except those that another worker has locked."""
         rows = (
             sa.select(Schedule)
             .where(Schedule.name.in_(names), Schedule.next_slot <= sa.func.now())
@@ -42,7 +42,7 @@ class Timetable:
         )
         return list(await self._session.scalars(rows))
 
-    async def pass_slot(self, due: Schedule, *, slot: datetime, job_id: UUID | None, next_slot: datetime) -> None:
-        """Write down that `slot` has become a job, and when the next one comes."""
+    async def record_slot(self, due: Schedule, *, slot: datetime, job_id: UUID | None, next_slot: datetime) -> None:
+        """Store that `slot` has a job, and when the next slot is."""
         due.last_slot, due.last_job_id, due.next_slot = slot, job_id or due.last_job_id, next_slot
         await self._session.flush()

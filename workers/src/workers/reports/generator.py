@@ -1,7 +1,7 @@
-"""The job: reads the report's orders page by page, writes its file as they come, tells orders how far it is.
+"""Generates a report: reads its orders page by page, writes its file, and updates its progress.
 
-Whatever happens in the middle, it can be done again from the beginning: progress only grows, the file written beside
-its place is written over, and orders takes one end of a report and no other.
+It is safe to run again from the start: orders ignores a lower progress, the temporary file is overwritten, and orders
+accepts only one end of a report.
 """
 
 import asyncio
@@ -10,74 +10,79 @@ from uuid import UUID
 
 import structlog
 
-from shared.crash import crash_point
-from workers.errors import ReportClosed
+from shared.faults.crash_points import crash_point
+from workers.errors import ReportClosedError
 from workers.reports.client import ReportsClient
 from workers.reports.csv_file import CsvFile
 from workers.reports.documents import Document
-from workers.reports.files import ReportFolder, Writer
+from workers.reports.files import ReportFiles, Writer
 from workers.reports.pdf_file import PdfFile
 from workers.reports.schemas import ReportWork
 
 log = structlog.get_logger(__name__)
 
 READ: Final = 90
-"""Percent of a report of which all orders are read."""
+"""Progress in percent after the last order was read."""
 WRITTEN: Final = 95
+"""Progress in percent after the file was written."""
 STEP: Final = 10
-"""Progress is told when so much more is there: ten calls, not one for each page."""
+"""Progress is updated in steps of this size, which limits the calls to ten."""
 
 
-class ReportMaker:
-    """Makes reports. Raises DependencyAway where orders or the object store are away."""
+class ReportGenerator:
+    """Generates reports."""
 
-    def __init__(self, *, orders: ReportsClient, folder: ReportFolder) -> None:
+    def __init__(self, *, orders: ReportsClient, files: ReportFiles) -> None:
         self._orders = orders
-        self._folder = folder
+        self._files = files
 
-    async def make(self, report_id: UUID) -> None:
-        """Make one, unless it is finished or gone."""
+    async def generate(self, report_id: UUID) -> None:
+        """Generate one report, unless it is finished or deleted.
+
+        Raises:
+            DependencyUnavailableError: Orders or the object store is unavailable.
+        """
         try:
             work = await self._orders.begin(report_id)
             size_bytes = await self._write(work)
             await self._check_open(work)
             crash_point("report.before_put")
-            await self._folder.put(work.object_key)
+            await self._files.publish(work.object_key)
             crash_point("report.after_put")
             await self._orders.finish(report_id, size_bytes=size_bytes)
-        except ReportClosed as closed:
+        except ReportClosedError as closed:
             log.info("report_closed", report_id=report_id, reason=str(closed))
         else:
             log.info("report_made", report_id=report_id, orders=work.total, size_bytes=size_bytes)
 
     async def _check_open(self, work: ReportWork) -> None:
-        """Tell that the file is written; where another worker has finished the report meanwhile, throw it away."""
+        """Update the progress. Discard the file if another worker finished the report meanwhile."""
         try:
             await self._orders.progress(work.id, WRITTEN)
-        except ReportClosed:
-            await self._folder.discard(work.object_key)
+        except ReportClosedError:
+            await self._files.discard(work.object_key)
             raise
 
     async def _write(self, work: ReportWork) -> int:
-        """Write the file beside its place; its size in bytes."""
+        """Write the temporary file; return its size in bytes."""
         document: Document = CsvFile() if work.format == "csv" else PdfFile(work)
-        async with self._folder.beside(work.object_key) as writer:
+        async with self._files.open_temporary(work.object_key) as writer:
             await writer.write(document.begin())
             await self._copy(work, document, writer)
             await writer.write(await asyncio.to_thread(document.end))
         return writer.size_bytes
 
     async def _copy(self, work: ReportWork, document: Document, writer: Writer) -> None:
-        """Put every order into the document."""
-        done, told, cursor = 0, 0, None
+        """Add every order to the document."""
+        done, reported, cursor = 0, 0, None
         while True:
             page = await self._orders.orders(work.id, cursor=cursor)
             await writer.write(await asyncio.to_thread(document.add, page.items))
             done, cursor = done + len(page.items), page.next_cursor
             percent = READ if cursor is None else min(READ * done // max(work.total, 1), READ - 1)
-            if percent >= told + STEP:
+            if percent >= reported + STEP:
                 await self._orders.progress(work.id, percent)
-                told = percent
+                reported = percent
                 crash_point("report.after_progress")
             if cursor is None:
                 return

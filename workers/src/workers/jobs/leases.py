@@ -1,7 +1,7 @@
-"""Keeps the leases of the jobs in hand: one statement per process and beat, however many jobs there are.
+"""Renews the leases of the running jobs, all of a process with one statement.
 
-A worker that is killed or frozen stops renewing, and the sweeper of any worker gives its jobs to somebody else. A
-worker that finds a lease lost stops the job at once: nothing it would write counts any more.
+A worker that is killed or frozen stops renewing, and a sweeper queues its jobs again. A worker that finds a lease lost
+cancels the job, because its result would be discarded.
 """
 
 import asyncio
@@ -12,18 +12,18 @@ from uuid import UUID
 import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from shared.background import Background
-from shared.database import Database
-from workers.ledger import JobLedger
+from shared.background import BackgroundLoop
+from shared.db.database import Database
+from workers.jobs.repository import JobRepository
 
 log = structlog.get_logger(__name__)
 
-BEATS_PER_LEASE = 3
-"""Two beats may fail before a lease runs out."""
+RENEWALS_PER_LEASE = 3
+"""Two renewals may fail before a lease expires."""
 
 
-class Leases(Background):
-    """Renews what is `held`, from `async with` on until its end."""
+class Leases(BackgroundLoop):
+    """Renews the leases of jobs that run inside `held`."""
 
     def __init__(self, *, database: Database, lease_s: float) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Leases(Background):
 
     @contextmanager
     def held(self, lease_token: UUID, work: asyncio.Task[object]) -> Iterator[None]:
-        """Inside the block the lease is renewed; `work` is cancelled where it turns out to be lost."""
+        """Renew the lease inside the block; cancel `work` if the lease is lost."""
         self._held[lease_token] = work
         try:
             yield
@@ -46,15 +46,15 @@ class Leases(Background):
     async def _run(self) -> None:
         while not self._stopping.is_set():
             if self._held:
-                await self._beat()
-            with self._resting():
-                await self._pause(self.lease_s / BEATS_PER_LEASE)
+                await self._renew()
+            with self._cancellable():
+                await self._pause(self.lease_s / RENEWALS_PER_LEASE)
 
-    async def _beat(self) -> None:
+    async def _renew(self) -> None:
         tokens = list(self._held)
         with suppress_instrumentation():
             async with self._database.transaction(reserved=True) as session:
-                kept = await JobLedger(session).renew(tokens, lease_s=self.lease_s)
+                kept = await JobRepository(session=session).renew(tokens, lease_s=self.lease_s)
         for token in tokens:
             if token not in kept and (work := self._held.get(token)):
                 work.cancel()

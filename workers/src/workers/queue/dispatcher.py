@@ -1,7 +1,7 @@
-"""Hands queued jobs to ARQ: `enqueue_job(<kind>, <job id>)`.
+"""Enqueues jobs in ARQ: `enqueue_job(<job type>, <job id>)`.
 
-ARQ's id of an entry holds the ledger's attempt, so each attempt has one entry, however often it is enqueued. Whatever
-is lost on the way, the sweeper enqueues again: the ledger knows what is due.
+ARQ's id of an entry contains the attempt, so each attempt has one entry, even if it is enqueued twice. The sweeper
+enqueues lost jobs again.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,29 +11,28 @@ import structlog
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
 
-from shared.redis import server_attributes
-from shared.store_errors import REDIS_ERRORS
-from workers.arq_redis import EnqueueRedis, deserialize, serialize
-from workers.ledger import QueuedJob
+from shared.db.redis import server_attributes
+from shared.errors.stores import REDIS_ERRORS, log_store_failure
+from workers.jobs.repository import QueuedJob
+from workers.queue.arq_redis import EnqueueRedis, deserialize, serialize
 
 log = structlog.get_logger(__name__)
 
 ENTRY_RETENTION = timedelta(days=7)
-"""How long an entry may wait in Redis after it is due. After ARQ's default, a day, the sweeper would have to enqueue
-late jobs again."""
+"""Lifetime of an entry after it is due. With ARQ's default, a day, the sweeper would enqueue late jobs again."""
 
 ARQ_TIMEOUT_S = 660.0
-"""ARQ's own limit on a job, longer than any kind's: what ARQ stops itself is not recorded in the ledger."""
+"""ARQ's own timeout, longer than that of any job type, because a job that ARQ stops is not recorded as failed."""
 
 MARK_S = ARQ_TIMEOUT_S + 10.0
-"""Before the job is claimed, ARQ marks an entry as in progress for so long: for its longest limit and ten seconds."""
+"""Lifetime of the in-progress mark that ARQ sets before a job is claimed: its longest timeout and ten seconds."""
 
 STUCK_S = 8.0
-"""A claim follows the mark within milliseconds. After so long without one, the worker has died in between."""
+"""A claim follows the mark within milliseconds. After this long without a claim, the worker died in between."""
 
 
 class Dispatcher:
-    """Enqueues jobs. `queue_of` returns the queue for a job's kind; `redis` lends its connections."""
+    """Enqueues jobs. `queue_of` returns the queue of a job type. The connections of `redis` are used."""
 
     def __init__(self, *, redis: Redis, queue_of: Callable[[str], str]) -> None:
         self._redis = EnqueueRedis(
@@ -46,25 +45,25 @@ class Dispatcher:
         self.server = server_attributes(redis)
 
     async def enqueue(self, *jobs: QueuedJob) -> None:
-        """Hand jobs to ARQ, each for when it is due. A failure is only logged: the sweeper enqueues them."""
+        """Enqueue jobs for the time when they are due. A failure is only logged, as the sweeper enqueues them again."""
         try:
             await self._enqueue(jobs)
         except REDIS_ERRORS as error:
-            log.warning("enqueue_failed", jobs=len(jobs), error=f"{type(error).__name__}: {error}")
+            log_store_failure(log, "enqueue_failed", error, jobs=len(jobs))
 
     async def restore(self, jobs: Sequence[QueuedJob]) -> int:
-        """Enqueue again what Redis has lost of these overdue jobs, and return how many that were.
+        """Enqueue those of these overdue jobs that Redis has lost; return their number.
 
-        An entry that is there but stuck behind the mark of a dead worker is freed.
+        Also deletes the in-progress marks of dead workers, which block existing entries.
 
         Raises:
-            RedisError, OSError: Redis does not respond, or rejects the work.
+            RedisError, OSError: Redis is unavailable or rejects the commands.
         """
         if not jobs:
             return 0
         async with self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
-                pipe.zscore(self._queue_of(job.kind), arq_id(job))
+                pipe.zscore(self._queue_of(job.type_name), arq_id(job))
                 pipe.pttl(in_progress_key_prefix + arq_id(job))
             responses = await pipe.execute()
         scores, marks_ms = responses[::2], responses[1::2]
@@ -80,14 +79,14 @@ class Dispatcher:
     async def _enqueue(self, jobs: Sequence[QueuedJob]) -> None:
         for job in jobs:
             await self._redis.enqueue_job(
-                job.kind,
+                job.type_name,
                 str(job.job_id),
                 _job_id=arq_id(job),
-                _queue_name=self._queue_of(job.kind),
+                _queue_name=self._queue_of(job.type_name),
                 _defer_by=timedelta(seconds=max(job.due_in_s, 0.0)),
             )
 
 
 def arq_id(job: QueuedJob) -> str:
-    """ARQ's id of one attempt at a job."""
+    """Return ARQ's id of one attempt at a job."""
     return f"{job.job_id}:{job.attempt}"

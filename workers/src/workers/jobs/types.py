@@ -1,0 +1,82 @@
+"""The job types: name → payload, queue, attempts, timeout.
+
+To add one, define its payload in `schemas`, add it here, and add a function of that name to `tasks` and to
+`main.WorkerSettings.functions`. A new queue needs a separate worker, so that its long jobs do not delay others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workers.jobs.repository import Claim
+from workers.reports.reasons import fail_with_reason
+from workers.reports.schemas import FailReport, MakeReport
+from workers.schemas import (
+    CleanUp,
+    FulfilOrder,
+    JobPayload,
+    NewJob,
+    OrderEmail,
+    SalesEmail,
+    SummariseSales,
+    WelcomeEmail,
+)
+
+JOBS_QUEUE = "hopline:jobs"
+REPORTS_QUEUE = "hopline:reports"
+
+ATTEMPTS = 20
+"""With the delays of `workers.jobs.backoff`, about an hour: an outage of a dependency, or a rollout."""
+
+REPORT_ATTEMPTS = 8
+"""About two minutes, because a user is waiting and can request another report."""
+REPORT_TIMEOUT_S = 600.0
+
+OnDeadLetter = Callable[[Any, Claim, str], Sequence[NewJob]]
+"""Receives the validated payload, the claim and the error of a dead job; returns its follow-up jobs.
+
+They are added in the transaction that makes the job dead. A replayed job that becomes dead again has a new
+`lease_token`. A follow-up that must run each time has it in its dedupe key.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobType:
+    """How jobs of one type run: up to `attempts` times, each for up to `timeout_s` seconds.
+
+    `on_dead_letter` returns the follow-up jobs of a dead job.
+    """
+
+    payload: type[JobPayload]
+    queue: str = JOBS_QUEUE
+    attempts: int = ATTEMPTS
+    timeout_s: float = 30.0
+    on_dead_letter: OnDeadLetter | None = None
+
+
+JOB_TYPES: Mapping[str, JobType] = {
+    OrderEmail.type_name: JobType(payload=OrderEmail),
+    WelcomeEmail.type_name: JobType(payload=WelcomeEmail),
+    FulfilOrder.type_name: JobType(payload=FulfilOrder),
+    SummariseSales.type_name: JobType(payload=SummariseSales),
+    SalesEmail.type_name: JobType(payload=SalesEmail),
+    CleanUp.type_name: JobType(payload=CleanUp, timeout_s=60.0),
+    MakeReport.type_name: JobType(
+        payload=MakeReport,
+        queue=REPORTS_QUEUE,
+        attempts=REPORT_ATTEMPTS,
+        timeout_s=REPORT_TIMEOUT_S,
+        on_dead_letter=fail_with_reason,
+    ),
+    FailReport.type_name: JobType(payload=FailReport),
+}
+
+
+def queue_of(type_name: str) -> str:
+    """Return the queue of a job type, `JOBS_QUEUE` if the type is unknown."""
+    return JOB_TYPES[type_name].queue if type_name in JOB_TYPES else JOBS_QUEUE
+
+
+def max_attempts(job_type: JobType | None) -> int:
+    """Return the maximum attempts of a job type, the default if the type is unknown (None)."""
+    return job_type.attempts if job_type else ATTEMPTS

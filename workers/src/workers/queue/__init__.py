@@ -1,0 +1,1 @@
+"""The job queue: ARQ, its connections to Redis, and the dispatcher that enqueues jobs."""

@@ -1,0 +1,1 @@
+"""Schedules: definitions, repository, and the scheduler that adds their jobs."""
