@@ -1,62 +1,10 @@
-"""What the infrastructure's tests share: this repository's manifests, rendered once, copied for each test to spoil."""
+"""Fixtures of the tests of the Makefile and of the scripts for Kubernetes."""
 
-import os
-from collections.abc import Callable
-from copy import deepcopy
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import KUBECTL, copy_aside, render
-from checks.programs import Program
-from testkit.checkout import Checkout
-
-ROOT = Path(__file__).resolve().parents[2]
-
-Render = Callable[..., Rendering]
-
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    return ROOT
-
-
-@pytest.fixture(scope="session")
-def k8s_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of `infra/k8s`, and of the configurations beside it."""
-    if KUBECTL.path() is None and os.environ.get("CI") != "true":
-        pytest.skip(f"{KUBECTL.name} not found: {KUBECTL.get_it_by}")
-    return copy_aside(ROOT, tmp_path_factory.mktemp("manifests"))
-
-
-@pytest.fixture(scope="session")
-def rendered_once(k8s_folder: Path) -> Render:
-    return cache(lambda overlay, *components: render(k8s_folder, overlay, components))
-
-
-@pytest.fixture
-def rendered(rendered_once: Render) -> Render:
-    """`rendered("kind", "keda")`: an overlay with components, the caller's own to change."""
-    return lambda overlay, *components: deepcopy(rendered_once(overlay, *components))
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    """What containers and telemetry are made of, the test's own to spoil."""
-    folders = ("compose", "docker", "otel-collector", "jaeger", "loki", "prometheus", "grafana")
-    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md", "infra/k8s/components/development-stores")
-    return Checkout.of(ROOT, [*(f"infra/{folder}" for folder in folders), *files], into=tmp_path)
-
-
-@pytest.fixture
-def has() -> Callable[[Program], None]:
-    """`has(program)`: skip where it is missing, fail in CI."""
-
-    def check(program: Program) -> None:
-        if program.path() is None:
-            assert os.environ.get("CI") != "true", f"{program.name} is missing: {program.get_it_by}"
-            pytest.skip(f"{program.name} not found: {program.get_it_by}")
-
-    return check
+    return Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""The scripts around kubectl, run against stand-ins on PATH that note what they are asked to do."""
+"""The scripts around kubectl, run with fake programs on PATH that record their arguments."""
 
 import os
 import shutil
@@ -24,8 +24,8 @@ case "$*" in *"$FAILS"*) exit 1 ;; esac
 """
 
 
-class Desk:
-    """A copy of `infra/k8s` in a checkout of its own, with stand-ins for the programs."""
+class ScriptRunner:
+    """Runs the scripts of a copy of `infra/k8s` with fake programs."""
 
     def __init__(self, home: Path, original: Path) -> None:
         self.k8s = home / "infra/k8s"
@@ -37,10 +37,10 @@ class Desk:
         self.jobs.write_text("hopline-migrate-orders Complete;hopline-migrate-users Complete\n")
         self._programs = home / "programs"
         self._programs.mkdir()
-        self.stand_in("kubectl", KUBECTL)
-        self.stand_in("sleep", 'echo "sleep $*" >> "$LOG"\n')
+        self.add_program("kubectl", KUBECTL)
+        self.add_program("sleep", 'echo "sleep $*" >> "$LOG"\n')
 
-    def stand_in(self, name: str, script: str) -> None:
+    def add_program(self, name: str, script: str) -> None:
         program = self._programs / name
         program.write_text(f"#!/bin/sh\n{script}")
         program.chmod(0o755)
@@ -59,112 +59,115 @@ class Desk:
         command = ["bash", str(self.k8s / script), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 
-    def asked(self) -> list[str]:
+    def calls(self) -> list[str]:
         return self.log.read_text().splitlines()
 
 
 @pytest.fixture
-def desk(tmp_path: Path, root: Path) -> Desk:
-    return Desk(tmp_path, root / "infra/k8s")
+def runner(tmp_path: Path, root: Path) -> ScriptRunner:
+    return ScriptRunner(tmp_path, root / "infra/k8s")
 
 
-def first(lines: list[str], *words: str) -> int:
+def find_first(lines: list[str], *words: str) -> int:
     return next(number for number, line in enumerate(lines) if all(word in line for word in words))
 
 
 class TestDeploy:
-    def test_it_goes_from_the_ground_over_the_migrations_to_the_processes(self, desk: Desk) -> None:
-        done = desk.run("deploy.sh", "overlays/prod", "--context", "there")
+    def test_stores_are_deployed_before_migrations_and_migrations_before_processes(self, runner: ScriptRunner) -> None:
+        done = runner.run("deploy.sh", "overlays/prod", "--context", "there")
         assert done.returncode == 0, done.stderr
-        asked = desk.asked()
+        calls = runner.calls()
         steps = [
-            first(asked, "apply", "notin (service, worker, migration)"),
-            first(asked, "rollout status deployment.apps/redis"),
-            first(asked, "delete jobs", "component=migration"),
-            first(asked, "apply", "component=migration"),
-            first(asked, "get jobs", "component=migration"),
-            len(asked) - 1 - first(asked[::-1], "apply"),
-            first(asked, "rollout status deployment.apps/hopline-users"),
-            first(asked, "rollout status deployment.apps/hopline-workers"),
+            find_first(calls, "apply", "notin (service, worker, migration)"),
+            find_first(calls, "rollout status deployment.apps/redis"),
+            find_first(calls, "delete jobs", "component=migration"),
+            find_first(calls, "apply", "component=migration"),
+            find_first(calls, "get jobs", "component=migration"),
+            len(calls) - 1 - find_first(calls[::-1], "apply"),
+            find_first(calls, "rollout status deployment.apps/hopline-users"),
+            find_first(calls, "rollout status deployment.apps/hopline-workers"),
         ]
         assert steps == sorted(steps)
-        assert all("--context there" in line for line in asked if not line.startswith("kubectl kustomize"))
+        assert all("--context there" in line for line in calls if not line.startswith("kubectl kustomize"))
 
-    def test_it_waits_until_every_migration_is_complete(self, desk: Desk) -> None:
-        """A Job without a condition runs; SuccessCriteriaMet comes before Complete."""
-        desk.jobs.write_text(
+    def test_script_waits_until_every_migration_is_complete(self, runner: ScriptRunner) -> None:
+        """A running Job has no condition. SuccessCriteriaMet precedes Complete."""
+        runner.jobs.write_text(
             "hopline-migrate-orders;hopline-migrate-users\n"
             "hopline-migrate-orders Complete;hopline-migrate-users SuccessCriteriaMet\n"
             "hopline-migrate-orders SuccessCriteriaMet Complete;hopline-migrate-users SuccessCriteriaMet Complete\n"
         )
-        assert desk.run("deploy.sh", "overlays/prod").returncode == 0
-        assert desk.asked().count("sleep 2") == 2
+        assert runner.run("deploy.sh", "overlays/prod").returncode == 0
+        assert runner.calls().count("sleep 2") == 2
 
     @pytest.mark.parametrize("condition", ["Failed", "FailureTarget", "FailureTarget Failed"])
-    def test_a_failed_migration_stops_it_at_once_and_shows_its_log(self, desk: Desk, condition: str) -> None:
-        desk.jobs.write_text(f"hopline-migrate-orders;hopline-migrate-users {condition}\n")
-        done = desk.run("deploy.sh", "overlays/prod")
+    def test_script_fails_with_the_log_when_a_migration_fails(self, runner: ScriptRunner, condition: str) -> None:
+        runner.jobs.write_text(f"hopline-migrate-orders;hopline-migrate-users {condition}\n")
+        done = runner.run("deploy.sh", "overlays/prod")
         assert done.returncode == 1
         assert "migration hopline-migrate-users has failed" in done.stderr
-        asked = desk.asked()
-        assert "sleep 2" not in asked
-        assert "logs --selector batch.kubernetes.io/job-name=hopline-migrate-users" in asked[-1]
-        assert all("--selector" in line for line in asked if "apply" in line)
+        calls = runner.calls()
+        assert "sleep 2" not in calls
+        assert "logs --selector batch.kubernetes.io/job-name=hopline-migrate-users" in calls[-1]
+        assert all("--selector" in line for line in calls if "apply" in line)
 
-    def test_migrations_that_cannot_be_asked_for_stop_it(self, desk: Desk) -> None:
-        assert desk.run("deploy.sh", "overlays/prod", fails="get jobs").returncode == 1
-        assert all("--selector" in line for line in desk.asked() if "apply" in line)
+    def test_script_fails_when_the_migrations_cannot_be_read(self, runner: ScriptRunner) -> None:
+        assert runner.run("deploy.sh", "overlays/prod", fails="get jobs").returncode == 1
+        assert all("--selector" in line for line in runner.calls() if "apply" in line)
 
-    def test_a_process_that_does_not_come_up_fails_it(self, desk: Desk) -> None:
+    def test_script_fails_when_a_process_does_not_start(self, runner: ScriptRunner) -> None:
         assert (
-            desk.run("deploy.sh", "overlays/prod", fails="rollout status deployment.apps/hopline-users").returncode == 1
+            runner.run("deploy.sh", "overlays/prod", fails="rollout status deployment.apps/hopline-users").returncode
+            == 1
         )
 
-    def test_a_cluster_that_does_not_answer_fails_it(self, desk: Desk) -> None:
-        assert desk.run("deploy.sh", "overlays/prod", fails="get deployments").returncode == 1
+    def test_script_fails_when_the_cluster_is_unreachable(self, runner: ScriptRunner) -> None:
+        assert runner.run("deploy.sh", "overlays/prod", fails="get deployments").returncode == 1
 
-    def test_images_that_were_never_released_are_refused(self, desk: Desk) -> None:
-        desk.rendered.write_text(f"        image: registry.example/hopline/users@sha256:{'0' * 64}\n")
-        done = desk.run("deploy.sh", "overlays/prod")
+    def test_script_fails_when_images_have_no_digest_of_a_release(self, runner: ScriptRunner) -> None:
+        runner.rendered.write_text(f"        image: registry.example/hopline/users@sha256:{'0' * 64}\n")
+        done = runner.run("deploy.sh", "overlays/prod")
         assert done.returncode == 1
         assert "run pin-images.sh" in done.stderr
-        assert len(desk.asked()) == 1
+        assert len(runner.calls()) == 1
 
 
 class TestPinImages:
-    def test_it_writes_what_the_production_overlay_includes(self, desk: Desk) -> None:
-        assert desk.run("pin-images.sh", "registry.example/shop", *DIGESTS).returncode == 0
-        written = (desk.k8s / "overlays/prod/images/kustomization.yaml").read_text()
+    def test_script_writes_the_image_digests_of_the_production_overlay(self, runner: ScriptRunner) -> None:
+        assert runner.run("pin-images.sh", "registry.example/shop", *DIGESTS).returncode == 0
+        written = (runner.k8s / "overlays/prod/images/kustomization.yaml").read_text()
         assert "newName: registry.example/shop/workers\n    digest: sha256:5555" in written
 
-    def test_what_is_in_the_repository_was_written_by_it(self, desk: Desk, root: Path) -> None:
+    def test_committed_file_is_the_output_of_the_script(self, runner: ScriptRunner, root: Path) -> None:
         path = "overlays/prod/images/kustomization.yaml"
         committed = (root / "infra/k8s" / path).read_text()
         repository = committed.split("newName: ")[1].split("/gateway")[0]
         digests = [line.split()[-1] for line in committed.splitlines() if "digest:" in line]
         names = ("gateway", "users", "orders", "notifications", "workers")
-        desk.run(
+        runner.run(
             "pin-images.sh", repository, *(f"{name}={digest}" for name, digest in zip(names, digests, strict=True))
         )
-        assert (desk.k8s / path).read_text() == committed
+        assert (runner.k8s / path).read_text() == committed
 
     @pytest.mark.parametrize("arguments", [[], ["r"], ["r", *DIGESTS[:4]], ["r", *DIGESTS[:4], "workers=latest"]])
-    def test_what_is_missing_or_no_digest_is_refused(self, desk: Desk, arguments: list[str]) -> None:
-        before = (desk.k8s / "overlays/prod/images/kustomization.yaml").read_text()
-        assert desk.run("pin-images.sh", *arguments).returncode != 0
-        assert (desk.k8s / "overlays/prod/images/kustomization.yaml").read_text() == before
+    def test_script_fails_when_an_argument_is_missing_or_not_a_digest(
+        self, runner: ScriptRunner, arguments: list[str]
+    ) -> None:
+        before = (runner.k8s / "overlays/prod/images/kustomization.yaml").read_text()
+        assert runner.run("pin-images.sh", *arguments).returncode != 0
+        assert (runner.k8s / "overlays/prod/images/kustomization.yaml").read_text() == before
 
 
 class TestDevelopmentPostgres:
-    """`start.sh`, with a stand-in for the image's entrypoint that initialises, or is cut short in the middle."""
+    """`start.sh` with a fake of the image's entrypoint, which initialises the data directory or is interrupted."""
 
     @pytest.fixture
-    def volume(self, desk: Desk, tmp_path: Path) -> Path:
+    def volume(self, runner: ScriptRunner, tmp_path: Path) -> Path:
         volume = tmp_path / "volume"
         volume.mkdir()
-        stores = desk.k8s / "components/development-stores/stores"
-        desk.stand_in("psql", "cat > /dev/null\n")
-        desk.stand_in(
+        stores = runner.k8s / "components/development-stores/stores"
+        runner.add_program("psql", "cat > /dev/null\n")
+        runner.add_program(
             "docker-entrypoint.sh",
             'echo "entrypoint $*" >> "$LOG"\n[ -e "$PGDATA/PG_VERSION" ] && exit 0\n'
             'mkdir -p "$PGDATA" && touch "$PGDATA/PG_VERSION" && echo new >> "$LOG"\n'
@@ -172,71 +175,73 @@ class TestDevelopmentPostgres:
         )
         return volume
 
-    def start(self, desk: Desk, volume: Path) -> int:
+    def start(self, runner: ScriptRunner, volume: Path) -> int:
         script = "components/development-stores/stores/start.sh"
         more = {"HOPLINE_VOLUME": str(volume), "PGDATA": str(volume / "18/docker")}
-        return desk.run(script, "-c", "max_connections=200", more=more).returncode
+        return runner.run(script, "-c", "max_connections=200", more=more).returncode
 
-    def test_a_whole_data_directory_is_kept(self, desk: Desk, volume: Path) -> None:
-        assert [self.start(desk, volume) for _ in range(2)] == [0, 0]
+    def test_data_directory_is_kept_when_it_is_complete(self, runner: ScriptRunner, volume: Path) -> None:
+        assert [self.start(runner, volume) for _ in range(2)] == [0, 0]
         started = "entrypoint postgres -c max_connections=200"
-        assert desk.asked() == [started, "new", started]
+        assert runner.calls() == [started, "new", started]
 
-    def test_one_that_was_cut_short_is_made_anew(self, desk: Desk, volume: Path) -> None:
+    def test_data_directory_is_recreated_when_its_initialisation_was_interrupted(
+        self, runner: ScriptRunner, volume: Path
+    ) -> None:
         (volume / "cut-short").touch()
-        assert [self.start(desk, volume) for _ in range(2)] == [137, 137]
+        assert [self.start(runner, volume) for _ in range(2)] == [137, 137]
         (volume / "cut-short").unlink()
-        assert self.start(desk, volume) == 0
-        assert desk.asked().count("new") == 3
+        assert self.start(runner, volume) == 0
+        assert runner.calls().count("new") == 3
         assert not (volume / "initialising").exists()
 
-    def test_one_from_before_is_kept(self, desk: Desk, volume: Path) -> None:
+    def test_existing_data_directory_is_kept(self, runner: ScriptRunner, volume: Path) -> None:
         (volume / "18/docker").mkdir(parents=True)
         (volume / "18/docker/PG_VERSION").touch()
-        assert self.start(desk, volume) == 0
-        assert "new" not in desk.asked()
+        assert self.start(runner, volume) == 0
+        assert "new" not in runner.calls()
 
 
 class TestKind:
     @pytest.fixture(autouse=True)
-    def stand_ins(self, desk: Desk) -> None:
+    def add_programs(self, runner: ScriptRunner) -> None:
         for name in ("docker", "make"):
-            desk.stand_in(name, f'echo "{name} $*" >> "$LOG"\n')
-        desk.stand_in("kind", 'echo "kind $*" >> "$LOG"\ncase "$*" in "get clusters") ;; esac\n')
+            runner.add_program(name, f'echo "{name} $*" >> "$LOG"\n')
+        runner.add_program("kind", 'echo "kind $*" >> "$LOG"\ncase "$*" in "get clusters") ;; esac\n')
 
-    def test_up_builds_loads_deploys_and_runs_the_demo(self, desk: Desk) -> None:
-        done = desk.run("kind-up.sh")
+    def test_up_builds_loads_deploys_and_runs_the_demo(self, runner: ScriptRunner) -> None:
+        done = runner.run("kind-up.sh")
         assert done.returncode == 0, done.stderr
-        asked = desk.asked()
+        calls = runner.calls()
         steps = [
-            first(asked, "kind create cluster --config kind.yaml"),
-            first(asked, "make", "images"),
-            first(asked, "kind load docker-image", *(f"hopline/{pair.split('=')[0]}:dev" for pair in DIGESTS)),
-            first(asked, "apply", "--context kind-hopline"),
-            first(asked, "make", "demo"),
+            find_first(calls, "kind create cluster --config kind.yaml"),
+            find_first(calls, "make", "images"),
+            find_first(calls, "kind load docker-image", *(f"hopline/{pair.split('=')[0]}:dev" for pair in DIGESTS)),
+            find_first(calls, "apply", "--context kind-hopline"),
+            find_first(calls, "make", "demo"),
         ]
         assert steps == sorted(steps)
-        assert not any("rollout restart" in line for line in asked)
+        assert not any("rollout restart" in line for line in calls)
 
-    def test_up_again_brings_the_new_images_into_the_running_cluster(self, desk: Desk) -> None:
-        desk.stand_in("kind", 'echo "kind $*" >> "$LOG"\ncase "$*" in "get clusters") echo hopline ;; esac\n')
-        assert desk.run("kind-up.sh").returncode == 0
-        asked = desk.asked()
-        assert not any("create cluster" in line for line in asked)
-        assert first(asked, "rollout restart") < first(asked, "make", "demo")
+    def test_up_deploys_new_images_when_the_cluster_exists(self, runner: ScriptRunner) -> None:
+        runner.add_program("kind", 'echo "kind $*" >> "$LOG"\ncase "$*" in "get clusters") echo hopline ;; esac\n')
+        assert runner.run("kind-up.sh").returncode == 0
+        calls = runner.calls()
+        assert not any("create cluster" in line for line in calls)
+        assert find_first(calls, "rollout restart") < find_first(calls, "make", "demo")
 
-    def test_up_deploys_the_overlay_that_is_named(self, desk: Desk) -> None:
-        done = desk.run("kind-up.sh", more={"OVERLAY": "kind-telemetry"})
+    def test_up_deploys_the_overlay_of_the_variable(self, runner: ScriptRunner) -> None:
+        done = runner.run("kind-up.sh", more={"OVERLAY": "kind-telemetry"})
         assert done.returncode == 0, done.stderr
-        assert "kubectl kustomize overlays/kind-telemetry" in desk.asked()
+        assert "kubectl kustomize overlays/kind-telemetry" in runner.calls()
         assert "Grafana  http://localhost:3000" in done.stdout
 
-    def test_up_says_what_is_missing(self, desk: Desk) -> None:
-        desk.stand_in("docker", "exit 1\n")
-        done = desk.run("kind-up.sh")
+    def test_up_fails_when_docker_is_not_available(self, runner: ScriptRunner) -> None:
+        runner.add_program("docker", "exit 1\n")
+        done = runner.run("kind-up.sh")
         assert done.returncode == 1
-        assert done.stderr == "kind-up needs a Docker engine that answers: start it\n"
+        assert done.stderr == "kind-up needs a running Docker engine: start it\n"
 
-    def test_down_deletes_the_cluster(self, desk: Desk) -> None:
-        assert desk.run("kind-down.sh").returncode == 0
-        assert "kind delete cluster --name hopline" in desk.asked()
+    def test_down_deletes_the_cluster(self, runner: ScriptRunner) -> None:
+        assert runner.run("kind-down.sh").returncode == 0
+        assert "kind delete cluster --name hopline" in runner.calls()

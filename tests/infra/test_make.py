@@ -1,4 +1,4 @@
-"""What make says before it does anything (`-n`: it only shows what it would)."""
+"""The commands that make would run, from `make --dry-run`."""
 
 import subprocess
 from pathlib import Path
@@ -11,18 +11,18 @@ def make(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - ours
 
 
-class TestOnlySomeTests:
+class TestSelectedTests:
     @pytest.mark.parametrize("missing", ["nope", "nope/test_it.py::TestIt"])
-    def test_a_path_that_is_missing_is_named(self, root: Path, missing: str) -> None:
+    def test_make_fails_with_the_path_when_it_is_missing(self, root: Path, missing: str) -> None:
         made = make(root, "test", f"T=services/orders {missing}")
         assert made.returncode == 2
         assert f"T={missing}: there is no such path" in made.stderr
         assert "pytest" not in made.stdout
 
     @pytest.mark.parametrize(
-        "some", ["", "services/orders shared", "tests/infra/test_make.py::TestOnlySomeTests", "shared -k spans"]
+        "some", ["", "services/orders shared", "tests/infra/test_make.py::TestSelectedTests", "shared -k spans"]
     )
-    def test_what_is_there_is_tested(self, root: Path, some: str) -> None:
+    def test_pytest_receives_existing_paths(self, root: Path, some: str) -> None:
         made = make(root, "test", f"T={some}")
         assert made.returncode == 0, made.stderr
         assert f"-m pytest -n 4 {some}" in made.stdout

@@ -1,4 +1,4 @@
-"""The telemetry backends as Compose and kind run them."""
+"""The telemetry backends in Compose and kind."""
 
 import json
 from collections.abc import Callable
@@ -20,12 +20,12 @@ LOKI = "infra/loki/config.yaml"
 PAGES = "infra/jaeger/ui.js"
 
 
-def test_ours_are_right(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "expected"),
     [
         (COMPOSE, "      - --enable-feature=created-timestamp-zero-ingestion", "     ", "first value of a counter"),
         (COMPOSE, "      OTEL_TRACES_SAMPLER: always_off", "     ", "Jaeger exports its own spans"),
@@ -35,23 +35,23 @@ def test_ours_are_right(checkout: Checkout) -> None:
         (f"{KIND}/jaeger.yaml", "memory: 512Mi", "memory: 256Mi", "GOMEMLIMIT is 172% of its memory limit"),
         (f"{KIND}/mailpit.yaml", "            - {name: GOMEMLIMIT, value: 110MiB}\n", "", "GOMEMLIMIT is 0%"),
         (COMPOSE, "GOMEMLIMIT: 120MiB", "GOMEMLIMIT: 64MiB", "GOMEMLIMIT is 44%"),
-        (COMPOSE, "grafana/grafana:13.1.0", "grafana/grafana:13.2.0", "plugins to be downloaded"),
-        (LOKI, "max_size_mb: 16", "max_size_mb: 100", "its caches may take 108 MB"),
+        (COMPOSE, "grafana/grafana:13.1.0", "grafana/grafana:13.2.0", "as plugins"),
+        (LOKI, "max_size_mb: 16", "max_size_mb: 100", "its caches may use 108 MB"),
         (LOKI, "query_range:", "unused:", "query_range.results_cache.cache 100 of them"),
         (LOKI, "min_ready_duration: 0s", "final_sleep: 0s", "ready 15 s late"),
-        (LOKI, "tracing: { enabled: false }", "tracing: {}", "spans of its own"),
+        (LOKI, "tracing: { enabled: false }", "tracing: {}", "its own spans"),
         (PAGES, '+ ":" + port', '+ ":3000"', "a fixed port"),
         (PAGES, '"//" + window.location.hostname', '"//" + `${window.location.hostname}`', "dollar sign"),
-        (PAGES, '"FROM"', '"now-1h"', "looks back from now"),
+        (PAGES, '"FROM"', '"now-1h"', "the current time"),
     ],
 )
-def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(file, right, wrong)
-    assert any(said in finding.wrong for finding in check(checkout.root))
+def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(file, right, wrong)
+    assert any(expected in finding.wrong for finding in check(checkout.root))
 
 
 @pytest.mark.parametrize(("port", "grafana"), [("16686", 3000), ("16786", 3100), ("", 3000)])
-def test_jaeger_leads_to_the_grafana_of_its_own_stack(root: Path, has: Has, port: str, grafana: int) -> None:
+def test_jaeger_links_to_the_grafana_of_its_stack(root: Path, has: Has, port: str, grafana: int) -> None:
     has(NODE)
     location = {"protocol": "http:", "hostname": "localhost", "port": port}
     script = f"const window = {{ location: {json.dumps(location)} }};\n{(root / PAGES).read_text()}\n"

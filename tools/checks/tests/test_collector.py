@@ -9,17 +9,17 @@ FILE = "infra/otel-collector/config.yaml"
 JAEGER = "infra/jaeger/config.yaml"
 
 
-def test_ours_hang_together(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "expected"),
     [
         (FILE, "exporters: [otlp_http/loki]", "exporters: [otlp_http/lokki]", "a pipeline uses it"),
-        (FILE, "exporters: [otlp_http/loki]", "exporters: [otlp_http/jaeger]", "nothing uses it"),
+        (FILE, "exporters: [otlp_http/loki]", "exporters: [otlp_http/jaeger]", "no pipeline uses it"),
         (FILE, "exporters: [otlp_http/loki]", "exporters: []", "has no exporters"),
-        (FILE, "receivers: [otlp, span_metrics, service_graph]", "receivers: [otlp, span_metrics]", "lacks an end"),
+        (FILE, "receivers: [otlp, span_metrics, service_graph]", "receivers: [otlp, span_metrics]", "at one end only"),
         (FILE, "extensions: [health_check]", "extensions: [health]", "a pipeline uses it"),
         (
             FILE,
@@ -27,7 +27,7 @@ def test_ours_hang_together(checkout: Checkout) -> None:
             "processors: [tail_sampling, memory_limiter, ",
             "not the first",
         ),
-        (FILE, "processors: [memory_limiter]\n", "processors: [memory_limiter, tail_sampling]\n", "of sampled spans"),
+        (FILE, "processors: [memory_limiter]\n", "processors: [memory_limiter, tail_sampling]\n", "from sampled spans"),
         (
             FILE,
             "      batch: { sizer: items, flush_timeout: 1s, min_size: 1000, max_size: 2000 }\n",
@@ -36,34 +36,34 @@ def test_ours_hang_together(checkout: Checkout) -> None:
         ),
         (FILE, "      sizer: bytes\n      queue_size: 4000000\n", "      queue_size: 5000\n", "requests of any size"),
         (FILE, "batch: { sizer: items, flush", "batch: { flush", "batches would be counted in bytes"),
-        (FILE, "queue_size: 4000000", "queue_size: 40000000", "with its queues full it takes"),
+        (FILE, "queue_size: 4000000", "queue_size: 40000000", "with full queues it needs"),
         (FILE, "without_type_suffix: true, ", "", "names of its counters depend on the version"),
         (
             FILE,
             "exclude_dimensions: [collector.instance.id]",
             "exclude_dimensions: []",
-            "a restart renews every series",
+            "a restart starts new series",
         ),
         (
             FILE,
             "database_name_attributes: [db.system.name]",
             "database_name_attributes: [db.name]",
-            "db.system.name would",
+            "named only by db.system.name",
         ),
-        (FILE, "server.address, messaging.system]", "server.address]", "peers that only messaging.system would name"),
+        (FILE, "server.address, messaging.system]", "server.address]", "peers named only by messaging.system"),
         (
             FILE,
             "type: ottl_condition",
             "type: latency\n        latency: { threshold_ms: 500 }",
-            "measures the whole trace",
+            "measures whole traces",
         ),
         (JAEGER, "{ attributes: [{ name: service.name, value: jaeger }] }", "{ service.name: jaeger }", "legacy form"),
-        (FILE, "  redis:\n", "  otlphttp: {}\n  redis:\n", "by a new name"),
-        (JAEGER, "processors: [batch]", "processors: []", "nothing uses it"),
+        (FILE, "  redis:\n", "  otlphttp: {}\n  redis:\n", "has renamed it"),
+        (JAEGER, "processors: [batch]", "processors: []", "no pipeline uses it"),
     ],
 )
-def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(file, right, wrong)
-    found = [finding for finding in check(checkout.root) if said in finding.wrong]
+def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(file, right, wrong)
+    found = [finding for finding in check(checkout.root) if expected in finding.wrong]
     assert found
     assert all(finding.place.startswith(file) for finding in found)

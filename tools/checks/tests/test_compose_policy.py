@@ -1,4 +1,4 @@
-"""Our own rules for Compose: each is broken once and found, at the service that breaks it."""
+"""Our rules for Compose: each violation is found at its service."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TELEMETRY = "infra/compose/telemetry.yaml"
 HARDENED = "infra/compose/hardened.yaml"
 
 
-def test_our_files_follow_them(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
     assert {"gateway", "migrate-orders", "postgres", "collector"} <= {
         service.name for service in services(checkout.root)
@@ -19,23 +19,25 @@ def test_our_files_follow_them(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("right", "wrong", "expected"),
     [
         ("read_only: true", "read_only: false", "read_only is not True"),
         ("cap_drop: [ALL]", "cap_drop: [NET_RAW]", "cap_drop is not"),
         ('security_opt: ["no-new-privileges:true"]', "security_opt: []", "it may gain privileges"),
         ("{ pids: 128 }", "{}", "pids is not limited"),
-        ("init: true", "privileged: true", "it has privileges of the host"),
+        ("init: true", "privileged: true", "it has privileges on the host"),
     ],
 )
-def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(HARDENED, right, wrong)
-    found = [finding for finding in check(checkout.root) if said in finding.wrong]
+def test_weakened_hardening_is_found_at_every_service(
+    checkout: Checkout, right: str, wrong: str, expected: str
+) -> None:
+    checkout.corrupt(HARDENED, right, wrong)
+    found = [finding for finding in check(checkout.root) if expected in finding.wrong]
     assert len(found) == len(services(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("at", "right", "wrong", "said"),
+    ("at", "right", "wrong", "expected"),
     [
         ((MAIN, "postgres"), 'user: "999:999"', 'user: "postgres"', "its user is postgres"),
         ((MAIN, "redis"), "image: redis:8.8-alpine", "image: redis:latest", "its image is redis:latest"),
@@ -44,9 +46,9 @@ def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: st
         ((MAIN, "gateway"), '["127.0.0.1:${HOPLINE_PORT_GATEWAY:-8000}:8000"]', '["8000:8000"]', "open to the network"),
         ((TELEMETRY, "loki"), '"127.0.0.1:${HOPLINE_PORT_LOKI', '"0.0.0.0:${HOPLINE_PORT_LOKI', "open to the network"),
         ((MAIN, "redis"), 'cpus: "1", memory: 96M', 'cpus: "1"', "memory is not limited"),
-        ((MAIN, "redis"), '      test: ["CMD", "redis-cli", "ping"]\n', "", "nobody asks whether it is well"),
+        ((MAIN, "redis"), '      test: ["CMD", "redis-cli", "ping"]\n', "", "it has no health check"),
         ((MAIN, "redis"), '"redis-cli", "ping"', '"curl", "redis"', "its healthcheck needs curl"),
-        ((TELEMETRY, "collector"), "x-no-healthcheck:", "x-remark:", "nobody asks whether it is well"),
+        ((TELEMETRY, "collector"), "x-no-healthcheck:", "x-remark:", "it has no health check"),
         (
             (MAIN, "orders"),
             '      PORT: "8002"',
@@ -69,29 +71,29 @@ def test_softening_all_containers_is_found_at_each(checkout: Checkout, right: st
             (MAIN, "users"),
             "migrate-users: { condition: service_completed_successfully }",
             "migrate-users: {}",
-            "to end",
+            "has ended",
         ),
     ],
 )
-def test_a_planted_mistake_is_found_where_it_is(
-    checkout: Checkout, at: tuple[str, str], right: str, wrong: str, said: str
+def test_planted_mistake_is_found_with_its_place(
+    checkout: Checkout, at: tuple[str, str], right: str, wrong: str, expected: str
 ) -> None:
     file, service = at
-    checkout.spoil(file, right, wrong)
-    found = [finding for finding in check(checkout.root) if said in finding.wrong]
+    checkout.corrupt(file, right, wrong)
+    found = [finding for finding in check(checkout.root) if expected in finding.wrong]
     assert [finding.place for finding in found] == [f"{file} {service}"]
 
 
-def test_more_memory_than_we_promise_is_found(checkout: Checkout) -> None:
-    checkout.spoil(MAIN, "memory: 208M", "memory: 1G")
+def test_sum_of_memory_limits_is_found_when_it_exceeds_the_maximum(checkout: Checkout) -> None:
+    checkout.corrupt(MAIN, "memory: 208M", "memory: 1G")
     assert any("the memory limits add up to" in finding.wrong for finding in check(checkout.root))
 
 
-def test_more_memory_than_a_profile_may_add_is_found(checkout: Checkout) -> None:
-    checkout.spoil(MAIN, "memory: 128M } } }\n\nnetworks", "memory: 160M } } }\n\nnetworks")
+def test_memory_limits_of_a_profile_are_found_when_they_exceed_the_maximum(checkout: Checkout) -> None:
+    checkout.corrupt(MAIN, "memory: 128M } } }\n\nnetworks", "memory: 160M } } }\n\nnetworks")
     assert [one.wrong for one in check(checkout.root)] == ["the memory limits of profile load add up to 160 MiB"]
 
 
-def test_a_secret_that_nobody_uses_is_found(checkout: Checkout) -> None:
-    checkout.spoil(MAIN, "  signing-key: { file", "  forgotten: { file: x }\n  signing-key: { file")
+def test_unused_secret_is_found(checkout: Checkout) -> None:
+    checkout.corrupt(MAIN, "  signing-key: { file", "  forgotten: { file: x }\n  signing-key: { file")
     assert any(finding.place == "infra/compose forgotten" for finding in check(checkout.root))

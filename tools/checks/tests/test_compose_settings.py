@@ -1,4 +1,4 @@
-"""What the pages tell a reader to set reaches the containers."""
+"""Variables in the documentation reach the containers."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def checkout(checkout: Checkout, root: Path) -> Checkout:
     return checkout
 
 
-def test_ours_reach_them(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
 
 
@@ -30,11 +30,13 @@ def test_ours_reach_them(checkout: Checkout) -> None:
         ("README.md", "HOPLINE_PORT_OFFSET=", "HOPLINE_OFFSET=", "README.md HOPLINE_OFFSET"),
     ],
 )
-def test_what_no_container_is_given_is_found(checkout: Checkout, file: str, right: str, wrong: str, place: str) -> None:
-    checkout.spoil(file, right, wrong)
+def test_variable_is_found_when_no_container_receives_it(
+    checkout: Checkout, file: str, right: str, wrong: str, place: str
+) -> None:
+    checkout.corrupt(file, right, wrong)
     assert [finding.place for finding in check(checkout.root)] == [place]
 
 
-def test_what_is_for_the_embedded_mode_alone_needs_none(checkout: Checkout) -> None:
-    checkout.spoil("docs/tour.md", "`LOG_LEVEL=LOUD make up`", "`A=1 make up MODE=embedded`")
+def test_variable_is_ignored_when_it_is_only_for_the_embedded_mode(checkout: Checkout) -> None:
+    checkout.corrupt("docs/tour.md", "`LOG_LEVEL=LOUD make up`", "`A=1 make up MODE=embedded`")
     assert not list(check(checkout.root))

@@ -1,4 +1,4 @@
-"""Grafana's dashboards and the data sources that they, and each other, lead to."""
+"""Grafana's dashboards and the links between data sources."""
 
 import pytest
 
@@ -12,12 +12,12 @@ COLLECTOR = "infra/otel-collector/config.yaml"
 SOURCES = "infra/grafana/provisioning/datasources/hopline.yaml"
 
 
-def test_ours_are_right(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "expected"),
     [
         (
             BOARD,
@@ -32,9 +32,9 @@ def test_ours_are_right(checkout: Checkout) -> None:
             "no data source mimir",
         ),
         (BOARD, '"uid": "hopline-work"', '"uid": "hopline-services"', "its uid hopline-services"),
-        (BOARD, '"description": "A second, by stream"', '"description": ""', "does not say how to read it"),
-        (SOURCES, "datasourceUid: loki", "datasourceUid: logs", "it leads to logs"),
-        (SOURCES, "datasourceUid: loki", "datasourceUid: jaeger", "no other data source leads to it"),
+        (BOARD, '"description": "Per second, by stream"', '"description": ""', "no description"),
+        (SOURCES, "datasourceUid: loki", "datasourceUid: logs", "it links to logs"),
+        (SOURCES, "datasourceUid: loki", "datasourceUid: jaeger", "no other data source links to it"),
         (SOURCES, "query: sum(rate(", "query: sum(rate((", "does not parse"),
         (
             SOURCES,
@@ -43,26 +43,31 @@ def test_ours_are_right(checkout: Checkout) -> None:
             "does not parse: invalid promql query for a span without tags",
         ),
         (SOURCES, "key: hopline.service,", "key: service.name,", "no span has the tag service.name"),
-        (SOURCES, "key: hopline.service,", "key: service,", "makes no copy service of service.name"),
-        (COLLECTOR, "tail_sampling, resource/service]", "tail_sampling]", "makes no copy hopline.service"),
+        (SOURCES, "key: hopline.service,", "key: service,", "does not copy service.name to service"),
+        (
+            COLLECTOR,
+            "tail_sampling, resource/service]",
+            "tail_sampling]",
+            "does not copy service.name to hopline.service",
+        ),
         (
             SERVICES,
             "label_values(hopline_event_loop_delay_seconds_count",
             "label_values(http_server_active_requests",
-            "it lists only those",
+            "it lists only services",
         ),
         (SERVICES, "_count{service_namespace", "_count{,service_namespace", "its query does not parse"),
         (SERVICES, "| line_format", "| label_format", "shows names of events only"),
     ],
 )
-def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(file, right, wrong)
-    assert any(said in finding.wrong for finding in check(checkout.root))
+def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(file, right, wrong)
+    assert any(expected in finding.wrong for finding in check(checkout.root))
 
 
 @pytest.mark.parametrize(
     "query",
     ['rate(a{b=~"$service"}[$__rate_interval])', 'rate(a{c="$${__span.name}",$$__tags}[5m])', "a[${__range}]"],
 )
-def test_variables_are_no_mistakes(query: str) -> None:
+def test_query_with_variables_parses(query: str) -> None:
     assert mistake(query) is None

@@ -1,4 +1,4 @@
-"""What Grafana needs to lead from a dot to its trace, from a span to its lines, from a line to its trace."""
+"""Links in Grafana: from exemplars to traces, from spans to log records, and back."""
 
 import pytest
 
@@ -9,12 +9,12 @@ SOURCES = "infra/grafana/provisioning/datasources/hopline.yaml"
 BOARD = "infra/grafana/dashboards/services.json"
 
 
-def test_ours_lead_on(checkout: Checkout) -> None:
+def test_repository_has_no_findings(checkout: Checkout) -> None:
     assert not list(check(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "expected"),
     [
         (SOURCES, "{ name: trace_id, datasourceUid: jaeger", "{ name: traceID, datasourceUid: jaeger", "to jaeger"),
         (SOURCES, "{ name: trace_id, datasourceUid: jaeger", "{ name: trace_id, datasourceUid: loki", "to jaeger"),
@@ -23,12 +23,12 @@ def test_ours_lead_on(checkout: Checkout) -> None:
         (SOURCES, "matcherType: label", "matcherType: regex", "to jaeger"),
         (SOURCES, "matcherRegex: trace_id", "matcherRegex: traceID", "to jaeger"),
         (SOURCES, '"$${__value.raw}"', '"${__value.raw}"', "to jaeger"),
-        (BOARD, '"exemplar": true', '"exemplar": false', "no dot"),
+        (BOARD, '"exemplar": true', '"exemplar": false', "no exemplar"),
         ("infra/compose/telemetry.yaml", "--enable-feature=exemplar-storage", "--log.level=warn", "forgets exemplars"),
     ],
 )
-def test_a_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(file, right, wrong)
+def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(file, right, wrong)
     found = list(check(checkout.root))
     assert len(found) == 1
-    assert said in found[0].wrong
+    assert expected in found[0].wrong

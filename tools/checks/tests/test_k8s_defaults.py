@@ -1,4 +1,4 @@
-"""Fields that the server would add inside of lists."""
+"""Fields in lists that the server would add."""
 
 from collections.abc import Callable
 
@@ -46,16 +46,16 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_defaults(overlay))
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_defaults(overlay))
+    assert any(expected in finding.wrong for finding in check_defaults(overlay))
 
 
-def test_external_secrets_have_theirs(rendered: Render) -> None:
+def test_external_secrets_contain_the_defaults(rendered: Render) -> None:
     overlay = rendered("prod")
     assert not list(check_defaults(overlay))
     del overlay.get("ExternalSecret", "hopline-users").spec["data"][0]["remoteRef"]["conversionStrategy"]
-    assert [finding.mend for finding in check_defaults(overlay)] == ["write conversionStrategy: Default"]
+    assert [finding.fix for finding in check_defaults(overlay)] == ["write conversionStrategy: Default"]

@@ -1,4 +1,4 @@
-"""Our own rules for pods."""
+"""Our rules for pods."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("k8s")
 Render = Callable[..., Rendering]
 
 Plant = Callable[[Object], object]
-"""Spoils a pod's `spec`."""
+"""A change of a pod's `spec`."""
 
 
 def container(pod: Object) -> Object:
@@ -29,19 +29,19 @@ POD_MISTAKES: list[tuple[str, Plant]] = [
     ("runs as root", lambda pod: pod["securityContext"].update(runAsUser=0)),
     ("runs as root", lambda pod: pod["securityContext"].pop("runAsNonRoot")),
     ("has no seccomp profile", lambda pod: pod["securityContext"].pop("seccompProfile")),
-    ("gets a token", lambda pod: pod.pop("automountServiceAccountToken")),
-    ("gets every Service as variables", lambda pod: pod.pop("enableServiceLinks")),
-    ("shares something of the host", lambda pod: pod.update(hostNetwork=True)),
-    ("shares something of the host", lambda pod: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}})),
+    ("has a token", lambda pod: pod.pop("automountServiceAccountToken")),
+    ("has variables for every Service", lambda pod: pod.pop("enableServiceLinks")),
+    ("uses a namespace of the host", lambda pod: pod.update(hostNetwork=True)),
+    ("uses a namespace of the host", lambda pod: pod["volumes"].append({"name": "x", "hostPath": {"path": "/"}})),
     ("may gain privileges", lambda pod: container(pod)["securityContext"].pop("allowPrivilegeEscalation")),
     ("may gain privileges", lambda pod: container(pod)["securityContext"].update(privileged=True)),
     ("keeps capabilities", lambda pod: container(pod)["securityContext"]["capabilities"].update(add=["NET_ADMIN"])),
     ("may write", lambda pod: container(pod)["securityContext"].update(readOnlyRootFilesystem=False)),
     ("has no limits.memory", lambda pod: container(pod)["resources"]["limits"].pop("memory")),
     ("has no requests.cpu", lambda pod: container(pod)["resources"].pop("requests")),
-    ("startupProbe asks None", lambda pod: container(pod).pop("startupProbe")),
+    ("startupProbe uses None", lambda pod: container(pod).pop("startupProbe")),
     (
-        "livenessProbe asks /health/ready",
+        "livenessProbe uses /health/ready",
         lambda pod: container(pod)["livenessProbe"]["httpGet"].update(path="/health/ready"),
     ),
     ("do not name the node", lambda pod: container(pod)["env"].remove(variable(pod, "OTEL_RESOURCE_ATTRIBUTES"))),
@@ -51,12 +51,12 @@ POD_MISTAKES: list[tuple[str, Plant]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "plant"), POD_MISTAKES)
-def test_a_mistake_in_a_pod_is_found(rendered: Render, said: str, plant: Plant) -> None:
+@pytest.mark.parametrize(("expected", "plant"), POD_MISTAKES)
+def test_planted_mistake_in_a_pod_is_found(rendered: Render, expected: str, plant: Plant) -> None:
     overlay = rendered("kind")
     assert not list(check_hardening(overlay))
     plant(overlay.get("Deployment", "hopline-users").spec["template"]["spec"])
-    assert any(said in finding.wrong for finding in check_hardening(overlay))
+    assert any(expected in finding.wrong for finding in check_hardening(overlay))
 
 
 def drop_the_budget(overlay: Rendering) -> None:
@@ -71,7 +71,7 @@ def roll_out_carelessly(overlay: Rendering) -> None:
     overlay.get("Deployment", "hopline-users").spec["strategy"]["rollingUpdate"]["maxUnavailable"] = 1
 
 
-def trust_a_worker_at_once(overlay: Rendering) -> None:
+def trust_a_worker_immediately(overlay: Rendering) -> None:
     del overlay.get("Deployment", "hopline-workers").spec["minReadySeconds"]
 
 
@@ -79,7 +79,7 @@ def do_not_probe_a_store(overlay: Rendering) -> None:
     del overlay.get("Deployment", "redis").spec["template"]["spec"]["containers"][0]["readinessProbe"]
 
 
-def forget_a_label(overlay: Rendering) -> None:
+def omit_a_label(overlay: Rendering) -> None:
     del overlay.get("StatefulSet", "postgres").spec["template"]["metadata"]["labels"]["app.kubernetes.io/part-of"]
 
 
@@ -89,23 +89,25 @@ def run_several_in_a_pod(overlay: Rendering) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "said"),
+    ("plant", "expected"),
     [
         (drop_the_budget, "no PodDisruptionBudget covers it"),
-        (admit_anything, "takes pods that are not restricted"),
-        (roll_out_carelessly, "takes pods away before new ones are ready"),
-        (trust_a_worker_at_once, "counts its pods as soon as they run"),
+        (admit_anything, "accepts pods that are not restricted"),
+        (roll_out_carelessly, "removes pods before new ones are ready"),
+        (trust_a_worker_immediately, "considers its pods ready as soon as they run"),
         (do_not_probe_a_store, "has no readinessProbe"),
-        (forget_a_label, "have no label app.kubernetes.io/part-of"),
+        (omit_a_label, "have no label app.kubernetes.io/part-of"),
         (run_several_in_a_pod, "WEB_CONCURRENCY=4"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_mistake_around_pods_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+def test_planted_mistake_outside_pods_is_found(
+    rendered: Render, plant: Callable[[Rendering], None], expected: str
+) -> None:
     overlay = rendered("kind")
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_hardening(overlay))
+    assert any(expected in finding.wrong for finding in check_hardening(overlay))
 
 
-def test_production_passes(rendered: Render) -> None:
+def test_production_has_no_findings(rendered: Render) -> None:
     assert not list(check_hardening(rendered("prod")))

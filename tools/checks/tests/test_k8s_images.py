@@ -1,4 +1,4 @@
-"""What exactly runs."""
+"""Versions of images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +18,21 @@ def run_image(overlay: Rendering, name: str, image: str) -> None:
 
 
 @pytest.mark.parametrize("image", ["redis", "redis:latest", "registry.example:5000/redis"])
-def test_an_image_that_moves_is_found(rendered: Render, image: str) -> None:
+def test_unpinned_image_is_found(rendered: Render, image: str) -> None:
     overlay = rendered("kind")
     assert not list(check_images(overlay))
     run_image(overlay, "redis", image)
-    assert [finding.wrong for finding in check_images(overlay)] == [f"image {image} is whatever is newest"]
+    assert [finding.wrong for finding in check_images(overlay)] == [f"image {image} has no version"]
 
 
-def test_production_runs_digests_only(rendered: Render) -> None:
+def test_production_uses_only_digests(rendered: Render) -> None:
     overlay = rendered("prod")
     assert not list(check_images(overlay))
     run_image(overlay, "hopline-users", "registry.example/hopline/users:v1.2.0")
-    assert any("follows a tag" in finding.wrong for finding in check_images(overlay))
+    assert any("has no digest" in finding.wrong for finding in check_images(overlay))
 
 
-def test_kubernetes_and_compose_run_the_same_versions(rendered: Render, root: Path) -> None:
+def test_kubernetes_and_compose_use_the_same_versions(rendered: Render, root: Path) -> None:
     overlay, versions = rendered("kind"), compose_versions(root)
     assert versions["postgres"]
     assert not list(differing(overlay, versions))

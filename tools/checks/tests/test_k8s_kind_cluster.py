@@ -21,18 +21,18 @@ def cluster(root: Path) -> Object:
     return configuration
 
 
-def test_ours_is_mapped_completely(rendered: Render, cluster: Object) -> None:
+def test_all_node_ports_are_mapped(rendered: Render, cluster: Object) -> None:
     assert not list(check_ports(cluster, [rendered("kind"), rendered("kind-telemetry")]))
     mapped = {each["hostPort"] for each in cluster["nodes"][0]["extraPortMappings"]}
     assert mapped == {3000, 8000, 8003, 8025, 9090, 16686}
 
 
-def test_mistakes_are_found(rendered: Render, cluster: Object) -> None:
+def test_planted_mistakes_are_found(rendered: Render, cluster: Object) -> None:
     mappings = cluster["nodes"][0]["extraPortMappings"]
     first = deepcopy(mappings[0])
     mappings[0]["containerPort"] = 30999
     del mappings[1]["listenAddress"]
-    said = [finding.wrong for finding in check_ports(cluster, [rendered("kind")])]
-    assert "port 8003 is open to the network" in said
-    assert "containerPort 30999 is nobody's node port" in said
-    assert f"nodePort {first['containerPort']} is not mapped to the machine" in said
+    expected = [finding.wrong for finding in check_ports(cluster, [rendered("kind")])]
+    assert "port 8003 is open to the network" in expected
+    assert "containerPort 30999 is not a node port" in expected
+    assert f"nodePort {first['containerPort']} is not mapped to the machine" in expected

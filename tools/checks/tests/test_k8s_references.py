@@ -77,7 +77,7 @@ def send_to_a_missing_port(overlay: Rendering) -> None:
     path["backend"]["service"]["port"] = {"name": "ws"}
 
 
-def generate_what_nobody_uses(overlay: Rendering) -> None:
+def generate_an_unused_config_map(overlay: Rendering) -> None:
     pod(overlay, "jaeger")["volumes"] = []
 
 
@@ -95,19 +95,19 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (route_to_a_missing_port, "Service hopline-gateway has no port 80"),
     (route_through_a_missing_listener, "Gateway hopline has no listener tls"),
     (send_to_a_missing_port, "Service hopline-notifications has no port ws"),
-    (generate_what_nobody_uses, "nothing uses it"),
+    (generate_an_unused_config_map, "nothing uses it"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_references(overlay))
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_references(overlay))
+    assert any(expected in finding.wrong for finding in check_references(overlay))
 
 
-def test_a_secret_from_elsewhere_counts_with_its_keys(rendered: Render) -> None:
+def test_external_secret_has_its_keys(rendered: Render) -> None:
     overlay = rendered("prod")
     assert not list(check_references(overlay))
     overlay.get("ExternalSecret", "hopline-users").spec["data"].pop(0)

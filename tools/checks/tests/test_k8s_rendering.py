@@ -9,7 +9,7 @@ import pytest
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import CannotRenderError, check_rendered, combinations_of, render
 from checks.kubernetes.settings import environment
-from shared import await_migration
+from shared.commands import await_migration
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -17,20 +17,21 @@ Render = Callable[..., Rendering]
 
 
 class TestCombinations:
-    def test_each_overlay_comes_with_every_choice_of_the_components_it_lacks(self, root: Path) -> None:
+    def test_each_overlay_is_combined_with_every_set_of_other_components(self, root: Path) -> None:
         found = list(combinations_of(root / "infra/k8s"))
-        assert Counter(overlay for overlay, _ in found) == {"kind": 8, "kind-telemetry": 1, "prod": 4}
+        assert Counter(overlay for overlay, _ in found) == {"kind": 16, "kind-telemetry": 1, "prod": 8}
         assert ("kind", ()) in found
         assert ("kind", ("gateway-api", "ingress", "keda")) in found
+        assert ("prod", ("keda", "pgbouncer")) in found
         assert ("kind-telemetry", ()) in found
 
-    def test_production_gets_no_component_of_development(self, root: Path) -> None:
+    def test_production_has_no_component_of_development(self, root: Path) -> None:
         found = combinations_of(root / "infra/k8s")
         assert not [chosen for _, chosen in found if any(name.startswith("development-") for name in chosen)]
 
 
 class TestRendering:
-    def test_a_manifest_knows_the_file_it_comes_from(self, rendered: Render) -> None:
+    def test_manifest_has_its_file(self, rendered: Render) -> None:
         deployment = rendered("kind").get("Deployment", "hopline-orders")
         assert deployment.place == "infra/k8s/base/templates/process/deployment.yaml (Deployment hopline-orders)"
         assert "annotations" not in deployment.body["metadata"]
@@ -44,7 +45,7 @@ class TestRendering:
         expected = ("gateway", "notifications", "orders", "report-workers", "users", "workers")
         assert processes == [f"hopline-{name}" for name in expected]
 
-    def test_the_repository_is_not_written_to(self, root: Path, k8s_folder: Path) -> None:
+    def test_repository_is_not_modified(self, root: Path, k8s_folder: Path) -> None:
         assert not k8s_folder.is_relative_to(root)
 
 
@@ -68,20 +69,20 @@ class TestMigration:
             f"hopline-{each}" for each in ("users", "orders", "notifications", "workers", "report-workers")
         }
 
-    def test_it_waits_as_long_as_the_migration_may_take(self, rendered: Render) -> None:
+    def test_wait_is_as_long_as_the_timeout_of_the_migration(self, rendered: Render) -> None:
         deadlines = {job.spec["activeDeadlineSeconds"] for job in rendered("prod").of("Job")}
         assert deadlines == {await_migration.TIMEOUT_S}
 
 
-class TestRefusal:
-    def test_what_kustomize_refuses_is_told_in_its_words(self, k8s_folder: Path) -> None:
+class TestRejection:
+    def test_error_has_the_message_of_kustomize(self, k8s_folder: Path) -> None:
         overlay = k8s_folder / "overlays/broken"
         overlay.mkdir()
         (overlay / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
         with pytest.raises(CannotRenderError, match=r"nowhere\.yaml"):
             render(k8s_folder, "broken")
 
-    def test_the_check_reports_it(self, tmp_path: Path) -> None:
+    def test_check_reports_the_error(self, tmp_path: Path) -> None:
         folder = tmp_path / "infra/k8s"
         (folder / "overlays/prod").mkdir(parents=True)
         (folder / "overlays/prod/kustomization.yaml").write_text("resources: [nowhere.yaml]\n")

@@ -1,4 +1,4 @@
-"""Numbers of replicas and who owns them."""
+"""Numbers of replicas and their owners."""
 
 import shutil
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import render
 from checks.kubernetes.scaling import check_scaling
-from workers.kinds import JOBS_QUEUE, KINDS, REPORTS_QUEUE, queue_of
+from workers.jobs.types import JOB_TYPES, JOBS_QUEUE, REPORTS_QUEUE, queue_of
 from workers.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("k8s")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("k8s")
 Render = Callable[..., Rendering]
 
 
-def aim_at_nobody(overlay: Rendering) -> None:
+def aim_at_nothing(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["scaleTargetRef"]["name"] = "users"
 
 
@@ -49,27 +49,27 @@ def run_one_of_the_workers(overlay: Rendering) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "said"),
+    ("plant", "expected"),
     [
         (run_one_of_a_service, "it may run as 1 replica"),
         (run_one_of_the_workers, "it may run as 1 replica"),
-        (aim_at_nobody, "scales users, which does not exist"),
+        (aim_at_nothing, "scales users, which does not exist"),
         (contradict_the_autoscaler, "replicas is set, but ScaledObject hopline-workers owns it"),
-        (scale_twice, "hopline-workers is scaled by"),
+        (scale_twice, "hopline-workers is also scaled by"),
         (turn_the_range_round, "scales from 9 to 2"),
         (scale_to_nothing, "scales from 0 to 10"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_scaling(overlay))
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_scaling(overlay))
+    assert any(expected in finding.wrong for finding in check_scaling(overlay))
 
 
 @pytest.mark.parametrize("name", ["hopline-workers", "hopline-report-workers"])
-def test_keda_takes_the_numbers_over_from_the_overlay(rendered_once: Render, name: str) -> None:
+def test_keda_uses_the_replica_numbers_of_the_overlay(rendered_once: Render, name: str) -> None:
     overlay = rendered_once("prod", "keda")
     assert "replicas" not in overlay.get("Deployment", name).spec
     assert overlay.get("ScaledObject", name).spec["minReplicaCount"] == 2
@@ -79,21 +79,19 @@ def test_keda_takes_the_numbers_over_from_the_overlay(rendered_once: Render, nam
     ("name", "queue", "clause"),
     [("hopline-workers", JOBS_QUEUE, "kind <> '{}'"), ("hopline-report-workers", REPORTS_QUEUE, "kind = '{}'")],
 )
-def test_workers_are_as_many_as_their_own_queue_needs(
-    rendered_once: Render, name: str, queue: str, clause: str
-) -> None:
-    """Both queries name the one kind that makes reports: another one, or a third queue, has to be added."""
+def test_workers_scale_with_their_own_queue(rendered_once: Render, name: str, queue: str, clause: str) -> None:
+    """Both queries name the only job type that creates reports. Add a new type or queue to both."""
     [trigger] = rendered_once("prod", "keda").get("ScaledObject", name).spec["triggers"]
-    [kind] = [kind for kind in KINDS if queue_of(kind) == REPORTS_QUEUE]
-    assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(kind)}")
-    assert {queue_of(kind) for kind in KINDS} == {JOBS_QUEUE, REPORTS_QUEUE}
+    [name_of_reports] = [name for name in JOB_TYPES if queue_of(name) == REPORTS_QUEUE]
+    assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(name_of_reports)}")
+    assert {queue_of(name) for name in JOB_TYPES} == {JOBS_QUEUE, REPORTS_QUEUE}
     settings = {name: field.default for name, field in Settings.model_fields.items()}
-    at_once = settings["reports_at_once" if queue == REPORTS_QUEUE else "max_jobs"]
-    assert trigger["metadata"]["targetQueryValue"] == str(2 * at_once)
+    max_concurrent = settings["max_concurrent_reports" if queue == REPORTS_QUEUE else "max_jobs"]
+    assert trigger["metadata"]["targetQueryValue"] == str(2 * max_concurrent)
 
 
 @pytest.mark.parametrize("name", ["kind", "prod"])
-def test_two_of_everything_are_kept(rendered: Render, name: str) -> None:
+def test_minimum_is_two_replicas(rendered: Render, name: str) -> None:
     overlay = rendered(name)
     assert {each.spec["minReplicas"] for each in overlay.of("HorizontalPodAutoscaler")} == {2}
     assert overlay.get("Deployment", "hopline-workers").spec["replicas"] == 2
@@ -102,8 +100,8 @@ def test_two_of_everything_are_kept(rendered: Render, name: str) -> None:
     assert [finding.wrong for finding in check_scaling(overlay)] == ["it may run as 1 replica"]
 
 
-def test_an_overlays_own_number_beside_keda_is_found(k8s_folder: Path) -> None:
-    """It is set after the components, so that KEDA's does not take it away."""
+def test_replicas_in_an_overlay_are_found_when_keda_scales(k8s_folder: Path) -> None:
+    """The overlay sets it after the components, so KEDA's patch does not remove it."""
     shutil.copytree(k8s_folder / "overlays/prod", k8s_folder / "overlays/stubborn")
     file = k8s_folder / "overlays/stubborn/kustomization.yaml"
     file.write_text(file.read_text() + "replicas: [{name: hopline-workers, count: 3}]\n")

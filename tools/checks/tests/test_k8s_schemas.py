@@ -1,4 +1,4 @@
-"""Objects against the schemas of their kinds."""
+"""Objects and the schemas of their kinds."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ pytestmark = pytest.mark.xdist_group("k8s")
 Render = Callable[..., Rendering]
 
 
-def test_ours_pass(rendered: Render) -> None:
+def test_repository_has_no_findings(rendered: Render) -> None:
     assert not list(check_schemas(rendered("kind", "gateway-api", "ingress", "keda")))
     assert not list(check_schemas(rendered("prod")))
 
 
-def test_an_unknown_field_is_a_mistake(rendered: Render) -> None:
+def test_unknown_field_is_found(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Service", "hopline-users").spec["sessionAffinty"] = "None"
     findings = list(check_schemas(overlay))
@@ -25,28 +25,28 @@ def test_an_unknown_field_is_a_mistake(rendered: Render) -> None:
     assert any("sessionAffinty" in finding.wrong for finding in findings)
 
 
-def test_a_value_of_the_wrong_type_is_told_with_its_path(rendered: Render) -> None:
+def test_a_value_of_the_wrong_type_is_reported_with_its_path(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Deployment", "hopline-users").spec["minReadySeconds"] = "ten"
     assert any("spec.minReadySeconds: 'ten'" in finding.wrong for finding in check_schemas(overlay))
 
 
-def test_every_mistake_of_an_object_is_told(rendered: Render) -> None:
+def test_every_mistake_of_an_object_is_reported(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Namespace", "hopline").body.update({"data": {}, "spec": {"finalisers": []}})
-    said = " ".join(finding.wrong for finding in check_schemas(overlay))
-    assert "data" in said
-    assert "finalisers" in said
+    expected = " ".join(finding.wrong for finding in check_schemas(overlay))
+    assert "data" in expected
+    assert "finalisers" in expected
 
 
-def test_a_field_that_only_the_newest_version_has_is_a_mistake(rendered: Render) -> None:
+def test_field_is_found_when_the_oldest_version_does_not_have_it(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Deployment", "hopline-users").spec["template"]["spec"]["hostnameOverride"] = "users"
     (finding,) = check_schemas(overlay)
     assert "hostnameOverride" in finding.wrong
 
 
-def test_an_unknown_kind_is_a_mistake(rendered: Render) -> None:
+def test_unknown_kind_is_found(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Service", "redis").body["apiVersion"] = "v2"
     assert any("has no v2 Service" in finding.wrong for finding in check_schemas(overlay))
@@ -61,13 +61,13 @@ def test_an_unknown_kind_is_a_mistake(rendered: Render) -> None:
         ("Gateway", "hopline", "class"),
     ],
 )
-def test_custom_resources_are_held_as_strictly(rendered: Render, kind: str, name: str, field: str) -> None:
+def test_unknown_field_of_a_custom_resource_is_found(rendered: Render, kind: str, name: str, field: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     overlay.get(kind, name).spec[field] = "x"
     assert any(field in finding.wrong for finding in check_schemas(overlay))
 
 
-def test_external_secrets_too(rendered: Render) -> None:
+def test_unknown_field_of_an_external_secret_is_found(rendered: Render) -> None:
     overlay = rendered("prod")
     del overlay.get("ExternalSecret", "hopline-users").spec["data"][0]["remoteRef"]
     assert any("remoteRef" in finding.wrong for finding in check_schemas(overlay))

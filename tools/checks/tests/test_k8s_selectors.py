@@ -22,7 +22,7 @@ def select_others(overlay: Rendering) -> None:
     spec(overlay, "Deployment", "hopline-users")["selector"]["matchLabels"][NAME] = "orders"
 
 
-def serve_nobody(overlay: Rendering) -> None:
+def serve_nothing(overlay: Rendering) -> None:
     spec(overlay, "Service", "hopline-users")["selector"][NAME] = "accounts"
 
 
@@ -34,7 +34,7 @@ def forward_to_a_missing_port(overlay: Rendering) -> None:
     spec(overlay, "Service", "hopline-users")["ports"][0]["targetPort"] = "web"
 
 
-def protect_nobody(overlay: Rendering) -> None:
+def protect_nothing(overlay: Rendering) -> None:
     spec(overlay, "PodDisruptionBudget", "hopline-users")["selector"]["matchLabels"][NAME] = "accounts"
 
 
@@ -53,35 +53,35 @@ def spread_others(overlay: Rendering) -> None:
     pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"][NAME] = "orders"
 
 
-def rule_nobody(overlay: Rendering) -> None:
+def rule_nothing(overlay: Rendering) -> None:
     spec(overlay, "NetworkPolicy", "users")["podSelector"]["matchLabels"][NAME] = "accounts"
 
 
-def let_nobody_in(overlay: Rendering) -> None:
+def allow_no_ingress(overlay: Rendering) -> None:
     peers = spec(overlay, "NetworkPolicy", "users")["ingress"][0]["from"]
     peers[0]["podSelector"]["matchLabels"][NAME] = "front"
 
 
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
-    (select_others, "does not select its own pods"),
-    (serve_nobody, "means the pods of nobody"),
-    (serve_the_migration_too, "means the pods of hopline-users, hopline-migrate-users"),
+    (select_others, "does not match its own pods"),
+    (serve_nothing, "matches the pods of no workload"),
+    (serve_the_migration_too, "matches the pods of hopline-users, hopline-migrate-users"),
     (forward_to_a_missing_port, "pods of hopline-users have no port web"),
-    (protect_nobody, "means the pods of nobody"),
-    (probe_a_missing_port, "readinessProbe asks port 8000"),
+    (protect_nothing, "matches the pods of no workload"),
+    (probe_a_missing_port, "readinessProbe uses port 8000"),
     (listen_elsewhere, "PORT=8000, but its container port http is 8002"),
     (spread_others, "does not count its own pods"),
-    (rule_nobody, "no pod has the labels"),
-    (let_nobody_in, f"{NAME}=front"),
+    (rule_nothing, "no pod has the labels"),
+    (allow_no_ingress, f"{NAME}=front"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
     assert not list(check_selectors(overlay))
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_selectors(overlay))
+    assert any(expected in finding.wrong for finding in check_selectors(overlay))
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None]
         ({"matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}, True),
     ],
 )
-def test_selectors_mean_what_kubernetes_means(selector: Object | None, meant: bool) -> None:
+def test_selector_matches_as_in_kubernetes(selector: Object | None, meant: bool) -> None:
     assert selects(selector, {"a": "1"}) is meant

@@ -1,4 +1,4 @@
-"""What the manifests tell each process is what its settings ask for, by name and by value."""
+"""The manifests' variables are those of each process's settings, with valid values."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import users.settings
 import workers.settings
 from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.settings import UNKNOWN, environment
-from shared.settings import DEVELOPMENT_ONLY, Environment, GunicornSettings, ServiceSettings
+from shared.config import DEVELOPMENT_ONLY, Environment, GunicornSettings, ServiceSettings
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -30,22 +30,22 @@ NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE
 """Read by the C library, by asyncpg, by the manifest itself and by OpenTelemetry's SDK."""
 
 
-def told(overlay: Rendering, name: str) -> dict[str, str]:
+def reported(overlay: Rendering, name: str) -> dict[str, str]:
     (workload,) = [each for each in overlay.workloads if each.name == f"hopline-{name}"]
     return environment(overlay, workload, workload.pod["containers"][0])
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("overlay_name", ["kind", "prod"])
-def test_a_process_starts_with_what_it_is_told(
+def test_process_accepts_the_settings_of_its_manifest(
     rendered: Render, monkeypatch: pytest.MonkeyPatch, overlay_name: str, name: str
 ) -> None:
-    overlay, development = rendered(overlay_name), told(rendered("kind"), name)
+    overlay, development = rendered(overlay_name), reported(rendered("kind"), name)
     variables = {
         variable: development[variable].replace(DEVELOPMENT_ONLY, "of-the-secret-store")
         if value == UNKNOWN
-        else value  # what production keeps secret has the same shape
-        for variable, value in told(overlay, name).items()
+        else value  # a value with the format of production's secret
+        for variable, value in reported(overlay, name).items()
         if not variable.endswith("_FILE")
     }
     for variable in os.environ:

@@ -58,15 +58,15 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "said"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], said: str) -> None:
+@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
     assert not list(check_volumes(overlay))
     plant(overlay)
-    assert any(said in finding.wrong for finding in check_volumes(overlay))
+    assert any(expected in finding.wrong for finding in check_volumes(overlay))
 
 
-def test_two_buckets_are_found(rendered: Render) -> None:
+def test_different_buckets_are_found(rendered: Render) -> None:
     overlay = rendered("prod")
     assert not list(check_volumes(overlay))
     settings(overlay, "hopline-orders")["OBJECT_STORE_URL"] = "s3://other"

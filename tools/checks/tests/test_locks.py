@@ -1,4 +1,4 @@
-"""What images install, held against what their packages declare and what the tests run with."""
+"""Locks of images, compared with the dependencies of packages and with the tested versions."""
 
 from pathlib import Path
 
@@ -15,33 +15,33 @@ def locked(root: Path, tmp_path: Path) -> Checkout:
     return Checkout.of(root, names, into=tmp_path)
 
 
-def test_ours_are_clean(locked: Checkout) -> None:
+def test_repository_has_no_findings(locked: Checkout) -> None:
     assert not list(check(locked.root))
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "said"),
+    ("file", "right", "wrong", "expected"),
     [
         (
             "services/orders/pyproject.toml",
             '"alembic',
             '"reportlab", "alembic',
-            "orders.txt: the image would lack reportlab",
+            "orders.txt: the image does not contain reportlab",
         ),
-        ("requirements/orders.txt", "obstore==", "elsewhere==", "orders.txt: the image would lack obstore"),
-        ("shared/pyproject.toml", '"aiohttp', '"rich", "aiohttp', "gateway.txt: the image would lack rich"),
-        ("shared/pyproject.toml", '["obstore', '["rich", "obstore', "workers.txt: the image would lack rich"),
+        ("requirements/orders.txt", "obstore==", "elsewhere==", "orders.txt: the image does not contain obstore"),
+        ("shared/pyproject.toml", '"aiohttp', '"rich", "aiohttp', "gateway.txt: the image does not contain rich"),
+        ("shared/pyproject.toml", '["obstore', '["rich", "obstore', "workers.txt: the image does not contain rich"),
         (
             "packages/httpx-httptools/pyproject.toml",
             '"httptools',
             '"rich", "httptools',
-            "gateway.txt: the image would lack rich",
+            "gateway.txt: the image does not contain rich",
         ),
         ("requirements/users.txt", "pwdlib==", "aiohttp==3.14.5\npwdlib==", "users.txt: aiohttp is in runtime.txt too"),
         ("requirements/workers.txt", "arq==", "arq==9", "workers.txt: arq is 9"),
         ("requirements/runtime.txt", "fastapi==", "fastapi==9", "runtime.txt: fastapi is 9"),
     ],
 )
-def test_a_planted_mistake_is_found(locked: Checkout, file: str, right: str, wrong: str, said: str) -> None:
-    locked.spoil(file, right, wrong)
-    assert any(f"requirements/{said}" in str(finding) for finding in check(locked.root))
+def test_planted_mistake_is_found(locked: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+    locked.corrupt(file, right, wrong)
+    assert any(f"requirements/{expected}" in str(finding) for finding in check(locked.root))

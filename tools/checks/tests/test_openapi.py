@@ -1,4 +1,4 @@
-"""Version 1 stands still, version 2 only grows, and the linter has nothing to say."""
+"""Version 1 does not change, version 2 stays compatible, and the linter finds nothing."""
 
 import json
 from collections.abc import Callable
@@ -25,33 +25,33 @@ def v2(root: Path) -> Any:
 
 @pytest.fixture
 def openapi(root: Path, tmp_path: Path) -> Checkout:
-    """The documents, committed and served, the test's own to spoil."""
+    """A copy of the committed and served documents, which the test may change."""
     return Checkout.of(root, ["docs/openapi", SERVED], into=tmp_path)
 
 
-def test_ours_say_what_is_served(openapi: Checkout) -> None:
+def test_committed_documents_are_those_of_the_code(openapi: Checkout) -> None:
     assert not list(documents.check(openapi.root))
-    openapi.spoil("docs/openapi/v1.json", "One product", "A product")
-    openapi.spoil("docs/openapi/v2.json", "One product", "A product")
+    openapi.corrupt("docs/openapi/v1.json", "One product", "A product")
+    openapi.corrupt("docs/openapi/v2.json", "Get a product", "Get the product")
     first, second = documents.check(openapi.root)
-    assert "never changes, and differs in /paths//products/{sku}/get/summary" in first.wrong
-    assert "has changed without a loss" in second.wrong
+    assert "never changes, but differs in /paths//products/{sku}/get/summary" in first.wrong
+    assert "has a compatible change" in second.wrong
     (openapi.root / "docs/openapi/v1.json").unlink()
     assert "is missing" in [finding.wrong for finding in documents.check(openapi.root)]
 
 
 def test_the_gateway_serves_the_committed_documents(openapi: Checkout) -> None:
-    openapi.spoil(f"{SERVED}/v1.json", "One product", "A product")
-    openapi.spoil(f"{SERVED}/v2.json", "One product", "A product")
-    said = [finding.wrong for finding in documents.check(openapi.root) if finding.place.startswith(SERVED)]
-    assert said == [
-        "version 1 never changes, and this file is another one",
-        "is not what the routes and the services say",
+    openapi.corrupt(f"{SERVED}/v1.json", "One product", "A product")
+    openapi.corrupt(f"{SERVED}/v2.json", "Get a product", "Get the product")
+    expected = [finding.wrong for finding in documents.check(openapi.root) if finding.place.startswith(SERVED)]
+    assert expected == [
+        "version 1 never changes, but this file differs",
+        "differs from the routes and the services",
     ]
 
 
 class TestComposing:
-    def test_a_call_is_described_by_the_service_that_serves_it(self, v2: Any) -> None:
+    def test_operation_is_described_by_its_service(self, v2: Any) -> None:
         assert compose.compose() == v2
         assert "Packed already" in v2["paths"]["/orders/{order_id}/cancel"]["post"]["responses"]["409"]["description"]
         assert schema(v2, "Dashboard")["properties"]["user"]["anyOf"][0] == {"$ref": "#/components/schemas/User"}
@@ -60,7 +60,7 @@ class TestComposing:
     @pytest.mark.parametrize(
         ("method", "path", "status"), [("GET", "/orders", 200), ("POST", "/users", 202)], ids=["parameters", "statuses"]
     )
-    def test_a_disagreement_with_the_service_is_found(
+    def test_difference_from_the_service_is_found(
         self, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
     ) -> None:
         router = APIRouter()
@@ -73,19 +73,19 @@ class TestComposing:
         with pytest.raises(ValueError, match=f"{method} {path}: the gateway and the service have different"):
             compose.compose()
 
-    def test_a_call_that_no_service_describes_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_operation_is_found_when_no_service_describes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(compose, "SERVICES", compose.SERVICES[:-1])
         with pytest.raises(ValueError, match="GET /notifications: no service describes it"):
             compose.compose()
 
     @pytest.mark.parametrize(("method", "path"), [("get", "/products"), ("get", "/orders"), ("get", "/notifications")])
-    def test_the_gateway_checks_parameters_as_the_service_does(self, v2: Any, method: str, path: str) -> None:
+    def test_gateway_validates_parameters_like_the_service(self, v2: Any, method: str, path: str) -> None:
         service = compose.described(compose.SERVICES)
         ours, theirs = (
             {one["name"]: bounds(one["schema"], of) for one in call(of, method, path)["parameters"]}
             for of in (v2, service)
         )
-        theirs.get("after_seq", {}).pop("maximum", None)  # published without it
+        theirs.get("after_seq", {}).pop("maximum", None)  # the published document does not have it
         assert ours == theirs
 
 
@@ -108,9 +108,9 @@ def schema(document: Any, name: str) -> Any:
 
 
 LOSSES: list[tuple[str, Change]] = [
-    ("GET /dashboard is gone", lambda now: now["paths"].pop("/dashboard")),
-    ("POST /orders is gone", lambda now: now["paths"]["/orders"].pop("post")),
-    ("the parameter status is gone", lambda now: call(now, "get", "/orders")["parameters"].pop()),
+    ("GET /dashboard was removed", lambda now: now["paths"].pop("/dashboard")),
+    ("POST /orders was removed", lambda now: now["paths"]["/orders"].pop("post")),
+    ("the parameter status was removed", lambda now: call(now, "get", "/orders")["parameters"].pop()),
     ("the parameter limit is required", lambda now: call(now, "get", "/orders")["parameters"][0].update(required=True)),
     (
         "limit: maximum fell to 10",
@@ -118,13 +118,13 @@ LOSSES: list[tuple[str, Change]] = [
     ),
     ("limit: minimum rose to 2", lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(minimum=2)),
     ("a body is required", lambda now: call(now, "get", "/dashboard").update(requestBody={"required": True})),
-    ("is no application/json", lambda now: call(now, "post", "/orders")["requestBody"]["content"].clear()),
+    ("is not application/json", lambda now: call(now, "post", "/orders")["requestBody"]["content"].clear()),
     ("the body must have note", lambda now: schema(now, "NewOrder")["required"].append("note")),
     ("the body lost items", lambda now: schema(now, "NewOrder")["properties"].pop("items")),
     ("body.items: maxItems fell", lambda now: schema(now, "NewOrder")["properties"]["items"].update(maxItems=5)),
     ("items[].sku: has another", lambda now: schema(now, "NewItem")["properties"]["sku"].update(pattern="x")),
-    ("refresh_token is refused", lambda now: schema(now, "TokenRequest")["properties"]["grant_type"]["enum"].pop()),
-    ("the answer 201 is gone", lambda now: call(now, "post", "/orders")["responses"].pop("201")),
+    ("refresh_token is rejected", lambda now: schema(now, "TokenRequest")["properties"]["grant_type"]["enum"].pop()),
+    ("the response 201 was removed", lambda now: call(now, "post", "/orders")["responses"].pop("201")),
     ("lost its header Location", lambda now: call(now, "post", "/orders")["responses"]["201"]["headers"].clear()),
     ("201 lost total_cents", lambda now: schema(now, "Order")["properties"].pop("total_cents")),
     ("need not have currency", lambda now: schema(now, "Order")["required"].remove("currency")),
@@ -133,13 +133,13 @@ LOSSES: list[tuple[str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize(("said", "change"), LOSSES, ids=[said for said, _ in LOSSES])
-def test_a_loss_is_found(v2: Any, said: str, change: Change) -> None:
+@pytest.mark.parametrize(("expected", "change"), LOSSES, ids=[expected for expected, _ in LOSSES])
+def test_incompatible_change_is_found(v2: Any, expected: str, change: Change) -> None:
     now = deepcopy(v2)
     change(now)
-    found = [loss for loss in losses(v2, now) if said in loss]
+    found = [loss for loss in losses(v2, now) if expected in loss]
     assert found, list(losses(v2, now))
-    assert all(finding.mend != "make openapi" for finding in documents.compare("v2", v2, now))
+    assert all(finding.fix != "make openapi" for finding in documents.compare("v2", v2, now))
 
 
 GROWTH: dict[str, Change] = {
@@ -151,31 +151,31 @@ GROWTH: dict[str, Change] = {
     "a field to get": lambda now: schema(now, "Order")["properties"].update(note={"type": "string"}),
     "a further state": lambda now: schema(now, "OrderStatus")["enum"].append("returned"),
     "a wider bound": lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=500),
-    "another answer": lambda now: call(now, "get", "/orders")["responses"].update({"410": {"description": "gone"}}),
+    "another response": lambda now: call(now, "get", "/orders")["responses"].update({"410": {"description": "gone"}}),
     "other words": lambda now: call(now, "get", "/orders").update(summary="All your orders"),
 }
 
 
 @pytest.mark.parametrize("change", GROWTH.values(), ids=list(GROWTH))
-def test_growth_is_free_and_only_wants_to_be_written_down(v2: Any, change: Change) -> None:
+def test_compatible_change_must_only_be_written_to_the_file(v2: Any, change: Change) -> None:
     now = deepcopy(v2)
     change(now)
     assert now != v2
     assert not list(losses(v2, now))
     [finding] = documents.compare("v2", v2, now)
-    assert finding.mend == "make openapi"
+    assert finding.fix == "make openapi"
 
 
-def test_the_linter_finds_nothing_and_a_planted_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:
+def test_linter_finds_only_the_planted_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:
     has(lint.REDOCLY)
     assert not list(lint.check(openapi.root))
-    openapi.spoil("docs/openapi/v2.json", '"operationId": "read_me"', '"operationId": "change_me"')
+    openapi.corrupt("docs/openapi/v2.json", '"operationId": "read_me"', '"operationId": "change_me"')
     [finding] = lint.check(openapi.root)
     assert finding.place.startswith("docs/openapi/v2.json#/paths/~1users~1me")
-    assert "operation-operationId-unique" in finding.mend
+    assert "operation-operationId-unique" in finding.fix
 
 
-def test_a_linter_that_fails_is_no_clean_document(tmp_path: Path, has: Callable[[Program], None]) -> None:
+def test_failed_linter_is_a_finding(tmp_path: Path, has: Callable[[Program], None]) -> None:
     has(lint.REDOCLY)
     (tmp_path / "docs/openapi").mkdir(parents=True)
     [finding] = lint.check(tmp_path)

@@ -1,4 +1,4 @@
-"""`python -m checks [WORD…]`: run every validator, or those whose name has one of the words in it."""
+"""`python -m checks [WORD…]`: run all validators, or those whose name contains one of the words."""
 
 import argparse
 import os
@@ -12,14 +12,14 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 def main() -> int:
-    """Print what was found; 1 where something is wrong, or where CI=true and a program is missing."""
+    """Print the findings. Return 1 if there are any, or if a program is missing and CI=true."""
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only validators with this in their name")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the repository to look at")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only validators whose name contains this")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository to check")
     arguments = parser.parse_args()
     chosen = [one for one in VALIDATORS if not arguments.words or any(word in one.name for word in arguments.words)]
     if not chosen:
-        parser.error(f"no validator has {' or '.join(arguments.words)} in its name")
+        parser.error(f"no validator's name contains {' or '.join(arguments.words)}")
     tools_required = os.environ.get("CI") == "true"
     failed = False
     for validator in chosen:

@@ -1,6 +1,6 @@
-"""`.env.example` and docs/settings.md: every variable that a process reads, from the settings' own fields.
+"""Generates and checks `.env.example` and docs/settings.md from the fields of the settings classes.
 
-`python -m checks.env_example` renews both files.
+`python -m checks.env_example` updates both files.
 """
 
 import sys
@@ -17,19 +17,20 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from checks.findings import Finding
+from shared.config import old_names
 
 FILE = ".env.example"
 PAGE = "docs/settings.md"
 WIDTH = 118
 
 PROCESSES = {
-    "gateway": ("shared.settings:GunicornSettings", "gateway.settings:Settings"),
-    "users": ("shared.settings:GunicornSettings", "users.settings:Settings"),
-    "orders": ("shared.settings:GunicornSettings", "orders.settings:Settings"),
-    "notifications": ("shared.settings:GunicornSettings", "notifications.settings:Settings"),
+    "gateway": ("shared.config:GunicornSettings", "gateway.settings:Settings"),
+    "users": ("shared.config:GunicornSettings", "users.settings:Settings"),
+    "orders": ("shared.config:GunicornSettings", "orders.settings:Settings"),
+    "notifications": ("shared.config:GunicornSettings", "notifications.settings:Settings"),
     "workers": ("workers.settings:Settings", "workers.settings:ReportSettings"),
 }
-"""The settings classes of each process. They are imported by name, as this package depends on no service."""
+"""The settings classes of each process. They are imported by name, because this package does not depend on services."""
 
 HEADER = """\
 # The environment variables of Hopline's processes, with their defaults. Generated: `python -m checks.env_example`.
@@ -72,7 +73,7 @@ environment only.
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """An environment variable; `default` is as it would be written, None if the variable is required."""
+    """An environment variable. `default` is its text, None if the variable is required."""
 
     name: str
     description: str
@@ -82,7 +83,7 @@ class Variable:
 
 
 def variables() -> list[Variable]:
-    """Return every variable, those of most processes first. Raises ValueError if two processes disagree on one."""
+    """Return all variables, those of most processes first. Raises ValueError if two definitions differ."""
     found: dict[str, Variable] = {}
     for process, classes in PROCESSES.items():
         for path in classes:
@@ -115,7 +116,7 @@ def _variable(name: str, field: FieldInfo, processes: tuple[str, ...]) -> Variab
 
 
 def written(value: Any) -> str:
-    """Return a default as it would be written in the environment."""
+    """Return a default value as text for the environment."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -128,7 +129,12 @@ def written(value: Any) -> str:
 
 
 def _values(field: FieldInfo) -> str:
-    """Return the accepted values in words; empty if the type says nothing more."""
+    """Return the accepted values and the variable's old name in words; empty if there is neither."""
+    former = [f"Formerly {name.upper()}" for name in old_names(field)]
+    return ". ".join([*filter(None, [_bounds(field)]), *former])
+
+
+def _bounds(field: FieldInfo) -> str:
     if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
         return "One of: " + ", ".join(one.value for one in field.annotation)
     words: list[str] = []
@@ -180,7 +186,7 @@ def _quoted(value: str) -> str:
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Both files say what the settings say."""
+    """Report a file that differs from the settings."""
     for name, content in ((FILE, rendered()), (PAGE, rendered_page())):
         file = root / name
         if not file.exists() or file.read_text(encoding="utf-8") != content:
@@ -188,7 +194,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def main() -> int:
-    """Renew both files."""
+    """Update both files."""
     from checks.__main__ import ROOT
 
     (ROOT / FILE).write_text(rendered(), encoding="utf-8")

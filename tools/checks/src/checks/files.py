@@ -1,4 +1,4 @@
-"""Validators of kinds of files wherever they are: shell scripts, YAML, and where packages come from."""
+"""Validators of files in all folders: shell scripts, YAML, and the sources of packages."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,8 @@ GIT = Program("git", "apt install git")
 
 _LOCKS = re.compile(r"(^|/)(requirements/.*\.txt|[^/]*\.lock|package-lock\.json|constraints.*\.txt)$")
 _URL = re.compile(r"\w+://[^\s\"',]+")
+_FUNDING = re.compile(r'"funding": (?:\{[^{}]*\}|\[[^\[\]]*\]|"[^"]*"),?')
+"""npm copies from each package where its authors accept donations. Nothing is installed from there."""
 _CLIENTS = re.compile(
     r"(--(?:extra-)?index-url|--find-links|(?:PIP|UV)_(?:DEFAULT_|EXTRA_)?INDEX\w*|PIP_FIND_LINKS|GOPROXY|npm_config_registry"
     r"|^\s*(?:extra-)?index-url\s*=|^\s*registry\s*=|^\[\[(?:tool\.uv\.)?index\]\])"
@@ -22,8 +24,8 @@ _CONFIGURATION = {".in", ".toml", ".yaml", ".yml", ".hcl", ".cfg", ".ini", ".con
 
 
 def shell_scripts(root: Path) -> Iterator[Finding]:
-    """Ask shellcheck about every script of the repository."""
-    for file in _files(root):
+    """Run shellcheck on all shell scripts of the repository."""
+    for file in tracked_files(root):
         if _is_shell(root / file):
             done = SHELLCHECK.run("--format", "gcc", str(root / file))
             for line in done.stdout.splitlines():
@@ -32,8 +34,8 @@ def shell_scripts(root: Path) -> Iterator[Finding]:
 
 
 def yaml_style(root: Path) -> Iterator[Finding]:
-    """Ask yamllint, as .yamllint.yaml has it."""
-    found = [str(file) for file in _files(root) if file.suffix in {".yaml", ".yml"}]
+    """Run yamllint with .yamllint.yaml."""
+    found = [str(file) for file in tracked_files(root) if file.suffix in {".yaml", ".yml"}]
     done = YAMLLINT.run("--strict", "--format", "parsable", *found, cwd=root) if found else None
     for line in done.stdout.splitlines() if done else []:
         where, _, message = line.partition(": ")
@@ -41,23 +43,26 @@ def yaml_style(root: Path) -> Iterator[Finding]:
 
 
 def package_sources(root: Path) -> Iterator[Finding]:
-    """See that no lock and no configuration says where packages come from: that is each machine's own business."""
-    for file in _files(root):
+    """Report locks and configurations that select a package index. That is the configuration of each machine."""
+    for file in tracked_files(root):
         if _LOCKS.search(str(file)):
             pattern, wrong = _URL, "the lock names {}"
-            mend = "lock by hash: `make lock` writes no addresses"
+            fix = "lock by hash: `make lock` writes no addresses"
         elif file.suffix in _CONFIGURATION:
             pattern, wrong = _CLIENTS, "{} chooses a package index"
-            mend = "leave it to the configuration of the machine"
+            fix = "configure it on the machine"
         else:
             continue
-        for number, line in enumerate(_lines(root / file), 1):
+        text = (root / file).read_text(encoding="utf-8", errors="replace")
+        if file.name == "package-lock.json":
+            text = _FUNDING.sub(lambda funding: "\n" * funding[0].count("\n"), text)
+        for number, line in enumerate(text.splitlines(), 1):
             if found := pattern.search(line):
-                yield Finding(f"{file}:{number}", wrong.format(found[0].strip()), mend)
+                yield Finding(f"{file}:{number}", wrong.format(found[0].strip()), fix)
 
 
-def _files(root: Path) -> list[Path]:
-    """Give what the repository holds or is about to; outside a repository, every file."""
+def tracked_files(root: Path) -> list[Path]:
+    """Return the tracked files and the new ones that are not ignored; outside a repository, all files."""
     done = GIT.run("ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=root)
     if done.returncode == 0:
         return [Path(name) for name in done.stdout.split("\0") if name and (root / name).is_file()]

@@ -1,7 +1,7 @@
-"""Validators and how they are run.
+"""Runs validators.
 
-A validator is a function from the repository's root to findings, with a name and the programs that it needs. To add
-one, put it into `checks.catalog.VALIDATORS`.
+A validator is a function that returns findings for the root of a repository, with a name and the programs that it
+needs. To add one, append it to `checks.catalog.VALIDATORS`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from checks.programs import Program, missing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validator:
-    """`check` looks at the repository whose root it is given; it runs only where all of `needs` is there."""
+    """`check` receives the root of the repository. It runs only if all programs in `needs` are installed."""
 
     name: str
     check: Callable[[Path], Iterable[Finding]]
@@ -23,18 +23,18 @@ class Validator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one validator: findings, or the programs for want of which it did not run."""
+    """The result of one validator: its findings, or the missing programs."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
     missing: list[Program] = field(default_factory=list)
 
     def failed(self, *, tools_required: bool) -> bool:
-        """Say whether the check as a whole fails by this; where tools are required, a skipped validator fails too."""
+        """Return whether this fails the whole check. If tools are required, a skipped validator fails too."""
         return bool(self.findings or (tools_required and self.missing))
 
     def lines(self) -> list[str]:
-        """Give what a person reads: one line, and one for each finding."""
+        """Return the lines to print: a summary, and one line for each finding."""
         if self.missing:
             wanted = ", ".join(f"{program.name} not found ({program.get_it_by})" for program in self.missing)
             return [f"- {self.name}: skipped: {wanted}"]
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def run(validator: Validator, root: Path) -> Outcome:
-    """Run one validator, or say what it lacks."""
+    """Run one validator, unless a program is missing."""
     lacking = missing(validator.needs)
     if lacking:
         return Outcome(name=validator.name, missing=lacking)

@@ -1,7 +1,7 @@
-"""Validators of what runs on GitHub: schemas, our policy, what actions take, and zizmor's audits.
+"""Validators of GitHub workflows: schemas, our policy, the inputs of actions, and zizmor's audits.
 
-The policy is what makes a workflow harmless when something goes wrong in it: an action cannot change under its name, a
-token can do what its job needs and no more, nothing runs forever, and no text from outside becomes part of a script.
+The policy limits the damage of a compromised workflow: actions are pinned, tokens have only the permissions that a job
+needs, jobs have timeouts, and untrusted text does not become part of a script.
 """
 
 import json
@@ -29,7 +29,7 @@ _VERSION = re.compile(r"^# v\d+(\.\d+)*\b")
 
 
 def schema(root: Path) -> Iterator[Finding]:
-    """Hold workflows and Dependabot's configuration against the schemas that the tool brings along."""
+    """Check workflows and Dependabot's configuration with the schemas that the tool contains."""
     for file in _workflows(root):
         yield from _against(root, file, "vendor.github-workflows")
     if (root / DEPENDABOT).is_file():
@@ -37,7 +37,7 @@ def schema(root: Path) -> Iterator[Finding]:
 
 
 def policy(root: Path) -> Iterator[Finding]:
-    """Hold every workflow against our own rules."""
+    """Check all workflows with our rules."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
         yield from _pins(file, text)
@@ -48,7 +48,7 @@ def policy(root: Path) -> Iterator[Finding]:
 
 
 def inputs(root: Path) -> Iterator[Finding]:
-    """See that every step gives its action only what that action takes."""
+    """Report inputs that an action does not have."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
         versions = {found["action"]: (found["comment"] or "").lstrip("# ") for found in _uses(text)}
@@ -59,14 +59,14 @@ def inputs(root: Path) -> Iterator[Finding]:
 
 
 def audit(root: Path) -> Iterator[Finding]:
-    """Ask zizmor, which knows how workflows have been broken into; without a network."""
+    """Run zizmor, which finds known vulnerabilities of workflows, without a network."""
     found = [".github"] if _workflows(root) else []
     options = ("--offline", "--quiet", "--no-progress", "--no-exit-codes", "--format", "json-v1")
     done = ZIZMOR.run(*options, *found, cwd=root) if found else None
     if done is None:
         return
     if done.returncode:
-        yield Finding(".github", f"zizmor gave up: {done.stderr.strip()}", "make it valid YAML")
+        yield Finding(".github", f"zizmor failed: {done.stderr.strip()}", "make it valid YAML")
         return
     for finding in json.loads(done.stdout):
         primary = next(one for one in finding["locations"] if one["symbolic"]["kind"] == "Primary")
@@ -80,7 +80,7 @@ def _workflows(root: Path) -> list[Path]:
 
 
 def _parsed(text: str) -> dict[Any, Any]:
-    """Give the workflow; nothing where it is none, which the schema's validator says better."""
+    """Return the workflow; empty if it is invalid, which the schema's validator reports."""
     try:
         workflow = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -93,7 +93,7 @@ def _jobs(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _uses(text: str) -> Iterator[re.Match[str]]:
-    """Give each action that is used, with its comment."""
+    """Return the used actions with their comments."""
     for line in text.splitlines():
         if (found := _USES.match(line)) and not found["action"].startswith("./"):
             yield found
@@ -103,8 +103,8 @@ def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
     done = CHECK_JSONSCHEMA.run("--builtin-schema", name, "--output-format", "text", str(root / file))
     if not done.returncode:
         return
-    said = [line.split("::", 1)[1].strip() for line in done.stdout.splitlines() if "::" in line]
-    for wrong in said or [(done.stderr or done.stdout).strip()]:
+    message = [line.split("::", 1)[1].strip() for line in done.stdout.splitlines() if "::" in line]
+    for wrong in message or [(done.stderr or done.stdout).strip()]:
         yield Finding(str(file), wrong, f"see the schema {name}")
 
 
@@ -115,32 +115,32 @@ def _pins(file: Path, text: str) -> Iterator[Finding]:
             continue
         place = f"{file}:{number}"
         if not _PINNED.search(found["action"]):
-            yield Finding(place, f"{found['action']} can change under its name", "pin it by the commit's 40 digits")
+            yield Finding(place, f"{found['action']} is not pinned", "pin it by the commit's 40 digits")
         elif not _VERSION.match(found["comment"] or ""):
-            yield Finding(place, "nobody sees which version this commit is", "add it as a comment: # v1.2.3")
+            yield Finding(place, "the version of this commit is missing", "add it as a comment: # v1.2.3")
 
 
 def _top(file: Path, workflow: Mapping[Any, Any]) -> Iterator[Finding]:
     triggers = workflow.get("on", workflow.get(True)) or {}  # YAML 1.1 reads `on` as a truth value
     if "pull_request_target" in ([triggers] if isinstance(triggers, str) else triggers):
-        yield Finding(str(file), "pull_request_target gives a stranger's change our token", "use pull_request")
+        yield Finding(str(file), "pull_request_target gives untrusted changes our token", "use pull_request")
     if workflow.get("permissions") != {}:
-        yield Finding(str(file), "jobs get permissions they did not ask for", "say permissions: {} at the top")
+        yield Finding(str(file), "jobs have default permissions", "add permissions: {} at the top")
     if "concurrency" not in workflow:
-        yield Finding(str(file), "two runs may work on the same thing at once", "say concurrency: with a group")
+        yield Finding(str(file), "two runs may run at the same time", "add concurrency: with a group")
 
 
 def _job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(job.get("permissions"), dict):
-        yield Finding(place, "it does not say what its token may do", "list its permissions one by one")
+        yield Finding(place, "its token has default permissions", "list its permissions")
     if "uses" not in job and "timeout-minutes" not in job:
-        yield Finding(place, "it may hang for six hours", "say timeout-minutes")
+        yield Finding(place, "it may run for six hours", "set timeout-minutes")
     for step in job.get("steps") or []:
         action = step.get("uses", "")
         if action.startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
-            yield Finding(place, "checkout leaves the token on disk for every later step", "persist-credentials: false")
+            yield Finding(place, "checkout leaves the token on disk for later steps", "persist-credentials: false")
         if "${{" in step.get("run", ""):
-            yield Finding(place, "an expression is pasted into a script", "hand it over by env: and quote the variable")
+            yield Finding(place, "an expression is part of a script", "pass it by env: and quote the variable")
 
 
 VALIDATORS: Sequence[Validator] = (

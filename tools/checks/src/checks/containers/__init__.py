@@ -1,4 +1,4 @@
-"""Validators of what runs in containers outside Kubernetes: images, and the Compose files with our policy."""
+"""Validators of the image and of the Compose files."""
 
 from collections.abc import Sequence
 

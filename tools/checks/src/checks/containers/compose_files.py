@@ -1,7 +1,7 @@
-"""The Compose files as one model: what is included and extended is merged, variables have their defaults.
+"""The Compose files as one model: `include` and `extends` are merged, variables have their defaults.
 
-As much of Compose as our own files use, so that the policy holds on a machine without Docker. Where Docker is,
-`docker compose config` gives the same.
+It supports the features of Compose that our files use, so that the policy can be checked without Docker. The result is
+that of `docker compose config`.
 """
 
 import re
@@ -23,7 +23,7 @@ _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<value>[^}]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service, merged; `file` is where it stands."""
+    """One merged service; `file` defines it."""
 
     name: str
     file: Path
@@ -31,22 +31,22 @@ class Service:
 
     @property
     def place(self) -> str:
-        """Give the place for a finding."""
+        """Return the place for a finding."""
         return f"{self.file} {self.name}"
 
     @property
     def is_one_shot(self) -> bool:
-        """Whether it does one job and ends before the others start."""
+        """Whether it exits before the other services start."""
         return bool(self.definition.get("restart") == "no")
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """Give the profiles with which alone it runs; none for what always does."""
+        """Return the profiles that start it; empty if it always starts."""
         return tuple(self.definition.get("profiles", ()))
 
 
 def files(root: Path) -> list[Path]:
-    """Give the main file and all that it includes, relative to the root."""
+    """Return the main file and the files that it includes, relative to the root."""
     pending, found = [FOLDER / MAIN], list[Path]()
     while pending:
         path = pending.pop()
@@ -57,7 +57,7 @@ def files(root: Path) -> list[Path]:
 
 
 def services(root: Path) -> list[Service]:
-    """Give every service of these files."""
+    """Return every service of these files."""
     return [
         Service(name, path, _extended(root / path, definition))
         for path in files(root)
@@ -66,17 +66,17 @@ def services(root: Path) -> list[Service]:
 
 
 def declared(root: Path, kind: str) -> set[str]:
-    """Give the names of all `networks`, `volumes` or `secrets`."""
+    """Return the names of all `networks`, `volumes` or `secrets`."""
     return {name for path in files(root) for name in _read(root / path).get(kind, {})}
 
 
 def default(text: object) -> str:
-    """Give a value as it is when no variable is set: `${PORT:-80}` is 80."""
+    """Return the value without variables that are set: `${PORT:-80}` is 80."""
     return _VARIABLE.sub(lambda found: found["value"] if "-" in (found["operator"] or "") else "", str(text))
 
 
 def names(value: object) -> list[str]:
-    """Give the names in what Compose writes as a list, a list of mappings, or a mapping."""
+    """Return the names in a list, a list of mappings or a mapping, which Compose all allows."""
     if isinstance(value, Mapping):
         return list(value)
     items: Iterable[object] = value if isinstance(value, list) else []
@@ -89,12 +89,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=16)
 def _parsed(text: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, in C where there is one
+    content: dict[str, Any] = yaml.load(text, Loader=_LOADER)  # noqa: S506 - a safe loader, in C if available
     return content
 
 
 def _extended(path: Path, definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge with what it extends: mappings by key, lists one after the other, the extending service first in rank."""
+    """Merge a service with its base: mappings by key, lists appended; values of the service take precedence."""
     own = {key: value for key, value in definition.items() if key != "extends"}
     if not (extends := definition.get("extends")):
         return own

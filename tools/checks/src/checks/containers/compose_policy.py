@@ -1,4 +1,4 @@
-"""Our own rules for the Compose files: hardening, limits, health, images, what is published, what names refer to."""
+"""Our rules for the Compose files: hardening, limits, health checks, images, published ports and references."""
 
 import re
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from typing import Any
 from checks.containers.compose_files import Service, declared, default, names, services
 from checks.findings import Finding
 
-MOST_MIB = 2048
-"""Memory limits of all services that run at the same time."""
-MOST_ON_TOP_MIB = 128
-"""Those of a profile, which only runs while somebody asks for it."""
+MAX_TOTAL_MIB = 2048
+"""Maximum sum of the memory limits of services that always run."""
+MAX_PROFILE_MIB = 128
+"""Maximum sum of the memory limits of a profile."""
 SCALABLE = {"users", "orders", "notifications", "worker", "report-worker"}
 WITHOUT_HEALTHCHECK = "x-no-healthcheck"
 OURS = "hopline/"
@@ -20,7 +20,7 @@ _UNITS = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "b": 1 / 1024 / 1024}
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Check each service, then what only all of them together show."""
+    """Check each service, then the rules about all services."""
     found = services(root)
     for service in found:
         for rule in (_hardened, _limited, _health, _image, _ports, _scalable, _secrets_in_environment):
@@ -32,14 +32,14 @@ def check(root: Path) -> Iterator[Finding]:
 
 def _hardened(service: Service) -> Iterator[Finding]:
     wanted: dict[str, Any] = {"read_only": True, "init": True, "cap_drop": ["ALL"]}
-    mend = "extend `process` of hardened.yaml"
+    fix = "extend `process` of hardened.yaml"
     for key, value in wanted.items():
         if service.definition.get(key) != value:
-            yield Finding(service.place, f"{key} is not {value}", mend)
+            yield Finding(service.place, f"{key} is not {value}", fix)
     if "no-new-privileges:true" not in service.definition.get("security_opt", []):
-        yield Finding(service.place, "it may gain privileges", mend)
+        yield Finding(service.place, "it may gain privileges", fix)
     if service.definition.get("privileged") or service.definition.get("cap_add"):
-        yield Finding(service.place, "it has privileges of the host", "remove `privileged` and `cap_add`")
+        yield Finding(service.place, "it has privileges on the host", "remove `privileged` and `cap_add`")
     user = str(service.definition.get("user", ""))
     if not _is_ours(service) and (not re.fullmatch(r"\d+:\d+", user) or user.startswith("0:")):
         yield Finding(service.place, f"its user is {user or 'not named'}", "name a user and group by number, not 0")
@@ -57,10 +57,10 @@ def _health(service: Service) -> Iterator[Finding]:
     if service.is_one_shot or (health.get("disable") and service.definition.get(WITHOUT_HEALTHCHECK)):
         return
     if not health.get("test"):
-        mend = f"add a test, or disable it and say why in {WITHOUT_HEALTHCHECK}"
-        yield Finding(service.place, "nobody asks whether it is well", mend)
+        fix = f"add a test, or disable it and add it to {WITHOUT_HEALTHCHECK}"
+        yield Finding(service.place, "it has no health check", fix)
     if "curl" in str(health.get("test")):
-        yield Finding(service.place, "its healthcheck needs curl", "ask with what the image has")
+        yield Finding(service.place, "its healthcheck needs curl", "use a program of the image")
 
 
 def _image(service: Service) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _ports(service: Service) -> Iterator[Finding]:
         if not address.startswith("127.0.0.1"):
             yield Finding(service.place, f"port {default(port)} is open to the network", "publish it on 127.0.0.1")
     if service.definition.get("network_mode") == "host":
-        yield Finding(service.place, "it shares the host's network", "give it networks of its own")
+        yield Finding(service.place, "it uses the host's network", "use networks of the project")
 
 
 def _scalable(service: Service) -> Iterator[Finding]:
@@ -93,14 +93,14 @@ def _secrets_in_environment(service: Service) -> Iterator[Finding]:
     for name, value in environment.items() if isinstance(environment, dict) else []:
         if re.search(r"PASSWORD|SECRET|SIGNING_KEY|DATABASE_URL", name) and not name.endswith("_FILE"):
             yield Finding(
-                service.place, f"{name} holds a secret", "give it as a file: `secrets` and the name with _FILE"
+                service.place, f"{name} holds a secret", "pass it as a file: `secrets` and the name with _FILE"
             )
         if re.search(r"://[^/@\s]+:[^/@\s]+@", str(value)):
-            yield Finding(service.place, f"{name} has a password in its URL", "give it as a file")
+            yield Finding(service.place, f"{name} has a password in its URL", "pass it as a file")
 
 
 def _hosts(found: list[Service]) -> Iterator[Finding]:
-    """All processes of one machine have one clock: Jaeger corrects the times of spans between hosts."""
+    """Check that all containers have the same host.name. Jaeger corrects clocks between hosts, but they share one."""
     names: dict[str, str] = {}
     for service in found:
         environment = service.definition.get("environment", {})
@@ -117,11 +117,11 @@ def _hosts(found: list[Service]) -> Iterator[Finding]:
     expected = next(iter(names.values()), "")
     for place, name in names.items():
         if not name or name != expected:
-            yield Finding(place, f"its host.name is {name or 'that of the container'}", "one for all of the machine")
+            yield Finding(place, f"its host.name is {name or 'that of the container'}", "use one name for all")
 
 
 def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
-    """Names of services, networks, volumes and secrets must exist, and each secret and network serve someone."""
+    """Services, networks, volumes and secrets that are named must exist, and secrets and networks must be used."""
     known = {service.name for service in found}
     used: dict[str, set[str]] = {"networks": set(), "secrets": set()}
     for service in found:
@@ -130,7 +130,9 @@ def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
             if target is None:
                 yield Finding(service.place, f"it depends on {other}", f"name one of {', '.join(sorted(known))}")
             elif target.is_one_shot and how.get("condition") != "service_completed_successfully":
-                yield Finding(service.place, f"it does not wait for {other} to end", "service_completed_successfully")
+                yield Finding(
+                    service.place, f"it does not wait until {other} has ended", "service_completed_successfully"
+                )
         for kind in used:
             mine = set(names(service.definition.get(kind)))
             used[kind] |= mine
@@ -138,17 +140,17 @@ def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
                 yield Finding(service.place, f"{kind} has no {name}", f"declare it below `{kind}:`")
     for kind, there in used.items():
         for name in declared(root, kind) - there:
-            yield Finding(f"infra/compose {name}", f"none of the services uses this of {kind}", "remove it")
+            yield Finding(f"infra/compose {name}", f"no service uses this entry of {kind}", "remove it")
 
 
 def _sum_of_limits(found: list[Service]) -> Iterator[Finding]:
     running = [service for service in found if not service.is_one_shot]
-    bounds = {"": MOST_MIB, **{profile: MOST_ON_TOP_MIB for service in running for profile in service.profiles}}
+    bounds = {"": MAX_TOTAL_MIB, **{profile: MAX_PROFILE_MIB for service in running for profile in service.profiles}}
     for profile, most in bounds.items():
         total = sum(_mebibytes(service) for service in running if profile in (service.profiles or ("",)))
         if total > most:
-            whose = f"the memory limits of profile {profile}" if profile else "the memory limits"
-            yield Finding("infra/compose", f"{whose} add up to {total:.0f} MiB", f"stay below {most}")
+            subject = f"the memory limits of profile {profile}" if profile else "the memory limits"
+            yield Finding("infra/compose", f"{subject} add up to {total:.0f} MiB", f"stay below {most}")
 
 
 def _mebibytes(service: Service) -> float:

@@ -11,7 +11,7 @@ CHECK_JSONSCHEMA = Program("check-jsonschema", "pip install check-jsonschema")
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Hold every YAML file of the folder against the schema that the tool brings along."""
+    """Check all YAML files of the folder with the schema that the tool contains."""
     for file in sorted((root / FOLDER).glob("*.yaml")):
         done = CHECK_JSONSCHEMA.run("--builtin-schema", "vendor.compose-spec", "--output-format", "text", str(file))
         for line in done.stdout.splitlines() if done.returncode else []:

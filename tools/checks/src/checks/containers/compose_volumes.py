@@ -1,4 +1,4 @@
-"""The Compose volumes: declared and used; and reports have one place, which those who name it can reach."""
+"""Compose volumes are declared and used, and all services use the same location for reports."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ STORE = "OBJECT_STORE_URL"
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Hold each service's volumes against those that are declared, then look for where the reports are."""
+    """Compare the volumes of services with the declared volumes, then check the location of reports."""
     there, used, places = declared(root, "volumes"), set[str](), set[str]()
     for service in services(root):
         mounts = _named(service)
@@ -25,12 +25,12 @@ def check(root: Path) -> Iterator[Finding]:
             if found is None:
                 yield Finding(service.place, f"{STORE}={url.geturl()}: no volume is mounted there", "mount it")
     for name in sorted(there - used):
-        yield Finding(f"infra/compose {name}", "none of the services uses this of volumes", "remove it")
+        yield Finding(f"infra/compose {name}", "no service uses this entry of volumes", "remove it")
     if len(places) > 1:
         yield Finding("infra/compose", f"reports are at {' and '.join(sorted(places))}", f"give all the same {STORE}")
 
 
 def _named(service: Service) -> dict[str, str]:
-    """Give the named volumes by where a service can write into them; files and folders of the checkout are none."""
+    """Return the named volumes that a service can write to, by mount path. Bind mounts are not included."""
     mounts = (str(mount).split(":") for mount in service.definition.get("volumes", []))
     return {at: name for name, at, *mode in mounts if "/" not in name and mode != ["ro"]}

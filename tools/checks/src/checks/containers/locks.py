@@ -1,4 +1,4 @@
-"""What an image installs: the lock of all images, `runtime.txt`, and beside it the one of its own package."""
+"""Packages of the images: each image installs the common lock `runtime.txt` and the lock of its package."""
 
 import re
 import tomllib
@@ -21,14 +21,14 @@ _PIN = re.compile(r"(?m)^(?P<name>[\w.-]+)==(?P<version>\S+)")
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Hold what each shipped package declares against its locks, and each version against the one that is tested."""
+    """Compare the dependencies of each shipped package with its locks, and each version with the tested version."""
     tested, common = _pins(root, ALL), _pins(root, COMMON)
     projects = [*root.glob("services/*/pyproject.toml"), root / "workers/pyproject.toml"]
     packages = {path.parent.name: path for path in projects}
     for name, path in sorted(packages.items()):
         own = _pins(root, name)
         for missing in sorted(_declared(root, path) - common.keys() - own.keys()):
-            yield Finding(f"{FOLDER}/{name}.txt", f"the image would lack {missing}", RENEW)
+            yield Finding(f"{FOLDER}/{name}.txt", f"the image does not contain {missing}", RENEW)
         for twice in sorted(own.keys() & common.keys()):
             yield Finding(f"{FOLDER}/{name}.txt", f"{twice} is in {COMMON}.txt too", RENEW)
     for name in (COMMON, *sorted(packages)):
@@ -39,7 +39,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def _declared(root: Path, path: Path, extras: Iterable[str] = ()) -> set[str]:
-    """Return the packages of others that a package declares, or that our packages which it depends on declare."""
+    """Return the external dependencies of a package and of our packages that it depends on."""
     ours = {
         _project(own)["name"]: own
         for own in [root / SHARED / "pyproject.toml", *root.glob("packages/*/pyproject.toml")]

@@ -1,4 +1,4 @@
-"""Validators of `infra/k8s`: every overlay with every choice of components, rendered and looked at from all sides."""
+"""Validators of `infra/k8s`. They check each overlay with each set of components."""
 
 from checks.kubernetes.defaults import check_defaults
 from checks.kubernetes.hardening import check_hardening

@@ -1,8 +1,7 @@
-"""Fields that the server would add inside of lists.
+"""Fields in lists that the server would add.
 
-`kubectl apply` compares a list of most kinds as a whole. If the server has added a default to an element, each deploy
-finds the list changed and prints "configured" for an unchanged object, which hides what really changed. So those
-defaults are written.
+`kubectl apply` compares lists of most kinds as a whole. If the server adds a default to an element, each deploy prints
+"configured" for an unchanged object, which hides real changes. Therefore the manifests contain these defaults.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,11 +43,11 @@ DEFAULTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
         },
     },
 }
-"""By kind and by the place of the elements, the fields that must be there, with their default."""
+"""The required fields with their defaults, by kind and path of the elements."""
 
 
 def check_defaults(rendering: Rendering) -> Iterator[Finding]:
-    """Report elements of lists that lack a field which the server would add."""
+    """Report elements of lists without a field that the server would add."""
     for manifest in rendering.manifests:
         for path, fields in DEFAULTS.get(manifest.kind, {}).items():
             yield from _lacking(manifest, path, fields)

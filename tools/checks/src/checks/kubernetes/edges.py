@@ -1,7 +1,7 @@
-"""The edges of the network: an address in somebody's settings is a way that policies must allow, on both of its sides.
+"""The edges of the network: the policies must allow each address in the settings, at the caller and at the callee.
 
-`needed` reads the edges off the settings, `allowed` asks the policies as a cluster would: a pod that no policy of a
-direction selects is open in it, one that is selected gets what any of them allows.
+`needed` returns the edges in the settings. `allowed` evaluates the policies as a cluster does: if no policy selects a
+direction of a pod, it is open; otherwise one of its policies must allow the traffic.
 """
 
 import re
@@ -15,8 +15,8 @@ from checks.kubernetes.settings import UNKNOWN, environment, mounted, sources
 
 Direction = Literal["Ingress", "Egress"]
 
-LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "OBJECT_STORE_URL"}
-"""Addresses that a process only tells to others, for people's browsers; and a bucket's, which S3_ENDPOINT serves."""
+LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "LOGS_URL", "METRICS_URL", "MAIL_URL", "OBJECT_STORE_URL"}
+"""Addresses to which the process does not connect: those for browsers, and the name of a bucket behind S3_ENDPOINT."""
 
 _PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
 _IN_A_FILE = re.compile(r"(?P<scheme>https?://)?\b(?P<host>[a-z][a-z0-9-]*):(?P<port>\d{2,5})\b")
@@ -30,7 +30,7 @@ DNS = ("kube-system", {"k8s-app": "kube-dns"}, 53)
 
 @dataclass(frozen=True)
 class Address:
-    """Where a setting leads: a host name and a port."""
+    """The host name and port in a setting."""
 
     setting: str
     host: str
@@ -38,12 +38,12 @@ class Address:
 
     @property
     def namespace(self) -> str | None:
-        """The namespace in a Service's qualified name; None if the name has none, or is one of the world outside."""
+        """The namespace in the name of a Service; None if the name has none or is an external name."""
         match = _QUALIFIED.match(self.host)
         return match["namespace"] if match else None
 
     def service(self, rendering: Rendering) -> Manifest | None:
-        """Return the Service of ours that the host names, with our namespace or without; None if it is not ours."""
+        """Return our Service with this host name, with or without namespace; None if it is not ours."""
         if self.namespace in {None, rendering.namespace}:
             match = _QUALIFIED.match(self.host)
             return rendering.find("Service", match["name"] if match else self.host)
@@ -52,14 +52,14 @@ class Address:
 
 @dataclass(frozen=True)
 class Peer:
-    """The other end of an edge: pods with these labels, in our namespace (None) or another, or outside (no labels)."""
+    """The other end of an edge: pods with these labels in `namespace` (None: ours), or external hosts (no labels)."""
 
     labels: dict[str, str] | None = None
     namespace: str | None = None
 
 
 def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
-    """Give the addresses in the settings and mounted files of a workload's containers, without the secret ones."""
+    """Return the addresses in the settings and mounted files of a workload's containers, except in secrets."""
     for container in workload.containers:
         yield from _in_files(rendering, workload, container)
         settings = environment(rendering, workload, container)
@@ -71,7 +71,7 @@ def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
 
 
 def _in_files(rendering: Rendering, workload: Workload, container: Object) -> Iterator[Address]:
-    """Give the addresses in mounted ConfigMaps: `http://name:port`, and `name:port` if a Service has that name."""
+    """Return the addresses in mounted ConfigMaps: `http://name:port`, and `name:port` if a Service has that name."""
     known = sources(rendering)
     for _, kind, name in mounted(workload, container):
         source = known.get((kind, name)) if kind == "ConfigMap" else None
@@ -98,7 +98,7 @@ def _address(setting: str, value: str) -> Address | None:
 
 
 def knows_all(rendering: Rendering, workload: Workload) -> bool:
-    """Say whether every address of a workload is known, so that what policies allow beyond them is too much."""
+    """Return whether all addresses of a workload are known. Then its policies must not allow others."""
     return all(
         value != UNKNOWN
         for container in workload.containers
@@ -108,7 +108,7 @@ def knows_all(rendering: Rendering, workload: Workload) -> bool:
 
 
 def allowed(rendering: Rendering, direction: Direction, workload: Workload, peer: Peer, port: int) -> bool:
-    """Say whether the policies that select `workload` let it talk with `peer`, on a port of whoever is called."""
+    """Return whether the policies that select `workload` allow traffic with `peer` on the callee's `port`."""
     policies = isolating(rendering, direction, workload)
     return not policies or any(
         _port_matches(rule, port) and _peer_matches(rule.get("from" if direction == "Ingress" else "to"), peer)
@@ -118,7 +118,7 @@ def allowed(rendering: Rendering, direction: Direction, workload: Workload, peer
 
 
 def isolating(rendering: Rendering, direction: Direction, workload: Workload) -> list[dict[str, Any]]:
-    """Give the `spec` of each policy that rules a direction of this workload's pods."""
+    """Return the `spec` of each policy for a direction of this workload's pods."""
     return [
         policy.spec
         for policy in rendering.of("NetworkPolicy")
@@ -138,7 +138,7 @@ def _is(rule: dict[str, Any], peer: Peer) -> bool:
     if peer.labels is None and peer.namespace is None:
         return "ipBlock" in rule
     if "ipBlock" in rule:
-        return False  # pods are never meant by their addresses, which nobody knows before
+        return False  # rules by address never match pods, whose addresses are not known in advance
     namespace = {"kubernetes.io/metadata.name": peer.namespace} if peer.namespace else None
     if "namespaceSelector" in rule:
         if namespace is None or not selects(rule["namespaceSelector"], namespace):

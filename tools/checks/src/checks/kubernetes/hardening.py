@@ -1,4 +1,4 @@
-"""Our own rules for pods: restricted, limited, probed, stopped gracefully, counted by one only."""
+"""Our rules for pods: restricted, limited, probed, stopped gracefully."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from checks.kubernetes.manifests import Object, Rendering, Workload
 from checks.kubernetes.settings import environment
 
 PROCESSES = ("service", "worker")
-"""The components of ours that run all the time."""
+"""Our components that always run."""
 
 PROBED_AT = {
     "startupProbe": "/health/startup",
@@ -19,7 +19,7 @@ _HOST = ("hostNetwork", "hostPID", "hostIPC")
 
 
 def check_hardening(rendering: Rendering) -> Iterator[Finding]:
-    """Report what a pod may do that it need not, and what it lacks."""
+    """Report unnecessary privileges of pods, and missing settings."""
     for workload in rendering.workloads:
         yield from _labels(workload)
         yield from _pod(workload)
@@ -31,7 +31,9 @@ def check_hardening(rendering: Rendering) -> Iterator[Finding]:
             yield from _process(rendering, workload)
     for namespace in rendering.of("Namespace"):
         if namespace.labels.get("pod-security.kubernetes.io/enforce") != "restricted":
-            yield Finding(namespace.place, "it takes pods that are not restricted", "enforce Pod Security by its label")
+            yield Finding(
+                namespace.place, "it accepts pods that are not restricted", "enforce Pod Security by its label"
+            )
 
 
 def _labels(workload: Workload) -> Iterator[Finding]:
@@ -48,9 +50,9 @@ def _pod(workload: Workload) -> Iterator[Finding]:
         "runs as root, or as a user of the image's choice": context.get("runAsNonRoot")
         and context.get("runAsUser", 0) > 0,
         "has no seccomp profile": context.get("seccompProfile", {}).get("type") == "RuntimeDefault",
-        "gets a token for the cluster": pod.get("automountServiceAccountToken") is False,
-        "gets every Service as variables": pod.get("enableServiceLinks") is False,
-        "shares something of the host": not any(pod.get(word) for word in _HOST)
+        "has a token for the cluster": pod.get("automountServiceAccountToken") is False,
+        "has variables for every Service": pod.get("enableServiceLinks") is False,
+        "uses a namespace of the host": not any(pod.get(word) for word in _HOST)
         and not any("hostPath" in volume for volume in pod.get("volumes", [])),
     }
     for wrong, right in rules.items():
@@ -74,9 +76,7 @@ def _container(workload: Workload, container: Object) -> Iterator[Finding]:
     for kind in ("requests", "limits"):
         for resource in ("cpu", "memory"):
             if resource not in resources.get(kind, {}):
-                yield Finding(
-                    workload.place, f"container {container['name']} has no {kind}.{resource}", "give a figure"
-                )
+                yield Finding(workload.place, f"container {container['name']} has no {kind}.{resource}", "set it")
 
 
 def _probes(workload: Workload) -> Iterator[Finding]:
@@ -84,21 +84,23 @@ def _probes(workload: Workload) -> Iterator[Finding]:
     for container in workload.pod["containers"]:
         if component == "service":
             for probe, path in PROBED_AT.items():
-                asked = container.get(probe, {}).get("httpGet", {}).get("path")
-                if asked != path:
-                    yield Finding(workload.place, f"its {probe} asks {asked}", f"ask {path}")
+                used = container.get(probe, {}).get("httpGet", {}).get("path")
+                if used != path:
+                    yield Finding(workload.place, f"its {probe} uses {used}", f"use {path}")
         elif container.get("ports"):
             for probe in ("livenessProbe", "readinessProbe"):
                 if probe not in container:
                     yield Finding(workload.place, f"container {container['name']} has no {probe}", "add it")
         elif not workload.manifest.spec.get("minReadySeconds"):
             yield Finding(
-                workload.place, "a rollout counts its pods as soon as they run", "probe it, or set minReadySeconds"
+                workload.place,
+                "a rollout considers its pods ready as soon as they run",
+                "probe it, or set minReadySeconds",
             )
 
 
 def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
-    """Rules for what runs in several copies."""
+    """Check the rules for processes with several replicas."""
     spec = workload.manifest.spec
     if not any(
         rendering.selected(budget.spec["selector"]) == [workload] for budget in rendering.of("PodDisruptionBudget")
@@ -107,16 +109,16 @@ def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     if not workload.pod.get("topologySpreadConstraints"):
         yield Finding(workload.place, "its pods may all be on one node", "add topologySpreadConstraints")
     if spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
-        yield Finding(workload.place, "a rollout takes pods away before new ones are ready", "set maxUnavailable: 0")
+        yield Finding(workload.place, "a rollout removes pods before new ones are ready", "set maxUnavailable: 0")
     for container in workload.pod["containers"]:
         yield from _host_name(workload, container)
-        told = environment(rendering, workload, container).get("WEB_CONCURRENCY")
-        if told != "1":
-            yield Finding(workload.place, f"WEB_CONCURRENCY={told}", "set 1: the cluster counts processes by pods")
+        reported = environment(rendering, workload, container).get("WEB_CONCURRENCY")
+        if reported != "1":
+            yield Finding(workload.place, f"WEB_CONCURRENCY={reported}", "set 1: the cluster counts processes by pods")
 
 
 def _host_name(workload: Workload, container: Object) -> Iterator[Finding]:
-    """Spans name the node: the processes of one node have one clock, and a pod's own name would hide that."""
+    """host.name must be the node, because all processes of a node share one clock; the pod's name would hide that."""
     variables = {variable["name"]: variable for variable in container.get("env", [])}
     node = variables.get("NODE_NAME", {}).get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
     attributes = str(variables.get("OTEL_RESOURCE_ATTRIBUTES", {}).get("value", ""))

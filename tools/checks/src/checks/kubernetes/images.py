@@ -1,4 +1,4 @@
-"""What runs is said exactly: by tag in development, by digest in production, and as in the Compose file."""
+"""Images are pinned: by tag in development, by digest in production, with the versions of the Compose file."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import for_each
 
 BY_DIGEST = ("overlays/prod",)
-"""Overlays whose own images must not follow a tag."""
+"""Overlays whose images need a digest."""
 
 OURS = re.compile(r"(^|/)hopline/")
 _IMAGE = re.compile(r"^(?P<name>[^@]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?$")
@@ -19,30 +19,28 @@ _COMPOSE = Path("infra/compose")
 
 
 def check_images(rendering: Rendering) -> Iterator[Finding]:
-    """Report images whose content may change under their name."""
+    """Report images whose content can change."""
     for workload in rendering.workloads:
         for container in workload.containers:
             match = _IMAGE.match(container["image"])
             if match is None or not (match["digest"] or match["tag"]) or match["tag"] == "latest":
-                yield Finding(
-                    workload.place, f"image {container['image']} is whatever is newest", "name a tag or a digest"
-                )
+                yield Finding(workload.place, f"image {container['image']} has no version", "use a tag or a digest")
             elif not match["digest"] and OURS.search(match["name"]) and rendering.name.startswith(BY_DIGEST):
                 yield Finding(
                     workload.place,
-                    f"image {container['image']} follows a tag",
+                    f"image {container['image']} has no digest",
                     "pin it by digest in overlays/prod/images",
                 )
 
 
 def check_versions(root: Path) -> Iterator[Finding]:
-    """Report third-party images of another version than Compose runs: people would compare two different systems."""
+    """Report third-party images with another version than in Compose."""
     versions = compose_versions(root)
     return for_each(lambda rendering: differing(rendering, versions))(root)
 
 
 def differing(rendering: Rendering, versions: Mapping[str, str]) -> Iterator[Finding]:
-    """Compare with `versions`, tags by image name."""
+    """Compare images with `versions`, which has tags by image name."""
     for workload in rendering.workloads:
         for container in workload.containers:
             name, tag = _split(container["image"])
@@ -52,7 +50,7 @@ def differing(rendering: Rendering, versions: Mapping[str, str]) -> Iterator[Fin
 
 
 def compose_versions(root: Path) -> dict[str, str]:
-    """Give the tags that the Compose files run, by image name."""
+    """Return the tags in the Compose files by image name."""
     files = (yaml.safe_load(path.read_text()) or {} for path in sorted((root / _COMPOSE).glob("*.yaml")))
     services = [service for file in files for service in (file.get("services") or {}).values()]
     return dict(_split(service["image"]) for service in services if "image" in service)

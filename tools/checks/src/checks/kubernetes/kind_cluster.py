@@ -1,4 +1,4 @@
-"""The ports that kind maps to the machine are node ports of the kind overlays, each of them, and only on loopback."""
+"""kind maps exactly the node ports of the kind overlays, on loopback addresses only."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def check_kind_cluster(root: Path) -> Iterator[Finding]:
 
 
 def check_ports(cluster: Object, overlays: Iterable[Rendering]) -> Iterator[Finding]:
-    """Report mapped ports that lead nowhere, entrances that nobody reaches, and ports open to the network."""
+    """Report mapped ports without a node port, node ports that are not mapped, and ports open to the network."""
     mapped = [mapping for node in cluster["nodes"] for mapping in node.get("extraPortMappings", [])]
     for mapping in mapped:
         if mapping.get("listenAddress") != "127.0.0.1":
@@ -37,6 +37,6 @@ def check_ports(cluster: Object, overlays: Iterable[Rendering]) -> Iterator[Find
         if "nodePort" in port
     }
     for number in reached - entrances.keys():
-        yield Finding(str(_FILE), f"containerPort {number} is nobody's node port", "correct it, or add the Service")
+        yield Finding(str(_FILE), f"containerPort {number} is not a node port", "correct it, or add the Service")
     for number in entrances.keys() - reached:
         yield Finding(entrances[number].place, f"nodePort {number} is not mapped to the machine", f"map it in {_FILE}")

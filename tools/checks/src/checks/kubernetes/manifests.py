@@ -1,4 +1,4 @@
-"""Rendered Kubernetes objects: what they are, where they come from, and the pods that they make."""
+"""Rendered Kubernetes objects, the files that they come from, and their pods."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from typing import Any
 Object = dict[str, Any]
 
 ORIGIN = "config.kubernetes.io/origin"
-"""The annotation by which kustomize tells from which file an object comes."""
+"""The annotation with the file of an object, which kustomize adds."""
 
 _MAKES_PODS = ("Deployment", "StatefulSet", "Job")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One object, and the file of the repository that it was made from."""
+    """One object, and the file of the repository that defines it."""
 
     body: Object
     origin: str
@@ -27,28 +27,28 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """The object's name, with the hash where a generator has added one."""
+        """The object's name, including the hash of a generator."""
         return str(self.body["metadata"]["name"])
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """The object's own labels."""
+        """The object's labels."""
         return self.body["metadata"].get("labels") or {}
 
     @property
     def spec(self) -> Object:
-        """The object's `spec`, empty where it has none."""
+        """The object's `spec`, empty if it has none."""
         return self.body.get("spec") or {}
 
     @property
     def place(self) -> str:
-        """How a finding names it."""
+        """Its name in findings."""
         return f"{self.origin} ({self.kind} {self.name})"
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A manifest that makes pods."""
+    """A manifest that creates pods."""
 
     manifest: Manifest
 
@@ -59,7 +59,7 @@ class Workload:
 
     @property
     def place(self) -> str:
-        """How a finding names it."""
+        """Its name in findings."""
         return self.manifest.place
 
     @property
@@ -75,11 +75,11 @@ class Workload:
 
     @property
     def containers(self) -> list[Object]:
-        """Every container, those that run before the others included."""
+        """All containers, including init containers."""
         return [*self.pod.get("initContainers", []), *self.pod["containers"]]
 
     def ports(self) -> dict[str, int]:
-        """The container ports by name; those without one by their number."""
+        """Return the container ports by name, or by number if they have no name."""
         return {
             str(port.get("name", port["containerPort"])): port["containerPort"]
             for container in self.containers
@@ -87,7 +87,7 @@ class Workload:
         }
 
     def port(self, name_or_number: str | int) -> int | None:
-        """The container port that a Service or a probe means; None where there is none."""
+        """Return the container port of a Service's or probe's port; None if there is none."""
         if isinstance(name_or_number, int):
             return name_or_number if name_or_number in self.ports().values() else None
         return self.ports().get(name_or_number)
@@ -101,15 +101,15 @@ class Rendering:
     manifests: list[Manifest]
 
     def of(self, *kinds: str) -> Iterator[Manifest]:
-        """Give the manifests of these kinds."""
+        """Return the manifests of these kinds."""
         return (manifest for manifest in self.manifests if manifest.kind in kinds)
 
     def find(self, kind: str, name: str) -> Manifest | None:
-        """Give one manifest; None where it is not there."""
+        """Return one manifest, None if it does not exist."""
         return next((manifest for manifest in self.of(kind) if manifest.name == name), None)
 
     def get(self, kind: str, name: str) -> Manifest:
-        """Give one manifest that must be there; raises KeyError where it is not."""
+        """Return one manifest. Raises KeyError if it does not exist."""
         manifest = self.find(kind, name)
         if manifest is None:
             raise KeyError(f"{self.name} has no {kind} {name}")
@@ -117,21 +117,21 @@ class Rendering:
 
     @cached_property
     def namespace(self) -> str:
-        """The namespace that everything is in, empty if there is none."""
+        """The namespace of all objects, empty if there is none."""
         return next((manifest.name for manifest in self.of("Namespace")), "")
 
     @cached_property
     def workloads(self) -> list[Workload]:
-        """Give everything that makes pods."""
+        """Return the manifests that create pods."""
         return [Workload(manifest) for manifest in self.of(*_MAKES_PODS)]
 
     def selected(self, selector: Mapping[str, Any] | None) -> list[Workload]:
-        """Give the workloads whose pods a label selector (`matchLabels`, `matchExpressions`) means."""
+        """Return the workloads whose pods match a label selector (`matchLabels`, `matchExpressions`)."""
         return [workload for workload in self.workloads if selects(selector, workload.labels)]
 
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Say whether a label selector means these labels; an empty one means all of them, None means nothing."""
+    """Return whether a label selector matches these labels. An empty one matches all labels, None matches none."""
     if selector is None:
         return False
     wanted = selector.get("matchLabels") or {}
@@ -152,4 +152,4 @@ def _satisfies(labels: Mapping[str, str], expression: Mapping[str, Any]) -> bool
         case "DoesNotExist":
             return value is None
         case operator:
-            raise ValueError(f"no operator of label selectors: {operator}")
+            raise ValueError(f"unknown operator of label selectors: {operator}")

@@ -1,4 +1,4 @@
-"""Everything is denied, and each edge that a setting needs is allowed on both of its sides, and no other."""
+"""Policies deny by default. They allow exactly the edges that the settings need, at both ends."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -23,7 +23,7 @@ _FOLDER = "infra/k8s/base/network"
 
 
 def check_network(rendering: Rendering) -> Iterator[Finding]:
-    """Report open pods, edges that are needed and closed, edges open on one side only, edges that nobody needs."""
+    """Report open pods, needed edges that are not allowed, edges allowed at one end only, and unneeded edges."""
     wanted: set[tuple[str, str]] = set()
     for workload in rendering.workloads:
         for direction in _DIRECTIONS:
@@ -44,15 +44,17 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
     namespace, labels, port = DNS
     if not allowed(rendering, "Egress", caller, Peer(labels, namespace), port):
         yield Finding(
-            caller.place, "it may not ask for names (kube-dns, port 53)", f"allow it in {_FOLDER}/default.yaml"
+            caller.place, "it may not resolve names (kube-dns, port 53)", f"allow it in {_FOLDER}/default.yaml"
         )
-    named = f"{address.setting} leads to {address.host}:{address.port}"
+    named = f"{address.setting} is {address.host}:{address.port}"
     service = address.service(rendering)
     if service is None:
         if "." not in address.host or address.namespace == rendering.namespace:
             yield Finding(caller.place, f"{named}, but there is no such Service", "correct the setting")
         elif not allowed(rendering, "Egress", caller, Peer(namespace=address.namespace), address.port):
-            yield Finding(caller.place, f"{named}, but no policy lets it out there", "allow that egress in the overlay")
+            yield Finding(
+                caller.place, f"{named}, but no policy allows that egress", "allow that egress in the overlay"
+            )
         return
     target = next((each.get("targetPort") for each in service.spec["ports"] if each["port"] == address.port), None)
     if target is None:
@@ -62,22 +64,22 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
         wanted.add((caller.name, callee.name))
         number = callee.port(target)
         if number is None:
-            continue  # checks.kubernetes.selectors says so
+            continue  # checks.kubernetes.selectors reports it
         if not allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), number):
-            yield Finding(caller.place, f"{named}, but no egress policy lets it there", f"allow it in {_FOLDER}")
+            yield Finding(caller.place, f"{named}, but no egress policy allows it", f"allow it in {_FOLDER}")
         if not allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), number):
             yield Finding(
-                callee.place, f"{caller.name} needs it ({named}), but no ingress policy lets it in", "allow it"
+                callee.place, f"{caller.name} needs it ({named}), but no ingress policy allows it", "allow it"
             )
 
 
 def _scaler(rendering: Rendering, authentication: Manifest, address: Address) -> Iterator[Finding]:
     """KEDA resolves a name in its own namespace, and connects from there."""
-    named = f"{address.setting} leads to {address.host}:{address.port}"
+    named = f"{address.setting} is {address.host}:{address.port}"
     service = address.service(rendering)
     if "." not in address.host:
-        mend = f"name it with its namespace: {address.host}.{rendering.namespace}"
-        yield Finding(authentication.place, f"{named}, which does not resolve in namespace {KEDA}", mend)
+        fix = f"name it with its namespace: {address.host}.{rendering.namespace}"
+        yield Finding(authentication.place, f"{named}, which does not resolve in namespace {KEDA}", fix)
     if service is None:
         if address.namespace == rendering.namespace:
             yield Finding(authentication.place, f"{named}, but there is no such Service", "correct the address")
@@ -86,20 +88,18 @@ def _scaler(rendering: Rendering, authentication: Manifest, address: Address) ->
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
         number = callee.port(target) if target else None
         if number and not allowed(rendering, "Ingress", callee, Peer(namespace=KEDA), number):
-            yield Finding(callee.place, f"KEDA needs it ({named}), but no ingress policy lets it in", "allow it")
+            yield Finding(callee.place, f"KEDA needs it ({named}), but no ingress policy allows it", "allow it")
 
 
 def _sides(rendering: Rendering, caller: Workload, callee: Workload, wanted: set[tuple[str, str]]) -> Iterator[Finding]:
     for port in callee.ports().values():
         out = allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), port)
         into = allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), port)
-        anybody = allowed(rendering, "Ingress", callee, Peer({}), port)
+        any_source = allowed(rendering, "Ingress", callee, Peer({}), port)
         edge = f"{caller.name} to {callee.name}, port {port}"
         if out and not into:
-            yield Finding(
-                _FOLDER, f"{edge}: the caller may go out, the called one does not let it in", "allow both or none"
-            )
-        if into and not out and not anybody:
-            yield Finding(_FOLDER, f"{edge}: it would be let in, but may not go out", "allow both or none")
+            yield Finding(_FOLDER, f"{edge}: egress is allowed, but ingress is not", "allow both or none")
+        if into and not out and not any_source:
+            yield Finding(_FOLDER, f"{edge}: ingress is allowed, but egress is not", "allow both or none")
         if out and into and (caller.name, callee.name) not in wanted and knows_all(rendering, caller):
-            yield Finding(_FOLDER, f"{edge}: allowed, but no setting leads there", "drop it from the policies")
+            yield Finding(_FOLDER, f"{edge}: allowed, but no setting needs it", "remove it from the policies")

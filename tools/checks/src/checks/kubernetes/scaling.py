@@ -1,4 +1,4 @@
-"""Numbers of replicas: one owner each, an autoscaler that aims at what exists and is not contradicted; two at least."""
+"""Each number of replicas has one owner and is at least two; each autoscaler has an existing target."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from checks.kubernetes.hardening import PROCESSES
 from checks.kubernetes.manifests import Manifest, Rendering
 
 LEAST = 2
-"""Replicas of each process: with one, a pod that is deleted costs failed requests until the next is ready."""
+"""Minimum number of replicas. With one, deleting a pod causes failed requests until the next one is ready."""
 
 
 def check_scaling(rendering: Rendering) -> Iterator[Finding]:
-    """Report autoscalers without a target, targets with two owners, and processes that may have one replica only."""
+    """Report autoscalers without a target, targets with two owners, and processes that may have only one replica."""
     owners: dict[str, str] = {}
     least: dict[str, int] = {}
     for scaler in rendering.of("HorizontalPodAutoscaler", "ScaledObject"):
@@ -23,18 +23,18 @@ def check_scaling(rendering: Rendering) -> Iterator[Finding]:
             )
             continue
         if target.name in owners:
-            yield Finding(scaler.place, f"{target.name} is scaled by {owners[target.name]} too", "keep one of them")
+            yield Finding(scaler.place, f"{target.name} is also scaled by {owners[target.name]}", "keep one of them")
         owners[target.name] = scaler.name
         least[target.name] = _least(scaler)
         if "replicas" in target.spec:
             yield Finding(
-                target.place, f"replicas is set, but {scaler.kind} {scaler.name} owns it", "drop spec.replicas"
+                target.place, f"replicas is set, but {scaler.kind} {scaler.name} owns it", "remove spec.replicas"
             )
         yield from _range(scaler)
     for workload in rendering.workloads:
         replicas = least.get(workload.name) or int(workload.manifest.spec.get("replicas", 1))
         if workload.labels.get("app.kubernetes.io/component") in PROCESSES and replicas < LEAST:
-            yield Finding(workload.place, f"it may run as {replicas} replica", f"run {LEAST} of each process at least")
+            yield Finding(workload.place, f"it may run as {replicas} replica", f"run at least {LEAST} of each process")
 
 
 def _least(scaler: Manifest) -> int:

@@ -1,4 +1,4 @@
-"""Every object against the schema of its kind, strictly: a field that Kubernetes does not know is a mistake.
+"""Checks all objects with the schemas of their kinds; unknown fields are rejected.
 
 Kubernetes' own schemas come with `kubernetes-validate`, those of custom resources from `checks.kubernetes.crds`. The
 package's own `validate` would stop at an object's first error and read a megabyte of definitions for each object.
@@ -18,34 +18,34 @@ from checks.kubernetes.crds import Schema, schema_of
 from checks.kubernetes.manifests import Rendering
 
 VERSIONS = ("1.33", "1.37")
-"""The oldest Kubernetes that we support and the newest that we know; what both take, those between take too."""
+"""The oldest supported and the newest known version of Kubernetes. Versions in between accept what both accept."""
 
 
 def check_schemas(rendering: Rendering) -> Iterator[Finding]:
-    """Report every field that a schema forbids and every kind that has none."""
+    """Report fields that a schema rejects, and kinds without a schema."""
     for manifest in rendering.manifests:
         body = json.dumps(manifest.body)
         for version in VERSIONS:
-            for wrong, mend in _mistakes(version, body):
-                yield Finding(manifest.place, wrong, mend)
+            for wrong, fix in _mistakes(version, body):
+                yield Finding(manifest.place, wrong, fix)
 
 
 @cache
 def _mistakes(version: str, body: str) -> list[tuple[str, str]]:
-    """Give what is wrong with an object and how to mend it; once for the many renderings that have the same one."""
+    """Return the problems and fixes of an object. Results are cached, because renderings share objects."""
     manifest = json.loads(body)
     api_version, kind = manifest["apiVersion"], manifest["kind"]
     validator = _validator(version, api_version, kind)
     if validator is None:
-        wrong = f"Kubernetes {version} has no {api_version} {kind}, nor have we a schema of such a custom resource"
+        wrong = f"Kubernetes {version} has no {api_version} {kind}, and there is no schema of such a custom resource"
         return [(wrong, "correct apiVersion and kind, or add its schema by python -m checks.kubernetes.crds")]
     errors = (_deepest(error) for error in validator.iter_errors(manifest))
-    mend = f"see kubectl explain {kind.lower()}"
-    return [(f"{'.'.join(map(str, error.absolute_path)) or 'the object'}: {error.message}", mend) for error in errors]
+    fix = f"see kubectl explain {kind.lower()}"
+    return [(f"{'.'.join(map(str, error.absolute_path)) or 'the object'}: {error.message}", fix) for error in errors]
 
 
 def _deepest(error: ValidationError) -> ValidationError:
-    """Of alternatives that all failed, the first says most."""
+    """Return the most specific error: of alternatives that all failed, an error of the first."""
     return _deepest(error.context[0]) if error.context else error
 
 
@@ -54,7 +54,9 @@ def _validator(version: str, api_version: str, kind: str) -> Draft202012Validato
     own = schema_of(api_version, kind)
     if own is not None:
         return Draft202012Validator(own)
-    group = api_version.partition("/")[0].partition(".")[0]  # networking.k8s.io/v1 is networking-v1 there, v1 is v1
+    group = api_version.partition("/")[0].partition(".")[
+        0
+    ]  # the file of networking.k8s.io/v1 is networking-v1, that of v1 is v1
     suffix = f"{group}-{api_version.rpartition('/')[2]}" if "/" in api_version else api_version
     schema = _packaged(version, f"{kind.lower()}-{suffix}.json")
     return Draft202012Validator(schema, registry=_definitions(version)) if schema else None

@@ -1,4 +1,4 @@
-"""Secrets in the repository are for development, say so in their value, and are in no overlay of production."""
+"""Secrets in the repository are marked as development secrets in their value, and production does not use them."""
 
 from base64 import b64decode
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from checks.findings import Finding
 from checks.kubernetes.manifests import Manifest, Rendering
 from checks.kubernetes.settings import environment
-from shared.settings import DEVELOPMENT_ONLY
+from shared.config import DEVELOPMENT_ONLY
 
 
 def check_secrets(rendering: Rendering) -> Iterator[Finding]:
-    """Report Secrets of the repository in production, and values that do not say that they are public."""
+    """Report Secrets of the repository in production, and values that are not marked as development secrets."""
     production = any(
         environment(rendering, workload, container).get("ENVIRONMENT") == "production"
         for workload in rendering.workloads
@@ -19,13 +19,11 @@ def check_secrets(rendering: Rendering) -> Iterator[Finding]:
     )
     for secret in rendering.of("Secret"):
         if production:
-            yield Finding(
-                secret.place, "production would run with a Secret of the repository", "refer to an external one"
-            )
+            yield Finding(secret.place, "production uses a Secret of the repository", "refer to an external one")
         for key, value in _values(secret).items():
             if DEVELOPMENT_ONLY not in value and not _address_without_password(value):
-                wrong = f"nothing in {key} says that everybody knows it, and so production would take it"
-                yield Finding(secret.place, wrong, f"let the value contain {DEVELOPMENT_ONLY}")
+                wrong = f"{key} is not marked as public, so production would accept it"
+                yield Finding(secret.place, wrong, f"add {DEVELOPMENT_ONLY} to the value")
 
 
 def _values(secret: Manifest) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Labels and ports that must agree: who selects whom, and by which port somebody is reached."""
+"""Selectors match the labels of their pods, and ports exist."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 def check_selectors(rendering: Rendering) -> Iterator[Finding]:
-    """Report selectors that select nobody or too many, and ports that nobody has."""
+    """Report selectors that match no pod or too many pods, and ports that no pod has."""
     for workload in rendering.workloads:
         yield from _own_pods(rendering, workload)
         yield from _probes(workload)
@@ -27,13 +27,13 @@ def check_selectors(rendering: Rendering) -> Iterator[Finding]:
 def _own_pods(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     selector = workload.manifest.spec.get("selector")
     if selector is None and workload.manifest.kind == "Job":
-        return  # Kubernetes gives a Job's pods a label of their own
+        return  # Kubernetes adds a label to a Job's pods
     if not selects(selector, workload.labels):
-        yield Finding(workload.place, "its selector does not select its own pods", "give both the same labels")
+        yield Finding(workload.place, "its selector does not match its own pods", "use the same labels in both")
     others = [other.name for other in rendering.selected(selector) if other != workload]
     if others:
         yield Finding(
-            workload.place, f"its selector also selects pods of {', '.join(others)}", "add a label that differs"
+            workload.place, f"its selector also matches pods of {', '.join(others)}", "add a label that differs"
         )
     for constraint in workload.pod.get("topologySpreadConstraints", []):
         if not selects(constraint.get("labelSelector"), workload.labels):
@@ -49,19 +49,17 @@ def _probes(workload: Workload) -> Iterator[Finding]:
             port = way.get("httpGet", way.get("tcpSocket", {})).get("port")
             if port is not None and workload.port(port) is None:
                 yield Finding(
-                    workload.place, f"{probe} asks port {port}, which the container does not have", "correct it"
+                    workload.place, f"{probe} uses port {port}, which the container does not have", "correct it"
                 )
 
 
 def _listening(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
-    """What the process is told to listen on must be the port that the pod says it has."""
+    """PORT must be the container port `http`."""
     for container in workload.containers:
-        told = environment(rendering, workload, container).get("PORT")
+        reported = environment(rendering, workload, container).get("PORT")
         has = {port.get("name"): port["containerPort"] for port in container.get("ports", [])}.get("http")
-        if told is not None and told != str(has):
-            yield Finding(
-                workload.place, f"PORT={told}, but its container port http is {has}", "give both the same number"
-            )
+        if reported is not None and reported != str(has):
+            yield Finding(workload.place, f"PORT={reported}, but its container port http is {has}", "use one number")
 
 
 def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
@@ -76,20 +74,22 @@ def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
 
 def _one(manifest: Manifest, chosen: list[Workload]) -> Iterator[Finding]:
     if len(chosen) != 1:
-        names = ", ".join(workload.name for workload in chosen) or "nobody"
+        names = ", ".join(workload.name for workload in chosen) or "no workload"
         yield Finding(
-            manifest.place, f"its selector means the pods of {names}", "select the pods of exactly one workload"
+            manifest.place, f"its selector matches the pods of {names}", "select the pods of exactly one workload"
         )
 
 
 def _policy(rendering: Rendering, policy: Manifest) -> Iterator[Finding]:
     for selector in [policy.spec["podSelector"], *_peers(policy)]:
         if not rendering.selected(selector):
-            yield Finding(policy.place, f"no pod has the labels {_shown(selector)}", "correct the selector, or drop it")
+            yield Finding(
+                policy.place, f"no pod has the labels {_shown(selector)}", "correct the selector, or remove the policy"
+            )
 
 
 def _peers(policy: Manifest) -> Iterator[Any]:
-    """Give the pod selectors of the other side, as far as they mean pods of this namespace."""
+    """Return the pod selectors of the peers in this namespace."""
     for direction, side in (("ingress", "from"), ("egress", "to")):
         for rule in policy.spec.get(direction, []):
             for peer in rule.get(side, []):

@@ -1,4 +1,4 @@
-"""What a container of a rendering is told: its environment, and the files behind `X_FILE` where they are known."""
+"""The settings of a container: its environment, and the content of files in `X_FILE` if it is known."""
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from checks.kubernetes.manifests import Object, Rendering, Workload
 
 UNKNOWN = "\N{HORIZONTAL ELLIPSIS}"
-"""The value of a secret that comes from elsewhere when the overlay is applied."""
+"""The value of a secret that is not in the rendering."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A ConfigMap or a Secret: its values by key, and who gives it (the Secret's file, or an ExternalSecret's)."""
+    """A ConfigMap or a Secret: its values by key, and the manifest that defines it."""
 
     kind: str
     name: str
@@ -21,7 +21,7 @@ class Source:
 
 
 def sources(rendering: Rendering) -> dict[tuple[str, str], Source]:
-    """Give every ConfigMap and Secret by kind and name; an ExternalSecret counts as the Secret that it makes."""
+    """Return all ConfigMaps and Secrets by kind and name. An ExternalSecret counts as the Secret that it creates."""
     found = [
         Source("ConfigMap", manifest.name, {**manifest.body.get("data", {}), **manifest.body.get("binaryData", {})})
         for manifest in rendering.of("ConfigMap")
@@ -36,7 +36,7 @@ def sources(rendering: Rendering) -> dict[tuple[str, str], Source]:
 
 
 def mounted(workload: Workload, container: Object) -> Iterator[tuple[PurePosixPath, str, str]]:
-    """Give each ConfigMap and Secret that the container sees as a folder: (folder, kind, name)."""
+    """Return the ConfigMaps and Secrets that are mounted as folders: (folder, kind, name)."""
     volumes = {volume["name"]: volume for volume in workload.pod.get("volumes", [])}
     for mount in container.get("volumeMounts", []):
         volume = volumes.get(mount["name"], {})
@@ -47,7 +47,7 @@ def mounted(workload: Workload, container: Object) -> Iterator[tuple[PurePosixPa
 
 
 def environment(rendering: Rendering, workload: Workload, container: Object) -> dict[str, str]:
-    """Give the container's settings: variables, and for `X_FILE` the content as `X`, UNKNOWN where it is not known."""
+    """Return the container's variables, and for `X_FILE` the content as `X` (UNKNOWN if it is not known)."""
     known = sources(rendering)
     variables: dict[str, str] = {}
     for reference in container.get("envFrom", []):

@@ -1,4 +1,4 @@
-"""Places that outlive a pod: claims exist and are used; reports have one place, which those who name it can reach."""
+"""Volume claims exist and are used, and all workloads use the same location for reports."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -12,7 +12,7 @@ STORE = "OBJECT_STORE_URL"
 
 
 def check_volumes(rendering: Rendering) -> Iterator[Finding]:
-    """Report claims that do not exist or that nobody uses, and reports that would not be found again."""
+    """Report claims that do not exist or are not used, and workloads with different locations of reports."""
     claims = {manifest.name: manifest for manifest in rendering.of("PersistentVolumeClaim")}
     used, places = set[str](), set[str]()
     for workload in rendering.workloads:
@@ -30,13 +30,13 @@ def check_volumes(rendering: Rendering) -> Iterator[Finding]:
             elif url.scheme:
                 places.add(url.geturl())
     for name in sorted(claims.keys() - used):
-        yield Finding(claims[name].place, "nothing mounts it", "mount it, or drop it")
+        yield Finding(claims[name].place, "nothing mounts it", "mount it, or remove it")
     if len(places) > 1:
         yield Finding("infra/k8s", f"reports are at {' and '.join(sorted(places))}", f"give all the same {STORE}")
 
 
 def _claims(workload: Workload) -> dict[str, str]:
-    """Give the claims of a workload's pods by the names of the volumes."""
+    """Return the claims of a workload's pods by name of the volume."""
     volumes = workload.pod.get("volumes", [])
     return {
         volume["name"]: volume["persistentVolumeClaim"]["claimName"]
@@ -46,7 +46,7 @@ def _claims(workload: Workload) -> dict[str, str]:
 
 
 def _mounted_at(workload: Workload, container: Object, path: PurePosixPath) -> str | None:
-    """Give the claim in which a path of a container is, if the container may write there."""
+    """Return the claim that contains a path of a container, if the container can write there."""
     claims = _claims(workload)
     for mount in container.get("volumeMounts", []):
         if mount["name"] in claims and not mount.get("readOnly") and path.is_relative_to(mount["mountPath"]):

@@ -1,25 +1,38 @@
-"""Composes version 2's OpenAPI document of the services' documents and the gateway's routes.
+"""Composes version 2's OpenAPI document from the services' documents and the gateway's routes.
 
-A forwarded operation is described by the service that serves it: texts, header parameters, bodies, responses, schemas.
-Aggregates are described by the gateway, and so are the path and query parameters that it checks. Every operation gets
-what the gateway adds: security, 401, 429 and the problems of a gateway.
+The service that serves a forwarded operation describes it: texts, header parameters, bodies, responses and schemas. The
+gateway describes aggregates, and the path and query parameters that it validates. Each operation gets the additions of
+the gateway: security, 401, 429 and the problems of a gateway.
 """
 
-import re
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 
 from gateway.routes import aggregates, v2
 from gateway.schemas import SERVICE_SCHEMA
-from notifications.routes import router as notifications
-from orders.routes import orders, products, reports
-from shared.openapi import PROBLEM_SCHEMA, PROBLEMS, header, problem
-from users.routes import router as users
-from users.routes import tokens
+from notifications.routes import notifications_router
+from orders.routes import orders_router, products_router, reports_router
+from shared.web.openapi import PROBLEM_SCHEMA, PROBLEMS, document_header, document_problem
+from users.routes import tokens_router, users_router
 
-SERVICES: Final = [users, tokens, products, orders, reports, notifications]
+SERVICES: Final = [
+    users_router,
+    tokens_router,
+    products_router,
+    orders_router,
+    reports_router,
+    notifications_router,
+]
 SCHEMAS: Final = "#/components/schemas/"
+PUBLIC_NAMES: Final = {
+    "OrderCreate": "NewOrder",
+    "OrderItemCreate": "NewItem",
+    "ReportCreate": "NewReport",
+    "UserCreate": "NewUser",
+    "UserUpdate": "UserChange",
+}
+"""Public schema names, for which clients may have generated code. Services may use other names."""
 DESCRIPTION: Final = """\
 Money is in integer cents, times are RFC 3339 in UTC, and every error is a problem (RFC 9457) whose `trace_id` leads to
 what happened. Every response carries `X-Request-ID` and `traceresponse`.
@@ -27,7 +40,7 @@ what happened. Every response carries `X-Request-ID` and `traceresponse`.
 
 
 def compose() -> dict[str, Any]:
-    """Return the document of version 2; raises ValueError if a route and its service disagree."""
+    """Return the document of version 2. Raises ValueError if a route and its service differ."""
     document = described(
         [aggregates.router, v2.router],
         title="Hopline API v2",
@@ -76,7 +89,7 @@ def _published(node: Any) -> Any:
 
 
 def _public_name(name: str) -> str:
-    return re.sub(r"Out(?=\W|_|$)", "", name)
+    return PUBLIC_NAMES.get(name, name)
 
 
 def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None) -> dict[str, Any]:
@@ -89,10 +102,11 @@ def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None
     if {"application/json": {"schema": {}}} in [each.get("content") for each in source["responses"].values()]:
         raise ValueError(f"{place}: no service describes it")
     responses = {
-        **({"401": problem("No valid access token")} if "security" in route else {}),
+        **({"401": document_problem("No valid access token")} if "security" in route else {}),
         **source["responses"],
-        "429": problem("A rate limit is used up") | {"headers": {"Retry-After": header("Seconds to wait")}},
-        "default": problem("Any other problem: 500, 502, 503 and 504 can come from every call"),
+        "429": document_problem("A rate limit is exceeded")
+        | {"headers": {"Retry-After": document_header("Seconds to wait")}},
+        "default": document_problem("Any other problem: 500, 502, 503 and 504 can come from every call"),
     }
     if not parameters and "requestBody" not in source:
         del responses["422"]

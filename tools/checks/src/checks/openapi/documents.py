@@ -1,4 +1,4 @@
-"""The gateway's OpenAPI documents: committed below `docs/openapi/`, and copied to the gateway, which serves them."""
+"""The gateway's OpenAPI documents: in `docs/openapi/`, and as copies in the gateway, which serves them."""
 
 import json
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ FROZEN, GROWING = "v1", "v2"
 FROZEN_SHA256: Final = "e74af4ada94651fd0b41a72f2d22d4cf17cd22d1f368b27a5504471ed33420a6"
 
 
-def composed() -> str:
-    """Return version 2's document as it is written to files."""
+def assembled() -> str:
+    """Return the content of version 2's file."""
     return json.dumps(compose(), indent=2, ensure_ascii=False) + "\n"
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Version 1 is unchanged, version 2 has lost nothing, and both committed files are what is served."""
-    current = json.loads(composed())
+    """Report a changed version 1, incompatible changes of version 2, and files that differ from the code."""
+    current = json.loads(assembled())
     for version in (FROZEN, GROWING):
         committed, served = COMMITTED / f"{version}.json", SERVED / f"{version}.json"
         missing = [file for file in (committed, served) if not (root / file).exists()]
@@ -34,27 +34,27 @@ def check(root: Path) -> Iterator[Finding]:
         served_document = json.loads((root / served).read_bytes())
         yield from compare(version, document, served_document if version == FROZEN else current)
         if version == FROZEN and sha256((root / served).read_bytes()).hexdigest() != FROZEN_SHA256:
-            yield Finding(str(served), "version 1 never changes, and this file is another one", "restore it from git")
+            yield Finding(str(served), "version 1 never changes, but this file differs", "restore it from git")
         if version == GROWING and served_document != current:
-            yield Finding(str(served), "is not what the routes and the services say", "make openapi")
+            yield Finding(str(served), "differs from the routes and the services", "make openapi")
 
 
 def compare(version: str, committed: Any, now: Any) -> Iterator[Finding]:
-    """What is wrong with a version whose document was `committed` and is `now`."""
+    """Report incompatible changes of a version's document from `committed` to `now`."""
     file = str(COMMITTED / f"{version}.json")
     if version == FROZEN:
         if committed != now:
             where = ", ".join(sorted(differences(committed, now))[:5])
-            yield Finding(file, f"version 1 never changes, and differs in {where}", "restore it from git")
+            yield Finding(file, f"version 1 never changes, but differs in {where}", "restore it from git")
         return
     lost = list(losses(committed, now))
-    yield from (Finding(file, loss, "keep it: what clients rely on goes with a version, not before") for loss in lost)
+    yield from (Finding(file, loss, "keep it: clients may rely on it until the next version") for loss in lost)
     if committed != now and not lost:
-        yield Finding(file, "version 2 has changed without a loss, and this file does not say so", "make openapi")
+        yield Finding(file, "version 2 has a compatible change that is not in this file", "make openapi")
 
 
 def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
-    """The places, as paths of members, at which two JSON values differ."""
+    """Yield the paths at which two JSON values differ."""
     if isinstance(was, dict) and isinstance(now, dict):
         for name in was.keys() | now.keys():
             yield from differences(was.get(name), now.get(name), f"{place}/{name}")

@@ -1,8 +1,8 @@
-"""What a client of an earlier OpenAPI document would miss in a later one.
+"""Finds incompatible changes between two versions of an OpenAPI document.
 
-Growing is free: new calls, new optional parameters and fields, new answers. Losing is not: a call, a parameter, an
-answer or a field that is gone, another type, a bound drawn closer, something new that a request must bring. What
-clients send may become freer and what they get may say more, never the other way round.
+Additions are compatible: new operations, new optional parameters and fields, new responses. Incompatible are: a removed
+operation, parameter, response or field, another type, a stricter limit, a new required part of a request. Constraints
+on requests may become weaker, and responses may contain more, but not the opposite.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 
 
 def losses(before: Document, after: Document) -> Iterator[str]:
-    """One line for each thing that is in `before` and no longer so in `after`."""
+    """Yield one line for each incompatible change from `before` to `after`."""
     for path, calls in before["paths"].items():
         for method in METHODS:
             if method in calls:
@@ -26,7 +26,7 @@ def losses(before: Document, after: Document) -> Iterator[str]:
 
 
 class _Call:
-    """One operation in both documents; `place` says which."""
+    """One operation in both documents; `place` names it."""
 
     def __init__(self, place: str, before: Document, after: Document) -> None:
         self._place = place
@@ -36,16 +36,16 @@ class _Call:
 
     def losses(self, was: Document, now: Document | None) -> Iterator[str]:
         if now is None:
-            yield f"{self._place} is gone"
+            yield f"{self._place} was removed"
             return
         yield from self._parameters(was, now)
         yield from self._body(was.get("requestBody"), now.get("requestBody"))
-        yield from self._answers(was["responses"], now["responses"])
+        yield from self._responses(was["responses"], now["responses"])
 
     def _parameters(self, was: Document, now: Document) -> Iterator[str]:
         earlier, later = _parameters(was), _parameters(now)
         for key in earlier.keys() - later.keys():
-            yield f"{self._place}: the parameter {key[1]} is gone"
+            yield f"{self._place}: the parameter {key[1]} was removed"
         for key, parameter in later.items():
             place = f"the parameter {key[1]}"
             if parameter.get("required") and not earlier.get(key, {}).get("required"):
@@ -60,25 +60,25 @@ class _Call:
             return
         yield from self._contents("the body", was, now or {}, sent=True)
 
-    def _answers(self, was: Document, now: Document) -> Iterator[str]:
-        for status, answer in was.items():
+    def _responses(self, was: Document, now: Document) -> Iterator[str]:
+        for status, response in was.items():
             if status not in now:
-                yield f"{self._place}: the answer {status} is gone"
+                yield f"{self._place}: the response {status} was removed"
                 continue
-            for name in answer.get("headers", {}).keys() - now[status].get("headers", {}).keys():
-                yield f"{self._place}: the answer {status} lost its header {name}"
-            yield from self._contents(f"the answer {status}", answer, now[status], sent=False)
+            for name in response.get("headers", {}).keys() - now[status].get("headers", {}).keys():
+                yield f"{self._place}: the response {status} lost its header {name}"
+            yield from self._contents(f"the response {status}", response, now[status], sent=False)
 
     def _contents(self, place: str, was: Document, now: Document, *, sent: bool) -> Iterator[str]:
         for media_type, content in was.get("content", {}).items():
             later = now.get("content", {}).get(media_type)
             if later is None:
-                yield f"{self._place}: {place} is no {media_type} any more"
+                yield f"{self._place}: {place} is not {media_type} any more"
             else:
                 yield from self._schemas(place, content.get("schema", {}), later.get("schema", {}), sent=sent)
 
     def _schemas(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
-        """`sent` by clients, or else got by them."""
+        """Compare schemas that clients send, or that they receive if `sent` is false."""
         pair = (was.get("$ref", ""), now.get("$ref", ""), str(sent))
         if pair[0] and pair in self._seen:
             return
@@ -87,7 +87,7 @@ class _Call:
         where = f"{self._place}: {place}"
         earlier, later = _kinds(was, self._before), _kinds(now, self._after)
         for kind in (earlier - later) if sent else (later - earlier):
-            yield f"{where} can be no {kind} any more" if sent else f"{where} can be {kind} now"
+            yield f"{where} cannot be {kind} any more" if sent else f"{where} can be {kind} now"
         yield from (f"{where}: {lost}" for lost in (_narrowed(was, now) if sent else ()))
         yield from self._members(place, was, now, sent=sent)
         if "items" in was and "items" in now:
@@ -123,7 +123,7 @@ def _resolved(schema: Schema, document: Document) -> Schema:
 
 
 def _kinds(schema: Schema, document: Document) -> frozenset[str]:
-    """The JSON types a value may have; of anything where nothing is said."""
+    """Return the JSON types of a value; all types if the schema has none."""
     schema = _resolved(schema, document)
     if "anyOf" in schema:
         return frozenset().union(*(_kinds(one, document) for one in schema["anyOf"]))
@@ -134,9 +134,9 @@ def _kinds(schema: Schema, document: Document) -> frozenset[str]:
 def _narrowed(was: Schema, now: Schema) -> Iterator[str]:
     for value in _values(was) - _values(now):
         if _values(now):
-            yield f"{value} is refused now"
+            yield f"{value} is rejected now"
     if _values(now) and not _values(was):
-        yield "takes only certain values now"
+        yield "accepts only certain values now"
     for name in LOWER_BOUNDS:
         if name in now and now[name] > was.get(name, float("-inf")):
             yield f"{name} rose to {now[name]}"

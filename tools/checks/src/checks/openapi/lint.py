@@ -1,31 +1,20 @@
-"""The committed OpenAPI documents against the specification and good manners, by Redocly's linter."""
+"""Checks the committed OpenAPI documents with Redocly's linter."""
 
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from checks.findings import Finding
 from checks.openapi.documents import COMMITTED
-from checks.programs import Program
+from checks.programs import NodeProgram
 
 FOLDER = Path(__file__).resolve().parents[3] / "redocly"
-"""Where npm installs the linter; its lock has hashes and no addresses."""
+"""The folder in which npm installs the linter. Its lock has hashes but no addresses."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeProgram(Program):
-    """A program that `npm ci` has put into the folder."""
-
-    def path(self) -> str | None:
-        """Give where it is; None where it, or the node that runs it, is missing."""
-        installed = FOLDER / "node_modules/.bin" / self.name
-        return str(installed) if installed.is_file() and Program("node", "").path() else None
-
-
-REDOCLY = NodeProgram("redocly", "make check gets it where there is npm: apt install nodejs npm")
+REDOCLY = NodeProgram("redocly", "make check installs it if npm is available: apt install nodejs npm", FOLDER)
 
 
 def check(root: Path) -> Iterator[Finding]:
@@ -47,7 +36,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def _reports(output: str) -> Iterator[Any]:
-    """The JSON values of the linter's output: one for each document, one after another."""
+    """Yield the JSON values in the linter's output, one for each document."""
     decoder = json.JSONDecoder()
     rest = output.lstrip()
     while rest.startswith("{"):

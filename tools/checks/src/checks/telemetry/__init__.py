@@ -1,4 +1,4 @@
-"""Validators of what becomes of telemetry: the Collector's pipelines, alert rules, data sources, dashboards."""
+"""Validators of telemetry: the Collector's pipelines, alert rules, data sources and dashboards."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The telemetry backends as Compose and kind run them: options, bounds that fit into memory, versions."""
+"""The telemetry backends in Compose and kind: options, memory limits and versions."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,24 +13,24 @@ from checks.findings import Finding
 
 STORES = Path("infra/k8s/components/development-stores/stores")
 JAEGER = {Path("infra/jaeger/config.yaml"): "infra/compose", STORES / "jaeger-config.yaml": str(STORES)}
-"""Jaeger's configurations, and where the process runs that reads each."""
+"""Jaeger's configurations, and the folder of the process that reads each."""
 JAEGER_PAGES = Path("infra/jaeger/ui.js")
 LOKI = Path("infra/loki/config.yaml")
 
 GO_IMAGES = ("otel/", "jaegertracing/", "grafana/", "prom/", "axllent/")
 GO_SHARE = (0.70, 0.92)
-"""What of a container's memory GOMEMLIMIT may be: the collector of garbage works harder before the kernel kills."""
+"""Allowed share of GOMEMLIMIT in the memory limit. The garbage collector must work harder before the kernel kills."""
 
 JAEGER_BASE_MIB = 40
 JAEGER_TRACE_KIB = 63
-"""Fitted to one measurement with Jaeger 2.20, 103 MiB with 1,000 traces of 25 spans, and an assumed base of 40 MiB."""
+"""From one measurement with Jaeger 2.20: 103 MiB with 1,000 traces of 25 spans, and an assumed base of 40 MiB."""
 
 LOKI_CACHES_MB = 32
-"""Of a container of 144 MiB."""
+"""In a container with 144 MiB."""
 
 ZERO_INGESTION = "--enable-feature=created-timestamp-zero-ingestion"
 GRAFANA_BELOW = (13, 2)
-"""From there on the data sources are plugins, which Grafana downloads."""
+"""From this version on, the data sources are plugins that Grafana downloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,12 @@ def check(root: Path) -> Iterator[Finding]:
         if name == "jaegertracing/jaeger" and process.environment.get("OTEL_TRACES_SAMPLER") != "always_off":
             yield Finding(process.place, "Jaeger exports its own spans", "set OTEL_TRACES_SAMPLER: always_off")
         if name == "prom/prometheus" and ZERO_INGESTION not in process.command:
-            yield Finding(process.place, "the first value of a counter is no increase", f"add {ZERO_INGESTION}")
+            yield Finding(
+                process.place, "the first value of a counter does not count as an increase", f"add {ZERO_INGESTION}"
+            )
         if name == "grafana/grafana" and _version(process.image) >= GRAFANA_BELOW:
             below = ".".join(map(str, GRAFANA_BELOW))
-            yield Finding(process.place, "its data sources are plugins to be downloaded", f"stay below {below}")
+            yield Finding(process.place, "it must download its data sources as plugins", f"stay below {below}")
     for file, folder in JAEGER.items():
         yield from _jaeger_traces(root, file, [process for process in found if process.place.startswith(folder)])
     yield from _jaeger_pages(root)
@@ -77,7 +79,7 @@ def _go_memory(process: Process) -> Iterator[Finding]:
 
 
 def _jaeger_traces(root: Path, file: Path, processes: list[Process]) -> Iterator[Finding]:
-    """The traces that Jaeger keeps must fit below its GOMEMLIMIT, or the kernel ends it before its own bound does."""
+    """Check that the traces that Jaeger stores fit below its GOMEMLIMIT; otherwise the kernel kills it."""
     backends = _read(root / file)["extensions"]["jaeger_storage"]["backends"].values()
     kept = sum(backend["memory"]["max_traces"] for backend in backends if "memory" in backend)
     needed = JAEGER_BASE_MIB + kept * JAEGER_TRACE_KIB / 1024
@@ -94,11 +96,11 @@ def _jaeger_traces(root: Path, file: Path, processes: list[Process]) -> Iterator
 def _jaeger_pages(root: Path) -> Iterator[Finding]:
     script = (root / JAEGER_PAGES).read_text(encoding="utf-8")
     if "$" in script:  # the whole file is the replacement text of a regular expression
-        yield Finding(str(JAEGER_PAGES), "Jaeger takes what follows a dollar sign out", "join the strings by +")
+        yield Finding(str(JAEGER_PAGES), "Jaeger removes text after a dollar sign", "join the strings by +")
     if re.search(r"localhost|127\.0\.0\.1|:3000", script):
-        yield Finding(str(JAEGER_PAGES), "a link leads to a fixed port", "compute it from the port of the page")
+        yield Finding(str(JAEGER_PAGES), "a link has a fixed port", "compute it from the port of the page")
     if re.search(r"now-\d", script):
-        yield Finding(str(JAEGER_PAGES), "a link looks back from now", "take the time of the trace")
+        yield Finding(str(JAEGER_PAGES), "a link uses the current time", "use the time of the trace")
 
 
 def _loki(root: Path) -> Iterator[Finding]:
@@ -110,16 +112,16 @@ def _loki(root: Path) -> Iterator[Finding]:
     sizes = {name: cache.get("embedded_cache", {}).get("max_size_mb", 100) for name, cache in caches.items()}
     if sum(sizes.values()) > LOKI_CACHES_MB:
         largest = max(sizes, key=lambda name: sizes[name])
-        wrong = f"its caches may take {sum(sizes.values())} MB, {largest} {sizes[largest]} of them"
-        yield Finding(str(LOKI), wrong, f"set embedded_cache.max_size_mb, {LOKI_CACHES_MB} together")
+        wrong = f"its caches may use {sum(sizes.values())} MB, {largest} {sizes[largest]} of them"
+        yield Finding(str(LOKI), wrong, f"set embedded_cache.max_size_mb, {LOKI_CACHES_MB} in total")
     if content["ingester"].get("lifecycler", {}).get("min_ready_duration") != "0s":
-        yield Finding(str(LOKI), "it is ready 15 s late", "set ingester.lifecycler.min_ready_duration: 0s")
+        yield Finding(str(LOKI), "it becomes ready 15 s late", "set ingester.lifecycler.min_ready_duration: 0s")
     if content.get("tracing", {}).get("enabled") is not False:
-        yield Finding(str(LOKI), "it records spans of its own", "set tracing.enabled: false")
+        yield Finding(str(LOKI), "it records its own spans", "set tracing.enabled: false")
 
 
 def mebibytes(amount: str) -> float:
-    """Read a size as Compose, Kubernetes or GOMEMLIMIT write it: `144M`, `512Mi`, `110MiB`; 0 if it is none."""
+    """Parse a size of Compose, Kubernetes or GOMEMLIMIT: `144M`, `512Mi`, `110MiB`; 0 if it is invalid."""
     parsed = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])i?b?", amount.strip().lower())
     return float(parsed[1]) * {"k": 1 / 1024, "m": 1.0, "g": 1024.0}[parsed[2]] if parsed else 0.0
 

@@ -1,4 +1,4 @@
-"""The Collector's configuration: pipelines that hang together, queues that fit into memory, current options."""
+"""The Collector's configuration: complete pipelines, queues that fit into memory, current options."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,17 +15,17 @@ COLLECTOR = FILES[0]
 _KINDS = ("receivers", "processors", "exporters")
 
 BASE_MIB = 45
-"""What the Collector takes at rest, estimated from above."""
+"""Memory of an idle Collector, an upper estimate."""
 IN_MEMORY = 3
-"""How much larger data is in memory than serialised, as `sizer: bytes` counts it; estimated from above."""
+"""Ratio of the size in memory to the serialised size, which `sizer: bytes` counts; an upper estimate."""
 
 DATABASE_NAMES = {"db.system.name"}
 PEER_NAMES = {"service.peer.name", "peer.service", "server.address", "messaging.system"}
-"""Attributes by which the service graph names peers that send no spans."""
+"""Attributes with which the service graph names peers without spans."""
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Check the Collector, and Jaeger, which is one too."""
+    """Check the Collector, and Jaeger, which is a Collector too."""
     for file in FILES:
         content: dict[str, Any] = yaml.safe_load((root / file).read_text(encoding="utf-8"))
         yield from _references(file, content)
@@ -39,7 +39,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def copies_of_service_name(root: Path) -> set[str]:
-    """Return the attributes that hold a copy of `service.name` in every span that reaches Jaeger."""
+    """Return the attributes with a copy of `service.name` in all spans that Jaeger receives."""
     content: dict[str, Any] = yaml.safe_load((root / COLLECTOR).read_text(encoding="utf-8"))
     to_jaeger = [
         pipeline for pipeline in content["service"]["pipelines"].values() if "otlp_http/jaeger" in pipeline["exporters"]
@@ -58,7 +58,7 @@ def copies_of_service_name(root: Path) -> set[str]:
 
 
 def counters_end_in_total(root: Path) -> bool:
-    """Say whether the Collector's own counters have the suffix `_total` where Prometheus scrapes them."""
+    """Return whether the Collector's own counters have the suffix `_total` in Prometheus."""
     content: dict[str, Any] = yaml.safe_load((root / COLLECTOR).read_text(encoding="utf-8"))
     return not all(reader.get("without_type_suffix", True) for reader in _prometheus_readers(content))
 
@@ -77,9 +77,9 @@ def _references(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     for kind, components in used.items():
         there = set(content.get(kind) or {})
         for component in sorted(components - there - (connectors if kind in {"receivers", "exporters"} else set())):
-            yield Finding(f"{file} {component}", f"a pipeline uses it and {kind} has no such", f"define it in {kind}")
+            yield Finding(f"{file} {component}", f"a pipeline uses it, but it is not in {kind}", f"define it in {kind}")
         for component in sorted(there - components):
-            yield Finding(f"{file} {component}", f"{kind} defines it and nothing uses it", "use or remove it")
+            yield Finding(f"{file} {component}", f"{kind} defines it, but no pipeline uses it", "use or remove it")
 
 
 def _connectors(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -88,7 +88,9 @@ def _connectors(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     out_of = {name for pipeline in pipelines for name in pipeline.get("receivers") or []}
     for connector in content.get("connectors") or {}:
         if connector not in into or connector not in out_of:
-            yield Finding(f"{file} {connector}", "the connector lacks an end", "export to it and receive from it")
+            yield Finding(
+                f"{file} {connector}", "the connector is used at one end only", "export to it and receive from it"
+            )
 
 
 def _prometheus_readers(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -98,7 +100,7 @@ def _prometheus_readers(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a Collector reports about itself: options of which versions have had different defaults are written."""
+    """Check that options for the Collector's own telemetry are explicit if their defaults depend on the version."""
     resource = content["service"].get("telemetry", {}).get("resource", {})
     if resource and set(resource) != {"attributes"}:
         yield Finding(
@@ -111,13 +113,13 @@ def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
-    """Queues are bounded in bytes, and all of them full leave room below the soft limit of the memory limiter."""
+    """Check that queues are limited in bytes and together fit below the soft limit of the memory limiter."""
     total = 0
     for name, exporter in content["exporters"].items():
         queue = exporter.get("sending_queue", {})
         place = f"{COLLECTOR} {name}"
         if queue.get("sizer") != "bytes":
-            yield Finding(place, "its queue is bounded by requests of any size", "set sending_queue.sizer: bytes")
+            yield Finding(place, "its queue is limited in requests of any size", "set sending_queue.sizer: bytes")
             continue
         if "sizer" not in queue.get("batch", {}):
             yield Finding(place, "its batches would be counted in bytes like its queue", "set batch.sizer: items")
@@ -131,7 +133,7 @@ def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     soft = memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
     full = BASE_MIB + IN_MEMORY * total / 1024**2
     if full > soft:
-        wrong = f"with its queues full it takes {full:.0f} MiB, and refuses everything from {soft:.0f} MiB on"
+        wrong = f"with full queues it needs {full:.0f} MiB, but rejects everything above {soft:.0f} MiB"
         yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
 
 
@@ -143,7 +145,7 @@ def _sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
             if policy["type"] == "latency":
                 yield Finding(
                     f"{COLLECTOR} {name} {policy['name']}",
-                    "it measures the whole trace, waits between spans included, and keeps every order",
+                    "it measures whole traces, including waits between spans, so it keeps every order",
                     "use an ottl_condition on the duration of a span",
                 )
 
@@ -155,14 +157,14 @@ def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
             case "span_metrics" if "collector.instance.id" not in connector.get("exclude_dimensions", []):
                 yield Finding(
                     place,
-                    "a restart renews every series",
+                    "a restart starts new series",
                     "exclude the dimension collector.instance.id of one Collector",
                 )
             case "service_graph":
                 databases = set(connector.get("database_name_attributes", []))
                 peers = set(connector.get("virtual_node_peer_attributes", []))
                 if lacking := sorted((DATABASE_NAMES - databases) | (PEER_NAMES - peers)):
-                    wrong = f"peers that only {', '.join(lacking)} would name are `unknown`"
+                    wrong = f"peers named only by {', '.join(lacking)} are `unknown`"
                     yield Finding(
                         place, wrong, "add to database_name_attributes (db.…) or virtual_node_peer_attributes"
                     )
@@ -171,7 +173,7 @@ def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _order(content: Mapping[str, Any]) -> Iterator[Finding]:
-    """What figures are made of must not be sampled before; memory is watched first; queues batch."""
+    """Check the order: the memory limiter is first, span metrics come before sampling, and queues batch."""
     for name, pipeline in content["service"]["pipelines"].items():
         place = f"{COLLECTOR} {name}"
         processors = pipeline.get("processors") or []
@@ -179,7 +181,7 @@ def _order(content: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(place, "memory_limiter is not the first processor", "put it first")
         makes_figures = set(pipeline.get("exporters") or []) & set(content.get("connectors") or {})
         if makes_figures and "tail_sampling" in processors:
-            yield Finding(place, "figures are made of sampled spans", "sample in another pipeline")
+            yield Finding(place, "metrics are derived from sampled spans", "sample in another pipeline")
     for name, exporter in content["exporters"].items():
         if name.startswith("otlp") and "batch" not in exporter.get("sending_queue", {}):
             yield Finding(f"{COLLECTOR} {name}", "it sends without batching", "add sending_queue: {batch: {…}}")
@@ -187,7 +189,7 @@ def _order(content: Mapping[str, Any]) -> Iterator[Finding]:
         for name in content.get(kind) or {}:
             if name.split("/")[0] in _OLD_NAMES:
                 new = _OLD_NAMES[name.split("/")[0]]
-                yield Finding(f"{COLLECTOR} {name}", "the Collector calls it by a new name", f"write {new}")
+                yield Finding(f"{COLLECTOR} {name}", "the Collector has renamed it", f"use {new}")
 
 
 _OLD_NAMES = {

@@ -1,4 +1,4 @@
-"""Grafana: every query of every dashboard parses, every data source it names is provisioned, and they link."""
+"""Grafana: queries of dashboards parse, and data sources are provisioned and linked."""
 
 import json
 import re
@@ -16,9 +16,9 @@ DASHBOARDS = Path("infra/grafana/dashboards")
 SOURCES = Path("infra/grafana/provisioning/datasources")
 BUILT_IN = {"grafana", "-- Grafana --", "-- Mixed --", "-- Dashboard --"}
 KEPT_APART = {"service.name"}
-"""Attributes that Jaeger takes out of the tags of a span."""
+"""Attributes that Jaeger does not include in the tags of a span."""
 EVERY_PROCESS = "hopline_event_loop_delay_seconds_count"
-"""A metric that services and workers alike have, to list them all by."""
+"""A metric that all services and workers have, for lists of all processes."""
 
 _LABEL_VALUES = re.compile(r"label_values\((?P<selector>.+),\s*(?P<label>\w+)\)")
 
@@ -32,7 +32,9 @@ def check(root: Path) -> Iterator[Finding]:
         place = file.relative_to(root)
         dashboard = json.loads(file.read_text(encoding="utf-8"))
         if (uid := dashboard.get("uid")) in seen or not uid:
-            yield Finding(str(place), f"its uid {uid} is missing or that of {seen.get(uid)}", "give it one of its own")
+            yield Finding(
+                str(place), f"its uid {uid} is missing or is also that of {seen.get(uid)}", "use a unique one"
+            )
         seen[uid] = place
         for variable in dashboard.get("templating", {}).get("list", []):
             yield from _variable(f"{place} ${variable['name']}", variable)
@@ -44,52 +46,54 @@ def _panel(place: str, panel: Mapping[str, Any], sources: Mapping[str, Mapping[s
     if panel["type"] == "row":
         return
     if not panel.get("targets"):
-        yield Finding(place, "the panel asks nothing", "give it a query")
+        yield Finding(place, "the panel has no query", "add a query")
     if not panel.get("description"):
-        yield Finding(place, "the panel does not say how to read it", "give it a description")
+        yield Finding(place, "the panel has no description", "describe how to read it")
     for target in panel.get("targets", []):
         uid = str((target.get("datasource") or panel.get("datasource") or {}).get("uid"))
         if uid not in sources and uid not in BUILT_IN:
             yield Finding(place, f"no data source {uid} is provisioned", f"use one of {', '.join(sorted(sources))}")
         elif uid in sources and sources[uid]["type"] == "prometheus" and (wrong := mistake(target["expr"])):
-            yield Finding(place, f"query {target['refId']} does not parse: {wrong}", "mend the PromQL")
+            yield Finding(place, f"query {target['refId']} does not parse: {wrong}", "correct the PromQL")
         elif uid in sources and sources[uid]["type"] == "loki" and "line_format" not in target["expr"]:
             yield Finding(place, f"query {target['refId']} shows names of events only", "add the fields by line_format")
 
 
 def _variable(place: str, variable: Mapping[str, Any]) -> Iterator[Finding]:
-    """The values of a variable come from a selector that parses; services from a metric that all processes have."""
+    """Check that the query of a variable parses, and that services come from a metric of all processes."""
     found = _LABEL_VALUES.fullmatch(variable["query"]["query"]) if variable["type"] == "query" else None
     if found is None:
         return
     if wrong := mistake(found["selector"]):
-        yield Finding(place, f"its query does not parse: {wrong}", "mend the PromQL")
+        yield Finding(place, f"its query does not parse: {wrong}", "correct the PromQL")
     if found["label"] == "service_name" and not found["selector"].startswith(EVERY_PROCESS):
-        yield Finding(place, "it lists only those that have one metric", f"list them by {EVERY_PROCESS}")
+        yield Finding(place, "it lists only services with one metric", f"list them by {EVERY_PROCESS}")
 
 
 def _links(sources: Mapping[str, Mapping[str, Any]], copies: set[str]) -> Iterator[Finding]:
-    """Every data source that another one leads to must be there; traces, logs and metrics must lead to each other."""
+    """Check that linked data sources exist, and that traces, logs and metrics link to each other."""
     reached = set[str]()
     for uid, source in sources.items():
         for target in _named_sources(source.get("jsonData", {})):
             reached.add(target)
             if target not in sources:
-                yield Finding(f"{SOURCES} {uid}", f"it leads to {target}, which is not provisioned", "name one that is")
+                yield Finding(
+                    f"{SOURCES} {uid}", f"it links to {target}, which is not provisioned", "use a provisioned one"
+                )
         to_metrics = source.get("jsonData", {}).get("tracesToMetrics", {})
         for tag in to_metrics.get("tags", []):
             if source["type"] == "jaeger" and tag["key"] in KEPT_APART:
-                apart = f"no span has the tag {tag['key']}: Jaeger keeps it apart"
-                yield Finding(f"{SOURCES} {uid}", apart, "map a copy of it, which the Collector makes")
+                apart = f"no span has the tag {tag['key']}: Jaeger stores it separately"
+                yield Finding(f"{SOURCES} {uid}", apart, "map a copy of it, which the Collector adds")
             elif tag["value"] == "service_name" and tag["key"] not in copies:
-                missing = f"the Collector makes no copy {tag['key']} of service.name on its way to Jaeger"
+                missing = f"the Collector does not copy service.name to {tag['key']} for Jaeger"
                 yield Finding(f"{SOURCES} {uid}", missing, "add it to a `resource` processor of that pipeline")
         for query in to_metrics.get("queries", []):
             if wrong := mistake(query["query"]):
-                yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {wrong}", "mend the PromQL")
+                yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {wrong}", "correct the PromQL")
     for uid in sorted(set(sources) - reached):
         yield Finding(
-            f"{SOURCES} {uid}", "no other data source leads to it", "link a trace, a line or an exemplar to it"
+            f"{SOURCES} {uid}", "no other data source links to it", "link a trace, a log record or an exemplar to it"
         )
 
 

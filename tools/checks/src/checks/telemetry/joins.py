@@ -1,4 +1,4 @@
-"""Grafana: a dot on a panel leads to its trace, a span to its lines, a line to its trace; by what each source needs."""
+"""Grafana: exemplars link to traces, spans to log records, and log records to traces."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ Source = Mapping[str, Any]
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Check the three joins, then that there are dots to click at and somebody who keeps them."""
+    """Check the three links, and that panels request exemplars and Prometheus stores them."""
     sources = {
         source["uid"]: source
         for file in sorted((root / SOURCES).glob("*.yaml"))
@@ -28,7 +28,7 @@ def check(root: Path) -> Iterator[Finding]:
         for source in (source for source in sources.values() if source["type"] == kind):
             target, what = join(source.get("jsonData", {}))
             if sources.get(target or "", {}).get("type") != LEADS_TO[kind]:
-                yield Finding(f"{SOURCES} {source['uid']}", f"nothing leads from it to {LEADS_TO[kind]}", what)
+                yield Finding(f"{SOURCES} {source['uid']}", f"it does not link to {LEADS_TO[kind]}", what)
     yield from _dots(root)
     prometheus = yaml.safe_load((root / COMPOSE).read_text(encoding="utf-8"))["services"]["prometheus"]
     if "--enable-feature=exemplar-storage" not in prometheus["command"]:
@@ -36,20 +36,20 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def _from_metrics(data: Source) -> tuple[str | None, str]:
-    """OTLP's exemplars have their trace in the label `trace_id`."""
+    """Return the link of exemplars: with OTLP, the label `trace_id` has the trace."""
     found = [to for to in data.get("exemplarTraceIdDestinations", []) if to.get("name") == "trace_id"]
     return _first(found), "add exemplarTraceIdDestinations with the name trace_id"
 
 
 def _from_traces(data: Source) -> tuple[str | None, str]:
-    """By a query of our own: Grafana's looks for the id in the line, and lines by OTLP have it beside."""
+    """Return the custom query: Grafana's default searches the id in the line, but OTLP records have it as metadata."""
     by_id = data.get("tracesToLogsV2", {})
     is_right = by_id.get("customQuery") is True and 'trace_id="$${__trace.traceId}"' in by_id.get("query", "")
     return _first([by_id] if is_right else []), "add tracesToLogsV2 with a customQuery by trace_id"
 
 
 def _from_lines(data: Source) -> tuple[str | None, str]:
-    """By label, not by a pattern over the line: the id is structured metadata."""
+    """Return the link by label instead of by a pattern, because the id is structured metadata."""
     wanted = {"matcherType": "label", "matcherRegex": "trace_id", "url": "$${__value.raw}"}
     found = [field for field in data.get("derivedFields", []) if wanted.items() <= field.items()]
     return _first(found), "add a derived field by the label trace_id, whose url is the value"
@@ -68,15 +68,15 @@ def _first(found: list[Source]) -> str | None:
 
 
 def _dots(root: Path) -> Iterator[Finding]:
-    """A panel of how long requests take asks for exemplars, in at least one of its queries."""
+    """Check that panels of request durations request exemplars in at least one query."""
     for file in sorted((root / DASHBOARDS).glob("*.json")):
         for panel in _panels(json.loads(file.read_text(encoding="utf-8"))):
             targets = panel.get("targets", [])
-            asks = any(REQUESTS in target.get("expr", "") for target in targets)
-            if asks and not any(target.get("exemplar") for target in targets):
+            has_durations = any(REQUESTS in target.get("expr", "") for target in targets)
+            if has_durations and not any(target.get("exemplar") for target in targets):
                 yield Finding(
                     f"{file.relative_to(root)} “{panel.get('title')}”",
-                    "no dot leads to a trace",
+                    "no exemplar links to a trace",
                     'set "exemplar": true',
                 )
 

@@ -1,4 +1,4 @@
-"""PromQL as files write it: variables of Grafana and of templates filled in, then parsed."""
+"""Parses PromQL of files, after replacing variables of Grafana and of templates."""
 
 import re
 
@@ -10,9 +10,9 @@ _VARIABLES = re.compile(r"\$\$?(\w+|\{[\w.:]+\})")
 
 
 def mistake(expression: str) -> str | None:
-    """Return what is wrong with a query, None if it parses.
+    """Return the error of a query, None if it parses.
 
-    A query with `$__tags` is parsed twice, with tags and without: a span may have none of those that are mapped.
+    A query with `$__tags` is parsed with and without tags, because a span may have none of the mapped tags.
     """
     filled = _VARIABLES.sub("value", _MATCHERS.sub("TAGS", _DURATIONS.sub("5m", expression)))
     for tags, when in (('tag="value"', ""), ("", " for a span without tags")):

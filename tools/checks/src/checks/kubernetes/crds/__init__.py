@@ -1,8 +1,8 @@
-"""Schemas of the custom resources we use, which no list of Kubernetes' own schemas has.
+"""Schemas of the custom resources that we use. The schemas of Kubernetes do not contain them.
 
-Made from the CustomResourceDefinitions of Gateway API 1.6.1, KEDA 2.20.2 and External Secrets 2.9.0 (all Apache-2.0)
-by `python -m checks.kubernetes.crds FILE…`, which leaves out descriptions, defaults and validation rules in CEL and
-refuses unknown fields, as the servers' pruning would silently do.
+`python -m checks.kubernetes.crds FILE…` generates them from the CustomResourceDefinitions of Gateway API 1.6.1, KEDA
+2.20.2 and External Secrets 2.9.0 (all Apache-2.0), without descriptions, defaults and CEL rules. They reject unknown
+fields, which a server would silently remove.
 """
 
 import json
@@ -17,7 +17,7 @@ _LEFT_OUT = {"description", "default", "title"}
 
 @cache
 def schema_of(api_version: str, kind: str) -> Schema | None:
-    """Give the schema of a kind; None where we have none."""
+    """Return the schema of a kind, None if there is none."""
     file = files(__name__) / file_name(api_version, kind)
     if not file.is_file():
         return None
@@ -26,12 +26,12 @@ def schema_of(api_version: str, kind: str) -> Schema | None:
 
 
 def file_name(api_version: str, kind: str) -> str:
-    """Name a kind's file: `keda.sh_v1alpha1_scaledobject.json`."""
+    """Return the name of a kind's file: `keda.sh_v1alpha1_scaledobject.json`."""
     return f"{api_version.replace('/', '_')}_{kind.lower()}.json"
 
 
 def closed(schema: Schema) -> Schema:
-    """Give an OpenAPI schema as JSON schema that takes no field it does not name."""
+    """Return an OpenAPI schema as a JSON schema that rejects unknown fields."""
     shrunk: Schema = {}
     for word, value in schema.items():
         if word in _LEFT_OUT or word.startswith("x-kubernetes-"):

@@ -1,4 +1,4 @@
-"""`python -m checks.kubernetes.crds FILE…`: renew the schemas from CustomResourceDefinitions in YAML."""
+"""`python -m checks.kubernetes.crds FILE…`: update the schemas from CustomResourceDefinitions in YAML."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Workflows give an action only what it takes; `action_inputs.yaml` says what that is, without a network."""
+"""Workflows use only inputs that an action has. `action_inputs.yaml` lists them, so the check needs no network."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ import yaml
 
 from checks.findings import Finding
 
-TABLE = "infra/checks/src/checks/action_inputs.yaml"
+TABLE = "tools/checks/src/checks/action_inputs.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What one action takes, and the version at which that was read."""
+    """The inputs of one action, and the version from which they were copied."""
 
     read_at: str
     inputs: frozenset[str]
 
 
 def check_inputs(place: str, uses: str, version: str, given: Mapping[str, object]) -> Iterator[Finding]:
-    """Hold what a step gives the action `uses`, whose commit is `version`, against the table."""
+    """Compare the inputs that a step gives to the action `uses`, at the commit of `version`, with the table."""
     name = uses.partition("@")[0]
     action = _actions().get(name)
     if action is None:
-        yield Finding(place, f"nobody has written down what {name} takes", f"add its action.yml's inputs to {TABLE}")
+        yield Finding(place, f"the inputs of {name} are unknown", f"add its action.yml's inputs to {TABLE}")
         return
     if _major(version) != _major(action.read_at):
-        mend = f"read its action.yml and bring {TABLE} up to date"
-        yield Finding(place, f"the inputs of {name} were read at {action.read_at}, not {version}", mend)
+        fix = f"read its action.yml and update {TABLE}"
+        yield Finding(place, f"the inputs of {name} are those of {action.read_at}, not of {version}", fix)
     for unknown in sorted(set(given) - action.inputs):
-        yield Finding(place, f"{name} takes no {unknown}", f"give it one of {', '.join(sorted(action.inputs))}")
+        yield Finding(place, f"{name} has no input {unknown}", f"use one of {', '.join(sorted(action.inputs))}")
 
 
 def _major(version: str) -> str:

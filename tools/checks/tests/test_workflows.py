@@ -1,4 +1,4 @@
-"""GitHub's workflows: schemas, our policy, zizmor's audits; each shown to find a planted mistake."""
+"""GitHub's workflows: schemas, our policy and zizmor's audits, each with planted mistakes."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def checkout(root: Path, tmp_path: Path) -> Checkout:
     return Checkout.of(root, [".github"], into=tmp_path)
 
 
-def test_ours_are_clean(checkout: Checkout, has: Has) -> None:
+def test_repository_has_no_findings(checkout: Checkout, has: Has) -> None:
     has(CHECK_JSONSCHEMA)
     has(ZIZMOR)
     assert not [*schema(checkout.root), *policy(checkout.root), *inputs(checkout.root), *audit(checkout.root)]
@@ -39,54 +39,60 @@ def test_ours_are_clean(checkout: Checkout, has: Has) -> None:
         (DEPENDABOT, "interval: weekly", "interval: sometimes"),
     ],
 )
-def test_what_github_would_refuse_is_found(checkout: Checkout, has: Has, file: str, right: str, wrong: str) -> None:
+def test_file_is_found_when_github_would_reject_it(
+    checkout: Checkout, has: Has, file: str, right: str, wrong: str
+) -> None:
     has(CHECK_JSONSCHEMA)
-    checkout.spoil(file, right, wrong)
+    checkout.corrupt(file, right, wrong)
     assert {finding.place for finding in schema(checkout.root)} == {file}
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("right", "wrong", "expected"),
     [
-        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "actions/checkout@v7 can change under its name"),
-        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@3d3c42e", "can change under its name"),
-        ("90b1 # v7.0.1", "90b1", "which version this commit is"),
-        ("90b1 # v7.0.1", "90b1 # newest", "which version this commit is"),
-        ("permissions: {}", "permissions: read-all", "permissions they did not ask for"),
-        ("permissions: {}\n", "", "permissions they did not ask for"),
-        ("    permissions:\n      contents: read\n", "", "what its token may do"),
-        ("    permissions:\n      contents: read\n", "    permissions: write-all\n", "what its token may do"),
-        ("    timeout-minutes: 15\n", "", "hang for six hours"),
-        ("concurrency:", "x-concurrency:", "two runs may work on the same thing"),
-        ("pull_request:", "pull_request_target:", "a stranger's change our token"),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "actions/checkout@v7 is not pinned"),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@3d3c42e", "is not pinned"),
+        ("90b1 # v7.0.1", "90b1", "version of this commit is missing"),
+        ("90b1 # v7.0.1", "90b1 # newest", "version of this commit is missing"),
+        ("permissions: {}", "permissions: read-all", "default permissions"),
+        ("permissions: {}\n", "", "default permissions"),
+        ("    permissions:\n      contents: read\n", "", "its token has default permissions"),
+        (
+            "    permissions:\n      contents: read\n",
+            "    permissions: write-all\n",
+            "its token has default permissions",
+        ),
+        ("    timeout-minutes: 15\n", "", "run for six hours"),
+        ("concurrency:", "x-concurrency:", "two runs may run at the same time"),
+        ("pull_request:", "pull_request_target:", "untrusted changes our token"),
         ("persist-credentials: false", "persist-credentials: true", "leaves the token on disk"),
         ("persist-credentials: false", "fetch-depth: 1", "leaves the token on disk"),
-        ("run: make demo", 'run: echo "${{ github.head_ref }}"', "pasted into a script"),
+        ("run: make demo", 'run: echo "${{ github.head_ref }}"', "part of a script"),
     ],
 )
-def test_a_broken_rule_is_found(checkout: Checkout, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(CI, right, wrong)
-    assert [said in finding.wrong for finding in policy(checkout.root)] == [True]
+def test_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(CI, right, wrong)
+    assert [expected in finding.wrong for finding in policy(checkout.root)] == [True]
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "said"),
+    ("right", "wrong", "expected"),
     [
-        ("install_only: true", "install-only: true", "helm/kind-action takes no install-only"),
-        ("# v1.14.0", "# v2.0.0", "helm/kind-action were read at v1.14.0, not v2.0.0"),
-        ("helm/kind-action@", "helm/kind-actions@", "nobody has written down what helm/kind-actions takes"),
+        ("install_only: true", "install-only: true", "helm/kind-action has no input install-only"),
+        ("# v1.14.0", "# v2.0.0", "helm/kind-action are those of v1.14.0, not of v2.0.0"),
+        ("helm/kind-action@", "helm/kind-actions@", "the inputs of helm/kind-actions are unknown"),
     ],
 )
-def test_what_an_action_does_not_take_is_found(checkout: Checkout, right: str, wrong: str, said: str) -> None:
-    checkout.spoil(CI, right, wrong)
-    assert [said in finding.wrong for finding in inputs(checkout.root)] == [True]
+def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+    checkout.corrupt(CI, right, wrong)
+    assert [expected in finding.wrong for finding in inputs(checkout.root)] == [True]
 
 
 @pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])
-def test_the_trigger_is_found_however_it_is_written(checkout: Checkout, triggers: str) -> None:
+def test_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> None:
     text = (checkout.root / CI).read_text(encoding="utf-8")
     checkout.write(CI, re.sub(r"(?s)\non:\n.*?\n\n", f"\non: {triggers}\n\n", text, count=1))
-    assert ["stranger" in finding.wrong for finding in policy(checkout.root)] == [True]
+    assert ["untrusted" in finding.wrong for finding in policy(checkout.root)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -98,13 +104,13 @@ def test_the_trigger_is_found_however_it_is_written(checkout: Checkout, triggers
         ("pull_request:", "pull_request_target:", "dangerous-triggers"),
     ],
 )
-def test_zizmor_is_asked(checkout: Checkout, has: Has, right: str, wrong: str, rule: str) -> None:
+def test_finding_of_zizmor_is_reported(checkout: Checkout, has: Has, right: str, wrong: str, rule: str) -> None:
     has(ZIZMOR)
-    checkout.spoil(CI, right, wrong)
-    assert {finding.mend for finding in audit(checkout.root)} == {f"see {rule} of zizmor"}
+    checkout.corrupt(CI, right, wrong)
+    assert {finding.fix for finding in audit(checkout.root)} == {f"see {rule} of zizmor"}
 
 
-def test_zizmor_giving_up_is_a_finding(checkout: Checkout, has: Has) -> None:
+def test_failed_zizmor_is_a_finding(checkout: Checkout, has: Has) -> None:
     has(ZIZMOR)
     for file in (checkout.root / ".github").rglob("*.yml"):
         file.write_text("jobs: ]", encoding="utf-8")
@@ -120,8 +126,8 @@ def test_every_image_that_is_built_is_scanned_and_published(root: Path) -> None:
         assert jobs[job]["strategy"]["matrix"]["image"] == pinned[1].split()
 
 
-def test_nothing_is_delivered_that_was_not_tested_and_scanned(root: Path) -> None:
-    """Each job of the pipeline stands behind the one before it; what changes a cluster is protected."""
+def test_delivery_requires_tests_and_scans(root: Path) -> None:
+    """Each job of the pipeline depends on the job before it, and jobs that change a cluster are protected."""
     workflow = yaml.safe_load((root / RELEASE).read_text(encoding="utf-8"))
     jobs = workflow["jobs"]
     assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"

@@ -1,4 +1,4 @@
-"""What a validator says: where something is, what is wrong with it, and how to mend it."""
+"""Results of validators: the place, the problem and the fix."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake.
+    """One problem.
 
-    `place` is a file of the repository, and what inside of it; `seen_in` tells which of several renderings of that
-    file has the mistake, where it is rendered at all.
+    `place` is a file of the repository, and optionally a part of it. `seen_in` names the rendering of the file that has
+    the problem, if the file is rendered.
     """
 
     place: str
     wrong: str
-    mend: str
+    fix: str
     seen_in: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.wrong}; {self.mend}" + (f" [{self.seen_in}]" if self.seen_in else "")
+        return f"{self.place}: {self.wrong}; {self.fix}" + (f" [{self.seen_in}]" if self.seen_in else "")
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Say once what several renderings of the same file have in common."""
+    """Merge equal findings of several renderings of a file."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for finding in findings:
-        seen = places.setdefault((finding.place, finding.wrong, finding.mend), [])
+        seen = places.setdefault((finding.place, finding.wrong, finding.fix), [])
         if finding.seen_in not in seen:
             seen.append(finding.seen_in)
     return [Finding(*key, seen_in=_summary(seen)) for key, seen in places.items()]

@@ -1,0 +1,24 @@
+"""`python -m checks.openapi`: update version 2's documents if the change is compatible (`make openapi`)."""
+
+import json
+import sys
+
+from checks.__main__ import ROOT
+from checks.openapi.documents import COMMITTED, GROWING, SERVED, assembled, compare
+
+
+def main() -> int:
+    """Write the composed document if it is compatible; otherwise print the losses and return 1."""
+    file, text = f"{GROWING}.json", assembled()
+    committed = json.loads((ROOT / COMMITTED / file).read_bytes())
+    rejected = [finding for finding in compare(GROWING, committed, json.loads(text)) if finding.fix != "make openapi"]
+    for finding in rejected:
+        print(finding)  # noqa: T201 - a command line prints
+    if not rejected:
+        for folder in (COMMITTED, SERVED):
+            (ROOT / folder / file).write_text(text, encoding="utf-8")
+    return int(bool(rejected))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""The edges of the network."""
+
+from base64 import b64encode
+from collections.abc import Callable
+
+import pytest
+
+from checks.kubernetes.manifests import Object, Rendering
+from checks.kubernetes.network import check_network
+
+pytestmark = pytest.mark.xdist_group("k8s")
+
+Render = Callable[..., Rendering]
+
+NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+
+
+def policy(overlay: Rendering, name: str) -> Object:
+    return overlay.get("NetworkPolicy", name).spec
+
+
+def pods(name: str) -> Object:
+    return {"podSelector": {"matchLabels": {NAME: name, COMPONENT: "service"}}}
+
+
+def settings(overlay: Rendering, name: str) -> dict[str, str]:
+    (found,) = [each for each in overlay.of("ConfigMap") if each.name.startswith(f"{name}-")]
+    data: dict[str, str] = found.body["data"]
+    return data
+
+
+def omit_the_ingress(overlay: Rendering) -> None:
+    policy(overlay, "orders")["ingress"][0]["from"] = [pods("gateway")]
+
+
+def omit_the_egress(overlay: Rendering) -> None:
+    policy(overlay, "orders")["egress"] = []
+
+
+def allow_egress_on_another_port(overlay: Rendering) -> None:
+    policy(overlay, "to-redis-and-telemetry")["egress"][0]["ports"] = [{"port": 6380}]
+
+
+def omit_dns(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "dns"))
+
+
+def omit_the_default_deny(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "default-deny"))
+
+
+def call_an_unknown_service(overlay: Rendering) -> None:
+    settings(overlay, "hopline-notifications")["ORDERS_URL"] = "http://hopline-orders:8002"
+
+
+def call_nothing(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users:8001"
+
+
+def call_a_wrong_port(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://hopline-users:8000"
+
+
+def allow_an_unneeded_edge(overlay: Rendering) -> None:
+    policy(overlay, "users")["policyTypes"] = ["Ingress", "Egress"]
+    policy(overlay, "users")["egress"] = [{"to": [pods("orders")], "ports": [{"port": 8002}]}]
+    policy(overlay, "orders")["ingress"][0]["from"].append(pods("users"))
+
+
+def let_reports_call_nothing(overlay: Rendering) -> None:
+    policy(overlay, "workers")["podSelector"]["matchLabels"]["hopline.example/queue"] = "jobs"
+
+
+def allow_only_the_ingress(overlay: Rendering) -> None:
+    policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
+
+
+def call_nothing_by_a_qualified_name(overlay: Rendering) -> None:
+    settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users.hopline:8001"
+
+
+def lock_postgres_up(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("NetworkPolicy", "to-postgres"))
+
+
+MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (omit_the_ingress, "hopline-workers needs it (ORDERS_URL is hopline-orders:8002), but no ingress policy"),
+    (omit_the_egress, "JWKS_URL is hopline-users:8001, but no egress policy allows it"),
+    (allow_egress_on_another_port, "REDIS_URL is redis:6379, but no egress policy allows it"),
+    (omit_dns, "may not resolve names"),
+    (omit_the_default_deny, "no policy rules its ingress"),
+    (call_an_unknown_service, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
+    (let_reports_call_nothing, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
+    (call_nothing, "USERS_URL is users:8001, but there is no such Service"),
+    (call_nothing_by_a_qualified_name, "USERS_URL is users.hopline:8001, but there is no such Service"),
+    (lock_postgres_up, "DATABASE_URL is postgres.hopline:5432, but no egress policy allows it"),
+    (call_a_wrong_port, "USERS_URL is hopline-users:8000, but that Service has no such port"),
+    (allow_an_unneeded_edge, "hopline-users to hopline-orders, port 8002: allowed, but no setting needs it"),
+    (allow_only_the_ingress, "hopline-notifications to hopline-orders, port 8002: ingress is allowed"),
+]
+
+
+@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+    overlay = rendered("kind")
+    assert not list(check_network(overlay))
+    plant(overlay)
+    assert any(expected in finding.wrong for finding in check_network(overlay))
+
+
+@pytest.mark.parametrize(
+    ("dropped", "expected"),
+    [
+        ("to-collector", "OTEL_EXPORTER_OTLP_ENDPOINT is otel-collector.observability:4318, but no policy"),
+        ("to-object-store", "S3_ENDPOINT is s3.eu-central-1.amazonaws.com:443, but no policy"),
+        ("to-smtp-relay", "SMTP_HOST is smtp-relay.hopline.example:25, but no policy"),
+    ],
+)
+def test_missing_egress_from_the_namespace_is_found(rendered: Render, dropped: str, expected: str) -> None:
+    overlay = rendered("prod")
+    assert not list(check_network(overlay))
+    overlay.manifests.remove(overlay.get("NetworkPolicy", dropped))
+    assert any(expected in finding.wrong for finding in check_network(overlay))
+
+
+def jobs(overlay: Rendering, host: str) -> None:
+    """Give KEDA another host in the URL of the workers' database."""
+    name = overlay.get("TriggerAuthentication", "hopline-ledger").spec["secretTargetRef"][0]["name"]
+    data = overlay.get("Secret", name).body["data"]
+    data["database-url"] = b64encode(f"postgresql://workers:secret@{host}/workers".encode()).decode()
+
+
+def let_keda_in_nowhere(overlay: Rendering) -> None:
+    policy(overlay, "postgres")["ingress"][0]["from"].pop()
+
+
+KEDAS_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (lambda overlay: jobs(overlay, "postgres:5432"), "which does not resolve in namespace keda"),
+    (lambda overlay: jobs(overlay, "ledger.hopline:5432"), "ledger.hopline:5432, but there is no such Service"),
+    (let_keda_in_nowhere, "KEDA needs it (connection is postgres.hopline:5432), but no ingress policy"),
+]
+
+
+@pytest.mark.parametrize(("plant", "expected"), KEDAS_MISTAKES)
+def test_keda_reaches_the_database_of_jobs_from_its_own_namespace(
+    rendered: Render, plant: Callable[[Rendering], None], expected: str
+) -> None:
+    overlay = rendered("kind", "keda")
+    assert not list(check_network(overlay))
+    plant(overlay)
+    assert any(expected in finding.wrong for finding in check_network(overlay))
+
+
+def lose_the_way_to_loki(overlay: Rendering) -> None:
+    policy(overlay, "loki")["ingress"][0]["from"].pop(0)
+
+
+def lose_the_way_of_the_processes(overlay: Rendering) -> None:
+    policy(overlay, "collector")["ingress"].pop(0)
+
+
+def lose_the_service(overlay: Rendering) -> None:
+    overlay.manifests.remove(overlay.get("Service", "prometheus"))
+
+
+def leave_the_way_around_the_collector(overlay: Rendering) -> None:
+    everybody = {"podSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["service"]}]}}
+    policy(overlay, "jaeger")["ingress"][0]["from"].append(everybody)
+
+
+@pytest.mark.parametrize(
+    ("plant", "expected"),
+    [
+        (lose_the_way_to_loki, "collector needs it (config.yaml is loki:3100), but no ingress policy allows it"),
+        (lose_the_way_of_the_processes, "OTEL_EXPORTER_OTLP_ENDPOINT is collector:4318), but no ingress policy"),
+        (lose_the_service, "datasources.yaml is prometheus:9090, but there is no such Service"),
+        (leave_the_way_around_the_collector, "hopline-users to jaeger, port 4318: ingress is allowed"),
+    ],
+)
+def test_edges_of_the_telemetry_come_from_its_configurations(
+    rendered: Render, plant: Callable[[Rendering], None], expected: str
+) -> None:
+    overlay = rendered("kind-telemetry")
+    assert not list(check_network(overlay))
+    plant(overlay)
+    assert any(expected in finding.wrong for finding in check_network(overlay))
