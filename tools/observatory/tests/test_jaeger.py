@@ -1,4 +1,4 @@
-"""Jaeger's query API over spans that a real SDK sent."""
+"""Jaeger's query API, with spans of the SDK."""
 
 import secrets
 import time
@@ -27,13 +27,13 @@ def tags(keyed: list[dict[str, Any]]) -> dict[str, tuple[str, Any]]:
 
 
 def read(observatory: Observatory, trace_id: str) -> Any:
-    answer = observatory.get("jaeger", f"/api/traces/{trace_id}")
-    assert answer.status_code == 200
-    return answer.json()
+    response = observatory.get("jaeger", f"/api/traces/{trace_id}")
+    assert response.status_code == 200
+    return response.json()
 
 
 class TestOneTrace:
-    def test_has_the_shape_of_jaeger(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_has_the_format_of_jaeger(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         gateway, orders = telemetry(observatory, "gateway"), telemetry(observatory, "orders")
         root = gateway.tracer.start_span("POST /v2/orders", kind=SpanKind.SERVER, start_time=EPOCH_NS)
         child = orders.tracer.start_span(
@@ -45,15 +45,15 @@ class TestOneTrace:
         child.end(EPOCH_NS + 5_500_999)
         root.end(EPOCH_NS + 9_000_000)
 
-        answer = read(observatory, hex_trace(root))
+        response = read(observatory, hex_trace(root))
 
-        assert {key: answer[key] for key in ("total", "limit", "offset", "errors")} == {
+        assert {key: response[key] for key in ("total", "limit", "offset", "errors")} == {
             "total": 0,
             "limit": 0,
             "offset": 0,
             "errors": None,
         }
-        (found,) = answer["data"]
+        (found,) = response["data"]
         assert sorted(found) == ["processes", "spans", "traceID", "warnings"]
         assert found["traceID"] == hex_trace(root)
         first, second = found["spans"]
@@ -83,7 +83,7 @@ class TestOneTrace:
         assert tags(process["tags"])["service.namespace"] == ("string", "hopline")
         assert "service.name" not in tags(process["tags"])
 
-    def test_types_attributes(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_attributes_have_types(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         span = telemetry(observatory, "orders").tracer.start_span(
             "op", attributes={"s": "x", "b": True, "i": 3, "big": 2**60, "f": 1.5, "list": ["a", "b"]}
         )
@@ -135,11 +135,11 @@ class TestOneTrace:
         assert read(observatory, hex_trace(span).upper())["data"]
         assert observatory.get("jaeger", "/api/traces/abc").status_code == 404
 
-    def test_unknown_is_404_in_jaegers_shape(self, observatory: Observatory) -> None:
-        answer = observatory.get("jaeger", f"/api/traces/{secrets.token_hex(16)}")
+    def test_unknown_trace_is_404_in_jaegers_format(self, observatory: Observatory) -> None:
+        response = observatory.get("jaeger", f"/api/traces/{secrets.token_hex(16)}")
 
-        assert answer.status_code == 404
-        assert answer.json() == {
+        assert response.status_code == 404
+        assert response.json() == {
             "data": None,
             "total": 0,
             "limit": 0,
@@ -148,17 +148,17 @@ class TestOneTrace:
         }
 
     @pytest.mark.parametrize("trace_id", ["xyz", "a" * 33, "%3Cscript%3E"])
-    def test_an_id_that_is_none_is_400(self, observatory: Observatory, trace_id: str) -> None:
-        answer = observatory.get("jaeger", f"/api/traces/{trace_id}")
+    def test_invalid_id_is_400(self, observatory: Observatory, trace_id: str) -> None:
+        response = observatory.get("jaeger", f"/api/traces/{trace_id}")
 
-        assert answer.status_code == 400
-        assert answer.json()["errors"][0]["code"] == 400
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["code"] == 400
 
 
 class TestSearch:
     @pytest.fixture
     def shop(self, observatory: Observatory, telemetry: MakeTelemetry) -> tuple[str, dict[int, str]]:
-        """Three traces of a service of its own, by name; the last is the newest."""
+        """Export three traces of a separate service; return its name and the trace ids. The last one is the newest."""
         name = f"shop-{secrets.token_hex(4)}"
         tracer = telemetry(observatory, name).tracer
         made = {}
@@ -170,7 +170,7 @@ class TestSearch:
         return name, made
 
     @pytest.mark.parametrize(
-        ("asked", "found"),
+        ("parameters", "found"),
         [
             ({}, [300, 20, 1]),
             ({"limit": 2}, [300, 20]),
@@ -190,13 +190,13 @@ class TestSearch:
         ],
     )
     def test_finds(
-        self, observatory: Observatory, shop: tuple[str, dict[int, str]], asked: dict[str, Any], found: list[int]
+        self, observatory: Observatory, shop: tuple[str, dict[int, str]], parameters: dict[str, Any], found: list[int]
     ) -> None:
         name, made = shop
 
-        answer = observatory.get("jaeger", "/api/traces", service=name, **asked)
+        response = observatory.get("jaeger", "/api/traces", service=name, **parameters)
 
-        assert [item["traceID"] for item in answer.json()["data"]] == [made[key] for key in found]
+        assert [item["traceID"] for item in response.json()["data"]] == [made[key] for key in found]
 
     def test_finds_by_ids_and_names_the_missing(
         self, observatory: Observatory, shop: tuple[str, dict[int, str]]
@@ -204,16 +204,22 @@ class TestSearch:
         _, made = shop
         missing = secrets.token_hex(16)
 
-        answer = observatory.get("jaeger", f"/api/traces?traceID={made[1]}&traceID={missing}").json()
+        response = observatory.get("jaeger", f"/api/traces?traceID={made[1]}&traceID={missing}").json()
 
-        assert [item["traceID"] for item in answer["data"]] == [made[1]]
-        assert answer["errors"] == [{"msg": "trace not found", "traceID": missing}]
+        assert [item["traceID"] for item in response["data"]] == [made[1]]
+        assert response["errors"] == [{"msg": "trace not found", "traceID": missing}]
 
     @pytest.mark.parametrize(
-        "asked",
+        "parameters",
         [
             {"limit": "0"},
             {"limit": "many"},
+            {"limit": "1_0"},
+            {"limit": "+1"},
+            {"limit": "٣"},
+            {"limit": "1" * 5_000},
+            {"start": "٣"},
+            {"minDuration": "٣s"},
             {"minDuration": "fast"},
             {"minDuration": "5"},
             {"minDuration": "2s", "maxDuration": "1s"},
@@ -225,17 +231,17 @@ class TestSearch:
             {"lookback": "always"},
         ],
     )
-    def test_refuses_what_makes_no_sense(self, observatory: Observatory, asked: dict[str, Any]) -> None:
-        answer = observatory.get("jaeger", "/api/traces", service="orders", **asked)
+    def test_rejects_invalid_parameters(self, observatory: Observatory, parameters: dict[str, Any]) -> None:
+        response = observatory.get("jaeger", "/api/traces", service="orders", **parameters)
 
-        assert answer.status_code == 400
-        assert answer.json()["errors"][0]["msg"]
+        assert response.status_code == 400
+        assert response.json()["errors"][0]["msg"]
 
     def test_needs_a_service(self, observatory: Observatory) -> None:
-        answer = observatory.get("jaeger", "/api/traces")
+        response = observatory.get("jaeger", "/api/traces")
 
-        assert answer.status_code == 400
-        assert answer.json()["errors"] == [{"code": 400, "msg": "parameter 'service' is required"}]
+        assert response.status_code == 400
+        assert response.json()["errors"] == [{"code": 400, "msg": "parameter 'service' is required"}]
 
     def test_lists_services_and_operations(self, observatory: Observatory, shop: tuple[str, dict[int, str]]) -> None:
         name, _ = shop

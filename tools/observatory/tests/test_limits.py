@@ -1,4 +1,4 @@
-"""Bounded memory: the oldest goes first."""
+"""Limits of the stores: the oldest items are evicted first."""
 
 import smtplib
 import socket
@@ -23,7 +23,7 @@ def record(tracer: Tracer, name: str) -> str:
 
 
 class TestEviction:
-    def test_of_traces(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_oldest_trace_is_evicted(self, small: Observatory, telemetry: MakeTelemetry) -> None:
         tracer = telemetry(small, "orders").tracer
 
         ids = [record(tracer, f"op {number}") for number in range(5)]
@@ -31,7 +31,9 @@ class TestEviction:
         kept = [small.get("jaeger", f"/api/traces/{trace_id}").status_code for trace_id in ids]
         assert kept == [404, 404, 200, 200, 200]
 
-    def test_of_spans_takes_whole_traces(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_whole_traces_are_evicted_when_there_are_too_many_spans(
+        self, small: Observatory, telemetry: MakeTelemetry
+    ) -> None:
         tracer = telemetry(small, "orders").tracer
         first = record(tracer, "alone")
         with tracer.start_as_current_span("root") as root:
@@ -43,7 +45,9 @@ class TestEviction:
         assert len(large["data"][0]["spans"]) == 5
         assert small.get("jaeger", f"/api/traces/{first}").status_code == 404
 
-    def test_of_spans_within_one_endless_trace(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_oldest_spans_are_evicted_when_one_trace_is_too_large(
+        self, small: Observatory, telemetry: MakeTelemetry
+    ) -> None:
         tracer = telemetry(small, "orders").tracer
         with tracer.start_as_current_span("root") as root:
             for number in range(9):
@@ -54,17 +58,17 @@ class TestEviction:
         kept = {span["operationName"] for span in trace["spans"]}
         assert kept == {"root", "child 8", "child 7", "child 6", "child 5"}
 
-    def test_of_log_records(self, small: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_oldest_log_record_is_evicted(self, small: Observatory, telemetry: MakeTelemetry) -> None:
         emitter = telemetry(small, "orders")
         for number in range(5):
             emitter.log(f"line {number}")
 
-        answer = small.get("loki", "/loki/api/v1/query_range", query='{service_name="orders"}').json()
+        response = small.get("loki", "/loki/api/v1/query_range", query='{service_name="orders"}').json()
 
-        lines = [line for stream in answer["data"]["result"] for _, line in stream["values"]]
+        lines = [line for stream in response["data"]["result"] for _, line in stream["values"]]
         assert lines == ["line 4", "line 3", "line 2"]
 
-    def test_of_emails(self, small: Observatory) -> None:
+    def test_oldest_email_is_evicted(self, small: Observatory) -> None:
         with smtplib.SMTP("127.0.0.1", small.port("smtp"), timeout=10) as client:
             for number in range(5):
                 message = EmailMessage()
@@ -75,7 +79,7 @@ class TestEviction:
 
         assert [item["Subject"] for item in kept] == ["mail 4", "mail 3", "mail 2"]
 
-    def test_leaves_a_small_process(self, observatory: Observatory) -> None:
+    def test_process_stays_small(self, observatory: Observatory) -> None:
         status = Path(f"/proc/{observatory.process.pid}/status").read_text()
 
         (rss,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
@@ -84,7 +88,7 @@ class TestEviction:
 
 class TestTraceStore:
     @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 40)), max_size=60))
-    def test_counts_what_it_keeps_and_never_exceeds_its_bounds(self, arrivals: list[tuple[int, int, int]]) -> None:
+    def test_counts_its_content_and_never_exceeds_its_limits(self, arrivals: list[tuple[int, int, int]]) -> None:
         store = TraceStore(max_traces=3, max_spans=8, max_bytes=100)
         for trace, span, size in arrivals:
             store.add(self.span(trace, span, size))
@@ -113,8 +117,8 @@ class TestTraceStore:
 
 
 class TestRequestHeads:
-    @pytest.mark.parametrize("name", ["otlp", "jaeger", "loki", "mailpit"])
-    def test_are_bounded_on_every_port(self, observatory: Observatory, name: str) -> None:
+    @pytest.mark.parametrize("name", ["otlp", "jaeger", "loki", "prometheus", "mailpit"])
+    def test_have_a_limit_on_every_port(self, observatory: Observatory, name: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port(name)), timeout=30) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
             assert connection.recv(13) == b"HTTP/1.1 431 "

@@ -1,4 +1,4 @@
-"""The mailbox: emails sent by real clients, read through Mailpit's API."""
+"""The mailbox: emails of real clients, read through Mailpit's API."""
 
 import secrets
 import smtplib
@@ -39,13 +39,13 @@ def subject() -> str:
 
 
 def found(observatory: Observatory, query: str, **params: Any) -> Any:
-    answer = observatory.get("mailpit", "/api/v1/search", query=query, **params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = observatory.get("mailpit", "/api/v1/search", query=query, **params)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 class TestMessages:
-    def test_summary_has_the_shape_of_mailpit(self, observatory: Observatory, subject: str) -> None:
+    def test_summary_has_the_format_of_mailpit(self, observatory: Observatory, subject: str) -> None:
         send(observatory, email(subject, Message_ID="<one@hopline.example>", Reply_To="help@hopline.example"))
 
         (summary,) = found(observatory, f'subject:"{subject}"')["messages"]
@@ -99,7 +99,7 @@ class TestMessages:
         assert raw.headers["content-type"].startswith("text/plain")
         assert headers["X-Trace"] == ["4bf92f"]
 
-    def test_latest_is_the_last_to_come(self, observatory: Observatory, subject: str) -> None:
+    def test_latest_is_the_newest(self, observatory: Observatory, subject: str) -> None:
         send(observatory, email(subject))
 
         assert observatory.get("mailpit", "/api/v1/message/latest").json()["Subject"] == subject
@@ -119,7 +119,7 @@ class TestMessages:
     def test_unknown_is_404(self, observatory: Observatory) -> None:
         assert observatory.get("mailpit", "/api/v1/message/nothing").status_code == 404
 
-    async def test_comes_by_aiosmtplib_with_unicode(self, observatory: Observatory) -> None:
+    async def test_unicode_is_received_from_aiosmtplib(self, observatory: Observatory) -> None:
         message = email("Grüße ☕", to="Zoë <zoe@example.org>")
 
         await aiosmtplib.send(message, hostname="127.0.0.1", port=observatory.port("smtp"), start_tls=False)
@@ -128,7 +128,7 @@ class TestMessages:
         assert summary["Subject"] == "Grüße ☕"
         assert summary["To"] == [{"Name": "Zoë", "Address": "zoe@example.org"}]
 
-    def test_names_hidden_recipients_and_attachments(self, observatory: Observatory, subject: str) -> None:
+    def test_shows_hidden_recipients_and_attachments(self, observatory: Observatory, subject: str) -> None:
         message = email(subject)
         message.add_attachment(b"a,b\n", maintype="text", subtype="csv", filename="orders.csv")
         send(observatory, message, ["ada@example.org", "hidden@example.org"])
@@ -154,7 +154,7 @@ class TestMessages:
         assert httpx.request("DELETE", url).text == "ok"
         assert observatory.get("mailpit", "/api/v1/messages").json()["total"] == 0
 
-    def test_describes_itself(self, observatory: Observatory) -> None:
+    def test_info_has_the_numbers_of_emails(self, observatory: Observatory) -> None:
         info = observatory.get("mailpit", "/api/v1/info").json()
 
         assert {"Version", "Messages", "Unread", "RuntimeStats"} <= info.keys()
@@ -187,26 +187,37 @@ class TestSearch:
         assert bool(found(observatory, f'subject:"{subject}" {query}')["messages"]) == fits
 
     @pytest.mark.parametrize("query", ["", "tag:x", "before:2026-01-01", "is:tagged", "larger:1M", "x " * 21])
-    def test_says_what_is_supported(self, observatory: Observatory, query: str) -> None:
-        answer = observatory.get("mailpit", "/api/v1/search", query=query)
+    def test_unsupported_expression_names_the_supported_syntax(self, observatory: Observatory, query: str) -> None:
+        response = observatory.get("mailpit", "/api/v1/search", query=query)
 
-        assert answer.status_code == 400
-        assert "supported here: words, to:" in answer.text
+        assert response.status_code == 400
+        assert "supported here: words, to:" in response.text
 
-    @pytest.mark.parametrize("params", [{"limit": "many"}, {"start": "-1"}])
-    def test_refuses_parameters_that_make_no_sense(self, observatory: Observatory, params: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "params",
+        [
+            {"limit": "many"},
+            {"limit": "1_0"},
+            {"limit": "٣"},
+            {"limit": "1000000000"},
+            {"start": "-1"},
+            {"start": "+1"},
+            {"start": "٣"},
+        ],
+    )
+    def test_rejects_invalid_parameters(self, observatory: Observatory, params: dict[str, Any]) -> None:
         assert observatory.get("mailpit", "/api/v1/messages", **params).status_code == 400
 
 
 class TestBadMail:
-    def test_too_large_is_refused(self, observatory: Observatory) -> None:
+    def test_too_large_is_rejected(self, observatory: Observatory) -> None:
         message = email("large")
         message.add_attachment(bytes(2 * 1024 * 1024), maintype="a", subtype="b", filename="large")
 
         with pytest.raises(smtplib.SMTPException, match="552"):
             send(observatory, message)
 
-    def test_parts_nested_without_end_are_refused(self, observatory: Observatory) -> None:
+    def test_deeply_nested_parts_are_rejected(self, observatory: Observatory) -> None:
         head = b"From: a@b.c\r\n"
         for depth in range(3_000):
             head += b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (depth, depth)
@@ -216,7 +227,7 @@ class TestBadMail:
         ):
             client.sendmail("a@b.c", ["d@e.f"], head)
 
-    def test_no_mail_at_all_is_shown_as_it_is(self, observatory: Observatory) -> None:
+    def test_message_that_is_no_email_is_shown_unchanged(self, observatory: Observatory) -> None:
         with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
             client.sendmail("a@b.c", ["d@e.f"], b"\xff\xfe no headers, no sense")
 
@@ -224,7 +235,7 @@ class TestBadMail:
         assert opened.status_code == 200
         assert opened.json()["Bcc"] == [{"Name": "", "Address": "d@e.f"}]
 
-    def test_a_silent_client_stops_nobody(self, observatory: Observatory, subject: str) -> None:
+    def test_silent_client_does_not_block_others(self, observatory: Observatory, subject: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port("smtp")), timeout=10):
             send(observatory, email(subject))
 
@@ -232,7 +243,7 @@ class TestBadMail:
 
     @pytest.mark.timeout(60)
     @pytest.mark.parametrize("opening", ["<style>", "<!--", "<"])
-    def test_snippet_of_what_is_never_closed_takes_linear_time(self, opening: str) -> None:
+    def test_snippet_of_an_unclosed_tag_takes_linear_time(self, opening: str) -> None:
         assert mime.snippet(mime.Bodies("", "hello " + opening * 500_000)) == "hello"
 
     @pytest.mark.timeout(60)

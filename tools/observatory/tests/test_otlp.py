@@ -1,4 +1,4 @@
-"""What exporters send, and what is refused."""
+"""Accepted and rejected exports."""
 
 import gzip
 import json
@@ -56,10 +56,10 @@ class TestAccepts:
         body = export_of((trace_id, b"spanspan")).SerializeToString()
         packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
 
-        answer = post(observatory, "/v1/traces", packed, PROTOBUF, encoding)
+        response = post(observatory, "/v1/traces", packed, PROTOBUF, encoding)
 
-        assert (answer.status_code, answer.content) == (200, b"")
-        assert answer.headers["content-type"] == PROTOBUF
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-type"] == PROTOBUF
         assert observatory.get("jaeger", f"/api/traces/{trace_id.hex()}").is_success
 
     def test_json_with_hexadecimal_ids(self, observatory: Observatory) -> None:
@@ -77,14 +77,14 @@ class TestAccepts:
         }
         body = json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [span]}]}]}).encode()
 
-        answer = post(observatory, "/v1/traces", body, "application/json; charset=utf-8")
+        response = post(observatory, "/v1/traces", body, "application/json; charset=utf-8")
 
-        assert (answer.status_code, answer.json()) == (200, {})
+        assert (response.status_code, response.json()) == (200, {})
         (kept,) = observatory.get("jaeger", f"/api/traces/{trace_id}").json()["data"][0]["spans"]
         assert kept["references"][0]["spanID"] == "eee19b7ec3c1b173"
         assert {"key": "n", "type": "int64", "value": 7} in kept["tags"]
 
-    def test_a_repeated_batch_once(self, observatory: Observatory) -> None:
+    def test_repeated_batch_is_stored_once(self, observatory: Observatory) -> None:
         body = export_of((b"repeatedrepeated", b"spanspan")).SerializeToString()
 
         post(observatory, "/v1/traces", body, PROTOBUF)
@@ -94,7 +94,7 @@ class TestAccepts:
         assert len(trace["spans"]) == 1
 
     def test_metrics_and_counts_their_points(self, observatory: Observatory) -> None:
-        before = observatory.get("jaeger", "/observatory/contents").json()["metric_points_counted"]
+        before = observatory.get("prometheus", "/observatory/metrics").json()["kept"]["received"]
         exporter = OTLPMetricExporter(endpoint=observatory.url("otlp", "/v1/metrics"))
         provider = MeterProvider([PeriodicExportingMetricReader(exporter, 60_000)], shutdown_on_exit=False)
         counter = provider.get_meter("test").create_counter("orders.placed")
@@ -103,7 +103,7 @@ class TestAccepts:
 
         provider.shutdown()
 
-        after = observatory.get("jaeger", "/observatory/contents").json()["metric_points_counted"]
+        after = observatory.get("prometheus", "/observatory/metrics").json()["kept"]["received"]
         assert after - before == 2
 
 
@@ -112,28 +112,28 @@ class TestPartialSuccess:
         good = (b"partly-partly-ok", b"spanspan")
         request = export_of(good, (b"", b"spanspan"), (bytes(16), b"spanspan"), (b"t" * 16, b"short"))
 
-        answer = post(observatory, "/v1/traces", request.SerializeToString(), PROTOBUF)
+        response = post(observatory, "/v1/traces", request.SerializeToString(), PROTOBUF)
 
-        assert answer.status_code == 200
-        partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
+        assert response.status_code == 200
+        partial = ExportTraceServiceResponse.FromString(response.content).partial_success
         assert (partial.rejected_spans, bool(partial.error_message)) == (3, True)
         assert observatory.get("jaeger", f"/api/traces/{good[0].hex()}").is_success
 
-    def test_is_a_failure_when_nothing_is_valid(self, observatory: Observatory) -> None:
-        answer = post(observatory, "/v1/traces", export_of((b"", b"")).SerializeToString(), PROTOBUF)
+    def test_is_400_when_no_span_is_valid(self, observatory: Observatory) -> None:
+        response = post(observatory, "/v1/traces", export_of((b"", b"")).SerializeToString(), PROTOBUF)
 
-        assert answer.status_code == 400
-        assert "valid trace id" in Status.FromString(answer.content).message
+        assert response.status_code == 400
+        assert "valid trace id" in Status.FromString(response.content).message
 
 
-class TestRefuses:
+class TestRejects:
     @pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics"])
-    def test_bytes_that_are_no_protobuf(self, observatory: Observatory, path: str) -> None:
-        answer = post(observatory, path, b"\xff\xff not protobuf", PROTOBUF)
+    def test_invalid_protobuf(self, observatory: Observatory, path: str) -> None:
+        response = post(observatory, path, b"\xff\xff not protobuf", PROTOBUF)
 
-        assert answer.status_code == 400
-        assert answer.headers["content-type"] == PROTOBUF
-        assert Status.FromString(answer.content).message.startswith("not a Export")
+        assert response.status_code == 400
+        assert response.headers["content-type"] == PROTOBUF
+        assert Status.FromString(response.content).message.startswith("not a Export")
 
     @pytest.mark.parametrize(
         "body",
@@ -146,28 +146,28 @@ class TestRefuses:
             b"[" * 100_000,
         ],
     )
-    def test_json_of_another_shape(self, observatory: Observatory, body: bytes) -> None:
-        answer = post(observatory, "/v1/traces", body, "application/json")
+    def test_json_of_another_type(self, observatory: Observatory, body: bytes) -> None:
+        response = post(observatory, "/v1/traces", body, "application/json")
 
-        assert answer.status_code == 400
-        assert answer.json()["message"]
+        assert response.status_code == 400
+        assert response.json()["message"]
 
-    def test_a_content_type_it_does_not_know(self, observatory: Observatory) -> None:
+    def test_unknown_content_type(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", b"", "text/plain").status_code == 415
 
-    def test_an_encoding_it_does_not_know(self, observatory: Observatory) -> None:
+    def test_unknown_encoding(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", b"", PROTOBUF, "br").status_code == 415
 
     @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"x" * 1_000)[:-20]], ids=["other", "cut"])
     def test_broken_compression(self, observatory: Observatory, body: bytes) -> None:
         assert post(observatory, "/v1/traces", body, PROTOBUF, "gzip").status_code == 400
 
-    def test_a_body_that_is_too_large(self, observatory: Observatory) -> None:
+    def test_too_large_body(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", bytes(EIGHT_MEBIBYTES + 1), PROTOBUF).status_code == 413
 
-    def test_a_body_that_becomes_too_large(self, observatory: Observatory) -> None:
+    def test_too_large_decompressed_body(self, observatory: Observatory) -> None:
         bomb = gzip.compress(bytes(20 * EIGHT_MEBIBYTES))
 
-        answer = post(observatory, "/v1/traces", bomb, PROTOBUF, "gzip")
+        response = post(observatory, "/v1/traces", bomb, PROTOBUF, "gzip")
 
-        assert answer.status_code == 413
+        assert response.status_code == 413

@@ -1,4 +1,4 @@
-"""The pages: what they may load, and that nothing sent in can become part of them."""
+"""The pages: what they may load, and that received data cannot inject content."""
 
 import re
 import smtplib
@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import MakeTelemetry, Observatory, export_exception
 
 ASSETS = files("observatory") / "assets"
 SCRIPT = "<script>alert(1)</script>"
@@ -21,11 +21,13 @@ class TestPages:
             ("jaeger", "/search"),
             ("jaeger", "/trace/4bf92f3577b34da6a3ce929d0e0e4736"),
             ("jaeger", "/map"),
+            ("prometheus", "/"),
             ("mailpit", "/"),
+            ("mailpit", "/search?q=to:ada"),
             ("mailpit", "/view/someid"),
         ],
     )
-    def test_allow_only_their_own_files(self, observatory: Observatory, name: str, path: str) -> None:
+    def test_allow_only_files_of_the_same_port(self, observatory: Observatory, name: str, path: str) -> None:
         page = observatory.get(name, path)
 
         policy = page.headers["content-security-policy"]
@@ -39,7 +41,7 @@ class TestPages:
                 assert observatory.get(name, address).status_code == 200
 
     @pytest.mark.parametrize("name", sorted(item.name for item in ASSETS.iterdir()))
-    def test_files_hold_no_inline_code_and_build_no_markup(self, name: str) -> None:
+    def test_files_have_no_inline_code_and_create_no_markup(self, name: str) -> None:
         text = (ASSETS / name).read_text()
 
         forbidden = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser")
@@ -53,18 +55,18 @@ class TestPages:
 
 
 class TestInjection:
-    def test_a_trace_arrives_as_json_never_as_a_page(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_trace_is_only_in_json_never_in_a_page(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         span = telemetry(observatory, SCRIPT).tracer.start_span(SCRIPT, attributes={SCRIPT: SCRIPT})
         span.end()
         trace_id = format(span.get_span_context().trace_id, "032x")
 
         for path in (f"/api/traces/{trace_id}", "/observatory/traces", "/api/services"):
-            answer = observatory.get("jaeger", path)
-            assert answer.headers["content-type"] == "application/json"
-            assert SCRIPT in answer.text
+            response = observatory.get("jaeger", path)
+            assert response.headers["content-type"] == "application/json"
+            assert SCRIPT in response.text
         assert SCRIPT not in observatory.get("jaeger", f"/trace/{trace_id}").text
 
-    def test_an_emails_html_may_run_and_load_nothing(self, observatory: Observatory) -> None:
+    def test_html_of_an_email_cannot_run_or_load_anything(self, observatory: Observatory) -> None:
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", SCRIPT
         message.set_content(SCRIPT, subtype="html")
@@ -82,7 +84,7 @@ class TestInjection:
 
 
 class TestPageData:
-    def test_summaries_need_no_service(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_summaries_are_listed_without_a_service(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         shop, users = telemetry(observatory, "shop"), telemetry(observatory, "users")
         with shop.tracer.start_as_current_span("root") as root, users.tracer.start_as_current_span("child"):
             users.log("user_found", user_id="u-1")
@@ -97,7 +99,19 @@ class TestPageData:
         assert (line["line"], line["level"], line["service"]) == ("user_found", "warn", "users")
         assert line["attributes"] == {"user_id": "u-1"}
 
-    def test_finds_a_traces_emails_by_their_header(self, observatory: Observatory) -> None:
+    def test_log_record_of_an_exception_has_type_message_and_stack_trace(self, observatory: Observatory) -> None:
+        trace_id = export_exception(observatory)
+
+        (line,) = observatory.get("jaeger", f"/observatory/traces/{trace_id}/logs").json()["lines"]
+
+        attributes = line["attributes"]
+        assert (line["line"], line["level"], line["service"]) == ("order_failed", "error", "orders")
+        assert attributes.keys() == {"order_id", "exception_type", "exception_message", "exception_stacktrace"}
+        assert attributes["exception_type"] == "ValueError"
+        assert attributes["exception_message"] == "invalid literal for int() with base 10: 'one'"
+        assert attributes["exception_stacktrace"].startswith("Traceback (most recent call last):\n")
+
+    def test_emails_of_a_trace_are_found_by_their_header(self, observatory: Observatory) -> None:
         trace_id, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
         for subject, header, body in (
             ("first", trace_id, ""),
@@ -119,8 +133,8 @@ class TestPageData:
         ]
         assert observatory.get("mailpit", f"/api/v1/message/{mails[0]['id']}").json()["Subject"] == "first"
 
-    def test_a_search_that_makes_no_sense_is_400(self, observatory: Observatory) -> None:
-        answer = observatory.get("jaeger", "/observatory/traces", minDuration="fast")
+    def test_invalid_search_is_400(self, observatory: Observatory) -> None:
+        response = observatory.get("jaeger", "/observatory/traces", minDuration="fast")
 
-        assert answer.status_code == 400
-        assert "minDuration" in answer.json()["errors"][0]["msg"]
+        assert response.status_code == 400
+        assert "minDuration" in response.json()["errors"][0]["msg"]

@@ -1,4 +1,4 @@
-"""The service map over spans that a real SDK sent: who spoke with whom, in which time, how it ended."""
+"""The service map, with spans of the SDK: calls, time windows and failures."""
 
 import secrets
 import time
@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 
 
 class Reporter:
-    """Reports spans at times given in milliseconds from now, by services and over streams of a test's own."""
+    """Exports spans at times in milliseconds from now, with names that only this test uses."""
 
     def __init__(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         self._observatory = observatory
@@ -26,9 +26,9 @@ class Reporter:
     def own(self, name: str) -> str:
         return name + self._mark
 
-    def nodes(self, **asked: str) -> dict[str, dict[str, Any]]:
+    def nodes(self, **parameters: str) -> dict[str, dict[str, Any]]:
         """This test's nodes of the map by name."""
-        found = self._observatory.get("jaeger", "/observatory/map", **asked).json()["nodes"]
+        found = self._observatory.get("jaeger", "/observatory/map", **parameters).json()["nodes"]
         return {node["name"].removesuffix(self._mark): node for node in found if node["name"].endswith(self._mark)}
 
     def edges(self) -> dict[tuple[str, str], dict[str, Any]]:
@@ -70,7 +70,7 @@ def report(observatory: Observatory, telemetry: MakeTelemetry) -> Reporter:
 
 
 class TestCalls:
-    def test_count_once_as_the_caller_saw_them(self, report: Reporter) -> None:
+    def test_are_counted_once_from_the_callers_span(self, report: Reporter) -> None:
         root = report.span("gateway", SpanKind.SERVER, (-100, -40))
         for start, end, failed in ((-90, -80, False), (-70, -50, True)):
             call = report.span("gateway", SpanKind.CLIENT, (start, end), root, failed=failed)
@@ -92,7 +92,7 @@ class TestCalls:
             ({"network.protocol.name": "smtp", "server.address": "10.0.0.7"}, ("store", "smtp")),
         ],
     )
-    def test_that_nobody_answered_lead_to_whom_they_name(
+    def test_have_the_named_peer_when_there_is_no_response(
         self, report: Reporter, attributes: dict[str, str | int], peer: tuple[str, str]
     ) -> None:
         report.span("orders", SpanKind.CLIENT, (-9, -1), failed=True, attributes=attributes)
@@ -102,14 +102,14 @@ class TestCalls:
         assert (edge["target"]["kind"], edge["target"]["name"]) == peer
         assert edge["errors"] == 1
 
-    def test_that_nobody_answered_lead_to_the_service_that_answers_there(self, report: Reporter) -> None:
+    def test_have_the_service_at_the_address_when_there_is_no_response(self, report: Reporter) -> None:
         there: dict[str, str | int] = {"server.address": report.own("host"), "server.port": 8001}
         report.span("users", SpanKind.SERVER, (-90, -80), attributes=there)
         report.span("workers", SpanKind.CLIENT, (-9, -1), failed=True, attributes=there)
 
         assert ("workers", "users") in report.edges()
 
-    def test_within_a_service_are_no_edge(self, report: Reporter) -> None:
+    def test_within_a_service_are_not_an_edge(self, report: Reporter) -> None:
         root = report.span("orders", SpanKind.INTERNAL, (-9, -1))
         report.span("orders", SpanKind.CLIENT, (-8, -7), root, attributes={"service.peer.name": report.own("orders")})
         report.span("orders", SpanKind.INTERNAL, (-6, -5), root)
@@ -118,11 +118,11 @@ class TestCalls:
 
 
 class TestMessages:
-    def test_go_through_their_stream_and_wait_there(self, report: Reporter) -> None:
+    def test_go_through_their_stream_with_a_wait(self, report: Reporter) -> None:
         stream = {"messaging.destination.name": report.own("events:orders")}
         sent = report.span("orders", SpanKind.PRODUCER, (-100, -98), attributes=stream)
         report.span("workers", SpanKind.CONSUMER, (-56, -50), sent, attributes=stream)
-        report.span("workers", SpanKind.CONSUMER, (-99, -97), sent, attributes=stream)  # before the producer ended
+        report.span("workers", SpanKind.CONSUMER, (-99, -97), sent, attributes=stream)  # before the producer span ended
 
         found = report.edges()
 
@@ -131,7 +131,7 @@ class TestMessages:
         taken = found["events:orders", "workers"]
         assert (taken["calls"], taken["waited_p50_us"], taken["waited_p95_us"]) == (2, 0, 42_000)
 
-    def test_of_a_queue_come_from_who_caused_them(self, report: Reporter) -> None:
+    def test_of_a_queue_come_from_their_cause(self, report: Reporter) -> None:
         cause = report.span("orders", SpanKind.SERVER, (-100, -90))
         queue = {"messaging.destination.name": report.own("jobs")}
         report.span("workers", SpanKind.CONSUMER, (-80, -70), cause, attributes=queue)
@@ -143,31 +143,31 @@ class TestMessages:
 
 
 class TestWindow:
-    def test_holds_what_started_within_it(self, report: Reporter) -> None:
+    def test_contains_spans_that_started_within_it(self, report: Reporter) -> None:
         report.span("old", SpanKind.SERVER, (-10 * MINUTE_MS, -10 * MINUTE_MS + 5))
         report.span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         assert set(report.nodes(lookback="5m")) == {"young"}
         assert set(report.nodes()) == {"old", "young"}
 
-    def test_is_no_longer_than_there_are_spans(self, report: Reporter, observatory: Observatory) -> None:
+    def test_begins_at_the_first_span(self, report: Reporter, observatory: Observatory) -> None:
         report.span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         seconds = observatory.get("jaeger", "/observatory/map", lookback="5m").json()["seconds"]
 
         assert 60 <= seconds < 300
 
-    def test_that_makes_no_sense_is_400(self, observatory: Observatory) -> None:
+    def test_invalid_window_is_400(self, observatory: Observatory) -> None:
         assert observatory.get("jaeger", "/observatory/map", lookback="always").status_code == 400
 
-    def test_of_nothing_is_empty(self, small: Observatory) -> None:
-        answer = small.get("jaeger", "/observatory/map").json()
+    def test_map_is_empty_without_spans(self, small: Observatory) -> None:
+        response = small.get("jaeger", "/observatory/map").json()
 
-        assert (answer["nodes"], answer["edges"]) == ([], [])
+        assert (response["nodes"], response["edges"]) == ([], [])
 
 
 class TestNodes:
-    def test_tell_how_their_requests_ended(self, report: Reporter) -> None:
+    def test_show_failures_of_their_requests(self, report: Reporter) -> None:
         for failed in (False, False, True):
             root = report.span("orders", SpanKind.SERVER, (-20, -10), failed=failed)
             report.span("orders", SpanKind.INTERNAL, (-19, -11), root, failed=True)

@@ -11,25 +11,25 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMes
 
 Plain: TypeAlias = "str | bool | int | float | bytes | list[Plain] | dict[str, Plain] | None"
 
-NO_SERVICE_NAME = "OTLPResourceNoServiceName"  # what Jaeger shows for a resource without service.name
+NO_SERVICE_NAME = "OTLPResourceNoServiceName"  # Jaeger's name for a resource without service.name
 
 
 class Resource(NamedTuple):
-    """The process that sent something: its service name and all its attributes, service.name among them."""
+    """The process that sent spans or records: its service name and all its attributes, including service.name."""
 
     service: str
     attributes: dict[str, Plain]
 
 
 class Scope(NamedTuple):
-    """The instrumentation that made a span or a record; both texts may be empty."""
+    """The instrumentation scope of a span or record. Both fields may be empty."""
 
     name: str
     version: str
 
 
 def plain(value: AnyValue) -> Plain:
-    """Return the value as Python knows it; an unset value is None."""
+    """Return the value as a Python value; None if it is not set."""
     kind = value.WhichOneof("value")
     match kind:
         case None:
@@ -44,12 +44,12 @@ def plain(value: AnyValue) -> Plain:
 
 
 def plain_attributes(pairs: Iterable[KeyValue]) -> dict[str, Plain]:
-    """Return the attributes in their order; of a repeated key the last one counts."""
+    """Return the attributes in their order. The last value of a repeated key is used."""
     return {pair.key: plain(pair.value) for pair in pairs}
 
 
 def as_text(value: Plain) -> str:
-    """Return the value as the OpenTelemetry Collector writes it where only text fits."""
+    """Return the value as text, in the format of the OpenTelemetry Collector."""
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -61,14 +61,14 @@ def as_text(value: Plain) -> str:
 
 @lru_cache(maxsize=256)
 def resource_from(raw: bytes) -> Resource:
-    """Decode a serialised OTLP resource; one object serves all the batches a process sends."""
+    """Decode a serialised OTLP resource. All batches of a process share one object."""
     attributes = plain_attributes(ResourceMessage.FromString(raw).attributes)
     return Resource(as_text(attributes.get("service.name")) or NO_SERVICE_NAME, attributes)
 
 
 @lru_cache(maxsize=256)
 def scope_of(name: str, version: str) -> Scope:
-    """Return the one object for a scope; a part of the message itself would keep the whole message in memory."""
+    """Return the shared object of a scope. A part of the message would keep the whole message in memory."""
     return Scope(name, version)
 
 

@@ -21,8 +21,8 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}", re.ASCII)
 _TRACE_ID_DIGITS = 32
 
 
-class NotAnsweredError(Exception):
-    """A request that gets no data; `status` is the HTTP status, the message says why."""
+class NoResponseError(Exception):
+    """The request is rejected or finds nothing. `status` is the HTTP status; the message contains the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class NotAnsweredError(Exception):
 
 
 class JaegerApi:
-    """Answers from the trace store."""
+    """Serves the trace store."""
 
     def __init__(self, *, traces: TraceStore) -> None:
         self._traces = traces
@@ -50,41 +50,41 @@ class JaegerApi:
         return _listing(sorted({span.service for span in self._traces.spans()}))
 
     async def operation_names(self, request: Request) -> Response:
-        """List the operation names of one service; an unknown service has none."""
+        """List the operation names of one service; empty for an unknown service."""
         service = request.path_params["service"]
         return _listing(sorted({span.operation for span in self._traces.spans() if span.service == service}))
 
     async def operations(self, request: Request) -> Response:
-        """List `{name, spanKind}` of one service, if asked of one span kind only."""
+        """List `{name, spanKind}` of one service, optionally of one span kind."""
         service, kind = _required_service(request), request.query_params.get("spanKind", "")
         spans = (span for span in self._traces.spans() if span.service == service)
         found = sorted({(span.operation, span.role.kind) for span in spans})
         return _listing([{"name": name, "spanKind": own} for name, own in found if kind in ("", own)])
 
     async def search(self, request: Request) -> Response:
-        """Return whole traces, those named by traceID or else those that fit the search."""
+        """Return complete traces: those with the given traceID parameters, or those that match the search."""
         if named := request.query_params.getlist("traceID"):
             return self._named([_trace_id(raw) for raw in named])
         _required_service(request)
         query = TraceQuery.parse(request.query_params)
-        return _answer([trace_json(spans) for spans in query.find(self._traces)])
+        return _response([trace_json(spans) for spans in query.find(self._traces)])
 
     async def trace(self, request: Request) -> Response:
-        """Return one trace, 404 when it is not (or no longer) kept."""
+        """Return one trace, or 404 if it is not stored."""
         spans = self._traces.get(_trace_id(request.path_params["trace_id"]))
         if not spans:
-            raise NotAnsweredError(404, "trace not found")
-        return _answer([trace_json(spans)])
+            raise NoResponseError(404, "trace not found")
+        return _response([trace_json(spans)])
 
     def _named(self, trace_ids: Sequence[str]) -> Response:
         found = [(trace_id, self._traces.get(trace_id)) for trace_id in trace_ids]
         missing = [{"msg": "trace not found", "traceID": trace_id} for trace_id, spans in found if not spans]
-        return _answer([trace_json(spans) for _, spans in found if spans], errors=missing or None)
+        return _response([trace_json(spans) for _, spans in found if spans], errors=missing or None)
 
 
-async def refuse(_request: Request, error: Exception) -> Response:
-    """Answer NotAnsweredError with its status and InvalidQueryError with 400, in Jaeger's shape."""
-    status = error.status if isinstance(error, NotAnsweredError) else 400
+async def reject(_request: Request, error: Exception) -> Response:
+    """Respond to NoResponseError with its status and to InvalidQueryError with 400, in Jaeger's format."""
+    status = error.status if isinstance(error, NoResponseError) else 400
     body = {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": status, "msg": str(error)}]}
     return JsonResponse(body, status)
 
@@ -92,18 +92,18 @@ async def refuse(_request: Request, error: Exception) -> Response:
 def _required_service(request: Request) -> str:
     if service := request.query_params.get("service"):
         return service
-    raise NotAnsweredError(400, "parameter 'service' is required")
+    raise NoResponseError(400, "parameter 'service' is required")
 
 
 def _trace_id(raw: str) -> str:
     if not _TRACE_ID.fullmatch(raw):
-        raise NotAnsweredError(400, f"cannot parse trace id {raw!r}: expected up to 32 hexadecimal digits")
+        raise NoResponseError(400, f"cannot parse trace id {raw!r}: expected up to 32 hexadecimal digits")
     return raw.lower().rjust(_TRACE_ID_DIGITS, "0")
 
 
 def _listing(items: Sequence[Any]) -> Response:
-    return _answer(items, total=len(items))
+    return _response(items, total=len(items))
 
 
-def _answer(data: Sequence[Any], *, total: int = 0, errors: Sequence[Any] | None = None) -> Response:
+def _response(data: Sequence[Any], *, total: int = 0, errors: Sequence[Any] | None = None) -> Response:
     return JsonResponse({"data": data, "total": total, "limit": 0, "offset": 0, "errors": errors})

@@ -1,7 +1,7 @@
 """Traces in the JSON of Jaeger's query API.
 
-The shapes are those of jaegertracing/jaeger internal/uimodel; which OTLP field becomes which tag is that of
-opentelemetry-collector-contrib pkg/translator/jaeger. Times are microseconds since the epoch.
+The format follows jaegertracing/jaeger internal/uimodel. OTLP fields become tags as in opentelemetry-collector-contrib
+pkg/translator/jaeger. Times are microseconds since the epoch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ from observatory.attributes import Plain, Resource, as_text, plain_attributes
 from observatory.roles import kind_of
 from observatory.traces import Span
 
-Json: TypeAlias = "dict[str, Any]"  # what goes to the encoder
+Json: TypeAlias = "dict[str, Any]"  # input of the encoder
 
-_LARGEST_SAFE_INTEGER = 2**53 - 1  # beyond it JavaScript rounds, so Jaeger sends a string
+_LARGEST_SAFE_INTEGER = 2**53 - 1  # JavaScript rounds larger numbers, so Jaeger sends strings
 
 
 def trace_json(spans: Sequence[Span]) -> Json:
-    """Return `{traceID, spans, processes, warnings}` of one trace's spans, of which there is at least one."""
+    """Return `{traceID, spans, processes, warnings}` of the spans of one trace. `spans` must not be empty."""
     processes: dict[int, tuple[str, Resource]] = {}
     for span in spans:
         processes.setdefault(id(span.resource), (f"p{len(processes) + 1}", span.resource))
@@ -33,7 +33,7 @@ def trace_json(spans: Sequence[Span]) -> Json:
 
 
 def span_tags(span: Span, message: SpanMessage) -> Iterator[tuple[str, Plain]]:
-    """Yield the span's tags: its scope, its attributes, then what OTLP keeps in fields of their own."""
+    """Yield the span's tags: its scope, its attributes, then the OTLP fields that Jaeger represents as tags."""
     if span.scope.name:
         yield "otel.scope.name", span.scope.name
     if span.scope.version:

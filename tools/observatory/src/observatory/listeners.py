@@ -1,4 +1,4 @@
-"""The sockets that clients connect to."""
+"""Listening sockets."""
 
 import socket
 
@@ -6,10 +6,10 @@ _BACKLOG = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind a socket for asyncio's servers; raises OSError, naming the port, where it is taken.
+    """Return a listening socket for asyncio's servers. Raises OSError with the port if it is taken.
 
-    The protocol is named because asyncio sets TCP_NODELAY only then: without it an answer in several small writes, as
-    SMTP's are, waits for the client's delayed acknowledgement, 40 ms each.
+    The protocol is set explicitly, because otherwise asyncio does not set TCP_NODELAY. Then each response in several
+    small writes, as in SMTP, would wait 40 ms for the client's delayed acknowledgement.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

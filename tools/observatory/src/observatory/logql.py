@@ -1,9 +1,9 @@
-"""The part of LogQL that is understood: a stream selector, then line filters and label filters.
+"""The supported part of LogQL: a stream selector, then line filters and label filters.
 
     {service_name="orders", deployment_environment_name=~"dev.*"} |= "placed" | trace_id="4bf9…"
 
-Reference: https://grafana.com/docs/loki/latest/query/log_queries/. Anything else raises UnsupportedError. Regular
-expressions are RE2's, as in Loki: they match in linear time, whatever the expression.
+Reference: https://grafana.com/docs/loki/latest/query/log_queries/. Other expressions raise UnsupportedError. Regular
+expressions use RE2, as in Loki, so matching takes linear time.
 """
 
 import re
@@ -30,30 +30,30 @@ _LINE_OPERATORS = {"|=": "=", "!=": "!=", "|~": "=~", "!~": "!~"}
 
 
 class UnsupportedError(ValueError):
-    """The expression is wrong or beyond this stand-in; the message says where and what is supported."""
+    """The expression is invalid or not supported. The message contains the position and the supported syntax."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One comparison of a text: with = and != the whole text, with =~ and !~ a regular expression."""
+    """One comparison with a text: = and != compare the whole text, =~ and !~ a regular expression."""
 
     operator: str
     value: str
     _pattern: Any = field(repr=False)
-    """A compiled expression of re2, or None."""
+    """A compiled re2 expression, or None."""
 
     @classmethod
     def of(cls, operator: str, value: str) -> Self:
-        """Build it; raises re2.error for a bad regular expression."""
+        """Return the matcher. Raises re2.error for an invalid regular expression."""
         return cls(operator, value, re2.compile(value, _options()) if "~" in operator else None)
 
     def accepts(self, text: str) -> bool:
-        """Tell whether a label's value fits."""
+        """Return whether a label's value matches."""
         found = text == self.value if self._pattern is None else bool(self._pattern.fullmatch(text))
         return found != self.operator.startswith("!")
 
     def accepts_line(self, line: str) -> bool:
-        """Tell whether a log line fits: it contains the value, or the expression is found anywhere in it."""
+        """Return whether a log line contains the value or a match of the expression."""
         found = self.value in line if self._pattern is None else bool(self._pattern.search(line))
         return found != self.operator.startswith("!")
 
@@ -67,15 +67,15 @@ class LogQuery:
     lines: tuple[Matcher, ...]
 
     def accepts_stream(self, labels: Mapping[str, str]) -> bool:
-        """Compare the index labels; a missing label is empty."""
+        """Return whether the index labels match; a missing label is empty."""
         return all(matcher.accepts(labels.get(name, "")) for name, matcher in self.streams)
 
     def accepts_labels(self, labels: Mapping[str, str]) -> bool:
-        """Compare all the labels; a missing label is empty."""
+        """Return whether all labels match; a missing label is empty."""
         return all(matcher.accepts(labels.get(name, "")) for name, matcher in self.labels)
 
     def accepts_line(self, line: str) -> bool:
-        """Compare the log line."""
+        """Return whether the log line matches."""
         return all(matcher.accepts_line(line) for matcher in self.lines)
 
 
@@ -87,12 +87,12 @@ def parse(expression: str) -> LogQuery:
 def _options() -> Any:
     options = re2.Options()
     options.log_errors = False
-    options.max_mem = 1 << 19  # bytes of one compiled expression; a larger one is refused
+    options.max_mem = 1 << 19  # maximum size of a compiled expression in bytes
     return options
 
 
 def _reason(error: Exception) -> str:
-    """Return the text of an error of re2, which has bytes or a str."""
+    """Return the message of an re2 error, which is bytes or a str."""
     [reason] = error.args
     return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
@@ -125,7 +125,7 @@ class _Parser:
             comparisons.append(self._comparison())
         self._expect("}")
         if all(matcher.accepts("") for _, matcher in comparisons):
-            self._fail("at least one label must be compared with something that is not empty")
+            self._fail("at least one label must be compared with a text that is not empty")
         return tuple(comparisons)
 
     def _comparison(self) -> tuple[str, Matcher]:

@@ -1,4 +1,4 @@
-"""The log store: records in the order they came, bounded, the oldest evicted first."""
+"""The log store: a limited number of records in the order of arrival; the oldest are evicted first."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from observatory.attributes import Resource, Scope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One log record as it came, with what most queries need beside it.
+    """One serialised log record, with the fields that most queries need.
 
-    `time_ns` is its own time, else the time it was observed, else the time it arrived (nanoseconds since the
-    epoch). `trace_id` and `span_id` are "" outside a trace.
+    `time_ns` is its timestamp, its observed timestamp or its time of arrival, whichever is set first, in nanoseconds
+    since the epoch. `trace_id` and `span_id` are "" outside a trace.
     """
 
     time_ns: int
@@ -39,7 +39,7 @@ class LogStore:
         return iter(self._records)
 
     def add(self, record: Record) -> None:
-        """Keep the record and evict whatever no longer fits."""
+        """Add the record, and evict the oldest records above the limits."""
         self._records.append(record)
         self.byte_count += len(record.raw)
         while len(self._records) > self._max_records or self.byte_count > self._max_bytes:

@@ -1,7 +1,7 @@
 """Loki's query API, port 3100, for log queries of one selector and its filters (see logql.py).
 
-Reference: https://grafana.com/docs/loki/latest/reference/loki-http-api/. Real Loki refuses log queries at
-/loki/api/v1/query; here they are answered like a range query over the hour before `time`.
+Reference: https://grafana.com/docs/loki/latest/reference/loki-http-api/. Loki rejects log queries at
+/loki/api/v1/query; here such a query is a range query over the hour before `time`.
 """
 
 import asyncio
@@ -22,31 +22,31 @@ from starlette.routing import Route
 from observatory import logql, loki_labels
 from observatory.logs import LogStore, Record
 from observatory.responses import JsonResponse
-from shared.text import terminal_text
+from shared.validation.text import terminal_text
 
 _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
 QUERY_TIMEOUT_S = 10.0
 _DEFAULT_LIMIT = 100
-_LARGEST_LIMIT = 5_000  # Loki's own default for max_entries_limit_per_query
-_SECONDS_DIGITS = 10  # an integer this short is seconds, a longer one nanoseconds
+_LARGEST_LIMIT = 5_000  # Loki's default of max_entries_limit_per_query
+_SECONDS_DIGITS = 10  # integers of up to ten digits are seconds, longer ones nanoseconds
 _SINCE = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
 _SINCE_NS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 class InvalidParameterError(ValueError):
-    """A parameter makes no sense; the message names it."""
+    """A parameter is invalid. The message names it."""
 
 
 class QueryTimeoutError(TimeoutError):
-    """The query would look at too many records."""
+    """The query took too long."""
 
 
 class LokiApi:
-    """Answers from the log store.
+    """Serves the log store.
 
-    Queries run one at a time on a thread, which re2 leaves to the event loop while it matches. One that takes longer
-    than `timeout_s` is ended.
+    Queries run one at a time in a thread. re2 releases the GIL while it matches, so the event loop continues. A query
+    that takes longer than `timeout_s` is aborted.
     """
 
     def __init__(self, *, logs: LogStore, timeout_s: float = QUERY_TIMEOUT_S) -> None:
@@ -65,7 +65,7 @@ class LokiApi:
         ]
 
     async def ready(self, _request: Request) -> Response:
-        """Answer as Loki does once it can be queried."""
+        """Return 200, because queries are possible from the start."""
         return PlainTextResponse("ready\n")
 
     async def labels(self, _request: Request) -> Response:
@@ -73,18 +73,18 @@ class LokiApi:
         return _success(sorted({name for labels in self._index_labels() for name in labels}))
 
     async def label_values(self, request: Request) -> Response:
-        """List the values of one index label; an unknown label has none."""
+        """List the values of one index label; empty for an unknown label."""
         name = request.path_params["name"]
         return _success(sorted({labels[name] for labels in self._index_labels() if name in labels}))
 
     async def query_range(self, request: Request) -> Response:
-        """Answer a log query between start (default: an hour before end) and end (default: now)."""
+        """Return the records between start (default: an hour before end) and end (default: now)."""
         end_ns = _time_ns(request.query_params, "end", time.time_ns())
         start_ns = _time_ns(request.query_params, "start", end_ns - _since_ns(request.query_params))
         return await self._streams(request.query_params, start_ns, end_ns)
 
     async def query(self, request: Request) -> Response:
-        """Answer a log query over the hour before `time` (default: now)."""
+        """Return the records of the hour before `time` (default: now)."""
         end_ns = _time_ns(request.query_params, "time", time.time_ns())
         return await self._streams(request.query_params, end_ns - _HOUR_NS, end_ns)
 
@@ -111,27 +111,27 @@ class LokiApi:
         return _success({"resultType": "streams", "result": result, "stats": {"summary": summary}})
 
 
-async def refuse(_request: Request, error: Exception) -> Response:
-    """Answer InvalidParameterError and logql.UnsupportedError as Loki does: 400 and plain text."""
+async def reject(_request: Request, error: Exception) -> Response:
+    """Respond to InvalidParameterError and logql.UnsupportedError as Loki does: 400 and plain text."""
     return PlainTextResponse(terminal_text(str(error)), 400)
 
 
-async def refuse_timeout(_request: Request, error: Exception) -> Response:
-    """Answer QueryTimeoutError as Loki does: 504 and plain text."""
+async def reject_timeout(_request: Request, error: Exception) -> Response:
+    """Respond to QueryTimeoutError as Loki does: 504 and plain text."""
     return PlainTextResponse(str(error), 504)
 
 
 def _entries(
     query: logql.LogQuery, records: Iterable[Record], ends_at: float
 ) -> Iterator[tuple[int, dict[str, str], str]]:
-    """Yield time, labels and line of the records that fit; what needs no decoding is compared first.
+    """Yield time, labels and line of the matching records. Fields that need no decoding are compared first.
 
     Raises QueryTimeoutError at `ends_at`, in seconds of the monotonic clock.
     """
-    selected: dict[int, bool] = {}  # by resource: many records share one
+    selected: dict[int, bool] = {}  # by resource, because many records share one
     for record in records:
         if time.monotonic() >= ends_at:
-            raise QueryTimeoutError("the query takes too long: narrow its time or its selector")
+            raise QueryTimeoutError("the query takes too long: narrow its time range or its selector")
         ids = {"trace_id": record.trace_id, "span_id": record.span_id}
         if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
             continue
@@ -151,7 +151,7 @@ def _success(data: Any) -> Response:
 
 def _limit(params: QueryParams) -> int:
     raw = params.get("limit", "") or str(_DEFAULT_LIMIT)
-    if not (raw.isascii() and raw.isdecimal()) or not 0 < int(raw[:9]) <= _LARGEST_LIMIT:
+    if not re.fullmatch(r"[0-9]{1,9}", raw) or not 0 < int(raw) <= _LARGEST_LIMIT:
         raise InvalidParameterError(f"limit must be a whole number from 1 to {_LARGEST_LIMIT}, not {raw!r}")
     return int(raw)
 
@@ -164,7 +164,7 @@ def _newest_first(params: QueryParams) -> bool:
 
 
 def _time_ns(params: QueryParams, name: str, default: int) -> int:
-    """Read nanoseconds, seconds (ten digits, or with a point) or RFC 3339."""
+    """Parse nanoseconds, seconds (up to ten digits, or with a decimal point) or RFC 3339."""
     raw = params.get(name, "")
     if raw == "":
         return default
@@ -182,4 +182,4 @@ def _since_ns(params: QueryParams) -> int:
     raw = params.get("since", "") or "1h"
     if found := _SINCE.fullmatch(raw):
         return int(found[1]) * _SINCE_NS[found[2]] * _SECOND_NS
-    raise InvalidParameterError(f"could not parse 'since' parameter: {raw!r}; expected such as 15m")
+    raise InvalidParameterError(f"could not parse 'since' parameter: {raw!r}; expected for example 15m")

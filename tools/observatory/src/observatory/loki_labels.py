@@ -1,6 +1,6 @@
-"""A log record's labels as Loki makes them of OTLP.
+"""The labels that Loki derives from an OTLP log record.
 
-Index labels come from the resource; everything else becomes structured metadata, which a query returns among the
+Index labels come from the resource. Other attributes become structured metadata, which a query returns with the
 stream's labels. Reference: https://grafana.com/docs/loki/latest/send-data/otel/#format-considerations and grafana/loki
 pkg/loghttp/push/otlp.go.
 """
@@ -21,7 +21,7 @@ _LEVEL_FROM_NUMBER = ("trace", "debug", "info", "warn", "error", "fatal")  # fou
 
 
 def index_labels(resource: Resource) -> dict[str, str]:
-    """Return the labels streams are selected by."""
+    """Return the labels of the stream selector."""
     labels = {_name(key): as_text(resource.attributes[key]) for key in INDEX_ATTRIBUTES if key in resource.attributes}
     return {"service_name": resource.service} | labels
 
@@ -50,7 +50,7 @@ def all_labels(record: Record, message: LogRecord) -> dict[str, str]:
 
 
 def own_labels(message: LogRecord) -> dict[str, str]:
-    """Return the record's own attributes as labels."""
+    """Return the record's attributes as labels, without those of its resource and scope."""
     return dict(_flat(plain_attributes(message.attributes)))
 
 

@@ -1,8 +1,8 @@
-"""The part of Mailpit's search language that is understood.
+"""The supported part of Mailpit's search language.
 
-Words and "quoted phrases", all of which must be found; with a prefix they are looked for in one place only
-(`to:`, `from:`, `cc:`, `bcc:`, `reply-to:`, `addressed:`, `subject:`, `message-id:`); `is:read`, `is:unread`,
-`has:attachment`; a `-` or `!` before any of them turns it round.
+A search has words and "quoted phrases", which must all match. A prefix limits a word to one field (`to:`, `from:`,
+`cc:`, `bcc:`, `reply-to:`, `addressed:`, `subject:`, `message-id:`). `is:read`, `is:unread` and `has:attachment` are
+supported too. A `-` or `!` before a term negates it.
 Reference: https://mailpit.axllent.org/docs/usage/search-filters/.
 """
 
@@ -40,14 +40,14 @@ _UNSUPPORTED_PREFIXES = ("tag:", "after:", "before:", "larger:", "smaller:")
 
 
 class UnsupportedSearchError(ValueError):
-    """The search asks for something this stand-in does not know; the message says what it knows."""
+    """The search is not supported. The message contains the supported syntax."""
 
 
 def compile_search(text: str) -> Test:
-    """Return a test of one email; raises UnsupportedSearchError."""
+    """Return a function that tests one email. Raises UnsupportedSearchError."""
     tests = [_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
     if len(tests) > MAX_TERMS:
-        raise UnsupportedSearchError(f"at most {MAX_TERMS} words are searched for; {SUPPORTED}")
+        raise UnsupportedSearchError(f"at most {MAX_TERMS} words are allowed; {SUPPORTED}")
     if not tests:
         raise UnsupportedSearchError(f"no search query; {SUPPORTED}")
     return lambda mail, message: all(test(mail, message) for test in tests)

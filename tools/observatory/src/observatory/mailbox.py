@@ -1,4 +1,4 @@
-"""The mailbox: emails in the order they came, bounded, the oldest evicted first."""
+"""The mailbox: a limited number of emails in the order of arrival; the oldest are evicted first."""
 
 import secrets
 import string
@@ -13,7 +13,7 @@ _ID_CHARACTERS = 22
 
 @dataclass(slots=True, kw_only=True)
 class Mail:
-    """One email as it came, with its envelope. `read` becomes true when somebody opens it."""
+    """One email with its envelope, as received. `read` is set when it is opened."""
 
     id: str
     received: datetime
@@ -39,7 +39,7 @@ class Mailbox:
         return len(self._mails)
 
     def put(self, *, sender: str, recipients: Sequence[str], raw: bytes) -> Mail:
-        """Keep an email under a new id and evict whatever no longer fits."""
+        """Add an email with a new id, and evict the oldest emails above the limits."""
         mail = Mail(
             id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARACTERS)),
             received=datetime.now(UTC),
@@ -57,21 +57,21 @@ class Mailbox:
         return mail
 
     def get(self, mail_id: str) -> Mail | None:
-        """Return the email of that id, or the newest for "latest"."""
+        """Return the email with that id, or the newest for "latest"."""
         if mail_id == "latest":
             return next(self.newest_first(), None)
         return self._mails.get(mail_id)
 
     def newest_first(self) -> Iterator[Mail]:
-        """Yield every email, the last to come first."""
+        """Yield all emails, the newest first."""
         return reversed(self._mails.values())
 
     def unread(self) -> int:
-        """Count the emails nobody opened."""
+        """Return the number of emails that were not opened."""
         return sum(not mail.read for mail in self._mails.values())
 
     def delete(self, mail_ids: Sequence[str] = ()) -> None:
-        """Delete these emails, or all when none is named; unknown ids are skipped."""
+        """Delete these emails, or all emails if `mail_ids` is empty. Unknown ids are ignored."""
         for mail_id in mail_ids or list(self._mails):
             if mail := self._mails.pop(mail_id, None):
                 self.byte_count -= len(mail.raw)

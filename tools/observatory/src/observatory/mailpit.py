@@ -1,9 +1,10 @@
-"""Mailpit's API, port 8025: the emails that came by SMTP, newest first.
+"""Mailpit's API, port 8025: the emails received by SMTP, newest first.
 
 Reference: https://mailpit.axllent.org/docs/api-v1/ and axllent/mailpit server/apiv1. Opening a message marks it read;
 `latest` stands for the newest message's id.
 """
 
+import re
 import resource
 import time
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from observatory import mime
 from observatory.mail_search import compile_search
 from observatory.mailbox import Mail, Mailbox
 from observatory.responses import JsonResponse
-from shared.text import terminal_text
+from shared.validation.text import terminal_text
 
 Json: TypeAlias = "dict[str, Any]"
 OneMail: TypeAlias = "Callable[[Mail, Message], Response]"
@@ -29,11 +30,11 @@ _NO_FOREIGN_CONTENT = "default-src 'none'; style-src 'unsafe-inline'; img-src da
 
 
 class BadRequestError(ValueError):
-    """A parameter or body makes no sense; the message says which."""
+    """A parameter or the body is invalid. The message names it."""
 
 
 class MailpitApi:
-    """Answers from the mailbox."""
+    """Serves the mailbox."""
 
     def __init__(self, *, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -56,11 +57,11 @@ class MailpitApi:
         ]
 
     async def probe(self, _request: Request) -> Response:
-        """Answer that the process is there."""
+        """Return 200."""
         return PlainTextResponse("")
 
     async def info(self, _request: Request) -> Response:
-        """Describe the mailbox."""
+        """Return the numbers of emails and of unread emails."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return JsonResponse(
             {
@@ -84,18 +85,18 @@ class MailpitApi:
         )
 
     async def messages(self, request: Request) -> Response:
-        """List the messages from `start`, at most `limit` (default 50, 0 for all)."""
+        """List at most `limit` messages from `start` on (default 50, 0 for all)."""
         return self._listing(request, list(self._mailbox.newest_first()))
 
     async def search(self, request: Request) -> Response:
-        """List the messages that fit `query` (see mail_search.py)."""
+        """List the messages that match `query` (see mail_search.py)."""
         fits = compile_search(request.query_params.get("query", ""))
         return self._listing(
             request, [mail for mail in self._mailbox.newest_first() if fits(mail, mime.parse(mail.raw))]
         )
 
     async def delete(self, request: Request) -> Response:
-        """Delete the messages of the body's `IDs`, all of them without a body."""
+        """Delete the messages in the body's `IDs`, or all messages if there is no body."""
         self._mailbox.delete(_wanted_ids(await request.body()))
         return PlainTextResponse("ok")
 
@@ -109,9 +110,9 @@ class MailpitApi:
     def _listing(self, request: Request, found: list[Mail]) -> Response:
         start = request.query_params.get("start", "") or "0"
         limit = request.query_params.get("limit", "") or str(_DEFAULT_LIMIT)
-        if not ((start + limit).isascii() and start.isdecimal() and limit.isdecimal()):
-            raise BadRequestError("start and limit must be whole numbers")
-        shown = found[int(start[:9]) :][: int(limit[:9]) or None]
+        if not all(re.fullmatch(r"[0-9]{1,9}", raw) for raw in (start, limit)):
+            raise BadRequestError("start and limit must be whole numbers of at most nine digits")
+        shown = found[int(start) :][: int(limit) or None]
         return JsonResponse(
             {
                 "total": len(self._mailbox),
@@ -119,15 +120,15 @@ class MailpitApi:
                 "count": len(shown),
                 "messages_count": len(found),
                 "messages_unread": sum(not mail.read for mail in found),
-                "start": int(start[:9]),
+                "start": int(start),
                 "tags": [],
                 "messages": [_summary(mail) for mail in shown],
             }
         )
 
 
-async def refuse(_request: Request, error: Exception) -> Response:
-    """Answer BadRequestError and UnsupportedSearchError as Mailpit does: 400 and plain text."""
+async def reject(_request: Request, error: Exception) -> Response:
+    """Respond to BadRequestError and UnsupportedSearchError as Mailpit does: 400 and plain text."""
     return PlainTextResponse(terminal_text(str(error)), 400)
 
 

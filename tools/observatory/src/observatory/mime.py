@@ -1,7 +1,7 @@
-"""An email as Mailpit shows it, from the bytes that came by SMTP.
+"""Parses an email into the fields of Mailpit's API.
 
-Shapes: axllent/mailpit internal/storage/structs.go. Headers are read leniently: whatever was sent is shown, for the
-purpose of this mailbox is to look at what a program sends.
+The format follows axllent/mailpit internal/storage/structs.go. Invalid headers are shown too, because the mailbox is
+for looking at the emails that a program sends.
 """
 
 import html
@@ -18,26 +18,26 @@ Json: TypeAlias = "dict[str, Any]"
 
 _SNIPPET_CHARACTERS = 250
 _HEADER_CHARACTERS = 64 * 1024
-"""Of one header that are decoded: that takes quadratic time."""
+"""Decoded characters of one header. Decoding takes quadratic time."""
 _INVISIBLE = re.compile(r"(?is)<(style|script|head)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)")
 _TAG = re.compile(r"<[^>]*>?")
-"""What is not closed goes on to the end: the rest is not searched again from each further opening."""
+"""An unclosed tag extends to the end, so that the search does not restart at each further `<`."""
 
 
 class Bodies(NamedTuple):
-    """What a reader sees; "" where a message has no such part."""
+    """The text and HTML parts of an email; "" if there is none."""
 
     text: str
     html: str
 
 
 def parse(raw: bytes) -> Message:
-    """Parse; never raises, defects are the sender's."""
+    """Parse an email. Invalid emails do not raise."""
     return message_from_bytes(raw)
 
 
 def header(message: Message, name: str) -> str:
-    """Return the decoded header, "" when absent."""
+    """Return the decoded header, "" if it is missing."""
     return _decoded(str(message.get(name, "")))
 
 
@@ -51,13 +51,13 @@ def addresses(message: Message, name: str) -> list[Json]:
     raw = [str(value)[:_HEADER_CHARACTERS] for value in message.get_all(name, [])]
     try:
         pairs = getaddresses(raw)
-    except RecursionError:  # comments within comments
+    except RecursionError:  # nested comments
         return []
-    return [{"Name": _decoded(person), "Address": address} for person, address in pairs if address]
+    return [{"Name": _decoded(display_name), "Address": address} for display_name, address in pairs if address]
 
 
 def sent_at(message: Message, received: datetime) -> datetime:
-    """Return the Date header, or when the message came if that is missing or unreadable."""
+    """Return the Date header, or the time of arrival if the header is missing or invalid."""
     try:
         sent = parsedate_to_datetime(str(message["Date"]))
     except (ValueError, TypeError, OverflowError):
@@ -76,22 +76,22 @@ def bodies(message: Message) -> Bodies:
 
 
 def attachments(message: Message) -> list[Json]:
-    """Describe the attached parts; PartID is the part's place in the message."""
+    """Return the attached parts. PartID is the index of the part in the message."""
     return [
         {
-            "PartID": str(place),
+            "PartID": str(index),
             "FileName": _decoded(part.get_filename() or ""),
             "ContentType": part.get_content_type(),
             "ContentID": header(part, "Content-ID").strip("<>"),
             "Size": len(_content(part)),
         }
-        for place, part in _attached(message)
+        for index, part in _attached(message)
     ]
 
 
-def snippet(shown: Bodies) -> str:
-    """Return the first characters of the text, of the HTML's text when there is none."""
-    text = shown.text or html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", shown.html)))
+def snippet(body: Bodies) -> str:
+    """Return the first characters of the text part, or of the HTML's text if there is no text part."""
+    text = body.text or html.unescape(_TAG.sub(" ", _INVISIBLE.sub(" ", body.html)))
     return " ".join(text.split())[:_SNIPPET_CHARACTERS]
 
 
@@ -104,16 +104,16 @@ def headers(message: Message) -> dict[str, list[str]]:
 
 
 def blind_copies(recipients: Sequence[str], message: Message) -> list[Json]:
-    """Return the Bcc header's addresses and the recipients of the envelope that no header names."""
-    stated = addresses(message, "Bcc")
-    named = {item["Address"].lower() for item in (*addresses(message, "To"), *addresses(message, "Cc"), *stated)}
-    return stated + [{"Name": "", "Address": item} for item in recipients if item.lower() not in named]
+    """Return the addresses of the Bcc header, and the recipients of the envelope that are in no header."""
+    in_header = addresses(message, "Bcc")
+    named = {item["Address"].lower() for item in (*addresses(message, "To"), *addresses(message, "Cc"), *in_header)}
+    return in_header + [{"Name": "", "Address": item} for item in recipients if item.lower() not in named]
 
 
 def _attached(message: Message) -> Iterator[tuple[int, Message]]:
-    for place, part in enumerate(message.walk()):
+    for index, part in enumerate(message.walk()):
         if not part.is_multipart() and _is_attachment(part):
-            yield place, part
+            yield index, part
 
 
 def _is_attachment(part: Message) -> bool:
@@ -129,7 +129,7 @@ def _decoded_text(part: Message) -> str:
     content = _content(part)
     try:
         return _encodable(content.decode(part.get_content_charset("utf-8"), "replace"))
-    except (LookupError, ValueError):  # an unknown character set, or one that cannot replace
+    except (LookupError, ValueError):  # an unknown character set, or one that cannot replace errors
         return content.decode("utf-8", "replace")
 
 
@@ -142,5 +142,5 @@ def _decoded(text: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Replace what no encoding can write: stray surrogates, which some character sets can produce."""
+    """Replace lone surrogates, which cannot be encoded and which some character sets produce."""
     return text.encode("utf-8", "replace").decode()

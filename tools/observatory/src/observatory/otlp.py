@@ -1,8 +1,8 @@
-"""OTLP/HTTP in, port 4318: POST /v1/traces, /v1/logs, /v1/metrics.
+"""OTLP/HTTP receiver, port 4318: POST /v1/traces, /v1/logs, /v1/metrics.
 
-Spans and log records are kept; metric points are decoded, counted and let go, for nothing here reads them.
-Answers are those of the specification: 200 with a partial success when only some spans are usable, 400 with a
-google.rpc.Status when none is.
+Spans, log records and the points of gauges, sums and histograms are stored.
+Responses follow the specification: 200 with a partial success if some spans are valid, 400 with a google.rpc.Status if
+none is.
 """
 
 import time
@@ -23,7 +23,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1 import trace_pb2
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,7 +30,8 @@ from starlette.routing import Route
 
 from observatory.attributes import resource_from, scope_of
 from observatory.logs import LogStore, Record
-from observatory.otlp_body import JSON, PROTOBUF, RefusedError, media_type, read_message
+from observatory.otlp_body import JSON, PROTOBUF, RejectedError, media_type, read_message
+from observatory.otlp_metrics import MetricReader
 from observatory.traces import Span, TraceStore
 
 _INVALID_ARGUMENT = 3  # google.rpc.Code
@@ -40,13 +40,13 @@ _SPAN_ID_BYTES = 8
 
 
 class OtlpReceiver:
-    """Puts what exporters send into the stores; `metric_points` counts what was let go."""
+    """Stores received spans, log records and metric points."""
 
-    def __init__(self, *, traces: TraceStore, logs: LogStore, max_request_bytes: int) -> None:
+    def __init__(self, *, traces: TraceStore, logs: LogStore, metrics: MetricReader, max_request_bytes: int) -> None:
         self._traces = traces
         self._logs = logs
+        self._metrics = metrics
         self._max_request_bytes = max_request_bytes
-        self.metric_points = 0
 
     def routes(self) -> list[Route]:
         """Return the three endpoints."""
@@ -57,42 +57,40 @@ class OtlpReceiver:
         ]
 
     async def receive_traces(self, request: Request) -> Response:
-        """Keep the spans that carry valid ids."""
+        """Store the spans that have valid ids."""
         export = await read_message(request, ExportTraceServiceRequest, limit=self._max_request_bytes)
         spans, rejected = _spans(export)
         if rejected and not spans:
-            raise RefusedError(400, "no span has a valid trace id and span id")
+            raise RejectedError(400, "no span has a valid trace id and span id")
         for span in spans:
             self._traces.add(span)
-        answer = ExportTraceServiceResponse()
+        response = ExportTraceServiceResponse()
         if rejected:
-            answer.partial_success.rejected_spans = rejected
-            answer.partial_success.error_message = "spans without a valid trace id and span id"
-        return _answer(request, answer)
+            response.partial_success.rejected_spans = rejected
+            response.partial_success.error_message = "spans without a valid trace id and span id"
+        return _response(request, response)
 
     async def receive_logs(self, request: Request) -> Response:
-        """Keep every record."""
+        """Store all records."""
         export = await read_message(request, ExportLogsServiceRequest, limit=self._max_request_bytes)
         for record in _records(export):
             self._logs.add(record)
-        return _answer(request, ExportLogsServiceResponse())
+        return _response(request, ExportLogsServiceResponse())
 
     async def receive_metrics(self, request: Request) -> Response:
-        """Count the points."""
+        """Store the points of supported types; the response counts the others."""
         export = await read_message(request, ExportMetricsServiceRequest, limit=self._max_request_bytes)
-        self.metric_points += sum(
-            _points(metric)
-            for resource_metrics in export.resource_metrics
-            for scope_metrics in resource_metrics.scope_metrics
-            for metric in scope_metrics.metrics
-        )
-        return _answer(request, ExportMetricsServiceResponse())
+        response = ExportMetricsServiceResponse()
+        if rejected := self._metrics.read(export):
+            response.partial_success.rejected_data_points = rejected
+            response.partial_success.error_message = "points that are not kept: the metrics page lists the reasons"
+        return _response(request, response)
 
 
-async def refuse(request: Request, error: Exception) -> Response:
-    """Answer a RefusedError in the encoding of the request."""
-    status = error.status if isinstance(error, RefusedError) else 500
-    return _answer(request, Status(code=_INVALID_ARGUMENT, message=str(error)), status)
+async def reject(request: Request, error: Exception) -> Response:
+    """Respond to RejectedError in the encoding of the request."""
+    status = error.status if isinstance(error, RejectedError) else 500
+    return _response(request, Status(code=_INVALID_ARGUMENT, message=str(error)), status)
 
 
 def _spans(export: ExportTraceServiceRequest) -> tuple[list[Span], int]:
@@ -138,16 +136,11 @@ def _records(export: ExportLogsServiceRequest) -> Iterable[Record]:
                 )
 
 
-def _points(metric: Metric) -> int:
-    kind = metric.WhichOneof("data")
-    return 0 if kind is None else len(getattr(metric, kind).data_points)
-
-
 def _is_id(value: bytes, length: int) -> bool:
     return len(value) == length and any(value)
 
 
-def _answer(request: Request, message: Message, status: int = 200) -> Response:
+def _response(request: Request, message: Message, status: int = 200) -> Response:
     if media_type(request) == JSON:
         return Response(MessageToJson(message, indent=None), status, media_type=JSON)
     return Response(message.SerializeToString(), status, media_type=PROTOBUF)

@@ -1,4 +1,4 @@
-"""From an HTTP request to an OTLP message: size, compression, both encodings.
+"""Decodes the OTLP message in an HTTP request: size limit, compression, and both encodings.
 
 Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp. In JSON, ids are hexadecimal, unlike protobuf's own
 JSON mapping, which expects base64.
@@ -23,8 +23,8 @@ MessageT = TypeVar("MessageT", bound=Message)
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"
 
 
-class RefusedError(Exception):
-    """The request is not accepted; `status` is the HTTP status, the message says why."""
+class RejectedError(Exception):
+    """The request is rejected. `status` is the HTTP status; the message contains the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -32,19 +32,20 @@ class RefusedError(Exception):
 
 
 async def read_message(request: Request, kind: type[MessageT], *, limit: int) -> MessageT:
-    """Decode the body as a `kind`.
+    """Decode the body as a message of type `kind`.
 
-    Raises RefusedError: 400 not decodable, 413 more than `limit` bytes (also once decompressed), 415 another
-    content type or encoding.
+    Raises:
+        RejectedError: 400 if it cannot be decoded, 413 if it exceeds `limit` bytes before or after decompression,
+            415 for another content type or encoding.
     """
     content_type = media_type(request)
     if content_type not in (PROTOBUF, JSON):
-        raise RefusedError(415, f"content type {content_type!r}: expected {PROTOBUF} or {JSON}")
+        raise RejectedError(415, f"content type {content_type!r}: expected {PROTOBUF} or {JSON}")
     body = _decompressed(request, await _whole_body(request, limit), limit)
     try:
         return kind.FromString(body) if content_type == PROTOBUF else _from_json(body, kind)
     except (DecodeError, json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise RefusedError(400, f"not a {kind.__name__}: {error}") from error
+        raise RejectedError(400, f"not a {kind.__name__}: {error}") from error
 
 
 def media_type(request: Request) -> str:
@@ -57,7 +58,7 @@ async def _whole_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise RefusedError(413, f"more than {limit} bytes")
+            raise RejectedError(413, f"more than {limit} bytes")
     return bytes(body)
 
 
@@ -66,16 +67,16 @@ def _decompressed(request: Request, body: bytes, limit: int) -> bytes:
     if encoding == "identity":
         return body
     if encoding not in ("gzip", "deflate"):
-        raise RefusedError(415, f"content encoding {encoding!r}: expected gzip or deflate")
+        raise RejectedError(415, f"content encoding {encoding!r}: expected gzip or deflate")
     inflater = zlib.decompressobj(wbits=_ZLIB_OR_GZIP)
     try:
         plain = inflater.decompress(body, limit)
     except zlib.error as error:
-        raise RefusedError(400, f"content encoding {encoding}: {error}") from error
+        raise RejectedError(400, f"content encoding {encoding}: {error}") from error
     if inflater.unconsumed_tail:
-        raise RefusedError(413, f"more than {limit} bytes once decompressed")
+        raise RejectedError(413, f"more than {limit} bytes after decompression")
     if not inflater.eof:
-        raise RefusedError(400, f"content encoding {encoding}: the body ends too early")
+        raise RejectedError(400, f"content encoding {encoding}: the body ends too early")
     return plain
 
 

@@ -1,4 +1,4 @@
-"""What the pages need beyond the backends' own APIs, below /observatory on Jaeger's port."""
+"""Data for the pages that the APIs of the backends do not provide, below /observatory on Jaeger's port."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from observatory.traces import Span, TraceStore
 
 Json: TypeAlias = "dict[str, Any]"
 
-_TRACE_HEADER = "X-Trace-Id"  # what the project's emails carry
+_TRACE_HEADER = "X-Trace-Id"  # header of Hopline's emails
 
 
 class PageData:
-    """Trace summaries, a trace's log lines and emails, the service map, and how full the stores are."""
+    """Trace summaries, log records and emails of a trace, the service map, and how full the stores are."""
 
     def __init__(self, *, traces: TraceStore, logs: LogStore, mailbox: Mailbox, contents: Callable[[], Json]) -> None:
         self._traces = traces
@@ -42,28 +42,28 @@ class PageData:
         ]
 
     async def summaries(self, request: Request) -> Response:
-        """List the traces that fit Jaeger's search parameters; here the service may be left out."""
+        """List the traces that match Jaeger's search parameters. Unlike in Jaeger, the service is optional."""
         query = TraceQuery.parse(request.query_params)
         return JsonResponse({"traces": [_summary(spans) for spans in query.find(self._traces)]})
 
     async def log_lines(self, request: Request) -> Response:
-        """List `{time_us, span_id, service, level, line, attributes}` of one trace by time."""
+        """List the log records of one trace by time: `{time_us, span_id, service, level, line, attributes}`."""
         trace_id = request.path_params["trace_id"]
         lines = [_line(record) for record in self._logs if record.trace_id == trace_id]
         return JsonResponse({"lines": sorted(lines, key=lambda line: line["time_us"])})
 
     async def mails(self, request: Request) -> Response:
-        """List `{id, message_id, subject, to}` of the emails whose X-Trace-Id is that of the trace, oldest first."""
+        """List the emails with the trace's id in X-Trace-Id, oldest first: `{id, message_id, subject, to}`."""
         trace_id = request.path_params["trace_id"]
         found = [_mail(mail) for mail in self._mailbox.newest_first() if _belongs(mail, trace_id)]
         return JsonResponse({"mails": found[::-1]})
 
     async def map(self, request: Request) -> Response:
-        """Return the service map of the last `lookback` (`15m`, `1h`), of all that is kept without it."""
+        """Return the service map of the last `lookback` (`15m`, `1h`); without it, of all stored spans."""
         return JsonResponse(service_map(self._traces, lookback_ns=duration_ns(request.query_params, "lookback")))
 
     async def contents(self, _request: Request) -> Response:
-        """Tell how much of everything is kept, and how much could be."""
+        """Return how many traces, spans, records and emails are stored, and the limits."""
         return JsonResponse(self._contents())
 
 
@@ -87,7 +87,7 @@ def _summary(spans: Sequence[Span]) -> Json:
 
 
 def _belongs(mail: Mail, trace_id: str) -> bool:
-    """Tell by the header; most emails are ruled out without parsing them."""
+    """Return whether the email's header has the trace's id. Most emails are excluded without parsing them."""
     return trace_id.encode() in mail.raw and mime.header(mime.parse(mail.raw), _TRACE_HEADER).strip() == trace_id
 
 

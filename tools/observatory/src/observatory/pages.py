@@ -1,7 +1,7 @@
-"""The pages people open: the traces on Jaeger's port, the mailbox on Mailpit's.
+"""The pages for people: traces on Jaeger's port, metrics on Prometheus's, the mailbox on Mailpit's.
 
-Each is a file of assets/ that reads the JSON of the same port. Nothing comes from elsewhere, scripts and styles are
-files only, and the scripts set text, never markup: what a service or an email says cannot become part of the page.
+Each page is a file in assets/ that reads JSON from the same port. Pages load nothing from other hosts and have no
+inline scripts or styles. Scripts set text, never markup, so data of services and emails cannot inject content.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,9 +25,9 @@ _ASSETS = files("observatory") / "assets"
 
 
 def trace_pages() -> list[Route]:
-    """Return `/` (also `/search`, Jaeger's own address for it), `/trace/{id}`, `/map` and the files they use."""
+    """Return `/` (the start page), `/search` (the traces, as in Jaeger), `/trace/{id}`, `/map` and their files."""
     return [
-        _file("/", "traces.html"),
+        _file("/", "start.html"),
         _file("/search", "traces.html"),
         _file("/trace/{trace_id}", "trace.html"),
         _file("/map", "map.html"),
@@ -35,9 +35,19 @@ def trace_pages() -> list[Route]:
     ]
 
 
+def metric_pages() -> list[Route]:
+    """Return `/` and its files."""
+    return [_file("/", "metrics.html"), *_parts()]
+
+
 def mail_pages() -> list[Route]:
-    """Return `/`, `/view/{id}` and the files they use."""
-    return [_file("/", "mailbox.html"), _file("/view/{mail_id}", "mail.html"), *_parts()]
+    """Return `/` (also `/search`, Mailpit's own address for it), `/view/{id}` and their files."""
+    return [
+        _file("/", "mailbox.html"),
+        _file("/search", "mailbox.html"),
+        _file("/view/{mail_id}", "mail.html"),
+        *_parts(),
+    ]
 
 
 def _parts() -> list[Route]:

@@ -1,7 +1,7 @@
-"""Who speaks with whom: the services, channels and stores of a time window, with rates, errors and durations.
+"""The service map: services, channels and stores of a time window, with rates, errors and durations of their calls.
 
-Computed from the stored spans when asked, each of which is decoded once and remembers its role: 12,000 spans take some
-50 ms, the first time some 200. Nothing is kept beside the spans, so the map is exactly as bounded as they are.
+It is computed from the stored spans on each request. Each span is decoded once and keeps its role: 12,000 spans take
+about 200 ms at first and then 50 ms. No other data is stored, so the limits of the trace store apply.
 """
 
 import time
@@ -14,7 +14,7 @@ from observatory.traces import Span, TraceStore
 
 Json: TypeAlias = "dict[str, Any]"
 
-_SHORTEST_WINDOW_NS = 1_000_000_000  # a rate over less would be a guess
+_SHORTEST_WINDOW_NS = 1_000_000_000  # the rate of a shorter window would be inaccurate
 _ENTRY_KINDS = frozenset({"server", "consumer"})
 
 
@@ -29,9 +29,9 @@ OUTSIDE = Node("outside", "outside")
 
 
 class Hop(NamedTuple):
-    """One time that one node spoke to another.
+    """One call or message from one node to another.
 
-    `duration_ns` is None where nobody measured it, `waited_ns` (the time in a channel) where there was none.
+    `duration_ns` is None if it was not measured. `waited_ns` is the time in a channel, None without a channel.
     """
 
     source: Node
@@ -66,10 +66,10 @@ class _Figures:
 
 
 def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
-    """Return `{seconds, nodes, edges}` over the spans that started within `lookback_ns`; 0 for all that are kept.
+    """Return `{seconds, nodes, edges}` of the spans that started within `lookback_ns`, or of all spans if it is 0.
 
-    `seconds` is what the counts are to be divided by: no longer ago than the first span, so that a stack which just
-    started does not look idle. A node's figures are of what it was asked to do; its `calls` may be 0.
+    Divide the counts by `seconds` for rates. It begins at the first span, so that a stack that just started does not
+    look idle. The figures of a node count incoming calls; its `calls` may be 0.
     """
     now_ns = time.time_ns()
     since_ns = now_ns - lookback_ns if lookback_ns else 0
@@ -86,7 +86,7 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
                 figures.add(span.duration_ns, failed=span.failed)
         for hop in hops(spans, recent, hosts):
             edges[hop.source, hop.target].add(hop.duration_ns, failed=hop.failed, waited_ns=hop.waited_ns)
-            for end in (hop.source, hop.target):  # both are on the map, whoever was asked what
+            for end in (hop.source, hop.target):  # both are on the map, also without incoming calls
                 nodes.setdefault(end, _Figures())
     return {
         "seconds": max(_SHORTEST_WINDOW_NS, now_ns - first_ns) / 1e9,
@@ -99,12 +99,12 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
 
 
 def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]) -> Iterator[Hop]:
-    """Yield what the `wanted` spans of a trace say about who spoke with whom; `hosts` names the service at a host.
+    """Yield the hops of the `wanted` spans of a trace; `hosts` has the service of each host.
 
-    A call between services counts once, as its caller saw it: that one knows of a time-out.
+    A call between services is counted once, from the caller's span, because only the caller knows of a timeout.
     """
     by_id = {span.span_id: span for span in trace}
-    answered = {
+    responded = {
         span.parent_id: span
         for span in trace
         if span.parent_id in by_id and by_id[span.parent_id].service != span.service
@@ -113,7 +113,7 @@ def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]
         parent = by_id.get(span.parent_id)
         match span.role.kind:
             case "client":
-                yield from _call(span, answered.get(span.span_id), hosts)
+                yield from _call(span, responded.get(span.span_id), hosts)
             case "producer" if span.role.peer:
                 yield _hop(span, _service(span), _peer(span))
             case "consumer" if span.role.peer:
@@ -122,8 +122,8 @@ def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]
                 yield from _entry(span, parent, is_request=kind == "server")
 
 
-def _call(span: Span, answer: Span | None, hosts: Mapping[str, str]) -> Iterator[Hop]:
-    target = _service(answer) if answer else _peer(span)
+def _call(span: Span, response: Span | None, hosts: Mapping[str, str]) -> Iterator[Hop]:
+    target = _service(response) if response else _peer(span)
     if target.kind == "host" and target.name in hosts:
         target = Node("service", hosts[target.name])
     if target.name and target != _service(span):
@@ -131,7 +131,7 @@ def _call(span: Span, answer: Span | None, hosts: Mapping[str, str]) -> Iterator
 
 
 def _consumption(span: Span, parent: Span | None) -> Iterator[Hop]:
-    """Out of the channel; and into it, where nobody made a PRODUCER span of that, as for a job."""
+    """Yield the hop out of the channel, and the hop into it if that has no PRODUCER span, as for jobs."""
     waited_ns = max(0, span.start_ns - parent.end_ns) if parent else None
     yield _hop(span, _peer(span), _service(span), waited_ns=waited_ns)
     if parent and not (parent.role.kind == "producer" and parent.role.peer == span.role.peer):
@@ -159,7 +159,7 @@ def _peer(span: Span) -> Node:
 
 
 def _percentile_us(values_ns: list[int], percent: int) -> int | None:
-    """Nearest rank; None without values."""
+    """Return the percentile by nearest rank; None without values."""
     if not values_ns:
         return None
     values_ns.sort()

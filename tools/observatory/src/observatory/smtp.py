@@ -1,4 +1,4 @@
-"""SMTP in, port 1025: every email is accepted, none is sent on."""
+"""SMTP receiver, port 1025. Emails are accepted but not forwarded."""
 
 import asyncio
 import socket
@@ -14,13 +14,13 @@ _IDLE_SECONDS = 60.0
 
 
 class Receiver:
-    """Puts each message into the mailbox; refuses only what no mail program could open."""
+    """Adds each message to the mailbox. Rejects messages that no mail program could open."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Answer the end of DATA (the name is aiosmtpd's)."""
+        """Return the response to the end of DATA. aiosmtpd requires this name."""
         raw = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         try:
             mime.bodies(mime.parse(raw))
@@ -34,7 +34,7 @@ class Receiver:
 
 @asynccontextmanager
 async def smtp_server(listener: socket.socket, mailbox: Mailbox, *, max_bytes: int) -> AsyncIterator[None]:
-    """Serve on a bound socket while the block runs; a larger message than `max_bytes` is answered 552."""
+    """Serve on a bound socket while the block runs. A message larger than `max_bytes` gets the response 552."""
     loop = asyncio.get_running_loop()
     receiver = Receiver(mailbox)
 

@@ -1,6 +1,6 @@
-"""The search parameters of Jaeger's query API, and which traces they find.
+"""The search parameters of Jaeger's query API.
 
-A trace is found when one of its spans meets every condition, as in Jaeger's memory storage.
+A trace matches if one of its spans meets all conditions, as in Jaeger's memory storage.
 """
 
 import re
@@ -33,12 +33,12 @@ _DURATION_PART = re.compile(r"(\d{1,12}(?:\.\d{0,9})?)(ns|us|µs|ms|s|m|h|d)", r
 
 
 class InvalidQueryError(ValueError):
-    """A parameter makes no sense; the message names it."""
+    """A parameter is invalid. The message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceQuery:
-    """What to look for; "" and 0 mean any. Times and durations are nanoseconds."""
+    """Search conditions; "" and 0 match everything. Times and durations are nanoseconds."""
 
     service: str
     operation: str
@@ -51,7 +51,7 @@ class TraceQuery:
 
     @classmethod
     def parse(cls, params: QueryParams) -> Self:
-        """Read service, operation, start and end (µs), lookback, minDuration, maxDuration, tag, tags, limit.
+        """Parse service, operation, start and end (µs), lookback, minDuration, maxDuration, tag, tags and limit.
 
         Raises InvalidQueryError.
         """
@@ -77,7 +77,7 @@ class TraceQuery:
         return query
 
     def find(self, traces: TraceStore) -> Iterator[list[Span]]:
-        """Yield at most `limit` traces, the one added to last first."""
+        """Yield at most `limit` traces, the one with the latest span first."""
         found = 0
         for spans in traces.newest_first():
             if any(self._matches(span) for span in spans):
@@ -111,18 +111,18 @@ def _integer(params: QueryParams, name: str, default: int) -> int:
     if raw == "":
         return default
     if not re.fullmatch(r"-?[0-9]{1,19}", raw):
-        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is no integer")
+        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is not an integer")
     return int(raw)
 
 
 def duration_ns(params: QueryParams, name: str) -> int:
-    """Read a duration such as `1m30s` in nanoseconds, 0 when it is absent; raises InvalidQueryError."""
+    """Parse a duration such as `1m30s` into nanoseconds; 0 if it is missing. Raises InvalidQueryError."""
     raw = params.get(name, "")
-    if raw in ("", "custom"):  # "custom" is what Jaeger's page sends as lookback beside start and end
+    if raw in ("", "custom"):  # Jaeger's page sends the lookback "custom" with start and end
         return 0
     parts = _DURATION_PART.findall(raw)
     if "".join(number + unit for number, unit in parts) != raw:
-        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is no duration such as 1.5s or 20ms")
+        raise InvalidQueryError(f"unable to parse param '{name}': {raw!r} is not a duration such as 1.5s or 20ms")
     return int(sum(float(number) * _UNIT_NS[unit] for number, unit in parts))
 
 

@@ -1,4 +1,4 @@
-"""The trace store: spans by trace, bounded, the stalest trace evicted first."""
+"""The trace store: a limited number of spans by trace. The trace whose last span is the oldest is evicted first."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from observatory.roles import Role, role_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """One span as it came, with what searching needs beside it; times are nanoseconds since the epoch.
+    """One serialised span, with the fields that searches need. Times are nanoseconds since the epoch.
 
-    The message stays serialised, a third of the size of its JSON, and is translated when somebody asks.
+    The serialised message has a third of the size of its JSON. It is decoded only when it is requested.
     """
 
     trace_id: str
@@ -31,12 +31,12 @@ class Span:
 
     @property
     def service(self) -> str:
-        """The service.name of the process that made it."""
+        """The service.name of its process."""
         return self.resource.service
 
     @property
     def role(self) -> Role:
-        """What it does at the border of its process; read from the message when first asked, which most never are."""
+        """Its role in communication between processes, decoded from the message on first use."""
         role = self._role
         if role is None:
             role = role_of(SpanMessage.FromString(self.raw))
@@ -45,15 +45,15 @@ class Span:
 
     @property
     def duration_ns(self) -> int:
-        """How long it took; a clock that went backwards counts as no time."""
+        """Its duration; 0 if the clock went backwards."""
         return max(0, self.end_ns - self.start_ns)
 
 
 class TraceStore:
-    """Keeps at most `max_traces` traces, `max_spans` spans and `max_bytes` of span messages in all.
+    """Keeps at most `max_traces` traces, `max_spans` spans and `max_bytes` of span messages in total.
 
-    A trace is as old as its latest span, so that one which is still growing outlives one which is finished. A
-    span sent twice (an exporter that retries) is kept once.
+    The age of a trace is the age of its latest span, so that growing traces are kept longer than complete ones. A span
+    that was sent twice, by an exporter that retried, is stored once.
     """
 
     def __init__(self, *, max_traces: int, max_spans: int, max_bytes: int) -> None:
@@ -68,28 +68,28 @@ class TraceStore:
         return len(self._traces)
 
     def add(self, span: Span) -> None:
-        """Keep the span and evict whatever no longer fits."""
+        """Add the span, and evict the oldest traces above the limits."""
         spans = self._traces.setdefault(span.trace_id, {})
         self._traces.move_to_end(span.trace_id)
         repeated = spans.pop(span.span_id, None)
         if repeated is not None:
-            self._forget(repeated)
+            self._subtract(repeated)
         spans[span.span_id] = span
         self.span_count += 1
         self.byte_count += len(span.raw)
         self._evict()
 
     def get(self, trace_id: str) -> list[Span]:
-        """Return the trace's spans by start time; an unknown trace has none."""
+        """Return the trace's spans by start time; empty for an unknown trace."""
         return sorted(self._traces.get(trace_id, {}).values(), key=lambda span: span.start_ns)
 
     def newest_first(self) -> Iterator[list[Span]]:
-        """Yield every trace, the one that was added to last first."""
+        """Yield all traces, the one with the latest span first."""
         for trace_id in reversed(self._traces):
             yield self.get(trace_id)
 
     def spans(self) -> Iterator[Span]:
-        """Yield every span, in no promised order."""
+        """Yield all spans in no particular order."""
         for spans in self._traces.values():
             yield from spans.values()
 
@@ -97,16 +97,16 @@ class TraceStore:
         while len(self._traces) > self._max_traces or (len(self._traces) > 1 and self._is_full()):
             _, spans = self._traces.popitem(last=False)
             for span in spans.values():
-                self._forget(span)
-        while self._traces and self._is_full():  # one trace alone is too large: its own oldest spans go
+                self._subtract(span)
+        while self._traces and self._is_full():  # a single trace that is too large loses its oldest spans
             trace_id, spans = next(iter(self._traces.items()))
-            self._forget(spans.pop(next(iter(spans))))
+            self._subtract(spans.pop(next(iter(spans))))
             if not spans:
                 del self._traces[trace_id]
 
     def _is_full(self) -> bool:
         return self.span_count > self._max_spans or self.byte_count > self._max_bytes
 
-    def _forget(self, span: Span) -> None:
+    def _subtract(self, span: Span) -> None:
         self.span_count -= 1
         self.byte_count -= len(span.raw)

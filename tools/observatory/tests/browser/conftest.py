@@ -1,7 +1,7 @@
-"""For each module of tests of the pages a browser and an observatory, and the trace of one order to look at.
+"""A browser, an observatory and the trace of one order for each test module of the pages.
 
-Not for all of them: without an `__init__.py` here pytest would keep the browser, and so its driver's event loop, until
-the end of the session, and no coroutine could be tested after it.
+The fixtures have module scope, because the browser's driver keeps an event loop running. A session-scoped browser would
+prevent later tests of coroutines.
 """
 
 import smtplib
@@ -41,14 +41,14 @@ def page(browser: BrowserContext) -> Iterator[Page]:
 
 @dataclass(frozen=True)
 class Order:
-    """An order's trace: its id, and the ids of its spans by what they do."""
+    """An order's trace: its id, and its span ids by role."""
 
     trace_id: str
     spans: dict[str, str]
 
 
 class Shop:
-    """Five services that report what they did, at times given in milliseconds after a start of their own."""
+    """Five services that export spans at given times, in milliseconds after a common start."""
 
     def __init__(self, observatory: Observatory) -> None:
         self._observatory = observatory
@@ -75,7 +75,7 @@ class Shop:
         failure: str = "",
         attributes: Mapping[str, str | float] | None = None,
     ) -> Span:
-        """Report a span; one with a failure has the error's status and its exception."""
+        """Export a span. With a failure, it has the error status and the exception."""
         span = self.service(service).tracer.start_span(
             name,
             kind=kind,
@@ -104,7 +104,7 @@ class Shop:
             client.send_message(message)
 
     def order(self) -> Order:
-        """An order: the request, its event through outbox and stream, a job that fails, waits and sends an email."""
+        """Export an order with its event, and a job whose second attempt sends an email."""
         server, client, producer, consumer = SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER
         stream = {"messaging.destination.name": "events:orders", "messaging.system": "redis"}
         queue = {"messaging.destination.name": "hopline:jobs", "messaging.system": "arq"}
@@ -136,7 +136,7 @@ class Shop:
         return Order(hex_trace(root), {name: hex_span(span) for name, span in named.items()})
 
     def crash(self) -> Order:
-        """An event whose consumer dies unseen after its push was stored, and what takes it over."""
+        """Export an event whose consumer crashed after a push, so its span is lost, and the repeated attempt."""
         server, producer, consumer = SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER
         root = self.span("gateway", "POST /v2/orders", (0, 40), kind=server)
         publish = self.span("orders", "publish events:orders", (50, 52), kind=producer, parent=root)

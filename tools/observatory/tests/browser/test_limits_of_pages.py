@@ -1,4 +1,4 @@
-"""What the pages bear: hostile names, a thousand spans, a trace that is gone, little room, either paper."""
+"""The pages with hostile names, a thousand spans, an evicted trace, a narrow window, and both colour schemes."""
 
 import secrets
 import time
@@ -24,7 +24,7 @@ AA = 4.5  # WCAG 2.2, 1.4.3: the least contrast of text
 
 @pytest.fixture(scope="module")
 def large(observatory: Observatory) -> str:
-    """A trace of a thousand spans, each the child of the one ten before it."""
+    """Export a trace of a thousand spans, each the child of the tenth before it."""
     trace_id, ids = secrets.token_bytes(16), [secrets.token_bytes(8) for _ in range(MANY)]
     export = ExportTraceServiceRequest()
     resource = export.resource_spans.add()
@@ -49,14 +49,14 @@ def large(observatory: Observatory) -> str:
 
 
 class TestHostileNames:
-    def test_stay_text_on_every_page(self, page: Page, observatory: Observatory, shop: Shop) -> None:
+    def test_are_shown_as_text_on_every_page(self, page: Page, observatory: Observatory, shop: Shop) -> None:
         named = {"messaging.destination.name": HOSTILE, "db.collection.name": HOSTILE, HOSTILE: HOSTILE}
         span = shop.span(HOSTILE, HOSTILE, (0, 1), kind=SpanKind.CONSUMER, failure=HOSTILE, attributes=named)
         shop.span(HOSTILE, HOSTILE, (2, 3), kind=SpanKind.PRODUCER, parent=span, links=(span,), attributes=named)
         shop.log(HOSTILE, span, 0.5, HOSTILE, **{HOSTILE: HOSTILE})
         shop.mail(span, "<1@example.org>", HOSTILE)
 
-        for path in ("/", "/map", f"/trace/{hex_trace(span)}#{hex_span(span)}"):
+        for path in ("/search", "/map", f"/trace/{hex_trace(span)}#{hex_span(span)}"):
             page.goto(observatory.url("jaeger", path))
             expect(page.locator("main .service").first).to_be_visible()
         expect(page.locator("h1")).to_have_text(f"{HOSTILE} {HOSTILE}")
@@ -70,7 +70,7 @@ class TestHostileNames:
 
 
 class TestAThousandSpans:
-    def test_are_all_there_and_only_what_is_seen_is_laid_out(
+    def test_are_all_present_but_only_visible_ones_are_laid_out(
         self, page: Page, observatory: Observatory, large: str
     ) -> None:
         page.goto(observatory.url("jaeger", f"/trace/{large}"))
@@ -84,24 +84,24 @@ class TestAThousandSpans:
         expect(rows.last).to_be_in_viewport()
 
 
-class TestWhatIsGone:
+class TestEvicted:
     @pytest.mark.parametrize(
         ("backend", "path", "what"), [("jaeger", f"/trace/{'a' * 32}", "trace"), ("mailpit", "/view/gone", "email")]
     )
-    def test_is_said_to_be(
+    def test_page_reports_the_evicted_item(
         self, browser: BrowserContext, observatory: Observatory, backend: str, path: str, what: str
     ) -> None:
         opened = browser.new_page()  # not `page`: the browser's console reports the 404
         opened.goto(observatory.url(backend, path))
 
-        expect(opened.get_by_role("alert")).to_contain_text(f"there is no such {what} here: ")
-        expect(opened.get_by_role("alert")).to_contain_text("made room for younger ones")
+        expect(opened.get_by_role("alert")).to_contain_text(f"there is no such {what}: ")
+        expect(opened.get_by_role("alert")).to_contain_text("was evicted")
         opened.close()
 
 
 class TestLooks:
-    @pytest.mark.parametrize("path", ["/", "/map", "/trace/{}"])
-    def test_need_no_sideways_scrolling_on_a_phone(
+    @pytest.mark.parametrize("path", ["/search", "/map", "/trace/{}"])
+    def test_need_no_horizontal_scrolling_on_a_phone(
         self, page: Page, observatory: Observatory, order: Order, path: str
     ) -> None:
         page.set_viewport_size({"width": 360, "height": 740})
@@ -111,9 +111,7 @@ class TestLooks:
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_text_stands_out_from_its_paper(
-        self, page: Page, observatory: Observatory, order: Order, scheme: str
-    ) -> None:
+    def test_text_has_enough_contrast(self, page: Page, observatory: Observatory, order: Order, scheme: str) -> None:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}"))
         expect(page.locator("li.span")).to_have_count(len(order.spans))

@@ -1,4 +1,4 @@
-"""The service map: what it draws, and the same as a table."""
+"""The service map as a picture and as a table."""
 
 import re
 
@@ -37,7 +37,7 @@ def service_map(page: Page, observatory: Observatory, order: Order) -> Page:
 
 
 def drawn(page: Page) -> dict[tuple[str, str], str]:
-    """What is said of each arrow by its ends."""
+    """Return the description of each arrow by its ends."""
     titles = page.locator(".edge title").all_text_contents()
     found = [re.fullmatch(r"(.+) → (.+): (.+)", title) for title in titles]
     return {(title[1], title[2]): title[3] for title in found if title}
@@ -69,7 +69,7 @@ class TestMap:
         assert places == sorted(places)
         assert len(set(places)) == len(places)
 
-    def test_a_service_that_asks_back_stays_after_the_one_it_asks(
+    def test_service_that_calls_back_is_placed_after_its_caller(
         self, page: Page, observatory: Observatory, order: Order, shop: Shop
     ) -> None:
         for asking, start in (("gateway", 3_000), ("workers", 3_100)):
@@ -83,7 +83,7 @@ class TestMap:
         assert {("gateway", "users"), ("workers", "users")} <= set(drawn(page))
         assert left(page, "users") < left(page, "events:orders") < left(page, "workers")
 
-    def test_says_the_same_as_a_table(self, service_map: Page) -> None:
+    def test_table_has_the_same_content(self, service_map: Page) -> None:
         row = service_map.get_by_role("row", name=re.compile("^hopline:jobs workers"))
 
         expect(row.get_by_role("cell")).to_contain_text(
@@ -98,20 +98,20 @@ class TestMap:
         expect(service_map.locator(".node.store")).to_have_count(2)
         assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(drawn(service_map))
 
-    def test_looks_at_the_chosen_time_only(self, service_map: Page, observatory: Observatory) -> None:
-        with service_map.expect_response(lambda answer: "lookback=1m" in answer.url):
+    def test_shows_only_the_chosen_time_window(self, service_map: Page, observatory: Observatory) -> None:
+        with service_map.expect_response(lambda response: "lookback=1m" in response.url):
             service_map.get_by_label("Calls of the last").select_option("minute")
 
         expect(service_map).to_have_url(re.compile("lookback=1m"))
         service_map.reload()
         expect(service_map.get_by_label("Calls of the last")).to_have_value("1m")
 
-    def test_a_service_leads_to_its_traces(self, service_map: Page, observatory: Observatory) -> None:
+    def test_service_links_to_its_traces(self, service_map: Page, observatory: Observatory) -> None:
         service_map.get_by_role("link", name="Traces of orders").click()
 
-        expect(service_map).to_have_url(observatory.url("jaeger", "/?service=orders"))
+        expect(service_map).to_have_url(observatory.url("jaeger", "/search?service=orders"))
 
-    def test_labels_do_not_cover_each_other_where_it_is_crowded(
+    def test_labels_do_not_overlap_when_there_are_many(
         self, page: Page, observatory: Observatory, order: Order, shop: Shop
     ) -> None:
         root = shop.span("workers", "process events:orders", (3_000, 3_010), kind=SpanKind.CONSUMER)

@@ -1,11 +1,11 @@
-"""One trace as a person sees it: order, depth, gaps, log lines, details, ways in and out."""
+"""The page of one trace: order, depth, gaps, log records, details and links."""
 
 import re
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from testkit.observatory import Observatory
+from testkit.observatory import Observatory, export_exception
 
 from .conftest import STATEMENT, Order, Shop
 
@@ -76,7 +76,7 @@ class TestWaterfall:
         assert bars["call"]["width"] / bars["root"]["width"] == pytest.approx(37 / 40, abs=0.02)
         assert bars["call"]["x"] > bars["root"]["x"]
 
-    def test_draws_what_a_message_waited_hatched_up_to_its_bar(self, trace: Page, order: Order) -> None:
+    def test_wait_of_a_message_is_hatched_before_its_bar(self, trace: Page, order: Order) -> None:
         for name, label in {
             "publish": "30.0 ms in outbox",
             "feed": "42.0 ms in events:orders",
@@ -90,21 +90,21 @@ class TestWaterfall:
             assert ends(gap) == pytest.approx(starts(item.locator(".bar")), abs=1)
             assert "repeating-linear" in gap.evaluate("gap => getComputedStyle(gap).backgroundImage")
 
-    def test_tells_the_time_until_a_job_is_due_apart(self, trace: Page, order: Order) -> None:
+    def test_shows_the_time_until_a_job_is_due_separately(self, trace: Page, order: Order) -> None:
         undue, waiting = row(trace, order.spans["second"]).locator(".gap").all()
 
         expect(undue).to_have_attribute("title", "not yet due")
         expect(waiting).to_have_attribute("title", "10.0 ms in hopline:jobs, due after 2.04 s")
         assert starts(undue) == pytest.approx(ends(row(trace, order.spans["take"]).locator(".bar")), abs=1)
 
-    def test_tells_other_waiting_apart(self, trace: Page, order: Order) -> None:
+    def test_shows_other_waiting_separately(self, trace: Page, order: Order) -> None:
         push = row(trace, order.spans["push"])
 
         expect(push.locator(".wait")).to_have_attribute("title", "4.00 ms after its parent ended")
         expect(push.locator(".gap, .label")).to_have_count(0)
         expect(row(trace, order.spans["call"]).locator(".gap, .wait")).to_have_count(0)
 
-    def test_folds_the_time_in_which_nothing_ran(self, trace: Page, order: Order) -> None:
+    def test_idle_time_is_folded(self, trace: Page, order: Order) -> None:
         first, second = (row(trace, order.spans[name]).locator(".bar").bounding_box() for name in ("root", "second"))
 
         expect(trace.locator(".backdrop .fold")).to_have_count(1)
@@ -119,7 +119,9 @@ class TestWaterfall:
 
 
 class TestLostSpan:
-    def test_stands_where_the_later_try_says_it_was(self, page: Page, observatory: Observatory, shop: Shop) -> None:
+    def test_is_shown_at_the_place_of_the_repeated_attempt(
+        self, page: Page, observatory: Observatory, shop: Shop
+    ) -> None:
         crash = shop.crash()
         page.goto(observatory.url("jaeger", f"/trace/{crash.trace_id}"))
 
@@ -136,11 +138,11 @@ class TestLostSpan:
         expect(page.locator("#summary .facts").first).to_contain_text("4 spans")
         expect(page.locator("#summary")).not_to_contain_text("null")
         dead.locator(".open").click()
-        expect(dead.locator(".details")).to_contain_text("its process ended before it told")
+        expect(dead.locator(".details")).to_contain_text("its process ended before the export")
 
 
 class TestLogLines:
-    def test_stand_under_their_span(self, trace: Page, order: Order) -> None:
+    def test_are_shown_below_their_span(self, trace: Page, order: Order) -> None:
         for name, lines in {
             "root": ["http_request"],
             "placed": ["order_placed"],
@@ -149,7 +151,7 @@ class TestLogLines:
         }.items():
             expect(row(trace, order.spans[name]).locator(".lines strong")).to_have_text(lines)
 
-    def test_lead_to_all_lines_and_from_there_to_the_span(self, trace: Page, order: Order) -> None:
+    def test_link_to_the_list_of_all_records_and_back(self, trace: Page, order: Order) -> None:
         row(trace, order.spans["placed"]).locator(".lines a").click()
         line = trace.locator("#log li.target")
         expect(line).to_contain_text("order_placed order_id=o-1")
@@ -160,8 +162,22 @@ class TestLogLines:
         expect(row(trace, order.spans["placed"])).to_have_class(re.compile("target"))
         expect(trace).to_have_url(re.compile(f"#{order.spans['placed']}$"))
 
-    def test_can_be_left_out(self, trace: Page) -> None:
-        trace.get_by_label("log lines", exact=True).uncheck()
+    def test_exception_has_type_and_message_in_its_line_and_the_stack_trace_folded(
+        self, page: Page, observatory: Observatory
+    ) -> None:
+        page.goto(observatory.url("jaeger", f"/trace/{export_exception(observatory)}"))
+
+        text = page.locator("li.span .lines .text")
+        expect(text.locator("strong")).to_have_text("order_failed")
+        expect(text).to_contain_text("exception_type=ValueError")
+        expect(text).to_contain_text("exception_message=invalid literal for int()")
+        stack_trace = text.locator("details", has_text="exception_stacktrace").locator("pre")
+        expect(stack_trace).to_be_hidden()
+        text.locator("summary").click()
+        expect(stack_trace).to_contain_text("Traceback (most recent call last):")
+
+    def test_can_be_hidden(self, trace: Page) -> None:
+        trace.get_by_label("log records", exact=True).uncheck()
 
         expect(trace.locator("li.span .lines").first).to_be_hidden()
 
@@ -196,8 +212,8 @@ class TestDetails:
         expect(row(trace, order.spans["first"]).locator(".details")).to_be_visible()
 
 
-class TestWaysInAndOut:
-    def test_an_address_with_a_span_opens_it(self, page: Page, observatory: Observatory, order: Order) -> None:
+class TestLinks:
+    def test_address_with_a_span_opens_the_span(self, page: Page, observatory: Observatory, order: Order) -> None:
         page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}#{order.spans['mail']}"))
 
         mail = row(page, order.spans["mail"])
@@ -205,9 +221,7 @@ class TestWaysInAndOut:
         expect(mail).to_be_in_viewport()
         expect(mail.locator(".open")).to_be_focused()
 
-    def test_a_span_that_is_folded_away_or_out_of_the_zoom_is_brought_into_view(
-        self, trace: Page, order: Order
-    ) -> None:
+    def test_hidden_span_is_brought_into_view(self, trace: Page, order: Order) -> None:
         row(trace, order.spans["publish"]).locator(".twist").click()
         expect(row(trace, order.spans["second"])).to_be_hidden()
         strip = trace.locator(".overview").bounding_box()
@@ -222,7 +236,7 @@ class TestWaysInAndOut:
         assert starts(ticks) - 1 <= starts(bar)
         assert ends(bar) <= ends(ticks) + 1
 
-    def test_leads_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
+    def test_links_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
         expect(trace.locator("#summary").get_by_role("link", name="We have your order")).to_be_visible()
 
         row(trace, order.spans["mail"]).get_by_role("link", name="email").click()
@@ -232,7 +246,7 @@ class TestWaysInAndOut:
         trace.get_by_role("link", name=order.trace_id).click()
         expect(trace).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
 
-    def test_find_dims_what_does_not_fit_and_goes_to_what_does(self, trace: Page, order: Order) -> None:
+    def test_find_dims_other_spans_and_goes_to_matches(self, trace: Page, order: Order) -> None:
         trace.get_by_label("Find in this trace").fill("email_sent")
 
         expect(trace.locator(".find [role=status]")).to_have_text("1 of 11")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture
 def service(shop: Shop) -> str:
-    """A service of its own with three traces, the failed one last."""
+    """A separate service with three traces, of which the last failed."""
     name = f"shop-{secrets.token_hex(4)}"
     shop.span(name, "GET /quick", (0, 2), kind=SpanKind.SERVER, attributes={"sku": "MUG BLUE"})
     shop.span(name, "GET /slow", (500, 900), kind=SpanKind.SERVER, attributes={"sku": "CUP"})
@@ -28,7 +28,7 @@ def service(shop: Shop) -> str:
 
 @pytest.fixture
 def traces(page: Page, observatory: Observatory, service: str) -> Page:
-    page.goto(observatory.url("jaeger", f"/?service={service}"))
+    page.goto(observatory.url("jaeger", f"/search?service={service}"))
     expect(took(page)).to_have_text(["50.0 ms", "400 ms", "2.00 ms"])
     return page
 
@@ -38,8 +38,8 @@ def took(page: Page) -> Locator:
 
 
 class TestList:
-    def test_tells_what_each_trace_is(self, page: Page, observatory: Observatory, order: Order) -> None:
-        page.goto(observatory.url("jaeger", "/?service=gateway"))
+    def test_shows_the_facts_of_each_trace(self, page: Page, observatory: Observatory, order: Order) -> None:
+        page.goto(observatory.url("jaeger", "/search?service=gateway"))
 
         row = page.get_by_role("row", name="gateway POST /v2/orders")
         expect(row.get_by_role("cell")).to_have_text(
@@ -65,7 +65,7 @@ class TestList:
         expect(took(traces)).to_have_text(["400 ms", "50.0 ms", "2.00 ms"])
         expect(traces.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
 
-    def test_refreshes_while_asked_to_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
+    def test_refreshes_when_enabled_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
         traces.get_by_label("refresh every 2 s").check()
         traces.get_by_role("link", name=f"{service} GET /quick").focus()
 
@@ -80,7 +80,7 @@ class TestSearch:
     def test_finds_by_each_field_and_keeps_it_in_the_address(
         self, page: Page, observatory: Observatory, service: str
     ) -> None:
-        address = observatory.url("jaeger", f"/?service={service}&operation=GET+%2Fslow")
+        address = observatory.url("jaeger", f"/search?service={service}&operation=GET+%2Fslow")
         page.goto(address)
         expect(page.get_by_label("Operation")).to_have_value("GET /slow")
         expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
@@ -105,7 +105,7 @@ class TestSearch:
         page.go_back()
         expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
 
-    def test_takes_an_attribute_with_spaces(self, traces: Page) -> None:
+    def test_finds_an_attribute_with_spaces(self, traces: Page) -> None:
         traces.get_by_label("Attributes").fill('sku="MUG BLUE"')
         traces.keyboard.press("Enter")
 
@@ -114,7 +114,7 @@ class TestSearch:
     def test_offers_the_operations_of_the_chosen_service(
         self, page: Page, observatory: Observatory, service: str
     ) -> None:
-        page.goto(observatory.url("jaeger", "/"))
+        page.goto(observatory.url("jaeger", "/search"))
 
         page.get_by_label("Service").select_option(service)
 
@@ -122,7 +122,7 @@ class TestSearch:
         expect(operation.filter(has_text="GET /slow")).to_have_count(1)
         expect(operation.filter(has_text="POST /v2/orders")).to_have_count(0)
 
-    def test_a_dot_of_the_picture_leads_to_its_trace(
+    def test_dot_of_the_chart_links_to_its_trace(
         self, traces: Page, observatory: Observatory, shop: Shop, service: str
     ) -> None:
         dots = traces.locator("#scatter circle")

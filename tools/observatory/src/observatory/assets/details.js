@@ -1,4 +1,4 @@
-// All that is known of one span, made when somebody opens it.
+// The details of one span, created when it is opened.
 
 import { sentence } from "./gaps.js";
 import { clock, duration, el, moment } from "./page.js";
@@ -6,13 +6,13 @@ import { clock, duration, el, moment } from "./page.js";
 const TRACE = location.pathname.split("/").at(-1);
 
 export function details({ span, parent, children, gap }, origin) {
-  if (span.lost) return [section("Span", table([["this span", `${span.id}, which is known from others alone: its process ended before it told`]]))];
+  if (span.lost) return [section("Span", table([["this span", `${span.id}, which was not received: its process ended before the export`]]))];
   const facts = [
     ["started", `${moment(span.start)}, ${after(span.start, origin)}`],
     ["ended", `${clock(span.end)}, ${after(span.end, origin)}`],
-    ["itself", `${duration(itself(span, children))} of ${duration(span.duration)} outside its children`],
+    ["self time", `${duration(itself(span, children))} of ${duration(span.duration)} outside its children`],
     ["waited", gap && sentence(gap)],
-    ["parent", parent ? link(TRACE, parent.span.id, `${parent.span.service} ${parent.span.operation}`) : span.parentId && `${span.parentId}, which is not here: the request came from outside`],
+    ["parent", parent ? link(TRACE, parent.span.id, `${parent.span.service} ${parent.span.operation}`) : span.parentId && `${span.parentId}, which was not received: the request came from outside`],
     ...span.links.map(({ traceID, spanID }) => ["follows from", link(traceID, spanID, traceID === TRACE ? spanID : `${spanID} in trace ${traceID}`)]),
     ["this span", link(TRACE, span.id, span.id)],
   ];
@@ -40,7 +40,7 @@ function written(text) {
   return text.includes("\n") ? el("pre", {}, outdented(text)) : text;
 }
 
-/** Without the indentation that all lines share, as of a statement within a program. */
+/** Return the text without the common indentation of its lines. */
 function outdented(text) {
   const lines = text.split("\n").filter((line, index, all) => line.trim() || (index > 0 && index < all.length - 1));
   const shared = Math.min(...lines.filter((line) => line.trim()).map((line) => line.search(/\S/)));
@@ -56,7 +56,7 @@ function after(time, origin) {
   return `+${duration(Math.max(0, time - origin))}`;
 }
 
-/** The time in which none of its children ran. */
+/** Return the time in which none of its children ran. */
 function itself(span, children) {
   let covered = 0;
   let reached = span.start;

@@ -1,4 +1,4 @@
-// Every connection of the map with its figures, for reading and for those who do not see the picture.
+// The connections of the map as a table, also for screen readers.
 
 import { digits, duration, el, service } from "./page.js";
 import { perMinute } from "./map_drawing.js";
@@ -16,7 +16,7 @@ export function edgeTable({ seconds, edges }) {
       ...[edge.p50_us, edge.p95_us, edge.waited_p50_us, edge.waited_p95_us].map((us) => (us == null ? "" : duration(us))),
     ].map((value) => el("td", { class: "number right" }, value))));
   return el("table", { class: "rows edges" },
-    el("caption", { class: "sr" }, "Who called whom"),
+    el("caption", { class: "sr" }, "Calls between nodes"),
     el("thead", {}, el("tr", {}, ...HEADS.map((head, index) => el("th", { scope: "col", class: index > 1 ? "right" : null }, head)))),
     el("tbody", {}, ...rows));
 }

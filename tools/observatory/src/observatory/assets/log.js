@@ -1,10 +1,10 @@
-// Log lines: under their span, and all of them in order. Each leads to the other.
+// Log records: below their span, and all of them in a list. Both link to each other.
 
 import { clock, duration, el, service } from "./page.js";
 
-const SHOWN_ELSEWHERE = new Set(["trace_id", "span_id", "request_id", "service", "level", "timestamp", "event"]);
+const NOT_SHOWN = new Set(["request_id"]); // the same for each record of a request
 
-/** A line under its span; its time leads to its place among all lines. */
+/** Return a record below its span; its time links to its entry in the list. */
 export function logLine(line, origin) {
   return el("li", {},
     el("a", { class: "number", href: `#line-${line.number}`, title: clock(line.time_us) }, after(line, origin)),
@@ -12,15 +12,15 @@ export function logLine(line, origin) {
     text(line));
 }
 
-/** Every line of the trace by time; its time leads to its span. */
+/** Return the list of all records by time; the time of each links to its span. */
 export function logSection(lines, origin, isSpan) {
-  if (!lines.length) return [el("p", { class: "empty" }, "No log line carries this trace’s id.")];
+  if (!lines.length) return [el("p", { class: "empty" }, "No log record has this trace’s id.")];
   return [
-    el("h2", { id: "lines" }, "All log lines, in order"),
+    el("h2", { id: "lines" }, "All log records, in order"),
     el("ol", { class: "lines all", "aria-labelledby": "lines" }, ...lines.map((line) => el("li", { id: `line-${line.number}` },
       isSpan(line.span_id)
         ? el("a", { class: "number", href: `#${line.span_id}`, title: "to its span" }, clock(line.time_us))
-        : el("span", { class: "number quiet", title: "its span is not here" }, clock(line.time_us)),
+        : el("span", { class: "number quiet", title: "its span was not received" }, clock(line.time_us)),
       el("span", { class: "number quiet" }, after(line, origin)),
       el("span", { class: `level ${levelClass(line)}` }, line.level),
       service(line.service),
@@ -29,7 +29,7 @@ export function logSection(lines, origin, isSpan) {
 }
 
 function text(line) {
-  const attributes = Object.entries(line.attributes).filter(([key, value]) => !SHOWN_ELSEWHERE.has(key) && value !== "");
+  const attributes = Object.entries(line.attributes).filter(([key, value]) => !NOT_SHOWN.has(key) && value !== "");
   const short = attributes.filter(([, value]) => !value.includes("\n"));
   const long = attributes.filter(([, value]) => value.includes("\n"));
   return el("div", { class: "text" },

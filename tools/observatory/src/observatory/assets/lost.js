@@ -1,9 +1,9 @@
-// What stands for spans that others name and that have not come: they were lost with their process, or are on their way.
+// Replacements of spans that others refer to but that were not received: lost with their process, or not yet exported.
 
 /**
- * Return what stands for parents that are not here, and for what a later try links to. A later try did the same for
- * the same reason, so it tells what the lost one was and where it belongs; without one, only that children are there.
- * Where nobody is the root, a request came from outside, and what called it is not ours to tell.
+ * Return replacements of missing parents and missing linked spans. A repeated attempt has the same operation and parent as
+ * the lost span that it links to, so both are copied from it. Without such an attempt, only the children are known. If no
+ * span is a root, the request came from outside, and its caller is not a lost span.
  */
 export function lostSpans(spans) {
   const come = new Set(spans.map(({ id }) => id));

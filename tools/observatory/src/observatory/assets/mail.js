@@ -1,11 +1,11 @@
-// One email, and the trace that sent it. Its HTML is shown in a frame that may run no script and load nothing.
+// One email with a link to its trace. Its HTML is shown in a frame that cannot run scripts or load anything.
 
 import { el, failure, moment, neighbour, read } from "./page.js";
 
 const id = location.pathname.split("/").at(-1);
 const place = document.getElementById("main");
 
-const GONE = "there is no such email here: it has not come yet, or made room for younger ones";
+const GONE = "there is no such email: it has not arrived yet, or was evicted";
 
 const people = (addresses) => addresses.map(({ Name, Address }) => (Name ? `${Name} <${Address}>` : Address)).join(", ");
 

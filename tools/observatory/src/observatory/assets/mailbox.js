@@ -1,8 +1,9 @@
-// The emails, newest first, and their search.
+// The list of emails, newest first, and their search.
 
 import { clock, el, failure } from "./page.js";
 
-const query = new URLSearchParams(location.search).get("query") ?? "";
+const parameters = new URLSearchParams(location.search);
+const query = parameters.get("query") ?? parameters.get("q") ?? ""; // Mailpit's own page calls it q
 const place = document.getElementById("mails");
 
 const person = ({ Name, Address }) => Name || Address;
@@ -23,7 +24,7 @@ async function start() {
   const { messages } = await response.json();
   place.replaceChildren(messages.length
     ? el("ol", { class: "rows" }, ...messages.map(row))
-    : el("p", { class: "empty" }, query ? "No email fits." : "No email has come yet. Register, or place an order."));
+    : el("p", { class: "empty" }, query ? "No email matches." : "No email has arrived yet. Register, or place an order."));
 }
 
 start().catch((error) => failure(place, error));

@@ -1,4 +1,4 @@
-// The service map: who spoke with whom in the last minutes, how often, how fast, and with what success.
+// The service map: calls and messages of the last minutes, with rates, durations and failures.
 
 import { drawing } from "./map_drawing.js";
 import { edgeTable } from "./edge_table.js";
@@ -7,7 +7,7 @@ import { counted, duration, el, failure, read } from "./page.js";
 
 const form = document.getElementById("window");
 const place = document.getElementById("map");
-const ASIDE = new Set(["store", "host"]); // shown on demand: every service has a database
+const ASIDE = new Set(["store", "host"]); // shown on demand, because every service has a database
 
 async function show() {
   const { lookback, stores } = form.elements;
@@ -19,7 +19,7 @@ async function show() {
     : "";
   if (!calls) {
     document.getElementById("edges").replaceChildren();
-    return place.replaceChildren(el("p", { class: "empty" }, "Nothing was called in this time. Place an order, or run “make demo”."));
+    return place.replaceChildren(el("p", { class: "empty" }, "There were no calls in this time. Place an order, or run “make demo”."));
   }
   const shown = ({ kind }) => stores.checked || !ASIDE.has(kind);
   const edges = map.edges.filter(({ source, target }) => shown(source) && shown(target)).map(identified);
@@ -35,7 +35,7 @@ function idOf({ kind, name }) {
   return `${kind} ${name}`;
 }
 
-/** From outside in: the layout begins with the first. */
+/** The order of kinds; the layout begins with the first. */
 function flowing(nodes) {
   const rank = (node) => (node.kind === "outside" ? 0 : 1);
   return nodes.map((node) => ({ ...node, id: idOf(node) })).sort((a, b) => rank(a) - rank(b) || b.calls - a.calls);

@@ -4,17 +4,17 @@ import { counted, digits, duration, serviceClass, svg } from "./page.js";
 import { layout } from "./map_layout.js";
 
 const BOX = { width: 132, height: 62 };
-const PILL = 34; // the height of what is no service
+const PILL = 34; // height of nodes other than services
 const STEP = { x: 214, y: 84 };
-const EDGE = 16; // around it all
+const EDGE = 16; // margin around the map
 const APART = 6; // pixels between the two directions of one connection
 const THICKEST = 5;
 const LINE = 14; // pixels from one line of a label to the next
-const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // of the way, the best first
-const LABEL_OFF = [0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE]; // of the line, where it is crowded
+const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // positions along the arrow, the best first
+const LABEL_OFF = [0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE]; // offsets from the arrow, if labels would overlap
 const LETTER = 7.4; // pixels, about; a longer name is shortened
 
-/** Draw `{seconds, nodes, edges}`, whose nodes and edges have ids by `identified`. Returns an element. */
+/** Return the drawing of `{seconds, nodes, edges}`, with ids from `identified`. */
 export function drawing({ seconds, nodes, edges }) {
   const { at, bends, backwards, layers, rows } = layout(nodes, edges);
   const point = ({ layer, y }) => ({ x: EDGE + layer * STEP.x + BOX.width / 2, y: EDGE + y * STEP.y + BOX.height / 2 });
@@ -30,14 +30,14 @@ export function drawing({ seconds, nodes, edges }) {
     rate: perMinute(edge.calls, seconds),
     free,
   }));
-  return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Service map; the table below says the same" },
+  return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Service map; the table below has the same content" },
     svg("defs", {}, ...hatching(), marker()),
     ...lines.map(({ path }) => path),
     ...lines.map(({ label }) => label),
     ...nodes.map((node) => box(node, point(at.get(node.id)), seconds)));
 }
 
-/** How often in a minute, in words. */
+/** Return the rate per minute as text. */
 export function perMinute(calls, seconds) {
   return `${digits((60 * calls) / seconds).replace(/\.?0+$/, "")}/min`;
 }
@@ -68,12 +68,12 @@ function arrow(edge, { left, right, through, backwards, thick, rate, free }) {
   const hue = edge.from.kind === "service" ? serviceClass(edge.from.name) : "from-channel";
   return {
     path: svg("path", { d, class: `edge ${edge.errors ? "bad" : hue}`, "stroke-width": thick, [backwards ? "marker-start" : "marker-end"]: "url(#tip)" },
-      svg("title", {}, `${edge.from.name} → ${edge.to.name}: ${said(edge)}`)),
+      svg("title", {}, `${edge.from.name} → ${edge.to.name}: ${figures(edge)}`)),
     label: svg("text", { class: "rate", x, y }, rate, failed ? svg("tspan", { class: "bad", x, dy: LINE }, failed) : null),
   };
 }
 
-/** The place on the curve between two stops; its label stands `aside`. */
+/** Return the position on the curve between two stops, moved by `aside` for the label. */
 function between(from, to, share, aside) {
   const t = share;
   const u = 1 - t;
@@ -82,13 +82,13 @@ function between(from, to, share, aside) {
   return { x: along(from.x, middle, middle, to.x), y: along(from.y, from.y, to.y, to.y) + aside };
 }
 
-/** Where no label may begin, for the box of a node: a label's place is its first line's foot. */
+/** Return the area of a node that labels must not cover. The position of a label is the baseline of its first line. */
 function covered({ kind }, { x, y }) {
   const height = kind === "service" ? BOX.height : PILL;
   return { x, y: y - height / 2, width: BOX.width, height: height + LINE };
 }
 
-/** Return a function that takes the first of some places where nothing is yet, the first where all are taken. */
+/** Return a function that takes the first free of several positions, or the first one if none is free. */
 function freePlaces(taken) {
   const clear = (one, other) => Math.abs(one.x - other.x) > (one.width + other.width) / 2 || one.y + one.height <= other.y || other.y + other.height <= one.y;
   return (places, size) => {
@@ -99,7 +99,7 @@ function freePlaces(taken) {
   };
 }
 
-function said({ calls, errors, p50_us: median, p95_us: high, waited_p50_us: waited }) {
+function figures({ calls, errors, p50_us: median, p95_us: high, waited_p50_us: waited }) {
   return [counted(calls, "call"), errors && `${errors} failed`, median != null && `p50 ${duration(median)}, p95 ${duration(high)}`, waited != null && `waited ${duration(waited)}`].filter(Boolean).join(", ");
 }
 
@@ -108,12 +108,12 @@ function box(node, { x, y }, seconds) {
   const height = service ? BOX.height : PILL;
   const line = (number, name, ...text) => svg("text", { class: name, x: BOX.width / 2, y: service ? 5 + 16 * number : height / 2 + 4.5 }, ...text);
   const body = svg("g", { class: `node ${node.kind} ${service ? serviceClass(node.name) : ""}`, transform: `translate(${x - BOX.width / 2} ${y - height / 2})` },
-    svg("title", {}, `${node.name}: ${said(node)}`),
+    svg("title", {}, `${node.name}: ${figures(node)}`),
     svg("rect", { width: BOX.width, height, rx: service ? 7 : height / 2 }),
     service ? svg("rect", { class: "mark", width: 6, height, rx: 3 }) : null,
     line(1, "name", short(node.name)),
-    ...(service ? [line(2, "small", node.calls ? perMinute(node.calls, seconds) : "nothing asked"), line(3, "small", ...outcome(node))] : []));
-  return service ? svg("a", { href: `/?service=${encodeURIComponent(node.name)}`, "aria-label": `Traces of ${node.name}` }, body) : body;
+    ...(service ? [line(2, "small", node.calls ? perMinute(node.calls, seconds) : "no calls"), line(3, "small", ...outcome(node))] : []));
+  return service ? svg("a", { href: `/search?service=${encodeURIComponent(node.name)}`, "aria-label": `Traces of ${node.name}` }, body) : body;
 }
 
 function outcome({ calls, errors, p95_us: high }) {

@@ -1,12 +1,12 @@
-// Where the nodes of a map stand: in layers from left to right, as work flows. Sugiyama's method in its plainest form:
-// edges that close a circle are turned round, an edge over several layers bends in each, and neighbours pull.
+// The layout of a map: layers from left to right in the direction of work, by a simple form of Sugiyama's method. Edges that
+// close a cycle are reversed, an edge over several layers bends in each, and nodes move towards their neighbours.
 
-const ROUNDS = 8; // of ordering and pulling; more changes nothing at this size
+const ROUNDS = 8; // rounds of ordering and moving; more rounds change nothing at this size
 
 /**
- * Take `[{id, kind}]`, the first being where the flow begins, and `[{source, target}]` by id. Return how many `layers` and
- * `rows` there are; `at`, the `{layer, y}` of each node by id; `bends`, the same of the places where an edge bends, from
- * left to right; and the edges that lead `backwards`.
+ * Lay out nodes `[{id, kind}]`, beginning with the first, and edges `[{source, target}]` by id. Return the numbers of
+ * `layers` and `rows`; `at`, the `{layer, y}` of each node by id; `bends`, the positions where an edge bends, from left to
+ * right; and the edges that lead `backwards`.
  */
 export function layout(nodes, edges) {
   const backwards = closing(nodes, edges);
@@ -46,8 +46,8 @@ function join(left, right) {
 }
 
 /**
- * The edges to be turned round: a service that asks one nearer to where the flow begins asks back; and what leads to
- * where a walk from the first node came through closes a circle.
+ * Return the edges to reverse: calls from a service to one that is nearer to the first node, and edges that close a cycle
+ * in a depth-first search from the first node.
  */
 function closing(nodes, edges) {
   const distance = distances(nodes[0].id, edges);
@@ -68,7 +68,7 @@ function closing(nodes, edges) {
   return found;
 }
 
-/** How many edges lead from the first node to each; those that none leads to are left out. */
+/** Return the distance of each node from the first one, in edges; unreachable nodes are missing. */
 function distances(first, edges) {
   const distance = new Map([[first, 0]]);
   for (const [id, far] of distance) {
@@ -77,7 +77,7 @@ function distances(first, edges) {
   return distance;
 }
 
-/** The layer of each node: one more than that of everything before it. */
+/** Return the layer of each node, which is greater than those of all nodes before it. */
 function layersOf(nodes, forward) {
   const layers = new Map();
   const layerOf = (id) => {
@@ -94,7 +94,7 @@ function order(layer) {
   layer.forEach((place, index) => Object.assign(place, { y: index - layer.length / 2 }));
 }
 
-/** Move each towards its neighbours without changing the order or coming closer than a row. */
+/** Move each node towards its neighbours, without changing the order or the minimum distance. */
 function pull(layer) {
   const wish = layer.map(mean);
   layer.forEach((place, index) => Object.assign(place, { y: index ? Math.max(layer[index - 1].y + 1, wish[index]) : wish[index] }));

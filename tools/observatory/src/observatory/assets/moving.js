@@ -1,8 +1,8 @@
-// Moving through a trace: by the address (#span or #line-3), and by keys on the rows.
+// Navigation in a trace: by the address (#span or #line-3), and by keys on the rows.
 
 import { open, unfold } from "./waterfall.js";
 
-/** Show what the address points at, now and whenever it changes; `include` brings a span's bar into view. */
+/** Show the target of the address, now and when it changes; `include` brings a span's bar into view. */
 export function followAddress(nodes, include) {
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
   const follow = () => {
@@ -27,7 +27,7 @@ function reveal(node, item) {
   item.querySelector(".open").focus({ preventScroll: true });
 }
 
-/** Arrows move between the rows and fold them; plus, minus and zero zoom. */
+/** Handle keys: arrows move between the rows and fold them; plus, minus and zero zoom. */
 export function keys(rows, nodes, zoom) {
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
   rows.addEventListener("keydown", (event) => {

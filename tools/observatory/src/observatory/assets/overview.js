@@ -1,12 +1,12 @@
-// The whole trace in a strip: a line for each span in its service's colour, and which part the rows show.
+// The whole trace as a strip: a line for each span in its service's colour, and a frame around the visible part.
 
 import { el } from "./page.js";
 import { drag } from "./zoom.js";
 
 const HEIGHT = 56; // pixels
-const THINNEST = 1.5; // pixels; a shorter span would not be seen
+const THINNEST = 1.5; // pixels; a shorter line would be invisible
 
-/** Return the strip. Dragging over it zooms; `zoom` moves its window. Decoration: the rows say the same in words. */
+/** Return the strip. Dragging over it zooms; `zoom` moves its frame. It is hidden from screen readers. */
 export function overview({ nodes, time, zoom }) {
   const canvas = el("canvas", { height: HEIGHT });
   const seen = el("i", { class: "seen" });
@@ -27,7 +27,7 @@ function paint(canvas, bars) {
   const context = canvas.getContext("2d");
   context.scale(sharp, sharp);
   const step = Math.min(6, (HEIGHT - 8) / Math.max(1, bars.length));
-  const colours = new Map(); // by class: asking for each span would cost a thousand answers
+  const colours = new Map(); // by class, so that styles are not computed for each span
   bars.forEach(({ span, left, right }, index) => {
     const item = document.getElementById(span.id);
     if (!colours.has(item.className)) colours.set(item.className, getComputedStyle(item.querySelector(".bar")).backgroundColor);

@@ -1,10 +1,10 @@
-// What every page needs: building elements from text only, reading JSON, and writing times, durations and services.
+// Functions for all pages: create elements from text, read JSON, and format times, durations and services.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Make an element. Attributes that are functions become listeners, an object under `style` sets properties, false and
- * null leave an attribute away. Children are nodes or text; text is set, never parsed, so nothing becomes markup.
+ * Create an element. Attributes that are functions become listeners, an object under `style` sets properties, false and
+ * null omit an attribute. Children are nodes or text; text is never parsed as markup.
  */
 export function el(tag, attributes = {}, ...children) {
   return made(document.createElement(tag), attributes, children);
@@ -26,17 +26,17 @@ function made(element, attributes, children) {
   return element;
 }
 
-/** Fetch JSON from this port; throws with what the answer says went wrong, and its status. */
+/** Fetch JSON from this port. Throws an error with the message and the status of an error response. */
 export async function read(path) {
   const response = await fetch(path);
   const body = await response.json().catch(() => null);
-  if (!response.ok) throw Object.assign(new Error(body?.errors?.[0]?.msg ?? `${path}: ${response.status}`), { status: response.status });
+  if (!response.ok) throw Object.assign(new Error(body?.errors?.[0]?.msg ?? body?.error ?? `${path}: ${response.status}`), { status: response.status });
   return body;
 }
 
 const KNOWN = ["gateway", "users", "orders", "notifications", "workers"];
 
-/** The class that colours a service on every page: the project's own have fixed ones. */
+/** Return the CSS class for the colour of a service. Hopline's services have fixed colours. */
 export function serviceClass(name) {
   const known = KNOWN.indexOf(name);
   if (known >= 0) return `s${known}`;
@@ -49,7 +49,7 @@ export function service(name, text = name) {
   return el("span", { class: `service ${serviceClass(name)}` }, text);
 }
 
-/** A duration in microseconds, with about three digits. */
+/** Format a duration in microseconds with about three digits. */
 export function duration(us) {
   if (us < 1000) return `${Math.round(us)} µs`;
   if (us < 1_000_000) return `${digits(us / 1000)} ms`;
@@ -57,7 +57,7 @@ export function duration(us) {
   return `${digits(us / 60_000_000)} min`;
 }
 
-/** A count with about three digits. */
+/** Format a number with about three digits. */
 export function digits(number) {
   return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }
@@ -67,31 +67,31 @@ const CLOCK = { hour: "2-digit", minute: "2-digit", second: "2-digit", fractiona
 const moments = new Intl.DateTimeFormat(undefined, { ...DAY, ...CLOCK });
 const clocks = new Intl.DateTimeFormat(undefined, CLOCK);
 
-/** Microseconds since the epoch as local date and time. */
+/** Format microseconds since the epoch as local date and time. */
 export function moment(us) {
   return moments.format(us / 1000);
 }
 
-/** Microseconds since the epoch as local time of day. */
+/** Format microseconds since the epoch as local time of day. */
 export function clock(us) {
   return clocks.format(us / 1000);
 }
 
-const OWN_PORT = Number(document.documentElement.dataset.port); // as usual, before any offset
+const OWN_PORT = Number(document.documentElement.dataset.port); // the usual port, without an offset
 
-/** The same host with another backend's usual port, moved by the offset that this page was served with. */
+/** Return an address of another backend: the same host, and its usual port plus this page's offset. */
 export function neighbour(usualPort, path = "/") {
   return `${location.protocol}//${location.hostname}:${Number(location.port) - OWN_PORT + usualPort}${path}`;
 }
 
-for (const link of document.querySelectorAll("nav a[data-port]")) link.href = neighbour(Number(link.dataset.port), link.getAttribute("href"));
+for (const link of document.querySelectorAll("a[data-port]")) link.href = neighbour(Number(link.dataset.port), link.getAttribute("href"));
 
-/** A count with its noun. */
+/** Format a number with its noun. */
 export function counted(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** Show a failure where the content would be. */
+/** Show an error in place of the content. */
 export function failure(place, error) {
   place.replaceChildren(el("p", { class: "empty bad", role: "alert" }, String(error.message ?? error)));
 }

@@ -1,13 +1,13 @@
-// The traces as dots: when they started, how long they took (logarithmic), in their root's colour.
+// The traces as dots: start time, duration (logarithmic), and the colour of the root's service.
 
 import { clock, duration, serviceClass, svg } from "./page.js";
 
 const HEIGHT = 150;
 const EDGE = { left: 58, right: 14, top: 10, bottom: 20 };
 const SMALLEST = 3.5; // radius in pixels
-const FEWEST = 3; // traces worth a picture
+const FEWEST = 3; // minimum number of traces for a chart
 
-/** Draw into `place`, a figure. Decoration for those who see it: the table says the same. */
+/** Draw the chart in the figure `place`. It is hidden from screen readers, because the table has the same content. */
 export function scatter(place, traces) {
   if (traces.length < FEWEST) return place.replaceChildren();
   const width = Math.max(320, document.querySelector("main").clientWidth - 70);

@@ -1,16 +1,16 @@
-// The search as it stands in the address, in the form, and in the question to the server.
+// The search in the address, in the form, and in the request to the server.
 
 import { el, read } from "./page.js";
 
 const PLAIN = ["service", "operation", "minDuration", "maxDuration", "lookback", "limit", "tag", "tags", "start", "end"];
 const PAIR = /([^\s=:"]+)[=:](?:"([^"]*)"|(\S*))/g;
 
-/** The search in the address. */
+/** Return the search in the address. */
 export function asked() {
   return new URLSearchParams(location.search);
 }
 
-/** The question to /observatory/traces: Jaeger's parameters, with the attributes and `failed` as tags. */
+/** Return the query of /observatory/traces: Jaeger's parameters, with attributes and `failed` as tags. */
 export function questionOf(search) {
   const question = new URLSearchParams([...search].filter(([name, value]) => PLAIN.includes(name) && value !== ""));
   for (const [, name, quoted, bare] of (search.get("attributes") ?? "").matchAll(PAIR)) question.append("tag", `${name}:${quoted ?? bare}`);
@@ -19,7 +19,7 @@ export function questionOf(search) {
   return question;
 }
 
-/** Write the form's search into the address, as a new entry of the history or in place of this one. */
+/** Write the form's search to the address, as a new entry of the history or instead of the current one. */
 export function toAddress(form, { push }) {
   const search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   const address = `${location.pathname}?${search}`;
@@ -27,7 +27,7 @@ export function toAddress(form, { push }) {
   else history.replaceState(null, "", address);
 }
 
-/** Write the address's search into the form, with the services and operations there are to choose from. */
+/** Write the address's search to the form, with the existing services and operations as choices. */
 export async function fillForm(form) {
   const search = asked();
   const { service, operation } = form.elements;

@@ -1,8 +1,8 @@
-// What a trace is, above its waterfall: its root, when, how long, who took part, which emails it sent.
+// The summary above the waterfall: root, start, duration, services and emails of the trace.
 
 import { counted, duration, el, moment, neighbour, service } from "./page.js";
 
-/** Fill the summary; its box shows or hides the log lines within `place`. */
+/** Fill the summary; its checkbox shows or hides the log records in `place`. */
 export function summary({ trace, nodes: all, lines, mails, origin, place }) {
   const nodes = all.filter(({ span }) => !span.lost);
   const root = nodes[0].span;
@@ -17,7 +17,7 @@ export function summary({ trace, nodes: all, lines, mails, origin, place }) {
       el("strong", { class: "number" }, duration(last - origin)),
       el("span", { class: "number" }, moment(origin)),
       el("span", {}, counted(nodes.length, "span")),
-      el("span", {}, counted(lines.length, "log line")),
+      el("span", {}, counted(lines.length, "log record")),
       failed ? el("span", { class: "bad" }, `${failed} failed`) : null,
       lost ? el("span", { class: "bad" }, `${lost} lost`) : null,
       el("span", { class: "quiet mono" }, trace.traceID),
@@ -28,12 +28,12 @@ export function summary({ trace, nodes: all, lines, mails, origin, place }) {
       el("span", {}, el("i", { class: "sign gap" }), "in a stream, a queue or the outbox"),
       el("span", {}, el("i", { class: "sign gap undue" }), "not yet due"),
       el("span", {}, el("i", { class: "sign wait" }), "other waiting"),
-      el("span", {}, el("i", { class: "sign fold" }), "nothing ran, folded"),
-      el("label", { class: "check" }, box, "log lines"),
+      el("span", {}, el("i", { class: "sign fold" }), "idle time, folded"),
+      el("label", { class: "check" }, box, "log records"),
       el("span", {}, "Keys: ", ...["↑", "↓", "←", "→", "+", "-", "0"].map((key) => el("kbd", {}, key)))));
 }
 
-/** Each service with its spans and the time in which at least one of them ran. */
+/** Return each service with its number of spans and the time in which at least one of them ran. */
 function shares(nodes) {
   const groups = new Map();
   for (const { span } of nodes) groups.set(span.service, [...(groups.get(span.service) ?? []), span]);

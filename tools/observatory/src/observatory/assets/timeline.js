@@ -1,11 +1,11 @@
-// A time line on which stretches where nothing runs (an order waiting for its next step) are folded to a narrow strip,
-// so that what does run stays wide enough to read.
+// A time line on which idle stretches, in which an order waits for its next step, are folded to a narrow strip, so that
+// spans are wide enough to read.
 
 const FOLD_FROM = 0.2; // fold an idle stretch longer than this share of the busy time …
 const FOLD_TO = 0.04; // … to this share
 
 /**
- * Take `[{start, end}]` in microseconds. Return `at(time)`, its place in percent of the width, and the `runs` between
+ * Return for `[{start, end}]` in microseconds: `at(time)`, its position in percent of the width, and the `runs` between
  * the `folds`, all of them `{start, end, left, right}`.
  */
 export function timeline(intervals) {

@@ -1,4 +1,4 @@
-// One trace: its summary, the waterfall with its time axis, and all its log lines.
+// One trace: its summary, the waterfall with its time axis, and all its log records.
 
 import { finder } from "./find.js";
 import { followAddress, keys } from "./moving.js";
@@ -48,8 +48,8 @@ function show({ nodes, lines, mails, origin, time }) {
 }
 
 function searched(span, lines) {
-  const said = lines.map(({ line, attributes }) => `${line} ${Object.values(attributes).join(" ")}`);
-  return [span.service, span.operation, span.about, ...[...span.tags].flat(), ...said].join(" ").toLowerCase();
+  const records = lines.map(({ line, attributes }) => `${line} ${Object.values(attributes).join(" ")}`);
+  return [span.service, span.operation, span.about, ...[...span.tags].flat(), ...records].join(" ").toLowerCase();
 }
 
 function grouped(lines) {
@@ -58,5 +58,5 @@ function grouped(lines) {
   return groups;
 }
 
-const GONE = "there is no such trace here: it was never sampled, has not come yet, or made room for younger ones";
+const GONE = "there is no such trace: it was not sampled, has not arrived yet, or was evicted";
 start().catch((error) => failure(place, error.status === 404 ? new Error(GONE) : error));

@@ -1,5 +1,5 @@
-// The traces as a table. A row stays the same element while its trace does not change, so that a refresh moves neither
-// the focus nor what somebody reads.
+// The traces as a table. The row of an unchanged trace stays the same element, so that a refresh does not move the focus or
+// the scroll position.
 
 import { clock, duration, el, moment, service, serviceClass } from "./page.js";
 
@@ -12,7 +12,7 @@ const COLUMNS = [
   { name: "Started", key: "start_us" },
 ];
 
-/** Return `{element, show(traces)}`; a click on a heading sorts, the largest first. */
+/** Return `{element, show(traces)}`. A click on a heading sorts by it, the largest first. */
 export function traceTable() {
   const body = el("tbody");
   const rows = new Map();
@@ -38,21 +38,21 @@ export function traceTable() {
 }
 
 function kept(rows, trace, longest, first) {
-  const said = JSON.stringify([trace, longest]);
+  const version = JSON.stringify([trace, longest]);
   const old = rows.get(trace.trace_id);
-  if (old?.said === said) return old.row;
+  if (old?.version === version) return old.row;
   const made = row(trace, longest);
   if (old) {
     old.row.replaceChildren(...made.children);
-    Object.assign(old, { said });
+    Object.assign(old, { version });
     return old.row;
   }
   if (!first) made.classList.add("new");
-  rows.set(trace.trace_id, { said, row: made });
+  rows.set(trace.trace_id, { version, row: made });
   return made;
 }
 
-/** Put the rows in this order, moving only those that are elsewhere. */
+/** Put the rows in this order, and move only rows with another position. */
 function place(body, ordered) {
   ordered.forEach((row, index) => {
     if (body.children[index] !== row) body.insertBefore(row, body.children[index] ?? null);

@@ -1,4 +1,4 @@
-// The list of traces, newest first, and its search. The address holds the search, so that it can be shared.
+// The list of traces, newest first, and its search. The address contains the search, so that it can be shared.
 
 import { live } from "./live.js";
 import { counted, el, failure, read } from "./page.js";
@@ -14,9 +14,9 @@ const table = traceTable();
 
 async function show() {
   const { traces } = await read(`/observatory/traces?${questionOf(asked())}`);
-  found.textContent = traces.length ? `${counted(traces.length, "trace")}${traces.length === Number(asked().get("limit") ?? 50) ? ", as many as asked for" : ""}` : "";
+  found.textContent = traces.length ? `${counted(traces.length, "trace")}${traces.length === Number(asked().get("limit") ?? 50) ? " (the limit)" : ""}` : "";
   table.show(traces);
-  if (traces.length && table.element.isConnected) return scatter(picture, traces); // moving it would take the focus away
+  if (traces.length && table.element.isConnected) return scatter(picture, traces); // moving it would remove the focus
   if (traces.length) place.replaceChildren(table.element);
   else place.replaceChildren(el("p", { class: "empty" }, "No trace found. Place an order, or run “make demo”."));
   scatter(picture, traces);
@@ -25,8 +25,8 @@ async function show() {
 async function contents() {
   const { traces, spans, logs, mails, limits } = await read("/observatory/contents");
   document.getElementById("contents").textContent =
-    `Kept in memory: ${traces} of ${limits.traces} traces, ${spans} of ${limits.spans} spans, ${logs} of ${limits.logs} log lines, ` +
-    `${mails} of ${limits.mails} emails. The oldest go first, and all of it goes with the process: a stand-in for development.`;
+    `In memory: ${traces} of ${limits.traces} traces, ${spans} of ${limits.spans} spans, ${logs} of ${limits.logs} log records, ` +
+    `${mails} of ${limits.mails} emails. The oldest are evicted first; all data is lost when the process ends.`;
 }
 
 async function refresh() {

@@ -1,9 +1,9 @@
-// From Jaeger's JSON to spans in the order they are shown, each with what it waited for. Times are microseconds.
+// Converts Jaeger's JSON to spans in display order, each with its wait. Times are microseconds.
 
 import { about } from "./about.js";
 import { gap } from "./gaps.js";
 
-/** Read one item of the `data` of /api/traces/{id}. */
+/** Return the spans of one item of `data` of /api/traces/{id}. */
 export function spansOf({ spans, processes }) {
   return spans.map((span) => {
     const tags = new Map(span.tags.map(({ key, value }) => [key, value]));
@@ -29,8 +29,8 @@ export function spansOf({ spans, processes }) {
 }
 
 /**
- * Return `[{span, parent, depth, children, gap}]`, parents before their children, children by start. A span whose
- * parent is not here stands at the top, and so does one of a circle, which broken data can have.
+ * Return `[{span, parent, depth, children, gap}]`, parents before their children, children by start. A span without a
+ * received parent is at the top, and so is a span of a cycle in invalid data.
  */
 export function tree(spans) {
   const nodes = new Map(spans.map((span) => [span.id, { span, parent: null, depth: 0, children: [], gap: null }]));

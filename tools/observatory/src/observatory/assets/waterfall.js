@@ -1,13 +1,13 @@
-// The waterfall: a row for each span below its parent, with its log lines; what it waited for is drawn before its bar.
+// The waterfall: a row for each span below its parent, with its log records; the wait is drawn before its bar.
 
 import { details } from "./details.js";
 import { sentence, short } from "./gaps.js";
 import { logLine } from "./log.js";
 import { counted, duration, el, neighbour, service, serviceClass } from "./page.js";
 
-const ENOUGH = 45; // percent of the width, for the longest label
+const MIN_LABEL_SPACE = 45; // percent of the width, for the longest label
 
-/** Draw the nodes on the time line; `linesOf` and `mailOf` give what belongs to a span. Returns an element. */
+/** Return the drawing of the nodes on the time line. `linesOf` and `mailOf` return the records and the email of a span. */
 export function waterfall({ nodes, time, origin, linesOf, mailOf }) {
   const list = el("ol", { class: "spans", "aria-label": "Spans" });
   for (const node of nodes) list.append(row(node, { time, origin, lines: linesOf(node.span.id), mail: mailOf(node.span) }));
@@ -24,7 +24,7 @@ function clicked(event, nodeOf) {
   else if (event.target.closest(".grid")) open(item, item.querySelector(".open").ariaExpanded === "false");
 }
 
-/** Show or hide the children of a span; those of its children stay as they are. */
+/** Show or hide the children of a span; the state of its children does not change. */
 export function unfold(node, shown) {
   const twist = document.getElementById(node.span.id).querySelector(".twist");
   if (!node.children.length) return;
@@ -39,7 +39,7 @@ export function unfold(node, shown) {
   reveal(node);
 }
 
-/** Show or hide a span's details, which are made when they are first asked for. */
+/** Show or hide a span's details, which are created on first use. */
 export function open(item, shown) {
   item.querySelector(".open").ariaExpanded = String(shown);
   const place = item.querySelector(".details");
@@ -59,14 +59,14 @@ function row(node, { time, origin, lines, mail }) {
         ...marks(span, mail)),
       el("div", { class: "took number" }, span.lost ? "" : duration(span.duration)),
       el("div", { class: "track" }, el("div", { class: "lane" }, ...(span.lost ? [] : drawn(node, time))))),
-    lines.length ? el("ul", { class: "lines", "aria-label": "Log lines" }, ...lines.map((line) => logLine(line, origin))) : null,
+    lines.length ? el("ul", { class: "lines", "aria-label": "Log records" }, ...lines.map((line) => logLine(line, origin))) : null,
     el("div", { class: "details", id: `of-${span.id}`, hidden: true }));
   item.makeDetails = () => details(node, origin);
   return item;
 }
 
 function* marks(span, mail) {
-  if (span.lost) yield el("span", { class: "bad", title: "others name it, and it has not come" }, "† lost with its process");
+  if (span.lost) yield el("span", { class: "bad", title: "other spans refer to it, but it was not received" }, "† lost with its process");
   if (span.failed) yield el("span", { class: "bad" }, "failed");
   if (span.links.length) yield el("span", { class: "mark", title: "follows from other spans, see its details" }, `↪ ${counted(span.links.length, "link")}`);
   if (mail) yield el("a", { class: "mark", href: neighbour(8025, `/view/${encodeURIComponent(mail.id)}`), title: mail.subject }, "✉ email");
@@ -81,11 +81,11 @@ function* drawn({ span, gap }, time) {
   if (gap?.where) yield label(gap, time.at(gap.start), to);
 }
 
-/** What a gap says, after its bar where there is room, else before the gap; in short where there is little. */
+/** Return the label of a gap: after the bar if there is room, otherwise before the gap; shortened if necessary. */
 function label(gap, start, to) {
   const after = 100 - to;
-  const left = after < ENOUGH && after < start;
-  const text = (left ? start : after) < ENOUGH ? short(gap) : sentence(gap);
+  const left = after < MIN_LABEL_SPACE && after < start;
+  const text = (left ? start : after) < MIN_LABEL_SPACE ? short(gap) : sentence(gap);
   return el("span", { class: "label", style: left ? { right: `${100 - start}%` } : { left: `${to}%` } }, text);
 }
 
@@ -93,12 +93,12 @@ function placed(name, left, right) {
   return el("i", { class: name, style: { left: `${left}%`, width: `${Math.max(0, right - left)}%` } });
 }
 
-/** The same, but what is too narrow to be seen grows to the left: it ends where it ends. */
+/** Return the same for a gap. One that is too narrow is extended to the left. */
 function before(name, left, right, title) {
   return el("i", { class: name, title, style: { right: `${100 - right}%`, width: `${Math.max(0, right - left)}%` } });
 }
 
-/** The folded stretches as bands behind all rows. */
+/** Return the folded stretches as bands behind all rows. */
 export function backdrop(time) {
   return el("div", { class: "grid backdrop", "aria-hidden": "true" }, el("span"), el("span"),
     el("div", { class: "track" }, el("div", { class: "lane" }, ...time.folds.map(({ left, right }) => placed("fold", left, right)))));

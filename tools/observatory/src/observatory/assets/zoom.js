@@ -1,14 +1,14 @@
-// Which part of the time line is seen. Everything on it is placed in percent of a lane; zooming widens the lane and
-// moves it, by two properties, so it costs the same for ten spans and for a thousand.
+// The visible part of the time line. Positions are in percent of a lane. Zooming widens and moves the lane by two CSS
+// properties, so the cost does not depend on the number of spans.
 
 import { clock, duration, el } from "./page.js";
 
-const NARROWEST = 0.001; // of the whole
+const NARROWEST = 0.001; // share of the whole time line
 const TICK_EVERY = 110; // pixels, about
 const NARROWEST_LABEL = 75; // pixels
 const SHORTEST_DRAG = 5; // pixels; less is a click
 
-/** Return the axis, its tools, and `zoom.to(left, right)` in percent; `stage` is the element that holds the lanes. */
+/** Return the axis, its buttons, and `zoom.to(left, right)` in percent; `stage` is the element with the lanes. */
 export function zoomable({ stage, time, origin }) {
   let view = { left: 0, right: 100 };
   const ticks = el("div", { class: "track ticks" });
@@ -51,7 +51,7 @@ export function zoomable({ stage, time, origin }) {
   return { ticks, tools, zoom: { to, by, fit, include, onChange: (listener) => listeners.add(listener) } };
 }
 
-/** Call `done` with two shares of the width when somebody drags over `element`, `reset` on a double click. */
+/** Call `done` with two shares of the width after a drag over `element`, and `reset` on a double click. */
 export function drag(element, done, reset) {
   let from = null;
   const share = (event) => {
@@ -79,7 +79,7 @@ export function drag(element, done, reset) {
   element.addEventListener("dblclick", reset);
 }
 
-/** Where each run begins, then round times after `origin` where there is room: `[{at, left}]`, `left` in percent. */
+/** Return the labels `[{at, left}]`: the start of each run, then round times after `origin` if there is room. */
 function ticksOf(time, origin, view, width) {
   const scale = 100 / (view.right - view.left);
   const place = (at) => (time.at(at) - view.left) * scale;
@@ -105,7 +105,7 @@ function startOf(run, view) {
   return run.start + Math.max(0, share) * (run.end - run.start);
 }
 
-/** The next of 1, 2, 5, 10, 20, 50 … µs. */
+/** Return the next of 1, 2, 5, 10, 20, 50 … µs. */
 function roundUp(us) {
   if (!(us > 0)) return 0;
   const power = 10 ** Math.floor(Math.log10(us));

@@ -1,4 +1,4 @@
-"""What a span does at the border of its process, and who is on the other side.
+"""The role of a span in communication between processes, and its peer.
 
 Attribute names are those of OpenTelemetry's semantic conventions for messaging, databases and HTTP.
 """
@@ -17,7 +17,7 @@ _KINDS: Final = {
     SpanMessage.SPAN_KIND_CONSUMER: "consumer",
 }
 _CROSSING: Final = frozenset({"server", "client", "producer", "consumer"})
-_TELLING: Final = frozenset(
+_DESCRIBED: Final = frozenset(
     {
         "messaging.destination.name",
         "db.system.name",
@@ -31,11 +31,11 @@ _TELLING: Final = frozenset(
 
 
 class Role(NamedTuple):
-    """`kind` as Jaeger writes it, "" when unspecified; `peer` names whom a span that crosses the border speaks with.
+    """`kind` is Jaeger's name, "" if unspecified; `peer` is the name of the other side of the communication.
 
-    `peer_kind` is "channel" (a stream, queue or socket), "store" (a database, a mail server), "service" (by the name
-    the caller has for it) or "host" (`address:port`; of a server the one it was asked at). Both are "" for a span that
-    stays inside or does not say.
+    `peer_kind` is "channel" (a stream, queue or socket), "store" (a database or mail server), "service" (by the
+    caller's name for it) or "host" (`address:port`; for a server its own address). Both are "" for a span without
+    communication or without such attributes.
     """
 
     kind: str
@@ -44,34 +44,34 @@ class Role(NamedTuple):
 
 
 def kind_of(message: SpanMessage) -> str:
-    """Return the kind as Jaeger writes it, "" when unspecified."""
+    """Return Jaeger's name of the span kind, "" if unspecified."""
     return _KINDS.get(message.kind, "")
 
 
 def role_of(message: SpanMessage) -> Role:
-    """Return the role; one object serves all spans that have the same."""
+    """Return the role. Spans with the same role share one object."""
     kind = kind_of(message)
     if kind not in _CROSSING:
         return _role(kind, "", "")
-    told = {
+    reported = {
         pair.key: pair.value.string_value or str(pair.value.int_value or "")
         for pair in message.attributes
-        if pair.key in _TELLING
+        if pair.key in _DESCRIBED
     }
-    return _role(kind, *_peer(told))
+    return _role(kind, *_peer(reported))
 
 
-def _peer(told: Mapping[str, str]) -> tuple[str, str]:
-    if channel := told.get("messaging.destination.name"):
+def _peer(reported: Mapping[str, str]) -> tuple[str, str]:
+    if channel := reported.get("messaging.destination.name"):
         return "channel", channel
-    if system := told.get("db.system.name"):
-        return "store", f"{system} {told.get('db.namespace', '').partition('|')[0]}".rstrip()
-    if service := told.get("service.peer.name"):
+    if system := reported.get("db.system.name"):
+        return "store", f"{system} {reported.get('db.namespace', '').partition('|')[0]}".rstrip()
+    if service := reported.get("service.peer.name"):
         return "service", service
-    if told.get("network.protocol.name") == "smtp":
+    if reported.get("network.protocol.name") == "smtp":
         return "store", "smtp"
-    if address := told.get("server.address"):
-        return "host", f"{address}:{told.get('server.port', '')}".rstrip(":")
+    if address := reported.get("server.address"):
+        return "host", f"{address}:{reported.get('server.port', '')}".rstrip(":")
     return "", ""
 
 

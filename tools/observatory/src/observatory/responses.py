@@ -1,4 +1,4 @@
-"""Answers shared by the read APIs."""
+"""Responses shared by the read APIs."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 
 class JsonResponse(Response):
-    """JSON by orjson: every answer here is built for it, nothing needs a fallback."""
+    """A JSON response, encoded by orjson."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Encode; raises TypeError for what JSON does not know."""
+        """Encode the content. Raises TypeError if JSON cannot represent it."""
         return orjson.dumps(content)

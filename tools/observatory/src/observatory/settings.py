@@ -1,5 +1,6 @@
-"""What can be set, read once from the environment."""
+"""Settings, read once from the environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -8,26 +9,28 @@ MEBIBYTE = 1024 * 1024
 
 
 class InvalidSettingError(ValueError):
-    """A variable holds something that is no number in its range; the message names the variable."""
+    """A variable is not a number in its range. The message names the variable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The backends' own port numbers, each moved by the same offset."""
+    """The usual ports of the backends plus an offset."""
 
     otlp: int
     jaeger: int
     loki: int
+    prometheus: int
     mailpit: int
     smtp: int
 
     @classmethod
-    def moved_by(cls, offset: int) -> Self:
-        """Return the usual ports plus `offset`, so that two stacks can run side by side."""
+    def with_offset(cls, offset: int) -> Self:
+        """Return the usual ports plus `offset`, so that several stacks can run side by side."""
         return cls(
             otlp=4318 + offset,
             jaeger=16686 + offset,
             loki=3100 + offset,
+            prometheus=9090 + offset,
             mailpit=8025 + offset,
             smtp=1025 + offset,
         )
@@ -35,22 +38,26 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much is kept; the oldest goes first. The byte bounds hold where single items are huge."""
+    """Maximum sizes of the stores; the oldest items are evicted first. The limits in bytes apply to large items."""
 
     traces: int = 1_000
     spans: int = 12_000
     span_bytes: int = 16 * MEBIBYTE
     logs: int = 12_000
     log_bytes: int = 8 * MEBIBYTE
+    metric_series: int = 2_000
+    metric_points: int = 400  # of one series
+    metric_minutes: int = 60
+    metric_bytes: int = 16 * MEBIBYTE
     mails: int = 500
     mail_bytes: int = 8 * MEBIBYTE
-    request_bytes: int = 8 * MEBIBYTE  # one OTLP request, after decompression
+    request_bytes: int = 8 * MEBIBYTE  # one OTLP request after decompression
     message_bytes: int = 2 * MEBIBYTE  # one email
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where to listen and how much to keep."""
+    """Address, ports and limits."""
 
     host: str
     ports: Ports
@@ -58,18 +65,25 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read HOST, HOPLINE_PORT_OFFSET and OBSERVATORY_MAX_{TRACES,SPANS,LOGS,MAILS}.
+        """Read HOST, HOPLINE_PORT_OFFSET and the variables OBSERVATORY_MAX_….
 
-        Raises InvalidSettingError, naming the variable.
+        Raises InvalidSettingError with the name of the variable.
         """
         default = Limits()
         return cls(
             host=environ.get("HOST", "127.0.0.1"),
-            ports=Ports.moved_by(_number(environ, "HOPLINE_PORT_OFFSET", default=0, low=-1_000, high=48_000)),
+            ports=Ports.with_offset(_number(environ, "HOPLINE_PORT_OFFSET", default=0, low=-1_000, high=48_000)),
             limits=Limits(
                 traces=_number(environ, "OBSERVATORY_MAX_TRACES", default=default.traces),
                 spans=_number(environ, "OBSERVATORY_MAX_SPANS", default=default.spans),
                 logs=_number(environ, "OBSERVATORY_MAX_LOGS", default=default.logs),
+                metric_series=_number(environ, "OBSERVATORY_MAX_SERIES", default=default.metric_series, high=20_000),
+                metric_points=_number(
+                    environ, "OBSERVATORY_MAX_POINTS", default=default.metric_points, low=2, high=10_000
+                ),
+                metric_minutes=_number(
+                    environ, "OBSERVATORY_MAX_METRIC_MINUTES", default=default.metric_minutes, high=1_440
+                ),
                 mails=_number(environ, "OBSERVATORY_MAX_MAILS", default=default.mails),
             ),
         )
@@ -79,6 +93,6 @@ def _number(environ: Mapping[str, str], name: str, *, default: int, low: int = 1
     raw = environ.get(name)
     if raw is None or raw == "":
         return default
-    if not (raw.isascii() and raw.isdecimal() and low <= int(raw) <= high):
+    if not re.fullmatch(r"-?[0-9]{1,9}", raw) or not low <= int(raw) <= high:
         raise InvalidSettingError(f"{name}={raw!r}: expected a whole number from {low} to {high}")
     return int(raw)

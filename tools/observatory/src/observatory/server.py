@@ -1,4 +1,4 @@
-"""The composition root: four HTTP ports and one SMTP port in one event loop."""
+"""Runs the whole program: five HTTP ports and one SMTP port in one event loop."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from observatory import jaeger, loki, mailpit, otlp
-from observatory.jaeger import JaegerApi, NotAnsweredError
+from observatory import jaeger, loki, mailpit, otlp, prometheus, promql
+from observatory.jaeger import JaegerApi, NoResponseError
 from observatory.listeners import listen
 from observatory.logql import UnsupportedError
 from observatory.logs import LogStore
@@ -23,33 +23,37 @@ from observatory.loki import InvalidParameterError, LokiApi, QueryTimeoutError
 from observatory.mail_search import UnsupportedSearchError
 from observatory.mailbox import Mailbox
 from observatory.mailpit import BadRequestError, MailpitApi
+from observatory.metric_page import MetricPage
+from observatory.metrics import MetricLimits, MetricStore
 from observatory.otlp import OtlpReceiver
-from observatory.otlp_body import RefusedError
+from observatory.otlp_body import RejectedError
+from observatory.otlp_metrics import MetricReader
 from observatory.page_data import PageData
-from observatory.pages import mail_pages, trace_pages
+from observatory.pages import mail_pages, metric_pages, trace_pages
+from observatory.prometheus import PrometheusApi
 from observatory.settings import InvalidSettingError, Settings
 from observatory.smtp import smtp_server
 from observatory.trace_search import InvalidQueryError
 from observatory.traces import TraceStore
-from shared.server_protocols.http import BoundedHttp
+from shared.server.protocols.http import BoundedHttpProtocol
 
 _GRACE_SECONDS = 2
 _log = logging.getLogger("observatory")
 
 
 class ByPort:
-    """One ASGI application that passes each request to the application of the port it came to."""
+    """An ASGI application that passes each request to the application of its port."""
 
     def __init__(self, apps: Mapping[int, ASGIApp]) -> None:
         self._apps = apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass it on; the server knows the port of the socket it accepted the connection on."""
+        """Pass the request to the application of the port on which the connection was accepted."""
         await self._apps[scope["server"][1]](scope, receive, send)
 
 
 class Observatory:
-    """The stores and the applications that fill and read them."""
+    """The stores, and the applications that write and read them."""
 
     def __init__(self, settings: Settings) -> None:
         limits = settings.limits
@@ -57,48 +61,70 @@ class Observatory:
         self._traces = TraceStore(max_traces=limits.traces, max_spans=limits.spans, max_bytes=limits.span_bytes)
         self._logs = LogStore(max_records=limits.logs, max_bytes=limits.log_bytes)
         self._mailbox = Mailbox(max_mails=limits.mails, max_bytes=limits.mail_bytes)
-        self._receiver = OtlpReceiver(traces=self._traces, logs=self._logs, max_request_bytes=limits.request_bytes)
+        self._metric_limits = MetricLimits(
+            series=limits.metric_series,
+            rows=limits.metric_points,
+            seconds=60.0 * limits.metric_minutes,
+            total_bytes=limits.metric_bytes,
+        )
+        self._metrics = MetricStore(self._metric_limits)
+        self._reader = MetricReader(self._metrics)
+        self._receiver = OtlpReceiver(
+            traces=self._traces, logs=self._logs, metrics=self._reader, max_request_bytes=limits.request_bytes
+        )
 
     def app(self) -> ASGIApp:
-        """Return what answers on the four HTTP ports."""
+        """Return the application for the five HTTP ports."""
         ports = self._settings.ports
         page_data = PageData(traces=self._traces, logs=self._logs, mailbox=self._mailbox, contents=self._contents)
         apps = {
-            ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RefusedError: otlp.refuse}),
+            ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RejectedError: otlp.reject}),
             ports.jaeger: Starlette(
                 routes=[*JaegerApi(traces=self._traces).routes(), *page_data.routes(), *trace_pages()],
-                exception_handlers={NotAnsweredError: jaeger.refuse, InvalidQueryError: jaeger.refuse},
+                exception_handlers={NoResponseError: jaeger.reject, InvalidQueryError: jaeger.reject},
             ),
             ports.loki: Starlette(
                 routes=LokiApi(logs=self._logs).routes(),
                 exception_handlers={
-                    InvalidParameterError: loki.refuse,
-                    UnsupportedError: loki.refuse,
-                    QueryTimeoutError: loki.refuse_timeout,
+                    InvalidParameterError: loki.reject,
+                    UnsupportedError: loki.reject,
+                    QueryTimeoutError: loki.reject_timeout,
+                },
+            ),
+            ports.prometheus: Starlette(
+                routes=[
+                    *PrometheusApi(metrics=self._metrics).routes(),
+                    *MetricPage(metrics=self._metrics, reader=self._reader, limits=self._metric_limits).routes(),
+                    *metric_pages(),
+                ],
+                exception_handlers={
+                    prometheus.InvalidParameterError: prometheus.reject,
+                    promql.UnsupportedError: prometheus.reject,
                 },
             ),
             ports.mailpit: Starlette(
                 routes=[*MailpitApi(mailbox=self._mailbox).routes(), *mail_pages()],
-                exception_handlers={BadRequestError: mailpit.refuse, UnsupportedSearchError: mailpit.refuse},
+                exception_handlers={BadRequestError: mailpit.reject, UnsupportedSearchError: mailpit.reject},
             ),
         }
         for app in apps.values():
-            app.router.redirect_slashes = False  # the Location would have the host of the client's Host header
+            app.router.redirect_slashes = False  # the redirect would contain the client's Host header
         return ByPort(apps)
 
     async def serve(self) -> None:
-        """Run until SIGTERM or SIGINT; raises OSError, naming the port, when one is taken."""
+        """Serve until SIGTERM or SIGINT. Raises OSError with the port if one is taken."""
         settings, ports = self._settings, self._settings.ports
         config = uvicorn.Config(
             self.app(),
             lifespan="off",
             access_log=False,
             log_config=None,
-            http=BoundedHttp,
+            http=BoundedHttpProtocol,
             ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        listeners = [listen(settings.host, port) for port in (ports.otlp, ports.jaeger, ports.loki, ports.mailpit)]
+        http = (ports.otlp, ports.jaeger, ports.loki, ports.prometheus, ports.mailpit)
+        listeners = [listen(settings.host, port) for port in http]
         mail_listener = listen(settings.host, ports.smtp)
         async with smtp_server(mail_listener, self._mailbox, max_bytes=settings.limits.message_bytes):
             _log.info("listening on %s: %s", settings.host, asdict(ports))
@@ -110,13 +136,14 @@ class Observatory:
             "spans": self._traces.span_count,
             "logs": len(self._logs),
             "mails": len(self._mailbox),
-            "metric_points_counted": self._receiver.metric_points,
+            "series": len(self._metrics),
+            "metric_points": self._metrics.point_count,
             "limits": asdict(self._settings.limits),
         }
 
 
 def main() -> None:
-    """Read the settings and serve; exits 1 with one clear line when that is impossible."""
+    """Read the settings and serve. On an error, print one line and exit with 1."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     _log.setLevel(logging.INFO)
     try:
@@ -126,7 +153,7 @@ def main() -> None:
 
 
 async def _serve_until_stopped(server: uvicorn.Server, listeners: list[socket.socket]) -> None:
-    """Serve until a signal; uvicorn raises it again when it is done, which must not kill what is left to do."""
+    """Serve until a signal. uvicorn raises the signal again at its end, which must not interrupt the cleanup."""
 
     def stop() -> None:
         server.should_exit = True

@@ -1,0 +1,20 @@
+// Refreshes a page while it is visible.
+
+const EVERY_MS = 2000;
+
+/**
+ * Call `refresh` every two seconds, or every `everyMs`, while `box` is checked and the page is visible. Calls do not overlap. A failed call is
+ * repeated, because the stack may be starting.
+ */
+export function live(box, refresh, everyMs = EVERY_MS) {
+  let timer = null;
+  const again = async () => {
+    clearTimeout(timer);
+    if (!box.checked || document.hidden) return;
+    await refresh().catch(() => {});
+    timer = setTimeout(again, everyMs);
+  };
+  box.addEventListener("change", again);
+  document.addEventListener("visibilitychange", again);
+  again();
+}

@@ -1,0 +1,30 @@
+// A small line of the latest values. It has no text: the number beside it is the figure, the line only shows its course.
+
+import { svg } from "./page.js";
+
+const WIDTH = 90;
+const HEIGHT = 20;
+const INSET = 2;
+
+/** Draw from zero to the largest value; a null is a gap. */
+export function sparkline(values) {
+  const known = values.filter((value) => value != null);
+  if (!known.length) return null;
+  const most = Math.max(...known, 0);
+  const x = (place) => INSET + (place / Math.max(1, values.length - 1)) * (WIDTH - 2 * INSET);
+  const y = (value) => HEIGHT - INSET - (most > 0 ? Math.max(0, value) / most : 0) * (HEIGHT - 2 * INSET);
+  return svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true" },
+    ...runs(values).map((run) => run.length > 1
+      ? svg("polyline", { points: run.map(([place, value]) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" ") })
+      : svg("circle", { cx: x(run[0][0]), cy: y(run[0][1]), r: 1.5 })));
+}
+
+/** The stretches without a gap, each as pairs of place and value. */
+function runs(values) {
+  const found = [[]];
+  values.forEach((value, place) => {
+    if (value == null) found.push([]);
+    else found.at(-1).push([place, value]);
+  });
+  return found.filter((run) => run.length);
+}

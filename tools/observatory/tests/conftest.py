@@ -1,0 +1,35 @@
+"""A running observatory per test module, used only through its ports."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+from testkit.observatory import Metrics, Observatory, observatory, running_observatory, telemetry
+
+__all__ = ["observatory", "telemetry"]
+
+MakeMetrics: TypeAlias = Callable[..., Metrics]
+
+
+@pytest.fixture
+def small() -> Iterator[Observatory]:
+    """An observatory that stores three traces, records, emails, series and points of a series, and five spans."""
+    names = ("TRACES", "LOGS", "MAILS", "SERIES", "POINTS")
+    limits = {f"OBSERVATORY_MAX_{name}": "3" for name in names}
+    with running_observatory(OBSERVATORY_MAX_SPANS="5", **limits) as running:
+        yield running
+
+
+@pytest.fixture
+def metrics() -> Iterator[MakeMetrics]:
+    """Make the metrics of a process; all of them are closed at the end of the test."""
+    made: list[Metrics] = []
+
+    def make(running: Observatory, service: str, **options: Any) -> Metrics:
+        made.append(Metrics(running, service, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,0 +1,164 @@
+"""The metric store is bounded: in series, points, age and memory."""
+
+import time
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+
+from observatory.metrics import IDLE_SECONDS, MORE_SERIES, MetricLimits, MetricStore
+from observatory.series import Kind, Point
+from testkit.observatory import Observatory, running_observatory
+
+from .conftest import MakeMetrics
+from .test_metrics import ask, export_of, kept, post
+
+MEBIBYTE = 1024 * 1024
+MAX_RSS_KIB = 130 * 1024
+LARGE = MetricLimits(series=100, rows=100, seconds=3_600, total_bytes=MEBIBYTE)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def gauge(store: MetricStore, name: str, time_s: float) -> None:
+    store.add(name, Kind.GAUGE, (), Point(time_s=time_s, start_s=0, values=(1.0,)))
+
+
+def names(store: MetricStore) -> list[str]:
+    return sorted(series.name for series in store)
+
+
+class TestSeries:
+    def test_beyond_the_limit_are_dropped_and_counted(self, small: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(small, "shop")
+        level = shop.meter.create_gauge("level")
+        for number in range(10):
+            level.set(number, {"number": number})
+        shop.export()
+
+        assert len(ask(small, "level")) == 3
+        assert kept(small)["dropped"] == {MORE_SERIES: 7}
+
+    def test_that_are_idle_make_room_for_new_ones(self) -> None:
+        clock = Clock()
+        store = MetricStore(MetricLimits(series=2, rows=9, seconds=3_600, total_bytes=MEBIBYTE), clock=clock)
+        for name in ("a", "b", "c"):
+            gauge(store, name, clock.now_s)
+        assert names(store) == ["a", "b"]
+
+        clock.now_s += IDLE_SECONDS + 1
+        gauge(store, "b", clock.now_s)
+        gauge(store, "c", clock.now_s)
+        gauge(store, "d", clock.now_s)
+
+        assert names(store) == ["b", "c"]
+        assert store.dropped[MORE_SERIES] == 2
+
+    def test_that_got_no_point_for_long_are_removed(self) -> None:
+        clock = Clock()
+        store = MetricStore(LARGE, clock=clock)
+        gauge(store, "a", clock.now_s)
+        clock.now_s += LARGE.seconds + 1
+        store.expire()
+
+        assert (len(store), store.point_count, store.byte_count) == (0, 0, 0)
+
+
+class TestPoints:
+    def test_the_oldest_of_a_series_go(self, small: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(small, "shop")
+        level = shop.meter.create_gauge("level")
+        for number in range(5):
+            level.set(number)
+            shop.export()
+
+        assert ask(small, "level") == {"": 4}
+        assert kept(small)["points"] == 3
+
+    def test_go_when_they_are_too_old(self) -> None:
+        clock = Clock()
+        store = MetricStore(LARGE, clock=clock)
+        for _ in range(5):
+            gauge(store, "a", clock.now_s)
+            clock.now_s += LARGE.seconds / 2
+
+        assert store.point_count == 3
+
+
+class TestMemory:
+    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.integers(0, 4)), max_size=80))
+    def test_is_counted_and_never_exceeds_its_bound(self, arrivals: list[tuple[int, int, int]]) -> None:
+        limits = MetricLimits(series=6, rows=5, seconds=120, total_bytes=8_000)
+        clock = Clock()
+        store = MetricStore(limits, clock=clock)
+        for name, passed, buckets in arrivals:
+            clock.now_s += passed
+            bounds = tuple(float(bound) for bound in range(buckets))
+            point = Point(time_s=clock.now_s, start_s=clock.now_s - 1, values=(1.0,) * (buckets + 2), bounds=bounds)
+            store.add(str(name), Kind.HISTOGRAM, (), point)
+
+            series = list(store)
+            assert len(series) == len(store) <= limits.series
+            assert store.point_count == sum(map(len, series))
+            assert all(len(one) <= limits.rows for one in series)
+            assert store.byte_count == sum(one.byte_count for one in series) <= limits.total_bytes
+            assert all(one.rows[0] >= one.touched_s - limits.seconds for one in series)
+
+    def test_stays_bounded_when_many_series_come(self, metrics: MakeMetrics) -> None:
+        with running_observatory(OBSERVATORY_MAX_SERIES="20000") as observatory:
+            shop = metrics(observatory, "shop")
+            shop.meter.create_gauge("level").set(4)
+            shop.close()
+            for burst in range(20):
+                metric = Metric(name="flood", unit="s")
+                metric.histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+                for number in range(500):
+                    point = metric.histogram.data_points.add(
+                        count=1, bucket_counts=[0] * 99 + [1], explicit_bounds=range(99), time_unix_nano=time.time_ns()
+                    )
+                    point.attributes.add(key="path").value.string_value = f"/{burst}/{number}/{'x' * 500}"
+                post(observatory, export_of(metric))
+
+            state = kept(observatory)
+            assert state["received"] == 10_001
+            assert state["series"] + state["dropped"][MORE_SERIES] == 10_001
+            assert state["bytes"] <= state["limits"]["total_bytes"] == 16 * MEBIBYTE
+            assert ask(observatory, "level") == {"": 4}
+            status = Path(f"/proc/{observatory.process.pid}/status").read_text()
+            [resident_kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+            assert int(resident_kib) < MAX_RSS_KIB
+
+    def test_of_growing_series_is_that_of_the_oldest_points(self) -> None:
+        clock = Clock()
+        store = MetricStore(MetricLimits(series=50, rows=1_000, seconds=3_600, total_bytes=50_000), clock=clock)
+        for _ in range(360):
+            clock.now_s += 10
+            for name in "abcdefghij":
+                gauge(store, name, clock.now_s)
+
+        assert names(store) == list("abcdefghij")
+        assert 0 < store.evicted_points < 3_600
+        assert store.point_count + store.evicted_points == 3_600
+        assert {one.last_s for one in store} == {clock.now_s}
+
+    def test_labels_that_are_too_long_are_dropped(self, observatory: Observatory) -> None:
+        metric = Metric(name="long")
+        for size in (100, 5_000):
+            point = metric.gauge.data_points.add(as_int=1, time_unix_nano=time.time_ns())
+            point.attributes.add(key="path").value.string_value = "x" * size
+        many = metric.gauge.data_points.add(as_int=1, time_unix_nano=time.time_ns())
+        for number in range(100):
+            many.attributes.add(key=f"label.{number}").value.int_value = number
+        post(observatory, export_of(metric))
+
+        assert kept(observatory)["dropped"] == {"labels that are too long or too many": 2}
+        assert len(ask(observatory, "long")) == 1

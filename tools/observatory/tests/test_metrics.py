@@ -1,0 +1,320 @@
+"""Metrics that the SDK sends, as Prometheus's query API returns them."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
+
+from testkit.observatory import MakeTelemetry, Observatory
+
+from .conftest import MakeMetrics
+
+PROTOBUF = "application/x-protobuf"
+
+
+def ask(observatory: Observatory, query: str) -> dict[str, float]:
+    """Evaluate an expression now; the values by the labels of the response, without those of the resource."""
+    response = observatory.get("prometheus", "/api/v1/query", query=query)
+    assert response.status_code == 200, response.text
+    result = response.json()["data"]["result"]
+    return {described(item["metric"]): float(item["value"][1]) for item in result}
+
+
+def described(labels: dict[str, str]) -> str:
+    hidden = {"__name__", "job", "instance", "service_name", "service_namespace"}
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in hidden)
+
+
+def kept(observatory: Observatory) -> dict[str, Any]:
+    response: dict[str, Any] = observatory.get("prometheus", "/observatory/metrics").json()["kept"]
+    return response
+
+
+def export_of(*metrics: Metric, service: str = "orders") -> ExportMetricsServiceRequest:
+    request = ExportMetricsServiceRequest()
+    resource_metrics = request.resource_metrics.add()
+    resource_metrics.resource.attributes.add(key="service.name").value.string_value = service
+    resource_metrics.scope_metrics.add().metrics.extend(metrics)
+    return request
+
+
+def post(observatory: Observatory, request: ExportMetricsServiceRequest) -> ExportMetricsServiceResponse:
+    response = httpx.post(
+        observatory.url("otlp", "/v1/metrics"),
+        content=request.SerializeToString(),
+        headers={"content-type": PROTOBUF},
+        timeout=30,
+    )
+    assert response.status_code == 200, response.content
+    return ExportMetricsServiceResponse.FromString(response.content)
+
+
+class TestCounters:
+    @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+    def test_grow_by_what_was_added(self, observatory: Observatory, metrics: MakeMetrics, temporality: str) -> None:
+        name = f"grow.{temporality}"
+        shop = metrics(observatory, "shop", delta=temporality == "delta")
+        counter = shop.meter.create_counter(name, unit="{order}")
+        counter.add(3, {"sku": "a"})
+        shop.export()
+        counter.add(5, {"sku": "a"})
+        counter.add(1, {"sku": "b"})
+        shop.export()
+
+        assert ask(observatory, f"{name.replace('.', '_')}_total") == {"sku=a": 8, "sku=b": 1}
+
+    def test_count_their_first_increment_from_their_start(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(observatory, "shop")
+        shop.meter.create_counter("first").add(7)
+        shop.export()
+
+        increase = ask(observatory, "increase(first_total[5m])")
+
+        assert increase[""] == pytest.approx(
+            7 * 1.5
+        )  # of two points, which Prometheus extrapolates by half their distance
+
+    @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+    def test_continue_when_their_process_restarts(
+        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+    ) -> None:
+        for added in (8, 10):  # the second total is larger than the first: only the start time shows the restart
+            process = metrics(observatory, "shop", instance="same", delta=temporality == "delta")
+            process.meter.create_counter(f"restarted.{temporality}").add(added)
+            process.close()
+
+        assert ask(observatory, f"restarted_{temporality}_total") == {"": 18}
+
+    def test_that_shrink_without_a_start_time_have_restarted(self, observatory: Observatory) -> None:
+        for value in (8, 3):
+            metric = Metric(name="shrunk")
+            metric.sum.is_monotonic = True
+            metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+            metric.sum.data_points.add(as_int=value, time_unix_nano=time.time_ns())
+            post(observatory, export_of(metric))
+
+        assert ask(observatory, "shrunk_total") == {"": 11}
+
+
+class TestGauges:
+    def test_have_their_latest_value(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop, values = metrics(observatory, "shop"), iter([1.5, -2.25])
+
+        def observe(_options: CallbackOptions) -> list[Observation]:
+            return [Observation(next(values, -2.25), {"room": "a"})]
+
+        shop.meter.create_observable_gauge("temperature", [observe], unit="Cel")
+        shop.export()
+        shop.export()
+
+        assert ask(observatory, "temperature_celsius") == {"room=a": -2.25}
+
+    @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+    def test_of_up_down_counters_may_shrink(
+        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+    ) -> None:
+        shop = metrics(observatory, "shop", delta=temporality == "delta")
+        sockets = shop.meter.create_up_down_counter(f"sockets.{temporality}")
+        sockets.add(5)
+        shop.export()
+        sockets.add(-7)
+        shop.export()
+
+        assert ask(observatory, f"sockets_{temporality}") == {"": -2}
+
+
+class TestHistograms:
+    @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
+    def test_have_buckets_a_sum_and_a_count(
+        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+    ) -> None:
+        shop, name = metrics(observatory, "shop", delta=temporality == "delta"), f"wait_{temporality}"
+        waits = shop.meter.create_histogram(name, unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
+        for value in (0.05, 0.5, 0.25):
+            waits.record(value)
+        shop.export()
+        waits.record(3)
+        shop.export()
+
+        assert ask(observatory, f"{name}_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 4}
+        assert ask(observatory, f"{name}_seconds_count") == {"": 4}
+        assert ask(observatory, f"{name}_seconds_sum") == {"": pytest.approx(3.8)}
+
+    def test_continue_when_their_process_restarts(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        for values in ((0.05, 0.5), (0.5, 2.0, 2.0)):
+            process = metrics(observatory, "shop", instance="same")
+            waits = process.meter.create_histogram("again", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
+            for value in values:
+                waits.record(value)
+            process.close()
+
+        assert ask(observatory, "again_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 5}
+
+    def test_begin_anew_with_other_buckets(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        for bounds in ([0.1, 1], [0.2, 2, 20]):
+            process = metrics(observatory, "shop", instance="same")
+            process.meter.create_histogram("other", explicit_bucket_boundaries_advisory=bounds).record(0.15)
+            process.close()
+
+        assert ask(observatory, "other_bucket") == {"le=0.2": 1, "le=2": 1, "le=20": 1, "le=+Inf": 1}
+
+    def test_quantiles_interpolate_within_a_bucket(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(observatory, "shop")
+        waits = shop.meter.create_histogram("spread", unit="s", explicit_bucket_boundaries_advisory=[1, 2, 4])
+        for value in (0.5, 1.5, 1.5, 3):
+            waits.record(value)
+        shop.export()
+
+        for quantile, expected in (("0.25", 1), ("0.5", 1.5), ("0.75", 2), ("1", 4)):
+            expression = f"histogram_quantile({quantile}, sum by (le) (rate(spread_seconds_bucket[5m])))"
+            assert ask(observatory, expression) == {"": pytest.approx(expected)}
+
+    def test_exemplars_name_the_trace(
+        self, observatory: Observatory, metrics: MakeMetrics, telemetry: MakeTelemetry
+    ) -> None:
+        shop, tracer = metrics(observatory, "shop"), telemetry(observatory, "shop").tracer
+        waits = shop.meter.create_histogram("traced", unit="s")
+        with tracer.start_as_current_span("slow") as span:
+            waits.record(0.7, {"route": "/a"})
+        waits.record(0.9, {"route": "/b"})
+        shop.export()
+
+        response = observatory.get("prometheus", "/api/v1/query_exemplars", query="traced_seconds_bucket").json()
+
+        [series] = response["data"]
+        [exemplar] = series["exemplars"]
+        assert series["seriesLabels"]["route"] == "/a"
+        assert exemplar["value"] == "0.7"
+        assert exemplar["labels"]["trace_id"] == format(span.get_span_context().trace_id, "032x")
+
+
+class TestDropped:
+    def test_exponential_histograms_are_counted(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        view = View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation())
+        shop = metrics(observatory, "shop", views=[view])
+        shop.meter.create_histogram("exponential").record(1)
+        shop.export()
+
+        assert kept(observatory)["dropped"]["exponential histogram"] == 1
+        assert ask(observatory, "exponential_count") == {}
+
+    def test_other_points_are_counted_by_reason_and_in_the_response(self, observatory: Observatory) -> None:
+        now = time.time_ns()
+        summary, nothing, old, infinite, buckets = (Metric(name=f"odd.{number}") for number in range(5))
+        summary.summary.data_points.add(count=1, time_unix_nano=now)
+        old.gauge.data_points.add(as_double=1, time_unix_nano=now - 7_200_000_000_000)
+        old.gauge.data_points.add(as_double=1, time_unix_nano=2**64 - 1)
+        infinite.gauge.data_points.add(as_double=float("inf"), time_unix_nano=now)
+        buckets.histogram.data_points.add(
+            count=1, bucket_counts=[1] * 5_000, explicit_bounds=range(4_999), time_unix_nano=now
+        )
+
+        response = post(observatory, export_of(summary, nothing, old, infinite, buckets))
+
+        assert response.partial_success.rejected_data_points == 6
+        dropped = kept(observatory)["dropped"]
+        assert dropped["summary"] == 1
+        assert dropped["unknown data type"] == 1
+        assert dropped["too old or in the future"] == 2
+        assert dropped["not a finite number"] == 1
+        assert dropped["buckets that do not match, or more than 200"] == 1
+
+    def test_a_point_that_is_sent_twice_is_kept_once(self, observatory: Observatory) -> None:
+        metric = Metric(name="twice")
+        metric.sum.is_monotonic = True
+        metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+        metric.sum.data_points.add(as_int=4, time_unix_nano=time.time_ns())
+        for _ in range(2):
+            post(observatory, export_of(metric))
+
+        assert ask(observatory, "twice_total") == {"": 4}
+
+
+class TestTheApi:
+    def test_a_range_has_a_value_for_each_step(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(observatory, "shop")
+        shop.meter.create_gauge("level").set(4)
+        shop.export()
+        now = time.time()
+
+        response = observatory.get(
+            "prometheus", "/api/v1/query_range", query="level", start=now, end=now + 20, step="10s"
+        )
+
+        [series] = response.json()["data"]["result"]
+        assert [value for _, value in series["values"]] == ["4", "4", "4"]
+
+    def test_labels_are_those_that_prometheus_has(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(observatory, "shop", instance="i-1")
+        shop.meter.create_gauge("labelled").set(1, {"http.route": "/a", "hopline.paid": True})
+        shop.export()
+
+        [item] = observatory.get("prometheus", "/api/v1/query", query="labelled").json()["data"]["result"]
+
+        assert item["metric"] == {
+            "__name__": "labelled",
+            "hopline_paid": "true",
+            "http_route": "/a",
+            "instance": "i-1",
+            "job": "hopline/shop",
+            "service_name": "shop",
+            "service_namespace": "hopline",
+        }
+        assert "labelled" in observatory.get("prometheus", "/api/v1/label/__name__/values").json()["data"]
+        assert "i-1" in observatory.get("prometheus", "/api/v1/label/instance/values").json()["data"]
+        assert "http_route" in observatory.get("prometheus", "/api/v1/labels").json()["data"]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "up offset 5m",
+            "quantile_over_time(0.5, up[5m])",
+            "up and down",
+            "sum without (le) (up)",
+            "up[5m]",
+            "rate(up)",
+            "sum by (a) (rate(up[5m])) + on (a) up",
+            'up{le="1"}',
+            'up{a=~"("}',
+            "(" * 200,
+            "1 +",
+            "€",
+        ],
+    )
+    def test_an_unsupported_query_gets_400_that_says_what_is_supported(
+        self, observatory: Observatory, query: str
+    ) -> None:
+        response = observatory.get("prometheus", "/api/v1/query", query=query)
+
+        assert response.status_code == 400
+        assert response.json()["errorType"] == "bad_data"
+        assert "supported here: " in response.json()["error"]
+
+    @pytest.mark.parametrize(
+        ("path", "params", "named"),
+        [
+            ("/api/v1/query", {}, "query"),
+            ("/api/v1/query", {"query": "up", "time": "yesterday"}, "time"),
+            ("/api/v1/query_range", {"query": "up", "start": "1", "end": "2"}, "step"),
+            ("/api/v1/query_range", {"query": "up", "start": "1", "end": "2", "step": "0"}, "step"),
+            ("/api/v1/query_range", {"query": "up", "start": "1", "end": "99999", "step": "1"}, "at most 1000"),
+            ("/api/v1/query_range", {"query": "up", "start": "2", "end": "1", "step": "1"}, "end"),
+            ("/observatory/metrics", {"window": "2d"}, "window"),
+            ("/observatory/metrics", {"window": "soon"}, "window"),
+        ],
+    )
+    def test_a_wrong_parameter_is_named(
+        self, observatory: Observatory, path: str, params: dict[str, str], named: str
+    ) -> None:
+        response = observatory.get("prometheus", path, **params)
+
+        assert response.status_code == 400
+        assert named in response.json()["error"]

@@ -1,0 +1,95 @@
+"""Start, failed start and stop of the process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from observatory.settings import Settings
+from testkit.observatory import Observatory
+
+
+def run(**environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "observatory"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+class TestStart:
+    def test_names_the_taken_port(self, observatory: Observatory) -> None:
+        rejected = run(HOPLINE_PORT_OFFSET=str(observatory.offset))
+
+        assert rejected.returncode == 1
+        assert f"cannot listen on 127.0.0.1:{observatory.port('otlp')}" in rejected.stderr
+        assert "HOPLINE_PORT_OFFSET" in rejected.stderr
+        assert "Traceback" not in rejected.stderr
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("HOPLINE_PORT_OFFSET", "many"),
+            ("HOPLINE_PORT_OFFSET", "60000"),
+            ("HOPLINE_PORT_OFFSET", "1_000"),
+            ("OBSERVATORY_MAX_SPANS", "0"),
+            ("OBSERVATORY_MAX_SERIES", "20001"),
+            ("OBSERVATORY_MAX_POINTS", "1"),
+            ("OBSERVATORY_MAX_METRIC_MINUTES", "1441"),
+            ("OBSERVATORY_MAX_SPANS", " 5"),
+            ("OBSERVATORY_MAX_SPANS", "٣"),
+        ],
+    )
+    def test_names_the_wrong_variable(self, name: str, value: str) -> None:
+        rejected = run(**{name: value})
+
+        assert rejected.returncode == 1
+        assert f"{name}='{value}': expected a whole number" in rejected.stderr
+
+    def test_offset_can_be_negative(self) -> None:
+        settings = Settings.from_environment({"HOPLINE_PORT_OFFSET": "-1000"})
+        assert settings.ports.smtp == 25
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("port", "path"),
+        [
+            ("otlp", "/v1/traces/"),
+            ("jaeger", "/api/services/"),
+            ("jaeger", "/api/traces/"),
+            ("loki", "/ready/"),
+            ("prometheus", "/api/v1/query/"),
+            ("mailpit", "/api/v1/messages/"),
+        ],
+    )
+    def test_redirects_do_not_use_the_host_header(self, observatory: Observatory, port: str, path: str) -> None:
+        response = httpx.get(observatory.url(port, path), headers={"Host": "evil.example"}, timeout=30)
+
+        assert response.status_code == 404
+        assert "location" not in response.headers
+
+
+class TestStop:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_exits_cleanly_when_connections_are_open(self, small: Observatory, number: int) -> None:
+        with (
+            socket.create_connection(("127.0.0.1", small.port("smtp")), timeout=10) as mail,
+            socket.create_connection(("127.0.0.1", small.port("jaeger")), timeout=10) as web,
+        ):
+            web.sendall(b"GET /api/services HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert web.recv(15) == b"HTTP/1.1 200 OK"
+            assert mail.recv(3) == b"220"
+            small.process.send_signal(number)
+
+            assert small.process.wait(timeout=10) == 0
+
+        assert small.process.stderr is not None
+        assert "Traceback" not in small.process.stderr.read()
