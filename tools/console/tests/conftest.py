@@ -1,4 +1,4 @@
-"""The console's surroundings: a real observatory, and a shop of a few lines that behaves or misbehaves."""
+"""Fixtures: a real observatory, and a fake shop with configurable behaviour."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from console.stack import Stack
 from testkit.apps import serve
 from testkit.observatory import MakeTelemetry, Observatory, observatory, telemetry
 
-from .pretend_shop import Behaviour, PretendShop
+from .fake_shop import Behaviour, FakeShop
 
 __all__ = ["observatory", "telemetry"]
 
@@ -23,7 +23,7 @@ OpenShop = Callable[[Behaviour], AbstractAsyncContextManager[Stack]]
 
 @pytest.fixture
 def command(observatory: Observatory) -> Command:
-    """Run `python -m console` with its output piped, 120 columns wide, beside the observatory."""
+    """Run `python -m console` with the ports of the observatory, piped output and 120 columns."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -40,11 +40,11 @@ def command(observatory: Observatory) -> Command:
 
 @pytest.fixture
 def open_shop(observatory: Observatory, telemetry: MakeTelemetry) -> OpenShop:
-    """Serve a shop that behaves as told; yields the stack it is part of."""
+    """Serve a fake shop with this behaviour; yields its stack."""
 
     @asynccontextmanager
     async def opened(behaviour: Behaviour) -> AsyncIterator[Stack]:
-        shop = PretendShop(behaviour, observatory, telemetry)
+        shop = FakeShop(behaviour, observatory, telemetry)
         async with serve(shop.app()) as url:
             shop.url = url
             yield replace(Stack.from_environment({"HOPLINE_PORT_OFFSET": str(observatory.offset)}), gateway=url)

@@ -1,6 +1,6 @@
-"""A shop that answers as the gateway does, with everything behind it pretended in one coroutine.
+"""A fake gateway, which also creates the spans, notifications and emails of the services behind it.
 
-The real one is what tests/e2e runs the demo against; this one can also do what a real one should not.
+tests/e2e runs the demo against the real one. This one can also misbehave.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ REPORT_PUSHES: Sequence[tuple[str, dict[str, Any]]] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """What the shop does; by default what it should."""
+    """The behaviour of the shop, by default the right one."""
 
     ready: bool = True
     available: int = 5
@@ -53,7 +53,7 @@ class Behaviour:
     orphan: bool = False
 
 
-class PretendShop:
+class FakeShop:
     """One customer, one order, one socket."""
 
     def __init__(self, behaviour: Behaviour, observatory: Observatory, telemetry: MakeTelemetry) -> None:
@@ -97,7 +97,7 @@ class PretendShop:
 
     async def products(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer token"
-        await self._greeted.wait()  # so that the push about the registration always comes before the order
+        await self._greeted.wait()  # the notification about the registration comes before the order
         items = [{"sku": sku, "name": sku.title(), "available": self._does.available} for sku in ("mug", "cup", "pot")]
         return JSONResponse({"items": items, "next_cursor": None})
 

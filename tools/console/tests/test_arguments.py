@@ -1,4 +1,4 @@
-"""What is said to who types something that there is not."""
+"""Messages for invalid arguments."""
 
 import sys
 
@@ -9,7 +9,7 @@ from console.faults import KINDS, NONE
 from console.walks import WALKS
 
 
-def said(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def error_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     monkeypatch.setattr(sys, "argv", ["console", *arguments])
     with pytest.raises(SystemExit, match="2"):
         main()
@@ -24,7 +24,7 @@ class TestWrongArguments:
             (["walk", "nope"], list(WALKS), "make walk W=order"),
         ],
     )
-    def test_are_answered_by_one_line_with_what_is_allowed_and_an_example(
+    def test_print_one_line_with_the_allowed_values_and_an_example(
         self,
         arguments: list[str],
         allowed: list[str],
@@ -32,15 +32,13 @@ class TestWrongArguments:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        line = said(arguments, monkeypatch, capsys)
+        line = error_of(arguments, monkeypatch, capsys)
         assert line.count("\n") == 1
         assert "nope" in line
         assert [value for value in allowed if value not in line] == []
         assert example in line
 
-    def test_a_number_that_is_none_is_named(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        line = said(["fault", "--target", "orders", "--kind", "slow", "--value", "long"], monkeypatch, capsys)
+    def test_invalid_number_is_named(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        line = error_of(["fault", "--target", "orders", "--kind", "slow", "--value", "long"], monkeypatch, capsys)
         assert "value: invalid int value: 'long'" in line
         assert line.count("\n") == 1

@@ -1,4 +1,4 @@
-"""The demo against a shop that behaves, and against shops that do not."""
+"""The demo with a correct shop, and with faulty ones."""
 
 import io
 import json
@@ -12,17 +12,17 @@ from console.demo import Demo
 from console.failures import FailedError
 from console.narration import Narrator
 from console.stack import Stack
-from console.waiting import Patience
+from console.waiting import TimeoutBudget
 
 from .conftest import Command, OpenShop
-from .pretend_shop import KINDS, ORDER_ID, REPORT, REPORT_ID, REPORT_PUSHES, SERVICES, Behaviour
+from .fake_shop import KINDS, ORDER_ID, REPORT, REPORT_ID, REPORT_PUSHES, SERVICES, Behaviour
 
-PATIENT = Patience(ready=30, pushes=30, report=30, emails=30, trace=30, settled=0.3)
-"""Of a failing demo only the step that is to fail is waited for in vain: the others may take their time."""
+LONG_TIMEOUTS = TimeoutBudget(ready=30, pushes=30, report=30, emails=30, trace=30, completed=0.3)
+"""Long timeouts, so that only the intended step of a failing demo times out."""
 
 
-class Told:
-    """A narrator's audience."""
+class Reported:
+    """Collects the output of a narrator."""
 
     def __init__(self) -> None:
         self._written = io.StringIO()
@@ -34,14 +34,16 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def reported() -> Reported:
+    return Reported()
 
 
 class TestJourney:
-    async def test_is_summed_up(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
+    async def test_returns_a_summary(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=PATIENT).run()
+            summary = await Demo(
+                stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
+            ).run()
 
         assert json.loads(json.dumps(summary)) == summary
         assert summary["order_id"] == ORDER_ID
@@ -64,14 +66,16 @@ class TestJourney:
         }
         assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
 
-    async def test_is_told_step_by_step(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
+    async def test_prints_each_step(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=PATIENT).run()
+            summary = await Demo(
+                stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
+            ).run()
 
         steps = [
             f"the stack at {stack.gateway} is ready",
             "registered ada-",
-            "got a token",
+            "received a token",
             "listening at ws://",
             "ordered Mug and Cup for 29.90 EUR",
             "earlier  user.registered",
@@ -82,18 +86,19 @@ class TestJourney:
             "email: Email 2",
             f"trace {summary['trace_id']}",
             "gateway POST /v2/orders",
-            "asked for a report",
+            "requested a report",
             "████████░░░░░░░░░░░░  40 %  report.progress",
             "████████████████████ 100 %  report.ready",
             "orders.csv",
             "order_id,status",
             f"{ORDER_ID},shipped",
+            "the shop",
             f"make trace ID={summary['trace_id']}",
         ]
-        places = [told.text.find(step) for step in steps]
-        assert -1 not in places, told.text
+        places = [reported.text.find(step) for step in steps]
+        assert -1 not in places, reported.text
         assert places == sorted(places)
-        assert "\x1b" not in told.text
+        assert "\x1b" not in reported.text
 
 
 class TestFailure:
@@ -102,21 +107,21 @@ class TestFailure:
         [
             (Behaviour(ready=False), r"not ready \(redis: connection refused\): see make status", {"ready": 0.5}),
             (Behaviour(available=0), "no product is in stock", {}),
-            (Behaviour(welcomes=False), "did not welcome its ticket", {}),
+            (Behaviour(welcomes=False), "the WebSocket was closed: received 4401", {}),
             (Behaviour(own_trace=False), f"order.placed carries trace {'a' * 32}", {}),
             (Behaviour(numbers=(2, 4, 5)), "notification 4 came after 2", {}),
             (Behaviour(numbers=(2, 2, 3)), "notification 2 came after 2", {}),
             (
                 Behaviour(kinds=KINDS[:1], numbers=(2,)),
-                "no push of order.packed, order.shipped within 1 s",
+                "no notification order.packed, order.shipped within 1 s",
                 {"pushes": 1.0},
             ),
             (Behaviour(emails=2), "fewer than 3 emails to ada-", {"emails": 1.0}),
             (Behaviour(services=SERVICES[:4]), "an incomplete trace [0-9a-f]{32} at http", {"trace": 1.0}),
             (Behaviour(orphan=True), "an incomplete trace", {"trace": 1.0}),
-            (Behaviour(report_pushes=REPORT_PUSHES[:2]), "no push of report.ready within 1 s", {"report": 1.0}),
+            (Behaviour(report_pushes=REPORT_PUSHES[:2]), "no notification report.ready within 1 s", {"report": 1.0}),
             (Behaviour(report_pushes=[("report.failed", {"reason": "no room"})]), "the report failed: no room", {}),
-            (Behaviour(report="order_id,status\r\n"), "orders.csv lacks the order", {}),
+            (Behaviour(report="order_id,status\r\n"), "orders.csv does not contain the order", {}),
         ],
         ids=[
             "unready",
@@ -134,37 +139,37 @@ class TestFailure:
             "empty report",
         ],
     )
-    async def test_says_what_is_wrong(
+    async def test_reports_the_error(
         self,
         open_shop: OpenShop,
-        told: Told,
+        reported: Reported,
         tmp_path: Path,
         behaviour: Behaviour,
         reason: str,
         *,
         impatient: dict[str, float],
     ) -> None:
-        patience = replace(PATIENT, **impatient)
+        timeout = replace(LONG_TIMEOUTS, **impatient)
         async with open_shop(behaviour) as stack:
             with pytest.raises(FailedError, match=reason):
-                await Demo(stack=stack, narrator=told.narrator, downloads=tmp_path, patience=patience).run()
+                await Demo(stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=timeout).run()
 
-    async def test_a_refused_call_is_named(self, open_shop: OpenShop, told: Told, tmp_path: Path) -> None:
+    async def test_rejected_request_is_named(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
-            elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", mailpit="")
+            elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", prometheus="", mailpit="")
             with pytest.raises(FailedError, match="HTTP 404"):
-                await Demo(stack=elsewhere, narrator=told.narrator, downloads=tmp_path, patience=PATIENT).run()
+                await Demo(stack=elsewhere, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS).run()
 
-    def test_without_a_stack_it_says_make_up(self, command: Command) -> None:
-        told = command("demo")
+    def test_names_make_up_when_there_is_no_stack(self, command: Command) -> None:
+        reported = command("demo")
 
-        assert told.returncode == 1
-        assert "nothing answers at http://localhost:" in told.stderr
-        assert "run make up" in told.stderr
-        assert "Traceback" not in told.stderr
+        assert reported.returncode == 1
+        assert "cannot connect to http://localhost:" in reported.stderr
+        assert "run make up" in reported.stderr
+        assert "Traceback" not in reported.stderr
 
-    def test_as_json_it_says_so_in_json(self, command: Command) -> None:
-        told = command("demo", "--json")
+    def test_prints_the_error_as_json_when_requested(self, command: Command) -> None:
+        reported = command("demo", "--json")
 
-        assert told.returncode == 1
-        assert json.loads(told.stdout)["error"].endswith("run make up")
+        assert reported.returncode == 1
+        assert json.loads(reported.stdout)["error"].endswith("run make up")

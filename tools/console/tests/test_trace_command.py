@@ -1,4 +1,4 @@
-"""`python -m console trace ID` over spans and log lines that a real SDK sent."""
+"""`python -m console trace ID` with spans and log records that the SDK sent."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ import sys
 import pytest
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
 
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import MakeTelemetry, Observatory, export_exception
 
 from .conftest import Command
 
@@ -18,7 +18,7 @@ EPOCH_NS = 1_790_000_000 * SECOND_NS
 
 @pytest.fixture
 def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
-    """An order's trace: placed in 20 ms, its job two seconds later, failing once."""
+    """An order's trace: placed in 20 ms; its job starts two seconds later and fails once."""
     gateway, workers = telemetry(observatory, "gateway"), telemetry(observatory, "workers")
 
     def at(milliseconds: int) -> int:
@@ -39,7 +39,7 @@ def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
 
 
 class TestTree:
-    def test_shows_spans_times_and_log_lines(self, command: Command, order: str) -> None:
+    def test_shows_spans_times_and_log_records(self, command: Command, order: str) -> None:
         printed = command("trace", order)
 
         assert printed.returncode == 0, printed.stderr
@@ -55,7 +55,7 @@ class TestTree:
         assert "·┊" in lines[7]
         assert printed.stdout.splitlines()[-1].endswith(f"/trace/{order}")
 
-    def test_is_plain_text_when_piped_and_coloured_on_demand(self, command: Command, order: str) -> None:
+    def test_is_plain_text_when_piped_and_coloured_when_forced(self, command: Command, order: str) -> None:
         assert "\x1b" not in command("trace", order).stdout
         assert "\x1b[1;34mgateway" in command("trace", order, FORCE_COLOR="1", TERM="xterm").stdout
 
@@ -68,21 +68,21 @@ class TestTree:
         assert max(len(line) for line in tree) <= width
         assert any("█" in line for line in tree) == (width >= 70)
 
-    def test_shows_the_lines_of_spans_that_did_not_arrive(
+    def test_log_record_is_shown_when_its_span_is_missing(
         self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:
         service = telemetry(observatory, "orders")
         with service.tracer.start_as_current_span("kept") as kept:
             pass
         with service.tracer.start_as_current_span("lost", context=set_span_in_context(kept), end_on_exit=False):
-            service.log("said_before_the_end")
+            service.log("logged_before_the_crash")
 
         printed = command("trace", f"{kept.get_span_context().trace_id:032x}").stdout
 
-        assert "said_before_the_end" in printed
+        assert "logged_before_the_crash" in printed
         assert "lost" not in printed
 
-    def test_explains_no_signs_where_there_are_none(
+    def test_legend_is_missing_when_no_sign_is_used(
         self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:
         with telemetry(observatory, "orders").tracer.start_as_current_span("alone") as alone:
@@ -97,7 +97,7 @@ class TestTree:
         assert blank == ""
         assert "/trace/" in page
 
-    def test_shows_who_died_before_it_told(
+    def test_lost_span_is_shown_when_its_process_died_before_the_export(
         self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:
         service = telemetry(observatory, "notifications")
@@ -115,11 +115,22 @@ class TestTree:
         assert lines[4].rstrip() == "├╴notifications process  †"
         assert lines[5].startswith("│ └╴notifications send ")
         assert lines[6].startswith("└╴notifications process  ↪ applied before ")
-        assert "† lost: it has not come" in lines[7]
+        assert "† lost: not received" in lines[7]
+
+    def test_exception_of_a_log_record_has_type_and_message_without_stack_trace(
+        self, command: Command, observatory: Observatory
+    ) -> None:
+        lines = command("trace", export_exception(observatory), COLUMNS="200").stdout.splitlines()
+
+        [record] = [line for line in lines if "order_failed" in line]
+        assert "order_id=o-1" in record
+        assert "exception_type=ValueError" in record
+        assert "exception_message=invalid literal for int() with base 10: 'one'" in record
+        assert not [line for line in lines if "stacktrace" in line]
 
 
 class TestPipe:
-    def test_a_reader_that_has_enough_is_no_failure(self, observatory: Observatory, order: str) -> None:
+    def test_exits_with_0_when_the_reader_closes_the_pipe(self, observatory: Observatory, order: str) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as closed_pipe:
@@ -137,7 +148,7 @@ class TestPipe:
 
 
 class TestFailure:
-    def test_an_unknown_trace(self, command: Command) -> None:
+    def test_unknown_trace_is_reported(self, command: Command) -> None:
         printed = command("trace", secrets.token_hex(16))
 
         assert printed.returncode == 1
@@ -145,20 +156,20 @@ class TestFailure:
         assert "evicted" in printed.stderr
 
     @pytest.mark.parametrize("trace_id", ["", "xyz", "../api/services", "a" * 33])
-    def test_what_is_no_trace_id(self, command: Command, trace_id: str) -> None:
+    def test_invalid_trace_id_is_rejected(self, command: Command, trace_id: str) -> None:
         printed = command("trace", trace_id)
 
         assert printed.returncode == 1
-        assert "is no trace id" in printed.stderr
+        assert "is not a trace id" in printed.stderr
 
-    def test_no_stack(self, command: Command) -> None:
+    def test_missing_stack_is_reported_in_one_line(self, command: Command) -> None:
         printed = command("trace", "a" * 32, HOPLINE_JAEGER_URL="http://127.0.0.1:9")
 
         assert printed.returncode == 1
-        assert "nothing answers at http://127.0.0.1:9" in printed.stderr
+        assert "cannot connect to http://127.0.0.1:9" in printed.stderr
         assert printed.stderr.count("\n") == 1
 
-    def test_a_wrong_offset(self, command: Command) -> None:
+    def test_invalid_offset_is_rejected(self, command: Command) -> None:
         printed = command("trace", "a" * 32, HOPLINE_PORT_OFFSET="many")
 
         assert printed.returncode == 1

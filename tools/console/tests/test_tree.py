@@ -1,4 +1,4 @@
-"""From Jaeger's JSON to a tree, and the time line it is drawn on."""
+"""Building a tree from Jaeger's JSON, and its time line."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -43,7 +43,7 @@ def tree(*spans: dict[str, Any]) -> Tree:
 
 
 def shape(built: Tree) -> list[str]:
-    """The ids, each below its parent's."""
+    """Return the ids, each below its parent's."""
 
     def lines(nodes: Sequence[Node], indent: str) -> Iterator[str]:
         for node in nodes:
@@ -54,11 +54,11 @@ def shape(built: Tree) -> list[str]:
 
 
 class TestTree:
-    def test_takes_a_parent_that_is_linked_to_as_well_from_its_only_reference(self) -> None:
+    def test_parent_is_found_when_it_is_also_linked(self) -> None:
         built = tree(span("root"), span("first", "root"), span("again", "", "root", "first", start=5))
         assert shape(built) == ["root", "  first", "  again"]
 
-    def test_orders_children_by_start_and_measures_their_wait(self) -> None:
+    def test_children_are_sorted_by_start_and_have_their_wait(self) -> None:
         built = tree(span("late", "root", start=50), span("early", "root", start=5), span("root", took=20))
 
         assert [item.span.id for item in built.walk()] == ["root", "early", "late"]
@@ -66,13 +66,13 @@ class TestTree:
         assert (built.start, built.end) == (0, 60)
         assert built.is_whole
 
-    def test_knows_when_something_is_missing(self) -> None:
+    def test_is_not_whole_when_a_parent_is_missing(self) -> None:
         built = tree(span("root"), span("child", "gone", start=1))
 
         assert (len(built.roots), built.missing_parents, built.is_whole) == (2, 1, False)
         assert shape(built) == ["root", "gone, lost", "  child"]
 
-    def test_puts_what_died_where_a_later_try_says_it_belongs(self) -> None:
+    def test_lost_span_has_the_parent_of_a_repeated_attempt(self) -> None:
         again = span("again", "root", "root", "dead", start=10_000)
         built = tree(span("root"), again, span("below", "dead", start=500), span("early", "root", start=5))
 
@@ -80,18 +80,18 @@ class TestTree:
         assert built.lost()[0].operation == "op again"
         assert (built.missing_parents, built.is_whole, len(built.spans())) == (1, False, 4)
 
-    def test_shows_what_died_childless(self) -> None:
+    def test_lost_span_is_shown_when_it_has_no_children(self) -> None:
         assert shape(tree(span("root"), span("again", "root", "dead", start=9))) == ["root", "  dead, lost", "  again"]
 
-    def test_misses_nothing_of_a_request_from_outside(self) -> None:
+    def test_is_whole_when_the_request_came_from_outside(self) -> None:
         built = tree(span("served", "browser's", kind="server"), span("below", "served", start=1, kind="server"))
 
         assert (shape(built), built.is_whole) == (["served", "  below"], True)
 
-    def test_takes_a_later_try_of_a_lost_parent_for_its_child(self) -> None:
+    def test_repeated_attempt_is_a_child_of_its_lost_parent(self) -> None:
         assert shape(tree(span("root"), span("again", "gone", "gone", start=9))) == ["root", "gone, lost", "  again"]
 
-    def test_lists_services_in_the_order_they_came_in(self) -> None:
+    def test_services_are_in_the_order_of_their_first_spans(self) -> None:
         built = tree(
             span("a", service="gateway"),
             span("b", "a", start=5, service="users"),
@@ -101,7 +101,7 @@ class TestTree:
         assert built.services() == ["gateway", "orders", "users"]
 
     @given(st.lists(st.integers(0, 12), min_size=1, max_size=12), st.randoms())
-    def test_shows_every_span_once_whatever_the_parents_are(self, parents: list[int], random: Any) -> None:
+    def test_every_span_is_shown_once_for_any_parents(self, parents: list[int], random: Any) -> None:
         spans = [span(f"s{own}", f"s{parent}", start=random.randrange(9)) for own, parent in enumerate(parents)]
 
         shown = [item.id for item in tree(*spans).spans()]
@@ -111,7 +111,7 @@ class TestTree:
 
 class TestTimeline:
     @given(INTERVALS)
-    def test_keeps_the_order_of_times(self, intervals: list[tuple[int, int]]) -> None:
+    def test_order_of_times_is_preserved(self, intervals: list[tuple[int, int]]) -> None:
         line = Timeline(intervals)
         times = sorted(time for interval in intervals for time in interval)
 
@@ -121,7 +121,7 @@ class TestTimeline:
         assert 0.0 <= places[0] <= places[-1] <= 1.0 + 1e-9
         assert line.at(times[0] - 1) == places[0]
 
-    def test_folds_long_waits_and_keeps_short_ones(self) -> None:
+    def test_only_long_waits_are_folded(self) -> None:
         line = Timeline([(0, 50), (55, 100), (1_000_100, 1_000_200)])
 
         (fold,) = line.folds()
@@ -129,12 +129,12 @@ class TestTimeline:
         assert fold.right - fold.left < 0.05
         assert line.at(50) == pytest.approx(50 / (200 + 0.04 * 195))
 
-    def test_of_an_instant(self) -> None:
+    def test_has_one_position_without_duration(self) -> None:
         assert Timeline([(5, 5)]).at(5) == 0.0
 
 
 class TestSettling:
-    def test_needs_a_whole_trace_that_stopped_growing(self) -> None:
+    def test_is_complete_when_a_whole_trace_stops_growing(self) -> None:
         settling = Settling(frozenset({"orders"}), 2.0)
         small, grown = tree(span("root")), tree(span("root"), span("child", "root"))
         torn = tree(span("root"), span("child", "root"), span("lost", "gone"))
@@ -147,7 +147,7 @@ class TestSettling:
         assert not settling.saw(grown, 30.0)
         assert settling.saw(grown, 32.0)
 
-    def test_needs_every_service(self) -> None:
+    def test_is_not_complete_when_a_service_is_missing(self) -> None:
         settling = Settling(frozenset({"orders", "users"}), 0.0)
 
         assert not settling.saw(tree(span("root")), 1.0)
@@ -156,7 +156,7 @@ class TestSettling:
 
 class TestAbout:
     @pytest.mark.parametrize(
-        ("operation", "tags", "said"),
+        ("operation", "tags", "expected"),
         [
             ("INSERT", {"db.query.text": "INSERT INTO outbox (id) VALUES ($1)"}, "outbox"),
             ("UPDATE", {"db.query.text": 'UPDATE "email" SET state = $1'}, "email"),
@@ -182,13 +182,13 @@ class TestAbout:
             ("process events:orders", {"cloudevents.event_type": "hopline.order.placed.v1"}, "hopline.order.placed.v1"),
         ],
     )
-    def test_says_what_a_bare_name_leaves_out(self, operation: str, tags: dict[str, Any], said: str) -> None:
-        assert about(operation, tags) == said
+    def test_returns_the_omitted_detail(self, operation: str, tags: dict[str, Any], expected: str) -> None:
+        assert about(operation, tags) == expected
 
 
 class TestFailure:
     @pytest.mark.parametrize(
-        ("tags", "said"),
+        ("tags", "expected"),
         [
             ({}, ""),
             ({"error": True}, "failed"),
@@ -201,15 +201,15 @@ class TestFailure:
         ],
         ids=str,
     )
-    def test_is_told_in_its_own_words_or_by_name(self, tags: dict[str, Any], said: str) -> None:
+    def test_is_the_message_or_the_name(self, tags: dict[str, Any], expected: str) -> None:
         failing = span("root") | {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
-        assert tree(failing).spans()[0].failure == said
+        assert tree(failing).spans()[0].failure == expected
 
 
 class TestAgain:
     @pytest.mark.parametrize(
-        ("tags", "said"),
+        ("tags", "expected"),
         [
             ({}, ""),
             ({"hopline.job.attempt": 1}, ""),
@@ -220,8 +220,8 @@ class TestAgain:
         ],
         ids=str,
     )
-    def test_says_that_it_is_no_first_try(self, tags: dict[str, Any], said: str) -> None:
-        assert again(tags) == said
+    def test_repeated_attempt_is_named(self, tags: dict[str, Any], expected: str) -> None:
+        assert again(tags) == expected
 
 
 class TestWords:
@@ -236,18 +236,18 @@ class TestWords:
             (4_190_000, "4.19 s"),
         ],
     )
-    def test_durations(self, microseconds: int, written: str) -> None:
+    def test_duration_has_three_digits(self, microseconds: int, written: str) -> None:
         assert duration(microseconds) == written
 
 
 class TestStack:
-    def test_moves_every_port(self) -> None:
+    def test_offset_is_added_to_every_port(self) -> None:
         stack = Stack.from_environment({"HOPLINE_PORT_OFFSET": "100"})
 
         assert stack.gateway == "http://localhost:8100"
         assert stack.trace_page("abc") == "http://localhost:16786/trace/abc"
 
-    def test_takes_urls_as_they_are(self) -> None:
+    def test_urls_take_precedence(self) -> None:
         stack = Stack.from_environment({"HOPLINE_PORT_OFFSET": "100", "HOPLINE_LOKI_URL": "http://logs:3100/"})
 
         assert stack.loki == "http://logs:3100"

@@ -1,4 +1,4 @@
-"""`python -m console demo`, `room SKU`, `trace ID`, `walk NAME` and `fault`."""
+"""`python -m console demo`, `room SKU`, `trace ID`, `walk NAME`, `fault` and `top`."""
 
 import argparse
 import asyncio
@@ -18,6 +18,7 @@ from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
 from console.rooms import RoomStory
 from console.stack import Stack
+from console.top import show_top
 from console.trace import print_trace
 from console.walks import WALKS, Walker
 
@@ -25,18 +26,18 @@ _PIPED_WIDTH = 120
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, with its epilog for an example; the usage would be in other words than make's."""
+    """Reports an error in one line with the epilog as an example, because the usage would not mention `make`."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit 2."""
+        """Print the error and exit with 2."""
         self.exit(2, f"✗ {message.removeprefix('argument ').lstrip('-')}; for example: {self.epilog}\n")
 
 
 def main() -> None:
-    """Run the command; exits 1 with one clear line when it cannot be done."""
+    """Run the command. If it fails, print one line and exit with 1."""
     arguments = _arguments()
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may know fewer characters
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal may not support all characters
     try:
         stack = Stack.from_environment(os.environ)
         asyncio.run(_COMMANDS[arguments.command](stack, arguments))
@@ -51,10 +52,10 @@ def main() -> None:
 
 
 class _Console(Console):
-    """Ends the command well when nobody reads on: `make trace ID=… | head` is no failure of the trace."""
+    """Exits with 0 if the reader closes the pipe, as in `make trace ID=… | head`."""
 
     def on_broken_pipe(self) -> None:
-        """Turn what is still to be written away, and stop; rich itself would exit with 1."""
+        """Discard the remaining output and exit with 0; rich would exit with 1."""
         try:
             super().on_broken_pipe()
         except SystemExit:
@@ -62,7 +63,7 @@ class _Console(Console):
 
 
 async def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
-    """Tell the story on stdout, or on stderr when stdout is for the summary."""
+    """Print the steps to stdout, or to stderr if stdout is for the summary."""
     downloads = Path(os.environ.get("HOPLINE_HOME") or ".hopline") / "downloads"
     narrator = Narrator(_console(stderr=arguments.json))
     summary = await Demo(stack=stack, narrator=narrator, downloads=downloads).run()
@@ -98,7 +99,11 @@ async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
     await switches.run(kind=arguments.kind, wanted=wanted)
 
 
-_COMMANDS = {"demo": _demo, "room": _room, "trace": _trace, "walk": _walk, "fault": _fault}
+async def _top(stack: Stack, _arguments: argparse.Namespace) -> None:
+    await show_top(stack, _console(stderr=False))
+
+
+_COMMANDS = {"demo": _demo, "room": _room, "trace": _trace, "walk": _walk, "fault": _fault, "top": _top}
 
 
 def _console(*, stderr: bool) -> Console:
@@ -111,26 +116,27 @@ def _arguments() -> argparse.Namespace:
     parser = _Parser(prog="python -m console", description=__doc__, epilog="make demo")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", epilog="make demo", help="place an order and follow it through every service")
-    demo.add_argument("--json", action="store_true", help="print a summary as JSON; the story goes to stderr")
+    demo.add_argument("--json", action="store_true", help="print a summary as JSON; the steps go to stderr")
     watches = "join a product's room on two sockets, and watch its stock and viewers change"
     room = commands.add_parser("room", epilog="make room SKU=MUG-ENAMEL-BLUE", help=watches)
     room.add_argument("sku", metavar="SKU", help="the product")
     trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log lines")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
-    walk = commands.add_parser("walk", epilog="make walk W=order", help="bring one kind of trace about, and print it")
+    walk = commands.add_parser("walk", epilog="make walk W=order", help="produce one kind of trace and print it")
     walk.add_argument(
         "walk", choices=[*WALKS, CRASH], help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
     )
     example = "make fault TARGET=orders KIND=slow VALUE=2000 FOR=60"
-    breaks = "break the calls between two services, or list what is broken"
+    breaks = "inject a fault into the calls between two services, or list the active faults"
     fault = commands.add_parser("fault", epilog=example, help=breaks)
-    fault.add_argument("--target", help="who is called: users, orders or notifications")
-    fault.add_argument("--kind", choices=[*KINDS, NONE], help="what happens to the calls; none mends them")
-    fault.add_argument("--source", help="who calls: gateway (the usual one), orders, notifications or workers")
+    fault.add_argument("--target", help="the called service: users, orders or notifications")
+    fault.add_argument("--kind", choices=[*KINDS, NONE], help="the fault; none removes it")
+    fault.add_argument("--source", help="the caller: gateway (default), orders, notifications or workers")
     fault.add_argument("--value", type=int, help="milliseconds for slow, percent of the calls for the others")
-    fault.add_argument("--times", type=int, help="how many calls of each process suffer; all without it")
-    fault.add_argument("--at", help="where the target crashes: consumer.after_commit, job.after_effect, …")
-    fault.add_argument("--for-seconds", type=int, help="how long; 60 without it")
+    fault.add_argument("--times", type=int, help="number of affected calls per process (default: all)")
+    fault.add_argument("--at", help="crash point of the target: consumer.after_commit, job.after_effect, …")
+    fault.add_argument("--for-seconds", type=int, help="duration in seconds (default 60)")
+    commands.add_parser("top", epilog="make top", help="print the metrics, refreshed every 2 s until q or Ctrl-C")
     return parser.parse_args()
 
 

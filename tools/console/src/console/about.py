@@ -1,4 +1,4 @@
-"""What a span with a bare name is about: the table of a statement, the path of a request, the kind of an event."""
+"""Details that a span's name omits: the table of a statement, the path of a request, the type of an event."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ _READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9
 
 
 def about(operation: str, tags: Mapping[str, Any]) -> str:
-    """Return what the operation's name leaves out, "" when it leaves nothing out or nothing is known.
+    """Return the detail that the operation's name omits, "" if there is none or it is unknown.
 
-    Of a statement that writes, the first table written to; of one that only reads, the first table read.
+    For a statement that writes, it is the first table written; for other statements, the first table read.
     """
     for name in _NAMING:
         if value := tags.get(name):
@@ -27,7 +27,7 @@ def about(operation: str, tags: Mapping[str, Any]) -> str:
 
 
 def again(tags: Mapping[str, Any]) -> str:
-    """Return what makes a span a later try, "" for a first one."""
+    """Return why a span is a repeated attempt, "" for a first attempt."""
     if tags.get("hopline.applied_before"):
         return "applied before"
     if tags.get("hopline.messaging.redelivered"):

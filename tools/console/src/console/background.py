@@ -1,8 +1,8 @@
-"""Work after a response in three ways: FastAPI's BackgroundTasks, a task of the event loop, and ARQ's queue.
+"""Three ways to run work after a response: FastAPI's BackgroundTasks, a task of the event loop, and an ARQ queue.
 
-The application and the worker of `make walk W=crash`. Each way appends its name to the file `EMAILS` after `EMAIL_S`,
-as an email that takes its time. The service is as short as in a tutorial; Hopline's jobs are rows in PostgreSQL before
-they are entries in Redis (ADR 4), so that they survive a crash of Redis too.
+The application and the worker of `make walk W=crash`. Each way simulates a slow email: it appends its name to the file
+`EMAILS` after `EMAIL_S`. The application is as short as in a tutorial. Hopline's jobs are stored in PostgreSQL before
+they are added to Redis (ADR 4), so that they also survive a crash of Redis.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from arq.connections import RedisSettings
 from fastapi import BackgroundTasks, FastAPI, Request
 
 EMAIL_S = 2.0
-"""How long an email takes, in seconds: the process is killed meanwhile."""
+"""Duration of sending an email in seconds. The process is killed during this time."""
 
 
 async def send_email(_ctx: dict[str, Any], way: str) -> None:
-    """Send an email, which takes a while."""
+    """Simulate sending an email."""
     await asyncio.sleep(EMAIL_S)
-    with Path(os.environ["EMAILS"]).open("a", encoding="utf-8") as file:  # noqa: ASYNC230 - a line, in an example
+    with Path(os.environ["EMAILS"]).open("a", encoding="utf-8") as file:  # noqa: ASYNC230 - one line, in an example
         file.write(f"{way}\n")
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Hold the connection to the queue, and the tasks: the event loop itself keeps weak references only."""
+    """Keep the connection to the queue, and references to the tasks: those of the event loop are weak."""
     app.state.queue = await create_pool(WorkerSettings.redis_settings)
     app.state.tasks = set()
     yield

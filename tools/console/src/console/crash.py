@@ -1,6 +1,6 @@
-"""`make walk W=crash`: what a crash right after the response does to work in the background.
+"""`make walk W=crash`: shows which background work survives a crash right after the response.
 
-Starts the application of `console.background`, an ARQ worker and a Valkey of its own, in a folder that is removed.
+It starts the application of `console.background`, an ARQ worker and a separate Valkey in a temporary folder.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from console.waiting import until
 from embedded import valkey
 
 CRASH = "crash"
-SHOWS = "work in the background when its process is killed: BackgroundTasks, a task of the event loop, a queue"
+SHOWS = "background work whose process is killed: BackgroundTasks, a task of the event loop, a queue"
 WAYS = {
     "background-tasks": "FastAPI's BackgroundTasks",
     "loop-task": "asyncio.create_task",
@@ -32,7 +32,7 @@ _START_S = 30.0
 
 
 async def walk_crash(narrator: Narrator) -> dict[str, bool]:
-    """Kill the process after its responses; return for each of `WAYS` whether its email was sent.
+    """Kill the process after its responses. Return for each of `WAYS` whether its email was sent.
 
     Raises FailedError if a process does not start.
     """
@@ -43,13 +43,13 @@ async def walk_crash(narrator: Narrator) -> dict[str, bool]:
         emails, port = folder / "emails", _free_port()
         environment = {**os.environ, "REDIS_URL": store.url, "EMAILS": str(emails)}
         await resources.enter_async_context(_running(store.argv(durable=False), environment))
-        await until(lambda: _or_none(valkey.answers(store.port)), _START_S, "Valkey does not start")
+        await until(lambda: _or_none(valkey.is_ready(store.port)), _START_S, "Valkey does not start")
         worker = [sys.executable, "-m", "arq", "console.background.WorkerSettings"]
         await resources.enter_async_context(_running(worker, environment))
         server = [sys.executable, "-m", "uvicorn", "console.background:create_app", "--factory", "--port", str(port)]
         process = await resources.enter_async_context(_running(server, environment))
         client = await resources.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
-        await until(lambda: _or_none(_answers(client)), _START_S, "the application does not start")
+        await until(lambda: _or_none(_responses(client)), _START_S, "the application does not start")
 
         for way, name in WAYS.items():
             response = await client.post(f"/{way}")
@@ -58,7 +58,7 @@ async def walk_crash(narrator: Narrator) -> dict[str, bool]:
         await process.wait()
         narrator.done("killed the process (SIGKILL) before any of the three emails was sent")
         await resources.enter_async_context(_running(server, environment))
-        await until(lambda: _or_none(_answers(client)), _START_S, "the application does not start again")
+        await until(lambda: _or_none(_responses(client)), _START_S, "the application does not start again")
         narrator.done("started it again")
 
         async def sent_by_worker() -> bool | None:
@@ -91,7 +91,7 @@ async def _running(command: list[str], environment: Mapping[str, str]) -> AsyncI
         await process.wait()
 
 
-async def _answers(client: httpx.AsyncClient) -> bool:
+async def _responses(client: httpx.AsyncClient) -> bool:
     try:
         return (await client.get("/openapi.json")).is_success
     except httpx.TransportError:

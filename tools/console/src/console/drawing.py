@@ -1,7 +1,7 @@
-"""A tree as lines of text: who, what, how long, and a bar on the time line.
+"""Prints a tree of spans, one line per span: service, operation, duration, and a bar on the time line.
 
-Everything becomes `rich.text.Text`, so nothing a service says is taken for markup, and characters that would steer the
-terminal are replaced. Without a terminal the same lines come without colour.
+All text is `rich.text.Text`, so data of services is not interpreted as markup. Control characters are replaced. If the
+output is not a terminal, the lines have no colours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _COLOURS = {
 _OTHER_COLOUR = "white"
 _LEVEL_STYLES = {"warn": "yellow", "error": "bold red", "fatal": "bold red"}
 
-_BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # what continues under an elbow
+_BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # the continuation below each connector
 _TOOK_WIDTH = 9
 _NARROWEST_WITH_BARS = 70
 _SECOND_US = 1_000_000
@@ -31,13 +31,13 @@ _MILLISECOND_US = 1_000
 
 
 def print_tree(tree: Tree, console: Console, *, lines: Mapping[str, Sequence[LogLine]] | None = None) -> None:
-    """Print the tree as wide as the console; with `lines`, log lines by the id of their span, and the spans' events."""
+    """Print the tree in the console's width. With `lines`, log records by span id, print them and the spans' events."""
     for text in _Drawing(tree, console.width, lines).draw():
         console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
 
 
 def coloured(service: str) -> Text:
-    """Return a service's name in its colour."""
+    """Return the service's name in its colour."""
     return Text(printable(service), style=_style(service))
 
 
@@ -51,12 +51,12 @@ def duration(microseconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace every character that is not to be seen, line breaks and the terminal's escape among them."""
+    """Replace all characters that are not printable, including line breaks and escape characters."""
     return "".join(character if character.isprintable() else "·" for character in text)
 
 
 def printable_lines(text: str) -> str:
-    """Replace what `printable` replaces, except line breaks."""
+    """Replace all characters that are not printable, except line breaks."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
@@ -97,7 +97,7 @@ class _Drawing:
         yield heading
 
     def _axis(self) -> Text:
-        """Write when each stretch of work begins, above the bars."""
+        """Return the line above the bars, with the start time of each stretch."""
         marks = [" "] * self._bar_width
         for start in [self._tree.start, *(fold.end for fold in self._timeline.folds())]:
             label = "0" if start == self._tree.start else f"+{duration(start - self._tree.start).replace(' ', '')}"
@@ -112,11 +112,11 @@ class _Drawing:
         if any(node.waited for node in self._tree.walk()):
             signs.append("⋯ waited since its parent ended")
         if self._timeline.folds() and self._bar_width:
-            signs.append("┊ nothing ran, folded")
+            signs.append("┊ idle time, folded")
         if any(span.links for span in self._tree.spans()):
             signs.append("↪ follows from other spans")
         if self._tree.lost():
-            signs.append("† lost: it has not come")
+            signs.append("† lost: not received")
         return Text("   ".join(signs), style="dim")
 
     def _branch(self, node: Node, indent: str, elbow: str) -> Iterator[Text]:
@@ -157,7 +157,7 @@ class _Drawing:
         return line
 
     def _bar(self, node: Node) -> Text:
-        """Draw the span as a block, the wait before it as dots, and folded time as a broken line."""
+        """Return the span as a block, the wait before it as dots, and folded time as ┊."""
         span = node.span
         first = self._cell(span.start)
         after = max(first + 1, round(self._timeline.at(span.end) * self._bar_width))

@@ -1,14 +1,15 @@
-"""Log lines as Loki returns them. Times are microseconds since the epoch."""
+"""Log records from Loki. Times are microseconds since the epoch."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# What Loki keeps beside a line and the tree shows elsewhere, or that describes the process, not the event.
+# Labels of Loki that the tree does not print with a log record: it shows them elsewhere, they describe the process, or
+# they have many lines.
 _NOT_SHOWN = frozenset(
-    {"trace_id", "span_id", "request_id", "flags", "service", "level"}
-    | {"detected_level", "severity_text", "severity_number", "observed_timestamp", "timestamp", "event"}
+    {"trace_id", "span_id", "request_id", "flags"}
+    | {"detected_level", "severity_text", "severity_number", "observed_timestamp", "exception_stacktrace"}
 )
 _NOT_SHOWN_PREFIXES = (
     "service_",
@@ -26,7 +27,7 @@ _NOT_SHOWN_PREFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line with the attributes worth reading."""
+    """One log record with the attributes that the tree prints."""
 
     time: int
     span_id: str
@@ -37,7 +38,7 @@ class LogLine:
 
 
 def lines_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogLine]]:
-    """Read the `result` of a query: the lines of each span by time; "" holds those outside any span."""
+    """Return the log records in the `result` of a query by span id, sorted by time; "" has those outside any span."""
     lines: dict[str, list[LogLine]] = defaultdict(list)
     for stream in streams:
         labels: dict[str, str] = stream["stream"]
@@ -56,7 +57,7 @@ def lines_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogLin
 
 
 def events_of(span: Mapping[str, Any], service: str) -> tuple[LogLine, ...]:
-    """Read what Jaeger calls the logs of a span: its events, such as the statements it made, without stacks."""
+    """Return the span's events (`logs` in Jaeger's JSON), such as its statements, without stack traces."""
     return tuple(_event(span["spanID"], service, noted) for noted in span.get("logs") or ())
 
 

@@ -1,4 +1,4 @@
-"""Telling the story of the demo, line by line."""
+"""Prints the steps of the demo and the walks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,35 +10,35 @@ from console.drawing import printable
 
 
 class Narrator:
-    """Prints steps as they are done; on a terminal, what is being waited for is shown meanwhile."""
+    """Prints steps when they are done. On a terminal it shows what the command waits for."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def title(self, text: str) -> None:
-        """Open a chapter."""
+        """Print a heading."""
         self._print(Text(f"\n{printable(text)}", style="bold"))
 
     def done(self, text: str, note: str = "") -> None:
-        """Report a step, with a note in grey."""
+        """Print a completed step, with a note in grey."""
         self._print(Text.assemble(("  ✓ ", "green"), printable(text), _aside(note)))
 
     def arrived(self, after_ms: float, text: str, note: str = "") -> None:
-        """Report something that came by itself, and how long after the order."""
+        """Print an effect of the order and its time since the order."""
         came = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
         self._print(Text.assemble(("  ← ", "cyan"), came, printable(text), _aside(note)))
 
     def quoted(self, line: str) -> None:
-        """Show a line of something as it is."""
+        """Print a line of other output."""
         self._print(Text.assemble(("  │ ", "dim"), printable(line)))
 
     def pointer(self, what: str, where: str) -> None:
-        """Say where to look."""
+        """Print where to find more."""
         self._print(Text.assemble((f"  {what:<12}", "dim"), printable(where)))
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Show what is being waited for while the block runs; nothing where there is no terminal."""
+        """Show what the block waits for; print nothing if the output is not a terminal."""
         if not self.console.is_terminal:
             yield
             return
@@ -46,7 +46,7 @@ class Narrator:
             yield
 
     def _print(self, line: Text) -> None:
-        self.console.print(line, soft_wrap=True)  # an address must stay in one piece
+        self.console.print(line, soft_wrap=True)  # addresses must not be wrapped
 
 
 def _aside(note: str) -> tuple[str, str]:

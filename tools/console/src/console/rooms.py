@@ -1,21 +1,20 @@
-"""A product's room: what two sockets in it receive while the product is ordered."""
+"""A product's room: the frames that two sockets in it receive while the product is ordered."""
 
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Any
-
-import httpx
 
 from console.failures import FailedError
 from console.narration import Narrator
-from console.pushes import Device, open_device
-from console.shop import Shop
+from console.shop import open_shop, wait_until_ready
 from console.stack import Stack
+from hopline_client import api
+from hopline_client.device import Device, DisconnectedError
+from hopline_client.realtime import Frame
+from hopline_client.rest import Client
 
-_REQUEST_SECONDS = 10.0
 _READY_SECONDS = 10.0
 _FRAME_SECONDS = 15.0
 
@@ -28,33 +27,31 @@ class RoomStory:
         self._say = narrator
 
     async def run(self, sku: str) -> None:
-        """Print the frames as they come; raises FailedError if one does not come in time."""
+        """Print the frames as they arrive. Raises FailedError if one does not arrive in time."""
         room = f"product:{sku}"
-        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, trust_env=False) as client, AsyncExitStack() as sockets:
-            shop = Shop(gateway=self._stack.gateway, client=client)
-            await shop.until_ready(within_s=_READY_SECONDS)
+        async with open_shop(self._stack.gateway) as shop, AsyncExitStack() as sockets:
+            await wait_until_ready(shop, timeout_s=_READY_SECONDS)
             email, password = f"grace-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
-            await shop.register(email=email, password=password, name="Grace Hopper")
-            await shop.sign_in(email=email, password=password)
+            await shop.call(api.register(email=email, password=password, name="Grace Hopper"))
+            await shop.log_in(email=email, password=password)
             self._say.title(f"Two sockets join {room}")
             stays = await self._join(sockets, shop, room)
             leaves = await self._join(leaving := AsyncExitStack(), shop, room)
             sockets.push_async_exit(leaving)
             await self._see([stays, leaves], "viewers", 2)
-            product = await shop.ask("GET", f"/v2/products/{sku}")
+            product = await shop.call(api.get_product(sku))
             self._say.done(f"GET /v2/products/{sku}", f"{product['available']} available")
             self._say.title("The product is ordered, and the order cancelled")
-            placed = await shop.place_order([{"sku": sku, "quantity": 1}])
+            order = await shop.call(api.place_order((sku, 1)))
             await self._see([stays, leaves], "stock")
-            await shop.ask("POST", f"/v2/orders/{placed.order['id']}/cancel")
+            await shop.call(api.cancel_order(order["id"]))
             await self._see([stays, leaves], "stock")
             self._say.title("One socket closes")
             await leaving.aclose()
             await self._see([stays], "viewers", 1)
 
-    async def _join(self, sockets: AsyncExitStack, shop: Shop, room: str) -> Device:
-        ticket = await shop.socket_ticket()
-        device, _ = await sockets.enter_async_context(open_device(ticket["url"], ticket["ticket"]))
+    async def _join(self, sockets: AsyncExitStack, shop: Client, room: str) -> Device:
+        device = await sockets.enter_async_context(Device(client=shop, resumes=False))
         await device.join(room)
         await self._see([device], "joined")
         return device
@@ -66,13 +63,13 @@ class RoomStory:
             async with asyncio.timeout(_FRAME_SECONDS):
                 first, *_ = [await _next(device, frame_type, viewers) for device in devices]
         except TimeoutError:
-            raise FailedError(f"no {frame_type} frame came within {_FRAME_SECONDS:g} s") from None
+            raise FailedError(f"no {frame_type} frame arrived within {_FRAME_SECONDS:g} s") from None
         note = ", ".join(f"{name} {member}" for name, member in first.items() if name not in {"t", "room"})
         self._say.arrived(1000 * (time.perf_counter() - began), frame_type, note)
 
 
-async def _next(device: Device, frame_type: str, viewers: int | None) -> Mapping[str, Any]:
-    while True:
-        frame = await device.room_frame()
+async def _next(device: Device, frame_type: str, viewers: int | None) -> Frame:
+    async for frame in device.receive():
         if frame["t"] == frame_type and viewers in {None, frame.get("viewers")}:
             return frame
+    raise DisconnectedError("the WebSocket was closed")

@@ -1,4 +1,4 @@
-"""Where the stack is."""
+"""The addresses of the stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ class Stack:
     gateway: str
     jaeger: str
     loki: str
+    prometheus: str
     mailpit: str
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read HOPLINE_{GATEWAY,JAEGER,LOKI,MAILPIT}_URL; by default localhost with HOPLINE_PORT_OFFSET added.
+        """Read HOPLINE_{GATEWAY,JAEGER,LOKI,PROMETHEUS,MAILPIT}_URL; else localhost with HOPLINE_PORT_OFFSET added.
 
-        Raises FailedError when the offset is no number.
+        Raises FailedError if the offset is not a number.
         """
         raw = environ.get("HOPLINE_PORT_OFFSET") or "0"
         if not (raw.isascii() and raw.isdecimal()):
@@ -34,9 +35,10 @@ class Stack:
             gateway=url("GATEWAY", 8000),
             jaeger=url("JAEGER", 16686),
             loki=url("LOKI", 3100),
+            prometheus=url("PROMETHEUS", 9090),
             mailpit=url("MAILPIT", 8025),
         )
 
     def trace_page(self, trace_id: str) -> str:
-        """Return where a browser shows the trace."""
+        """Return the address of the trace's page."""
         return f"{self.jaeger}/trace/{trace_id}"

@@ -1,7 +1,7 @@
 """The time line of a trace, with long idle stretches folded.
 
-Most of an order's seconds are waiting for its next step; drawn to scale, all that runs would be a speck. So an idle
-stretch longer than a fifth of the busy time is drawn as a narrow strip, and says how long it was elsewhere.
+An order mostly waits for its next step. Drawn to scale, the spans would be too small to see. Therefore an idle stretch
+longer than a fifth of the busy time is drawn as a narrow strip; its duration is shown in the line of a span.
 """
 
 from bisect import bisect_left
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-_FOLD_FROM = 0.2  # of the busy time
+_FOLD_FROM = 0.2  # share of the busy time
 _FOLD_TO = 0.04
 
 
 class Stretch(NamedTuple):
-    """A part of the time line: when it starts and ends, where it is drawn, and whether it is folded."""
+    """A part of the time line: its start and end, its position, and whether it is folded."""
 
     start: float
     end: float
@@ -24,7 +24,7 @@ class Stretch(NamedTuple):
 
 
 class Timeline:
-    """Maps times to places between 0 and 1."""
+    """Maps times to positions between 0 and 1."""
 
     def __init__(self, intervals: Iterable[tuple[float, float]]) -> None:
         busy = _union(intervals)
@@ -35,7 +35,7 @@ class Timeline:
         self._ends = [item.end for item in self.stretches]
 
     def at(self, time: float) -> float:
-        """Return the place of a time; what lies outside is at the nearer end."""
+        """Return the position of a time. Times outside the time line are at its nearer end."""
         stretch = self.stretches[min(bisect_left(self._ends, time), len(self._ends) - 1)]
         length = stretch.end - stretch.start
         share = min(1.0, max(0.0, (time - stretch.start) / length)) if length else 0.0

@@ -1,4 +1,4 @@
-"""`make trace ID=…`: one trace as a tree, its log lines under their spans."""
+"""`make trace ID=…`: prints one trace as a tree, with log records under their spans."""
 
 import re
 
@@ -15,9 +15,9 @@ _TIMEOUT_SECONDS = 10.0
 
 
 async def print_trace(trace_id: str, *, stack: Stack, console: Console) -> None:
-    """Print it and where to see more; raises FailedError when it is not to be found."""
+    """Print the trace and the address of its page. Raises FailedError if the trace does not exist."""
     if not _TRACE_ID.fullmatch(trace_id):
-        raise FailedError(f"{trace_id!r} is no trace id: expected 32 hexadecimal digits")
+        raise FailedError(f"{trace_id!r} is not a trace id: expected 32 hexadecimal digits")
     async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False) as client:
         backends = Backends(stack=stack, client=client)
         tree = await backends.tree(trace_id)

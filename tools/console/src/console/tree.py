@@ -1,4 +1,4 @@
-"""From Jaeger's JSON to a tree of spans. Times are microseconds since the epoch."""
+"""Builds a tree of spans from Jaeger's JSON. Times are microseconds since the epoch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,31 +10,31 @@ from console.logs import LogLine, events_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """What is shown of one span. `failure` is its error's description, "" when it went well.
+    """One span. `failure` describes its error, "" if it succeeded.
 
-    One that is `lost` is known from others alone, and its times are a guess.
+    A `lost` span was not received. It is reconstructed from other spans, and its times are estimates.
     """
 
     id: str
     service: str
     operation: str
-    about: str  # what the operation's name leaves out
+    about: str  # detail that the operation's name omits
     start: int
     end: int
     parent_id: str  # "" for a root
     kind: str = ""
-    links: Sequence[str] = ()  # spans of this trace that it follows from without being their child
-    again: str = ""  # what says that it is no first try
+    links: Sequence[str] = ()  # linked spans of this trace that are not its parent
+    again: str = ""  # why it is a repeated attempt
     failure: str = ""
     events: Sequence[LogLine] = ()
     lost: bool = False
 
     @classmethod
     def from_jaeger(cls, span: Mapping[str, Any], processes: Mapping[str, Any]) -> Self:
-        """Read a span and its process."""
+        """Build a span from Jaeger's span and processes."""
         tags = {tag["key"]: tag["value"] for tag in span["tags"]}
         references = [item for item in span["references"] if item["traceID"] == span["traceID"]]
-        # A parent that is linked to as well is a link alone to Jaeger, which takes the first reference for the parent.
+        # If the parent is also linked, Jaeger lists the link first. So the reference of type CHILD_OF is the parent.
         parents = [item["spanID"] for item in sorted(references, key=lambda item: item["refType"] != "CHILD_OF")]
         failed = tags.get("error") in (True, "true")
         service = processes[span["processID"]]["serviceName"]
@@ -55,7 +55,7 @@ class Span:
 
     @property
     def duration(self) -> int:
-        """How long it took."""
+        """Its duration."""
         return self.end - self.start
 
 
@@ -66,12 +66,12 @@ class Node:
     span: Span
     waited: int = 0
     children: "list[Node]" = field(default_factory=list)
-    attached: bool = False  # to its parent
+    attached: bool = False  # whether its parent's children contain it
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A trace. `roots` holds the spans without a parent, and what stands for a parent that has not come."""
+    """A trace. `roots` are the spans without a parent and the reconstructed parents."""
 
     trace_id: str
     roots: tuple[Node, ...]
@@ -79,17 +79,17 @@ class Tree:
 
     @classmethod
     def from_jaeger(cls, trace: Mapping[str, Any]) -> Self:
-        """Build it from one item of the `data` of /api/traces/{id}, which has at least one span."""
-        told = [Span.from_jaeger(span, trace["processes"]) for span in trace["spans"]]
-        parents = {span.parent_id for span in told}
-        spans = [*told, *_lost(told)]
+        """Build a tree from one item of `data` of /api/traces/{id}, with at least one span."""
+        reported = [Span.from_jaeger(span, trace["processes"]) for span in trace["spans"]]
+        parents = {span.parent_id for span in reported}
+        spans = [*reported, *_lost(reported)]
         nodes = {span.id: Node(span) for span in sorted(spans, key=lambda span: (span.start, not span.lost, -span.end))}
         roots = [node for node in nodes.values() if not _attached(node, nodes)]
         missing = sum(span.lost and span.id in parents for span in spans)
         return cls(trace["traceID"], tuple(roots), missing)
 
     def walk(self) -> Iterator[Node]:
-        """Yield every node, parents before their children."""
+        """Yield all nodes, parents before their children."""
         waiting = list(reversed(self.roots))
         while waiting:
             node = waiting.pop()
@@ -97,42 +97,42 @@ class Tree:
             waiting.extend(reversed(node.children))
 
     def spans(self) -> Sequence[Span]:
-        """Return every span that has come, parents before their children."""
+        """Return the received spans, parents before their children."""
         return [node.span for node in self.walk() if not node.span.lost]
 
     def lost(self) -> Sequence[Span]:
-        """Return those that have not come and that others name."""
+        """Return the lost spans."""
         return [node.span for node in self.walk() if node.span.lost]
 
     def services(self) -> list[str]:
-        """Return the services that took part, in the order they came in."""
+        """Return the services of the trace in the order of their first spans."""
         return list(dict.fromkeys(span.service for span in sorted(self.spans(), key=lambda span: span.start)))
 
     @property
     def start(self) -> int:
-        """When the first span started."""
+        """Start of the first span."""
         return min(span.start for span in self.spans())
 
     @property
     def end(self) -> int:
-        """When the last span ended."""
+        """End of the last span."""
         return max(span.end for span in self.spans())
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether it hangs together: one root, and nobody's parent is missing."""
+        """Whether the trace is connected: it has one root, and no parent is missing."""
         return len(self.roots) == 1 and self.missing_parents == 0
 
 
 def _failure(tags: Mapping[str, Any]) -> str:
-    """What went wrong, in the span's own words or by the names it has for it, and whether somebody wanted it."""
+    """Return the span's status description or error names, and whether a fault switch injected the error."""
     named = " ".join(str(tags[name]) for name in ("error.type", "hopline.problem") if name in tags)
     wanted = f" (a fault switch: {tags['hopline.fault']})" if "hopline.fault" in tags else ""
     return str(tags.get("otel.status_description") or named or "failed") + wanted
 
 
 def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
-    """Hang a node below its parent, unless that is not there or would close a circle, which broken data can."""
+    """Add a node to its parent's children, unless the parent is missing or invalid data would create a cycle."""
     parent = ancestor = nodes.get(node.span.parent_id)
     while ancestor is not None and ancestor is not node:
         ancestor = nodes.get(ancestor.span.parent_id) if ancestor.attached else None
@@ -144,18 +144,18 @@ def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
     return True
 
 
-def _lost(told: Sequence[Span]) -> Iterator[Span]:
-    """Yield what stands for spans that others name and that have not come: parents, and what a later try links to.
+def _lost(reported: Sequence[Span]) -> Iterator[Span]:
+    """Yield replacements for spans that were not received but are a parent or a link of others.
 
-    A later try did the same for the same reason, so it tells what the lost one was and where it belongs. Without one,
-    all that is known is that children are there. Where nobody is the root, a request came from outside, and what
-    called it is not ours to tell.
+    A repeated attempt links to the lost span. It has the same operation and parent, so both are copied from it. Without
+    such an attempt, only the children are known. If no span is a root, the request came from outside, and its caller is
+    not a lost span.
     """
-    come = {span.id for span in told}
-    if all(span.parent_id for span in told):
-        come |= {span.parent_id for span in told if span.kind == "server"}
-    children = {span.parent_id: span for span in reversed(told) if span.parent_id}
-    tries = {link: span for span in told for link in span.links if link != span.parent_id}
+    come = {span.id for span in reported}
+    if all(span.parent_id for span in reported):
+        come |= {span.parent_id for span in reported if span.kind == "server"}
+    children = {span.parent_id: span for span in reversed(reported) if span.parent_id}
+    tries = {link: span for span in reported for link in span.links if link != span.parent_id}
     for span_id in (children | tries).keys() - come:
         later, child = tries.get(span_id), children.get(span_id)
         start = min(span.start for span in (later, child) if span)

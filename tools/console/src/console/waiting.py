@@ -1,4 +1,4 @@
-"""Waiting for what comes by itself, never for ever."""
+"""Waits for conditions, with time limits."""
 
 import asyncio
 import time
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait for what, in seconds."""
+class TimeoutBudget:
+    """Time limits in seconds."""
 
-    ready: float = 15.0  # a process that was just killed is back by then
+    ready: float = 15.0  # a killed process has restarted by then
     pushes: float = 60.0
     report: float = 60.0
     emails: float = 30.0
     trace: float = 45.0
-    settled: float = 2.0  # longer than an exporter keeps a batch: what has not come by then is not part of it
+    completed: float = 2.0  # longer than an exporter's batch delay: later spans are not awaited
 
 
 class Settling:
-    """Tells when a growing trace is done: it hangs together, every service is in it, and nothing came for a while."""
+    """Detects that a trace is complete: it is connected, has all services, and had no new spans for `seconds`."""
 
     def __init__(self, services: frozenset[str], seconds: float) -> None:
         self._services = services
@@ -36,7 +36,7 @@ class Settling:
         self._since = 0.0
 
     def saw(self, tree: Tree, now: float) -> bool:
-        """Note what is there now (seconds on any clock that only moves forward) and tell whether that is all."""
+        """Record the tree at the time `now` of a monotonic clock, and return whether it is complete."""
         spans = len(tree.spans())
         if spans != self._spans:
             self._spans, self._since = spans, now
@@ -44,7 +44,7 @@ class Settling:
 
 
 async def until(probe: Callable[[], Awaitable[T | None]], seconds: float, otherwise: str) -> T:
-    """Return what the probe finds; raises FailedError, beginning with `otherwise`, when it finds nothing in time."""
+    """Return the probe's first result that is not None. Raises FailedError with `otherwise` after the timeout."""
     deadline = time.monotonic() + seconds
     while True:
         if (found := await probe()) is not None:

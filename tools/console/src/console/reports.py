@@ -1,4 +1,4 @@
-"""The demo's last chapter: a report is asked for, followed by its pushes, downloaded, saved and opened."""
+"""The last part of the demo: request a report, show its progress, download, save and open it."""
 
 import asyncio
 import csv
@@ -11,33 +11,37 @@ from typing import Any
 
 from console.failures import FailedError
 from console.narration import Narrator
-from console.pushes import Device
-from console.shop import Shop
+from hopline_client import api
+from hopline_client.device import Device
+from hopline_client.rest import Client
 
 DAYS = 30
 FIRST_LINES = 3
 BAR = 20
 """Characters of the progress bar."""
 
+_MAX_BYTES = 64 * 1024 * 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportStory:
-    """Tells it; files are saved in `folder`, and a push has `within_s` seconds to come."""
+    """Saves files in `folder`, and waits at most `within_s` seconds for the report."""
 
-    shop: Shop
+    shop: Client
     narrator: Narrator
     folder: Path
     within_s: float
 
-    async def tell(self, device: Device, *, order_id: str) -> dict[str, Any]:
-        """Return what was seen; raises FailedError where it does not come, fails, or lacks the order."""
+    async def report(self, device: Device, *, order_id: str) -> dict[str, Any]:
+        """Return a summary. Raises FailedError if the report is late, fails, or does not contain the order."""
         today = datetime.now(UTC).date()
         began = time.perf_counter()
-        report = await self.shop.request_report(first=today - timedelta(days=DAYS), last=today)
-        self.narrator.done("asked for a report on the last month's orders", f"report {report['id']}")
+        report = await self.shop.call(api.request_report(first=today - timedelta(days=DAYS), last=today))
+        self.narrator.done("requested a report on the last month's orders", f"report {report['id']}")
         progress, ready = await self._watch(device, report["id"], began)
-        name, content = await self.shop.download(ready["download_url"])
-        saved = self._save(name, content)
+        async with self.shop.download(api.download_report(ready["download_url"]), max_bytes=_MAX_BYTES) as file:
+            content = b"".join([chunk async for chunk in file.chunks])
+        saved = self._save(file.name, content)
         rows = self._read(saved, order_id)
         return {
             "id": report["id"],
@@ -49,42 +53,42 @@ class ReportStory:
         }
 
     async def _watch(self, device: Device, report_id: str, began: float) -> tuple[list[int], Mapping[str, Any]]:
-        """Show the bar grow until the report is ready; what was told in percent, and what the last push says."""
-        told: list[int] = []
+        """Print the progress until the report is ready. Return the percentages and the last notification's data."""
+        reported: list[int] = []
         try:
             with self.narrator.waiting("waiting for the report"):
                 async with asyncio.timeout(self.within_s):
-                    async for push in device.pushes():
-                        data = push["data"]
+                    async for notification in device.notifications():
+                        data = notification["data"]
                         if data.get("report_id") != report_id:
                             continue
-                        after_ms = round((push.came_at - began) * 1000, 1)
-                        if push["kind"] == "report.failed":
+                        after_ms = round((notification.received_at - began) * 1000, 1)
+                        if notification["kind"] == "report.failed":
                             raise FailedError(f"the report failed: {data['reason']}")
-                        done = push["kind"] == "report.ready"
+                        done = notification["kind"] == "report.ready"
                         percent = 100 if done else data["progress"]
-                        self.narrator.arrived(after_ms, f"{_bar(percent)} {percent:3} %", push["kind"])
+                        self.narrator.arrived(after_ms, f"{_bar(percent)} {percent:3} %", notification["kind"])
                         if done:
-                            return told, data
-                        told.append(percent)
+                            return reported, data
+                        reported.append(percent)
         except TimeoutError:
             pass
-        raise FailedError(f"no push of report.ready within {self.within_s:g} s: see make status")
+        raise FailedError(f"no notification report.ready within {self.within_s:g} s: see make status")
 
     def _save(self, name: str, content: bytes) -> Path:
-        """Save under the file's own name, whatever the server says inside of `folder`."""
-        path = self.folder / (Path(name).name or "report.csv")
+        """Save the file in `folder`, under its own name if it has one."""
+        path = self.folder / (name or "report.csv")
         self.folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self.narrator.done(f"saved {path}", f"{len(content):,} bytes")
         return path
 
     def _read(self, path: Path, order_id: str) -> int:
-        """Open the file, show how it begins; how many orders are in it."""
+        """Open the file, print its first lines, and return the number of its orders."""
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         if order_id not in {row.get("order_id") for row in rows}:
-            raise FailedError(f"{path} lacks the order {order_id}")
+            raise FailedError(f"{path} does not contain the order {order_id}")
         for line in path.read_text(encoding="utf-8").splitlines()[:FIRST_LINES]:
             self.narrator.quoted(line)
         return len(rows)

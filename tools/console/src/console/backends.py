@@ -1,0 +1,70 @@
+"""Reads from Jaeger, Loki and Mailpit. Their APIs are the same in both modes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from console.failures import FailedError
+from console.logs import LogLine, lines_by_span
+from console.stack import Stack
+from console.tree import Tree
+
+_SECOND_NS = 1_000_000_000
+_MICROSECOND_NS = 1_000
+_BEFORE_NS, _AFTER_NS = 60 * _SECOND_NS, 300 * _SECOND_NS  # time range around a trace for the search of its log records
+_MOST_LINES = 2_000
+
+
+class Backends:
+    """Client of the three APIs."""
+
+    def __init__(self, *, stack: Stack, client: httpx.AsyncClient) -> None:
+        self._stack = stack
+        self._client = client
+
+    async def tree(self, trace_id: str) -> Tree | None:
+        """Return the spans of the trace that have arrived, None if there are none."""
+        response = await self._get(f"{self._stack.jaeger}/api/traces/{trace_id}")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        traces = _json(response)["data"]
+        return Tree.from_jaeger(traces[0]) if traces and traces[0]["spans"] else None
+
+    async def log_lines(self, tree: Tree) -> dict[str, list[LogLine]]:
+        """Return the trace's log records by span id."""
+        params = {
+            "query": f'{{service_name=~".+"}} | trace_id="{tree.trace_id}"',
+            "start": tree.start * _MICROSECOND_NS - _BEFORE_NS,
+            "end": tree.end * _MICROSECOND_NS + _AFTER_NS,
+            "limit": _MOST_LINES,
+            "direction": "forward",
+        }
+        response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
+        return lines_by_span(_json(response)["data"]["result"])
+
+    async def has_logged(self, event: str, *, service: str, since_ns: int) -> bool:
+        """Return whether a service has logged this event since `since_ns`."""
+        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": _MOST_LINES}
+        response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
+        streams = _json(response)["data"]["result"]
+        return any(line == event for stream in streams for _, line in stream["values"])
+
+    async def emails(self, address: str) -> Sequence[dict[str, Any]]:
+        """Return Mailpit's summaries of the emails to an address, the oldest first."""
+        response = await self._get(f"{self._stack.mailpit}/api/v1/search", {"query": f'to:"{address}"'})
+        messages: list[dict[str, Any]] = _json(response)["messages"]
+        return list(reversed(messages))
+
+    async def _get(self, url: str, params: dict[str, Any] | None = None) -> httpx.Response:
+        try:
+            return await self._client.get(url, params=params)
+        except httpx.TransportError as error:
+            host = f"{httpx.URL(url).scheme}://{httpx.URL(url).netloc.decode()}"
+            raise FailedError(f"cannot connect to {host} ({error or type(error).__name__}): run make up") from error
+
+
+def _json(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json()
+    raise FailedError(f"GET {response.request.url} got {response.status_code}: {response.text[:200]}")

@@ -1,0 +1,5 @@
+"""The error that ends a command."""
+
+
+class FailedError(Exception):
+    """The command cannot continue. The message is one line: what happened, and what to do."""

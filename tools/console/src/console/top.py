@@ -1,0 +1,184 @@
+"""`make top`: the figures of the metrics page in the terminal, refreshed every two seconds until `q` or Ctrl-C."""
+
+import asyncio
+import signal
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import httpx
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table as Grid
+from rich.text import Text
+
+from console.drawing import coloured, duration, printable
+from console.failures import FailedError
+from console.metrics import Figures, Metrics, Row
+from console.stack import Stack
+
+WINDOW_S = 60.0
+REFRESH_S = 2.0
+
+_REQUEST_SECONDS = 5.0
+_MOST_ROWS = 8  # of one table on a terminal
+_TWO_COLUMNS = 150
+_SHORT_ID = 8
+_CIRCUITS = {0.0: "closed", 1.0: "half open", 2.0: "open"}
+_NO_METRICS = "No metrics yet. The services send them every ten seconds; place an order, or run make demo."
+
+
+async def show_top(stack: Stack, console: Console) -> None:
+    """Show the figures until `q` or Ctrl-C; without a terminal print one plain table and end.
+
+    Raises:
+        FailedError: There is no connection, or the response is not Prometheus's.
+    """
+    async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, trust_env=False) as client:
+        metrics = Metrics(url=stack.prometheus, client=client, window_s=WINDOW_S)
+        first = await _figures(metrics)
+        if not console.is_terminal:
+            console.print(Text("\n".join(plain_lines(first)) or _NO_METRICS), soft_wrap=True)
+            return
+        with _pressed("q") as ended:
+            await _refresh(metrics, console, first, ended)
+
+
+async def _refresh(metrics: Metrics, console: Console, first: list[Figures], ended: asyncio.Event) -> None:
+    """Draw again and again. A failed reading leaves the last figures, with the reason above them."""
+    figures, problem = first, ""
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(_screen(figures, problem, console.width), refresh=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), REFRESH_S)
+            if ended.is_set():
+                return
+            try:
+                figures, problem = await _figures(metrics), ""
+            except FailedError as failure:
+                problem = str(failure)
+
+
+async def _figures(metrics: Metrics) -> list[Figures]:
+    try:
+        return await metrics.figures()
+    except* FailedError as failures:
+        failure = failures.exceptions[0]
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    raise failure
+
+
+def plain_lines(figures: Sequence[Figures]) -> list[str]:
+    """Return one table of all rows: what it is about, whose figures these are, and the figures with their names."""
+    cells = [
+        (
+            one.table.id,
+            " ".join(filter(None, map(printable, row.labels))) or "all",
+            "  ".join(
+                f"{column.title} {_written(value, column.unit)}"
+                for column, value in zip(one.table.columns, row.figures, strict=True)
+            ),
+        )
+        for one in figures
+        for row in one.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [f"{table:<{widths[0]}}  {of:<{widths[1]}}  {written}" for table, of, written in cells]
+
+
+def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableType:
+    clock = time.strftime("%H:%M:%S")
+    head = Text.assemble(("Hopline ", "bold"), (f"the last {WINDOW_S:.0f} s, at {clock}; q ends", "dim"))
+    lines: list[RenderableType] = [head]
+    if problem:
+        lines.append(Text(printable(problem), style="bold red"))
+    if not figures:
+        return Group(*lines, Text(_NO_METRICS))
+    tables = [_grid(one) for one in figures]
+    if width < _TWO_COLUMNS:
+        return Group(*lines, *tables)
+    heights = [min(len(one.rows), _MOST_ROWS) + 2 for one in figures]
+    middle = next(index for index in range(1, len(heights) + 1) if 2 * sum(heights[:index]) >= sum(heights))
+    beside = Grid.grid(padding=(0, 3))
+    beside.add_row(Group(*tables[:middle]), Group(*tables[middle:]))
+    return Group(*lines, beside)
+
+
+def _grid(figures: Figures) -> RenderableType:
+    grid = Grid(box=None, pad_edge=False, header_style="dim", title_justify="left", title_style="bold")
+    grid.title = figures.table.title
+    for title in figures.label_titles:
+        grid.add_column(title, no_wrap=True, overflow="ellipsis")
+    rows = [(row, list(_cells(figures, row))) for row in figures.rows[:_MOST_ROWS]]
+    for place, column in enumerate(figures.table.columns):  # names are cut before figures are
+        width = max(len(column.title), *(len(cells[place]) for _, cells in rows))
+        grid.add_column(column.title, justify="right", no_wrap=True, min_width=width)
+    for row, cells in rows:
+        grid.add_row(*_names(figures, row), *cells)
+    if len(figures.rows) > _MOST_ROWS:
+        grid.add_row(Text(f"… {len(figures.rows) - _MOST_ROWS} more", style="dim"))
+    return grid
+
+
+def _names(figures: Figures, row: Row) -> Iterator[Text]:
+    for label, value in zip(figures.table.by, row.labels, strict=True):
+        if label == "service_name":
+            yield coloured(value)
+        else:
+            yield Text(printable(value[:_SHORT_ID] if label == "instance" else value))
+
+
+def _cells(figures: Figures, row: Row) -> Iterator[Text]:
+    for column, value in zip(figures.table.columns, row.figures, strict=True):
+        is_bad = column.unit in {"share", "circuit"} and bool(value)
+        yield Text(_written(value, column.unit), style="bold red" if is_bad else "dim" if not value else "")
+
+
+def _written(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    match unit:
+        case "rate":
+            return "0" if not value else f"{value:.3g}/s" if value >= 1 else f"{60 * value:.3g}/min"
+        case "share":
+            return f"{100 * value:.3g} %"
+        case "seconds":
+            return duration(value * 1_000_000)
+        case "circuit":
+            return _CIRCUITS.get(value, f"{value:g}")
+        case _:
+            return f"{value:g}"
+
+
+@contextmanager
+def _pressed(key: str) -> Iterator[asyncio.Event]:
+    """Set the event when the key is pressed; without a terminal at stdin only Ctrl-C ends the command."""
+    pressed = asyncio.Event()
+    if not sys.stdin.isatty():
+        yield pressed
+        return
+    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor)
+    loop.add_reader(descriptor, _reader(key, pressed))
+    loop.add_signal_handler(signal.SIGINT, pressed.set)  # a shell may have started this with SIGINT ignored
+    try:
+        yield pressed
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_reader(descriptor)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _reader(key: str, pressed: asyncio.Event) -> Callable[[], None]:
+    def read() -> None:
+        typed = sys.stdin.read(1)
+        if typed in {key, key.upper(), ""}:
+            pressed.set()
+
+    return read
