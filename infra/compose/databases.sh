@@ -1,10 +1,10 @@
 #!/bin/sh
-# A role and a database for each service, and a role that may only read figures. PostgreSQL's image runs this once
-# with a new data directory; `make up` runs it again at each start, for a service that came later and for passwords
-# that changed. Over the local socket, where the image trusts its own user.
+# Creates a role and a database for each service, and a role that may only read statistics. PostgreSQL's image runs this
+# script with a new data directory. `make up` runs it again at each start, for new services and changed passwords. It uses
+# the local socket, on which the image trusts its own user.
 set -eu
 
-ensure() { # role, what may follow in CREATE ROLE
+ensure() { # role, further options of CREATE ROLE
     password=$(cat "/run/secrets/postgres-$1")
     psql -qAtX -v ON_ERROR_STOP=1 -U postgres -v role="$1" -v password="$password" <<-SQL
 		SELECT format('CREATE ROLE %I', :'role')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Rolls an overlay out in the order that its parts need: what everything stands on, then the migrations, then the
-# processes. Ends when all of it is ready, or says what is not. Further arguments are kubectl's own.
+# Rolls out an overlay in order: first everything that processes depend on, then the migrations, then the processes. Ends when
+# everything is ready, or prints what is not. Further arguments are passed to kubectl.
 #
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
@@ -25,7 +25,7 @@ fi
 
 cluster() { kubectl "${options[@]+"${options[@]}"}" "$@"; }
 
-# ready SELECTOR SECONDS: wait for every Deployment and StatefulSet of it; show the pods of the one that fails to come.
+# ready SELECTOR SECONDS: wait for every Deployment and StatefulSet; show the pods of one that does not become ready.
 ready() {
   local workloads workload
   workloads=$(cluster "${here[@]}" get deployments,statefulsets --selector "$1" --output name)
@@ -34,14 +34,14 @@ ready() {
   done
 }
 
-# complain SELECTOR: what a person would look at next.
+# complain SELECTOR: show the pods and their logs.
 complain() {
   cluster "${here[@]}" get pods --selector "$1" --output wide >&2
   cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 >&2 || true
 }
 
-# migrated SECONDS: wait for every migration to complete. A Job that has failed for good ends the wait at once: `kubectl
-# wait` for Complete would go on to its timeout.
+# migrated SECONDS: wait for every migration to complete. A failed Job ends the wait at once; `kubectl wait` for Complete would
+# continue until its timeout.
 migrated() {
   local states failed conditions='{range .status.conditions[?(@.status=="True")]} {.type}{end}'
   local deadline=$((SECONDS + $1))

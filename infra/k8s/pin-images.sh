@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins the production overlay to images by digest: what was built and attested is what runs, whatever a tag says later.
+# Pins the images of the production overlay by digest, so that the built and attested images run even if a tag moves.
 #
 #   infra/k8s/pin-images.sh registry.example/hopline gateway=sha256:… users=sha256:… orders=… notifications=… workers=…
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""A `docker` that a test tells what to answer, first on the PATH, so that commands run without an engine."""
+"""A fake `docker` first on the PATH, with outputs that a test chooses, so that commands run without an engine."""
 
 import json
 import os
@@ -18,39 +18,50 @@ folder = pathlib.Path({folder!r})
 arguments = " ".join(sys.argv[1:])
 with (folder / "called").open("a") as called:
     called.write(arguments + "\\n")
-answers = json.loads((folder / "answers.json").read_text())
-for beginning, answer in sorted(answers.items(), key=lambda item: -len(item[0])):
+responses = json.loads((folder / "responses.json").read_text())
+for beginning, response in sorted(responses.items(), key=lambda item: -len(item[0])):
     if arguments.startswith(beginning):
-        number = min(answer.setdefault("asked", 0), len(answer["outputs"]) - 1)
-        answer["asked"] += 1
-        being_written = folder / f"answers-{{os.getpid()}}.json"
-        being_written.write_text(json.dumps(answers))
-        being_written.replace(folder / "answers.json")  # in one step: engines are asked side by side
-        sys.stdout.write(answer["outputs"][number])
-        sys.stderr.write(answer["error"])
-        sys.exit(answer["status"])
+        number = min(response.setdefault("asked", 0), len(response["outputs"]) - 1)
+        response["asked"] += 1
+        being_written = folder / f"responses-{{os.getpid()}}.json"
+        being_written.write_text(json.dumps(responses))
+        being_written.replace(folder / "responses.json")  # atomic, because calls run in parallel
+        failed = response["asked"] <= response["failures"]
+        sys.stdout.write(response["outputs"][number])
+        sys.stderr.write(response["error"])
+        sys.exit(response["status"] if failed else 0)
 """
 
 
 @dataclass
-class Docker:
-    """What the pretended command answers, by the beginning of its arguments; to anything else, nothing and well."""
+class FakeDocker:
+    """The output of the fake command by the start of its arguments. Other calls print nothing and succeed."""
 
     folder: Path
-    answers: dict[str, Any] = field(default_factory=dict)
+    responses: dict[str, Any] = field(default_factory=dict)
 
-    def answer(self, beginning: str, *outputs: str, status: int = 0, error: str = "") -> None:
-        """Answer one call after the other with `outputs`, and all later ones with the last."""
-        self.answers[beginning] = {"outputs": list(outputs) or [""], "status": status, "error": error}
-        (self.folder / "answers.json").write_text(json.dumps(self.answers))
+    def respond(
+        self, beginning: str, *outputs: str, status: int = 0, error: str = "", failures: int = sys.maxsize
+    ) -> None:
+        """Print `outputs` for one call after the other; the last one also for all later calls.
 
-    def containers(self, *states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Answer `compose ps`: each state is what the services are at one look, `{"orders": {"Health": "healthy"}}`."""
-        self.answer("compose ps", *(_listing(state) for state in states))
+        The first calls, at most `failures`, exit with `status`; later calls succeed.
+        """
+        self.responses[beginning] = {
+            "outputs": list(outputs) or [""],
+            "status": status,
+            "error": error,
+            "failures": failures,
+        }
+        (self.folder / "responses.json").write_text(json.dumps(self.responses))
+
+    def containers(self, *states: Mapping[str, Mapping[str, Any]], failures: int = 0, error: str = "") -> None:
+        """Print these states for `compose ps`, one per call: `{"orders": {"Health": "healthy"}}`."""
+        self.respond("compose ps", *(_listing(state) for state in states), status=1, error=error, failures=failures)
 
     @property
     def called(self) -> list[str]:
-        """The arguments of every call so far."""
+        """The arguments of all calls."""
         path = self.folder / "called"
         return path.read_text().splitlines() if path.exists() else []
 
@@ -65,7 +76,11 @@ def _listing(state: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 SERVICES = {
-    "postgres": {"image": "postgres:18", "deploy": {"resources": {"limits": {"memory": "234881024"}}}},
+    "postgres": {
+        "image": "postgres:18",
+        "command": ["postgres", "--max_connections=100"],
+        "deploy": {"resources": {"limits": {"memory": "234881024"}}},
+    },
     "migrate-orders": {
         "image": "hopline/orders:dev",
         "restart": "no",
@@ -75,7 +90,8 @@ SERVICES = {
     "orders": {
         "image": "hopline/orders:dev",
         "build": {},
-        "depends_on": {"migrate-orders": {}},
+        "environment": {"WEB_CONCURRENCY": "2", "DATABASE_POOL_SIZE": "10", "LOG_LEVEL": None},
+        "depends_on": {"migrate-orders": {}, "pgbouncer": {"required": False}},  # its profile is off
         "deploy": {"resources": {"limits": {"memory": "184549376"}}},
     },
     "gateway": {
@@ -88,27 +104,27 @@ SERVICES = {
 
 
 @pytest.fixture
-def docker(tmp_path: Path) -> Docker:
-    """An engine that answers, is new enough, and knows four services."""
+def docker(tmp_path: Path) -> FakeDocker:
+    """An engine that responds, has a supported version and four services."""
     folder = tmp_path / "docker"
     folder.mkdir()
     script = folder / "docker"
     script.write_text(_SCRIPT.format(python=sys.executable, folder=str(folder)))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    pretended = Docker(folder)
-    pretended.answer("version", "29.0.0\n")
-    pretended.answer("compose version", "2.40.1\n")
-    pretended.answer("compose config", json.dumps({"services": SERVICES}))
-    pretended.containers({})
-    return pretended
+    fake = FakeDocker(folder)
+    fake.respond("version", "29.0.0\n")
+    fake.respond("compose version", "2.40.1\n")
+    fake.respond("compose config", json.dumps({"services": SERVICES}))
+    fake.containers({})
+    return fake
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(docker: Docker, tmp_path: Path) -> Run:
-    """Run `python -m compose …` with that `docker`, in a home of its own, ports moved by 4300."""
+def run(docker: FakeDocker, tmp_path: Path) -> Run:
+    """Run `python -m compose …` with that `docker`, in a separate home and with a port offset of 4300."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOPLINE_", "COMPOSE_"))},
         "PATH": f"{docker.folder}:{os.environ['PATH']}",

@@ -1,8 +1,7 @@
-"""What `make status` asks the databases, asked of real ones by psql, as in their container."""
+"""The views `operator_status` of the services' databases, read by psql as in the container of PostgreSQL."""
 
 import re
 import subprocess
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import asyncpg
@@ -11,16 +10,22 @@ import pytest
 from compose.engine import Engine
 from compose.stores import databases
 from embedded.postgres import bundled_programs
+from embedded.status import ScheduleStatus, schedules_of
+from testkit.databases import MigratedDatabase
 
 JOB = """INSERT INTO job (id, kind, dedupe_key, payload, state, finished_at)
     VALUES (gen_random_uuid(), 'k', $1, '{}', $2::text, CASE $2::text WHEN 'done' THEN now() END)"""
-LETTER = """INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, replayed_at)
+EVENT = """INSERT INTO outbox (id, pub_seq, source, type, subject, time, data)
+    VALUES (gen_random_uuid(), $1, 's', 't', 's', now(), '{}')"""
+SCHEDULE = """INSERT INTO schedule (name, cron, last_slot, next_slot, last_job_id)
+    SELECT 'daily', '0 6 * * *', '2026-11-25T06:00Z', '2026-11-26T06:00Z', id FROM job WHERE dedupe_key = 'a'"""
+DEAD_LETTER = """INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, replayed_at)
     VALUES ('workers', 's', $1, '', 'e', 1, $2::text::timestamptz)"""
 
 
 @dataclass(frozen=True)
-class Beside(Engine):
-    """Runs the psql of a container on this machine, each service's database under the name it has here."""
+class LocalEngine(Engine):
+    """Runs psql on this machine instead of in a container, with the names of the test databases."""
 
     urls: dict[str, str]
 
@@ -34,25 +39,39 @@ class Beside(Engine):
 
 
 @pytest.fixture
-async def engine(database: str, migrated_database: Callable[[str], Awaitable[str]]) -> Beside:
-    """Those of orders and workers are migrated, the others empty."""
-    orders, workers = await migrated_database("orders"), await migrated_database("workers")
-    urls = {"users": database, "orders": orders, "notifications": database, "workers": workers}
-    return Beside({}, urls)
+async def engine(database: str, migrated_database: MigratedDatabase) -> LocalEngine:
+    """All databases except that of users are migrated."""
+    migrated = {name: await migrated_database(name) for name in ("orders", "notifications", "workers")}
+    return LocalEngine({}, {"users": database, **migrated})
 
 
 class TestDatabases:
-    async def test_count_what_is_not_done_and_leave_out_what_a_service_does_not_have(self, engine: Beside) -> None:
+    async def test_have_a_status_after_their_migration(self, engine: LocalEngine) -> None:
         workers = await asyncpg.connect(engine.urls["workers"])
         await workers.executemany(JOB, [("a", "done"), ("b", "queued"), ("c", "done")])
-        await workers.executemany(LETTER, [("1-0", None), ("2-0", "2026-11-26T00:00Z"), ("3-0", None)])
+        await workers.executemany(DEAD_LETTER, [("1-0", None), ("2-0", "2026-11-26T00:00Z"), ("3-0", None)])
+        await workers.execute(SCHEDULE)
         await workers.close()
-        found, limit = databases(engine, {})
+        orders = await asyncpg.connect(engine.urls["orders"])
+        await orders.execute("INSERT INTO outbox_floor (seq) VALUES (4)")
+        await orders.executemany(EVENT, [(None,), (5,), (6,)])
+        await orders.close()
+        rows, limit = databases(engine)
+        found = [row.describe(last_entry=5 if row.name == "orders" else 0) for row in rows]
         assert [(one.name, one.outbox, one.dead_letters, one.jobs) for one in found] == [
             ("users", None, None, None),
-            ("orders", 0, None, None),
-            ("notifications", None, None, None),
+            ("orders", 2, None, None),
+            ("notifications", None, 0, None),
             ("workers", None, 2, {"done": 2, "queued": 1}),
         ]
+        assert rows[1].describe(last_entry=0).outbox == 3, "events below the low-water mark were deleted"
+        assert schedules_of(rows) == [ScheduleStatus("daily", "2026-11-25T06:00Z", "done", "2026-11-26T06:00Z")]
         assert all(one.size_bytes > 1 << 20 and one.connections > 0 for one in found)
         assert limit >= 100
+
+    async def test_outbox_is_zero_when_it_is_empty(
+        self, engine: LocalEngine, migrated_database: MigratedDatabase
+    ) -> None:
+        engine.urls["users"] = await migrated_database("users")
+        rows, _ = databases(engine)
+        assert rows[0].describe(last_entry=0).outbox == 0

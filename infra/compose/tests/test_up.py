@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-Docker = Any  # the conftest's, which importlib mode does not let a test import
+from compose.project import from_environment
+
+FakeDocker = Any  # defined in conftest.py, which tests cannot import in importlib mode
 Run = Callable[..., Any]
 WELL: dict[str, dict[str, Any]] = {
     "postgres": {},
@@ -18,7 +20,7 @@ WELL: dict[str, dict[str, Any]] = {
 
 
 class TestUp:
-    def test_starts_everything_and_says_where_it_is(self, docker: Docker, run: Run) -> None:
+    def test_starts_everything_and_prints_the_addresses(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, {**WELL, "gateway": {"Health": "starting"}}, WELL)
         done = run("up")
         assert done.returncode == 0, done.stderr
@@ -32,7 +34,7 @@ class TestUp:
         ]
         assert "http://localhost:12300/v2/docs" in done.stdout
 
-    def test_builds_and_creates_the_databases_before_the_services(self, docker: Docker, run: Run) -> None:
+    def test_builds_and_creates_the_databases_before_the_services(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--scale", "orders=2")
         commands = [call.removeprefix("compose ") for call in docker.called if call.startswith("compose ")]
@@ -44,20 +46,22 @@ class TestUp:
         ]
         assert [command for command in commands if command in order] == order
 
-    def test_fetches_what_it_is_not_to_build(self, docker: Docker, run: Run) -> None:
+    def test_pulls_images_when_build_is_disabled(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--no-build", "--only", "gateway")
         assert "compose pull --quiet --policy missing --include-deps gateway" in docker.called
         assert not any(call.startswith("compose build") for call in docker.called)
 
-    def test_builds_what_it_starts_and_nothing_else(self, docker: Docker, run: Run) -> None:
+    def test_builds_only_the_images_of_the_started_services(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--only", "gateway")
         run("up", "--only", "orders")
         built = [call for call in docker.called if call.startswith("compose build")]
         assert built == ["compose build --quiet gateway orders", "compose build --quiet orders"]
 
-    def test_generates_secrets_that_only_the_owner_reaches(self, docker: Docker, run: Run, tmp_path: Path) -> None:
+    def test_generates_secrets_that_only_the_owner_can_reach(
+        self, docker: FakeDocker, run: Run, tmp_path: Path
+    ) -> None:
         docker.containers({}, {}, WELL)
         run("up")
         folder = tmp_path / "home" / "secrets" / "compose-4300"
@@ -69,66 +73,103 @@ class TestUp:
         run("up")
         assert {file.name: file.read_text() for file in folder.iterdir()} == before
 
-    def test_names_what_failed_with_its_last_words(self, docker: Docker, run: Run) -> None:
+    def test_failed_container_is_named_with_its_last_log_lines(self, docker: FakeDocker, run: Run) -> None:
         broken = {**WELL, "orders": {"State": "restarting", "ExitCode": 4}}
         docker.containers({}, {}, broken)
         record = {"timestamp": "t", "level": "error", "event": "no_database", "host": "postgres"}
-        docker.answer("compose logs", f"\x1b[2K{json.dumps(record)}\n")
+        docker.respond("compose logs", f"\x1b[2K{json.dumps(record)}\n")
         done = run("up")
         assert done.returncode == 1
         assert "orders did not start: it ended and is being restarted" in done.stderr
         assert "error: no_database host=postgres" in done.stderr
         assert "compose down" in docker.called
 
-    def test_names_why_postgres_did_not_start(self, docker: Docker, run: Run) -> None:
+    def test_error_has_the_log_when_postgres_does_not_start(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {"postgres": {"State": "restarting", "ExitCode": 127}})
-        docker.answer("compose up --detach --no-build --wait", status=1, error="container is unhealthy")
-        docker.answer("compose logs", "initdb: no space left\n")
+        docker.respond("compose up --detach --no-build --wait", status=1, error="container is unhealthy")
+        docker.respond("compose logs", "initdb: no space left\n")
         done = run("up")
         assert done.returncode == 1
         assert "postgres did not start: it ended and is being restarted" in done.stderr
         assert "initdb: no space left" in done.stderr
 
-    def test_logs_reach_the_terminal_without_control_characters(self, docker: Docker, run: Run) -> None:
+    def test_logs_reach_the_terminal_without_control_characters(self, docker: FakeDocker, run: Run) -> None:
         docker.containers(WELL)
-        docker.answer("compose logs", "orders-1 | \x1b]0;owned\x07\u202e text\n")
+        docker.respond("compose logs", "orders-1 | \x1b]0;owned\x07\u202e text\n")
         done = run("logs", "orders")
         assert done.returncode == 0
         assert done.stdout == "orders-1 | \\u001b]0;owned\\u0007\\u202e text\n"
 
-    def test_leaves_running_what_ran_before(self, docker: Docker, run: Run) -> None:
+    def test_running_services_stay_when_the_build_fails(self, docker: FakeDocker, run: Run) -> None:
         docker.containers(WELL)
-        docker.answer("compose build", status=17, error="no space left on device")
+        docker.respond("compose build", status=17, error="no space left on device")
         done = run("up")
         assert done.returncode == 1
         assert "no space left on device" in done.stderr
         assert "compose down" not in docker.called
 
-    def test_a_taken_port_is_one_clear_line(self, docker: Docker, run: Run) -> None:
-        with socket.create_server(("127.0.0.1", 12_301)):  # none that the tests running beside this one need
+    def test_taken_port_is_reported_in_one_line(self, docker: FakeDocker, run: Run) -> None:
+        with socket.create_server(("127.0.0.1", 12_301)):  # a port that no parallel test uses
             done = run("up", "--only", "gateway", HOPLINE_PORT_OFFSET="4301")
         assert done.returncode == 1
         assert done.stderr.startswith("port 12301 is taken")
         assert "HOPLINE_PORT_OFFSET" in done.stderr
         assert not any(call.startswith("compose up") for call in docker.called)
 
-    def test_an_unknown_service_is_named(self, run: Run) -> None:
+    def test_replicas_that_exceed_the_connections_are_rejected_before_anything_starts(
+        self, docker: FakeDocker, run: Run
+    ) -> None:
+        done = run("up", "--scale", "orders=4")
+        assert done.returncode == 1
+        assert "orders 88 + reserve 20 = 108 of 97" in done.stderr
+        assert "POSTGRES_MAX_CONNECTIONS" in done.stderr
+        assert not any(call.startswith(("compose build", "compose up")) for call in docker.called)
+
+    def test_pgbouncer_is_configured_from_the_secrets(self, docker: FakeDocker, run: Run, tmp_path: Path) -> None:
+        services = {**json.loads(docker.responses["compose config"]["outputs"][0])["services"]}
+        services["pgbouncer"] = {"environment": {"PGBOUNCER_POOL_SIZE": "4"}}
+        docker.respond("compose config", json.dumps({"services": services}))
+        docker.containers({}, {}, WELL)
+        run("up", HOPLINE_PGBOUNCER="1")
+        folder = tmp_path / "home" / "secrets" / "compose-4300"
+        ini = (folder / "pgbouncer-ini").read_text().splitlines()
+        assert "orders = host=postgres port=5432 dbname=orders" in ini
+        assert "default_pool_size = 4" in ini
+        password = (folder / "postgres-orders").read_text()
+        assert f'"orders" "{password}"' in (folder / "pgbouncer-userlist").read_text()
+
+    @pytest.mark.parametrize(("value", "profiles"), [("1", "load,pgbouncer"), ("0", "load"), ("", "load")])
+    def test_pgbouncer_is_enabled_by_its_profile_and_replaces_the_address_of_the_pools(
+        self, tmp_path: Path, value: str, profiles: str
+    ) -> None:
+        caller = {"HOPLINE_HOME": str(tmp_path), "HOPLINE_PGBOUNCER": value, "COMPOSE_PROFILES": "load"}
+        environment = from_environment(caller).environment(caller)
+        assert environment["COMPOSE_PROFILES"] == profiles
+        address = environment.get("DATABASE_POOLER_URL", "")
+        assert address == ("postgresql://pgbouncer:6432?sslmode=disable" if value == "1" else "")
+
+    def test_list_is_read_again_when_a_container_was_removed_meanwhile(self, docker: FakeDocker, run: Run) -> None:
+        docker.containers({}, {}, WELL, failures=2, error="Error response from daemon: No such container: 61a5e0f1")
+        done = run("up")
+        assert done.returncode == 0, done.stderr
+
+    def test_unknown_service_is_rejected(self, run: Run) -> None:
         assert "no service 'payments': there are postgres" in run("up", "--only", "payments").stderr
 
 
 class TestEngine:
-    def test_without_docker_it_names_the_other_mode(self, run: Run, tmp_path: Path) -> None:
+    def test_error_names_the_embedded_mode_when_docker_is_missing(self, run: Run, tmp_path: Path) -> None:
         done = run("up", PATH=str(tmp_path))
         assert done.returncode == 1
         assert done.stderr == "the command docker is missing: install Docker, or run `make up MODE=embedded`\n"
 
-    def test_an_engine_that_does_not_answer_is_told(self, docker: Docker, run: Run) -> None:
-        docker.answer("version", status=1, error="Cannot connect to the Docker daemon\n")
-        assert "no Docker engine answers: start it" in run("status").stderr
+    def test_unavailable_engine_is_reported(self, docker: FakeDocker, run: Run) -> None:
+        docker.respond("version", status=1, error="Cannot connect to the Docker daemon\n")
+        assert "no Docker engine responds: start it" in run("status").stderr
 
     @pytest.mark.parametrize("version", ["2.23.3", "1.29.2", "v2.20.0-desktop.1"])
-    def test_a_compose_that_is_too_old_is_told(self, docker: Docker, run: Run, version: str) -> None:
-        docker.answer("compose version", version)
+    def test_old_compose_is_rejected(self, docker: FakeDocker, run: Run, version: str) -> None:
+        docker.respond("compose version", version)
         done = run("up")
         assert done.returncode == 1
         assert "is too old: install 2.24 or newer" in done.stderr

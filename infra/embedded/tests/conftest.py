@@ -1,4 +1,4 @@
-"""A stack of one's own: a home that is removed, and ports that nobody uses."""
+"""A separate stack: a home that is removed afterwards, and free ports."""
 
 import shutil
 import tempfile
@@ -15,6 +15,6 @@ from testkit.stack import free_offset
 @pytest.fixture
 def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="hopline-test-"))
-    folder.chmod(0o711)  # so that PostgreSQL's account reaches it, unlike pytest's own temporary folders
+    folder.chmod(0o711)  # PostgreSQL's account must reach it, unlike pytest's temporary folders
     yield Stack(folder / "home", free_offset(PORTS.values()))
     shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""The public commands on real processes: the stores and the observatory, which need nothing else."""
+"""The public commands with real processes: the stores and the observatory, which have no other dependencies."""
 
 import asyncio
 import json
@@ -22,6 +22,8 @@ from embedded.environment import DATABASES
 from embedded.stack import MARKER, ROOT, Stack
 from embedded.supervisor import Supervisor
 from testkit.waiting import eventually
+
+pytestmark = pytest.mark.xdist_group("own-stack")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class TestUp:
         assert "not running" in (await cli.run("down")).out
 
     async def test_counts_the_workers_that_a_gunicorn_master_replaced(self, cli: CommandLine, stack: Stack) -> None:
-        for _ in range(2):  # the second start counts anew
+        for _ in range(2):  # the second start counts from zero
             up = await cli.run("up", "--only", "users")
             assert up.code == 0, up.err
             before = (await cli.processes())["users"]
@@ -109,7 +111,7 @@ class TestUp:
             await eventually(is_counted)
             assert (await cli.run("down")).code == 0
 
-    async def test_refuses_a_taken_port_and_leaves_nothing_running(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_taken_port_stops_the_start_and_leaves_nothing_running(self, cli: CommandLine, stack: Stack) -> None:
         with socket.create_server(("127.0.0.1", stack.port("jaeger"))):
             up = await cli.run("up", *THE_QUICK_TWO)
         assert up.code == 1
@@ -117,7 +119,9 @@ class TestUp:
         assert line.startswith(f"port {stack.port('jaeger')} is taken by ")
         assert orphans.find(stack) == []
 
-    async def test_shows_why_a_process_did_not_start_and_stops_the_others(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_failed_process_is_shown_with_its_log_and_the_others_are_stopped(
+        self, cli: CommandLine, stack: Stack
+    ) -> None:
         up = await cli.run("up", *THE_QUICK_TWO, OBSERVATORY_MAX_TRACES="lots")
         assert up.code == 1
         assert up.err.startswith("observatory did not start: it ended")
@@ -142,12 +146,12 @@ class TestUp:
 
             await eventually(is_back)
 
-    async def test_unknown_process_to_reload_is_refused(self, cli: CommandLine) -> None:
+    async def test_unknown_process_to_reload_is_rejected(self, cli: CommandLine) -> None:
         up = await cli.run("up", "--only", "valkey", HOPLINE_RELOAD="shop")
         assert up.code == 1
         assert up.err.startswith("HOPLINE_RELOAD: unknown process shop: expected gateway, users")
 
-    async def test_cleans_up_after_a_killed_supervisor(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_processes_are_stopped_when_their_supervisor_was_killed(self, cli: CommandLine, stack: Stack) -> None:
         await cli.run("up", *THE_QUICK_TWO)
         daemon = psutil.Process(int((stack.run / "supervisord.pid").read_text()))
         daemon.kill()
@@ -158,23 +162,23 @@ class TestUp:
 
         up = await cli.run("up", *THE_QUICK_TWO)
         assert up.code == 0, up.err
-        assert "lost their supervisor" in up.out
+        assert "without a supervisor" in up.out
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"http://127.0.0.1:{stack.port('jaeger')}/api/services")
-        assert answer.status_code == HTTPStatus.OK
+            response = await client.get(f"http://127.0.0.1:{stack.port('jaeger')}/api/services")
+        assert response.status_code == HTTPStatus.OK
 
-    async def test_ignores_a_pid_file_that_survived_a_reboot(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_pid_file_is_ignored_when_it_survived_a_reboot(self, cli: CommandLine, stack: Stack) -> None:
         stack.create()
         (stack.run / "supervisord.pid").write_text(f"{os.getpid()}\n")
         (stack.home / "valkey").mkdir()
         (stack.home / "valkey" / "valkey.pid").write_text(f"{os.getpid()}\n")
         up = await cli.run("up", "--only", "valkey")
         assert up.code == 0, up.err
-        assert "lost their supervisor" not in up.out
+        assert "without a supervisor" not in up.out
 
 
 class TestWholeStack:
-    async def test_is_ready_and_is_back_after_every_process_was_killed(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_is_ready_and_recovers_when_every_process_is_killed(self, cli: CommandLine, stack: Stack) -> None:
         up = await cli.run("up")
         assert up.code == 0, up.err
         status = await cli.run("status", "--json")
@@ -200,19 +204,19 @@ class TestWholeStack:
 
 
 class TestStatus:
-    async def test_says_that_nothing_runs(self, cli: CommandLine) -> None:
+    async def test_reports_that_nothing_runs(self, cli: CommandLine) -> None:
         status = await cli.run("status")
         assert status.code == 3
         assert "make up" in status.out
 
 
 class TestClean:
-    async def test_deletes_what_was_created(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_deletes_the_home_that_up_created(self, cli: CommandLine, stack: Stack) -> None:
         await cli.run("up", "--only", "valkey")
         assert (await cli.run("clean")).code == 0
         assert not stack.home.exists()
 
-    async def test_deletes_nothing_else(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_rejects_a_folder_that_up_did_not_create(self, cli: CommandLine, stack: Stack) -> None:
         stack.home.mkdir()
         precious = stack.home / "precious"
         precious.write_text("")
@@ -220,18 +224,18 @@ class TestClean:
         assert clean.code == 1
         assert "not created by Hopline" in clean.err
         assert precious.exists()
-        (stack.home / MARKER).write_text("")  # so that the fixture may remove it
+        (stack.home / MARKER).write_text("")  # the fixture removes only folders with a marker
 
 
 class TestMigrate:
-    async def test_says_that_the_databases_must_run(self, cli: CommandLine) -> None:
+    async def test_reports_that_the_databases_must_run(self, cli: CommandLine) -> None:
         migrate = await cli.run("migrate")
         assert migrate.code == 1
         assert "make up" in migrate.err
 
 
 @pytest.mark.parametrize("command", [[], ["sideways"]])
-async def test_an_unknown_command_explains_the_known(cli: CommandLine, command: list[str]) -> None:
+async def test_unknown_command_lists_the_known_commands(cli: CommandLine, command: list[str]) -> None:
     wrong = await cli.run(*command)
     assert wrong.code == 2
     assert "usage" in wrong.err

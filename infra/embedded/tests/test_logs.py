@@ -1,7 +1,9 @@
-"""Following logs: across rotations and half-written lines, readable on a terminal, raw in a pipe."""
+"""Following logs: rotations, incomplete lines, the format on a terminal and in a pipe."""
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def tail(tmp_path: Path) -> Iterator[logs.Tail]:
 
 
 class TestTail:
-    def test_gives_the_last_lines_then_only_new_ones(self, tail: logs.Tail) -> None:
+    def test_returns_the_last_lines_then_only_new_lines(self, tail: logs.Tail) -> None:
         tail.path.write_text("1\n2\n3\n")
         assert tail.last(2) == ["2", "3"]
         with tail.path.open("a") as file:
@@ -41,7 +43,7 @@ class TestTail:
             file.write("a line\n")
         assert tail.new() == ["half a line"]
 
-    def test_loses_nothing_over_a_rotation(self, tail: logs.Tail) -> None:
+    def test_returns_all_lines_when_the_file_is_rotated(self, tail: logs.Tail) -> None:
         tail.path.write_text("1\n")
         assert tail.new() == ["1"]
         with tail.path.open("a") as file:
@@ -50,7 +52,7 @@ class TestTail:
         tail.path.write_text("3\n")
         assert tail.new() == ["2", "3"]
 
-    def test_waits_for_a_file_that_is_not_there_yet(self, tail: logs.Tail) -> None:
+    def test_returns_lines_when_the_file_is_created_later(self, tail: logs.Tail) -> None:
         assert tail.new() == []
         tail.path.write_text("1\n")
         assert tail.new() == ["1"]
@@ -65,12 +67,12 @@ class TestShow:
         stack.log("users").write_text("hello\n")
         return json.dumps(event)
 
-    def test_leads_with_the_process_where_there_are_several(self, stack: Stack, line: str) -> None:
+    def test_process_name_precedes_lines_when_there_are_several_logs(self, stack: Stack, line: str) -> None:
         out = io.StringIO()
         logs.show(stack, [], lines=10, follow=False, out=out)
         assert out.getvalue() == f"orders | {line}\norders | no JSON\nusers  | hello\n"
 
-    def test_is_readable_on_a_terminal(self, stack: Stack, line: str) -> None:
+    def test_record_is_formatted_on_a_terminal(self, stack: Stack, line: str) -> None:
         out = Terminal()
         logs.show(stack, ["orders"], lines=10, follow=False, out=out)
         first, second = out.getvalue().splitlines()
@@ -88,7 +90,7 @@ class TestShow:
             "event": f"{hostile}\nforged line",
             hostile: hostile,
             "nested": [{"\x1b": hostile}],
-            "exception": f"Traceback\n{hostile}",
+            "exception.stacktrace": f"Traceback\n{hostile}",
         }
         lines = [json.dumps(event), json.dumps(event, ensure_ascii=False), f"no JSON {hostile}"]
         stack.log("orders").write_text("\n".join(lines), newline="")
@@ -96,7 +98,7 @@ class TestShow:
             file.write("\n")
         logs.show(stack, ["orders"], lines=10, follow=False, out=out)
         shown = out.getvalue()
-        for code in ("\x1b[2m", "\x1b[0m", "\x1b[1m"):  # our own colours
+        for code in ("\x1b[2m", "\x1b[0m", "\x1b[1m"):  # the viewer's colours
             shown = shown.replace(code, "")
         assert [character for character in shown if not character.isprintable() and character != "\n"] == []
         assert "forged line" not in shown.splitlines()
@@ -105,21 +107,52 @@ class TestShow:
         assert logs.brief(lines[1]).isprintable()
         assert logs.brief(lines[2]).isprintable()
 
-    def test_refuses_an_unknown_process(self, stack: Stack, line: str) -> None:
+    def test_unknown_process_is_rejected(self, stack: Stack, line: str) -> None:
         with pytest.raises(EmbeddedError, match="no log of order in"):
             logs.show(stack, ["order"], lines=1, follow=False)
 
     @pytest.mark.parametrize("names", [[], ["orders"]])
-    def test_does_not_wait_for_what_nobody_started(self, stack: Stack, names: list[str]) -> None:
+    def test_is_rejected_when_nothing_was_started(self, stack: Stack, names: list[str]) -> None:
         with pytest.raises(EmbeddedError, match=r"there are no logs in .*: `make up` starts Hopline"):
             logs.show(stack, names, lines=1, follow=True)
 
 
-class TestLastWords:
-    def test_say_what_happened_without_the_traceback(self, stack: Stack) -> None:
+class TestException:
+    """Records of an exception, written by the logger of the services."""
+
+    @pytest.fixture
+    def failed(self, stack: Stack) -> Stack:
+        stack.create()
+        program = (
+            "import structlog; from shared.logging.setup import configure_logging\n"
+            "configure_logging(service='orders')\n"
+            "try: int('one')\n"
+            "except ValueError: structlog.get_logger('orders').exception('job_failed', attempt=1)\n"
+        )
+        with stack.log("orders").open("w") as file:
+            subprocess.run([sys.executable, "-c", program], stdout=file, check=True, timeout=60)
+        return stack
+
+    def test_stack_trace_has_its_own_lines_on_a_terminal(self, failed: Stack) -> None:
+        out = Terminal()
+        logs.show(failed, ["orders"], lines=10, follow=False, out=out)
+        first, *stacktrace = out.getvalue().splitlines()
+        assert "job_failed" in first
+        assert "attempt=" in first
+        assert "exception." not in first
+        assert stacktrace[0] == "Traceback (most recent call last):"
+        assert stacktrace[-1] == "ValueError: invalid literal for int() with base 10: 'one'"
+
+    def test_last_lines_have_type_and_message_without_the_stack_trace(self, failed: Stack) -> None:
+        assert logs.last_lines(failed.log("orders"), 1) == [
+            "error: job_failed attempt=1 ValueError: invalid literal for int() with base 10: 'one'"
+        ]
+
+
+class TestLastLines:
+    def test_returns_at_most_count_lines_after_since(self, stack: Stack) -> None:
         stack.create()
         event = {"timestamp": "t", "level": "error", "event": "failed", "service": "orders", "why": "x"}
-        line = json.dumps({**event, "exception": "Traceback:\n  File …\nValueError: no"})
-        stack.log("orders").write_text(f"first\nplain\n{line}\n")
-        assert logs.last_words(stack.log("orders"), 2) == ["plain", "error: failed why=x ValueError: no"]
-        assert len(logs.last_words(stack.log("orders"), 3, since=len("first\nplain\n"))) == 1
+        stack.log("orders").write_text(f"first\nplain\n{json.dumps(event)}\n")
+        assert logs.last_lines(stack.log("orders"), 2) == ["plain", "error: failed why=x"]
+        assert len(logs.last_lines(stack.log("orders"), 3, since=len("first\nplain\n"))) == 1

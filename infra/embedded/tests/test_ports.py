@@ -1,4 +1,4 @@
-"""A taken port is explained before anything is started."""
+"""A taken port is reported before anything starts."""
 
 import os
 import socket
@@ -10,10 +10,10 @@ PORT = Port(0, "gateway", "the public API")
 
 
 class TestTaken:
-    def test_is_silent_about_a_free_port(self) -> None:
+    def test_free_port_is_not_reported(self) -> None:
         assert taken([(PORT, free_port())]) == []
 
-    def test_says_which_port_who_wants_it_who_holds_it_and_what_to_do(self) -> None:
+    def test_message_names_port_process_holder_and_remedy(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             number = listener.getsockname()[1]
             [line] = taken([(PORT, number)])
@@ -21,6 +21,6 @@ class TestTaken:
         assert f"(pid {os.getpid()}); gateway needs it for the public API. Stop it, or" in line
         assert line.endswith(f"HOPLINE_PORT_OFFSET={number - PORT.number + 100} make up")
 
-    def test_sees_a_listener_on_all_interfaces(self) -> None:
+    def test_listener_on_all_interfaces_is_found(self) -> None:
         with socket.create_server(("0.0.0.0", 0)) as listener:
             assert taken([(PORT, listener.getsockname()[1])])

@@ -1,4 +1,4 @@
-"""The process table, and supervisord's configuration made from it, read by supervisord's own parser."""
+"""The process table, and supervisord's configuration, read by supervisord's parser."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class TestReloading:
 
 
 class TestSelected:
-    def test_without_names_is_everything_stores_first(self, table: processes.Table) -> None:
+    def test_selects_everything_stores_first_when_no_name_is_given(self, table: processes.Table) -> None:
         names = [process.name for process in table.selected([])]
         assert names == [
             "postgres",
@@ -46,11 +46,11 @@ class TestSelected:
             "report-worker",
         ]
 
-    def test_adds_what_a_process_needs(self, table: processes.Table) -> None:
+    def test_adds_the_dependencies_of_a_process(self, table: processes.Table) -> None:
         names = [process.name for process in table.selected(["orders"])]
         assert names == ["postgres", "valkey", "observatory", "users", "orders"]
 
-    def test_refuses_an_unknown_name_and_lists_the_known(self, table: processes.Table) -> None:
+    def test_unknown_name_is_rejected_with_the_known_names(self, table: processes.Table) -> None:
         with pytest.raises(EmbeddedError, match="no process 'mailer': there are postgres, valkey"):
             table.selected(["mailer"])
 
@@ -68,7 +68,7 @@ class TestRender:
         groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
         assert [group.name for group in groups] == ["stores", "telemetry", "services"]
 
-    def test_gives_postgres_its_fast_stop_and_its_account(self, options: ServerOptions, table: processes.Table) -> None:
+    def test_postgres_has_its_stop_signal_and_its_account(self, options: ServerOptions, table: processes.Table) -> None:
         programs = {
             program.name: program for group in options.process_group_configs for program in group.process_configs
         }
@@ -79,7 +79,7 @@ class TestRender:
         assert not programs["gateway"].stopasgroup
         assert programs["gateway"].killasgroup
 
-    def test_hands_over_the_environment_unchanged(self, stack: Stack, tmp_path: Path) -> None:
+    def test_environment_is_passed_unchanged(self, stack: Stack, tmp_path: Path) -> None:
         tricky = {"URL": "postgresql://u:p%40ss@h:1/db?a=b,c", "WORDS": "one two", "CALL": "x:create()"}
         process = Process(
             name="odd", group="stores", command=["/bin/odd", "a b", "100%"], environment=tricky, stop_seconds=1
@@ -93,7 +93,7 @@ class TestRender:
         assert program.environment == tricky
         assert program.command == "/bin/odd 'a b' 100%"
 
-    def test_refuses_a_value_that_its_format_cannot_hold(self, stack: Stack) -> None:
+    def test_value_is_rejected_when_the_format_cannot_represent_it(self, stack: Stack) -> None:
         process = Process(
             name="odd", group="stores", command=["/bin/odd"], environment={"A": 'say "hi"'}, stop_seconds=1
         )
@@ -102,8 +102,10 @@ class TestRender:
 
 
 class TestMissing:
-    def test_names_the_program_that_is_not_installed(self, stack: Stack) -> None:
+    def test_names_a_program_that_is_not_installed(self, stack: Stack) -> None:
         stack.create()
         Environments(stack, {})
         process = Process(name="worker", group="services", command=["/nowhere/arq"], stop_seconds=1)
-        assert processes.missing([process]) == ["worker: /nowhere/arq is missing; install the requirements (make does)"]
+        assert processes.missing([process]) == [
+            "worker: /nowhere/arq is missing: run `make` to install the requirements"
+        ]

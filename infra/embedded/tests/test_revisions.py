@@ -1,4 +1,4 @@
-"""Knowing the newest migrations without Alembic, as Alembic knows them."""
+"""Finds the same newest migrations as Alembic."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ def migrations(tmp_path: Path) -> Path:
 
 
 class TestHeads:
-    def test_are_the_revisions_that_nothing_builds_on(self, migrations: Path) -> None:
+    def test_are_the_revisions_that_are_no_down_revision(self, migrations: Path) -> None:
         assert heads(migrations) == {"two"}
 
-    def test_are_one_again_after_a_merge(self, migrations: Path) -> None:
+    def test_there_is_one_head_after_a_merge(self, migrations: Path) -> None:
         (migrations / "versions/3.py").write_text('revision = "three"\ndown_revision = "one"\n')
         assert heads(migrations) == {"two", "three"}
         (migrations / "versions/4.py").write_text('revision = "four"\ndown_revision = ("two", "three")\n')

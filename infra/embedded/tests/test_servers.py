@@ -1,4 +1,4 @@
-"""The two servers on their own: created, started, used and stopped, as root or not."""
+"""The two servers without a stack: created, started, used and stopped, as root and as another user."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from embedded import postgres, reach, valkey
+from embedded import postgres, postgres_access, valkey
 from embedded.account import Account, for_postgres
 from embedded.errors import EmbeddedError
 from testkit.apps import free_port
@@ -22,7 +22,7 @@ from testkit.waiting import eventually
 
 @pytest.fixture
 def mode() -> int:
-    """Permissions of the folder: other accounts may not enter it, as if the checkout were in root's home."""
+    """Permissions of the folder. Other accounts cannot enter it, as with a checkout in root's home."""
     return 0o700
 
 
@@ -31,7 +31,7 @@ def folder(mode: int) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="hopline-test-"))
     path.chmod(mode)
     yield path
-    assert path.stat().st_mode & 0o777 == mode, "permissions of a person's folder were changed"
+    assert path.stat().st_mode & 0o777 == mode, "permissions of the user's folder were changed"
     link = path / "postgres"
     if link.is_symlink():
         shutil.rmtree(link.resolve())
@@ -43,7 +43,7 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
     command = server.argv(durable=False)
     process = await asyncio.create_subprocess_exec(*command, cwd="/", stderr=DEVNULL, **server.identity)
     try:
-        await eventually(lambda: postgres.answers(server.url(password)))
+        await eventually(lambda: postgres.is_ready(server.url(password)))
         yield server.url(password)
     finally:
         process.send_signal(signal.SIGINT)
@@ -66,14 +66,14 @@ class TestPostgres:
         async with running(postgres.prepare(folder / "postgres", port=server.port), "secret"):
             pass
 
-    async def test_refuses_a_wrong_password_and_a_foreign_role(self, folder: Path) -> None:
+    async def test_rejects_a_wrong_password_and_another_role(self, folder: Path) -> None:
         server = postgres.prepare(folder / "postgres", port=free_port())
         server.initialise("secret")
         async with running(server, "secret") as url:
             await postgres.ensure_database(url, name="orders", password="o")
             await postgres.ensure_database(url, name="users", password="u")
-            with pytest.raises(EmbeddedError, match="do not belong together"):
-                await postgres.answers(server.url("wrong"))
+            with pytest.raises(EmbeddedError, match="do not belong to PostgreSQL's data"):
+                await postgres.is_ready(server.url("wrong"))
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await asyncpg.connect(server.url("u", user="users", database="orders"))
 
@@ -85,11 +85,11 @@ class TestPostgres:
         assert [path.name for path in server.cluster.iterdir()] == ["data"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 class TestReach:
     @pytest.fixture
     def programs(self, folder: Path) -> Iterator[Path]:
-        """A wheel's folder as it is installed, of a version that nobody has."""
+        """A wheel's folder as installed, of a version that does not exist."""
         programs = folder / "some_pgserver" / "pginstall18"
         (programs / "bin").mkdir(parents=True)
         (programs / "share/postgresql").mkdir(parents=True)
@@ -98,17 +98,17 @@ class TestReach:
         shutil.copy("/bin/true", programs / "bin/postgres")
         (programs / "share/postgresql/postgres.bki").touch()
         yield programs
-        shutil.rmtree(reach.REACHABLE_BY_ALL / "some_pgserver-0.0.1", ignore_errors=True)
+        shutil.rmtree(postgres_access.REACHABLE_BY_ALL / "some_pgserver-0.0.1", ignore_errors=True)
 
     @pytest.mark.parametrize("mode", [0o755])
-    def test_uses_the_programs_where_they_are(self, programs: Path, account: Account) -> None:
-        assert reach.reachable_programs(programs, account) == programs
+    def test_programs_are_used_in_place_when_the_account_can_reach_them(self, programs: Path, account: Account) -> None:
+        assert postgres_access.reachable_programs(programs, account) == programs
 
-    def test_copies_programs_that_the_account_cannot_reach(self, programs: Path, account: Account) -> None:
-        copy = reach.reachable_programs(programs, account)
+    def test_programs_are_copied_when_the_account_cannot_reach_them(self, programs: Path, account: Account) -> None:
+        copy = postgres_access.reachable_programs(programs, account)
         assert copy != programs
         assert account.can("-x", copy / "bin/postgres")
-        assert reach.reachable_programs(programs, account) == copy
+        assert postgres_access.reachable_programs(programs, account) == copy
 
     @pytest.fixture
     def account(self) -> Account:
@@ -121,18 +121,18 @@ class TestValkey:
     async def test_serves_and_keeps_what_was_written(self, folder: Path) -> None:
         server = valkey.prepare(folder / "valkey", port=free_port())
 
-        async def ask(*lines: bytes) -> bytes:
+        async def call(*lines: bytes) -> bytes:
             process = await asyncio.create_subprocess_exec(*server.argv(), stdout=DEVNULL)
             try:
-                await eventually(lambda: valkey.answers(server.port))
+                await eventually(lambda: valkey.is_ready(server.port))
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(b"\r\n".join(lines) + b"\r\nQUIT\r\n")
-                answer = await reader.read()
+                response = await reader.read()
                 writer.close()
-                return answer
+                return response
             finally:
                 process.terminate()
                 await asyncio.wait_for(process.wait(), 10)
 
-        await ask(b"SET kept yes")
-        assert b"yes" in await ask(b"GET kept")
+        await call(b"SET kept yes")
+        assert b"yes" in await call(b"GET kept")

@@ -1,4 +1,4 @@
-"""What a stack decides before anything runs: its folders, ports, secrets and environments."""
+"""Folders, ports, secrets and environments of a stack that is not running."""
 
 import os
 import stat
@@ -15,25 +15,25 @@ from embedded.stack import LONGEST_SOCKET, Stack
 
 
 class TestStack:
-    def test_is_named_by_the_environment(self, tmp_path: Path) -> None:
+    def test_home_and_offset_come_from_the_environment(self, tmp_path: Path) -> None:
         stack = Stack.from_environment({"HOPLINE_HOME": str(tmp_path), "HOPLINE_PORT_OFFSET": "300"})
         assert (stack.home, stack.port("gateway")) == (tmp_path, 8300)
 
     @pytest.mark.parametrize("offset", ["-1", "many", "60000"])
-    def test_refuses_an_impossible_offset(self, offset: str) -> None:
+    def test_impossible_offset_is_rejected(self, offset: str) -> None:
         with pytest.raises(EmbeddedError, match=f"HOPLINE_PORT_OFFSET={offset}: expected a whole number"):
             Stack.from_environment({"HOPLINE_PORT_OFFSET": offset})
 
-    def test_neither_fills_nor_removes_a_folder_with_foreign_things_in_it(self, tmp_path: Path) -> None:
+    def test_folder_with_other_files_is_neither_used_nor_removed(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")
         with pytest.raises(EmbeddedError, match="not created by Hopline"):
             Stack(tmp_path).create()
-        with pytest.raises(EmbeddedError, match="not touched"):
+        with pytest.raises(EmbeddedError, match="it is not removed"):
             Stack(tmp_path).remove()
         assert (tmp_path / "thesis.txt").exists()
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-    def test_is_not_started_by_another_account(self, stack: Stack) -> None:
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a folder")
+    def test_is_rejected_when_it_belongs_to_another_account(self, stack: Stack) -> None:
         stack.create()
         os.chown(stack.home, 65534, 65534)
         with pytest.raises(EmbeddedError, match="belongs to nobody: run this as nobody"):
@@ -45,16 +45,16 @@ class TestStack:
         assert not stack.home.exists()
         assert stack.remove() is False
 
-    def test_keeps_the_socket_below_the_systems_limit(self, tmp_path: Path) -> None:
+    def test_path_of_the_socket_is_below_the_limit_of_the_system(self, tmp_path: Path) -> None:
         assert len(str(Stack(tmp_path / ("long" * 40)).socket)) <= LONGEST_SOCKET
 
-    def test_lets_only_one_command_change_it(self, stack: Stack) -> None:
+    def test_second_command_is_rejected_while_one_changes_it(self, stack: Stack) -> None:
         with stack.changing(), pytest.raises(EmbeddedError, match="another command"), stack.changing():
             pass
 
 
 class TestSecrets:
-    def test_are_generated_once_for_their_owner_only(self, tmp_path: Path) -> None:
+    def test_are_generated_once_and_readable_only_by_the_owner(self, tmp_path: Path) -> None:
         key = Secrets(tmp_path).signing_key()
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert isinstance(load_pem_private_key(key.read_bytes(), None), Ed25519PrivateKey)
@@ -66,18 +66,18 @@ class TestReadDotenv:
     @pytest.fixture
     def file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in ("ENVIRONMENT", "LOG_LEVEL", "MAX_JOBS", "PYTHON_DOTENV_DISABLED"):
-            monkeypatch.setenv(name, "")  # so that it is restored
+            monkeypatch.setenv(name, "")  # monkeypatch restores it
             monkeypatch.delenv(name)
         (tmp_path / ".env").write_text("LOG_LEVEL=DEBUG\nMAX_JOBS=3\n")
         return tmp_path / ".env"
 
-    def test_adds_its_variables_below_those_of_the_shell(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_variables_of_the_shell_take_precedence(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LOG_LEVEL", "ERROR")
         read_dotenv(file)
         assert (os.environ["LOG_LEVEL"], os.environ["MAX_JOBS"]) == ("ERROR", "3")
 
     @pytest.mark.parametrize(("variable", "value"), [("ENVIRONMENT", "production"), ("PYTHON_DOTENV_DISABLED", "1")])
-    def test_reads_nothing_in_production_or_if_disabled(
+    def test_is_not_read_in_production_or_when_disabled(
         self, file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
         monkeypatch.setenv(variable, value)
@@ -92,7 +92,7 @@ class TestEnvironments:
         stack.create()
         return stack
 
-    def test_point_every_process_at_this_stack_whatever_the_shell_says(self, created: Stack) -> None:
+    def test_addresses_are_those_of_the_stack_when_the_shell_has_others(self, created: Stack) -> None:
         shell = {"DATABASE_URL": "postgresql://elsewhere/x", "PORT": "1", "SIGNING_KEY_FILE": "/x", "LANG": "C"}
         environments = Environments(created, shell)
         assert not environments.inherited().keys() & {"DATABASE_URL", "PORT", "SIGNING_KEY_FILE"}
@@ -103,13 +103,7 @@ class TestEnvironments:
         assert orders["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4418"
         assert Path(orders["DATABASE_URL_FILE"]).read_text().endswith("@127.0.0.1:25532/orders")
 
-    def test_let_the_caller_choose_where_that_is_sensible(self, created: Stack) -> None:
+    def test_other_settings_come_from_the_shell(self, created: Stack) -> None:
         environments = Environments(created, {"WEB_CONCURRENCY": "3", "CRASH_AT": "relay.after_append"})
         assert environments.of("users")["WEB_CONCURRENCY"] == "3"
         assert environments.inherited()["CRASH_AT"] == "relay.after_append"
-
-    @pytest.mark.parametrize(("concurrency", "connections"), [("1", 100), ("4", (3 * 4 + 2) * 13 + 20), ("x", 100)])
-    def test_ask_for_as_many_connections_as_all_pools_may_open(
-        self, created: Stack, concurrency: str, connections: int
-    ) -> None:
-        assert Environments(created, {"WEB_CONCURRENCY": concurrency}).max_connections() == connections

@@ -1,1 +1,1 @@
-"""Hopline on a Docker engine: what `make up MODE=compose` runs. The stack itself is `infra/compose/compose.yaml`."""
+"""Hopline on a Docker engine: the commands of `make … MODE=compose` for the stack in `infra/compose/compose.yaml`."""

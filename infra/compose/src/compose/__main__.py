@@ -1,7 +1,7 @@
-"""`python -m compose up|down|status|logs|…`: what `make` calls where Docker is.
+"""`python -m compose up|down|status|logs|…`: the command line that `make` calls if Docker is available.
 
-Exit codes as in the embedded mode: 0 done; 1 with clear lines on standard error; 3 from `status` when something that
-should run does not.
+Exit codes as in the embedded mode: 0 done; 1 with a message on standard error; 3 from `status` if something that should
+run does not.
 """
 
 import argparse
@@ -16,18 +16,18 @@ from collections.abc import Sequence
 from compose import lifecycle
 from compose.engine import Engine
 from compose.errors import ComposeError
-from compose.operations import operate
 from compose.project import Project, from_environment
-from embedded import operations
+from compose.service_commands import run
+from embedded import service_commands
 from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
-from shared.text import terminal_text
+from shared.validation.text import terminal_text
 
 NOT_RUNNING = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit code."""
+    """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
     read_dotenv()
     try:
@@ -45,34 +45,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m compose", description="Hopline on a Docker engine.")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    up = commands.add_parser("up", help="build, start everything and wait until it is ready")
-    up.add_argument("--only", type=_names, default=[], metavar="A,B", help="these services and all that they need")
-    up.add_argument("--scale", action="append", default=[], metavar="SERVICE=N", help="several of a service")
-    up.add_argument("--no-build", dest="build", action="store_false", help="run images that are there, or fetch them")
+    up = commands.add_parser("up", help="build and start everything, and wait until it is ready")
+    up.add_argument("--only", type=_names, default=[], metavar="A,B", help="only these services and their dependencies")
+    up.add_argument("--scale", action="append", default=[], metavar="SERVICE=N", help="number of replicas of a service")
+    up.add_argument("--no-build", dest="build", action="store_false", help="use existing images, or pull them")
     up.add_argument("--timeout", type=float, default=240, metavar="SECONDS", help="for the start (default 240)")
     up.set_defaults(run=_up)
 
-    commands.add_parser("down", help="stop everything, keep the data").set_defaults(run=_down)
-    commands.add_parser("clean", help="stop everything, delete the data").set_defaults(run=_clean)
+    commands.add_parser("down", help="stop everything and keep the data").set_defaults(run=_down)
+    commands.add_parser("clean", help="stop everything and delete the data").set_defaults(run=_clean)
     commands.add_parser("migrate", help="migrate the databases of a running stack").set_defaults(run=_migrate)
-    commands.add_parser("secrets", help="generate the secrets that are missing").set_defaults(run=_secrets)
+    commands.add_parser("secrets", help="generate missing secrets").set_defaults(run=_secrets)
 
-    status = commands.add_parser("status", help="containers, databases, streams, jobs, memory limits")
+    status = commands.add_parser("status", help="show containers, databases, streams, jobs and memory limits")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
 
-    commands.add_parser("jobs", help="jobs by state and kind, and the oldest not done").set_defaults(run=_jobs)
-    commands.add_parser("dead-letters", help="jobs and events that were given up").set_defaults(run=_dead_letters)
-    replay = commands.add_parser("replay", help="have a dead job or event tried again")
-    replay.add_argument("id", help="as dead-letters lists it")
+    commands.add_parser("jobs", help="count jobs by state and type, and list the oldest unfinished ones").set_defaults(
+        run=_jobs
+    )
+    commands.add_parser("dead-letters", help="list dead jobs and events").set_defaults(run=_dead_letters)
+    replay = commands.add_parser("replay", help="retry a dead job or event")
+    replay.add_argument("id", help="id from dead-letters")
     replay.set_defaults(run=_replay)
 
-    logs = commands.add_parser("logs", help="the last lines of the logs, then new ones as they come")
-    logs.add_argument("service", nargs="*", help="of these services only")
+    logs = commands.add_parser("logs", help="show the last lines of the logs, and follow them")
+    logs.add_argument("service", nargs="*", help="only these services")
     logs.set_defaults(run=_logs)
 
     images = commands.add_parser("images", help="build the images and show their sizes")
-    images.add_argument("service", nargs="*", help="of these services only")
+    images.add_argument("service", nargs="*", help="only these services")
     images.set_defaults(run=_images)
     return parser
 
@@ -113,7 +115,7 @@ def _clean(project: Project, engine: Engine, _options: argparse.Namespace) -> in
 def _migrate(project: Project, engine: Engine, _options: argparse.Namespace) -> int:
     with project.stack.changing():
         lifecycle.migrate(engine)
-    print("every database is at its newest version")
+    print("all databases are at their newest version")
     return 0
 
 
@@ -124,7 +126,7 @@ def _secrets(project: Project, _engine: Engine, _options: argparse.Namespace) ->
 
 
 def _status(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
-    from compose.status import MEBIBYTE, MOST_BYTES, collect, limits_of
+    from compose.status import MAX_LIMIT_BYTES, MEBIBYTE, collect, limits_of
 
     found = collect(engine)
     if options.json:
@@ -136,21 +138,21 @@ def _status(_project: Project, engine: Engine, options: argparse.Namespace) -> i
 
         show(found.status, Console() if sys.stdout.isatty() else Console(width=140))
         declared = limits_of(engine.services()) // MEBIBYTE
-        running = f"; {found.limit_bytes // MEBIBYTE} MiB of them in use by what runs now" if found.limit_bytes else ""
-        print(f"memory limits: {declared} MiB together, at most {MOST_BYTES // MEBIBYTE}{running}")
+        running = f"; {found.limit_bytes // MEBIBYTE} MiB of running containers" if found.limit_bytes else ""
+        print(f"memory limits: {declared} MiB in total, at most {MAX_LIMIT_BYTES // MEBIBYTE}{running}")
     return 0 if found.status.healthy else NOT_RUNNING
 
 
 def _jobs(_project: Project, engine: Engine, _options: argparse.Namespace) -> int:
-    return operate(engine, operations.jobs())
+    return run(engine, service_commands.jobs())
 
 
 def _dead_letters(_project: Project, engine: Engine, _options: argparse.Namespace) -> int:
-    return operate(engine, operations.dead_letters())
+    return run(engine, service_commands.dead_letters())
 
 
 def _replay(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
-    return operate(engine, [operations.replay(options.id)])
+    return run(engine, [service_commands.replay(options.id)])
 
 
 def _logs(_project: Project, engine: Engine, options: argparse.Namespace) -> int:
@@ -164,7 +166,7 @@ def _images(_project: Project, engine: Engine, options: argparse.Namespace) -> i
     from compose.images import build
 
     for image in build(engine, options.service):
-        note = f"  over the {image.target} MiB" if image.mebibytes > image.target else f"  of at most {image.target}"
+        note = f"  exceeds {image.target} MiB" if image.mebibytes > image.target else f"  of at most {image.target}"
         print(f"  {image.name:<32} {image.mebibytes:6.0f} MiB{note}")
     return 0
 

@@ -1,4 +1,4 @@
-"""`docker compose` as a library: commands, what the containers are, and clear words where there is no engine."""
+"""Runs `docker compose` commands, reads the state of containers, and reports a missing engine."""
 
 import json
 import re
@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose.errors import ComposeError
-from shared.text import terminal_line, terminal_text
+from shared.validation.text import terminal_line, terminal_text
 
 OLDEST = (2, 24)
-"""Compose of January 2024: `include`, `develop.watch`, and `extends` with what is included."""
+"""Oldest supported version, January 2024: it has `include`, `develop.watch` and `extends` of included services."""
+
+_REMOVED = "No such container"
+_LIST_RETRIES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """One container of the project; `health` is empty where it has no healthcheck."""
+    """One container of the project; `health` is empty if it has no healthcheck."""
 
     id: str
     name: str
@@ -28,17 +31,17 @@ class Container:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it runs and is healthy."""
+        """Whether it is running and healthy."""
         return self.state == "running" and self.health in {"", "healthy"}
 
     @property
     def is_done(self) -> bool:
-        """Whether it ended well, as only one-shots should."""
+        """Whether it exited with status 0, which only one-shots should do."""
         return self.state == "exited" and self.exit_code == 0
 
     @property
-    def trouble(self) -> str | None:
-        """Say what went wrong with it for good; None while there is hope."""
+    def failure(self) -> str | None:
+        """The reason why it will not become ready; None if it still can."""
         if self.state in {"exited", "dead"} and self.exit_code:
             return f"it ended with status {self.exit_code}"
         if self.state == "restarting":
@@ -48,18 +51,18 @@ class Container:
 
 @dataclass(frozen=True)
 class Engine:
-    """The engine that `docker` talks to, and one project on it."""
+    """The engine that `docker` uses, and one project on it."""
 
     environment: Mapping[str, str]
 
     def check(self) -> None:
-        """Raise ComposeError, saying what to do, unless an engine answers and its Compose is new enough."""
-        asked = self._docker("version", "--format", "{{.Server.Version}}")
-        if asked is None:
+        """Raise ComposeError if no engine responds or its Compose is too old."""
+        done = self._docker("version", "--format", "{{.Server.Version}}")
+        if done is None:
             raise ComposeError("the command docker is missing: install Docker, or run `make up MODE=embedded`")
-        if asked.returncode:
-            reason = (asked.stderr.strip().splitlines() or ["no answer"])[-1]
-            raise ComposeError(f"no Docker engine answers: start it, or run `make up MODE=embedded` ({reason})")
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no response"])[-1]
+            raise ComposeError(f"no Docker engine responds: start it, or run `make up MODE=embedded` ({reason})")
         found = self._docker("compose", "version", "--short")
         if found is None or found.returncode:
             raise ComposeError("docker has no `compose`: install its plugin, or run `make up MODE=embedded`")
@@ -69,7 +72,7 @@ class Engine:
             raise ComposeError(f"docker compose {version} is too old: install {wanted} or newer")
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run a Compose command quietly and give its output; raises ComposeError with what it said."""
+        """Run a Compose command and return its output. Raises ComposeError with its error output."""
         done = subprocess.run(
             ["docker", "compose", *arguments],
             env=dict(self.environment),
@@ -80,12 +83,12 @@ class Engine:
             check=False,
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).strip()
-            raise ComposeError(f"docker compose {arguments[0]} failed:\n{said}")
+            message = (done.stderr or done.stdout).strip()
+            raise ComposeError(f"docker compose {arguments[0]} failed:\n{message}")
         return done.stdout
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin a Compose command whose effects are watched elsewhere."""
+        """Start a Compose command without waiting for it."""
         return subprocess.Popen(
             ["docker", "compose", *arguments],
             env=dict(self.environment),
@@ -96,7 +99,7 @@ class Engine:
         )
 
     def show(self, *arguments: str) -> int:
-        """Run a Compose command, its output on this terminal without control characters; give its exit status."""
+        """Run a Compose command, print its output without control characters, and return its exit status."""
         with subprocess.Popen(
             ["docker", "compose", *arguments],
             env=dict(self.environment),
@@ -109,9 +112,9 @@ class Engine:
             return running.wait()
 
     def relay(self, *arguments: str) -> int:
-        """Run a Compose command on this terminal, where it says nothing of its own; give its exit status.
+        """Run a Compose command on this terminal, without output of Compose itself; return its exit status.
 
-        What it writes to standard error follows at its end, without the empty line by which Compose tells a failure.
+        Its standard error is printed when it ends, without the empty line that Compose adds after a failure.
         """
         done = subprocess.run(
             ["docker", "compose", *arguments],
@@ -120,12 +123,16 @@ class Engine:
             text=True,
             check=False,
         )
-        if said := done.stderr.strip():
-            print(terminal_text(said), file=sys.stderr)
+        if message := done.stderr.strip():
+            print(terminal_text(message), file=sys.stderr)
         return done.returncode
 
     def containers(self) -> list[Container]:
-        """Give the project's containers, also those that ended."""
+        """Return the project's containers, including those that exited.
+
+        The engine rejects the request if any of its containers, also of another project, is removed at this moment.
+        The request is then repeated.
+        """
         return [
             Container(
                 id=found["ID"],
@@ -135,29 +142,38 @@ class Engine:
                 health=found["Health"],
                 exit_code=found["ExitCode"],
             )
-            for found in _json_lines(self.run("ps", "--all", "--format", "json"))
+            for found in _json_lines(self._list_containers())
         ]
 
     def services(self) -> dict[str, dict[str, Any]]:
-        """Give the services as Compose understands the files: merged, extended, interpolated."""
+        """Return the services after Compose has merged, extended and interpolated the files."""
         services: dict[str, dict[str, Any]] = json.loads(self.run("config", "--format", "json"))["services"]
         return services
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Give what the engine knows of containers."""
-        asked = self._docker("inspect", *ids) if ids else None
-        found: list[dict[str, Any]] = json.loads(asked.stdout or "[]") if asked else []
+        """Return the engine's description of containers (`docker inspect`)."""
+        done = self._docker("inspect", *ids) if ids else None
+        found: list[dict[str, Any]] = json.loads(done.stdout or "[]") if done else []
         return found
 
     def stats(self, ids: Sequence[str]) -> dict[str, str]:
-        """Give the memory in use by container name, as the engine prints it (`48.3MiB / 128MiB`)."""
-        asked = self._docker("stats", "--no-stream", "--format", "json", *ids) if ids else None
-        return {found["Name"]: found["MemUsage"] for found in _json_lines(asked.stdout if asked else "")}
+        """Return the used memory by container name, as the engine prints it (`48.3MiB / 128MiB`)."""
+        done = self._docker("stats", "--no-stream", "--format", "json", *ids) if ids else None
+        return {found["Name"]: found["MemUsage"] for found in _json_lines(done.stdout if done else "")}
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
-        """Give the size in bytes of the images that are there."""
-        asked = {name: self._docker("image", "inspect", "--format", "{{.Size}}", name) for name in names}
-        return {name: int(found.stdout) for name, found in asked.items() if found and not found.returncode}
+        """Return the sizes of the existing images in bytes."""
+        done = {name: self._docker("image", "inspect", "--format", "{{.Size}}", name) for name in names}
+        return {name: int(found.stdout) for name, found in done.items() if found and not found.returncode}
+
+    def _list_containers(self) -> str:
+        for _ in range(_LIST_RETRIES):
+            try:
+                return self.run("ps", "--all", "--format", "json")
+            except ComposeError as error:
+                if _REMOVED not in str(error):
+                    raise
+        return self.run("ps", "--all", "--format", "json")
 
     def _docker(self, *arguments: str) -> "subprocess.CompletedProcess[str] | None":
         try:
@@ -174,7 +190,7 @@ class Engine:
 
 
 def _json_lines(output: str) -> list[dict[str, Any]]:
-    """Read what Compose prints as JSON: an array until 2.20, one object a line since."""
+    """Parse JSON output of Compose: an array up to version 2.20, one object per line since then."""
     if output.startswith("["):
         found: list[dict[str, Any]] = json.loads(output)
         return found
@@ -182,6 +198,6 @@ def _json_lines(output: str) -> list[dict[str, Any]]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Give major and minor of `2.24.1-desktop.2`."""
+    """Return major and minor of `2.24.1-desktop.2`."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return (int(found[1]), int(found[2])) if found else ()

@@ -1,5 +1,5 @@
-"""What can stop a command. Every message begins with one line that says what to do."""
+"""Errors of the commands. The first line of every message says what to do."""
 
 
 class ComposeError(Exception):
-    """The command cannot go on; the command line prints the message and exits with 1."""
+    """The command failed. The command line prints the message and exits with 1."""

@@ -10,26 +10,26 @@ from embedded.stack import ROOT
 
 MEBIBYTE = 1024 * 1024
 TARGET_MIB = 230
-"""What an image should stay below: a slim Python base of 125 MiB, 10 for its bytecode, 75 of packages, and ours."""
+"""Maximum size of an image: 125 MiB of a slim Python base, 10 of its bytecode, 75 of packages, and our code."""
 WORKERS_MIB = 265
-"""That of the workers: reports bring 40 MiB, of which pillow, without which reportlab installs nowhere, is half."""
+"""Maximum size of the workers' image: reports need 40 MiB more, half of it pillow, which reportlab requires."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One that was built, and its size in MiB."""
+    """A built image and its size in MiB."""
 
     name: str
     mebibytes: float
 
     @property
     def target(self) -> int:
-        """Give the size below which it should stay, in MiB."""
+        """Its maximum size in MiB."""
         return WORKERS_MIB if "/workers:" in f"/{self.name}" else TARGET_MIB
 
 
 def build(engine: Engine, names: Sequence[str]) -> list[Image]:
-    """Build the images of these services (none named: of all), and give each image once."""
+    """Build the images of these services, or of all services if `names` is empty; return each image once."""
     engine.check()
     built = {name: service["image"] for name, service in engine.services().items() if "build" in service}
     if unknown := set(names) - set(built):

@@ -1,36 +1,41 @@
-"""Bringing the project up and down: build, fetch, stores, databases, everything; each step in a readable line."""
+"""Starts and stops the project: build or pull images, start the stores, create databases, start everything."""
 
 import subprocess
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from compose.engine import Container, Engine
 from compose.errors import ComposeError
-from compose.project import DATABASES, PUBLISHED, Project
+from compose.project import DATABASES, POOLER, PUBLISHED, Project
+from embedded.connections import budget
 from embedded.logs import brief
 from embedded.ports import taken
+from shared.connections import PGBOUNCER_POOL_SIZE, SUPERUSER_RESERVED
 
-BETWEEN_LOOKS_S = 0.5
+POLL_INTERVAL_S = 0.5
 LAST_LINES = 15
 _ERASE = "\x1b[2K"
-"""Compose erases its progress before a line even where no terminal shows it."""
+"""Compose erases its progress before a line, even if the output is not a terminal."""
 MIGRATIONS = tuple(f"migrate-{name}" for name in DATABASES)
 
 
 def up(
     project: Project, engine: Engine, *, only: Sequence[str], scale: Sequence[str], build: bool, seconds: float
 ) -> bool:
-    """Start what is not running and wait until it is ready; say whether there was anything to start.
+    """Start the services that are not running and wait until they are ready; return whether any was started.
 
-    Without `build`, our images are those that are there already or that a registry has (IMAGE_PREFIX, VERSION).
+    Without `build`, it uses existing images or pulls them from a registry (IMAGE_PREFIX, VERSION).
 
-    Raises ComposeError; a stack of which nothing ran before is then taken down again.
+    Raises:
+        ComposeError: the start failed. If nothing ran before, everything is stopped again.
     """
     engine.check()
-    project.write_secrets()
+    _reject_too_many_connections(engine, scale)
+    project.write_secrets(pooler_size=_pooler_size(engine))
     before = _running(engine)
     wanted = _with_dependencies(engine, only)
-    _refuse_taken_ports(project, wanted - set(before.values()))
+    _check_ports(project, wanted - set(before.values()))
     began = time.monotonic()
     try:
         if build:
@@ -50,13 +55,37 @@ def up(
     return _running(engine) != before
 
 
+def _reject_too_many_connections(engine: Engine, scale: Sequence[str]) -> None:
+    """Raise ComposeError if all replicas together can open more connections than PostgreSQL allows."""
+    services = engine.services()
+    limits = [
+        int(word.partition("=")[2])
+        for word in services.get("postgres", {}).get("command") or []
+        if word.startswith("--max_connections=")
+    ]
+    copies = {name: int(count) for name, _, count in (one.partition("=") for one in scale) if count.isdecimal()}
+    for limit in limits:
+        environments = [(name, _environment(service)) for name, service in services.items()]
+        connections = budget(environments, available=limit - SUPERUSER_RESERVED, copies=copies)
+        if problem := connections.problem():
+            raise ComposeError(f"{problem} Here POSTGRES_MAX_CONNECTIONS is max_connections.")
+
+
+def _pooler_size(engine: Engine) -> int:
+    return int(_environment(engine.services().get(POOLER, {})).get("PGBOUNCER_POOL_SIZE") or PGBOUNCER_POOL_SIZE)
+
+
+def _environment(service: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in (service.get("environment") or {}).items() if value is not None}
+
+
 def create_databases(engine: Engine) -> None:
-    """Create the roles and databases that are missing, and set the passwords to those in the secrets."""
+    """Create missing roles and databases, and set the passwords to those in the secrets."""
     engine.run("exec", "-T", "postgres", "sh", "/docker-entrypoint-initdb.d/databases.sh")
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the databases of a running project to the newest version in the checkout."""
+    """Migrate the databases of a running project to the newest version in the checkout."""
     engine.check()
     if not any(container.service == "postgres" and container.is_ready for container in engine.containers()):
         raise ComposeError("the databases are not running: `make up` starts them, and migrates them too")
@@ -67,15 +96,17 @@ def migrate(engine: Engine) -> None:
 
 
 def down(engine: Engine, *, volumes: bool = False) -> bool:
-    """Stop and remove the containers, dependents first; `volumes` also the data. Say whether there was anything."""
+    """Stop and remove the containers, dependents first, and with `volumes` the data; return whether there were any."""
     engine.check()
     there = bool(engine.containers())
-    engine.run("--profile", "load", "down", "--remove-orphans", *(["--volumes"] if volumes else []))
+    engine.run(
+        "--profile", "load", "--profile", POOLER, "down", "--remove-orphans", *(["--volumes"] if volumes else [])
+    )
     return there
 
 
 def addresses(project: Project) -> list[tuple[str, str]]:
-    """Give what a person opens next, with its address."""
+    """Return the pages and APIs to open next, each with its address."""
     return [
         ("API", f"http://localhost:{project.port('gateway')}/v2/docs"),
         ("traces", f"http://localhost:{project.port('jaeger')}"),
@@ -92,16 +123,16 @@ def _start_postgres(engine: Engine) -> None:
     except ComposeError:
         for container in engine.containers():
             if container.service == "postgres" and not container.is_ready:
-                raise ComposeError(_failure(engine, container, container.trouble or "it is not ready")) from None
+                raise ComposeError(_failure(engine, container, container.failure or "it is not ready")) from None
         raise
 
 
 def _running(engine: Engine) -> dict[str, str]:
-    """Give the service of each running container by the container's id."""
+    """Return the services of the running containers by container id."""
     return {container.id: container.service for container in engine.containers() if container.state == "running"}
 
 
-def _refuse_taken_ports(project: Project, wanted: Collection[str]) -> None:
+def _check_ports(project: Project, wanted: Collection[str]) -> None:
     ports = [(port, project.port(name)) for name, port in PUBLISHED.items() if port.process in wanted]
     if lines := taken(ports):
         raise ComposeError("\n".join(lines))
@@ -116,7 +147,8 @@ def _with_dependencies(engine: Engine, only: Sequence[str]) -> set[str]:
             raise ComposeError(f"no service {name!r}: there are {', '.join(services)}")
         if name not in chosen:
             chosen.add(name)
-            pending.extend(services[name].get("depends_on", {}))
+            # An optional dependency is missing if its profile is off. Some versions of Compose list it nevertheless.
+            pending.extend(other for other in services[name].get("depends_on", {}) if other in services)
     return chosen
 
 
@@ -127,8 +159,8 @@ def _built(engine: Engine) -> set[str]:
 def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: float) -> None:
     """Run `up` and watch the containers until all are ready, one has failed, or the time is over.
 
-    Until `up` has ended, those that ran before tell nothing: it may be about to replace them. A failure is not acted
-    upon before either: interrupted, `up` would leave containers half replaced; it ends by itself where one fails.
+    Containers that ran before are ignored until `up` has ended, because it may replace them. Failures are handled only
+    after `up` has ended too: an interrupted `up` would leave some containers replaced and some not.
     """
     before = _running(engine)
     one_shots = {name for name, service in engine.services().items() if service.get("restart") == "no"}
@@ -152,7 +184,7 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
                 late = next((one for one in containers if one not in well), None)
                 reason = f"it is not ready after {seconds:g} s"
                 raise ComposeError(_failure(engine, late, reason) if late else f"docker compose up: {reason}")
-            time.sleep(BETWEEN_LOOKS_S)
+            time.sleep(POLL_INTERVAL_S)
     finally:
         if starting.poll() is None:
             starting.terminate()
@@ -160,16 +192,16 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
 
 
 def _raise_for_failures(engine: Engine, started: Sequence[Container], up: "subprocess.Popen[str]") -> None:
-    if failed := next((one for one in started if one.trouble), None):
-        raise ComposeError(_failure(engine, failed, str(failed.trouble)))
+    if failed := next((one for one in started if one.failure), None):
+        raise ComposeError(_failure(engine, failed, str(failed.failure)))
     if up.returncode:
-        said = up.stderr.read() if up.stderr else ""
-        raise ComposeError(f"docker compose up failed:\n{said}")
+        message = up.stderr.read() if up.stderr else ""
+        raise ComposeError(f"docker compose up failed:\n{message}")
 
 
 def _failure(engine: Engine, container: Container, reason: str) -> str:
-    said = engine.run("logs", "--no-color", "--no-log-prefix", "--tail", str(LAST_LINES), container.service)
-    lines = [line.removeprefix(_ERASE) for line in said.splitlines()]
+    output = engine.run("logs", "--no-color", "--no-log-prefix", "--tail", str(LAST_LINES), container.service)
+    lines = [line.removeprefix(_ERASE) for line in output.splitlines()]
     return "\n".join([f"{container.service} did not start: {reason}. Its last lines:", *map(brief, lines)])
 
 

@@ -1,4 +1,4 @@
-"""Which Compose project is meant: its name, its ports on this machine, its secrets, its environment."""
+"""The selected Compose project: its name, its ports on this machine, its secrets and its environment."""
 
 import os
 from collections.abc import Mapping
@@ -7,13 +7,17 @@ from pathlib import Path
 from secrets import token_urlsafe
 
 from compose.errors import ComposeError
-from embedded.environment import worker_count
+from embedded.environment import is_pooled, worker_count
 from embedded.ports import Port
 from embedded.secrets import Secrets
 from embedded.stack import ROOT, Stack
+from shared.commands.pgbouncer import PORT, render_ini, render_userlist
+from shared.connections import PGBOUNCER_POOL_SIZE
 
 FILE = ROOT / "infra" / "compose" / "compose.yaml"
 DATABASES = ("users", "orders", "notifications", "workers")
+POOLER = "pgbouncer"
+"""Name of the service and of its profile, which HOPLINE_PGBOUNCER=1 enables."""
 
 PUBLISHED = {
     "gateway": Port(8000, "gateway", "the public API"),
@@ -25,56 +29,60 @@ PUBLISHED = {
     "grafana": Port(3000, "grafana", "dashboards"),
     "locust": Port(8089, "locust", "load tests"),
 }
-"""What a person opens; `Port.process` is the Compose service. Everything else has no port on this machine."""
+"""The published ports; `Port.process` is the Compose service. Other services have no port on this machine."""
 
 
 MEMORY_MB = {"gateway": (136, 70), "users": (176, 110), "orders": (160, 70), "notifications": (176, 70)}
-"""Memory limits of the services with one worker process, and what each further process adds to them."""
+"""Memory limits in MB: of a service with one worker process, and for each additional process."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """One stack on this engine. Another HOPLINE_PORT_OFFSET is another project beside it, with data of its own."""
+    """One stack on this engine. Each HOPLINE_PORT_OFFSET is a separate project with separate data."""
 
     stack: Stack
 
     @property
     def name(self) -> str:
-        """Compose's project name, which leads the names of containers, networks and volumes."""
+        """Compose's project name, the prefix of the names of containers, networks and volumes."""
         return f"hopline-{self.stack.offset}" if self.stack.offset else "hopline"
 
     @property
     def secrets(self) -> Path:
-        """Folder of the secret files that containers are given."""
+        """Folder of the secret files that are mounted in containers."""
         return self.stack.secrets / self.name.replace("hopline", "compose")
 
     def port(self, name: str) -> int:
-        """Give the number of a published port in this project."""
+        """Return the number of a published port in this project."""
         return PUBLISHED[name].number + self.stack.offset
 
     def environment(self, caller: Mapping[str, str]) -> dict[str, str]:
-        """Give what Compose interpolates: the caller's environment, and what makes this project this project."""
+        """Return the variables that Compose interpolates: the caller's environment and those of this project."""
         workers = worker_count(caller.get("WEB_CONCURRENCY") or "1")
-        further = int(workers) - 1 if workers.isdecimal() else 0  # the services refuse a wrong value
+        further = int(workers) - 1 if workers.isdecimal() else 0  # the services reject an invalid value
         memory = {
             f"HOPLINE_MEMORY_{name.upper()}": f"{first + further * each}M" for name, (first, each) in MEMORY_MB.items()
         }
+        profiles = [name for name in (caller.get("COMPOSE_PROFILES") or "").split(",") if name]
+        pooler = {"DATABASE_POOLER_URL": f"postgresql://{POOLER}:{PORT}?sslmode=disable"} if is_pooled(caller) else {}
         ports = {f"HOPLINE_PORT_{name.upper()}": str(self.port(name)) for name in PUBLISHED}
         return {
             **caller,
             **ports,
             **memory,
+            **pooler,
+            "COMPOSE_PROFILES": ",".join([*profiles, *([POOLER] if pooler else [])]),
             "WEB_CONCURRENCY": workers,
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": caller.get("COMPOSE_FILE") or str(FILE),
             "HOPLINE_SECRETS": str(self.secrets),
         }
 
-    def write_secrets(self) -> None:
-        """Generate the secrets that are missing.
+    def write_secrets(self, *, pooler_size: int = PGBOUNCER_POOL_SIZE) -> None:
+        """Generate missing secrets, and write the files that are derived from them.
 
-        Containers get the files themselves, and read them as users of their own: the files are readable by all, in a
-        folder that its owner alone can enter.
+        Containers mount the files and read them as other users. Therefore all users can read the files, but only the
+        owner can enter the folder.
         """
         self.stack.create()
         self.secrets.mkdir(mode=0o700, exist_ok=True)
@@ -83,9 +91,14 @@ class Project:
         secrets.client_secret()
         for role in ("superuser", "monitor", *DATABASES):
             secrets.database_password(role)
-        for name in DATABASES:
-            url = f"postgresql://{name}:{secrets.database_password(name)}@postgres:5432/{name}"
+        urls = {
+            name: f"postgresql://{name}:{secrets.database_password(name)}@postgres:5432/{name}" for name in DATABASES
+        }
+        for name, url in urls.items():
             secrets.write(f"database-url-{name}", url)
+        ini = render_ini(urls.values(), auth_file="/run/secrets/pgbouncer-userlist", pool_size=pooler_size)
+        secrets.write("pgbouncer-ini", ini)
+        secrets.write("pgbouncer-userlist", render_userlist(urls.values()))
         if not (self.secrets / "grafana-admin").exists():
             secrets.write("grafana-admin", token_urlsafe(24))
         for file in self.secrets.iterdir():

@@ -1,4 +1,4 @@
-"""`make status` in this mode: containers, what the stores hold, and the sum of the memory limits."""
+"""`make status` in this mode: containers, the content of the stores, and the sum of the memory limits."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from typing import Any
 
 from compose import stores
 from compose.engine import Container, Engine
-from embedded.status import ProcessStatus, Status
+from embedded.connections import budget
+from embedded.status import ProcessStatus, Status, schedules_of
 
 MEBIBYTE = 1024 * 1024
-MOST_BYTES = 2048 * MEBIBYTE
-"""What the containers that run at the same time may take together."""
+MAX_LIMIT_BYTES = 2048 * MEBIBYTE
+"""Maximum sum of the memory limits of containers that run at the same time."""
 
 _UNITS = {"B": 1, "KiB": 1024, "MiB": MEBIBYTE, "GiB": 1024 * MEBIBYTE}
 
@@ -26,7 +27,7 @@ class ComposeStatus:
 
 
 def collect(engine: Engine) -> ComposeStatus:
-    """Ask the engine and the stores. What did its job and ended is not listed; what should run and does not, is."""
+    """Query the engine and the stores. Completed one-shots are not listed; services that should run but do not are."""
     engine.check()
     containers = [one for one in engine.containers() if not one.is_done]
     if not containers:
@@ -35,14 +36,17 @@ def collect(engine: Engine) -> ComposeStatus:
     details = {found["Name"].lstrip("/"): found for found in engine.inspect(ids)}
     used = engine.stats([container.id for container in containers if container.state == "running"])
     processes = [_process(one, details.get(one.name, {}), used.get(one.name, "")) for one in containers]
-    groups, shipped = stores.streams(engine)
-    databases, limit = stores.databases(engine, shipped)
+    groups, last_entries = stores.streams(engine)
+    rows, available = stores.databases(engine)
+    databases = [row.describe(last_entry=last_entries.get(row.name, 0)) for row in rows]
+    environments = [(one.service, _environment(details.get(one.name, {}))) for one in containers]
+    connections = budget(environments, available=available) if available else None
     limits = sum(int(found["HostConfig"]["Memory"]) for found in details.values())
-    return ComposeStatus(Status(processes, databases, limit, groups, stores.schedules(engine)), limits)
+    return ComposeStatus(Status(processes, databases, connections, groups, schedules_of(rows)), limits)
 
 
 def limits_of(services: Mapping[str, Mapping[str, Any]]) -> int:
-    """Add up the memory limits, in bytes, of the services that run at the same time: all but the one-shots."""
+    """Return the sum of the memory limits in bytes of services that run at the same time: all except one-shots."""
     running = (service for service in services.values() if service.get("restart") != "no")
     return sum(int(service["deploy"]["resources"]["limits"]["memory"]) for service in running)
 
@@ -59,15 +63,20 @@ def _process(container: Container, details: Mapping[str, Any], used: str) -> Pro
     )
 
 
+def _environment(details: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that the container was started with."""
+    return dict(variable.split("=", 1) for variable in details.get("Config", {}).get("Env") or [] if "=" in variable)
+
+
 def _worker_restarts(state: Mapping[str, Any]) -> int:
-    """Read how many workers gunicorn has replaced since the container's start, from what its last probe printed."""
+    """Return how many workers gunicorn replaced since the container's start, from the output of the last probe."""
     probes = (state.get("Health") or {}).get("Log") or [{}]
     found = re.search(r"^worker_restarts=(\d{1,9})$", probes[-1].get("Output", ""), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 def _seconds_since(moment: str) -> int:
-    """Give the age of an RFC 3339 time with up to nine digits after the point."""
+    """Return the age of an RFC 3339 time with up to nine digits after the point."""
     whole = re.sub(r"\.\d+Z?$|Z$", "", moment)
     if not whole:
         return 0

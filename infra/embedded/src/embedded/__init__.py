@@ -1,1 +1,1 @@
-"""Hopline on one machine: real PostgreSQL and Valkey from wheels, and every process under a supervisor."""
+"""Hopline on one machine: PostgreSQL and Valkey from wheels, and all processes under supervisord."""

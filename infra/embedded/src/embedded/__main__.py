@@ -1,6 +1,6 @@
-"""`python -m embedded up|down|status|logs|…`: the command line, which `make` calls.
+"""`python -m embedded up|down|status|logs|…`: the command line that `make` calls.
 
-Exit codes: 0 done; 1 with one clear line on standard error; 3 from `status` when something is not running.
+Exit codes: 0 done; 1 with one line on standard error; 3 from `status` if something is not running.
 """
 
 import argparse
@@ -12,18 +12,18 @@ import sys
 import time
 from collections.abc import Sequence
 
-from embedded import lifecycle, logs, operations
+from embedded import lifecycle, logs, service_commands
 from embedded.environment import read_dotenv
 from embedded.errors import EmbeddedError
 from embedded.processes import RELOAD, RELOADABLE
 from embedded.stack import Stack
-from shared.text import terminal_text
+from shared.validation.text import terminal_text
 
 NOT_RUNNING = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit code."""
+    """Run one command and return the exit code."""
     options = _parser().parse_args(arguments)
     read_dotenv()
     try:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `… | head` has seen enough
+    except BrokenPipeError:  # `… | head` closed the pipe
         sys.stderr.close()
         return 0
 
@@ -44,34 +44,38 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     up = commands.add_parser("up", help="start everything and wait until it is ready")
-    up.add_argument("--only", type=_names, default=[], metavar="A,B", help="these processes and all that they need")
+    up.add_argument(
+        "--only", type=_names, default=[], metavar="A,B", help="only these processes and their dependencies"
+    )
     up.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for each phase (default 120)")
     up.set_defaults(run=_up)
 
     dev = commands.add_parser(
-        "dev", help="start everything, restart services when their source changes, show their logs"
+        "dev", help="start everything, restart services when their source changes, and show their logs"
     )
-    dev.add_argument("process", nargs="*", help="restart these only (default: all services and workers)")
-    dev.add_argument("--no-follow", dest="follow", action="store_false", help="end once everything is ready")
+    dev.add_argument("process", nargs="*", help="restart only these (default: all services and workers)")
+    dev.add_argument("--no-follow", dest="follow", action="store_false", help="exit when everything is ready")
     dev.set_defaults(run=_dev)
 
-    commands.add_parser("down", help="stop everything, keep the data").set_defaults(run=_down)
-    commands.add_parser("clean", help="stop everything, delete the data").set_defaults(run=_clean)
+    commands.add_parser("down", help="stop everything and keep the data").set_defaults(run=_down)
+    commands.add_parser("clean", help="stop everything and delete the data").set_defaults(run=_clean)
     commands.add_parser("migrate", help="migrate the databases of a running stack").set_defaults(run=_migrate)
 
-    status = commands.add_parser("status", help="processes, databases, streams, jobs")
+    status = commands.add_parser("status", help="show processes, databases, streams and jobs")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
 
-    commands.add_parser("jobs", help="jobs by state and kind, and the oldest not done").set_defaults(run=_jobs)
-    commands.add_parser("dead-letters", help="jobs and events that were given up").set_defaults(run=_dead_letters)
-    replay = commands.add_parser("replay", help="have a dead job or event tried again")
-    replay.add_argument("id", help="as dead-letters lists it")
+    commands.add_parser("jobs", help="count jobs by state and type, and list the oldest unfinished ones").set_defaults(
+        run=_jobs
+    )
+    commands.add_parser("dead-letters", help="list dead jobs and events").set_defaults(run=_dead_letters)
+    replay = commands.add_parser("replay", help="retry a dead job or event")
+    replay.add_argument("id", help="id from dead-letters")
     replay.set_defaults(run=_replay)
 
-    tail = commands.add_parser("logs", help="the last lines of the logs, then new ones as they come")
-    tail.add_argument("process", nargs="*", help="of these processes only")
-    tail.add_argument("--lines", "-n", type=int, default=200, metavar="N", help="how many to begin with (default 200)")
+    tail = commands.add_parser("logs", help="show the last lines of the logs, and follow them")
+    tail.add_argument("process", nargs="*", help="only these processes")
+    tail.add_argument("--lines", "-n", type=int, default=200, metavar="N", help="number of last lines (default 200)")
     tail.add_argument("--no-follow", dest="follow", action="store_false", help="end after that")
     tail.set_defaults(run=_logs)
     return parser
@@ -95,7 +99,7 @@ def _dev(stack: Stack, options: argparse.Namespace) -> int:
         if lifecycle.is_configured_otherwise(stack, os.environ):
             lifecycle.down(stack)
         asyncio.run(lifecycle.up(stack, os.environ, only=[], seconds=120))
-    print(f"a change of source restarts: {', '.join(names)} (Ctrl-C ends this view; make down stops everything)")
+    print(f"source changes restart: {', '.join(names)} (Ctrl-C ends this view; make down stops the stack)")
     with contextlib.suppress(KeyboardInterrupt):
         logs.show(stack, names, lines=0, follow=options.follow)
     return 0
@@ -112,14 +116,14 @@ def _clean(stack: Stack, _options: argparse.Namespace) -> int:
     with stack.changing():
         lifecycle.down(stack)
         removed = stack.remove()
-    print(f"removed {stack.home}" if removed else "there is nothing to remove")
+    print(f"removed {stack.home}" if removed else "nothing to remove")
     return 0
 
 
 def _migrate(stack: Stack, _options: argparse.Namespace) -> int:
     with stack.changing():
         asyncio.run(lifecycle.migrate(stack, os.environ))
-    print("every database is at its newest version")
+    print("all databases are at their newest version")
     return 0
 
 
@@ -139,15 +143,15 @@ def _status(stack: Stack, options: argparse.Namespace) -> int:
 
 
 def _jobs(stack: Stack, _options: argparse.Namespace) -> int:
-    return operations.run(stack, os.environ, operations.jobs())
+    return service_commands.run(stack, os.environ, service_commands.jobs())
 
 
 def _dead_letters(stack: Stack, _options: argparse.Namespace) -> int:
-    return operations.run(stack, os.environ, operations.dead_letters())
+    return service_commands.run(stack, os.environ, service_commands.dead_letters())
 
 
 def _replay(stack: Stack, options: argparse.Namespace) -> int:
-    return operations.run(stack, os.environ, [operations.replay(options.id)])
+    return service_commands.run(stack, os.environ, [service_commands.replay(options.id)])
 
 
 def _logs(stack: Stack, options: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""Under which system account PostgreSQL runs, and what that account can reach.
+"""The system account of PostgreSQL, and which paths it can read.
 
-PostgreSQL refuses to run as root. When we are root it therefore runs as `nobody`, which exists everywhere
-and may do nothing: no account is created and no file or folder of the person's has its permissions changed.
-When we are not root, everything simply runs as ourselves.
+PostgreSQL refuses to run as root. If the user is root, PostgreSQL runs as `nobody`, an account without permissions that
+exists on every system. No account is created, and permissions of the user's files and folders do not change. If the
+user is not root, PostgreSQL runs as the user.
 """
 
 import os
@@ -18,7 +18,7 @@ UNPRIVILEGED = "nobody"
 
 
 class Identity(TypedDict, total=False):
-    """Keyword arguments of `subprocess.Popen` that make the child run as an account (empty: as ourselves)."""
+    """Keyword arguments of `subprocess.Popen` that run the child as an account (empty: as the user)."""
 
     user: int
     group: int
@@ -27,34 +27,34 @@ class Identity(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Account:
-    """A system account other than our own."""
+    """A system account other than the user's."""
 
     name: str
     uid: int
     gid: int
 
     def identity(self) -> Identity:
-        """Give what `subprocess.Popen` needs to run a child as this account, without our groups."""
+        """Return the arguments of `subprocess.Popen` that run a child as this account, without the user's groups."""
         return Identity(user=self.uid, group=self.gid, extra_groups=[])
 
     def can(self, test: str, path: Path) -> bool:
-        """Ask the kernel whether the account may `-r` read or `-x` run or enter `path`.
+        """Return whether the account may read (`-r`) or execute (`-x`) `path`.
 
-        Asked from a child that *is* the account, so that folders above, ACLs and mounts all count.
+        A child process of the account checks it, so the kernel considers parent folders, ACLs and mounts.
         """
         command = ["/bin/sh", "-c", f'test {test} "$0"', str(path)]
         return subprocess.run(command, check=False, cwd="/", **self.identity()).returncode == 0
 
 
 def for_postgres() -> Account | None:
-    """Give the account PostgreSQL must run as, or None when it runs as ourselves."""
+    """Return the account that PostgreSQL must run as, or None if it runs as the user."""
     if os.geteuid() != 0:
         return None
     try:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         raise EmbeddedError(
-            f"PostgreSQL refuses to run as root and this machine has no account {UNPRIVILEGED!r}: "
-            "run this as an ordinary user"
+            f"PostgreSQL refuses to run as root, and this machine has no account {UNPRIVILEGED!r}: "
+            "run this as another user than root"
         ) from None
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

@@ -1,4 +1,4 @@
-"""supervisord's configuration file, made from the process table."""
+"""Renders supervisord's configuration file from the process table."""
 
 import os
 import resource
@@ -10,11 +10,11 @@ from embedded.processes import Process
 from embedded.stack import Stack
 
 OPEN_FILES = 65_536
-"""Sockets a process may have open, where the system's hard limit allows it."""
+"""Maximum number of open files of a process, limited by the system's hard limit."""
 
 
 def render(stack: Stack, processes: Iterable[Process]) -> str:
-    """Give supervisord's configuration file. Raises EmbeddedError for a value that cannot be written in it."""
+    """Return supervisord's configuration file. Raises EmbeddedError for a value that the format cannot represent."""
     processes = list(processes)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
@@ -30,7 +30,7 @@ def render(stack: Stack, processes: Iterable[Process]) -> str:
             "logfile_backups": 1,
             "minfds": files,
             "nocleanup": "true",
-            **({"user": "root"} if os.geteuid() == 0 else {}),  # said on purpose; without it, it warns
+            **({"user": "root"} if os.geteuid() == 0 else {}),  # without it, supervisord warns
         },
         **{f"program:{process.name}": _program(stack, process) for process in processes},
     }
@@ -48,14 +48,14 @@ def _program(stack: Stack, process: Process) -> dict[str, object]:
     return {
         "command": shlex.join(process.command),
         "directory": "/",
-        "autostart": "false",  # `up` starts them in order, after the migrations
+        "autostart": "false",  # `up` starts the processes in order, after the migrations
         "autorestart": "true",
         "startsecs": 1,
-        "startretries": 1_000_000,  # never give up; each failed start waits a second longer than the last
+        "startretries": 1_000_000,  # no limit; each failed start waits a second longer
         "stopsignal": process.stop_signal,
         "stopwaitsecs": process.stop_seconds,
-        "stopasgroup": "false",  # masters stop their workers themselves, in order
-        "killasgroup": "true",  # but when time is up, none of them stays
+        "stopasgroup": "false",  # masters stop their workers in order
+        "killasgroup": "true",  # after the timeout, all of them are killed
         "stdout_logfile": stack.log(process.name),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": 2,
@@ -73,8 +73,8 @@ def _assignments(environment: Mapping[str, str]) -> str:
 
 
 def _plain(value: object) -> str:
-    """Escape what supervisord would expand or take for a comment."""
+    """Escape `%`. Raises EmbeddedError for text that supervisord would read as a comment."""
     text = str(value)
     if " ;" in text or " #" in text:
-        raise EmbeddedError(f"supervisord would take a part of this for a comment: {text}")
+        raise EmbeddedError(f"supervisord would read a part of this as a comment: {text}")
     return text.replace("%", "%%")

@@ -1,9 +1,9 @@
-"""The environment of every process: what this mode decides, what it suggests, and what the caller may change.
+"""The environment variables of every process.
 
-The caller's own environment passes through, so that `LOG_LEVEL=DEBUG make up` or `CRASH_AT=… make up` reach the
-processes. In development `.env` at the top of the checkout passes through as well, below the environment. Only
-what makes the stack one stack (addresses, databases, secrets) is decided here, whatever else the shell may hold, say
-the DATABASE_URL of a test run.
+Processes inherit the caller's environment, so `LOG_LEVEL=DEBUG make up` and `CRASH_AT=… make up` work. In development
+they also inherit `.env` at the top of the checkout; variables of the shell take precedence over it. The addresses,
+databases and secrets of a stack are always set here, even if the shell has variables of the same name, such as the
+DATABASE_URL of a test run.
 """
 
 import os
@@ -13,42 +13,53 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+from embedded.errors import EmbeddedError
 from embedded.secrets import Secrets
 from embedded.stack import ROOT, Stack
+from shared.connections import MAX_OVERFLOW, PGBOUNCER_POOL_SIZE, POOL_SIZE, RESERVE
 
 DATABASES = ("users", "orders", "notifications", "workers")
 MARK = "HOPLINE_STACK"
-"""Set in every process to the stack's home: by it, processes of a lost supervisor are recognised."""
+"""Set in every process to the stack's home. It identifies processes that lost their supervisor."""
 
 _SUGGESTED = {
     "ENVIRONMENT": "development",
     "LOG_FORMAT": "json",
     "WEB_CONCURRENCY": "1",
-    "DATABASE_POOL_SIZE": "10",
-    "DATABASE_MAX_OVERFLOW": "0",
-    "DATABASE_RESERVE": "20",
+    "DATABASE_POOL_SIZE": str(POOL_SIZE),
+    "DATABASE_MAX_OVERFLOW": str(MAX_OVERFLOW),
+    "DATABASE_RESERVE": str(RESERVE),
     "HTTP_TRANSPORT": "httptools",  # the two drop-ins; aiohttp and sdk_tracer_provider are the standard packages
     "OTEL_PYTHON_TRACER_PROVIDER": "lean",
-    "MALLOC_ARENA_MAX": "2",  # threads in short bursts would leave an arena of memory each
-    "MALLOC_MMAP_THRESHOLD_": "1048576",  # and malloc would keep the 19 MiB of each password's hash
+    "MALLOC_ARENA_MAX": "2",  # otherwise each short-lived thread leaves an arena of memory
+    "MALLOC_MMAP_THRESHOLD_": "1048576",  # otherwise malloc keeps 19 MiB for each password hash
 }
 _DECIDED = frozenset(
-    {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL", "NOTIFICATIONS_URL", "JWKS_URL"}
-    | {"PUBLIC_WS_URL", "TRACES_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
+    {"DATABASE_URL", "DATABASE_POOLER_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL"}
+    | {"NOTIFICATIONS_URL", "JWKS_URL", "METRICS_URL"}
+    | {"PUBLIC_WS_URL", "TRACES_URL", "MAIL_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
     | {"WORKER_RESTARTS_FILE"}
 )
 
 
 def worker_count(value: str) -> str:
-    """Return what WEB_CONCURRENCY=auto means on this machine, 2 × cores + 1, as the services do; other values stay."""
+    """Return 2 × cores + 1 for `auto`, as the services do, and any other value of WEB_CONCURRENCY unchanged."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return str(min(2 * cores + 1, 64)) if value == "auto" else value
 
 
-def read_dotenv(file: Path = ROOT / ".env") -> None:
-    """Add the variables of `file` to this process's environment, in development; those that are set stay.
+def is_pooled(caller: Mapping[str, str]) -> bool:
+    """Return whether HOPLINE_PGBOUNCER enables PgBouncer. Raises EmbeddedError for a value other than 0 and 1."""
+    value = caller.get("HOPLINE_PGBOUNCER") or "0"
+    if value not in {"0", "1"}:
+        raise EmbeddedError(f"HOPLINE_PGBOUNCER={value}: expected 0 or 1")
+    return value == "1"
 
-    PYTHON_DOTENV_DISABLED=1 turns it off, as it does in the services.
+
+def read_dotenv(file: Path = ROOT / ".env") -> None:
+    """Add the variables of `file` to this process's environment, in development. Variables that are set do not change.
+
+    PYTHON_DOTENV_DISABLED=1 disables it, as in the services.
     """
     if (os.environ.get("ENVIRONMENT") or "development") == "development":
         load_dotenv(file)
@@ -56,7 +67,7 @@ def read_dotenv(file: Path = ROOT / ".env") -> None:
 
 @dataclass(frozen=True)
 class Environments:
-    """Environments of one stack's processes."""
+    """The environments of the processes of one stack."""
 
     stack: Stack
     caller: Mapping[str, str]
@@ -66,12 +77,12 @@ class Environments:
         object.__setattr__(self, "secrets", Secrets(self.stack.secrets))
 
     def inherited(self) -> dict[str, str]:
-        """Give what every process gets: the caller's environment without what is decided here."""
+        """Return the variables for every process: the caller's environment without the variables that are set here."""
         theirs = {name: value for name, value in self.caller.items() if name.removesuffix("_FILE") not in _DECIDED}
         return {**theirs, MARK: str(self.stack.home), "PYTHONUNBUFFERED": "1", "PYTHON_DOTENV_DISABLED": "1"}
 
     def of(self, process: str) -> dict[str, str]:
-        """Give what one process gets beside that; secrets and database URLs are named as files."""
+        """Return the additional variables of one process. Secrets and database URLs are names of files."""
         own = {
             "users": {
                 "PORT": str(self.stack.port("users")),
@@ -82,13 +93,16 @@ class Environments:
             "orders": {"PORT": str(self.stack.port("orders")), **self._database("orders")},
             "notifications": {
                 "PORT": str(self.stack.port("notifications")),
-                "PUBLIC_WS_URL": f"ws://localhost:{self.stack.port('notifications')}/ws",
+                "PUBLIC_WS_URL": self._websocket_url,
                 **self._database("notifications"),
             },
             "gateway": {
                 "PORT": str(self.stack.port("gateway")),
                 "NOTIFICATIONS_URL": self.url("notifications"),
+                "PUBLIC_WS_URL": self._websocket_url,
                 "TRACES_URL": f"http://localhost:{self.stack.port('jaeger')}",
+                "METRICS_URL": f"http://localhost:{self.stack.port('prometheus')}",
+                "MAIL_URL": f"http://localhost:{self.stack.port('mailpit')}",
             },
             "worker": {
                 "MAIL_FROM": self.caller.get("MAIL_FROM", "Hopline <shop@hopline.example>"),
@@ -101,30 +115,34 @@ class Environments:
         }
         return {**self._common(), **own[process]}
 
+    @property
+    def _websocket_url(self) -> str:
+        return f"ws://localhost:{self.stack.port('notifications')}/ws"
+
     def url(self, service: str) -> str:
-        """Give a service's address inside the stack."""
+        """Return a service's address inside the stack."""
         return f"http://127.0.0.1:{self.stack.port(service)}"
 
     def database_url(self, name: str) -> str:
-        """Give the URL by which the owner of a database logs in."""
+        """Return the URL of a database for its owner."""
         password = self.secrets.database_password(name)
         return f"postgresql://{name}:{password}@127.0.0.1:{self.stack.port('postgres')}/{name}"
 
-    def max_connections(self) -> int:
-        """Give how many connections the server must allow.
+    @property
+    def pooled(self) -> bool:
+        """Whether the services connect through PgBouncer. Raises EmbeddedError for an invalid value."""
+        return is_pooled(self.caller)
 
-        Each process has one pool: WEB_CONCURRENCY processes of each service with a database, and two workers, each with
-        pool + overflow connections and up to 3 of its own (relay, its listener, migrations). With the defaults
-        (3 × 1 + 2) × (10 + 0 + 3) + 20 reserve = 85; never below 100, as PostgreSQL's slots are cheap.
-        """
-        each = self._number("DATABASE_POOL_SIZE") + self._number("DATABASE_MAX_OVERFLOW") + 3
-        pools = (len(DATABASES) - 1) * self._number("WEB_CONCURRENCY") + 2
-        return max(100, pools * each + self._number("DATABASE_RESERVE"))
+    def pooler(self) -> dict[str, str]:
+        """Return the environment of PgBouncer."""
+        return {"PGBOUNCER_POOL_SIZE": str(self.number("PGBOUNCER_POOL_SIZE", PGBOUNCER_POOL_SIZE))}
 
-    def _number(self, name: str) -> int:
-        raw = worker_count(self.caller.get(name, ""))
-        valid = raw.isascii() and raw.isdecimal()  # the service itself rejects a wrong value
-        return int(raw if valid else _SUGGESTED[name])
+    def number(self, name: str, default: int) -> int:
+        """Return a setting of the stack. Raises EmbeddedError for a value that is not a positive whole number."""
+        raw = self.caller.get(name) or str(default)
+        if not (raw.isascii() and raw.isdecimal() and int(raw)):
+            raise EmbeddedError(f"{name}={raw}: expected a whole number from 1")
+        return int(raw)
 
     def _common(self) -> dict[str, str]:
         suggested = {
@@ -142,4 +160,8 @@ class Environments:
         }
 
     def _database(self, name: str) -> dict[str, str]:
-        return {"DATABASE_URL_FILE": str(self.secrets.write(f"database-url-{name}", self.database_url(name)))}
+        pooler = f"postgresql://127.0.0.1:{self.stack.port('pgbouncer')}?sslmode=disable"
+        return {
+            "DATABASE_URL_FILE": str(self.secrets.write(f"database-url-{name}", self.database_url(name))),
+            **({"DATABASE_POOLER_URL": pooler} if self.pooled else {}),
+        }

@@ -1,13 +1,13 @@
-"""What can stop the embedded mode. Every message is one line that says what to do."""
+"""Errors of the embedded mode. The first line of every message says what to do."""
 
 
 class EmbeddedError(Exception):
-    """The command cannot go on; the command line prints the message and exits with 1."""
+    """The command failed. The command line prints the message and exits with 1."""
 
 
 class MissingToolError(EmbeddedError):
-    """A program that comes with a Python package is not installed, or not for this machine."""
+    """A program is not installed, or its Python package has none for this machine."""
 
 
 class StartFailedError(EmbeddedError):
-    """A process ended while it started, or was not ready in time; the message ends with its last lines."""
+    """A process exited during its start or was not ready in time. The message ends with the end of its log."""

@@ -1,4 +1,4 @@
-"""Bringing the stack up and down, in an order that loses nothing."""
+"""Starts and stops the stack, in an order that loses no data."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -14,28 +14,32 @@ from embedded.processes import STORES, TELEMETRY, Process, Table
 from embedded.stack import Stack
 from embedded.supervisor import Supervisor
 
-STOP_PATIENCE_S = 120
-"""Longer than the groups' own stop times together."""
+STOP_TIMEOUT_S = 120
+"""Longer than the sum of the groups' stop timeouts."""
 
 
 async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], seconds: float) -> bool:
-    """Start what is not running and wait until it is ready; say whether there was anything to start.
+    """Start the processes that are not running and wait until they are ready; return whether any was started.
 
-    `only` names processes to start with all that they need; empty means all. Raises EmbeddedError, with nothing
-    left running that was not running before.
+    `only` limits this to the named processes and their dependencies.
+
+    Raises:
+        EmbeddedError: the start failed; the processes that it had started are stopped.
     """
     stack.create()
     table = processes.table(stack, caller)
     wanted = table.selected(only)
+    if problem := table.connections.problem():
+        raise EmbeddedError(f"{problem} Here POSTGRES_MAX_CONNECTIONS is max_connections.")
     if problems := processes.missing(wanted):
         raise EmbeddedError("\n".join(problems))
     supervisor = Supervisor(stack)
     if supervisor.daemon():
         return await _complete(supervisor, table, wanted, seconds)
     if left := orphans.find(stack):
-        print(f"stopping {len(left)} processes that lost their supervisor")
+        print(f"stopping {len(left)} processes without a supervisor")
         orphans.stop(left)
-    _refuse_taken_ports(stack, wanted)
+    _check_ports(stack, wanted)
     try:
         supervisor.launch(table.processes, table.environments.inherited())
         await _start(supervisor, table, wanted, seconds)
@@ -46,31 +50,33 @@ async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], 
 
 
 def is_configured_otherwise(stack: Stack, caller: Mapping[str, str]) -> bool:
-    """Return whether the stack runs with other settings or commands than `caller` asks for."""
+    """Return whether the stack runs with other settings or commands than those for `caller`."""
     supervisor = Supervisor(stack)
     if not supervisor.daemon():
         return False
     return not supervisor.configured_as(processes.table(stack, caller).processes)
 
 
-def _refuse_another_offset(stack: Stack, running: Collection[Process]) -> None:
-    """Say at once that the running stack listens elsewhere; it would be waited for in vain."""
+def _check_offset(stack: Stack, running: Collection[Process]) -> None:
+    """Raise EmbeddedError if the running stack has other ports; waiting for it would time out."""
     expected = [pair for process in running for pair in process.ports(stack)]
     if expected and not taken(expected):
         raise EmbeddedError(
             f"the stack in {stack.home} runs with another HOPLINE_PORT_OFFSET than {stack.offset}: "
-            f"give it the same, stop it first (make down), or start another one with a HOPLINE_HOME of its own"
+            f"set the same one, stop it first (make down), or start another stack with a separate HOPLINE_HOME"
         )
 
 
 async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Process], seconds: float) -> bool:
-    """Start what is missing in a running stack; say whether anything was."""
+    """Start the missing processes of a running stack; return whether any was missing."""
     if not supervisor.configured_as(table.processes):
-        print("note: settings changed since the start; `make down up` applies them")
+        print("note: settings changed after the start; `make down up` applies them")
     states = supervisor.states()
-    _refuse_another_offset(supervisor.stack, [process for process in wanted if states[process.name].running])
+    if unknown := [process.name for process in wanted if process.name not in states]:
+        raise EmbeddedError(f"the running stack was configured without {', '.join(unknown)}: `make down up` adds it")
+    _check_offset(supervisor.stack, [process for process in wanted if states[process.name].running])
     absent = [process for process in wanted if not states[process.name].running]
-    _refuse_taken_ports(supervisor.stack, absent)
+    _check_ports(supervisor.stack, absent)
     try:
         await _start(supervisor, table, absent, seconds)
         await readiness.wait(supervisor, table, wanted, seconds=seconds, since={}, report=lambda _: None)
@@ -81,13 +87,13 @@ async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Pro
     return bool(absent)
 
 
-def _refuse_taken_ports(stack: Stack, wanted: Collection[Process]) -> None:
+def _check_ports(stack: Stack, wanted: Collection[Process]) -> None:
     if lines := taken(pair for process in wanted for pair in process.ports(stack)):
         raise EmbeddedError("\n".join(lines))
 
 
 async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Process], seconds: float) -> None:
-    """Start the stores and the telemetry, migrate, then start the services."""
+    """Start the stores and the observatory, migrate, then start the services."""
     began = time.monotonic()
 
     def report(process: Process) -> None:
@@ -100,7 +106,7 @@ async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Proc
     try:
         if databases and not table.postgres.data.exists():
             migrator.prepare()
-        for process in sorted(early, key=lambda process: process.name == "postgres"):  # its creation takes longest
+        for process in sorted(early, key=lambda process: process.name == "postgres"):  # its creation is slow
             if process.name == "postgres" and table.postgres.initialise(table.superuser_password()):
                 _progress("postgres", "created", began)
             supervisor.start(process)
@@ -118,7 +124,7 @@ async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Proc
 
 
 async def create_databases(table: Table) -> None:
-    """Create the role and the database of every service that has none yet."""
+    """Create the missing roles and databases of the services."""
     for name in DATABASES:
         password = table.environments.secrets.database_password(name)
         await postgres.ensure_database(table.superuser_url(), name=name, password=password)
@@ -134,7 +140,7 @@ async def migrate(stack: Stack, caller: Mapping[str, str]) -> None:
 
 
 def down(stack: Stack) -> bool:
-    """Stop everything gracefully, services first, stores last; say whether anything was running."""
+    """Stop everything gracefully, services first and stores last; return whether anything was running."""
     supervisor = Supervisor(stack)
     daemon = supervisor.daemon()
     if daemon:
@@ -145,16 +151,16 @@ def down(stack: Stack) -> bool:
 
 
 def _shut_down(supervisor: Supervisor, daemon: psutil.Process) -> None:
-    """Ask supervisord to stop everything; one that does not answer or end is killed, and orphans are left."""
-    if supervisor.answers():
+    """Stop everything through supervisord. If supervisord does not respond or exit, kill it; its processes remain."""
+    if supervisor.is_responsive():
         supervisor.shutdown()
     else:
         daemon.terminate()
     try:
-        daemon.wait(STOP_PATIENCE_S)
+        daemon.wait(STOP_TIMEOUT_S)
     except psutil.TimeoutExpired:
         daemon.kill()
-        daemon.wait(STOP_PATIENCE_S)
+        daemon.wait(STOP_TIMEOUT_S)
 
 
 def _progress(what: str, state: str, began: float) -> None:
@@ -162,10 +168,12 @@ def _progress(what: str, state: str, began: float) -> None:
 
 
 def addresses(stack: Stack) -> list[tuple[str, str]]:
-    """Give what a person opens next, with its address."""
+    """Return the pages and APIs to open next, each with its address."""
     return [
+        ("start page", f"http://localhost:{stack.port('jaeger')}"),
         ("API", f"http://localhost:{stack.port('gateway')}/v2/docs"),
-        ("traces", f"http://localhost:{stack.port('jaeger')}"),
+        ("traces", f"http://localhost:{stack.port('jaeger')}/search"),
+        ("metrics", f"http://localhost:{stack.port('prometheus')}"),
         ("mailbox", f"http://localhost:{stack.port('mailpit')}"),
         ("logs", f"http://localhost:{stack.port('loki')} (Loki's API)"),
     ]

@@ -1,7 +1,7 @@
-"""`tail -F` over the processes' logs: the last lines of each, then new ones as they come, across rotations.
+"""`tail -F` of the processes' logs: the last lines of each, then new lines, also after a rotation.
 
-On a terminal JSON lines are shown for people, and every line is led by its process's name if several are shown.
-Control characters are escaped everywhere: a pipe often ends in a terminal.
+On a terminal, JSON log records are formatted for people. If several logs are shown, the process's name precedes each
+line. Control characters are always escaped, because the output of a pipe is often shown in a terminal too.
 """
 
 import contextlib
@@ -16,17 +16,20 @@ from typing import IO, Any, TextIO
 
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
-from shared.text import terminal_line, terminal_text
+from shared.validation.text import terminal_line, terminal_text
 
-BETWEEN_LOOKS_S = 0.25
+POLL_INTERVAL_S = 0.25
 _COMMON = {"timestamp", "level", "event", "service"}
+_STACKTRACE = "exception.stacktrace"
+_EXCEPTION = ("exception.type", "exception.message")
 _LEVELS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31;1"}
 
 
 def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: TextIO = sys.stdout) -> None:
-    """Write the last `lines` of the named processes' logs (none: of all), then follow them until interrupted.
+    """Write the last `lines` lines of the named processes' logs, or of all logs, then follow them until interrupted.
 
-    Raises EmbeddedError where there is no such log, and where nothing has been started that could write any.
+    Raises:
+        EmbeddedError: there is no such log, or no process was started.
     """
     known = sorted(path.stem for path in stack.logs.glob("*.log")) if stack.logs.exists() else []
     if not known:
@@ -42,30 +45,30 @@ def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: T
         pause = threading.Event()
         while follow:
             out.flush()
-            pause.wait(BETWEEN_LOOKS_S)
+            pause.wait(POLL_INTERVAL_S)
             for tail in tails:
                 _write(out, tail.path.stem, tail.new(), prefix)
 
 
 @dataclass
 class Tail:
-    """One growing file, how far it was read, and the beginning of a line whose end is still to come."""
+    """A growing file, read up to a position; `rest` is the incomplete last line."""
 
     path: Path
     file: IO[bytes] | None = field(default=None, init=False)
     rest: bytes = field(default=b"", init=False)
 
     def last(self, count: int) -> list[str]:
-        """Give the last `count` lines and go on from there."""
+        """Return the last `count` lines, and continue after them."""
         found = self.new()
         return found[-count:] if count else []
 
     def new(self) -> list[str]:
-        """Give the lines completed since: of a file that was rotated away first, then of its successor."""
+        """Return the lines completed since the last call, those of a rotated file before those of its successor."""
         read = self.file.read() if self.file else b""
         if self._replaced():
             if self.file:
-                read += self.file.read()  # what came between reading and looking
+                read += self.file.read()  # lines written between the read and the check
                 self.file.close()
             self.file = self.path.open("rb")
             read += self.file.read()
@@ -78,10 +81,10 @@ class Tail:
             self.file.close()
 
     def _replaced(self) -> bool:
-        """Whether the path names another file than the one that is open, or the same one cut short."""
+        """Return whether the path now names another file than the open one, or the file was truncated."""
         try:
             now = self.path.stat()
-        except FileNotFoundError:  # not there yet, or between the two steps of a rotation
+        except FileNotFoundError:  # not created yet, or between the two steps of a rotation
             return False
         return self.file is None or now.st_ino != os.fstat(self.file.fileno()).st_ino or now.st_size < self.file.tell()
 
@@ -92,10 +95,10 @@ def _write(out: TextIO, name: str, lines: Sequence[str], prefix: int) -> None:
     out.writelines(f"{lead}{_pretty(line) if terminal else terminal_line(line)}\n" for line in lines)
 
 
-def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
-    """Give the last lines of a log, after its first `since` bytes, for an error message.
+def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
+    """Return the last lines of a log, after its first `since` bytes, for an error message.
 
-    Of JSON it gives only what happened, of a traceback only its end.
+    JSON log records are shortened by `brief`.
     """
     written = path.read_bytes() if path.exists() else b""
     lines = written[since if since <= len(written) else 0 :].decode(errors="replace").splitlines()
@@ -103,36 +106,41 @@ def last_words(path: Path, count: int, *, since: int = 0) -> list[str]:
 
 
 def brief(line: str) -> str:
-    """Give what happened of one of our JSON lines; any other line as it is, but for its control characters."""
-    if (record := _record(line)) is None:
-        return terminal_line(line)
-    exception = str(record.pop("exception", "")).strip().splitlines()
-    details = [f"{key}={value}" for key, value in record.items() if key not in _COMMON]
-    return terminal_line(" ".join([f"{record['level']}: {record['event']}", *details, *exception[-1:]]))
+    """Return level, event, details and exception of a JSON log record, without the stack trace; other lines unchanged.
 
-
-def _pretty(line: str) -> str:
-    """Give a JSON line as time, level, event and the rest in colours; give any other line as it is.
-
-    Control characters of the record are escaped; only an exception may have several lines.
+    Control characters are escaped in both cases.
     """
     if (record := _record(line)) is None:
         return terminal_line(line)
-    exception = terminal_text(str(record.pop("exception", "")))
+    hidden = {*_COMMON, *_EXCEPTION, _STACKTRACE}
+    details = [f"{key}={value}" for key, value in record.items() if key not in hidden]
+    exception = ": ".join(str(record[key]) for key in _EXCEPTION if record.get(key))
+    return terminal_line(" ".join([f"{record['level']}: {record['event']}", *details, exception]).rstrip())
+
+
+def _pretty(line: str) -> str:
+    """Return a JSON log record as time, level, event and details in colours; any other line unchanged.
+
+    Control characters are escaped. Only a stack trace has several lines; it contains type and message of the exception.
+    """
+    if (record := _record(line)) is None:
+        return terminal_line(line)
+    stacktrace = terminal_text(str(record.pop(_STACKTRACE, "")).rstrip())
+    hidden = {*_COMMON, *_EXCEPTION} if stacktrace else _COMMON
     details = "".join(
         f" \x1b[2m{terminal_line(key)}=\x1b[0m{terminal_line(str(value))}"
         for key, value in record.items()
-        if key not in _COMMON
+        if key not in hidden
     )
     level = terminal_line(str(record["level"]))
     colour = _LEVELS.get(level.lower(), "0")
     moment = terminal_line(str(record["timestamp"])[11:23])
     shown = f"{moment} \x1b[{colour}m{level:<8}\x1b[0m \x1b[1m{terminal_line(str(record['event']))}\x1b[0m{details}"
-    return f"{shown}\n{exception}" if exception else shown
+    return f"{shown}\n{stacktrace}" if stacktrace else shown
 
 
 def _record(line: str) -> dict[str, Any] | None:
-    """Read one of our own JSON lines; None for anything else."""
+    """Parse a JSON log record of Hopline; return None for any other line."""
     try:
         record = json.loads(line)
     except ValueError:

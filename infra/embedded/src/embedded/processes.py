@@ -1,4 +1,4 @@
-"""The process table: every process of the stack as data, in the order in which they start."""
+"""The process table: all processes of the stack as data, in starting order."""
 
 import os
 import shlex
@@ -7,19 +7,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from embedded import postgres, valkey
+from embedded import pgbouncer, postgres, valkey
+from embedded.connections import budget
 from embedded.environment import DATABASES, Environments
 from embedded.errors import EmbeddedError
 from embedded.ports import PORTS, Port
 from embedded.postgres import SUPERUSER, Postgres
 from embedded.stack import ROOT, Stack
 from embedded.valkey import Valkey
+from shared.connections import SUPERUSER_RESERVED, ConnectionBudget
 
 STORES, TELEMETRY, SERVICES = "stores", "telemetry", "services"
-"""The groups, first to start first; they stop in the opposite order, so that a last span still arrives."""
+"""The groups in starting order. They stop in the opposite order, so that the observatory receives the last spans."""
+
+LEAST_CONNECTIONS = 100
+"""PostgreSQL's default. Unused slots cost little memory."""
 
 GRACE_SECONDS = 45
-"""What a service or a worker gets to leave; `infra/k8s/base/templates/process/deployment.yaml` does the sum."""
+"""Time for a service or worker to stop; `infra/k8s/base/templates/process/deployment.yaml` has the calculation."""
 
 
 RELOAD = "HOPLINE_RELOAD"
@@ -31,12 +36,12 @@ RELOADABLE = {
     "worker": "workers",
     "report-worker": "workers",
 }
-"""The processes that can restart when their source changes, and the folders of their packages."""
+"""The processes that can restart when their source changes, with the folders of their packages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """How one process is run, stopped and asked whether it is ready."""
+    """How to run, stop and check one process."""
 
     name: str
     group: str
@@ -51,33 +56,34 @@ class Process:
     account: str | None = None
 
     def ports(self, stack: Stack) -> list[tuple[Port, int]]:
-        """Give its ports with their numbers in `stack`."""
+        """Return its ports, with their numbers in `stack`."""
         return [(port, stack.port(name)) for name, port in PORTS.items() if port.process == self.name]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """All processes of one stack, with the two stores that commands also talk to directly."""
+    """All processes of one stack, and the two stores, to which commands connect directly."""
 
     processes: list[Process]
     postgres: Postgres
     valkey: Valkey
     environments: Environments
+    connections: ConnectionBudget
 
     def superuser_url(self) -> str:
-        """Give the URL by which this tool itself logs in to PostgreSQL."""
+        """Return the URL of PostgreSQL for the superuser."""
         return self.postgres.url(self.superuser_password())
 
     def database_urls(self, names: Iterable[str]) -> dict[str, str]:
-        """Give the URLs by which the owners of databases log in."""
+        """Return the URLs of databases for their owners."""
         return {name: self.environments.database_url(name) for name in names}
 
     def superuser_password(self) -> str:
-        """Give the password that goes with it."""
+        """Return the password of the superuser."""
         return self.environments.secrets.database_password(SUPERUSER)
 
     def selected(self, names: Iterable[str]) -> list[Process]:
-        """Give the named processes and all that they need, in starting order; no names means all of them."""
+        """Return the named processes and their dependencies in starting order, or all processes if no name is given."""
         by_name = {process.name: process for process in self.processes}
         pending, chosen = list(names) or list(by_name), set[str]()
         while pending:
@@ -91,20 +97,28 @@ class Table:
 
 
 def table(stack: Stack, caller: Mapping[str, str]) -> Table:
-    """Build the table of a created stack; `caller` is the environment of the person's shell."""
+    """Return the table of a created stack; `caller` is the environment of the user's shell."""
     environments = Environments(stack, caller)
     database = postgres.prepare(stack.home / "postgres", port=stack.port("postgres"))
     broker = valkey.prepare(stack.home / "valkey", port=stack.port("valkey"))
+    poolers = [_pooler(stack, environments)] if environments.pooled else []
+    services = [_service(name, stack, environments) for name in ("users", "orders", "notifications", "gateway")]
+    workers = [
+        _worker("worker", environments, settings="WorkerSettings", queue="hopline:jobs"),
+        _worker("report-worker", environments, settings="ReportWorkerSettings", queue="hopline:reports"),
+    ]
+    connections = _budget(environments, [*poolers, *services, *workers])
     stores = [
         Process(
             name="postgres",
             group=STORES,
-            command=database.argv(max_connections=environments.max_connections()),
-            stop_signal="INT",  # TERM would wait for every client to leave
+            command=database.argv(max_connections=connections.available + SUPERUSER_RESERVED),
+            stop_signal="INT",  # TERM would wait until all clients disconnect
             stop_seconds=60,
             account=database.account.name if database.account else None,
         ),
         Process(name="valkey", group=STORES, command=broker.argv(), stop_seconds=30),
+        *poolers,
     ]
     observatory = Process(
         name="observatory",
@@ -114,11 +128,6 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         ready_url=f"http://127.0.0.1:{stack.port('jaeger')}/api/services",
         stop_seconds=10,
     )
-    services = [_service(name, stack, environments) for name in ("users", "orders", "notifications", "gateway")]
-    workers = [
-        _worker("worker", environments, settings="WorkerSettings", queue="hopline:jobs"),
-        _worker("report-worker", environments, settings="ReportWorkerSettings", queue="hopline:reports"),
-    ]
     reloaded = reloaded_names(caller)
     ours = [reloading(process) if process.name in reloaded else process for process in (*services, *workers)]
     return Table(
@@ -126,6 +135,32 @@ def table(stack: Stack, caller: Mapping[str, str]) -> Table:
         postgres=database,
         valkey=broker,
         environments=environments,
+        connections=connections,
+    )
+
+
+def _budget(environments: Environments, processes: Iterable[Process]) -> ConnectionBudget:
+    """Return the sum of connections with its limit: POSTGRES_MAX_CONNECTIONS, or a limit that is large enough."""
+    named = [(process.name, process.environment) for process in processes]
+    needed = budget(named, available=0).needed + SUPERUSER_RESERVED
+    allowed = environments.number("POSTGRES_MAX_CONNECTIONS", max(LEAST_CONNECTIONS, needed))
+    return budget(named, available=allowed - SUPERUSER_RESERVED)
+
+
+def _pooler(stack: Stack, environments: Environments) -> Process:
+    server = pgbouncer.prepare(stack.home / "pgbouncer", port=stack.port("pgbouncer"))
+    own = environments.pooler()
+    urls = [environments.database_url(name) for name in DATABASES]
+    server.write(urls, pool_size=int(own["PGBOUNCER_POOL_SIZE"]))
+    return Process(
+        name="pgbouncer",
+        group=STORES,
+        command=server.argv(),
+        environment=own,
+        needs=("postgres",),
+        stop_signal="INT",
+        stop_seconds=10,
+        account=server.account.name if server.account else None,
     )
 
 
@@ -139,9 +174,9 @@ def _service(name: str, stack: Stack, environments: Environments) -> Process:
     return Process(
         name=name,
         group=SERVICES,
-        command=[_script("gunicorn"), "-c", "python:shared.gunicorn", f"{name}.main:create_app()"],
+        command=[_script("gunicorn"), "-c", "python:shared.server.gunicorn", f"{name}.main:create_app()"],
         environment={**environments.of(name), "WORKER_RESTARTS_FILE": str(stack.worker_restarts(name))},
-        needs=("postgres", "valkey", "observatory", *others[name]),
+        needs=(*_stores(environments), "observatory", *others[name]),
         database=name if name in DATABASES else None,
         ready_url=f"http://127.0.0.1:{stack.port(name)}/health/ready",
         stop_seconds=GRACE_SECONDS,
@@ -149,17 +184,21 @@ def _service(name: str, stack: Stack, environments: Environments) -> Process:
 
 
 def _worker(name: str, environments: Environments, *, settings: str, queue: str) -> Process:
-    """One program over one database: the two differ in the queue they read, so that no report delays an email."""
+    """Return a worker. The two workers read different queues, so that reports do not delay emails."""
     return Process(
         name=name,
         group=SERVICES,
         command=[_script("arq"), f"workers.main.{settings}"],
         environment=environments.of("worker"),
         database="workers",
-        needs=("postgres", "valkey", "observatory", "users", "orders"),
-        ready_key=f"{queue}:health-check",  # ARQ writes it once it works, and every 15 s
+        needs=(*_stores(environments), "observatory", "users", "orders"),
+        ready_key=f"{queue}:health-check",  # ARQ writes it when it is ready, and then every 15 s
         stop_seconds=GRACE_SECONDS,
     )
+
+
+def _stores(environments: Environments) -> tuple[str, ...]:
+    return ("postgres", "valkey", *(["pgbouncer"] if environments.pooled else []))
 
 
 def reloaded_names(caller: Mapping[str, str]) -> set[str]:
@@ -190,17 +229,17 @@ def reloading(process: Process) -> Process:
 
 
 def _script(name: str) -> str:
-    """Give the path of a console script installed beside this Python."""
+    """Return the path of a console script of this Python environment."""
     return str(Path(sys.executable).parent / name)
 
 
 def missing(processes: Iterable[Process]) -> list[str]:
-    """Give one line for each program or package that a start would not find."""
+    """Return one line for each missing program or package."""
     lines = [
-        f"{process.name}: {process.command[0]} is missing; install the requirements (make does)"
+        f"{process.name}: {process.command[0]} is missing: run `make` to install the requirements"
         for process in processes
         if not os.access(process.command[0], os.X_OK)
     ]
     if not (ROOT / "services").is_dir():
-        lines.append(f"{ROOT} is no checkout of Hopline: install this package with `pip install -e`")
+        lines.append(f"{ROOT} is not a checkout of Hopline: install this package with `pip install -e`")
     return lines

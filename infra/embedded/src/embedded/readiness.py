@@ -1,4 +1,4 @@
-"""Waiting for processes: each until it is ready, and no longer than until the first one fails."""
+"""Waits until processes are ready, or until the first one fails."""
 
 import asyncio
 import urllib.request
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import NoReturn
 
-from embedded import logs, postgres, valkey
+from embedded import logs, pgbouncer, postgres, valkey
 from embedded.errors import StartFailedError
 from embedded.processes import Process, Table
 from embedded.supervisor import Supervisor
@@ -23,10 +23,12 @@ async def wait(
     since: Mapping[str, int],
     report: Callable[[Process], None],
 ) -> None:
-    """Wait until all are ready, calling `report` with each as it becomes so.
+    """Wait until all processes are ready; call `report` with each one when it is.
 
-    `since` says how long each log was before, so that an error shows only what came after. Raises StartFailedError as
-    soon as one has ended, even if it was restarted since, or after `seconds`.
+    `since` is the size of each log before the start, so that an error shows only newer lines.
+
+    Raises:
+        StartFailedError: a process exited, even if it was restarted, or was not ready after `seconds`.
     """
     started = monotonic()
     pids: dict[str, int] = {}
@@ -34,7 +36,7 @@ async def wait(
 
     def fail(process: Process, reason: str) -> NoReturn:
         path = supervisor.stack.log(process.name)
-        lines = logs.last_words(path, LAST_LINES, since=since.get(process.name, 0))
+        lines = logs.last_lines(path, LAST_LINES, since=since.get(process.name, 0))
         raise StartFailedError("\n".join([f"{process.name} did not start: {reason}. The end of {path}:", *lines]))
 
     while waiting:
@@ -54,19 +56,21 @@ async def wait(
 
 
 async def is_ready(table: Table, process: Process) -> bool:
-    """Ask one process: by its own protocol, by the key it writes, or by its readiness URL."""
+    """Return whether a process is ready: by its protocol, by the key that it writes, or by its readiness URL."""
     if process.name == "postgres":
-        return await postgres.answers(table.superuser_url())
+        return await postgres.is_ready(table.superuser_url())
     if process.name == "valkey":
-        return await valkey.answers(table.valkey.port)
+        return await valkey.is_ready(table.valkey.port)
+    if process.name == "pgbouncer":
+        return await pgbouncer.is_ready(table.environments.stack.port(process.name))
     if process.ready_key:
-        return await valkey.has(table.valkey.port, process.ready_key)
-    return process.ready_url is not None and await asyncio.to_thread(_answers_ok, process.ready_url)
+        return await valkey.has_key(table.valkey.port, process.ready_key)
+    return process.ready_url is not None and await asyncio.to_thread(_responds_ok, process.ready_url)
 
 
-def _answers_ok(url: str) -> bool:
+def _responds_ok(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - our own http URL
-            return bool(answer.status == 200)  # noqa: PLR2004
+        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)  # noqa: PLR2004
     except (OSError, ValueError):
         return False

@@ -1,4 +1,4 @@
-"""`status` for people: one table of processes, one of databases, one of streams, one of schedules."""
+"""Prints `status`: tables of processes, databases, streams and schedules."""
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +10,7 @@ _COLOURS = {"RUNNING": "green", "STARTING": "yellow", "STOPPING": "yellow", "STO
 
 
 def show(status: Status, console: Console) -> None:
-    """Print the tables that have something in them."""
+    """Print the tables that are not empty."""
     if not status.processes:
         console.print("Hopline is not running: `make up` starts it", soft_wrap=True)
     if status.orphans:
@@ -21,6 +21,11 @@ def show(status: Status, console: Console) -> None:
     for table in (_processes(status), _databases(status), _streams(status), _schedules(status)):
         if table.rows:
             console.print(table)
+    if status.connections:
+        colour = "default" if status.connections.fits else "red"
+        console.print(f"[{colour}]connections: {status.connections}[/{colour}]", soft_wrap=True, highlight=False)
+        if problem := status.connections.problem():
+            console.print(f"[red]{problem}[/red]", soft_wrap=True, highlight=False)
 
 
 def _processes(status: Status) -> Table:
@@ -45,7 +50,7 @@ def _databases(status: Status) -> Table:
         table.add_row(
             database.name,
             _size(database.size_bytes),
-            f"{database.connections} of {status.max_connections}",
+            f"{database.connections} of {status.connections.available if status.connections else 0}",
             _count(database.outbox),
             _count(database.dead_letters, alarming=True),
             jobs or ("–" if database.jobs is None else "none"),
@@ -81,7 +86,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _count(value: int | None, *, alarming: bool = False) -> str:
-    """Show a number; – where the service has no such thing; red where it should be zero."""
+    """Return the number, or – if it does not apply; red if it should be zero and is not."""
     if value is None:
         return "–"
     return f"[red]{value}[/red]" if alarming and value else str(value)

@@ -1,7 +1,6 @@
-"""Which databases are behind their migrations, found without importing Alembic: most starts have nothing to migrate.
+"""Finds databases that need a migration, without importing Alembic, because most starts have nothing to migrate.
 
-Where anything is unusual (several heads, a revision that no file has) a database counts as behind, so that Alembic
-itself decides.
+In unusual cases (several heads, an unknown revision) a database counts as outdated, so that Alembic decides.
 """
 
 import ast
@@ -14,17 +13,17 @@ from embedded.stack import ROOT
 
 
 def folder_of(database: str) -> Path:
-    """Give the folder of the package that owns a database, with its alembic.ini and migrations."""
+    """Return the folder of the package that owns a database; it contains alembic.ini and the migrations."""
     return ROOT / "workers" if database == "workers" else ROOT / "services" / database
 
 
 async def behind(urls: Mapping[str, str]) -> dict[str, str]:
-    """Give those of the databases `{name: url}` that are not at the newest version of their migrations."""
+    """Return the databases of `{name: url}` that are not at the newest version."""
     return {name: url for name, url in urls.items() if heads(folder_of(name) / "migrations") != await _versions(url)}
 
 
 def heads(migrations: Path) -> set[str]:
-    """Give the revisions that no other builds on, read from the files below `versions/`."""
+    """Return the heads: the revisions in `versions/` that are no other's `down_revision`."""
     revisions, built_on = set[str](), set[str]()
     for path in sorted((migrations / "versions").glob("*.py")):
         assigned = _assignments(path)
@@ -34,7 +33,7 @@ def heads(migrations: Path) -> set[str]:
 
 
 def _assignments(path: Path) -> dict[str, set[str]]:
-    """Give the strings assigned to `revision` and `down_revision` at the top of a migration."""
+    """Return the strings assigned to `revision` and `down_revision` at the top of a migration."""
     found: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
@@ -46,7 +45,7 @@ def _assignments(path: Path) -> dict[str, set[str]]:
 
 
 async def _versions(url: str) -> set[str]:
-    """Give what Alembic noted in a database; nothing in a new one."""
+    """Return the versions that Alembic recorded in a database; empty for a new one."""
     connection = await asyncpg.connect(url)
     try:
         return {row["version_num"] for row in await connection.fetch("SELECT version_num FROM alembic_version")}

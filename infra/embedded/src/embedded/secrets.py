@@ -1,4 +1,4 @@
-"""Secrets of one stack: generated once, one value a file, readable by its owner only."""
+"""Secrets of one stack: generated once, one value per file, readable only by the owner."""
 
 import os
 import secrets
@@ -9,24 +9,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Secrets:
-    """The folder of the secret files; a missing one is generated when it is first asked for."""
+    """The folder of the secret files. A missing secret is generated when it is first read."""
 
     folder: Path
 
     def signing_key(self) -> Path:
-        """Give the file with the Ed25519 private key (PKCS#8 PEM) that signs access tokens."""
+        """Return the file with the Ed25519 private key (PKCS#8 PEM) that signs access tokens."""
         return self._ensure("signing-key.pem", _ed25519_pem)
 
     def client_secret(self) -> Path:
-        """Give the file with the secret by which the workers get their service token from users."""
+        """Return the file with the secret with which the workers request their service token from users."""
         return self._ensure("workers-client-secret", _random)
 
     def database_password(self, role: str) -> str:
-        """Give the password of a database role."""
+        """Return the password of a database role."""
         return self._ensure(f"postgres-{role}", _random).read_text()
 
     def write(self, name: str, value: str) -> Path:
-        """Write a derived value, such as a database's URL with its password, and give its file."""
+        """Write a derived value, such as a database's URL with its password, and return its file."""
         path = self.folder / name
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(value)
@@ -35,7 +35,7 @@ class Secrets:
     def _ensure(self, name: str, generate: Callable[[], str]) -> Path:
         path = self.folder / name
         if not path.exists():
-            self.write(f"{name}.new", generate()).rename(path)  # a crash leaves no half-written key
+            self.write(f"{name}.new", generate()).rename(path)  # a crash leaves no incomplete key
         return path
 
 

@@ -1,8 +1,8 @@
-"""Which stack is meant and where it keeps its things: HOPLINE_HOME and HOPLINE_PORT_OFFSET.
+"""The stack that HOPLINE_HOME and HOPLINE_PORT_OFFSET select, and its files.
 
-Several stacks run side by side when both differ. Everything a stack writes lies in its home::
+Several stacks run side by side if both differ. A stack writes only in its home::
 
-    postgres/ valkey/   data           secrets/   mode 0700, one value a file
+    postgres/ valkey/   data           secrets/   mode 0700, one value per file
     logs/               <process>.log  run/       supervisor's configuration, pid and socket
     objects/            files that the processes share
 """
@@ -20,10 +20,10 @@ from embedded.errors import EmbeddedError
 from embedded.ports import PORTS
 
 ROOT = Path(__file__).resolve().parents[4]
-"""The checkout, with services/ and workers/ in it."""
+"""The checkout, which contains services/ and workers/."""
 
 MARKER = ".created-by-hopline"
-SHORT = Path("/tmp")  # noqa: S108 - a path to a socket may have 107 bytes at most; the folder is private
+SHORT = Path("/tmp")  # noqa: S108 - the path of a socket has at most 107 bytes; the folder is private
 LONGEST_SOCKET = 90
 
 
@@ -41,7 +41,7 @@ class Stack:
         return cls(home, _offset(environ.get("HOPLINE_PORT_OFFSET") or "0"))
 
     def port(self, name: str) -> int:
-        """Give the number of a named port of `embedded.ports` in this stack."""
+        """Return the number of a named port of `embedded.ports` in this stack."""
         return PORTS[name].number + self.offset
 
     @property
@@ -51,7 +51,7 @@ class Stack:
 
     @property
     def run(self) -> Path:
-        """Folder of what only matters while the stack runs."""
+        """Folder of files that are needed only while the stack runs."""
         return self.home / "run"
 
     @property
@@ -60,15 +60,15 @@ class Stack:
         return self.home / "logs"
 
     def log(self, process: str) -> Path:
-        """Give the file that holds a process's output."""
+        """Return the file with a process's output."""
         return self.logs / f"{process}.log"
 
     def log_size(self, process: str) -> int:
-        """Give how many bytes are in it."""
+        """Return the size of the log in bytes."""
         return self.log(process).stat().st_size if self.log(process).exists() else 0
 
     def worker_restarts(self, process: str) -> Path:
-        """Give the file that a service's gunicorn master makes longer by a byte for each worker that it replaces."""
+        """Return the file to which a service's gunicorn master appends a byte for each worker that it replaces."""
         return self.run / f"{process}.restarts"
 
     @property
@@ -81,42 +81,42 @@ class Stack:
 
     @property
     def _outside(self) -> Path:
-        """What cannot lie in the home has this name and a suffix."""
+        """Path outside the home, for a suffix: files that cannot be in the home."""
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         return SHORT / f"hopline-{os.geteuid()}" / digest
 
     def create(self) -> None:
-        """Create the folders. Refuses a home with foreign things in it, so that `remove` is always safe."""
+        """Create the folders. Reject a home with other files in it, so that `remove` is safe."""
         if self.home.is_dir() and any(self.home.iterdir()) and not (self.home / MARKER).exists():
             raise EmbeddedError(f"{self.home} is not empty and was not created by Hopline: choose another HOPLINE_HOME")
         self.home.mkdir(parents=True, exist_ok=True)
-        if self.home.stat().st_uid != os.geteuid():  # files of two accounts in it would serve neither
+        if self.home.stat().st_uid != os.geteuid():  # neither account could use the files of both
             owner = self.home.owner()
             raise EmbeddedError(f"{self.home} belongs to {owner}: run this as {owner}, or choose another HOPLINE_HOME")
-        self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as root, PostgreSQL's account passes through
-        (self.home / MARKER).write_text("Made by `make up`; `make clean` removes this folder.\n")
+        self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as root, PostgreSQL's account must be able to enter
+        (self.home / MARKER).write_text("Created by `make up`; `make clean` removes this folder.\n")
         for folder in (self.secrets, self.run, self.logs):
             folder.mkdir(mode=0o700, exist_ok=True)
         _make_private(self.socket.parent)
 
     def remove(self) -> bool:
-        """Delete the home, and only one that `create` made; say whether there was something to delete."""
+        """Delete the home if `create` created it; return whether there was something to delete."""
         for suffix in (".lock", ".sock"):
             self._outside.with_suffix(suffix).unlink(missing_ok=True)
         if not self.home.exists():
             return False
         if not (self.home / MARKER).exists():
-            raise EmbeddedError(f"{self.home} was not created by Hopline: not touched")
+            raise EmbeddedError(f"{self.home} was not created by Hopline: it is not removed")
         cluster = self.home / "postgres"
-        if cluster.is_symlink():  # it lies where PostgreSQL's account can reach it: see embedded.reach
+        if cluster.is_symlink():  # a link to a folder that PostgreSQL's account can reach: see embedded.postgres_access
             shutil.rmtree(cluster.resolve(), ignore_errors=True)
         shutil.rmtree(self.home)
         return True
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Keep two commands from changing the stack at once. Raises EmbeddedError when another one is at it."""
-        lock = self._outside.with_suffix(".lock")  # outside, as a home is only made once it is known to be ours
+        """Lock the stack against other commands that change it. Raises EmbeddedError if it is locked."""
+        lock = self._outside.with_suffix(".lock")  # outside, because the home may not exist yet
         _make_private(lock.parent)
         with lock.open("w") as file:
             try:
@@ -136,8 +136,8 @@ def _offset(raw: str) -> int:
 
 
 def _make_private(folder: Path) -> None:
-    """Create a folder of our own in a place that all can write to; refuse one that someone else prepared."""
+    """Create a private folder where all users can write. Raises EmbeddedError if another user created it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise EmbeddedError(f"{folder} does not belong to us alone: remove it")
+        raise EmbeddedError(f"{folder} belongs to another user or is accessible to others: remove it")

@@ -1,7 +1,20 @@
-"""Everything `status` reports, as data; `embedded.report` shows it."""
+"""Collects the data of `make status`; `embedded.report` prints it.
 
-from collections.abc import Mapping
+The tool does not read tables of services. Each service describes its database in a view, `operator_status`: one
+row with one JSON document. Its migrations create the view, so it changes together with the tables.
+
+=================  =========================================================================================
+`outbox`           `unsequenced` events, `last_sequence` and `low_water_mark`; of services that publish events
+`dead_letters`     number of dead letters that were not replayed; of services that consume events
+`jobs`             number of jobs by state; of the workers
+`schedules`        `name`, `last_slot`, `last_state` and `next_slot` of each schedule; of the workers
+=================  =========================================================================================
+"""
+
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import asyncpg
 import psutil
@@ -9,18 +22,20 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from embedded import orphans, processes
+from embedded.connections import budget
 from embedded.environment import DATABASES
 from embedded.processes import Table
 from embedded.stack import MARKER, Stack
 from embedded.supervisor import ProcessState, Supervisor
+from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget
 
 STREAMS = {"users": "events:users", "orders": "events:orders"}
-"""Databases with an outbox, and the stream it is shipped to."""
+"""Databases with an outbox, and the stream that its events are appended to."""
 
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One supervised process with its children; `memory_bytes` is PSS: shared pages are divided, so it adds up."""
+    """One supervised process with its children. `memory_bytes` is PSS, which counts shared pages only once."""
 
     name: str
     state: str
@@ -32,7 +47,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """One database; the counts are None where the table does not exist. Dead letters are those not replayed yet."""
+    """One database. `outbox` counts events that the stream does not have; a count is None if it does not apply."""
 
     name: str
     size_bytes: int
@@ -44,7 +59,7 @@ class DatabaseStatus:
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """One consumer group of a stream; `lag` entries were not delivered yet, `pending` not acknowledged."""
+    """One consumer group: `lag` entries of the stream were not delivered, `pending` not acknowledged."""
 
     stream: str
     length: int
@@ -55,18 +70,12 @@ class GroupStatus:
 
 @dataclass(frozen=True)
 class ScheduleStatus:
-    """Something regular: RFC 3339 times of its last and next slot, and what became of the last one's job."""
+    """One schedule: its last and next slot in RFC 3339, and the state of the last slot's job."""
 
     name: str
     last_slot: str | None
     last_state: str | None
     next_slot: str
-
-
-SCHEDULES = """SELECT schedule.name, to_char(last_slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS last_slot,
-    job.state AS last_state, to_char(next_slot AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') AS next_slot
-    FROM schedule LEFT JOIN job ON job.id = schedule.last_job_id ORDER BY schedule.next_slot, schedule.name"""
-"""Asked of the database of the workers."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +84,14 @@ class Status:
 
     processes: list[ProcessStatus] = field(default_factory=list)
     databases: list[DatabaseStatus] = field(default_factory=list)
-    max_connections: int = 0
+    connections: ConnectionBudget | None = None
     groups: list[GroupStatus] = field(default_factory=list)
     schedules: list[ScheduleStatus] = field(default_factory=list)
     orphans: list[int] = field(default_factory=list)
 
     @property
     def healthy(self) -> bool:
-        """Whether every process of the table runs."""
+        """Whether every process runs."""
         return bool(self.processes) and all(process.state == "RUNNING" for process in self.processes)
 
     @property
@@ -91,12 +100,44 @@ class Status:
         return sum(process.memory_bytes for process in self.processes)
 
     def as_dict(self) -> dict[str, object]:
-        """Give it for `--json`."""
-        return {"healthy": self.healthy, "memory_bytes": self.memory_bytes, **asdict(self)}
+        """Return the content of `status --json`."""
+        connections = self.connections and {**asdict(self.connections), "needed": self.connections.needed}
+        own = {"healthy": self.healthy, "memory_bytes": self.memory_bytes, "connections": connections}
+        return asdict(self) | own
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseRow:
+    """What the server reports about one database. `status` is its `operator_status`, empty before its migration."""
+
+    name: str
+    size_bytes: int
+    connections: int
+    status: dict[str, Any]
+
+    def describe(self, *, last_entry: int) -> DatabaseStatus:
+        """Return the status of the database; `last_entry` is the number of the stream's last entry."""
+        outbox = self.status.get("outbox")
+        if outbox is not None:
+            missing = outbox["last_sequence"] - max(last_entry, outbox["low_water_mark"])
+            outbox = outbox["unsequenced"] + max(missing, 0)
+        return DatabaseStatus(
+            name=self.name,
+            size_bytes=self.size_bytes,
+            connections=self.connections,
+            outbox=outbox,
+            dead_letters=self.status.get("dead_letters"),
+            jobs=self.status.get("jobs"),
+        )
+
+
+def schedules_of(rows: Iterable[DatabaseRow]) -> list[ScheduleStatus]:
+    """Return the schedules of all databases, the next slot first."""
+    return [ScheduleStatus(**schedule) for row in rows for schedule in row.status.get("schedules", ())]
 
 
 async def collect(stack: Stack, caller: Mapping[str, str]) -> Status:
-    """Ask supervisord, PostgreSQL and Valkey; what does not answer is left out. Empty if the stack is down."""
+    """Query supervisord, PostgreSQL and Valkey. Unavailable servers are left out; a stopped stack has no processes."""
     supervisor = Supervisor(stack)
     if not (stack.home / MARKER).exists():
         return Status()
@@ -105,10 +146,23 @@ async def collect(stack: Stack, caller: Mapping[str, str]) -> Status:
     table = processes.table(stack, caller)
     restarts = supervisor.restarts()
     states = supervisor.states()
-    running = [_process(states[process.name], restarts.get(process.name, 0)) for process in table.processes]
-    groups, shipped = await _streams(table)
-    databases, max_connections = await _databases(table, shipped)
-    return Status(running, databases, max_connections, groups, await _schedules(table))
+    known = [process.name for process in table.processes if process.name in states]
+    names = [*known, *(name for name in states if name not in known)]
+    running = [_process(states[name], restarts.get(name, 0)) for name in names]
+    groups, last_entries = await _streams(table)
+    rows, available = await _databases(table)
+    databases = [row.describe(last_entry=last_entries.get(row.name, 0)) for row in rows]
+    environments = [(name, environment) for name in names if (environment := _environment(states[name].pid))]
+    connections = budget(environments, available=available) if available else None
+    return Status(running, databases, connections, groups, schedules_of(rows))
+
+
+def _environment(pid: int) -> dict[str, str]:
+    """Return the environment that the process was started with; empty if it has ended or belongs to another user."""
+    try:
+        return psutil.Process(pid).environ() if pid else {}
+    except psutil.Error:
+        return {}
 
 
 def _process(state: ProcessState, restarts: int) -> ProcessStatus:
@@ -123,106 +177,62 @@ def _process(state: ProcessState, restarts: int) -> ProcessStatus:
 
 
 def _memory(pid: int) -> int:
-    """Add up a process and its children; RSS where the system gives no PSS."""
+    """Return the memory of a process and its children: PSS, or RSS if the system reports no PSS."""
     total = 0
     try:
         root = psutil.Process(pid)
         for process in (root, *root.children(recursive=True)):
             memory = process.memory_full_info()
             total += getattr(memory, "pss", memory.rss)
-    except psutil.Error:  # it ended meanwhile
+    except psutil.Error:  # the process ended meanwhile
         return total
     return total
 
 
 async def _streams(table: Table) -> tuple[list[GroupStatus], dict[str, int]]:
-    """Give the groups of each stream, and the number of the last event shipped to it by its database."""
-    groups, shipped = list[GroupStatus](), dict[str, int]()
+    """Return the consumer groups of all streams, and the number of each stream's last entry by database."""
+    groups, last_entries = list[GroupStatus](), dict[str, int]()
     redis = Redis.from_url(table.valkey.url, decode_responses=True, socket_timeout=2)
     try:
         for database, stream in STREAMS.items():
             try:
                 found = await redis.xinfo_stream(stream)
-                shipped[database] = int(found["last-generated-id"].split("-")[0])
+                last_entries[database] = int(found["last-generated-id"].split("-")[0])
                 for group in await redis.xinfo_groups(stream):
                     groups.append(GroupStatus(stream, found["length"], group["name"], group["lag"], group["pending"]))
-            except ResponseError:  # nothing was ever shipped
-                shipped[database] = 0
+            except ResponseError:  # the stream does not exist yet
+                last_entries[database] = 0
     except (RedisError, OSError):
         return [], {}
     finally:
         await redis.aclose()
-    return groups, shipped
+    return groups, last_entries
 
 
-async def _databases(table: Table, shipped: Mapping[str, int]) -> tuple[list[DatabaseStatus], int]:
-    """Give the services' databases that exist, and the number of connections the server allows."""
+async def _databases(table: Table) -> tuple[list[DatabaseRow], int]:
+    """Return the services' databases that exist, and the number of connections that the server allows to our roles."""
     try:
         server = await asyncpg.connect(table.superuser_url(), timeout=2)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return [], 0
     try:
-        rows = await server.fetch(
-            "SELECT datname, numbackends, pg_database_size(datid) AS size FROM pg_stat_database"
-            " WHERE datname = ANY($1)",
+        found = await server.fetch(
+            "SELECT datname AS name, numbackends AS connections, pg_database_size(datid) AS size_bytes"
+            " FROM pg_stat_database WHERE datname = ANY($1)",
             list(DATABASES),
         )
-        limit = int(await server.fetchval("SHOW max_connections"))
-        found = [await _database(table, row, shipped.get(row["datname"], 0)) for row in rows]
-        return found, limit
+        limit = int(await server.fetchval(AVAILABLE_CONNECTIONS))
+        return [DatabaseRow(**row, status=await _operator_status(table, row["name"])) for row in found], limit
     finally:
         await server.close()
 
 
-async def _database(table: Table, row: asyncpg.Record, shipped: int) -> DatabaseStatus:
-    connection = await asyncpg.connect(
-        table.postgres.url(table.superuser_password(), database=row["datname"]), timeout=2
-    )
+async def _operator_status(table: Table, database: str) -> dict[str, Any]:
+    connection = await asyncpg.connect(table.postgres.url(table.superuser_password(), database=database), timeout=2)
     try:
-        unshipped = "SELECT count(*) FROM outbox WHERE pub_seq IS NULL OR pub_seq > $1"
-        return DatabaseStatus(
-            name=row["datname"],
-            size_bytes=row["size"],
-            connections=row["numbackends"],
-            outbox=await _value(connection, "outbox", unshipped, shipped),
-            dead_letters=await _value(
-                connection, "dead_letter", "SELECT count(*) FROM dead_letter WHERE replayed_at IS NULL"
-            ),
-            jobs=await _jobs(connection),
-        )
+        if not await connection.fetchval("SELECT to_regclass('operator_status') IS NOT NULL"):
+            return {}
+        status: dict[str, Any] = json.loads(await connection.fetchval("SELECT status FROM operator_status"))
+        return status
     finally:
         await connection.close()
-
-
-async def _schedules(table: Table) -> list[ScheduleStatus]:
-    """Give what the workers do regularly, the next first; nothing where their database is not there."""
-    url = table.postgres.url(table.superuser_password(), database="workers")
-    try:
-        connection = await asyncpg.connect(url, timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError):
-        return []
-    try:
-        known = await _has(connection, "schedule")
-        return [ScheduleStatus(**row) for row in await connection.fetch(SCHEDULES)] if known else []
-    finally:
-        await connection.close()
-
-
-async def _value(connection: asyncpg.Connection, table: str, query: str, *arguments: object) -> int | None:
-    """Give the one value of a query, or None where the service has no such table."""
-    if not await _has(connection, table):
-        return None
-    value: int = await connection.fetchval(query, *arguments)
-    return value
-
-
-async def _jobs(connection: asyncpg.Connection) -> dict[str, int] | None:
-    """Count the jobs of the ledger by their state."""
-    if not await _has(connection, "job"):
-        return None
-    return dict(await connection.fetch("SELECT state::text, count(*) FROM job GROUP BY 1 ORDER BY 1"))
-
-
-async def _has(connection: asyncpg.Connection, table: str) -> bool:
-    """Ask first: a query for a table that is not there would stand in the server's log as an error."""
-    return bool(await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table))

@@ -1,7 +1,7 @@
-"""Talking to supervisord over its socket.
+"""Controls supervisord over its socket.
 
-supervisord restarts what ends, keeps the logs short and stops things in order. Its state is the only state: no
-list of processes is kept anywhere else.
+supervisord restarts processes that exit, rotates their logs and stops them in order. It has the only list of running
+processes.
 """
 
 import re
@@ -25,7 +25,7 @@ from embedded.stack import Stack
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What supervisord knows of one process; `state` is its word, such as RUNNING, STOPPED or BACKOFF."""
+    """State of one process in supervisord; `state` is supervisord's name, such as RUNNING, STOPPED or BACKOFF."""
 
     name: str
     state: str
@@ -36,7 +36,7 @@ class ProcessState:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process now, ready or not."""
+        """Whether the process exists, ready or not."""
         return self.state in {"STARTING", "RUNNING"}
 
     @property
@@ -52,7 +52,7 @@ class Supervisor:
     stack: Stack
 
     def daemon(self) -> psutil.Process | None:
-        """Find the running supervisord of this stack: by its pid file, and only if it is really ours."""
+        """Return the running supervisord of this stack, from its pid file; None if that process is another program."""
         try:
             process = psutil.Process(int((self.stack.run / "supervisord.pid").read_text()))
             return process if str(self._configuration) in process.cmdline() else None
@@ -60,7 +60,7 @@ class Supervisor:
             return None
 
     def launch(self, processes: Collection[Process], environment: Mapping[str, str]) -> None:
-        """Start supervisord with every process stopped."""
+        """Start supervisord, with all processes stopped."""
         self._configuration.touch(mode=0o600)
         self._configuration.write_text(render(self.stack, processes))
         self.stack.socket.unlink(missing_ok=True)
@@ -74,18 +74,18 @@ class Supervisor:
             raise EmbeddedError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
 
     def configured_as(self, processes: Iterable[Process]) -> bool:
-        """Whether it was started with what `processes` say now."""
+        """Return whether it was started with the same configuration as that of `processes`."""
         return self._configuration.read_text() == render(self.stack, processes)
 
-    def answers(self) -> bool:
-        """Whether its socket takes commands."""
+    def is_responsive(self) -> bool:
+        """Return whether it responds on its socket."""
         try:
             return bool(self._call("getState"))
         except EmbeddedError:
             return False
 
     def states(self) -> dict[str, ProcessState]:
-        """Give the state of every process by its name."""
+        """Return the state of every process by its name."""
         found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
         return {
             info["name"]: ProcessState(
@@ -104,11 +104,11 @@ class Supervisor:
         try:
             self._call("startProcess", f"{process.group}:{process.name}", False)
         except Fault as fault:
-            if fault.faultCode != Faults.ALREADY_STARTED:  # or about to be, after a failure
+            if fault.faultCode != Faults.ALREADY_STARTED:  # or restarting after a failure
                 raise EmbeddedError(f"{process.name} cannot be started: {fault.faultString}") from fault
 
     def stop(self, process: Process) -> None:
-        """Stop one process and wait until it is gone."""
+        """Stop one process and wait until it has exited."""
         try:
             self._call("stopProcess", f"{process.group}:{process.name}", True)
         except Fault as fault:
@@ -116,13 +116,13 @@ class Supervisor:
                 raise EmbeddedError(f"{process.name} cannot be stopped: {fault.faultString}") from fault
 
     def shutdown(self) -> None:
-        """Tell supervisord to stop everything, group by group, and then itself; returns at once."""
+        """Request that supervisord stops all processes, group by group, and then exits. Does not wait."""
         self._call("shutdown")
 
     def restarts(self) -> dict[str, int]:
-        """Count how often each process, or a gunicorn worker in it, was started again since supervisord's start.
+        """Return the number of restarts of each process and its gunicorn workers since the start of supervisord.
 
-        supervisord's log has the processes, a file of each gunicorn master its workers.
+        Restarts of processes come from supervisord's log, those of workers from a file of each gunicorn master.
         """
         lines: list[str] = []
         for name in ("supervisord.log.1", "supervisord.log"):
@@ -152,4 +152,4 @@ class Supervisor:
             with ServerProxy("http://localhost", transport=transport) as proxy:
                 return getattr(proxy.supervisor, method)(*arguments)
         except (OSError, ProtocolError) as error:
-            raise EmbeddedError(f"supervisord does not answer on {self.stack.socket}: {error}") from error
+            raise EmbeddedError(f"supervisord does not respond on {self.stack.socket}: {error}") from error

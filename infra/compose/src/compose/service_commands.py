@@ -1,20 +1,20 @@
-"""`make jobs`, `dead-letters` and `replay` in this mode: the services' own commands, each in a container of its own.
+"""`make jobs`, `dead-letters` and `replay` in this mode: runs commands of the services, each in a new container.
 
-Not in the one that serves: a second Python beside it exceeds the limit of memory, and then it may be the service that
-is killed.
+A second Python process in the container of the service would exceed its memory limit, and the kernel could kill the
+service.
 """
 
 from collections.abc import Iterable
 
 from compose.engine import Engine
 from compose.errors import ComposeError
-from embedded.operations import Command
+from embedded.service_commands import Command
 
 _BESIDE = ("--progress", "quiet", "run", "--rm", "--no-deps", "-T")
 
 
-def operate(engine: Engine, commands: Iterable[Command]) -> int:
-    """Run commands as those services, their output on this terminal; the worst exit code."""
+def run(engine: Engine, commands: Iterable[Command]) -> int:
+    """Run commands in containers of their services, and print their output; return the largest exit code."""
     engine.check()
     running = {container.service for container in engine.containers() if container.state == "running"}
     codes = [0]

@@ -1,0 +1,31 @@
+from collections.abc import Callable
+from typing import Any
+
+FakeDocker = Any  # defined in conftest.py, which tests cannot import in importlib mode
+Run = Callable[..., Any]
+
+BESIDE = "compose --progress quiet run --rm --no-deps -T"
+
+
+class TestOperations:
+    def test_run_in_containers_of_their_own(self, docker: FakeDocker, run: Run) -> None:
+        docker.containers({"worker": {}, "notifications": {}})
+        assert run("dead-letters").returncode == 0
+        assert [call for call in docker.called if call.startswith(BESIDE)] == [
+            f"{BESIDE} worker python -m workers.cli dead-letters",
+            f"{BESIDE} notifications python -m shared.commands.events --of notifications dead-letters",
+            f"{BESIDE} worker python -m shared.commands.events --of workers dead-letters",
+        ]
+
+    def test_exit_code_is_that_of_the_command(self, docker: FakeDocker, run: Run) -> None:
+        docker.containers({"notifications": {}})
+        docker.respond(BESIDE, status=1, error="there is no dead event\n\n")  # Compose adds the second line break
+        done = run("replay", "notifications:3")
+        assert (done.returncode, done.stderr) == (1, "there is no dead event\n")
+
+    def test_error_names_the_service_when_it_does_not_run(self, docker: FakeDocker, run: Run) -> None:
+        docker.containers({"notifications": {}})
+        assert run("jobs").stderr == "worker is not running: `make up` starts it\n"
+
+    def test_invalid_id_is_rejected(self, run: Run) -> None:
+        assert run("replay", "orders:3").stderr.startswith("ID=orders:3: expected the id of a job or of an event")

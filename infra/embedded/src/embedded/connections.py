@@ -1,0 +1,69 @@
+"""Calculates the sum of all connections to PostgreSQL from the processes' environments. Compose uses it too."""
+
+from collections.abc import Iterable, Mapping
+
+from embedded.environment import DATABASES, worker_count
+from shared.connections import (
+    MAX_OVERFLOW,
+    PGBOUNCER_POOL_SIZE,
+    POOL_SIZE,
+    RESERVE,
+    ConnectionBudget,
+    Program,
+)
+
+POOLER = "pgbouncer"
+
+DIRECT = {"users": 1, "orders": 1}
+"""Connections of each process outside its pool, for its relay. `tools/checks/tests` compares them with the code."""
+
+WORKERS = ("worker", "report-worker")
+"""Programs that always run as one process, so WEB_CONCURRENCY does not apply."""
+
+PROGRAMS = ("users", "orders", "notifications", *WORKERS)
+"""The programs with a database. Their names are the same in every mode."""
+
+
+def budget(
+    environments: Iterable[tuple[str, Mapping[str, str]]], *, available: int, copies: Mapping[str, int] | None = None
+) -> ConnectionBudget:
+    """Return the sum for these programs with their environments; other programs are ignored.
+
+    A program that is listed twice is counted twice. `copies` is the number of replicas of each program.
+    """
+    programs: dict[str, Program] = {}
+    reserve = 0
+    for name, environment in environments:
+        if name not in (*PROGRAMS, POOLER):
+            continue
+        one = _pooler(environment) if name == POOLER else _program(name, environment)
+        before = programs[name].processes if name in programs else 0
+        processes = before + one.processes * (copies or {}).get(name, 1)
+        programs[name] = Program(
+            name=name, processes=processes, pool=one.pool, overflow=one.overflow, direct=one.direct
+        )
+        if name != POOLER:
+            reserve = max(reserve, _number(environment, "DATABASE_RESERVE", RESERVE))
+    order = sorted(programs.values(), key=lambda program: (POOLER, *PROGRAMS).index(program.name))
+    return ConnectionBudget(programs=tuple(order), reserve=reserve, available=available)
+
+
+def _program(name: str, environment: Mapping[str, str]) -> Program:
+    pooled = bool(environment.get("DATABASE_POOLER_URL"))
+    return Program(
+        name=name,
+        processes=1 if name in WORKERS else _number(environment, "WEB_CONCURRENCY", 1),
+        pool=0 if pooled else _number(environment, "DATABASE_POOL_SIZE", POOL_SIZE),
+        overflow=0 if pooled else _number(environment, "DATABASE_MAX_OVERFLOW", MAX_OVERFLOW),
+        direct=DIRECT.get(name, 0),
+    )
+
+
+def _pooler(environment: Mapping[str, str]) -> Program:
+    size = _number(environment, "PGBOUNCER_POOL_SIZE", PGBOUNCER_POOL_SIZE)
+    return Program(name=POOLER, pool=len(DATABASES) * size)
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    raw = worker_count(environment.get(name, ""))
+    return int(raw) if raw.isascii() and raw.isdecimal() else default  # the process itself rejects a wrong value

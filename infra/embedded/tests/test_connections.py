@@ -1,0 +1,88 @@
+"""The sum of connections of all processes of a stack, and PgBouncer in front of PostgreSQL."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from embedded import lifecycle, pgbouncer, processes
+from embedded.connections import budget
+from embedded.environment import worker_count
+from embedded.errors import EmbeddedError, MissingToolError
+from embedded.stack import Stack
+from testkit.servers import require_pgbouncer
+
+
+@pytest.fixture
+def created(stack: Stack) -> Stack:
+    stack.create()
+    return stack
+
+
+class TestSum:
+    def test_default_settings_fit_the_default_of_postgresql(self, created: Stack) -> None:
+        table = processes.table(created, {})
+        assert str(table.connections) == (
+            "users 11 + orders 11 + notifications 10 + worker 10 + report-worker 10 + reserve 20 = 72 of 97"
+        )
+        assert "max_connections=100" in table.selected(["postgres"])[0].command
+
+    @pytest.mark.parametrize(("concurrency", "pool"), [("4", "10"), ("4", "20"), ("auto", "10"), ("64", "100")])
+    def test_postgres_allows_the_sum_when_it_exceeds_the_default(
+        self, created: Stack, concurrency: str, pool: str
+    ) -> None:
+        caller = {"WEB_CONCURRENCY": concurrency, "DATABASE_POOL_SIZE": pool}
+        needed = int(worker_count(concurrency)) * (3 * int(pool) + 2) + 2 * int(pool) + 20
+        connections = processes.table(created, caller).connections
+        assert (connections.needed, connections.available) == (needed, max(97, needed))
+
+    def test_start_is_rejected_with_the_settings_to_change_when_the_sum_exceeds_the_limit(self, created: Stack) -> None:
+        caller = {"POSTGRES_MAX_CONNECTIONS": "74", "HOPLINE_HOME": str(created.home)}
+        with pytest.raises(EmbeddedError) as rejected:
+            asyncio.run(lifecycle.up(created, caller, only=[], seconds=1))
+        assert "report-worker 10 + reserve 20 = 72 of 71" in str(rejected.value)
+        for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_RESERVE", "POSTGRES_MAX_CONNECTIONS"):
+            assert setting in str(rejected.value)
+
+    def test_program_is_counted_twice_when_it_runs_twice(self) -> None:
+        twice = budget([("orders", {}), ("orders", {"DATABASE_POOL_SIZE": "10"})], available=50)
+        scaled = budget([("orders", {})], available=50, copies={"orders": 2})
+        assert str(twice) == str(scaled) == "orders 22 + reserve 20 = 42 of 50"
+
+
+class TestPgBouncer:
+    @pytest.fixture(autouse=True)
+    def installed(self) -> None:
+        require_pgbouncer()
+
+    def test_replaces_the_pools_in_the_sum(self, created: Stack) -> None:
+        table = processes.table(created, {"HOPLINE_PGBOUNCER": "1", "PGBOUNCER_POOL_SIZE": "5"})
+        assert str(table.connections) == "pgbouncer 20 + users 1 + orders 1 + reserve 20 = 42 of 97"
+        [orders] = [process for process in table.processes if process.name == "orders"]
+        port = created.port("pgbouncer")
+        assert orders.environment["DATABASE_POOLER_URL"] == f"postgresql://127.0.0.1:{port}?sslmode=disable"
+        assert "pgbouncer" in {process.name for process in table.selected(["orders"])}
+
+    def test_only_its_account_can_read_its_files(self, created: Stack) -> None:
+        processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
+        folder = Path(created.home / "pgbouncer").resolve()
+        password = (created.secrets / "postgres-orders").read_text()
+        assert f'"orders" "{password}"' in (folder / "userlist.txt").read_text()
+        assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+        owner = {file.stat().st_uid for file in folder.iterdir()}
+        assert owner == {os.geteuid()} if os.geteuid() else 0 not in owner
+
+
+class TestMissingPgBouncer:
+    def test_error_names_the_package_to_install(self, created: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(created.home))
+        monkeypatch.setattr(pgbouncer, "SYSTEM_FOLDERS", str(created.home))
+        with pytest.raises(MissingToolError, match="apt install pgbouncer"):
+            processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
+        assert processes.table(created, {}).processes
+
+    @pytest.mark.parametrize("value", ["yes", "2", "-1"])
+    def test_value_other_than_0_and_1_is_rejected(self, created: Stack, value: str) -> None:
+        with pytest.raises(EmbeddedError, match=f"HOPLINE_PGBOUNCER={value}: expected 0 or 1"):
+            processes.table(created, {"HOPLINE_PGBOUNCER": value})
