@@ -1,10 +1,11 @@
-"""Shoppers: they register, look around, order, change their minds, look at their page, and listen on a WebSocket.
+"""Shoppers: they register, browse, order, cancel, read their dashboard, and listen on a WebSocket.
 
 `make load USERS=20 RATE=5 TIME=60s` runs them headless against the running stack and fails on errors or slowness; in
-Compose, the profile `load` serves the page of Locust on port 8089. Everything they send carries the baggage
-`hopline.synthetic=true`, by which traces, log lines and emails of theirs can be told from people's.
+Compose, the profile `load` serves the page of Locust on port 8089. All their requests carry the baggage
+`hopline.synthetic=true`, which distinguishes their traces, log records and emails from those of people.
 
-It needs what Locust's own image has and nothing else. Locust has replaced sockets and threads by gevent's.
+It needs the packages of Locust's own image, and the parts of hopline-client that need no package. Locust has replaced
+sockets and threads by gevent's.
 """
 
 import json
@@ -13,9 +14,8 @@ import random
 import ssl
 import sys
 import time
-from collections.abc import Mapping
 from math import ceil
-from typing import Any
+from typing import TypeVar
 from uuid import uuid4
 
 import gevent
@@ -25,45 +25,53 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from websocket import WebSocket, WebSocketException, create_connection
 
+from hopline_client import api
+from hopline_client.api import Request
+from hopline_client.models import Product, Ticket, Tokens
+from hopline_client.realtime import Feed, Frame
+
+T = TypeVar("T")
+
 SYNTHETIC = {"baggage": "hopline.synthetic=true"}
-PASSWORD = "correct horse battery staple"  # noqa: S105 - of shoppers who exist for a minute
+PASSWORD = "correct horse battery staple"  # noqa: S105 - accounts of a load test
 PUSHED_WITHIN_S = 10.0
-"""A placed order whose frame is not there by then counts as a failure."""
+"""A placed order without its notification by then counts as a failure."""
 
 PLENTY = 100
-"""Shoppers leave a product alone that is scarce: it is for people to see."""
+"""Shoppers order only products of which more units are available. The others are left for people."""
 
 _CONFLICT = 409
 _ALMOST_EXPIRED_S = 30.0
 
 
 def gateway_url() -> str:
-    """HOPLINE_GATEWAY_URL, or where `make up` with this HOPLINE_PORT_OFFSET puts it."""
+    """Return HOPLINE_GATEWAY_URL, or the URL of `make up` with this HOPLINE_PORT_OFFSET."""
     port = 8000 + int(os.environ.get("HOPLINE_PORT_OFFSET") or 0)
     return os.environ.get("HOPLINE_GATEWAY_URL") or f"http://localhost:{port}"
 
 
 class Pushes:
-    """A shopper's WebSocket: measures how long after an order was sent its notification arrives."""
+    """A shopper's WebSocket. It measures the time from an order to its notification."""
 
-    def __init__(self, *, environment: Environment, ticket: Mapping[str, Any]) -> None:
+    def __init__(self, *, environment: Environment, ticket: Ticket) -> None:
         self._environment = environment
+        self._feed = Feed()
         self._sent: dict[str, float] = {}
         self._arrived: dict[str, float] = {}
-        url = os.environ.get("HOPLINE_WS_URL") or ticket["url"]  # in a container, localhost is somebody else
+        url = os.environ.get("HOPLINE_WS_URL") or ticket["url"]  # in a container, localhost is another host
         self._socket: WebSocket = create_connection(
             url, header=SYNTHETIC, timeout=PUSHED_WITHIN_S, sslopt={"cert_reqs": ssl.CERT_REQUIRED}
         )
-        self._say({"t": "hello", "v": 1, "ticket": ticket["ticket"], "cursor": 0})
+        self._socket.send(json.dumps(self._feed.hello(ticket["ticket"])))
         self._listener = gevent.spawn(self._listen)
 
     def ordered(self, order_id: str, *, sent_at: float) -> None:
-        """Wait for this order's frame, which may be earlier than the answer that names the order."""
+        """Wait for the notification of this order. It may arrive before the response that has the order's id."""
         self._sent[order_id] = sent_at
         self._report(order_id)
 
     def check(self) -> None:
-        """Report what should have arrived long ago as failed."""
+        """Report late notifications as failed."""
         now = time.perf_counter()
         for order_id, sent_at in list(self._sent.items()):
             if now - sent_at >= PUSHED_WITHIN_S:
@@ -71,27 +79,25 @@ class Pushes:
                 self._fire(now - sent_at, WebSocketException(f"no frame within {PUSHED_WITHIN_S:g} s"))
 
     def close(self) -> None:
-        """Wait for what is on its way, then hang up."""
-        patience_s = time.perf_counter() + PUSHED_WITHIN_S
-        while self._sent and time.perf_counter() < patience_s:
+        """Wait for pending notifications, then disconnect."""
+        deadline = time.perf_counter() + PUSHED_WITHIN_S
+        while self._sent and time.perf_counter() < deadline:
             gevent.sleep(0.05)
         self.check()
         self._listener.kill()
         self._socket.close()
 
     def _listen(self) -> None:
-        cursor = 0
         self._socket.settimeout(None)
         try:
             while message := self._socket.recv():
-                frame = json.loads(message)
-                if frame["t"] == "n":
-                    cursor = frame["seq"]
-                    if frame["kind"] == "order.placed":
-                        self._arrived[frame["data"]["order_id"]] = time.perf_counter()
-                        self._report(frame["data"]["order_id"])
-                elif frame["t"] == "ping":
-                    self._say({"t": "pong", "cursor": cursor})
+                frame = Frame.parse(message)
+                handling = self._feed.handle(frame)
+                if handling.response:
+                    self._socket.send(json.dumps(handling.response))
+                if handling.is_new and frame.get("kind") == "order.placed":
+                    self._arrived[frame["data"]["order_id"]] = frame.received_at
+                    self._report(frame["data"]["order_id"])
         except (WebSocketException, OSError) as error:
             self._fire(0, error)
 
@@ -109,12 +115,9 @@ class Pushes:
             context={},
         )
 
-    def _say(self, frame: Mapping[str, Any]) -> None:
-        self._socket.send(json.dumps(frame))
-
 
 class Shopper(HttpUser):
-    """One customer. The weights are what people do: they look much more often than they buy."""
+    """One customer. The weights resemble those of people, who look much more often than they buy."""
 
     host = gateway_url()
     wait_time = between(0.5, 2.0)
@@ -125,104 +128,94 @@ class Shopper(HttpUser):
         self.email = f"shopper-{uuid4().hex[:12]}@load.hopline.example"
         self.orders: list[str] = []
         self.pushes: Pushes | None = None
-        self.refresh_token = ""
+        self.tokens: Tokens | None = None
         self.expires_at = 0.0
-        self.client.post("/v2/users", json={"email": self.email, "password": PASSWORD, "name": "A shopper"})
+        self._send(api.register(email=self.email, password=PASSWORD, name="A shopper"))
         self._keep_logged_in()
         self.skus = self._plentiful()
-        with self.client.post("/v2/ws-tickets", catch_response=True) as response:
-            if response.ok:
-                self.pushes = Pushes(environment=self.environment, ticket=response.json())
+        if ticket := self._send(api.create_ticket()):
+            self.pushes = Pushes(environment=self.environment, ticket=ticket)
 
     def on_stop(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         if self.pushes:
             self.pushes.close()
 
     @task(5)
     def browse(self) -> None:
-        """Look at the shelves, and at one product."""
-        products = self._products()
-        if products:
-            sku = random.choice(products)["sku"]  # noqa: S311 - shopping is no cryptography
-            self.client.get(f"/v2/products/{sku}", name="/v2/products/{sku}")
+        """Read the products, and one of them."""
+        if products := self._products():
+            self._send(api.get_product(random.choice(products)["sku"]))  # noqa: S311 - no secret
 
     @task(4)
-    def look_at_own_page(self) -> None:
-        """See what is new."""
+    def read_dashboard(self) -> None:
+        """Read the dashboard."""
         self._keep_logged_in()
-        self.client.get("/v2/dashboard")
+        self._send(api.get_dashboard())
 
     @tag("order")
     @task(3)
     def order(self) -> None:
-        """Buy one or two things; a shelf that is empty by now is no failure."""
+        """Order one or two products. Out of stock is no failure."""
         self._keep_logged_in()
         self.skus = self.skus or self._plentiful()
         if not self.skus:
             return
         wanted = random.sample(self.skus, k=min(len(self.skus), random.randint(1, 2)))  # noqa: S311
-        items = [{"sku": sku, "quantity": 1} for sku in wanted]
         sent_at = time.perf_counter()
-        key = {"Idempotency-Key": uuid4().hex}
-        with self.client.post("/v2/orders", json={"items": items}, headers=key, catch_response=True) as response:
-            if response.status_code == _CONFLICT:
-                response.success()
-            elif response.ok:
-                order_id = response.json()["id"]
-                self.orders.append(order_id)
-                if self.pushes:
-                    self.pushes.check()
-                    self.pushes.ordered(order_id, sent_at=sent_at)
+        if order := self._send(api.place_order(*((sku, 1) for sku in wanted)), allows_conflict=True):
+            self.orders.append(order["id"])
+            if self.pushes:
+                self.pushes.check()
+                self.pushes.ordered(order["id"], sent_at=sent_at)
 
     @task(1)
     def cancel(self) -> None:
-        """Change one's mind; that it is packed already is no failure."""
-        if not self.orders:
-            return
-        self._keep_logged_in()
-        path = f"/v2/orders/{self.orders.pop()}/cancel"
-        with self.client.post(path, name="/v2/orders/{order_id}/cancel", catch_response=True) as response:
-            if response.status_code == _CONFLICT:
-                response.success()
+        """Cancel the latest order. That it is packed already is no failure."""
+        if self.orders:
+            self._keep_logged_in()
+            self._send(api.cancel_order(self.orders.pop()), allows_conflict=True)
 
     @task(1)
-    def look_back(self) -> None:
-        """See what one has bought."""
+    def list_orders(self) -> None:
+        """Read the own orders."""
         self._keep_logged_in()
-        self.client.get("/v2/orders?limit=20", name="/v2/orders")
+        self._send(api.list_orders(limit=20))
 
-    def _products(self) -> list[dict[str, Any]]:
-        with self.client.get("/v2/products?limit=50", name="/v2/products", catch_response=True) as response:
-            return list(response.json()["items"]) if response.ok else []
+    def _products(self) -> list[Product]:
+        page = self._send(api.list_products(limit=50))
+        return page["items"] if page else []
 
     def _plentiful(self) -> list[str]:
         return [product["sku"] for product in self._products() if product["available"] > PLENTY]
 
     def _keep_logged_in(self) -> None:
-        if not self.refresh_token:
-            self._log_in({"grant_type": "password", "username": self.email, "password": PASSWORD})
-        elif time.monotonic() > self.expires_at - _ALMOST_EXPIRED_S:
-            self._log_in({"grant_type": "refresh_token", "refresh_token": self.refresh_token})
+        if self.tokens and time.monotonic() < self.expires_at - _ALMOST_EXPIRED_S:
+            return
+        log_in = api.log_in(email=self.email, password=PASSWORD)
+        self.tokens = self._send(api.refresh(self.tokens["refresh_token"]) if self.tokens else log_in)
+        if self.tokens:
+            self.expires_at = time.monotonic() + self.tokens["expires_in"]
+            self.client.headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
 
-    def _log_in(self, form: Mapping[str, str]) -> None:
-        with self.client.post("/v2/tokens", data=form, catch_response=True) as response:
-            self.refresh_token = ""
-            if response.ok:
-                tokens = response.json()
-                self.expires_at = time.monotonic() + tokens["expires_in"]
-                self.refresh_token = tokens["refresh_token"]
-                self.client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+    def _send(self, request: Request[T], *, allows_conflict: bool = False) -> T | None:
+        """Send a request, which counts under the name of its route. Return its body, None if it fails."""
+        with self.client.request(
+            **request.arguments(), headers=dict(request.headers), name=request.route, catch_response=True
+        ) as response:
+            if allows_conflict and response.status_code == _CONFLICT:
+                response.success()
+            return api.read(request, response) if response.ok else None
 
 
 class Stairs(LoadTestShape):
-    """A quarter of the shoppers, a half, three quarters, all: the step at which a curve bends is what it can carry."""
+    """A quarter of the shoppers, a half, three quarters, all. The report shows at which step responses get slow."""
 
     use_common_options = True
     steps = 4
 
     def tick(self) -> tuple[int, float] | None:
-        """How many shoppers now, and how many more per second until then; None at the end."""
+        """Return the number of shoppers now and how many are started per second, None at the end."""
         options = self.runner.environment.parsed_options if self.runner else None
         if options is None:
             return None
@@ -241,7 +234,7 @@ def _add_bounds(parser: LocustArgumentParser) -> None:
 
 @events.init.add_listener
 def _find_stack(environment: Environment, **_more: object) -> None:
-    """Say in one line that there is nothing to load, instead of a thousand failures."""
+    """End with one message if there is no stack, instead of a thousand failures."""
     options = environment.parsed_options
     if options is None or not options.headless:
         return
@@ -249,13 +242,13 @@ def _find_stack(environment: Environment, **_more: object) -> None:
     try:
         requests.get(f"{url}/health/live", timeout=5)
     except requests.RequestException:
-        print(f"nothing answers at {url}: start Hopline first (make up)", file=sys.stderr)
+        print(f"cannot connect to {url}: start Hopline first (make up)", file=sys.stderr)
         sys.exit(1)
 
 
 @events.quitting.add_listener
 def _judge(environment: Environment, **_more: object) -> None:
-    """Fail the run by its failures or its slowness."""
+    """Fail the run if too many requests failed or were slow."""
     total, options = environment.stats.total, environment.parsed_options
     if options is None or not options.headless:
         return

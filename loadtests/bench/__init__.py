@@ -1,1 +1,1 @@
-"""Hopline's benchmarks: each figure is a ratio or a bound, measured in one run on servers started for it."""
+"""Hopline's benchmarks. Each figure is a ratio or a limit, measured in one run on separate servers."""

@@ -1,6 +1,6 @@
-"""`python -m bench [NAME…]`: measure, print, and keep what was found in `build/bench/`.
+"""`python -m bench [NAME…]`: run benchmarks, print the figures, and save them in `build/bench/`.
 
-Exit status 0 when everything was measured, whatever the figures are; 2 for a benchmark that does not exist.
+Exit status: 0 if all benchmarks ran, whether or not they reached their targets; 2 for an unknown benchmark.
 """
 
 import argparse
@@ -20,14 +20,16 @@ RESULTS = ROOT / "build" / "bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks asked for, all where none is; give the exit status."""
+    """Run the named benchmarks, or all; return the exit status."""
     known = {benchmark.name: benchmark for benchmark in BENCHMARKS}
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("name", nargs="*", help=f"of {', '.join(known)} (default: all)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each is measured (default 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for how long each time (default 2)")
-    parser.add_argument("--glance", action="store_true", help="only see that it works; the figures mean nothing")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where to keep the figures")
+    parser.add_argument("name", nargs="*", help=f"one of {', '.join(known)} (default: all)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, metavar="N", help="measurements of each alternative (default 5)"
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of each measurement (default 2)")
+    parser.add_argument("--glance", action="store_true", help="only check that it works; the figures are meaningless")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder for the figures")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.name if name not in known]:
         print(f"no benchmark {unknown[0]!r}: there are {', '.join(known)}", file=sys.stderr)

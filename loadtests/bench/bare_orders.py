@@ -1,4 +1,4 @@
-"""The statements of placing an order, by asyncpg and nothing else: no HTTP, no checks, no SQLAlchemy, no telemetry.
+"""The statements of placing an order with asyncpg alone: no HTTP, no validation, no SQLAlchemy, no telemetry.
 
 `python -m bench.bare_orders` reads what to do as JSON on standard input and writes an `Outcome` as JSON.
 """
@@ -17,35 +17,35 @@ import uvloop
 
 from bench.figures import Effort
 from bench.load import NUMBERS, Outcome, quantile
-from orders.repository.catalog import RESERVE
-from orders.repository.orders import CLAIM, RECORD
-from shared.driver import DriverStatement
-from shared.events.outbox import PUBLISH
+from orders.repository.catalog import RESERVE_STOCK
+from orders.repository.orders import CLAIM_KEY, INSERT_ORDER
+from shared.db.driver import DriverStatement
+from shared.messaging.outbox import INSERT_EVENT
 
 POOL = 10
-"""As many connections as the service may open: DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW by default."""
+"""The number of connections of the service: the defaults of DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW."""
 
 _LINES = ("a", "b", "c")
 
 
 async def fetch(connection: Any, statement: DriverStatement, **parameters: object) -> list[Any]:
-    """Run one of the service's own statements, as asyncpg does."""
+    """Run one of the service's statements on asyncpg."""
     rows: list[Any] = await connection.fetch(statement.sql, *(parameters[name] for name in statement.parameters))
     return rows
 
 
 async def place(connection: Any, number: int) -> None:
-    """One order of three lines, one transaction."""
+    """Place one order of three items in one transaction."""
     skus = [f"bench-{number % NUMBERS:03d}-{line}" for line in _LINES]
     order_id, user_id, key, now = uuid4(), UUID(int=1), uuid4().hex, datetime.now(UTC)
     lock = uuid4().int >> 65
     async with connection.transaction():
-        await fetch(connection, CLAIM, lock=lock, user_id=user_id, key=key)
-        offers = await fetch(connection, RESERVE, skus=skus, quantities=[1, 1, 1])
-        prices = [offer["unit_price_cents"] for offer in offers]
+        await fetch(connection, CLAIM_KEY, lock=lock, user_id=user_id, key=key)
+        products = await fetch(connection, RESERVE_STOCK, skus=skus, quantities=[1, 1, 1])
+        prices = [product["unit_price_cents"] for product in products]
         await fetch(
             connection,
-            RECORD,
+            INSERT_ORDER,
             id=order_id,
             user_id=user_id,
             status="placed",
@@ -53,7 +53,7 @@ async def place(connection: Any, number: int) -> None:
             currency="EUR",
             created_at=now,
             skus=skus,
-            names=[offer["name"] for offer in offers],
+            names=[product["name"] for product in products],
             quantities=[1, 1, 1],
             prices=prices,
             key=key,
@@ -62,7 +62,7 @@ async def place(connection: Any, number: int) -> None:
         )
         await fetch(
             connection,
-            PUBLISH,
+            INSERT_EVENT,
             id=uuid4(),
             source="/hopline/orders",
             type="hopline.order.placed.v1",
@@ -75,8 +75,8 @@ async def place(connection: Any, number: int) -> None:
         )
 
 
-async def place_for_a_while(*, database_url: str, at_once: int, effort: Effort) -> Outcome:
-    """Place orders, `at_once` at a time, as often as it goes."""
+async def place_repeatedly(*, database_url: str, concurrency: int, effort: Effort) -> Outcome:
+    """Place orders continuously, `concurrency` at a time."""
     latencies: list[float] = []
     placed = 0
     begin = time.perf_counter() + effort.warmup_seconds
@@ -84,7 +84,7 @@ async def place_for_a_while(*, database_url: str, at_once: int, effort: Effort) 
 
     async def keep_placing() -> None:
         nonlocal placed
-        while (now := time.perf_counter()) < end or len(latencies) < at_once:
+        while (now := time.perf_counter()) < end or len(latencies) < concurrency:
             async with pool.acquire() as connection:
                 placed += 1
                 await place(connection, placed)
@@ -93,7 +93,7 @@ async def place_for_a_while(*, database_url: str, at_once: int, effort: Effort) 
 
     async with asyncpg.create_pool(database_url, min_size=POOL, max_size=POOL) as pool:
         cpu = time.process_time()
-        await asyncio.gather(*(keep_placing() for _ in range(at_once)))
+        await asyncio.gather(*(keep_placing() for _ in range(concurrency)))
         cpu_seconds = time.process_time() - cpu
     seconds = time.perf_counter() - begin
     ordered = sorted(latencies)
@@ -109,9 +109,9 @@ async def place_for_a_while(*, database_url: str, at_once: int, effort: Effort) 
 
 
 def _main() -> None:
-    asked = json.load(sys.stdin)
-    effort = Effort(**asked.pop("effort"))
-    print(json.dumps(asdict(uvloop.run(place_for_a_while(**asked, effort=effort)))))
+    task = json.load(sys.stdin)
+    effort = Effort(**task.pop("effort"))
+    print(json.dumps(asdict(uvloop.run(place_repeatedly(**task, effort=effort)))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every benchmark there is, in the order in which they run."""
+"""All benchmarks, in the order in which they run."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""Which processor core does what: the servers under test on one, those who ask and who answer them on another.
+"""Assigns processor cores: servers under test use one core, load generators and fakes another.
 
-Otherwise the load generator would take its share from the server, and the faster server would pay more of it.
+Otherwise the load generator would take CPU time from the server under test, and more from a faster server.
 """
 
 import os
@@ -11,20 +11,20 @@ from enum import Enum
 
 
 class Core(Enum):
-    """A role; on a machine with one core all roles share it."""
+    """A role of processes. On a machine with one core, all roles share it."""
 
     SERVER = 0
     LOAD = 1
 
     @property
     def number(self) -> int:
-        """Its core: of those this process may use, so that a limited container is respected."""
+        """The number of its core, one of those that this process may use, also in a limited container."""
         allowed = available()
         return allowed[self.value % len(allowed)]
 
 
 def available() -> list[int]:
-    """The cores this process may use."""
+    """Return the cores that this process may use."""
     if sys.platform != "linux":
         return list(range(os.cpu_count() or 1))
     return _ALLOWED
@@ -35,9 +35,9 @@ _ALLOWED = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 @contextmanager
 def started_on(core: Core | None) -> Iterator[None]:
-    """Processes started inside of the block stay on that core, with their children; None is any core.
+    """Pin processes that are started within the block, and their children, to a core; None means any core.
 
-    Where the system cannot pin (macOS), nothing happens, and the figures are a little less sharp.
+    If the system does not support this (macOS), nothing is pinned, and the figures are less precise.
     """
     if core is None or sys.platform != "linux":
         yield
@@ -50,9 +50,9 @@ def started_on(core: Core | None) -> Iterator[None]:
 
 
 def described() -> str:
-    """One line for the report: how the cores are split."""
+    """Return one line for the report about the use of cores."""
     if sys.platform != "linux":
-        return "not pinned: this system has no way to"
+        return "not pinned: this system does not support it"
     if Core.SERVER.number == Core.LOAD.number:
-        return f"one core ({Core.SERVER.number}) for everything: load and server take from each other"
-    return f"servers on core {Core.SERVER.number}; load, stand-ins and stores on core {Core.LOAD.number}"
+        return f"one core ({Core.SERVER.number}) for everything: load and server compete for it"
+    return f"servers on core {Core.SERVER.number}; load, fakes and stores on core {Core.LOAD.number}"

@@ -1,4 +1,4 @@
-"""`GET /v2/dashboard`: Hopline, every request traced, against the textbook gateway and a bare fan-out."""
+"""`GET /v2/dashboard`: Hopline with all requests traced, compared with a textbook gateway and a bare fan-out."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from testkit.tokens import TokenIssuer
 
 CONNECTIONS = 16
 EXPORT_PAUSE_S = 1.0
-"""Spans are exported every half second (shared.telemetry)."""
+"""Spans are exported every half second (shared.telemetry.setup)."""
 CONFIGURATIONS = {
     "standard": STANDARD,
     "otel-lean": OTEL_LEAN,
@@ -29,7 +29,7 @@ CONFIGURATIONS = {
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Start all gateways over the same stand-ins and measure them in turn."""
+    """Start all gateways with the same fake services, and measure them in turn."""
     issuer = TokenIssuer()
     headers = issuer.headers(USER_ID, lifetime=3600)
     standins = await open_standins(stage, issuer)
@@ -58,7 +58,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 
 def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, share: float) -> list[Figure]:
-    """Return the figures that DESIGN.md §12 promises of one configuration."""
+    """Return the figures of one configuration, with their targets."""
     return [
         Figure(
             name=f"{ours.name} / textbook, throughput",
@@ -82,13 +82,13 @@ def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, s
 
 
 def _gain(ours: Rival, standard: Rival) -> Figure:
-    """Return how much more throughput a configuration has than the standard packages; a drop-in needs 15 %."""
+    """Return the gain in throughput over the standard packages; a drop-in needs 15 %."""
     gained = 100 * (median(ratios(ours, standard, lambda one: one.per_second)) - 1)
     return Figure(name=f"{ours.name}: gain over standard", value=gained, unit="%", target=at_least(15))
 
 
 async def open_standins(stage: Stage, issuer: TokenIssuer) -> Running:
-    """What stands for the three services and receives telemetry; it trusts `issuer`, whose token workers get."""
+    """Start fakes of the three services and the receiver of telemetry. They trust `issuer` and return its token."""
     environment = {
         "JWKS": orjson.dumps(issuer.jwks).decode(),
         "SERVICE_TOKEN": issuer.issue(USER_ID, role="service", lifetime=3600),
@@ -97,7 +97,7 @@ async def open_standins(stage: Stage, issuer: TokenIssuer) -> Running:
 
 
 async def open_gateway(stage: Stage, standins: Running, **environment: str) -> Running:
-    """Our gateway over these stand-ins, to which it also sends its telemetry."""
+    """Start our gateway with the fake services, to which it also sends its telemetry."""
     return await stage.service(
         "gateway",
         environment={
@@ -116,13 +116,15 @@ async def open_gateway(stage: Stage, standins: Running, **environment: str) -> R
 async def _agree(rivals: Sequence[Rival], headers: Mapping[str, str]) -> None:
     """Raise RuntimeError unless all gateways return the same body."""
     async with httpx.AsyncClient(timeout=10, headers=dict(headers)) as client:
-        answers = [(await client.get(f"{rival.server.url}/v2/dashboard")).raise_for_status().json() for rival in rivals]
-    if any(answer != answers[0] for answer in answers):
+        responses = [
+            (await client.get(f"{rival.server.url}/v2/dashboard")).raise_for_status().json() for rival in rivals
+        ]
+    if any(response != responses[0] for response in responses):
         raise RuntimeError("The gateways return different bodies, so they cannot be compared.")
 
 
 async def _spans(standins: Running) -> float:
-    """Count the spans that arrived from the gateways, once no more arrive: dropped spans would be missing here."""
+    """Return the number of spans from the gateways, when no more arrive; dropped spans are missing."""
     async with httpx.AsyncClient(base_url=standins.url) as client:
         before, now = -1, 0
         while now > before:
@@ -133,6 +135,6 @@ async def _spans(standins: Running) -> float:
 
 BENCHMARK = Benchmark(
     name="dashboard",
-    measures="GET /v2/dashboard, three services asked at once, every request traced",
+    measures="GET /v2/dashboard, three parallel calls, all requests traced",
     run=run,
 )

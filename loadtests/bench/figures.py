@@ -1,4 +1,4 @@
-"""What a benchmark is, and what it finds."""
+"""Benchmarks, their figures and targets."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What the design promises of a figure: `bound` in the figure's unit, reached or passed in the good direction."""
+    """A target of a figure: a minimum or maximum, in the figure's unit."""
 
     better: Literal["higher", "lower"]
     bound: float
 
     def reached_by(self, value: float) -> bool:
-        """Whether `value` keeps the promise."""
+        """Return whether `value` reaches the target."""
         return value >= self.bound if self.better == "higher" else value <= self.bound
 
     def __str__(self) -> str:
@@ -24,18 +24,18 @@ class Target:
 
 
 def at_least(bound: float) -> Target:
-    """A target for a figure that should be high."""
+    """Return a target for a figure that should be high."""
     return Target(better="higher", bound=bound)
 
 
 def at_most(bound: float) -> Target:
-    """A target for a figure that should be low."""
+    """Return a target for a figure that should be low."""
     return Target(better="lower", bound=bound)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured value. A figure without a target explains one that has it."""
+    """One measured value. Figures without a target explain other figures."""
 
     name: str
     value: float
@@ -45,10 +45,10 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long to measure.
+    """Number and duration of measurements.
 
-    Every alternative is measured `rounds` times for `seconds` seconds, one after another and over again (ABAB), so that
-    what else the machine does meets all of them. `scale` multiplies amounts of data.
+    Each alternative is measured `rounds` times for `seconds` seconds, in turn (ABAB), so that other load on the machine
+    affects all of them. `scale` multiplies amounts of data.
     """
 
     rounds: int = 5
@@ -57,17 +57,17 @@ class Effort:
     scale: float = 1.0
 
     def amount(self, full: int) -> int:
-        """`full` at scale 1, never less than 1."""
+        """Return `full` times `scale`, at least 1."""
         return max(1, round(full * self.scale))
 
 
 GLANCE = Effort(rounds=1, seconds=0.3, warmup_seconds=0.1, scale=0.01)
-"""Enough to see that a benchmark works; its figures mean nothing."""
+"""Enough to check that a benchmark works; its figures are meaningless."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One question about speed. `run` starts what it needs on the stage, asks, and returns what it found."""
+    """One benchmark. `run` starts the servers on the stage, measures, and returns the figures."""
 
     name: str
     measures: str

@@ -1,7 +1,7 @@
-"""Jobs: how soon one starts on an idle worker, how many one worker and two get done, and what idle workers cost.
+"""Jobs: the delay of a job on an idle worker, the throughput of one and two workers, and the cost of idle workers.
 
-Each is the last step of a fulfilment: claim, one call to orders, completion. Stores, stand-ins and workers run where
-the system puts them: a worker spends its time waiting for the others.
+Each job is the last step of a fulfilment: claim, one call to orders, completion. No process is pinned to a core,
+because a worker mostly waits for the others.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from bench.processes import Running
 from bench.stage import Stage
 from bench.standins import ORDER_ID, USER_ID
 from testkit.tokens import TokenIssuer
-from workers.dispatch import Dispatcher
-from workers.kinds import queue_of
-from workers.ledger import QueuedJob
+from workers.jobs.repository import QueuedJob
+from workers.jobs.types import queue_of
+from workers.queue.dispatcher import Dispatcher
 
 BACKLOG = 2_000
 ONE_BY_ONE = 300
 IDLE_S = 60.0
 ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"}
-"""As in the images: how memory that is given back gets back to the system."""
-_PATIENCE_S = 120.0
+"""The settings of the images for returning freed memory to the system."""
+_TIMEOUT_S = 120.0
 _LOOK_S = 0.02
-"""Between looks at the ledger, which cost Postgres a little each."""
+"""Interval of the query for completed jobs, which costs CPU time."""
 _KIND = "fulfil_order"
 _ADD = """
     INSERT INTO job (id, kind, dedupe_key, payload)
@@ -38,12 +38,12 @@ _ADD = """
     RETURNING id
 """
 _NO_SLOTS = "UPDATE schedule SET next_slot = next_slot + interval '1 day'"
-"""A scheduled job would be work for a worker that is measured idle."""
+"""No schedule adds a job while idle workers are measured."""
 _PAYLOAD = orjson.dumps({"user_id": USER_ID, "order_id": ORDER_ID, "step": "ship"}).decode()
 
 
-class Ledger:
-    """The workers' database and queue, as whoever adds jobs sees them."""
+class JobBacklog:
+    """Adds jobs to the workers' database and queue."""
 
     def __init__(self, *, connection: "asyncpg.Connection[asyncpg.Record]", redis: Redis) -> None:
         self._connection = connection
@@ -51,38 +51,38 @@ class Ledger:
         self._added = 0
 
     async def add(self, count: int) -> None:
-        """Commit jobs, then hand them to ARQ, as the consumer of an event does."""
+        """Commit jobs, then enqueue them in ARQ, like the consumer of an event."""
         rows = await self._connection.fetch(_ADD, _KIND, _PAYLOAD, count)
         self._added += count
         await self._dispatcher.enqueue(
-            *(QueuedJob(job_id=row["id"], kind=_KIND, attempt=1, due_in_s=0.0) for row in rows)
+            *(QueuedJob(job_id=row["id"], type_name=_KIND, attempt=1, due_in_s=0.0) for row in rows)
         )
 
     async def done(self) -> None:
-        """Return when all that were added are done."""
-        async with asyncio.timeout(_PATIENCE_S):
+        """Wait until all added jobs are done."""
+        async with asyncio.timeout(_TIMEOUT_S):
             while await self._connection.fetchval("SELECT count(*) FROM job WHERE state <> 'done'"):  # noqa: ASYNC110
                 await asyncio.sleep(_LOOK_S)
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """First one worker, idle and with a backlog; then a second one beside it."""
+    """Measure one worker, idle and with a backlog, then two workers."""
     standins = await open_standins(stage, TokenIssuer())
     database_url = await stage.postgres("workers")
     connection = await asyncpg.connect(database_url)
     async with Redis.from_url(await stage.valkey()) as redis:
-        ledger = Ledger(connection=connection, redis=redis)
+        jobs = JobBacklog(connection=connection, redis=redis)
         first = await open_worker(stage, standins, database_url)
         reports = await open_worker(stage, standins, database_url, settings="ReportWorkerSettings")
         await connection.execute(_NO_SLOTS)
         idle_percent = await _idle_percent(effort.amount(int(IDLE_S)), first, reports)
-        await _rates(ledger, effort.amount(BACKLOG), rounds=1)  # to warm up
-        waits = await _waits(ledger, first, effort.amount(ONE_BY_ONE))
+        await _rates(jobs, effort.amount(BACKLOG), rounds=1)  # to warm up
+        waits = await _waits(jobs, first, effort.amount(ONE_BY_ONE))
         spent = first.cpu_seconds()
-        alone = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
+        alone = await _rates(jobs, effort.amount(BACKLOG), rounds=effort.rounds)
         cpu_ms = 1000 * (first.cpu_seconds() - spent) / (effort.amount(BACKLOG) * effort.rounds)
         await open_worker(stage, standins, database_url)
-        together = await _rates(ledger, effort.amount(BACKLOG), rounds=effort.rounds)
+        together = await _rates(jobs, effort.amount(BACKLOG), rounds=effort.rounds)
     await connection.close()
     return [
         Figure(name="enqueued → started, p50", value=quantile(waits, 0.5), unit="ms", target=at_most(5)),
@@ -98,7 +98,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 async def open_worker(
     stage: Stage, standins: Running, database_url: str, *, settings: str = "WorkerSettings", **environment: str
 ) -> Running:
-    """A worker as operators start it, with its telemetry, over these stand-ins; it has started."""
+    """Start a worker with its telemetry and the fake services, and wait until it is ready."""
     worker = stage.silent(
         "arq",
         f"workers.main.{settings}",
@@ -115,12 +115,12 @@ async def open_worker(
             **environment,
         },
     )
-    await worker.says("worker_started")
+    await worker.logs("worker_started")
     return worker
 
 
 async def _idle_percent(seconds: float, *workers: Running) -> float:
-    """Processor time of workers that have nothing to do, once what they do at their start is over."""
+    """Return the CPU time of idle workers, after their start is complete."""
     await asyncio.sleep(seconds / 10)
     began, spent = time.perf_counter(), sum(worker.cpu_seconds() for worker in workers)
     await asyncio.sleep(seconds)
@@ -128,26 +128,26 @@ async def _idle_percent(seconds: float, *workers: Running) -> float:
     return 100 * spent / (time.perf_counter() - began)
 
 
-async def _waits(ledger: Ledger, worker: Running, count: int) -> list[float]:
-    """Milliseconds from the job's commit to its claim, by Postgres' clock, as the worker's own lines say; sorted."""
+async def _waits(jobs: JobBacklog, worker: Running, count: int) -> list[float]:
+    """Return the sorted milliseconds from each job's commit to its claim, from PostgreSQL and the worker's log."""
     before = len(worker.log.read_bytes())
     for _ in range(count):
-        await ledger.add(1)
-        await ledger.done()
+        await jobs.add(1)
+        await jobs.done()
     lines = worker.log.read_bytes()[before:].splitlines()
     found = (orjson.loads(line) for line in lines if b'"job_done"' in line)
     return sorted(float(line["waited_ms"]) for line in found)
 
 
-async def _rates(ledger: Ledger, count: int, *, rounds: int) -> list[float]:
-    """Jobs per second, from when a backlog is being handed over until all of it is done."""
+async def _rates(jobs: JobBacklog, count: int, *, rounds: int) -> list[float]:
+    """Return jobs per second, from the start of enqueueing a backlog until all jobs are done."""
     rates = []
     for _ in range(rounds):
         began = time.perf_counter()
-        await ledger.add(count)
-        await ledger.done()
+        await jobs.add(count)
+        await jobs.done()
         rates.append(count / (time.perf_counter() - began))
     return rates
 
 
-BENCHMARK = Benchmark(name="jobs", measures="jobs of one call each: when they start, how many get done", run=run)
+BENCHMARK = Benchmark(name="jobs", measures="jobs of one call each: delay and throughput", run=run)

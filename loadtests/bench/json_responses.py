@@ -19,7 +19,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     server = await stage.asgi("bench.gateways.json_responses:create_app", environment={})
     async with httpx.AsyncClient(base_url=server.url) as client:
         bodies = [(await client.get(f"/{way}")).raise_for_status().content for way in WAYS]
-    values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # two spellings of UTC
+    values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # two notations of UTC
     if any(value != values[0] for value in values):
         raise RuntimeError("The routes return different values, so they cannot be compared.")
     rivals = [Rival(name=way, server=server) for way in WAYS]

@@ -1,10 +1,10 @@
-"""The load: one process that keeps some connections busy, each asking again as soon as it is answered.
+"""The load generator: one process with several connections; each sends the next request after a response.
 
-Written on asyncio's protocols: some 20 µs a request, a tenth of what an HTTP client library takes, so that it is never
-what is measured. `cpu_share` of the outcome says how far that holds. It asks always the same, but for `{unique}` in
-the request, which becomes a word that was never used before, and `{n}`, which becomes 000, 001, … 999 and 000 again.
+It uses asyncio's protocols and needs about 20 µs per request, a tenth of an HTTP client library, so that it does not
+limit the measurement. `cpu_share` of the outcome shows its use of a core. All requests are equal except for two
+placeholders: `{unique}` is replaced by a new word, `{n}` by 000, 001, … 999 and 000 again.
 
-The process is `python -m bench.load`; it reads what to do as JSON on standard input and writes an `Outcome` as JSON.
+The process is `python -m bench.load`. It reads its task as JSON from standard input and writes an `Outcome` as JSON.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from bench.figures import Effort
 UNIQUE, N = b"{unique}", b"{n}"
 NUMBERS = 1000
 
-_PATIENCE_S = 30.0
-"""How much longer it waits on a busy machine: until there are as many answers as connections, and for the last ones."""
+_TIMEOUT_S = 30.0
+"""Additional time on a busy machine for the first response of each connection, and for the last responses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What to ask, by how many connections at once."""
+    """A request and the number of connections."""
 
     method: str = "GET"
     path: str
@@ -42,7 +42,7 @@ class Load:
     expected_status: int = 200
 
     def request(self) -> str:
-        """The request on the wire, still with `{unique}` and `{n}` in it."""
+        """Return the raw request with the placeholders `{unique}` and `{n}`."""
         lines = [f"{self.method} {self.path} HTTP/1.1", "Host: localhost"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         body = self.body.replace("{n}", "000")
@@ -52,7 +52,7 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of it. `cpu_share` is how much of one core the load itself took."""
+    """The result. `cpu_share` is the share of one core that the load generator used."""
 
     requests: int
     requests_with_warmup: int
@@ -64,45 +64,45 @@ class Outcome:
 
     @property
     def per_second(self) -> float:
-        """Answers per second."""
+        """Responses per second."""
         return self.requests / self.seconds
 
 
-class LoadFailed(Exception):
-    """Requests were not answered as expected: a figure of them would mean nothing."""
+class LoadFailedError(Exception):
+    """Responses were not as expected, so the figures would be meaningless."""
 
 
 async def drive(load: Load, *, port: int, effort: Effort) -> Outcome:
-    """Run the load against `port`, from its own core; raises LoadFailed where an answer was not the expected one."""
+    """Run the load against `port`, on its own core. Raises LoadFailedError if a response was not as expected."""
     return await measured("bench.load", {"load": asdict(load), "port": port, "effort": asdict(effort)}, core=Core.LOAD)
 
 
-async def measured(module: str, asked: Mapping[str, object], *, core: Core) -> Outcome:
-    """Have a process of its own do something again and again: `python -m module`, told what as JSON on standard input.
+async def measured(module: str, task: Mapping[str, object], *, core: Core) -> Outcome:
+    """Run `python -m module` with its task as JSON on standard input; return the `Outcome` that it writes as JSON.
 
-    It writes an `Outcome` as JSON. Raises LoadFailed.
+    Raises LoadFailedError if it fails.
     """
     with started_on(core):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
-    said, _ = await process.communicate(json.dumps(asked).encode())
+    output, _ = await process.communicate(json.dumps(task).encode())
     if process.returncode:
-        raise LoadFailed(f"{module} ended with status {process.returncode}")
-    outcome = Outcome(**json.loads(said))
+        raise LoadFailedError(f"{module} ended with status {process.returncode}")
+    outcome = Outcome(**json.loads(output))
     if outcome.failures or not outcome.requests:
-        raise LoadFailed(f"{module}: {outcome.failures} failures, {outcome.requests} answers: {asked}")
+        raise LoadFailedError(f"{module}: {outcome.failures} failures, {outcome.requests} responses: {task}")
     return outcome
 
 
 class _Tally:
-    """What all connections count together."""
+    """Counts of all connections."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
         self.latencies = array("d")
         self.failures = 0
-        self.answers = 0
+        self.responses = 0
         self.counting = False
         self.done = False
         self.enough = asyncio.Event()
@@ -115,16 +115,16 @@ class _Tally:
         self.expected = f"HTTP/1.1 {load.expected_status} ".encode()
 
     def next_request(self) -> bytes:
-        """The bytes of one more request."""
+        """Return the bytes of the next request."""
         if not self._varies:
             return self._request
         self._asked += 1
         number = b"%03d" % (self._asked % NUMBERS)
         return self._request.replace(UNIQUE, b"%b%d" % (self._start, self._asked)).replace(N, number)
 
-    def answered(self, started: float, *, ok: bool) -> None:
-        """Count one answer, in full unless this is still the warm-up."""
-        self.answers += 1
+    def responded(self, started: float, *, ok: bool) -> None:
+        """Count one response, unless this is the warm-up."""
+        self.responses += 1
         if self.counting:
             self.latencies.append(time.perf_counter() - started)
             self.failures += not ok
@@ -132,7 +132,7 @@ class _Tally:
                 self.enough.set()
 
     def closed(self) -> None:
-        """Count one connection's end: a failure while the load lasts, for it is not opened again."""
+        """Count a closed connection. During the load it is a failure, because it is not opened again."""
         self.failures += not self.done
         self._open -= 1
         if not self._open:
@@ -140,7 +140,7 @@ class _Tally:
 
 
 class _Connection(asyncio.Protocol):
-    """Asks, reads exactly one answer, asks again."""
+    """Sends a request, reads one response, and repeats."""
 
     def __init__(self, tally: _Tally) -> None:
         self._tally = tally
@@ -149,31 +149,31 @@ class _Connection(asyncio.Protocol):
         self._started = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
-        self._ask()
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
+        self._send_request()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         head = self._received.find(b"\r\n\r\n")
         if head < 0 or len(self._received) < head + 4 + _body_length(self._received, head):
             return
-        self._tally.answered(self._started, ok=self._received.startswith(self._tally.expected))
+        self._tally.responded(self._started, ok=self._received.startswith(self._tally.expected))
         self._received.clear()
         if self._tally.done:
             self._transport.close()
         else:
-            self._ask()
+            self._send_request()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._tally.closed()
 
-    def _ask(self) -> None:
+    def _send_request(self) -> None:
         self._started = time.perf_counter()
         self._transport.write(self._tally.next_request())
 
 
 def _body_length(received: bytearray, head: int) -> int:
-    """The declared length; every server here declares it."""
+    """Return the content length, which all servers here send."""
     lowered = bytes(received[:head]).lower()
     at = lowered.find(b"\r\ncontent-length:")
     if at < 0:
@@ -181,7 +181,7 @@ def _body_length(received: bytearray, head: int) -> int:
     return int(lowered[at + 17 :].partition(b"\r\n")[0])
 
 
-async def _ask_for_a_while(load: Load, *, port: int, effort: Effort) -> Outcome:
+async def _request_repeatedly(load: Load, *, port: int, effort: Effort) -> Outcome:
     tally = _Tally(load)
     loop = asyncio.get_running_loop()
     for _ in range(load.connections):
@@ -190,14 +190,14 @@ async def _ask_for_a_while(load: Load, *, port: int, effort: Effort) -> Outcome:
     tally.counting = True
     started, cpu = time.perf_counter(), time.process_time()
     await asyncio.sleep(effort.seconds)
-    await _patiently(tally.enough)
+    await _wait_with_timeout(tally.enough)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     tally.counting, tally.done = False, True
-    await _patiently(tally.quiet)
+    await _wait_with_timeout(tally.quiet)
     latencies = sorted(tally.latencies)
     return Outcome(
         requests=len(latencies),
-        requests_with_warmup=tally.answers,
+        requests_with_warmup=tally.responses,
         failures=tally.failures,
         seconds=seconds,
         p50_ms=quantile(latencies, 0.5) * 1000,
@@ -206,19 +206,19 @@ async def _ask_for_a_while(load: Load, *, port: int, effort: Effort) -> Outcome:
     )
 
 
-async def _patiently(event: asyncio.Event) -> None:
+async def _wait_with_timeout(event: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), _PATIENCE_S)
+        await asyncio.wait_for(event.wait(), _TIMEOUT_S)
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """The value below which `share` of the ordered values lie; 0 where there are none."""
+    """Return the value below which `share` of the ordered values are; 0 for an empty sequence."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
 
 def _main() -> None:
-    asked = json.load(sys.stdin)
-    outcome = uvloop.run(_ask_for_a_while(Load(**asked["load"]), port=asked["port"], effort=Effort(**asked["effort"])))
+    task = json.load(sys.stdin)
+    outcome = uvloop.run(_request_repeatedly(Load(**task["load"]), port=task["port"], effort=Effort(**task["effort"])))
     print(json.dumps(asdict(outcome)))
 
 

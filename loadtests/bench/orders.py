@@ -1,4 +1,4 @@
-"""`POST /orders`: the whole orders service, with and without drop-ins, against the same SQL by asyncpg alone."""
+"""`POST /orders`: the orders service, with and without drop-ins, compared with the same SQL on asyncpg alone."""
 
 from dataclasses import asdict
 from statistics import median
@@ -17,18 +17,18 @@ from bench.stage import Stage
 from bench.standins import USER_ID
 from testkit.tokens import TokenIssuer
 
-AT_ONCE = 16
+CONCURRENCY = 16
 LINES = ("a", "b", "c")
-_SHELVES = """
+_PRODUCTS = """
     INSERT INTO product (sku, name, unit_price_cents, stock)
     SELECT format('bench-%s-%s', lpad(n::text, 3, '0'), line), 'A thing', 1290, 1000000
     FROM generate_series(0, $1 - 1) AS n, unnest($2::text[]) AS line
 """
-"""Three products for each of the load's numbers: orders rarely wait for one another's stock."""
+"""Three products for each number of the load, so that orders rarely wait for the same product."""
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Place orders of three lines, sixteen at once, over ten connections; each rival has a database of its own."""
+    """Place orders of three items, 16 in parallel, over ten connections. Each rival has a separate database."""
     issuer = TokenIssuer()
     standins = await open_standins(stage, issuer)
     standard = Rival(name="standard", server=await open_stocked_orders(stage, standins, **STANDARD))
@@ -39,12 +39,12 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     for _ in range(effort.rounds):
         await standard.measure(load, effort)
         await drop_ins.measure(load, effort)
-        asked = {"database_url": database_url, "at_once": AT_ONCE, "effort": asdict(effort)}
-        bare.append(await measured("bench.bare_orders", asked, core=Core.SERVER))
+        task = {"database_url": database_url, "concurrency": CONCURRENCY, "effort": asdict(effort)}
+        bare.append(await measured("bench.bare_orders", task, core=Core.SERVER))
     bare_cpu_ms = [1000 * one.cpu_share / one.per_second for one in bare]
     return [
-        _kept(standard, bare, target=33),
-        _kept(drop_ins, bare, target=35),
+        _throughput_share(standard, bare, target=33),
+        _throughput_share(drop_ins, bare, target=35),
         *standard.figures(),
         *drop_ins.figures(),
         Figure(name="bare: throughput", value=median(one.per_second for one in bare), unit="orders/s"),
@@ -58,7 +58,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     ]
 
 
-def _kept(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
+def _throughput_share(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
     """Return the throughput of one configuration as a share of bare asyncpg's, by round."""
     shares = [100 * one.per_second / other.per_second for one, other in zip(ours.outcomes, bare, strict=True)]
     return Figure(
@@ -67,7 +67,7 @@ def _kept(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
 
 
 def placing(issuer: TokenIssuer) -> Load:
-    """Orders of three lines, each under a key of its own."""
+    """Return a load of orders of three items, each with a new idempotency key."""
     items = [{"sku": f"bench-{{n}}-{line}", "quantity": 1} for line in LINES]
     headers = {"Content-Type": "application/json", "Idempotency-Key": "{unique}"}
     return Load(
@@ -75,17 +75,17 @@ def placing(issuer: TokenIssuer) -> Load:
         path="/orders",
         headers=headers | issuer.headers(USER_ID, lifetime=3600),
         body=orjson.dumps({"items": items}).decode(),
-        connections=AT_ONCE,
+        connections=CONCURRENCY,
         expected_status=201,
     )
 
 
 async def stocked_database(stage: Stage) -> str:
-    """Return the URL of a fresh orders database that has more of each product than the load can order."""
+    """Return the URL of a new orders database with more units of each product than the load can order."""
     database_url = await stage.postgres("orders")
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(_SHELVES, NUMBERS, list(LINES))
+        await connection.execute(_PRODUCTS, NUMBERS, list(LINES))
     finally:
         await connection.close()
     return database_url
@@ -94,13 +94,13 @@ async def stocked_database(stage: Stage) -> str:
 async def open_stocked_orders(stage: Stage, standins: Running, **environment: str) -> Running:
     """Start the orders service over a stocked database and a Redis database that no other service uses.
 
-    Services that shared them would elect one relay, and its process alone would pay for shipping the events of all.
+    Services that share them have one relay, whose process would append the events of all.
     """
     return await open_orders(stage, standins, await stocked_database(stage), **environment)
 
 
 async def open_orders(stage: Stage, standins: Running, database_url: str, **environment: str) -> Running:
-    """Start the orders service with its relay, which ships the events meanwhile, and with its telemetry."""
+    """Start the orders service with its telemetry and its relay, which appends the events during the measurement."""
     return await stage.service(
         "orders",
         environment={
@@ -114,4 +114,4 @@ async def open_orders(stage: Stage, standins: Running, database_url: str, **envi
     )
 
 
-BENCHMARK = Benchmark(name="orders", measures="placing an order of three lines, its event in the outbox", run=run)
+BENCHMARK = Benchmark(name="orders", measures="placing an order of three items with its event in the outbox", run=run)

@@ -1,4 +1,4 @@
-"""`GET /orders`: a page costs the same however many orders there are, and however far back it is."""
+"""`GET /orders`: the cost of a page does not depend on the number of orders or the position of the page."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from bench.orders import open_orders
 from bench.rivals import Rival, ratios
 from bench.stage import Stage
 from bench.standins import USER_ID
-from shared.pages import encode_cursor
+from shared.web.pagination import encode_cursor
 from testkit.tokens import TokenIssuer
 
 FEW, MANY = 1_000, 1_000_000
@@ -36,7 +36,7 @@ _BEFORE = """
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Two databases, in each of which all orders are one customer's: that is the longest list there can be."""
+    """Measure with two databases, in each of which all orders belong to one customer, which is the longest list."""
     issuer = TokenIssuer()
     standins = await open_standins(stage, issuer)
     few_url, many_url = await stage.postgres("orders"), await stage.postgres("orders")
@@ -75,7 +75,7 @@ async def _fill(database_url: str, orders: int) -> None:
 
 
 async def _cursor(database_url: str, *, skipped: int) -> str:
-    """What the page before would have ended with."""
+    """Return the cursor at the end of the page before."""
     connection = await asyncpg.connect(database_url)
     try:
         last: tuple[datetime, UUID] = await connection.fetchrow(_BEFORE, UUID(USER_ID), skipped)

@@ -1,4 +1,4 @@
-"""Processes that listen on a port of the loopback address, and end with us however we end."""
+"""Starts processes that listen on a loopback port. They end with this process, however it ends."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ from pathlib import Path
 import psutil
 
 from bench.cores import Core, started_on
-from testkit.servers import when_orphaned
+from testkit.servers import signal_when_orphaned
 
 _START_S = 30.0
 _STOP_S = 15.0
 _AMBIENT = ("DATABASE_URL", "REDIS_URL", "OTEL_", "HOPLINE_", "LOG_", "WEB_CONCURRENCY", "CRASH_AT", "ENVIRONMENT")
-"""What a shell may hold that would make servers of ours part of something else, or slower."""
+"""Variables of a shell that could connect the servers to another stack or slow them down."""
 
 
-class DidNotStart(Exception):
-    """A process ended or stayed silent while starting; the message has the end of its output."""
+class ProcessDidNotStartError(Exception):
+    """A process exited or did not respond during its start. The message contains the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +36,20 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Processor time of it and its children so far."""
+        """Return the CPU time of the process and its children."""
         times = [process.cpu_times() for process in self._family()]
         return sum(time.user + time.system for time in times)
 
     def resident_bytes(self) -> int:
-        """Memory that would be free without it and its children."""
+        """Return the memory of the process and its children (USS)."""
         return sum(int(process.memory_full_info().uss) for process in self._family())
 
     def end(self) -> None:
-        """Ask it to stop, and make it; blocks for as long as that takes."""
+        """Stop it gracefully, and kill it after a timeout. Blocks until it has exited."""
         self.popen.terminate()
         try:
             self.popen.wait(_STOP_S)
@@ -62,35 +62,35 @@ class Running:
         return (process, *process.children(recursive=True))
 
     async def accepts(self) -> None:
-        """Return once it accepts connections; raises DidNotStart."""
+        """Wait until it accepts connections. Raises ProcessDidNotStartError."""
         deadline = time.monotonic() + _START_S
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             except OSError:
                 if self.popen.poll() is not None or time.monotonic() > deadline:
-                    raise DidNotStart(self._last_words()) from None
+                    raise ProcessDidNotStartError(self._last_log_lines()) from None
                 await asyncio.sleep(0.05)
             else:
                 writer.close()
                 return
 
-    async def says(self, words: str) -> None:
-        """Return once its output has these words; raises DidNotStart."""
+    async def logs(self, words: str) -> None:
+        """Wait until its output contains `words`. Raises ProcessDidNotStartError."""
         deadline = time.monotonic() + _START_S
         while words not in self.log.read_text(errors="replace"):
             if self.popen.poll() is not None or time.monotonic() > deadline:
-                raise DidNotStart(self._last_words())
+                raise ProcessDidNotStartError(self._last_log_lines())
             await asyncio.sleep(0.05)
 
-    def _last_words(self) -> str:
+    def _last_log_lines(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
 
 
 def start(
     module: str, *arguments: str, environment: Mapping[str, str], core: Core | None, port: int, log: Path
 ) -> Running:
-    """Run `python -m module` with HOST, PORT and `environment`, on a core where one is given."""
+    """Run `python -m module` with HOST, PORT and `environment`, on a core if one is given."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_AMBIENT)}
     with started_on(core), log.open("wb") as output:
         popen = subprocess.Popen(
@@ -99,7 +99,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches only us, who then stop it in order
-            preexec_fn=partial(when_orphaned, signal.SIGTERM),  # noqa: PLW1509 - nothing but one system call
+            start_new_session=True,  # Ctrl-C is sent only to this process, which then stops the others in order
+            preexec_fn=partial(signal_when_orphaned, signal.SIGTERM),  # noqa: PLW1509 - only one system call
         )
     return Running(port=port, log=log, popen=popen)

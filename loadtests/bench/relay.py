@@ -1,4 +1,4 @@
-"""How fast a backlog goes from the outbox into the stream: what an outage of Redis leaves behind."""
+"""The speed at which the relay appends a backlog of the outbox to the stream, as after an outage of Redis."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from testkit.tokens import TokenIssuer
 
 EVENTS = 30_000
 STREAM = "events:orders"
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 _BACKLOG = """
     INSERT INTO outbox (id, source, type, subject, time, data, traceparent)
     SELECT gen_random_uuid(), '/hopline/orders', 'hopline.order.placed.v1', gen_random_uuid()::text, now(),
@@ -28,11 +28,11 @@ _BACKLOG = """
            format('00-%s-%s-01', md5(n::text), left(md5(n::text), 16))
     FROM generate_series(1, $1) AS n
 """
-"""Orders as they are announced, each in a trace of its own."""
+"""Events of placed orders, each in a separate trace."""
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Run the relay in the orders service, with its telemetry; each round adds one more backlog."""
+    """Run the relay in the orders service, with its telemetry. Each round adds a backlog."""
     figures: list[Figure] = []
     for name, configuration, target in (("standard", STANDARD, 5_000), ("drop-ins", DROP_INS, 10_000)):
         figures += await _relayed(stage, effort, name, configuration, target)
@@ -47,7 +47,7 @@ async def _relayed(
     database_url, redis_url = await stage.postgres("orders"), await stage.redis_database()
     service = await open_orders(stage, standins, database_url, **configuration, REDIS_URL=redis_url)
     events = effort.amount(EVENTS)
-    rates = [await _ship(database_url, redis_url, events) for _ in range(effort.rounds)]
+    rates = [await _append_backlog(database_url, redis_url, events) for _ in range(effort.rounds)]
     await asyncio.to_thread(service.end)
     return [
         Figure(name=f"{name}: backlog", value=median(rates), unit="events/s", target=at_least(target)),
@@ -55,16 +55,16 @@ async def _relayed(
     ]
 
 
-async def _ship(database_url: str, redis_url: str, events: int) -> float:
-    """Commit a backlog at once and wake the relay; events per second from then until all are in the stream."""
+async def _append_backlog(database_url: str, redis_url: str, events: int) -> float:
+    """Commit a backlog and wake the relay; return events per second until all are in the stream."""
     connection = await asyncpg.connect(database_url)
-    async with Redis.from_url(redis_url) as redis, asyncio.timeout(_PATIENCE_S):
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(_TIMEOUT_S):
         wanted = events + await redis.xlen(STREAM)
         await connection.execute(_BACKLOG, events)
         began = time.perf_counter()
         await connection.execute("NOTIFY outbox")
         await connection.close()
-        while await redis.xlen(STREAM) < wanted:  # noqa: ASYNC110 - a stream tells nobody how long it is
+        while await redis.xlen(STREAM) < wanted:  # noqa: ASYNC110 - there is no event for the length of a stream
             await asyncio.sleep(0.002)
         return events / (time.perf_counter() - began)
 

@@ -1,4 +1,4 @@
-"""What was found, for people and for programs."""
+"""Prints figures and saves them as JSON."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from bench.figures import Benchmark, Figure
 
 
 def machine() -> dict[str, str]:
-    """What the figures depend on beside the code. Load averages say whether the machine was ours alone."""
+    """Return facts about the machine. Load averages show whether other programs ran."""
     return {
         "cores": f"{len(cores.available())}; {cores.described()}",
         "load": " ".join(f"{average:.2f}" for average in os.getloadavg()) + " (averages over 1, 5 and 15 minutes)",
@@ -25,7 +25,7 @@ def machine() -> dict[str, str]:
 
 
 def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> None:
-    """Print one table: figure, value, target, whether it is reached."""
+    """Print a table with figure, value, target and result."""
     table = Table(title=f"{benchmark.name}: {benchmark.measures}", title_justify="left", title_style="bold")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -34,12 +34,12 @@ def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> N
     table.add_column("reached")
     for figure in figures:
         target = str(figure.target) if figure.target else ""
-        table.add_row(figure.name, _short(figure.value), figure.unit, target, _verdict(figure))
+        table.add_row(figure.name, _short(figure.value), figure.unit, target, _outcome(figure))
     console.print(table)
 
 
 def save(benchmark: Benchmark, figures: Sequence[Figure], around: dict[str, str], folder: Path) -> Path:
-    """Write the figures to `folder/<benchmark>.json`, over those of the last run."""
+    """Write the figures to `folder/<benchmark>.json`, and replace those of the last run."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{benchmark.name}.json"
     document = {
@@ -56,13 +56,13 @@ def save(benchmark: Benchmark, figures: Sequence[Figure], around: dict[str, str]
     return file
 
 
-def _verdict(figure: Figure) -> str:
+def _outcome(figure: Figure) -> str:
     if figure.target is None:
         return ""
     return "[green]yes[/]" if figure.target.reached_by(figure.value) else "[red]no[/]"
 
 
 def _short(value: float) -> str:
-    """Three significant digits, but all of a number's digits before its point."""
+    """Return the value with three significant digits, and all digits before the decimal point."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004
     return f"{value:,.{digits}f}"

@@ -1,7 +1,7 @@
-"""Reports over many orders: how many rows a second, and how much memory it takes, as CSV and as PDF.
+"""Reports on many orders: rows per second and memory, as CSV and as PDF.
 
-Everything that makes one is there: orders with its relay, the worker that reacts to the request, the one that makes
-reports and reads page by page. Only who they ask for tokens is a stand-in.
+All parts are real: orders with its relay, the worker that handles the request's event, and the report worker, which
+reads page by page. Only the issuer of tokens is a fake.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
 ORDERS = 100_000
-MOST_MB = 150
-_PATIENCE_S = 600.0
+MAX_MB = 150
+_TIMEOUT_S = 600.0
 _PERIOD = {"from": "2026-06-01", "to": "2026-06-30"}
 _FILL = """
     WITH placed AS (
@@ -38,11 +38,11 @@ _FILL = """
     SELECT placed.id, item.sku, item.position, item.name, 1, 1290
     FROM placed, (SELECT sku, name, row_number() OVER (ORDER BY sku) AS position FROM product LIMIT 3) AS item
 """
-"""Orders of three lines, spread over the period."""
+"""Orders of three items, spread over the period."""
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """One report after the other; the worker's peak is that of its whole life, over all of them."""
+    """Create one report after the other. The worker's peak memory is the maximum over all reports."""
     issuer = TokenIssuer()
     standins = await open_standins(stage, issuer)
     database_url, orders = await stage.postgres("orders"), effort.amount(ORDERS)
@@ -52,9 +52,9 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     await connection.close()
     store = {"OBJECT_STORE_URL": f"file://{stage.folder}/objects"}
     service = await open_orders(stage, standins, database_url, REDIS_URL=await stage.valkey(), **store)
-    ledger = await stage.postgres("workers")
-    await open_worker(stage, standins, ledger, ORDERS_URL=service.url, **store)
-    maker = await open_worker(stage, standins, ledger, settings="ReportWorkerSettings", ORDERS_URL=service.url, **store)
+    jobs = await stage.postgres("workers")
+    await open_worker(stage, standins, jobs, ORDERS_URL=service.url, **store)
+    maker = await open_worker(stage, standins, jobs, settings="ReportWorkerSettings", ORDERS_URL=service.url, **store)
     headers = issuer.headers(uuid4(), role="admin", lifetime=3600)
     async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=10) as admin:
         idle = _peak_mb(maker)
@@ -64,7 +64,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         Figure(name="PDF", value=median(rates["pdf"]), unit="orders/s"),
         *(
             [
-                Figure(name="peak memory of the worker", value=_peak_mb(maker), unit="MB", target=at_most(MOST_MB)),
+                Figure(name="peak memory of the worker", value=_peak_mb(maker), unit="MB", target=at_most(MAX_MB)),
                 Figure(name="before the first report", value=idle, unit="MB"),
             ]
             if sys.platform == "linux"
@@ -74,11 +74,11 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 
 async def _seconds(admin: httpx.AsyncClient, form: str) -> float:
-    """From the request for a report until it is done."""
+    """Return the seconds from the request for a report until it is done."""
     began = time.perf_counter()
-    asked = await admin.post("/reports", json={"kind": "orders", "format": form, **_PERIOD})
-    report = asked.raise_for_status().json()
-    async with asyncio.timeout(_PATIENCE_S):
+    requested = await admin.post("/reports", json={"kind": "orders", "format": form, **_PERIOD})
+    report = requested.raise_for_status().json()
+    async with asyncio.timeout(_TIMEOUT_S):
         while report["status"] not in {"done", "failed"}:
             await asyncio.sleep(0.05)
             report = (await admin.get(f"/reports/{report['id']}")).raise_for_status().json()
@@ -88,7 +88,7 @@ async def _seconds(admin: httpx.AsyncClient, form: str) -> float:
 
 
 def _peak_mb(process: Running) -> float:
-    """The most memory it ever had resident, in 10⁶ bytes, as Linux keeps it."""
+    """Return the peak resident memory in 10⁶ bytes, which Linux records."""
     if sys.platform != "linux":
         return 0.0
     status = Path(f"/proc/{process.popen.pid}/status").read_text()
@@ -96,4 +96,4 @@ def _peak_mb(process: Running) -> float:
     return int(line.split()[1]) * 1024 / 1_000_000
 
 
-BENCHMARK = Benchmark(name="reports", measures="reports over many orders of three lines, from the request on", run=run)
+BENCHMARK = Benchmark(name="reports", measures="reports on many orders of three items, from the request on", run=run)

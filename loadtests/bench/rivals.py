@@ -1,4 +1,4 @@
-"""Servers that do the same work, measured in turn."""
+"""Measures servers that do the same work in turn."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bench.processes import Running
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """One of them, and what was measured of it, by round."""
+    """One server, and its measurements by round."""
 
     name: str
     server: Running
@@ -19,7 +19,7 @@ class Rival:
     cpu_ms: list[float] = field(default_factory=list)
 
     async def measure(self, load: Load, effort: Effort) -> None:
-        """Add a round."""
+        """Measure one round."""
         before = self.server.cpu_seconds()
         outcome = await drive(load, port=self.server.port, effort=effort)
         spent = self.server.cpu_seconds() - before
@@ -28,11 +28,11 @@ class Rival:
 
     @property
     def requests(self) -> int:
-        """All it has served, those of the warm-up too."""
+        """Number of its requests, including the warm-up."""
         return sum(one.requests_with_warmup for one in self.outcomes)
 
     def figures(self) -> list[Figure]:
-        """What it did by itself, without targets: it depends on the machine."""
+        """Return its absolute figures. They have no targets, because they depend on the machine."""
         outcomes = self.outcomes
         per_second = median(one.per_second for one in outcomes)
         busy = 100 * max(one.cpu_share for one in outcomes)
@@ -46,12 +46,12 @@ class Rival:
 
 
 async def measure_in_turn(rivals: Sequence[Rival], load: Load, effort: Effort) -> None:
-    """ABCABC…: whatever else the machine does meets all of them."""
+    """Measure in the order ABCABC…, so that other load on the machine affects all of them."""
     for _ in range(effort.rounds):
         for rival in rivals:
             await rival.measure(load, effort)
 
 
 def ratios(one: Rival, other: Rival, of: Callable[[Outcome], float]) -> list[float]:
-    """`one` divided by `other` within each round, in which both saw the same machine."""
+    """Return `one` divided by `other` for each round, in which the conditions were the same for both."""
     return [of(mine) / of(its) for mine, its in zip(one.outcomes, other.outcomes, strict=True)]

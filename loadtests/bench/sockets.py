@@ -1,4 +1,4 @@
-"""How many idle WebSockets one notifications process holds, and what each costs it in memory."""
+"""The number of idle WebSockets that one notifications process can hold, and the memory of each."""
 
 import asyncio
 import resource
@@ -18,25 +18,25 @@ from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
 SOCKETS = 5_000
-AT_ONCE = 20
+CONCURRENCY = 20
 PING_S = 15
-"""As everywhere: who is pinged more often has less time to answer."""
+"""The default. More frequent pings leave less time for pongs."""
 _KIB = 1024
 
 
-class Crowd:
-    """Users with one device each, who only answer pings."""
+class Workload:
+    """Users with one device each, which only responds to pings."""
 
     def __init__(self, *, client: httpx.AsyncClient, url: str, issuer: TokenIssuer) -> None:
         self._client = client
         self._url = url
         self._issuer = issuer
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(CONCURRENCY)
         self.pinged = 0
         self.open = 0
 
-    async def come(self, until: asyncio.Event, welcomed: asyncio.Semaphore) -> None:
-        """One of them: connect, say hello, stay until the end; `welcomed` is released once the server knows it."""
+    async def connect(self, until: asyncio.Event, welcomed: asyncio.Semaphore) -> None:
+        """Connect one device, send hello, and stay until the end; release `welcomed` after the server's welcome."""
         async with AsyncExitStack() as connected:
             async with self._turns:
                 socket = await connected.enter_async_context(self._connected())
@@ -65,27 +65,27 @@ class Crowd:
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Let them come, and wait until each was pinged: then what they cost has settled."""
+    """Connect all devices, and wait until each was pinged. Then the memory is stable."""
     _allow_many_files()
     issuer, wanted = TokenIssuer(), effort.amount(SOCKETS)
     server = await _open_notifications(stage, issuer)
     end, welcomed = asyncio.Event(), asyncio.Semaphore(0)
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client, asyncio.TaskGroup() as tasks:
-        crowd = Crowd(client=client, url=f"ws://127.0.0.1:{server.port}/ws", issuer=issuer)
-        first = tasks.create_task(crowd.come(end, welcomed))  # what the first use of everything costs is nobody's
+        workload = Workload(client=client, url=f"ws://127.0.0.1:{server.port}/ws", issuer=issuer)
+        first = tasks.create_task(workload.connect(end, welcomed))  # the cost of the first use is not counted
         await welcomed.acquire()
         before = server.resident_bytes()
-        others = [tasks.create_task(crowd.come(end, welcomed)) for _ in range(wanted)]
+        others = [tasks.create_task(workload.connect(end, welcomed)) for _ in range(wanted)]
         for _ in others:
             await welcomed.acquire()
         await asyncio.sleep(2 * PING_S * effort.scale)
-        held, each = crowd.open, (server.resident_bytes() - before) / len(others) / _KIB
+        held, each = workload.open, (server.resident_bytes() - before) / len(others) / _KIB
         end.set()
     first.result()
     return [
         Figure(name="idle sockets held by one process", value=held, unit="sockets", target=at_least(wanted)),
         Figure(name="memory for each", value=each, unit="KiB", target=at_most(40)),
-        Figure(name="pings answered meanwhile", value=crowd.pinged, unit="pings"),
+        Figure(name="pongs meanwhile", value=workload.pinged, unit="pings"),
     ]
 
 
@@ -104,7 +104,7 @@ async def _open_notifications(stage: Stage, issuer: TokenIssuer) -> Running:
 
 
 def _allow_many_files() -> None:
-    """Two files for each socket, half of them in the server, which inherits the limit."""
+    """Raise the limit of open files: two per socket, one of them in the server, which inherits the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SOCKETS * 2
     most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

@@ -1,4 +1,4 @@
-"""What benchmarks run on: servers of their own, on ports of their own, all gone at the end."""
+"""The servers of a benchmark, on separate ports, stopped at its end."""
 
 import asyncio
 import shutil
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Stage:
-    """Opens servers for the time of one benchmark and ends them, the last first. `folder` holds their data and logs."""
+    """Starts the servers of one benchmark and stops them in reverse order. `folder` has their data and logs."""
 
     def __init__(self, *, folder: Path) -> None:
         self.folder = folder
@@ -36,9 +36,9 @@ class Stage:
         await self._exits.aclose()
 
     async def postgres(self, service: str) -> str:
-        """URL of a fresh database with the schema of `service`, on the one PostgreSQL of this stage.
+        """Return the URL of a new database with the schema of `service`, on the PostgreSQL of this stage.
 
-        As the embedded mode runs it: commits are on disk when they are answered.
+        PostgreSQL runs as in the embedded mode: commits are durable.
         """
         if self._postgres is None:
             self._postgres = PostgresServer(self.folder, durable=True)
@@ -49,7 +49,7 @@ class Stage:
         return url
 
     async def valkey(self) -> str:
-        """URL of the one Valkey of this stage; it keeps nothing on disk."""
+        """Return the URL of the Valkey of this stage. It stores nothing on disk."""
         if self._valkey is None:
             self._valkey = ValkeyServer(self.folder)
             self._exits.callback(self._valkey.stop)
@@ -57,25 +57,30 @@ class Stage:
         return self._valkey.url
 
     async def redis_database(self) -> str:
-        """Return the URL of a database of that Valkey that this stage has not returned before; at most 15 times."""
+        """Return the URL of an unused database of the Valkey of this stage. There are at most 15."""
         self._redis_databases += 1
         return f"{(await self.valkey()).removesuffix('/0')}/{self._redis_databases}"
 
     async def stack(self, **settings: str) -> Stack:
-        """The whole of Hopline, embedded, its telemetry kept out of this process; `settings` are of its environment."""
+        """Start the whole embedded stack, without telemetry to this process; `settings` are environment variables."""
         context = running_stack(self.folder / "stack", settings=settings, tap=False)
         stack = await asyncio.to_thread(context.__enter__)
         self._exits.push_async_callback(asyncio.to_thread, context.__exit__, None, None, None)
         return stack
 
     async def service(self, name: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
-        """One of Hopline's services, under gunicorn as everywhere."""
+        """Start one of Hopline's services under gunicorn."""
         return await self.module(
-            "gunicorn", "-c", "python:shared.gunicorn", f"{name}.main:create_app()", environment=environment, core=core
+            "gunicorn",
+            "-c",
+            "python:shared.server.gunicorn",
+            f"{name}.main:create_app()",
+            environment=environment,
+            core=core,
         )
 
     async def asgi(self, factory: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
-        """An ASGI application made by `factory` (`module:function`), on the loop and parser that ours run on."""
+        """Start the ASGI application of `factory` (`module:function`), with our services' event loop and parser."""
         port = free_port()
         options = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--port", str(port))
         return await self.module("uvicorn", factory, *options, environment=environment, core=core, port=port)
@@ -88,13 +93,13 @@ class Stage:
         core: Core | None,
         port: int | None = None,
     ) -> Running:
-        """`python -m module`, which listens on PORT of HOST; raises DidNotStart."""
+        """Start `python -m module`, which listens on HOST and PORT. Raises ProcessDidNotStartError."""
         running = self._started(module, *arguments, environment=environment, core=core, port=port or free_port())
         await running.accepts()
         return running
 
     def silent(self, module: str, *arguments: str, environment: Mapping[str, str], core: Core | None = None) -> Running:
-        """`python -m module`, which listens nowhere; it has only just been started."""
+        """Start `python -m module`, which does not listen, without waiting for it."""
         return self._started(module, *arguments, environment=environment, core=core, port=free_port())
 
     def _started(
@@ -107,14 +112,14 @@ class Stage:
 
 
 def _start_aside(server: PostgresServer | ValkeyServer) -> None:
-    """Stores answer the servers under test, from the other core. Affinity is a thread's: call this in its own."""
+    """Start a store on another core than the servers under test. Changes the affinity of the current thread."""
     with started_on(Core.LOAD):
         server.start()
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that PostgreSQL's account can reach; removed at the end."""
+    """Yield a folder that PostgreSQL's account can reach, and remove it at the end."""
     made = Path(tempfile.mkdtemp(prefix="hopline-bench-"))
     made.chmod(0o711)
     try:

@@ -1,7 +1,7 @@
-"""Services that cost next to nothing, and a receiver for telemetry: one process for all gateways under test.
+"""Fake services with little overhead, and a receiver of telemetry: one process for all gateways under test.
 
-`python -m bench.standins` answers each path of ANSWERS with the same bytes, on PORT. Spans that are
-posted to `/v1/traces` are kept as they came and only counted when somebody asks (`GET /spans`), after a measurement.
+`python -m bench.standins` serves constant responses by path on PORT. Spans posted to `/v1/traces` are stored and
+counted only by `GET /spans`, after a measurement.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ def _notification(seq: int) -> dict[str, object]:
     }
 
 
-ANSWERS = {
+RESPONSES = {
     "/users/me": {
         "id": USER_ID,
         "email": "ann@hopline.example",
@@ -56,24 +56,24 @@ ANSWERS = {
     f"/internal/orders/{ORDER_ID}/ship": {},
     "/health/ready": {"status": "ready", "dependencies": {}},
 }
-"""A customer's page as the services would answer it: five orders of three lines, five notifications, 3 KB in all; and
-what the worker asks to ship an order."""
+"""The services' responses for a customer's dashboard (five orders of three items, five notifications, 3 KB in total),
+and the response to the worker that ships an order."""
 
 
 class Receiver:
-    """Keeps the spans that exporters post, unread."""
+    """Stores exported spans without decoding them."""
 
     def __init__(self) -> None:
         self._unread: list[bytes] = []
         self._spans: Counter[str] = Counter()
 
     def take(self, path: str, body: bytes) -> None:
-        """Keep one export of spans as it is; those of other signals are only thanked for."""
+        """Store one export of spans; ignore exports of other signals."""
         if path == "/v1/traces":
             self._unread.append(body)
 
     def spans(self) -> dict[str, int]:
-        """How many spans have come from each service so far."""
+        """Return the number of received spans by service."""
         for body in self._unread:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 [service] = [
@@ -85,16 +85,16 @@ class Receiver:
 
 
 class _Exchange(asyncio.Protocol):
-    """HTTP as far as the gateways speak it: no chunked requests, answers in the order of the questions."""
+    """The subset of HTTP that the gateways use: no chunked requests, responses in the order of requests."""
 
-    def __init__(self, *, answers: dict[str, bytes], receiver: Receiver) -> None:
-        self._answers = answers
+    def __init__(self, *, responses: dict[str, bytes], receiver: Receiver) -> None:
+        self._responses = responses
         self._receiver = receiver
         self._received = bytearray()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transport is not a subclass
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -105,16 +105,16 @@ class _Exchange(asyncio.Protocol):
                 return
             body = bytes(self._received[head + 4 : end])
             del self._received[:end]
-            self._answer(lines.split(b" ", 2)[1].partition(b"?")[0].decode(), body)
+            self._response(lines.split(b" ", 2)[1].partition(b"?")[0].decode(), body)
 
-    def _answer(self, path: str, body: bytes) -> None:
+    def _response(self, path: str, body: bytes) -> None:
         if path.startswith("/v1/"):
             self._receiver.take(path, body)
             self._transport.write(_response(b"{}"))
         elif path == "/spans":
             self._transport.write(_response(orjson.dumps(self._receiver.spans())))
-        elif path in self._answers:
-            self._transport.write(self._answers[path])
+        elif path in self._responses:
+            self._transport.write(self._responses[path])
         else:
             self._transport.write(_response(b"{}", status=b"404 Not Found"))
 
@@ -132,15 +132,15 @@ def _response(body: bytes, *, status: bytes = b"200 OK") -> bytes:
 async def main() -> None:
     """Serve until ended.
 
-    JWKS, where given, is the key set that services verify tokens with, SERVICE_TOKEN one that workers are granted.
+    JWKS, if set, is the key set for the verification of tokens; SERVICE_TOKEN is a token for workers.
     """
-    answers = {path: _response(orjson.dumps(body)) for path, body in ANSWERS.items()}
-    answers["/.well-known/jwks.json"] = _response(os.environ.get("JWKS", '{"keys":[]}').encode())
+    responses = {path: _response(orjson.dumps(body)) for path, body in RESPONSES.items()}
+    responses["/.well-known/jwks.json"] = _response(os.environ.get("JWKS", '{"keys":[]}').encode())
     granted = {"access_token": os.environ.get("SERVICE_TOKEN", "none"), "token_type": "Bearer", "expires_in": 3600}
-    answers["/internal/tokens"] = _response(orjson.dumps(granted))
+    responses["/internal/tokens"] = _response(orjson.dumps(granted))
     receiver = Receiver()
     server = await asyncio.get_running_loop().create_server(
-        lambda: _Exchange(answers=answers, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])
+        lambda: _Exchange(responses=responses, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])
     )
     await server.serve_forever()
 

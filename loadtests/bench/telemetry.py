@@ -1,4 +1,4 @@
-"""What telemetry costs: the same service with none of it, with its traces alone, with all of it, and sampled."""
+"""The cost of telemetry: a service without telemetry, with traces only, with all telemetry, and with sampling."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     ALL: {},
     SAMPLED: {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"},
 }
-"""OpenTelemetry's own variables, by the telemetry that they leave on. Lines on standard output are always written."""
+"""OpenTelemetry's variables for each level of telemetry. Log lines on standard output are always written."""
 
 CONFIGURATIONS = (("standard", STANDARD, at_least(60)), ("drop-ins", DROP_INS, at_least(70)))
-"""The configurations with the throughput that each must keep with all telemetry on, in per cent."""
+"""The configurations, and their target: throughput with all telemetry, in per cent of that without."""
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Measure two calls of each configuration, each on four instances of its service, in turn."""
+    """Measure two requests of each configuration, each on four instances of its service, in turn."""
     issuer = TokenIssuer()
     standins = await open_standins(stage, issuer)
     dashboard = Load(path="/v2/dashboard", headers=issuer.headers(USER_ID, lifetime=3600), connections=CONNECTIONS)
@@ -50,14 +50,14 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
             for left, settings in SETTINGS.items()
         ]
         await measure_in_turn(placements, placing(issuer), effort)
-        figures += [*_kept(dashboards, target), *_kept(placements, target)]
+        figures += [*_throughput_share(dashboards, target), *_throughput_share(placements, target)]
         for rival in (*dashboards, *placements):
             await asyncio.to_thread(rival.server.end)
     return figures
 
 
-def _kept(rivals: list[Rival], target: Target) -> list[Figure]:
-    """Return how much of the throughput without telemetry each rival keeps; the target is for all telemetry on."""
+def _throughput_share(rivals: list[Rival], target: Target) -> list[Figure]:
+    """Return the throughput of each rival relative to no telemetry. The target is for all telemetry."""
     off, *others = rivals
     named = dict(zip(SETTINGS, rivals, strict=True))
     return [
@@ -74,4 +74,6 @@ def _kept(rivals: list[Rival], target: Target) -> list[Figure]:
     ]
 
 
-BENCHMARK = Benchmark(name="telemetry", measures="what traces, logs and metrics cost a page and an order", run=run)
+BENCHMARK = Benchmark(
+    name="telemetry", measures="the cost of traces, logs and metrics for a page and an order", run=run
+)

@@ -1,1 +1,1 @@
-"""Other ways to write the dashboard, to compare with. Not how Hopline does it."""
+"""Other implementations of the dashboard, for comparison only."""

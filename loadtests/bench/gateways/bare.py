@@ -1,6 +1,6 @@
-"""The dashboard by aiohttp alone, server and client: a fan-out as one writes it first, with no token, log or trace.
+"""The dashboard with aiohttp as server and client: a simple fan-out without tokens, logs and traces.
 
-`python -m bench.gateways.bare` serves on PORT; UPSTREAM_URL says who answers for all three services.
+`python -m bench.gateways.bare` serves on PORT; UPSTREAM_URL is the address of all three services.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ CLIENT = web.AppKey("client", aiohttp.ClientSession)
 
 
 async def read_dashboard(request: web.Request) -> web.Response:
-    """Ask three services at once and put their bytes together."""
+    """Call three services in parallel and concatenate their responses."""
     client, headers = request.app[CLIENT], {"Authorization": request.headers["Authorization"]}
 
     async def part(path: str) -> bytes:
@@ -37,7 +37,7 @@ async def _client(app: web.Application) -> AsyncIterator[None]:
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Serve until terminated."""
     uvloop.install()
     app = web.Application()
     app.cleanup_ctx.append(_client)

@@ -21,7 +21,7 @@ ORDERS, ITEMS = 20, 3
 
 @dataclass(frozen=True)
 class ItemRow:
-    """A line of an order, as a repository returns it."""
+    """An item of an order, as a repository returns it."""
 
     sku: str
     name: str

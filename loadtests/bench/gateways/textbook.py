@@ -1,7 +1,8 @@
-"""The dashboard as tutorials have it.
+"""The dashboard as in tutorials.
 
-httpx and the instrumentations by default, BaseHTTPMiddleware, JSON decoded and encoded again. It does what ours does,
-with one client for the process, and exports its spans in batches, so that only the way differs.
+It uses httpx and the instrumentations with their defaults and BaseHTTPMiddleware, and decodes and encodes JSON. It has
+the features of our gateway, one client per process, and exports spans in batches, so that only the implementation
+differs.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ UPSTREAM_URL = os.environ.get("UPSTREAM_URL", "")
 
 
 class LogRequests(BaseHTTPMiddleware):
-    """One access line per request, with an id."""
+    """Logs one line per request, with an id."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Serve one request."""
@@ -50,12 +51,12 @@ class LogRequests(BaseHTTPMiddleware):
 
 @lru_cache
 def keys() -> jwt.PyJWKClient:
-    """The keys that sign tokens, fetched once."""
+    """Return a client for the keys of tokens, which fetches them once."""
     return jwt.PyJWKClient(f"{UPSTREAM_URL}/.well-known/jwks.json")
 
 
 def caller(given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
-    """The claims of the caller's token."""
+    """Return the claims of the caller's token."""
     try:
         key = keys().get_signing_key_from_jwt(given.credentials)
         claims: dict[str, Any] = jwt.decode(given.credentials, key, algorithms=["EdDSA"], audience="hopline")
@@ -65,7 +66,7 @@ def caller(given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 
 
 async def fetch(client: httpx.AsyncClient, path: str, token: str) -> Any:
-    """One part, or None where it can not be had."""
+    """Return one part, or None if it is unavailable."""
     try:
         response = await client.get(f"{UPSTREAM_URL}{path}", headers={"Authorization": token})
         response.raise_for_status()
@@ -75,7 +76,7 @@ async def fetch(client: httpx.AsyncClient, path: str, token: str) -> Any:
 
 
 async def read_dashboard(request: Request, _claims: Annotated[dict[str, Any], Depends(caller)]) -> dict[str, Any]:
-    """Ask three services at once."""
+    """Call three services in parallel."""
     client, token = request.app.state.client, request.headers["Authorization"]
     user, orders, notifications = await asyncio.gather(
         fetch(client, "/users/me", token),
@@ -100,7 +101,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    """The application; UPSTREAM_URL says who answers for all three services and receives the telemetry."""
+    """Return the application. UPSTREAM_URL is the address of all three services and of the receiver of telemetry."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     provider = TracerProvider(resource=Resource.create({"service.name": "textbook"}))
