@@ -1,4 +1,4 @@
-"""The whole shop on one thread of its own: schemathesis asks from outside, one call after another."""
+"""The whole shop in a separate thread, because schemathesis sends its requests synchronously."""
 
 import asyncio
 import threading
@@ -32,23 +32,23 @@ ANN = {"email": "ann@hopline.example", "password": "correct horse battery", "nam
 
 @dataclass(frozen=True, kw_only=True)
 class RunningShop:
-    """`urls` by process; `ann` is a registered admin, `service` another process of ours: Authorization headers."""
+    """`urls` of the processes by name. `ann` and `service` are Authorization headers of an admin and of a process."""
 
     urls: dict[str, str]
     ann: dict[str, str]
     service: dict[str, str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a shop of the session would add its metrics and log records to those of other tests
 def running_shop(
     postgres_url: str, valkey_url: str, worker_number: int, database_templates: dict[str, str]
 ) -> Iterator[RunningShop]:
-    # A Redis database that no test of this process uses: the shop stays, and its relays would ship into their streams.
+    # No other test of this process uses this Redis database, because the relays of the shop append to its streams.
     redis_url = with_path(valkey_url, str(8 + worker_number))
     started: Future[RunningShop] = Future()
     stopping: Future[asyncio.Event] = Future()
 
-    async def live() -> None:
+    async def run() -> None:
         stop = asyncio.Event()
         try:
             async with _open_shop(postgres_url, redis_url, database_templates) as shop:
@@ -61,7 +61,7 @@ def running_shop(
             raise
 
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(live(),), daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
     thread.start()
     yield started.result(timeout=120)
     loop.call_soon_threadsafe(stopping.result().set)
@@ -97,12 +97,12 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         feed_settings = notifications.settings.Settings.model_validate(await database("notifications"))
         await start("notifications", notifications.main.create_app(feed_settings))
         upstreams = {f"{name}_url": url for name, url in urls.items()}
-        patience = {"upstream_seconds": 20, "request_seconds": 30, "dashboard_seconds": 20}
-        generous = {**patience, "rate_limit_credentials_name": 10_000, "rate_limit_patience_seconds": 10}
+        timeouts = {"upstream_seconds": 20, "request_seconds": 30, "dashboard_seconds": 20}
+        generous = {**timeouts, "rate_limit_credentials_name": 10_000, "rate_limit_timeout_seconds": 10}
         door_settings = gateway.settings.Settings.model_validate({**common, **upstreams, **generous})
         await start("gateway", gateway.main.create_app(door_settings))
         async with http_client(urls["users"]) as client:
-            ann = await _registered(client)
+            ann = await _register(client)
         yield RunningShop(
             urls=urls,
             ann=issuer.headers(ann, role="admin", lifetime=3600),
@@ -110,7 +110,7 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         )
 
 
-async def _registered(client: httpx.AsyncClient) -> UUID:
+async def _register(client: httpx.AsyncClient) -> UUID:
     response = await client.post("/users", json=ANN)
     response.raise_for_status()
     return UUID(response.json()["id"])

@@ -1,4 +1,4 @@
-"""Finds private and undocumented names of other people's packages in Hopline's source, by its syntax trees."""
+"""Finds private and undocumented names of third-party packages in Hopline's source, by its syntax trees."""
 
 import ast
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 FOLDERS = ("packages", "shared", "services", "workers", "infra", "tools")
 
 ALLOWED = {
-    # The documented paths of OpenTelemetry's logs, whose API is not declared stable yet.
+    # OpenTelemetry documents these modules of its logs API, which is not declared stable yet.
     "opentelemetry._logs",
     "opentelemetry.sdk._logs",
     "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
@@ -19,14 +19,14 @@ ALLOWED = {
     "os._exit",  # documented by Python
 }
 DOCUMENTED_ATTRIBUTES = {"_asdict", "_fields", "_make", "_replace"}
-"""The public methods of named tuples, which begin with an underscore so that fields cannot collide with them."""
+"""Public methods of named tuples. They begin with an underscore so that fields cannot have the same name."""
 
 UNDOCUMENTED = {
     "Dependant": "FastAPI's model of a dependency is not documented; use Depends and dependency_overrides",
     "effective_route_context": "FastAPI's entry in the scope is not documented; use scope['route']",
     "structlog_": "structlog's prefix of context variables is not documented; use structlog.contextvars",
 }
-"""Names without an underscore that are private all the same, as a name or as a string; what to use instead."""
+"""Private names without an underscore, which are found as names and as strings, and the replacements."""
 
 BY_STRING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "import_module"}
 
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(kw_only=True)
 class Module:
-    """One file: what it imports (local name → full name), its classes, and the private names that it defines."""
+    """One file: its imports (local name → full name), its classes, and the private names that it defines."""
 
     file: str
     name: str
@@ -56,7 +56,7 @@ class Module:
     private: set[str] = field(default_factory=set)
 
     def full_name(self, expression: ast.expr) -> str | None:
-        """Return the dotted name that an expression stands for; None if it is not a plain name."""
+        """Return the dotted name of an expression; None if it is not a plain name."""
         match expression:
             case ast.Subscript(value=value):
                 return self.full_name(value)
@@ -87,31 +87,31 @@ class Project:
         return name.partition(".")[0] in self.own
 
     def find_class(self, name: str) -> tuple[Module, ast.ClassDef] | None:
-        """Return one of our classes; names that a package passes on are followed."""
+        """Return a class of Hopline, also if a package imports it under this name."""
         module_name, _, class_name = name.rpartition(".")
         module = self.modules.get(module_name)
         if module is None:
             return None
         if class_name in module.classes:
             return module, module.classes[class_name]
-        passed_on = module.imports.get(class_name)
-        return self.find_class(passed_on) if passed_on and passed_on != name else None
+        imported = module.imports.get(class_name)
+        return self.find_class(imported) if imported and imported != name else None
 
     def lineage(self, module: Module, cls: ast.ClassDef) -> tuple[set[str], list[str]]:
-        """Return the members that a class has from our code, and its nearest bases from other packages."""
+        """Return the members of a class that Hopline defines, and its nearest bases from other packages."""
         members, foreign = set(members_of(cls)), list[str]()
         for base in cls.bases:
             name = module.full_name(base)
             if name and (found := self.find_class(name)):
-                more, theirs = self.lineage(*found)
-                members |= more
-                foreign += theirs
+                base_members, base_foreign = self.lineage(*found)
+                members |= base_members
+                foreign += base_foreign
             elif name:
                 foreign.append(name)
         return members, foreign
 
     def findings(self) -> list[Finding]:
-        """Return all findings, in the order of files and lines."""
+        """Return all findings, sorted by file and line."""
         return sorted({finding for module in self.modules.values() for finding in _Search(self, module).run()})
 
 
@@ -144,7 +144,7 @@ def _read(file: Path, inside: str) -> Module:
 
 @cache
 def members_of(cls: ast.ClassDef) -> frozenset[str]:
-    """Return what a class defines itself, the attributes of `self` and `cls` included."""
+    """Return the members that a class defines, including attributes of `self` and `cls`."""
     members: set[str] = set()
     for node in cls.body:
         match node:
@@ -162,13 +162,13 @@ def members_of(cls: ast.ClassDef) -> frozenset[str]:
 
 
 def is_private(name: str) -> bool:
-    """Return whether a name begins with an underscore and is not one of the language's own."""
+    """Return whether a name begins with an underscore and is not defined by the language."""
     return name.startswith("_") and name != "_" and not (name.startswith("__") and name.endswith("__"))
 
 
 @cache
 def private_names_of(base: str) -> frozenset[str]:
-    """Return the private members of another package's class, as it is installed; attributes of `self` included."""
+    """Return the private members of an installed class, including attributes of `self`."""
     module_name, _, attributes = base.rpartition(".")
     while True:
         try:
@@ -218,7 +218,7 @@ class _Search(ast.NodeVisitor):
         parts = path.split(".")
         for end, part in enumerate(parts, 1):
             if is_private(part) and ".".join(parts[:end]) not in ALLOWED and not self._project.is_own(path):
-                self._report(node, path, "a private import; use what the package documents")
+                self._report(node, path, "private import; use a documented name of the package")
                 return
 
     def visit_Import(self, node: ast.Import) -> None:
@@ -244,7 +244,7 @@ class _Search(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._check_undocumented(node, node.attr)
         if is_private(node.attr) and not self._is_ours(node):
-            self._report(node, ast.unparse(node), "a private attribute; use what the package documents")
+            self._report(node, ast.unparse(node), "private attribute; use a documented name of the package")
         self.generic_visit(node)
 
     def _is_ours(self, node: ast.Attribute) -> bool:
@@ -278,7 +278,7 @@ class _Search(ast.NodeVisitor):
     def _check_string(self, node: ast.expr, value: str, name: str) -> None:
         ours = value in self._module.private or self._project.is_own(value)
         if not ours and value not in ALLOWED and any(is_private(part) for part in value.split(".")):
-            self._report(node, name, "a private name in a string; use what the package documents")
+            self._report(node, name, "private name in a string; use a documented name of the package")
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and " " not in node.value:

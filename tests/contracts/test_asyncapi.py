@@ -1,4 +1,4 @@
-"""`docs/asyncapi.yaml` says what the code sends: the same members, required ones included, and the same kinds."""
+"""`docs/asyncapi.yaml` documents the events and frames of the code, with the same members and kinds."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -7,13 +7,13 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from notifications.models import Kind
+from notifications.models import NotificationKind
 from notifications.realtime import frames
-from orders.events import REPORT_NEWS
+from orders.events import REPORT_EVENTS
 from orders.events import STREAM as ORDERS_STREAM
-from orders.schemas import OrderItemOut, OrderOut, StockLevel
+from orders.schemas import Order, OrderItem, StockLevel
 from orders.states import OrderStatus
-from shared.events import CloudEvent
+from shared.messaging import CloudEvent
 from users.events import REGISTERED
 from users.events import STREAM as USERS_STREAM
 
@@ -30,32 +30,32 @@ def members(model: type[BaseModel]) -> set[str]:
 
 
 class TestEnvelope:
-    def test_has_the_documented_attributes(self) -> None:
+    def test_envelope_has_the_documented_attributes(self) -> None:
         assert set(SCHEMAS["CloudEvent"]["properties"]) == members(CloudEvent)
 
-    def test_an_event_without_a_trace_has_exactly_the_required_ones(self) -> None:
+    def test_event_has_the_required_attributes_when_it_has_no_trace(self) -> None:
         event = CloudEvent(source="/hopline/orders", type="x", subject="s", data={})
         sent = event.model_dump(exclude_none=True)
         assert set(sent) == set(SCHEMAS["CloudEvent"]["required"])
 
 
 class TestEvents:
-    def test_orders_carry_the_documented_data(self) -> None:
+    def test_order_events_have_the_documented_data(self) -> None:
         documented = SCHEMAS["OrderData"]["properties"]
-        assert set(documented) == members(OrderOut) - {"id"} | {"order_id", "stock"}
-        assert set(SCHEMAS["OrderItem"]["properties"]) == members(OrderItemOut)
+        assert set(documented) == members(Order) - {"id"} | {"order_id", "stock"}
+        assert set(SCHEMAS["OrderItem"]["properties"]) == members(OrderItem)
         assert set(SCHEMAS["StockLevel"]["properties"]) == members(StockLevel)
         assert "stock" not in SCHEMAS["OrderData"]["required"]
         assert documented["status"]["enum"] == [status.value for status in OrderStatus]
 
-    @pytest.mark.parametrize("model", REPORT_NEWS, ids=lambda model: model.__name__)
-    def test_reports_carry_the_documented_data(self, model: type[BaseModel]) -> None:
+    @pytest.mark.parametrize("model", REPORT_EVENTS, ids=lambda model: model.__name__)
+    def test_report_events_have_the_documented_data(self, model: type[BaseModel]) -> None:
         schema = SCHEMAS[f"{model.__name__}Data"]
         assert set(schema["properties"]) == set(schema["required"]) == members(model)
 
-    def test_every_type_is_documented_in_its_stream(self) -> None:
+    def test_every_event_type_and_stream_is_documented(self) -> None:
         types = {REGISTERED} | {f"hopline.order.{status.value}.v1" for status in OrderStatus}
-        types |= {news.type for news in REPORT_NEWS}
+        types |= {event.type for event in REPORT_EVENTS}
         assert {message["name"] for message in MESSAGES.values() if "name" in message} == types
         streams = {channel["address"] for channel in DOCUMENT["channels"].values()}
         assert streams == {USERS_STREAM, ORDERS_STREAM, "/ws"}
@@ -63,19 +63,19 @@ class TestEvents:
 
 class TestFrames:
     @pytest.mark.parametrize("model", [*SERVER_FRAMES, *CLIENT_FRAMES], ids=lambda model: model.__name__)
-    def test_have_the_documented_members(self, model: type[BaseModel]) -> None:
+    def test_frame_has_the_documented_members(self, model: type[BaseModel]) -> None:
         schema = SCHEMAS[model.__name__]
         assert set(schema["properties"]) == members(model)
         of_the_model = {name for name, field in model.model_fields.items() if field.is_required() or name == "t"}
         assert set(schema["required"]) == of_the_model
 
-    def test_every_frame_is_a_message_of_the_socket(self) -> None:
+    def test_every_frame_is_a_documented_message(self) -> None:
         sent = {SCHEMAS[model.__name__]["properties"]["t"]["const"] for model in (*SERVER_FRAMES, *CLIENT_FRAMES)}
         names = {message["$ref"].rpartition("/")[2] for message in DOCUMENT["channels"]["socket"]["messages"].values()}
         schemas = {MESSAGES[name]["payload"]["$ref"].rpartition("/")[2] for name in names}
         assert {SCHEMAS[schema]["properties"]["t"]["const"] for schema in schemas} == sent
 
-    def test_names_of_rooms_are_documented(self) -> None:
+    def test_names_of_rooms_have_the_documented_pattern(self) -> None:
         for model in (frames.Join, frames.Leave):
             assert model.model_json_schema()["properties"]["room"]["pattern"] == SCHEMAS["Room"]["pattern"]
 
@@ -83,5 +83,7 @@ class TestFrames:
         reasons = get_args(frames.JoinRejected.model_fields["reason"].annotation)
         assert SCHEMAS["JoinRejected"]["properties"]["reason"]["enum"] == [*reasons]
 
-    def test_kinds_are_documented(self) -> None:
-        assert SCHEMAS["NotificationFrame"]["properties"]["kind"]["enum"] == [*(kind.value for kind in Kind)]
+    def test_notification_kinds_are_documented(self) -> None:
+        assert SCHEMAS["NotificationFrame"]["properties"]["kind"]["enum"] == [
+            *(kind.value for kind in NotificationKind)
+        ]

@@ -1,4 +1,4 @@
-"""Every dependency has a lower and an upper bound, the next version that may break: the next major, or minor of 0.x."""
+"""Every dependency has a lower bound and an upper bound, at most the next major version (the next minor of 0.x)."""
 
 import tomllib
 from pathlib import Path
@@ -14,11 +14,11 @@ PROJECTS = sorted(file for folder in FOLDERS for file in ROOT.glob(f"{folder}/py
 LISTS = sorted(ROOT.glob("requirements/*.in"))
 
 
-def named(file: Path) -> str:
+def relative_name(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
-def own() -> set[str]:
+def own_packages() -> set[str]:
     return {canonicalize_name(tomllib.loads(file.read_text())["project"]["name"]) for file in PROJECTS}
 
 
@@ -32,35 +32,35 @@ def requirements(file: Path) -> list[str]:
     return [*project.get("dependencies", []), *optional, *content["build-system"]["requires"]]
 
 
-def wrong(text: str) -> str | None:
-    """Return what is wrong with the bounds of a requirement."""
+def check_bounds(text: str) -> str | None:
+    """Return advice if the bounds of a requirement are missing or too wide, or None."""
     bounds = {part.operator: Version(part.version) for part in Requirement(text).specifier}
     if bounds.keys() != {">=", "<"}:
-        return "give it one lower and one upper bound: >=,<"
+        return "set one lower and one upper bound: >=,<"
     lower, upper = bounds[">="], bounds["<"]
     highest = Version(f"0.{lower.minor + 1}") if lower.major == 0 else Version(str(lower.major + 1))
-    return None if lower < upper <= highest else f"its upper bound is at most {highest}"
+    return None if lower < upper <= highest else f"lower the upper bound to {highest}"
 
 
-@pytest.mark.parametrize("file", [*PROJECTS, *LISTS], ids=named)
+@pytest.mark.parametrize("file", [*PROJECTS, *LISTS], ids=relative_name)
 def test_every_dependency_is_bounded(file: Path) -> None:
-    ours = own()
+    ours = own_packages()
     foreign = [text for text in requirements(file) if canonicalize_name(Requirement(text).name) not in ours]
-    assert not [f"{text}: {advice}" for text in foreign if (advice := wrong(text))]
+    assert not [f"{text}: {advice}" for text in foreign if (advice := check_bounds(text))]
 
 
 @pytest.mark.parametrize(
     "text", ["httpx", "httpx>=0.28", "httpx<1", "httpx>=0.28,<1", "redis>=5,<7", "redis==5.3.1", "redis>=5.3,<6,!=5.4"]
 )
-def test_a_missing_or_wide_bound_is_found(text: str) -> None:
-    assert wrong(text)
+def test_requirement_is_rejected_when_a_bound_is_missing_or_too_wide(text: str) -> None:
+    assert check_bounds(text)
 
 
 @pytest.mark.parametrize(
     "text", ["httpx>=0.28.1,<0.29", "redis[hiredis]>=5.3,<6", "x>=1.45.1,<1.46", "x>=0.66b1,<0.67"]
 )
-def test_a_bound_at_the_next_breaking_version_is_enough(text: str) -> None:
-    assert wrong(text) is None
+def test_requirement_is_accepted_when_its_bound_is_the_next_breaking_version(text: str) -> None:
+    assert check_bounds(text) is None
 
 
 def test_locked_versions_are_within_the_bounds() -> None:
@@ -68,9 +68,12 @@ def test_locked_versions_are_within_the_bounds() -> None:
     for file in ROOT.glob("requirements/*.txt"):
         pins = (line.split()[0].split(";")[0] for line in file.read_text().splitlines() if "==" in line.split(" ")[0])
         locked |= {canonicalize_name(name): version for name, _, version in (pin.partition("==") for pin in pins)}
-    ours = own()
+    ours = own_packages()
     for file in [*PROJECTS, *LISTS]:
         for requirement in map(Requirement, requirements(file)):
             name = canonicalize_name(requirement.name)
             if name not in ours:
-                assert requirement.specifier.contains(locked[name], prereleases=True), (named(file), str(requirement))
+                assert requirement.specifier.contains(locked[name], prereleases=True), (
+                    relative_name(file),
+                    str(requirement),
+                )

@@ -1,4 +1,4 @@
-"""One endpoint with more calls than it can serve, on a real users service behind a real gateway."""
+"""An overloaded endpoint of a real users service behind a real gateway."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ import httpx
 
 from testkit.apps import http_client
 from testkit.databases import MigratedDatabase
-from testkit.gunicorn import answers, gunicorn
+from testkit.gunicorn import gunicorn, responds
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -27,9 +27,9 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(folder: Path, users_database: str, redis_url: str, **users: str) -> AsyncIterator[Shop]:
-    """A gateway before a users service, each in a process of its own; `users` are settings of the service.
+    """Run a gateway and a users service in separate processes. `users` are settings of the service.
 
-    The gateway waits long, so that a busy machine is not taken for a slow service.
+    The timeouts of the gateway are long, so that a busy machine does not look like a slow service.
     """
     common = {"REDIS_URL": redis_url, "ENVIRONMENT": "test", "LOG_LEVEL": "ERROR"}
     secrets = {"SIGNING_KEY": TokenIssuer().private_pem, "WORKERS_CLIENT_SECRET": "the-workers-secret"}
@@ -42,32 +42,32 @@ async def open_shop(folder: Path, users_database: str, redis_url: str, **users: 
             http_client(gateway) as client,
         ):
             (await client.post("/v2/users", json=ANN)).raise_for_status()
-            token = await client.post("/v2/tokens", data=login(ANN["email"], ANN["password"]))
+            token = await client.post("/v2/tokens", data=build_login(ANN["email"], ANN["password"]))
             yield Shop(client=client, ann={"Authorization": f"Bearer {token.json()['access_token']}"})
 
 
 @asynccontextmanager
 async def open_service(folder: Path, name: str, **environment: str) -> AsyncIterator[str]:
-    """A service under gunicorn; yields its base URL once it is ready."""
+    """Run a service under gunicorn, wait until it is ready, and yield its base URL."""
     own = folder / name
     own.mkdir()
     async with (
         gunicorn(own, f"from {name}.main import create_app\n", **environment) as (_, url),
         http_client(url) as client,
     ):
-        await eventually(lambda: answers(client), what=f"{name} to be ready")
+        await eventually(lambda: responds(client), what=f"{name} to be ready")
         yield url
 
 
-def login(username: str, password: str = "wrong") -> dict[str, str]:  # noqa: S107
+def build_login(username: str, password: str = "wrong") -> dict[str, str]:  # noqa: S107
     return {"grant_type": "password", "username": username, "password": password}
 
 
-async def log_in_at_once(shop: Shop) -> list[httpx.Response]:
-    """Make so many wrong logins at once, and check that other calls to users are served meanwhile and afterwards."""
+async def log_in_concurrently(shop: Shop) -> list[httpx.Response]:
+    """Send concurrent wrong logins, and check that other calls to users succeed during and after them."""
 
     async def log_in(number: int) -> httpx.Response:
-        return await shop.client.post("/v2/tokens", data=login(f"user-{number}@hopline.example"))
+        return await shop.client.post("/v2/tokens", data=build_login(f"user-{number}@hopline.example"))
 
     async def read_account() -> int:
         return (await shop.client.get("/v2/users/me", headers=shop.ann)).status_code
@@ -79,36 +79,36 @@ async def log_in_at_once(shop: Shop) -> list[httpx.Response]:
     assert set(accounts) == {200}
     assert await read_account() == 200
 
-    async def logged_in() -> bool:
-        response = await shop.client.post("/v2/tokens", data=login(ANN["email"], ANN["password"]))
+    async def can_log_in() -> bool:
+        response = await shop.client.post("/v2/tokens", data=build_login(ANN["email"], ANN["password"]))
         return response.status_code == 200
 
-    await eventually(logged_in)
+    await eventually(can_log_in)
     state = (await shop.client.get("/health/ready")).json()["dependencies"]["users"]
     assert (state["breaker"], state["endpoints"]["POST /tokens"]["breaker"]) == ("closed", "closed")
     return responses
 
 
-def problems(responses: Sequence[httpx.Response]) -> Counter[str]:
+def count_problems(responses: Sequence[httpx.Response]) -> Counter[str]:
     return Counter(response.json()["type"].rpartition("/")[2] for response in responses)
 
 
-async def test_sixty_logins_at_once_affect_nobody_else(
+async def test_other_requests_succeed_when_many_clients_log_in(
     tmp_path: Path, migrated_database: MigratedDatabase, redis_url: str
 ) -> None:
     async with open_shop(tmp_path, await migrated_database("users"), redis_url) as shop:
-        responses = await log_in_at_once(shop)
-    assert problems(responses).keys() <= {"wrong-credentials", "too-many-logins"}
+        responses = await log_in_concurrently(shop)
+    assert count_problems(responses).keys() <= {"wrong-credentials", "too-many-logins"}
 
 
-async def test_logins_beyond_what_users_can_serve_are_rejected_and_open_no_circuit(
+async def test_circuit_stays_closed_when_logins_exceed_the_capacity(
     tmp_path: Path, migrated_database: MigratedDatabase, redis_url: str
 ) -> None:
     async with open_shop(
-        tmp_path, await migrated_database("users"), redis_url, PASSWORDS_AT_ONCE="1", MAX_WAITING_PASSWORDS="2"
+        tmp_path, await migrated_database("users"), redis_url, MAX_CONCURRENT_PASSWORDS="1", MAX_WAITING_PASSWORDS="2"
     ) as shop:
-        responses = await log_in_at_once(shop)
-    assert problems(responses).keys() == {"wrong-credentials", "too-many-logins"}
+        responses = await log_in_concurrently(shop)
+    assert count_problems(responses).keys() == {"wrong-credentials", "too-many-logins"}
     rejected = [response for response in responses if response.status_code == 503]
-    assert len(rejected) >= LOGINS / 2, "as many as open a circuit"
+    assert len(rejected) >= LOGINS / 2, "enough rejections to open a circuit"
     assert all(int(response.headers["retry-after"]) >= 1 for response in rejected)

@@ -1,4 +1,4 @@
-"""`.env.example` lists every variable that a process reads, with its default and meaning, and no other."""
+"""`.env.example` lists exactly the variables that the processes read, with default and meaning."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ import orders.settings
 import users.settings
 import workers.settings
 from checks.env_example import FILE, PAGE, check, rendered, rendered_page, written
-from shared.settings import GunicornSettings
+from shared.config import GunicornSettings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: list[type[BaseSettings]] = [
@@ -29,7 +29,7 @@ SETTINGS: list[type[BaseSettings]] = [
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, tuple[str, str]]:
-    """The file's variables: comment and default by name."""
+    """Return the comment and the default of each variable in the file, by name."""
     found: dict[str, tuple[str, str]] = {}
     for paragraph in (ROOT / FILE).read_text().split("\n\n"):
         if entry := re.fullmatch(r"((?:# .+\n)+)# ([A-Z0-9_]+)=(.*)", paragraph.strip()):
@@ -54,11 +54,11 @@ def test_every_variable_is_a_field(entries: dict[str, tuple[str, str]]) -> None:
     assert entries.keys() == {name.upper() for settings in SETTINGS for name in settings.model_fields}
 
 
-def test_a_copy_of_it_sets_nothing() -> None:
+def test_unchanged_copy_sets_no_variable() -> None:
     assert not dotenv_values(ROOT / FILE)
 
 
-def test_its_defaults_are_valid_values(
+def test_defaults_are_valid_values(
     entries: dict[str, tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in entries:
@@ -69,7 +69,7 @@ def test_its_defaults_are_valid_values(
     assert GunicornSettings() == GunicornSettings.model_construct()
 
 
-def test_it_is_up_to_date(tmp_path: Path) -> None:
+def test_files_are_up_to_date(tmp_path: Path) -> None:
     assert not list(check(ROOT)), "run: python -m checks.env_example"
     (tmp_path / "docs").mkdir()
     (tmp_path / FILE).write_text(rendered().replace("MAX_JOBS=10", "MAX_JOBS=11"))
@@ -77,6 +77,6 @@ def test_it_is_up_to_date(tmp_path: Path) -> None:
     assert [finding.place for finding in check(tmp_path)] == [FILE, PAGE]
 
 
-def test_a_developers_copy_is_neither_committed_nor_shipped() -> None:
+def test_dotenv_is_neither_committed_nor_in_images() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     assert "**/.env*" in (ROOT / ".dockerignore").read_text().splitlines()

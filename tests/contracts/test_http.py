@@ -1,4 +1,4 @@
-"""What every route of every service does with HTTP itself: HEAD, redirects, media types, content codings."""
+"""HTTP semantics of every route of every service: HEAD, redirects, media types, content codings."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.contracts.conftest import RunningShop
 
-pytestmark = pytest.mark.xdist_group("contracts")  # one shop for all of them
+pytestmark = pytest.mark.xdist_group("contracts")  # these tests share one shop
 
 DOCUMENTS = {"users": "", "orders": "", "notifications": "", "gateway": "/v2"}
 PAGES = ("/", "/v1/docs", "/v2/docs", "/v1/openapi.json", "/assets/swagger-ui.css", "/openapi.json", "/v2/nothing")
@@ -15,12 +15,12 @@ PROBES = ("/health/live", "/health/ready", "/health/startup")
 PARAMETERS = {"sku": "TEA-HOP-50"}
 AN_ID = "0198b7f0-0000-7000-8000-000000000001"
 
-OF_ONE_RESPONSE = {"date", "x-request-id", "traceresponse", "ratelimit-remaining", "ratelimit-reset"}
+OF_ONE_RESPONSE = {"date", "x-request-id", "traceresponse", "ratelimit-remaining", "ratelimit-reset", "server-timing"}
 """Headers that differ between two responses to the same request."""
 
 
-def operations(shop: RunningShop, method: str) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
-    """Return the service, path, headers and document of every documented operation with this method."""
+def list_operations(shop: RunningShop, method: str) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+    """Yield the service, path, headers and document of every documented operation with this method."""
     for name, prefix in DOCUMENTS.items():
         document = httpx.get(f"{shop.urls[name]}{prefix}/openapi.json", timeout=30).raise_for_status().json()
         for template, item in document["paths"].items():
@@ -34,49 +34,50 @@ def operations(shop: RunningShop, method: str) -> Iterator[tuple[str, str, dict[
                 yield name, path, headers, item[method]
 
 
-def all_gets(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Return the service, path and headers of every GET request there is."""
+def list_gets(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield the service, path and headers of a GET request for every path."""
     for name in DOCUMENTS:
         for path in PROBES:
             yield name, path, {}
     for path in PAGES:
         yield "gateway", path, {}
-    for name, path, headers, _ in operations(shop, "get"):
+    for name, path, headers, _ in list_operations(shop, "get"):
         yield name, path, headers
 
 
-def test_head_is_get_without_its_body(running_shop: RunningShop) -> None:
-    asked = 0
-    for name, path, headers in all_gets(running_shop):
+def test_head_has_the_response_of_get_without_the_body(running_shop: RunningShop) -> None:
+    checked = 0
+    for name, path, headers in list_gets(running_shop):
         url = running_shop.urls[name] + path
         with httpx.Client(headers=headers, timeout=60) as client:
             get, head = client.get(url), client.head(url)
-            again = client.get(url)  # the connection is usable: no byte of a body was left on it
+            again = client.get(url)  # the connection is usable, so HEAD sent no byte of a body
         place = f"{name} {path}"
         assert head.status_code == get.status_code == again.status_code, place
         assert head.content == b"", place
         varying = OF_ONE_RESPONSE | ({"content-length"} if path.endswith(("/ready", "/dashboard")) else set())
         expected = {key: value for key, value in get.headers.items() if key not in varying}
         assert {key: value for key, value in head.headers.items() if key not in varying} == expected, place
-        assert ("content-length" in head.headers) == ("content-length" in get.headers), place
-        asked += 1
-    assert asked > 30
+        for header in ("content-length", "server-timing"):
+            assert (header in head.headers) == (header in get.headers), place
+        checked += 1
+    assert checked > 30
 
 
-def test_allow_names_head_beside_get_only(running_shop: RunningShop) -> None:
+def test_allow_contains_head_only_with_get(running_shop: RunningShop) -> None:
     gateway = running_shop.urls["gateway"]
     for path, allowed in (("/v2/products", "GET, HEAD"), ("/v1/orders", "GET, HEAD, POST"), ("/v2/tokens", "POST")):
         assert httpx.delete(gateway + path, timeout=60).headers["allow"] == allowed
     assert httpx.head(f"{gateway}/v2/tokens", timeout=60).status_code == 405
 
 
-def test_no_redirect_has_the_host_of_the_request(running_shop: RunningShop) -> None:
-    strange = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
-    paths = {(name, path) for name, path, _ in all_gets(running_shop)}
+def test_redirects_do_not_contain_the_host_of_the_request(running_shop: RunningShop) -> None:
+    forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    paths = {(name, path) for name, path, _ in list_gets(running_shop)}
     paths |= {("gateway", path) for path in ("/v1", "/v2", "/v1/", "/v2/", "/assets", "/assets/")}
     for name, path in sorted(paths):
         for spelling in {path, f"{path}/", path.rstrip("/") or "/", f"/{path}"}:
-            with httpx.Client(headers=strange, timeout=60) as client:
+            with httpx.Client(headers=forged, timeout=60) as client:
                 response = client.send(
                     client.build_request("GET", running_shop.urls[name], extensions={"target": spelling.encode()})
                 )
@@ -86,8 +87,8 @@ def test_no_redirect_has_the_host_of_the_request(running_shop: RunningShop) -> N
                 assert not response.headers["location"].startswith("//"), f"{name} {spelling}"
 
 
-def test_no_problem_names_the_host_of_the_request(running_shop: RunningShop) -> None:
-    """The `instance` is the path, whatever a client sends as its Host."""
+def test_problems_do_not_contain_the_host_of_the_request(running_shop: RunningShop) -> None:
+    """The `instance` of a problem is the path, for any Host header."""
     response = httpx.get(
         running_shop.urls["users"] + "/nothing", headers={"Host": "evil.example/elsewhere"}, timeout=60
     )
@@ -105,10 +106,10 @@ BODIES = {
 }
 
 
-def test_a_body_of_another_media_type_than_documented_is_415(running_shop: RunningShop) -> None:
-    asked = set()
+def test_response_is_415_when_the_media_type_is_not_documented(running_shop: RunningShop) -> None:
+    checked = set()
     for method in ("post", "put", "patch"):
-        for name, path, headers, operation in operations(running_shop, method):
+        for name, path, headers, operation in list_operations(running_shop, method):
             if "requestBody" not in operation:
                 continue
             [accepted] = operation["requestBody"]["content"]
@@ -124,13 +125,13 @@ def test_a_body_of_another_media_type_than_documented_is_415(running_shop: Runni
                 assert response.status_code == 415, place
                 assert response.json()["type"].endswith("/unsupported-media-type"), place
                 assert response.headers["accept"] == accepted, place
-            asked.add((accepted, name))
-    assert {accepted for accepted, _ in asked} == {"application/json", "application/x-www-form-urlencoded"}
-    assert {name for _, name in asked} == set(DOCUMENTS)
+            checked.add((accepted, name))
+    assert {accepted for accepted, _ in checked} == {"application/json", "application/x-www-form-urlencoded"}
+    assert {name for _, name in checked} == set(DOCUMENTS)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "identity, gzip", "x-unknown"])
-def test_an_encoded_body_is_415(running_shop: RunningShop, coding: str) -> None:
+def test_response_is_415_when_the_body_is_encoded(running_shop: RunningShop, coding: str) -> None:
     for name, prefix in DOCUMENTS.items():
         for path in (f"{prefix}/orders", "/nothing"):
             headers = {**running_shop.ann, "Content-Encoding": coding, "Content-Type": "application/json"}
@@ -140,7 +141,7 @@ def test_an_encoded_body_is_415(running_shop: RunningShop, coding: str) -> None:
             assert response.json()["type"].endswith("/unsupported-media-type")
 
 
-def test_the_coding_identity_is_none(running_shop: RunningShop) -> None:
+def test_body_is_accepted_when_its_coding_is_identity(running_shop: RunningShop) -> None:
     headers = {"Content-Encoding": "identity", "Content-Type": "application/x-www-form-urlencoded"}
     body = "grant_type=password&username=ann@hopline.example&password=wrong"
     response = httpx.post(f"{running_shop.urls['gateway']}/v2/tokens", content=body, headers=headers, timeout=60)
@@ -151,9 +152,9 @@ NO_NUMBERS = ("1_0", " 3", "+3", "3.0", "1e1", "0x3", "true", "\u0663", "")
 NO_JSON_NUMBERS = ("3", "1_0", True, 3.5, None, [3])
 
 
-def test_an_integer_in_a_query_is_decimal_digits(running_shop: RunningShop) -> None:
-    asked = set()
-    for name, path, headers, operation in (*operations(running_shop, "get"), *version_one(running_shop)):
+def test_response_is_422_when_an_integer_in_a_query_is_not_decimal_digits(running_shop: RunningShop) -> None:
+    checked = set()
+    for name, path, headers, operation in (*list_operations(running_shop, "get"), *list_version_1(running_shop)):
         for parameter in operation.get("parameters", ()):
             if parameter["in"] != "query" or parameter["schema"].get("type") != "integer":
                 continue
@@ -164,23 +165,23 @@ def test_an_integer_in_a_query_is_decimal_digits(running_shop: RunningShop) -> N
                 place = f"{name} {path}?{parameter['name']}={value!r}: {response.text}"
                 assert response.status_code == 422, place
                 assert [error["field"] for error in response.json()["errors"]] == [parameter["name"]], place
-            asked.add(f"{name} {path} {parameter['name']}")
-    assert {"gateway /v2/products limit", "gateway /v2/notifications after_seq", "gateway /v1/orders offset"} <= asked
-    assert len(asked) > 10
+            checked.add(f"{name} {path} {parameter['name']}")
+    assert {"gateway /v2/products limit", "gateway /v2/notifications after_seq", "gateway /v1/orders offset"} <= checked
+    assert len(checked) > 10
 
 
-def version_one(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+def list_version_1(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
     document = httpx.get(f"{shop.urls['gateway']}/v1/openapi.json", timeout=30).raise_for_status().json()
     for path, item in document["paths"].items():
         if "get" in item and "{" not in path:
             yield "gateway", f"/v1{path}", shop.ann, item["get"]
 
 
-def test_an_integer_in_a_json_body_is_a_number(running_shop: RunningShop) -> None:
-    asked = set()
+def test_response_is_422_when_an_integer_in_json_is_not_a_number(running_shop: RunningShop) -> None:
+    checked = set()
     for name, prefix in DOCUMENTS.items():
         document = httpx.get(f"{running_shop.urls[name]}{prefix}/openapi.json", timeout=30).json()
-        for service, path, headers, operation in operations(running_shop, "post"):
+        for service, path, headers, operation in list_operations(running_shop, "post"):
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if service != name or content is None:
                 continue
@@ -194,13 +195,13 @@ def test_an_integer_in_a_json_body_is_a_number(running_shop: RunningShop) -> Non
                     )
                     assert response.status_code == 422, f"{name} {path} {member}={value!r}: {response.text}"
                     assert member in [error["field"] for error in response.json()["errors"]]
-                asked.add(f"{path} {member}")
-    assert {"/v2/notifications/read up_to", "/notifications/read up_to"} <= asked
-    assert any(place.endswith(" size_bytes") for place in asked)
-    assert any(place.endswith(" progress") for place in asked)
+                checked.add(f"{path} {member}")
+    assert {"/v2/notifications/read up_to", "/notifications/read up_to"} <= checked
+    assert any(place.endswith(" size_bytes") for place in checked)
+    assert any(place.endswith(" progress") for place in checked)
 
 
-def test_a_cursor_has_one_spelling(running_shop: RunningShop) -> None:
+def test_cursor_is_rejected_when_it_is_changed(running_shop: RunningShop) -> None:
     url = f"{running_shop.urls['gateway']}/v2/products"
     cursor = httpx.get(url, params={"limit": "1"}, timeout=60).json()["next_cursor"]
     assert httpx.get(url, params={"cursor": cursor}, timeout=60).status_code == 200
@@ -215,10 +216,10 @@ MANY = (
     {"items": [{"sku": "a b", "quantity": 0}] * 50},
     {"items": [{f"unknown{number}": 1 for number in range(3_000)}]},
 )
-"""Bodies just below the limit of size that are wrong in many places, or in one with a long name."""
+"""Bodies just below the maximum size with many invalid members, or with one long name."""
 
 
-def test_a_validation_error_is_small_whatever_is_sent(running_shop: RunningShop) -> None:
+def test_validation_problem_is_small_when_the_body_has_many_errors(running_shop: RunningShop) -> None:
     for name, path in (("users", "/users"), ("orders", "/orders"), ("gateway", "/v2/orders"), ("gateway", "/v2/users")):
         for body in MANY:
             headers = running_shop.ann | {"Idempotency-Key": "a"}
@@ -227,4 +228,6 @@ def test_a_validation_error_is_small_whatever_is_sent(running_shop: RunningShop)
             assert len(response.content) < 8 * 1024, f"{name} {path}"
             assert 0 < len(response.json()["errors"]) <= 20
     response = httpx.post(f"{running_shop.urls['users']}/users", json=MANY[0], timeout=60)
-    assert response.json()["detail"].endswith("; 3383 more are left out")  # three members are missing
+    assert response.json()["detail"].endswith(
+        "; 3383 more are omitted"
+    )  # 3,400 unknown and three missing members, of which 20 are listed

@@ -1,4 +1,4 @@
-"""Every page's links within the repository lead somewhere: to a file that is there, and to a heading that it has."""
+"""Links within the repository lead to existing files and headings, and every ADR is listed."""
 
 import re
 from pathlib import Path
@@ -8,38 +8,45 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?![a-z]+:)([^)\s#]*)#?([^)\s]*)\)")
-FOLDERS = ("docs", "infra", "loadtests", "packages", "services", "shared", "tests", "workers")
+FOLDERS = ("docs", "infra", "loadtests", "packages", "services", "shared", "tests", "tools", "workers")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
-def pages() -> list[str]:
-    """Those of the repository, not those that packages brought along."""
+def list_pages() -> list[str]:
+    """Return the pages of the repository, without those of installed packages."""
     below = [page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md") if "node_modules" not in page.parts]
     return sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *below])
 
 
-def anchors(page: Path) -> set[str]:
-    """As a forge makes them: lower case, words joined by hyphens, no other punctuation."""
+def list_anchors(page: Path) -> set[str]:
+    """Return the anchors of a page as forges build them: lower case, hyphens between words, no other punctuation."""
     headings = HEADING.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def broken(page: Path) -> list[str]:
+def find_broken_links(page: Path) -> list[str]:
     links = LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     targets = [((page.parent / file).resolve() if file else page, anchor) for file, anchor in links]
     missing = [str(target) for target, _ in targets if not target.exists()]
     linked = [(target, anchor) for target, anchor in targets if anchor and target.suffix == ".md" and target.exists()]
-    return missing + [f"{target}#{anchor}" for target, anchor in linked if anchor not in anchors(target)]
+    return missing + [f"{target}#{anchor}" for target, anchor in linked if anchor not in list_anchors(target)]
 
 
-@pytest.mark.parametrize("page", pages())
-def test_links_lead_somewhere(page: str) -> None:
-    assert broken(ROOT / page) == []
+@pytest.mark.parametrize("page", list_pages())
+def test_links_lead_to_existing_targets(page: str) -> None:
+    assert find_broken_links(ROOT / page) == []
 
 
-def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+def test_link_is_found_when_its_target_is_missing(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# One, two\n[a](#one-two) [b](#two) [c](page.md#one-two) [d](gone.md) [e](https://x.example/y#z)\n"
     )
-    assert broken(page) == [str(tmp_path / "gone.md"), f"{page}#two"]
+    assert find_broken_links(page) == [str(tmp_path / "gone.md"), f"{page}#two"]
+
+
+@pytest.mark.parametrize("decision", sorted((ROOT / "docs/adr").glob("[0-9]*.md")), ids=lambda file: file.stem)
+def test_decision_is_listed_with_its_number_and_title(decision: Path) -> None:
+    number, _, title = decision.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(". ")
+    assert int(number) == int(decision.name[:4])
+    assert f"\n{number}. [{title}]({decision.name})" in (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")

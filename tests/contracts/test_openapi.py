@@ -1,4 +1,4 @@
-"""Every answer is as the OpenAPI document says, whatever is asked: schemathesis draws the questions from it."""
+"""All responses conform to the OpenAPI documents, from which schemathesis generates the requests."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ from tests.contracts.conftest import RunningShop
 Operation = APIOperation[Any, Any, Any, Any]
 
 EXAMPLES = 3
-"""For each operation, of valid and of spoiled requests each; the same in every run."""
+"""Number of valid requests and of invalid requests for each operation. They are the same in every run."""
 
 CHECKS = [
     not_a_server_error,
@@ -42,41 +42,40 @@ DOCUMENTS = {
 }
 
 
-@pytest.mark.xdist_group("contracts")  # one shop for all of them
-@pytest.mark.filterwarnings(  # the shop's own thread draws random ids while hypothesis draws requests
+@pytest.mark.xdist_group("contracts")  # these tests share one shop
+@pytest.mark.filterwarnings(  # the thread of the shop uses `random` while hypothesis does
     "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
 )
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_answers_are_as_documented(running_shop: RunningShop, name: str) -> None:
+def test_responses_are_as_documented(running_shop: RunningShop, name: str) -> None:
     process, prefix = DOCUMENTS[name]
     base = running_shop.urls[process] + prefix
     document = httpx.get(f"{base}/openapi.json", timeout=30).raise_for_status().json()
     failures: dict[str, str] = {}
-    answered: set[str] = set()
-    for operation in operations(document):
+    responded: set[str] = set()
+    for operation in list_operations(document):
         headers = running_shop.service if "/internal/" in operation.path else running_shop.ann
         for mode in GenerationMode:
-            for answer in asked(operation, mode, base=base, headers=headers):
-                if isinstance(answer, FailureGroup):
-                    failures[operation.label] = "\n".join(str(failure) for failure in answer.exceptions)
+            for response in send_requests(operation, mode, base=base, headers=headers):
+                if isinstance(response, FailureGroup):
+                    failures[operation.label] = "\n".join(str(failure) for failure in response.exceptions)
                 else:
-                    answered.add(f"{operation.label} {answer // 100}xx")
-    assert not failures, "\n\n".join(f"{label}: {said}" for label, said in failures.items())
-    unanswered = {operation.label for operation in operations(document)} - {one.rpartition(" ")[0] for one in answered}
-    assert not unanswered
+                    responded.add(f"{operation.label} {response // 100}xx")
+    assert not failures, "\n\n".join(f"{label}: {message}" for label, message in failures.items())
+    assert {operation.label for operation in list_operations(document)} == {one.rpartition(" ")[0] for one in responded}
 
 
-def operations(document: dict[str, Any]) -> Iterator[Operation]:
+def list_operations(document: dict[str, Any]) -> Iterator[Operation]:
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         assert isinstance(found, Ok), found
         yield found.ok()
 
 
-def asked(
+def send_requests(
     operation: Operation, mode: GenerationMode, *, base: str, headers: dict[str, str]
 ) -> list[int | FailureGroup]:
-    """The statuses of what was answered as documented, and what was not."""
-    answers: list[int | FailureGroup] = []
+    """Send generated requests; return the statuses of conforming responses, and the failures of the others."""
+    responses: list[int | FailureGroup] = []
 
     @settings(
         max_examples=EXAMPLES,
@@ -87,17 +86,17 @@ def asked(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(mode))
-    def ask(case: Case[Any]) -> None:
+    def send(case: Case[Any]) -> None:
         response = case.call(base_url=base, headers=headers, timeout=60)
         try:
             case.validate_response(response, checks=CHECKS)
         except FailureGroup as failures:
-            answers.append(failures)
+            responses.append(failures)
         else:
-            answers.append(response.status_code)
+            responses.append(response.status_code)
 
     try:
-        ask()
-    except Unsatisfiable:  # nothing to spoil
+        send()
+    except Unsatisfiable:  # no request of the operation can be invalid
         assert mode is GenerationMode.NEGATIVE
-    return answers
+    return responses

@@ -1,4 +1,4 @@
-"""docs/architecture.md links, for each named package, files that use it."""
+"""docs/architecture.md links files that use each of the listed packages."""
 
 import ast
 import re
@@ -27,20 +27,20 @@ MODULES = {
     "locust": "locust",
     "pytest": "pytest",
 }
-"""The named packages, each with the module that it provides."""
+"""The packages that must be listed, and the module of each."""
 
 EXPORTERS = {entry.name: entry.module for entry in entry_points(group="opentelemetry_traces_exporter")}
-"""Entry point → module: `shared.telemetry` loads opentelemetry-exporter-otlp by these names."""
+"""Entry point → module: `shared.telemetry.setup` loads opentelemetry-exporter-otlp by these names."""
 
 
-def links() -> dict[str, list[str]]:
+def read_links() -> dict[str, list[str]]:
     """Return the linked files of each row of the table."""
     section = PAGE.read_text(encoding="utf-8").partition("## Where each named package is used")[2].partition("\n#")[0]
     rows = re.findall(r"^\| ([a-z-]+) \|.*\|(.*)\|$", section, re.MULTILINE)
     return {name: re.findall(r"\]\(([^)]+)\)", cell) for name, cell in rows if name != "package"}
 
 
-def uses(source: str, module: str) -> bool:
+def imports_module(source: str, module: str) -> bool:
     """Return whether the source imports the module, or names its exporter."""
     imported: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -54,16 +54,18 @@ def uses(source: str, module: str) -> bool:
     return any(f"{name}.".startswith(f"{module}.") for name in imported)
 
 
-def test_every_named_package_is_listed_with_a_file() -> None:
-    assert links().keys() == MODULES.keys()
-    assert all(links().values())
+def test_every_package_is_listed_with_a_file() -> None:
+    assert read_links().keys() == MODULES.keys()
+    assert all(read_links().values())
 
 
-@pytest.mark.parametrize(("package", "link"), [(package, link) for package, files in links().items() for link in files])
-def test_a_linked_file_uses_the_package(package: str, link: str) -> None:
-    assert uses((PAGE.parent / link).read_text(encoding="utf-8"), MODULES[package])
+@pytest.mark.parametrize(
+    ("package", "link"), [(package, link) for package, files in read_links().items() for link in files]
+)
+def test_linked_file_uses_the_package(package: str, link: str) -> None:
+    assert imports_module((PAGE.parent / link).read_text(encoding="utf-8"), MODULES[package])
 
 
 @pytest.mark.parametrize("source", ["import httpx_aiohttp", "from .httpx import Client", "'httpx'", "import ssl"])
-def test_other_names_are_not_taken_for_the_package(source: str) -> None:
-    assert not uses(source, "httpx")
+def test_similar_names_are_not_treated_as_the_package(source: str) -> None:
+    assert not imports_module(source, "httpx")

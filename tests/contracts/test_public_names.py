@@ -1,4 +1,4 @@
-"""Hopline uses other people's packages by their public, documented names only."""
+"""Hopline uses only public, documented names of third-party packages."""
 
 import re
 import tomllib
@@ -17,12 +17,12 @@ EXTENDED = re.compile(
     r"(uvicorn|uvicorn_worker|gunicorn|redis|arq|asyncpg|sqlalchemy\.pool|opentelemetry\.(sdk|exporter)"
     r"|structlog|httpx(_aiohttp)?\.\w*Transport)(\.|$)"
 )
-"""Full names of classes that a subclass depends on closely: such a subclass is listed below."""
+"""Full names of classes whose subclasses depend on undocumented behaviour. EXTENSIONS must list the subclasses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """A module that subclasses extension points, which a version bound and a canary test hold.
+    """A module that subclasses extension points. Version bounds and a canary test protect it against changes.
 
     `needs` are distributions, whose bounds are in the package's pyproject.toml.
     """
@@ -35,64 +35,64 @@ class Extension:
 
 EXTENSIONS = [
     Extension(  # uvicorn's option `http` takes a protocol class
-        module="shared/src/shared/server_protocols/http.py",
+        module="shared/src/shared/server/protocols/http.py",
         package="shared",
         needs=("uvicorn", "httptools"),
-        canary="shared/tests/test_server_protocols.py",
+        canary="shared/tests/server/test_protocol_members.py",
     ),
-    Extension(  # the same with problems
-        module="shared/src/shared/server_protocols/problems.py",
+    Extension(  # a subclass of it with problems
+        module="shared/src/shared/server/protocols/problems.py",
         package="shared",
         needs=("uvicorn", "httptools"),
-        canary="shared/tests/test_server_protocols.py",
+        canary="shared/tests/server/test_protocol_members.py",
     ),
     Extension(  # uvicorn's option `ws` takes a protocol class
-        module="shared/src/shared/server_protocols/websocket.py",
+        module="shared/src/shared/server/protocols/websocket.py",
         package="shared",
         needs=("uvicorn", "websockets"),
-        canary="shared/tests/test_server_protocols.py",
+        canary="shared/tests/server/test_protocol_members.py",
     ),
     Extension(  # gunicorn's `worker_class`, and the server that uvicorn documents for use from Python
-        module="shared/src/shared/worker.py",
+        module="shared/src/shared/server/worker.py",
         package="shared",
         needs=("gunicorn", "uvicorn-worker", "uvicorn"),
-        canary="shared/tests/test_gunicorn.py",
+        canary="shared/tests/server/test_gunicorn.py",
     ),
     Extension(  # gunicorn's `logger_class`
-        module="shared/src/shared/gunicorn.py",
+        module="shared/src/shared/server/gunicorn.py",
         package="shared",
         needs=("gunicorn",),
-        canary="shared/tests/test_gunicorn.py",
+        canary="shared/tests/server/test_gunicorn.py",
     ),
     Extension(  # asyncpg's `connection_class`
-        module="shared/src/shared/database.py",
+        module="shared/src/shared/db/database.py",
         package="shared",
         needs=("asyncpg",),
-        canary="shared/tests/test_deadline.py",
+        canary="shared/tests/web/test_deadline.py",
     ),
     Extension(  # SQLAlchemy's `poolclass`
-        module="shared/src/shared/pool.py",
+        module="shared/src/shared/db/pool.py",
         package="shared",
         needs=("sqlalchemy",),
-        canary="shared/tests/test_database.py",
+        canary="shared/tests/db/test_database.py",
     ),
     Extension(  # a transport of httpx
-        module="shared/src/shared/calls.py",
+        module="shared/src/shared/http/spans.py",
         package="shared",
         needs=("httpx",),
-        canary="shared/tests/test_http.py",
+        canary="shared/tests/http/test_client.py",
     ),
     Extension(  # a transport of httpx
         module="shared/src/shared/faults/transport.py",
         package="shared",
         needs=("httpx",),
-        canary="shared/tests/test_faults.py",
+        canary="shared/tests/faults/test_faults.py",
     ),
     Extension(  # a transport of httpx
-        module="shared/src/shared/aiohttp_transport.py",
+        module="shared/src/shared/http/aiohttp_transport.py",
         package="shared",
         needs=("httpx", "httpx-aiohttp", "aiohttp"),
-        canary="shared/tests/test_http_transport.py",
+        canary="shared/tests/http/test_transport.py",
     ),
     Extension(  # a transport of httpx
         module="packages/httpx-httptools/src/httpx_httptools/transport.py",
@@ -113,13 +113,13 @@ EXTENSIONS = [
         canary="packages/otel-lean/tests/test_exporter.py",
     ),
     Extension(  # redis-py's connection class
-        module="shared/src/shared/redis.py",
+        module="shared/src/shared/db/redis.py",
         package="shared",
         needs=("redis",),
-        canary="shared/tests/test_store_errors.py",
+        canary="shared/tests/errors/test_redis_outages.py",
     ),
     Extension(  # ARQ's `redis_pool`, with redis-py's `Retry` and its pipeline
-        module="workers/src/workers/arq_redis.py",
+        module="workers/src/workers/queue/arq_redis.py",
         package="workers",
         needs=("arq", "redis"),
         canary="workers/tests/test_arq_redis.py",
@@ -165,7 +165,7 @@ Plant = Callable[[str], list[Finding]]
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Plant:
-    """Search a project of one planted module and a base class in another."""
+    """Return a function that checks a project with the given module and a base class in another module."""
 
     def search(source: str) -> list[Finding]:
         folder = tmp_path / "shared/src/shared"
@@ -188,7 +188,7 @@ def test_only_public_names_are_used(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("source", "name"), PLANTED.items())
-def test_a_planted_private_name_is_found(plant: Plant, source: str, name: str) -> None:
+def test_private_name_is_found(plant: Plant, source: str, name: str) -> None:
     assert [(finding.file, finding.name) for finding in plant(source)] == [("shared/src/shared/planted.py", name)]
 
 
@@ -209,7 +209,7 @@ def test_every_subclass_of_an_extension_point_is_listed(project: Project) -> Non
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS, ids=lambda extension: extension.module)
-def test_an_extension_has_its_version_bounds_and_a_canary_test(extension: Extension) -> None:
+def test_extension_has_version_bounds_and_a_canary_test(extension: Extension) -> None:
     project = tomllib.loads((ROOT / extension.package / "pyproject.toml").read_text())["project"]
     requirements = [Requirement(text) for text in project["dependencies"]]
     bounds = {one.name: {part.operator for part in one.specifier} for one in requirements}

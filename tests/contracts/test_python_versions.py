@@ -1,4 +1,4 @@
-"""Packages, locks, CI and images name the same versions of Python, and workarounds for the oldest are listed."""
+"""Packages, locks, CI and images use the same versions of Python. Workarounds for the oldest one are listed."""
 
 import re
 import tomllib
@@ -10,29 +10,29 @@ ROOT = Path(__file__).parents[2]
 WORKAROUND = re.compile(r"^\s*# Python 3\.11: ", re.MULTILINE)
 
 
-def versions_in_ci() -> list[str]:
+def read_versions_in_ci() -> list[str]:
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
     versions: list[str] = jobs["test"]["strategy"]["matrix"]["python"]
     return versions
 
 
-def test_packages_and_locks_are_for_the_oldest_that_is_versions_in_ci() -> None:
-    oldest = versions_in_ci()[0]
+def test_packages_and_locks_support_the_oldest_version_in_ci() -> None:
+    oldest = read_versions_in_ci()[0]
     projects = [*ROOT.glob("*/*/pyproject.toml"), *ROOT.glob("*/pyproject.toml")]
     wanted = {tomllib.loads(path.read_text(encoding="utf-8"))["project"]["requires-python"] for path in projects}
     assert wanted == {f">={oldest}"}
     assert f"--python-version {oldest} " in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_images_run_the_newest_that_is_versions_in_ci() -> None:
+def test_images_have_a_version_in_ci() -> None:
     dockerfile = (ROOT / "infra/docker/Dockerfile").read_text(encoding="utf-8")
     (image,) = re.findall(r"^ARG PYTHON_IMAGE=(.*)$", dockerfile, re.MULTILINE)
-    assert re.split("[:-]", image)[1] in versions_in_ci()
+    assert re.split("[:-]", image)[1] in read_versions_in_ci()
     assert f'default = "{image}"' in (ROOT / "docker-bake.hcl").read_text(encoding="utf-8")
 
 
-def test_workarounds_for_the_oldest_are_listed() -> None:
-    folders = ("shared", "services", "workers", "packages", "infra")
+def test_workarounds_for_the_oldest_version_are_listed() -> None:
+    folders = ("shared", "services", "workers", "packages", "infra", "tools")
     sources = {path: path.read_text(encoding="utf-8") for folder in folders for path in (ROOT / folder).rglob("*.py")}
     marked = {path.relative_to(ROOT).as_posix() for path, text in sources.items() if WORKAROUND.search(text)}
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")

@@ -1,22 +1,22 @@
-"""Inner timeouts are below outer ones: the part that knows what is wrong responds, before its caller stops waiting."""
+"""Inner timeouts are shorter than outer ones, so that the process with the cause of an error responds in time."""
 
 import pytest
 from pydantic_settings import BaseSettings
 
 import notifications.realtime.tickets
 import orders.clients
-import shared.database
-import shared.deadline
-import shared.gunicorn
-import shared.http
-import shared.profiling
-import shared.tokens
+import shared.auth.keys
+import shared.context
+import shared.db.database
+import shared.http.client
+import shared.server.gunicorn
+import shared.web.profiling
 import users.settings
 import workers.clients
-import workers.kinds
+import workers.jobs.types
 from gateway.clients import CONNECT_TIMEOUT_S
 from gateway.settings import Settings
-from shared.worker import DrainingWorker
+from shared.server.worker import DrainingWorker
 
 
 def default(settings: type[BaseSettings], name: str) -> float:
@@ -31,49 +31,51 @@ def seconds(name: str) -> float:
 
 
 MARGIN_S = 1.0
-"""A service's own work before and after the wait, and the way back."""
+"""Time for the work of a service before and after its wait, and for the response."""
 
 SYN_AGAIN_S = 1.0
-"""Time after which the system repeats the first packet of a connection (RFC 6298 §2)."""
+"""Time after which the kernel repeats the first packet of a connection (RFC 6298 §2)."""
 
 WAITS_OF_SERVICES = {
     "users: a thread that hashes passwords": default(users.settings.Settings, "password_timeout_seconds"),
-    "all: a database connection": shared.database.POOL_TIMEOUT_S,
-    "all: a new database connection": shared.database.CONNECT_TIMEOUT_S,
-    "all: the keys of access tokens": shared.tokens.FETCH_S,
+    "all: a database connection": shared.db.database.POOL_TIMEOUT_S,
+    "all: a new database connection": shared.db.database.CONNECT_TIMEOUT_S,
+    "all: the keys of access tokens": shared.auth.keys.FETCH_S,
     "notifications: Redis, for a ticket": notifications.realtime.tickets.TIMEOUT_S,
     "orders: the object store, for a file": orders.clients.OPEN_TIMEOUT_S,
 }
 
 
 @pytest.mark.parametrize("wait_s", WAITS_OF_SERVICES.values(), ids=WAITS_OF_SERVICES.keys())
-def test_a_wait_of_a_service_ends_before_the_gateways_call(wait_s: float) -> None:
+def test_waits_of_services_end_before_the_call_of_the_gateway(wait_s: float) -> None:
     assert wait_s + MARGIN_S <= seconds("upstream_seconds")
 
 
-def test_the_gateways_timeouts_are_nested() -> None:
+def test_timeouts_of_the_gateway_are_nested() -> None:
     nested = [
-        seconds("rate_limit_patience_seconds"),
+        seconds("rate_limit_timeout_seconds"),
         seconds("dashboard_seconds"),
         seconds("upstream_seconds"),
         seconds("request_seconds"),
-        shared.profiling.TIMEOUT_S,
-        shared.deadline.LONGEST_S,
+        shared.web.profiling.TIMEOUT_S,
+        shared.context.MAX_TIMEOUT_S,
     ]
     assert nested == sorted(set(nested))
     assert SYN_AGAIN_S + MARGIN_S <= CONNECT_TIMEOUT_S <= seconds("upstream_seconds") - MARGIN_S
-    assert seconds("dashboard_seconds") > shared.deadline.GRACE_S + shared.deadline.RESPONSE_S
+    assert seconds("dashboard_seconds") > shared.context.GRACE_S + shared.context.RESPONSE_MARGIN_S
 
 
-def test_the_workers_timeouts_are_nested() -> None:
-    assert max(WAITS_OF_SERVICES.values()) < workers.clients.CALL_S
-    assert min(kind.timeout_s for kind in workers.kinds.KINDS.values()) > workers.clients.CALL_S
+def test_timeouts_of_the_workers_are_nested() -> None:
+    assert max(WAITS_OF_SERVICES.values()) < workers.clients.CALL_TIMEOUT_S
+    assert (
+        min(job_type.timeout_s for job_type in workers.jobs.types.JOB_TYPES.values()) > workers.clients.CALL_TIMEOUT_S
+    )
 
 
-def test_a_stop_waits_for_a_whole_request() -> None:
+def test_stop_waits_for_a_whole_request() -> None:
     stop_s = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
-    assert seconds("request_seconds") <= stop_s < shared.gunicorn.graceful_timeout
+    assert seconds("request_seconds") <= stop_s < shared.server.gunicorn.graceful_timeout
 
 
-def test_kept_connections_end_at_the_client_first() -> None:
-    assert shared.gunicorn.keepalive > shared.http.KEEPALIVE_S
+def test_idle_connections_are_closed_by_the_client_first() -> None:
+    assert shared.server.gunicorn.keepalive > shared.http.client.KEEPALIVE_S

@@ -1,4 +1,4 @@
-"""The tour leads somewhere: its files, its commands and its tests are there."""
+"""The files, commands and tests that the tour names exist."""
 
 import ast
 import re
@@ -17,12 +17,12 @@ STOPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_a_file_to_read_is_there(link: str) -> None:
+def test_linked_file_exists(link: str) -> None:
     assert (TOUR.parent / link).resolve().is_file()
 
 
 @pytest.mark.parametrize("named", TESTS)
-def test_a_test_that_holds_it_is_there(named: str) -> None:
+def test_named_test_exists(named: str) -> None:
     file, _, name = named.partition("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     found = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -30,11 +30,11 @@ def test_a_test_that_holds_it_is_there(named: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_command_to_try_is_there(target: str) -> None:
+def test_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.partition("\n")[0])
-def test_every_stop_has_its_four_parts(stop: str) -> None:
+def test_stop_has_four_parts(stop: str) -> None:
     parts = ("**The usual advice.**", "**What Hopline does.**", "**Try it.**", "**Traps.**")
     assert [part for part in parts if part not in stop] == []

@@ -1,4 +1,4 @@
-"""The whole system, started once: each module is of the group "stack", which pytest-xdist keeps in one process."""
+"""The whole system, started once. All modules are in the group "stack", which pytest-xdist runs in one process."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -7,7 +7,7 @@ import pytest
 
 from testkit.shopper import Shopper, register
 from testkit.stack import Stack, running_stack
-from testkit.waiting import PATIENCE_S
+from testkit.waiting import TIMEOUT_S
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +18,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 async def gateway(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.gateway, timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(base_url=stack.gateway, timeout=TIMEOUT_S) as client:
         yield client
 
 
 @pytest.fixture
 async def jaeger(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=TIMEOUT_S) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""What fails on the way, and how its trace says so: the walks of `make walk`, a call made again, a client that left."""
+"""Failures and their traces: the walks of `make walk`, a retried call, a disconnected client."""
 
 import asyncio
 import re
@@ -9,19 +9,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
 
+from hopline_client import api
+from hopline_client.backoff import NO_RETRIES
+from hopline_client.rest import Client
 from testkit.jaeger import StoredSpan, StoredTrace, stored_trace
-from testkit.loki import lines_of, lines_since
+from testkit.loki import records_of_trace, records_since
 from testkit.stack import Stack
-from testkit.waiting import PATIENCE_S, eventually
+from testkit.waiting import TIMEOUT_S, eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-ADMIN = {"username": "admin@hopline.example", "password": "hopline-admin"}
+ADMIN = {"email": "admin@hopline.example", "password": "hopline-admin"}
 PRINTED_ID = re.compile(r"trace ([0-9a-f]{32})")
 PACK, EVENT = "run fulfil_order", "process events:orders"
 MINUTE_S = 60
@@ -31,7 +33,7 @@ Shown = Callable[[StoredTrace], bool]
 
 @dataclass(frozen=True)
 class Walked:
-    """The trace of a walk, and what the command printed."""
+    """The trace of a walk, and the output of the command."""
 
     trace_id: str
     trace: StoredTrace
@@ -39,7 +41,7 @@ class Walked:
 
 
 class Walking:
-    """`python -m console walk …`, while it runs."""
+    """A running `python -m console walk …`."""
 
     def __init__(self, process: asyncio.subprocess.Process, jaeger: httpx.AsyncClient) -> None:
         self._process = process
@@ -47,7 +49,7 @@ class Walking:
         self._printed = ""
 
     async def until(self, shown: Shown) -> None:
-        """Wait for the order, and then until its trace shows this."""
+        """Wait for the order, and then for a condition of its trace."""
         while not PRINTED_ID.search(self._printed):
             line = await self._out.readline()
             assert line, self._printed
@@ -59,7 +61,7 @@ class Walking:
         await eventually(is_shown, MINUTE_S, f"what should be in trace {self._trace_id}")
 
     async def ended(self) -> Walked:
-        """Wait for the end, a good one."""
+        """Wait until the command succeeds."""
         self._printed += (await self._out.read()).decode()
         assert await self._process.wait() == 0, self._printed
         return Walked(self._trace_id, await stored_trace(self._jaeger, self._trace_id), self._printed)
@@ -87,7 +89,7 @@ async def walk(stack: Stack, jaeger: httpx.AsyncClient, name: str) -> Walking:
 
 
 async def quiet(stack: Stack) -> None:
-    """Wait until nothing is under way, and no schedule's slot comes soon: a fault is to strike who it is meant for."""
+    """Wait until nothing is in progress and no schedule is due soon, so that a fault affects only the walk."""
     if not stack.is_ours:
         return
 
@@ -104,12 +106,12 @@ async def quiet(stack: Stack) -> None:
 
 
 async def walk_all(stack: Stack) -> dict[str, Walked]:
-    """Do the walks: the one that waits ten seconds for a dead consumer's event first, the others meanwhile.
+    """Run the walks. The one that waits ten seconds for a dead consumer's event starts first, the others during it.
 
-    No fault may strike another walk's order. That of the retries is in the way of jobs, so the first order is shipped
-    by then; that of the timeout is in the way of the next order, so the second is placed.
+    No fault may affect the order of another walk. The fault of `retries` affects jobs, so the first order must be
+    shipped before. The fault of `timeout` affects the next order, so the second order must be placed before.
     """
-    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=PATIENCE_S) as jaeger:
+    async with httpx.AsyncClient(base_url=stack.jaeger, timeout=TIMEOUT_S) as jaeger:
         await quiet(stack)
         redelivery = await walk(stack, jaeger, "redelivery")
         await redelivery.until(lambda trace: len(trace.named("SMTP send")) > 1)
@@ -133,7 +135,7 @@ def by_try(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
 
 
 class TestRedelivery:
-    def test_leads_to_the_span_that_died_with_its_process(self, walked: dict[str, Walked]) -> None:
+    def test_links_to_the_span_that_was_lost_with_its_process(self, walked: dict[str, Walked]) -> None:
         trace = walked["redelivery"].trace
         [again] = [span for span in trace.named(EVENT) if span.tags.get("hopline.messaging.redelivered")]
         assert again.service == "notifications"
@@ -165,7 +167,11 @@ class TestRetriedJob:
         assert [run.tags["hopline.job.attempt"] for run in runs] == [1, 2, 3]
         assert [run.tags["hopline.job.outcome"] for run in runs] == ["failed", "failed", "done"]
         assert [run.links for run in runs] == [[], [first], [first]]
-        assert [run.tags.get("error.type") for run in runs] == ["DependencyAway", "DependencyAway", None]
+        assert [run.tags.get("error.type") for run in runs] == [
+            "DependencyUnavailableError",
+            "DependencyUnavailableError",
+            None,
+        ]
         calls = [span for span in trace.named("POST /internal/orders/{order_id}/pack") if span.service == "workers"]
         assert sorted(call.tags["http.response.status_code"] for call in calls) == [200, 503, 503]
         assert [call.tags["error.type"] for call in calls if "error" in call.tags] == ["503", "503"]
@@ -189,33 +195,34 @@ class TestTimeout:
 
     async def test_has_one_access_line(self, stack: Stack, walked: dict[str, Walked]) -> None:
         async def access() -> list[tuple[str, str]]:
-            lines = await lines_of(stack, walked["timeout"].trace_id)
+            lines = await records_of_trace(stack, walked["timeout"].trace_id)
             return [
                 (line.service, line.labels["http_response_status_code"])
                 for line in lines
                 if line.event == "http_request"
             ]
 
-        assert await eventually(access) == [("gateway", "504")]  # lines leave apart from spans, perhaps after them
+        assert await eventually(access) == [
+            ("gateway", "504")
+        ]  # log records are exported separately, maybe after spans
 
 
 @asynccontextmanager
-async def fault(stack: Stack, gateway: httpx.AsyncClient, **wanted: Any) -> AsyncIterator[None]:
-    """Have the gateway's next call to orders suffer within the block."""
-    granted = await gateway.post("/v2/tokens", data=ADMIN | {"grant_type": "password"})
-    admin = {"Authorization": f"Bearer {granted.json()['access_token']}"}
+async def fault(stack: Stack, gateway: httpx.AsyncClient, *, kind: str) -> AsyncIterator[None]:
+    """Inject a fault into the gateway's next call to orders, within the block."""
+    admin = Client(http=gateway, retry_policy=NO_RETRIES)
+    await admin.log_in(**ADMIN)
     since_ns = time.time_ns()
-    on = await gateway.post("/v2/faults", json={"target": "orders", "times": 1, **wanted}, headers=admin)
-    assert on.status_code == 201, on.text
+    await admin.call(api.inject_fault(kind=kind, target="orders", times=1))
 
     async def is_known() -> bool:
-        return "faults_switched" in {line.event for line in await lines_since(stack, "gateway", since_ns)}
+        return "faults_switched" in {line.event for line in await records_since(stack, "gateway", since_ns)}
 
     try:
         await eventually(is_known)
         yield
     finally:
-        await gateway.delete("/v2/faults", headers=admin)
+        await admin.call(api.remove_faults())
 
 
 async def shaped(jaeger: httpx.AsyncClient, trace_id: str, tree: str) -> StoredTrace:
@@ -227,39 +234,39 @@ async def shaped(jaeger: httpx.AsyncClient, trace_id: str, tree: str) -> StoredT
     return await eventually(arrived)
 
 
-class TestCallMadeAgain:
-    async def test_is_a_second_span_that_says_so(
+class TestRetriedCall:
+    async def test_has_a_second_span_with_its_resend_count(
         self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
     ) -> None:
-        for _ in range(10):  # a retry is paid by five calls
+        for _ in range(10):  # five calls earn the budget of one retry
             await gateway.get("/v2/products")
         async with fault(stack, gateway, kind="errors"):
             response = await gateway.get("/v2/products")
         assert response.status_code == 200
         tree = "gateway GET /v2/products\n  gateway GET /products\n  gateway GET /products\n    orders GET /products\n"
-        trace = await shaped(jaeger, response.headers["traceresponse"].split("-")[1], tree)
+        trace = await shaped(jaeger, api.trace_id(response) or "", tree)
         calls = by_try([s for s in trace.named("GET /products") if s.service == "gateway"], "http.request.resend_count")
         assert [call.tags.get("http.request.resend_count") for call in calls] == [None, 1]
         assert [call.tags.get("error.type") for call in calls] == ["503", None]
         assert "error" not in trace.roots[0].tags
 
 
-class TestClientThatLeft:
-    async def test_cancels_the_call_and_is_no_answer(
+class TestDisconnectedClient:
+    async def test_cancels_the_call_without_a_response(
         self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
     ) -> None:
         trace_id = secrets.token_hex(16)
         headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
         async with fault(stack, gateway, kind="hang"):
             with pytest.raises(httpx.ReadTimeout):
-                await gateway.get("/v2/products", headers=headers, timeout=2)  # the call is on its way by then
+                await gateway.get("/v2/products", headers=headers, timeout=2)  # the call has started by then
             trace = await shaped(jaeger, trace_id, "gateway GET /v2/products\n  gateway GET /products\n")
         [call] = trace.named("GET /products")
         assert {"error.type": "CancelledError", "hopline.fault": "hang"}.items() <= call.tags.items()
         assert "http.response.status_code" not in trace.roots[0].tags
 
-        async def told() -> bool:
-            lines = {line.event: line for line in await lines_of(stack, trace_id)}
+        async def reported() -> bool:
+            lines = {line.event: line for line in await records_of_trace(stack, trace_id)}
             return "client_hung_up" in lines and lines["http_request"].labels["http_response_status_code"] == "499"
 
-        await eventually(told)
+        await eventually(reported)

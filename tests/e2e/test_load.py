@@ -1,4 +1,4 @@
-"""The shoppers of `make load`: what they ask for is answered, and what they order is pushed."""
+"""The shoppers of `make load`: their requests succeed, and their orders cause notifications."""
 
 import csv
 import subprocess
@@ -22,7 +22,7 @@ class Shop(Protocol):
 
 @pytest.fixture
 def shop(stack: Stack, pytestconfig: pytest.Config) -> Shop:
-    """Runs shoppers against the stack."""
+    """Run shoppers against the stack."""
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "locust", "--locustfile", str(pytestconfig.rootpath / LOCUSTFILE)]
@@ -34,7 +34,7 @@ def shop(stack: Stack, pytestconfig: pytest.Config) -> Shop:
 
 
 class TestShoppers:
-    def test_shop_without_a_failure_and_see_their_orders_pushed(self, shop: Shop, tmp_path: Path) -> None:
+    def test_have_no_failures_and_receive_their_orders(self, shop: Shop, tmp_path: Path) -> None:
         report = tmp_path / "load"
         done = shop(
             *("--tags", "order", "--run-time", "4s", "--csv", str(report)),
@@ -43,15 +43,15 @@ class TestShoppers:
         assert done.returncode == 0, done.stdout + done.stderr
         assert "passed: " in done.stdout
         with report.with_name("load_stats.csv").open() as file:
-            answered = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
-        assert 0 < answered["order placed → frame"] <= answered["/v2/orders"]  # a missing frame is a failure above
+            responded = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+        assert 0 < responded["order placed → frame"] <= responded["/v2/orders"]  # a missing frame is a failure above
 
-    def test_fail_where_it_is_too_slow(self, shop: Shop) -> None:
+    def test_fail_when_responses_are_too_slow(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--max-p95-ms", "0")
         assert done.returncode == 1
         assert "FAILED: " in done.stdout
 
-    def test_say_in_one_line_that_there_is_no_stack(self, shop: Shop) -> None:
+    def test_stop_with_one_line_when_there_is_no_stack(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--host", "http://localhost:1")
         assert done.returncode == 1
-        assert "nothing answers at http://localhost:1: start Hopline first (make up)" in done.stderr
+        assert "cannot connect to http://localhost:1: start Hopline first (make up)" in done.stderr

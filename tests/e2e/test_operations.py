@@ -1,4 +1,4 @@
-"""What operators do beside a running system: they look at jobs and dead letters, and have one tried again."""
+"""Commands of operators on a running system: list jobs and dead letters, and retry one."""
 
 import pytest
 
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 @pytest.fixture(autouse=True)
 def own_stack_only(stack: Stack) -> None:
     if not stack.is_ours:
-        pytest.skip("runs commands beside the processes: only on a stack of our own")
+        pytest.skip("runs commands in the stack, so it needs a stack that the tests started")
 
 
 class TestOperations:
@@ -21,17 +21,39 @@ class TestOperations:
         for place in ("jobs", "events in notifications", "events in workers"):
             assert f"dead {place}" in dead.stdout
 
-    def test_unknown_ids_get_one_clear_line_each(self, stack: Stack) -> None:
-        for name, said in (
+    def test_unknown_ids_are_rejected_with_one_line(self, stack: Stack) -> None:
+        for name, expected in (
             ("notifications:999999", "there is no dead event notifications:999999"),
             ("00000000-0000-4000-8000-000000000000", "there is no job 00000000-0000-4000-8000-000000000000"),
         ):
             replayed = stack.operator.run("replay", name)
             assert replayed.returncode == 1
-            assert replayed.stderr.startswith(said)
+            assert replayed.stderr.startswith(expected)
             assert len(replayed.stderr.splitlines()) == 1
 
-    def test_status_knows_the_schedules(self, stack: Stack) -> None:
+    def test_status_shows_the_sum_of_connections(self, stack: Stack) -> None:
+        found = stack.operator.status()["connections"]
+        programs = {program["name"]: program for program in found["programs"]}
+        assert programs.keys() == {"users", "orders", "notifications", "worker", "report-worker"}
+        assert [name for name, program in programs.items() if program["direct"]] == ["users", "orders"]
+        assert found["needed"] == found["reserve"] + sum(
+            program["processes"] * (program["pool"] + program["overflow"] + program["direct"])
+            for program in programs.values()
+        )
+        assert found["needed"] <= found["available"]
+        shown = stack.operator.run("status").stdout
+        assert f"report-worker 10 + reserve 20 = {found['needed']} of {found['available']}" in shown
+
+    def test_start_is_rejected_when_the_sum_exceeds_the_limit(self, stack: Stack) -> None:
+        environment = {**stack.environment, "POSTGRES_MAX_CONNECTIONS": "60"}
+        rejected = type(stack.operator)(environment=environment).run("up")
+        assert rejected.returncode == 1
+        assert "reserve 20 = 72 of 57" in rejected.stderr
+        for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_RESERVE", "POSTGRES_MAX_CONNECTIONS"):
+            assert setting in rejected.stderr
+        assert all(process["state"] == "RUNNING" for process in stack.operator.status()["processes"])
+
+    def test_status_shows_the_schedules(self, stack: Stack) -> None:
         shown = stack.operator.run("status").stdout
         for name in (
             "sales_summary",

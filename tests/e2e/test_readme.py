@@ -1,4 +1,4 @@
-"""The README's walk, as a reader would paste it."""
+"""The commands of the README, as a reader would paste them."""
 
 import json
 import re
@@ -15,14 +15,14 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def walk() -> str:
-    """The commands under "Be the client"."""
+    """Return the commands under "Be the client"."""
     found = re.search(r"## Be the client\n+```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert found
     return found[1]
 
 
 class TestBeTheClient:
-    def test_every_command_works_as_written(self, stack: Stack) -> None:
+    def test_every_command_succeeds(self, stack: Stack) -> None:
         commands = (
             walk().replace("http://localhost:8000", stack.gateway).replace("ada@example.com", "ada@readme.example")
         )
@@ -30,12 +30,12 @@ class TestBeTheClient:
             ["/bin/bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        decoder, text, answers = json.JSONDecoder(), done.stdout.strip(), []
+        decoder, text, responses = json.JSONDecoder(), done.stdout.strip(), []
         while text:
-            answer, end = decoder.raw_decode(text)
-            answers.append(answer)
+            response, end = decoder.raw_decode(text)
+            responses.append(response)
             text = text[end:].lstrip()
-        account, products, order, cancelled, dashboard, health = answers
+        account, products, order, cancelled, dashboard, health = responses
         assert account["email"] == "ada@readme.example"
         assert len(products["items"]) == 3
         assert order["status"] in {"placed", "packed", "shipped"}

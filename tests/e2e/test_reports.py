@@ -1,63 +1,65 @@
-"""A report, from the request to the file: pushed on the way, in the trace of its request, for nobody else."""
+"""A report from the request to the file: its pushes, its trace, and that other users cannot read it."""
 
 import csv
 import io
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Literal
 
 import httpx
 import pytest
 
+from hopline_client import api
+from hopline_client.realtime import Frame
 from testkit.shopper import Shopper, register
 
 pytestmark = pytest.mark.xdist_group("stack")
 
 
-async def ask(shopper: Shopper, file_format: str) -> httpx.Response:
+async def request_report(shopper: Shopper, file_format: Literal["csv", "pdf"]) -> httpx.Response:
     today = datetime.now(UTC).date()
-    since = today - timedelta(days=1)  # the order may have been yesterday's, just before midnight
-    wanted = {"kind": "orders", "format": file_format, "from": str(since), "to": str(today)}
-    accepted = await shopper.client.post("/v2/reports", json=wanted, headers=shopper.headers)
+    yesterday = today - timedelta(days=1)  # the order may have been placed just before midnight
+    request = api.request_report(first=yesterday, last=today, file_format=file_format)
+    accepted = await shopper.send(request)
     assert accepted.status_code == 202, accepted.text
     return accepted
 
 
-def about(frames: list[dict[str, Any]], report_id: str) -> list[dict[str, Any]]:
+def about(frames: list[Frame], report_id: str) -> list[Frame]:
     return [frame for frame in frames if frame["data"].get("report_id") == report_id]
 
 
 class TestReport:
     async def test_is_followed_by_pushes_and_downloaded(self, shopper: Shopper, gateway: httpx.AsyncClient) -> None:
-        sku = (await gateway.get("/v2/products")).json()["items"][0]["sku"]
+        sku = (await shopper.products())[0]["sku"]
         async with shopper.device() as device:
             order = (await shopper.place_order((sku, 2))).json()
-            accepted = await ask(shopper, "csv")
+            accepted = await request_report(shopper, "csv")
             await device.received("report.ready")
         report = (await shopper.get(accepted.headers["Location"])).json()
         assert (report["id"], report["status"], report["progress"]) == (accepted.json()["id"], "done", 100)
 
         pushed = about(device.frames, report["id"])
         assert [frame["kind"] for frame in pushed[:-1]] == ["report.progress"] * (len(pushed) - 1)
-        told = [frame["data"]["progress"] for frame in pushed[:-1]]
-        assert told == sorted(told) != []
+        reported = [frame["data"]["progress"] for frame in pushed[:-1]]
+        assert reported == sorted(reported) != []
         assert pushed[-1]["data"]["download_url"] == report["download_url"]
-        trace_id = accepted.headers["traceresponse"].split("-")[1]
-        assert {frame["traceparent"].split("-")[1] for frame in pushed} == {trace_id}
+        assert {frame.trace_id for frame in pushed} == {api.trace_id(accepted)}
 
         file = await shopper.get(report["download_url"])
         assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert int(file.headers["Content-Length"]) == len(file.content) == report["size_bytes"]
         assert [row["order_id"] for row in csv.DictReader(io.StringIO(file.text))] == [order["id"]]
 
-        stranger = await register(gateway)
+        other_user = await register(gateway)
         for path in (accepted.headers["Location"], report["download_url"]):
-            assert (await stranger.get(path)).status_code == 404
+            assert (await other_user.get(path)).status_code == 404
 
-    async def test_as_pdf_is_one(self, shopper: Shopper) -> None:
+    async def test_pdf_report_is_a_pdf_file(self, shopper: Shopper) -> None:
         async with shopper.device() as device:
-            report_id = (await ask(shopper, "pdf")).json()["id"]
+            report_id = (await request_report(shopper, "pdf")).json()["id"]
             await device.received("report.ready")
-        file = await shopper.get(f"/v2/reports/{report_id}/download")
-        assert file.headers["Content-Type"] == "application/pdf"
-        assert file.content.startswith(b"%PDF-")
-        assert file.content.rstrip().endswith(b"%%EOF")
+        async with shopper.download(api.download_report(f"/v2/reports/{report_id}/download")) as file:
+            content = b"".join([chunk async for chunk in file.chunks])
+        assert file.name.endswith(".pdf")
+        assert content.startswith(b"%PDF-")
+        assert content.rstrip().endswith(b"%%EOF")

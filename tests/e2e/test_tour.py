@@ -1,7 +1,7 @@
-"""The tour, followed from top to bottom as a reader does: every command, and the output that the page shows.
+"""Runs all commands of the tour in their order, and compares their output with the page.
 
-A block ```sh holds commands. The block without a language after it holds lines of their output, in their order; `…` is
-any text. Blocks with another word after ```sh need what is not everywhere, or take long, and are not run here.
+A block ```sh has commands. The block without a language after it has lines of their output, in order; `…` is any text.
+Blocks with another word after ```sh need other programs or take long, and are not run here.
 """
 
 import os
@@ -16,6 +16,8 @@ import pytest
 from embedded.ports import PORTS
 from testkit.stack import free_offset
 
+pytestmark = pytest.mark.xdist_group("own-stack")
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/tour.md"
 TIMEOUT_S = 600
@@ -26,7 +28,7 @@ _TITLE = re.compile(r"^## (.+)$", re.MULTILINE)
 
 @dataclass(kw_only=True)
 class Step:
-    """One block of commands, and the lines that it prints."""
+    """One block of commands and its expected output."""
 
     title: str
     commands: str
@@ -34,7 +36,7 @@ class Step:
 
 
 def steps() -> list[Step]:
-    """Return the blocks that run everywhere."""
+    """Return the blocks that run without other programs."""
     page, found, is_run = PAGE.read_text(encoding="utf-8"), list[Step](), False
     for block in _BLOCK.finditer(page):
         title = (_TITLE.findall(page, 0, block.start()) or ["Begin"])[-1]
@@ -49,10 +51,11 @@ def steps() -> list[Step]:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """What each step printed, from one shell on a stack of its own."""
+    """Yield the output of each step, from one shell with a separate stack."""
     folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"hopline-tour-{os.getpid()}"  # noqa: S108 - short, for sockets
     log = tmp_path_factory.mktemp("tour") / "output"
     own = {"HOPLINE_HOME": str(folder), "HOPLINE_PORT_OFFSET": str(free_offset(PORTS.values())), "COLUMNS": "140"}
+    own["MODE"] = "compose"  # the default if an engine is available; the page must select its mode
     environment = {**os.environ, **own}
     script = "\n".join(f"{step.commands}\necho; echo @@@" for step in steps())
     try:

@@ -1,4 +1,4 @@
-"""The shape of a trace says what happened: an order's whole journey, and eleven requests that went another way."""
+"""The shape of traces: an order's complete journey, and eleven requests with other results."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from hopline_client import api
+from hopline_client.api import Request
 from testkit.jaeger import StoredTrace, stored_trace
 from testkit.shopper import PASSWORD, Shopper
 from testkit.stack import Stack
@@ -61,33 +63,32 @@ gateway POST /v2/orders/{order_id}/cancel
             workers SMTP send
 """
 
-Ask = Callable[[Shopper], Awaitable[httpx.Response]]
+Send = Callable[[Shopper], Awaitable[httpx.Response]]
 
 
-def order(items: list[dict[str, Any]], key: str | None) -> Ask:
-    async def ask(shopper: Shopper) -> httpx.Response:
-        headers = shopper.headers | ({"Idempotency-Key": key} if key else {})
-        return await shopper.client.post("/v2/orders", json={"items": items}, headers=headers)
+def order(items: list[dict[str, Any]], key: str | None) -> Send:
+    async def send(shopper: Shopper) -> httpx.Response:
+        headers = {"Idempotency-Key": key} if key else {}
+        return await shopper.send(Request(method="POST", path="/v2/orders", json={"items": items}, headers=headers))
 
-    return ask
+    return send
 
 
-def get(path: str, *, known: bool = True) -> Ask:
-    async def ask(shopper: Shopper) -> httpx.Response:
-        return await shopper.client.get(path, headers=shopper.headers if known else {})
+def get(path: str, *, known: bool = True) -> Send:
+    async def send(shopper: Shopper) -> httpx.Response:
+        return await (shopper.get(path) if known else shopper.http.get(path))
 
-    return ask
+    return send
 
 
 async def too_much(shopper: Shopper) -> httpx.Response:
-    products = (await shopper.client.get("/v2/products", params={"limit": 100})).json()["items"]
+    products = await shopper.products()
     scarce = min(products, key=lambda product: int(product["available"]))
     return await shopper.place_order((scarce["sku"], scarce["available"] + 1))
 
 
 async def wrong_password(shopper: Shopper) -> httpx.Response:
-    form = {"grant_type": "password", "username": shopper.email, "password": "not " + PASSWORD}
-    return await shopper.client.post("/v2/tokens", data=form)
+    return await shopper.send(api.log_in(email=shopper.email, password="not " + PASSWORD))
 
 
 async def replay(shopper: Shopper) -> httpx.Response:
@@ -103,19 +104,19 @@ async def reuse(shopper: Shopper) -> httpx.Response:
 
 
 async def some_sku(shopper: Shopper) -> str:
-    products = (await shopper.client.get("/v2/products")).json()["items"]
+    products = await shopper.products()
     return str(max(products, key=lambda product: int(product["available"]))["sku"])
 
 
 def through(method: str, path: str, *below: str, service: str = "orders") -> str:
-    """The tree of a request that one service answers; `below` is what happened there."""
+    """Return the tree of a request to one service; `below` are the spans in that service."""
     lines = [f"gateway {method} /v2{path}", f"  gateway {method} {path}", f"    {service} {method} {path}"]
     return "\n".join([*lines, *(f"      {service} {name}" for name in below), ""])
 
 
 UNKNOWN = [{"sku": "NO-SUCH-THING", "quantity": 1}]
 
-REQUESTS: dict[str, tuple[Ask, int, str, dict[str, Any]]] = {
+REQUESTS: dict[str, tuple[Send, int, str, dict[str, Any]]] = {
     "an invalid body": (order([], "k"), 422, through("POST", "/orders"), {"hopline.problem": "validation"}),
     "a header missing": (order(UNKNOWN, None), 400, through("POST", "/orders"), {"hopline.problem": "bad-request"}),
     "no such product": (
@@ -158,7 +159,7 @@ async def shaped(jaeger: httpx.AsyncClient, response: httpx.Response, tree: str)
     """Wait until the response's trace has this tree."""
 
     async def arrived() -> StoredTrace:
-        trace = await stored_trace(jaeger, response.headers["traceresponse"].split("-")[1])
+        trace = await stored_trace(jaeger, api.trace_id(response) or "")
         assert trace.tree() == tree
         return trace
 
@@ -167,11 +168,11 @@ async def shaped(jaeger: httpx.AsyncClient, response: httpx.Response, tree: str)
 
 class TestShape:
     @pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
-    async def test_of_what_went_another_way(
-        self, shopper: Shopper, jaeger: httpx.AsyncClient, request_: tuple[Ask, int, str, dict[str, Any]]
+    async def test_of_requests_with_other_results(
+        self, shopper: Shopper, jaeger: httpx.AsyncClient, request_: tuple[Send, int, str, dict[str, Any]]
     ) -> None:
-        ask, status, tree, noted = request_
-        response = await ask(shopper)
+        send, status, tree, noted = request_
+        response = await send(shopper)
         assert response.status_code == status
         trace = await shaped(jaeger, response, tree)
         tags = [span.tags for span in trace.spans.values()]
@@ -184,10 +185,10 @@ class TestShape:
         assert cancelled.status_code == 200
         await shaped(jaeger, cancelled, CANCELLATION)
 
-    async def test_of_an_order_to_the_last_hops_with_its_baggage_and_no_secret_in_any_line(
+    async def test_of_an_order_with_its_baggage_and_without_secrets_in_log_records(
         self, stack: Stack, shopper: Shopper, jaeger: httpx.AsyncClient
     ) -> None:
-        shopper.client.headers["baggage"] = "hopline.synthetic=true"
+        shopper.http.headers["baggage"] = "hopline.synthetic=true"
         with debug_lines(stack) as lines:
             async with shopper.device() as device:
                 placed = await shopper.place_order((await some_sku(shopper), 1))
@@ -198,6 +199,7 @@ class TestShape:
         assert not [span for span in trace.spans.values() if span.links]
         written = "".join(lines)
         assert ("log_level_changed" in written) is stack.is_ours
+        assert shopper.tokens
         tokens = [shopper.tokens["access_token"], shopper.tokens["refresh_token"]]
         for secret in (shopper.email, PASSWORD, *tokens, *(stack.operator.secrets() if stack.is_ours else [])):
             assert secret not in written
@@ -205,5 +207,5 @@ class TestShape:
 
 
 def debug_lines(stack: Stack) -> AbstractContextManager[list[str]]:
-    """What the processes of our own stack write within the block, at DEBUG; nothing where the stack is another's."""
-    return stack.operator.lines_at_debug() if stack.is_ours else nullcontext([])
+    """Yield the DEBUG log lines that processes write within the block; empty for a stack of another command."""
+    return stack.operator.debug_records() if stack.is_ours else nullcontext([])

@@ -1,4 +1,4 @@
-"""What the code of the services and the workers can emit, read from their source."""
+"""The names of all telemetry that services and workers can emit, read from their source."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ INSTRUMENTS = {
     "create_gauge",
     "Gauge",
 }
-STARTERS = {"start_span", "start_as_current_span", "show", "_client_span"}
+STARTERS = {"start_span", "start_as_current_span", "record_span", "_client_span"}
 INSTRUMENTATION_METRICS = {
     "http.server.request.duration",
     "http.server.active_requests",
@@ -44,17 +44,17 @@ INSTRUMENTATION_ATTRIBUTES = {
     "url.scheme",
     "user_agent.original",
 }
-"""What the FastAPI and httpx instrumentations emit; `tests/e2e/test_what_arrives.py` holds it against the wire."""
+"""Attributes of the FastAPI and httpx instrumentations. `tests/e2e/test_exported_telemetry.py` checks their export."""
 
 NAMESPACES = "cloudevents|db|deployment|error|exception|hopline|host|http|messaging|network|server|service|url|user"
 NAME = re.compile(rf"({NAMESPACES})(\.[a-z_]+)+")
 NO_ATTRIBUTES = re.compile(r"http\.(disconnect|request|response\.(start|body))|user\.registered|deployment\.yaml")
-"""ASGI's messages and the kinds of notifications are named alike."""
+"""Names of ASGI messages and notification kinds, which look like attributes."""
 
 
 @dataclass
 class Emitted:
-    """Names by kind. `spans` has those that are constants; `dotted` every constant that is named like an attribute."""
+    """Names by kind. `spans` has only constant names; `dotted` has every constant that looks like an attribute."""
 
     events: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
@@ -63,13 +63,13 @@ class Emitted:
 
     @property
     def attributes(self) -> set[str]:
-        """Attributes of spans, metrics, lines and resources."""
+        """Return the attributes of spans, metrics, log records and resources."""
         named = {name for name in self.dotted - self.metrics if not NO_ATTRIBUTES.fullmatch(name)}
         return named | INSTRUMENTATION_ATTRIBUTES
 
 
-def emitted() -> Emitted:
-    """Read all of it."""
+def read_emitted() -> Emitted:
+    """Read the names from the source."""
     found = Emitted(metrics=set(INSTRUMENTATION_METRICS))
     for tree in _trees():
         for node in ast.walk(tree):
@@ -83,6 +83,9 @@ def emitted() -> Emitted:
 def _note(found: Emitted, call: ast.Call) -> None:
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name == "log_store_failure":
+        found.events.update(_constants(call.args[1]))
+        return
     named = _constants(call.args[0]) if call.args else []
     if name in LEVELS and (name == "write" or _is_log(function)):
         found.events.update(named)
@@ -93,7 +96,7 @@ def _note(found: Emitted, call: ast.Call) -> None:
 
 
 def _is_log(function: ast.expr) -> bool:
-    """`log.info(…)` and `structlog.get_logger(…).info(…)`."""
+    """Return whether this is a call such as `log.info(…)` or `structlog.get_logger(…).info(…)`."""
     owner = function.value if isinstance(function, ast.Attribute) else None
     if isinstance(owner, ast.Call):
         return isinstance(owner.func, ast.Attribute) and owner.func.attr == "get_logger"
@@ -101,7 +104,7 @@ def _is_log(function: ast.expr) -> bool:
 
 
 def _constants(node: ast.expr) -> list[str]:
-    """The strings that an expression can be: a constant, or one of two."""
+    """Return the possible values of a string: a constant, or two of a conditional expression."""
     if isinstance(node, ast.IfExp):
         return [*_constants(node.body), *_constants(node.orelse)]
     return [node.value] if isinstance(node, ast.Constant) and isinstance(node.value, str) else []

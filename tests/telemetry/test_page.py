@@ -1,4 +1,4 @@
-"""docs/telemetry.md lists what is emitted, and nothing else."""
+"""docs/telemetry.md lists exactly the telemetry that the code emits."""
 
 import ast
 import pkgutil
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from .emitted import ROOT, Emitted, emitted
+from .emitted import ROOT, Emitted, read_emitted
 
 PAGE = ROOT / "docs" / "telemetry.md"
 
 
-def listed(heading: str) -> set[str]:
-    """The names in the first column of the table under a heading."""
+def read_listed(heading: str) -> set[str]:
+    """Return the names in the first column of the table under a heading."""
     _, _, section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
     section, _, _ = section.partition("\n## ")
     return set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE))
@@ -24,48 +24,44 @@ def listed(heading: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def code() -> Emitted:
-    return emitted()
+    return read_emitted()
 
 
-def test_log_events(code: Emitted) -> None:
-    assert listed("Log lines") == code.events
+def test_log_events_are_listed(code: Emitted) -> None:
+    assert read_listed("Log events") == code.events
 
 
-def test_metrics(code: Emitted) -> None:
-    assert listed("Metrics") == code.metrics
+def test_metrics_are_listed(code: Emitted) -> None:
+    assert read_listed("Metrics") == code.metrics
 
 
-def test_attributes(code: Emitted) -> None:
-    assert listed("Attributes") == code.attributes
+def test_attributes_are_listed(code: Emitted) -> None:
+    assert read_listed("Attributes") == code.attributes
 
 
-def test_spans(code: Emitted) -> None:
-    constant = {name for name in listed("Spans") if "{" not in name}
+def test_spans_are_listed(code: Emitted) -> None:
+    constant = {name for name in read_listed("Spans") if "{" not in name}
     assert constant == code.spans
 
 
-ASKED = re.compile(r"\b((?:hopline|http|db|messaging)_[a-z_]+)\b(?=[{\[])")
+METRIC = re.compile(r"\b((?:hopline|http|db|messaging)_[a-z_]+)\b(?=[{\[])")
 
 
 @pytest.mark.parametrize("folder", ["infra/grafana/dashboards", "infra/prometheus/rules"])
-def test_dashboards_and_alerts_ask_for_metrics_that_are_listed(folder: str) -> None:
-    known = {name.replace(".", "_") for name in listed("Metrics")}
-    asked = {
-        name
-        for file in (ROOT / Path(folder)).iterdir()
-        for name in re.findall(
-            r"\b((?:hopline|http|db|messaging)_[a-z_]+)\b(?=[{\[])", file.read_text(encoding="utf-8")
-        )
+def test_metrics_of_dashboards_and_alerts_are_listed(folder: str) -> None:
+    known = {name.replace(".", "_") for name in read_listed("Metrics")}
+    queried = {
+        name for file in (ROOT / Path(folder)).iterdir() for name in METRIC.findall(file.read_text(encoding="utf-8"))
     }
-    assert asked
-    assert {name for name in asked if not any(name.startswith(metric) for metric in known)} == set()
+    assert queried
+    assert {name for name in queried if not any(name.startswith(metric) for metric in known)} == set()
 
 
 REGISTRY = ("opentelemetry.semconv._incubating.attributes", "opentelemetry.semconv.attributes")
-"""All attributes of `opentelemetry-semantic-conventions`, then the stable ones, which the first marks as moved."""
+"""Modules with all attributes, and with the stable ones, which the former mark as deprecated because they moved."""
 
 
-def registered() -> dict[str, bool]:
+def read_registry() -> dict[str, bool]:
     """Return every attribute of the installed registry, with whether it is deprecated."""
     return {name: deprecated for package in REGISTRY for name, deprecated in _attributes_of(package)}
 
@@ -80,13 +76,13 @@ def _attributes_of(package: str) -> Iterator[tuple[str, bool]]:
             value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
                 text = described.value if isinstance(described, ast.Expr) else None
-                said = str(text.value) if isinstance(text, ast.Constant) else ""
-                yield value.value, said.lstrip().startswith("Deprecated")
+                docstring = str(text.value) if isinstance(text, ast.Constant) else ""
+                yield value.value, docstring.lstrip().startswith("Deprecated")
 
 
-def test_attributes_are_of_the_semantic_conventions_or_our_own() -> None:
-    registry = registered()
-    assert registry["peer.service"], "the registry says what is deprecated"
-    theirs = {name for name in listed("Attributes") if not name.startswith("hopline.")}
-    assert theirs - registry.keys() == set(), "not in the registry: begin its name with hopline."
-    assert {name for name in theirs if registry[name]} == set(), "deprecated: see the registry for what replaces it"
+def test_attributes_are_in_the_semantic_conventions_or_begin_with_hopline() -> None:
+    registry = read_registry()
+    assert registry["peer.service"], "the registry must mark deprecated attributes"
+    conventional = {name for name in read_listed("Attributes") if not name.startswith("hopline.")}
+    assert conventional - registry.keys() == set(), "not in the registry: begin its name with hopline."
+    assert {name for name in conventional if registry[name]} == set(), "deprecated: use the replacement of the registry"

@@ -1,4 +1,4 @@
-"""A tracer made at import starts spans of the provider that `shared.telemetry` sets later."""
+"""Tracers that are created at import use the provider that `shared.telemetry.setup` sets later."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ ROOT = Path(__file__).parents[2]
 IMPLEMENTATION = "packages/otel-lean/src/otel_lean/tracer.py"
 
 
-def test_modules_make_tracers_by_tracer_of() -> None:
+def test_modules_create_tracers_by_get_tracer_of_shared() -> None:
     sources = [
         path for folder in ("packages", "shared", "services", "workers") for path in (ROOT / folder).rglob("*.py")
     ]
@@ -16,6 +16,6 @@ def test_modules_make_tracers_by_tracer_of() -> None:
         if "tests" not in path.parts and "trace.get_tracer(" in path.read_text(encoding="utf-8")
     }
     assert calling <= {IMPLEMENTATION}, (
-        "use shared.tracing.tracer_of: with OTEL_PYTHON_TRACER_PROVIDER set, get_tracer loads a provider at import, "
-        "which has neither this process's resource nor its exporter"
+        "use shared.telemetry.spans.get_tracer: with OTEL_PYTHON_TRACER_PROVIDER set, get_tracer loads a provider at "
+        "import, which has neither this process's resource nor its exporter"
     )

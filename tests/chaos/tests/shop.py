@@ -1,21 +1,21 @@
-"""A small shop in which nothing is wrong: one customer, an order shipped, one cancelled, seen by one device."""
+"""A small consistent shop: one customer with a shipped and a cancelled order, and one device."""
 
 from dataclasses import replace
 from typing import Any
 
 from chaos.history import Action, DeviceLog, Frame, History, Operation, Outcome
-from chaos.holdings import (
+from chaos.snapshot import (
     Account,
     Email,
     Event,
     Group,
-    Holdings,
     Job,
     Key,
     Mail,
     Notification,
     Order,
     Product,
+    Snapshot,
     Stream,
 )
 
@@ -28,7 +28,7 @@ EVENTS = (
     ("placed-2", "order.placed", "order-2"),
     ("cancelled-2", "order.cancelled", "order-2"),
 )
-"""Id, kind and subject of each event, in the order of Ada's feed."""
+"""Id, type and subject of each event, in the order of Ada's feed."""
 
 TRACES = {"registered": "t-ada", "cancelled-2": "t-cancel"}
 
@@ -48,10 +48,10 @@ def history() -> History:
     ]
     return History(
         operations=[
-            operation(Action.REGISTER, "ada@example.com", answers=(ADA,), traces=("t-ada",), statuses=(201,)),
-            operation(Action.PLACE, "key-1", answers=("order-1",), traces=("t-0", "t-1"), statuses=(0, 201)),
-            operation(Action.PLACE, "key-2", answers=("order-2",) * 2, traces=("t-2", "t-3"), statuses=(201, 201)),
-            operation(Action.CANCEL, "order-2", answers=("order-2",), traces=("t-cancel",), statuses=(200,)),
+            operation(Action.REGISTER, "ada@example.com", responses=(ADA,), traces=("t-ada",), statuses=(201,)),
+            operation(Action.PLACE, "key-1", responses=("order-1",), traces=("t-0", "t-1"), statuses=(0, 201)),
+            operation(Action.PLACE, "key-2", responses=("order-2",) * 2, traces=("t-2", "t-3"), statuses=(201, 201)),
+            operation(Action.CANCEL, "order-2", responses=("order-2",), traces=("t-cancel",), statuses=(200,)),
             operation(Action.PLACE, "key-3", outcome=Outcome.FAILED, traces=("t-4",), statuses=(409,)),
             operation(Action.PLACE, "key-4", outcome=Outcome.INDETERMINATE, traces=("t-5",), statuses=(0,)),
         ],
@@ -73,13 +73,13 @@ def mail(key: str) -> Mail:
     return Mail(message_id=f"<{key}>", recipient="ada@example.com", subject=key, size=len(key))
 
 
-def holdings() -> Holdings:
+def snapshot() -> Snapshot:
     keys = [
         f"send_welcome_email:{ADA}",
         *(f"send_order_email:{status}:order-1" for status in ("placed", "shipped")),
         *(f"send_order_email:{status}:order-2" for status in ("placed", "cancelled")),
     ]
-    return Holdings(
+    return Snapshot(
         accounts=(Account(id=ADA, email="ada@example.com"),),
         orders=(
             Order(id="order-1", user_id=ADA, status="shipped", items=(("MUG", 2), ("CAP", 1))),
@@ -102,7 +102,7 @@ def holdings() -> Holdings:
     )
 
 
-def with_stream(there: Holdings, **changed: Any) -> Holdings:
-    """The same with another stream of orders."""
+def with_stream(there: Snapshot, **changed: Any) -> Snapshot:
+    """Return the snapshot with another stream of orders."""
     users, orders = there.streams
     return replace(there, streams=(users, replace(orders, **changed)))

@@ -1,30 +1,30 @@
-"""What is planted is found, by the invariant it breaks and by no other; and nothing is found where nothing is wrong."""
+"""A planted violation is found by its invariant and by no other, and a consistent shop has no violations."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.chaos.tests.shop import ADA, history, holdings, mail, operation, with_stream
+from tests.chaos.tests.shop import ADA, history, mail, operation, snapshot, with_stream
 
-from chaos.checker import check, holds, unsettled
+from chaos.checker import check, holds, pending_work
 from chaos.history import Action, History, Outcome
-from chaos.holdings import Group, Holdings, Key, Order
 from chaos.promises import (
     never_500,
-    nobody_notices,
     reads_are_unaffected,
     safe_requests_succeed,
     unavailable_says_when,
+    unnoticed_error,
 )
+from chaos.snapshot import Group, Key, Order, Snapshot
 
-Plant = Callable[[History, Holdings], Holdings]
+Plant = Callable[[History, Snapshot], Snapshot]
 
 
-def lost_order(_done: History, there: Holdings) -> Holdings:
+def lost_order(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, orders=there.orders[:1], keys=there.keys[:1], products=there.products)
 
 
-def refused_order_that_is_there(done: History, there: Holdings) -> Holdings:
+def rejected_order_that_is_there(done: History, there: Snapshot) -> Snapshot:
     order = Order(id="order-3", user_id=ADA, status="cancelled", items=())
     done.operations.append(operation(Action.CANCEL, "order-3"))
     return replace(
@@ -32,153 +32,153 @@ def refused_order_that_is_there(done: History, there: Holdings) -> Holdings:
     )
 
 
-def lost_cancellation(done: History, there: Holdings) -> Holdings:
+def lost_cancellation(done: History, there: Snapshot) -> Snapshot:
     done.operations.append(operation(Action.CANCEL, "order-1"))
     return there
 
 
-def cancellation_that_nobody_asked_for(done: History, there: Holdings) -> Holdings:
+def unrequested_cancellation(done: History, there: Snapshot) -> Snapshot:
     done.operations[3] = replace(done.operations[3], outcome=Outcome.FAILED)
     return there
 
 
-def lost_account(done: History, there: Holdings) -> Holdings:
+def lost_account(done: History, there: Snapshot) -> Snapshot:
     done.operations.append(operation(Action.REGISTER, "guest@example.com", user_id="guest"))
     return there
 
 
-def indeterminate_order_twice(_done: History, there: Holdings) -> Holdings:
+def indeterminate_order_twice(_done: History, there: Snapshot) -> Snapshot:
     order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
     key = Key(user_id=ADA, key="key-4", order_id="order-4")
     return replace(there, orders=(*there.orders, order, replace(order, id="order-5")), keys=(*there.keys, key))
 
 
-def key_answered_twice_differently(done: History, there: Holdings) -> Holdings:
-    done.operations[2] = replace(done.operations[2], answers=("order-2", "order-9"))
+def key_with_two_different_responses(done: History, there: Snapshot) -> Snapshot:
+    done.operations[2] = replace(done.operations[2], responses=("order-2", "order-9"))
     return there
 
 
-def gap_in_an_outbox(_done: History, there: Holdings) -> Holdings:
+def gap_in_an_outbox(_done: History, there: Snapshot) -> Snapshot:
     outbox = there.streams[1].outbox
     return with_stream(there, outbox=(*outbox[:-1], replace(outbox[-1], seq=6)))
 
 
-def gap_in_a_stream(_done: History, there: Holdings) -> Holdings:
+def gap_in_a_stream(_done: History, there: Snapshot) -> Snapshot:
     entries = there.streams[1].entries
     return with_stream(there, entries=(entries[0], *entries[2:]))
 
 
-def swapped_entries(_done: History, there: Holdings) -> Holdings:
+def swapped_entries(_done: History, there: Snapshot) -> Snapshot:
     (one, first), (two, second), *rest = there.streams[1].entries
     return with_stream(there, entries=((one, second), (two, first), *rest))
 
 
-def event_that_was_never_shipped(_done: History, there: Holdings) -> Holdings:
+def event_that_was_never_appended(_done: History, there: Snapshot) -> Snapshot:
     return with_stream(there, entries=there.streams[1].entries[:-1], last=4)
 
 
-def event_without_a_number(_done: History, there: Holdings) -> Holdings:
+def event_without_a_number(_done: History, there: Snapshot) -> Snapshot:
     outbox = there.streams[1].outbox
     return with_stream(there, outbox=(*outbox, replace(outbox[1], id="packed-9", seq=None)))
 
 
-def lost_notification(done: History, there: Holdings) -> Holdings:
+def lost_notification(done: History, there: Snapshot) -> Snapshot:
     done.devices[0].frames.pop()
     return replace(there, notifications=there.notifications[:-1], heads={ADA: 5})
 
 
-def notification_twice(done: History, there: Holdings) -> Holdings:
+def notification_twice(done: History, there: Snapshot) -> Snapshot:
     [device] = done.devices
     device.frames.append(replace(device.frames[-1], seq=7))
     again = replace(there.notifications[-1], seq=7)
     return replace(there, notifications=(*there.notifications, again), heads={ADA: 7})
 
 
-def lost_email(_done: History, there: Holdings) -> Holdings:
+def lost_email(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, mailbox=there.mailbox[1:])
 
 
-def email_nobody_wrote_down(_done: History, there: Holdings) -> Holdings:
+def unrecorded_email(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, emails=there.emails[1:], mailbox=there.mailbox[1:])
 
 
-def email_twice(_done: History, there: Holdings) -> Holdings:
+def email_twice(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, mailbox=(*there.mailbox, there.mailbox[0]))
 
 
-def second_email_that_differs(_done: History, there: Holdings) -> Holdings:
+def second_email_that_differs(_done: History, there: Snapshot) -> Snapshot:
     again = replace(there.mailbox[0], size=1)
     jobs = tuple(replace(job, attempt=2) for job in there.jobs)
     return replace(there, mailbox=(*there.mailbox, again), jobs=jobs)
 
 
-def email_out_of_nowhere(_done: History, there: Holdings) -> Holdings:
+def email_without_an_event(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, mailbox=(*there.mailbox, mail("spam")))
 
 
-def gap_on_a_device(done: History, there: Holdings) -> Holdings:
+def gap_on_a_device(done: History, there: Snapshot) -> Snapshot:
     del done.devices[0].frames[2]
     return there
 
 
-def repeat_on_a_device(done: History, there: Holdings) -> Holdings:
+def repeat_on_a_device(done: History, there: Snapshot) -> Snapshot:
     frames = done.devices[0].frames
     frames.insert(3, frames[2])
     return there
 
 
-def device_that_is_behind(done: History, there: Holdings) -> Holdings:
+def device_that_is_behind(done: History, there: Snapshot) -> Snapshot:
     done.devices[0].frames.pop()
     return there
 
 
-def frame_of_another_feed(done: History, there: Holdings) -> Holdings:
+def frame_of_another_feed(done: History, there: Snapshot) -> Snapshot:
     frames = done.devices[0].frames
     frames[1] = replace(frames[1], id="somebody-else")
     return there
 
 
-def dead_letter(_done: History, there: Holdings) -> Holdings:
+def dead_letter(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, dead_letters=("workers: no such user",))
 
 
-def stuck_job(_done: History, there: Holdings) -> Holdings:
+def stuck_job(_done: History, there: Snapshot) -> Snapshot:
     return replace(there, jobs=(*there.jobs[1:], replace(there.jobs[0], state="dead")))
 
 
-def stuck_order(_done: History, there: Holdings) -> Holdings:
+def stuck_order(_done: History, there: Snapshot) -> Snapshot:
     [mug, cap] = there.products
     products = (replace(mug, stock=10, reserved=2, shipped=0), replace(cap, stock=5, reserved=1, shipped=0))
     return replace(there, orders=(replace(there.orders[0], status="placed"), there.orders[1]), products=products)
 
 
-def stock_that_was_not_returned(_done: History, there: Holdings) -> Holdings:
+def stock_that_was_not_returned(_done: History, there: Snapshot) -> Snapshot:
     [mug, cap] = there.products
     return replace(there, products=(replace(mug, reserved=1), cap))
 
 
-def stock_returned_twice(_done: History, there: Holdings) -> Holdings:
+def stock_returned_twice(_done: History, there: Snapshot) -> Snapshot:
     [mug, cap] = there.products
     return replace(there, products=(replace(mug, stock=9), cap))
 
 
-def sold_twice(_done: History, there: Holdings) -> Holdings:
+def sold_twice(_done: History, there: Snapshot) -> Snapshot:
     [mug, cap] = there.products
     return replace(there, products=(mug, replace(cap, shipped=2, arrived=6)))
 
 
-def frame_with_another_trace(done: History, there: Holdings) -> Holdings:
+def frame_with_another_trace(done: History, there: Snapshot) -> Snapshot:
     frames = done.devices[0].frames
     frames[5] = replace(frames[5], trace_id="t-2")
     return there
 
 
 PLANTED: dict[str, list[Plant]] = {
-    "I1": [lost_account, lost_cancellation, cancellation_that_nobody_asked_for, refused_order_that_is_there],
-    "I2": [key_answered_twice_differently],
-    "I3": [gap_in_a_stream, swapped_entries, event_that_was_never_shipped],
+    "I1": [lost_account, lost_cancellation, unrequested_cancellation, rejected_order_that_is_there],
+    "I2": [key_with_two_different_responses],
+    "I3": [gap_in_a_stream, swapped_entries, event_that_was_never_appended],
     "I4": [lost_notification, notification_twice],
-    "I5": [lost_email, email_nobody_wrote_down, email_twice, second_email_that_differs, email_out_of_nowhere],
+    "I5": [lost_email, unrecorded_email, email_twice, second_email_that_differs, email_without_an_event],
     "I6": [gap_on_a_device, repeat_on_a_device, device_that_is_behind, frame_of_another_feed],
     "I7": [dead_letter, stuck_job, stuck_order],
     "I8": [stock_that_was_not_returned, stock_returned_twice, sold_twice],
@@ -189,19 +189,19 @@ CASES = [
 ]
 
 
-def broken(done: History, there: Holdings) -> set[str]:
+def broken(done: History, there: Snapshot) -> set[str]:
     return {name for name, found in check(done, there).items() if found}
 
 
 class TestInvariants:
-    def test_hold_where_nothing_is_wrong(self) -> None:
-        assert holds(check(history(), holdings(), promises=[never_500, safe_requests_succeed]))
-        assert unsettled(history(), holdings()) == []
+    def test_hold_for_a_consistent_shop(self) -> None:
+        assert holds(check(history(), snapshot(), promises=[never_500, safe_requests_succeed]))
+        assert pending_work(history(), snapshot()) == []
 
     @pytest.mark.parametrize(("invariant", "plant"), CASES)
-    def test_find_what_is_planted(self, invariant: str, plant: Plant) -> None:
+    def test_find_the_planted_violation(self, invariant: str, plant: Plant) -> None:
         done = history()
-        assert broken(done, plant(done, holdings())) == {invariant}
+        assert broken(done, plant(done, snapshot())) == {invariant}
 
     @pytest.mark.parametrize(
         ("plant", "invariants"),
@@ -212,12 +212,12 @@ class TestInvariants:
             (event_without_a_number, {"I3", "I4"}),
         ],
     )
-    def test_find_what_breaks_several(self, plant: Plant, invariants: set[str]) -> None:
+    def test_find_a_violation_of_several_invariants(self, plant: Plant, invariants: set[str]) -> None:
         done = history()
-        assert broken(done, plant(done, holdings())) == invariants
+        assert broken(done, plant(done, snapshot())) == invariants
 
-    def test_hold_where_an_indeterminate_order_is_there_once(self) -> None:
-        done, there = history(), holdings()
+    def test_hold_when_an_indeterminate_order_exists_once(self) -> None:
+        done, there = history(), snapshot()
         done.operations.append(operation(Action.CANCEL, "order-4"))
         order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
         key = Key(user_id=ADA, key="key-4", order_id="order-4")
@@ -228,17 +228,17 @@ class TestPromises:
     def test_find_a_500(self) -> None:
         assert list(never_500(History([operation(Action.LOOK, "/v2/orders", statuses=(500, 200))])))
 
-    def test_find_a_reader_without_an_answer(self) -> None:
+    def test_find_a_reader_without_a_response(self) -> None:
         look = operation(Action.LOOK, "/v2/orders", outcome=Outcome.INDETERMINATE, statuses=(503, 0))
         place = replace(look, action=Action.PLACE)
         assert len(list(safe_requests_succeed(History([look, place])))) == 1
 
     @pytest.mark.parametrize("statuses", [(0, 201), (503, 201)])
-    def test_find_that_somebody_had_to_ask_again(self, statuses: tuple[int, ...]) -> None:
-        assert list(nobody_notices(History([operation(Action.PLACE, "key", statuses=statuses)])))
-        assert not list(nobody_notices(History([operation(Action.CANCEL, "order", statuses=(409,))])))
+    def test_find_a_request_with_several_attempts(self, statuses: tuple[int, ...]) -> None:
+        assert list(unnoticed_error(History([operation(Action.PLACE, "key", statuses=statuses)])))
+        assert not list(unnoticed_error(History([operation(Action.CANCEL, "order", statuses=(409,))])))
 
-    def test_find_an_error_that_does_not_say_when_to_ask_again(self) -> None:
+    def test_find_an_error_without_retry_after(self) -> None:
         silent = operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
         assert len(list(unavailable_says_when(History([silent])))) == 2
         assert not list(unavailable_says_when(history()))
@@ -251,20 +251,20 @@ class TestPromises:
         )
 
 
-class TestUnsettled:
-    def test_names_what_is_under_way(self) -> None:
-        done, there = history(), holdings()
-        assert unsettled(done, stuck_order(done, there)) == ["order order-1 is placed"]
+class TestPendingWork:
+    def test_names_work_in_progress(self) -> None:
+        done, there = history(), snapshot()
+        assert pending_work(done, stuck_order(done, there)) == ["order order-1 is placed"]
         running = replace(there, jobs=(replace(there.jobs[0], state="running"),))
-        assert unsettled(done, running) == [f"job {there.jobs[0].key} is running"]
-        assert unsettled(done, with_stream(there, last=4)) == ["events:orders is at 4"]
+        assert pending_work(done, running) == [f"job {there.jobs[0].key} is running"]
+        assert pending_work(done, with_stream(there, last=4)) == ["events:orders is at 4"]
         done.devices[0].frames.pop()
-        assert unsettled(done, there) == ["phone is at 5"]
+        assert pending_work(done, there) == ["phone is at 5"]
 
-    def test_waits_for_groups_that_have_to_come_back(self) -> None:
-        there = holdings()
+    def test_names_missing_and_late_consumer_groups(self) -> None:
+        there = snapshot()
         late = Group(name="notifications", delivered=4, pending=1)
-        assert unsettled(history(), with_stream(there, groups=(late,))) == [
+        assert pending_work(history(), with_stream(there, groups=(late,))) == [
             "events:orders is read by ['notifications'] only",
-            "notifications is at 4 of events:orders, 1 in hand",
+            "notifications is at 4 of events:orders, 1 pending",
         ]

@@ -1,4 +1,4 @@
-"""What a customer makes of answers, and what is on record of it."""
+"""How a customer handles responses, and what is recorded."""
 
 import asyncio
 import random
@@ -10,20 +10,28 @@ import pytest
 
 from chaos.customer import Customer
 from chaos.history import Action, History, Operation, Outcome
+from hopline_client.models import User
 from testkit.shopper import Shopper
 from testkit.waiting import eventually
 
 CREATED = (201, {"id": "order-1"})
 IN_FLIGHT = (409, {"type": "https://hopline.example/problems/idempotency-key-in-flight"})
-REFUSED = (409, {"type": "https://hopline.example/problems/out-of-stock"})
+REJECTED = (409, {"type": "https://hopline.example/problems/out-of-stock"})
+ADA: User = {
+    "id": "ada",
+    "email": "ada@example.com",
+    "name": "Ada",
+    "role": "customer",
+    "created_at": "2026-01-01T00:00:00Z",
+}
 AWAY: tuple[int, dict[str, Any]] = (503, {})
 LOST = None
 
-Answer = tuple[int, Mapping[str, Any]] | None
+Response = tuple[int, Mapping[str, Any]] | None
 
 
 class Steady(random.Random):
-    """Chance that asks as often as it may, without a pause, and presses no button twice."""
+    """Random choices: the maximum number of attempts, no pauses, no repeated requests."""
 
     def choice(self, seq: Any) -> Any:
         return seq[-1]
@@ -36,40 +44,39 @@ class Steady(random.Random):
 
 
 class Eager(Steady):
-    """Chance that presses every button twice."""
+    """Random choices that repeat each request."""
 
     def random(self) -> float:
         return 0.0
 
 
 class Gateway:
-    """Gives these answers, one after another, then none for ever; `keys` are those that came."""
+    """Returns these responses in order, then never responds; `keys` has the received keys."""
 
-    def __init__(self, *answers: Answer) -> None:
-        self._answers = list(answers)
+    def __init__(self, *responses: Response) -> None:
+        self._responses = list(responses)
         self.keys: list[str] = []
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.keys.append(request.headers["Idempotency-Key"])
-        if not self._answers:
+        if not self._responses:
             await asyncio.Event().wait()
-        answer = self._answers.pop(0)
-        if answer is None:
+        response = self._responses.pop(0)
+        if response is None:
             raise httpx.ReadError("cut", request=request)
-        status, body = answer
+        status, body = response
         return httpx.Response(status, json=body)
 
 
 async def customer(gateway: Gateway, chance: random.Random) -> tuple[Customer, History]:
     client = httpx.AsyncClient(transport=httpx.MockTransport(gateway), base_url="http://gateway")
-    tokens = {"access_token": "token"}
-    shopper = Shopper(client=client, user={"id": "ada"}, email="ada@example.com", tokens=tokens, trace_id="t")
+    shopper = Shopper(http=client, user=ADA, trace_id="t")
     history = History()
     return Customer(shopper=shopper, history=history, rng=chance), history
 
 
-async def placed(*answers: Answer, chance: random.Random | None = None) -> tuple[Operation, Gateway]:
-    gateway = Gateway(*answers)
+async def placed(*responses: Response, chance: random.Random | None = None) -> tuple[Operation, Gateway]:
+    gateway = Gateway(*responses)
     somebody, history = await customer(gateway, chance or Steady())
     await somebody.place()
     [operation] = history.operations
@@ -78,32 +85,32 @@ async def placed(*answers: Answer, chance: random.Random | None = None) -> tuple
 
 class TestPlace:
     @pytest.mark.parametrize(
-        ("answers", "outcome"),
+        ("responses", "outcome"),
         [
             ([CREATED], Outcome.OK),
             ([LOST, AWAY, CREATED], Outcome.OK),
             ([IN_FLIGHT, CREATED], Outcome.OK),
-            ([REFUSED], Outcome.FAILED),
-            ([IN_FLIGHT, REFUSED], Outcome.FAILED),
-            ([LOST, REFUSED], Outcome.INDETERMINATE),
-            ([AWAY, REFUSED], Outcome.INDETERMINATE),
+            ([REJECTED], Outcome.FAILED),
+            ([IN_FLIGHT, REJECTED], Outcome.FAILED),
+            ([LOST, REJECTED], Outcome.INDETERMINATE),
+            ([AWAY, REJECTED], Outcome.INDETERMINATE),
             ([LOST] * 5, Outcome.INDETERMINATE),
         ],
     )
-    async def test_is_refused_only_where_nothing_else_can_have_happened(
-        self, answers: list[Answer], outcome: Outcome
+    async def test_is_rejected_only_if_nothing_else_can_have_happened(
+        self, responses: list[Response], outcome: Outcome
     ) -> None:
-        operation, gateway = await placed(*answers)
+        operation, gateway = await placed(*responses)
         assert operation.outcome is outcome
-        assert operation.statuses == tuple(answer[0] if answer else 0 for answer in answers)
-        assert len(set(operation.traces)) == len(answers)
+        assert operation.statuses == tuple(response[0] if response else 0 for response in responses)
+        assert len(set(operation.traces)) == len(responses)
         assert set(gateway.keys) == {operation.key}
 
-    async def test_twice_has_both_answers_on_record(self) -> None:
+    async def test_repeated_request_records_both_responses(self) -> None:
         operation, _ = await placed(CREATED, (201, {"id": "order-2"}), chance=Eager())
-        assert operation.answers == ("order-1", "order-2")
+        assert operation.responses == ("order-1", "order-2")
 
-    async def test_that_is_broken_off_is_on_record(self) -> None:
+    async def test_cancelled_operation_is_recorded(self) -> None:
         gateway = Gateway()
         somebody, history = await customer(gateway, Steady())
         placing = asyncio.create_task(somebody.place())

@@ -1,4 +1,4 @@
-"""A short random run on a stack of its own: every invariant holds, and the stores are really looked at."""
+"""A short random run on a separate stack: all invariants hold, and changes in the stores are found."""
 
 import asyncio
 import os
@@ -10,45 +10,45 @@ import asyncpg
 import pytest
 
 from chaos.__main__ import SETTINGS
-from chaos.census import Census
 from chaos.checker import check
-from chaos.holdings import Holdings
-from chaos.matrix import WEATHER
+from chaos.matrix import RANDOM_SOURCE
+from chaos.snapshot import Snapshot
+from chaos.snapshot_reader import SnapshotReader
 from chaos.trial import Effort, Result, Trial
 from testkit.stack import running_stack
 from testkit.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("chaos")  # one stack for the module
+pytestmark = pytest.mark.xdist_group("own-stack")
 
 SHORT = Effort(customers=2, operations=4, most=20)
-"""Few, as their jobs have to come to an end, on a busy machine too."""
+"""Few operations, because their jobs must complete on a busy machine too."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of it, and the stack it ran on."""
+    """The result, and the stack."""
 
     seed: str
     result: Result
-    census: Census
+    snapshot_reader: SnapshotReader
 
     def broken(self) -> set[str]:
-        """What is broken now."""
+        """Return the current violations."""
         return {
             name for name, found in check(self.result.history, asyncio.run(eventually(self._rest))).items() if found
         }
 
-    async def _rest(self) -> Holdings:
-        """What is there once no job of a schedule is under way: one that just began would count as stuck."""
-        holdings = await self.census.count()
-        assert all(job.state not in {"queued", "running"} for job in holdings.jobs)
-        return holdings
+    async def _rest(self) -> Snapshot:
+        """Return a snapshot when no scheduled job is running, because a running one would count as stuck."""
+        snapshot = await self.snapshot_reader.count()
+        assert all(job.state not in {"queued", "running"} for job in snapshot.jobs)
+        return snapshot
 
     def tamper(self, database: str, statement: str) -> None:
-        """Change what the stack holds behind its back."""
+        """Change a database directly."""
 
         async def change() -> None:
-            connection = await asyncpg.connect(self.census.database_url(database))
+            connection = await asyncpg.connect(self.snapshot_reader.database_url(database))
             try:
                 await connection.execute(statement)
             finally:
@@ -61,20 +61,20 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     seed = secrets.token_hex(4)
     with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("HOPLINE_GATEWAY_URL", raising=False)  # a stack that may be killed
+        environment.delenv("HOPLINE_GATEWAY_URL", raising=False)  # the test starts a separate stack
         with running_stack(tmp_path_factory.mktemp("chaos") / "stack", settings=SETTINGS, tap=False) as stack:
             trial = Trial(stack=stack, environment=os.environ, effort=SHORT)
-            yield Run(seed, asyncio.run(trial.run(WEATHER, seed=seed)), trial.census)
+            yield Run(seed, asyncio.run(trial.run(RANDOM_SOURCE, seed=seed)), trial.snapshot_reader)
 
 
 class TestRandomRun:
-    def test_holds_every_invariant(self, run: Run) -> None:
-        broken = {name: found for name, found in run.result.verdict.items() if found}
+    def test_all_invariants_hold(self, run: Run) -> None:
+        broken = {name: found for name, found in run.result.outcome.items() if found}
         assert not broken, f"make chaos ROW=random SEED={run.seed}"
         assert len(run.result.history.operations) > SHORT.operations
         assert all(device.frames for device in run.result.history.devices)
 
-    def test_looks_at_what_the_stores_hold(self, run: Run) -> None:
+    def test_changes_in_the_stores_are_found(self, run: Run) -> None:
         assert run.broken() == set()
         run.tamper("orders", "UPDATE product SET reserved = 1 WHERE sku = 'LAMP-DESK'")
         assert run.broken() == {"I8"}

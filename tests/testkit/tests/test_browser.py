@@ -1,19 +1,19 @@
-"""The browser, where there is none."""
+"""Tests of pages without a browser are skipped, and fail in CI."""
 
 import pytest
 
 from testkit.browser import running_chromium
 
 
-class TestNoChromium:
-    def test_is_a_failure_in_ci(self, monkeypatch: pytest.MonkeyPatch) -> None:
+class TestMissingChromium:
+    def test_test_fails_when_chromium_is_missing_in_ci(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")
         monkeypatch.setenv("CI", "true")
 
         with pytest.raises(pytest.fail.Exception, match="apt install chromium"), running_chromium():
             pass
 
-    def test_is_said_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_test_is_skipped_when_chromium_is_missing_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "")
         monkeypatch.delenv("CI", raising=False)
 

@@ -1,4 +1,4 @@
-"""Traces are read as Jaeger means them."""
+"""The parents of spans in Jaeger's responses."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from testkit.jaeger import stored_trace
 
 
 def raw(span_id: str, *references: tuple[str, str, str]) -> dict[str, Any]:
-    told = [{"refType": kind, "traceID": trace, "spanID": of} for kind, trace, of in references]
+    reported = [{"refType": kind, "traceID": trace, "spanID": of} for kind, trace, of in references]
     return {
         "traceID": "t",
         "spanID": span_id,
         "processID": "p",
         "operationName": span_id,
-        "references": told,
+        "references": reported,
         "tags": [],
     }
 
 
 def jaeger(*spans: dict[str, Any]) -> httpx.AsyncClient:
     data = [{"processes": {"p": {"serviceName": "orders"}}, "spans": list(spans)}]
-    answer = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": data}))
-    return httpx.AsyncClient(transport=answer, base_url="http://jaeger")
+    response = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": data}))
+    return httpx.AsyncClient(transport=response, base_url="http://jaeger")
 
 
-async def test_a_parent_that_is_linked_to_as_well_comes_as_a_link_alone() -> None:
+async def test_parent_is_the_first_link_when_jaeger_returns_no_child_of_reference() -> None:
     spans = (
         raw("root", ("FOLLOWS_FROM", "another", "x")),
         raw("first", ("CHILD_OF", "t", "root")),

@@ -1,4 +1,4 @@
-"""The N+1 guard catches an N+1."""
+"""The check against N+1 queries finds one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,12 +8,12 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import text
 
-from shared.app import build_app
-from shared.database import open_database
-from shared.session import SessionDep
-from shared.settings import DatabaseSettings, Environment, ServiceSettings
+from shared.config import DatabaseSettings, Environment, ServiceSettings
+from shared.db.database import open_database
+from shared.db.session import SessionDep
+from shared.web.app import build_app
 from testkit.apps import http_client, serve
-from testkit.queries import Queries, lists_of
+from testkit.queries import Queries, list_paths
 
 
 class Settings(DatabaseSettings, ServiceSettings):
@@ -30,7 +30,7 @@ async def one_by_one(rows: int, session: SessionDep) -> list[int]:
 
 
 @router.get("/at-once/{rows}")
-async def at_once(rows: int, session: SessionDep) -> list[int]:
+async def in_one_statement(rows: int, session: SessionDep) -> list[int]:
     return list(await session.scalars(text("SELECT 1000000 FROM generate_series(1, :rows)"), {"rows": rows}))
 
 
@@ -45,7 +45,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def test_the_guard_tells_growing_from_flat(database: str, queries: Queries) -> None:
+async def test_check_fails_when_the_number_of_statements_grows(database: str, queries: Queries) -> None:
     app = build_app(
         name="lister",
         settings=Settings(database_url=database),
@@ -53,17 +53,17 @@ async def test_the_guard_tells_growing_from_flat(database: str, queries: Queries
         routers=[router],
         summary="for tests",
     )
-    assert lists_of(app.openapi()) == {f"/{kind}/{{rows}}" for kind in ("one-by-one", "at-once", "from-memory")}
+    assert list_paths(app.openapi()) == {f"/{kind}/{{rows}}" for kind in ("one-by-one", "at-once", "from-memory")}
     async with serve(app) as url, http_client(url) as client:
-        assert await queries.of(lambda: client.get("/one-by-one/3")) == 3
-        await queries.stay_flat(few=lambda: client.get("/at-once/1"), many=lambda: client.get("/at-once/10"))
-        for path, few, many, said in (
+        assert await queries.count(lambda: client.get("/one-by-one/3")) == 3
+        await queries.assert_constant(few=lambda: client.get("/at-once/1"), many=lambda: client.get("/at-once/10"))
+        for path, few, many, message in (
             ("one-by-one", 1, 10, "1 statements for few rows, 10 for many"),
-            ("at-once", 5, 5, "no longer than the first"),
-            ("from-memory", 1, 10, "asked no database"),
+            ("at-once", 5, 5, "not longer than the first"),
+            ("from-memory", 1, 10, "executed no statement"),
             ("at-once", "x", 10, "validation"),
         ):
-            with pytest.raises(AssertionError, match=said):
-                await queries.stay_flat(
+            with pytest.raises(AssertionError, match=message):
+                await queries.assert_constant(
                     few=partial(client.get, f"/{path}/{few}"), many=partial(client.get, f"/{path}/{many}")
                 )

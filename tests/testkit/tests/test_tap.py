@@ -1,4 +1,4 @@
-"""The tap is quiet about what happens whenever a stack is stopped."""
+"""The tap writes no log record for connections that a stopped stack drops."""
 
 import socket
 import struct
@@ -6,24 +6,24 @@ import threading
 
 import pytest
 
-from testkit.tap import tapped
+from testkit.tap import open_tap
 from testkit.waiting import eventually
 
-AT_ONCE = struct.pack("ii", 1, 0)
-"""Closing resets the connection, as the end of a process does that has not read everything."""
+NO_LINGER = struct.pack("ii", 1, 0)
+"""Closing resets the connection, like the end of a process with unread data."""
 
 
 def is_served(exporter: tuple[str, int]) -> bool:
-    """Whether a thread has been given this exporter's connection and has not ended."""
+    """Return whether a running thread serves the connection of this exporter."""
     return any(exporter in getattr(thread, "_args", ()) for thread in threading.enumerate())
 
 
-async def test_says_nothing_of_an_exporter_that_cuts_its_connection(capsys: pytest.CaptureFixture[str]) -> None:
-    with tapped(1) as (endpoint, _):
+async def test_nothing_is_logged_when_an_exporter_drops_its_connection(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_tap(1) as (endpoint, _):
         exporter = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
         address = exporter.getsockname()
         await eventually(lambda: is_served(address))
-        exporter.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        exporter.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         exporter.close()
         await eventually(lambda: not is_served(address))
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""The kit itself: servers that answer, databases that are isolated, spans, tokens, waiting."""
+"""The fixtures and functions of the testkit: servers, databases, spans, tokens, waiting."""
 
 import asyncio
 import itertools
@@ -26,12 +26,12 @@ from testkit.waiting import eventually
 
 class TestDatabase:
     @pytest.mark.parametrize("attempt", [1, 2])
-    async def test_is_empty_for_every_test(self, database: str, attempt: int) -> None:
+    async def test_database_is_empty_for_every_test(self, database: str, attempt: int) -> None:
         connection = await asyncpg.connect(database)
         await connection.execute("CREATE TABLE seen (n int)")
         await connection.close()
 
-    async def test_failed_migration_shows_why(self, database: str, tmp_path: Path) -> None:
+    async def test_error_contains_the_output_when_a_migration_fails(self, database: str, tmp_path: Path) -> None:
         ini = tmp_path / "alembic.ini"
         ini.write_text("[alembic]\n")
         with pytest.raises(RuntimeError, match="script_location"):
@@ -40,13 +40,13 @@ class TestDatabase:
 
 class TestRedis:
     @pytest.mark.parametrize("attempt", [1, 2])
-    async def test_is_empty_for_every_test(self, redis_url: str, attempt: int) -> None:
+    async def test_redis_is_empty_for_every_test(self, redis_url: str, attempt: int) -> None:
         async with Redis.from_url(redis_url) as client:
             assert await client.incr("seen") == 1
 
 
-class TestOwnServers:
-    async def test_valkey_keeps_acknowledged_writes_over_kill(self, start_valkey: StartValkey) -> None:
+class TestSeparateServers:
+    async def test_valkey_keeps_acknowledged_writes_when_it_is_killed(self, start_valkey: StartValkey) -> None:
         server = start_valkey(append_only=True)
         async with Redis.from_url(server.url) as client:
             await client.set("kept", "yes")
@@ -55,7 +55,7 @@ class TestOwnServers:
         async with Redis.from_url(server.url, decode_responses=True) as client:
             assert await client.get("kept") == "yes"
 
-    async def test_postgres_recovers_from_immediate_stop(self, start_postgres: StartPostgres) -> None:
+    async def test_postgres_recovers_when_it_stops_immediately(self, start_postgres: StartPostgres) -> None:
         server = start_postgres()
         connection = await asyncpg.connect(server.url)
         await connection.execute("CREATE TABLE kept (n int)")
@@ -68,7 +68,7 @@ class TestOwnServers:
 
 
 class TestServe:
-    async def test_runs_lifespan_and_answers(self) -> None:
+    async def test_application_responds_when_its_lifespan_has_started(self) -> None:
         async def hello(request: Request) -> Response:
             return JSONResponse({"caller": request.headers["authorization"]})
 
@@ -77,7 +77,7 @@ class TestServe:
         assert response.json() == {"caller": "Bearer t"}
         assert "date" in response.headers
 
-    async def test_says_when_start_fails(self) -> None:
+    async def test_error_is_raised_when_the_lifespan_fails(self) -> None:
         @asynccontextmanager
         async def lifespan(app: Starlette) -> AsyncIterator[None]:
             raise ValueError("no settings")
@@ -89,7 +89,7 @@ class TestServe:
 
 
 class TestTokens:
-    async def test_verify_against_served_keys(self, token_issuer: TokenIssuer) -> None:
+    async def test_token_is_verified_by_the_served_keys(self, token_issuer: TokenIssuer) -> None:
         token = token_issuer.issue("u1", role="admin")
         async with serve(token_issuer.jwks_app) as url, http_client(url) as client:
             keys = jwt.PyJWKSet.from_dict((await client.get("/.well-known/jwks.json")).json())
@@ -99,7 +99,7 @@ class TestTokens:
         with pytest.raises(jwt.InvalidSignatureError):
             jwt.decode(TokenIssuer().issue("u1"), key, algorithms=["EdDSA"], audience="hopline")
 
-    async def test_negative_lifetime_is_expired(self, token_issuer: TokenIssuer) -> None:
+    async def test_token_is_expired_when_its_lifetime_is_negative(self, token_issuer: TokenIssuer) -> None:
         public = token_issuer.private_key.public_key()
         with pytest.raises(jwt.ExpiredSignatureError):
             jwt.decode(token_issuer.issue("u", lifetime=-5), public, algorithms=["EdDSA"], audience="hopline")
@@ -107,7 +107,7 @@ class TestTokens:
 
 class TestSpans:
     @pytest.mark.parametrize("attempt", [1, 2])
-    async def test_only_this_tests_spans(self, spans: Spans, attempt: int) -> None:
+    async def test_spans_of_other_tests_are_not_included(self, spans: Spans, attempt: int) -> None:
         with trace.get_tracer("test").start_as_current_span("work"):
             pass
         assert spans.one("work").name == "work"
@@ -116,11 +116,11 @@ class TestSpans:
 
 
 class TestEventually:
-    async def test_returns_first_truthy_value(self) -> None:
+    async def test_first_truthy_value_is_returned(self) -> None:
         numbers = itertools.count()
         assert await eventually(lambda: next(numbers)) == 1
 
-    async def test_accepts_async_predicates(self) -> None:
+    async def test_predicate_can_be_a_coroutine_function(self) -> None:
         event = asyncio.Event()
         asyncio.get_running_loop().call_later(0.01, event.set)
 
@@ -129,6 +129,6 @@ class TestEventually:
 
         assert await eventually(is_set)
 
-    async def test_failure_says_what_was_waited_for(self) -> None:
+    async def test_error_contains_the_condition_when_it_is_not_met(self) -> None:
         with pytest.raises(AssertionError, match="for the impossible; last seen: 0"):
             await eventually(lambda: 0, timeout=0.01, what="the impossible")

@@ -1,6 +1,7 @@
-"""Faults on the whole running system, and a checker of what it holds afterwards, in the manner of Jepsen's set test.
+"""Injects faults into the whole running system and checks its data afterwards, like Jepsen's set test.
 
-Customers place and cancel orders and watch their devices (`customer`, `device`, `crowd`) while a nemesis breaks things
-(`nemesis`). Every operation is on record as ok, failed or indeterminate (`history`). When all is healed and quiet, what
-the stores hold is read (`census`, `holdings`) and compared with the record by pure functions (`checker`, `invariants`).
+Customers place and cancel orders and watch their devices (`customer`, `device`, `workload`) while a nemesis injects
+faults (`nemesis`). Each operation is recorded as ok, failed or indeterminate (`history`). After recovery, when nothing
+is in progress, the content of the stores is read (`snapshot_reader`, `snapshot`) and compared with the history by pure
+functions (`checker`, `invariants`).
 """

@@ -1,9 +1,9 @@
-"""`python -m chaos [--row NAME…] [--seed SEED] [--seconds S]`: try faults on a stack of its own, print a table.
+"""`python -m chaos [--row NAME…] [--seed SEED] [--seconds S]`: inject faults into a separate stack, print a table.
 
-If anything is broken, `build/chaos/<seed>/` has every verdict and the logs of the stack on which a row broke.
+If a row fails, `build/chaos/<seed>/` has the outcomes of all rows and the logs of the stack.
 
-Exit status: 0 where everything held, 1 where something is broken, 2 for a row that does not exist or a stack that is
-not ours to break.
+Exit status: 0 if all invariants hold, 1 if one is violated, 2 for an unknown row or a stack that another command
+started.
 """
 
 import argparse
@@ -25,32 +25,34 @@ from chaos.trial import Effort, Result, Trial
 from testkit.stack import running_stack
 
 SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
-"""Two processes of each service, one of which may go while the other answers; and no email forgotten."""
+"""Two processes per service, so that one can be killed while the other responds; and room for all emails."""
 
 KEPT = Path("build/chaos")
-"""Folder of what broken runs leave, one folder for each seed."""
+"""Folder of failed runs, with one folder per seed."""
 
 QUIET_S = 30.0
-"""Everything is over so soon after any fault,"""
+"""Time limit for recovery after a fault,"""
 
 SLOWER = 3.0
-"""or, on a slow machine, after so many times what it takes without one."""
+"""or, on a slow machine, this multiple of the time without a fault."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try the rows asked for, all where none is; give the exit status."""
+    """Run the named rows, or all; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help=f"of {', '.join(ROWS)}")
-    parser.add_argument("--seed", default=secrets.token_hex(4), help="makes the same choices again")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of load for each row, at least (default 10)")
+    parser.add_argument("--seed", default=secrets.token_hex(4), help="repeats the random choices of an earlier run")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="minimum duration of the load of each row (default 10)"
+    )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.row if name not in ROWS]:
         print(f"no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
         return 2
     if "HOPLINE_GATEWAY_URL" in os.environ:
-        print("chaos breaks a stack of its own only: unset HOPLINE_GATEWAY_URL", file=sys.stderr)
+        print("chaos uses only a stack of its own: unset HOPLINE_GATEWAY_URL", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us ends the stack
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops the stack too
     rows = [ROWS[name] for name in options.row] or list(MATRIX)
     try:
         return _try(rows, seed=options.seed, effort=Effort(seconds=options.seconds))
@@ -62,9 +64,9 @@ def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(f"SEED={seed}", highlight=False)
     waiting = [row for row in rows if row.nemesis]
-    waiting[:0] = [CALM] if waiting else []  # it shows what this machine can do today
+    waiting[:0] = [CALM] if waiting else []  # the reference for recovery times on this machine
     tried = list[Result]()
-    while waiting[len(tried) :]:  # a broken row may leave a broken stack: the next row gets a new one
+    while waiting[len(tried) :]:  # a failed row may leave a broken stack, so the next row gets a new one
         with (
             tempfile.TemporaryDirectory(prefix="hopline-chaos-") as folder,
             running_stack(Path(folder) / "stack", settings=SETTINGS, tap=False) as stack,
@@ -84,7 +86,7 @@ def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
 async def _try_until_broken(
     trial: Trial, rows: Sequence[Row], *, seed: str, tried: list[Result], console: Console
 ) -> None:
-    """Try one row after another and append each result to `tried`; stop after one that is broken."""
+    """Run one row after another and append each result to `tried`; stop after a failed row."""
     for row in rows:
         quiet_within_s = max(QUIET_S, SLOWER * tried[0].healed_s) if tried else inf
         result = await trial.run(row, seed=seed, quiet_within_s=quiet_within_s)

@@ -1,51 +1,51 @@
-"""The verdict on one run: pure, from the record, the holdings and the promises of its row."""
+"""Computes the outcome of one run from its history, the snapshot and the promises of its row."""
 
 from collections.abc import Collection, Mapping
 
 from chaos.history import History
-from chaos.holdings import Holdings
 from chaos.invariants import INVARIANTS
 from chaos.promises import Promise
+from chaos.snapshot import Snapshot
 
-Verdict = Mapping[str, list[str]]
-"""By the invariant's name (`answers` for the promises): what breaks it; empty where it holds."""
+Outcome = Mapping[str, list[str]]
+"""Violations by name of the invariant (`answers` for the promises); empty if it holds."""
 
-ANSWERS = "answers"
+RESPONSES = "answers"
 
 CONSUMERS = ("notifications", "workers")
-"""The groups that read every stream."""
+"""The consumer groups of all streams."""
 
 
-def check(history: History, holdings: Holdings, *, promises: Collection[Promise] = ()) -> Verdict:
-    """Compare what customers know with what is there."""
-    verdict = {name: list(invariant(history, holdings)) for name, invariant in INVARIANTS.items()}
-    return verdict | {ANSWERS: [broken for promise in promises for broken in promise(history)]}
+def check(history: History, snapshot: Snapshot, *, promises: Collection[Promise] = ()) -> Outcome:
+    """Compare the history of the customers with the snapshot."""
+    outcome = {name: list(invariant(history, snapshot)) for name, invariant in INVARIANTS.items()}
+    return outcome | {RESPONSES: [broken for promise in promises for broken in promise(history)]}
 
 
-def holds(verdict: Verdict) -> bool:
-    """Whether nothing is broken."""
-    return not any(verdict.values())
+def holds(outcome: Outcome) -> bool:
+    """Return whether there are no violations."""
+    return not any(outcome.values())
 
 
-def unsettled(history: History, holdings: Holdings) -> list[str]:
-    """What is still under way, in words: a verdict before it is over would call it lost."""
+def pending_work(history: History, snapshot: Snapshot) -> list[str]:
+    """Return what is still in progress, in words. An outcome before its end would report it as lost."""
     waiting = [
-        *(f"job {job.key} is {job.state}" for job in holdings.jobs if job.state in {"queued", "running"}),
-        *(f"order {order.id} is {order.status}" for order in holdings.orders if order.status in {"placed", "packed"}),
+        *(f"job {job.key} is {job.state}" for job in snapshot.jobs if job.state in {"queued", "running"}),
+        *(f"order {order.id} is {order.status}" for order in snapshot.orders if order.status in {"placed", "packed"}),
         *(
             f"{device.name} is at {device.cursor}"
             for device in history.devices
-            if device.cursor < holdings.heads.get(device.user_id, 0)
+            if device.cursor < snapshot.heads.get(device.user_id, 0)
         ),
     ]
-    for stream in holdings.streams:
+    for stream in snapshot.streams:
         if any(event.seq is None or event.seq > stream.last for event in stream.outbox):
             waiting.append(f"{stream.name} is at {stream.last}")
         names = {group.name for group in stream.groups}
         if stream.outbox and len(names) < len(CONSUMERS):
             waiting.append(f"{stream.name} is read by {sorted(names)} only")
         waiting += [
-            f"{group.name} is at {group.delivered} of {stream.name}, {group.pending} in hand"
+            f"{group.name} is at {group.delivered} of {stream.name}, {group.pending} pending"
             for group in stream.groups
             if group.pending or group.delivered < stream.last
         ]

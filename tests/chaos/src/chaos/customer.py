@@ -1,34 +1,35 @@
-"""A customer who goes on through every fault: asks again with the same key, and keeps a record of what came of it."""
+"""A customer who acts during every fault, repeats requests with the same key, and records the outcome."""
 
 import asyncio
 import random
-from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from chaos.history import NO_ANSWER, Action, History, Operation, Outcome
+from chaos.history import NO_RESPONSE, Action, History, Operation, Outcome
+from hopline_client import api
+from hopline_client.api import Request
 from testkit.shopper import PASSWORD, Shopper
 
-PATIENCE_S = 6.0
-"""For one answer."""
+TIMEOUT_S = 6.0
+"""For one response."""
 
-_HURRY = {"X-Request-Timeout-Ms": "5000"}
-"""Nobody is still at work on what nobody waits for: it would be done after the verdict."""
+_DEADLINE = {"X-Request-Timeout-Ms": "5000"}
+"""The services stop working on a request that the customer has given up. Otherwise it could end after the verdict."""
 
 _ATTEMPTS = 5
 _LONGEST_PAUSE_S = 1.0
-LONGEST_OPERATION_S = _ATTEMPTS * (PATIENCE_S + _LONGEST_PAUSE_S)
-"""Of an operation whose every attempt times out."""
+LONGEST_OPERATION_S = _ATTEMPTS * (TIMEOUT_S + _LONGEST_PAUSE_S)
+"""The duration of an operation all of whose attempts time out."""
 
 _SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
-"""Few, so that orders meet at their stock."""
+"""Few, so that orders compete for their stock."""
 
 _LOOKS = ("/v2/products", "/v2/orders", "/v2/users/me", "/v2/notifications")
 
 
 class Customer:
-    """Acts as `shopper`; every choice is `rng`'s, so that a seed gives the same intentions again."""
+    """Acts as `shopper`. Every choice is made with `rng`, so that a seed repeats the same intentions."""
 
     def __init__(self, *, shopper: Shopper, history: History, rng: random.Random) -> None:
         self._shopper = shopper
@@ -38,75 +39,69 @@ class Customer:
 
     @property
     def user_id(self) -> str:
-        """Whose account it is."""
-        return str(self._shopper.user["id"])
+        """The id of the account."""
+        return self._shopper.user["id"]
 
     async def act(self) -> None:
-        """Do exactly one operation, however many attempts it takes: whoever waits counts operations in the history."""
+        """Do exactly one operation, with any number of attempts: others count the operations in the history."""
         actions = {self.place: 10, self.cancel: 4 if self._placed else 0, self.look: 6, self.invite: 1}
         [action] = self._rng.choices(tuple(actions), weights=tuple(actions.values()))
         await action()
 
     async def place(self, *, only: str | None = None, attempts: int | None = None) -> Operation:
-        """Order one or two products, or one named one. Some send the same request again after a response."""
+        """Order one or two products, or the given one. Some orders are sent again after a response."""
         key = uuid4().hex
         skus = [only] if only else self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
-        body = {"items": [{"sku": sku, "quantity": self._rng.choice((1, 2))} for sku in skus]}
+        request = api.place_order(*((sku, self._rng.choice((1, 2))) for sku in skus), key=key)
         twice = self._rng.random() < 0.2
-        request = {"json": body, "headers": {"Idempotency-Key": key}}
-        operation = await self._asked(
-            Action.PLACE, key, "POST", "/v2/orders", twice=twice, attempts=attempts, **request
-        )
-        self._placed += operation.answers[:1]
+        operation = await self._do(Action.PLACE, key, request, twice=twice, attempts=attempts)
+        self._placed += operation.responses[:1]
         return operation
 
     async def cancel(self) -> Operation:
         """Cancel the latest order. Raises IndexError if there is none."""
         order_id = self._placed.pop()
-        return await self._asked(Action.CANCEL, order_id, "POST", f"/v2/orders/{order_id}/cancel")
+        return await self._do(Action.CANCEL, order_id, api.cancel_order(order_id))
 
     async def look(self, path: str | None = None, *, attempts: int | None = None) -> Operation:
-        """Read `path`, or something."""
+        """Read `path`, or any of a few others."""
         path = path or self._rng.choice(_LOOKS)
-        return await self._asked(Action.LOOK, path, "GET", path, attempts=attempts)
+        return await self._do(Action.LOOK, path, Request(method="GET", path=path), attempts=attempts)
 
     async def invite(self, *, attempts: int | None = None) -> Operation:
-        """Register somebody else, who never comes."""
+        """Register another account, which stays unused."""
         email = f"guest-{uuid4().hex[:12]}@example.com"
-        body = {"email": email, "password": PASSWORD, "name": "A Guest"}
-        return await self._asked(Action.REGISTER, email, "POST", "/v2/users", attempts=attempts, json=body)
+        request = api.register(email=email, password=PASSWORD, name="A Guest")
+        return await self._do(Action.REGISTER, email, request, attempts=attempts)
 
     async def mark_read(self, *, attempts: int | None = None) -> Operation:
         """Mark no notification as read: a write that can be repeated."""
-        path = "/v2/notifications/read"
-        return await self._asked(Action.LOOK, path, "POST", path, attempts=attempts, json={"up_to": 0})
+        request = api.mark_read(0)
+        return await self._do(Action.LOOK, request.path, request, attempts=attempts)
 
-    async def _asked(
+    async def _do(
         self,
         action: Action,
         key: str,
-        method: str,
-        path: str,
+        request: Request[object],
         *,
         twice: bool = False,
         attempts: int | None = None,
-        **request: Any,
     ) -> Operation:
-        """Ask until there is an answer that decides, or patience is over; put it on record, however it ends."""
-        headers = self._shopper.headers | _HURRY | request.pop("headers", {})
-        patience = attempts or self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
-        statuses, traces, answers, unannounced = list[int](), list[str](), list[str](), list[int]()
+        """Send the request until a response decides or no attempt is left, and record the operation in any case."""
+        max_attempts = attempts or self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
+        statuses, traces, responses, unannounced = list[int](), list[str](), list[str](), list[int]()
         try:
-            while len(statuses) < patience:
-                statuses.append(NO_ANSWER)
+            while len(statuses) < max_attempts:
+                statuses.append(NO_RESPONSE)
                 traces.append(f"{self._rng.getrandbits(128):032x}")
-                traced = headers | {"traceparent": f"00-{traces[-1]}-{self._rng.getrandbits(64) | 1:016x}-01"}
-                answer = await self._answer(method, path, headers=traced, **request)
-                if answer:
-                    statuses[-1] = answer.status_code
-                    answers += [_id(answer, action)] if answer.is_success else []
-                    unannounced += [answer.status_code] if _lacks_retry_after(answer) else []
-                    if _decides(answer) and not (twice and len(answers) == 1):
+                headers = _DEADLINE | {"traceparent": f"00-{traces[-1]}-{self._rng.getrandbits(64) | 1:016x}-01"}
+                response = await self._response(request, headers)
+                if response:
+                    statuses[-1] = response.status_code
+                    responses += [_id(response, action)] if response.is_success else []
+                    unannounced += [response.status_code] if _lacks_retry_after(response) else []
+                    if _decides(response) and not (twice and len(responses) == 1):
                         break
                 await asyncio.sleep(self._rng.uniform(0, _LONGEST_PAUSE_S))
         finally:
@@ -114,8 +109,8 @@ class Customer:
                 action=action,
                 outcome=_outcome(statuses),
                 key=key,
-                user_id="".join(answers[:1]) if action is Action.REGISTER else self.user_id,
-                answers=tuple(answers),
+                user_id="".join(responses[:1]) if action is Action.REGISTER else self.user_id,
+                responses=tuple(responses),
                 traces=tuple(traces),
                 statuses=tuple(statuses),
                 without_retry_after=tuple(unannounced),
@@ -123,33 +118,33 @@ class Customer:
             self._history.operations.append(operation)
         return operation
 
-    async def _answer(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+    async def _response(self, request: Request[object], headers: dict[str, str]) -> httpx.Response | None:
         try:
-            return await self._shopper.client.request(method, path, **request)
+            return await self._shopper.send(request, headers=headers)
         except httpx.TransportError:
             return None
 
 
-def _id(answer: httpx.Response, action: Action) -> str:
-    return "" if action is Action.LOOK else str(answer.json()["id"])
+def _id(response: httpx.Response, action: Action) -> str:
+    return "" if action is Action.LOOK else str(response.json()["id"])
 
 
-def _lacks_retry_after(answer: httpx.Response) -> bool:
-    later = answer.status_code in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
-    return later and "Retry-After" not in answer.headers
+def _lacks_retry_after(response: httpx.Response) -> bool:
+    later = response.status_code in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
+    return later and api.retry_after_s(response) is None
 
 
-def _decides(answer: httpx.Response) -> bool:
-    """Whether nothing else can come of asking again."""
-    if answer.status_code == httpx.codes.CONFLICT:
-        return not str(answer.json().get("type", "")).endswith("idempotency-key-in-flight")
+def _decides(response: httpx.Response) -> bool:
+    """Return whether the same request would get the same response."""
     return (
-        answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and answer.status_code != httpx.codes.TOO_MANY_REQUESTS
+        response.status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        and response.status_code != httpx.codes.TOO_MANY_REQUESTS
+        and not api.is_in_flight(response)
     )
 
 
 def _outcome(statuses: list[int]) -> Outcome:
     if any(httpx.codes.is_success(status) for status in statuses):
         return Outcome.OK
-    refused = all(httpx.codes.is_client_error(status) for status in statuses)
-    return Outcome.FAILED if refused else Outcome.INDETERMINATE
+    rejected = all(httpx.codes.is_client_error(status) for status in statuses)
+    return Outcome.FAILED if rejected else Outcome.INDETERMINATE

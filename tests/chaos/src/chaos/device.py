@@ -1,54 +1,47 @@
-"""A customer's device: it stays connected, and resumes from what it has seen however its connection ends."""
+"""A customer's device: it stays connected, and resumes after the last notification that it received."""
 
 import asyncio
 import random
 from contextlib import suppress
 
-import httpx
-from websockets.exceptions import WebSocketException
-
 from chaos.history import DeviceLog, Frame
-from testkit.shopper import Device, Shopper
+from hopline_client import realtime
+from hopline_client.api import ProblemError
+from hopline_client.backoff import Backoff
+from hopline_client.device import Device
+from hopline_client.rest import Client
 
-_LONGEST_PAUSE_S = 0.5
+_PAUSE_S = 0.5
 
 
 class ResumingDevice:
-    """Watches the feed of `shopper` into `log` until it is cancelled."""
+    """Records the feed of `shopper` in `log` until it is cancelled: every frame that arrives, repeated ones as well."""
 
-    def __init__(self, *, shopper: Shopper, log: DeviceLog, rng: random.Random) -> None:
+    def __init__(self, *, shopper: Client, log: DeviceLog, rng: random.Random) -> None:
         self.log = log
-        self._shopper = shopper
-        self._rng = rng
-        self._connection: Device | None = None
+        backoff = Backoff(first_s=_PAUSE_S, max_s=_PAUSE_S, rng=rng)
+        self._device = Device(client=shopper, on_frame=self._record, backoff=backoff)
 
     def cut(self) -> None:
-        """Lose the connection, as under a bridge."""
-        if self._connection:
-            self._connection.cut()
+        """Lose the connection without a close frame."""
+        self._device.abort()
 
     async def watch(self) -> None:
-        """Connect, listen, and connect again."""
+        """Stay connected, also if the services reject the token because a fault keeps them from verifying it."""
         while True:
-            with suppress(httpx.HTTPError, OSError, WebSocketException, AssertionError):
-                await self._once()
-            await asyncio.sleep(self._rng.uniform(0, _LONGEST_PAUSE_S))
+            with suppress(ProblemError):
+                await self._device.run()
+            await asyncio.sleep(_PAUSE_S)
 
-    async def _once(self) -> None:
-        async with self._shopper.device(cursor=self.log.cursor, on_frame=self._saw) as self._connection:
-            await self._connection.closed()
-
-    def _saw(self, frame: dict[str, object]) -> None:
-        self.log.frames.append(_frame(frame))
-
-
-def _frame(raw: dict[str, object]) -> Frame:
-    data = raw["data"]
-    assert isinstance(data, dict)
-    return Frame(
-        seq=int(str(raw["seq"])),
-        id=str(raw["id"]),
-        kind=str(raw["kind"]),
-        about=str(data.get("order_id") or data.get("user_id") or ""),
-        trace_id=str(raw["traceparent"]).split("-")[1],
-    )
+    def _record(self, frame: realtime.Frame) -> None:
+        if frame["t"] == "n":
+            data = frame["data"]
+            self.log.frames.append(
+                Frame(
+                    seq=frame["seq"],
+                    id=frame["id"],
+                    kind=frame["kind"],
+                    about=str(data.get("order_id") or data.get("user_id") or ""),
+                    trace_id=frame.trace_id,
+                )
+            )

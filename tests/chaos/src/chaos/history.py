@@ -1,4 +1,4 @@
-"""What customers did and what their devices saw: one side of the comparison. Ids are text."""
+"""The operations of customers and the frames of their devices, one side of the comparison. Ids are text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What a customer can do; beside each what `Operation.key` is."""
+    """The actions of a customer, each with the meaning of `Operation.key`."""
 
     REGISTER = "register"
     """The email address."""
@@ -19,38 +19,37 @@ class Action(StrEnum):
     """The order's id."""
 
     LOOK = "look"
-    """The path. It changes nothing, so it is safe to make again."""
+    """The path. It changes nothing, so it can be repeated."""
 
 
 class Outcome(StrEnum):
-    """How an operation ended, as far as the customer knows."""
+    """The result of an operation, as far as the customer knows."""
 
     OK = "ok"
     FAILED = "failed"
-    """It was refused: it has not happened."""
+    """It was rejected, so it has no effect."""
 
     INDETERMINATE = "indeterminate"
-    """No answer, or an error behind which it may have happened: zero times or once."""
+    """No response, or an error that does not exclude an effect: it took effect once or not at all."""
 
 
-NO_ANSWER = 0
-"""Stands for a status where there was none."""
+NO_RESPONSE = 0
+"""Replaces the status if there was no response."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One thing a customer wanted, with all the attempts it took.
+    """One operation of a customer, with all its attempts.
 
-    `answers` are the ids that answers gave, one for each that was ok: of the account or the order. `traces` are the
-    trace ids of the attempts, `statuses` what they were answered. `without_retry_after` are those of the statuses 429
-    and 503 whose responses lacked a Retry-After header.
+    `responses` has the id of the account or order from each successful response. `traces` and `statuses` are those of
+    the attempts. `without_retry_after` has the statuses 429 and 503 of responses without a Retry-After header.
     """
 
     action: Action
     outcome: Outcome
     key: str
     user_id: str = ""
-    answers: tuple[str, ...] = ()
+    responses: tuple[str, ...] = ()
     traces: tuple[str, ...] = ()
     statuses: tuple[int, ...] = ()
     without_retry_after: tuple[int, ...] = ()
@@ -58,7 +57,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One notification as it came over a WebSocket; `about` is the id of the order or user."""
+    """One notification frame; `about` is the id of the order or user."""
 
     seq: int
     id: str
@@ -69,7 +68,7 @@ class Frame:
 
 @dataclass(kw_only=True)
 class DeviceLog:
-    """All frames that one device was sent, in that order, over all its connections."""
+    """All frames of one device in order, over all its connections."""
 
     name: str
     user_id: str
@@ -77,24 +76,24 @@ class DeviceLog:
 
     @property
     def cursor(self) -> int:
-        """Up to where it has seen the feed, which it says when it connects again."""
+        """The `seq` of its last frame, which it sends when it reconnects."""
         return self.frames[-1].seq if self.frames else 0
 
 
 @dataclass
 class History:
-    """The record of one run."""
+    """The history of one run."""
 
     operations: list[Operation] = field(default_factory=list)
     devices: list[DeviceLog] = field(default_factory=list)
 
     @property
     def user_ids(self) -> set[str]:
-        """Whose customers' record this is."""
+        """Return the user ids of the customers."""
         return {operation.user_id for operation in self.operations if operation.user_id}
 
     def of(self, action: Action, *outcomes: Outcome) -> Iterator[Operation]:
-        """The operations of this kind that ended in one of these ways; in any, where none is given."""
+        """Return the operations of an action with one of these outcomes, or with any outcome if none is given."""
         return (
             operation
             for operation in self.operations
@@ -102,5 +101,5 @@ class History:
         )
 
     def outcomes(self) -> Counter[Outcome]:
-        """How many ended how."""
+        """Return the number of operations by outcome."""
         return Counter(operation.outcome for operation in self.operations)

@@ -1,4 +1,4 @@
-"""The rows of the matrix, as numbered in FAULTS: each a nemesis, or the tests of one service that hold it already."""
+"""The rows of the matrix. Each has a nemesis, or names the tests of one service that cover it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from chaos.nemesis.databases import fill_disk, lock_product, make_read_only
 from chaos.nemesis.floods import flood_listeners, flood_logins
 from chaos.nemesis.network import break_upstream, cut_sockets
 from chaos.nemesis.pauses import freeze_observatory, freeze_past_the_lease
+from chaos.nemesis.random_source import inject_at_random, leave_alone
 from chaos.nemesis.restarts import roll
-from chaos.nemesis.stores import flush_redis, kill_redis, refuse_redis_writes, stop_postgres
-from chaos.nemesis.weather import leave_alone, strike_at_random
+from chaos.nemesis.stores import flush_redis, kill_redis, reject_redis_writes, stop_postgres
 from chaos.promises import (
     Promise,
     never_500,
-    nobody_notices,
     reads_are_unaffected,
     safe_requests_succeed,
     unavailable_says_when,
+    unnoticed_error,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One fault. `promises` are kept while it lasts; `held_by` names tests that hold all of it, or more."""
+    """One fault. `promises` hold while it lasts; `held_by` names tests that cover it."""
 
     name: str
     fault: str
@@ -39,13 +39,13 @@ MATRIX: Sequence[Row] = (
         name="2",
         fault="kill -9 of the relay between append and bookkeeping",
         nemesis=kill_relay,
-        held_by=("shared/tests/events/test_crashes.py::TestRelay",),
+        held_by=("shared/tests/messaging/test_crashes.py::TestRelay",),
     ),
     Row(
         name="3",
         fault="kill -9 of both consumers between commit and XACK",
         nemesis=kill_consumers,
-        held_by=("shared/tests/events/test_crashes.py::TestConsumer",),
+        held_by=("shared/tests/messaging/test_crashes.py::TestConsumer",),
     ),
     Row(
         name="4",
@@ -57,15 +57,18 @@ MATRIX: Sequence[Row] = (
         name="5",
         fault="SIGSTOP of worker and relay past the lease, SIGCONT",
         nemesis=freeze_past_the_lease,
-        held_by=("workers/tests/test_recovery.py::TestFrozenWorker", "shared/tests/events/test_crashes.py::TestRelay"),
+        held_by=(
+            "workers/tests/test_recovery.py::TestFrozenWorker",
+            "shared/tests/messaging/test_crashes.py::TestRelay",
+        ),
     ),
     Row(name="6", fault="kill -9 of Redis", nemesis=kill_redis),
     Row(name="7", fault="FLUSHALL, twice", nemesis=flush_redis),
     Row(name="8", fault="immediate stop and start of Postgres", nemesis=stop_postgres),
     Row(
         name="9",
-        fault="the answer cut after the commit",
-        held_by=("services/orders/tests/test_idempotency.py::TestLostAnswer",),
+        fault="the response lost after the commit",
+        held_by=("services/orders/tests/test_idempotency.py::TestLostResponse",),
     ),
     Row(name="10", fault="sockets cut, two processes, three devices", nemesis=cut_sockets),
     Row(
@@ -83,32 +86,35 @@ MATRIX: Sequence[Row] = (
         fault="SIGTERM to all, one after another",
         nemesis=roll,
         promises=(never_500, safe_requests_succeed),
-        held_by=("services/notifications/tests/test_closing.py::TestDrain", "tests/infra/test_stop.py"),
+        held_by=("services/notifications/tests/test_closing.py::TestDrain", "tools/checks/tests/test_stop.py"),
     ),
     Row(
         name="14",
-        fault="an upstream slow, failing, lost, 100 %",
+        fault="an upstream slow, failing, disconnecting, 100 %",
         nemesis=break_upstream,
         held_by=(
-            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllFails",
-            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllIsSlow",
-            "services/gateway/tests/resilience/test_failing_upstream.py::TestComingBack",
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllCallsFail",
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestAllCallsAreSlow",
+            "services/gateway/tests/resilience/test_failing_upstream.py::TestRecovery",
         ),
     ),
     Row(
         name="15",
         fault="poison event, poison job",
-        held_by=("shared/tests/events/test_consumer.py::TestFailures", "workers/tests/test_failures.py::TestPoisonJob"),
+        held_by=(
+            "shared/tests/messaging/test_consumer.py::TestFailures",
+            "workers/tests/test_failures.py::TestPoisonJob",
+        ),
     ),
     Row(name="16", fault="a job a day late", held_by=("workers/tests/test_failures.py::TestLateJob",)),
     Row(
         name="17",
         fault="telemetry backends hanging",
         nemesis=freeze_observatory,
-        promises=(never_500, nobody_notices),
+        promises=(never_500, unnoticed_error),
         held_by=(
             "services/gateway/tests/test_telemetry_backend.py::TestTelemetryBackend",
-            "shared/tests/test_export.py::TestNobodyTakesIt",
+            "shared/tests/telemetry/test_export.py::TestUnreachableBackend",
         ),
     ),
     Row(
@@ -119,15 +125,15 @@ MATRIX: Sequence[Row] = (
     ),
     Row(
         name="19",
-        fault="Redis refuses writes: no memory, then a replica",
-        nemesis=refuse_redis_writes,
+        fault="Redis rejects writes: no memory, then a replica",
+        nemesis=reject_redis_writes,
         promises=(never_500, unavailable_says_when),
     ),
     Row(
         name="20",
         fault="floods of heads, uploads and pings",
         nemesis=flood_listeners,
-        promises=(never_500, nobody_notices),
+        promises=(never_500, unnoticed_error),
     ),
     Row(
         name="21",
@@ -150,8 +156,8 @@ MATRIX: Sequence[Row] = (
 )
 
 CALM = Row(name="calm", fault="none", nemesis=leave_alone)
-"""What a row is compared with: how long the same load takes to come to rest where nothing is broken."""
+"""The reference row: how long the same load takes to complete without a fault."""
 
-WEATHER = Row(name="random", fault="kills, Redis and sockets at random", nemesis=strike_at_random)
+RANDOM_SOURCE = Row(name="random", fault="kills, Redis and sockets at random", nemesis=inject_at_random)
 
-ROWS = {row.name: row for row in (*MATRIX, CALM, WEATHER)}
+ROWS = {row.name: row for row in (*MATRIX, CALM, RANDOM_SOURCE)}

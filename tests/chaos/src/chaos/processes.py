@@ -1,4 +1,4 @@
-"""The processes of the stack, to be killed, frozen, and waited for."""
+"""Kills, freezes and awaits processes of the stack."""
 
 import os
 import random
@@ -13,20 +13,20 @@ from embedded.errors import EmbeddedError
 from embedded.processes import Table
 from embedded.stack import Stack
 from embedded.supervisor import Supervisor
-from shared.redis import redis_client
-from testkit.waiting import PATIENCE_S, eventually
+from shared.db.redis import create_redis
+from testkit.waiting import TIMEOUT_S, eventually
 
-HEALING_S = 4 * PATIENCE_S
-"""A bound against waiting for ever; a killed process is mostly back within two seconds."""
+HEALING_S = 4 * TIMEOUT_S
+"""Timeout for the restart of a process, which usually takes less than two seconds."""
 
 SERVERS = ("users", "orders", "notifications", "gateway")
-"""Those under gunicorn: a master with workers."""
+"""The services under gunicorn: a master with workers."""
 
 WORKERS = ("worker", "report-worker")
 
 
 class Processes:
-    """Those of the embedded stack that `environment` names."""
+    """The processes of the embedded stack that `environment` selects."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._stack = Stack.from_environment(environment)
@@ -34,52 +34,52 @@ class Processes:
         self.table: Table = processes.table(self._stack, environment)
 
     def port(self, name: str) -> int:
-        """The port of a service."""
+        """Return the port of a service."""
         return self._stack.port(name)
 
     def pid(self, name: str) -> int:
-        """The process that the supervisor keeps; of a service, gunicorn's master."""
+        """Return the process id known to supervisord; for a service, that of gunicorn's master."""
         return self._supervisor.states()[name].pid
 
     def children(self, name: str) -> list[psutil.Process]:
-        """What a master has forked; none of a process that is away."""
+        """Return the child processes of a master; empty if it does not run."""
         try:
             return psutil.Process(self.pid(name)).children()
         except psutil.Error:
             return []
 
     async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send it a signal that ends it, and return once its successor is ready. Raises AssertionError if it is not."""
+        """Terminate a process, and wait until its successor is ready. Raises AssertionError on a timeout."""
         ended = self.pid(name)
         os.kill(ended, number)
         await self.succeeded(name, ended)
 
     def has_successor(self, name: str, ended: int) -> bool:
-        """Whether there is another process than this."""
+        """Return whether the process `ended` has been replaced."""
         return self.pid(name) not in {0, ended}
 
     async def succeeded(self, name: str, ended: int) -> None:
-        """Return once another process than this is ready, by a sign of its own. Raises AssertionError if none is."""
+        """Wait until a successor of `ended` is ready. Raises AssertionError on a timeout."""
         await eventually(lambda: self.has_successor(name, ended), HEALING_S, f"a successor of {name}")
         [process] = [process for process in self.table.processes if process.name == name]
-        if process.ready_key:  # it outlives who wrote it
-            redis = redis_client(self.table.valkey.url)
+        if process.ready_key:  # the key of the old process may still exist
+            redis = create_redis(self.table.valkey.url)
             await redis.delete(process.ready_key)
             await redis.aclose()
         await self.ready(name)
 
     async def kill_child(self, name: str, rng: random.Random) -> None:
-        """Send kill -9 to one of a master's workers, and return once there is another."""
+        """Kill one of a master's workers, and wait until it is replaced."""
         before = self.children(name)
         rng.choice(before).kill()
         await self.replaced(name, {child.pid for child in before})
 
     def lost_one(self, name: str, before: set[int]) -> bool:
-        """Whether any of these workers of a master is gone."""
+        """Return whether one of these workers of a master has ended."""
         return not before <= {child.pid for child in self.children(name)}
 
     async def replaced(self, name: str, before: set[int]) -> None:
-        """Return once one of these workers of a master is gone, and there are as many again."""
+        """Wait until one of these workers has ended and the master has as many as before."""
 
         def are_as_many() -> bool:
             return self.lost_one(name, before) and len(self.children(name)) >= len(before)
@@ -88,9 +88,9 @@ class Processes:
         await self.ready(name)
 
     async def ready(self, *names: str) -> None:
-        """Return once these are ready; all, where none is named. Raises AssertionError where one stays away.
+        """Wait until the named processes, or all, are ready. Raises AssertionError on a timeout.
 
-        A master without workers is not ready: a worker that outlived a killed master may be what responds.
+        A master without workers is not ready, because a worker of a killed master may respond instead.
         """
         wanted = [process for process in self.table.processes if not names or process.name in names]
 
@@ -106,13 +106,13 @@ class Processes:
         await eventually(are_ready, HEALING_S, f"{', '.join(names) or 'everything'} ready")
 
     async def is_unready(self, name: str) -> bool:
-        """Whether a service's readiness probe fails."""
+        """Return whether a service's readiness probe fails."""
         [process] = [process for process in self.table.processes if process.name == name]
         return not await readiness.is_ready(self.table, process)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Raise AssertionError if a process of ours has ended within the block."""
+        """Raise AssertionError if a process of the stack ended within the block."""
         before = self._pids()
         yield
         after = self._pids()
@@ -124,15 +124,15 @@ class Processes:
         return servers | {name: {self.pid(name)} for name in WORKERS}
 
     def memory_bytes(self, name: str) -> int:
-        """Resident memory of the largest worker of a service."""
+        """Return the resident memory of the largest worker of a service."""
         try:
             return max((child.memory_info().rss for child in self.children(name)), default=0)
-        except psutil.Error:  # one has just ended
+        except psutil.Error:  # the process has just ended
             return 0
 
     @contextmanager
     def frozen(self, *frozen: psutil.Process) -> Iterator[None]:
-        """Stop them for the time of the block, as a machine that sleeps would."""
+        """Freeze processes within the block, like a suspended machine."""
         for process in frozen:
             process.suspend()
         try:
@@ -144,7 +144,7 @@ class Processes:
 
     @asynccontextmanager
     async def second_worker(self) -> AsyncIterator[None]:
-        """Another worker of the same queue beside the supervised one."""
+        """Run a second worker of the same queue."""
         [worker] = [process for process in self.table.processes if process.name == "worker"]
         environment = self.table.environments.inherited() | worker.environment
         with self._stack.log("second-worker").open("ab") as log:

@@ -1,10 +1,10 @@
-"""What answers must be like while a fault lasts: safety, where the invariants are of what remains."""
+"""Requirements for responses while a fault lasts. Invariants are checked afterwards."""
 
 from collections.abc import Callable, Iterator
 
 import httpx
 
-from chaos.history import NO_ANSWER, Action, History, Outcome
+from chaos.history import NO_RESPONSE, Action, History, Outcome
 
 Promise = Callable[[History], Iterator[str]]
 
@@ -12,12 +12,12 @@ _BUG = 500
 
 
 def never_500(history: History) -> Iterator[str]:
-    """A service says that it can not, by 502, 503 or 504; a 500 is a bug, whatever is away."""
-    yield from (f"{one.action} {one.key}: answered 500" for one in history.operations if _BUG in one.statuses)
+    """A service that cannot serve returns 502, 503 or 504. A 500 is a bug."""
+    yield from (f"{one.action} {one.key}: status 500" for one in history.operations if _BUG in one.statuses)
 
 
 def safe_requests_succeed(history: History) -> Iterator[str]:
-    """Whoever reads, and asks again where the connection was lost, gets an answer."""
+    """Reads succeed, if necessary after a retry because of a lost connection."""
     for one in history.of(Action.LOOK, Outcome.FAILED, Outcome.INDETERMINATE):
         yield f"{one.action} {one.key}: {one.statuses}"
 
@@ -35,8 +35,8 @@ def reads_are_unaffected(history: History) -> Iterator[str]:
             yield f"{one.action} {one.key}: {one.statuses}"
 
 
-def nobody_notices(history: History) -> Iterator[str]:
-    """Every request is answered at once, and not by an error of the services'."""
+def unnoticed_error(history: History) -> Iterator[str]:
+    """Each request gets a response at the first attempt, without a server error."""
     for one in history.operations:
-        if any(status == NO_ANSWER or status >= _BUG for status in one.statuses):
+        if any(status == NO_RESPONSE or status >= _BUG for status in one.statuses):
             yield f"{one.action} {one.key}: {one.statuses}"

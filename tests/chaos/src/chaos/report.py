@@ -1,4 +1,4 @@
-"""The table: what each fault did, and what held."""
+"""Prints and saves the results."""
 
 import shutil
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from rich.table import Table
 from chaos.history import Outcome
 from chaos.matrix import Row
 from chaos.trial import Result
-from shared.text import terminal_line
+from shared.validation.text import terminal_line
 
 _HELD, _BROKEN = "[green]✓[/]", "[red]✗[/]"
 _MOST = 5
-"""Of what breaks one invariant; the first say it mostly all."""
+"""Maximum number of printed violations per invariant."""
 
 
 def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Console) -> None:
-    """Print a line for each fault, then what broke, then which tests hold the faults that are not tried here."""
+    """Print a line per fault, then violations, then the tests that cover the other faults."""
     if tried:
         console.print(_table(tried))
     for result in tried:
-        for name, broken in result.verdict.items():
+        for name, broken in result.outcome.items():
             for words in broken[:_MOST]:
                 console.print(
                     f"[red]✗ {result.row.name} {name}[/] {escape(terminal_line(words))}", highlight=False, emoji=False
@@ -36,21 +36,21 @@ def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Consol
 
 
 def keep(folder: Path, tried: Sequence[Result], *, logs: Path, row: Row) -> None:
-    """Copy the logs of the stack on which `row` broke, and write every verdict in full, to `folder`."""
+    """Save the logs of the stack on which `row` failed, and all outcomes, in `folder`."""
     shutil.copytree(logs, folder / f"logs-{row.name}", dirs_exist_ok=True)
-    verdicts = {result.row.name: dict(result.verdict) for result in tried}
-    (folder / "verdict.json").write_bytes(orjson.dumps(verdicts, option=orjson.OPT_INDENT_2))
+    outcomes = {result.row.name: dict(result.outcome) for result in tried}
+    (folder / "verdict.json").write_bytes(orjson.dumps(outcomes, option=orjson.OPT_INDENT_2))
 
 
 def _table(tried: Sequence[Result]) -> Table:
     table = Table("#", "fault")
     for name in ("ok", "failed", "?", "healed"):
         table.add_column(name, justify="right")
-    for name in tried[0].verdict:
+    for name in tried[0].outcome:
         table.add_column(name, justify="center")
     for result in tried:
         outcomes = result.history.outcomes()
         counts = [str(outcomes[outcome]) for outcome in (Outcome.OK, Outcome.FAILED, Outcome.INDETERMINATE)]
-        marks = [_BROKEN if broken else _HELD for broken in result.verdict.values()]
+        marks = [_BROKEN if broken else _HELD for broken in result.outcome.values()]
         table.add_row(result.row.name, result.row.fault, *counts, f"{result.healed_s:.1f} s", *marks)
     return table

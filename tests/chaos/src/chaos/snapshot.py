@@ -1,11 +1,11 @@
-"""What the stack really holds: the other side of the comparison, rows as they are in stores. Ids are text."""
+"""The content of the stores, the other side of the comparison. Ids are text."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A row of `account` that was not there when the run began."""
+    """A row of `account` that was added during the run."""
 
     id: str
     email: str
@@ -13,7 +13,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A row of `customer_order`, with its items: SKU and quantity."""
+    """A row of `customer_order` with its items: SKU and quantity."""
 
     id: str
     user_id: str
@@ -32,7 +32,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """A row of `product`; `arrived` is how many units there were when the run began, shipped ones included."""
+    """A row of `product`; `arrived` is the number of units at the start of the run, including shipped ones."""
 
     sku: str
     stock: int
@@ -43,7 +43,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A row of an outbox; `seq` is its number in the stream, None until it is sealed. `user_id` is whom it is about."""
+    """A row of an outbox. `seq` is its sequence number, None until it is assigned; `user_id` is its subject."""
 
     seq: int | None
     id: str
@@ -54,7 +54,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A consumer group: up to which number it was handed out entries, and how many of them it has not acknowledged."""
+    """A consumer group: the number of its last delivered entry, and its number of unacknowledged entries."""
 
     name: str
     delivered: int
@@ -63,10 +63,10 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A stream and the outbox it is shipped from.
+    """A stream and its outbox.
 
-    `entries` are the numbers and event ids still in it: what every group has acknowledged is trimmed. `last` is the
-    number of the last entry it ever had.
+    `entries` has the numbers and event ids in the stream, from which acknowledged entries are trimmed. `last` is the
+    number of the last entry that was appended.
     """
 
     name: str
@@ -106,7 +106,7 @@ class Email:
 
 @dataclass(frozen=True, kw_only=True)
 class Mail:
-    """A message in the mailbox; two copies of one message have all of this in common."""
+    """A message in the mailbox. Copies of one message are equal."""
 
     message_id: str
     recipient: str
@@ -115,8 +115,8 @@ class Mail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdings:
-    """All of it, read once everything is quiet. `heads` are the feeds' last numbers by user id."""
+class Snapshot:
+    """The content of all stores when nothing is in progress. `heads` has the last number of each feed by user id."""
 
     accounts: tuple[Account, ...] = ()
     orders: tuple[Order, ...] = ()
@@ -129,9 +129,9 @@ class Holdings:
     emails: tuple[Email, ...] = ()
     mailbox: tuple[Mail, ...] = ()
     dead_letters: tuple[str, ...] = ()
-    """Errors of the events that were given up."""
+    """Errors of dead events."""
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """Those of all outboxes."""
+        """Return the events of all outboxes."""
         return tuple(event for stream in self.streams for event in stream.outbox)

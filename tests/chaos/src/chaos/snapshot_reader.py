@@ -1,6 +1,6 @@
-"""Reads what the stack holds: the services' databases, the streams, the mailbox.
+"""Reads the services' databases, the streams and the mailbox.
 
-A checker from outside may look where no service may: into all of them.
+Unlike a service, the checker may read all databases.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -13,18 +13,18 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from chaos.holdings import (
+from chaos.snapshot import (
     Account,
     Email,
     Event,
     Group,
-    Holdings,
     Job,
     Key,
     Mail,
     Notification,
     Order,
     Product,
+    Snapshot,
     Stream,
 )
 from embedded.processes import Table
@@ -44,8 +44,8 @@ _EMAILS = "SELECT dedupe_key AS key, message_id, state FROM email"
 _DEAD_LETTERS = "SELECT consumer || ': ' || error FROM dead_letter WHERE replayed_at IS NULL"
 
 
-class Census:
-    """Counts the stack of `table`, beside what `begin` found: the stock that had arrived, the accounts of others."""
+class SnapshotReader:
+    """Reads the stores of `table`, except data that existed at `begin`: stock and accounts."""
 
     def __init__(self, *, table: Table, mailpit: str) -> None:
         self._table = table
@@ -54,16 +54,16 @@ class Census:
         self._others = set[str]()
 
     async def begin(self) -> None:
-        """Note what there is before a run."""
+        """Record the state before a run."""
         async with self._database("orders") as orders, self._database("users") as users:
             rows = await orders.fetch(_PRODUCTS)
             self._others = {row["id"] for row in await users.fetch(_ACCOUNTS)}
         self._arrived = {row["sku"]: row["stock"] + row["shipped"] for row in rows}
 
-    async def count(self) -> Holdings:
-        """Read everything; raises what its clients raise where a store is away.
+    async def count(self) -> Snapshot:
+        """Read all stores. Errors of unavailable stores propagate.
 
-        Not one moment's state, as there are several databases: believe it where the next count finds the same.
+        The databases are not read at the same moment, so a snapshot is reliable only if the next one is equal.
         """
         mailbox = await self._mailbox()
         async with self._database("workers") as workers, self._database("notifications") as notifications:
@@ -74,7 +74,7 @@ class Census:
             streams = [await self._stream(STREAMS["orders"], orders), await self._stream(STREAMS["users"], users)]
             products, keys = await orders.fetch(_PRODUCTS), await orders.fetch(_KEYS)
             accounts = await users.fetch(_ACCOUNTS)
-            return Holdings(
+            return Snapshot(
                 accounts=tuple(Account(**row) for row in accounts if row["id"] not in self._others),
                 orders=tuple(_order(row) for row in await orders.fetch(_ORDERS)),
                 keys=tuple(Key(**row) for row in keys),
@@ -88,13 +88,13 @@ class Census:
                 dead_letters=tuple(dead),
             )
 
-    async def jobs_in_hand(self) -> set[str]:
-        """The lease tokens of the jobs that a worker has."""
+    async def running_jobs(self) -> set[str]:
+        """Return the lease tokens of running jobs."""
         async with self._database("workers") as workers:
             return {str(row[0]) for row in await workers.fetch("SELECT lease_token FROM job WHERE state = 'running'")}
 
     async def leader(self, stream: str) -> int | None:
-        """The local port of whoever leads the relay of this stream now."""
+        """Return the local port of the leading relay of this stream."""
         async with self._database("postgres") as server:
             port: int | None = await server.fetchval(
                 "SELECT client_port FROM pg_stat_activity JOIN pg_locks USING (pid)"
@@ -104,14 +104,16 @@ class Census:
             return port
 
     def database_url(self, name: str) -> str:
-        """As the superuser, who sees every database."""
+        """Return the URL of a database for the superuser."""
         return self._table.postgres.url(self._table.superuser_password(), database=name)
 
     @asynccontextmanager
     async def _database(self, name: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
         connection = await asyncpg.connect(self.database_url(name), timeout=5)
         try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):  # one moment's rows
+            async with connection.transaction(
+                isolation="repeatable_read", readonly=True
+            ):  # a consistent state of one database
                 yield connection
         finally:
             await connection.close()
@@ -122,7 +124,7 @@ class Census:
             entries = await redis.xrange(name)
             found = await redis.xinfo_stream(name)
             groups = await redis.xinfo_groups(name)
-        except ResponseError:  # there is no such stream
+        except ResponseError:  # the stream does not exist
             entries, found, groups = [], {"last-generated-id": "0-0"}, []
         finally:
             await redis.aclose()
@@ -138,7 +140,7 @@ class Census:
 
     async def _mailbox(self) -> list[Mail]:
         async with httpx.AsyncClient(base_url=self._mailpit, timeout=5) as mailpit:
-            answer = (await mailpit.get("/api/v1/messages", params={"limit": 0})).raise_for_status().json()
+            response = (await mailpit.get("/api/v1/messages", params={"limit": 0})).raise_for_status().json()
         return [
             Mail(
                 message_id=f"<{mail['MessageID']}>",
@@ -146,7 +148,7 @@ class Census:
                 subject=mail["Subject"],
                 size=mail["Size"],
             )
-            for mail in answer["messages"]
+            for mail in response["messages"]
         ]
 
 

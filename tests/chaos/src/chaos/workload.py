@@ -1,4 +1,4 @@
-"""The customers of one run, and their devices: load that goes on through a fault, and is on record."""
+"""The customers of one run and their devices: recorded load that continues during a fault."""
 
 import asyncio
 import random
@@ -8,21 +8,21 @@ from inspect import isawaitable
 
 import httpx
 
-from chaos.customer import LONGEST_OPERATION_S, PATIENCE_S, Customer
+from chaos.customer import LONGEST_OPERATION_S, TIMEOUT_S, Customer
 from chaos.device import ResumingDevice
 from chaos.history import Action, DeviceLog, History, Operation, Outcome
 from testkit.shopper import Shopper, register
-from testkit.waiting import PATIENCE_S as HAPPENS_S
+from testkit.waiting import TIMEOUT_S as HAPPENS_S
 from testkit.waiting import eventually
 
 DEVICES = 3
-"""Of each customer."""
+"""Devices per customer."""
 
 _LONGEST_THOUGHT_S = 1.0
 
 
-class Crowd:
-    """Who acts in one run: `most` operations, and those that somebody waits for beyond them."""
+class Workload:
+    """The customers of one run. They do `most` operations, plus those that a caller waits for."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Crowd:
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """Everybody acts for the time of the block; at its end each finishes what it is at."""
+        """All customers act within the block; at its end each completes its operation."""
         async with asyncio.TaskGroup() as tasks:
             for customer in self.customers:
                 tasks.create_task(self._act(customer, _child(self._rng)))
@@ -54,7 +54,7 @@ class Crowd:
                     self._wanted.release()
 
     async def progress(self, operations: int) -> None:
-        """Return after so many more operations have come to an end; raises AssertionError where they do not."""
+        """Wait for this number of further operations. Raises AssertionError on a timeout."""
         enough = len(self.history.operations) + operations
         for _ in range(operations):
             self._wanted.release()
@@ -62,7 +62,7 @@ class Crowd:
         await eventually(lambda: len(self.history.operations) >= enough, longest_s, "customers who act")
 
     async def until(self, happened: Callable[[], object], what: str) -> None:
-        """Go on acting until this is so, plain or awaited. Raises AssertionError where it never is."""
+        """Act until the plain or async condition is true. Raises AssertionError on a timeout."""
 
         async def is_so() -> object:
             if self._wanted.locked():
@@ -82,21 +82,21 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(gateway: str, *, customers: int, most: int, rng: random.Random) -> AsyncIterator[Crowd]:
-    """Registered customers whose devices watch until the block ends; the record begins with their registration."""
+async def workload(gateway: str, *, customers: int, most: int, rng: random.Random) -> AsyncIterator[Workload]:
+    """Run registered customers and their devices within the block. The history starts with their registration."""
     history = History()
-    async with httpx.AsyncClient(base_url=gateway, timeout=PATIENCE_S) as client, asyncio.TaskGroup() as watching:
+    async with httpx.AsyncClient(base_url=gateway, timeout=TIMEOUT_S) as http, asyncio.TaskGroup() as watching:
         acting, devices, tasks = list[Customer](), list[ResumingDevice](), list[asyncio.Task[None]]()
         for number in range(customers):
-            shopper = await register(client)
+            shopper = await register(http)
             history.operations.append(_registered(shopper))
             acting.append(Customer(shopper=shopper, history=history, rng=_child(rng)))
             for name in "abc"[:DEVICES]:
-                log = DeviceLog(name=f"customer {number}, device {name}", user_id=str(shopper.user["id"]))
+                log = DeviceLog(name=f"customer {number}, device {name}", user_id=shopper.user["id"])
                 history.devices.append(log)
                 devices.append(ResumingDevice(shopper=shopper, log=log, rng=_child(rng)))
                 tasks.append(watching.create_task(devices[-1].watch()))
-        yield Crowd(history=history, customers=acting, devices=devices, rng=_child(rng), most=most)
+        yield Workload(history=history, customers=acting, devices=devices, rng=_child(rng), most=most)
         for task in tasks:
             task.cancel()
 
@@ -110,8 +110,8 @@ def _registered(shopper: Shopper) -> Operation:
         action=Action.REGISTER,
         outcome=Outcome.OK,
         key=shopper.email,
-        user_id=str(shopper.user["id"]),
-        answers=(str(shopper.user["id"]),),
+        user_id=shopper.user["id"],
+        responses=(shopper.user["id"],),
         traces=(shopper.trace_id,),
         statuses=(httpx.codes.CREATED,),
     )

@@ -1,4 +1,4 @@
-"""Running an ASGI app on a free port inside the test's own event loop."""
+"""An ASGI application on a free port, in the event loop of the test."""
 
 import contextlib
 import socket
@@ -10,18 +10,20 @@ from typing import Any
 import httpx
 import uvicorn
 
-from shared.server_protocols.problems import ProblemHttp
-from testkit.waiting import PATIENCE_S
+from shared.server.protocols.problems import ProblemHttpProtocol
+from testkit.waiting import TIMEOUT_S
 
 
 @asynccontextmanager
 async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
-    """Serve `app` by a real uvicorn server with its lifespan; yields a base URL like `http://127.0.0.1:40123`.
+    """Serve `app` with its lifespan by a real uvicorn server; yield the base URL, such as `http://127.0.0.1:40123`.
 
-    `uvicorn_settings` are more of `uvicorn.Config`'s, say `ws=…`. HTTP is served by the services' protocol class.
+    `uvicorn_settings` are additional arguments of `uvicorn.Config`, such as `ws=…`. The HTTP protocol class is that of
+    the services. The server runs in the event loop of the caller, so that the test shares exporters, clocks and fakes
+    with the application. It installs no signal handlers.
 
-    It runs in the calling loop, so that the test shares exporters, clocks and fakes with the app, and it
-    installs no signal handlers. Raises `RuntimeError` when the app's start-up fails.
+    Raises:
+        RuntimeError: The start of the application failed.
     """
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -32,7 +34,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=shutdown_timeout,
-            **{"http": ProblemHttp} | uvicorn_settings,
+            **{"http": ProblemHttpProtocol} | uvicorn_settings,
         )
         config.load()
         server = uvicorn.Server(config)
@@ -41,7 +43,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
             await server.startup(sockets=[listener])
         except SystemExit as stopped:
             raise RuntimeError(f"{app!r} failed to start; its lifespan logged why") from stopped
-        await server.on_tick(0)  # the default headers, which the main loop would set once a second
+        await server.on_tick(0)  # sets the default headers, as the main loop does once a second
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -53,11 +55,11 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
 async def http_client(
     base_url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """An HTTP client for `base_url`, sending `token` as a bearer token where given; as patient as tests are."""
+    """Open an HTTP client for `base_url` with the timeout of tests. A `token` is sent as bearer token."""
     merged = dict(headers or {})
     if token is not None:
         merged["Authorization"] = f"Bearer {token}"
-    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(base_url=base_url, headers=merged, timeout=TIMEOUT_S) as client:
         yield client
 
 
@@ -65,10 +67,10 @@ _held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of the loopback address, for a server that is started later or for nobody to listen on.
+    """Return a free port of the loopback address, for a server that starts later or for an address without a server.
 
-    On Linux nobody who lets the system choose is given it until this process ends: it stays bound, which servers that
-    reuse addresses do not mind, as all do. Elsewhere it was free a moment ago.
+    On Linux the port stays bound until this process ends, so that the system does not assign it to another process.
+    Servers can still listen on it, because they set SO_REUSEADDR. On other systems another process can take it.
     """
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

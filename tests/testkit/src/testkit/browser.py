@@ -1,4 +1,4 @@
-"""A real Chromium, for tests of what a person sees and does."""
+"""A real Chromium, for tests of pages."""
 
 import os
 import shutil
@@ -10,57 +10,57 @@ import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_PATIENCE_MS = 20_000  # a page is there in a fraction of it; a busy machine may take its time
+_TIMEOUT_MS = 20_000  # pages load in a fraction of it, except on a busy machine
 _HERE = {"127.0.0.1", "localhost"}
 
 
 @contextmanager
 def running_chromium() -> Iterator[BrowserContext]:
-    """Run a headless Chromium until the block ends; its pages share one context, which starts them fast.
+    """Run a headless Chromium until the block ends. Its pages share one context, so that they open quickly.
 
-    Where none is installed the tests that ask are not run and say why; in CI (`CI=true`) that is a failure. No
-    coroutine may be tested within the block: the driver keeps its own event loop running.
+    If Chromium is not installed, the test is skipped, and fails in CI (`CI=true`). Coroutines cannot be tested within
+    the block, because the driver runs an event loop in this thread.
     """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
-        _tell_missing()
-    expect.set_options(timeout=_PATIENCE_MS)
+        _report_missing()
+    expect.set_options(timeout=_TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         context = browser.new_context(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
-        context.set_default_timeout(_PATIENCE_MS)
+        context.set_default_timeout(_TIMEOUT_MS)
         yield context
         browser.close()
 
 
 @contextmanager
 def clean_page(context: BrowserContext) -> Iterator[Page]:
-    """A page of its own that fails at the end of the block.
+    """Open a page, and fail at the end of the block if it violated a rule.
 
-    It does when it threw, wrote an error or a warning to its console, or asked another machine.
+    A page must not throw, write errors or warnings to its console, or send requests to another machine.
     """
     page = context.new_page()
-    troubles: list[str] = []
+    violations: list[str] = []
 
-    def hear(message: ConsoleMessage) -> None:
+    def accept_message(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            troubles.append(f"console {message.type}: {message.text}")
+            violations.append(f"console {message.type}: {message.text}")
 
     def watch(request: Request) -> None:
         address = urlsplit(request.url)
         if address.scheme != "data" and address.hostname not in _HERE:
-            troubles.append(f"asked elsewhere: {request.url}")
+            violations.append(f"request to another machine: {request.url}")
 
-    page.on("console", hear)
-    page.on("pageerror", lambda error: troubles.append(f"threw: {error}"))
+    page.on("console", accept_message)
+    page.on("pageerror", lambda error: violations.append(f"exception: {error}"))
     page.on("request", watch)
     yield page
     page.close()
-    assert troubles == []
+    assert not violations, "\n".join(violations)
 
 
-def _tell_missing() -> None:
-    reason = "no Chromium: the pages' tests need one (Debian: apt install chromium)"
+def _report_missing() -> None:
+    reason = "Chromium is not installed; the tests of pages need it (Debian: apt install chromium)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""A copy of some of the repository's files, to plant mistakes in."""
+"""A copy of files of the repository, in which tests plant mistakes."""
 
 import shutil
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy; files are named relative to its root, as in the repository."""
+    """The copy. Paths are relative to its root, as in the repository."""
 
     root: Path
 
@@ -23,14 +23,14 @@ class Checkout:
                 shutil.copy(repository / name, into / name)
         return cls(into)
 
-    def spoil(self, file: str, right: str, wrong: str) -> None:
-        """Replace what is right, which must be there, where it stands first."""
+    def corrupt(self, file: str, right: str, wrong: str) -> None:
+        """Replace the first occurrence of `right` in the file; fail if there is none."""
         text = (self.root / file).read_text(encoding="utf-8")
-        assert right in text, f"{file} has no {right!r}"
+        assert right in text, f"{file} does not contain {right!r}"
         self.write(file, text.replace(right, wrong, 1))
 
     def write(self, file: str, text: str) -> None:
-        """Write a file, making its folders."""
+        """Write a file, and create its folders."""
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP collector that keeps what it is sent, or behaves as badly as one can."""
+"""An OTLP/HTTP collector that stores the exports it receives, or responds slowly, with errors or not at all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,26 +20,26 @@ from starlette.routing import Route
 from testkit.apps import serve
 
 
-class Mood(StrEnum):
-    """How it answers."""
+class CollectorMode(StrEnum):
+    """How the collector responds."""
 
-    WELL = "well"
-    REFUSING = "refusing"
+    NORMAL = "normal"
+    REJECTING = "rejecting"
     HANGING = "hanging"
     SLOW = "slow"
 
 
 SLOW_S = 0.6
-"""What a slow one takes for each export: more than the pause between two, a third of what an exporter waits for."""
+"""Time of a slow response: longer than the pause between two exports, a third of the timeout of an exporter."""
 
 
 class Collector:
-    """`asked` counts requests of any kind; what arrived is kept in the order of arrival."""
+    """Stores exports in the order of their arrival. `requests` counts requests of all signals."""
 
-    def __init__(self, *, mood: Mood) -> None:
-        self.mood = mood
+    def __init__(self, *, mode: CollectorMode) -> None:
+        self.mode = mode
         self.url = ""
-        self.asked = 0
+        self.requests = 0
         self.traces: list[ExportTraceServiceRequest] = []
         self.metrics: list[ExportMetricsServiceRequest] = []
         self.logs: list[ExportLogsServiceRequest] = []
@@ -47,11 +47,11 @@ class Collector:
 
     @property
     def app(self) -> Starlette:
-        """Its three endpoints."""
+        """Return the application with the endpoints of the three signals."""
         return Starlette(routes=[Route("/v1/{signal}", self._receive, methods=["POST"])])
 
     def spans(self) -> list[Span]:
-        """Every span so far."""
+        """Return all received spans."""
         return [
             span
             for export in self.traces
@@ -60,8 +60,8 @@ class Collector:
             for span in scope.spans
         ]
 
-    def lines(self) -> list[LogRecord]:
-        """Every log record so far."""
+    def log_records(self) -> list[LogRecord]:
+        """Return all received log records."""
         return [
             record
             for export in self.logs
@@ -70,8 +70,8 @@ class Collector:
             for record in scope.log_records
         ]
 
-    def figures(self) -> Iterator[tuple[dict[str, str], Metric]]:
-        """Every metric so far with the attributes of its resource."""
+    def resource_metrics(self) -> Iterator[tuple[dict[str, str], Metric]]:
+        """Yield all received metrics, each with the attributes of its resource."""
         for export in self.metrics:
             for resource in export.resource_metrics:
                 described = {item.key: item.value.string_value for item in resource.resource.attributes}
@@ -80,18 +80,18 @@ class Collector:
                         yield described, metric
 
     def release(self) -> None:
-        """Answer whoever was kept hanging."""
+        """Respond to the requests that are waiting."""
         self._released.set()
 
     async def _receive(self, request: Request) -> Response:
-        self.asked += 1
+        self.requests += 1
         body = await request.body()
-        match self.mood:
-            case Mood.REFUSING:
+        match self.mode:
+            case CollectorMode.REJECTING:
                 return Response(status_code=503)
-            case Mood.HANGING:
+            case CollectorMode.HANGING:
                 await self._released.wait()
-            case Mood.SLOW:
+            case CollectorMode.SLOW:
                 await asyncio.sleep(SLOW_S)
         kept: dict[str, tuple[list[Any], Any]] = {
             "traces": (self.traces, ExportTraceServiceRequest),
@@ -104,9 +104,9 @@ class Collector:
 
 
 @asynccontextmanager
-async def running_collector(mood: Mood = Mood.WELL) -> AsyncIterator[Collector]:
-    """A collector on a free port."""
-    collector = Collector(mood=mood)
+async def running_collector(mode: CollectorMode = CollectorMode.NORMAL) -> AsyncIterator[Collector]:
+    """Run a collector on a free port until the block ends."""
+    collector = Collector(mode=mode)
     async with serve(collector.app) as collector.url:
         try:
             yield collector

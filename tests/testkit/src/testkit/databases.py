@@ -1,8 +1,8 @@
-"""A database and a Redis of its own for each test.
+"""A separate PostgreSQL database and Redis database for each test.
 
-Where `DATABASE_URL` or `REDIS_URL` is set (hosted CI), those servers are used; otherwise this pytest process
-starts its own. Under pytest-xdist each worker is such a process: databases have unique names, and on a given
-Redis server each worker takes the database with its own number.
+If `DATABASE_URL` or `REDIS_URL` is set (hosted CI), the tests use those servers. Otherwise this pytest process starts
+servers. With pytest-xdist each worker is such a process. Databases have unique names, and each worker uses the Redis
+database with its number.
 """
 
 import os
@@ -21,12 +21,12 @@ from redis.asyncio import Redis
 from testkit.servers import PostgresServer, ValkeyServer
 
 MigratedDatabase = Callable[[str], Awaitable[str]]
-"""`await migrated_database("orders")`: the URL of a fresh database with that service's schema."""
+"""`await migrated_database("orders")` returns the URL of a new database with the schema of that service."""
 
 
 @pytest.fixture(scope="session")
 def postgres_url(server_root: Path) -> Iterator[str]:
-    """URL of a server's maintenance database whose role may create databases."""
+    """Return the URL of a server's maintenance database, with a role that may create databases."""
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
@@ -38,7 +38,7 @@ def postgres_url(server_root: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def valkey_url(server_root: Path, worker_number: int) -> Iterator[str]:
-    """URL of a Redis database that belongs to this pytest process."""
+    """Return the URL of a Redis database that only this pytest process uses."""
     if given := os.environ.get("REDIS_URL"):
         yield with_path(given, str(worker_number))
         return
@@ -50,14 +50,14 @@ def valkey_url(server_root: Path, worker_number: int) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def worker_number(request: pytest.FixtureRequest) -> int:
-    """This xdist worker's number from 0; 0 without xdist."""
+    """Return the number of this xdist worker, from 0; 0 without xdist."""
     worker_id: str = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
     return int(worker_id.removeprefix("gw"))
 
 
 @pytest_asyncio.fixture
 async def database(postgres_url: str) -> AsyncIterator[str]:
-    """URL of a fresh, empty database, dropped after the test."""
+    """Return the URL of a new, empty database, which is dropped after the test."""
     url = await create_database(postgres_url)
     yield url
     await drop_database(postgres_url, url)
@@ -67,10 +67,10 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
 async def migrated_database(
     postgres_url: str, database_templates: dict[str, str], pytestconfig: pytest.Config
 ) -> AsyncIterator[MigratedDatabase]:
-    """Makes fresh databases with a service's schema, dropped after the test.
+    """Create databases with the schema of a service, which are dropped after the test.
 
-    The service's migrations run once per pytest process (`alembic upgrade head`) into a template; each call
-    copies it, which takes some 30 ms.
+    The migrations run once per pytest process (`alembic upgrade head`), into a template. Each call copies the template,
+    which takes about 30 ms.
     """
     made: list[str] = []
 
@@ -90,20 +90,20 @@ async def migrated_database(
 
 @pytest.fixture(scope="session")
 def database_templates() -> dict[str, str]:
-    """URLs of the migrated templates by service name, filled on first use."""
+    """Return the URLs of the migrated templates by service. `migrated_database` adds them."""
     return {}
 
 
 @pytest_asyncio.fixture
 async def redis_url(valkey_url: str) -> str:
-    """URL of a Redis database that is empty as the test begins and that no other test uses meanwhile."""
+    """Return the URL of a Redis database that is empty, and that no other test uses at the same time."""
     async with Redis.from_url(valkey_url) as client:
         await client.flushdb()
     return valkey_url
 
 
 def alembic_ini(root: Path, service: str) -> Path:
-    """Where the service's migrations are configured: `services/<name>/` or `<name>/` for workers."""
+    """Return the path of a service's alembic.ini, in `services/<name>/` or, for workers, in `<name>/`."""
     for folder in (root / "services" / service, root / service):
         if (folder / "alembic.ini").exists():
             return folder / "alembic.ini"
@@ -111,7 +111,7 @@ def alembic_ini(root: Path, service: str) -> Path:
 
 
 def migrate(ini: Path, url: str) -> None:
-    """Run `alembic upgrade head` as operators do; raises `RuntimeError` with its output when it fails."""
+    """Run `alembic upgrade head` as operators do; raises RuntimeError with the output if it fails."""
     result = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "alembic", "-c", str(ini), "upgrade", "head"],
         env={**os.environ, "DATABASE_URL": url},
@@ -124,7 +124,7 @@ def migrate(ini: Path, url: str) -> None:
 
 
 async def create_database(server_url: str, *, template: str = "") -> str:
-    """Create a database with a unique name, as a copy of the database at `template` where given; its URL."""
+    """Create a database with a unique name, a copy of `template` if given, and return its URL."""
     name = f"test_{uuid.uuid4().hex}"
     source = f' TEMPLATE "{urlsplit(template).path[1:]}"' if template else ""
     await _execute(server_url, f'CREATE DATABASE "{name}"{source}')
@@ -132,7 +132,7 @@ async def create_database(server_url: str, *, template: str = "") -> str:
 
 
 async def drop_database(server_url: str, url: str) -> None:
-    """Drop it, ending the connections that are still open."""
+    """Drop the database at `url` and close its open connections."""
     await _execute(server_url, f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
 
@@ -145,5 +145,5 @@ async def _execute(url: str, statement: str) -> None:
 
 
 def with_path(url: str, path: str) -> str:
-    """The same server, another database."""
+    """Return the URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))

@@ -1,4 +1,4 @@
-"""A service under a real gunicorn, in processes of its own."""
+"""A service under a real gunicorn, in separate processes."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,15 @@ from testkit.apps import free_port
 
 @asynccontextmanager
 async def gunicorn(folder: Path, application: str, **environment: str) -> AsyncIterator[tuple[Process, str]]:
-    """A master on a free port that serves `hello:create_app()`, whose source is `application`; and its base URL.
+    """Run a master on a free port that serves `hello:create_app()`; yield it and its base URL.
 
-    Its output is in `folder`/log. Nothing of it is left afterwards.
+    `application` is the source of the module `hello`. The output is in `folder`/log. All processes are killed at the
+    end of the block.
     """
     (folder / "hello.py").write_text(application)
     port = free_port()
     ours = {"PYTHONPATH": str(folder), "HOST": "127.0.0.1", "PORT": str(port), "DRAIN_SECONDS": "0.2"}
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:shared.gunicorn", "hello:create_app()"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:shared.server.gunicorn", "hello:create_app()"]
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command, env=os.environ | ours | environment, stdout=log, stderr=STDOUT, start_new_session=True
@@ -37,8 +38,8 @@ async def gunicorn(folder: Path, application: str, **environment: str) -> AsyncI
         await process.wait()
 
 
-async def answers(client: httpx.AsyncClient) -> bool:
-    """Whether the service is ready."""
+async def responds(client: httpx.AsyncClient) -> bool:
+    """Return whether the service is ready."""
     try:
         return (await client.get("/health/ready")).is_success
     except httpx.TransportError:

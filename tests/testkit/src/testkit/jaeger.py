@@ -1,4 +1,4 @@
-"""Reading a trace back through Jaeger's query API."""
+"""Traces read through Jaeger's query API."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ _NONE = 404
 
 @dataclass(frozen=True)
 class StoredSpan:
-    """One span as Jaeger tells it: `parent` is its CHILD_OF reference, or else the first one within the trace.
+    """One span as Jaeger returns it. `parent` is its CHILD_OF reference, or else its first reference in the trace.
 
-    Jaeger tells of a parent that is linked to as well only as a link.
+    Jaeger returns a parent that the span also links to only as a link.
     """
 
     span_id: str
@@ -26,26 +26,26 @@ class StoredSpan:
 
 @dataclass(frozen=True)
 class StoredTrace:
-    """All spans of a trace so far."""
+    """The spans of a trace that Jaeger has stored."""
 
     spans: dict[str, StoredSpan]
 
     @property
     def services(self) -> set[str]:
-        """The services with at least one span."""
+        """Return the services with at least one span."""
         return {span.service for span in self.spans.values()}
 
     @property
     def roots(self) -> list[StoredSpan]:
-        """Spans whose parent is not in the trace: one, where nothing is lost."""
+        """Return the spans whose parent is not in the trace: one span if the trace is complete."""
         return [span for span in self.spans.values() if span.parent not in self.spans]
 
     def named(self, operation: str) -> list[StoredSpan]:
-        """Spans of this operation."""
+        """Return the spans of this operation."""
         return [span for span in self.spans.values() if span.operation == operation]
 
     def tree(self) -> str:
-        """`service operation` of each span below its parent's, siblings in the order of these words."""
+        """Return a line `service operation` per span, indented below its parent; siblings are sorted by line."""
         return "\n".join(self._lines(None, "")) + "\n"
 
     def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ class StoredTrace:
             yield from self._lines(span.span_id, indent + "  ")
 
     def path_to_root(self, span: StoredSpan) -> list[str]:
-        """`service operation` of each span from this one up to the root."""
+        """Return `service operation` of each span from this one up to the root."""
         path = [f"{span.service} {span.operation}"]
         while span.parent in self.spans:
             span = self.spans[span.parent]
@@ -64,7 +64,7 @@ class StoredTrace:
 
 
 async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
-    """The trace as it is now; empty where the backend does not know it yet. `client` is at Jaeger's base URL."""
+    """Return the stored trace, empty if Jaeger has none of its spans yet. `client` has Jaeger's base URL."""
     response = await client.get(f"/api/traces/{trace_id}")
     if response.status_code == _NONE:
         return StoredTrace(spans={})

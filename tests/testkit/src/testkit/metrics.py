@@ -1,4 +1,4 @@
-"""What a test made the process count, as the SDK would export it."""
+"""The metrics that a test recorded, as the SDK would export them."""
 
 from collections.abc import Mapping
 
@@ -21,14 +21,14 @@ Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
 
 class Metrics:
-    """Counters and histograms since it was made, gauges as they are."""
+    """Changes of counters and histograms since the object was created, and current values of gauges."""
 
     def __init__(self, reader: InMemoryMetricReader) -> None:
         self._reader = reader
         self._before = self._counted()
 
     def value(self, name: str, attributes: Mapping[str, object] | None = None) -> float:
-        """The sum over the points with these attributes (and maybe more): of a histogram, how much was recorded."""
+        """Return the sum of the points that have at least these attributes; for a histogram the number of records."""
         wanted = (attributes or {}).items()
         return sum(
             value - self._before.get((metric, labels), 0)
@@ -37,7 +37,7 @@ class Metrics:
         )
 
     def since(self) -> dict[tuple[str, frozenset[tuple[str, object]]], float]:
-        """Each counter and histogram that changed, by name and attributes: by how much, or how often."""
+        """Return the change of each counter and the number of new records of each histogram, by name and attributes."""
         counted = {point: value - self._before.get(point, 0) for point, value in self._counted().items()}
         return {point: value for point, value in counted.items() if value}
 
@@ -66,7 +66,7 @@ _reader: InMemoryMetricReader | None = None
 
 @pytest.fixture
 def counted() -> Metrics:
-    """What was counted during this test, over the global meter provider, which can be set only once per process."""
+    """Return the metrics of this test, by the global meter provider, which can be set only once per process."""
     global _reader  # noqa: PLW0603 - as global as the provider it reads
     if _reader is None:
         _reader = InMemoryMetricReader()

@@ -1,4 +1,4 @@
-"""A running observatory and services that report to it, for tests that read what a backend shows."""
+"""A running observatory and telemetry of services for it, for tests of its APIs and pages."""
 
 import os
 import random
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,47 +17,52 @@ import pytest
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import get_current
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, UpDownCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-_USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "mailpit": 8025, "smtp": 1025}
+_USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
 _START_SECONDS = 60
 _STOP_SECONDS = 30
+_NEVER_MS = 86_400_000
 _SECONDS = 30
 
 
 @dataclass(frozen=True)
 class Observatory:
-    """A started process; its ports are the usual ones plus `offset`."""
+    """A started process. Its ports are the default ports plus `offset`."""
 
     process: subprocess.Popen[str]
     offset: int
 
     def port(self, name: str) -> int:
-        """The port of otlp, jaeger, loki, mailpit or smtp."""
+        """Return the port of otlp, jaeger, loki, prometheus, mailpit or smtp."""
         return _USUAL_PORTS[name] + self.offset
 
     def url(self, name: str, path: str = "") -> str:
-        """The address of a path on one of them."""
+        """Return the URL of a path of one of the servers."""
         return f"http://127.0.0.1:{self.port(name)}{path}"
 
     def get(self, name: str, path: str, **params: str | float) -> httpx.Response:
-        """Read a path of one of them."""
+        """Send a GET request to one of the servers."""
         return httpx.get(self.url(name, path), params=params or None, timeout=_SECONDS)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit status; harmless once it has ended."""
+        """Send a signal if the process is running, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=_STOP_SECONDS)
 
 
 class Telemetry:
-    """The SDK of one service, exporting every span and record at once, as the services do in batches."""
+    """The SDK of one service. It exports each span and log record immediately, not in batches."""
 
     def __init__(self, observatory: Observatory, service: str) -> None:
         resource = Resource.create(
@@ -92,9 +97,81 @@ class Telemetry:
         self._logger.emit(record)
 
     def close(self) -> None:
-        """Let go of the exporters' connections."""
+        """Close the connections of the exporters."""
         self._traces.shutdown()
         self._logs.shutdown()
+
+
+class Metrics:
+    """The metrics of one process of a service, exported on demand; `delta` sends increments instead of totals."""
+
+    def __init__(
+        self,
+        observatory: Observatory,
+        service: str,
+        *,
+        instance: str = "",
+        delta: bool = False,
+        views: Sequence[View] = (),
+    ) -> None:
+        temporality = AggregationTemporality.DELTA if delta else AggregationTemporality.CUMULATIVE
+        exporter = OTLPMetricExporter(
+            endpoint=observatory.url("otlp", "/v1/metrics"),
+            preferred_temporality=dict.fromkeys((Counter, Histogram, UpDownCounter), temporality),
+        )
+        resource = Resource.create(
+            {"service.name": service, "service.namespace": "hopline", "service.instance.id": instance or service}
+        )
+        reader = PeriodicExportingMetricReader(exporter, _NEVER_MS)
+        self._provider = MeterProvider([reader], resource, shutdown_on_exit=False, views=views)
+        self.meter = self._provider.get_meter("shop.metrics")
+        self._is_closed = False
+
+    def export(self) -> None:
+        """Send every instrument's point now."""
+        assert self._provider.force_flush()
+
+    def close(self) -> None:
+        """Export once more, and close the exporter's connection; harmless once it is closed."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._provider.shutdown()
+
+
+_FAILING_SERVICE = """
+import structlog
+from opentelemetry import trace
+from shared.config import ServiceSettings
+from shared.logging.setup import configure_logging
+from shared.telemetry.setup import configure_telemetry, flush_telemetry
+
+settings = ServiceSettings()
+configure_logging(service="orders", level=settings.log_level)
+configure_telemetry(service="orders", settings=settings)
+with trace.get_tracer("orders").start_as_current_span("place order") as span:
+    try:
+        int("one")
+    except ValueError:
+        structlog.get_logger("orders").exception("order_failed", order_id="o-1")
+print(format(span.get_span_context().trace_id, "032x"))
+flush_telemetry()
+"""
+
+
+def export_exception(observatory: Observatory) -> str:
+    """Log an exception in a span as a service does, export both, and return the trace id.
+
+    A separate process uses `shared.logging` and `shared.telemetry`, so the record has the fields of a service.
+    """
+    done = subprocess.run(  # noqa: S603 - a constant program
+        [sys.executable, "-c", _FAILING_SERVICE],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": observatory.url("otlp"), "OTEL_METRICS_EXPORTER": "none"},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=True,
+    )
+    return done.stdout.splitlines()[-1]
 
 
 MakeTelemetry: TypeAlias = Callable[[Observatory, str], Telemetry]
@@ -104,7 +181,8 @@ MakeTelemetry: TypeAlias = Callable[[Observatory, str], Telemetry]
 def running_observatory(**environment: str) -> Iterator[Observatory]:
     """Run `python -m observatory` on free ports until the block ends.
 
-    Raises `RuntimeError` with what it wrote when it does not answer in time.
+    Raises:
+        RuntimeError: It is not ready in time. The message contains its output.
     """
     observatory = _started(environment)
     try:
@@ -116,15 +194,15 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
 
 
 def free_offset() -> int:
-    """An offset at which all the ports were free a moment ago."""
+    """Return an offset at which all ports are free now."""
     while True:
-        offset = random.randrange(20_000, 45_000)  # noqa: S311 - nothing is secret about a port
+        offset = random.randrange(20_000, 45_000)  # noqa: S311 - not security
         if all(_is_free(port + offset) for port in _USUAL_PORTS.values()):
             return offset
 
 
 def _started(environment: dict[str, str]) -> Observatory:
-    """Start it, elsewhere where somebody else took one of the free ports first."""
+    """Start the process. Choose another offset if another process has taken one of the ports meanwhile."""
     while True:
         observatory = _starting(free_offset(), environment)
         deadline = time.monotonic() + _START_SECONDS
@@ -161,14 +239,14 @@ def _is_free(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def observatory() -> Iterator[Observatory]:
-    """A running observatory for a test module, reached only through its ports. A conftest imports this fixture."""
+    """Run an observatory for a test module. A conftest imports this fixture."""
     with running_observatory() as running:
         yield running
 
 
 @pytest.fixture
 def telemetry() -> Iterator[MakeTelemetry]:
-    """Make the telemetry of a service; all of it is closed at the end of the test. A conftest imports this fixture."""
+    """Create telemetry of services, which is closed at the end of the test. A conftest imports this fixture."""
     made: list[Telemetry] = []
 
     def make(running: Observatory, service: str) -> Telemetry:

@@ -1,6 +1,6 @@
-"""What the operator of a stack may do to its processes: look at them, kill them, turn their lines up, read those.
+"""Operations on the processes of a stack: read their status, kill them, set the log level, read log records.
 
-The same words in both modes, so that the same tests run in both.
+Both modes have the same operations, so that the same tests run in both.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+import psutil
 
 from compose.engine import Engine
 from compose.errors import ComposeError
@@ -24,19 +25,22 @@ from embedded.ports import PORTS
 
 SERVICES = ("gateway", "users", "orders", "notifications")
 _WRITERS = (*SERVICES, "worker")
+_STORE_PORTS = {"postgres": 5432, "pgbouncer": 6432}
+"""The ports in the networks of a Compose project, where no offset applies."""
+_ESTABLISHED = "01"
 
 
 class Operator(ABC):
-    """Runs one stack, that of HOPLINE_HOME and HOPLINE_PORT_OFFSET in `environment`."""
+    """Operates the stack of HOPLINE_HOME and HOPLINE_PORT_OFFSET in `environment`."""
 
     command: ClassVar[str]
-    """The module that `make` calls in this mode."""
+    """The module that `make` runs in this mode."""
 
     def __init__(self, *, environment: Mapping[str, str]) -> None:
         self._environment = dict(environment)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of `make`'s commands: `status`, `jobs`, `replay`, …."""
+        """Run a command of the module, such as `status`, `jobs` or `replay`."""
         return subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "-m", self.command, *arguments],
             env=self._environment,
@@ -46,67 +50,71 @@ class Operator(ABC):
         )
 
     def status(self) -> dict[str, Any]:
-        """What `make status` says."""
+        """Return the output of `make status`, parsed."""
         found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
         return found
 
     def process(self, name: str) -> dict[str, Any]:
-        """What it says of one process: its pid, and the state RUNNING where it is well."""
-        [found] = [process for process in self.status()["processes"] if process["name"] == self._known_as(name)]
+        """Return the pid and the state of one process; a healthy process has the state RUNNING."""
+        [found] = [process for process in self.status()["processes"] if process["name"] == self._local_name(name)]
         return dict(found)
 
     @abstractmethod
     def kill(self, name: str) -> int:
-        """Kill -9 a process; the pid that it had."""
+        """Kill a process with SIGKILL and return the pid that it had. It is started again."""
 
     @abstractmethod
     def is_ready(self, service: str) -> bool:
-        """Whether a service's `/health/ready` answers 200 now."""
+        """Return whether `/health/ready` of the service responds with 200 now."""
 
     @abstractmethod
     def secrets(self) -> list[str]:
-        """What the stack has made up to be kept to itself."""
+        """Return the generated secrets of the stack."""
+
+    @abstractmethod
+    def connections(self, name: str, store: str) -> int:
+        """Return the number of connections of a process and its children to `postgres` or `pgbouncer`."""
 
     @contextmanager
-    def lines_at_debug(self) -> Iterator[list[str]]:
-        """What services and worker write within the block, at DEBUG: there once the block has ended."""
-        lines: list[str] = []
-        begun = self._places()
+    def debug_records(self) -> Iterator[list[str]]:
+        """Collect the log records of services and worker at level DEBUG. The list is filled at the end of the block."""
+        records: list[str] = []
+        positions = self._log_positions()
         self._toggle_debug()
         try:
-            yield lines
+            yield records
         finally:
             self._toggle_debug()
-            lines += self._written_since(begun)
+            records += self._read_since(positions)
 
-    def _known_as(self, name: str) -> str:
-        """The process's name in this mode; tests say `redis` for whatever speaks its protocol."""
+    def _local_name(self, name: str) -> str:
+        """Return the name of the process in this mode; tests use `redis` for the server with the Redis protocol."""
         return name
 
     @abstractmethod
     def _toggle_debug(self) -> None: ...
 
     @abstractmethod
-    def _places(self) -> dict[str, Any]:
-        """How far each writer's lines go now."""
+    def _log_positions(self) -> dict[str, Any]:
+        """Return the current position in the log of each writer."""
 
     @abstractmethod
-    def _written_since(self, begun: Mapping[str, Any]) -> list[str]: ...
+    def _read_since(self, positions: Mapping[str, Any]) -> list[str]: ...
 
 
 class EmbeddedOperator(Operator):
-    """Of a stack of processes on this machine."""
+    """Operates a stack of processes on this machine."""
 
     command = "embedded"
 
     def kill(self, name: str) -> int:
-        """The supervisor starts it again."""
+        """Kill the process. The supervisor starts it again."""
         pid: int = self.process(name)["pid"]
         os.kill(pid, signal.SIGKILL)
         return pid
 
     def is_ready(self, service: str) -> bool:
-        """Every service has a port on this machine."""
+        """Send the request from this machine, on which every service has a port."""
         port = PORTS[service].number + int(self._environment["HOPLINE_PORT_OFFSET"])
         try:
             return httpx.get(f"http://localhost:{port}/health/ready").is_success
@@ -114,10 +122,17 @@ class EmbeddedOperator(Operator):
             return False
 
     def secrets(self) -> list[str]:
-        """One value a file of its home."""
+        """Return the content of each file in the folder `secrets`."""
         return [file.read_text().strip() for file in (self._home / "secrets").glob("*")]
 
-    def _known_as(self, name: str) -> str:
+    def connections(self, name: str, store: str) -> int:
+        """Count the sockets of the processes to the port of the store."""
+        port = PORTS[store].number + int(self._environment["HOPLINE_PORT_OFFSET"])
+        root = psutil.Process(self.process(name)["pid"])
+        found = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("tcp")]
+        return sum(bool(each.raddr) and each.raddr.port == port for each in found)
+
+    def _local_name(self, name: str) -> str:
         return {"redis": "valkey"}.get(name, name)
 
     def _toggle_debug(self) -> None:
@@ -125,11 +140,11 @@ class EmbeddedOperator(Operator):
             if process["name"] in _WRITERS:
                 os.kill(process["pid"], signal.SIGUSR1)
 
-    def _places(self) -> dict[str, int]:
+    def _log_positions(self) -> dict[str, int]:
         return {name: self._log(name).stat().st_size for name in _WRITERS}
 
-    def _written_since(self, begun: Mapping[str, int]) -> list[str]:
-        return [self._log(name).read_bytes()[size:].decode() for name, size in begun.items()]
+    def _read_since(self, positions: Mapping[str, int]) -> list[str]:
+        return [self._log(name).read_bytes()[size:].decode() for name, size in positions.items()]
 
     @property
     def _home(self) -> Path:
@@ -140,10 +155,9 @@ class EmbeddedOperator(Operator):
 
 
 class ComposeOperator(Operator):
-    """Of a Compose project.
+    """Operates a Compose project.
 
-    Signals are sent from within a container: the engine takes those that it passes on itself (`docker kill`) for a
-    wish that the container stay down, and does not restart it.
+    Signals are sent within the container, because the engine does not restart a container after `docker kill`.
     """
 
     command = "compose"
@@ -154,33 +168,44 @@ class ComposeOperator(Operator):
         self._engine = Engine(self._project.environment(environment))
 
     def kill(self, name: str) -> int:
-        """All of the container but its init, which then ends; the engine starts it again."""
+        """Kill all processes of the container except its init, which then ends. The engine starts it again."""
         pid: int = self.process(name)["pid"]
-        with suppress(ComposeError):  # the shell that sends it ends with the container
-            self._within(name, "kill -KILL -1")
+        with suppress(ComposeError):  # the shell that sends the signal ends as well
+            self._execute(name, "kill -KILL -1")
         return pid
 
     def is_ready(self, service: str) -> bool:
-        """Asked within the container: only the gateway has a port on this machine."""
+        """Send the request within the container, because only the gateway has a port on this machine."""
         try:
-            self._within(service, "exec python -m shared.probe")
+            self._execute(service, "exec python -m shared.commands.probe")
         except ComposeError:
             return False
         return True
 
     def secrets(self) -> list[str]:
-        """One value a file of what the containers are given."""
+        """Return the content of each secret file of the containers."""
         return [file.read_text().strip() for file in self._project.secrets.glob("*")]
+
+    def connections(self, name: str, store: str) -> int:
+        """Count the sockets in the network of the container: its processes belong to another user."""
+        table = self._engine.run("exec", "-T", name, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6")
+        return count_connections(table, port=_STORE_PORTS[store])
 
     def _toggle_debug(self) -> None:
         for name in _WRITERS:
-            self._within(name, "kill -USR1 1")  # the init passes it on
+            self._execute(name, "kill -USR1 1")  # the init forwards it
 
-    def _places(self) -> dict[str, str]:
+    def _log_positions(self) -> dict[str, str]:
         return dict.fromkeys(_WRITERS, datetime.now(UTC).isoformat())
 
-    def _written_since(self, begun: Mapping[str, str]) -> list[str]:
-        return [self._engine.run("logs", "--no-color", "--since", since, name) for name, since in begun.items()]
+    def _read_since(self, positions: Mapping[str, str]) -> list[str]:
+        return [self._engine.run("logs", "--no-color", "--since", since, name) for name, since in positions.items()]
 
-    def _within(self, name: str, command: str) -> None:
+    def _execute(self, name: str, command: str) -> None:
         self._engine.run("exec", "-T", name, "sh", "-c", command)
+
+
+def count_connections(table: str, *, port: int) -> int:
+    """Count the established connections to `port` of any host, in the format of /proc/net/tcp and /proc/net/tcp6."""
+    rows = [line.split() for line in table.splitlines()]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == _ESTABLISHED for row in rows if row[0] != "sl")

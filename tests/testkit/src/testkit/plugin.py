@@ -1,4 +1,4 @@
-"""The pytest plugin: gathers the fixtures so that a test asks for them by name."""
+"""The pytest plugin, which provides the fixtures."""
 
 from testkit.databases import (
     database,
@@ -12,7 +12,7 @@ from testkit.databases import (
 from testkit.metrics import counted
 from testkit.queries import queries
 from testkit.s3 import s3_bucket, s3_server
-from testkit.servers import server_root, start_postgres, start_valkey
+from testkit.servers import server_root, start_pgbouncer, start_postgres, start_valkey
 from testkit.spans import spans
 from testkit.tokens import token_issuer
 
@@ -28,6 +28,7 @@ __all__ = [
     "s3_server",
     "server_root",
     "spans",
+    "start_pgbouncer",
     "start_postgres",
     "start_valkey",
     "token_issuer",

@@ -1,4 +1,4 @@
-"""The guard against N+1: a list of many rows must cost as many statements as a list of one."""
+"""A check against N+1 queries: the number of statements must not grow with the number of rows."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,32 +9,34 @@ from opentelemetry.trace import SpanKind
 
 from testkit.spans import Spans
 
-Ask = Callable[[], Awaitable[httpx.Response]]
-"""Asks a service that runs in this process (`testkit.apps.serve`), once."""
+SendRequest = Callable[[], Awaitable[httpx.Response]]
+"""Sends one request to a service that runs in this process (`testkit.apps.serve`)."""
 
 
 class Queries:
-    """Counts a request's statements, as SQLAlchemy's events did and its server span tells (`shared.statements`)."""
+    """Counts the statements of a request, from the attribute of its SERVER span (`shared.db.statements`)."""
 
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
 
-    async def of(self, ask: Ask) -> int:
-        """How many statements the request made, which must succeed."""
-        return (await self._asked(ask))[1]
+    async def count(self, send: SendRequest) -> int:
+        """Return the number of statements of a request, which must succeed."""
+        return (await self._measure(send))[1]
 
-    async def stay_flat(self, *, few: Ask, many: Ask) -> None:
-        """Fail where `many` rows cost more statements than `few`, and where they are not more rows."""
-        small, for_few = await self._asked(few)
-        large, for_many = await self._asked(many)
-        assert len(large.content) > 2 * len(small.content), "the second list is no longer than the first"
+    async def assert_constant(self, *, few: SendRequest, many: SendRequest) -> None:
+        """Fail if `many` needs more statements than `few`, or does not return more rows."""
+        small, for_few = await self._measure(few)
+        large, for_many = await self._measure(many)
+        assert len(large.content) > 2 * len(small.content), "the second list is not longer than the first"
         path = large.request.url.path
-        assert for_many <= for_few, f"{path}: {for_few} statements for few rows, {for_many} for many: load them at once"
-        assert for_few > 0, f"{path} asked no database"
+        assert for_many <= for_few, (
+            f"{path}: {for_few} statements for few rows, {for_many} for many: load all rows with one statement"
+        )
+        assert for_few > 0, f"{path} executed no statement"
 
-    async def _asked(self, ask: Ask) -> tuple[httpx.Response, int]:
+    async def _measure(self, send: SendRequest) -> tuple[httpx.Response, int]:
         self._spans.clear()
-        response = await ask()
+        response = await send()
         assert response.is_success, response.text
         [served] = [span for span in self._spans.finished() if span.kind is SpanKind.SERVER]
         return response, int(str((served.attributes or {}).get("hopline.db.queries", 0)))
@@ -42,12 +44,12 @@ class Queries:
 
 @pytest.fixture
 def queries(spans: Spans) -> Queries:
-    """`await queries.stay_flat(few=…, many=…)`."""
+    """Return the check: `await queries.assert_constant(few=…, many=…)`."""
     return Queries(spans)
 
 
-def lists_of(document: dict[str, Any]) -> set[str]:
-    """The paths of an OpenAPI document whose GET answers rows: what the guard has to have seen."""
+def list_paths(document: dict[str, Any]) -> set[str]:
+    """Return the paths of an OpenAPI document whose GET returns a list, which the check has to cover."""
     schemas = document["components"]["schemas"]
 
     def is_list(schema: dict[str, Any]) -> bool:

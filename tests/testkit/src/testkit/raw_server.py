@@ -1,4 +1,4 @@
-"""An HTTP server at the level of bytes: it sends exactly what a test gives it, and records what it received."""
+"""An HTTP server at the level of bytes: it sends the bytes of the test, and records the received requests."""
 
 import asyncio
 import re
@@ -13,20 +13,20 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass(kw_only=True)
 class RawServer:
-    """Answers each request with the next response that was given; without one it waits."""
+    """Responds to each request with the next response of `respond`, and waits until there is one."""
 
     url: str = ""
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
-    """Connections that were made to it."""
+    """Number of accepted connections."""
     disconnects: int = 0
-    """Those of them that the client has closed."""
+    """Number of connections that the client has closed."""
     _responses: deque[tuple[bytes, bool]] = field(default_factory=deque)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def respond(self, *responses: bytes) -> None:
-        """Send these responses, one for each request, on whatever connection it arrives."""
+        """Send these responses, one for each request, on the connection of the request."""
         self._responses.extend((response, False) for response in responses)
 
     def disconnect(self, *, after: bytes = b"") -> None:
@@ -40,7 +40,7 @@ class RawServer:
 
     @property
     def unsent(self) -> int:
-        """Bytes of responses that the client does not take."""
+        """Bytes of responses that the client has not read."""
         return sum(writer.transport.get_write_buffer_size() for writer in self._writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

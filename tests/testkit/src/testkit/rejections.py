@@ -12,20 +12,20 @@ from redis.asyncio import Redis
 
 from testkit.apps import free_port
 
-REDIS_REFUSALS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+REDIS_REJECTIONS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "out of memory": (("CONFIG SET", "maxmemory", "1"), ("CONFIG SET", "maxmemory", "0")),
     "replica": (("REPLICAOF", "127.0.0.1", str(free_port())), ("REPLICAOF", "NO", "ONE")),
     "too few replicas": (("CONFIG SET", "min-replicas-to-write", "1"), ("CONFIG SET", "min-replicas-to-write", "0")),
 }
-"""By name, the commands that make a Redis reject writes and accept them again."""
+"""The commands after which Redis rejects writes and accepts them again, by name."""
 
 
 @asynccontextmanager
-async def refusing_writes(redis_url: str, refusal: str) -> AsyncIterator[None]:
-    """Make the server at `redis_url` reject writes within the block, by one of REDIS_REFUSALS."""
-    refuse, accept = REDIS_REFUSALS[refusal]
+async def rejecting_writes(redis_url: str, rejection: str) -> AsyncIterator[None]:
+    """Make the server at `redis_url` reject writes within the block, by one of REDIS_REJECTIONS."""
+    reject, accept = REDIS_REJECTIONS[rejection]
     async with Redis.from_url(redis_url) as redis:
-        await redis.execute_command(*refuse)
+        await redis.execute_command(*reject)
         try:
             yield
         finally:
@@ -34,7 +34,7 @@ async def refusing_writes(redis_url: str, refusal: str) -> AsyncIterator[None]:
 
 @contextmanager
 def small_disk(folder: Path, *, like: Path, megabytes: int) -> Iterator[None]:
-    """Make `folder` a file system of this size, owned as `like` is. Skips the test without the right to mount."""
+    """Mount a file system of this size at `folder`, with the owner of `like`. Skip the test without that permission."""
     folder.mkdir()
     owner = like.stat()
     options = f"size={megabytes}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"

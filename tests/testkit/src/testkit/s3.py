@@ -1,4 +1,4 @@
-"""A real server that speaks S3's protocol, in a thread of this process: moto's, without any of its patching."""
+"""A real server with the S3 API in a thread of this process: moto's server, without its patches of boto3."""
 
 import logging
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import pytest
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """One bucket; `settings` are what a process needs to use it."""
+    """One bucket. `settings` are the settings of a process that uses it."""
 
     name: str
     server: str
 
     @property
     def settings(self) -> dict[str, str]:
-        """By the names of `shared.settings.ObjectStoreSettings`."""
+        """Return the settings by the names of `shared.config.ObjectStoreSettings`."""
         return {
             "object_store_url": f"s3://{self.name}/hopline",
             "s3_endpoint": self.server,
@@ -29,7 +29,7 @@ class Bucket:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The URL of a server that keeps its objects in memory."""
+    """Return the URL of a server that stores objects in memory."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -42,7 +42,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture
 def s3_bucket(s3_server: str) -> Bucket:
-    """A new bucket."""
+    """Create a bucket."""
     name = f"bucket-{uuid4().hex}"
     httpx.put(f"{s3_server}/{name}").raise_for_status()
     return Bucket(name=name, server=s3_server)

@@ -1,19 +1,20 @@
-"""PostgreSQL and Valkey as the embedded mode runs them, as children bound to this process.
+"""PostgreSQL, PgBouncer and Valkey as in the embedded mode, as child processes of pytest.
 
-Each server leads its own session, so that Ctrl-C reaches only pytest, whose fixtures then stop the servers in order;
-and the kernel is asked to end them should pytest itself be killed.
+Each server has its own session, so that Ctrl-C reaches only pytest, whose fixtures then stop the servers in order. If
+pytest is killed, the kernel ends the servers.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from embedded import postgres, valkey
+from embedded import pgbouncer, postgres, valkey
+from embedded.errors import MissingToolError
 from testkit.apps import free_port
 
 PASSWORD = "testkit"
@@ -29,14 +31,14 @@ _START_TIMEOUT_S = 30.0
 
 
 class ServerDidNotStartError(Exception):
-    """A server ended or stayed silent while starting; the message carries the end of its log."""
+    """A server ended, or was not ready in time, at its start. The message contains the end of its log."""
 
 
 class _Server:
-    """What both servers share: one child process, its log, its port; all kept over a restart."""
+    """One child process with its log and its port, which stay the same after a restart."""
 
     orphaned = signal.SIGKILL
-    """What ends the server when this process has ended without doing so."""
+    """Signal that the server receives if this process has ended without stopping it."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -44,7 +46,7 @@ class _Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it answers; blocks for a fraction of a second."""
+        """Start the server and wait until it is ready. Blocks for a fraction of a second."""
         log = self._folder.with_suffix(".log")
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the embedded mode's own command line
@@ -53,22 +55,22 @@ class _Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=partial(when_orphaned, self.orphaned),  # noqa: PLW1509 - nothing but one system call
+                preexec_fn=partial(signal_when_orphaned, self.orphaned),  # noqa: PLW1509 - one system call
                 **self._identity(),
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while not _in_a_loop_of_its_own(self._answers):
+        while not _run_in_thread(self._responds):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise ServerDidNotStartError(log.read_text(errors="replace")[-2000:])
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Stop at once, but cleanly."""
+        """Stop the server cleanly, without waiting for clients."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Kill -9, as a crash would; what was acknowledged stays as far as the server keeps it."""
+        """Kill the server with SIGKILL, like a crash. Data stays as far as the server has persisted it."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -87,14 +89,14 @@ class _Server:
     def _identity(self) -> Any:
         return {}
 
-    async def _answers(self) -> bool:
+    async def _responds(self) -> bool:
         raise NotImplementedError
 
 
 class PostgresServer(_Server):
-    """One PostgreSQL cluster below `root`. `durable` keeps commits over a stop of any kind, at the price of fsync."""
+    """One PostgreSQL cluster below `root`. With `durable`, commits survive a stop of any kind, at the cost of fsync."""
 
-    orphaned = signal.SIGQUIT  # its own immediate stop, which takes its many processes along
+    orphaned = signal.SIGQUIT  # PostgreSQL's immediate shutdown, which ends all its processes
 
     def __init__(self, root: Path, *, durable: bool) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="postgres-", dir=root)))
@@ -103,12 +105,12 @@ class PostgresServer(_Server):
         self.url = self._cluster.url(PASSWORD)
 
     def start(self) -> None:
-        """Create the cluster on first use (about a second), then start it."""
+        """Start the cluster. The first call creates it, which takes about a second."""
         self._cluster.initialise(PASSWORD)
         super().start()
 
     def immediate_stop(self) -> None:
-        """Stop as a power cut would: no checkpoint, every connection dropped, recovery at the next start."""
+        """Stop like a power failure: no checkpoint, all connections dropped, recovery at the next start."""
         self._end(signal.SIGQUIT)
 
     def _argv(self) -> list[str]:
@@ -117,12 +119,12 @@ class PostgresServer(_Server):
     def _identity(self) -> Any:
         return self._cluster.identity
 
-    async def _answers(self) -> bool:
-        return await postgres.answers(self.url)
+    async def _responds(self) -> bool:
+        return await postgres.is_ready(self.url)
 
 
 class ValkeyServer(_Server):
-    """One Valkey below `root`. `append_only` keeps what it acknowledged over a kill -9; else nothing is kept."""
+    """One Valkey below `root`. With `append_only`, acknowledged writes survive SIGKILL; otherwise no data does."""
 
     def __init__(self, root: Path, *, append_only: bool = False) -> None:
         super().__init__(Path(tempfile.mkdtemp(prefix="valkey-", dir=root)))
@@ -131,40 +133,70 @@ class ValkeyServer(_Server):
         self.url = self._server.url
 
     def _argv(self) -> list[str]:
-        # "always", as a test asserts on every single write where the embedded mode may lose the last second's
+        # Tests check each write, and without "always" the last second of writes may be lost.
         return [*self._server.argv(durable=self._append_only), "--appendfsync", "always"]
 
-    async def _answers(self) -> bool:
-        return await valkey.answers(self.port)
+    async def _responds(self) -> bool:
+        return await valkey.is_ready(self.port)
 
 
-def _in_a_loop_of_its_own(question: Callable[[], Awaitable[bool]]) -> bool:
-    """Ask from a thread: fixtures run outside of any loop, tests inside of one."""
+class PgBouncerServer(_Server):
+    """A PgBouncer in transaction mode for the databases at `urls`, with `pool_size` connections to each database."""
 
-    async def ask() -> bool:
-        return await question()
+    def __init__(self, root: Path, urls: Sequence[str], *, pool_size: int) -> None:
+        super().__init__(Path(tempfile.mkdtemp(prefix="pgbouncer-", dir=root)))
+        self._server = pgbouncer.prepare(self._folder, port=self.port)
+        self._server.write(urls, pool_size=pool_size)
+        self.url = f"postgresql://127.0.0.1:{self.port}?sslmode=disable"
+
+    def _argv(self) -> list[str]:
+        return self._server.argv()
+
+    def _identity(self) -> Any:
+        return self._server.identity
+
+    async def _responds(self) -> bool:
+        return await pgbouncer.is_ready(self.port)
+
+
+def require_pgbouncer() -> None:
+    """Skip the test if PgBouncer is not installed; fail in CI."""
+    try:
+        pgbouncer.installed_program()
+    except MissingToolError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+def _run_in_thread(function: Callable[[], Awaitable[bool]]) -> bool:
+    """Run a coroutine function in another thread, because tests have a running event loop and fixtures have none."""
+
+    async def call() -> bool:
+        return await function()
 
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, ask()).result()
+        return thread.submit(asyncio.run, call()).result()
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 
 
-def when_orphaned(number: signal.Signals) -> None:
-    """Ask the kernel to send this child `number` when its parent ends; Linux only."""
+def signal_when_orphaned(number: signal.Signals) -> None:
+    """Have the kernel send this child process the signal `number` when its parent ends. Linux only."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
 StartPostgres = Callable[[], PostgresServer]
 StartValkey = Callable[..., ValkeyServer]
+StartPgBouncer = Callable[..., PgBouncerServer]
 
 
 @pytest.fixture(scope="session")
 def server_root() -> Iterator[Path]:
-    """A folder that PostgreSQL's account can reach, unlike pytest's own temporary ones; removed afterwards."""
+    """Return a folder that PostgreSQL's account can read, unlike pytest's temporary folders. It is removed later."""
     root = Path(tempfile.mkdtemp(prefix="hopline-test-"))
     root.chmod(0o711)
     yield root
@@ -173,7 +205,7 @@ def server_root() -> Iterator[Path]:
 
 @pytest.fixture
 def start_postgres(server_root: Path) -> Iterator[StartPostgres]:
-    """Starts a PostgreSQL of the test's own, to stop and start again; about one second."""
+    """Start a separate PostgreSQL that the test can stop and start again. Takes about one second."""
     with contextlib.ExitStack() as running:
 
         def start() -> PostgresServer:
@@ -187,11 +219,26 @@ def start_postgres(server_root: Path) -> Iterator[StartPostgres]:
 
 @pytest.fixture
 def start_valkey(server_root: Path) -> Iterator[StartValkey]:
-    """Starts a Valkey of the test's own, to flush, kill and start again: `start_valkey(append_only=True)`."""
+    """Start a separate Valkey that the test can flush, kill and start again: `start_valkey(append_only=True)`."""
     with contextlib.ExitStack() as running:
 
         def start(*, append_only: bool = False) -> ValkeyServer:
             server = ValkeyServer(server_root, append_only=append_only)
+            running.callback(server.stop)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def start_pgbouncer(server_root: Path) -> Iterator[StartPgBouncer]:
+    """Start a separate PgBouncer: `start_pgbouncer(url, pool_size=2)`."""
+    require_pgbouncer()
+    with contextlib.ExitStack() as running:
+
+        def start(*urls: str, pool_size: int) -> PgBouncerServer:
+            server = PgBouncerServer(server_root, urls, pool_size=pool_size)
             running.callback(server.stop)
             server.start()
             return server

@@ -1,4 +1,4 @@
-"""The spans a test caused, as they leave the process's provider."""
+"""The finished spans of a test."""
 
 from collections.abc import Iterator
 
@@ -8,27 +8,27 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from shared.settings import ServiceSettings
-from shared.telemetry import tracer_provider
-from shared.tracing import tracer_of
+from shared.config import ServiceSettings
+from shared.telemetry.setup import create_tracer_provider
+from shared.telemetry.spans import get_tracer
 
 
 class Spans:
-    """Finished spans in the order they ended."""
+    """Finished spans in the order of their ends."""
 
     def __init__(self, exporter: InMemorySpanExporter) -> None:
         self._exporter = exporter
 
     def finished(self) -> tuple[ReadableSpan, ...]:
-        """Everything finished since the test began or since `clear`."""
+        """Return the spans that ended since the start of the test or the last `clear`."""
         return self._exporter.get_finished_spans()
 
     def named(self, name: str) -> list[ReadableSpan]:
-        """Those with exactly this name."""
+        """Return the finished spans with this name."""
         return [span for span in self.finished() if span.name == name]
 
     def one(self, name: str) -> ReadableSpan:
-        """The only span of this name; raises `AssertionError` listing the names there are."""
+        """Return the only span with this name; AssertionError with all names if there is not exactly one."""
         found = self.named(name)
         if len(found) != 1:
             names = sorted(span.name for span in self.finished())
@@ -36,12 +36,12 @@ class Spans:
         return found[0]
 
     def clear(self) -> None:
-        """Forget what finished so far."""
+        """Discard the finished spans."""
         self._exporter.clear()
 
 
-def told(span: ReadableSpan) -> list[str]:
-    """What went well within a span, in order: `SELECT account`, `GET /internal/users/{user_id}`."""
+def event_names(span: ReadableSpan) -> list[str]:
+    """Return the names of the span's events in order, such as `SELECT account`."""
     return [event.name for event in span.events]
 
 
@@ -49,11 +49,11 @@ _exporter: InMemorySpanExporter | None = None
 
 
 def _session_exporter() -> InMemorySpanExporter:
-    """The process's one exporter: OpenTelemetry allows setting the global provider only once."""
-    global _exporter  # noqa: PLW0603 - as global as the provider it listens to
+    """Return the exporter of the process, because OpenTelemetry's global provider can be set only once."""
+    global _exporter  # noqa: PLW0603 - the provider is global as well
     if _exporter is None:
-        if isinstance(tracer_of(__name__), trace.ProxyTracer):  # no provider is set yet
-            trace.set_tracer_provider(tracer_provider(ServiceSettings()))
+        if isinstance(get_tracer(__name__), trace.ProxyTracer):  # no provider is set yet
+            trace.set_tracer_provider(create_tracer_provider(ServiceSettings()))
         provider = trace.get_tracer_provider()
         assert isinstance(provider, TracerProvider)
         _exporter = InMemorySpanExporter()
@@ -63,7 +63,7 @@ def _session_exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    """The spans finished during this test, over the global tracer provider."""
+    """Return the spans of this test, by the global tracer provider."""
     exporter = _session_exporter()
     exporter.clear()
     yield Spans(exporter)

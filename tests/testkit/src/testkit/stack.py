@@ -1,4 +1,4 @@
-"""A running system to test end to end: the one named by the environment, or one of our own in either mode."""
+"""A running stack for end-to-end tests: one that the environment names, or a new one in either mode."""
 
 import os
 import random
@@ -11,14 +11,15 @@ from pathlib import Path
 from compose.project import PUBLISHED
 from embedded.ports import PORTS, Port, taken
 from testkit.operators import ComposeOperator, EmbeddedOperator, Operator
-from testkit.tap import Passed, tapped
+from testkit.tap import TappedTelemetry, open_tap
 
+MODES = ("embedded", "compose")
 _OFFSETS = range(1000, 6000, 7)
-"""All ports stay below 32768, where those begin that the system gives to clients."""
+"""With these offsets all ports are below 32768, the first port that the system assigns to clients."""
 
 
 class Stack:
-    """The URLs of a running system, and the operator of one that we started."""
+    """The URLs of a running stack, and its operator if the tests started it."""
 
     def __init__(
         self,
@@ -26,11 +27,11 @@ class Stack:
         offset: int = 0,
         environment: dict[str, str] | None = None,
         operator: Operator | None = None,
-        passed: Passed | None = None,
+        tapped: TappedTelemetry | None = None,
     ) -> None:
         self._environment = environment
         self._operator = operator
-        self._passed = passed
+        self._tapped = tapped
 
         def url(name: str, port: int) -> str:
             return os.environ.get(f"HOPLINE_{name}_URL", f"http://localhost:{port + offset}")
@@ -38,44 +39,46 @@ class Stack:
         self.gateway = url("GATEWAY", 8000)
         self.jaeger = url("JAEGER", 16686)
         self.loki = url("LOKI", 3100)
+        self.prometheus = url("PROMETHEUS", 9090)
         self.mailpit = url("MAILPIT", 8025)
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a process that should find this stack (`python -m console …`)."""
+        """Return the environment of a process that uses this stack, such as `python -m console …`."""
         return (self._environment or dict(os.environ)) | {
             "HOPLINE_GATEWAY_URL": self.gateway,
             "HOPLINE_JAEGER_URL": self.jaeger,
             "HOPLINE_LOKI_URL": self.loki,
+            "HOPLINE_PROMETHEUS_URL": self.prometheus,
             "HOPLINE_MAILPIT_URL": self.mailpit,
         }
 
     @property
     def home(self) -> Path:
-        """The folder of one that we started in embedded mode: data, logs, secrets."""
+        """Return the folder of a stack that the tests started in embedded mode: data, logs and secrets."""
         return Path(self.environment["HOPLINE_HOME"])
 
     @property
     def is_ours(self) -> bool:
-        """Whether its processes may be killed."""
+        """Return whether the tests started the stack, so that they may kill its processes."""
         return self._operator is not None
 
     @property
     def operator(self) -> Operator:
-        """Who may do as they like with its processes, of one that is ours."""
+        """Return the operator of a stack that the tests started."""
         assert self._operator is not None
         return self._operator
 
     @property
     def is_tapped(self) -> bool:
-        """Whether its telemetry passes through this process."""
-        return self._passed is not None
+        """Return whether the telemetry of the stack passes through this process."""
+        return self._tapped is not None
 
     @property
-    def passed(self) -> Passed:
-        """The telemetry that its processes have sent, of one that is tapped."""
-        assert self._passed is not None
-        return self._passed
+    def tapped(self) -> TappedTelemetry:
+        """Return the telemetry that has passed through this process."""
+        assert self._tapped is not None
+        return self._tapped
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m <command>` against this stack."""
@@ -84,28 +87,34 @@ class Stack:
         )
 
 
+def selected_mode() -> str:
+    """Return the mode in which the tests start a stack: `embedded`, or `compose` with HOPLINE_TEST_MODE=compose."""
+    mode = os.environ.get("HOPLINE_TEST_MODE") or MODES[0]
+    if mode not in MODES:
+        raise ValueError(f"HOPLINE_TEST_MODE can be {' or '.join(MODES)}, not {mode!r}")
+    return mode
+
+
 @contextmanager
 def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap: bool = True) -> Iterator[Stack]:
     """Yield the stack named by HOPLINE_GATEWAY_URL, or start one in `home` and remove it afterwards.
 
-    It is embedded; with HOPLINE_TEST_MODE=compose it is a Compose project of its own, built from this checkout.
-    `settings` go before those of a test. With the `tap`, an embedded one's telemetry passes through this process and
-    takes its time; in Compose it goes to the Collector, by a network that does not lead here.
+    The started stack is embedded, or with HOPLINE_TEST_MODE=compose a separate Compose project, built from this
+    checkout. `settings` take precedence over the settings of tests. With `tap`, the telemetry of an embedded stack
+    passes through this process, which costs time. In Compose the telemetry is sent to the Collector and cannot be
+    tapped.
     """
     if "HOPLINE_GATEWAY_URL" in os.environ:
         yield Stack()
         return
-    modes = {"embedded": _embedded, "compose": _composed}
-    mode = os.environ.get("HOPLINE_TEST_MODE") or "embedded"
-    if mode not in modes:
-        raise ValueError(f"HOPLINE_TEST_MODE can be {' or '.join(modes)}, not {mode!r}")
+    start = {"embedded": _embedded, "compose": _compose_stack}[selected_mode()]
     common = {
         "HOPLINE_HOME": str(home),
         "FULFIL_STEP_SECONDS": "1",
         "PYTHON_DOTENV_DISABLED": "1",
         "SLOW_STATEMENT_MS": "60000",  # a busy machine must not change the shape of a trace
     }
-    with modes[mode]({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
+    with start({**os.environ, **common, **(settings or {})}, tap=tap) as stack:
         yield stack
 
 
@@ -113,21 +122,21 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
 def _embedded(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
     offset = free_offset(PORTS.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
-    for name in ("DATABASE_URL", "REDIS_URL"):  # those of hosted CI are for the service tests
+    for name in ("DATABASE_URL", "REDIS_URL"):  # in hosted CI they are for the tests of services
         environment.pop(name, None)
     with ExitStack() as exits:
-        passed = None
+        tapped = None
         if tap:
-            environment["OTEL_EXPORTER_OTLP_ENDPOINT"], passed = exits.enter_context(
-                tapped(PORTS["otlp"].number + offset)
+            environment["OTEL_EXPORTER_OTLP_ENDPOINT"], tapped = exits.enter_context(
+                open_tap(PORTS["otlp"].number + offset)
             )
         operator = EmbeddedOperator(environment=environment)
         exits.enter_context(_started(operator))
-        yield Stack(offset=offset, environment=environment, operator=operator, passed=passed)
+        yield Stack(offset=offset, environment=environment, operator=operator, tapped=tapped)
 
 
 @contextmanager
-def _composed(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
+def _compose_stack(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
     del tap
     offset = free_offset(PUBLISHED.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
@@ -148,8 +157,8 @@ def _started(operator: Operator, *options: str) -> Iterator[None]:
 
 
 def free_offset(ports: Collection[Port]) -> int:
-    """An offset at which all of `ports` are free now; random, so that runs side by side rarely meet."""
-    for offset in random.SystemRandom().sample(_OFFSETS, len(_OFFSETS)):  # tests seed the common source alike
+    """Return an offset at which all of `ports` are free now. It is random, so that parallel runs rarely collide."""
+    for offset in random.SystemRandom().sample(_OFFSETS, len(_OFFSETS)):  # tests seed the default random generator
         if not taken((port, port.number + offset) for port in ports):
             return offset
-    raise RuntimeError("no port offset is free for a stack")
+    raise RuntimeError("found no offset at which all ports of a stack are free")

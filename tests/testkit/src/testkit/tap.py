@@ -1,13 +1,14 @@
-"""A tap on the way of telemetry: notes the names of what passes by OTLP/HTTP, and hands it on as it is."""
+"""A tap for telemetry: records the names in OTLP/HTTP exports and forwards the exports unchanged."""
 
-import copy
 import gzip
+import json
 import threading
 import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,31 +22,46 @@ _SECONDS = 10
 
 
 @dataclass
-class Passed:
-    """What has passed so far: names, each with its attributes' names; `resource` has those of every resource.
+class TappedTelemetry:
+    """Recorded names, each with the names of its attributes. `resource` has the names of all resources' attributes.
 
-    `with_traces` are the metrics that came with a trace in which something was recorded, an exemplar. Of the lines only
-    our own: those of libraries name their logger.
+    `with_traces` has the metrics with an exemplar. `log_events` has Hopline's own events, without the log records of
+    libraries, which have the attribute `logger`. `page_spans` and `page_metrics` are those of the browser application,
+    which the gateway forwards as JSON.
     """
 
     spans: Names = field(default_factory=lambda: defaultdict(set))
     span_events: Names = field(default_factory=lambda: defaultdict(set))
     metrics: Names = field(default_factory=lambda: defaultdict(set))
-    lines: Names = field(default_factory=lambda: defaultdict(set))
+    log_events: Names = field(default_factory=lambda: defaultdict(set))
     resource: set[str] = field(default_factory=set)
     with_traces: set[str] = field(default_factory=set)
+    page_spans: Names = field(default_factory=lambda: defaultdict(set))
+    page_metrics: Names = field(default_factory=lambda: defaultdict(set))
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def note(self, path: str, body: bytes) -> None:
-        """Take the names out of one export."""
+    def record(self, path: str, body: bytes) -> None:
+        """Record the names of one export."""
         with self._lock:
             {"/v1/traces": self._traces, "/v1/metrics": self._metrics, "/v1/logs": self._logs}[path](body)
 
-    def so_far(self) -> "Passed":
-        """A copy that stands still."""
+    def record_page(self, body: bytes) -> None:
+        """Record the names of one export of a page (OTLP/HTTP JSON)."""
         with self._lock:
-            names = (self.spans, self.span_events, self.metrics, self.lines, self.resource, self.with_traces)
-            return Passed(*copy.deepcopy(names))
+            export = json.loads(body)
+            for scope in (scope for one in export.get("resourceSpans", ()) for scope in one["scopeSpans"]):
+                for span in scope["spans"]:
+                    self.page_spans[span["name"]] |= _keys(span)
+            for scope in (scope for one in export.get("resourceMetrics", ()) for scope in one["scopeMetrics"]):
+                for metric in scope["metrics"]:
+                    points = metric["gauge"]["dataPoints"]
+                    self.page_metrics[metric["name"]] |= {name for point in points for name in _keys(point)}
+
+    def copy(self) -> "TappedTelemetry":
+        """Return a copy, which does not change."""
+        with self._lock:
+            names = (self.spans, self.span_events, self.metrics, self.log_events, self.resource, self.with_traces)
+            return TappedTelemetry(*deepcopy((*names, self.page_spans, self.page_metrics)))
 
     def _traces(self, body: bytes) -> None:
         for of_process in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -67,55 +83,64 @@ class Passed:
     def _logs(self, body: bytes) -> None:
         for of_process in ExportLogsServiceRequest.FromString(body).resource_logs:
             self.resource |= _names(of_process.resource)
-            for line in (line for scope in of_process.scope_logs for line in scope.log_records):
-                if "logger" not in _names(line):
-                    self.lines[line.body.string_value] |= _names(line)
+            for record in (record for scope in of_process.scope_logs for record in scope.log_records):
+                if "logger" not in _names(record):
+                    self.log_events[record.body.string_value] |= _names(record)
 
 
 def _names(described: Any) -> set[str]:
     return {attribute.key for attribute in described.attributes}
 
 
+def _keys(described: dict[str, Any]) -> set[str]:
+    return {attribute["key"] for attribute in described["attributes"]}
+
+
 @contextmanager
-def tapped(port: int) -> Iterator[tuple[str, Passed]]:
-    """An address to export to while the block runs, and what has passed; it goes on to `port` of this machine."""
-    passed = Passed()
+def open_tap(port: int) -> Iterator[tuple[str, TappedTelemetry]]:
+    """Listen for exports within the block and forward them to `port` of this machine; yield the URL and the names."""
+    telemetry = TappedTelemetry()
 
     class Tap(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle(self) -> None:
-            with suppress(ConnectionError):  # an exporter that ends cuts the connection it keeps
+            with suppress(ConnectionError):  # a process that ends drops its connection
                 super().handle()
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, answer = _handed_on(f"http://127.0.0.1:{port}{self.path}", dict(self.headers), body)
-            passed.note(self.path, gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+            status, response = _forward(f"http://127.0.0.1:{port}{self.path}", dict(self.headers), body)
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            if self.headers.get("Content-Type") == "application/json":
+                telemetry.record_page(body)
+            else:
+                telemetry.record(self.path, body)
             self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(response)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(response)
 
         def log_message(self, *_: object) -> None:
-            """Be quiet."""
+            """Write no log record."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Tap)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", passed
+        yield f"http://127.0.0.1:{server.server_port}", telemetry
     finally:
         server.shutdown()
         server.server_close()
 
 
-def _handed_on(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    """The answer of who it is meant for; 503, so that the exporter tries again, where there is none."""
+def _forward(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+    """Return the response of the receiver; 503 if it does not respond, so that the exporter tries again."""
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - our own address
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - likewise
-            return answer.status, answer.read()
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 - likewise
+            return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
     except OSError:

@@ -1,4 +1,4 @@
-"""Access tokens as the users service mints them, and the key set to verify them with."""
+"""Access tokens like those of the users service, and the key set that verifies them."""
 
 import base64
 import time
@@ -19,16 +19,16 @@ AUDIENCE = "hopline"
 
 
 class TokenIssuer:
-    """An Ed25519 key pair that signs access tokens; a second instance is a foreign issuer to reject."""
+    """An Ed25519 key pair that signs access tokens. A second instance is an untrusted issuer."""
 
     def __init__(self, *, key_id: str | None = None) -> None:
         self.private_key = Ed25519PrivateKey.generate()
         self.key_id = key_id or uuid.uuid4().hex
 
     def issue(self, sub: object, *, role: str = "customer", lifetime: int = 300, **claims: Any) -> str:
-        """A signed token for `sub`, valid for `lifetime` seconds (negative: already expired).
+        """Return a signed token for `sub`, valid for `lifetime` seconds (negative: already expired).
 
-        Extra `claims` are added or override; a claim given as None is left out.
+        `claims` are added or replace others. A claim with the value None is omitted.
         """
         now = int(time.time())
         body = {
@@ -44,12 +44,12 @@ class TokenIssuer:
         return jwt.encode(present, self.private_key, algorithm="EdDSA", headers={"kid": self.key_id})
 
     def headers(self, sub: object, *, role: str = "customer", **claims: Any) -> dict[str, str]:
-        """The Authorization header for `sub`."""
+        """Return the Authorization header for `sub`."""
         return {"Authorization": f"Bearer {self.issue(sub, role=role, **claims)}"}
 
     @property
     def private_pem(self) -> str:
-        """The private key in PKCS#8 PEM, as the users service's SIGNING_KEY."""
+        """Return the private key in PKCS#8 PEM, the format of SIGNING_KEY of the users service."""
         return self.private_key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -58,7 +58,7 @@ class TokenIssuer:
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """The public half as a JSON Web Key Set (RFC 7517, RFC 8037)."""
+        """Return the public key as a JSON Web Key Set (RFC 7517, RFC 8037)."""
         public = self.private_key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         x = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
         key = {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.key_id, "x": x}
@@ -66,7 +66,7 @@ class TokenIssuer:
 
     @property
     def jwks_app(self) -> Starlette:
-        """An app to `serve`; the keys are at `/.well-known/jwks.json`."""
+        """Return an application for `serve` with the key set at `/.well-known/jwks.json`."""
 
         async def keys(_: Request) -> Response:
             return JSONResponse(self.jwks)
@@ -76,5 +76,5 @@ class TokenIssuer:
 
 @pytest.fixture(scope="session")
 def token_issuer() -> TokenIssuer:
-    """The issuer whose tokens the services under test trust."""
+    """Return the issuer that the tested services trust."""
     return TokenIssuer()

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping for a guess."""
+"""Waiting for a condition instead of sleeping for a fixed time."""
 
 import asyncio
 import inspect
@@ -7,8 +7,8 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
-PATIENCE_S = 30.0
-"""A machine may be busy; what is waited for mostly comes within milliseconds."""
+TIMEOUT_S = 30.0
+"""Timeout for a busy machine. Most conditions become true within milliseconds."""
 
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
@@ -20,14 +20,16 @@ async def eventually(predicate: Callable[[], Awaitable[T]], timeout: float = ...
 async def eventually(predicate: Callable[[], T], timeout: float = ..., what: str | None = ...) -> T: ...  # noqa: ASYNC109
 async def eventually(
     predicate: Callable[[], Any],
-    timeout: float = PATIENCE_S,  # noqa: ASYNC109 - the bound is the point
+    timeout: float = TIMEOUT_S,  # noqa: ASYNC109 - the function is about the timeout
     what: str | None = None,
 ) -> Any:
-    """Return the first truthy value of `predicate`, asked again and again for at most `timeout` seconds.
+    """Call `predicate` repeatedly for at most `timeout` seconds, and return its first truthy value.
 
-    The predicate may be plain or async; a raised `AssertionError` counts as "not yet", so that a block of
-    asserts can be waited for as well (it then has to return something truthy).
-    Raises `AssertionError` saying what was waited for, what was last seen and for how long.
+    The predicate can be a coroutine function. If it raises AssertionError, it is called again, so that it can contain
+    assertions and then return True.
+
+    Raises:
+        AssertionError: No value was truthy in time. The message contains the condition, the last value and the timeout.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
@@ -49,7 +51,7 @@ async def eventually(
 
 
 def _describe(predicate: Callable[[], object]) -> str:
-    """The predicate's source on one line, or its name where there is no source to read."""
+    """Return the source of the predicate on one line, or its name if the source is not available."""
     try:
         return " ".join(inspect.getsource(predicate).split())
     except (OSError, TypeError):

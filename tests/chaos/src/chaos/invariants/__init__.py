@@ -1,15 +1,15 @@
-"""What must hold after any fault, each a pure function from the record and the holdings to what breaks it, in words."""
+"""The invariants after any fault: pure functions that yield violations of a history and a snapshot."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from chaos.history import History
-from chaos.holdings import Holdings
 from chaos.invariants.devices import every_device_saw_all, frames_carry_their_trace
 from chaos.invariants.events import one_notification_per_event, streams_equal_outboxes
 from chaos.invariants.jobs import nothing_is_stuck, one_email_per_key
 from chaos.invariants.orders import nothing_lost_or_unexpected, one_order_per_key, stock_adds_up
+from chaos.snapshot import Snapshot
 
-Invariant = Callable[[History, Holdings], Iterator[str]]
+Invariant = Callable[[History, Snapshot], Iterator[str]]
 
 INVARIANTS: Mapping[str, Invariant] = {
     "I1": nothing_lost_or_unexpected,
@@ -22,6 +22,6 @@ INVARIANTS: Mapping[str, Invariant] = {
     "I8": stock_adds_up,
     "I9": frames_carry_their_trace,
 }
-"""By the name that docs and the table use."""
+"""By the names in the documentation and in the table."""
 
 __all__ = ["INVARIANTS", "Invariant"]

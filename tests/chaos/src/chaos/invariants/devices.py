@@ -1,19 +1,19 @@
-"""What arrived over WebSockets."""
+"""Invariants of frames."""
 
 from collections.abc import Iterator
 
 from chaos.history import Action, DeviceLog, History
-from chaos.holdings import Holdings
+from chaos.snapshot import Snapshot
 
 
-def every_device_saw_all(history: History, holdings: Holdings) -> Iterator[str]:
-    """I6: each device has seen 1..head in order, no gap, no repeat, and the same as the feed has."""
-    feeds = {(row.user_id, row.seq): row.event_id for row in holdings.notifications}
+def every_device_saw_all(history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I6: each device received 1..head in order, without gaps or repeats, with the content of the feed."""
+    feeds = {(row.user_id, row.seq): row.event_id for row in snapshot.notifications}
     for device in history.devices:
-        yield from (f"{device.name}: {broken}" for broken in _unseen(device, holdings.heads.get(device.user_id, 0)))
+        yield from (f"{device.name}: {broken}" for broken in _unseen(device, snapshot.heads.get(device.user_id, 0)))
         for frame in device.frames:
             if feeds.get((device.user_id, frame.seq)) != frame.id:
-                yield f"{device.name}: {frame.seq} was {frame.id}, which is not in the feed there"
+                yield f"{device.name}: {frame.seq} was {frame.id}, which is not the notification in the feed"
 
 
 def _unseen(device: DeviceLog, head: int) -> Iterator[str]:
@@ -23,12 +23,12 @@ def _unseen(device: DeviceLog, head: int) -> Iterator[str]:
             yield f"{'a repeat' if frame.seq <= seen else 'a gap'}: {frame.seq} after {seen}"
         seen = max(seen, frame.seq)
     if seen != head:
-        yield f"it saw up to {seen} of {head}"
+        yield f"it received up to {seen} of {head}"
 
 
-def frames_carry_their_trace(history: History, holdings: Holdings) -> Iterator[str]:
-    """I9: a frame's trace is that of the request that caused it: one of its attempts, where it took several."""
-    causes = _causes(history, holdings)
+def frames_carry_their_trace(history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I9: a frame's trace is that of the request that caused it, or of one of its attempts."""
+    causes = _causes(history, snapshot)
     for device in history.devices:
         for frame in device.frames:
             action = Action.CANCEL if frame.kind == "order.cancelled" else Action.PLACE
@@ -38,10 +38,10 @@ def frames_carry_their_trace(history: History, holdings: Holdings) -> Iterator[s
                 yield f"{device.name}: {frame.kind} {frame.about} came with trace {frame.trace_id}"
 
 
-def _causes(history: History, holdings: Holdings) -> dict[tuple[Action, str], set[str]]:
-    """The traces of those that may have caused a frame, by what they did and to what."""
-    orders = {(key.user_id, key.key): key.order_id for key in holdings.keys}
-    accounts = {account.email: account.id for account in holdings.accounts}
+def _causes(history: History, snapshot: Snapshot) -> dict[tuple[Action, str], set[str]]:
+    """Return the traces of the requests that may have caused a frame, by action and id."""
+    orders = {(key.user_id, key.key): key.order_id for key in snapshot.keys}
+    accounts = {account.email: account.id for account in snapshot.accounts}
     causes: dict[tuple[Action, str], set[str]] = {}
     for one in history.operations:
         about = {

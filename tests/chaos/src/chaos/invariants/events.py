@@ -1,10 +1,10 @@
-"""Outboxes, streams and what consumers make of them."""
+"""Invariants of outboxes, streams and notifications."""
 
 from collections.abc import Iterator
 
 from chaos.history import History
-from chaos.holdings import Holdings, Stream
 from chaos.invariants.sets import compared
+from chaos.snapshot import Snapshot, Stream
 
 NOTIFIED = frozenset(
     {
@@ -12,12 +12,12 @@ NOTIFIED = frozenset(
         *(f"hopline.order.{state}.v1" for state in ("placed", "packed", "shipped", "cancelled")),
     }
 )
-"""The events that customers cause here and hear of."""
+"""The events that customers cause and receive notifications about."""
 
 
-def streams_equal_outboxes(_history: History, holdings: Holdings) -> Iterator[str]:
-    """I3: an outbox is numbered 1, 2, 3…, and its stream has the end of it, entry by entry."""
-    for stream in holdings.streams:
+def streams_equal_outboxes(_history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I3: an outbox is numbered 1, 2, 3…, and the entries of its stream equal the end of the outbox."""
+    for stream in snapshot.streams:
         yield from (f"{stream.name}: {broken}" for broken in _unequal(stream))
 
 
@@ -25,12 +25,12 @@ def _unequal(stream: Stream) -> Iterator[str]:
     by_number = {event.seq: event.id for event in stream.outbox}
     unsealed = sum(event.seq is None for event in stream.outbox)
     if unsealed:
-        yield f"{unsealed} events have no number"
+        yield f"{unsealed} events have no sequence number"
     numbers = [event.seq for event in stream.outbox if event.seq is not None]
     if sorted(numbers) != list(range(1, len(numbers) + 1)):
         yield f"the outbox's numbers have a gap or a repeat below {max(numbers)}"
     if stream.last != len(numbers):
-        yield f"it got as far as {stream.last} of {len(numbers)}"
+        yield f"the stream ends at {stream.last} of {len(numbers)}"
     first = stream.entries[0][0] if stream.entries else 0
     if [number for number, _ in stream.entries] != list(range(first, first + len(stream.entries))):
         yield f"its entries have a gap after {first}"
@@ -39,8 +39,8 @@ def _unequal(stream: Stream) -> Iterator[str]:
             yield f"entry {number} is {event_id}, the outbox has {by_number.get(number)}"
 
 
-def one_notification_per_event(_history: History, holdings: Holdings) -> Iterator[str]:
-    """I4: whoever an event is about has one notification of it, and nobody else has any."""
-    wanted = {(event.id, event.user_id) for event in holdings.events if event.type in NOTIFIED}
-    there = [(row.event_id, row.user_id) for row in holdings.notifications]
+def one_notification_per_event(_history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I4: the user of an event has one notification of it, and no other user has one."""
+    wanted = {(event.id, event.user_id) for event in snapshot.events if event.type in NOTIFIED}
+    there = [(row.event_id, row.user_id) for row in snapshot.notifications]
     return compared("notification", acknowledged=wanted, indeterminate=(), observed=there)

@@ -1,20 +1,20 @@
-"""Accounts, orders, their keys and the stock."""
+"""Invariants of accounts, orders, idempotency keys and stock."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from chaos.history import Action, History, Outcome
-from chaos.holdings import Holdings
 from chaos.invariants.sets import compared
+from chaos.snapshot import Snapshot
 
 _LIVE = ("placed", "packed")
 
 
-def nothing_lost_or_unexpected(history: History, holdings: Holdings) -> Iterator[str]:
-    """I1: an acknowledged account, order or cancellation is there once, a refused one is not."""
-    yield from _compared("account", Action.REGISTER, history, [account.email for account in holdings.accounts])
-    ours = [order for order in holdings.orders if order.user_id in history.user_ids]
-    keys = {key.order_id: (key.user_id, key.key) for key in holdings.keys}
+def nothing_lost_or_unexpected(history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I1: an acknowledged account, order or cancellation exists once; a rejected one does not exist."""
+    yield from _compared("account", Action.REGISTER, history, [account.email for account in snapshot.accounts])
+    ours = [order for order in snapshot.orders if order.user_id in history.user_ids]
+    keys = {key.order_id: (key.user_id, key.key) for key in snapshot.keys}
     yield from _compared(
         "order", Action.PLACE, history, [keys.get(order.id, (order.user_id, order.id)) for order in ours]
     )
@@ -33,32 +33,32 @@ def _compared(
     return compared(what, acknowledged=known(Outcome.OK), indeterminate=known(Outcome.INDETERMINATE), observed=observed)
 
 
-def one_order_per_key(history: History, holdings: Holdings) -> Iterator[str]:
-    """I2: a key has one order, every answer to it names that one, and no order is without a key."""
-    by_key = {(key.user_id, key.key): key.order_id for key in holdings.keys}
+def one_order_per_key(history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I2: a key has one order, all responses for the key name that order, and each order has a key."""
+    by_key = {(key.user_id, key.key): key.order_id for key in snapshot.keys}
     for place in history.of(Action.PLACE):
-        for answer in sorted(set(place.answers)):
-            if answer != (order_id := by_key.get((place.user_id, place.key))):
-                yield f"key {place.key} was answered {answer} and has {order_id}"
-    keyed = Counter(key.order_id for key in holdings.keys)
-    for order in holdings.orders:
+        for response in sorted(set(place.responses)):
+            if response != (order_id := by_key.get((place.user_id, place.key))):
+                yield f"key {place.key} got the response {response} but has {order_id}"
+    keyed = Counter(key.order_id for key in snapshot.keys)
+    for order in snapshot.orders:
         if order.user_id in history.user_ids and keyed[order.id] != 1:
             yield f"order {order.id} has {keyed[order.id]} keys"
 
 
-def stock_adds_up(_history: History, holdings: Holdings) -> Iterator[str]:
-    """I8: reserved is what live orders hold, within what is there; and nothing appears or vanishes."""
+def stock_adds_up(_history: History, snapshot: Snapshot) -> Iterator[str]:
+    """I8: reserved stock is that of open orders and at most the stock, and units are neither created nor lost."""
     held: defaultdict[tuple[str, bool], int] = defaultdict(int)
-    for order in holdings.orders:
+    for order in snapshot.orders:
         if order.status == "cancelled":
             continue
         for sku, quantity in order.items:
             held[sku, order.status in _LIVE] += quantity
-    for product in holdings.products:
+    for product in snapshot.products:
         live, gone = held[product.sku, True], held[product.sku, False]
         if product.reserved != live or not 0 <= product.reserved <= product.stock:
-            yield f"{product.sku}: {product.reserved} of {product.stock} reserved, live orders hold {live}"
+            yield f"{product.sku}: {product.reserved} of {product.stock} reserved, open orders have {live}"
         if product.shipped != gone:
-            yield f"{product.sku}: {product.shipped} shipped, orders say {gone}"
+            yield f"{product.sku}: {product.shipped} shipped, orders have {gone}"
         if product.stock + product.shipped != product.arrived:
             yield f"{product.sku}: {product.stock} + {product.shipped} shipped of {product.arrived} that arrived"

@@ -1,4 +1,4 @@
-"""The set test: what was acknowledged is there, and nothing is there that nobody may have caused."""
+"""The set test: everything that was acknowledged exists, and everything that exists has a cause."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -8,10 +8,10 @@ from typing import Any
 def compared(
     what: str, *, acknowledged: Collection[Any], indeterminate: Collection[Any], observed: Iterable[Any]
 ) -> Iterator[str]:
-    """What breaks it: lost, unexpected, duplicated.
+    """Yield violations: lost, unexpected and duplicate elements.
 
-    lost = acknowledged − observed; unexpected = observed − acknowledged − indeterminate, which has what was refused and
-    happened all the same. What is indeterminate may be there, once.
+    lost = acknowledged − observed; unexpected = observed − acknowledged − indeterminate, which includes rejected
+    operations that took effect. An indeterminate element may exist once.
     """
     there = Counter(observed)
     yield from (f"{what} lost: {_words(one)}" for one in acknowledged if one not in there)

@@ -1,4 +1,4 @@
-"""Who breaks things, a function for each row of the matrix; when it returns, nothing is broken on purpose."""
+"""The faults, one function per row of the matrix. Each removes its fault before it returns."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""PostgreSQL that runs and cannot serve: read-only, out of disk space, or with a locked row."""
+"""PostgreSQL that runs but cannot serve: read-only, without disk space, or with a locked row."""
 
 import asyncio
 import time
@@ -19,23 +19,23 @@ _UNDER_FAULT = 8
 """Operations during each fault."""
 
 _RECOVERY_S = 5.0
-"""A write that begins later than that after a fault succeeds: every process's pool works again."""
+"""A write that begins later than this after a fault must succeed, because all pools work again."""
 
 _WRITES = 6
-"""Writes in a row that show it: each of a service's two processes has a pool, and the gateway chooses one of them."""
+"""Consecutive successful writes that prove it. Both processes of a service have a pool, and either may be used."""
 
 _WRITE: Mapping[str, Callable[[Customer], Awaitable[Operation]]] = {
     "users": lambda customer: customer.invite(attempts=1),
     "orders": lambda customer: customer.place(only="BOOK-HOPS", attempts=1),
     "notifications": lambda customer: customer.mark_read(attempts=1),
 }
-"""By database, a request that writes to it. The workers' database has none: what waits there is done before quiet."""
+"""A request that writes, by database. None for the workers' database, whose jobs are done before the end."""
 
 _LOCKED_SKU, _OTHER_SKU = "LAMP-DESK", "BOOK-HOPS"
 _LOCKED_S = 12.0
 _ATTEMPTS = 5
 _WAITING_ORDERS = 40
-"""More than the pools of both processes of orders have connections."""
+"""More than the connections in the pools of both processes of orders."""
 
 _DISK_FULL = """CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"""
@@ -44,19 +44,19 @@ _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datn
 
 
 async def make_read_only(scene: Scene) -> None:
-    """Row 18: each database in turn is read-only, as a failover leaves it to clients of the old primary."""
+    """Row 18: make each database read-only in turn, as for clients of the old primary after a failover."""
     await _break_each(scene, _read_only, fails_readiness=True)
 
 
 async def fill_disk(scene: Scene) -> None:
-    """Row 23: each database in turn has no disk space left. No process ends because of it."""
+    """Row 23: simulate a full disk of each database in turn. No process may exit."""
     with scene.processes.kept():
         await _break_each(scene, _disk_full, fails_readiness=False)
 
 
 async def lock_product(scene: Scene) -> None:
-    """Row 21: one product's row is locked for 12 s while many orders wait for it; orders of another one are placed."""
-    buyer, *_ = scene.crowd.customers
+    """Row 21: lock a product's row for 12 s while many orders wait for it. Orders of another product succeed."""
+    buyer, *_ = scene.workload.customers
     async with asyncio.TaskGroup() as waiting, _connection(scene, "orders") as orders, orders.transaction():
         await orders.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", _LOCKED_SKU)
         for _ in range(_WAITING_ORDERS):
@@ -65,7 +65,7 @@ async def lock_product(scene: Scene) -> None:
         while time.monotonic() < locked_until:
             placed = await buyer.place(only=_OTHER_SKU, attempts=_ATTEMPTS)
             assert placed.outcome is Outcome.OK, f"an order of another product got {placed.statuses}"
-            await scene.crowd.progress(1)
+            await scene.workload.progress(1)
 
 
 async def _break_each(
@@ -75,19 +75,19 @@ async def _break_each(
         async with fault(scene, name):
             if fails_readiness and name in _WRITE:
                 await eventually(partial(scene.processes.is_unready, name), what=f"{name} not ready")
-            await scene.crowd.progress(_UNDER_FAULT)
+            await scene.workload.progress(_UNDER_FAULT)
         await _recovered(scene, name)
         await scene.processes.ready()
 
 
 async def _recovered(scene: Scene, name: str) -> None:
-    """Return after several writes in a row have succeeded. Raises AssertionError if one that begins late fails.
+    """Wait until several consecutive writes succeed. Raises AssertionError if a write that begins late fails.
 
-    When a write begins counts, not how long it takes: a busy machine hashes few passwords in a second.
+    The start of a write is limited, not its duration, because a busy machine hashes passwords slowly.
     """
     if name not in _WRITE:
         return
-    buyer, *_ = scene.crowd.customers
+    buyer, *_ = scene.workload.customers
     healed_at, succeeded = time.monotonic(), 0
     while succeeded < _WRITES:
         began_s = time.monotonic() - healed_at
@@ -98,7 +98,7 @@ async def _recovered(scene: Scene, name: str) -> None:
 
 @asynccontextmanager
 async def _read_only(scene: Scene, name: str) -> AsyncIterator[None]:
-    """Disconnect everybody; new sessions are read-only, and those remain so after the block until they are closed."""
+    """Disconnect all clients. New sessions are read-only, also after the block until they are closed."""
     async with _connection(scene, "postgres") as server:
         await server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         try:
@@ -110,12 +110,12 @@ async def _read_only(scene: Scene, name: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _disk_full(scene: Scene, name: str) -> AsyncIterator[None]:
-    """Have every statement that adds rows fail, as PostgreSQL reports a full disk."""
+    """Make all statements that add rows fail with PostgreSQL's error for a full disk."""
     async with _connection(scene, name) as database:
         tables = [row[0] for row in await database.fetch(_TABLES)]
         await database.execute(_DISK_FULL)
         try:
-            for table in tables:  # in transactions of their own: all locks at once could deadlock
+            for table in tables:  # in separate transactions, because locking all tables at once could deadlock
                 await database.execute(
                     f"CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION disk_full()"
                 )
@@ -128,7 +128,7 @@ async def _disk_full(scene: Scene, name: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _connection(scene: Scene, database: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(scene.census.database_url(database), timeout=5)
+    connection = await asyncpg.connect(scene.snapshot_reader.database_url(database), timeout=5)
     try:
         yield connection
     finally:

@@ -1,4 +1,4 @@
-"""Clients that send more than they should, or never finish, and many logins at once."""
+"""Clients that send too much or never finish, and many parallel logins."""
 
 import asyncio
 import base64
@@ -12,25 +12,29 @@ import httpx
 
 from chaos.nemesis.scene import Scene
 from chaos.processes import SERVERS
+from hopline_client import api
+from hopline_client.api import ProblemError
+from hopline_client.backoff import NO_RETRIES
+from hopline_client.rest import Client, open_client
 from testkit.shopper import PASSWORD
-from testkit.waiting import PATIENCE_S
+from testkit.waiting import TIMEOUT_S
 
 _ADDRESS = "127.0.0.2"
-"""Where floods come from, for limits by address; customers come from 127.0.0.1."""
+"""The source address of floods, for limits by address. Customers use 127.0.0.1."""
 
 _MIB = 1024 * 1024
 _FLOOD_BYTES = 64 * _MIB
-"""What one connection sends at most. It then waits until the server closes."""
+"""Maximum number of bytes sent on one connection. Then it waits until the server closes."""
 
 _GROWTH_BYTES = 64 * _MIB
-"""By so much the memory of a process may grow; several connections send as much each."""
+"""Maximum growth of a process's memory. Several connections each send this much."""
 
 _HEADS = 4
 _SLOW_HEADS = 50
 _UPLOADS = 500
-"""For each process of the gateway: as many as it serves requests at once."""
+"""Uploads per process of the gateway: its maximum number of concurrent requests."""
 
-_UPLOADS_AT_ONCE = 50
+_CONCURRENT_UPLOADS = 50
 _PING_SOCKETS = 20
 _LOGINS = 60
 _BURSTS = 4
@@ -43,27 +47,28 @@ _PINGS *= 500
 
 
 async def flood_listeners(scene: Scene) -> None:
-    """Row 20: endless heads, slow heads, idle uploads, and pings before the hello. No process ends because of it."""
+    """Row 20: send endless heads, slow heads, idle uploads, and pings before the hello. No process may exit."""
     with scene.processes.kept():
         async with _bounded_memory(scene):
             for name in SERVERS:
                 await _send_endless_heads(name, scene.port(name))
             await asyncio.gather(*(_send_slow_head(name, scene.port(name)) for name in SERVERS * _SLOW_HEADS))
             async with _idle_uploads(scene):
-                await scene.crowd.progress(20)
+                await scene.workload.progress(20)
             await asyncio.gather(*(_send_pings(scene.port("notifications")) for _ in range(_PING_SOCKETS)))
 
 
 async def flood_logins(scene: Scene) -> None:
-    """Row 22: 60 wrong logins at once, several times; each gets its own response, other calls to users succeed."""
-    reader, *_ = scene.crowd.customers
+    """Row 22: send 60 parallel wrong logins, several times. Each gets a response; other calls to users succeed."""
+    reader, *_ = scene.workload.customers
     transport = httpx.AsyncHTTPTransport(local_address=_ADDRESS, limits=httpx.Limits(max_connections=None))
-    async with httpx.AsyncClient(base_url=scene.gateway, transport=transport, timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(base_url=scene.gateway, transport=transport, timeout=TIMEOUT_S) as http:
+        client = Client(http=http, retry_policy=NO_RETRIES, timeout_s=2 * TIMEOUT_S)
 
         async def log_in() -> str:
-            form = {"grant_type": "password", "username": f"{secrets.token_hex(8)}@example.com", "password": PASSWORD}
-            response = await client.post("/v2/tokens", data=form)
-            return f"{response.status_code} {response.json()['type'].rpartition('/')[2]}"
+            request = api.log_in(email=f"{secrets.token_hex(8)}@example.com", password=PASSWORD)
+            problem = ProblemError(request, await client.send(request))
+            return f"{problem.status} {problem.slug}"
 
         for _ in range(_BURSTS):
             logins = asyncio.gather(*(log_in() for _ in range(_LOGINS)))
@@ -75,19 +80,19 @@ async def flood_logins(scene: Scene) -> None:
 
 
 async def _send_endless_heads(name: str, port: int) -> None:
-    """Send request heads that do not end, as many header lines and as one."""
+    """Send endless request heads, with many header lines and with one long line."""
     endless = ((_START, _LINES), (_START + b"X: ", b"a" * len(_LINES)))
     await asyncio.gather(*(_send(name, port, *head) for head in endless * (_HEADS // len(endless))))
 
 
 async def _send(name: str, port: int, start: bytes, again: bytes) -> None:
-    """Send `start`, then `again` many times, and return once the server has closed the connection."""
+    """Send `start`, then `again` repeatedly, and wait until the server closes the connection."""
     with suppress(ConnectionError):
         async with _connection(name, port) as (reader, writer):
             for part in chain([start], repeat(again, _FLOOD_BYTES // len(again))):
                 writer.write(part)
                 await writer.drain()
-                await asyncio.sleep(0)  # customers act in the same event loop
+                await asyncio.sleep(0)  # customers run in the same event loop
             while not reader.at_eof():
                 await reader.read(_MIB)
 
@@ -105,7 +110,7 @@ async def _send_slow_head(name: str, port: int) -> None:
 
 
 async def _send_pings(port: int) -> None:
-    """Open a WebSocket, send no hello but pings, and read no pong before all are sent."""
+    """Open a WebSocket, send pings without a hello, and read pongs only after all pings."""
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     upgrade = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
     start = f"GET /ws HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n".encode()
@@ -114,12 +119,11 @@ async def _send_pings(port: int) -> None:
 
 @asynccontextmanager
 async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
-    """Hold orders of one account whose bodies never come."""
-    customer, *_ = scene.crowd.customers
+    """Hold requests of one account that place orders but send no body."""
+    customer, *_ = scene.workload.customers
     guest = await customer.invite()
-    form = {"grant_type": "password", "username": guest.key, "password": PASSWORD}
-    async with httpx.AsyncClient(base_url=scene.gateway, timeout=PATIENCE_S) as client:
-        token = (await client.post("/v2/tokens", data=form)).raise_for_status().json()["access_token"]
+    async with open_client(scene.gateway, retry_policy=NO_RETRIES, timeout_s=TIMEOUT_S) as client:
+        token = (await client.call(api.log_in(email=guest.key, password=PASSWORD)))["access_token"]
     head = (
         f"POST /v2/orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 1000\r\nIdempotency-Key: "
@@ -130,8 +134,8 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
             _, writer = await asyncio.open_connection("127.0.0.1", scene.port("gateway"), local_addr=(_ADDRESS, 0))
             writers.append(writer)
             writer.write(f"{head}{secrets.token_hex(16)}\r\n\r\n{{".encode())
-            if number % _UPLOADS_AT_ONCE == 0:  # so many at once would be a flood of requests as well
-                await scene.crowd.progress(1)
+            if number % _CONCURRENT_UPLOADS == 0:  # more at once would also be a flood of requests
+                await scene.workload.progress(1)
         yield
     finally:
         for writer in writers:
@@ -140,16 +144,16 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _connection(name: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection that has to end within PATIENCE_S. Raises AssertionError if it does not."""
+    """Open a connection that must end within TIMEOUT_S. Raises AssertionError if it does not."""
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(_ADDRESS, 0))
             try:
                 yield reader, writer
             finally:
                 writer.transport.abort()
     except TimeoutError:
-        raise AssertionError(f"{name} did not close a connection within {PATIENCE_S:g} s") from None
+        raise AssertionError(f"{name} did not close a connection within {TIMEOUT_S:g} s") from None
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Connections and calls between those that are well."""
+"""Breaks connections and calls between healthy processes."""
 
 from chaos.nemesis.scene import Scene
 
@@ -6,14 +6,14 @@ _CUTS = 15
 
 
 async def cut_sockets(scene: Scene) -> None:
-    """Row 10: of any device, at any time."""
+    """Row 10: close random devices' connections at random times."""
     for _ in range(_CUTS):
-        scene.rng.choice(scene.crowd.devices).cut()
-        await scene.crowd.progress(1)
+        scene.rng.choice(scene.workload.devices).cut()
+        await scene.workload.progress(1)
 
 
 async def break_upstream(scene: Scene) -> None:
-    """Row 14: what the gateway asks of orders is late, refused or lost, all of it; then what the workers ask."""
+    """Row 14: make all calls from the gateway to orders slow, failing or lost, then those of the workers."""
     for source, kind in (("gateway", "slow"), ("gateway", "errors"), ("gateway", "disconnect"), ("workers", "errors")):
         async with scene.switches.on(source=source, target="orders", kind=kind):
-            await scene.crowd.progress(4)
+            await scene.workload.progress(4)

@@ -1,4 +1,4 @@
-"""Processes that stand still and go on later, as if nothing had happened."""
+"""Freezes processes and resumes them later."""
 
 import psutil
 
@@ -7,31 +7,31 @@ from testkit.waiting import eventually
 
 _STREAM = "events:orders"
 _LEASE_S = 60.0
-"""More than a job's lease and its sweep, and than the silence after which a relay loses its lead."""
+"""Longer than a job's lease and the sweeper's interval, and than the timeout of a relay's leadership."""
 
 
 async def freeze_past_the_lease(scene: Scene) -> None:
-    """Row 5: a worker with jobs in hand until another has taken them over, then a relay until another leads."""
+    """Row 5: freeze a worker with running jobs until another takes them over, then a relay until another leads."""
     await _freeze_worker(scene)
-    await scene.crowd.progress(3)
+    await scene.workload.progress(3)
     await _freeze_leader(scene)
 
 
 async def _freeze_worker(scene: Scene) -> None:
     async with scene.switches.on(source="workers", target="users", kind="slow", value=1_500):
-        await scene.crowd.until(scene.census.jobs_in_hand, "a job in hand")
+        await scene.workload.until(scene.snapshot_reader.running_jobs, "a running job")
         with scene.processes.frozen(psutil.Process(scene.processes.pid("worker"))):
-            held = await scene.census.jobs_in_hand()
+            leases = await scene.snapshot_reader.running_jobs()
             async with scene.processes.second_worker():
 
                 async def taken_over() -> bool:
-                    return not held & await scene.census.jobs_in_hand()
+                    return not leases & await scene.snapshot_reader.running_jobs()
 
-                await eventually(taken_over, _LEASE_S, "the frozen worker's jobs in another's hands")
+                await eventually(taken_over, _LEASE_S, "another worker to take over the frozen worker's jobs")
 
 
 async def _freeze_leader(scene: Scene) -> None:
-    port = await eventually(lambda: scene.census.leader(_STREAM), _LEASE_S, "a leading relay")
+    port = await eventually(lambda: scene.snapshot_reader.leader(_STREAM), _LEASE_S, "a leading relay")
     [leader] = [
         child
         for child in scene.processes.children("orders")
@@ -39,13 +39,13 @@ async def _freeze_leader(scene: Scene) -> None:
     ]
 
     async def another_leads() -> bool:
-        return await scene.census.leader(_STREAM) not in {None, port}
+        return await scene.snapshot_reader.leader(_STREAM) not in {None, port}
 
     with scene.processes.frozen(leader):
         await eventually(another_leads, _LEASE_S, "another leading relay")
 
 
 async def freeze_observatory(scene: Scene) -> None:
-    """Row 17: who takes the telemetry takes nothing, and says nothing."""
+    """Row 17: freeze the observatory, which receives the telemetry."""
     with scene.processes.frozen(psutil.Process(scene.processes.pid("observatory"))):
-        await scene.crowd.progress(20)
+        await scene.workload.progress(20)

@@ -1,4 +1,4 @@
-"""No rows of the matrix: nothing at all, and a few blows at random."""
+"""Faults outside the matrix: none, and random ones."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -11,12 +11,12 @@ _BETWEEN = 2
 
 
 async def leave_alone(scene: Scene) -> None:
-    """Only wait as long as others do."""
-    await scene.crowd.progress(_BETWEEN)
+    """Inject no fault; wait as long as other rows."""
+    await scene.workload.progress(_BETWEEN)
 
 
-async def strike_at_random(scene: Scene) -> None:
-    """kill -9 of workers of two services and of the worker, Redis killed or emptied, in any order; and sockets cut."""
+async def inject_at_random(scene: Scene) -> None:
+    """Kill workers of two services and the worker, kill or empty Redis, in random order, and close sockets."""
     processes, rng = scene.processes, scene.rng
     one, other = rng.sample(SERVERS, k=2)
     blows: list[Callable[[], Awaitable[None]]] = [
@@ -26,6 +26,6 @@ async def strike_at_random(scene: Scene) -> None:
         partial(rng.choice((kill_redis, flush_redis)), scene),
     ]
     for blow in rng.sample(blows, k=len(blows)):
-        rng.choice(scene.crowd.devices).cut()
-        await scene.crowd.progress(_BETWEEN)
+        rng.choice(scene.workload.devices).cut()
+        await scene.workload.progress(_BETWEEN)
         await blow()

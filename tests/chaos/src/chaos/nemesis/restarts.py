@@ -1,4 +1,4 @@
-"""Processes that are asked to leave, one after another, as a rollout does."""
+"""Restarts processes gracefully one after another, like a rollout."""
 
 import signal
 
@@ -7,12 +7,12 @@ from chaos.processes import SERVERS, WORKERS
 
 
 async def roll(scene: Scene) -> None:
-    """Row 13: SIGTERM to each worker of each service while its siblings answer, then to those that work on jobs."""
+    """Row 13: send SIGTERM to each worker of each service while the others respond, then to the job workers."""
     for name in SERVERS:
         for child in scene.processes.children(name):
             before = {sibling.pid for sibling in scene.processes.children(name)}
             child.send_signal(signal.SIGTERM)
             await scene.processes.replaced(name, before)
-            await scene.crowd.progress(1)
+            await scene.workload.progress(1)
     for name in WORKERS:
         await scene.processes.kill(name, signal.SIGTERM)

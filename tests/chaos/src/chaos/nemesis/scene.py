@@ -1,24 +1,24 @@
-"""What a nemesis has in its hands."""
+"""The parameters of a nemesis."""
 
 import random
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from chaos.census import Census
-from chaos.crowd import Crowd
 from chaos.nemesis.switches import Switches
 from chaos.processes import Processes
-from shared.redis import redis_client
+from chaos.snapshot_reader import SnapshotReader
+from chaos.workload import Workload
+from shared.db.redis import create_redis
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One run in the midst of its load; every choice is `rng`'s."""
+    """One run under load. `rng` makes all random choices."""
 
     processes: Processes
-    census: Census
-    crowd: Crowd
+    snapshot_reader: SnapshotReader
+    workload: Workload
     switches: Switches
     rng: random.Random
     gateway: str
@@ -28,5 +28,5 @@ class Scene:
         return self.processes.port(name)
 
     def redis(self) -> Redis:
-        """A client of the stack's Redis; close it."""
-        return redis_client(self.processes.table.valkey.url)
+        """Return a client of the stack's Redis. The caller closes it."""
+        return create_redis(self.processes.table.valkey.url)

@@ -1,0 +1,83 @@
+"""Grafana's dashboards and the metrics page show the same figures: the same metrics, with the same arithmetic."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from observatory import promql
+from observatory.metric_tables import TABLES
+from observatory.promql import Aggregation, Binary, Expression, Quantile, Rate, Selector
+
+from .emitted import ROOT
+from .test_page import read_listed
+
+DASHBOARDS = sorted((ROOT / "infra/grafana/dashboards").glob("*.json"))
+OURS = re.compile(r"\b(?:hopline|http|db|messaging)_[a-z_]+\b(?=[{\[)])")
+SUFFIXES = ("_bucket", "_sum", "_count", "_total", "_seconds", "_ratio")
+
+
+def of_grafana() -> dict[str, Expression]:
+    """The expressions of the dashboards about metrics of the services, by their text."""
+    found = {}
+    for dashboard in DASHBOARDS:
+        for panel in json.loads(dashboard.read_text(encoding="utf-8"))["panels"]:
+            for target in panel.get("targets", []):
+                text = target.get("expr", "")
+                if OURS.search(text):
+                    found[text] = promql.parse(text.replace("$__rate_interval", "1m").replace("$service", ".+"))
+    return found
+
+
+def of_the_page() -> dict[str, Expression]:
+    return {column.expression: promql.parse(column.over(60)) for table in TABLES for column in table.columns}
+
+
+def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]:
+    """What is done with each metric, from the outside in: `("histogram_quantile 0.99", "sum", "rate", metric)`.
+
+    How many series of a panel are drawn (`topk`) is not arithmetic.
+    """
+    match expression:
+        case Selector(name=name):
+            yield *outer, name
+        case Rate(function=function, selector=selector):
+            yield *outer, function, selector.name
+        case Quantile(quantile=quantile, buckets=inner):
+            yield from arithmetic(inner, *outer, f"histogram_quantile {quantile:g}")
+        case Aggregation(function="topk", operand=inner):
+            yield from arithmetic(inner, *outer)
+        case Aggregation(function=function, operand=inner):
+            yield from arithmetic(inner, *outer, function)
+        case Binary(operator=operator, left=left, right=right):
+            yield from arithmetic(left, *outer, f"left of {operator}")
+            yield from arithmetic(right, *outer, f"right of {operator}")
+
+
+def base(name: str) -> str:
+    """The metric without what Prometheus appends."""
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def metrics(expressions: dict[str, Expression]) -> set[str]:
+    return {base(selector.name) for each in expressions.values() for selector in promql.selectors(each)}
+
+
+def test_both_use_only_metrics_that_are_listed() -> None:
+    known = {base(name.replace(".", "_")) for name in read_listed("Metrics")}
+    assert metrics(of_grafana()) - known == set()
+    assert metrics(of_the_page()) - known == set()
+
+
+def test_the_page_has_every_metric_of_the_dashboards() -> None:
+    assert len(metrics(of_grafana())) > 10
+    assert metrics(of_grafana()) - metrics(of_the_page()) == set()
+
+
+@pytest.mark.parametrize("text", of_grafana())
+def test_the_page_computes_what_the_dashboards_compute(text: str) -> None:
+    computed = {chain for expression in of_the_page().values() for chain in arithmetic(expression)}
+    assert set(arithmetic(of_grafana()[text])) - computed == set()
