@@ -1,12 +1,11 @@
 """Loaded before every other conftest.
 
-pytest's importlib mode names `shared/tests/conftest.py` "shared.tests.conftest" and would make a namespace package of
-the folder `shared/` on the way, hiding the real one. Importing the two packages whose folder has their own name
-settles it.
+In importlib mode pytest names `shared/tests/conftest.py` "shared.tests.conftest", and would create a namespace package
+from the folder `shared/` that hides the real package. So the packages that have the name of their folder are imported
+here.
 
-And an example may take its time: hypothesis's own bounds would fail what a busy machine keeps waiting.
-
-A developer's `.env` reaches neither the tests nor the processes that they start.
+Hypothesis has no time limits, because examples are slow on a busy machine. The `.env` of a developer is read neither by
+the tests nor by the processes that they start.
 """
 
 import importlib.util
@@ -21,9 +20,9 @@ for _package in ("shared", "workers"):
         importlib.import_module(_package)
 
 settings.register_profile(
-    "patient",
+    "without-time-limits",
     parent=settings(),
     deadline=None,
     suppress_health_check=[*settings().suppress_health_check, HealthCheck.too_slow],
 )
-settings.load_profile("patient")
+settings.load_profile("without-time-limits")

@@ -1,21 +1,21 @@
 # `docker buildx bake` builds every image, `docker buildx bake orders` one. The variables come from the environment.
 
-variable "IMAGE_PREFIX" { # what stands before the name: a registry and a folder in it, or only a folder
+variable "IMAGE_PREFIX" { # prefix of the image names: a registry and a folder, or only a folder
   default = "hopline/"
 }
 variable "VERSION" {
   default = "dev"
 }
-variable "TAG" { # of the images; the version is also a label in them
+variable "TAG" { # tag of the images; the version is also a label
   default = VERSION
 }
 variable "REVISION" { # the commit
   default = "unknown"
 }
-variable "REPOSITORY" { # where the source is; a registry links the image to it
+variable "REPOSITORY" { # URL of the source, to which a registry links the image
   default = "https://example.invalid/hopline"
 }
-variable "PYTHON_IMAGE" { # one slim base for both stages
+variable "PYTHON_IMAGE" { # base image of both stages
   default = "python:3.13-slim-trixie"
 }
 
@@ -23,7 +23,7 @@ group "default" {
   targets = ["service", "workers"]
 }
 
-# Migrations have no image of their own: they run from their service's, as `alembic upgrade head`.
+# Migrations run from the image of their service, with the command `alembic upgrade head`.
 target "process" {
   context    = "."
   dockerfile = "infra/docker/Dockerfile"
