@@ -1,9 +1,10 @@
 """The journey of a shopper: from the registration to the notification of the shipped order."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 from tests.e2e.browser.conftest import NewDevice, OpenShop
 
 from testkit.shop import Shop
@@ -75,7 +76,12 @@ def test_finished_report_is_downloaded(shop: Shop, tmp_path: Path) -> None:
     shop.register()
     order_id = shop.place_order(SKU)
     shop.open("/reports")
+    first_day = shop.page.get_by_label("From")
+    chosen = f"{date.fromisoformat(first_day.input_value()) - timedelta(days=1)}"
+    first_day.fill(chosen)
     shop.page.get_by_role("button", name="Request report").click()
+    expect(shop.page.locator("[data-report]")).to_have_count(1)
+    expect(first_day).to_have_value(chosen)
     download = shop.page.locator("[data-report]").get_by_role("button", name="Download")
     with shop.page.expect_download() as started:
         download.click()
@@ -102,3 +108,19 @@ def test_order_above_the_stock_is_rejected_and_the_cart_stays(device: BrowserCon
     shop.page.get_by_role("button", name="Place order").click()
     expect(shop.page.get_by_role("main").get_by_role("alert")).to_contain_text("LAMP-SIGNED")
     expect(shop.page.get_by_label("Quantity of Brass desk lamp, signed edition")).to_have_value("99")
+
+
+def test_quantity_is_ordered_as_typed_when_the_product_loads_afterwards(shop: Shop) -> None:
+    shop.register()
+    shop.add_to_cart(SKU)
+    shop.open("/cart")
+    delayed: list[Route] = []
+    shop.page.route(f"**/v2/products/{SKU}", lambda route: delayed.append(route))  # noqa: PLW0108 - it gets an attribute
+    with shop.page.expect_request(f"**/v2/products/{SKU}"):
+        shop.page.reload()
+    shop.page.get_by_role("spinbutton").fill("2")
+    delayed[0].continue_()
+    expect(shop.page.get_by_label("Quantity of Enamel mug, blue")).to_have_value("2")
+    shop.page.get_by_role("button", name="Place order").click()
+    shop.placed_order_id()
+    expect(shop.page.get_by_role("row", name="Enamel mug, blue")).to_contain_text("€25.00")

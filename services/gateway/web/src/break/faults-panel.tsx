@@ -47,7 +47,7 @@ function AdminLogin() {
     <form ref={form} class="narrow" onSubmit={submit}>
       <p>Only admins may inject faults. This login does not change your session in the shop, and a reload ends it.</p>
       <Problem error={error} />
-      <Field label="Email address of the admin" name="admin-email" type="email" autocomplete="off" required value={ADMIN_EMAIL} />
+      <Field label="Email address of the admin" name="admin-email" type="email" autocomplete="off" required defaultValue={ADMIN_EMAIL} />
       <Field label="Password of the admin" name="admin-password" type="password" autocomplete="off" required />
       <button type="submit" aria-disabled={isBusy}>
         {isBusy ? "Signing in…" : "Unlock the switches"}

@@ -15,8 +15,12 @@ interface FieldProps {
   readonly maxLength?: number;
   readonly min?: number;
   readonly max?: number;
+  /** What the field shows at first. */
+  readonly defaultValue?: string;
+  /** What the field shows after each rendering. It replaces what the user typed, so it has to follow `onInput`. */
   readonly value?: string | number;
   readonly onInput?: (event: TargetedInputEvent<HTMLInputElement>) => void;
+  readonly onBlur?: () => void;
   readonly hint?: string;
   /** The error of the last request; the part about this field is shown. */
   readonly error?: unknown;

@@ -6,10 +6,11 @@ import { api } from "../api";
 import { PageHeading } from "../components/heading";
 import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
+import { useQuantityField } from "../components/quantity";
 import { formatMoney } from "../lib/format";
 import { navigate } from "../router";
 import { announce } from "../state/announcements";
-import { cart, MAX_QUANTITY, setQuantity, type CartItem } from "../state/cart";
+import { cart, setQuantity, type CartItem } from "../state/cart";
 import { isInterrupted, openCheckout, placeOrder } from "../state/checkout";
 import { loadProduct, products } from "../state/products";
 import { isSignedIn } from "../state/session";
@@ -76,6 +77,9 @@ function CartTable() {
 function CartRow({ item: { sku, quantity } }: { readonly item: CartItem }) {
   const product = products.value.get(sku);
   const name = product?.name ?? sku;
+  const field = useQuantityField(quantity, (changed) => {
+    setQuantity(sku, changed);
+  });
   return (
     <tr>
       <td>
@@ -86,16 +90,7 @@ function CartRow({ item: { sku, quantity } }: { readonly item: CartItem }) {
       </td>
       <td>
         <div class="row">
-          <input
-            type="number"
-            min={1}
-            max={MAX_QUANTITY}
-            value={quantity}
-            aria-label={`Quantity of ${name}`}
-            onChange={(event) => {
-              setQuantity(sku, event.currentTarget.valueAsNumber || 1);
-            }}
-          />
+          <input {...field} aria-label={`Quantity of ${name}`} />
           <button
             type="button"
             class="secondary"

@@ -7,10 +7,10 @@ import { Field } from "../components/field";
 import { PageHeading } from "../components/heading";
 import { useLoad } from "../components/load";
 import { Problem } from "../components/problem";
+import { useQuantityField } from "../components/quantity";
 import { Stock } from "../components/stock";
 import { formatMoney } from "../lib/format";
 import { route } from "../router";
-import { MAX_QUANTITY } from "../state/cart";
 import { liveSkus, loadProduct, products, viewers, watchStock } from "../state/products";
 import { isSignedIn } from "../state/session";
 
@@ -19,6 +19,7 @@ export function ProductPage() {
   const { isBusy, error, reload } = useLoad("load product", sku, (action, signal) => loadProduct(sku, action, signal));
   useEffect(() => watchStock([sku]), [sku]);
   const [quantity, setQuantity] = useState(1);
+  const field = useQuantityField(quantity, setQuantity);
   const product = products.value.get(sku);
   return (
     <>
@@ -33,17 +34,7 @@ export function ProductPage() {
           </p>
           <Viewers sku={sku} />
           <div class="row">
-            <Field
-              label="Quantity"
-              name="quantity"
-              type="number"
-              min={1}
-              max={MAX_QUANTITY}
-              value={quantity}
-              onInput={(event) => {
-                setQuantity(Math.max(1, Math.min(MAX_QUANTITY, event.currentTarget.valueAsNumber || 1)));
-              }}
-            />
+            <Field label="Quantity" name="quantity" {...field} />
             <AddToCart product={product} quantity={quantity} />
           </div>
           <p class="quiet">Article {sku}</p>

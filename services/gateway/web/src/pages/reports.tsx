@@ -48,8 +48,8 @@ function RequestForm() {
       <h2>New report</h2>
       <Problem error={error} shownFields={FIELDS} />
       <div class="row">
-        <Field label="From" name="from" type="date" required value={day(-30)} error={error} />
-        <Field label="To" name="to" type="date" required value={day(0)} error={error} />
+        <Field label="From" name="from" type="date" required defaultValue={day(-30)} error={error} />
+        <Field label="To" name="to" type="date" required defaultValue={day(0)} error={error} />
         <div class="field">
           <label for="report-format">Format</label>
           <select id="report-format" name="format">

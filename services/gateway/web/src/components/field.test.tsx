@@ -1,0 +1,19 @@
+import { render } from "preact";
+import { act } from "preact/test-utils";
+import { expect, test } from "vitest";
+
+import { Field } from "./field";
+
+test("a text that replaces the default stays while the page is rendered again", async () => {
+  const root = document.createElement("div");
+  const show = (): Promise<void> =>
+    act(() => {
+      render(<Field label="From" name="from" type="date" defaultValue="2026-10-01" />, root);
+    });
+  await show();
+  const field = root.querySelector("input");
+  expect(field?.value).toBe("2026-10-01");
+  if (field !== null) field.value = "2026-11-15";
+  await show();
+  expect(field?.value).toBe("2026-11-15");
+});
