@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+# The shell is Chromium without a user interface. A page needs less than half of the processor time in it.
+_PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 _TIMEOUT_MS = 20_000  # pages load in a fraction of it, except on a busy machine
 _HERE = {"127.0.0.1", "localhost"}
 
@@ -60,7 +61,7 @@ def clean_page(context: BrowserContext) -> Iterator[Page]:
 
 
 def _report_missing() -> None:
-    reason = "Chromium is not installed; the tests of pages need it (Debian: apt install chromium)"
+    reason = "Chromium is not installed; the tests of pages need it (Debian: apt install chromium-headless-shell)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
