@@ -240,6 +240,42 @@ async def test_parent_and_child_of_a_fork_export_their_own_records(collector: Co
     assert sorted(attributes_of(record)["by"] for record in collector.log_records()) == ["child", "parent"]
 
 
+FAILING_METRICS = """
+import structlog
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from shared.logging.setup import configure_logging
+from shared.config import ServiceSettings, load_settings
+from shared.telemetry.setup import configure_telemetry, flush_telemetry
+
+class SlowReader(InMemoryMetricReader):
+    def force_flush(self, timeout_millis=10_000):
+        raise TimeoutError
+
+configure_logging(service="ending")
+metrics.set_meter_provider(MeterProvider([SlowReader()]))
+configure_telemetry(service="ending", settings=load_settings(ServiceSettings))
+structlog.get_logger("ending").info("last")
+flush_telemetry()
+"""
+
+
+async def test_log_records_are_exported_at_exit_when_metrics_fail(collector: Collector) -> None:
+    environment = {
+        **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FAILING_METRICS, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    await process.communicate()
+    events = [record.body.string_value for record in collector.log_records()]
+    assert (process.returncode, events) == (0, ["last", "telemetry_flush_failed"])
+
+
 class TestUser:
     async def test_user_id_is_the_attribute_of_the_semantic_conventions(
         self, export: Export, capsys: pytest.CaptureFixture[str]

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any, Final
 from uuid import uuid4
 
+import structlog
 from opentelemetry import metrics, propagate, trace
 from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider
@@ -31,6 +32,8 @@ from shared.config import ConfigurationError, OtlpProtocol, ServiceSettings, Sig
 from shared.logging.setup import configure_log_export
 from shared.telemetry.propagation import UntrustedContextPropagator
 from shared.telemetry.spans import get_tracer
+
+log = structlog.get_logger(__name__)
 
 NAMESPACE = "hopline"
 
@@ -168,10 +171,16 @@ async def _flush_in_time() -> None:
 
 
 def flush_telemetry() -> None:
-    """Export queued telemetry. Blocks without a limit, because the SDK's flush ignores its timeout."""
+    """Export queued telemetry. Blocks without a limit, because the SDK's flush ignores its timeout.
+
+    A signal that fails is logged, and the others are exported: a MeterProvider raises if a reader needs too long.
+    """
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), get_logger_provider()):
         if isinstance(provider, TracerProvider | MeterProvider | LoggerProvider):
-            provider.force_flush()
+            try:
+                provider.force_flush()
+            except Exception as error:  # noqa: BLE001 - a MeterProvider raises Exception itself
+                log.warning("telemetry_flush_failed", provider=type(provider).__name__, error=repr(error))
 
 
 def _version(service: str) -> str:
