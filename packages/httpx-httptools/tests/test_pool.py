@@ -120,17 +120,19 @@ class TestConnecting:
             with pytest.raises(httpx.ConnectTimeout):
                 await client.get(f"https://127.0.0.1:{server.port}/")
 
-    async def test_request_waits_for_one_of_the_connections(self, client: httpx.AsyncClient, server: RawServer) -> None:
-        waiting = [asyncio.create_task(client.get("/")) for _ in range(3)]
+    async def test_request_waits_for_a_connection_when_all_are_in_use(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
+        pending = [asyncio.create_task(client.get("/")) for _ in range(3)]
         await eventually(lambda: len(server.requests) == 3)
         with pytest.raises(httpx.PoolTimeout):
             await client.get("/", timeout=httpx.Timeout(20, pool=0.05))
-        late = asyncio.create_task(client.get("/"))
-        waiting[0].cancel()
+        queued = asyncio.create_task(client.get("/"))
+        pending[0].cancel()
         server.respond(OK)
-        assert (await late).content == b"ok"
-        for one in waiting:
-            one.cancel()
+        assert (await queued).content == b"ok"
+        for request in pending:
+            request.cancel()
 
 
 class TestCancellation:

@@ -1,4 +1,4 @@
-"""An HTTP server at the level of bytes: it sends the bytes of the test, and records the received requests."""
+"""An HTTP server that sends the bytes that a test gives it, and records the received requests."""
 
 import asyncio
 import re
@@ -13,7 +13,11 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 @dataclass(kw_only=True)
 class RawServer:
-    """Responds to each request with the next response of `respond`, and waits until there is one."""
+    """Responds to each request with the next queued response.
+
+    If no response is queued, the server waits until the client disconnects. A response that is queued later is for
+    the next request.
+    """
 
     url: str = ""
     port: int = 0
@@ -26,11 +30,11 @@ class RawServer:
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def respond(self, *responses: bytes) -> None:
-        """Send these responses, one for each request, on the connection of the request."""
+        """Queue these responses, one for each request."""
         self._responses.extend((response, False) for response in responses)
 
     def disconnect(self, *, after: bytes = b"") -> None:
-        """Send this response and close the connection."""
+        """Queue this response, after which the server closes the connection."""
         self._responses.append((after, True))
 
     def send(self, data: bytes) -> None:
@@ -40,7 +44,7 @@ class RawServer:
 
     @property
     def unsent(self) -> int:
-        """Bytes of responses that the client has not read."""
+        """Number of bytes in the write buffers of all connections."""
         return sum(writer.transport.get_write_buffer_size() for writer in self._writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,10 +66,12 @@ class RawServer:
             length = _LENGTH.search(head)
             self.requests.append(head + await reader.readexactly(int(length[1]) if length else 0))
             if not self._responses:
-                await reader.readexactly(1)
+                await reader.read()
+                self.disconnects += 1
+                return
             response, disconnect = self._responses.popleft()
-            for piece in (response[:1], response[1:]):  # so that the client has to join what it receives
-                writer.write(piece)
+            for part in (response[:1], response[1:]):  # two writes, so that the client can receive two parts
+                writer.write(part)
                 await asyncio.sleep(0)
             await writer.drain()
 
