@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from console.tree import parent_span_id
 from testkit.shop import Shop
 from testkit.stack import Stack
 from testkit.waiting import TIMEOUT_S
@@ -58,7 +59,7 @@ def read_spans(trace: dict[str, Any]) -> list[Span]:
             "name": span["operationName"],
             "service": services[span["processID"]],
             "start": span["startTime"],
-            "parent": next((ref["spanID"] for ref in span["references"] if ref["refType"] == "CHILD_OF"), None),
+            "parent": parent_span_id(span),
             "tags": {tag["key"]: tag["value"] for tag in span["tags"]},
         }
         for span in trace["spans"]
@@ -120,8 +121,8 @@ def test_reading_pages_are_actions_too(shop: Shop, stack: Stack) -> None:
     expect(shop.page.locator(".card").first).to_be_visible()
     [span, *_] = eventually(shop.page, lambda: find_spans(stack, "load catalog"))
     assert span["parent"] is None
-    below = [one for one in read_trace(stack, span["trace"]) if one["service"] == "gateway"]
-    assert "GET /v2/products" in {one["name"] for one in below}
+    names = {span["name"] for span in read_trace(stack, span["trace"]) if span["service"] == "gateway"}
+    assert "GET /v2/products" in names
 
 
 def test_trace_context_and_telemetry_stay_with_the_shop(shop: Shop) -> None:
@@ -135,7 +136,7 @@ def test_trace_context_and_telemetry_stay_with_the_shop(shop: Shop) -> None:
 
 def test_what_pages_send_is_listed(shop: Shop, stack: Stack) -> None:
     if not stack.is_tapped:
-        pytest.skip("needs a tap for telemetry: only on an embedded stack of our own")
+        pytest.skip("needs the telemetry of an embedded stack that the tests started")
     shop.register()
     place_order(shop)
     eventually(shop.page, lambda: "receive notification" in stack.tapped.copy().page_spans)

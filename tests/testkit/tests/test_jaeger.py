@@ -3,37 +3,49 @@
 from typing import Any
 
 import httpx
+import pytest
 
-from testkit.jaeger import stored_trace
+from testkit.jaeger import StoredTrace, stored_trace
+
+Reference = tuple[str, str, str]
+"""Type, trace id and span id."""
 
 
-def raw(span_id: str, *references: tuple[str, str, str]) -> dict[str, Any]:
-    reported = [{"refType": kind, "traceID": trace, "spanID": of} for kind, trace, of in references]
+def span_json(span_id: str, references: list[Reference]) -> dict[str, Any]:
     return {
-        "traceID": "t",
+        "traceID": "trace",
         "spanID": span_id,
-        "processID": "p",
+        "processID": "process",
         "operationName": span_id,
-        "references": reported,
+        "references": [
+            {"refType": ref_type, "traceID": trace_id, "spanID": span_id} for ref_type, trace_id, span_id in references
+        ],
         "tags": [],
     }
 
 
-def jaeger(*spans: dict[str, Any]) -> httpx.AsyncClient:
-    data = [{"processes": {"p": {"serviceName": "orders"}}, "spans": list(spans)}]
-    response = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": data}))
-    return httpx.AsyncClient(transport=response, base_url="http://jaeger")
+async def read_trace(*spans: dict[str, Any]) -> StoredTrace:
+    """Return the trace that a Jaeger with these spans returns."""
+    data = [{"processes": {"process": {"serviceName": "orders"}}, "spans": list(spans)}]
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": data}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://jaeger") as client:
+        return await stored_trace(client, "trace")
 
 
-async def test_parent_is_the_first_link_when_jaeger_returns_no_child_of_reference() -> None:
-    spans = (
-        raw("root", ("FOLLOWS_FROM", "another", "x")),
-        raw("first", ("CHILD_OF", "t", "root")),
-        raw("again", ("FOLLOWS_FROM", "t", "root"), ("FOLLOWS_FROM", "t", "first")),
-        raw("late", ("FOLLOWS_FROM", "t", "again"), ("CHILD_OF", "t", "first")),
-    )
-    async with jaeger(*spans) as client:
-        trace = await stored_trace(client, "t")
-    parents = {span.span_id: span.parent for span in trace.spans.values()}
-    assert parents == {"root": None, "first": "root", "again": "root", "late": "first"}
-    assert trace.spans["again"].links == ["root", "first"]
+@pytest.mark.parametrize(
+    ("references", "parent", "links"),
+    [
+        pytest.param([], None, [], id="no reference"),
+        pytest.param([("CHILD_OF", "trace", "a")], "a", [], id="parent"),
+        pytest.param([("FOLLOWS_FROM", "another", "x")], None, ["x"], id="link to another trace"),
+        pytest.param(
+            [("FOLLOWS_FROM", "trace", "a"), ("FOLLOWS_FROM", "trace", "b")], "a", ["a", "b"], id="linked parent"
+        ),
+        pytest.param([("FOLLOWS_FROM", "trace", "a"), ("CHILD_OF", "trace", "b")], "b", ["a"], id="link before parent"),
+    ],
+)
+async def test_parent_is_the_child_of_reference_or_else_the_first_reference_in_the_trace(
+    references: list[Reference], parent: str | None, links: list[str]
+) -> None:
+    trace = await read_trace(span_json("span", references))
+    assert (trace.spans["span"].parent, trace.spans["span"].links) == (parent, links)

@@ -6,15 +6,14 @@ from typing import Any
 
 import httpx
 
-_NONE = 404
+from console.tree import parent_span_id
+
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
 class StoredSpan:
-    """One span as Jaeger returns it. `parent` is its CHILD_OF reference, or else its first reference in the trace.
-
-    Jaeger returns a parent that the span also links to only as a link.
-    """
+    """One span as Jaeger returns it. `links` contains the parent if Jaeger returns it as FOLLOWS_FROM."""
 
     span_id: str
     service: str
@@ -66,21 +65,19 @@ class StoredTrace:
 async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
     """Return the stored trace, empty if Jaeger has none of its spans yet. `client` has Jaeger's base URL."""
     response = await client.get(f"/api/traces/{trace_id}")
-    if response.status_code == _NONE:
+    if response.status_code == _NOT_FOUND:
         return StoredTrace(spans={})
     [data] = response.raise_for_status().json()["data"]
     services = {name: process["serviceName"] for name, process in data["processes"].items()}
-    return StoredTrace(spans={raw["spanID"]: _span(raw, services) for raw in data["spans"]})
+    return StoredTrace(spans={span["spanID"]: _stored_span(span, services) for span in data["spans"]})
 
 
-def _span(raw: dict[str, Any], services: dict[str, str]) -> StoredSpan:
-    within = [ref for ref in raw["references"] if ref["traceID"] == raw["traceID"]]
-    parents = [ref["spanID"] for ref in sorted(within, key=lambda ref: ref["refType"] != "CHILD_OF")]
+def _stored_span(span: dict[str, Any], services: dict[str, str]) -> StoredSpan:
     return StoredSpan(
-        span_id=raw["spanID"],
-        service=services[raw["processID"]],
-        operation=raw["operationName"],
-        parent=parents[0] if parents else None,
-        links=[ref["spanID"] for ref in raw["references"] if ref["refType"] == "FOLLOWS_FROM"],
-        tags={tag["key"]: tag["value"] for tag in raw["tags"]},
+        span_id=span["spanID"],
+        service=services[span["processID"]],
+        operation=span["operationName"],
+        parent=parent_span_id(span),
+        links=[reference["spanID"] for reference in span["references"] if reference["refType"] == "FOLLOWS_FROM"],
+        tags={tag["key"]: tag["value"] for tag in span["tags"]},
     )

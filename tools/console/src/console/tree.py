@@ -8,6 +8,17 @@ from console.about import about, again
 from console.logs import LogLine, events_of
 
 
+def parent_span_id(span: Mapping[str, Any]) -> str | None:
+    """Return the id of the parent of a span in Jaeger's JSON.
+
+    The parent is the reference of type CHILD_OF. If a span also links to its parent, Jaeger returns only the type
+    FOLLOWS_FROM for it, before the other links. So without CHILD_OF the parent is the first reference in the trace.
+    """
+    references = [item for item in span["references"] if item["traceID"] == span["traceID"]]
+    references.sort(key=lambda item: item["refType"] != "CHILD_OF")  # stable
+    return str(references[0]["spanID"]) if references else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """One span. `failure` describes its error, "" if it succeeded.
@@ -34,8 +45,6 @@ class Span:
         """Build a span from Jaeger's span and processes."""
         tags = {tag["key"]: tag["value"] for tag in span["tags"]}
         references = [item for item in span["references"] if item["traceID"] == span["traceID"]]
-        # If the parent is also linked, Jaeger lists the link first. So the reference of type CHILD_OF is the parent.
-        parents = [item["spanID"] for item in sorted(references, key=lambda item: item["refType"] != "CHILD_OF")]
         failed = tags.get("error") in (True, "true")
         service = processes[span["processID"]]["serviceName"]
         return cls(
@@ -45,7 +54,7 @@ class Span:
             about=about(span["operationName"], tags),
             start=span["startTime"],
             end=span["startTime"] + span["duration"],
-            parent_id=parents[0] if parents else "",
+            parent_id=parent_span_id(span) or "",
             kind=str(tags.get("span.kind", "")),
             links=[item["spanID"] for item in references if item["refType"] == "FOLLOWS_FROM"],
             again=again(tags),
