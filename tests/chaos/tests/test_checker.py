@@ -1,4 +1,4 @@
-"""A planted violation is found by its invariant and by no other, and a consistent shop has no violations."""
+"""A violation is found by its invariant and by no other, and a consistent shop has no violations."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,17 +7,17 @@ import pytest
 from tests.chaos.tests.shop import ADA, history, mail, operation, snapshot, with_stream
 
 from chaos.checker import check, holds, pending_work
-from chaos.history import Action, History, Outcome
-from chaos.promises import (
+from chaos.guarantees import (
     never_500,
-    reads_are_unaffected,
-    safe_requests_succeed,
-    unavailable_says_when,
-    unnoticed_error,
+    no_attempt_fails,
+    reads_succeed,
+    reads_succeed_at_first_attempt,
+    retry_after_is_set,
 )
+from chaos.history import Action, History, Outcome
 from chaos.snapshot import Group, Key, Order, Snapshot
 
-Plant = Callable[[History, Snapshot], Snapshot]
+Mutation = Callable[[History, Snapshot], Snapshot]
 
 
 def lost_order(_done: History, there: Snapshot) -> Snapshot:
@@ -69,8 +69,8 @@ def gap_in_a_stream(_done: History, there: Snapshot) -> Snapshot:
 
 
 def swapped_entries(_done: History, there: Snapshot) -> Snapshot:
-    (one, first), (two, second), *rest = there.streams[1].entries
-    return with_stream(there, entries=((one, second), (two, first), *rest))
+    (first_id, first), (second_id, second), *rest = there.streams[1].entries
+    return with_stream(there, entries=((first_id, second), (second_id, first), *rest))
 
 
 def event_that_was_never_appended(_done: History, there: Snapshot) -> Snapshot:
@@ -173,7 +173,7 @@ def frame_with_another_trace(done: History, there: Snapshot) -> Snapshot:
     return there
 
 
-PLANTED: dict[str, list[Plant]] = {
+MUTATIONS: dict[str, list[Mutation]] = {
     "I1": [lost_account, lost_cancellation, unrequested_cancellation, rejected_order_that_is_there],
     "I2": [key_with_two_different_responses],
     "I3": [gap_in_a_stream, swapped_entries, event_that_was_never_appended],
@@ -185,7 +185,9 @@ PLANTED: dict[str, list[Plant]] = {
     "I9": [frame_with_another_trace],
 }
 CASES = [
-    pytest.param(name, plant, id=f"{name}-{plant.__name__}") for name, plants in PLANTED.items() for plant in plants
+    pytest.param(name, mutate, id=f"{name}-{mutate.__name__}")
+    for name, mutations in MUTATIONS.items()
+    for mutate in mutations
 ]
 
 
@@ -195,16 +197,16 @@ def broken(done: History, there: Snapshot) -> set[str]:
 
 class TestInvariants:
     def test_hold_for_a_consistent_shop(self) -> None:
-        assert holds(check(history(), snapshot(), promises=[never_500, safe_requests_succeed]))
+        assert holds(check(history(), snapshot(), guarantees=[never_500, reads_succeed]))
         assert pending_work(history(), snapshot()) == []
 
-    @pytest.mark.parametrize(("invariant", "plant"), CASES)
-    def test_find_the_planted_violation(self, invariant: str, plant: Plant) -> None:
+    @pytest.mark.parametrize(("invariant", "mutate"), CASES)
+    def test_find_the_violation(self, invariant: str, mutate: Mutation) -> None:
         done = history()
-        assert broken(done, plant(done, snapshot())) == {invariant}
+        assert broken(done, mutate(done, snapshot())) == {invariant}
 
     @pytest.mark.parametrize(
-        ("plant", "invariants"),
+        ("mutate", "invariants"),
         [
             (lost_order, {"I1", "I2", "I9"}),
             (indeterminate_order_twice, {"I1", "I2"}),
@@ -212,9 +214,9 @@ class TestInvariants:
             (event_without_a_number, {"I3", "I4"}),
         ],
     )
-    def test_find_a_violation_of_several_invariants(self, plant: Plant, invariants: set[str]) -> None:
+    def test_find_a_violation_of_several_invariants(self, mutate: Mutation, invariants: set[str]) -> None:
         done = history()
-        assert broken(done, plant(done, snapshot())) == invariants
+        assert broken(done, mutate(done, snapshot())) == invariants
 
     def test_hold_when_an_indeterminate_order_exists_once(self) -> None:
         done, there = history(), snapshot()
@@ -224,31 +226,30 @@ class TestInvariants:
         assert broken(done, replace(there, orders=(*there.orders, order), keys=(*there.keys, key))) == set()
 
 
-class TestPromises:
+class TestGuarantees:
     def test_find_a_500(self) -> None:
         assert list(never_500(History([operation(Action.LOOK, "/v2/orders", statuses=(500, 200))])))
 
     def test_find_a_reader_without_a_response(self) -> None:
         look = operation(Action.LOOK, "/v2/orders", outcome=Outcome.INDETERMINATE, statuses=(503, 0))
         place = replace(look, action=Action.PLACE)
-        assert len(list(safe_requests_succeed(History([look, place])))) == 1
+        assert len(list(reads_succeed(History([look, place])))) == 1
 
     @pytest.mark.parametrize("statuses", [(0, 201), (503, 201)])
     def test_find_a_request_with_several_attempts(self, statuses: tuple[int, ...]) -> None:
-        assert list(unnoticed_error(History([operation(Action.PLACE, "key", statuses=statuses)])))
-        assert not list(unnoticed_error(History([operation(Action.CANCEL, "order", statuses=(409,))])))
+        assert list(no_attempt_fails(History([operation(Action.PLACE, "key", statuses=statuses)])))
+        assert not list(no_attempt_fails(History([operation(Action.CANCEL, "order", statuses=(409,))])))
 
     def test_find_an_error_without_retry_after(self) -> None:
         silent = operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
-        assert len(list(unavailable_says_when(History([silent])))) == 2
-        assert not list(unavailable_says_when(history()))
+        assert len(list(retry_after_is_set(History([silent])))) == 2
+        assert not list(retry_after_is_set(history()))
 
     def test_find_a_read_that_took_two_attempts(self) -> None:
-        look = operation(Action.LOOK, "/v2/products", statuses=(503, 200))
-        assert list(reads_are_unaffected(History([look])))
-        assert not list(
-            reads_are_unaffected(History([replace(look, statuses=(200,)), replace(look, action=Action.PLACE)]))
-        )
+        repeated = operation(Action.LOOK, "/v2/products", statuses=(503, 200))
+        assert list(reads_succeed_at_first_attempt(History([repeated])))
+        others = [replace(repeated, statuses=(200,)), replace(repeated, action=Action.PLACE)]
+        assert not list(reads_succeed_at_first_attempt(History(others)))
 
 
 class TestPendingWork:

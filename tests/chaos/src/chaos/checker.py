@@ -1,14 +1,14 @@
-"""Computes the outcome of one run from its history, the snapshot and the promises of its row."""
+"""Computes the outcome of one run from its history, the snapshot and the guarantees of its row."""
 
 from collections.abc import Collection, Mapping
 
+from chaos.guarantees import ResponseGuarantee
 from chaos.history import History
 from chaos.invariants import INVARIANTS
-from chaos.promises import Promise
 from chaos.snapshot import Snapshot
 
 Outcome = Mapping[str, list[str]]
-"""Violations by name of the invariant (`answers` for the promises); empty if it holds."""
+"""Violations by name of the invariant (`answers` for the guarantees); empty if it holds."""
 
 RESPONSES = "answers"
 
@@ -16,10 +16,10 @@ CONSUMERS = ("notifications", "workers")
 """The consumer groups of all streams."""
 
 
-def check(history: History, snapshot: Snapshot, *, promises: Collection[Promise] = ()) -> Outcome:
+def check(history: History, snapshot: Snapshot, *, guarantees: Collection[ResponseGuarantee] = ()) -> Outcome:
     """Compare the history of the customers with the snapshot."""
     outcome = {name: list(invariant(history, snapshot)) for name, invariant in INVARIANTS.items()}
-    return outcome | {RESPONSES: [broken for promise in promises for broken in promise(history)]}
+    return outcome | {RESPONSES: [violation for guarantee in guarantees for violation in guarantee(history)]}
 
 
 def holds(outcome: Outcome) -> bool:

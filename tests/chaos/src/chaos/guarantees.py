@@ -1,4 +1,4 @@
-"""Requirements for responses while a fault lasts. Invariants are checked afterwards."""
+"""Guarantees for the responses while a fault lasts. Invariants are checked afterwards."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,37 +6,41 @@ import httpx
 
 from chaos.history import NO_RESPONSE, Action, History, Outcome
 
-Promise = Callable[[History], Iterator[str]]
+ResponseGuarantee = Callable[[History], Iterator[str]]
+"""A function that yields one description for each violation."""
 
 _BUG = 500
 
 
 def never_500(history: History) -> Iterator[str]:
     """A service that cannot serve returns 502, 503 or 504. A 500 is a bug."""
-    yield from (f"{one.action} {one.key}: status 500" for one in history.operations if _BUG in one.statuses)
+    for operation in history.operations:
+        if _BUG in operation.statuses:
+            yield f"{operation.action} {operation.key}: status 500"
 
 
-def safe_requests_succeed(history: History) -> Iterator[str]:
+def reads_succeed(history: History) -> Iterator[str]:
     """Reads succeed, if necessary after a retry because of a lost connection."""
-    for one in history.of(Action.LOOK, Outcome.FAILED, Outcome.INDETERMINATE):
-        yield f"{one.action} {one.key}: {one.statuses}"
+    for operation in history.of(Action.LOOK, Outcome.FAILED, Outcome.INDETERMINATE):
+        yield f"{operation.action} {operation.key}: {operation.statuses}"
 
 
-def unavailable_says_when(history: History) -> Iterator[str]:
+def retry_after_is_set(history: History) -> Iterator[str]:
     """Every 429 and 503 has a Retry-After header."""
-    for one in history.operations:
-        yield from (f"{one.action} {one.key}: {status} without Retry-After" for status in one.without_retry_after)
+    for operation in history.operations:
+        for status in operation.without_retry_after:
+            yield f"{operation.action} {operation.key}: {status} without Retry-After"
 
 
-def reads_are_unaffected(history: History) -> Iterator[str]:
+def reads_succeed_at_first_attempt(history: History) -> Iterator[str]:
     """Every read succeeds at its first attempt."""
-    for one in history.of(Action.LOOK):
-        if not all(httpx.codes.is_success(status) for status in one.statuses):
-            yield f"{one.action} {one.key}: {one.statuses}"
+    for operation in history.of(Action.LOOK):
+        if not all(httpx.codes.is_success(status) for status in operation.statuses):
+            yield f"{operation.action} {operation.key}: {operation.statuses}"
 
 
-def unnoticed_error(history: History) -> Iterator[str]:
+def no_attempt_fails(history: History) -> Iterator[str]:
     """Each request gets a response at the first attempt, without a server error."""
-    for one in history.operations:
-        if any(status == NO_RESPONSE or status >= _BUG for status in one.statuses):
-            yield f"{one.action} {one.key}: {one.statuses}"
+    for operation in history.operations:
+        if any(status == NO_RESPONSE or status >= _BUG for status in operation.statuses):
+            yield f"{operation.action} {operation.key}: {operation.statuses}"

@@ -3,6 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chaos.guarantees import (
+    ResponseGuarantee,
+    never_500,
+    no_attempt_fails,
+    reads_succeed,
+    reads_succeed_at_first_attempt,
+    retry_after_is_set,
+)
 from chaos.nemesis import Nemesis
 from chaos.nemesis.crashes import kill_consumers, kill_each, kill_job, kill_relay
 from chaos.nemesis.databases import fill_disk, lock_product, make_read_only
@@ -12,24 +20,16 @@ from chaos.nemesis.pauses import freeze_observatory, freeze_past_the_lease
 from chaos.nemesis.random_source import inject_at_random, leave_alone
 from chaos.nemesis.restarts import roll
 from chaos.nemesis.stores import flush_redis, kill_redis, reject_redis_writes, stop_postgres
-from chaos.promises import (
-    Promise,
-    never_500,
-    reads_are_unaffected,
-    safe_requests_succeed,
-    unavailable_says_when,
-    unnoticed_error,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One fault. `promises` hold while it lasts; `held_by` names tests that cover it."""
+    """One fault. `guarantees` hold while it lasts; `held_by` names tests that cover it."""
 
     name: str
     fault: str
     nemesis: Nemesis | None = None
-    promises: Sequence[Promise] = (never_500,)
+    guarantees: Sequence[ResponseGuarantee] = (never_500,)
     held_by: Sequence[str] = ()
 
 
@@ -85,7 +85,7 @@ MATRIX: Sequence[Row] = (
         name="13",
         fault="SIGTERM to all, one after another",
         nemesis=roll,
-        promises=(never_500, safe_requests_succeed),
+        guarantees=(never_500, reads_succeed),
         held_by=("services/notifications/tests/test_closing.py::TestDrain", "tools/checks/tests/test_stop.py"),
     ),
     Row(
@@ -111,7 +111,7 @@ MATRIX: Sequence[Row] = (
         name="17",
         fault="telemetry backends hanging",
         nemesis=freeze_observatory,
-        promises=(never_500, unnoticed_error),
+        guarantees=(never_500, no_attempt_fails),
         held_by=(
             "services/gateway/tests/test_telemetry_backend.py::TestTelemetryBackend",
             "shared/tests/telemetry/test_export.py::TestUnreachableBackend",
@@ -121,37 +121,37 @@ MATRIX: Sequence[Row] = (
         name="18",
         fault="each database read-only, then writable",
         nemesis=make_read_only,
-        promises=(never_500, unavailable_says_when),
+        guarantees=(never_500, retry_after_is_set),
     ),
     Row(
         name="19",
         fault="Redis rejects writes: no memory, then a replica",
         nemesis=reject_redis_writes,
-        promises=(never_500, unavailable_says_when),
+        guarantees=(never_500, retry_after_is_set),
     ),
     Row(
         name="20",
         fault="floods of heads, uploads and pings",
         nemesis=flood_listeners,
-        promises=(never_500, unnoticed_error),
+        guarantees=(never_500, no_attempt_fails),
     ),
     Row(
         name="21",
         fault="a product row locked for 12 s",
         nemesis=lock_product,
-        promises=(never_500, unavailable_says_when, reads_are_unaffected),
+        guarantees=(never_500, retry_after_is_set, reads_succeed_at_first_attempt),
     ),
     Row(
         name="22",
         fault="60 logins at once",
         nemesis=flood_logins,
-        promises=(never_500, unavailable_says_when, reads_are_unaffected),
+        guarantees=(never_500, retry_after_is_set, reads_succeed_at_first_attempt),
     ),
     Row(
         name="23",
         fault="disk full in each database",
         nemesis=fill_disk,
-        promises=(never_500, unavailable_says_when),
+        guarantees=(never_500, retry_after_is_set),
     ),
 )
 

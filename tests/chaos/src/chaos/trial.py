@@ -94,7 +94,7 @@ class Trial:
             over = time.monotonic()
             snapshot, restless = await self._quiet(people)
             healed_s = time.monotonic() - over
-        outcome = dict(check(people.history, snapshot, promises=row.promises))
+        outcome = dict(check(people.history, snapshot, guarantees=row.guarantees))
         if healed_s > quiet_within_s:
             broken.append(f"complete after {healed_s:.1f} s, not within {quiet_within_s:.0f} s")
         outcome[HEALING] = broken + restless
