@@ -128,7 +128,7 @@ EXTENSIONS = [
 
 SUBCLASS = "from uvicorn.server import Server\nclass Own(Server):\n    def use(self):\n        "
 
-PLANTED = {
+PRIVATE_NAMES = {
     "from uvicorn._types import ASGISendEvent": "uvicorn._types.ASGISendEvent",
     "from starlette.requests import _utils": "starlette.requests._utils",
     "import opentelemetry.util._decorator": "opentelemetry.util._decorator",
@@ -160,18 +160,18 @@ ALLOWED = [
     "from structlog.contextvars import bound_contextvars",
 ]
 
-Plant = Callable[[str], list[Finding]]
+FindNames = Callable[[str], list[Finding]]
 
 
 @pytest.fixture
-def plant(tmp_path: Path) -> Plant:
+def find_names(tmp_path: Path) -> FindNames:
     """Return a function that checks a project with the given module and a base class in another module."""
 
     def search(source: str) -> list[Finding]:
         folder = tmp_path / "shared/src/shared"
         folder.mkdir(parents=True)
         (folder / "base.py").write_text("class Base:\n    _kept = 1\n")
-        (folder / "planted.py").write_text(source)
+        (folder / "module.py").write_text(source)
         return Project(tmp_path).findings()
 
     return search
@@ -187,14 +187,14 @@ def test_only_public_names_are_used(project: Project) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize(("source", "name"), PLANTED.items())
-def test_private_name_is_found(plant: Plant, source: str, name: str) -> None:
-    assert [(finding.file, finding.name) for finding in plant(source)] == [("shared/src/shared/planted.py", name)]
+@pytest.mark.parametrize(("source", "name"), PRIVATE_NAMES.items())
+def test_private_name_is_found(find_names: FindNames, source: str, name: str) -> None:
+    assert [(finding.file, finding.name) for finding in find_names(source)] == [("shared/src/shared/module.py", name)]
 
 
 @pytest.mark.parametrize("source", ALLOWED)
-def test_public_and_own_names_are_not_found(plant: Plant, source: str) -> None:
-    assert not plant(source)
+def test_public_and_own_names_are_not_found(find_names: FindNames, source: str) -> None:
+    assert not find_names(source)
 
 
 def test_every_subclass_of_an_extension_point_is_listed(project: Project) -> None:
@@ -212,6 +212,6 @@ def test_every_subclass_of_an_extension_point_is_listed(project: Project) -> Non
 def test_extension_has_version_bounds_and_a_canary_test(extension: Extension) -> None:
     project = tomllib.loads((ROOT / extension.package / "pyproject.toml").read_text())["project"]
     requirements = [Requirement(text) for text in project["dependencies"]]
-    bounds = {one.name: {part.operator for part in one.specifier} for one in requirements}
+    bounds = {item.name: {part.operator for part in item.specifier} for item in requirements}
     assert all(bounds[name] == {">=", "<"} for name in extension.needs)
     assert "def test_" in (ROOT / extension.canary).read_text()

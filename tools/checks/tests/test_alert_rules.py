@@ -30,7 +30,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         ("docs/runbook.md#error-budget", "docs/book.md#error-budget", "docs/book.md does not exist"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(FILE, right, wrong)
     found = list(check(checkout.root))
     assert any(expected in finding.wrong for finding in found), found

@@ -62,7 +62,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         (JAEGER, "processors: [batch]", "processors: []", "no pipeline uses it"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(file, right, wrong)
     found = [finding for finding in check(checkout.root) if expected in finding.wrong]
     assert found

@@ -75,7 +75,7 @@ def test_weakened_hardening_is_found_at_every_service(
         ),
     ],
 )
-def test_planted_mistake_is_found_with_its_place(
+def test_mistake_is_found_with_its_place(
     checkout: Checkout, at: tuple[str, str], right: str, wrong: str, expected: str
 ) -> None:
     file, service = at

@@ -29,6 +29,6 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         ),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, place: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, place: str, expected: str) -> None:
     checkout.corrupt(MAIN, right, wrong)
     assert any(finding.place == place and expected in finding.wrong for finding in check(checkout.root))

@@ -60,7 +60,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         (SERVICES, "| line_format", "| label_format", "shows names of events only"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(file, right, wrong)
     assert any(expected in finding.wrong for finding in check(checkout.root))
 

@@ -40,7 +40,7 @@ def test_finding_of_the_linter_is_reported(checkout: Checkout, has: Has) -> None
         ("org.opencontainers.image.source", "source", "does not name its source"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(FILE, right, wrong)
     assert any(expected in finding.wrong for finding in policy(checkout.root))
 

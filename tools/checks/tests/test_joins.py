@@ -27,7 +27,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         ("infra/compose/telemetry.yaml", "--enable-feature=exemplar-storage", "--log.level=warn", "forgets exemplars"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(file, right, wrong)
     found = list(check(checkout.root))
     assert len(found) == 1

@@ -46,11 +46,11 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+@pytest.mark.parametrize(("mutate", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_defaults(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_defaults(overlay))
 
 

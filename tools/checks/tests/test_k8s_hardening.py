@@ -11,7 +11,7 @@ pytestmark = pytest.mark.xdist_group("k8s")
 
 Render = Callable[..., Rendering]
 
-Plant = Callable[[Object], object]
+Mutation = Callable[[Object], object]
 """A change of a pod's `spec`."""
 
 
@@ -25,7 +25,7 @@ def variable(pod: Object, name: str) -> Object:
     return found
 
 
-POD_MISTAKES: list[tuple[str, Plant]] = [
+POD_MISTAKES: list[tuple[str, Mutation]] = [
     ("runs as root", lambda pod: pod["securityContext"].update(runAsUser=0)),
     ("runs as root", lambda pod: pod["securityContext"].pop("runAsNonRoot")),
     ("has no seccomp profile", lambda pod: pod["securityContext"].pop("seccompProfile")),
@@ -51,11 +51,11 @@ POD_MISTAKES: list[tuple[str, Plant]] = [
 ]
 
 
-@pytest.mark.parametrize(("expected", "plant"), POD_MISTAKES)
-def test_planted_mistake_in_a_pod_is_found(rendered: Render, expected: str, plant: Plant) -> None:
+@pytest.mark.parametrize(("expected", "mutate"), POD_MISTAKES)
+def test_mistake_in_a_pod_is_found(rendered: Render, expected: str, mutate: Mutation) -> None:
     overlay = rendered("kind")
     assert not list(check_hardening(overlay))
-    plant(overlay.get("Deployment", "hopline-users").spec["template"]["spec"])
+    mutate(overlay.get("Deployment", "hopline-users").spec["template"]["spec"])
     assert any(expected in finding.wrong for finding in check_hardening(overlay))
 
 
@@ -89,7 +89,7 @@ def run_several_in_a_pod(overlay: Rendering) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "expected"),
+    ("mutate", "expected"),
     [
         (drop_the_budget, "no PodDisruptionBudget covers it"),
         (admit_anything, "accepts pods that are not restricted"),
@@ -101,11 +101,9 @@ def run_several_in_a_pod(overlay: Rendering) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_planted_mistake_outside_pods_is_found(
-    rendered: Render, plant: Callable[[Rendering], None], expected: str
-) -> None:
+def test_mistake_outside_pods_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_hardening(overlay))
 
 

@@ -27,7 +27,7 @@ def test_all_node_ports_are_mapped(rendered: Render, cluster: Object) -> None:
     assert mapped == {3000, 8000, 8003, 8025, 9090, 16686}
 
 
-def test_planted_mistakes_are_found(rendered: Render, cluster: Object) -> None:
+def test_mistake_is_found(rendered: Render, cluster: Object) -> None:
     mappings = cluster["nodes"][0]["extraPortMappings"]
     first = deepcopy(mappings[0])
     mappings[0]["containerPort"] = 30999

@@ -53,7 +53,7 @@ def call_an_unknown_service(overlay: Rendering) -> None:
     settings(overlay, "hopline-notifications")["ORDERS_URL"] = "http://hopline-orders:8002"
 
 
-def call_nothing(overlay: Rendering) -> None:
+def call_a_missing_service(overlay: Rendering) -> None:
     settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users:8001"
 
 
@@ -67,7 +67,7 @@ def allow_an_unneeded_edge(overlay: Rendering) -> None:
     policy(overlay, "orders")["ingress"][0]["from"].append(pods("users"))
 
 
-def let_reports_call_nothing(overlay: Rendering) -> None:
+def exclude_report_workers_from_the_policy(overlay: Rendering) -> None:
     policy(overlay, "workers")["podSelector"]["matchLabels"]["hopline.example/queue"] = "jobs"
 
 
@@ -75,11 +75,11 @@ def allow_only_the_ingress(overlay: Rendering) -> None:
     policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
 
 
-def call_nothing_by_a_qualified_name(overlay: Rendering) -> None:
+def call_a_missing_service_by_a_qualified_name(overlay: Rendering) -> None:
     settings(overlay, "hopline-gateway")["USERS_URL"] = "http://users.hopline:8001"
 
 
-def lock_postgres_up(overlay: Rendering) -> None:
+def omit_egress_to_postgres(overlay: Rendering) -> None:
     overlay.manifests.remove(overlay.get("NetworkPolicy", "to-postgres"))
 
 
@@ -90,21 +90,21 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (omit_dns, "may not resolve names"),
     (omit_the_default_deny, "no policy rules its ingress"),
     (call_an_unknown_service, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
-    (let_reports_call_nothing, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
-    (call_nothing, "USERS_URL is users:8001, but there is no such Service"),
-    (call_nothing_by_a_qualified_name, "USERS_URL is users.hopline:8001, but there is no such Service"),
-    (lock_postgres_up, "DATABASE_URL is postgres.hopline:5432, but no egress policy allows it"),
+    (exclude_report_workers_from_the_policy, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
+    (call_a_missing_service, "USERS_URL is users:8001, but there is no such Service"),
+    (call_a_missing_service_by_a_qualified_name, "USERS_URL is users.hopline:8001, but there is no such Service"),
+    (omit_egress_to_postgres, "DATABASE_URL is postgres.hopline:5432, but no egress policy allows it"),
     (call_a_wrong_port, "USERS_URL is hopline-users:8000, but that Service has no such port"),
     (allow_an_unneeded_edge, "hopline-users to hopline-orders, port 8002: allowed, but no setting needs it"),
     (allow_only_the_ingress, "hopline-notifications to hopline-orders, port 8002: ingress is allowed"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+@pytest.mark.parametrize(("mutate", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
     assert not list(check_network(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_network(overlay))
 
 
@@ -130,57 +130,57 @@ def jobs(overlay: Rendering, host: str) -> None:
     data["database-url"] = b64encode(f"postgresql://workers:secret@{host}/workers".encode()).decode()
 
 
-def let_keda_in_nowhere(overlay: Rendering) -> None:
+def omit_the_ingress_of_keda(overlay: Rendering) -> None:
     policy(overlay, "postgres")["ingress"][0]["from"].pop()
 
 
 KEDAS_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (lambda overlay: jobs(overlay, "postgres:5432"), "which does not resolve in namespace keda"),
     (lambda overlay: jobs(overlay, "ledger.hopline:5432"), "ledger.hopline:5432, but there is no such Service"),
-    (let_keda_in_nowhere, "KEDA needs it (connection is postgres.hopline:5432), but no ingress policy"),
+    (omit_the_ingress_of_keda, "KEDA needs it (connection is postgres.hopline:5432), but no ingress policy"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), KEDAS_MISTAKES)
+@pytest.mark.parametrize(("mutate", "expected"), KEDAS_MISTAKES)
 def test_keda_reaches_the_database_of_jobs_from_its_own_namespace(
-    rendered: Render, plant: Callable[[Rendering], None], expected: str
+    rendered: Render, mutate: Callable[[Rendering], None], expected: str
 ) -> None:
     overlay = rendered("kind", "keda")
     assert not list(check_network(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_network(overlay))
 
 
-def lose_the_way_to_loki(overlay: Rendering) -> None:
+def omit_the_ingress_of_loki(overlay: Rendering) -> None:
     policy(overlay, "loki")["ingress"][0]["from"].pop(0)
 
 
-def lose_the_way_of_the_processes(overlay: Rendering) -> None:
+def omit_the_ingress_of_the_collector(overlay: Rendering) -> None:
     policy(overlay, "collector")["ingress"].pop(0)
 
 
-def lose_the_service(overlay: Rendering) -> None:
+def omit_the_service(overlay: Rendering) -> None:
     overlay.manifests.remove(overlay.get("Service", "prometheus"))
 
 
-def leave_the_way_around_the_collector(overlay: Rendering) -> None:
-    everybody = {"podSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["service"]}]}}
-    policy(overlay, "jaeger")["ingress"][0]["from"].append(everybody)
+def allow_ingress_past_the_collector(overlay: Rendering) -> None:
+    all_services = {"podSelector": {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["service"]}]}}
+    policy(overlay, "jaeger")["ingress"][0]["from"].append(all_services)
 
 
 @pytest.mark.parametrize(
-    ("plant", "expected"),
+    ("mutate", "expected"),
     [
-        (lose_the_way_to_loki, "collector needs it (config.yaml is loki:3100), but no ingress policy allows it"),
-        (lose_the_way_of_the_processes, "OTEL_EXPORTER_OTLP_ENDPOINT is collector:4318), but no ingress policy"),
-        (lose_the_service, "datasources.yaml is prometheus:9090, but there is no such Service"),
-        (leave_the_way_around_the_collector, "hopline-users to jaeger, port 4318: ingress is allowed"),
+        (omit_the_ingress_of_loki, "collector needs it (config.yaml is loki:3100), but no ingress policy allows it"),
+        (omit_the_ingress_of_the_collector, "OTEL_EXPORTER_OTLP_ENDPOINT is collector:4318), but no ingress policy"),
+        (omit_the_service, "datasources.yaml is prometheus:9090, but there is no such Service"),
+        (allow_ingress_past_the_collector, "hopline-users to jaeger, port 4318: ingress is allowed"),
     ],
 )
 def test_edges_of_the_telemetry_come_from_its_configurations(
-    rendered: Render, plant: Callable[[Rendering], None], expected: str
+    rendered: Render, mutate: Callable[[Rendering], None], expected: str
 ) -> None:
     overlay = rendered("kind-telemetry")
     assert not list(check_network(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_network(overlay))

@@ -39,7 +39,7 @@ def point_at_a_missing_file(overlay: Rendering) -> None:
     container["env"].append({"name": "SIGNING_KEY_FILE", "value": "/run/secrets/hopline/signing-key"})
 
 
-def point_where_nothing_is_mounted(overlay: Rendering) -> None:
+def point_outside_the_mounts(overlay: Rendering) -> None:
     container = pod(overlay, "hopline-orders")["containers"][0]
     container["env"].append({"name": "SIGNING_KEY_FILE", "value": "/etc/keys/signing-key"})
 
@@ -86,7 +86,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (lose_a_secret, "needs Secret set-by-the-instance, which does not exist"),
     (ask_for_a_missing_key, "has no key database_url"),
     (point_at_a_missing_file, "has no key signing-key"),
-    (point_where_nothing_is_mounted, "SIGNING_KEY_FILE=/etc/keys/signing-key: no Secret is mounted there"),
+    (point_outside_the_mounts, "SIGNING_KEY_FILE=/etc/keys/signing-key: no Secret is mounted there"),
     (lose_the_account, "ServiceAccount hopline-users, which does not exist"),
     (lose_the_stateful_service, "there is no Service postgres"),
     (lose_the_trigger_authentication, "there is no TriggerAuthentication hopline-ledger"),
@@ -99,11 +99,11 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+@pytest.mark.parametrize(("mutate", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_references(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_references(overlay))
 
 

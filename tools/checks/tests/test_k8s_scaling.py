@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("k8s")
 Render = Callable[..., Rendering]
 
 
-def aim_at_nothing(overlay: Rendering) -> None:
+def scale_a_missing_deployment(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["scaleTargetRef"]["name"] = "users"
 
 
@@ -32,39 +32,39 @@ def scale_twice(overlay: Rendering) -> None:
     overlay.manifests.append(second)
 
 
-def turn_the_range_round(overlay: Rendering) -> None:
+def swap_minimum_and_maximum(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 9
 
 
-def scale_to_nothing(overlay: Rendering) -> None:
+def scale_to_zero(overlay: Rendering) -> None:
     overlay.get("ScaledObject", "hopline-workers").spec["minReplicaCount"] = 0
 
 
-def run_one_of_a_service(overlay: Rendering) -> None:
+def run_one_service_replica(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 1
 
 
-def run_one_of_the_workers(overlay: Rendering) -> None:
+def run_one_worker_replica(overlay: Rendering) -> None:
     overlay.get("ScaledObject", "hopline-report-workers").spec["minReplicaCount"] = 1
 
 
 @pytest.mark.parametrize(
-    ("plant", "expected"),
+    ("mutate", "expected"),
     [
-        (run_one_of_a_service, "it may run as 1 replica"),
-        (run_one_of_the_workers, "it may run as 1 replica"),
-        (aim_at_nothing, "scales users, which does not exist"),
+        (run_one_service_replica, "it may run as 1 replica"),
+        (run_one_worker_replica, "it may run as 1 replica"),
+        (scale_a_missing_deployment, "scales users, which does not exist"),
         (contradict_the_autoscaler, "replicas is set, but ScaledObject hopline-workers owns it"),
         (scale_twice, "hopline-workers is also scaled by"),
-        (turn_the_range_round, "scales from 9 to 2"),
-        (scale_to_nothing, "scales from 0 to 10"),
+        (swap_minimum_and_maximum, "scales from 9 to 2"),
+        (scale_to_zero, "scales from 0 to 10"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_scaling(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_scaling(overlay))
 
 

@@ -18,15 +18,15 @@ def spec(overlay: Rendering, kind: str, name: str) -> Object:
     return overlay.get(kind, name).spec
 
 
-def select_others(overlay: Rendering) -> None:
+def let_deployment_match_other_pods(overlay: Rendering) -> None:
     spec(overlay, "Deployment", "hopline-users")["selector"]["matchLabels"][NAME] = "orders"
 
 
-def serve_nothing(overlay: Rendering) -> None:
+def let_service_match_no_pod(overlay: Rendering) -> None:
     spec(overlay, "Service", "hopline-users")["selector"][NAME] = "accounts"
 
 
-def serve_the_migration_too(overlay: Rendering) -> None:
+def let_service_match_the_migration(overlay: Rendering) -> None:
     del spec(overlay, "Service", "hopline-users")["selector"]["app.kubernetes.io/component"]
 
 
@@ -34,7 +34,7 @@ def forward_to_a_missing_port(overlay: Rendering) -> None:
     spec(overlay, "Service", "hopline-users")["ports"][0]["targetPort"] = "web"
 
 
-def protect_nothing(overlay: Rendering) -> None:
+def let_disruption_budget_match_no_pod(overlay: Rendering) -> None:
     spec(overlay, "PodDisruptionBudget", "hopline-users")["selector"]["matchLabels"][NAME] = "accounts"
 
 
@@ -48,44 +48,44 @@ def listen_elsewhere(overlay: Rendering) -> None:
     config_map.body["data"]["PORT"] = "8000"
 
 
-def spread_others(overlay: Rendering) -> None:
+def let_spread_constraint_match_other_pods(overlay: Rendering) -> None:
     pod = spec(overlay, "Deployment", "hopline-users")["template"]["spec"]
     pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"][NAME] = "orders"
 
 
-def rule_nothing(overlay: Rendering) -> None:
+def let_network_policy_match_no_pod(overlay: Rendering) -> None:
     spec(overlay, "NetworkPolicy", "users")["podSelector"]["matchLabels"][NAME] = "accounts"
 
 
-def allow_no_ingress(overlay: Rendering) -> None:
+def let_ingress_rule_match_no_pod(overlay: Rendering) -> None:
     peers = spec(overlay, "NetworkPolicy", "users")["ingress"][0]["from"]
     peers[0]["podSelector"]["matchLabels"][NAME] = "front"
 
 
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
-    (select_others, "does not match its own pods"),
-    (serve_nothing, "matches the pods of no workload"),
-    (serve_the_migration_too, "matches the pods of hopline-users, hopline-migrate-users"),
+    (let_deployment_match_other_pods, "does not match its own pods"),
+    (let_service_match_no_pod, "matches the pods of no workload"),
+    (let_service_match_the_migration, "matches the pods of hopline-users, hopline-migrate-users"),
     (forward_to_a_missing_port, "pods of hopline-users have no port web"),
-    (protect_nothing, "matches the pods of no workload"),
+    (let_disruption_budget_match_no_pod, "matches the pods of no workload"),
     (probe_a_missing_port, "readinessProbe uses port 8000"),
     (listen_elsewhere, "PORT=8000, but its container port http is 8002"),
-    (spread_others, "does not count its own pods"),
-    (rule_nothing, "no pod has the labels"),
-    (allow_no_ingress, f"{NAME}=front"),
+    (let_spread_constraint_match_other_pods, "does not count its own pods"),
+    (let_network_policy_match_no_pod, "no pod has the labels"),
+    (let_ingress_rule_match_no_pod, f"{NAME}=front"),
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+@pytest.mark.parametrize(("mutate", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
     assert not list(check_selectors(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_selectors(overlay))
 
 
 @pytest.mark.parametrize(
-    ("selector", "meant"),
+    ("selector", "expected"),
     [
         ({}, True),
         (None, False),
@@ -97,5 +97,5 @@ def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering],
         ({"matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}, True),
     ],
 )
-def test_selector_matches_as_in_kubernetes(selector: Object | None, meant: bool) -> None:
-    assert selects(selector, {"a": "1"}) is meant
+def test_selector_matches_as_in_kubernetes(selector: Object | None, expected: bool) -> None:
+    assert selects(selector, {"a": "1"}) is expected

@@ -23,11 +23,11 @@ def settings(overlay: Rendering, name: str) -> dict[str, str]:
     return data
 
 
-def lose_the_claim(overlay: Rendering) -> None:
+def omit_the_claim(overlay: Rendering) -> None:
     overlay.manifests.remove(overlay.get("PersistentVolumeClaim", "objects"))
 
 
-def mount_nothing(overlay: Rendering) -> None:
+def omit_the_mount(overlay: Rendering) -> None:
     pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"].pop()
 
 
@@ -35,34 +35,37 @@ def mount_to_read_only(overlay: Rendering) -> None:
     pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"][-1]["readOnly"] = True
 
 
-def write_beside_it(overlay: Rendering) -> None:
+def write_outside_the_mount(overlay: Rendering) -> None:
     settings(overlay, "hopline-report-workers")["OBJECT_STORE_URL"] = "file:///var/lib/objects"
 
 
-def use_it_nowhere(overlay: Rendering) -> None:
+def omit_the_volumes(overlay: Rendering) -> None:
     for name in ("hopline-orders", "hopline-report-workers"):
         pod(overlay, name)["volumes"].pop()
 
 
-def write_and_read_at_two_places(overlay: Rendering) -> None:
+def read_from_another_folder(overlay: Rendering) -> None:
     settings(overlay, "hopline-orders")["OBJECT_STORE_URL"] = "file:///var/lib/hopline/elsewhere"
 
 
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
-    (lose_the_claim, "it needs PersistentVolumeClaim objects, which does not exist"),
-    (mount_nothing, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
+    (omit_the_claim, "it needs PersistentVolumeClaim objects, which does not exist"),
+    (omit_the_mount, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
     (mount_to_read_only, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
-    (write_beside_it, "OBJECT_STORE_URL=file:///var/lib/objects: no claim is mounted there"),
-    (use_it_nowhere, "nothing mounts it"),
-    (write_and_read_at_two_places, "reports are at objects:/var/lib/hopline/elsewhere and objects:/var/lib/hopline/ob"),
+    (write_outside_the_mount, "OBJECT_STORE_URL=file:///var/lib/objects: no claim is mounted there"),
+    (omit_the_volumes, "nothing mounts it"),
+    (
+        read_from_another_folder,
+        "reports are at objects:/var/lib/hopline/elsewhere and objects:/var/lib/hopline/ob",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("plant", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
-def test_planted_mistake_is_found(rendered: Render, plant: Callable[[Rendering], None], expected: str) -> None:
+@pytest.mark.parametrize(("mutate", "expected"), MISTAKES, ids=lambda value: getattr(value, "__name__", ""))
+def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None], expected: str) -> None:
     overlay = rendered("kind")
     assert not list(check_volumes(overlay))
-    plant(overlay)
+    mutate(overlay)
     assert any(expected in finding.wrong for finding in check_volumes(overlay))
 
 

@@ -42,6 +42,6 @@ def test_repository_has_no_findings(locked: Checkout) -> None:
         ("requirements/runtime.txt", "fastapi==", "fastapi==9", "runtime.txt: fastapi is 9"),
     ],
 )
-def test_planted_mistake_is_found(locked: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(locked: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     locked.corrupt(file, right, wrong)
     assert any(f"requirements/{expected}" in str(finding) for finding in check(locked.root))

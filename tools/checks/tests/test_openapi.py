@@ -166,7 +166,7 @@ def test_compatible_change_must_only_be_written_to_the_file(v2: Any, change: Cha
     assert finding.fix == "make openapi"
 
 
-def test_linter_finds_only_the_planted_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:
+def test_linter_finds_only_the_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:
     has(lint.REDOCLY)
     assert not list(lint.check(openapi.root))
     openapi.corrupt("docs/openapi/v2.json", '"operationId": "read_me"', '"operationId": "change_me"')

@@ -1,4 +1,4 @@
-"""GitHub's workflows: schemas, our policy and zizmor's audits, each with planted mistakes."""
+"""GitHub's workflows: schemas, our policy and zizmor's audits, each with mistakes that must be found."""
 
 import re
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_file_is_found_when_github_would_reject_it(
         ("run: make demo", 'run: echo "${{ github.head_ref }}"', "part of a script"),
     ],
 )
-def test_planted_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(CI, right, wrong)
     assert [expected in finding.wrong for finding in policy(checkout.root)] == [True]
 

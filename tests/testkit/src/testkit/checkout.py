@@ -1,4 +1,4 @@
-"""A copy of files of the repository, in which tests plant mistakes."""
+"""A copy of files of the repository, in which tests make mistakes."""
 
 import shutil
 from collections.abc import Iterable
