@@ -70,6 +70,11 @@ class Stack:
         return self._operator
 
     @property
+    def has_observatory(self) -> bool:
+        """Return whether the tests started the stack in embedded mode, where the observatory is Prometheus's server."""
+        return isinstance(self._operator, EmbeddedOperator)
+
+    @property
     def is_tapped(self) -> bool:
         """Return whether the telemetry of the stack passes through this process."""
         return self._tapped is not None
