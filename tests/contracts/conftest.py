@@ -27,16 +27,16 @@ from testkit.tokens import TokenIssuer
 from users.keys import public_jwk
 
 ROOT = Path(__file__).parents[2]
-ANN = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
+ADMIN = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningShop:
-    """`urls` of the processes by name. `ann` and `service` are Authorization headers of an admin and of a process."""
+    """The URLs of the processes by name, and Authorization headers of an admin and of a service."""
 
     urls: dict[str, str]
-    ann: dict[str, str]
-    service: dict[str, str]
+    admin_headers: dict[str, str]
+    service_headers: dict[str, str]
 
 
 @pytest.fixture(scope="module")  # a shop of the session would add its metrics and log records to those of other tests
@@ -94,23 +94,23 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         common["jwks_url"] = f"{urls['users']}/.well-known/jwks.json"
         order_settings = orders.settings.Settings.model_validate(await database("orders"))
         await start("orders", orders.main.create_app(order_settings))
-        feed_settings = notifications.settings.Settings.model_validate(await database("notifications"))
-        await start("notifications", notifications.main.create_app(feed_settings))
+        notification_settings = notifications.settings.Settings.model_validate(await database("notifications"))
+        await start("notifications", notifications.main.create_app(notification_settings))
         upstreams = {f"{name}_url": url for name, url in urls.items()}
         timeouts = {"upstream_seconds": 20, "request_seconds": 30, "dashboard_seconds": 20}
-        generous = {**timeouts, "rate_limit_credentials_name": 10_000, "rate_limit_timeout_seconds": 10}
-        door_settings = gateway.settings.Settings.model_validate({**common, **upstreams, **generous})
-        await start("gateway", gateway.main.create_app(door_settings))
+        relaxed_limits = {**timeouts, "rate_limit_credentials_name": 10_000, "rate_limit_timeout_seconds": 10}
+        gateway_settings = gateway.settings.Settings.model_validate({**common, **upstreams, **relaxed_limits})
+        await start("gateway", gateway.main.create_app(gateway_settings))
         async with http_client(urls["users"]) as client:
-            ann = await _register(client)
+            admin_id = await _register(client)
         yield RunningShop(
             urls=urls,
-            ann=issuer.headers(ann, role="admin", lifetime=3600),
-            service=issuer.headers(ann, role="service", lifetime=3600),
+            admin_headers=issuer.headers(admin_id, role="admin", lifetime=3600),
+            service_headers=issuer.headers(admin_id, role="service", lifetime=3600),
         )
 
 
 async def _register(client: httpx.AsyncClient) -> UUID:
-    response = await client.post("/users", json=ANN)
+    response = await client.post("/users", json=ADMIN)
     response.raise_for_status()
     return UUID(response.json()["id"])

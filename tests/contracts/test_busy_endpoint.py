@@ -15,14 +15,14 @@ from testkit.gunicorn import gunicorn, responds
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
-ANN = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
+USER = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
 LOGINS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
     client: httpx.AsyncClient
-    ann: dict[str, str]
+    user_headers: dict[str, str]
 
 
 @asynccontextmanager
@@ -41,9 +41,9 @@ async def open_shop(folder: Path, users_database: str, redis_url: str, **users: 
             open_service(folder, "gateway", **common, **urls, **keys, **timeouts) as gateway,
             http_client(gateway) as client,
         ):
-            (await client.post("/v2/users", json=ANN)).raise_for_status()
-            token = await client.post("/v2/tokens", data=build_login(ANN["email"], ANN["password"]))
-            yield Shop(client=client, ann={"Authorization": f"Bearer {token.json()['access_token']}"})
+            (await client.post("/v2/users", json=USER)).raise_for_status()
+            token = await client.post("/v2/tokens", data=build_login(USER["email"], USER["password"]))
+            yield Shop(client=client, user_headers={"Authorization": f"Bearer {token.json()['access_token']}"})
 
 
 @asynccontextmanager
@@ -70,7 +70,7 @@ async def log_in_concurrently(shop: Shop) -> list[httpx.Response]:
         return await shop.client.post("/v2/tokens", data=build_login(f"user-{number}@hopline.example"))
 
     async def read_account() -> int:
-        return (await shop.client.get("/v2/users/me", headers=shop.ann)).status_code
+        return (await shop.client.get("/v2/users/me", headers=shop.user_headers)).status_code
 
     responses, accounts = await asyncio.gather(
         asyncio.gather(*(log_in(number) for number in range(LOGINS))),
@@ -80,7 +80,7 @@ async def log_in_concurrently(shop: Shop) -> list[httpx.Response]:
     assert await read_account() == 200
 
     async def can_log_in() -> bool:
-        response = await shop.client.post("/v2/tokens", data=build_login(ANN["email"], ANN["password"]))
+        response = await shop.client.post("/v2/tokens", data=build_login(USER["email"], USER["password"]))
         return response.status_code == 200
 
     await eventually(can_log_in)

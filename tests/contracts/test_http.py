@@ -30,7 +30,7 @@ def list_operations(shop: RunningShop, method: str) -> Iterator[tuple[str, str, 
                     if parameter["in"] == "path":
                         value = PARAMETERS.get(parameter["name"], AN_ID)
                         path = path.replace(f"{{{parameter['name']}}}", value)
-                headers = shop.service if "/internal/" in path else shop.ann
+                headers = shop.service_headers if "/internal/" in path else shop.admin_headers
                 yield name, path, headers, item[method]
 
 
@@ -52,14 +52,14 @@ def test_head_has_the_response_of_get_without_the_body(running_shop: RunningShop
         with httpx.Client(headers=headers, timeout=60) as client:
             get, head = client.get(url), client.head(url)
             again = client.get(url)  # the connection is usable, so HEAD sent no byte of a body
-        place = f"{name} {path}"
-        assert head.status_code == get.status_code == again.status_code, place
-        assert head.content == b"", place
+        operation = f"{name} {path}"
+        assert head.status_code == get.status_code == again.status_code, operation
+        assert head.content == b"", operation
         varying = OF_ONE_RESPONSE | ({"content-length"} if path.endswith(("/ready", "/dashboard")) else set())
         expected = {key: value for key, value in get.headers.items() if key not in varying}
-        assert {key: value for key, value in head.headers.items() if key not in varying} == expected, place
+        assert {key: value for key, value in head.headers.items() if key not in varying} == expected, operation
         for header in ("content-length", "server-timing"):
-            assert (header in head.headers) == (header in get.headers), place
+            assert (header in head.headers) == (header in get.headers), operation
         checked += 1
     assert checked > 30
 
@@ -118,13 +118,13 @@ def test_response_is_415_when_the_media_type_is_not_documented(running_shop: Run
             for media_type, body in BODIES.items():
                 sent = {**own, "Content-Type": media_type} if media_type else own
                 response = httpx.request(method, running_shop.urls[name] + path, content=body, headers=sent, timeout=60)
-                place = f"{method} {name} {path} {media_type!r}: {response.text}"
+                case = f"{method} {name} {path} {media_type!r}: {response.text}"
                 if media_type == accepted:
-                    assert response.status_code != 415, place
+                    assert response.status_code != 415, case
                     continue
-                assert response.status_code == 415, place
-                assert response.json()["type"].endswith("/unsupported-media-type"), place
-                assert response.headers["accept"] == accepted, place
+                assert response.status_code == 415, case
+                assert response.json()["type"].endswith("/unsupported-media-type"), case
+                assert response.headers["accept"] == accepted, case
             checked.add((accepted, name))
     assert {accepted for accepted, _ in checked} == {"application/json", "application/x-www-form-urlencoded"}
     assert {name for _, name in checked} == set(DOCUMENTS)
@@ -134,7 +134,7 @@ def test_response_is_415_when_the_media_type_is_not_documented(running_shop: Run
 def test_response_is_415_when_the_body_is_encoded(running_shop: RunningShop, coding: str) -> None:
     for name, prefix in DOCUMENTS.items():
         for path in (f"{prefix}/orders", "/nothing"):
-            headers = {**running_shop.ann, "Content-Encoding": coding, "Content-Type": "application/json"}
+            headers = {**running_shop.admin_headers, "Content-Encoding": coding, "Content-Type": "application/json"}
             response = httpx.post(running_shop.urls[name] + path, content=b"{}", headers=headers, timeout=60)
             assert response.status_code == 415, name
             assert response.headers["accept-encoding"] == "identity"
@@ -162,9 +162,9 @@ def test_response_is_422_when_an_integer_in_a_query_is_not_decimal_digits(runnin
                 response = httpx.get(
                     running_shop.urls[name] + path, params={parameter["name"]: value}, headers=headers, timeout=60
                 )
-                place = f"{name} {path}?{parameter['name']}={value!r}: {response.text}"
-                assert response.status_code == 422, place
-                assert [error["field"] for error in response.json()["errors"]] == [parameter["name"]], place
+                case = f"{name} {path}?{parameter['name']}={value!r}: {response.text}"
+                assert response.status_code == 422, case
+                assert [error["field"] for error in response.json()["errors"]] == [parameter["name"]], case
             checked.add(f"{name} {path} {parameter['name']}")
     assert {"gateway /v2/products limit", "gateway /v2/notifications after_seq", "gateway /v1/orders offset"} <= checked
     assert len(checked) > 10
@@ -174,7 +174,7 @@ def list_version_1(shop: RunningShop) -> Iterator[tuple[str, str, dict[str, str]
     document = httpx.get(f"{shop.urls['gateway']}/v1/openapi.json", timeout=30).raise_for_status().json()
     for path, item in document["paths"].items():
         if "get" in item and "{" not in path:
-            yield "gateway", f"/v1{path}", shop.ann, item["get"]
+            yield "gateway", f"/v1{path}", shop.admin_headers, item["get"]
 
 
 def test_response_is_422_when_an_integer_in_json_is_not_a_number(running_shop: RunningShop) -> None:
@@ -197,8 +197,8 @@ def test_response_is_422_when_an_integer_in_json_is_not_a_number(running_shop: R
                     assert member in [error["field"] for error in response.json()["errors"]]
                 checked.add(f"{path} {member}")
     assert {"/v2/notifications/read up_to", "/notifications/read up_to"} <= checked
-    assert any(place.endswith(" size_bytes") for place in checked)
-    assert any(place.endswith(" progress") for place in checked)
+    assert any(case.endswith(" size_bytes") for case in checked)
+    assert any(case.endswith(" progress") for case in checked)
 
 
 def test_cursor_is_rejected_when_it_is_changed(running_shop: RunningShop) -> None:
@@ -222,7 +222,7 @@ MANY = (
 def test_validation_problem_is_small_when_the_body_has_many_errors(running_shop: RunningShop) -> None:
     for name, path in (("users", "/users"), ("orders", "/orders"), ("gateway", "/v2/orders"), ("gateway", "/v2/users")):
         for body in MANY:
-            headers = running_shop.ann | {"Idempotency-Key": "a"}
+            headers = running_shop.admin_headers | {"Idempotency-Key": "a"}
             response = httpx.post(running_shop.urls[name] + path, json=body, headers=headers, timeout=60)
             assert response.status_code == 422, response.text[:200]
             assert len(response.content) < 8 * 1024, f"{name} {path}"
