@@ -13,7 +13,7 @@ MakeMetrics: TypeAlias = Callable[..., Metrics]
 
 
 @pytest.fixture
-def small() -> Iterator[Observatory]:
+def limited_observatory() -> Iterator[Observatory]:
     """An observatory that stores three traces, records, emails, series and points of a series, and five spans."""
     names = ("TRACES", "LOGS", "MAILS", "SERIES", "POINTS")
     limits = {f"OBSERVATORY_MAX_{name}": "3" for name in names}
@@ -24,12 +24,12 @@ def small() -> Iterator[Observatory]:
 @pytest.fixture
 def metrics() -> Iterator[MakeMetrics]:
     """Make the metrics of a process; all of them are closed at the end of the test."""
-    made: list[Metrics] = []
+    created: list[Metrics] = []
 
     def make(running: Observatory, service: str, **options: Any) -> Metrics:
-        made.append(Metrics(running, service, **options))
-        return made[-1]
+        created.append(Metrics(running, service, **options))
+        return created[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for process in created:
+        process.close()

@@ -23,59 +23,61 @@ def record(tracer: Tracer, name: str) -> str:
 
 
 class TestEviction:
-    def test_oldest_trace_is_evicted(self, small: Observatory, telemetry: MakeTelemetry) -> None:
-        tracer = telemetry(small, "orders").tracer
+    def test_oldest_trace_is_evicted(self, limited_observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        tracer = telemetry(limited_observatory, "orders").tracer
 
         ids = [record(tracer, f"op {number}") for number in range(5)]
 
-        kept = [small.get("jaeger", f"/api/traces/{trace_id}").status_code for trace_id in ids]
+        kept = [limited_observatory.get("jaeger", f"/api/traces/{trace_id}").status_code for trace_id in ids]
         assert kept == [404, 404, 200, 200, 200]
 
     def test_whole_traces_are_evicted_when_there_are_too_many_spans(
-        self, small: Observatory, telemetry: MakeTelemetry
+        self, limited_observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:
-        tracer = telemetry(small, "orders").tracer
+        tracer = telemetry(limited_observatory, "orders").tracer
         first = record(tracer, "alone")
         with tracer.start_as_current_span("root") as root:
             for number in range(4):
                 record(tracer, f"child {number}")
 
-        large = small.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()
+        large = limited_observatory.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()
 
         assert len(large["data"][0]["spans"]) == 5
-        assert small.get("jaeger", f"/api/traces/{first}").status_code == 404
+        assert limited_observatory.get("jaeger", f"/api/traces/{first}").status_code == 404
 
     def test_oldest_spans_are_evicted_when_one_trace_is_too_large(
-        self, small: Observatory, telemetry: MakeTelemetry
+        self, limited_observatory: Observatory, telemetry: MakeTelemetry
     ) -> None:
-        tracer = telemetry(small, "orders").tracer
+        tracer = telemetry(limited_observatory, "orders").tracer
         with tracer.start_as_current_span("root") as root:
             for number in range(9):
                 record(tracer, f"child {number}")
 
-        (trace,) = small.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()["data"]
+        (trace,) = limited_observatory.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()[
+            "data"
+        ]
 
         kept = {span["operationName"] for span in trace["spans"]}
         assert kept == {"root", "child 8", "child 7", "child 6", "child 5"}
 
-    def test_oldest_log_record_is_evicted(self, small: Observatory, telemetry: MakeTelemetry) -> None:
-        emitter = telemetry(small, "orders")
+    def test_oldest_log_record_is_evicted(self, limited_observatory: Observatory, telemetry: MakeTelemetry) -> None:
+        emitter = telemetry(limited_observatory, "orders")
         for number in range(5):
             emitter.log(f"line {number}")
 
-        response = small.get("loki", "/loki/api/v1/query_range", query='{service_name="orders"}').json()
+        response = limited_observatory.get("loki", "/loki/api/v1/query_range", query='{service_name="orders"}').json()
 
         lines = [line for stream in response["data"]["result"] for _, line in stream["values"]]
         assert lines == ["line 4", "line 3", "line 2"]
 
-    def test_oldest_email_is_evicted(self, small: Observatory) -> None:
-        with smtplib.SMTP("127.0.0.1", small.port("smtp"), timeout=10) as client:
+    def test_oldest_email_is_evicted(self, limited_observatory: Observatory) -> None:
+        with smtplib.SMTP("127.0.0.1", limited_observatory.port("smtp"), timeout=10) as client:
             for number in range(5):
                 message = EmailMessage()
                 message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", f"mail {number}"
                 client.send_message(message)
 
-        kept = small.get("mailpit", "/api/v1/messages").json()["messages"]
+        kept = limited_observatory.get("mailpit", "/api/v1/messages").json()["messages"]
 
         assert [item["Subject"] for item in kept] == ["mail 4", "mail 3", "mail 2"]
 

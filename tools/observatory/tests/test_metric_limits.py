@@ -38,15 +38,17 @@ def names(store: MetricStore) -> list[str]:
 
 
 class TestSeries:
-    def test_beyond_the_limit_are_dropped_and_counted(self, small: Observatory, metrics: MakeMetrics) -> None:
-        shop = metrics(small, "shop")
+    def test_beyond_the_limit_are_dropped_and_counted(
+        self, limited_observatory: Observatory, metrics: MakeMetrics
+    ) -> None:
+        shop = metrics(limited_observatory, "shop")
         level = shop.meter.create_gauge("level")
         for number in range(10):
             level.set(number, {"number": number})
         shop.export()
 
-        assert len(ask(small, "level")) == 3
-        assert kept(small)["dropped"] == {MORE_SERIES: 7}
+        assert len(ask(limited_observatory, "level")) == 3
+        assert kept(limited_observatory)["dropped"] == {MORE_SERIES: 7}
 
     def test_that_are_idle_make_room_for_new_ones(self) -> None:
         clock = Clock()
@@ -74,15 +76,15 @@ class TestSeries:
 
 
 class TestPoints:
-    def test_the_oldest_of_a_series_go(self, small: Observatory, metrics: MakeMetrics) -> None:
-        shop = metrics(small, "shop")
+    def test_the_oldest_of_a_series_go(self, limited_observatory: Observatory, metrics: MakeMetrics) -> None:
+        shop = metrics(limited_observatory, "shop")
         level = shop.meter.create_gauge("level")
         for number in range(5):
             level.set(number)
             shop.export()
 
-        assert ask(small, "level") == {"": 4}
-        assert kept(small)["points"] == 3
+        assert ask(limited_observatory, "level") == {"": 4}
+        assert kept(limited_observatory)["points"] == 3
 
     def test_go_when_they_are_too_old(self) -> None:
         clock = Clock()
@@ -109,9 +111,9 @@ class TestMemory:
             series = list(store)
             assert len(series) == len(store) <= limits.series
             assert store.point_count == sum(map(len, series))
-            assert all(len(one) <= limits.rows for one in series)
-            assert store.byte_count == sum(one.byte_count for one in series) <= limits.total_bytes
-            assert all(one.rows[0] >= one.touched_s - limits.seconds for one in series)
+            assert all(len(item) <= limits.rows for item in series)
+            assert store.byte_count == sum(item.byte_count for item in series) <= limits.total_bytes
+            assert all(item.rows[0] >= item.touched_s - limits.seconds for item in series)
 
     def test_stays_bounded_when_many_series_come(self, metrics: MakeMetrics) -> None:
         with running_observatory(OBSERVATORY_MAX_SERIES="20000") as observatory:
@@ -148,7 +150,7 @@ class TestMemory:
         assert names(store) == list("abcdefghij")
         assert 0 < store.evicted_points < 3_600
         assert store.point_count + store.evicted_points == 3_600
-        assert {one.last_s for one in store} == {clock.now_s}
+        assert {series.last_s for series in store} == {clock.now_s}
 
     def test_labels_that_are_too_long_are_dropped(self, observatory: Observatory) -> None:
         metric = Metric(name="long")

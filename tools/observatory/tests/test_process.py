@@ -25,7 +25,7 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestStart:
-    def test_names_the_taken_port(self, observatory: Observatory) -> None:
+    def test_error_names_the_port_when_it_is_taken(self, observatory: Observatory) -> None:
         rejected = run(HOPLINE_PORT_OFFSET=str(observatory.offset))
 
         assert rejected.returncode == 1
@@ -47,7 +47,7 @@ class TestStart:
             ("OBSERVATORY_MAX_SPANS", "٣"),
         ],
     )
-    def test_names_the_wrong_variable(self, name: str, value: str) -> None:
+    def test_error_names_the_variable_when_its_value_is_invalid(self, name: str, value: str) -> None:
         rejected = run(**{name: value})
 
         assert rejected.returncode == 1
@@ -70,7 +70,7 @@ class TestPaths:
             ("mailpit", "/api/v1/messages/"),
         ],
     )
-    def test_redirects_do_not_use_the_host_header(self, observatory: Observatory, port: str, path: str) -> None:
+    def test_path_with_a_trailing_slash_is_not_redirected(self, observatory: Observatory, port: str, path: str) -> None:
         response = httpx.get(observatory.url(port, path), headers={"Host": "evil.example"}, timeout=30)
 
         assert response.status_code == 404
@@ -78,18 +78,20 @@ class TestPaths:
 
 
 class TestStop:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_exits_cleanly_when_connections_are_open(self, small: Observatory, number: int) -> None:
+    @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+    def test_process_exits_cleanly_when_connections_are_open(
+        self, limited_observatory: Observatory, signum: int
+    ) -> None:
         with (
-            socket.create_connection(("127.0.0.1", small.port("smtp")), timeout=10) as mail,
-            socket.create_connection(("127.0.0.1", small.port("jaeger")), timeout=10) as web,
+            socket.create_connection(("127.0.0.1", limited_observatory.port("smtp")), timeout=10) as mail,
+            socket.create_connection(("127.0.0.1", limited_observatory.port("jaeger")), timeout=10) as web,
         ):
             web.sendall(b"GET /api/services HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert web.recv(15) == b"HTTP/1.1 200 OK"
             assert mail.recv(3) == b"220"
-            small.process.send_signal(number)
+            limited_observatory.process.send_signal(signum)
 
-            assert small.process.wait(timeout=10) == 0
+            assert limited_observatory.process.wait(timeout=10) == 0
 
-        assert small.process.stderr is not None
-        assert "Traceback" not in small.process.stderr.read()
+        assert limited_observatory.process.stderr is not None
+        assert "Traceback" not in limited_observatory.process.stderr.read()

@@ -67,11 +67,11 @@ def stored() -> MetricStore:
     store = MetricStore(LIMITS, clock=lambda: float(POINTS * STEP_S))
     for kind, group in ((Kind.COUNTER, COUNTERS), (Kind.GAUGE, GAUGES)):
         for (name, labels), values in group.items():
-            for place, value in enumerate(values):
-                add(store, name, kind, tuple(sorted(labels)), Point(time_s=place * STEP_S, start_s=0, values=[value]))
+            for index, value in enumerate(values):
+                add(store, name, kind, tuple(sorted(labels)), Point(time_s=index * STEP_S, start_s=0, values=[value]))
     for labels, rows in BUCKETS.items():
-        for place, row in enumerate(rows):
-            point = Point(time_s=place * STEP_S, start_s=0, values=[0.0, *row], bounds=BOUNDS)
+        for index, row in enumerate(rows):
+            point = Point(time_s=index * STEP_S, start_s=0, values=[0.0, *row], bounds=BOUNDS)
             add(store, "took_seconds", Kind.HISTOGRAM, labels, point)
     return store
 
@@ -84,9 +84,9 @@ def written() -> list[dict[str, str]]:
     """The same points in promtool's notation."""
     found: dict[tuple[str, Labels], list[Any]] = {**COUNTERS, **GAUGES}
     for labels, rows in BUCKETS.items():
-        for place, bound in enumerate((*BOUNDS, "+Inf")):
+        for index, bound in enumerate((*BOUNDS, "+Inf")):
             found["took_seconds_bucket", (*labels, ("le", str(bound).removesuffix(".0")))] = [
-                row[place] for row in rows
+                row[index] for row in rows
             ]
         found["took_seconds_count", labels] = [row[-1] for row in rows]
     return [

@@ -160,8 +160,8 @@ class TestWindow:
     def test_invalid_window_is_400(self, observatory: Observatory) -> None:
         assert observatory.get("jaeger", "/observatory/map", lookback="always").status_code == 400
 
-    def test_map_is_empty_without_spans(self, small: Observatory) -> None:
-        response = small.get("jaeger", "/observatory/map").json()
+    def test_map_is_empty_without_spans(self, limited_observatory: Observatory) -> None:
+        response = limited_observatory.get("jaeger", "/observatory/map").json()
 
         assert (response["nodes"], response["edges"]) == ([], [])
 

@@ -31,14 +31,14 @@ def large(observatory: Observatory) -> str:
     resource.resource.attributes.add(key="service.name").value.string_value = "orders"
     spans = resource.scope_spans.add().spans
     start_ns = time.time_ns()
-    for place, span_id in enumerate(ids):
+    for index, span_id in enumerate(ids):
         spans.add(
             trace_id=trace_id,
             span_id=span_id,
-            parent_span_id=ids[place - 10] if place >= 10 else b"",
-            name=f"step {place}",
-            start_time_unix_nano=start_ns + place * MILLISECOND_NS,
-            end_time_unix_nano=start_ns + (place + 5) * MILLISECOND_NS,
+            parent_span_id=ids[index - 10] if index >= 10 else b"",
+            name=f"step {index}",
+            start_time_unix_nano=start_ns + index * MILLISECOND_NS,
+            end_time_unix_nano=start_ns + (index + 5) * MILLISECOND_NS,
         )
     httpx.post(
         observatory.url("otlp", "/v1/traces"),
