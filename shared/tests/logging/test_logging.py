@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from datetime import UTC, date, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -80,10 +81,10 @@ class TestLevel:
         root = logging.getLogger()
         for level in ("INFO", "DEBUG", "INFO"):
             root.setLevel(level)
-            log.debug("placed", at=level)
-        assert [event["at"] for event in read_events(capsys)] == ["DEBUG"]
+            log.debug("placed", root_level=level)
+        assert [event["root_level"] for event in read_events(capsys)] == ["DEBUG"]
 
-    def test_a_single_logger_can_have_a_level(
+    def test_logger_uses_its_own_level_when_it_has_one(
         self, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
     ) -> None:
         request.addfinalizer(lambda: logging.getLogger("test").setLevel(logging.NOTSET))
@@ -142,8 +143,8 @@ class TestControlCharacters:
 
     def test_control_characters_are_escaped_on_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging(service="test", log_format=LogFormat.PRETTY)
-        colours = self._list_unprintable(self._log(capsys, "calm"))
-        assert self._list_unprintable(self._log(capsys, self.hostile)) == colours
+        colour_codes = self._list_unprintable(self._log(capsys, "printable"))
+        assert self._list_unprintable(self._log(capsys, self.hostile)) == colour_codes
 
     def test_control_characters_are_escaped_in_json(self, capsys: pytest.CaptureFixture[str]) -> None:
         line = self._log(capsys, self.hostile)
@@ -235,7 +236,7 @@ class TestStandardLibrary:
         assert event["exception.type"] == "ValueError"
         assert "ann@" not in event["exception.stacktrace"]
 
-    def test_debug_records_of_some_libraries_and_uvicorns_access_log_are_dropped(
+    def test_info_records_of_sqlalchemy_and_uvicorns_access_log_are_dropped_when_the_level_is_debug(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
@@ -260,10 +261,10 @@ def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> N
     assert [event["event"] for event in read_events(capsys)] == ["placed", "placed"]
 
 
-def test_closed_standard_output_is_ignored(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_output_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
     closed = io.StringIO()
     closed.close()
-    monkeypatch.setattr("sys.stdout", closed)
-    log.info("placed")
-    logging.getLogger("a.library").warning("failed")
+    with redirect_stdout(closed):
+        log.info("placed")
+        logging.getLogger("a.library").warning("failed")
     assert not capsys.readouterr().err
