@@ -39,7 +39,7 @@ def entries() -> dict[str, tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda each: f"{each.__module__}.{each.__name__}")
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: f"{settings.__module__}.{settings.__name__}")
 def test_every_field_is_listed_with_its_default(
     entries: dict[str, tuple[str, str]], settings: type[BaseSettings]
 ) -> None:

@@ -18,8 +18,8 @@ class TestOperations:
         jobs, dead = stack.operator.run("jobs"), stack.operator.run("dead-letters")
         assert (jobs.returncode, dead.returncode) == (0, 0), jobs.stderr + dead.stderr
         assert jobs.stdout.strip()
-        for place in ("jobs", "events in notifications", "events in workers"):
-            assert f"dead {place}" in dead.stdout
+        for queue in ("jobs", "events in notifications", "events in workers"):
+            assert f"dead {queue}" in dead.stdout
 
     def test_unknown_ids_are_rejected_with_one_line(self, stack: Stack) -> None:
         for name, expected in (

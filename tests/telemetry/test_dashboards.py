@@ -63,7 +63,7 @@ def base(name: str) -> str:
 
 
 def metrics(expressions: dict[str, Expression]) -> set[str]:
-    return {base(selector.name) for each in expressions.values() for selector in promql.selectors(each)}
+    return {base(selector.name) for texts in expressions.values() for selector in promql.selectors(texts)}
 
 
 def test_both_use_only_metrics_that_are_listed() -> None:

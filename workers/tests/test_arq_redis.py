@@ -205,7 +205,10 @@ class TestWaiting:
 
     async def _is_waiting(self, other: Redis) -> bool:
         own = await other.client_info()
-        return any(one["cmd"] == "blpop" and one["db"] == str(own["db"]) for one in await other.client_list())
+        return any(
+            connection["cmd"] == "blpop" and connection["db"] == str(own["db"])
+            for connection in await other.client_list()
+        )
 
 
 def queued(*, due_in_s: float = 0.0) -> QueuedJob:

@@ -28,10 +28,10 @@ class TestJobRepository:
         (queued,) = await harness.add(welcome_email())
         async with harness.database.transaction() as session:
             await JobRepository(session=session).claim(queued.job_id, type_name=queued.type_name, lease_s=-1)
-        async with harness.database.transaction() as one, harness.database.transaction() as other:
-            taken = await JobRepository(session=one).take_expired(limit=10)
-            assert await JobRepository(session=other).take_expired(limit=10) == []
-            await JobRepository(session=one).dead_letter(taken[0], error="lost")
+        async with harness.database.transaction() as first, harness.database.transaction() as second:
+            taken = await JobRepository(session=first).take_expired(limit=10)
+            assert await JobRepository(session=second).take_expired(limit=10) == []
+            await JobRepository(session=first).dead_letter(taken[0], error="lost")
 
     async def test_add_adds_nothing_when_the_dedupe_key_is_known(self, harness: Harness) -> None:
         job: NewJob = welcome_email()

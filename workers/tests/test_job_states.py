@@ -154,8 +154,8 @@ class JobStateMachine(RuleBasedStateMachine):
         self.run_async(self._sweep(limit))
 
     async def _sweep(self, limit: int) -> int:
-        lost = [one for one in self.expected.items() if one[1].state == "running" and one[1].lease_until < self.now]
-        lost.sort(key=lambda one: one[1].lease_until)
+        lost = [item for item in self.expected.items() if item[1].state == "running" and item[1].lease_until < self.now]
+        lost.sort(key=lambda item: item[1].lease_until)
         async with AsyncSession(self.engine) as session, session.begin():
             repository = JobRepository(session=session)
             taken = await repository.take_expired(limit=limit)
@@ -192,7 +192,9 @@ class JobStateMachine(RuleBasedStateMachine):
     @invariant()
     def jobs_are_as_expected(self) -> None:
         found = self.run_async(self._found())
-        assert found == {job: (one.state, one.attempt, one.token) for job, one in self.expected.items()}
+        assert found == {
+            job: (expected.state, expected.attempt, expected.token) for job, expected in self.expected.items()
+        }
 
     async def _found(self) -> dict[UUID, tuple[str, int, UUID | None]]:
         async with AsyncSession(self.engine) as session:
@@ -207,7 +209,7 @@ class JobStateMachine(RuleBasedStateMachine):
                 pass
             for queued in self.call("overdue", by_s=0, limit=100, type_names=[WelcomeEmail.type_name]):
                 self.complete(self.claim(queued.job_id))
-            assert {one.state for one in self.expected.values()} <= {"done", "dead"}
+            assert {expected.state for expected in self.expected.values()} <= {"done", "dead"}
             self.jobs_are_as_expected()
         finally:
             self.run_async(self.engine.dispose())

@@ -204,9 +204,9 @@ class TestCleanUp:
         assert kept == ["send_welcome_email", "send_welcome_email"]
         assert len(await harness.list_emails()) == 1
 
-    async def _clean(self, harness: Harness, place: str, *, count: int = 1) -> Sequence[Job]:
+    async def _clean(self, harness: Harness, service: str, *, count: int = 1) -> Sequence[Job]:
         async with harness.worker():
-            await harness.add(NewJob(payload=CleanUp.model_validate({"place": place, "slot": NOON})))
+            await harness.add(NewJob(payload=CleanUp.model_validate({"place": service, "slot": NOON})))
             cleaned = await harness.wait_until(lambda jobs: len(done_clean_ups(jobs)) == count)
         return done_clean_ups(cleaned)
 

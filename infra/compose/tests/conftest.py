@@ -72,7 +72,7 @@ def _listing(state: Mapping[str, Mapping[str, Any]]) -> str:
         {"ID": f"{name}-id", "Name": f"hopline-{name}-1", "Service": name, **usual, **known}
         for name, known in state.items()
     )
-    return "".join(json.dumps(one) + "\n" for one in found)
+    return "".join(json.dumps(state) + "\n" for state in found)
 
 
 SERVICES = {

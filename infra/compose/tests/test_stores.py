@@ -58,7 +58,7 @@ class TestDatabases:
         await orders.close()
         rows, limit = databases(engine)
         found = [row.describe(last_entry=5 if row.name == "orders" else 0) for row in rows]
-        assert [(one.name, one.outbox, one.dead_letters, one.jobs) for one in found] == [
+        assert [(store.name, store.outbox, store.dead_letters, store.jobs) for store in found] == [
             ("users", None, None, None),
             ("orders", 2, None, None),
             ("notifications", None, 0, None),
@@ -66,7 +66,7 @@ class TestDatabases:
         ]
         assert rows[1].describe(last_entry=0).outbox == 3, "events below the low-water mark were deleted"
         assert schedules_of(rows) == [ScheduleStatus("daily", "2026-11-25T06:00Z", "done", "2026-11-26T06:00Z")]
-        assert all(one.size_bytes > 1 << 20 and one.connections > 0 for one in found)
+        assert all(store.size_bytes > 1 << 20 and store.connections > 0 for store in found)
         assert limit >= 100
 
     async def test_outbox_is_zero_when_it_is_empty(

@@ -58,8 +58,8 @@ class TestRequests:
         assert api.cancel_order("1/../2").path == "/v2/orders/1%2F..%2F2/cancel"
 
     def test_an_order_keeps_its_key_and_another_has_another(self) -> None:
-        one, other = api.place_order(("MUG", 1)), api.place_order(("MUG", 1))
-        assert one.headers["Idempotency-Key"] != other.headers["Idempotency-Key"]
+        first, second = api.place_order(("MUG", 1)), api.place_order(("MUG", 1))
+        assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
         assert api.place_order(("MUG", 1), key="mine").headers == {"Idempotency-Key": "mine"}
 
     def test_can_be_built_without_any_other_package(self) -> None:

@@ -58,8 +58,8 @@ async def received(device: Device, count: int, wanted: Callable[[Frame], object]
     found = list[Any]()
     async with asyncio.timeout(TIMEOUT_S):
         async for frame in device.receive():
-            if (one := wanted(frame)) is not None:
-                found.append(one)
+            if (value := wanted(frame)) is not None:
+                found.append(value)
             if len(found) == count:
                 break
     return found
@@ -281,8 +281,8 @@ def test_a_feed_accepts_every_notification_once_and_in_order(data: st.DataObject
         frame = Frame(notification(number))
         if until := feed.handle(frame).read_until:
             while feed.cursor < until:
-                page: Any = [item(one) for one in range(feed.cursor + 1, min(feed.cursor + 4, head + 1))]
-                accepted += [one["seq"] for one in feed.handle_history(page, until=until)]
+                page: Any = [item(number) for number in range(feed.cursor + 1, min(feed.cursor + 4, head + 1))]
+                accepted += [frame["seq"] for frame in feed.handle_history(page, until=until)]
             assert feed.handle(frame).is_new
             accepted.append(number)
         elif number == len(accepted) + 1:

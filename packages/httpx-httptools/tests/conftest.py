@@ -11,15 +11,15 @@ from testkit.raw_server import RawServer, raw_server
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
-    async with raw_server() as one:
-        yield one
+    async with raw_server() as raw:
+        yield raw
 
 
 @pytest.fixture
 async def client(server: RawServer) -> AsyncIterator[httpx.AsyncClient]:
     """A client for the server, with at most three connections and no headers of its own but `Host`."""
     transport = HttptoolsTransport(limits=httpx.Limits(max_connections=3, keepalive_expiry=30))
-    async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as one:
-        for name in tuple(one.headers):
-            del one.headers[name]
-        yield one
+    async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as opened:
+        for name in tuple(opened.headers):
+            del opened.headers[name]
+        yield opened

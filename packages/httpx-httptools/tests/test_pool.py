@@ -47,9 +47,9 @@ class TestKeptConnections:
 
     async def test_connections_belong_to_an_origin(self, client: httpx.AsyncClient, server: RawServer) -> None:
         async with raw_server() as another:
-            for one in (server, another, server, another):
-                one.respond(OK)
-                assert (await client.get(f"{one.url}/")).content == b"ok"
+            for origin in (server, another, server, another):
+                origin.respond(OK)
+                assert (await client.get(f"{origin.url}/")).content == b"ok"
             assert (server.connections, another.connections) == (1, 1)
 
     async def test_idle_connection_of_another_origin_makes_room(

@@ -35,14 +35,14 @@ async def services(token_issuer: TokenIssuer) -> AsyncIterator[Services]:
     users, orders, notifications = fakes = [FakeService(name=name) for name in ("users", "orders", "notifications")]
     users.respond("GET", "/.well-known/jwks.json", token_issuer.jwks)
     async with serve_all(fakes) as addresses:
-        urls = {f"{one.name}_url": address for one, address in zip(fakes, addresses, strict=True)}
+        urls = {f"{fake.name}_url": address for fake, address in zip(fakes, addresses, strict=True)}
         yield Services(users=users, orders=orders, notifications=notifications, urls=urls)
 
 
 @asynccontextmanager
 async def serve_all(fakes: Sequence[FakeService]) -> AsyncIterator[list[str]]:
     """Serve all fakes. They are stopped together, because stopping one server takes a tenth of a second."""
-    servers = [serve(one) for one in fakes]
+    servers = [serve(fake) for fake in fakes]
     try:
         yield [await server.__aenter__() for server in servers]
     finally:

@@ -14,7 +14,7 @@ POLICY = (
 )
 HASHED = re.compile(r".+-[\w-]{8}\.\w+")
 ASSETS = files("gateway").joinpath("assets", "assets")
-NAMES = sorted(each.name for each in ASSETS.iterdir())
+NAMES = sorted(file.name for file in ASSETS.iterdir())
 
 
 class TestPage:

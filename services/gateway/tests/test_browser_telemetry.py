@@ -76,7 +76,7 @@ async def sent(receiver: tuple[FakeService, str], path: str) -> Any:
 
 
 def resource_of(exported: dict[str, Any]) -> dict[str, str]:
-    return {each["key"]: each["value"]["stringValue"] for each in exported["resource"]["attributes"]}
+    return {attribute["key"]: attribute["value"]["stringValue"] for attribute in exported["resource"]["attributes"]}
 
 
 class TestTraces:
@@ -133,7 +133,7 @@ class TestTraces:
         [kept] = exported["scopeSpans"][0]["spans"]
         assert len(kept["attributes"]) == otlp.MAX_ATTRIBUTES
         assert kept["attributes"][0] == {"key": "nested", "value": {}}
-        assert {len(each["value"]["stringValue"]) for each in kept["attributes"][1:]} == {otlp.MAX_TEXT}
+        assert {len(attribute["value"]["stringValue"]) for attribute in kept["attributes"][1:]} == {otlp.MAX_TEXT}
         assert len(kept["events"]) == otlp.MAX_EVENTS
 
     @pytest.mark.parametrize(

@@ -68,9 +68,11 @@ def parameter_bounds(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the bounds of path and query parameters by operation. The gateway itself enforces them."""
     return {
         f"{method} {path}": {
-            one["name"]: {name: value for name, value in one["schema"].items() if name not in {"title", "description"}}
-            for one in operation.get("parameters", [])
-            if one["in"] != "header"
+            parameter["name"]: {
+                name: value for name, value in parameter["schema"].items() if name not in {"title", "description"}
+            }
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] != "header"
         }
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
@@ -102,13 +104,13 @@ class TestOpenApi:
             assert "default" in operation["responses"]
 
     async def test_placing_an_order_documents_its_inputs(self, document: dict[str, Any]) -> None:
-        place = document["paths"]["/orders"]["post"]
-        [key] = place["parameters"]
+        operation = document["paths"]["/orders"]["post"]
+        [key] = operation["parameters"]
         assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", True)
-        assert place["requestBody"]["content"]["application/json"]["schema"] == {
+        assert operation["requestBody"]["content"]["application/json"]["schema"] == {
             "$ref": "#/components/schemas/NewOrder"
         }
-        assert set(place["responses"]["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
+        assert set(operation["responses"]["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
         form = document["paths"]["/tokens"]["post"]["requestBody"]["content"]
         assert list(form) == ["application/x-www-form-urlencoded"]
 

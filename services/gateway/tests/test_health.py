@@ -16,7 +16,7 @@ class TestReadiness:
         assert response.status_code == 200
         body = response.json()
         assert body["status"] == "ready"
-        assert {name: one["status"] for name, one in body["dependencies"].items()} == dict.fromkeys(
+        assert {name: dependency["status"] for name, dependency in body["dependencies"].items()} == dict.fromkeys(
             ("users", "orders", "notifications", "redis"), "up"
         )
 
@@ -44,7 +44,7 @@ class TestReadiness:
         assert response.status_code == 200
         body = response.json()
         assert body["status"] == "degraded"
-        assert {name: one["status"] for name, one in body["dependencies"].items()} == {
+        assert {name: dependency["status"] for name, dependency in body["dependencies"].items()} == {
             "users": "up",
             "orders": "down",
             "notifications": "down",

@@ -47,8 +47,8 @@ class TestByUser:
         token_issuer: TokenIssuer,
         counted: Metrics,
     ) -> None:
-        async with open_gateway(rate_limit_user=3) as one, open_gateway(rate_limit_user=3) as another:
-            for gateway, remaining in ((one, 2), (another, 1), (one, 0)):
+        async with open_gateway(rate_limit_user=3) as first, open_gateway(rate_limit_user=3) as second:
+            for gateway, remaining in ((first, 2), (second, 1), (first, 0)):
                 response = await gateway.get("/v2/orders", headers=token | from_address(f"203.0.113.{remaining}"))
                 assert response.status_code == 200
                 assert response.headers["ratelimit-limit"] == "3"
@@ -56,7 +56,7 @@ class TestByUser:
                 assert 20 * (2 - remaining) < int(response.headers["ratelimit-reset"]) <= 20 * (3 - remaining)
                 assert response.headers["ratelimit-policy"] == "3;w=60"
                 assert "retry-after" not in response.headers
-            for gateway in (another, one):
+            for gateway in (second, first):
                 rejected = await gateway.get("/v2/orders", headers=token)
                 assert rejected.status_code == 429
                 assert rejected.headers["content-type"] == "application/problem+json"
@@ -66,8 +66,8 @@ class TestByUser:
                 assert rejected.json()["instance"] == "/v2/orders"
             assert len(upstreams.orders.requests) == 3
             assert counted.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
-            assert (await one.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
-            assert (await one.get("/v2/products")).headers["ratelimit-limit"] == "300000"
+            assert (await first.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
+            assert (await first.get("/v2/products")).headers["ratelimit-limit"] == "300000"
 
     async def test_limits_of_a_request_take_one_round_trip(
         self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], start_valkey: StartValkey

@@ -20,12 +20,12 @@ async def test_lists_cost_the_same_statements_when_there_are_more_rows(
     await cluster.append_events(
         order_event("placed", few, order_id=order), *(order_event(change, many, order_id=order) for change in changes)
     )
-    async with instance.client(few) as one, instance.client(many) as another:
+    async with instance.client(few) as small_client, instance.client(many) as large_client:
 
         async def arrived() -> bool:
-            return bool((await another.get("/notifications")).json()["head"] == len(changes))
+            return bool((await large_client.get("/notifications")).json()["head"] == len(changes))
 
         await eventually(arrived)
         for path in sorted(COVERED_LISTS):
             url = path.format(subject=order)
-            await queries.assert_constant(few=partial(one.get, url), many=partial(another.get, url))
+            await queries.assert_constant(few=partial(small_client.get, url), many=partial(large_client.get, url))

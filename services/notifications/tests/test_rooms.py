@@ -36,17 +36,17 @@ async def instance(cluster: Cluster) -> Instance:
 
 class TestMembers:
     async def test_members_receive_the_stock_of_their_room_only(self, cluster: Cluster, instance: Instance) -> None:
-        async with connected(instance, 4) as (one, other, elsewhere, idle):
-            for device in (one, other):
+        async with connected(instance, 4) as (first, second, elsewhere, idle):
+            for device in (first, second):
                 await join(device, MUG)
             await join(elsewhere, LAMP)
             await change_stock(cluster, ("mug", 7, 1), ("hat", 3, 1))
-            await wait_for_stock_history([one, other], 7)
+            await wait_for_stock_history([first, second], 7)
             await change_stock(cluster, ("lamp", 2, 1))
             await eventually(lambda: stock(elsewhere, LAMP) == [2])
             assert stock(elsewhere) == []
             assert {frame["t"] for frame in idle.frames} <= {"welcome", "ping"}
-        assert {"t": "stock", "room": MUG, "available": 7, "version": 1} in one.frames
+        assert {"t": "stock", "room": MUG, "available": 7, "version": 1} in first.frames
 
     async def test_members_see_the_viewer_count_change(self, cluster: Cluster, instance: Instance) -> None:
         there = await cluster.start(ws_room_beat_seconds=BEAT_S)

@@ -60,7 +60,10 @@ class TestSales:
         day = (await shop.worker.get("/internal/sales", day="2026-11-24")).json()
         best = day.pop("best")
         assert day == {"day": "2026-11-24", "orders": 2, "cancelled": 1, "total_cents": 9000, "currency": "EUR"}
-        assert [(one["sku"], one["quantity"], one["total_cents"]) for one in best] == [(pot, 1, 5000), (cup, 4, 4000)]
+        assert [(product["sku"], product["quantity"], product["total_cents"]) for product in best] == [
+            (pot, 1, 5000),
+            (cup, 4, 4000),
+        ]
 
     async def test_sales_are_zero_when_the_day_has_no_orders(self, shop: Shop) -> None:
         day = (await shop.worker.get("/internal/sales", day="2020-01-01")).json()

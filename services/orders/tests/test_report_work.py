@@ -202,7 +202,7 @@ class TestCleanup:
         )
         await shop.database.execute("UPDATE report SET finished_at = now() - interval '31 days'")
         result = [(await shop.worker.post("/internal/housekeeping", {})).json() for _ in range(2)]
-        assert [(one["removed"]["reports"], one["more"]) for one in result] == [(200, True), (1, False)]
+        assert [(response["removed"]["reports"], response["more"]) for response in result] == [(200, True), (1, False)]
 
     async def test_cleanup_deletes_old_reports_with_their_files(self, shop: Shop) -> None:
         customer = shop.client()

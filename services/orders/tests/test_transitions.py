@@ -108,16 +108,16 @@ class TestRaces:
         assert await shop.stock_violations() == []
 
     async def test_orders_do_not_deadlock_when_they_share_products(self, shop: Shop) -> None:
-        one, two = await shop.product(stock=1000), await shop.product(stock=1000)
+        first, second = await shop.product(stock=1000), await shop.product(stock=1000)
         customer = shop.client()
         responses = await asyncio.gather(
-            *(customer.place_order((one, 1), (two, 1)) for _ in range(15)),
-            *(customer.place_order((two, 1), (one, 1)) for _ in range(15)),
+            *(customer.place_order((first, 1), (second, 1)) for _ in range(15)),
+            *(customer.place_order((second, 1), (first, 1)) for _ in range(15)),
         )
         assert {response.status_code for response in responses} == {201}
         cancels = await asyncio.gather(
             *(customer.cancel(response.json()["id"]) for response in responses),
-            *(customer.place_order((two, 1), (one, 1)) for _ in range(10)),
+            *(customer.place_order((second, 1), (first, 1)) for _ in range(10)),
         )
         assert {response.status_code for response in cancels} == {200, 201}
-        assert await shop.stock_counts(one) == await shop.stock_counts(two) == (1000, 10, 0)
+        assert await shop.stock_counts(first) == await shop.stock_counts(second) == (1000, 10, 0)

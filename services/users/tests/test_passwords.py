@@ -93,8 +93,8 @@ class TestPasswordHasher:
     @pytest.mark.skipif(sys.platform != "linux", reason="a priority belongs to the whole process")
     async def test_hash_threads_have_a_lower_priority_than_the_event_loop(self) -> None:
         async with open_password_hasher(max_concurrent=1, max_waiting=1, timeout_s=30):
-            threads = [each for each in threading.enumerate() if each.name.startswith("argon2")]
-            priorities = [os.getpriority(os.PRIO_PROCESS, each.native_id or 0) for each in threads]
+            threads = [thread for thread in threading.enumerate() if thread.name.startswith("argon2")]
+            priorities = [os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) for thread in threads]
             assert priorities
             assert min(priorities) > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 

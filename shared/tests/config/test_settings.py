@@ -168,15 +168,15 @@ class TestLoadSettings:
             load_settings(Settings)
         assert "REDIS_URL is a secret of the repository" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("place", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
+    @pytest.mark.parametrize("url", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
     def test_temporary_object_store_is_rejected_in_production(
-        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
     ) -> None:
-        environment.setenv("OBJECT_STORE_URL", place)
+        environment.setenv("OBJECT_STORE_URL", url)
         assert load_settings(PersistentObjectStoreSettings).object_store_url
         environment.setenv("ENVIRONMENT", "production")
-        if place in {"file:///srv/objects", "s3://reports"}:
-            assert load_settings(PersistentObjectStoreSettings).object_store_url == place
+        if url in {"file:///srv/objects", "s3://reports"}:
+            assert load_settings(PersistentObjectStoreSettings).object_store_url == url
             return
         with pytest.raises(SystemExit):
             load_settings(PersistentObjectStoreSettings)

@@ -36,12 +36,12 @@ class TestStore:
         for kind in (FaultKind.SLOW, FaultKind.HANG):
             await store.switch_on(create_fault(kind))
         await store.switch_on(create_fault(FaultKind.SLOW, target="elsewhere"))
-        assert [(one.target, one.kind) for one in await store.all()] == [("elsewhere", "slow"), ("there", "hang")]
+        assert [(fault.target, fault.kind) for fault in await store.all()] == [("elsewhere", "slow"), ("there", "hang")]
 
     async def test_expired_fault_is_not_listed_when_another_is_active(self, store: FaultStore) -> None:
         await store.switch_on(create_fault(FaultKind.HANG, seconds=60))
         await store.switch_on(create_fault(FaultKind.SLOW, target="elsewhere", seconds=-1))
-        assert [one.target for one in await store.all()] == ["there"]
+        assert [fault.target for fault in await store.all()] == ["there"]
 
     async def test_hash_expires_with_the_last_fault(self, store: FaultStore) -> None:
         await store.switch_on(create_fault(FaultKind.HANG, seconds=600))
@@ -52,7 +52,7 @@ class TestStore:
         for source, target in (("a", "x"), ("a", "y"), ("b", "x")):
             await store.switch_on(create_fault(FaultKind.HANG, source=source, target=target))
         await store.clear(source="a", target="x")
-        assert [(one.source, one.target) for one in await store.all()] == [("a", "y"), ("b", "x")]
+        assert [(fault.source, fault.target) for fault in await store.all()] == [("a", "y"), ("b", "x")]
         await store.clear(target="y")
         await store.clear()
         assert await store.all() == []

@@ -14,8 +14,8 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
-    async with raw_server() as one:
-        yield one
+    async with raw_server() as raw:
+        yield raw
 
 
 @pytest.fixture(params=["aiohttp", "httptools"])
@@ -23,8 +23,8 @@ async def client(
     request: pytest.FixtureRequest, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setenv("HTTP_TRANSPORT", request.param)
-    async with open_http_client(server.url, timeout_s=20) as one:
-        yield one
+    async with open_http_client(server.url, timeout_s=20) as opened:
+        yield opened
 
 
 class TestErrors:

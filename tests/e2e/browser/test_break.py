@@ -106,7 +106,7 @@ def test_killed_notifications_lose_and_repeat_nothing(shop: Shop, stack: Stack) 
 
     shop.open("/notifications")
     expect(shop.notifications.first).to_contain_text("shipped")
-    numbers = [int(one.get_attribute("data-seq") or 0) for one in shop.notifications.all()]
+    numbers = [int(item.get_attribute("data-seq") or 0) for item in shop.notifications.all()]
     assert numbers == [4, 3, 2, 1]
     shop.open("/break")
     expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=CIRCUIT_MS)

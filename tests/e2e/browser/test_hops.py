@@ -57,7 +57,7 @@ def test_order_lights_every_hop_and_then_shows_its_trace(shop: Shop) -> None:
     for name in HOPS:
         expect(hop(page, name)).to_have_attribute("data-state", "lit", timeout=JOURNEY_MS)
         expect(hop(page, name)).to_contain_text(re.compile(r"\+[\d.]+ m?s"))
-    assert [one.get_attribute("data-hop") for one in page.locator("ol.hop-list > li").all()] == HOPS
+    assert [item.get_attribute("data-hop") for item in page.locator("ol.hop-list > li").all()] == HOPS
     expect(hop(page, "shipped")).to_contain_text("by the notification")
 
     rows = page.locator(".waterfall-row")
@@ -73,7 +73,7 @@ def test_registration_lights_every_hop(shop: Shop) -> None:
     names = ["browser", "gateway", "upstream-0", "outbox", "notifications-consumer", "workers-consumer", "job", "email"]
     for name in names:
         expect(hop(page, name)).to_have_attribute("data-state", "lit", timeout=JOURNEY_MS)
-    assert [one.get_attribute("data-hop") for one in page.locator("ol.hop-list > li").all()] == names
+    assert [item.get_attribute("data-hop") for item in page.locator("ol.hop-list > li").all()] == names
     expect(page.locator(".waterfall-row").first).to_contain_text("browser register", timeout=JOURNEY_MS)
 
 

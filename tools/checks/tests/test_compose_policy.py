@@ -91,7 +91,9 @@ def test_sum_of_memory_limits_is_found_when_it_exceeds_the_maximum(checkout: Che
 
 def test_memory_limits_of_a_profile_are_found_when_they_exceed_the_maximum(checkout: Checkout) -> None:
     checkout.corrupt(MAIN, "memory: 128M } } }\n\nnetworks", "memory: 160M } } }\n\nnetworks")
-    assert [one.wrong for one in check(checkout.root)] == ["the memory limits of profile load add up to 160 MiB"]
+    assert [finding.wrong for finding in check(checkout.root)] == [
+        "the memory limits of profile load add up to 160 MiB"
+    ]
 
 
 def test_unused_secret_is_found(checkout: Checkout) -> None:

@@ -49,7 +49,7 @@ class TestKubernetes:
 
     def test_pgbouncer_is_configured_from_the_secrets_of_the_services(self, rendered: Render, tmp_path: Path) -> None:
         overlay = rendered("kind", "pgbouncer")
-        [workload] = [each for each in overlay.workloads if each.name == "pgbouncer"]
+        [workload] = [workload for workload in overlay.workloads if workload.name == "pgbouncer"]
         [configure] = workload.pod["initContainers"]
         folder, files = tmp_path / "configuration", {}
         folder.mkdir()

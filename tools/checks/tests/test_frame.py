@@ -43,7 +43,7 @@ class TestMerging:
         assert str(finding) == "a: b; c [overlays/kind and 2 more]"
 
     def test_finding_of_one_rendering_names_only_that(self) -> None:
-        assert [str(each) for each in merged([Finding("a", "b", "c")])] == ["a: b; c"]
+        assert [str(finding) for finding in merged([Finding("a", "b", "c")])] == ["a: b; c"]
 
 
 class TestCommandLine:

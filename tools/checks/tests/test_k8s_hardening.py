@@ -21,7 +21,7 @@ def container(pod: Object) -> Object:
 
 
 def variable(pod: Object, name: str) -> Object:
-    found: Object = next(each for each in container(pod)["env"] if each["name"] == name)
+    found: Object = next(variable for variable in container(pod)["env"] if variable["name"] == name)
     return found
 
 
@@ -84,7 +84,7 @@ def omit_a_label(overlay: Rendering) -> None:
 
 
 def run_several_in_a_pod(overlay: Rendering) -> None:
-    (common,) = [each for each in overlay.of("ConfigMap") if each.name.startswith("hopline-common")]
+    (common,) = [config_map for config_map in overlay.of("ConfigMap") if config_map.name.startswith("hopline-common")]
     common.body["data"]["WEB_CONCURRENCY"] = "4"
 
 

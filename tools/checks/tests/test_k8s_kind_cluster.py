@@ -23,7 +23,7 @@ def cluster(root: Path) -> Object:
 
 def test_all_node_ports_are_mapped(rendered: Render, cluster: Object) -> None:
     assert not list(check_ports(cluster, [rendered("kind"), rendered("kind-telemetry")]))
-    mapped = {each["hostPort"] for each in cluster["nodes"][0]["extraPortMappings"]}
+    mapped = {mapping["hostPort"] for mapping in cluster["nodes"][0]["extraPortMappings"]}
     assert mapped == {3000, 8000, 8003, 8025, 9090, 16686}
 
 

@@ -24,7 +24,7 @@ def pods(name: str) -> Object:
 
 
 def settings(overlay: Rendering, name: str) -> dict[str, str]:
-    (found,) = [each for each in overlay.of("ConfigMap") if each.name.startswith(f"{name}-")]
+    (found,) = [config_map for config_map in overlay.of("ConfigMap") if config_map.name.startswith(f"{name}-")]
     data: dict[str, str] = found.body["data"]
     return data
 

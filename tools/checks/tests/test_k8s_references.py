@@ -117,7 +117,7 @@ def test_external_secret_has_its_keys(rendered: Render) -> None:
 def test_the_telemetry_reads_the_files_that_compose_mounts(rendered: Render, root: Path) -> None:
     overlay = rendered("kind-telemetry")
     assert not list(check_references(overlay))
-    generated = {name: text for each in overlay.of("ConfigMap") for name, text in each.body["data"].items()}
+    generated = {name: text for config_map in overlay.of("ConfigMap") for name, text in config_map.body["data"].items()}
     for file in ("prometheus/prometheus.yaml", "prometheus/rules/hopline.yaml", "jaeger/ui.js"):
         assert generated[file.rpartition("/")[2]] == (root / "infra" / file).read_text()
     dashboards = {path.name for path in (root / "infra/grafana/dashboards").iterdir()}

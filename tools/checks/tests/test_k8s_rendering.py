@@ -66,7 +66,7 @@ class TestMigration:
             assert environment(overlay, workload, first)["DATABASE_URL_FILE"]
             waiting.add(workload.name)
         assert waiting == {
-            f"hopline-{each}" for each in ("users", "orders", "notifications", "workers", "report-workers")
+            f"hopline-{component}" for component in ("users", "orders", "notifications", "workers", "report-workers")
         }
 
     def test_wait_is_as_long_as_the_timeout_of_the_migration(self, rendered: Render) -> None:

@@ -93,7 +93,7 @@ def test_workers_scale_with_their_own_queue(rendered_once: Render, name: str, qu
 @pytest.mark.parametrize("name", ["kind", "prod"])
 def test_minimum_is_two_replicas(rendered: Render, name: str) -> None:
     overlay = rendered(name)
-    assert {each.spec["minReplicas"] for each in overlay.of("HorizontalPodAutoscaler")} == {2}
+    assert {autoscaler.spec["minReplicas"] for autoscaler in overlay.of("HorizontalPodAutoscaler")} == {2}
     assert overlay.get("Deployment", "hopline-workers").spec["replicas"] == 2
     assert not list(check_scaling(overlay))
     del overlay.get("Deployment", "hopline-workers").spec["replicas"]

@@ -25,7 +25,7 @@ def test_secrets_of_the_repository_are_marked(rendered: Render, overlay: str) ->
 
 def test_the_signing_key_of_kind_is_readable(rendered: Render) -> None:
     overlay = rendered("kind")
-    (users,) = [each for each in overlay.workloads if each.name == "hopline-users"]
+    (users,) = [workload for workload in overlay.workloads if workload.name == "hopline-users"]
     key = environment(overlay, users, users.pod["containers"][0])["SIGNING_KEY"]
     assert len(load_private_keys(key)) == 1
 
@@ -39,7 +39,7 @@ def test_unmarked_secret_is_found(rendered: Render) -> None:
 
 def test_password_in_an_address_is_found(rendered: Render) -> None:
     overlay = rendered("kind")
-    (secret,) = [each for each in overlay.of("Secret") if each.name.startswith("hopline-gateway")]
+    (secret,) = [secret for secret in overlay.of("Secret") if secret.name.startswith("hopline-gateway")]
     secret.body["data"]["redis-url"] = b64encode(b"redis://:hunter2@redis:6379/0").decode()
     assert "redis-url" in next(check_secrets(overlay)).wrong
 

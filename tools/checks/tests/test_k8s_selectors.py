@@ -44,7 +44,9 @@ def probe_a_missing_port(overlay: Rendering) -> None:
 
 
 def listen_elsewhere(overlay: Rendering) -> None:
-    config_map = next(each for each in overlay.of("ConfigMap") if each.name.startswith("hopline-orders-"))
+    config_map = next(
+        config_map for config_map in overlay.of("ConfigMap") if config_map.name.startswith("hopline-orders-")
+    )
     config_map.body["data"]["PORT"] = "8000"
 
 

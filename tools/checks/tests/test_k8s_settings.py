@@ -31,7 +31,7 @@ NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE
 
 
 def reported(overlay: Rendering, name: str) -> dict[str, str]:
-    (workload,) = [each for each in overlay.workloads if each.name == f"hopline-{name}"]
+    (workload,) = [workload for workload in overlay.workloads if workload.name == f"hopline-{name}"]
     return environment(overlay, workload, workload.pod["containers"][0])
 
 

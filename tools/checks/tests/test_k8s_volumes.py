@@ -18,7 +18,7 @@ def pod(overlay: Rendering, name: str) -> Object:
 
 
 def settings(overlay: Rendering, name: str) -> dict[str, str]:
-    (found,) = [each for each in overlay.of("ConfigMap") if each.name.rsplit("-", 1)[0] == name]
+    (found,) = [config_map for config_map in overlay.of("ConfigMap") if config_map.name.rsplit("-", 1)[0] == name]
     data: dict[str, str] = found.body["data"]
     return data
 

@@ -82,7 +82,7 @@ class TestComposing:
     def test_gateway_validates_parameters_like_the_service(self, v2: Any, method: str, path: str) -> None:
         service = compose.described(compose.SERVICES)
         ours, theirs = (
-            {one["name"]: bounds(one["schema"], of) for one in call(of, method, path)["parameters"]}
+            {parameter["name"]: bounds(parameter["schema"], of) for parameter in call(of, method, path)["parameters"]}
             for of in (v2, service)
         )
         theirs.get("after_seq", {}).pop("maximum", None)  # the published document does not have it
@@ -92,8 +92,8 @@ class TestComposing:
 def bounds(parameter: Any, document: Any) -> dict[str, Any]:
     """A parameter's type, bounds and values, flat."""
     flat: dict[str, Any] = {}
-    for one in (parameter, *parameter.get("anyOf", ())):
-        named = schema(document, one["$ref"].rpartition("/")[2]) if "$ref" in one else one
+    for alternative in (parameter, *parameter.get("anyOf", ())):
+        named = schema(document, alternative["$ref"].rpartition("/")[2]) if "$ref" in alternative else alternative
         kept = {name: value for name, value in named.items() if name not in {"title", "description", "anyOf"}}
         flat |= {name: value for name, value in kept.items() if value != "null"}
     return flat

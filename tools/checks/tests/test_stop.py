@@ -28,7 +28,7 @@ MARGIN_S = 5
 
 
 def processes(overlay: Rendering, component: str) -> Iterator[Workload]:
-    found = [each for each in overlay.workloads if each.labels["app.kubernetes.io/component"] == component]
+    found = [workload for workload in overlay.workloads if workload.labels["app.kubernetes.io/component"] == component]
     assert found
     yield from found
 
@@ -70,7 +70,7 @@ def test_a_worker_has_time_to_finish_its_jobs(rendered: Render, name: str) -> No
 
 
 def test_stop_timeout_is_the_same_in_every_mode(root: Path, rendered: Render) -> None:
-    granted = {each.pod["terminationGracePeriodSeconds"] for each in processes(rendered("prod"), "service")}
+    granted = {workload.pod["terminationGracePeriodSeconds"] for workload in processes(rendered("prod"), "service")}
     ours = [service for service in services(root) if "build" in service.definition]
     assert {service.definition["stop_grace_period"] for service in ours} == {f"{seconds}s" for seconds in granted}
     assert granted == {embedded.GRACE_SECONDS}

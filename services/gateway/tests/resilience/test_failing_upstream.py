@@ -179,7 +179,7 @@ class TestExpensiveEndpoint:
             slow = [asyncio.create_task(gateway.post(called, headers=token)) for _ in range(12)]
             await eventually(lambda: hanging.in_flight == 12)
             assert (await gateway.get(other, headers=token)).status_code == 200, "the others have a separate bulkhead"
-            assert {_result_of(await one) for one in slow} == {"upstream-timeout"}
+            assert {_result_of(await request) for request in slow} == {"upstream-timeout"}
             assert _result_of(await gateway.post(called, headers=token)) == "circuit-open"
             assert (await gateway.get(other, headers=token)).status_code == 200, "the others have a separate circuit"
 
@@ -205,8 +205,8 @@ class TestAllCallsAreSlow:
                 assert (await gateway.get("/v2/products", headers=short_timeout)).status_code == 504
             cancelled = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(20)]
             await eventually(lambda: services.orders.in_flight >= 20)
-            for one in cancelled:
-                one.cancel()
+            for request in cancelled:
+                request.cancel()
             await eventually(lambda: services.orders.in_flight == 0)
             assert await breaker_of(gateway) == "closed"
 
@@ -217,15 +217,15 @@ class TestAllCallsAreSlow:
         services.users.respond("GET", "/users/me", {})
         async with open_gateway(max_concurrent_calls=3) as gateway:
             waiting = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(10)]
-            await eventually(lambda: sum(one.done() for one in waiting) == 4)
+            await eventually(lambda: sum(request.done() for request in waiting) == 4)
             await eventually(lambda: services.orders.in_flight == 3)
             dependencies = (await gateway.get("/health/ready")).json()["dependencies"]
             assert dependencies["orders"]["calls_in_flight"] == 3
             assert "404" in dependencies["orders"]["error"], "the readiness probe is not limited"
             assert (await gateway.get("/v2/users/me", headers=token)).status_code == 200
-            for one in waiting:
-                one.cancel()
-            rejected = [await one for one in waiting if not one.cancelled() and one.done()]
+            for request in waiting:
+                request.cancel()
+            rejected = [await request for request in waiting if not request.cancelled() and request.done()]
         assert {_result_of(response) for response in rejected} == {"upstream-busy"}
 
 
@@ -253,9 +253,9 @@ class TestRecovery:
         """Return the first call that the circuit admits. It hangs at the service."""
 
         async def admitted() -> "asyncio.Task[httpx.Response] | None":
-            one = asyncio.create_task(gateway.get("/v2/products"))
-            await eventually(lambda: one.done() or services.orders.in_flight)
-            return None if one.done() else one
+            request = asyncio.create_task(gateway.get("/v2/products"))
+            await eventually(lambda: request.done() or services.orders.in_flight)
+            return None if request.done() else request
 
         probe = await eventually(admitted)
         assert probe is not None

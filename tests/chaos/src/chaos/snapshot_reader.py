@@ -69,7 +69,7 @@ class SnapshotReader:
         async with self._database("workers") as workers, self._database("notifications") as notifications:
             jobs, emails = await workers.fetch(_JOBS), await workers.fetch(_EMAILS)
             rows, heads = await notifications.fetch(_NOTIFICATIONS), await notifications.fetch(_HEADS)
-            dead = [row[0] for one in (workers, notifications) for row in await one.fetch(_DEAD_LETTERS)]
+            dead = [row[0] for database in (workers, notifications) for row in await database.fetch(_DEAD_LETTERS)]
         async with self._database("orders") as orders, self._database("users") as users:
             streams = [await self._stream(STREAMS["orders"], orders), await self._stream(STREAMS["users"], users)]
             products, keys = await orders.fetch(_PRODUCTS), await orders.fetch(_KEYS)

@@ -57,13 +57,13 @@ class Gateway:
             return
         request = Request(scope, receive)
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        one = Received(request.method, path, dict(request.headers), (await request.body()).decode())
-        self.received.append(one)
+        received = Received(request.method, path, dict(request.headers), (await request.body()).decode())
+        self.received.append(received)
         if self.responses:
             response = self.responses.popleft()
         else:
-            assert self.respond, f"no response for {one}"
-            response = await self.respond(one)
+            assert self.respond, f"no response for {received}"
+            response = await self.respond(received)
         await response(scope, receive, send)
 
 

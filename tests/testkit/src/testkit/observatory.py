@@ -254,5 +254,5 @@ def telemetry() -> Iterator[MakeTelemetry]:
         return made[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for exporter in made:
+        exporter.close()

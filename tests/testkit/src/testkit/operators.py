@@ -129,8 +129,12 @@ class EmbeddedOperator(Operator):
         """Count the sockets of the processes to the port of the store."""
         port = PORTS[store].number + int(self._environment["HOPLINE_PORT_OFFSET"])
         root = psutil.Process(self.process(name)["pid"])
-        found = [each for process in (root, *root.children(recursive=True)) for each in process.net_connections("tcp")]
-        return sum(bool(each.raddr) and each.raddr.port == port for each in found)
+        found = [
+            connection
+            for process in (root, *root.children(recursive=True))
+            for connection in process.net_connections("tcp")
+        ]
+        return sum(bool(connection.raddr) and connection.raddr.port == port for connection in found)
 
     def _local_name(self, name: str) -> str:
         return {"redis": "valkey"}.get(name, name)

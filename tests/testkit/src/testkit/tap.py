@@ -49,10 +49,12 @@ class TappedTelemetry:
         """Record the names of one export of a page (OTLP/HTTP JSON)."""
         with self._lock:
             export = json.loads(body)
-            for scope in (scope for one in export.get("resourceSpans", ()) for scope in one["scopeSpans"]):
+            for scope in (scope for resource in export.get("resourceSpans", ()) for scope in resource["scopeSpans"]):
                 for span in scope["spans"]:
                     self.page_spans[span["name"]] |= _keys(span)
-            for scope in (scope for one in export.get("resourceMetrics", ()) for scope in one["scopeMetrics"]):
+            for scope in (
+                scope for resource in export.get("resourceMetrics", ()) for scope in resource["scopeMetrics"]
+            ):
                 for metric in scope["metrics"]:
                     points = metric["gauge"]["dataPoints"]
                     self.page_metrics[metric["name"]] |= {name for point in points for name in _keys(point)}

@@ -43,13 +43,13 @@ def _causes(history: History, snapshot: Snapshot) -> dict[tuple[Action, str], se
     orders = {(key.user_id, key.key): key.order_id for key in snapshot.keys}
     accounts = {account.email: account.id for account in snapshot.accounts}
     causes: dict[tuple[Action, str], set[str]] = {}
-    for one in history.operations:
+    for operation in history.operations:
         about = {
-            Action.REGISTER: accounts.get(one.key),
-            Action.PLACE: orders.get((one.user_id, one.key)),
-            Action.CANCEL: one.key,
+            Action.REGISTER: accounts.get(operation.key),
+            Action.PLACE: orders.get((operation.user_id, operation.key)),
+            Action.CANCEL: operation.key,
             Action.LOOK: None,
-        }[one.action]
+        }[operation.action]
         if about:
-            causes.setdefault((one.action, about), set()).update(one.traces)
+            causes.setdefault((operation.action, about), set()).update(operation.traces)
     return causes

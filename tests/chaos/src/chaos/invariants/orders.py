@@ -28,7 +28,11 @@ def _compared(
     def known(*outcomes: Outcome) -> set[str] | set[tuple[str, str]]:
         found = list(history.of(action, *outcomes))
         by_user = action is Action.PLACE
-        return {(one.user_id, one.key) for one in found} if by_user else {one.key for one in found}
+        return (
+            {(operation.user_id, operation.key) for operation in found}
+            if by_user
+            else {operation.key for operation in found}
+        )
 
     return compared(what, acknowledged=known(Outcome.OK), indeterminate=known(Outcome.INDETERMINATE), observed=observed)
 
@@ -36,10 +40,10 @@ def _compared(
 def one_order_per_key(history: History, snapshot: Snapshot) -> Iterator[str]:
     """I2: a key has one order, all responses for the key name that order, and each order has a key."""
     by_key = {(key.user_id, key.key): key.order_id for key in snapshot.keys}
-    for place in history.of(Action.PLACE):
-        for response in sorted(set(place.responses)):
-            if response != (order_id := by_key.get((place.user_id, place.key))):
-                yield f"key {place.key} got the response {response} but has {order_id}"
+    for operation in history.of(Action.PLACE):
+        for response in sorted(set(operation.responses)):
+            if response != (order_id := by_key.get((operation.user_id, operation.key))):
+                yield f"key {operation.key} got the response {response} but has {order_id}"
     keyed = Counter(key.order_id for key in snapshot.keys)
     for order in snapshot.orders:
         if order.user_id in history.user_ids and keyed[order.id] != 1:

@@ -14,11 +14,11 @@ def compared(
     operations that took effect. An indeterminate element may exist once.
     """
     there = Counter(observed)
-    yield from (f"{what} lost: {_words(one)}" for one in acknowledged if one not in there)
+    yield from (f"{what} lost: {_words(item)}" for item in acknowledged if item not in there)
     possible = {*acknowledged, *indeterminate}
-    yield from (f"{what} unexpected: {_words(one)}" for one in there if one not in possible)
-    yield from (f"{what} {times} times: {_words(one)}" for one, times in there.items() if times > 1)
+    yield from (f"{what} unexpected: {_words(item)}" for item in there if item not in possible)
+    yield from (f"{what} {times} times: {_words(item)}" for item, times in there.items() if times > 1)
 
 
-def _words(one: Any) -> str:
-    return " ".join(map(str, one)) if isinstance(one, tuple) else str(one)
+def _words(item: Any) -> str:
+    return " ".join(map(str, item)) if isinstance(item, tuple) else str(item)

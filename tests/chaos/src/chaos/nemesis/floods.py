@@ -75,7 +75,9 @@ async def flood_logins(scene: Scene) -> None:
             for _ in range(_READS):
                 await reader.look("/v2/users/me", attempts=1)
             got = Counter(await logins)
-            wrong = [one for one in got if one[:3] not in {"401", "429"} and one != "503 too-many-logins"]
+            wrong = [
+                response for response in got if response[:3] not in {"401", "429"} and response != "503 too-many-logins"
+            ]
             assert not wrong, f"logins got {dict(got)}"
 
 

@@ -18,10 +18,10 @@ async def leave_alone(scene: Scene) -> None:
 async def inject_at_random(scene: Scene) -> None:
     """Kill workers of two services and the worker, kill or empty Redis, in random order, and close sockets."""
     processes, rng = scene.processes, scene.rng
-    one, other = rng.sample(SERVERS, k=2)
+    first, second = rng.sample(SERVERS, k=2)
     blows: list[Callable[[], Awaitable[None]]] = [
-        partial(processes.kill_child, one, rng),
-        partial(processes.kill_child, other, rng),
+        partial(processes.kill_child, first, rng),
+        partial(processes.kill_child, second, rng),
         partial(processes.kill, "worker"),
         partial(rng.choice((kill_redis, flush_redis)), scene),
     ]
