@@ -23,7 +23,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class TestCommand:
-    def test_measures_prints_and_saves(self, tmp_path: Path) -> None:
+    def test_bench_measures_prints_and_saves(self, tmp_path: Path) -> None:
         done = bench("dashboard", "--glance", "--results", str(tmp_path))
         assert done.returncode == 0, done.stderr
         assert "drop-ins / textbook, throughput" in done.stdout
@@ -86,7 +86,7 @@ LOAD = Load(
 
 
 class TestLoad:
-    async def test_counts_responses_and_sends_unique_numbers(self) -> None:
+    async def test_responses_are_counted_and_numbers_are_unique(self) -> None:
         app = Counter(status=201)
         async with serve(app) as url:
             outcome = await drive(LOAD, port=int(url.rpartition(":")[2]), effort=SHORT)
@@ -94,7 +94,7 @@ class TestLoad:
         assert 0 < outcome.p50_ms <= outcome.p99_ms
         assert len(set(app.keys)) == len(app.keys)
 
-    async def test_unexpected_response_raises_an_error(self) -> None:
+    async def test_error_is_raised_when_a_response_is_unexpected(self) -> None:
         async with serve(Counter(status=500)) as url:
             with pytest.raises(LoadFailedError, match=r"[1-9]\d* failures"):
                 await drive(LOAD, port=int(url.rpartition(":")[2]), effort=SHORT)

@@ -135,7 +135,7 @@ def by_try(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
 
 
 class TestRedelivery:
-    def test_links_to_the_span_that_was_lost_with_its_process(self, walked: dict[str, Walked]) -> None:
+    def test_redelivery_links_to_the_span_that_was_lost_with_its_process(self, walked: dict[str, Walked]) -> None:
         trace = walked["redelivery"].trace
         [again] = [span for span in trace.named(EVENT) if span.tags.get("hopline.messaging.redelivered")]
         assert again.service == "notifications"
@@ -148,7 +148,7 @@ class TestRedelivery:
         [pushed] = [span for span in trace.named("send notification") if span.parent == died]
         assert pushed.tags["hopline.notification.kind"] == "order.placed"
 
-    def test_is_printed_in_its_place(self, walked: dict[str, Walked]) -> None:
+    def test_redelivery_is_printed_below_the_lost_span(self, walked: dict[str, Walked]) -> None:
         printed = walked["redelivery"].printed
         assert " · 1 lost" in printed
         tree = re.findall(
@@ -159,7 +159,7 @@ class TestRedelivery:
 
 
 class TestRetriedJob:
-    def test_has_three_attempts_side_by_side(self, walked: dict[str, Walked]) -> None:
+    def test_retried_job_has_three_sibling_attempts(self, walked: dict[str, Walked]) -> None:
         trace = walked["retries"].trace
         [first] = {str(run.parent) for run in trace.named(PACK) if run.tags["hopline.job.attempt"] == 2}
         assert trace.spans[first].operation == EVENT
@@ -178,13 +178,13 @@ class TestRetriedJob:
         assert len(trace.named("SMTP send")) == 2
         assert [root.operation for root in trace.roots] == ["POST /v2/orders"]
 
-    def test_is_printed_with_the_number_of_each(self, walked: dict[str, Walked]) -> None:
+    def test_attempts_are_printed_with_their_numbers(self, walked: dict[str, Walked]) -> None:
         shown = re.findall(rf"workers {PACK}  (✗  ↪ attempt 2|↪ attempt 3|✗)  ", walked["retries"].printed)
         assert shown == ["✗", "✗  ↪ attempt 2", "↪ attempt 3"]
 
 
 class TestTimeout:
-    def test_is_an_error_of_the_call_and_of_the_request(self, walked: dict[str, Walked]) -> None:
+    def test_call_and_request_have_errors_when_the_upstream_hangs(self, walked: dict[str, Walked]) -> None:
         trace = walked["timeout"].trace
         assert trace.tree() == "gateway POST /v2/orders\n  gateway POST /orders\n"
         [root], [call] = trace.roots, trace.named("POST /orders")
@@ -193,7 +193,9 @@ class TestTimeout:
         assert {"error.type": "ReadTimeout", "hopline.fault": "hang"}.items() <= call.tags.items()
         assert [root.tags["error"], call.tags["error"]] == [True, True]
 
-    async def test_has_one_access_line(self, stack: Stack, walked: dict[str, Walked]) -> None:
+    async def test_request_has_one_access_log_record_when_the_upstream_hangs(
+        self, stack: Stack, walked: dict[str, Walked]
+    ) -> None:
         async def access() -> list[tuple[str, str]]:
             lines = await records_of_trace(stack, walked["timeout"].trace_id)
             return [
@@ -235,7 +237,7 @@ async def shaped(jaeger: httpx.AsyncClient, trace_id: str, tree: str) -> StoredT
 
 
 class TestRetriedCall:
-    async def test_has_a_second_span_with_its_resend_count(
+    async def test_retried_call_has_a_second_span_with_its_resend_count(
         self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
     ) -> None:
         for _ in range(10):  # five calls earn the budget of one retry
@@ -252,7 +254,7 @@ class TestRetriedCall:
 
 
 class TestDisconnectedClient:
-    async def test_cancels_the_call_without_a_response(
+    async def test_call_is_cancelled_when_the_client_disconnects(
         self, stack: Stack, gateway: httpx.AsyncClient, jaeger: httpx.AsyncClient
     ) -> None:
         trace_id = secrets.token_hex(16)

@@ -34,7 +34,7 @@ def shop(stack: Stack, pytestconfig: pytest.Config) -> Shop:
 
 
 class TestShoppers:
-    def test_have_no_failures_and_receive_their_orders(self, shop: Shop, tmp_path: Path) -> None:
+    def test_shoppers_receive_their_orders_without_failures(self, shop: Shop, tmp_path: Path) -> None:
         report = tmp_path / "load"
         done = shop(
             *("--tags", "order", "--run-time", "4s", "--csv", str(report)),
@@ -46,12 +46,12 @@ class TestShoppers:
             responded = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
         assert 0 < responded["order placed → frame"] <= responded["/v2/orders"]  # a missing frame is a failure above
 
-    def test_fail_when_responses_are_too_slow(self, shop: Shop) -> None:
+    def test_load_test_fails_when_responses_are_too_slow(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--max-p95-ms", "0")
         assert done.returncode == 1
         assert "FAILED: " in done.stdout
 
-    def test_stop_with_one_line_when_there_is_no_stack(self, shop: Shop) -> None:
+    def test_load_test_stops_with_one_line_when_there_is_no_stack(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--host", "http://localhost:1")
         assert done.returncode == 1
         assert "cannot connect to http://localhost:1: start Hopline first (make up)" in done.stderr

@@ -25,7 +25,9 @@ def own_stack_only(stack: Stack) -> None:
 
 class TestKilledProcess:
     @pytest.mark.parametrize("name", ["gateway", "users", "orders", "notifications", "worker", "redis"])
-    async def test_restarts_and_the_journey_works(self, stack: Stack, gateway: httpx.AsyncClient, name: str) -> None:
+    async def test_journey_works_when_a_killed_process_restarted(
+        self, stack: Stack, gateway: httpx.AsyncClient, name: str
+    ) -> None:
         operator = stack.operator
         killed = operator.kill(name)
 

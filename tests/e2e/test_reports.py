@@ -29,7 +29,9 @@ def about(frames: list[Frame], report_id: str) -> list[Frame]:
 
 
 class TestReport:
-    async def test_is_followed_by_pushes_and_downloaded(self, shopper: Shopper, gateway: httpx.AsyncClient) -> None:
+    async def test_report_is_followed_by_pushes_and_downloaded(
+        self, shopper: Shopper, gateway: httpx.AsyncClient
+    ) -> None:
         sku = (await shopper.products())[0]["sku"]
         async with shopper.device() as device:
             order = (await shopper.place_order((sku, 2))).json()

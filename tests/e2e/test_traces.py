@@ -168,7 +168,7 @@ async def shaped(jaeger: httpx.AsyncClient, response: httpx.Response, tree: str)
 
 class TestShape:
     @pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
-    async def test_of_requests_with_other_results(
+    async def test_traces_of_other_requests_have_their_shape(
         self, shopper: Shopper, jaeger: httpx.AsyncClient, request_: tuple[Send, int, str, dict[str, Any]]
     ) -> None:
         send, status, tree, noted = request_
@@ -180,12 +180,12 @@ class TestShape:
         [root] = trace.roots
         assert root.tags["http.response.status_code"] == status
 
-    async def test_of_a_cancellation(self, shopper: Shopper, jaeger: httpx.AsyncClient) -> None:
+    async def test_trace_of_a_cancellation_has_its_shape(self, shopper: Shopper, jaeger: httpx.AsyncClient) -> None:
         cancelled = await shopper.cancelled_order(await some_sku(shopper))
         assert cancelled.status_code == 200
         await shaped(jaeger, cancelled, CANCELLATION)
 
-    async def test_of_an_order_with_its_baggage_and_without_secrets_in_log_records(
+    async def test_trace_of_an_order_has_its_baggage_and_its_log_records_no_secrets(
         self, stack: Stack, shopper: Shopper, jaeger: httpx.AsyncClient
     ) -> None:
         shopper.http.headers["baggage"] = "hopline.synthetic=true"

@@ -66,18 +66,18 @@ def metrics(expressions: dict[str, Expression]) -> set[str]:
     return {base(selector.name) for texts in expressions.values() for selector in promql.selectors(texts)}
 
 
-def test_both_use_only_metrics_that_are_listed() -> None:
+def test_dashboards_and_page_use_only_listed_metrics() -> None:
     known = {base(name.replace(".", "_")) for name in read_listed("Metrics")}
     assert metrics(of_grafana()) - known == set()
     assert metrics(of_the_page()) - known == set()
 
 
-def test_the_page_has_every_metric_of_the_dashboards() -> None:
+def test_page_has_every_metric_of_the_dashboards() -> None:
     assert len(metrics(of_grafana())) > 10
     assert metrics(of_grafana()) - metrics(of_the_page()) == set()
 
 
 @pytest.mark.parametrize("text", of_grafana())
-def test_the_page_computes_what_the_dashboards_compute(text: str) -> None:
+def test_expressions_of_the_page_equal_those_of_the_dashboards(text: str) -> None:
     computed = {chain for expression in of_the_page().values() for chain in arithmetic(expression)}
     assert set(arithmetic(of_grafana()[text])) - computed == set()

@@ -8,7 +8,7 @@ BESIDE = "compose --progress quiet run --rm --no-deps -T"
 
 
 class TestOperations:
-    def test_run_in_containers_of_their_own(self, docker: FakeDocker, run: Run) -> None:
+    def test_operation_runs_in_a_separate_container(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({"worker": {}, "notifications": {}})
         assert run("dead-letters").returncode == 0
         assert [call for call in docker.called if call.startswith(BESIDE)] == [

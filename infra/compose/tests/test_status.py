@@ -53,7 +53,7 @@ def running(docker: FakeDocker) -> FakeDocker:
 
 
 class TestStatus:
-    def test_shows_containers_stores_and_the_sum_of_limits(self, running: FakeDocker, run: Run) -> None:
+    def test_status_shows_containers_stores_and_the_sum_of_limits(self, running: FakeDocker, run: Run) -> None:
         done = run("status")
         assert done.returncode == 0, done.stderr
         text = " ".join(done.stdout.split())
@@ -67,18 +67,18 @@ class TestStatus:
         assert "connections: orders 12 + reserve 7 = 19 of 197" in text
         assert "migrate-orders" not in text
 
-    def test_unhealthy_service_is_shown_and_sets_the_exit_code(self, running: FakeDocker, run: Run) -> None:
+    def test_exit_code_is_1_when_a_service_is_unhealthy(self, running: FakeDocker, run: Run) -> None:
         running.containers({"orders": {"Health": "unhealthy"}})
         done = run("status")
         assert done.returncode == 3
         assert "unhealthy" in done.stdout
 
-    def test_json_has_the_same_content(self, running: FakeDocker, run: Run) -> None:
+    def test_status_is_json_when_requested(self, running: FakeDocker, run: Run) -> None:
         found = json.loads(run("status", "--json").stdout)
         assert found["limit_bytes"] == 184549376
         assert found["processes"][0]["restarts"] == 2 + 3
 
-    def test_reports_that_nothing_runs(self, docker: FakeDocker, run: Run) -> None:
+    def test_exit_code_is_3_when_nothing_runs(self, docker: FakeDocker, run: Run) -> None:
         done = run("status")
         assert done.returncode == 3
         assert "Hopline is not running" in done.stdout
@@ -106,7 +106,7 @@ class TestOtherCommands:
         shown = run("images").stdout.splitlines()[1:]
         assert [line.split(maxsplit=1) for line in shown] == [["hopline/workers:dev", "256 MiB  of at most 265"]]
 
-    def test_migrate_needs_the_databases(self, run: Run) -> None:
+    def test_migrate_fails_when_the_databases_do_not_run(self, run: Run) -> None:
         assert "the databases are not running: `make up` starts them" in run("migrate").stderr
 
     def test_migrate_runs_each_one_shot(self, docker: FakeDocker, run: Run) -> None:

@@ -46,7 +46,7 @@ async def engine(database: str, migrated_database: MigratedDatabase) -> LocalEng
 
 
 class TestDatabases:
-    async def test_have_a_status_after_their_migration(self, engine: LocalEngine) -> None:
+    async def test_databases_have_a_status_when_they_are_migrated(self, engine: LocalEngine) -> None:
         workers = await asyncpg.connect(engine.urls["workers"])
         await workers.executemany(JOB, [("a", "done"), ("b", "queued"), ("c", "done")])
         await workers.executemany(DEAD_LETTER, [("1-0", None), ("2-0", "2026-11-26T00:00Z"), ("3-0", None)])

@@ -20,7 +20,7 @@ WELL: dict[str, dict[str, Any]] = {
 
 
 class TestUp:
-    def test_starts_everything_and_prints_the_addresses(self, docker: FakeDocker, run: Run) -> None:
+    def test_up_starts_all_services_and_prints_the_addresses(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, {**WELL, "gateway": {"Health": "starting"}}, WELL)
         done = run("up")
         assert done.returncode == 0, done.stderr
@@ -34,7 +34,7 @@ class TestUp:
         ]
         assert "http://localhost:12300/v2/docs" in done.stdout
 
-    def test_builds_and_creates_the_databases_before_the_services(self, docker: FakeDocker, run: Run) -> None:
+    def test_up_builds_and_creates_the_databases_before_the_services(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--scale", "orders=2")
         commands = [call.removeprefix("compose ") for call in docker.called if call.startswith("compose ")]
@@ -46,20 +46,20 @@ class TestUp:
         ]
         assert [command for command in commands if command in order] == order
 
-    def test_pulls_images_when_build_is_disabled(self, docker: FakeDocker, run: Run) -> None:
+    def test_images_are_pulled_when_build_is_disabled(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--no-build", "--only", "gateway")
         assert "compose pull --quiet --policy missing --include-deps gateway" in docker.called
         assert not any(call.startswith("compose build") for call in docker.called)
 
-    def test_builds_only_the_images_of_the_started_services(self, docker: FakeDocker, run: Run) -> None:
+    def test_up_builds_only_the_images_of_the_started_services(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({}, {}, WELL)
         run("up", "--only", "gateway")
         run("up", "--only", "orders")
         built = [call for call in docker.called if call.startswith("compose build")]
         assert built == ["compose build --quiet gateway orders", "compose build --quiet orders"]
 
-    def test_generates_secrets_that_only_the_owner_can_reach(
+    def test_secrets_are_generated_and_readable_only_by_the_owner(
         self, docker: FakeDocker, run: Run, tmp_path: Path
     ) -> None:
         docker.containers({}, {}, WELL)

@@ -67,7 +67,7 @@ THE_QUICK_TWO = ("--only", "valkey,observatory")
 
 
 class TestUp:
-    async def test_starts_reports_restarts_and_stops(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_up_starts_reports_restarts_and_stops(self, cli: CommandLine, stack: Stack) -> None:
         up = await cli.run("up", *ALL_OF_THEM)
         assert up.code == 0, up.err
         assert f"http://localhost:{stack.port('jaeger')}" in up.out
@@ -95,7 +95,7 @@ class TestUp:
         assert (stack.home / "postgres" / "data").exists()
         assert "not running" in (await cli.run("down")).out
 
-    async def test_counts_the_workers_that_a_gunicorn_master_replaced(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_workers_that_a_gunicorn_master_replaced_are_counted(self, cli: CommandLine, stack: Stack) -> None:
         for _ in range(2):  # the second start counts from zero
             up = await cli.run("up", "--only", "users")
             assert up.code == 0, up.err
@@ -178,7 +178,7 @@ class TestUp:
 
 
 class TestWholeStack:
-    async def test_is_ready_and_recovers_when_every_process_is_killed(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_stack_recovers_when_every_process_is_killed(self, cli: CommandLine, stack: Stack) -> None:
         up = await cli.run("up")
         assert up.code == 0, up.err
         status = await cli.run("status", "--json")
@@ -204,19 +204,19 @@ class TestWholeStack:
 
 
 class TestStatus:
-    async def test_reports_that_nothing_runs(self, cli: CommandLine) -> None:
+    async def test_exit_code_is_3_when_nothing_runs(self, cli: CommandLine) -> None:
         status = await cli.run("status")
         assert status.code == 3
         assert "make up" in status.out
 
 
 class TestClean:
-    async def test_deletes_the_home_that_up_created(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_clean_deletes_the_home_that_up_created(self, cli: CommandLine, stack: Stack) -> None:
         await cli.run("up", "--only", "valkey")
         assert (await cli.run("clean")).code == 0
         assert not stack.home.exists()
 
-    async def test_rejects_a_folder_that_up_did_not_create(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_clean_is_rejected_when_up_did_not_create_the_folder(self, cli: CommandLine, stack: Stack) -> None:
         stack.home.mkdir()
         precious = stack.home / "precious"
         precious.write_text("")
@@ -228,7 +228,7 @@ class TestClean:
 
 
 class TestMigrate:
-    async def test_reports_that_the_databases_must_run(self, cli: CommandLine) -> None:
+    async def test_migrate_fails_when_the_databases_do_not_run(self, cli: CommandLine) -> None:
         migrate = await cli.run("migrate")
         assert migrate.code == 1
         assert "make up" in migrate.err

@@ -56,7 +56,7 @@ class TestPgBouncer:
     def installed(self) -> None:
         require_pgbouncer()
 
-    def test_replaces_the_pools_in_the_sum(self, created: Stack) -> None:
+    def test_pgbouncer_replaces_the_pools_in_the_sum(self, created: Stack) -> None:
         table = processes.table(created, {"HOPLINE_PGBOUNCER": "1", "PGBOUNCER_POOL_SIZE": "5"})
         assert str(table.connections) == "pgbouncer 20 + users 1 + orders 1 + reserve 20 = 42 of 97"
         [orders] = [process for process in table.processes if process.name == "orders"]
@@ -64,7 +64,7 @@ class TestPgBouncer:
         assert orders.environment["DATABASE_POOLER_URL"] == f"postgresql://127.0.0.1:{port}?sslmode=disable"
         assert "pgbouncer" in {process.name for process in table.selected(["orders"])}
 
-    def test_only_its_account_can_read_its_files(self, created: Stack) -> None:
+    def test_files_of_pgbouncer_are_readable_only_by_its_account(self, created: Stack) -> None:
         processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
         folder = Path(created.home / "pgbouncer").resolve()
         password = (created.secrets / "postgres-orders").read_text()
@@ -75,7 +75,9 @@ class TestPgBouncer:
 
 
 class TestMissingPgBouncer:
-    def test_error_names_the_package_to_install(self, created: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_error_names_the_package_when_pgbouncer_is_missing(
+        self, created: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("PATH", str(created.home))
         monkeypatch.setattr(pgbouncer, "SYSTEM_FOLDERS", str(created.home))
         with pytest.raises(MissingToolError, match="apt install pgbouncer"):

@@ -27,7 +27,7 @@ def tail(tmp_path: Path) -> Iterator[logs.Tail]:
 
 
 class TestTail:
-    def test_returns_the_last_lines_then_only_new_lines(self, tail: logs.Tail) -> None:
+    def test_tail_returns_the_last_lines_then_only_new_lines(self, tail: logs.Tail) -> None:
         tail.path.write_text("1\n2\n3\n")
         assert tail.last(2) == ["2", "3"]
         with tail.path.open("a") as file:
@@ -35,7 +35,7 @@ class TestTail:
         assert tail.new() == ["4"]
         assert tail.new() == []
 
-    def test_waits_for_the_end_of_a_line(self, tail: logs.Tail) -> None:
+    def test_line_is_returned_when_it_is_complete(self, tail: logs.Tail) -> None:
         with tail.path.open("w", buffering=1) as file:
             file.write("one\nhalf ")
             file.flush()
@@ -43,7 +43,7 @@ class TestTail:
             file.write("a line\n")
         assert tail.new() == ["half a line"]
 
-    def test_returns_all_lines_when_the_file_is_rotated(self, tail: logs.Tail) -> None:
+    def test_tail_returns_all_lines_when_the_file_is_rotated(self, tail: logs.Tail) -> None:
         tail.path.write_text("1\n")
         assert tail.new() == ["1"]
         with tail.path.open("a") as file:
@@ -52,7 +52,7 @@ class TestTail:
         tail.path.write_text("3\n")
         assert tail.new() == ["2", "3"]
 
-    def test_returns_lines_when_the_file_is_created_later(self, tail: logs.Tail) -> None:
+    def test_tail_returns_lines_when_the_file_is_created_later(self, tail: logs.Tail) -> None:
         assert tail.new() == []
         tail.path.write_text("1\n")
         assert tail.new() == ["1"]
@@ -81,7 +81,7 @@ class TestShow:
         assert second == "no JSON"
 
     @pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["pipe", "terminal"])
-    def test_escapes_control_characters(self, stack: Stack, out: io.StringIO) -> None:
+    def test_control_characters_are_escaped(self, stack: Stack, out: io.StringIO) -> None:
         stack.create()
         hostile = "\x1b]0;owned\x07\x9b31m\x7f\r\u202e\u2066"
         event = {
@@ -112,7 +112,7 @@ class TestShow:
             logs.show(stack, ["order"], lines=1, follow=False)
 
     @pytest.mark.parametrize("names", [[], ["orders"]])
-    def test_is_rejected_when_nothing_was_started(self, stack: Stack, names: list[str]) -> None:
+    def test_show_is_rejected_when_nothing_was_started(self, stack: Stack, names: list[str]) -> None:
         with pytest.raises(EmbeddedError, match=r"there are no logs in .*: `make up` starts Hopline"):
             logs.show(stack, names, lines=1, follow=True)
 
@@ -150,7 +150,7 @@ class TestException:
 
 
 class TestLastLines:
-    def test_returns_at_most_count_lines_after_since(self, stack: Stack) -> None:
+    def test_last_lines_are_at_most_count_lines_after_since(self, stack: Stack) -> None:
         stack.create()
         event = {"timestamp": "t", "level": "error", "event": "failed", "service": "orders", "why": "x"}
         stack.log("orders").write_text(f"first\nplain\n{json.dumps(event)}\n")

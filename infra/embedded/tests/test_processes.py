@@ -32,7 +32,7 @@ class TestReloading:
 
 
 class TestSelected:
-    def test_selects_everything_stores_first_when_no_name_is_given(self, table: processes.Table) -> None:
+    def test_all_processes_are_selected_when_no_name_is_given(self, table: processes.Table) -> None:
         names = [process.name for process in table.selected([])]
         assert names == [
             "postgres",
@@ -46,7 +46,7 @@ class TestSelected:
             "report-worker",
         ]
 
-    def test_adds_the_dependencies_of_a_process(self, table: processes.Table) -> None:
+    def test_dependencies_are_selected_when_a_process_is_named(self, table: processes.Table) -> None:
         names = [process.name for process in table.selected(["orders"])]
         assert names == ["postgres", "valkey", "observatory", "users", "orders"]
 
@@ -64,7 +64,7 @@ class TestRender:
         options.realize(["-c", str(path)])
         return options
 
-    def test_starts_stores_first_and_stops_them_last(self, options: ServerOptions) -> None:
+    def test_stores_are_started_first_and_stopped_last(self, options: ServerOptions) -> None:
         groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
         assert [group.name for group in groups] == ["stores", "telemetry", "services"]
 
@@ -102,7 +102,7 @@ class TestRender:
 
 
 class TestMissing:
-    def test_names_a_program_that_is_not_installed(self, stack: Stack) -> None:
+    def test_error_names_the_program_when_it_is_not_installed(self, stack: Stack) -> None:
         stack.create()
         Environments(stack, {})
         process = Process(name="worker", group="services", command=["/nowhere/arq"], stop_seconds=1)

@@ -20,7 +20,7 @@ def migrations(tmp_path: Path) -> Path:
 
 
 class TestHeads:
-    def test_are_the_revisions_that_are_no_down_revision(self, migrations: Path) -> None:
+    def test_heads_are_the_revisions_without_a_successor(self, migrations: Path) -> None:
         assert heads(migrations) == {"two"}
 
     def test_there_is_one_head_after_a_merge(self, migrations: Path) -> None:
@@ -30,7 +30,7 @@ class TestHeads:
         assert heads(migrations) == {"four"}
 
     @pytest.mark.parametrize("database", DATABASES)
-    def test_are_those_that_alembic_finds(self, database: str) -> None:
+    def test_heads_equal_those_of_alembic(self, database: str) -> None:
         folder = folder_of(database)
         script = ScriptDirectory.from_config(Config(str(folder / "alembic.ini")))
         assert heads(folder / "migrations") == set(script.get_heads())

@@ -52,7 +52,7 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
 
 class TestPostgres:
     @pytest.mark.parametrize("mode", [0o700, 0o755], ids=["private folder", "open folder"])
-    async def test_serves_and_keeps_its_data(self, folder: Path) -> None:
+    async def test_postgres_keeps_its_data_when_it_restarts(self, folder: Path) -> None:
         server = postgres.prepare(folder / "postgres", port=free_port())
         assert server.initialise("secret") is True
         async with running(server, "secret") as url:
@@ -66,7 +66,7 @@ class TestPostgres:
         async with running(postgres.prepare(folder / "postgres", port=server.port), "secret"):
             pass
 
-    async def test_rejects_a_wrong_password_and_another_role(self, folder: Path) -> None:
+    async def test_login_is_rejected_when_password_or_role_is_wrong(self, folder: Path) -> None:
         server = postgres.prepare(folder / "postgres", port=free_port())
         server.initialise("secret")
         async with running(server, "secret") as url:
@@ -77,7 +77,7 @@ class TestPostgres:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await asyncpg.connect(server.url("u", user="users", database="orders"))
 
-    def test_an_interrupted_creation_is_repeated(self, folder: Path) -> None:
+    def test_creation_is_repeated_when_it_was_interrupted(self, folder: Path) -> None:
         server = postgres.prepare(folder / "postgres", port=free_port())
         (server.cluster / "data.new").mkdir()
         (server.cluster / "password").write_text("old")
@@ -118,7 +118,7 @@ class TestReach:
 
 
 class TestValkey:
-    async def test_serves_and_keeps_what_was_written(self, folder: Path) -> None:
+    async def test_valkey_keeps_its_data_when_it_restarts(self, folder: Path) -> None:
         server = valkey.prepare(folder / "valkey", port=free_port())
 
         async def call(*lines: bytes) -> bytes:

@@ -33,13 +33,13 @@ class TestStack:
         assert (tmp_path / "thesis.txt").exists()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a folder")
-    def test_is_rejected_when_it_belongs_to_another_account(self, stack: Stack) -> None:
+    def test_stack_is_rejected_when_it_belongs_to_another_account(self, stack: Stack) -> None:
         stack.create()
         os.chown(stack.home, 65534, 65534)
         with pytest.raises(EmbeddedError, match="belongs to nobody: run this as nobody"):
             stack.create()
 
-    def test_removes_what_it_created(self, stack: Stack) -> None:
+    def test_remove_deletes_the_created_files(self, stack: Stack) -> None:
         stack.create()
         assert stack.remove() is True
         assert not stack.home.exists()
@@ -54,7 +54,7 @@ class TestStack:
 
 
 class TestSecrets:
-    def test_are_generated_once_and_readable_only_by_the_owner(self, tmp_path: Path) -> None:
+    def test_secrets_are_generated_once_and_readable_only_by_the_owner(self, tmp_path: Path) -> None:
         key = Secrets(tmp_path).signing_key()
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert isinstance(load_pem_private_key(key.read_bytes(), None), Ed25519PrivateKey)
@@ -77,7 +77,7 @@ class TestReadDotenv:
         assert (os.environ["LOG_LEVEL"], os.environ["MAX_JOBS"]) == ("ERROR", "3")
 
     @pytest.mark.parametrize(("variable", "value"), [("ENVIRONMENT", "production"), ("PYTHON_DOTENV_DISABLED", "1")])
-    def test_is_not_read_in_production_or_when_disabled(
+    def test_dotenv_is_not_read_in_production_or_when_disabled(
         self, file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
         monkeypatch.setenv(variable, value)

@@ -42,7 +42,7 @@ REQUESTS: list[Request[object]] = [
 
 class TestRequests:
     @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: f"{request.method} {request.route}")
-    def test_are_described_by_the_document(self, request_: Request[object]) -> None:
+    def test_requests_are_described_by_the_document(self, request_: Request[object]) -> None:
         operation = DOCUMENT["paths"][request_.route.removeprefix("/v2")][request_.method.lower()]
         described = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] != "path"}
         assert {*request_.params, *request_.headers} <= described
@@ -53,16 +53,16 @@ class TestRequests:
             assert isinstance(request_.json, dict)
             assert set(schema["required"]) <= request_.json.keys() <= schema["properties"].keys()
 
-    def test_quote_ids(self) -> None:
+    def test_ids_are_quoted_in_paths(self) -> None:
         assert api.get_product("a/../b?c").path == "/v2/products/a%2F..%2Fb%3Fc"
         assert api.cancel_order("1/../2").path == "/v2/orders/1%2F..%2F2/cancel"
 
-    def test_an_order_keeps_its_key_and_another_has_another(self) -> None:
+    def test_order_has_the_given_key_or_a_new_one(self) -> None:
         first, second = api.place_order(("MUG", 1)), api.place_order(("MUG", 1))
         assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
         assert api.place_order(("MUG", 1), key="mine").headers == {"Idempotency-Key": "mine"}
 
-    def test_can_be_built_without_any_other_package(self) -> None:
+    def test_requests_are_built_without_other_packages(self) -> None:
         folder = str(Path(api.__file__).parents[1])
         program = "from hopline_client import api, realtime; print(api.get_user().path)"
         done = subprocess.run(  # noqa: S603 - our own command line
@@ -76,7 +76,7 @@ class TestRequests:
 
 
 class TestProblem:
-    def test_has_all_members(self) -> None:
+    def test_problem_has_all_members(self) -> None:
         body = {
             "type": "https://hopline.example/problems/validation",
             "title": "Not valid",
@@ -99,13 +99,13 @@ class TestProblem:
         assert str(problem) == "POST /v2/orders got 422: items: is empty; items.0: is wrong"
 
     @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[1]", b'{"errors": [1, {"field": []}]}', b"\xff{"])
-    def test_is_raised_for_any_body(self, body: bytes) -> None:
+    def test_problem_is_raised_for_any_body(self, body: bytes) -> None:
         headers = {"traceresponse": f"00-{'b' * 32}-{'c' * 16}-01"}
         with pytest.raises(ProblemError) as raised:
             api.read(api.get_user(), httpx.Response(502, content=body, headers=headers))
         assert (raised.value.status, raised.value.slug, raised.value.trace_id) == (502, "", "b" * 32)
 
-    def test_is_raised_if_a_successful_response_is_not_json(self) -> None:
+    def test_problem_is_raised_when_a_successful_response_is_not_json(self) -> None:
         with pytest.raises(ProblemError, match="GET /v2/users/me got 200: <html>"):
             api.read(api.get_user(), httpx.Response(200, content=b"<html>"))
 
@@ -114,10 +114,10 @@ class TestRetryAfter:
     @pytest.mark.parametrize(
         ("value", "seconds"), [("0", 0.0), ("120", 120.0), ("-1", None), ("soon", None), ("", None)]
     )
-    def test_is_read_from_seconds(self, value: str, seconds: float | None) -> None:
+    def test_retry_after_is_read_from_seconds(self, value: str, seconds: float | None) -> None:
         assert api.retry_after_s(httpx.Response(503, headers={"Retry-After": value})) == seconds
 
-    def test_is_read_from_a_date(self) -> None:
+    def test_retry_after_is_read_from_a_date(self) -> None:
         later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
         found = api.retry_after_s(httpx.Response(503, headers={"Retry-After": later}))
         assert found is not None
@@ -148,5 +148,5 @@ def test_delays_are_random_and_double_up_to_the_maximum() -> None:
         ("attachment", ""),
     ],
 )
-def test_a_filename_never_leads_to_another_folder(disposition: str, name: str) -> None:
+def test_filename_is_in_the_same_folder_for_any_content_disposition(disposition: str, name: str) -> None:
     assert api.filename(httpx.Response(200, headers={"Content-Disposition": disposition})) == name

@@ -74,7 +74,7 @@ def room(frame: Frame) -> object:
 
 
 class TestResuming:
-    async def test_continues_after_its_cursor_with_a_new_ticket(self, client: Client, sockets: Sockets) -> None:
+    async def test_device_continues_after_its_cursor_when_it_reconnects(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.extend(
             [
                 sends(welcome(2), notification(1), notification(2), code=1011),
@@ -88,7 +88,7 @@ class TestResuming:
             {"t": "hello", "v": 1, "ticket": "ticket-2", "cursor": 2},
         ]
 
-    async def test_reads_a_gap_from_the_history_and_drops_repeats(self, client: Client, sockets: Sockets) -> None:
+    async def test_gap_is_read_from_the_history_and_repeats_are_dropped(self, client: Client, sockets: Sockets) -> None:
         sockets.history = [item(number) for number in range(1, 10)]
         numbers = (1, 1, 5, 4, 6)
         sockets.scripts.append(sends(welcome(), *map(notification, numbers)))
@@ -98,18 +98,22 @@ class TestResuming:
         assert [int(frame.trace_id or "0", 16) for frame in frames] == [1, 0, 0, 0, 5, 6]
         assert {frame["at"] for frame in frames} == {"…"}
 
-    async def test_pages_over_rest_if_it_missed_too_many(self, client: Client, sockets: Sockets) -> None:
+    async def test_history_is_read_in_pages_when_too_many_notifications_were_missed(
+        self, client: Client, sockets: Sockets
+    ) -> None:
         sockets.history = [item(number) for number in range(1, 251)]
         sockets.scripts.append(sends(welcome(250, recovered=False), notification(251)))
         async with Device(client=client, cursor=20, backoff=SOON) as device:
             assert await received(device, 231, seq) == list(range(21, 252))
 
-    async def test_follows_a_feed_that_is_shorter_than_its_cursor(self, client: Client, sockets: Sockets) -> None:
+    async def test_device_follows_the_feed_when_it_is_shorter_than_its_cursor(
+        self, client: Client, sockets: Sockets
+    ) -> None:
         sockets.scripts.append(sends(welcome(3, recovered=False), notification(4)))
         async with Device(client=client, cursor=20, backoff=SOON) as device:
             assert await received(device, 1, seq) == [4]
 
-    async def test_shows_every_frame_to_a_function_also_repeated_ones(self, client: Client, sockets: Sockets) -> None:
+    async def test_on_frame_receives_every_frame_including_repeats(self, client: Client, sockets: Sockets) -> None:
         sockets.history = [item(number) for number in range(1, 5)]
         sockets.scripts.append(sends(welcome(), *map(notification, (1, 1, 3))))
         frames = list[Frame]()
@@ -117,7 +121,9 @@ class TestResuming:
             seen = await eventually(lambda: [f["seq"] for f in frames if f["t"] == "n"][3:] and frames)
         assert [frame.get("seq") for frame in seen] == [None, 1, 1, 3, 2]
 
-    async def test_an_application_that_does_not_read_loses_nothing(self, client: Client, sockets: Sockets) -> None:
+    async def test_notifications_are_kept_when_the_application_does_not_read(
+        self, client: Client, sockets: Sockets
+    ) -> None:
         count = 3 * device_module.MAX_WAITING_FRAMES
         sockets.scripts.append(sends(welcome(count), *map(notification, range(1, count + 1))))
         async with Device(client=client, backoff=SOON) as device:
@@ -127,7 +133,7 @@ class TestResuming:
 
 
 class TestHeartbeat:
-    async def test_a_ping_is_returned_with_the_cursor(self, client: Client, sockets: Sockets) -> None:
+    async def test_pong_contains_the_cursor(self, client: Client, sockets: Sockets) -> None:
         pongs = list[object]()
 
         async def ping(socket: ServerConnection) -> None:
@@ -140,7 +146,7 @@ class TestHeartbeat:
             await eventually(lambda: pongs)
         assert pongs == [{"t": "pong", "cursor": 1}]
 
-    async def test_a_silent_connection_is_replaced(self, client: Client, sockets: Sockets) -> None:
+    async def test_connection_is_replaced_when_no_ping_arrives(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.extend([sends(welcome(ping_s=0.01)), sends(welcome(1), notification(1))])
         async with Device(client=client, backoff=SOON, timeout_s=0.1) as device:
             assert await received(device, 1, seq) == [1]
@@ -171,11 +177,13 @@ class TestClosing:
             await eventually(lambda: len(ended) == 2)
         return ended[1] - ended[0]
 
-    async def test_after_a_drain_it_waits_as_long_as_the_server_says(self, client: Client, sockets: Sockets) -> None:
+    async def test_device_waits_for_the_delay_of_the_server_when_it_drains(
+        self, client: Client, sockets: Sockets
+    ) -> None:
         drained = sends(welcome(), {"t": "drain", "retry_ms": 300}, code=1012)
         assert await self._delay(client, sockets, drained) >= 0.28
 
-    async def test_a_drain_cannot_ask_for_a_longer_delay_than_the_maximum(
+    async def test_delay_of_a_drain_is_limited_to_the_maximum(
         self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert device_module.MAX_RETRY_S <= 60
@@ -183,7 +191,7 @@ class TestClosing:
         drained = sends(welcome(), {"t": "drain", "retry_ms": 10**12}, code=1012)
         assert await self._delay(client, sockets, drained) < TIMEOUT_S
 
-    async def test_after_too_many_connections_it_waits_longer(
+    async def test_device_waits_longer_when_there_are_too_many_connections(
         self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert device_module.TOO_MANY_S >= 30
@@ -191,23 +199,27 @@ class TestClosing:
         assert await self._delay(client, sockets, sends(welcome(), code=4429)) >= 0.28
 
     @pytest.mark.parametrize("code", [1011, 1012, 1013, 4008, 4401, 4408])
-    async def test_after_other_codes_it_connects_again(self, client: Client, sockets: Sockets, code: int) -> None:
+    async def test_device_reconnects_when_the_server_closes_with_another_code(
+        self, client: Client, sockets: Sockets, code: int
+    ) -> None:
         await self._delay(client, sockets, sends(welcome(), code=code))
         assert [hello["ticket"] for hello in sockets.hellos] == ["ticket-1", "ticket-2"]
 
     @pytest.mark.parametrize("frame", ["{", "[]", '"n"', '{"t": "n", "seq": "x"}', '{"t": "welcome"}', "{}"])
-    async def test_after_an_invalid_frame_it_connects_again(self, client: Client, sockets: Sockets, frame: str) -> None:
+    async def test_device_reconnects_when_a_frame_is_invalid(
+        self, client: Client, sockets: Sockets, frame: str
+    ) -> None:
         sockets.scripts.extend([sends(welcome(), frame), sends(welcome(1), notification(1))])
         async with Device(client=client, backoff=SOON) as device:
             assert await received(device, 1, seq) == [1]
 
-    async def test_a_rejected_token_ends_it(self, client: Client, gateway: Gateway) -> None:
+    async def test_device_ends_when_its_token_is_rejected(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(problem(401, "unauthorized"))
         with pytest.raises(ProblemError, match="POST /v2/ws-tickets got 401"):
             async with Device(client=client, backoff=SOON):
                 pass
 
-    async def test_without_a_welcome_it_does_not_open(self, client: Client, sockets: Sockets) -> None:
+    async def test_device_does_not_open_when_no_welcome_arrives(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.extend([sends(code=4401)] * 1000)
         with pytest.raises(DisconnectedError, match="no welcome within"):
             async with Device(client=client, backoff=SOON, timeout_s=0.1):
@@ -218,7 +230,7 @@ class TestOneConnection:
     @pytest.mark.parametrize(
         ("numbers", "message"), [((1, 3), "notification 3 came after 1"), ((1, 1), "notification 1 came after 1")]
     )
-    async def test_ends_with_a_gap_or_a_repeat(
+    async def test_connection_ends_when_a_notification_is_missing_or_repeated(
         self, client: Client, sockets: Sockets, numbers: tuple[int, ...], message: str
     ) -> None:
         sockets.scripts.append(sends(welcome(), *map(notification, numbers)))
@@ -226,7 +238,7 @@ class TestOneConnection:
             with pytest.raises(DisconnectedError, match=message):
                 await received(device, 9, seq)
 
-    async def test_ends_with_its_close_code(self, client: Client, sockets: Sockets) -> None:
+    async def test_connection_ends_with_its_close_code(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.append(sends(welcome(), notification(1), code=4008))
         async with Device(client=client, resumes=False) as device:
             assert await received(device, 1, seq) == [1]
@@ -235,7 +247,7 @@ class TestOneConnection:
                     await received(device, 1, seq)
                 assert raised.value.code == device.close_code == 4008
 
-    async def test_that_is_aborted_has_no_close_frame(self, client: Client, sockets: Sockets) -> None:
+    async def test_connection_sends_no_close_frame_when_it_is_aborted(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.append(sends(welcome()))
         async with Device(client=client, resumes=False) as device:
             device.abort()
@@ -243,7 +255,7 @@ class TestOneConnection:
                 await received(device, 1, seq)
             assert device.close_code == 1006
 
-    async def test_that_is_not_welcomed_says_why(self, client: Client, sockets: Sockets) -> None:
+    async def test_error_has_the_close_code_when_no_welcome_arrives(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.append(sends(code=4401))
         with pytest.raises(DisconnectedError) as raised:
             async with Device(client=client, resumes=False):
@@ -252,7 +264,9 @@ class TestOneConnection:
 
 
 class TestRooms:
-    async def test_are_joined_again_and_stale_stock_is_dropped(self, client: Client, sockets: Sockets) -> None:
+    async def test_rooms_are_joined_again_and_stale_stock_is_dropped_when_the_device_reconnects(
+        self, client: Client, sockets: Sockets
+    ) -> None:
         joins = list[object]()
 
         def joined(*frames: dict[str, Any], code: int | None = None) -> Connection:
@@ -273,7 +287,7 @@ class TestRooms:
 
 
 @given(st.data())
-def test_a_feed_accepts_every_notification_once_and_in_order(data: st.DataObject) -> None:
+def test_feed_accepts_every_notification_once_in_order(data: st.DataObject) -> None:
     """Whatever is lost, repeated or reordered, with the history at hand."""
     head, feed, accepted = 0, Feed(), list[int]()
     for number in data.draw(st.lists(st.integers(1, 40), max_size=30)):

@@ -34,7 +34,7 @@ async def log_in(client: Client, gateway: Gateway) -> None:
 
 
 class TestCall:
-    async def test_carries_the_token_and_the_headers_of_the_call(self, client: Client, gateway: Gateway) -> None:
+    async def test_call_sends_the_token_and_its_headers(self, client: Client, gateway: Gateway) -> None:
         await log_in(client, gateway)
         gateway.responses.append(JSONResponse(USER))
         traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "hopline.synthetic=true"}
@@ -45,21 +45,21 @@ class TestCall:
         assert traced.items() <= read.headers.items()
         assert read.headers["authorization"] == "Bearer access-1"
 
-    async def test_accepts_an_empty_body(self, client: Client, gateway: Gateway) -> None:
+    async def test_call_succeeds_when_the_body_is_empty(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(Response(status_code=204))
         await client.call(api.remove_faults(target="orders"))
         assert gateway.received[0].path == "/v2/faults?target=orders"
 
 
 class TestRetry:
-    async def test_sends_an_order_again_with_the_same_key(self, client: Client, gateway: Gateway) -> None:
+    async def test_order_is_sent_again_with_the_same_key(self, client: Client, gateway: Gateway) -> None:
         in_flight = problem(409, "idempotency-key-in-flight", headers={"Retry-After": "0"})
         gateway.responses.extend([BUSY, in_flight, JSONResponse(ORDER, 201)])
         assert (await client.call(api.place_order(("MUG", 1))))["id"] == ORDER["id"]
         assert len({(request.headers["idempotency-key"], request.body) for request in gateway.received}) == 1
         assert len(gateway.received) == 3
 
-    async def test_sends_a_read_again_if_the_connection_was_lost(self, retry_policy: RetryPolicy) -> None:
+    async def test_read_is_sent_again_when_the_connection_was_lost(self, retry_policy: RetryPolicy) -> None:
         connections = 0
 
         async def lose_two(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,13 +81,15 @@ class TestRetry:
         assert connections == 1
 
     @pytest.mark.parametrize("status", [500, 404, 409, 422])
-    async def test_sends_nothing_again_that_cannot_succeed(self, client: Client, gateway: Gateway, status: int) -> None:
+    async def test_request_is_not_sent_again_when_it_cannot_succeed(
+        self, client: Client, gateway: Gateway, status: int
+    ) -> None:
         gateway.responses.append(problem(status, "wrong"))
         with pytest.raises(ProblemError, match=str(status)):
             await client.call(api.place_order(("MUG", 1)))
         assert len(gateway.received) == 1
 
-    async def test_sends_a_cancellation_again_only_if_it_was_not_processed(
+    async def test_cancellation_is_sent_again_only_when_it_was_not_processed(
         self, client: Client, gateway: Gateway
     ) -> None:
         limited = problem(429, "rate-limited", headers={"Retry-After": "0"})
@@ -95,25 +97,27 @@ class TestRetry:
         assert (await client.send(api.cancel_order("o-1"))).status_code == 503
         assert len(gateway.received) == 2
 
-    async def test_waits_as_long_as_the_server_asks(self, client: Client, gateway: Gateway) -> None:
+    async def test_retry_waits_for_retry_after(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.extend([problem(503, "overloaded", headers={"Retry-After": "1"}), JSONResponse(USER)])
         began = asyncio.get_running_loop().time()
         assert await client.call(api.get_user()) == USER
         assert asyncio.get_running_loop().time() - began >= 1
 
-    async def test_ends_without_waiting_if_that_exceeds_its_budget(self, client: Client, gateway: Gateway) -> None:
+    async def test_retry_is_omitted_when_its_delay_exceeds_the_budget(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(problem(429, "rate-limited", headers={"Retry-After": "6"}))
         with pytest.raises(ProblemError) as raised:
             await client.call(api.get_user())
         assert raised.value.retry_after_s == 6
         assert len(gateway.received) == 1
 
-    async def test_ends_after_the_last_attempt(self, client: Client, gateway: Gateway) -> None:
+    async def test_error_response_is_returned_when_the_last_attempt_fails(
+        self, client: Client, gateway: Gateway
+    ) -> None:
         gateway.responses.extend([BUSY] * 4)
         assert (await client.send(api.get_user())).status_code == 503
         assert len(gateway.received) == 4
 
-    async def test_without_retries_sends_each_request_once(self, client: Client, gateway: Gateway) -> None:
+    async def test_request_is_sent_once_when_retries_are_disabled(self, client: Client, gateway: Gateway) -> None:
         await log_in(client, gateway)
         gateway.responses.extend([BUSY, problem(401, "unauthorized")])
         for status in (503, 401):
@@ -122,7 +126,7 @@ class TestRetry:
 
 
 class TestTimeout:
-    async def test_limits_each_attempt(self) -> None:
+    async def test_timeout_limits_each_attempt(self) -> None:
         async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
             with suppress(ConnectionError):  # the client resets the connection if it has not read all bytes
@@ -143,14 +147,14 @@ class TestTimeout:
                     await client.call(api.get_user())
             await ended.wait()
 
-    async def test_a_gateway_that_is_away_is_a_transport_error(self, retry_policy: RetryPolicy) -> None:
+    async def test_transport_error_is_raised_when_the_gateway_does_not_run(self, retry_policy: RetryPolicy) -> None:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port()}") as http:
             with pytest.raises(httpx.ConnectError):
                 await Client(http=http, retry_policy=retry_policy).call(api.get_user())
 
 
 class TestRefresh:
-    async def test_happens_once_for_concurrent_requests(self, client: Client, gateway: Gateway) -> None:
+    async def test_token_is_refreshed_once_for_concurrent_requests(self, client: Client, gateway: Gateway) -> None:
         await log_in(client, gateway)
         gateway.respond = self._only_renewed
         users = await asyncio.gather(*(client.call(api.get_user()) for _ in range(5)))
@@ -159,7 +163,9 @@ class TestRefresh:
         assert refreshes == ["grant_type=refresh_token&refresh_token=refresh-1"]
         assert client.tokens == tokens(2)
 
-    async def test_goes_on_if_the_request_that_began_it_is_cancelled(self, client: Client, gateway: Gateway) -> None:
+    async def test_refresh_continues_when_the_first_request_is_cancelled(
+        self, client: Client, gateway: Gateway
+    ) -> None:
         await log_in(client, gateway)
         proceed = asyncio.Event()
 
@@ -178,7 +184,9 @@ class TestRefresh:
         assert await second == USER
         assert sum("refresh_token" in request.body for request in gateway.received) == 1
 
-    async def test_that_is_rejected_fails_all_that_waited(self, client: Client, gateway: Gateway) -> None:
+    async def test_all_waiting_requests_fail_when_the_refresh_is_rejected(
+        self, client: Client, gateway: Gateway
+    ) -> None:
         await log_in(client, gateway)
 
         async def reject(request: Received) -> Response:
@@ -199,7 +207,7 @@ class TestRefresh:
 class TestDownload:
     REQUEST = api.download_report("/v2/reports/r-1/download")
 
-    async def test_yields_the_file_in_chunks(self, client: Client, gateway: Gateway) -> None:
+    async def test_download_yields_the_file_in_chunks(self, client: Client, gateway: Gateway) -> None:
         await log_in(client, gateway)
         headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
         gateway.responses.append(StreamingResponse(iter([b"a" * 100_000] * 3), headers=headers))
@@ -208,13 +216,13 @@ class TestDownload:
         assert (file.name, b"".join(content)) == ("orders.csv", b"a" * 300_000)
         assert gateway.received[-1].headers["authorization"] == "Bearer access-1"
 
-    async def test_ends_if_it_is_too_large(self, client: Client, gateway: Gateway) -> None:
+    async def test_download_fails_when_the_file_is_too_large(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(Response(b"a" * 1000))
         with pytest.raises(httpx.ReadError, match="larger than 999 bytes"):
             async with client.download(self.REQUEST, max_bytes=999) as file:
                 [chunk async for chunk in file.chunks]
 
-    async def test_ends_if_it_is_too_slow(self, client: Client, gateway: Gateway) -> None:
+    async def test_download_fails_when_it_is_too_slow(self, client: Client, gateway: Gateway) -> None:
         async def never_ends() -> AsyncIterator[bytes]:
             yield b"a"
             await ended.wait()
@@ -226,7 +234,7 @@ class TestDownload:
                 [chunk async for chunk in file.chunks]
         ended.set()
 
-    async def test_of_no_file_is_a_problem(self, client: Client, gateway: Gateway) -> None:
+    async def test_problem_is_raised_when_there_is_no_file(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(problem(409, "report-not-ready", detail="Wait for it"))
         with pytest.raises(ProblemError, match=r"got 409: Wait for it"):
             async with client.download(self.REQUEST):

@@ -77,7 +77,7 @@ class TestResponses:
             pytest.param(b"HTTP/1.1 303 See Other\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", id="redirect"),
         ],
     )
-    async def test_are_equal(self, other: str, response: bytes) -> None:
+    async def test_requests_and_responses_are_equal(self, other: str, response: bytes) -> None:
         async with (
             raw_server() as server,
             httpx.AsyncClient(transport=TRANSPORTS[other](), timeout=20) as their_client,
@@ -139,7 +139,7 @@ class TestErrors:
             ("wrong header", _wrong_header),
         ],
     )
-    async def test_are_equal(self, other: str, name: str, act: Act) -> None:
+    async def test_error_classes_are_equal(self, other: str, name: str, act: Act) -> None:
         ours, theirs = await failure("httptools", act), await failure(other, act)
         assert theirs is (AIOHTTP_DIFFERS.get(name, ours) if other == "aiohttp" else ours)
 

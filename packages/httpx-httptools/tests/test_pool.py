@@ -21,7 +21,7 @@ async def open_connections(client: httpx.AsyncClient, server: RawServer, number:
 
 
 class TestKeptConnections:
-    async def test_surplus_connections_expire_although_others_are_used(self, server: RawServer) -> None:
+    async def test_surplus_connections_expire_when_others_are_in_use(self, server: RawServer) -> None:
         limits = httpx.Limits(max_connections=3, keepalive_expiry=0.5)
         async with httpx.AsyncClient(transport=HttptoolsTransport(limits=limits), base_url=server.url) as client:
             await open_connections(client, server, 3)
@@ -35,7 +35,7 @@ class TestKeptConnections:
             assert server.connections == 3
             await eventually(lambda: server.disconnects == 3)
 
-    async def test_connection_that_the_server_closed_is_not_used(self, server: RawServer) -> None:
+    async def test_connection_is_not_used_when_the_server_closed_it(self, server: RawServer) -> None:
         transport = HttptoolsTransport()
         async with httpx.AsyncClient(transport=transport, base_url=server.url) as client:
             server.disconnect(after=OK)
@@ -45,14 +45,14 @@ class TestKeptConnections:
             assert (await client.post("/")).content == b"ok"
             assert server.connections == 2
 
-    async def test_connections_belong_to_an_origin(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_connections_are_kept_per_origin(self, client: httpx.AsyncClient, server: RawServer) -> None:
         async with raw_server() as another:
             for origin in (server, another, server, another):
                 origin.respond(OK)
                 assert (await client.get(f"{origin.url}/")).content == b"ok"
             assert (server.connections, another.connections) == (1, 1)
 
-    async def test_idle_connection_of_another_origin_makes_room(
+    async def test_idle_connection_of_another_origin_is_closed_when_the_pool_is_full(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         await open_connections(client, server, 3)
@@ -63,7 +63,7 @@ class TestKeptConnections:
 
 
 class TestResend:
-    async def test_idempotent_request_is_sent_again_if_the_kept_connection_was_closed(
+    async def test_idempotent_request_is_resent_when_the_kept_connection_was_closed(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         await open_connections(client, server, 2)
@@ -76,14 +76,16 @@ class TestResend:
         assert server.requests[-2:] == [server.requests[-1]] * 2
         assert resent == [True]
 
-    async def test_post_is_not(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_post_is_not_resent_when_the_kept_connection_was_closed(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         await open_connections(client, server, 1)
         server.disconnect()
         with pytest.raises(httpx.RemoteProtocolError):
             await client.post("/", content=b"order")
         assert len(server.requests) == 2
 
-    async def test_request_is_not_if_a_byte_of_a_response_has_arrived(
+    async def test_request_is_not_resent_when_a_byte_of_a_response_has_arrived(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         await open_connections(client, server, 1)
@@ -92,7 +94,7 @@ class TestResend:
             await client.get("/")
         assert len(server.requests) == 2
 
-    async def test_request_is_not_a_second_time(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_request_is_not_resent_a_second_time(self, client: httpx.AsyncClient, server: RawServer) -> None:
         await open_connections(client, server, 2)
         server.disconnect()
         server.disconnect()
@@ -102,7 +104,7 @@ class TestResend:
 
 
 class TestConnecting:
-    async def test_connection_is_rejected(self, client: httpx.AsyncClient) -> None:
+    async def test_connect_error_is_raised_when_no_server_listens(self, client: httpx.AsyncClient) -> None:
         port = free_port()
         for _ in range(4):
             with pytest.raises(httpx.ConnectError):
@@ -136,18 +138,22 @@ class TestConnecting:
 
 
 class TestCancellation:
-    async def test_late_response_closes_the_connection(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_connection_is_closed_when_the_response_is_late(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/", timeout=httpx.Timeout(20, read=0.05))
         await eventually(lambda: server.disconnects == 1)
 
-    async def test_cancelled_request_closes_the_connection(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_connection_is_closed_when_the_request_is_cancelled(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         waiting = asyncio.create_task(client.get("/"))
         await eventually(lambda: server.requests)
         waiting.cancel()
         await eventually(lambda: server.disconnects == 1)
 
-    async def test_request_cancelled_after_its_response_arrived_leaves_the_next_one_alone(
+    async def test_other_requests_succeed_when_a_request_is_cancelled_after_its_response_arrived(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         """Cancel each of many requests at another step of the loop, while others use the same connections."""
@@ -163,7 +169,7 @@ class TestCancellation:
 
 
 class TestClose:
-    async def test_all_connections_are_closed_and_requests_in_flight_fail(self, server: RawServer) -> None:
+    async def test_close_ends_all_connections_and_requests_in_flight_fail(self, server: RawServer) -> None:
         transport = HttptoolsTransport()
         async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as client:
             await open_connections(client, server, 2)

@@ -25,12 +25,12 @@ class TestEncoding:
         ]
 
     @pytest.mark.parametrize(("method", "sent"), [("GET", False), ("DELETE", False), ("POST", True), ("PATCH", True)])
-    def test_empty_body_has_a_length_if_the_method_usually_has_one(self, method: str, *, sent: bool) -> None:
+    def test_content_length_is_0_when_the_method_expects_a_body(self, method: str, *, sent: bool) -> None:
         request = encode_request(httpx.Request(method, "http://orders/"))
         assert (b"\r\ncontent-length: 0\r\n" in request) is sent
 
     @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding"])
-    def test_length_is_that_of_the_body_whatever_the_headers_are(self, name: str) -> None:
+    def test_content_length_is_that_of_the_body_for_any_headers(self, name: str) -> None:
         headers = {name: "1" if name == "Content-Length" else "chunked"}
         encoded = encode_request(httpx.Request("POST", "http://orders/", headers=headers, content=b"body"))
         assert encoded.lower().count(name.lower().encode()) == (name == "Content-Length")
@@ -39,14 +39,16 @@ class TestEncoding:
 
 class TestRejected:
     @pytest.mark.parametrize("value", ["a\r\nX: y", "a\n", "\ra", "a\n\nGET / HTTP/1.1"])
-    async def test_header_with_a_line_break(self, client: httpx.AsyncClient, server: RawServer, value: str) -> None:
+    async def test_request_is_rejected_when_a_header_has_a_line_break(
+        self, client: httpx.AsyncClient, server: RawServer, value: str
+    ) -> None:
         for headers in ({"accept": value}, {f"a: b{value}c": "d"}):
             with pytest.raises(httpx.LocalProtocolError, match="line break"):
                 await client.get("/", headers=headers)
         assert (server.connections, server.requests) == (0, [])
 
     @pytest.mark.parametrize("method", ["GET / HTTP/1.1\r\nX:", "GET\r\n", "G T"])
-    async def test_method_that_would_be_more_than_one_word(
+    async def test_request_is_rejected_when_the_method_is_not_one_word(
         self, client: httpx.AsyncClient, server: RawServer, method: str
     ) -> None:
         with pytest.raises(httpx.LocalProtocolError):
@@ -54,7 +56,7 @@ class TestRejected:
         assert (server.connections, server.requests) == (0, [])
 
     @pytest.mark.parametrize("target", ["/a\r\nX: y", "/a\n", "/\t", "/\x00", "/\x7f"])
-    async def test_target_with_a_control_character(
+    async def test_request_is_rejected_when_the_target_has_a_control_character(
         self, client: httpx.AsyncClient, server: RawServer, target: str
     ) -> None:
         with pytest.raises(httpx.InvalidURL):
@@ -62,11 +64,15 @@ class TestRejected:
         assert (server.connections, server.requests) == (0, [])
 
     @pytest.mark.parametrize("method", ["HEAD", "CONNECT"])
-    async def test_method_whose_response_has_another_framing(self, client: httpx.AsyncClient, method: str) -> None:
+    async def test_request_is_rejected_when_the_response_has_another_framing(
+        self, client: httpx.AsyncClient, method: str
+    ) -> None:
         with pytest.raises(httpx.LocalProtocolError, match="not supported"):
             await client.request(method, "/")
 
-    async def test_body_that_is_a_stream(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_request_is_rejected_when_the_body_is_a_stream(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         async def parts() -> AsyncIterator[bytes]:
             yield b"part"
 
@@ -78,7 +84,7 @@ class TestRejected:
         await client.send(request)
         assert server.requests[0].endswith(b"\r\ncontent-length: 4\r\n\r\npart")
 
-    async def test_scheme_that_is_not_http(self) -> None:
+    async def test_request_is_rejected_when_the_scheme_is_not_http(self) -> None:
         async with httpx.AsyncClient(transport=HttptoolsTransport()) as client:
             with pytest.raises(httpx.UnsupportedProtocol):
                 await client.get("ftp://orders/")

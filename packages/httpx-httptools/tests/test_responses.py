@@ -44,7 +44,7 @@ class TestComplete:
         [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", OK.replace(b"1.1", b"1.0")],
         ids=["close", "1.0"],
     )
-    async def test_connection_is_closed_if_the_server_does_not_keep_it(
+    async def test_connection_is_closed_when_the_server_does_not_keep_it(
         self, client: httpx.AsyncClient, server: RawServer, sent: bytes
     ) -> None:
         server.respond(sent, OK)
@@ -71,7 +71,7 @@ class TestBroken:
             pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MAX_HEAD_BYTES, id="endless header section"),
         ],
     )
-    async def test_invalid_response_closes_the_connection(
+    async def test_connection_is_closed_when_the_response_is_invalid(
         self, client: httpx.AsyncClient, server: RawServer, sent: bytes
     ) -> None:
         server.respond(sent, OK)
@@ -90,7 +90,7 @@ class TestBroken:
             pytest.param(b"", id="nothing"),
         ],
     )
-    async def test_response_that_only_the_connection_ends_is_rejected(
+    async def test_response_is_rejected_when_only_the_disconnect_ends_it(
         self, client: httpx.AsyncClient, server: RawServer, sent: bytes
     ) -> None:
         server.disconnect(after=sent)

@@ -25,7 +25,7 @@ async def begun(client: httpx.AsyncClient, server: RawServer) -> AsyncIterator[A
 
 
 class TestStream:
-    async def test_begins_before_it_ends_and_gives_the_connection_back(
+    async def test_connection_is_kept_when_the_stream_is_read_to_its_end(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         async with begun(client, server) as body:
@@ -35,7 +35,7 @@ class TestStream:
         assert (await client.get("/")).content == b"ok"
         assert server.connections == 1
 
-    async def test_closes_the_connection_if_it_is_not_read_to_its_end(
+    async def test_connection_is_closed_when_the_stream_is_not_read_to_its_end(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         async with begun(client, server):
@@ -44,7 +44,7 @@ class TestStream:
         server.respond(OK)
         assert (await client.get("/")).content == b"ok"
 
-    async def test_keeps_the_connection_if_all_of_it_has_arrived_unread(
+    async def test_connection_is_kept_when_the_whole_stream_arrived_unread(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         server.respond(OK, OK)
@@ -53,7 +53,7 @@ class TestStream:
         assert (await client.get("/")).content == b"ok"
         assert server.connections == 1
 
-    async def test_raises_after_its_first_half_if_the_server_disconnects(
+    async def test_protocol_error_is_raised_when_the_server_disconnects_in_the_body(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         server.disconnect(after=BEGIN)
@@ -63,13 +63,15 @@ class TestStream:
             with pytest.raises(httpx.RemoteProtocolError):
                 await anext(body)
 
-    async def test_raises_if_more_than_its_end_arrives(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_protocol_error_is_raised_when_bytes_follow_the_body(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         async with begun(client, server) as body:
             server.send(b"done" + OK)
             with pytest.raises(httpx.RemoteProtocolError):
                 assert [piece async for piece in body] == [b"done"]
 
-    async def test_raises_if_no_further_part_arrives_in_time(
+    async def test_read_timeout_is_raised_when_the_rest_of_the_body_is_late(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         client.timeout = httpx.Timeout(20, read=0.05)
@@ -78,7 +80,9 @@ class TestStream:
             await client.get("/")
         await eventually(lambda: server.disconnects == 1)
 
-    async def test_slow_reader_slows_the_server_down(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_server_cannot_send_more_when_the_client_does_not_read(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         """The server cannot send the rest of 16 MiB before the client reads: it serves no second request meanwhile."""
         size = 16 * 1024 * 1024
         server.respond(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))

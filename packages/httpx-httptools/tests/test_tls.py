@@ -40,7 +40,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 class TestTls:
-    async def test_only_a_server_with_a_trusted_certificate_receives_requests(
+    async def test_request_is_sent_only_when_the_certificate_is_trusted(
         self, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -78,14 +78,14 @@ def only(*spans: ReadableSpan) -> Span:
 class TestEncoded:
     @settings(max_examples=40, deadline=None)
     @given(st.lists(SPANS, max_size=4))
-    def test_is_what_the_official_encoder_says(self, spans: list[ReadableSpan]) -> None:
+    def test_batch_equals_that_of_the_official_encoder(self, spans: list[ReadableSpan]) -> None:
         assert decoded(*spans) == encode_spans(spans)
 
-    def test_a_batch_of_the_usual_is_as_the_official_encoder_says(self) -> None:
+    def test_batch_of_512_spans_equals_that_of_the_official_encoder(self) -> None:
         usual = [span(attributes={"n": number, "long": "x" * number, "d": number / 7}) for number in range(512)]
         assert decoded(*usual) == encode_spans(usual)
 
-    def test_what_is_equal_in_python_is_not_mistaken(self) -> None:
+    def test_values_that_are_equal_in_python_are_encoded_by_type(self) -> None:
         for value in (1, True, 1.0, 0, False, 0.0, -0.0, "1"):
             [sent] = only(span(attributes={"v": value})).attributes
             assert repr(getattr(sent.value, sent.value.WhichOneof("value") or "")) == repr(value)
@@ -99,11 +99,11 @@ class TestEncoded:
             (SpanKind, str(SpanKind)),
         ],
     )
-    def test_a_value_that_the_protocol_lacks_is_encoded_as_text(self, value: Any, sent: str) -> None:
+    def test_value_is_encoded_as_text_when_the_protocol_has_no_such_type(self, value: Any, sent: str) -> None:
         [attribute] = only(span(attributes=MappingProxyType({"v": value}))).attributes
         assert attribute.value.string_value == sent
 
-    def test_no_text_breaks_a_batch(self) -> None:
+    def test_text_with_a_lone_surrogate_is_replaced(self) -> None:
         half = "\ud83d"
         broken = span(
             status=Status(StatusCode.ERROR, half), events=[Event(half, {half: 1}, 1)], attributes={half: half}
@@ -112,13 +112,13 @@ class TestEncoded:
 
 
 class TestMemory:
-    def test_what_is_remembered_is_bounded(self) -> None:
+    def test_cache_is_bounded(self) -> None:
         for number in range(3 * wire._REMEMBERED):
             wire.attributes(9, {"n": number, f"k{number}": "x"})
         assert wire._number.cache_info().currsize == wire._REMEMBERED
         assert wire._before_text.cache_info().currsize == wire._REMEMBERED
 
-    def test_of_texts_their_lengths_are_remembered_and_of_long_ones_nothing(self) -> None:
+    def test_cache_contains_lengths_of_short_texts_only(self) -> None:
         wire._before_text.cache_clear()
         for text in ("http://orders/1", "http://orders/2", "x" * (wire._SHORT + 1)):
             wire.attributes(9, {"url.full": text})

@@ -59,7 +59,7 @@ async def export() -> SpanExportResult:
 
 
 class TestExport:
-    async def test_sends_spans_to_the_endpoint_of_all_signals(
+    async def test_spans_are_sent_to_the_endpoint_of_all_signals(
         self, receiver: Receiver, url: str, monkeypatch: Variables
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{url}/otlp/")
@@ -72,14 +72,16 @@ class TestExport:
         [sent] = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
         assert sent.name == "it"
 
-    async def test_prefers_the_variables_of_traces(self, receiver: Receiver, url: str, monkeypatch: Variables) -> None:
+    async def test_variables_of_traces_take_precedence(
+        self, receiver: Receiver, url: str, monkeypatch: Variables
+    ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{url}/elsewhere")
         assert await export() is SpanExportResult.SUCCESS
         assert [path for path, _, _ in receiver.requests] == ["/elsewhere"]
 
     @pytest.mark.parametrize(("compression", "decompress"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
-    async def test_compresses(
+    async def test_spans_are_compressed_when_the_variable_is_set(
         self,
         receiver: Receiver,
         url: str,
@@ -94,14 +96,16 @@ class TestExport:
         assert headers["content-encoding"] == compression
         assert ExportTraceServiceRequest.FromString(decompress(body)).resource_spans
 
-    async def test_retries_transient_failures(self, receiver: Receiver, url: str, monkeypatch: Variables) -> None:
+    async def test_export_is_repeated_when_the_failure_is_transient(
+        self, receiver: Receiver, url: str, monkeypatch: Variables
+    ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         receiver.statuses = [503]
         assert await export() is SpanExportResult.SUCCESS
         assert len(receiver.requests) == 2
 
     @pytest.mark.parametrize("status", [400, 401, 404, 500])
-    async def test_stops_immediately_when_it_is_rejected(
+    async def test_export_is_not_repeated_when_it_is_rejected(
         self, receiver: Receiver, url: str, status: int, monkeypatch: Variables
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
@@ -109,12 +113,14 @@ class TestExport:
         assert await export() is SpanExportResult.FAILURE
         assert len(receiver.requests) == 1
 
-    async def test_fails_without_a_collector(self, monkeypatch: Variables) -> None:
+    async def test_export_fails_when_no_collector_listens(self, monkeypatch: Variables) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
         assert await export() is SpanExportResult.FAILURE
 
-    async def test_sends_nothing_after_its_shutdown(self, receiver: Receiver, url: str, monkeypatch: Variables) -> None:
+    async def test_spans_are_not_sent_when_the_exporter_is_shut_down(
+        self, receiver: Receiver, url: str, monkeypatch: Variables
+    ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         exporter = OTLPSpanExporter()
         exporter.shutdown()

@@ -62,7 +62,7 @@ async def left_behind(provider: TracerProvider, path: str) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("path", ["/notes/1?limit=5", "/notes/x", "/nothing", "/away", "/bug"])
-async def test_the_same_requests_leave_the_same_spans(path: str) -> None:
+async def test_spans_of_the_same_requests_equal_those_of_the_sdk(path: str) -> None:
     lean = await left_behind(LeanTracerProvider(shutdown_on_exit=False), path)
     theirs = await left_behind(TracerProvider(shutdown_on_exit=False), path)
     assert lean == theirs

@@ -209,7 +209,7 @@ ENVIRONMENTS: list[dict[str, str]] = [
 class TestAgainstTheSdk:
     @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=str)
     @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-    def test_the_same_calls_leave_the_same_spans(
+    def test_spans_of_the_same_calls_equal_those_of_the_sdk(
         self, scenario: Scenario, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in environment.items():
@@ -221,7 +221,7 @@ class TestAgainstTheSdk:
 
     @pytest.mark.parametrize("decision", [ALWAYS_ON, ALWAYS_OFF], ids=lambda sampler: sampler.get_description())
     @pytest.mark.parametrize("scenario", [a_parent_elsewhere_decides, children_follow_their_parents])
-    def test_a_sampler_that_decides_about_remote_parents_is_consulted_for_them(
+    def test_spans_equal_those_of_the_sdk_when_a_sampler_decides_about_remote_parents(
         self, scenario: Scenario, decision: Sampler
     ) -> None:
         sampler = ParentBased(decision, remote_parent_sampled=decision, remote_parent_not_sampled=decision)
@@ -229,7 +229,7 @@ class TestAgainstTheSdk:
         theirs = sdk.TracerProvider(sampler=sampler, id_generator=Counted(), shutdown_on_exit=False)
         assert left_behind(lean, scenario) == left_behind(theirs, scenario)
 
-    def test_a_span_is_made_of_what_it_says(self) -> None:
+    def test_span_has_its_name_kind_ids_and_attributes(self) -> None:
         [span] = left_behind(
             LeanTracerProvider(id_generator=Counted(), shutdown_on_exit=False), attributes_are_set_and_replaced
         )

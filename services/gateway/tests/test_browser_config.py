@@ -12,7 +12,7 @@ from testkit.waiting import eventually
 
 
 class TestConfig:
-    async def test_page_knows_its_environment_and_links(self, open_gateway: OpenGateway) -> None:
+    async def test_config_contains_environment_and_links(self, open_gateway: OpenGateway) -> None:
         urls = {
             "traces_url": "http://traces.example/",
             "logs_url": "http://logs.example/explore",
@@ -32,7 +32,7 @@ class TestConfig:
             "mail": "http://mail.example/",
         }
 
-    async def test_production_is_no_development(self, open_gateway: OpenGateway) -> None:
+    async def test_development_is_false_in_production(self, open_gateway: OpenGateway) -> None:
         async with open_gateway(environment="production") as gateway:
             config = (await gateway.get("/browser/config")).json()
         assert (config["environment"], config["development"]) == ("production", False)

@@ -103,7 +103,7 @@ class TestLogin:
         assert "s3cret" not in response.text
         assert accounts.users.requests == []
 
-    async def test_login_is_no_form(self, gateway: httpx.AsyncClient, accounts: Services) -> None:
+    async def test_login_is_rejected_when_it_is_a_form(self, gateway: httpx.AsyncClient, accounts: Services) -> None:
         response = await gateway.post(SESSION, data=LOGIN, headers=OURS)
         assert response.status_code == 415
         assert accounts.users.requests == []

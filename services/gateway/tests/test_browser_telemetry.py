@@ -189,7 +189,9 @@ class TestTraces:
             assert response.status_code == 413
             assert await self._is_next(gateway, receiver)
 
-    async def test_body_is_json(self, development: AbstractAsyncContextManager[httpx.AsyncClient]) -> None:
+    async def test_response_is_415_when_the_body_is_not_json(
+        self, development: AbstractAsyncContextManager[httpx.AsyncClient]
+    ) -> None:
         """Pages of other sites can send other types without a preflight request."""
         async with development as gateway:
             body = orjson.dumps(traces(span()))
@@ -317,7 +319,7 @@ class TestOtherEnvironments:
             config = (await gateway.get("/browser/config")).json()
         assert config["telemetry"]["enabled"] is False
 
-    async def test_page_knows_where_to_send_telemetry(
+    async def test_config_contains_the_telemetry_endpoint(
         self, development: AbstractAsyncContextManager[httpx.AsyncClient]
     ) -> None:
         async with development as gateway:

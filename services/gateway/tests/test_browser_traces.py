@@ -345,7 +345,7 @@ class TestCompleteness:
         assert found["complete"] is is_complete
 
 
-async def test_page_is_no_user_of_a_trace(
+async def test_trace_of_another_user_is_not_found_when_a_page_added_a_span(
     open_gateway: OpenGateway, observatory: Observatory, token: dict[str, str]
 ) -> None:
     """A page that sends a span with the user's id to another trace does not see it."""

@@ -43,7 +43,7 @@ async def request(
 
 class TestSampling:
     @PROVIDERS
-    async def test_an_unsampled_trace_from_outside_is_recorded(
+    async def test_trace_is_recorded_when_the_caller_did_not_sample_it(
         self, services: Services, redis_url: str, provider: str
     ) -> None:
         given = [("traceparent", UNSAMPLED), ("tracestate", "vendor=1,other=2")]
@@ -59,7 +59,7 @@ class TestSampling:
         assert response == f"00-{TRACE_ID}-{spans['GET /v2/products'].span_id.hex()}-01"
 
     @PROVIDERS
-    async def test_a_sampled_trace_from_outside_is_dropped_if_the_ratio_drops_it(
+    async def test_trace_of_a_caller_is_dropped_when_the_ratio_drops_it(
         self, services: Services, redis_url: str, provider: str
     ) -> None:
         variables = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}

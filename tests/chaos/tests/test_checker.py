@@ -196,12 +196,12 @@ def broken(done: History, there: Snapshot) -> set[str]:
 
 
 class TestInvariants:
-    def test_hold_for_a_consistent_shop(self) -> None:
+    def test_invariants_hold_for_a_consistent_shop(self) -> None:
         assert holds(check(history(), snapshot(), guarantees=[never_500, reads_succeed]))
         assert pending_work(history(), snapshot()) == []
 
     @pytest.mark.parametrize(("invariant", "mutate"), CASES)
-    def test_find_the_violation(self, invariant: str, mutate: Mutation) -> None:
+    def test_violation_of_one_invariant_is_found(self, invariant: str, mutate: Mutation) -> None:
         done = history()
         assert broken(done, mutate(done, snapshot())) == {invariant}
 
@@ -214,11 +214,11 @@ class TestInvariants:
             (event_without_a_number, {"I3", "I4"}),
         ],
     )
-    def test_find_a_violation_of_several_invariants(self, mutate: Mutation, invariants: set[str]) -> None:
+    def test_violations_of_several_invariants_are_found(self, mutate: Mutation, invariants: set[str]) -> None:
         done = history()
         assert broken(done, mutate(done, snapshot())) == invariants
 
-    def test_hold_when_an_indeterminate_order_exists_once(self) -> None:
+    def test_invariants_hold_when_an_indeterminate_order_exists_once(self) -> None:
         done, there = history(), snapshot()
         done.operations.append(operation(Action.CANCEL, "order-4"))
         order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
@@ -227,25 +227,25 @@ class TestInvariants:
 
 
 class TestGuarantees:
-    def test_find_a_500(self) -> None:
+    def test_never_500_is_violated_by_a_500(self) -> None:
         assert list(never_500(History([operation(Action.LOOK, "/v2/orders", statuses=(500, 200))])))
 
-    def test_find_a_reader_without_a_response(self) -> None:
+    def test_reads_succeed_is_violated_when_a_read_has_no_response(self) -> None:
         look = operation(Action.LOOK, "/v2/orders", outcome=Outcome.INDETERMINATE, statuses=(503, 0))
         place = replace(look, action=Action.PLACE)
         assert len(list(reads_succeed(History([look, place])))) == 1
 
     @pytest.mark.parametrize("statuses", [(0, 201), (503, 201)])
-    def test_find_a_request_with_several_attempts(self, statuses: tuple[int, ...]) -> None:
+    def test_no_attempt_fails_is_violated_by_a_failed_attempt(self, statuses: tuple[int, ...]) -> None:
         assert list(no_attempt_fails(History([operation(Action.PLACE, "key", statuses=statuses)])))
         assert not list(no_attempt_fails(History([operation(Action.CANCEL, "order", statuses=(409,))])))
 
-    def test_find_an_error_without_retry_after(self) -> None:
+    def test_retry_after_is_set_is_violated_when_the_header_is_missing(self) -> None:
         silent = operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
         assert len(list(retry_after_is_set(History([silent])))) == 2
         assert not list(retry_after_is_set(history()))
 
-    def test_find_a_read_that_took_two_attempts(self) -> None:
+    def test_reads_succeed_at_first_attempt_is_violated_by_a_retry(self) -> None:
         repeated = operation(Action.LOOK, "/v2/products", statuses=(503, 200))
         assert list(reads_succeed_at_first_attempt(History([repeated])))
         others = [replace(repeated, statuses=(200,)), replace(repeated, action=Action.PLACE)]
@@ -253,7 +253,7 @@ class TestGuarantees:
 
 
 class TestPendingWork:
-    def test_names_work_in_progress(self) -> None:
+    def test_pending_work_lists_work_in_progress(self) -> None:
         done, there = history(), snapshot()
         assert pending_work(done, stuck_order(done, there)) == ["order order-1 is placed"]
         running = replace(there, jobs=(replace(there.jobs[0], state="running"),))
@@ -262,7 +262,7 @@ class TestPendingWork:
         done.devices[0].frames.pop()
         assert pending_work(done, there) == ["phone is at 5"]
 
-    def test_names_missing_and_late_consumer_groups(self) -> None:
+    def test_pending_work_lists_missing_and_late_consumer_groups(self) -> None:
         there = snapshot()
         late = Group(name="notifications", delivered=4, pending=1)
         assert pending_work(history(), with_stream(there, groups=(late,))) == [

@@ -114,7 +114,7 @@ def test_external_secret_has_its_keys(rendered: Render) -> None:
     assert any("has no key database-url" in finding.wrong for finding in check_references(overlay))
 
 
-def test_the_telemetry_reads_the_files_that_compose_mounts(rendered: Render, root: Path) -> None:
+def test_telemetry_reads_the_files_that_compose_mounts(rendered: Render, root: Path) -> None:
     overlay = rendered("kind-telemetry")
     assert not list(check_references(overlay))
     generated = {name: text for config_map in overlay.of("ConfigMap") for name, text in config_map.body["data"].items()}

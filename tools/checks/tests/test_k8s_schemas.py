@@ -25,7 +25,7 @@ def test_unknown_field_is_found(rendered: Render) -> None:
     assert any("sessionAffinty" in finding.wrong for finding in findings)
 
 
-def test_a_value_of_the_wrong_type_is_reported_with_its_path(rendered: Render) -> None:
+def test_wrong_type_is_found_with_the_path_of_the_value(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Deployment", "hopline-users").spec["minReadySeconds"] = "ten"
     assert any("spec.minReadySeconds: 'ten'" in finding.wrong for finding in check_schemas(overlay))

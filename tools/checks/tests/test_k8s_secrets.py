@@ -23,7 +23,7 @@ def test_secrets_of_the_repository_are_marked(rendered: Render, overlay: str) ->
     assert not list(check_secrets(rendered(overlay)))
 
 
-def test_the_signing_key_of_kind_is_readable(rendered: Render) -> None:
+def test_signing_key_of_kind_is_readable(rendered: Render) -> None:
     overlay = rendered("kind")
     (users,) = [workload for workload in overlay.workloads if workload.name == "hopline-users"]
     key = environment(overlay, users, users.pod["containers"][0])["SIGNING_KEY"]

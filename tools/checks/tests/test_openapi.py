@@ -40,7 +40,7 @@ def test_committed_documents_are_those_of_the_code(openapi: Checkout) -> None:
     assert "is missing" in [finding.wrong for finding in documents.check(openapi.root)]
 
 
-def test_the_gateway_serves_the_committed_documents(openapi: Checkout) -> None:
+def test_gateway_serves_the_committed_documents(openapi: Checkout) -> None:
     openapi.corrupt(f"{SERVED}/v1.json", "One product", "A product")
     openapi.corrupt(f"{SERVED}/v2.json", "Get a product", "Get the product")
     expected = [finding.wrong for finding in documents.check(openapi.root) if finding.place.startswith(SERVED)]

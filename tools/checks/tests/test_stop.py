@@ -46,7 +46,7 @@ def test_grace_period_covers_gunicorns_timeout_and_the_pre_stop(rendered: Render
 
 
 @pytest.mark.parametrize("name", ["kind", "prod"])
-def test_a_service_drains_within_gunicorns_timeout(rendered: Render, name: str) -> None:
+def test_service_drains_within_gunicorns_timeout(rendered: Render, name: str) -> None:
     overlay = rendered(name)
     for workload in processes(overlay, "service"):
         sockets = reported(
@@ -61,7 +61,7 @@ def test_a_service_drains_within_gunicorns_timeout(rendered: Render, name: str) 
 
 
 @pytest.mark.parametrize("name", ["kind", "prod"])
-def test_a_worker_has_time_to_finish_its_jobs(rendered: Render, name: str) -> None:
+def test_worker_grace_period_covers_its_jobs(rendered: Render, name: str) -> None:
     overlay = rendered(name)
     for workload in processes(overlay, "worker"):
         jobs = reported(overlay, workload, "SHUTDOWN_SECONDS", WorkerSettings.model_fields["shutdown_seconds"].default)

@@ -17,12 +17,12 @@ def documented(glossary: str) -> dict[str, str]:
     return {word: instead for words, instead in rows for word in words.split(", ")}
 
 
-def test_the_glossary_lists_the_retired_words_of_the_check(root: Path) -> None:
+def test_glossary_lists_the_retired_words_of_the_check(root: Path) -> None:
     checked = {word: instead for words, instead in RETIRED.items() for word in words.split()}
     assert documented((root / "docs/glossary.md").read_text(encoding="utf-8")) == checked
 
 
-def test_the_repository_is_clean(root: Path) -> None:
+def test_repository_has_no_findings(root: Path) -> None:
     assert list(check(root)) == []
 
 
@@ -37,7 +37,7 @@ def test_the_repository_is_clean(root: Path) -> None:
     ],
     ids=["variable", "class", "alias", "parameter", "module"],
 )
-def test_a_retired_word_is_found(checkout: Checkout, file: str, code: str, place: str) -> None:
+def test_retired_word_is_found_with_its_place(checkout: Checkout, file: str, code: str, place: str) -> None:
     checkout.write(file, code)
     [finding] = check(checkout.root)
     assert finding.place == place

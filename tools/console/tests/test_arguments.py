@@ -24,7 +24,7 @@ class TestWrongArguments:
             (["walk", "nope"], list(WALKS), "make walk W=order"),
         ],
     )
-    def test_print_one_line_with_the_allowed_values_and_an_example(
+    def test_error_is_one_line_with_the_allowed_values_and_an_example(
         self,
         arguments: list[str],
         allowed: list[str],

@@ -39,7 +39,7 @@ def reported() -> Reported:
 
 
 class TestJourney:
-    async def test_returns_a_summary(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
+    async def test_demo_returns_a_summary(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
             summary = await Demo(
                 stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
@@ -66,7 +66,7 @@ class TestJourney:
         }
         assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
 
-    async def test_prints_each_step(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
+    async def test_demo_prints_each_step(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
             summary = await Demo(
                 stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
@@ -139,7 +139,7 @@ class TestFailure:
             "empty report",
         ],
     )
-    async def test_reports_the_error(
+    async def test_error_is_raised_when_a_step_fails(
         self,
         open_shop: OpenShop,
         reported: Reported,
@@ -160,7 +160,7 @@ class TestFailure:
             with pytest.raises(FailedError, match="HTTP 404"):
                 await Demo(stack=elsewhere, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS).run()
 
-    def test_names_make_up_when_there_is_no_stack(self, command: Command) -> None:
+    def test_error_names_make_up_when_there_is_no_stack(self, command: Command) -> None:
         reported = command("demo")
 
         assert reported.returncode == 1
@@ -168,7 +168,7 @@ class TestFailure:
         assert "run make up" in reported.stderr
         assert "Traceback" not in reported.stderr
 
-    def test_prints_the_error_as_json_when_requested(self, command: Command) -> None:
+    def test_error_is_json_when_requested(self, command: Command) -> None:
         reported = command("demo", "--json")
 
         assert reported.returncode == 1

@@ -82,7 +82,7 @@ async def run(gateway: Gateway) -> AsyncIterator[Run]:
 
 
 class TestFaultCommand:
-    async def test_switches_a_fault_on_and_prints_its_duration(self, run: Run, gateway: Gateway) -> None:
+    async def test_fault_is_switched_on_and_its_duration_printed(self, run: Run, gateway: Gateway) -> None:
         printed = await run(target="orders", kind="slow", for_seconds=30)
         assert "gateway → orders: responses are delayed by 2000 ms" in printed
         assert "until 19:30:12 UTC" in printed
@@ -97,7 +97,7 @@ class TestFaultCommand:
         assert f"crashes at {at}" in await run(target="notifications", kind="crash", at=at, source="notifications")
         assert gateway.faults[0]["at"] == at
 
-    async def test_none_removes_the_fault(self, run: Run, gateway: Gateway) -> None:
+    async def test_fault_is_removed_when_the_kind_is_none(self, run: Run, gateway: Gateway) -> None:
         await run(target="orders", kind="hang")
         assert "no fault is injected" in await run(target="orders", kind="none")
         assert gateway.cleared == [{"target": "orders"}]
@@ -107,11 +107,11 @@ class TestFaultCommand:
         await run(target="orders", kind="disconnect", value=100)
         assert "gateway → orders: 100 % of the calls lose their connection" in await run()
 
-    async def test_missing_target_is_rejected(self, run: Run) -> None:
+    async def test_command_is_rejected_when_the_target_is_missing(self, run: Run) -> None:
         with pytest.raises(FailedError, match="Missing TARGET"):
             await run(kind="slow")
 
-    async def test_missing_kind_is_rejected(self, run: Run) -> None:
+    async def test_command_is_rejected_when_the_kind_is_missing(self, run: Run) -> None:
         with pytest.raises(FailedError, match=r"KIND\. Expected one of: slow, errors, hang, disconnect, crash, none"):
             await run(target="orders")
 
@@ -122,18 +122,18 @@ class TestFaultCommand:
             await run(target="elsewhere", kind="slow")
         assert str(rejected.value) == f"POST /v2/faults got 422: target: {wrong['message']}"
 
-    async def test_names_make_up_when_nothing_runs(self) -> None:
+    async def test_error_names_make_up_when_nothing_runs(self) -> None:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": "http://127.0.0.1:9"})
         switches = Switches(stack=stack, admin=Admin.from_environment({}), narrator=Narrator(Console(file=None)))
         with pytest.raises(FailedError) as failed:
             await switches.run(kind="slow", wanted={"target": "orders"})
         assert str(failed.value) == "cannot connect to http://127.0.0.1:9: run make up"
 
-    async def test_names_the_admin_when_the_login_fails(self, run: Run) -> None:
+    async def test_error_names_the_admin_when_the_login_fails(self, run: Run) -> None:
         with pytest.raises(FailedError, match=r"got 401.*\nOnly an admin can inject faults"):
             await run(password="guessed", target="orders", kind="slow")
 
-    async def test_fails_when_there_are_no_switches(self, run: Run, gateway: Gateway) -> None:
+    async def test_command_fails_when_there_are_no_switches(self, run: Run, gateway: Gateway) -> None:
         gateway.knows_switches = False
         with pytest.raises(FailedError, match="POST /v2/faults got 404"):
             await run(target="orders", kind="slow")

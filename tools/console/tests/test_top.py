@@ -60,7 +60,7 @@ def read_to_the_end(descriptor: int) -> None:
 
 
 class TestWithoutATerminal:
-    def test_prints_one_plain_table_and_ends(self, command: Command, process: Metrics) -> None:
+    def test_table_is_printed_once_when_output_is_not_a_terminal(self, command: Command, process: Metrics) -> None:
         process.export()
         printed = command("top")
 
@@ -75,7 +75,7 @@ class TestWithoutATerminal:
         assert "orders·[31m" in circuit
         assert "circuit open" in circuit
 
-    def test_says_what_to_do_if_nothing_runs(self, command: Command) -> None:
+    def test_error_names_make_up_when_nothing_runs(self, command: Command) -> None:
         printed = command("top", HOPLINE_PROMETHEUS_URL="http://127.0.0.1:9")
 
         assert printed.returncode == 1
@@ -83,14 +83,16 @@ class TestWithoutATerminal:
         assert printed.stderr.startswith("✗ cannot connect to http://127.0.0.1:9")
         assert "run make up" in printed.stderr
 
-    def test_says_what_to_do_if_there_are_no_metrics_yet(self, command: Command) -> None:
+    def test_message_names_the_next_step_when_there_are_no_metrics(self, command: Command) -> None:
         with running_observatory() as fresh:
             printed = command("top", HOPLINE_PROMETHEUS_URL=fresh.url("prometheus"))
 
         assert printed.returncode == 0
         assert printed.stdout.startswith("No metrics yet.")
 
-    def test_says_what_is_needed_if_another_server_responds(self, command: Command, observatory: Observatory) -> None:
+    def test_error_names_the_query_api_when_another_server_responds(
+        self, command: Command, observatory: Observatory
+    ) -> None:
         printed = command("top", HOPLINE_PROMETHEUS_URL=observatory.url("loki"))
 
         assert printed.returncode == 1
@@ -99,7 +101,7 @@ class TestWithoutATerminal:
 
 
 class TestWithPrometheus:
-    async def test_reads_its_responses(self, command: Command) -> None:
+    async def test_responses_of_prometheus_are_read(self, command: Command) -> None:
         """Prometheus returns NaN for a ratio of nothing, and a label `service_name` for each service."""
 
         async def query(request: Request) -> Response:
@@ -121,7 +123,9 @@ class TestWithPrometheus:
 
 class TestOnATerminal:
     @pytest.mark.parametrize("key", [b"q", b""], ids=["q", "Ctrl-C"])
-    def test_refreshes_until_it_is_ended(self, observatory: Observatory, process: Metrics, key: bytes) -> None:
+    def test_table_is_refreshed_until_the_process_ends(
+        self, observatory: Observatory, process: Metrics, key: bytes
+    ) -> None:
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "60"}
         running = subprocess.Popen(

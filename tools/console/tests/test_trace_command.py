@@ -39,7 +39,7 @@ def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
 
 
 class TestTree:
-    def test_shows_spans_times_and_log_records(self, command: Command, order: str) -> None:
+    def test_tree_shows_spans_times_and_log_records(self, command: Command, order: str) -> None:
         printed = command("trace", order)
 
         assert printed.returncode == 0, printed.stderr
@@ -55,12 +55,12 @@ class TestTree:
         assert "·┊" in lines[7]
         assert printed.stdout.splitlines()[-1].endswith(f"/trace/{order}")
 
-    def test_is_plain_text_when_piped_and_coloured_when_forced(self, command: Command, order: str) -> None:
+    def test_tree_is_plain_text_when_piped_and_coloured_when_forced(self, command: Command, order: str) -> None:
         assert "\x1b" not in command("trace", order).stdout
         assert "\x1b[1;34mgateway" in command("trace", order, FORCE_COLOR="1", TERM="xterm").stdout
 
     @pytest.mark.parametrize("width", [60, 69, 70, 100, 200])
-    def test_fits_the_width(self, command: Command, order: str, width: int) -> None:
+    def test_tree_fits_the_width(self, command: Command, order: str, width: int) -> None:
         printed = command("trace", order, COLUMNS=str(width)).stdout.splitlines()
 
         tree = [line for line in printed if "POST /v2/orders" in line or "workers run" in line]
@@ -130,7 +130,7 @@ class TestTree:
 
 
 class TestPipe:
-    def test_exits_with_0_when_the_reader_closes_the_pipe(self, observatory: Observatory, order: str) -> None:
+    def test_exit_code_is_0_when_the_reader_closes_the_pipe(self, observatory: Observatory, order: str) -> None:
         reading, writing = os.pipe()
         os.close(reading)
         with os.fdopen(writing, "w") as closed_pipe:

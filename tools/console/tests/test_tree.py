@@ -66,7 +66,7 @@ class TestTree:
         assert (built.start, built.end) == (0, 60)
         assert built.is_whole
 
-    def test_is_not_whole_when_a_parent_is_missing(self) -> None:
+    def test_tree_is_not_whole_when_a_parent_is_missing(self) -> None:
         built = tree(span("root"), span("child", "gone", start=1))
 
         assert (len(built.roots), built.missing_parents, built.is_whole) == (2, 1, False)
@@ -83,7 +83,7 @@ class TestTree:
     def test_lost_span_is_shown_when_it_has_no_children(self) -> None:
         assert shape(tree(span("root"), span("again", "root", "dead", start=9))) == ["root", "  dead, lost", "  again"]
 
-    def test_is_whole_when_the_request_came_from_outside(self) -> None:
+    def test_tree_is_whole_when_the_request_came_from_outside(self) -> None:
         built = tree(span("served", "browser's", kind="server"), span("below", "served", start=1, kind="server"))
 
         assert (shape(built), built.is_whole) == (["served", "  below"], True)
@@ -129,12 +129,12 @@ class TestTimeline:
         assert fold.right - fold.left < 0.05
         assert line.at(50) == pytest.approx(50 / (200 + 0.04 * 195))
 
-    def test_has_one_position_without_duration(self) -> None:
+    def test_timeline_has_one_position_when_there_is_no_duration(self) -> None:
         assert Timeline([(5, 5)]).at(5) == 0.0
 
 
 class TestSettling:
-    def test_is_complete_when_a_whole_trace_stops_growing(self) -> None:
+    def test_trace_is_complete_when_it_is_whole_and_stops_growing(self) -> None:
         settling = Settling(frozenset({"orders"}), 2.0)
         small, grown = tree(span("root")), tree(span("root"), span("child", "root"))
         torn = tree(span("root"), span("child", "root"), span("lost", "gone"))
@@ -147,7 +147,7 @@ class TestSettling:
         assert not settling.saw(grown, 30.0)
         assert settling.saw(grown, 32.0)
 
-    def test_is_not_complete_when_a_service_is_missing(self) -> None:
+    def test_trace_is_not_complete_when_a_service_is_missing(self) -> None:
         settling = Settling(frozenset({"orders", "users"}), 0.0)
 
         assert not settling.saw(tree(span("root")), 1.0)
@@ -182,7 +182,7 @@ class TestAbout:
             ("process events:orders", {"cloudevents.event_type": "hopline.order.placed.v1"}, "hopline.order.placed.v1"),
         ],
     )
-    def test_returns_the_omitted_detail(self, operation: str, tags: dict[str, Any], expected: str) -> None:
+    def test_about_returns_the_omitted_detail(self, operation: str, tags: dict[str, Any], expected: str) -> None:
         assert about(operation, tags) == expected
 
 
@@ -201,7 +201,7 @@ class TestFailure:
         ],
         ids=str,
     )
-    def test_is_the_message_or_the_name(self, tags: dict[str, Any], expected: str) -> None:
+    def test_failure_is_the_message_or_the_name(self, tags: dict[str, Any], expected: str) -> None:
         failing = span("root") | {"tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
         assert tree(failing).spans()[0].failure == expected

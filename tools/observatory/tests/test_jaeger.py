@@ -33,7 +33,7 @@ def read(observatory: Observatory, trace_id: str) -> Any:
 
 
 class TestOneTrace:
-    def test_has_the_format_of_jaeger(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_trace_has_the_format_of_jaeger(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         gateway, orders = telemetry(observatory, "gateway"), telemetry(observatory, "orders")
         root = gateway.tracer.start_span("POST /v2/orders", kind=SpanKind.SERVER, start_time=EPOCH_NS)
         child = orders.tracer.start_span(
@@ -98,7 +98,7 @@ class TestOneTrace:
         assert found["f"] == ("float64", 1.5)
         assert found["list"] == ("string", '["a","b"]')
 
-    def test_marks_errors_and_turns_events_into_logs(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_errors_are_tags_and_events_are_logs(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         span = telemetry(observatory, "orders").tracer.start_span("op")
         span.add_event("stock_missing", {"sku": "mug"}, timestamp=EPOCH_NS)
         span.set_status(Status(StatusCode.ERROR, "out of stock"))
@@ -115,7 +115,9 @@ class TestOneTrace:
         ]
         assert found["logs"] == [{"timestamp": EPOCH_NS // 1_000, "fields": fields}]
 
-    def test_turns_links_into_follows_from(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_links_are_references_of_type_follows_from(
+        self, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
         tracer = telemetry(observatory, "workers").tracer
         cause = tracer.start_span("publish")
         retry = tracer.start_span("process", links=[Link(cause.get_span_context())])
@@ -128,14 +130,16 @@ class TestOneTrace:
             {"refType": "FOLLOWS_FROM", "traceID": hex_trace(cause), "spanID": hex_span(cause)}
         ]
 
-    def test_is_found_by_a_short_id_and_in_capitals(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_trace_is_found_by_capitals_and_not_by_a_short_id(
+        self, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
         span = telemetry(observatory, "orders").tracer.start_span("op")
         span.end()
 
         assert read(observatory, hex_trace(span).upper())["data"]
         assert observatory.get("jaeger", "/api/traces/abc").status_code == 404
 
-    def test_unknown_trace_is_404_in_jaegers_format(self, observatory: Observatory) -> None:
+    def test_response_is_404_when_the_trace_is_unknown(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", f"/api/traces/{secrets.token_hex(16)}")
 
         assert response.status_code == 404
@@ -148,7 +152,7 @@ class TestOneTrace:
         }
 
     @pytest.mark.parametrize("trace_id", ["xyz", "a" * 33, "%3Cscript%3E"])
-    def test_invalid_id_is_400(self, observatory: Observatory, trace_id: str) -> None:
+    def test_response_is_400_when_the_id_is_invalid(self, observatory: Observatory, trace_id: str) -> None:
         response = observatory.get("jaeger", f"/api/traces/{trace_id}")
 
         assert response.status_code == 400
@@ -189,7 +193,7 @@ class TestSearch:
             ({"start": 1, "end": 2}, []),
         ],
     )
-    def test_finds(
+    def test_search_finds_matching_traces(
         self, observatory: Observatory, shop: tuple[str, dict[int, str]], parameters: dict[str, Any], found: list[int]
     ) -> None:
         name, made = shop
@@ -198,7 +202,7 @@ class TestSearch:
 
         assert [item["traceID"] for item in response.json()["data"]] == [made[key] for key in found]
 
-    def test_finds_by_ids_and_names_the_missing(
+    def test_search_by_ids_returns_traces_and_lists_missing_ids(
         self, observatory: Observatory, shop: tuple[str, dict[int, str]]
     ) -> None:
         _, made = shop
@@ -231,19 +235,23 @@ class TestSearch:
             {"lookback": "always"},
         ],
     )
-    def test_rejects_invalid_parameters(self, observatory: Observatory, parameters: dict[str, Any]) -> None:
+    def test_search_is_rejected_when_a_parameter_is_invalid(
+        self, observatory: Observatory, parameters: dict[str, Any]
+    ) -> None:
         response = observatory.get("jaeger", "/api/traces", service="orders", **parameters)
 
         assert response.status_code == 400
         assert response.json()["errors"][0]["msg"]
 
-    def test_needs_a_service(self, observatory: Observatory) -> None:
+    def test_search_is_rejected_when_the_service_is_missing(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", "/api/traces")
 
         assert response.status_code == 400
         assert response.json()["errors"] == [{"code": 400, "msg": "parameter 'service' is required"}]
 
-    def test_lists_services_and_operations(self, observatory: Observatory, shop: tuple[str, dict[int, str]]) -> None:
+    def test_services_and_operations_are_listed(
+        self, observatory: Observatory, shop: tuple[str, dict[int, str]]
+    ) -> None:
         name, _ = shop
 
         services = observatory.get("jaeger", "/api/services").json()

@@ -81,7 +81,7 @@ class TestEviction:
 
         assert [item["Subject"] for item in kept] == ["mail 4", "mail 3", "mail 2"]
 
-    def test_process_stays_small(self, observatory: Observatory) -> None:
+    def test_memory_of_the_process_is_limited(self, observatory: Observatory) -> None:
         status = Path(f"/proc/{observatory.process.pid}/status").read_text()
 
         (rss,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
@@ -90,7 +90,7 @@ class TestEviction:
 
 class TestTraceStore:
     @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 40)), max_size=60))
-    def test_counts_its_content_and_never_exceeds_its_limits(self, arrivals: list[tuple[int, int, int]]) -> None:
+    def test_store_counts_its_content_and_never_exceeds_its_limits(self, arrivals: list[tuple[int, int, int]]) -> None:
         store = TraceStore(max_traces=3, max_spans=8, max_bytes=100)
         for trace, span, size in arrivals:
             store.add(self.span(trace, span, size))
@@ -120,7 +120,7 @@ class TestTraceStore:
 
 class TestRequestHeads:
     @pytest.mark.parametrize("name", ["otlp", "jaeger", "loki", "prometheus", "mailpit"])
-    def test_have_a_limit_on_every_port(self, observatory: Observatory, name: str) -> None:
+    def test_request_head_is_limited_on_every_port(self, observatory: Observatory, name: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port(name)), timeout=30) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
             assert connection.recv(13) == b"HTTP/1.1 431 "

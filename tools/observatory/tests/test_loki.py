@@ -44,7 +44,7 @@ def lines(response: httpx.Response) -> list[str]:
 
 
 class TestQueryRange:
-    def test_has_the_format_of_loki(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
+    def test_response_has_the_format_of_loki(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
         service, trace_id, span_id, first_ns = shop
 
         body = query(observatory, f'{{service_name="{service}"}} | trace_id="{trace_id}" |= "order"').json()
@@ -89,7 +89,7 @@ class TestQueryRange:
             (' | detected_level!~"info|debug" | order_id=""', ["outside", 'say "hi"\nthere']),
         ],
     )
-    def test_filters(
+    def test_filter_selects_records(
         self, observatory: Observatory, shop: tuple[str, str, str, int], suffix: str, found: list[str]
     ) -> None:
         assert lines(query(observatory, f'{{service_name="{shop[0]}"}}{suffix}')) == found
@@ -104,7 +104,7 @@ class TestQueryRange:
             ('{{ service_name = "{0}" , host_name="host-1" }}', False),  # not an index label
         ],
     )
-    def test_selects_streams(
+    def test_selector_selects_streams(
         self, observatory: Observatory, shop: tuple[str, str, str, int], selector: str, *, fits: bool
     ) -> None:
         service = shop[0]
@@ -113,7 +113,7 @@ class TestQueryRange:
 
         assert bool(found) == fits
 
-    def test_orders_and_limits(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
+    def test_records_are_ordered_and_limited(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
         selector = f'{{service_name="{shop[0]}"}}'
 
         assert lines(query(observatory, selector, limit=1)) == ["outside"]
@@ -186,7 +186,9 @@ class TestRejects:
             {"start": 2_000_000_000, "end": 1_000_000_000},
         ],
     )
-    def test_invalid_parameters(self, observatory: Observatory, params: dict[str, Any]) -> None:
+    def test_query_is_rejected_when_a_parameter_is_invalid(
+        self, observatory: Observatory, params: dict[str, Any]
+    ) -> None:
         assert query(observatory, '{service_name="orders"}', **params).status_code == 400
 
     @pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*a){25}$", "(?:a?){25}a{25}$"])
@@ -228,7 +230,7 @@ class TestRejects:
 
 
 class TestLabels:
-    def test_lists_index_labels_and_their_values(
+    def test_index_labels_and_their_values_are_listed(
         self, observatory: Observatory, shop: tuple[str, str, str, int]
     ) -> None:
         names = observatory.get("loki", "/loki/api/v1/labels").json()
@@ -241,5 +243,5 @@ class TestLabels:
         assert shop[0] in values["data"]
         assert observatory.get("loki", "/loki/api/v1/label/nothing/values").json()["data"] == []
 
-    def test_is_ready(self, observatory: Observatory) -> None:
+    def test_server_is_ready(self, observatory: Observatory) -> None:
         assert observatory.get("loki", "/ready").text == "ready\n"

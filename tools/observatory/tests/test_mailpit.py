@@ -88,7 +88,7 @@ class TestMessages:
         assert {"Date", "ReturnPath", "Attachments", "Inline", "ListUnsubscribe"} <= message.keys()
         assert found(observatory, f'subject:"{subject}" is:unread')["messages"] == []
 
-    def test_source_and_headers(self, observatory: Observatory, subject: str) -> None:
+    def test_source_and_headers_are_returned(self, observatory: Observatory, subject: str) -> None:
         send(observatory, email(subject, X_Trace="4bf92f"))
         mail_id = found(observatory, f'subject:"{subject}"')["messages"][0]["ID"]
 
@@ -99,12 +99,12 @@ class TestMessages:
         assert raw.headers["content-type"].startswith("text/plain")
         assert headers["X-Trace"] == ["4bf92f"]
 
-    def test_latest_is_the_newest(self, observatory: Observatory, subject: str) -> None:
+    def test_latest_is_the_newest_message(self, observatory: Observatory, subject: str) -> None:
         send(observatory, email(subject))
 
         assert observatory.get("mailpit", "/api/v1/message/latest").json()["Subject"] == subject
 
-    def test_pages_newest_first(self, observatory: Observatory) -> None:
+    def test_pages_list_messages_newest_first(self, observatory: Observatory) -> None:
         for number in range(3):
             send(observatory, email(f"page {number}"))
 
@@ -116,7 +116,7 @@ class TestMessages:
         assert (first["count"], first["start"], second["start"]) == (2, 0, 2)
         assert first["total"] == first["messages_count"] >= 3
 
-    def test_unknown_is_404(self, observatory: Observatory) -> None:
+    def test_response_is_404_when_the_message_is_unknown(self, observatory: Observatory) -> None:
         assert observatory.get("mailpit", "/api/v1/message/nothing").status_code == 404
 
     async def test_unicode_is_received_from_aiosmtplib(self, observatory: Observatory) -> None:
@@ -128,7 +128,7 @@ class TestMessages:
         assert summary["Subject"] == "Grüße ☕"
         assert summary["To"] == [{"Name": "Zoë", "Address": "zoe@example.org"}]
 
-    def test_shows_hidden_recipients_and_attachments(self, observatory: Observatory, subject: str) -> None:
+    def test_hidden_recipients_and_attachments_are_returned(self, observatory: Observatory, subject: str) -> None:
         message = email(subject)
         message.add_attachment(b"a,b\n", maintype="text", subtype="csv", filename="orders.csv")
         send(observatory, message, ["ada@example.org", "hidden@example.org"])
@@ -139,7 +139,7 @@ class TestMessages:
         (part,) = opened["Attachments"]
         assert (part["FileName"], part["ContentType"], part["Size"]) == ("orders.csv", "text/csv", 4)
 
-    def test_deletes(self, observatory: Observatory) -> None:
+    def test_messages_are_deleted(self, observatory: Observatory) -> None:
         for name in ("keep", "drop"):
             send(observatory, email(f"delete {name}"))
         drop = found(observatory, "subject:drop")["messages"][0]["ID"]
@@ -181,7 +181,9 @@ class TestSearch:
             ("bcc:ada", False),
         ],
     )
-    def test_finds(self, observatory: Observatory, subject: str, query: str, *, fits: bool) -> None:
+    def test_search_finds_matching_messages(
+        self, observatory: Observatory, subject: str, query: str, *, fits: bool
+    ) -> None:
         send(observatory, email(subject, Message_ID="<two@hopline.example>"))
 
         assert bool(found(observatory, f'subject:"{subject}" {query}')["messages"]) == fits
@@ -205,19 +207,21 @@ class TestSearch:
             {"start": "٣"},
         ],
     )
-    def test_rejects_invalid_parameters(self, observatory: Observatory, params: dict[str, Any]) -> None:
+    def test_search_is_rejected_when_a_parameter_is_invalid(
+        self, observatory: Observatory, params: dict[str, Any]
+    ) -> None:
         assert observatory.get("mailpit", "/api/v1/messages", **params).status_code == 400
 
 
 class TestBadMail:
-    def test_too_large_is_rejected(self, observatory: Observatory) -> None:
+    def test_message_is_rejected_when_it_is_too_large(self, observatory: Observatory) -> None:
         message = email("large")
         message.add_attachment(bytes(2 * 1024 * 1024), maintype="a", subtype="b", filename="large")
 
         with pytest.raises(smtplib.SMTPException, match="552"):
             send(observatory, message)
 
-    def test_deeply_nested_parts_are_rejected(self, observatory: Observatory) -> None:
+    def test_message_is_rejected_when_its_parts_are_deeply_nested(self, observatory: Observatory) -> None:
         head = b"From: a@b.c\r\n"
         for depth in range(3_000):
             head += b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (depth, depth)
@@ -227,7 +231,7 @@ class TestBadMail:
         ):
             client.sendmail("a@b.c", ["d@e.f"], head)
 
-    def test_message_that_is_no_email_is_shown_unchanged(self, observatory: Observatory) -> None:
+    def test_message_is_returned_unchanged_when_it_is_not_an_email(self, observatory: Observatory) -> None:
         with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
             client.sendmail("a@b.c", ["d@e.f"], b"\xff\xfe no headers, no sense")
 
@@ -235,7 +239,7 @@ class TestBadMail:
         assert opened.status_code == 200
         assert opened.json()["Bcc"] == [{"Name": "", "Address": "d@e.f"}]
 
-    def test_silent_client_does_not_block_others(self, observatory: Observatory, subject: str) -> None:
+    def test_other_clients_are_served_when_a_client_is_silent(self, observatory: Observatory, subject: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port("smtp")), timeout=10):
             send(observatory, email(subject))
 
@@ -258,7 +262,7 @@ class TestBadMail:
         st.binary(max_size=60),
         st.binary(max_size=60),
     )
-    def test_any_bytes_can_be_read(self, name: str, value: bytes, body: bytes) -> None:
+    def test_message_of_any_bytes_can_be_read(self, name: str, value: bytes, body: bytes) -> None:
         message = mime.parse(name.encode() + b": " + value + b"\r\n\r\n" + body)
 
         read = [mime.header(message, name), *mime.bodies(message), str(mime.headers(message))]

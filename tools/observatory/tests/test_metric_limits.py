@@ -38,7 +38,7 @@ def names(store: MetricStore) -> list[str]:
 
 
 class TestSeries:
-    def test_beyond_the_limit_are_dropped_and_counted(
+    def test_series_beyond_the_limit_are_dropped_and_counted(
         self, limited_observatory: Observatory, metrics: MakeMetrics
     ) -> None:
         shop = metrics(limited_observatory, "shop")
@@ -50,7 +50,7 @@ class TestSeries:
         assert len(ask(limited_observatory, "level")) == 3
         assert kept(limited_observatory)["dropped"] == {MORE_SERIES: 7}
 
-    def test_that_are_idle_make_room_for_new_ones(self) -> None:
+    def test_idle_series_are_removed_when_new_ones_arrive(self) -> None:
         clock = Clock()
         store = MetricStore(MetricLimits(series=2, rows=9, seconds=3_600, total_bytes=MEBIBYTE), clock=clock)
         for name in ("a", "b", "c"):
@@ -65,7 +65,7 @@ class TestSeries:
         assert names(store) == ["b", "c"]
         assert store.dropped[MORE_SERIES] == 2
 
-    def test_that_got_no_point_for_long_are_removed(self) -> None:
+    def test_series_are_removed_when_they_got_no_point_for_long(self) -> None:
         clock = Clock()
         store = MetricStore(LARGE, clock=clock)
         gauge(store, "a", clock.now_s)
@@ -76,7 +76,9 @@ class TestSeries:
 
 
 class TestPoints:
-    def test_the_oldest_of_a_series_go(self, limited_observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_oldest_points_of_a_series_are_removed(
+        self, limited_observatory: Observatory, metrics: MakeMetrics
+    ) -> None:
         shop = metrics(limited_observatory, "shop")
         level = shop.meter.create_gauge("level")
         for number in range(5):
@@ -86,7 +88,7 @@ class TestPoints:
         assert ask(limited_observatory, "level") == {"": 4}
         assert kept(limited_observatory)["points"] == 3
 
-    def test_go_when_they_are_too_old(self) -> None:
+    def test_points_are_removed_when_they_are_too_old(self) -> None:
         clock = Clock()
         store = MetricStore(LARGE, clock=clock)
         for _ in range(5):
@@ -98,7 +100,7 @@ class TestPoints:
 
 class TestMemory:
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.integers(0, 4)), max_size=80))
-    def test_is_counted_and_never_exceeds_its_bound(self, arrivals: list[tuple[int, int, int]]) -> None:
+    def test_memory_is_counted_and_never_exceeds_its_bound(self, arrivals: list[tuple[int, int, int]]) -> None:
         limits = MetricLimits(series=6, rows=5, seconds=120, total_bytes=8_000)
         clock = Clock()
         store = MetricStore(limits, clock=clock)
@@ -115,7 +117,7 @@ class TestMemory:
             assert store.byte_count == sum(item.byte_count for item in series) <= limits.total_bytes
             assert all(item.rows[0] >= item.touched_s - limits.seconds for item in series)
 
-    def test_stays_bounded_when_many_series_come(self, metrics: MakeMetrics) -> None:
+    def test_memory_is_bounded_when_many_series_arrive(self, metrics: MakeMetrics) -> None:
         with running_observatory(OBSERVATORY_MAX_SERIES="20000") as observatory:
             shop = metrics(observatory, "shop")
             shop.meter.create_gauge("level").set(4)
@@ -139,7 +141,7 @@ class TestMemory:
             [resident_kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
             assert int(resident_kib) < MAX_RSS_KIB
 
-    def test_of_growing_series_is_that_of_the_oldest_points(self) -> None:
+    def test_oldest_points_are_removed_when_series_grow(self) -> None:
         clock = Clock()
         store = MetricStore(MetricLimits(series=50, rows=1_000, seconds=3_600, total_bytes=50_000), clock=clock)
         for _ in range(360):
@@ -152,7 +154,7 @@ class TestMemory:
         assert store.point_count + store.evicted_points == 3_600
         assert {series.last_s for series in store} == {clock.now_s}
 
-    def test_labels_that_are_too_long_are_dropped(self, observatory: Observatory) -> None:
+    def test_labels_are_dropped_when_they_are_too_long(self, observatory: Observatory) -> None:
         metric = Metric(name="long")
         for size in (100, 5_000):
             point = metric.gauge.data_points.add(as_int=1, time_unix_nano=time.time_ns())

@@ -59,7 +59,9 @@ def post(observatory: Observatory, request: ExportMetricsServiceRequest) -> Expo
 
 class TestCounters:
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-    def test_grow_by_what_was_added(self, observatory: Observatory, metrics: MakeMetrics, temporality: str) -> None:
+    def test_counter_grows_by_the_added_values(
+        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+    ) -> None:
         name = f"grow.{temporality}"
         shop = metrics(observatory, "shop", delta=temporality == "delta")
         counter = shop.meter.create_counter(name, unit="{order}")
@@ -71,7 +73,9 @@ class TestCounters:
 
         assert ask(observatory, f"{name.replace('.', '_')}_total") == {"sku=a": 8, "sku=b": 1}
 
-    def test_count_their_first_increment_from_their_start(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_counter_counts_its_first_increment_from_its_start(
+        self, observatory: Observatory, metrics: MakeMetrics
+    ) -> None:
         shop = metrics(observatory, "shop")
         shop.meter.create_counter("first").add(7)
         shop.export()
@@ -83,7 +87,7 @@ class TestCounters:
         )  # of two points, which Prometheus extrapolates by half their distance
 
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-    def test_continue_when_their_process_restarts(
+    def test_counter_continues_when_its_process_restarts(
         self, observatory: Observatory, metrics: MakeMetrics, temporality: str
     ) -> None:
         for added in (8, 10):  # the second total is larger than the first: only the start time shows the restart
@@ -93,7 +97,7 @@ class TestCounters:
 
         assert ask(observatory, f"restarted_{temporality}_total") == {"": 18}
 
-    def test_that_shrink_without_a_start_time_have_restarted(self, observatory: Observatory) -> None:
+    def test_counter_restarts_when_it_shrinks_without_a_start_time(self, observatory: Observatory) -> None:
         for value in (8, 3):
             metric = Metric(name="shrunk")
             metric.sum.is_monotonic = True
@@ -105,7 +109,7 @@ class TestCounters:
 
 
 class TestGauges:
-    def test_have_their_latest_value(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_gauge_has_its_latest_value(self, observatory: Observatory, metrics: MakeMetrics) -> None:
         shop, values = metrics(observatory, "shop"), iter([1.5, -2.25])
 
         def observe(_options: CallbackOptions) -> list[Observation]:
@@ -118,9 +122,7 @@ class TestGauges:
         assert ask(observatory, "temperature_celsius") == {"room=a": -2.25}
 
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-    def test_of_up_down_counters_may_shrink(
-        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
-    ) -> None:
+    def test_up_down_counter_can_shrink(self, observatory: Observatory, metrics: MakeMetrics, temporality: str) -> None:
         shop = metrics(observatory, "shop", delta=temporality == "delta")
         sockets = shop.meter.create_up_down_counter(f"sockets.{temporality}")
         sockets.add(5)
@@ -133,7 +135,7 @@ class TestGauges:
 
 class TestHistograms:
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-    def test_have_buckets_a_sum_and_a_count(
+    def test_histogram_has_buckets_a_sum_and_a_count(
         self, observatory: Observatory, metrics: MakeMetrics, temporality: str
     ) -> None:
         shop, name = metrics(observatory, "shop", delta=temporality == "delta"), f"wait_{temporality}"
@@ -148,7 +150,9 @@ class TestHistograms:
         assert ask(observatory, f"{name}_seconds_count") == {"": 4}
         assert ask(observatory, f"{name}_seconds_sum") == {"": pytest.approx(3.8)}
 
-    def test_continue_when_their_process_restarts(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_histogram_continues_when_its_process_restarts(
+        self, observatory: Observatory, metrics: MakeMetrics
+    ) -> None:
         for values in ((0.05, 0.5), (0.5, 2.0, 2.0)):
             process = metrics(observatory, "shop", instance="same")
             waits = process.meter.create_histogram("again", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
@@ -158,7 +162,7 @@ class TestHistograms:
 
         assert ask(observatory, "again_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 5}
 
-    def test_begin_anew_with_other_buckets(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_histogram_restarts_when_its_buckets_change(self, observatory: Observatory, metrics: MakeMetrics) -> None:
         for bounds in ([0.1, 1], [0.2, 2, 20]):
             process = metrics(observatory, "shop", instance="same")
             process.meter.create_histogram("other", explicit_bucket_boundaries_advisory=bounds).record(0.15)
@@ -177,7 +181,7 @@ class TestHistograms:
             expression = f"histogram_quantile({quantile}, sum by (le) (rate(spread_seconds_bucket[5m])))"
             assert ask(observatory, expression) == {"": pytest.approx(expected)}
 
-    def test_exemplars_name_the_trace(
+    def test_exemplars_have_the_trace_id(
         self, observatory: Observatory, metrics: MakeMetrics, telemetry: MakeTelemetry
     ) -> None:
         shop, tracer = metrics(observatory, "shop"), telemetry(observatory, "shop").tracer
@@ -197,7 +201,9 @@ class TestHistograms:
 
 
 class TestDropped:
-    def test_exponential_histograms_are_counted(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_exponential_histograms_are_dropped_and_counted(
+        self, observatory: Observatory, metrics: MakeMetrics
+    ) -> None:
         view = View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation())
         shop = metrics(observatory, "shop", views=[view])
         shop.meter.create_histogram("exponential").record(1)
@@ -206,7 +212,7 @@ class TestDropped:
         assert kept(observatory)["dropped"]["exponential histogram"] == 1
         assert ask(observatory, "exponential_count") == {}
 
-    def test_other_points_are_counted_by_reason_and_in_the_response(self, observatory: Observatory) -> None:
+    def test_dropped_points_are_counted_by_reason_and_in_the_response(self, observatory: Observatory) -> None:
         now = time.time_ns()
         summary, nothing, old, infinite, buckets = (Metric(name=f"odd.{number}") for number in range(5))
         summary.summary.data_points.add(count=1, time_unix_nano=now)
@@ -227,7 +233,7 @@ class TestDropped:
         assert dropped["not a finite number"] == 1
         assert dropped["buckets that do not match, or more than 200"] == 1
 
-    def test_a_point_that_is_sent_twice_is_kept_once(self, observatory: Observatory) -> None:
+    def test_point_is_stored_once_when_it_is_sent_twice(self, observatory: Observatory) -> None:
         metric = Metric(name="twice")
         metric.sum.is_monotonic = True
         metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
@@ -239,7 +245,7 @@ class TestDropped:
 
 
 class TestTheApi:
-    def test_a_range_has_a_value_for_each_step(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_range_has_a_value_for_each_step(self, observatory: Observatory, metrics: MakeMetrics) -> None:
         shop = metrics(observatory, "shop")
         shop.meter.create_gauge("level").set(4)
         shop.export()
@@ -289,7 +295,7 @@ class TestTheApi:
             "€",
         ],
     )
-    def test_an_unsupported_query_gets_400_that_says_what_is_supported(
+    def test_response_is_400_with_the_supported_syntax_when_a_query_is_unsupported(
         self, observatory: Observatory, query: str
     ) -> None:
         response = observatory.get("prometheus", "/api/v1/query", query=query)
@@ -311,7 +317,7 @@ class TestTheApi:
             ("/observatory/metrics", {"window": "soon"}, "window"),
         ],
     )
-    def test_a_wrong_parameter_is_named(
+    def test_error_names_the_parameter_when_it_is_invalid(
         self, observatory: Observatory, path: str, params: dict[str, str], named: str
     ) -> None:
         response = observatory.get("prometheus", path, **params)

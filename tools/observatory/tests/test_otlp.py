@@ -44,14 +44,14 @@ def post(
 
 
 class TestAccepts:
-    def test_spans_of_the_sdk(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
+    def test_spans_of_the_sdk_are_accepted(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         with telemetry(observatory, "sdk").tracer.start_as_current_span("hello") as span:
             trace_id = format(span.get_span_context().trace_id, "032x")
 
         assert observatory.get("jaeger", f"/api/traces/{trace_id}").is_success
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-    def test_compressed_bodies(self, observatory: Observatory, encoding: str) -> None:
+    def test_compressed_bodies_are_accepted(self, observatory: Observatory, encoding: str) -> None:
         trace_id = encoding.encode().rjust(16, b"x")
         body = export_of((trace_id, b"spanspan")).SerializeToString()
         packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
@@ -62,7 +62,7 @@ class TestAccepts:
         assert response.headers["content-type"] == PROTOBUF
         assert observatory.get("jaeger", f"/api/traces/{trace_id.hex()}").is_success
 
-    def test_json_with_hexadecimal_ids(self, observatory: Observatory) -> None:
+    def test_json_with_hexadecimal_ids_is_accepted(self, observatory: Observatory) -> None:
         trace_id = "5b8efff798038103d269b633813fc60c"
         span = {
             "traceId": trace_id,
@@ -93,7 +93,7 @@ class TestAccepts:
         trace = observatory.get("jaeger", f"/api/traces/{b'repeatedrepeated'.hex()}").json()["data"][0]
         assert len(trace["spans"]) == 1
 
-    def test_metrics_and_counts_their_points(self, observatory: Observatory) -> None:
+    def test_metrics_are_accepted_and_their_points_counted(self, observatory: Observatory) -> None:
         before = observatory.get("prometheus", "/observatory/metrics").json()["kept"]["received"]
         exporter = OTLPMetricExporter(endpoint=observatory.url("otlp", "/v1/metrics"))
         provider = MeterProvider([PeriodicExportingMetricReader(exporter, 60_000)], shutdown_on_exit=False)
@@ -108,7 +108,7 @@ class TestAccepts:
 
 
 class TestPartialSuccess:
-    def test_keeps_the_valid_spans_and_counts_the_others(self, observatory: Observatory) -> None:
+    def test_valid_spans_are_stored_and_the_others_counted(self, observatory: Observatory) -> None:
         good = (b"partly-partly-ok", b"spanspan")
         request = export_of(good, (b"", b"spanspan"), (bytes(16), b"spanspan"), (b"t" * 16, b"short"))
 
@@ -119,7 +119,7 @@ class TestPartialSuccess:
         assert (partial.rejected_spans, bool(partial.error_message)) == (3, True)
         assert observatory.get("jaeger", f"/api/traces/{good[0].hex()}").is_success
 
-    def test_is_400_when_no_span_is_valid(self, observatory: Observatory) -> None:
+    def test_response_is_400_when_no_span_is_valid(self, observatory: Observatory) -> None:
         response = post(observatory, "/v1/traces", export_of((b"", b"")).SerializeToString(), PROTOBUF)
 
         assert response.status_code == 400
@@ -128,7 +128,7 @@ class TestPartialSuccess:
 
 class TestRejects:
     @pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics"])
-    def test_invalid_protobuf(self, observatory: Observatory, path: str) -> None:
+    def test_request_is_rejected_when_protobuf_is_invalid(self, observatory: Observatory, path: str) -> None:
         response = post(observatory, path, b"\xff\xff not protobuf", PROTOBUF)
 
         assert response.status_code == 400
@@ -146,26 +146,26 @@ class TestRejects:
             b"[" * 100_000,
         ],
     )
-    def test_json_of_another_type(self, observatory: Observatory, body: bytes) -> None:
+    def test_request_is_rejected_when_json_is_of_another_type(self, observatory: Observatory, body: bytes) -> None:
         response = post(observatory, "/v1/traces", body, "application/json")
 
         assert response.status_code == 400
         assert response.json()["message"]
 
-    def test_unknown_content_type(self, observatory: Observatory) -> None:
+    def test_request_is_rejected_when_the_content_type_is_unknown(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", b"", "text/plain").status_code == 415
 
-    def test_unknown_encoding(self, observatory: Observatory) -> None:
+    def test_request_is_rejected_when_the_encoding_is_unknown(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", b"", PROTOBUF, "br").status_code == 415
 
     @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"x" * 1_000)[:-20]], ids=["other", "cut"])
-    def test_broken_compression(self, observatory: Observatory, body: bytes) -> None:
+    def test_request_is_rejected_when_compression_is_invalid(self, observatory: Observatory, body: bytes) -> None:
         assert post(observatory, "/v1/traces", body, PROTOBUF, "gzip").status_code == 400
 
-    def test_too_large_body(self, observatory: Observatory) -> None:
+    def test_request_is_rejected_when_the_body_is_too_large(self, observatory: Observatory) -> None:
         assert post(observatory, "/v1/traces", bytes(EIGHT_MEBIBYTES + 1), PROTOBUF).status_code == 413
 
-    def test_too_large_decompressed_body(self, observatory: Observatory) -> None:
+    def test_request_is_rejected_when_the_decompressed_body_is_too_large(self, observatory: Observatory) -> None:
         bomb = gzip.compress(bytes(20 * EIGHT_MEBIBYTES))
 
         response = post(observatory, "/v1/traces", bomb, PROTOBUF, "gzip")

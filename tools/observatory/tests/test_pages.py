@@ -27,7 +27,7 @@ class TestPages:
             ("mailpit", "/view/someid"),
         ],
     )
-    def test_allow_only_files_of_the_same_port(self, observatory: Observatory, name: str, path: str) -> None:
+    def test_policy_allows_only_files_of_the_same_port(self, observatory: Observatory, name: str, path: str) -> None:
         page = observatory.get(name, path)
 
         policy = page.headers["content-security-policy"]
@@ -133,7 +133,7 @@ class TestPageData:
         ]
         assert observatory.get("mailpit", f"/api/v1/message/{mails[0]['id']}").json()["Subject"] == "first"
 
-    def test_invalid_search_is_400(self, observatory: Observatory) -> None:
+    def test_response_is_400_when_the_search_is_invalid(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", "/observatory/traces", minDuration="fast")
 
         assert response.status_code == 400

@@ -137,14 +137,14 @@ def test_expressions_have_the_values_that_prometheus_computes(tmp_path: Path) ->
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_cases_have_values() -> None:
+def test_cases_have_values() -> None:
     store = stored()
     found = [Evaluation(store, [187.0]).evaluate(promql.parse(expression)) for expression in EXPRESSIONS]
     assert all(isinstance(vector, dict) and vector for vector in found)
 
 
 class TestBuckets:
-    def test_with_different_bounds_are_added_by_bound(self) -> None:
+    def test_buckets_are_added_by_bound_when_bounds_differ(self) -> None:
         store = MetricStore(LIMITS, clock=lambda: 100.0)
         for labels, bounds, values in (
             ((("a", "1"),), (1.0, 2.0), [0.0, 1, 2, 3]),
@@ -160,7 +160,7 @@ class TestBuckets:
         assert buckets == ((1.0, 2.0, 4.0), [1, 12, 20, 33])
 
     @pytest.mark.parametrize("expression", ["sum(took_bucket)", "took_bucket * 2", "max by (le) (took_bucket)"])
-    def test_allow_only_sums_by_le(self, expression: str) -> None:
+    def test_expression_is_rejected_when_buckets_are_not_summed_by_le(self, expression: str) -> None:
         store = MetricStore(LIMITS, clock=lambda: 100.0)
         store.add("took", Kind.HISTOGRAM, (), Point(time_s=90, start_s=0, values=[0.0, 1], bounds=()))
 
@@ -168,7 +168,7 @@ class TestBuckets:
             Evaluation(store, [100.0]).evaluate(promql.parse(expression))
 
 
-def test_an_evaluation_reads_a_bounded_number_of_values() -> None:
+def test_evaluation_reads_a_bounded_number_of_values() -> None:
     evaluation = Evaluation(stored(), [0.0] * 1_000, max_values=5_000)
     evaluation.evaluate(promql.parse("requests_total"))
     with pytest.raises(promql.UnsupportedError, match="more than 5000 values"):

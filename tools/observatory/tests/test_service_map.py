@@ -70,7 +70,7 @@ def report(observatory: Observatory, telemetry: MakeTelemetry) -> Reporter:
 
 
 class TestCalls:
-    def test_are_counted_once_from_the_callers_span(self, report: Reporter) -> None:
+    def test_calls_are_counted_once_from_the_callers_span(self, report: Reporter) -> None:
         root = report.span("gateway", SpanKind.SERVER, (-100, -40))
         for start, end, failed in ((-90, -80, False), (-70, -50, True)):
             call = report.span("gateway", SpanKind.CLIENT, (start, end), root, failed=failed)
@@ -92,7 +92,7 @@ class TestCalls:
             ({"network.protocol.name": "smtp", "server.address": "10.0.0.7"}, ("store", "smtp")),
         ],
     )
-    def test_have_the_named_peer_when_there_is_no_response(
+    def test_call_has_the_named_peer_when_there_is_no_response(
         self, report: Reporter, attributes: dict[str, str | int], peer: tuple[str, str]
     ) -> None:
         report.span("orders", SpanKind.CLIENT, (-9, -1), failed=True, attributes=attributes)
@@ -102,14 +102,14 @@ class TestCalls:
         assert (edge["target"]["kind"], edge["target"]["name"]) == peer
         assert edge["errors"] == 1
 
-    def test_have_the_service_at_the_address_when_there_is_no_response(self, report: Reporter) -> None:
+    def test_call_has_the_service_at_the_address_when_there_is_no_response(self, report: Reporter) -> None:
         there: dict[str, str | int] = {"server.address": report.own("host"), "server.port": 8001}
         report.span("users", SpanKind.SERVER, (-90, -80), attributes=there)
         report.span("workers", SpanKind.CLIENT, (-9, -1), failed=True, attributes=there)
 
         assert ("workers", "users") in report.edges()
 
-    def test_within_a_service_are_not_an_edge(self, report: Reporter) -> None:
+    def test_calls_within_a_service_are_not_an_edge(self, report: Reporter) -> None:
         root = report.span("orders", SpanKind.INTERNAL, (-9, -1))
         report.span("orders", SpanKind.CLIENT, (-8, -7), root, attributes={"service.peer.name": report.own("orders")})
         report.span("orders", SpanKind.INTERNAL, (-6, -5), root)
@@ -118,7 +118,7 @@ class TestCalls:
 
 
 class TestMessages:
-    def test_go_through_their_stream_with_a_wait(self, report: Reporter) -> None:
+    def test_message_is_an_edge_through_its_stream_with_a_wait(self, report: Reporter) -> None:
         stream = {"messaging.destination.name": report.own("events:orders")}
         sent = report.span("orders", SpanKind.PRODUCER, (-100, -98), attributes=stream)
         report.span("workers", SpanKind.CONSUMER, (-56, -50), sent, attributes=stream)
@@ -131,7 +131,7 @@ class TestMessages:
         taken = found["events:orders", "workers"]
         assert (taken["calls"], taken["waited_p50_us"], taken["waited_p95_us"]) == (2, 0, 42_000)
 
-    def test_of_a_queue_come_from_their_cause(self, report: Reporter) -> None:
+    def test_message_of_a_queue_is_an_edge_from_its_cause(self, report: Reporter) -> None:
         cause = report.span("orders", SpanKind.SERVER, (-100, -90))
         queue = {"messaging.destination.name": report.own("jobs")}
         report.span("workers", SpanKind.CONSUMER, (-80, -70), cause, attributes=queue)
@@ -143,21 +143,21 @@ class TestMessages:
 
 
 class TestWindow:
-    def test_contains_spans_that_started_within_it(self, report: Reporter) -> None:
+    def test_window_contains_spans_that_started_within_it(self, report: Reporter) -> None:
         report.span("old", SpanKind.SERVER, (-10 * MINUTE_MS, -10 * MINUTE_MS + 5))
         report.span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         assert set(report.nodes(lookback="5m")) == {"young"}
         assert set(report.nodes()) == {"old", "young"}
 
-    def test_begins_at_the_first_span(self, report: Reporter, observatory: Observatory) -> None:
+    def test_window_begins_at_the_first_span(self, report: Reporter, observatory: Observatory) -> None:
         report.span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         seconds = observatory.get("jaeger", "/observatory/map", lookback="5m").json()["seconds"]
 
         assert 60 <= seconds < 300
 
-    def test_invalid_window_is_400(self, observatory: Observatory) -> None:
+    def test_response_is_400_when_the_window_is_invalid(self, observatory: Observatory) -> None:
         assert observatory.get("jaeger", "/observatory/map", lookback="always").status_code == 400
 
     def test_map_is_empty_without_spans(self, limited_observatory: Observatory) -> None:
@@ -167,7 +167,7 @@ class TestWindow:
 
 
 class TestNodes:
-    def test_show_failures_of_their_requests(self, report: Reporter) -> None:
+    def test_nodes_show_failures_of_their_requests(self, report: Reporter) -> None:
         for failed in (False, False, True):
             root = report.span("orders", SpanKind.SERVER, (-20, -10), failed=failed)
             report.span("orders", SpanKind.INTERNAL, (-19, -11), root, failed=True)

@@ -49,7 +49,9 @@ def large(observatory: Observatory) -> str:
 
 
 class TestHostileNames:
-    def test_are_shown_as_text_on_every_page(self, page: Page, observatory: Observatory, shop: Shop) -> None:
+    def test_hostile_names_are_shown_as_text_on_every_page(
+        self, page: Page, observatory: Observatory, shop: Shop
+    ) -> None:
         named = {"messaging.destination.name": HOSTILE, "db.collection.name": HOSTILE, HOSTILE: HOSTILE}
         span = shop.span(HOSTILE, HOSTILE, (0, 1), kind=SpanKind.CONSUMER, failure=HOSTILE, attributes=named)
         shop.span(HOSTILE, HOSTILE, (2, 3), kind=SpanKind.PRODUCER, parent=span, links=(span,), attributes=named)
@@ -70,7 +72,7 @@ class TestHostileNames:
 
 
 class TestAThousandSpans:
-    def test_are_all_present_but_only_visible_ones_are_laid_out(
+    def test_only_visible_spans_are_laid_out_when_there_are_a_thousand(
         self, page: Page, observatory: Observatory, large: str
     ) -> None:
         page.goto(observatory.url("jaeger", f"/trace/{large}"))
@@ -88,7 +90,7 @@ class TestEvicted:
     @pytest.mark.parametrize(
         ("backend", "path", "what"), [("jaeger", f"/trace/{'a' * 32}", "trace"), ("mailpit", "/view/gone", "email")]
     )
-    def test_page_reports_the_evicted_item(
+    def test_page_reports_the_item_when_it_was_evicted(
         self, browser: BrowserContext, observatory: Observatory, backend: str, path: str, what: str
     ) -> None:
         opened = browser.new_page()  # not `page`: the browser's console reports the 404
@@ -101,7 +103,7 @@ class TestEvicted:
 
 class TestLooks:
     @pytest.mark.parametrize("path", ["/search", "/map", "/trace/{}"])
-    def test_need_no_horizontal_scrolling_on_a_phone(
+    def test_pages_need_no_horizontal_scrolling_on_a_phone(
         self, page: Page, observatory: Observatory, order: Order, path: str
     ) -> None:
         page.set_viewport_size({"width": 360, "height": 740})

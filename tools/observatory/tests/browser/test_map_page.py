@@ -50,7 +50,7 @@ def left(page: Page, name: str) -> float:
 
 
 class TestMap:
-    def test_draws_calls_streams_and_queues(self, service_map: Page) -> None:
+    def test_map_draws_calls_streams_and_queues(self, service_map: Page) -> None:
         edges = drawn(service_map)
 
         assert set(CALLS) <= set(edges)
@@ -69,7 +69,7 @@ class TestMap:
         assert places == sorted(places)
         assert len(set(places)) == len(places)
 
-    def test_service_that_calls_back_is_placed_after_its_caller(
+    def test_service_is_placed_after_its_caller_when_it_calls_back(
         self, page: Page, observatory: Observatory, order: Order, shop: Shop
     ) -> None:
         for asking, start in (("gateway", 3_000), ("workers", 3_100)):
@@ -90,7 +90,7 @@ class TestMap:
             ["hopline:jobs", "workers", "2", "/min", "1 (50.0 %)", "10.0 ms", "40.0 ms", "15.0 ms", "2.05 s"]
         )
 
-    def test_adds_databases_and_mail_on_demand(self, service_map: Page) -> None:
+    def test_databases_and_mail_are_added_when_selected(self, service_map: Page) -> None:
         assert ("orders", "postgresql orders") not in drawn(service_map)
 
         service_map.get_by_label("databases and mail").check()
@@ -98,7 +98,7 @@ class TestMap:
         expect(service_map.locator(".node.store")).to_have_count(2)
         assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(drawn(service_map))
 
-    def test_shows_only_the_chosen_time_window(self, service_map: Page, observatory: Observatory) -> None:
+    def test_map_shows_only_the_chosen_time_window(self, service_map: Page, observatory: Observatory) -> None:
         with service_map.expect_response(lambda response: "lookback=1m" in response.url):
             service_map.get_by_label("Calls of the last").select_option("minute")
 

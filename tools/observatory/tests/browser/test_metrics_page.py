@@ -61,7 +61,7 @@ def row(page: Page, table: str, *texts: str) -> Locator:
 
 
 class TestMetricsPage:
-    def test_shows_rate_errors_and_durations_of_services_and_routes(self, metrics: Page) -> None:
+    def test_page_shows_rate_errors_and_durations_of_services_and_routes(self, metrics: Page) -> None:
         heads = metrics.get_by_role("table", name="Routes").get_by_role("columnheader")
         assert heads.all_text_contents() == [
             *("service", "method", "route"),
@@ -74,17 +74,17 @@ class TestMetricsPage:
         expect(route.get_by_role("cell").nth(2)).to_have_text(re.compile(r"^\d+\.\d+/min$"))
         expect(row(metrics, "Services", "gateway").locator("svg").first).to_be_visible()
 
-    def test_shows_circuits_and_jobs(self, metrics: Page) -> None:
+    def test_page_shows_circuits_and_jobs(self, metrics: Page) -> None:
         expect(row(metrics, "Circuits and bulkheads of the gateway", "orders")).to_contain_text("open")
         expect(row(metrics, "Circuits and bulkheads of the gateway", "users")).to_contain_text("closed")
         expect(row(metrics, "Jobs", "send_order_email").get_by_role("cell").nth(0)).to_have_text("4")
 
-    def test_names_what_has_no_values_and_what_was_dropped(self, metrics: Page) -> None:
+    def test_page_lists_empty_tables_and_dropped_points(self, metrics: Page) -> None:
         expect(metrics.get_by_role("status")).to_contain_text("No values yet: ")
         expect(metrics.get_by_role("status")).to_contain_text("Outbox")
         expect(metrics.locator("#kept")).to_contain_text("Points that were dropped: 1 (exponential histogram).")
 
-    def test_an_exemplar_opens_its_trace(self, metrics: Page, trace_id: str) -> None:
+    def test_exemplar_opens_its_trace(self, metrics: Page, trace_id: str) -> None:
         link = metrics.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
         link.focus()
         metrics.keyboard.press("Enter")
@@ -92,14 +92,14 @@ class TestMetricsPage:
         expect(metrics).to_have_url(re.compile(f"/trace/{trace_id}$"))
         expect(metrics.locator("h1")).to_have_text("gateway POST /v2/orders")
 
-    def test_the_address_holds_the_window(self, metrics: Page) -> None:
+    def test_window_is_kept_in_the_address(self, metrics: Page) -> None:
         metrics.get_by_label("Of the last").select_option("5 minutes")
         expect(metrics).to_have_url(re.compile(r"\?window=5m"))
         metrics.reload()
         expect(metrics.get_by_label("Of the last")).to_have_value("5m")
         expect(row(metrics, "Routes", "/v2/orders")).to_be_visible()
 
-    def test_a_refresh_keeps_the_focus(self, metrics: Page) -> None:
+    def test_focus_is_kept_when_the_page_refreshes(self, metrics: Page) -> None:
         link = metrics.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
         link.focus()
         with metrics.expect_response(re.compile("/observatory/metrics")):
@@ -108,19 +108,19 @@ class TestMetricsPage:
             )
         expect(link).to_be_focused()
 
-    def test_labels_stay_text(self, metrics: Page) -> None:
+    def test_labels_are_shown_as_text(self, metrics: Page) -> None:
         expect(row(metrics, "Routes", HOSTILE)).to_be_visible()
         assert metrics.evaluate("window.ran") is None
         assert metrics.locator("main img").count() == 0
 
-    def test_needs_no_sideways_scrolling_on_a_phone(self, metrics: Page) -> None:
+    def test_page_needs_no_horizontal_scrolling_on_a_phone(self, metrics: Page) -> None:
         metrics.set_viewport_size({"width": 360, "height": 740})
         expect(metrics.get_by_role("table", name="Routes")).to_be_visible()
         assert metrics.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 class TestWithoutMetrics:
-    def test_the_page_says_what_to_do(self, page: Page, observatory: Observatory) -> None:
+    def test_page_names_the_next_step_when_there_are_no_metrics(self, page: Page, observatory: Observatory) -> None:
         page.route("**/observatory/metrics?*", lambda route: route.fulfill(json=self.nothing(observatory)))
         page.goto(observatory.url("prometheus", "/"))
 
@@ -144,13 +144,17 @@ class TestStartPage:
     )
 
     @pytest.mark.parametrize(("name", "port", "path"), LINKS)
-    def test_links_to_everything(self, page: Page, observatory: Observatory, name: str, port: int, path: str) -> None:
+    def test_start_page_links_to_all_pages(
+        self, page: Page, observatory: Observatory, name: str, port: int, path: str
+    ) -> None:
         page.goto(observatory.url("jaeger", "/"))
 
         link = page.get_by_role("main").get_by_role("link", name=name, exact=True)
         expect(link).to_have_attribute("href", re.compile(f"^http://127.0.0.1:{port + observatory.offset}{path}"))
 
-    def test_shows_how_much_there_is_and_what_to_try(self, page: Page, observatory: Observatory, trace_id: str) -> None:
+    def test_start_page_shows_the_content_and_commands(
+        self, page: Page, observatory: Observatory, trace_id: str
+    ) -> None:
         assert trace_id
         page.goto(observatory.url("jaeger", "/"))
 

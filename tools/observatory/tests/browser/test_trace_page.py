@@ -43,7 +43,7 @@ def drag(page: Page, left: float, right: float, y: float) -> None:
 
 
 class TestWaterfall:
-    def test_shows_each_span_below_its_parent_by_start(self, trace: Page, order: Order) -> None:
+    def test_spans_are_below_their_parents_by_start(self, trace: Page, order: Order) -> None:
         shown = trace.locator("li.span").evaluate_all("rows => rows.map((row) => row.id)")
         depths = [int(re.findall(r"\d+", text)[0]) for text in trace.locator("li.span .name > .sr").all_text_contents()]
 
@@ -68,7 +68,7 @@ class TestWaterfall:
         assert by_depth == sorted(by_depth, key=lambda item: item[1])
         assert len(set(lefts)) == max(depths)
 
-    def test_draws_bars_to_scale(self, trace: Page, order: Order) -> None:
+    def test_bars_are_to_scale(self, trace: Page, order: Order) -> None:
         bars = {name: row(trace, order.spans[name]).locator(".bar").bounding_box() for name in ("root", "call")}
 
         assert bars["root"]
@@ -90,14 +90,14 @@ class TestWaterfall:
             assert ends(gap) == pytest.approx(starts(item.locator(".bar")), abs=1)
             assert "repeating-linear" in gap.evaluate("gap => getComputedStyle(gap).backgroundImage")
 
-    def test_shows_the_time_until_a_job_is_due_separately(self, trace: Page, order: Order) -> None:
+    def test_time_until_a_job_is_due_is_shown_separately(self, trace: Page, order: Order) -> None:
         undue, waiting = row(trace, order.spans["second"]).locator(".gap").all()
 
         expect(undue).to_have_attribute("title", "not yet due")
         expect(waiting).to_have_attribute("title", "10.0 ms in hopline:jobs, due after 2.04 s")
         assert starts(undue) == pytest.approx(ends(row(trace, order.spans["take"]).locator(".bar")), abs=1)
 
-    def test_shows_other_waiting_separately(self, trace: Page, order: Order) -> None:
+    def test_other_waits_are_shown_separately(self, trace: Page, order: Order) -> None:
         push = row(trace, order.spans["push"])
 
         expect(push.locator(".wait")).to_have_attribute("title", "4.00 ms after its parent ended")
@@ -112,14 +112,14 @@ class TestWaterfall:
         assert second
         assert second["width"] == pytest.approx(first["width"], rel=0.1)  # both took 40 ms
 
-    def test_marks_failures_and_links(self, trace: Page, order: Order) -> None:
+    def test_failures_and_links_are_marked(self, trace: Page, order: Order) -> None:
         expect(row(trace, order.spans["first"]).locator(".name .bad")).to_have_text("failed")
         expect(row(trace, order.spans["second"]).locator(".name .mark")).to_have_text("↪ 1 link")
         expect(trace.locator("#summary .bad")).to_have_text("1 failed")
 
 
 class TestLostSpan:
-    def test_is_shown_at_the_place_of_the_repeated_attempt(
+    def test_lost_span_is_shown_next_to_the_repeated_attempt(
         self, page: Page, observatory: Observatory, shop: Shop
     ) -> None:
         crash = shop.crash()
@@ -142,7 +142,7 @@ class TestLostSpan:
 
 
 class TestLogLines:
-    def test_are_shown_below_their_span(self, trace: Page, order: Order) -> None:
+    def test_log_records_are_shown_below_their_span(self, trace: Page, order: Order) -> None:
         for name, lines in {
             "root": ["http_request"],
             "placed": ["order_placed"],
@@ -151,7 +151,7 @@ class TestLogLines:
         }.items():
             expect(row(trace, order.spans[name]).locator(".lines strong")).to_have_text(lines)
 
-    def test_link_to_the_list_of_all_records_and_back(self, trace: Page, order: Order) -> None:
+    def test_log_records_link_to_the_list_of_all_records_and_back(self, trace: Page, order: Order) -> None:
         row(trace, order.spans["placed"]).locator(".lines a").click()
         line = trace.locator("#log li.target")
         expect(line).to_contain_text("order_placed order_id=o-1")
@@ -176,14 +176,14 @@ class TestLogLines:
         text.locator("summary").click()
         expect(stack_trace).to_contain_text("Traceback (most recent call last):")
 
-    def test_can_be_hidden(self, trace: Page) -> None:
+    def test_log_records_can_be_hidden(self, trace: Page) -> None:
         trace.get_by_label("log records", exact=True).uncheck()
 
         expect(trace.locator("li.span .lines").first).to_be_hidden()
 
 
 class TestDetails:
-    def test_open_with_attributes_and_close(self, trace: Page, order: Order) -> None:
+    def test_details_open_with_attributes_and_close(self, trace: Page, order: Order) -> None:
         item = row(trace, order.spans["insert"])
         expect(item.locator("table")).to_have_count(0)
 
@@ -194,7 +194,7 @@ class TestDetails:
         item.get_by_role("button", name="INSERT outbox").click()
         expect(item.locator(".details")).to_be_hidden()
 
-    def test_show_an_exception_with_its_stack(self, trace: Page, order: Order) -> None:
+    def test_details_show_an_exception_with_its_stack(self, trace: Page, order: Order) -> None:
         item = row(trace, order.spans["first"])
 
         item.locator(".open").click()
@@ -203,7 +203,7 @@ class TestDetails:
         expect(item.get_by_role("row", name="exception.message")).to_contain_text("no answer")
         expect(item.get_by_role("row", name="exception.stacktrace").locator("pre")).to_contain_text("RuntimeError")
 
-    def test_a_link_leads_to_the_span_it_follows_from(self, trace: Page, order: Order) -> None:
+    def test_link_leads_to_the_linked_span(self, trace: Page, order: Order) -> None:
         item = row(trace, order.spans["second"])
         item.locator(".open").click()
 
@@ -236,7 +236,7 @@ class TestLinks:
         assert starts(ticks) - 1 <= starts(bar)
         assert ends(bar) <= ends(ticks) + 1
 
-    def test_links_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
+    def test_span_links_to_the_email_and_back(self, trace: Page, observatory: Observatory, order: Order) -> None:
         expect(trace.locator("#summary").get_by_role("link", name="We have your order")).to_be_visible()
 
         row(trace, order.spans["mail"]).get_by_role("link", name="email").click()
@@ -246,7 +246,7 @@ class TestLinks:
         trace.get_by_role("link", name=order.trace_id).click()
         expect(trace).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
 
-    def test_find_dims_other_spans_and_goes_to_matches(self, trace: Page, order: Order) -> None:
+    def test_search_dims_other_spans_and_goes_to_matches(self, trace: Page, order: Order) -> None:
         trace.get_by_label("Find in this trace").fill("email_sent")
 
         expect(trace.locator(".find [role=status]")).to_have_text("1 of 11")

@@ -38,7 +38,7 @@ def took(page: Page) -> Locator:
 
 
 class TestList:
-    def test_shows_the_facts_of_each_trace(self, page: Page, observatory: Observatory, order: Order) -> None:
+    def test_list_shows_the_columns_of_each_trace(self, page: Page, observatory: Observatory, order: Order) -> None:
         page.goto(observatory.url("jaeger", "/search?service=gateway"))
 
         row = page.get_by_role("row", name="gateway POST /v2/orders")
@@ -59,13 +59,13 @@ class TestList:
 
         expect(page).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
 
-    def test_sorts_by_a_heading(self, traces: Page) -> None:
+    def test_list_is_sorted_when_a_heading_is_clicked(self, traces: Page) -> None:
         traces.get_by_role("button", name="Took").click()
 
         expect(took(traces)).to_have_text(["400 ms", "50.0 ms", "2.00 ms"])
         expect(traces.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
 
-    def test_refreshes_when_enabled_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
+    def test_list_is_refreshed_when_enabled_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
         traces.get_by_label("refresh every 2 s").check()
         traces.get_by_role("link", name=f"{service} GET /quick").focus()
 
@@ -77,7 +77,7 @@ class TestList:
 
 
 class TestSearch:
-    def test_finds_by_each_field_and_keeps_it_in_the_address(
+    def test_search_filters_by_each_field_and_keeps_it_in_the_address(
         self, page: Page, observatory: Observatory, service: str
     ) -> None:
         address = observatory.url("jaeger", f"/search?service={service}&operation=GET+%2Fslow")
@@ -105,13 +105,13 @@ class TestSearch:
         page.go_back()
         expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
 
-    def test_finds_an_attribute_with_spaces(self, traces: Page) -> None:
+    def test_attribute_with_spaces_is_found(self, traces: Page) -> None:
         traces.get_by_label("Attributes").fill('sku="MUG BLUE"')
         traces.keyboard.press("Enter")
 
         expect(took(traces)).to_have_text(["2.00 ms"])
 
-    def test_offers_the_operations_of_the_chosen_service(
+    def test_search_lists_the_operations_of_the_chosen_service(
         self, page: Page, observatory: Observatory, service: str
     ) -> None:
         page.goto(observatory.url("jaeger", "/search"))
