@@ -11,3 +11,7 @@ class MissingToolError(EmbeddedError):
 
 class StartFailedError(EmbeddedError):
     """A process exited during its start or was not ready in time. The message ends with the end of its log."""
+
+
+class SupervisordStoppingError(EmbeddedError):
+    """supervisord is stopping all processes and rejects every call."""

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import psutil
 
 from embedded import orphans, postgres, processes, readiness, revisions
 from embedded.environment import DATABASES
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, SupervisordStoppingError
 from embedded.migrations import Migrator
 from embedded.ports import taken
 from embedded.processes import STORES, TELEMETRY, Process, Table
@@ -152,14 +153,18 @@ def down(stack: Stack) -> bool:
 
 def _shut_down(supervisor: Supervisor, daemon: psutil.Process) -> None:
     """Stop everything through supervisord. If supervisord does not respond or exit, kill it; its processes remain."""
-    if supervisor.is_responsive():
+    try:
         supervisor.shutdown()
-    else:
-        daemon.terminate()
+    except SupervisordStoppingError:  # an interrupted command requested it before
+        pass
+    except EmbeddedError:
+        with suppress(psutil.NoSuchProcess):  # it exited meanwhile
+            daemon.terminate()
     try:
         daemon.wait(STOP_TIMEOUT_S)
     except psutil.TimeoutExpired:
-        daemon.kill()
+        with suppress(psutil.NoSuchProcess):
+            daemon.kill()
         daemon.wait(STOP_TIMEOUT_S)
 
 

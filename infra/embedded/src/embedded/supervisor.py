@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, cast
 from xmlrpc.client import Fault, ProtocolError, ServerProxy
@@ -18,7 +19,7 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from embedded.configuration import render
-from embedded.errors import EmbeddedError
+from embedded.errors import EmbeddedError, SupervisordStoppingError
 from embedded.processes import Process
 from embedded.stack import Stack
 
@@ -77,13 +78,6 @@ class Supervisor:
         """Return whether it was started with the same configuration as that of `processes`."""
         return self._configuration.read_text() == render(self.stack, processes)
 
-    def is_responsive(self) -> bool:
-        """Return whether it responds on its socket."""
-        try:
-            return bool(self._call("getState"))
-        except EmbeddedError:
-            return False
-
     def states(self) -> dict[str, ProcessState]:
         """Return the state of every process by its name."""
         found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
@@ -103,20 +97,25 @@ class Supervisor:
         """Start one process, without waiting for it."""
         try:
             self._call("startProcess", f"{process.group}:{process.name}", False)
-        except Fault as fault:
-            if fault.faultCode != Faults.ALREADY_STARTED:  # or restarting after a failure
-                raise EmbeddedError(f"{process.name} cannot be started: {fault.faultString}") from fault
+        except _FaultError as fault:
+            if fault.code != Faults.ALREADY_STARTED:  # or restarting after a failure
+                raise EmbeddedError(f"{process.name} cannot be started: {fault}") from fault
 
     def stop(self, process: Process) -> None:
         """Stop one process and wait until it has exited."""
         try:
             self._call("stopProcess", f"{process.group}:{process.name}", True)
-        except Fault as fault:
-            if fault.faultCode != Faults.NOT_RUNNING:
-                raise EmbeddedError(f"{process.name} cannot be stopped: {fault.faultString}") from fault
+        except _FaultError as fault:
+            if fault.code != Faults.NOT_RUNNING:
+                raise EmbeddedError(f"{process.name} cannot be stopped: {fault}") from fault
 
     def shutdown(self) -> None:
-        """Request that supervisord stops all processes, group by group, and then exits. Does not wait."""
+        """Request that supervisord stops all processes, group by group, and then exits. Does not wait.
+
+        Raises:
+            SupervisordStoppingError: it is already stopping.
+            EmbeddedError: it does not respond.
+        """
         self._call("shutdown")
 
     def restarts(self) -> dict[str, int]:
@@ -151,5 +150,19 @@ class Supervisor:
         try:
             with ServerProxy("http://localhost", transport=transport) as proxy:
                 return getattr(proxy.supervisor, method)(*arguments)
-        except (OSError, ProtocolError) as error:
+        except Fault as fault:
+            if fault.faultCode == Faults.SHUTDOWN_STATE:
+                raise SupervisordStoppingError(
+                    f"the stack in {self.stack.home} is stopping: `make down` waits for its end"
+                ) from fault
+            raise _FaultError(fault) from fault
+        except (OSError, HTTPException, ProtocolError) as error:
             raise EmbeddedError(f"supervisord does not respond on {self.stack.socket}: {error}") from error
+
+
+class _FaultError(EmbeddedError):
+    """supervisord rejected a call. `code` is one of `supervisor.xmlrpc.Faults`."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.faultString)
+        self.code = fault.faultCode
