@@ -55,7 +55,7 @@ def is_configured_otherwise(stack: Stack, caller: Mapping[str, str]) -> bool:
     supervisor = Supervisor(stack)
     if not supervisor.daemon():
         return False
-    return not supervisor.configured_as(processes.table(stack, caller).processes)
+    return not supervisor.is_configured_as(processes.table(stack, caller).processes)
 
 
 def _check_offset(stack: Stack, running: Collection[Process]) -> None:
@@ -70,13 +70,13 @@ def _check_offset(stack: Stack, running: Collection[Process]) -> None:
 
 async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Process], seconds: float) -> bool:
     """Start the missing processes of a running stack; return whether any was missing."""
-    if not supervisor.configured_as(table.processes):
+    if not supervisor.is_configured_as(table.processes):
         print("note: settings changed after the start; `make down up` applies them")
     states = supervisor.states()
     if unknown := [process.name for process in wanted if process.name not in states]:
         raise EmbeddedError(f"the running stack was configured without {', '.join(unknown)}: `make down up` adds it")
-    _check_offset(supervisor.stack, [process for process in wanted if states[process.name].running])
-    absent = [process for process in wanted if not states[process.name].running]
+    _check_offset(supervisor.stack, [process for process in wanted if states[process.name].is_running])
+    absent = [process for process in wanted if not states[process.name].is_running]
     _check_ports(supervisor.stack, absent)
     try:
         await _start(supervisor, table, absent, seconds)

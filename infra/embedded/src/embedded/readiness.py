@@ -43,7 +43,7 @@ async def wait(
         states = supervisor.states()
         for process in processes:
             state = states[process.name]
-            if not state.running or state.pid != pids.setdefault(process.name, state.pid):
+            if not state.is_running or state.pid != pids.setdefault(process.name, state.pid):
                 fail(process, f"it ended ({state.reason})" if state.reason else "it ended")
         ready = await asyncio.gather(*(is_ready(table, process) for process in waiting))
         for process, is_done in zip(tuple(waiting), ready, strict=True):

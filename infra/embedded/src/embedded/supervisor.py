@@ -1,7 +1,7 @@
 """Controls supervisord over its socket.
 
-supervisord restarts processes that exit, rotates their logs and stops them in order. It has the only list of running
-processes.
+supervisord restarts processes that exit, rotates their logs and stops them in order. Only supervisord has a list of the
+running processes.
 """
 
 import re
@@ -26,7 +26,11 @@ from embedded.stack import Stack
 
 @dataclass(frozen=True)
 class ProcessState:
-    """State of one process in supervisord; `state` is supervisord's name, such as RUNNING, STOPPED or BACKOFF."""
+    """State of one process in supervisord.
+
+    `state` is supervisord's name, such as RUNNING, STOPPED or BACKOFF. `started_at` and `now` are Unix times of
+    supervisord's clock, in seconds.
+    """
 
     name: str
     state: str
@@ -36,14 +40,14 @@ class ProcessState:
     reason: str
 
     @property
-    def running(self) -> bool:
-        """Whether the process exists, ready or not."""
+    def is_running(self) -> bool:
+        """Whether supervisord is starting it or it runs."""
         return self.state in {"STARTING", "RUNNING"}
 
     @property
     def uptime_s(self) -> int:
         """Seconds since it was last started."""
-        return self.now - self.started_at if self.running else 0
+        return self.now - self.started_at if self.is_running else 0
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,12 @@ class Supervisor:
         if done.returncode != 0:
             raise EmbeddedError(f"supervisord did not start: {(done.stderr or done.stdout).strip()}")
 
-    def configured_as(self, processes: Iterable[Process]) -> bool:
+    def is_configured_as(self, processes: Iterable[Process]) -> bool:
         """Return whether it was started with the same configuration as that of `processes`."""
         return self._configuration.read_text() == render(self.stack, processes)
 
     def states(self) -> dict[str, ProcessState]:
-        """Return the state of every process by its name."""
+        """Return a mapping of every process name to its state."""
         found = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
         return {
             info["name"]: ProcessState(
@@ -98,7 +102,7 @@ class Supervisor:
         try:
             self._call("startProcess", f"{process.group}:{process.name}", False)
         except _FaultError as fault:
-            if fault.code != Faults.ALREADY_STARTED:  # or restarting after a failure
+            if fault.code != Faults.ALREADY_STARTED:  # supervisord also returns this fault for BACKOFF
                 raise EmbeddedError(f"{process.name} cannot be started: {fault}") from fault
 
     def stop(self, process: Process) -> None:
@@ -121,7 +125,9 @@ class Supervisor:
     def restarts(self) -> dict[str, int]:
         """Return the number of restarts of each process and its gunicorn workers since the start of supervisord.
 
-        Restarts of processes come from supervisord's log, those of workers from a file of each gunicorn master.
+        Restarts of processes come from supervisord's log, those of workers from a file of each gunicorn master. Every
+        later start of a process counts, also one by `make up` after a stop. Starts in records that supervisord deleted
+        with an old log file (it keeps two files of 10 MB), and attempts that created no process, are not counted.
         """
         lines: list[str] = []
         for name in ("supervisord.log.1", "supervisord.log"):
