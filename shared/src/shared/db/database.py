@@ -15,7 +15,8 @@ import structlog
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pydantic import PostgresDsn
 from sqlalchemy import event, text
-from sqlalchemy.engine import URL, ExceptionContext, make_url
+from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -24,7 +25,7 @@ from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget, Program
 from shared.context import remaining_s
 from shared.db.pool import MeasuredPool, mark_stale_if_unavailable
 from shared.db.statements import record_statements
-from shared.errors.stores import DATABASE_ERRORS
+from shared.errors.stores import DATABASE_ERRORS, connecting
 
 log = structlog.get_logger(__name__)
 
@@ -158,6 +159,21 @@ async def open_database(
     Raises:
         ConfigurationError: The server does not respond, or allows too few connections.
     """
+    engine = create_engine(settings, application=application)
+    try:
+        setting = "DATABASE_POOLER_URL" if settings.database_pooler_url else "DATABASE_URL"
+        available = await get_available_connections(engine, setting=setting)
+        check_connection_budget(
+            settings, application=application, workers=workers, dedicated=dedicated, available=available
+        )
+        record_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
+        yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
+    finally:
+        await engine.dispose()
+
+
+def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngine:
+    """Return the engine with its pool, which is empty. `application` names the pool in metrics and the sessions."""
     engine = create_async_engine(
         _pool_url(settings),
         poolclass=MeasuredPool,
@@ -171,17 +187,9 @@ async def open_database(
         hide_parameters=True,  # keeps addresses and password hashes out of logs and spans
         connect_args={"timeout": CONNECT_TIMEOUT_S, **_connect_args(settings, application)},
     )
+    event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "handle_error", _check_failure)
-    try:
-        setting = "DATABASE_POOLER_URL" if settings.database_pooler_url else "DATABASE_URL"
-        available = await get_available_connections(engine, setting=setting)
-        check_connection_budget(
-            settings, application=application, workers=workers, dedicated=dedicated, available=available
-        )
-        record_statements(engine.sync_engine, slow_s=settings.slow_statement_ms / 1000, echo=settings.sql_echo)
-        yield Database(engine=engine, sessions=async_sessionmaker(engine, expire_on_commit=False))
-    finally:
-        await engine.dispose()
+    return engine
 
 
 def _pool_url(settings: DatabaseSettings) -> URL:
@@ -219,6 +227,12 @@ def _connect_args(settings: DatabaseSettings, application: str) -> dict[str, obj
         "prepared_statement_cache_size": 0,  # SQLAlchemy's cache
         **({"ssl": sslmode} if sslmode else {}),
     }
+
+
+def _connect(dialect: Dialect, _: object, arguments: list[Any], options: dict[str, Any]) -> DBAPIConnection:
+    """Connect as the dialect does. Listener of the engine's `do_connect` event."""
+    with connecting("PostgreSQL"):
+        return dialect.connect(*arguments, **options)
 
 
 def _check_failure(context: ExceptionContext) -> None:

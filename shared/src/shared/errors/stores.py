@@ -3,9 +3,15 @@
 Such an error is not caused by the current request, event or job: services respond 503, workers and consumers retry.
 """
 
+import errno
 import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
+import asyncpg
 from redis.exceptions import ClusterDownError, OutOfMemoryError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -41,6 +47,39 @@ _SERVER_UNAVAILABLE: Final = (
 )
 """SQLSTATE prefixes with which a server rejects statements of all clients (PostgreSQL documentation, appendix A)."""
 
+_CONNECTION_GONE: Final = re.compile(r"connection is closed|pool is (?:closing|closed)")
+"""Messages of asyncpg's InterfaceError for a lost connection. Its other messages mean that the code used it wrongly."""
+
+_CONNECTION_FAILURES: Final = ConnectionError | TimeoutError | socket.gaierror | ssl.SSLError
+"""Subclasses of OSError that mean a failed connection. Name resolution and TLS are parts of it."""
+
+_UNAVAILABLE_ERRNOS: Final = frozenset(
+    {
+        # the network
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENETRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EADDRNOTAVAIL,  # no free local port
+        errno.EADDRINUSE,  # the same, if the local address is bound first
+        errno.ENOTCONN,
+        # resources of the process or the host
+        errno.EAGAIN,  # also the full backlog of a Unix socket
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        # the disk
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.ESTALE,
+    }
+)
+"""Error numbers of failures that affect all users of a network, a host or a disk."""
+
 _REJECTED: Final = re.compile(
     r"(?:^|\(['\"])"
     r"(?:BUSY|CLUSTERDOWN|FAILOVER|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED|UNKILLABLE) "
@@ -70,10 +109,13 @@ def server_is_unavailable(error: BaseException) -> bool:
 
 def database_is_unavailable(error: BaseException) -> bool:
     """Return whether PostgreSQL is unreachable or rejects statements, or a lock or connection was not free in time."""
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    if isinstance(error, InterfaceError | asyncpg.InterfaceError):
+        driver_error = error.orig if isinstance(error, InterfaceError) else error
+        return _CONNECTION_GONE.search(str(driver_error)) is not None
     return isinstance(error, PoolTimeoutError) or server_is_unavailable(error) or is_contention(error)
 
 
@@ -86,19 +128,46 @@ def redis_is_unavailable(error: BaseException) -> bool:
     return isinstance(error, RedisError) and _REJECTED.search(str(error)) is not None
 
 
+def system_is_unavailable(error: BaseException) -> bool:
+    """Return whether an OSError means that a connection, a disk or a resource of the host failed.
+
+    Others, such as FileNotFoundError, are not caused by an outage. If all addresses of a host fail, asyncio and uvloop
+    raise an OSError without a number.
+    """
+    if isinstance(error, _CONNECTION_FAILURES):
+        return True
+    return isinstance(error, OSError) and (
+        error.errno in _UNAVAILABLE_ERRNOS or (error.errno is None and type(error) is OSError)
+    )
+
+
 def store_is_unavailable(error: BaseException) -> bool:
-    """Return whether a store is unavailable. OSError counts: a connection or a disk failed."""
-    return isinstance(error, OSError) or database_is_unavailable(error) or redis_is_unavailable(error)
+    """Return whether a store is unavailable."""
+    return system_is_unavailable(error) or database_is_unavailable(error) or redis_is_unavailable(error)
+
+
+@contextmanager
+def connecting(server: str) -> Iterator[None]:
+    """Raise ConnectionError for an OSError of the block that opens a connection to `server`.
+
+    A missing Unix socket raises FileNotFoundError and a firewall PermissionError. Elsewhere these are not outages.
+    """
+    try:
+        yield
+    except OSError as error:
+        if system_is_unavailable(error):
+            raise
+        raise ConnectionError(f"cannot connect to {server}: {error}") from error
 
 
 def is_store_bug(error: BaseException) -> bool:
-    """Return whether a store rejected a statement or command itself, such as an unknown column or WRONGTYPE.
+    """Return whether one of STORE_ERRORS is caused by the code, such as an unknown column, WRONGTYPE or a missing file.
 
     Locks, deadlines and unavailable stores are not bugs.
     """
     if store_is_unavailable(error) or is_statement_timeout(error):
         return False
-    return isinstance(error, DBAPIError | RedisError)
+    return isinstance(error, STORE_ERRORS)
 
 
 def log_store_failure(log: FilteringBoundLogger, event: str, error: Exception, **fields: object) -> None:

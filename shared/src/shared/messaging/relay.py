@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from shared.background import BackgroundLoop
+from shared.errors.stores import connecting
 from shared.messaging.appender import StreamAppender
 from shared.messaging.metrics import BacklogMetrics
 from shared.messaging.outbox import wake_after_commit
@@ -66,8 +67,8 @@ class Relay(BackgroundLoop):
         return f"relay {self._stream}"
 
     def is_outage(self, error: Exception) -> bool:
-        """Return whether a store is unavailable, or asyncpg lost the connection before or while it sent a statement."""
-        return isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError) or super().is_outage(error)
+        """Return whether a store is unavailable, or asyncpg lost the connection while it received a result."""
+        return isinstance(error, asyncpg.InternalClientError) or super().is_outage(error)
 
     def wake(self) -> None:
         """Read new rows now. It is cheap and can be called at any time in the event loop."""
@@ -115,16 +116,17 @@ class Relay(BackgroundLoop):
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         # A frozen process keeps its lock with its connection, so the server closes connections that are idle for long.
         idle_timeout_s = max(_IDLE_POLLS * self._poll_s, _MIN_IDLE_TIMEOUT_S)
-        connection = await asyncpg.connect(
-            self._database_url,
-            timeout=5,
-            command_timeout=10,
-            server_settings={
-                "application_name": str(self),
-                "idle_session_timeout": str(int(idle_timeout_s * 1000)),
-                **_KEEPALIVE,
-            },
-        )
+        with connecting("PostgreSQL"):
+            connection = await asyncpg.connect(
+                self._database_url,
+                timeout=5,
+                command_timeout=10,
+                server_settings={
+                    "application_name": str(self),
+                    "idle_session_timeout": str(int(idle_timeout_s * 1000)),
+                    **_KEEPALIVE,
+                },
+            )
         connection.add_termination_listener(lambda _: self.wake())
         try:
             yield connection
