@@ -24,6 +24,8 @@ DOCUMENTED_ATTRIBUTES = {"_asdict", "_fields", "_make", "_replace"}
 UNDOCUMENTED = {
     "Dependant": "FastAPI's model of a dependency is not documented; use Depends and dependency_overrides",
     "effective_route_context": "FastAPI's entry in the scope is not documented; use scope['route']",
+    "ProxyTracer": "not in opentelemetry.trace.__all__; use shared.telemetry.spans.get_tracer",
+    "ProxyTracerProvider": "not in opentelemetry.trace.__all__; use shared.telemetry.spans.get_tracer_provider",
     "structlog_": "structlog's prefix of context variables is not documented; use structlog.contextvars",
 }
 """Private names without an underscore, which are found as names and as strings, and the replacements."""

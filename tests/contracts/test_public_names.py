@@ -145,6 +145,8 @@ PRIVATE_NAMES = {
     "def use(pool):\n    return pool.__dict__['_size'], vars(pool)['size']": "pool.__dict__['_size']",
     "from fastapi.dependencies.models import Dependant": "Dependant",
     "def use(scope):\n    return scope['fastapi'].get('effective_route_context')": "effective_route_context",
+    "from opentelemetry import trace\ntrace.ProxyTracerProvider()": "ProxyTracerProvider",
+    "from opentelemetry.trace import ProxyTracer": "ProxyTracer",
     "KEY = 'structlog_request_id'": "structlog_request_id",
 }
 ALLOWED = [

@@ -13,7 +13,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from shared.context import enforce_deadline
 from shared.http.spans import TEMPLATE
-from shared.telemetry.spans import start_new_trace
+from shared.telemetry.spans import detached_context
 from workers.errors import DependencyUnavailableError, PermanentJobError
 from workers.schemas import AccessToken, DaySales, Problem, User
 
@@ -82,7 +82,7 @@ class ServiceToken(httpx.Auth):
 
     async def _fetch(self) -> None:
         form = {"grant_type": "client_credentials"}
-        with start_new_trace():
+        with detached_context():
             response = await call(self._users, "POST", "/internal/tokens", auth=self._credentials, form=form)
         expect(response, HTTPStatus.OK)
         granted = AccessToken.model_validate_json(response.content)

@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from shared.background import BackgroundLoop
 from shared.context import remaining_s
 from shared.errors.problems import DeadlineExceededError, UnavailableError
-from shared.telemetry.spans import start_new_trace
+from shared.telemetry.spans import detached_context
 
 REFRESH_S = 300.0
 """Interval of the background refresh. Until the next one, a withdrawn key still verifies tokens."""
@@ -141,7 +141,7 @@ class JwksCache(BackgroundLoop):
         if time.monotonic() - self._failed_at < RETRY_PAUSE_S:
             raise UnavailableError(_NO_KEYS)
         try:
-            with start_new_trace():
+            with detached_context():
                 await self._refresh()
         except UnavailableError:
             self._failed_at = time.monotonic()

@@ -85,8 +85,8 @@ class DriverStatement:
 
     def _record(self, connection: Connection, started: float, error_type: str = "") -> None:
         if recorder := get_statement_recorder(connection):
-            took_s = perf_counter() - started
-            recorder.record(self.sql, self._summary, took_s=took_s, span=self._span, error_type=error_type)
+            duration_s = perf_counter() - started
+            recorder.record(self.sql, self._summary, duration_s=duration_s, span=self._span, error_type=error_type)
 
     def _fail(self, _session: Session, connection: Connection, error: BaseException) -> NoReturn:
         """Invalidate the connection if it was lost or interrupted; raise DBAPIError for an error of the driver."""

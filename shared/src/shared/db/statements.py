@@ -61,11 +61,11 @@ class _Totals:
             "hopline.db.time", [self._times], unit="s", description="Time that statements took"
         )
 
-    def add(self, database: str, summary: str, error_type: str, took_s: float) -> None:
+    def add(self, database: str, summary: str, error_type: str, duration_s: float) -> None:
         """Count one statement."""
         sums = self._by_labels[database, summary, error_type]
         sums[0] += 1
-        sums[1] += took_s
+        sums[1] += duration_s
 
     def _counts(self, _options: CallbackOptions) -> list[Observation]:
         return [Observation(int(count), _labels(*key)) for key, (count, _seconds) in list(self._by_labels.items())]
@@ -150,33 +150,33 @@ class StatementRecorder:
             "server.port": url.port or 5432,
         }
 
-    def record(self, statement: str, summary: str, *, took_s: float, span: bool, error_type: str) -> None:
+    def record(self, statement: str, summary: str, *, duration_s: float, span: bool, error_type: str) -> None:
         """Record a statement that has just ended; `error_type` is empty unless it failed."""
         if (cost := _cost.get()) is not None:
             cost.queries += 1
-            cost.seconds += took_s
+            cost.seconds += duration_s
         if not is_instrumentation_enabled():
             return
-        _totals.add(self._database, summary, error_type, took_s)
-        if took_s >= self._slow_s > 0:
-            log.warning("slow_query", duration_ms=round(took_s * 1000, 1), summary=summary, statement=statement)
-            self._keep_slow(statement, took_s)
+        _totals.add(self._database, summary, error_type, duration_s)
+        if duration_s >= self._slow_s > 0:
+            log.warning("slow_query", duration_ms=round(duration_s * 1000, 1), summary=summary, statement=statement)
+            self._keep_slow(statement, duration_s)
         if self._echo:
             log.info(
-                "statement", duration_ms=round(took_s * 1000, 1), statement=statement, error_type=error_type or None
+                "statement", duration_ms=round(duration_s * 1000, 1), statement=statement, error_type=error_type or None
             )
-        if span or error_type or took_s >= self._slow_s:
+        if span or error_type or duration_s >= self._slow_s:
             attributes = {**self._server_attributes, "db.query.summary": summary, "db.query.text": statement}
             if _SQLSTATE.fullmatch(error_type):
                 attributes["db.response.status_code"] = error_type
-            record_span(summary, took_s=took_s, attributes=attributes, error_type=error_type)
+            record_span(summary, duration_s=duration_s, attributes=attributes, error_type=error_type)
         else:
-            add_event(summary, took_s=took_s)
+            add_event(summary, duration_s=duration_s)
 
-    def _keep_slow(self, statement: str, took_s: float) -> None:
+    def _keep_slow(self, statement: str, duration_s: float) -> None:
         """Keep the statement as the latest one; drop the oldest beyond `MAX_SLOW`."""
         known = self.slow.pop(statement, SlowStatement())
-        self.slow[statement] = SlowStatement(count=known.count + 1, longest_s=max(known.longest_s, took_s))
+        self.slow[statement] = SlowStatement(count=known.count + 1, longest_s=max(known.longest_s, duration_s))
         if len(self.slow) > MAX_SLOW:
             del self.slow[next(iter(self.slow))]
 
@@ -202,9 +202,11 @@ def record_statements(engine: Engine, *, slow_s: float, echo: bool = False) -> N
             record_end(failure.statement or "", failure.execution_context, get_error_type(failure.original_exception))
 
     def record_end(statement: str, context: Any, error_type: str) -> None:
-        took_s = perf_counter() - context.hopline_started
+        duration_s = perf_counter() - context.hopline_started
         span = bool(context.execution_options.get(SPAN))
-        recorder.record(statement, summarize_statement(statement), took_s=took_s, span=span, error_type=error_type)
+        recorder.record(
+            statement, summarize_statement(statement), duration_s=duration_s, span=span, error_type=error_type
+        )
 
     event.listen(engine, "before_cursor_execute", set_start)
     event.listen(engine, "after_cursor_execute", record_success)

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, StatusCode
 from opentelemetry.util.types import Attributes
 
 from shared.telemetry.setup import set_defaults
-from shared.telemetry.spans import use_span
+from shared.telemetry.spans import get_tracer_provider, use_span
 
 TEMPLATE = "url.template"
 """Request extension: the URL template, `extensions={TEMPLATE: "/users/{user_id}"}`."""
@@ -74,7 +74,7 @@ class _CallTracerProvider(trace.TracerProvider):
     ) -> trace.Tracer:
         """Return a tracer that uses the global provider, also if it is set later."""
         name, version = instrumenting_module_name, instrumenting_library_version
-        return _CallTracer(trace.ProxyTracerProvider().get_tracer(name, version, schema_url, attributes))
+        return _CallTracer(get_tracer_provider().get_tracer(name, version, schema_url, attributes))
 
 
 class _CallTracer(trace.Tracer):

@@ -156,7 +156,7 @@ def process_span(
             _measure(stream, group, perf_counter() - started, failed)
 
 
-def _measure(stream: str, group: str, took_s: float, failed: str) -> None:
+def _measure(stream: str, group: str, duration_s: float, failed: str) -> None:
     """Record the duration. Call it within the span, so that the metric has an exemplar."""
     labels: dict[str, AttributeValue] = {
         "messaging.system": "redis",
@@ -164,7 +164,7 @@ def _measure(stream: str, group: str, took_s: float, failed: str) -> None:
         "messaging.destination.name": stream,
         "messaging.consumer.group.name": group,
     }
-    _durations.record(took_s, {**labels, "error.type": failed} if failed else labels)
+    _durations.record(duration_s, {**labels, "error.type": failed} if failed else labels)
 
 
 def _attributes(operation: str, kind: str, stream: str, event: Mapping[str, Any]) -> dict[str, AttributeValue]:

@@ -31,7 +31,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from shared.config import ConfigurationError, OtlpProtocol, ServiceSettings, Signal, TracesSampler
 from shared.logging.setup import configure_log_export
 from shared.telemetry.propagation import UntrustedContextPropagator
-from shared.telemetry.spans import get_tracer
+from shared.telemetry.spans import get_tracer_provider
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ def configure_telemetry(*, service: str, settings: ServiceSettings, public: bool
     set_defaults()
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
         propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
-    if settings.otel_sdk_disabled or not isinstance(get_tracer(__name__), trace.ProxyTracer):
+    if settings.otel_sdk_disabled or isinstance(get_tracer_provider(), TracerProvider):
         return  # a test or another application of this process may have set a provider
     resource = create_resource(service, settings)
     # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.

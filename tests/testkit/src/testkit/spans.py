@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from shared.config import ServiceSettings
 from shared.telemetry.setup import create_tracer_provider
-from shared.telemetry.spans import get_tracer
+from shared.telemetry.spans import get_tracer_provider
 
 
 class Spans:
@@ -52,7 +52,7 @@ def _session_exporter() -> InMemorySpanExporter:
     """Return the exporter of the process, because OpenTelemetry's global provider can be set only once."""
     global _exporter  # noqa: PLW0603 - the provider is global as well
     if _exporter is None:
-        if isinstance(get_tracer(__name__), trace.ProxyTracer):  # no provider is set yet
+        if not isinstance(get_tracer_provider(), TracerProvider):  # none is set yet
             trace.set_tracer_provider(create_tracer_provider(ServiceSettings()))
         provider = trace.get_tracer_provider()
         assert isinstance(provider, TracerProvider)
