@@ -168,6 +168,14 @@ class TestBuckets:
             Evaluation(store, [100.0]).evaluate(promql.parse(expression))
 
 
+@pytest.mark.parametrize("operator", ["+", "*", "<"])
+def test_expression_is_rejected_when_it_has_too_many_operators(operator: str) -> None:
+    longest = f" {operator} ".join(["requests_total"] * (promql.MAX_OPERATORS + 1))
+    Evaluation(stored(), [0.0]).evaluate(promql.parse(longest))
+    with pytest.raises(promql.UnsupportedError, match=f"more than {promql.MAX_OPERATORS} operators"):
+        promql.parse(f"{longest} {operator} requests_total")
+
+
 def test_evaluation_reads_a_bounded_number_of_values() -> None:
     evaluation = Evaluation(stored(), [0.0] * 1_000, max_values=5_000)
     evaluation.evaluate(promql.parse("requests_total"))

@@ -111,11 +111,11 @@ class Evaluation:
         found: Vector = {}
         for series, column in self._series(selector):
             read, times, width = _reader(series, column), series.times, series.width
-            places = (bisect_right(times, moment) - 1 for moment in self._moments)
+            indexes = (bisect_right(times, moment) - 1 for moment in self._moments)
             labels = tuple(sorted((("__name__", selector.name), *series.labels)))
             found[labels] = [
-                read(series.rows, place * width) if place >= 0 and times[place] > moment - LOOKBACK_S else None
-                for place, moment in zip(places, self._moments, strict=True)
+                read(series.rows, index * width) if index >= 0 and times[index] > moment - LOOKBACK_S else None
+                for index, moment in zip(indexes, self._moments, strict=True)
             ]
         return _present(found)
 
@@ -154,15 +154,15 @@ def select(store: MetricStore, selector: Selector) -> list[tuple[Series, int]]:
 def _reader(series: Series, column: int) -> Callable[[Sequence[float], int], Value]:
     bounds, width = series.bounds, series.width
     if column:
-        return lambda rows, place: rows[place + column]
-    return lambda rows, place: Buckets(bounds, rows[place + 2 : place + width])
+        return lambda rows, index: rows[index + column]
+    return lambda rows, index: Buckets(bounds, rows[index + 2 : index + width])
 
 
 def _increase(
-    series: Series, column: int, places: tuple[int, int], between: tuple[float, float], divisor: float
+    series: Series, column: int, indexes: tuple[int, int], between: tuple[float, float], divisor: float
 ) -> Value | None:
     """Return the increase between two rows, extrapolated to the borders as Prometheus does."""
-    (low, high), rows, width = places, series.rows, series.width
+    (low, high), rows, width = indexes, series.rows, series.width
     if high <= low:
         return None
     first_s, last_s = rows[low * width], rows[high * width]
@@ -224,10 +224,10 @@ def _merged(aggregation: Aggregation, values: list[Value]) -> Value | None:
 
 def _topk(count: int, operand: Vector) -> Vector:
     kept: Vector = {labels: [None] * len(row) for labels, row in operand.items()}
-    for place, values in enumerate(zip(*operand.values(), strict=True)):
+    for index, values in enumerate(zip(*operand.values(), strict=True)):
         there = [(value, labels) for labels, value in zip(operand, values, strict=True) if isinstance(value, float)]
         for value, labels in sorted(there, reverse=True)[:count]:
-            kept[labels][place] = value
+            kept[labels][index] = value
     return _present(kept)
 
 
@@ -242,14 +242,14 @@ def _quantile(quantile: float, value: Value | None) -> float | None:
     if not counts or counts[-1] <= 0 or not bounds:
         return None
     rank = quantile * counts[-1]
-    place = next(index for index, count in enumerate(counts) if count >= rank)
-    if place == len(bounds):
+    index = next(index for index, count in enumerate(counts) if count >= rank)
+    if index == len(bounds):
         return bounds[-1]
-    if place == 0 and bounds[0] <= 0:
+    if index == 0 and bounds[0] <= 0:
         return bounds[0]
-    low, below = (bounds[place - 1], counts[place - 1]) if place else (0.0, 0.0)
-    inside = counts[place] - below
-    return low + (bounds[place] - low) * ((rank - below) / inside if inside else 0.0)
+    low, below = (bounds[index - 1], counts[index - 1]) if index else (0.0, 0.0)
+    inside = counts[index] - below
+    return low + (bounds[index] - low) * ((rank - below) / inside if inside else 0.0)
 
 
 def _combine(operator: str, left: Vector | float, right: Vector | float) -> Vector | float:

@@ -22,6 +22,8 @@ SUPPORTED: Final = (
 )
 MAX_LENGTH: Final = 4_000
 MAX_DEPTH: Final = 30
+MAX_OPERATORS: Final = 100
+"""Operators of one expression: `a + b + c + …` is nested as deep as it has operators, and its evaluation recurses."""
 
 _WORD = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)(?![a-zA-Z_])|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"""
@@ -125,8 +127,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._place = 0
+        self._position = 0
         self._depth = 0
+        self._operators = 0
         self._kind, self._word = "", ""
         self._advance()
 
@@ -143,6 +146,9 @@ class _Parser:
             return self._operand()
         left = self._binary(level + 1)
         while self._kind == "sign" and self._word in _PRECEDENCE[level]:
+            self._operators += 1
+            if self._operators > MAX_OPERATORS:
+                self._fail(f"more than {MAX_OPERATORS} operators")
             operator = self._advance()
             left = Binary(operator, left, self._binary(level + 1))
         return left
@@ -280,15 +286,15 @@ class _Parser:
     def _advance(self) -> str:
         """Return the current token and read the next one."""
         token = self._word
-        found = _WORD.match(self._text, self._place)
+        found = _WORD.match(self._text, self._position)
         if found is None:
-            if self._text[self._place :].strip():
-                self._fail(f"unexpected {self._text[self._place :].strip()[:20]!r}")
+            if self._text[self._position :].strip():
+                self._fail(f"unexpected {self._text[self._position :].strip()[:20]!r}")
             self._kind, self._word = "", ""
         else:
             self._kind, self._word = found.lastgroup or "", found[0].strip()
-            self._place = found.end()
+            self._position = found.end()
         return token
 
     def _fail(self, reason: str) -> NoReturn:
-        raise UnsupportedError(f"{reason} at character {self._place}: {SUPPORTED}")
+        raise UnsupportedError(f"{reason} at character {self._position}: {SUPPORTED}")
