@@ -1,5 +1,7 @@
 """Building a tree from Jaeger's JSON, and its time line."""
 
+import io
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from console.about import about, again
-from console.drawing import duration
+from console.drawing import format_duration, print_tree
 from console.stack import Stack
 from console.timeline import Timeline
 from console.tree import Node, Tree
@@ -51,6 +54,12 @@ def shape(built: Tree) -> list[str]:
             yield from lines(node.children, indent + "  ")
 
     return list(lines(built.roots, ""))
+
+
+def draw(built: Tree, *, width: int) -> list[str]:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_tree(built, console)
+    return console.export_text().splitlines()
 
 
 class TestTree:
@@ -107,6 +116,30 @@ class TestTree:
         shown = [item.id for item in tree(*spans).spans()]
 
         assert sorted(shown) == sorted(item["spanID"] for item in spans)
+
+
+class TestDrawing:
+    def test_chain_may_be_deeper_than_the_recursion_limit(self) -> None:
+        depth = sys.getrecursionlimit() + 200
+        built = tree(span("s0"), *(span(f"s{own}", f"s{own - 1}", start=own) for own in range(1, depth)))
+        [*_, last] = draw(built, width=3 * depth)
+        assert last.strip().startswith(f"└╴orders op s{depth - 1} ")
+
+    def test_connectors_show_siblings_and_roots(self) -> None:
+        built = tree(
+            span("root"),
+            span("first", "root", start=1),
+            span("below", "first", start=2),
+            span("last", "root", start=3),
+            span("other", start=4),
+        )
+        assert [line.split(" op ")[0] for line in draw(built, width=60)[2:]] == [
+            "├╴orders",
+            "│ ├╴orders",
+            "│ │ └╴orders",
+            "│ └╴orders",
+            "└╴orders",
+        ]
 
 
 class TestTimeline:
@@ -237,7 +270,7 @@ class TestWords:
         ],
     )
     def test_duration_has_three_digits(self, microseconds: int, written: str) -> None:
-        assert duration(microseconds) == written
+        assert format_duration(microseconds) == written
 
 
 class TestStack:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from console.crash import CRASH, walk_crash
 from console.demo import Demo
-from console.drawing import printable_lines
+from console.drawing import replace_unprintable_in_lines
 from console.failures import FailedError
 from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
@@ -42,7 +42,7 @@ def main() -> None:
         stack = Stack.from_environment(os.environ)
         asyncio.run(_COMMANDS[arguments.command](stack, arguments))
     except FailedError as failure:
-        words = printable_lines(str(failure))
+        words = replace_unprintable_in_lines(str(failure))
         _console(stderr=True).print(f"✗ {words}", style="bold red", markup=False, soft_wrap=True)
         if arguments.command == "demo" and arguments.json:
             print(json.dumps({"error": str(failure)}))

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from console.failures import FailedError
-from console.logs import LogLine, lines_by_span
+from console.logs import LogRecord, log_records_by_span
 from console.stack import Stack
 from console.tree import Tree
 
@@ -31,7 +31,7 @@ class Backends:
         traces = _json(response)["data"]
         return Tree.from_jaeger(traces[0]) if traces and traces[0]["spans"] else None
 
-    async def log_lines(self, tree: Tree) -> dict[str, list[LogLine]]:
+    async def log_records(self, tree: Tree) -> dict[str, list[LogRecord]]:
         """Return the trace's log records by span id."""
         params = {
             "query": f'{{service_name=~".+"}} | trace_id="{tree.trace_id}"',
@@ -41,7 +41,7 @@ class Backends:
             "direction": "forward",
         }
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
-        return lines_by_span(_json(response)["data"]["result"])
+        return log_records_by_span(_json(response)["data"]["result"])
 
     async def has_logged(self, event: str, *, service: str, since_ns: int) -> bool:
         """Return whether a service has logged this event since `since_ns`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from console.logs import LogLine
+from console.logs import LogRecord
 from console.timeline import Timeline
 from console.tree import Node, Tree
 
@@ -30,18 +30,21 @@ _SECOND_US = 1_000_000
 _MILLISECOND_US = 1_000
 
 
-def print_tree(tree: Tree, console: Console, *, lines: Mapping[str, Sequence[LogLine]] | None = None) -> None:
-    """Print the tree in the console's width. With `lines`, log records by span id, print them and the spans' events."""
-    for text in _Drawing(tree, console.width, lines).draw():
+def print_tree(tree: Tree, console: Console, *, log_records: Mapping[str, Sequence[LogRecord]] | None = None) -> None:
+    """Print the tree in the console's width.
+
+    `log_records` are by span id. With them, the log records and the events of the spans are printed below the spans.
+    """
+    for text in _Drawing(tree, console.width, log_records).draw():
         console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
 
 
-def coloured(service: str) -> Text:
+def colour_service(service: str) -> Text:
     """Return the service's name in its colour."""
-    return Text(printable(service), style=_style(service))
+    return Text(replace_unprintable(service), style=_style(service))
 
 
-def duration(microseconds: float) -> str:
+def format_duration(microseconds: float) -> str:
     """Return a duration with about three digits and its unit."""
     if microseconds < _MILLISECOND_US:
         return f"{microseconds:.0f} µs"
@@ -50,22 +53,22 @@ def duration(microseconds: float) -> str:
     return f"{_three_digits(microseconds / _SECOND_US)} s"
 
 
-def printable(text: str) -> str:
+def replace_unprintable(text: str) -> str:
     """Replace all characters that are not printable, including line breaks and escape characters."""
     return "".join(character if character.isprintable() else "·" for character in text)
 
 
-def printable_lines(text: str) -> str:
+def replace_unprintable_in_lines(text: str) -> str:
     """Replace all characters that are not printable, except line breaks."""
-    return "\n".join(printable(line) for line in text.split("\n"))
+    return "\n".join(replace_unprintable(line) for line in text.split("\n"))
 
 
 class _Drawing:
-    def __init__(self, tree: Tree, width: int, lines: Mapping[str, Sequence[LogLine]] | None) -> None:
+    def __init__(self, tree: Tree, width: int, log_records: Mapping[str, Sequence[LogRecord]] | None) -> None:
         self._tree = tree
         self._width = width
-        self._lines = lines or {}
-        self._detailed = lines is not None
+        self._log_records = log_records or {}
+        self._detailed = log_records is not None
         self._bar_width = width * 3 // 10 if width >= _NARROWEST_WITH_BARS else 0
         self._name_width = width - _TOOK_WIDTH - (self._bar_width + 2 if self._bar_width else 0)
         self._timeline = Timeline((span.start, span.end) for span in tree.spans())
@@ -74,20 +77,19 @@ class _Drawing:
         yield from self._heading()
         if self._bar_width:
             yield self._axis()
-        for place, root in enumerate(self._tree.roots):
-            alone = len(self._tree.roots) == 1
-            yield from self._branch(root, "", "" if alone else _elbow(last=place == len(self._tree.roots) - 1))
+        yield from self._spans()
         known = {node.span.id for node in self._tree.walk()}
-        for line in (line for span_id, lines in self._lines.items() if span_id not in known for line in lines):
-            yield self._log_line(line, "")
+        for span_id, log_records in self._log_records.items():
+            if span_id not in known:
+                yield from (self._log_line(record, "") for record in log_records)
         if legend := self._legend():
             yield legend
 
     def _heading(self) -> Iterator[Text]:
         spans = self._tree.spans()
         failed = sum(bool(span.failure) for span in spans)
-        yield Text.assemble(("trace ", "dim"), (printable(self._tree.trace_id), "bold"))
-        facts = [duration(self._tree.end - self._tree.start), _counted(len(spans), "span")]
+        yield Text.assemble(("trace ", "dim"), (replace_unprintable(self._tree.trace_id), "bold"))
+        facts = [format_duration(self._tree.end - self._tree.start), _counted(len(spans), "span")]
         facts.append(_counted(len(self._tree.services()), "service"))
         heading = Text(" · ".join(facts))
         if failed:
@@ -100,7 +102,8 @@ class _Drawing:
         """Return the line above the bars, with the start time of each stretch."""
         marks = [" "] * self._bar_width
         for start in [self._tree.start, *(fold.end for fold in self._timeline.folds())]:
-            label = "0" if start == self._tree.start else f"+{duration(start - self._tree.start).replace(' ', '')}"
+            since = format_duration(start - self._tree.start).replace(" ", "")
+            label = "0" if start == self._tree.start else f"+{since}"
             cell = min(self._cell(start), self._bar_width - len(label))
             after = cell + len(label)
             if not "".join(marks[max(0, cell - 1) : after + 1]).strip():
@@ -119,17 +122,25 @@ class _Drawing:
             signs.append("† lost: not received")
         return Text("   ".join(signs), style="dim")
 
-    def _branch(self, node: Node, indent: str, elbow: str) -> Iterator[Text]:
-        yield self._span_line(node, indent + elbow)
-        below = indent + _BELOW[elbow]
-        beside = below + (_BELOW[_elbow(last=False)] if node.children else "  ")
+    def _spans(self) -> Iterator[Text]:
+        """Yield the lines of all spans, parents before their children."""
+        elbows = _elbows(len(self._tree.roots)) if len(self._tree.roots) > 1 else [""]
+        waiting = [(root, "", elbow) for root, elbow in zip(self._tree.roots, elbows, strict=True)][::-1]
+        while waiting:
+            node, indent, elbow = waiting.pop()
+            below = indent + _BELOW[elbow]
+            yield self._span_line(node, indent + elbow)
+            yield from self._details(node, below + (_BELOW["├╴"] if node.children else "  "))
+            elbows = _elbows(len(node.children))
+            waiting += [(child, below, elbow) for child, elbow in zip(node.children, elbows, strict=True)][::-1]
+
+    def _details(self, node: Node, indent: str) -> Iterator[Text]:
+        """Yield the lines below a span: its failure, its log records and its events."""
         if node.span.failure:
-            yield Text.assemble((beside, "dim"), (f"✗ {printable(node.span.failure)}", "red"))
+            yield Text.assemble((indent, "dim"), (f"✗ {replace_unprintable(node.span.failure)}", "red"))
         events = node.span.events if self._detailed else ()
-        for line in sorted([*self._lines.get(node.span.id, ()), *events], key=lambda line: line.time):
-            yield self._log_line(line, beside)
-        for place, child in enumerate(node.children):
-            yield from self._branch(child, below, _elbow(last=place == len(node.children) - 1))
+        for record in sorted([*self._log_records.get(node.span.id, ()), *events], key=lambda record: record.time):
+            yield self._log_line(record, indent)
 
     def _span_line(self, node: Node, prefix: str) -> Text:
         span = node.span
@@ -143,14 +154,14 @@ class _Drawing:
         if span.again:
             notes.append(f" {span.again}" if span.links else f"  {span.again}", "cyan")
         if node.waited:
-            notes.append(f"  ⋯ {duration(node.waited)}", "dim")
-        line = Text.assemble((prefix, "dim"), coloured(span.service), " ", printable(span.operation))
+            notes.append(f"  ⋯ {format_duration(node.waited)}", "dim")
+        line = Text.assemble((prefix, "dim"), colour_service(span.service), " ", replace_unprintable(span.operation))
         if span.about:
-            line.append(f" {printable(span.about)}", "dim")
+            line.append(f" {replace_unprintable(span.about)}", "dim")
         line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
         line.append_text(notes)
         line.pad_right(max(0, self._name_width - len(line)))
-        line.append("" if span.lost else duration(span.duration).rjust(_TOOK_WIDTH))
+        line.append("" if span.lost else format_duration(span.duration).rjust(_TOOK_WIDTH))
         if self._bar_width and not span.lost:
             line.append("  ").append_text(self._bar(node))
         line.rstrip()
@@ -172,15 +183,15 @@ class _Drawing:
         bar.stylize("not dim red" if span.failure else f"not dim {_style(span.service)}", first, after)
         return bar
 
-    def _log_line(self, line: LogLine, indent: str) -> Text:
+    def _log_line(self, record: LogRecord, indent: str) -> Text:
         text = Text.assemble(
             (indent, "dim"),
-            (f"+{duration(max(0, line.time - self._tree.start))} ", "dim"),
-            (f"{printable(line.level)} ", _LEVEL_STYLES.get(line.level, "dim")),
-            printable(line.text),
+            (f"+{format_duration(max(0, record.time - self._tree.start))} ", "dim"),
+            (f"{replace_unprintable(record.level)} ", _LEVEL_STYLES.get(record.level, "dim")),
+            replace_unprintable(record.text),
         )
-        for key, value in line.attributes.items():
-            text.append(f" {printable(key)}={printable(value)}", "dim")
+        for key, value in record.attributes.items():
+            text.append(f" {replace_unprintable(key)}={replace_unprintable(value)}", "dim")
         return text
 
     def _cell(self, time: float) -> int:
@@ -191,8 +202,9 @@ def _style(service: str) -> str:
     return f"bold {_COLOURS.get(service, _OTHER_COLOUR)}"
 
 
-def _elbow(*, last: bool) -> str:
-    return "└╴" if last else "├╴"
+def _elbows(count: int) -> list[str]:
+    """Return the connectors of `count` siblings."""
+    return ["├╴"] * (count - 1) + ["└╴"] * min(count, 1)
 
 
 def _counted(number: int, noun: str) -> str:

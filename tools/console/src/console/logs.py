@@ -26,7 +26,7 @@ _NOT_SHOWN_PREFIXES = (
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
+class LogRecord:
     """One log record with the attributes that the tree prints."""
 
     time: int
@@ -37,14 +37,14 @@ class LogLine:
     attributes: Mapping[str, str]
 
 
-def lines_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogLine]]:
+def log_records_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogRecord]]:
     """Return the log records in the `result` of a query by span id, sorted by time; "" has those outside any span."""
-    lines: dict[str, list[LogLine]] = defaultdict(list)
+    records: dict[str, list[LogRecord]] = defaultdict(list)
     for stream in streams:
         labels: dict[str, str] = stream["stream"]
         attributes = {name: value for name, value in sorted(labels.items()) if _is_shown(name)}
         for nanoseconds, text in stream["values"]:
-            line = LogLine(
+            record = LogRecord(
                 time=int(nanoseconds) // 1_000,
                 span_id=labels.get("span_id", ""),
                 service=labels.get("service_name", ""),
@@ -52,20 +52,20 @@ def lines_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogLin
                 text=text,
                 attributes=attributes,
             )
-            lines[line.span_id].append(line)
-    return {span_id: sorted(found, key=lambda line: line.time) for span_id, found in lines.items()}
+            records[record.span_id].append(record)
+    return {span_id: sorted(found, key=lambda record: record.time) for span_id, found in records.items()}
 
 
-def events_of(span: Mapping[str, Any], service: str) -> tuple[LogLine, ...]:
+def events_of(span: Mapping[str, Any], service: str) -> tuple[LogRecord, ...]:
     """Return the span's events (`logs` in Jaeger's JSON), such as its statements, without stack traces."""
     return tuple(_event(span["spanID"], service, noted) for noted in span.get("logs") or ())
 
 
-def _event(span_id: str, service: str, noted: Mapping[str, Any]) -> LogLine:
+def _event(span_id: str, service: str, noted: Mapping[str, Any]) -> LogRecord:
     fields = {field["key"]: str(field["value"]) for field in noted["fields"]}
     text = fields.pop("event", "")
     fields.pop("exception.stacktrace", None)
-    return LogLine(
+    return LogRecord(
         time=noted["timestamp"], span_id=span_id, service=service, level="event", text=text, attributes=fields
     )
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from console.drawing import printable
+from console.drawing import replace_unprintable
 
 
 class Narrator:
@@ -17,24 +17,24 @@ class Narrator:
 
     def title(self, text: str) -> None:
         """Print a heading."""
-        self._print(Text(f"\n{printable(text)}", style="bold"))
+        self._print(Text(f"\n{replace_unprintable(text)}", style="bold"))
 
     def done(self, text: str, note: str = "") -> None:
         """Print a completed step, with a note in grey."""
-        self._print(Text.assemble(("  ✓ ", "green"), printable(text), _aside(note)))
+        self._print(Text.assemble(("  ✓ ", "green"), replace_unprintable(text), _aside(note)))
 
     def arrived(self, after_ms: float, text: str, note: str = "") -> None:
         """Print an effect of the order and its time since the order."""
         came = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
-        self._print(Text.assemble(("  ← ", "cyan"), came, printable(text), _aside(note)))
+        self._print(Text.assemble(("  ← ", "cyan"), came, replace_unprintable(text), _aside(note)))
 
     def quoted(self, line: str) -> None:
         """Print a line of other output."""
-        self._print(Text.assemble(("  │ ", "dim"), printable(line)))
+        self._print(Text.assemble(("  │ ", "dim"), replace_unprintable(line)))
 
     def pointer(self, what: str, where: str) -> None:
         """Print where to find more."""
-        self._print(Text.assemble((f"  {what:<12}", "dim"), printable(where)))
+        self._print(Text.assemble((f"  {what:<12}", "dim"), replace_unprintable(where)))
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
@@ -42,7 +42,7 @@ class Narrator:
         if not self.console.is_terminal:
             yield
             return
-        with self.console.status(Text(printable(text), style="dim")):
+        with self.console.status(Text(replace_unprintable(text), style="dim")):
             yield
 
     def _print(self, line: Text) -> None:
@@ -50,4 +50,4 @@ class Narrator:
 
 
 def _aside(note: str) -> tuple[str, str]:
-    return (f"  {printable(note)}" if note else "", "dim")
+    return (f"  {replace_unprintable(note)}" if note else "", "dim")

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table as Grid
 from rich.text import Text
 
-from console.drawing import coloured, duration, printable
+from console.drawing import colour_service, format_duration, replace_unprintable
 from console.failures import FailedError
 from console.metrics import Figures, Metrics, Row
 from console.stack import Stack
@@ -78,7 +78,7 @@ def plain_lines(figures: Sequence[Figures]) -> list[str]:
     cells = [
         (
             one.table.id,
-            " ".join(filter(None, map(printable, row.labels))) or "all",
+            " ".join(filter(None, map(replace_unprintable, row.labels))) or "all",
             "  ".join(
                 f"{column.title} {_written(value, column.unit)}"
                 for column, value in zip(one.table.columns, row.figures, strict=True)
@@ -96,7 +96,7 @@ def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableT
     head = Text.assemble(("Hopline ", "bold"), (f"the last {WINDOW_S:.0f} s, at {clock}; q ends", "dim"))
     lines: list[RenderableType] = [head]
     if problem:
-        lines.append(Text(printable(problem), style="bold red"))
+        lines.append(Text(replace_unprintable(problem), style="bold red"))
     if not figures:
         return Group(*lines, Text(_NO_METRICS))
     tables = [_grid(one) for one in figures]
@@ -115,8 +115,8 @@ def _grid(figures: Figures) -> RenderableType:
     for title in figures.label_titles:
         grid.add_column(title, no_wrap=True, overflow="ellipsis")
     rows = [(row, list(_cells(figures, row))) for row in figures.rows[:_MOST_ROWS]]
-    for place, column in enumerate(figures.table.columns):  # names are cut before figures are
-        width = max(len(column.title), *(len(cells[place]) for _, cells in rows))
+    for index, column in enumerate(figures.table.columns):  # names are cut before figures are
+        width = max(len(column.title), *(len(cells[index]) for _, cells in rows))
         grid.add_column(column.title, justify="right", no_wrap=True, min_width=width)
     for row, cells in rows:
         grid.add_row(*_names(figures, row), *cells)
@@ -128,9 +128,9 @@ def _grid(figures: Figures) -> RenderableType:
 def _names(figures: Figures, row: Row) -> Iterator[Text]:
     for label, value in zip(figures.table.by, row.labels, strict=True):
         if label == "service_name":
-            yield coloured(value)
+            yield colour_service(value)
         else:
-            yield Text(printable(value[:_SHORT_ID] if label == "instance" else value))
+            yield Text(replace_unprintable(value[:_SHORT_ID] if label == "instance" else value))
 
 
 def _cells(figures: Figures, row: Row) -> Iterator[Text]:
@@ -148,7 +148,7 @@ def _written(value: float | None, unit: str) -> str:
         case "share":
             return f"{100 * value:.3g} %"
         case "seconds":
-            return duration(value * 1_000_000)
+            return format_duration(value * 1_000_000)
         case "circuit":
             return _CIRCUITS.get(value, f"{value:g}")
         case _:

@@ -25,6 +25,6 @@ async def print_trace(trace_id: str, *, stack: Stack, console: Console) -> None:
             raise FailedError(
                 f"no trace {trace_id} at {stack.jaeger}: it was never sampled, is not exported yet, or was evicted"
             )
-        lines = await backends.log_lines(tree)
-    print_tree(tree, console, lines=lines)
+        log_records = await backends.log_records(tree)
+    print_tree(tree, console, log_records=log_records)
     console.print(f"\n{stack.trace_page(tree.trace_id)}", style="dim", markup=False, soft_wrap=True)

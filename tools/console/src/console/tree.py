@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from console.about import about, again
-from console.logs import LogLine, events_of
+from console.logs import LogRecord, events_of
 
 
 def parent_span_id(span: Mapping[str, Any]) -> str | None:
@@ -37,7 +37,7 @@ class Span:
     links: Sequence[str] = ()  # linked spans of this trace that are not its parent
     again: str = ""  # why it is a repeated attempt
     failure: str = ""
-    events: Sequence[LogLine] = ()
+    events: Sequence[LogRecord] = ()
     lost: bool = False
 
     @classmethod
