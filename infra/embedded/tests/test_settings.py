@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from embedded.environment import Environments, read_dotenv
 from embedded.errors import EmbeddedError
+from embedded.ports import PORTS
 from embedded.secrets import Secrets
 from embedded.stack import LONGEST_SOCKET, Stack
+from shared.validation.port_offset import MAX_PORT_OFFSET
 
 
 class TestStack:
@@ -19,10 +21,13 @@ class TestStack:
         stack = Stack.from_environment({"HOPLINE_HOME": str(tmp_path), "HOPLINE_PORT_OFFSET": "300"})
         assert (stack.home, stack.port("gateway")) == (tmp_path, 8300)
 
-    @pytest.mark.parametrize("offset", ["-1", "many", "60000"])
+    @pytest.mark.parametrize("offset", ["-1", "many", "1_0", str(MAX_PORT_OFFSET + 1), "9" * 5_000])
     def test_impossible_offset_is_rejected(self, offset: str) -> None:
         with pytest.raises(EmbeddedError, match=f"HOPLINE_PORT_OFFSET={offset}: expected a whole number"):
             Stack.from_environment({"HOPLINE_PORT_OFFSET": offset})
+
+    def test_highest_offset_leaves_every_port_below_the_last_one(self) -> None:
+        assert MAX_PORT_OFFSET + max(port.number for port in PORTS.values()) == 65_535
 
     def test_folder_with_other_files_is_neither_used_nor_removed(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")

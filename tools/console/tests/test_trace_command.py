@@ -169,8 +169,9 @@ class TestFailure:
         assert "cannot connect to http://127.0.0.1:9" in printed.stderr
         assert printed.stderr.count("\n") == 1
 
-    def test_invalid_offset_is_rejected(self, command: Command) -> None:
-        printed = command("trace", "a" * 32, HOPLINE_PORT_OFFSET="many")
+    @pytest.mark.parametrize("offset", ["many", "-1", "60000"])
+    def test_invalid_offset_is_rejected(self, command: Command, offset: str) -> None:
+        printed = command("trace", "a" * 32, HOPLINE_PORT_OFFSET=offset)
 
         assert printed.returncode == 1
-        assert "HOPLINE_PORT_OFFSET='many'" in printed.stderr
+        assert f"HOPLINE_PORT_OFFSET='{offset}': expected a whole number from 0 to " in printed.stderr

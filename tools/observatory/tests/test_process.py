@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from observatory.settings import Settings
+from shared.validation.port_offset import MAX_PORT_OFFSET
 from testkit.observatory import Observatory
 
 
@@ -37,7 +38,8 @@ class TestStart:
         ("name", "value"),
         [
             ("HOPLINE_PORT_OFFSET", "many"),
-            ("HOPLINE_PORT_OFFSET", "60000"),
+            ("HOPLINE_PORT_OFFSET", "-1000"),
+            ("HOPLINE_PORT_OFFSET", str(MAX_PORT_OFFSET + 1)),
             ("HOPLINE_PORT_OFFSET", "1_000"),
             ("OBSERVATORY_MAX_SPANS", "0"),
             ("OBSERVATORY_MAX_SERIES", "20001"),
@@ -53,9 +55,10 @@ class TestStart:
         assert rejected.returncode == 1
         assert f"{name}='{value}': expected a whole number" in rejected.stderr
 
-    def test_offset_can_be_negative(self) -> None:
-        settings = Settings.from_environment({"HOPLINE_PORT_OFFSET": "-1000"})
-        assert settings.ports.smtp == 25
+    @pytest.mark.parametrize(("offset", "smtp"), [("", 1025), ("0", 1025), (str(MAX_PORT_OFFSET), 40128)])
+    def test_offset_is_added_to_every_port(self, offset: str, smtp: int) -> None:
+        settings = Settings.from_environment({"HOPLINE_PORT_OFFSET": offset})
+        assert settings.ports.smtp == smtp
 
 
 class TestPaths:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
 
-from compose.errors import ComposeError
 from embedded.environment import is_pooled, worker_count
 from embedded.ports import Port
 from embedded.secrets import Secrets
@@ -106,8 +105,5 @@ class Project:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Project:
-    """Read HOPLINE_HOME and HOPLINE_PORT_OFFSET, as the embedded mode does; raises ComposeError."""
-    stack = Stack.from_environment(environ)
-    if stack.offset + max(port.number for port in PUBLISHED.values()) > 65_535:  # noqa: PLR2004 - the highest port
-        raise ComposeError(f"HOPLINE_PORT_OFFSET={stack.offset}: too high")
-    return Project(stack)
+    """Read HOPLINE_HOME and HOPLINE_PORT_OFFSET, as the embedded mode does; raises EmbeddedError."""
+    return Project(Stack.from_environment(environ))

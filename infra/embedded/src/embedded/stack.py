@@ -18,6 +18,7 @@ from pathlib import Path
 
 from embedded.errors import EmbeddedError
 from embedded.ports import PORTS
+from shared.validation.port_offset import parse_port_offset
 
 ROOT = Path(__file__).resolve().parents[4]
 """The checkout, which contains services/ and workers/."""
@@ -38,7 +39,7 @@ class Stack:
     def from_environment(cls, environ: Mapping[str, str]) -> "Stack":
         """Read HOPLINE_HOME (default .hopline in the checkout) and HOPLINE_PORT_OFFSET (default 0)."""
         home = Path(environ.get("HOPLINE_HOME") or ROOT / ".hopline").expanduser().resolve()
-        return cls(home, _offset(environ.get("HOPLINE_PORT_OFFSET") or "0"))
+        return cls(home, _offset(environ.get("HOPLINE_PORT_OFFSET", "")))
 
     def port(self, name: str) -> int:
         """Return the number of a named port of `embedded.ports` in this stack."""
@@ -128,11 +129,11 @@ class Stack:
             yield
 
 
-def _offset(raw: str) -> int:
-    highest = 65_535 - max(port.number for port in PORTS.values())
-    if raw.isascii() and raw.isdecimal() and int(raw) <= highest:
-        return int(raw)
-    raise EmbeddedError(f"HOPLINE_PORT_OFFSET={raw}: expected a whole number from 0 to {highest}")
+def _offset(text: str) -> int:
+    try:
+        return parse_port_offset(text)
+    except ValueError as error:
+        raise EmbeddedError(f"HOPLINE_PORT_OFFSET={text}: {error}") from None
 
 
 def _make_private(folder: Path) -> None:

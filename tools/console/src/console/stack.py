@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from console.failures import FailedError
+from shared.validation.port_offset import parse_port_offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +22,13 @@ class Stack:
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
         """Read HOPLINE_{GATEWAY,JAEGER,LOKI,PROMETHEUS,MAILPIT}_URL; else localhost with HOPLINE_PORT_OFFSET added.
 
-        Raises FailedError if the offset is not a number.
+        Raises FailedError if the offset is invalid.
         """
-        raw = environ.get("HOPLINE_PORT_OFFSET") or "0"
-        if not (raw.isascii() and raw.isdecimal()):
-            raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: expected a whole number")
-        offset = int(raw)
+        raw = environ.get("HOPLINE_PORT_OFFSET", "")
+        try:
+            offset = parse_port_offset(raw)
+        except ValueError as error:
+            raise FailedError(f"HOPLINE_PORT_OFFSET={raw!r}: {error}") from None
 
         def url(name: str, port: int) -> str:
             return (environ.get(f"HOPLINE_{name}_URL") or f"http://localhost:{port + offset}").rstrip("/")

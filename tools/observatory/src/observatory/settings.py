@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from shared.validation.port_offset import parse_port_offset
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -72,7 +74,7 @@ class Settings:
         default = Limits()
         return cls(
             host=environ.get("HOST", "127.0.0.1"),
-            ports=Ports.with_offset(_number(environ, "HOPLINE_PORT_OFFSET", default=0, low=-1_000, high=48_000)),
+            ports=Ports.with_offset(_port_offset(environ)),
             limits=Limits(
                 traces=_number(environ, "OBSERVATORY_MAX_TRACES", default=default.traces),
                 spans=_number(environ, "OBSERVATORY_MAX_SPANS", default=default.spans),
@@ -89,10 +91,19 @@ class Settings:
         )
 
 
+def _port_offset(environ: Mapping[str, str]) -> int:
+    name = "HOPLINE_PORT_OFFSET"
+    raw = environ.get(name, "")
+    try:
+        return parse_port_offset(raw)
+    except ValueError as error:
+        raise InvalidSettingError(f"{name}={raw!r}: {error}") from None
+
+
 def _number(environ: Mapping[str, str], name: str, *, default: int, low: int = 1, high: int = 1_000_000) -> int:
     raw = environ.get(name)
     if raw is None or raw == "":
         return default
-    if not re.fullmatch(r"-?[0-9]{1,9}", raw) or not low <= int(raw) <= high:
+    if not re.fullmatch(r"[0-9]{1,9}", raw) or not low <= int(raw) <= high:
         raise InvalidSettingError(f"{name}={raw!r}: expected a whole number from {low} to {high}")
     return int(raw)
