@@ -14,6 +14,7 @@ import random
 import ssl
 import sys
 import time
+from http import HTTPStatus
 from math import ceil
 from typing import TypeVar
 from uuid import uuid4
@@ -40,7 +41,6 @@ PUSHED_WITHIN_S = 10.0
 PLENTY = 100
 """Shoppers order only products of which more units are available. The others are left for people."""
 
-_CONFLICT = 409
 _ALMOST_EXPIRED_S = 30.0
 
 
@@ -203,7 +203,7 @@ class Shopper(HttpUser):
         with self.client.request(
             **request.arguments(), headers=dict(request.headers), name=request.route, catch_response=True
         ) as response:
-            if allows_conflict and response.status_code == _CONFLICT:
+            if allows_conflict and response.status_code == HTTPStatus.CONFLICT:
                 response.success()
             return api.read(request, response) if response.ok else None
 

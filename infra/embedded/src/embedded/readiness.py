@@ -3,6 +3,7 @@
 import asyncio
 import urllib.request
 from collections.abc import Callable, Collection, Mapping
+from http import HTTPStatus
 from time import monotonic
 from typing import NoReturn
 
@@ -71,6 +72,6 @@ async def is_ready(table: Table, process: Process) -> bool:
 def _responds_ok(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - our own http URL
-            return bool(response.status == 200)  # noqa: PLR2004
+            return bool(response.status == HTTPStatus.OK)
     except (OSError, ValueError):
         return False

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 from urllib.parse import quote
 from uuid import uuid4
@@ -32,8 +33,7 @@ from hopline_client.models import (
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_CONFLICT, _TOO_MANY_REQUESTS = 409, 429
-_UNAVAILABLE = frozenset({502, 503, 504})
+_UNAVAILABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _MAX_TEXT = 300
 """Characters of a body without a problem that an error shows."""
 
@@ -231,12 +231,12 @@ def read(request: Request[T], response: Response) -> T:
 
 def is_success(response: Response) -> bool:
     """Return whether the status is 2xx."""
-    return 200 <= response.status_code < 300  # noqa: PLR2004 - the class of statuses
+    return HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES
 
 
 def is_retryable(request: Request[object], response: Response) -> bool:
     """Return whether the same request may succeed later and sending it again cannot repeat an effect."""
-    if response.status_code == _TOO_MANY_REQUESTS:
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return True
     later = response.status_code in _UNAVAILABLE or is_in_flight(response)
     return later and request.is_repeatable
@@ -244,7 +244,7 @@ def is_retryable(request: Request[object], response: Response) -> bool:
 
 def is_in_flight(response: Response) -> bool:
     """Return whether an earlier request with the same idempotency key has not ended yet."""
-    if response.status_code != _CONFLICT:
+    if response.status_code != HTTPStatus.CONFLICT:
         return False
     return str(_problem(response).get("type", "")).endswith("/idempotency-key-in-flight")
 

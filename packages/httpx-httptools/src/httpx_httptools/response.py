@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Protocol
 
 import httpx
 
-FIRST_FINAL_STATUS = 200
+FIRST_FINAL_STATUS = HTTPStatus.OK
 """Responses with a lower status are interim ones (RFC 9110 §15.2)."""
 
 

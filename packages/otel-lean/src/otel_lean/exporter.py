@@ -5,6 +5,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from os import environ
 from threading import Event
 from typing import Final
@@ -19,10 +20,17 @@ from otel_lean.encoder import encoded
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 1.0
-_RETRYABLE: Final = frozenset((429, 502, 503, 504))
+_RETRYABLE: Final = frozenset(
+    (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    )
+)
 """https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes"""
 
-_OK = range(200, 300)
+_SUCCESS = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
 _COMPRESSIONS: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
@@ -74,7 +82,7 @@ class OTLPSpanExporter(SpanExporter):
             response = self._pool.request("POST", self._endpoint, body=body, headers=self._headers, timeout=timeout)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return f"{type(error).__name__}: {error}", True
-        if response.status in _OK:
+        if response.status in _SUCCESS:
             return "", False
         return f"status {response.status}", response.status in _RETRYABLE
 

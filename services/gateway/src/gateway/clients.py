@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from http import HTTPStatus
 from typing import cast
 from uuid import UUID
 
@@ -36,7 +37,6 @@ _MAX_CACHED_URL_LENGTH = 256
 Endpoint = tuple[str, str]
 """Method and template."""
 
-_OK = 200
 _PROBE = "/health/ready"
 
 
@@ -130,7 +130,7 @@ class Upstream:
         """
         request = UpstreamRequest(method="GET", path=path, template=template or path, query=query, headers=headers)
         response = await self.send(request, timeout_s=timeout_s)
-        if response.status != _OK:
+        if response.status != HTTPStatus.OK:
             raise UpstreamResponseError(response)
         if response.media_type != "application/json":
             raise UpstreamBrokenError(f"{self.name} sent {response.media_type or 'no media type'} instead of JSON")
@@ -152,7 +152,7 @@ class Upstream:
                 response = await _read(_PROBE, await self._transport.handle_async_request(request))
         except httpx.TransportError as error:
             raise self._to_problem(error) from error
-        if response.status != _OK:
+        if response.status != HTTPStatus.OK:
             raise UnavailableError(f"The status of {_PROBE} is {response.status}")
 
     async def _attempt(
@@ -175,7 +175,7 @@ class Upstream:
         try:
             async with asyncio.timeout(timeout_s + GRACE_S):  # httpx limits each read, this limits all of them
                 received = await self._transport.handle_async_request(sent)
-                if stream and received.status_code == _OK:
+                if stream and received.status_code == HTTPStatus.OK:
                     return self._to_download(request.path, received)
                 response = await _read(request.path, received)
         except (httpx.TransportError, TimeoutError) as error:

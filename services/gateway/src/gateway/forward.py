@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import quote
 
@@ -78,7 +79,7 @@ class Forward:
             response = await upstream.download(request, user_id=self.caller.user_id)
         else:
             response = await upstream.send(request)
-        if reshape and response.status in {200, 201}:
+        if reshape and response.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
             response = replace(response, body=reshape(response.body))
         return to_client_response(response, prefix=version_prefix(self.request), path=scope["path"])
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 
 import orjson
 import structlog
@@ -37,7 +38,7 @@ RESPONSE_HEADERS = frozenset(
 sets the request and trace ids itself, and adds the version to `Location`."""
 
 PROBLEM = "application/problem+json"
-FIRST_ERROR_STATUS = 400
+FIRST_ERROR_STATUS = HTTPStatus.BAD_REQUEST
 CLIENT_READ_TIMEOUT_S = 30.0
 """A download is aborted if its client reads nothing for this time, because it takes a slot."""
 

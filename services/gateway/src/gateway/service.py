@@ -5,6 +5,7 @@ Their JSON is concatenated as bytes, without being parsed or encoded again.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import NoReturn
 from uuid import UUID
 
@@ -21,10 +22,6 @@ log = structlog.get_logger(__name__)
 
 RECENT_ORDERS = 5
 LATEST_NOTIFICATIONS = 5
-
-_UNAUTHORIZED = 401
-_NOT_FOUND = 404
-_SERVER_ERROR = 500
 
 
 class AggregateService:
@@ -134,7 +131,7 @@ class AggregateService:
                     f"/internal/users/{user_id}", template="/internal/users/{user_id}", headers=headers
                 )
             except UpstreamResponseError as error:
-                if error.response.status == _NOT_FOUND:
+                if error.response.status == HTTPStatus.NOT_FOUND:
                     return None
                 raise
 
@@ -144,7 +141,7 @@ def _is_unavailable(part: bytes | BaseException, name: str) -> bool:
     if isinstance(part, bytes):
         return False
     if not isinstance(part, UpstreamResponseError | ProblemError) or (
-        isinstance(part, UpstreamResponseError) and part.response.status == _UNAUTHORIZED
+        isinstance(part, UpstreamResponseError) and part.response.status == HTTPStatus.UNAUTHORIZED
     ):
         raise part
     log.warning("dashboard_degraded", upstream=name, reason=str(part))
@@ -159,4 +156,4 @@ def _raise_most_relevant(failures: ExceptionGroup[Exception]) -> NoReturn:
 def _status_class(failure: Exception) -> int:
     if isinstance(failure, UpstreamResponseError):
         return failure.response.status // 100
-    return failure.status // 100 if isinstance(failure, ProblemError) else _SERVER_ERROR
+    return failure.status // 100 if isinstance(failure, ProblemError) else HTTPStatus.INTERNAL_SERVER_ERROR

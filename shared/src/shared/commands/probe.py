@@ -11,12 +11,12 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 TIMEOUT_S = 3.0
-_OK = 200
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def check_readiness(port: int) -> str | None:
         body = response.read().decode(errors="replace")
     finally:
         connection.close()
-    return None if response.status == _OK else f"{response.status} {body}"
+    return None if response.status == HTTPStatus.OK else f"{response.status} {body}"
 
 
 def check_key(key: str) -> str | None:

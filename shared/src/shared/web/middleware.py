@@ -9,6 +9,7 @@ per request, and would hide context variables set below it.
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from random import getrandbits
 
 import structlog
@@ -30,7 +31,6 @@ log = structlog.get_logger("http")
 PROBES = "/health/"
 
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._\-]{1,128}")
-_SERVER_ERROR = 500
 _CLIENT_GONE = 499
 """Logged if the client disconnected before the response; nginx uses the same number."""
 _REQUEST_ID = REQUEST_ID.lower().encode()
@@ -128,7 +128,7 @@ class RequestContextMiddleware:
     def _log_access(self, scope: Scope, *, status: int, started: float, cost: DatabaseCost) -> None:
         if scope["path"].startswith(PROBES):
             return
-        write = log.error if status >= _SERVER_ERROR else log.info
+        write = log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
         write(
             "http_request",
             **{

@@ -1,6 +1,7 @@
 """Guarantees for the responses while a fault lasts. Invariants are checked afterwards."""
 
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 
 import httpx
 
@@ -9,13 +10,11 @@ from chaos.history import NO_RESPONSE, Action, History, Outcome
 ResponseGuarantee = Callable[[History], Iterator[str]]
 """A function that yields one description for each violation."""
 
-_BUG = 500
-
 
 def never_500(history: History) -> Iterator[str]:
     """A service that cannot serve returns 502, 503 or 504. A 500 is a bug."""
     for operation in history.operations:
-        if _BUG in operation.statuses:
+        if HTTPStatus.INTERNAL_SERVER_ERROR in operation.statuses:
             yield f"{operation.action} {operation.key}: status 500"
 
 
@@ -42,5 +41,5 @@ def reads_succeed_at_first_attempt(history: History) -> Iterator[str]:
 def no_attempt_fails(history: History) -> Iterator[str]:
     """Each request gets a response at the first attempt, without a server error."""
     for operation in history.operations:
-        if any(status == NO_RESPONSE or status >= _BUG for status in operation.statuses):
+        if any(status == NO_RESPONSE or status >= HTTPStatus.INTERNAL_SERVER_ERROR for status in operation.statuses):
             yield f"{operation.action} {operation.key}: {operation.statuses}"

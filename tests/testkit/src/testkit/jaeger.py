@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 
 from console.tree import parent_span_id
-
-_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class StoredTrace:
 async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
     """Return the stored trace, empty if Jaeger has none of its spans yet. `client` has Jaeger's base URL."""
     response = await client.get(f"/api/traces/{trace_id}")
-    if response.status_code == _NOT_FOUND:
+    if response.status_code == HTTPStatus.NOT_FOUND:
         return StoredTrace(spans={})
     [data] = response.raise_for_status().json()["data"]
     services = {name: process["serviceName"] for name, process in data["processes"].items()}

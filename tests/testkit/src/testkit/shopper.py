@@ -1,5 +1,6 @@
 """A customer of a running stack, who uses the gateway and a WebSocket like any client."""
 
+from http import HTTPStatus
 from uuid import uuid4
 
 import httpx
@@ -13,7 +14,6 @@ from hopline_client.rest import Client
 from testkit.waiting import TIMEOUT_S, eventually
 
 PASSWORD = "correct horse battery staple"
-_TOO_LATE = 409
 
 
 class Device(device.Device):
@@ -64,7 +64,7 @@ class Shopper(Client):
         for _ in range(10):
             order = (await self.place_order((sku, 1))).raise_for_status().json()
             response = await self.send(api.cancel_order(order["id"]))
-            if response.status_code != _TOO_LATE:
+            if response.status_code != HTTPStatus.CONFLICT:
                 break
         return response
 

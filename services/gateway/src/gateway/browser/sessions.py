@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from urllib.parse import urlencode
 
 import structlog
@@ -22,7 +23,6 @@ COOKIE_SECONDS = 30 * 24 * 60 * 60
 """The lifetime of a refresh token, counted from the login. A later cookie of the session may outlive it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
-_OK = 200
 _REJECTED = frozenset({400, 401})
 
 
@@ -88,7 +88,7 @@ class SessionService:
 
 
 def _tokens(response: UpstreamResponse) -> GrantedTokens:
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise UpstreamResponseError(response)
     try:
         return GrantedTokens.model_validate_json(response.body)

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,8 +39,6 @@ ATTRIBUTES: Final = frozenset(
 """Attributes of spans that the page gets."""
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
-_OK = 200
-_NOT_FOUND = 404
 _MICROSECONDS = 1_000_000
 
 _Tags = Mapping[str, Any]
@@ -77,9 +76,9 @@ class TraceReader:
                     enforce_deadline(TIMEOUT_S),
                     self._http.stream("GET", f"/api/traces/{trace_id}") as found,
                 ):
-                    if found.status_code == _NOT_FOUND:
+                    if found.status_code == HTTPStatus.NOT_FOUND:
                         return None
-                    if found.status_code != _OK:
+                    if found.status_code != HTTPStatus.OK:
                         raise UpstreamBrokenError(f"The trace backend responded {found.status_code}")
                     body = await _read(found)
         except httpx.ConnectError as error:

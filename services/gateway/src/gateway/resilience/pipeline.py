@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 
 from gateway.errors import UpstreamBrokenError, UpstreamTimeoutError, UpstreamUnreachableError
 from gateway.resilience import metrics
@@ -23,10 +24,6 @@ MIN_TIME_S = 0.5
 """A timeout is a failure of the service only if it had this time, or half of the call's. Otherwise a client with a
 deadline of a millisecond could open the circuit for all."""
 
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
-_UNAVAILABLE = 503
-_GATEWAY_TIMEOUT = 504
 
 Attempt = Callable[[int], Awaitable[UpstreamResponse]]
 """Sends the request once. The argument is the number of the attempt, from 0. Raises the errors of `gateway.clients`."""
@@ -141,8 +138,10 @@ class ResiliencePipeline:
 def _outcome_of(response: UpstreamResponse, *, timeout_outcome: Outcome) -> Outcome:
     """Return the outcome of an attempt with a response. Backpressure is no failure: the service works at its limit."""
     status = response.status
-    if status == _GATEWAY_TIMEOUT:
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
         return timeout_outcome
-    if status == _TOO_MANY_REQUESTS or (status == _UNAVAILABLE and "Retry-After" in response.headers):
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" in response.headers
+    ):
         return Outcome.IGNORED
-    return Outcome.SUCCESS if status < _SERVER_ERROR else Outcome.FAILURE
+    return Outcome.SUCCESS if status < HTTPStatus.INTERNAL_SERVER_ERROR else Outcome.FAILURE

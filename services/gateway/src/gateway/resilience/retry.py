@@ -6,6 +6,7 @@ deadline only its loop would remain (ADR 13).
 
 import random
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from gateway.errors import UpstreamBrokenError, UpstreamUnreachableError
 from gateway.responses import UpstreamResponse
@@ -16,7 +17,7 @@ FIRST_DELAY_S = 0.05
 MAX_DELAY_S = 1.0
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_TRANSIENT = frozenset({502, 503})
+_TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
 """Statuses that another attempt may change. 500 is a bug, after 504 no time is left, and the client of a 409 (a key in
 flight) waits itself."""
 
