@@ -42,12 +42,12 @@ class OutOfStockError(ConflictError):
 
 
 class InvalidTransitionError(ConflictError):
-    """409: the order's state does not allow the transition."""
+    """409: the order's status does not allow the transition."""
 
-    slug, title = "order-state", "The order's state does not allow this"
+    slug, title = "order-state", "The order's status does not allow this"
 
 
-class KeyInFlightError(ConflictError):
+class IdempotencyKeyInFlightError(ConflictError):
     """409: a request with the same key is being processed. A retry gets the response of that request."""
 
     slug, title = "idempotency-key-in-flight", "A request with this key is being processed"
@@ -59,7 +59,7 @@ class KeyInFlightError(ConflictError):
         )
 
 
-class KeyReusedError(UnprocessableError):
+class IdempotencyKeyReusedError(UnprocessableError):
     """422: the key belongs to an order with other items."""
 
     slug, title = "idempotency-key-reused", "The key was used for another order"
@@ -96,6 +96,9 @@ class ReportNotReadyError(ConflictError):
 
 
 class ReportFinishedError(ConflictError):
-    """409: the report is done or has failed. Both states are final."""
+    """409: the report is done or has failed, and both are final.
+
+    It was requested to run, to progress, to become done although it has failed, or to fail although it is done.
+    """
 
     slug, title = "report-finished", "The report is finished"

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from orders import models
-from orders.errors import KeyInFlightError
+from orders.errors import IdempotencyKeyInFlightError
 from orders.schemas import Order
 from orders.states import OrderStatus
 from shared.db.driver import DriverStatement
@@ -68,7 +68,7 @@ class OrderRepository:
         retry resolves.
 
         Raises:
-            KeyInFlightError: Another transaction holds the lock.
+            IdempotencyKeyInFlightError: Another transaction holds the lock.
         """
         lock = int.from_bytes(blake2b(user_id.bytes + key.encode(), digest_size=8).digest(), signed=True)
         rows = await CLAIM_KEY.fetch(self._session, lock=lock, user_id=user_id, key=key)
@@ -76,7 +76,7 @@ class OrderRepository:
         if order_id is not None:
             return StoredResponse(fingerprint=fingerprint, order_id=order_id, response=response)
         if not locked:
-            raise KeyInFlightError
+            raise IdempotencyKeyInFlightError
         return None
 
     async def add_order(self, order: Order, *, key: str, fingerprint: bytes, response: bytes) -> None:
@@ -86,7 +86,7 @@ class OrderRepository:
         cannot succeed: another transaction may commit between the read and the lock of that statement.
 
         Raises:
-            KeyInFlightError: Another transaction has inserted the key.
+            IdempotencyKeyInFlightError: Another transaction has inserted the key.
         """
         inserted = await INSERT_ORDER.fetch(
             self._session,
@@ -105,7 +105,7 @@ class OrderRepository:
             response=response,
         )
         if not inserted:
-            raise KeyInFlightError
+            raise IdempotencyKeyInFlightError
 
     async def delete_expired_keys(self, *, retention: timedelta, limit: int) -> int:
         """Delete at most `limit` keys older than `retention` and return their number. May scan the table."""

@@ -8,7 +8,7 @@ import structlog
 from opentelemetry import trace
 
 from orders import models
-from orders.errors import InvalidTransitionError, KeyReusedError, OrderNotFoundError
+from orders.errors import IdempotencyKeyReusedError, InvalidTransitionError, OrderNotFoundError
 from orders.events import OrderEvents
 from orders.repository.orders import OrderRepository
 from orders.schemas import Order, OrderCreate, OrderItem, StockLevel
@@ -44,15 +44,15 @@ class OrderService:
         But a rejected order has changed nothing, and its retry should succeed when the product is in stock again.
 
         Raises:
-            KeyInFlightError: A request with the same key is being processed.
-            KeyReusedError: The key belongs to an order with other items.
+            IdempotencyKeyInFlightError: A request with the same key is being processed.
+            IdempotencyKeyReusedError: The key belongs to an order with other items.
             UnknownProductError: An item is not in the catalog.
             OutOfStockError: An item has too few available units.
         """
         stored = await self._orders.claim_key(user_id=user_id, key=key)
         if stored is not None:
             if stored.fingerprint != body.fingerprint():
-                raise KeyReusedError
+                raise IdempotencyKeyReusedError
             trace.get_current_span().set_attribute("hopline.order.replayed", True)
             log.info("order_replayed", order_id=stored.order_id)
             return PlacementResult(order_id=stored.order_id, response=stored.response, replayed=True)
@@ -109,7 +109,7 @@ class OrderService:
 
         Raises:
             OrderNotFoundError: The owner has no such order.
-            InvalidTransitionError: The order's state does not allow the transition.
+            InvalidTransitionError: The order's status does not allow the transition.
         """
         row = await self._get_row(order_id, owner=owner, lock=True)
         if row.status in transition.applied_in:
