@@ -13,7 +13,6 @@ import httpx
 import jwt
 import pytest
 from fastapi import FastAPI
-from jwt.algorithms import OKPAlgorithm
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,7 +26,7 @@ from shared.auth import (
     create_jwks_cache,
     get_identity,
 )
-from shared.auth.keys import FIRST_FETCH_PAUSES_S
+from shared.auth.keys import FIRST_FETCH_PAUSES_S, REFRESH_S
 from shared.config import TokenSettings
 from shared.context import RequestContext, set_context
 from shared.errors.problems import UnauthorizedError, UnavailableError
@@ -46,8 +45,8 @@ async def fetch_key(response: Handler) -> None:
         await create_jwks_cache(client, "http://users/keys").key("any")
 
 
-class Publisher:
-    """Publishes the key of `issuer`, after some `failures`."""
+class FakeJwksServer:
+    """Publishes the key of `issuer`. The next `failures` responses are 503."""
 
     def __init__(self, issuer: TokenIssuer) -> None:
         self.issuer = issuer
@@ -64,10 +63,12 @@ class Publisher:
 
 
 @asynccontextmanager
-async def run_publisher(issuer: TokenIssuer) -> AsyncIterator[tuple[Publisher, JwksCache]]:
-    publisher = Publisher(issuer)
-    async with serve(publisher.app) as url, open_http_client(to="users") as client:
-        yield publisher, create_jwks_cache(client, f"{url}/keys")
+async def run_jwks_server(
+    issuer: TokenIssuer, *, refresh_s: float = REFRESH_S
+) -> AsyncIterator[tuple[FakeJwksServer, JwksCache]]:
+    server = FakeJwksServer(issuer)
+    async with serve(server.app) as url, open_http_client(to="users") as client:
+        yield server, create_jwks_cache(client, f"{url}/keys", refresh_s=refresh_s)
 
 
 class TestJwks:
@@ -99,30 +100,29 @@ class TestJwks:
         assert fetches == 1 + len(FIRST_FETCH_PAUSES_S)
 
     async def test_first_fetch_is_repeated_when_it_fails(self, token_issuer: TokenIssuer) -> None:
-        async with run_publisher(token_issuer) as (publisher, keys):
-            publisher.failures = 1
+        async with run_jwks_server(token_issuer) as (server, keys):
+            server.failures = 1
             assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
-            assert publisher.requests == 2
+            assert server.requests == 2
 
     async def test_keys_are_fetched_before_the_first_request(self, token_issuer: TokenIssuer) -> None:
-        async with run_publisher(token_issuer) as (publisher, keys):
-            publisher.failures = 5
+        failures = 5  # more than the attempts of one fetch, so the background loop starts again
+        assert failures > 1 + len(FIRST_FETCH_PAUSES_S)
+        async with run_jwks_server(token_issuer) as (server, keys):
+            server.failures = failures
             async with keys:
-                await eventually(lambda: publisher.requests == 6)
+                await eventually(lambda: server.requests == failures + 1)
                 assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
-            assert publisher.requests == 6
+            assert server.requests == failures + 1  # the lookup caused no request
 
-    async def test_refresh_removes_withdrawn_keys_except_when_it_fails(
-        self, token_issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("shared.auth.keys.REFRESH_S", 0.01)
+    async def test_refresh_removes_withdrawn_keys_except_when_it_fails(self, token_issuer: TokenIssuer) -> None:
         successor = TokenIssuer()
-        async with run_publisher(token_issuer) as (publisher, keys), keys:
-            await eventually(lambda: publisher.requests > 1)
-            publisher.failures = 3
-            await eventually(lambda: publisher.failures == 0)
+        async with run_jwks_server(token_issuer, refresh_s=0.01) as (server, keys), keys:
+            await eventually(lambda: server.requests > 1)
+            server.failures = 3
+            await eventually(lambda: server.failures == 0)
             await keys.key(token_issuer.key_id)
-            publisher.issuer = successor
+            server.issuer = successor
 
             async def is_removed() -> bool:
                 try:
@@ -148,52 +148,48 @@ class TestJwks:
                 await keys.key("forged")
         assert fetches == 1
 
-    async def test_cached_keys_stay_the_same_objects_when_a_key_id_is_forged(
-        self, token_issuer: TokenIssuer, monkeypatch: pytest.MonkeyPatch
+    async def test_unchanged_key_stays_the_same_object_when_the_keys_are_fetched_again(
+        self, token_issuer: TokenIssuer
     ) -> None:
-        """A verified token stays cached only as long as its key is the same object."""
-        monkeypatch.setattr("shared.auth.keys.REFETCH_PAUSE_S", -1)
-        published = [token_issuer, token_issuer, TokenIssuer(key_id=token_issuer.key_id)]
+        """A verified token stays cached only while its key is the same object."""
+        before, after = await refetch(token_issuer, token_issuer)
+        assert after is before
 
-        async def fetch() -> dict[str, Any]:
-            return published.pop(0).jwks
-
-        keys = JwksCache(fetch=fetch)
-        first = await keys.key(token_issuer.key_id)
-        for same in (True, False):
-            with pytest.raises(KeyError):
-                await keys.key("forged")
-            assert (await keys.key(token_issuer.key_id) is first) is same
-        assert not published
+    async def test_changed_key_is_another_object_when_the_keys_are_fetched_again(
+        self, token_issuer: TokenIssuer
+    ) -> None:
+        before, after = await refetch(token_issuer, TokenIssuer(key_id=token_issuer.key_id))
+        assert after is not before
 
 
-class CountingAlgorithm(OKPAlgorithm):
-    """Counts the signatures that it verifies."""
+async def refetch(first: TokenIssuer, second: TokenIssuer) -> tuple[jwt.PyJWK, jwt.PyJWK]:
+    """Return the cached key before and after an unknown key id caused a fetch."""
+    published = [first, second]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.checked = 0
+    async def fetch() -> dict[str, Any]:
+        return published.pop(0).jwks
 
-    def verify(self, msg: str | bytes, key: Any, sig: str | bytes) -> bool:
-        self.checked += 1
-        return super().verify(msg, key, sig)
+    keys = JwksCache(fetch=fetch, refetch_pause_s=0)
+    before = await keys.key(first.key_id)
+    with pytest.raises(KeyError):
+        await keys.key("forged")
+    assert not published
+    return before, await keys.key(first.key_id)
 
 
-class PublishedKeys:
-    """The keys that are currently published."""
+class FakeKeySource:
+    """The keys of `issuers`, until others are published. Counts the lookups."""
 
     def __init__(self, *issuers: TokenIssuer) -> None:
-        self.signatures = CountingAlgorithm()
-        self.keys: dict[str, jwt.PyJWK] = {}
+        self.lookups = 0
         self.publish(*issuers)
 
     def publish(self, *issuers: TokenIssuer) -> None:
-        self.keys = {issuer.key_id: jwt.PyJWK(issuer.jwks["keys"][0]) for issuer in issuers}
-        for key in self.keys.values():
-            key.Algorithm = self.signatures
+        self._keys = {issuer.key_id: jwt.PyJWK(issuer.jwks["keys"][0]) for issuer in issuers}
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        return self.keys[kid]
+        self.lookups += 1
+        return self._keys[kid]
 
 
 async def test_token_is_verified_once_per_request() -> None:
@@ -214,16 +210,16 @@ async def test_token_is_verified_once_per_request() -> None:
 
 
 async def test_invalid_token_is_verified_once_per_request(token_issuer: TokenIssuer) -> None:
-    published = PublishedKeys(token_issuer)
+    keys = FakeKeySource(token_issuer)
     app = FastAPI()
-    app.state.token_verifier = TokenVerifier(keys=published, settings=TokenSettings())
+    app.state.token_verifier = TokenVerifier(keys=keys, settings=TokenSettings())
     forged = TokenIssuer(key_id=token_issuer.key_id).issue(CALLER)
     request = {"app": app, "headers": [(b"authorization", f"Bearer {forged}".encode())]}
     set_context(RequestContext())
     for _ in range(3):
         with pytest.raises(UnauthorizedError):
             await get_identity(request)
-    assert published.signatures.checked == 1
+    assert keys.lookups == 1
 
 
 class TestVerifiedTokens:
@@ -232,20 +228,20 @@ class TestVerifiedTokens:
         return TokenIssuer(key_id="current")
 
     @pytest.fixture
-    def published(self, issuer: TokenIssuer) -> PublishedKeys:
-        return PublishedKeys(issuer)
+    def keys(self, issuer: TokenIssuer) -> FakeKeySource:
+        return FakeKeySource(issuer)
 
     @pytest.fixture
-    def verifier(self, published: PublishedKeys) -> TokenVerifier:
-        return TokenVerifier(keys=published, settings=TokenSettings(), max_cached=2)
+    def verifier(self, keys: FakeKeySource) -> TokenVerifier:
+        return TokenVerifier(keys=keys, settings=TokenSettings(), max_cached=2)
 
-    async def test_signature_is_verified_once_when_the_token_is_repeated(
-        self, issuer: TokenIssuer, published: PublishedKeys, verifier: TokenVerifier
+    async def test_identity_is_the_cached_object_when_the_token_is_repeated(
+        self, issuer: TokenIssuer, verifier: TokenVerifier
     ) -> None:
         token = issuer.issue(CALLER)
-        identities = [await verifier.verify(token) for _ in range(3)]
-        assert {str(identity.user_id) for identity in identities} == {CALLER}
-        assert published.signatures.checked == 1
+        first, *others = [await verifier.verify(token) for _ in range(3)]
+        assert str(first.user_id) == CALLER
+        assert all(other is first for other in others)
 
     async def test_token_is_rejected_when_it_has_expired_in_the_cache(
         self, issuer: TokenIssuer, verifier: TokenVerifier
@@ -263,21 +259,22 @@ class TestVerifiedTokens:
         await eventually(is_rejected, what="the cached token to expire")
 
     async def test_token_is_rejected_when_its_key_was_replaced_or_withdrawn(
-        self, issuer: TokenIssuer, published: PublishedKeys, verifier: TokenVerifier
+        self, issuer: TokenIssuer, keys: FakeKeySource, verifier: TokenVerifier
     ) -> None:
         token = issuer.issue(CALLER)
         await verifier.verify(token)
-        published.publish(TokenIssuer(key_id=issuer.key_id))
+        keys.publish(TokenIssuer(key_id=issuer.key_id))
         with pytest.raises(UnauthorizedError):
             await verifier.verify(token)
-        published.publish()
+        keys.publish()
         with pytest.raises(UnauthorizedError):
             await verifier.verify(token)
 
     async def test_oldest_token_is_evicted_when_the_cache_is_full(
-        self, issuer: TokenIssuer, published: PublishedKeys, verifier: TokenVerifier
+        self, issuer: TokenIssuer, verifier: TokenVerifier
     ) -> None:
-        first, *others = (issuer.issue(CALLER) for _ in range(3))
-        for token in (first, *others, *others, first):
-            await verifier.verify(token)
-        assert published.signatures.checked == 4
+        oldest, *others = [issuer.issue(CALLER) for _ in range(3)]  # the cache holds two
+        identities = {token: await verifier.verify(token) for token in (oldest, *others)}
+        for token in others:
+            assert await verifier.verify(token) is identities[token]
+        assert await verifier.verify(oldest) is not identities[oldest]

@@ -22,6 +22,7 @@ REFRESH_S = 300.0
 """Interval of the background refresh. Until the next one, a withdrawn key still verifies tokens."""
 
 REFETCH_PAUSE_S = 5.0
+"""Minimum time between two fetches for unknown key ids, which forged tokens can contain."""
 
 RETRY_PAUSE_S = 1.0
 """Time after a failed fetch during which requests that need a fetch fail at once."""
@@ -90,11 +91,18 @@ class JwksCache(BackgroundLoop):
     """
 
     def __init__(
-        self, *, fetch: Callable[[], Awaitable[dict[str, Any]]], inherited: InheritedKeys = inherited_keys
+        self,
+        *,
+        fetch: Callable[[], Awaitable[dict[str, Any]]],
+        inherited: InheritedKeys = inherited_keys,
+        refresh_s: float = REFRESH_S,
+        refetch_pause_s: float = REFETCH_PAUSE_S,
     ) -> None:
         super().__init__()
         self._fetch = fetch
         self._inherited = inherited
+        self._refresh_s = refresh_s
+        self._refetch_pause_s = refetch_pause_s
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
         self._failed_at = float("-inf")
@@ -127,12 +135,12 @@ class JwksCache(BackgroundLoop):
                 async with self._lock:
                     await self._refresh()
             with self._cancellable():
-                await self._pause(REFRESH_S)
+                await self._pause(self._refresh_s)
 
     async def _fetch_missing(self, kid: str) -> None:
         try:
             async with asyncio.timeout(remaining_s()), self._lock:
-                if kid not in self._keys and time.monotonic() - self._fetched_at > REFETCH_PAUSE_S:
+                if kid not in self._keys and time.monotonic() - self._fetched_at > self._refetch_pause_s:
                     await self._refresh_for_requests()
         except TimeoutError:
             raise DeadlineExceededError("The keys that verify access tokens could not be fetched in time") from None
@@ -181,8 +189,8 @@ _FETCH_ERRORS = (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError)
 """ValueError and PyJWTError mean that the document is not a key set. OSError includes TimeoutError."""
 
 
-def create_jwks_cache(client: httpx.AsyncClient, url: str) -> JwksCache:
-    """Return a cache of the keys that `client` fetches from `url`."""
+def create_jwks_cache(client: httpx.AsyncClient, url: str, *, refresh_s: float = REFRESH_S) -> JwksCache:
+    """Return a cache of the keys that `client` fetches from `url`, in the background every `refresh_s` seconds."""
 
     async def fetch() -> dict[str, Any]:
         response = await client.get(url)
@@ -192,4 +200,4 @@ def create_jwks_cache(client: httpx.AsyncClient, url: str) -> JwksCache:
             raise ValueError("a key set is an object")  # noqa: TRY004 - the value of a response, not an argument
         return document
 
-    return JwksCache(fetch=fetch)
+    return JwksCache(fetch=fetch, refresh_s=refresh_s)
