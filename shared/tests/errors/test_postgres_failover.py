@@ -46,11 +46,18 @@ class TestFailover:
         async with read_only(primaries[0].url):
             route.target_port = primaries[1].port
 
-            async def is_accepted() -> bool:
+            async def write() -> int:
                 response = await client.post(path)
                 assert response.status_code in {200, 503}
-                return response.status_code == 200
+                return response.status_code
 
+            async def is_rejected() -> bool:
+                return await write() == 503
+
+            async def is_accepted() -> bool:
+                return await write() == 200
+
+            await eventually(is_rejected)  # sessions of the old primary apply its new setting with a delay
             await eventually(is_accepted)
             servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
             assert old not in {server.json() for server in servers}
