@@ -110,3 +110,5 @@ def test_killed_notifications_lose_and_repeat_nothing(shop: Shop, stack: Stack) 
     assert numbers == [4, 3, 2, 1]
     shop.open("/break")
     expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=CIRCUIT_MS)
+    # Until here the page may not have noticed the end of its socket. Now it has, so an open one is a new one.
+    expect(shop.connection).to_have_attribute("data-phase", "open", timeout=CIRCUIT_MS)
