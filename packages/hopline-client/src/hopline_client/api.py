@@ -202,7 +202,7 @@ class Response(Protocol):
 class ProblemError(Exception):
     """An error response. `errors` are the invalid fields with their messages; `slug` is the last part of `type`.
 
-    `retry_after_s` is the delay that the server asks for, in seconds, or None. A response without a problem has the
+    `retry_after_s` is the delay that the server requests, in seconds, or None. A response without a problem has the
     beginning of its body as `detail`.
     """
 

@@ -25,7 +25,7 @@ TOO_MANY_S = 30.0
 """Minimum delay after the server rejected a connection because the user has too many."""
 
 MAX_RETRY_S = 60.0
-"""Maximum delay that a drain frame can ask for."""
+"""Maximum delay that a drain frame can request."""
 
 _ABNORMAL = 1006
 _PAGE = 100

@@ -61,7 +61,7 @@ class Feed:
         self.read_seq = 0
         self.ping_s = 15.0
         self.retry_s: float | None = None
-        """Delay before the next connection that a drain frame asked for, in seconds."""
+        """Delay before the next connection that a drain frame requested, in seconds."""
         self._stock_versions: dict[str, int] = {}
 
     def hello(self, ticket: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One connection: a request is written, its response is read, then the next."""
+"""One connection. It serves one exchange after another: it writes a request and reads the response."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,11 +13,11 @@ MAX_HEAD_BYTES = 64 * 1024
 """Maximum size of a response header section."""
 
 _MAX_UNREAD_BYTES = 64 * 1024
-"""If more of a body is unread, the connection stops reading from the socket, which slows the server down."""
+"""If more bytes of a body are unread, the connection stops reading from the socket, so the server has to wait."""
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port of a URL; connections are shared by requests to the same origin."""
+    """Scheme, host and port of a URL. Requests to the same origin share connections."""
 
     scheme: bytes
     host: bytes
@@ -25,15 +25,15 @@ class Origin(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """A connection to `origin` that one exchange has for itself until its response has ended.
+    """A connection to `origin`. It belongs to one exchange until the response has ended.
 
-    `on_free` is called when a response has ended and the connection can be kept, `on_close` in any other case: the
-    response is abandoned or unreadable, or bytes arrive that no request asked for, which could be taken for the
-    response to the next one. The `on_…` methods are called by httptools.
+    `on_free` is called if a response has ended and the connection can be kept. `on_close` is called otherwise: if the
+    exchange was cancelled, if the response is invalid, or if bytes arrive while no request is in flight, because they
+    could be taken for the response to the next request. httptools calls the `on_…` methods.
     """
 
     idle_since: float
-    """When the last response ended, by the loop's clock."""
+    """Time at which the last response ended, by the event loop's clock."""
 
     received: int
     """Bytes received since the last request was sent."""
@@ -53,11 +53,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether another request can be written, as far as this side knows."""
+        """Whether the socket is open. The server may have closed it without the event loop having read this yet."""
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, request: bytes, *, read_timeout_s: float | None) -> IncomingResponse:
-        """Write `request` and return its response, of which nothing has arrived yet."""
+        """Write `request` and return the response object, which is filled as bytes arrive."""
         self._response = IncomingResponse(self, read_timeout_s=read_timeout_s, abandon=self.abandon)
         self.received = 0
         cast("asyncio.Transport", self._transport).write(request)
@@ -124,9 +124,9 @@ class Connection(asyncio.Protocol):
         self._lost.set()
 
     def on_message_begin(self) -> None:
-        """Begin a response. A second response to the same request is an error."""
+        """Begin a response. Raise an error if it is a second response to the same request."""
         if self._response is None or self._response.ended:
-            raise HttpParserError("A response to no request")
+            raise HttpParserError("A response without a request")
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """End the header section. An interim response is followed by another response."""
+        """Store status and headers, unless the response is interim and another one follows."""
         response, status = cast("IncomingResponse", self._response), self._parser.get_status_code()
         if status >= FIRST_FINAL_STATUS:
             response.status = status
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         response.ended = response.status >= FIRST_FINAL_STATUS
 
     def _end(self, response: IncomingResponse) -> None:
-        """Give the connection back. A request that is still being written would delay the next one: close it then."""
+        """Return the connection to the pool, or close it if the request is not completely written."""
         self._response = None
         transport = cast("asyncio.Transport", self._transport)
         if response.keep_alive and self.usable and not transport.get_write_buffer_size():
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
             self._on_close(self)
 
     def _fail(self, response: IncomingResponse, failure: Exception) -> None:
-        response.ended = False  # also if the error came after its last byte
+        response.ended = False  # also if the error is in bytes after the end of the response
         response.fail(failure)
         self._response = None
         self._on_close(self)

@@ -1,4 +1,4 @@
-"""The connections of one transport: which of them carries the next exchange, and when they are closed."""
+"""The connection pool of one transport."""
 
 import asyncio
 import ssl
@@ -12,10 +12,11 @@ _DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
 
 class ConnectionPool:
-    """At most `limits.max_connections` connections, made when they are needed.
+    """Keeps at most `limits.max_connections` connections, which are opened when they are needed.
 
-    The connection used last is used first, so that surplus ones reach `limits.keepalive_expiry` and are closed. That
-    must be earlier than the server closes them: a connection that both ends close at once is a failed call.
+    The most recently used connection is used first, so surplus connections reach `limits.keepalive_expiry` and are
+    closed. The expiry must be shorter than the keep-alive timeout of the server. Otherwise the server can close a
+    connection while a request is on its way, and the call fails.
     """
 
     def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None) -> None:
@@ -31,7 +32,11 @@ class ConnectionPool:
         self.closed = False
 
     async def wait_for_slot(self, timeout_s: float | None) -> None:
-        """Reserve one of the connections; raises httpx.PoolTimeout. `take_idle` or `connect` must follow."""
+        """Reserve a connection. Call `take_idle` or `connect` afterwards.
+
+        Raises:
+            httpx.PoolTimeout: All connections are in use.
+        """
         if not self._slots.locked():
             await self._slots.acquire()
             return
@@ -42,7 +47,7 @@ class ConnectionPool:
             raise httpx.PoolTimeout(f"All {self._max_connections} connections are in use.") from None
 
     def take_idle(self, origin: Origin) -> Connection | None:
-        """Return the connection to `origin` that was used last, if the server has not closed it."""
+        """Return the most recently used open connection to `origin`, or None."""
         for index in range(len(self._idle) - 1, -1, -1):
             if self._idle[index].origin == origin:
                 connection = self._idle.pop(index)
@@ -53,7 +58,12 @@ class ConnectionPool:
         return None
 
     async def connect(self, origin: Origin, timeout_s: float | None) -> Connection:
-        """Open a connection to `origin`; raises httpx.ConnectError or httpx.ConnectTimeout, and frees the slot then."""
+        """Open a connection to `origin`. An error releases the reserved slot.
+
+        Raises:
+            httpx.ConnectError: The server cannot be reached.
+            httpx.ConnectTimeout: The server did not accept the connection in time.
+        """
         if len(self._open) >= self._max_connections and self._idle:
             self._drop(self._idle.pop(0))
         connection = Connection(origin, on_free=self._release, on_close=self._drop)
@@ -77,7 +87,7 @@ class ConnectionPool:
         return connection
 
     async def aclose(self) -> None:
-        """Close all connections, those in use included."""
+        """Close all connections, including those in use."""
         self.closed = True
         if self._next_sweep is not None:
             self._next_sweep.cancel()
@@ -87,7 +97,7 @@ class ConnectionPool:
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     def _release(self, connection: Connection) -> None:
-        """Keep a connection whose response has ended."""
+        """Keep an idle connection for the next exchange."""
         self._busy.discard(connection)
         self._slots.release()
         loop = asyncio.get_running_loop()

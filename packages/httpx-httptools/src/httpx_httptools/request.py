@@ -1,4 +1,4 @@
-"""The bytes of a request."""
+"""Encodes requests."""
 
 import httpx
 
@@ -6,17 +6,19 @@ _WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 """Methods that send `Content-Length: 0` for an empty body (RFC 9110 §8.6)."""
 
 _UNSUPPORTED = frozenset({"HEAD", "CONNECT"})
-"""The end of their responses depends on the method, which httptools does not know (RFC 9112 §6.3)."""
+"""Methods whose responses end differently (RFC 9112 §6.3). httptools does not receive the method of the request."""
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 def encode_request(request: httpx.Request) -> bytes:
-    """Return the head and the body of `request` in one piece.
+    """Return the head and the body of `request` as one byte string.
 
-    The body's length is written here, whatever `Content-Length` or `Transfer-Encoding` the request has. Raises
-    httpx.LocalProtocolError for a body that is not bytes, for a method that is not supported, and for a part that would
-    begin another header or another request (request splitting).
+    `Content-Length` is derived from the body. The request's own `Content-Length` and `Transfer-Encoding` are ignored.
+
+    Raises:
+        httpx.LocalProtocolError: The body is a stream, the method is not supported, or a part of the request would
+            begin another header or another request (request splitting).
     """
     method = request.method
     if method in _UNSUPPORTED:

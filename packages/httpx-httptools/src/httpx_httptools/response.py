@@ -1,4 +1,4 @@
-"""One response as it arrives."""
+"""One response while it arrives."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,11 +8,11 @@ from typing import Protocol
 import httpx
 
 FIRST_FINAL_STATUS = HTTPStatus.OK
-"""Responses with a lower status are interim ones (RFC 9110 §15.2)."""
+"""Responses with a lower status are interim responses (RFC 9110 §15.2)."""
 
 
 class FlowControl(Protocol):
-    """What a response needs of its connection."""
+    """The part of the connection that a response uses."""
 
     def resume(self) -> None:
         """Read from the socket again."""
@@ -21,9 +21,9 @@ class FlowControl(Protocol):
 class IncomingResponse(httpx.AsyncByteStream):
     """The head of a response, and its body as an httpx stream.
 
-    `headers` have their names in lower case; they contain neither those of interim responses nor trailers. `unread` is
-    the number of bytes of the body that nobody has read yet. `ended` is set with the last byte of the body: from then
-    on the connection belongs to another exchange.
+    Header names are in lower case. `headers` contains neither trailers nor headers of interim responses. `unread` is
+    the number of buffered bytes of the body. `ended` is true after the last byte of the body has arrived; from then on
+    the connection can serve another exchange.
     """
 
     def __init__(self, connection: FlowControl, *, read_timeout_s: float | None, abandon: Callable[[], None]) -> None:
@@ -40,12 +40,12 @@ class IncomingResponse(httpx.AsyncByteStream):
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait_for_head(self) -> None:
-        """Return once the status and the headers have arrived; raises httpx's errors."""
+        """Wait until the status and the headers have arrived. Raises httpx's errors."""
         while not self.status:
             await self._wait()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, undecoded; raises httpx's errors."""
+        """Yield the body as it arrives, without decoding it. Raises httpx's errors."""
         while self._pieces or not self.ended:
             if not self._pieces:
                 await self._wait()
@@ -56,7 +56,7 @@ class IncomingResponse(httpx.AsyncByteStream):
             yield pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def aclose(self) -> None:
-        """Close the connection if the response has not ended: what is still to come belongs to nobody."""
+        """Close the connection if the response has not ended, because the rest of the response would follow."""
         if not self.ended:
             self._abandon()
 
@@ -66,13 +66,13 @@ class IncomingResponse(httpx.AsyncByteStream):
         self.unread += len(piece)
 
     def fail(self, failure: Exception) -> None:
-        """Raise `failure` to the reader, after what has arrived before."""
+        """Make the reader raise `failure` after it has read the buffered bytes."""
         if self._failure is None:
             self._failure = failure
         self.wake()
 
     def wake(self) -> None:
-        """Let the reader see what has arrived."""
+        """Wake the reader."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

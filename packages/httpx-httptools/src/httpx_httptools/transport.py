@@ -1,4 +1,4 @@
-"""The transport: httpx's interface over the connection pool."""
+"""The transport, which implements httpx's interface with the connection pool."""
 
 import ssl
 from collections.abc import Callable
@@ -15,15 +15,15 @@ _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
 
 class HttptoolsTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 for `httpx.AsyncClient(transport=HttptoolsTransport())`.
+    """Transport for HTTP/1.1: `httpx.AsyncClient(transport=HttptoolsTransport())`.
 
-    `ssl_context` is for https URLs; the default one verifies certificates. Timeouts are those of each request
-    (`httpx.Timeout`): `connect`, `pool`, and `read` for the wait for the head and for each further part of the body.
-    `write` has no effect: a request is handed to the event loop in one piece.
+    `ssl_context` is for https URLs; the default verifies certificates. The timeouts `connect`, `pool` and `read` of
+    `httpx.Timeout` apply. `read` limits the wait for the head and for each further part of the body. `write` has no
+    effect, because the event loop accepts the whole request at once.
 
-    The server may close a kept connection while a request is on its way. An idempotent request is then sent once more
-    on a new connection (RFC 9112 §9.3.1), unless any byte of a response has arrived; the request extension `on_resend`,
-    a function without parameters, is called first. A cancelled request closes its connection, so that the server can
+    The server may close a kept connection while a request is on its way. If no byte of a response has arrived, an
+    idempotent request is then sent once more on a new connection (RFC 9112 §9.3.1). The request extension `on_resend`,
+    a function without parameters, is called before. A cancelled request closes its connection, so that the server can
     stop as well.
     """
 
@@ -31,7 +31,7 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
         self._pool = ConnectionPool(limits, ssl_context)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the response once its head has arrived.
+        """Send a request and return the response when its head has arrived.
 
         Raises httpx's errors: LocalProtocolError and UnsupportedProtocol before anything is sent, ConnectError,
         ConnectTimeout, PoolTimeout, ReadTimeout, ReadError (the connection was reset), and RemoteProtocolError (the

@@ -1,6 +1,7 @@
 """A TracerProvider for OpenTelemetry whose spans and OTLP encoding cost a fraction of the SDK's.
 
-`tracer` has the provider, `span` what its tracers start, `encoder` and `wire` the bytes of OTLP, `exporter` sends them.
+Read `tracer` first: it has the provider and its tracers. `span` has their spans. `encoder` and `wire` serialise ended
+spans, and `exporter` sends them.
 """
 
 from otel_lean.exporter import OTLPSpanExporter

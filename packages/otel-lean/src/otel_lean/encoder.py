@@ -1,8 +1,9 @@
-"""Ended spans as OTLP's protobuf, put together from pieces that repeat: an eighth of the official encoder's cost.
+"""Encodes ended spans as OTLP's protobuf messages, from cached pieces.
 
-Protobuf merges serialised messages that stand one after another: single fields are set, repeated ones appended
-(https://protobuf.dev/programming-guides/encoding/#last-one-wins). So a span is a piece with its name and kind, one
-with its ids and times, one with its status and one for each attribute, event and link.
+Protobuf defines that concatenated serialised messages are merged: single fields are replaced, and repeated fields are
+appended (https://protobuf.dev/programming-guides/encoding/#last-one-wins). A span is therefore a concatenation of
+pieces: its name and kind, its ids and times, its status, and each attribute, event and link. The official encoder takes
+three to four times as long.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ _STATUSES = {
 _LOCAL = otlp.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
 _REMOTE = _LOCAL | otlp.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
-# Numbers of fields in opentelemetry/proto/trace/v1/trace.proto.
+# Field numbers in opentelemetry/proto/trace/v1/trace.proto.
 _RESOURCE_SPANS = 1  # of the request
 _SCOPE_SPANS = 2  # of ResourceSpans
 _SPANS = 2  # of ScopeSpans
@@ -130,5 +131,5 @@ def _dropped(span: ReadableSpan) -> bytes:
 
 
 def _flags(context: SpanContext | None) -> int:
-    """Whether it came from another process, and that this is known."""
+    """Return the flags of a parent or a link: whether its span is in another process."""
     return _REMOTE if context and context.is_remote else _LOCAL

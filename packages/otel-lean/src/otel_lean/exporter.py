@@ -1,4 +1,4 @@
-"""Sends ended spans to a collector by OTLP over HTTP, with the encoder of this package and urllib3."""
+"""Exporter that sends ended spans to a collector by OTLP over HTTP, with the encoder of this package and urllib3."""
 
 import gzip
 import logging
@@ -35,9 +35,9 @@ _COMPRESSIONS: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.compre
 
 
 class OTLPSpanExporter(SpanExporter):
-    """OTLP/HTTP in protobuf, configured by `OTEL_EXPORTER_OTLP_*` and `OTEL_EXPORTER_OTLP_TRACES_*`.
+    """Exports by OTLP/HTTP in protobuf, configured by `OTEL_EXPORTER_OTLP_*` and `OTEL_EXPORTER_OTLP_TRACES_*`.
 
-    Transient failures are retried after 1, 2, 4… s within the timeout of one export, as the official exporter does.
+    It retries transient failures after 1, 2, 4… s within the timeout of one export, as the official exporter does.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class OTLPSpanExporter(SpanExporter):
         self._closing = Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send a batch. Blocks for at most the timeout."""
+        """Send a batch of spans. Blocks for at most the timeout."""
         body = encoded(spans)
         if self._compress:
             body = self._compress(body)
@@ -76,7 +76,7 @@ class OTLPSpanExporter(SpanExporter):
         return SpanExportResult.FAILURE
 
     def _send(self, body: bytes, *, timeout_s: float) -> tuple[str, bool]:
-        """Send `body` once. Return the failure, empty after a success, and whether a retry may help."""
+        """Send `body` once. Return the failure (empty after success) and whether it is retryable."""
         timeout = urllib3.Timeout(total=max(timeout_s, 0.001))
         try:
             response = self._pool.request("POST", self._endpoint, body=body, headers=self._headers, timeout=timeout)
@@ -92,10 +92,10 @@ class OTLPSpanExporter(SpanExporter):
         self._pool.clear()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
-        """Return True: this exporter queues nothing."""
+        """Return True, because this exporter has no queue."""
         return True
 
 
 def _variable(name: str, default: str = "") -> str:
-    """Return the variable of traces, else the one of all signals; empty variables count as unset."""
+    """Return the variable for traces, or else the one for all signals. An empty variable counts as unset."""
     return environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or default

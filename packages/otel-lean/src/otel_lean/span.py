@@ -1,4 +1,4 @@
-"""A span while it is being recorded: a plain dict and two lists, which become the SDK's `ReadableSpan` at its end."""
+"""The span while it is recorded: a dict and two lists. `end` converts it to the SDK's `ReadableSpan`."""
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,19 +19,20 @@ _UNSET = Status()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the spans of one tracer share. `hand_on` takes each of them when it is over."""
+    """What all spans of one tracer share. `on_end` is called with each ended span."""
 
     provider: TracerProvider
     scope: InstrumentationScope
     limits: SpanLimits
-    hand_on: Callable[[ReadableSpan], None]
+    on_end: Callable[[ReadableSpan], None]
 
 
 class Span(trace.Span):
-    """OpenTelemetry's span, without a lock: dict and list are safe between threads, and no two end the same span.
+    """Implements OpenTelemetry's span without a lock.
 
-    Attributes, events and links are counted and cut as the SDK does (`OTEL_SPAN_*_LIMIT`). What is said to a span after
-    its end is not heard.
+    Threads may change a span at the same time, because each change is one operation of a dict or a list. Only one
+    thread may end it. The limits of the SDK apply to attributes, events and links (`OTEL_SPAN_*_LIMIT`). Calls after
+    the end of the span are ignored.
     """
 
     __slots__ = (
@@ -82,17 +83,17 @@ class Span(trace.Span):
 
     @property
     def kind(self) -> SpanKind:
-        """The kind, which instrumentations read from the SDK's spans."""
+        """The span's kind. It is not part of the API, but instrumentations read it."""
         return self._kind
 
     def end(self, end_time: int | None = None) -> None:
-        """Hand the span on, once; `end_time` in nanoseconds since 1970."""
+        """End the span at `end_time` (nanoseconds since 1970, default now). Further calls have no effect."""
         if self._ended:
             return
         self._ended = True
         origin = self._origin
         limits = origin.limits
-        origin.hand_on(
+        origin.on_end(
             ReadableSpan(
                 self._name,
                 context=self._context,
@@ -120,7 +121,7 @@ class Span(trace.Span):
         return not self._ended
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
-        """Set several attributes; what was there under the same names is replaced."""
+        """Set several attributes, replacing those of the same names."""
         if not self._ended:
             self._attributes.update(attributes)
 
@@ -130,12 +131,12 @@ class Span(trace.Span):
             self._attributes[key] = value
 
     def update_name(self, name: str) -> None:
-        """Give it another name."""
+        """Change the span's name."""
         if not self._ended:
             self._name = name
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
-        """Note what happened, now or at `timestamp` (nanoseconds since 1970)."""
+        """Add an event at `timestamp` (nanoseconds since 1970, default now)."""
         if self._ended:
             return
         limits = self._origin.limits
@@ -145,7 +146,7 @@ class Span(trace.Span):
         self._events.append(Event(name, kept, timestamp))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
-        """Link to another span; a link that says nothing is left out."""
+        """Add a link. A link without a valid context, a trace state and attributes is ignored."""
         if self._ended or not (context.is_valid or attributes or context.trace_state):
             return
         limits = self._origin.limits
@@ -155,7 +156,7 @@ class Span(trace.Span):
         self._links.append(Link(context, kept))
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set how it went: OK is final, UNSET is no answer; only an error has a description."""
+        """Set the status. OK is final, and UNSET is ignored. Only ERROR has a description."""
         code = status.status_code if isinstance(status, Status) else status
         if self._ended or code is StatusCode.UNSET or self._status.status_code is StatusCode.OK:
             return
@@ -168,7 +169,7 @@ class Span(trace.Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        """Add the event `exception`; `attributes` replace what it would say."""
+        """Add the event `exception`. `attributes` override those derived from the exception."""
         kind = type(exception)
         given = attributes or {}
         reported: dict[str, AnyValue] = {
@@ -194,7 +195,7 @@ class Span(trace.Span):
 
 
 def _cut(attributes: dict[str, AnyValue], *, number: int | None, length: int | None) -> Attributes:
-    """At most `number` attributes, the latest, of texts of at most `length` characters; None is no limit."""
+    """Keep the latest `number` attributes and cut texts to `length` characters. None means no limit."""
     if length is None and (number is None or len(attributes) <= number):
         return attributes
     return BoundedAttributes(number, attributes, max_value_len=length)

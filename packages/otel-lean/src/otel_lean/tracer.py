@@ -1,4 +1,4 @@
-"""The tracer provider: the SDK's, with tracers that start the spans of this package."""
+"""The tracer provider: it extends the SDK's provider, and its tracers start the spans of this package."""
 
 from collections.abc import Sequence
 from time import time_ns
@@ -29,13 +29,17 @@ _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 
 _LOCAL_PARENT_DECIDES = "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
 _PARENT_DECIDES = "remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler," + _LOCAL_PARENT_DECIDES
-"""The end of the description of a sampler that follows the parent: one of the same process, or any."""
+"""Ends of the description of a sampler that follows the parent's decision, for local parents or for all parents.
+
+The sampler does not need to be called for such a parent.
+"""
 
 
 class LeanTracerProvider(sdk.TracerProvider):
-    """The SDK's provider: its resource, sampler, ids, limits and processors, with tracers whose spans cost a third.
+    """Extends the SDK's provider with tracers whose spans cost about a third.
 
-    Processors get ended spans only: `on_start` is not called.
+    Resource, sampler, ids, limits and processors are the SDK's. Processors receive ended spans only: `on_start` is not
+    called.
     """
 
     def __init__(
@@ -64,19 +68,19 @@ class LeanTracerProvider(sdk.TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> trace.Tracer:
-        """Make a tracer; one that does nothing where `OTEL_SDK_DISABLED` is true."""
+        """Return a tracer. If `OTEL_SDK_DISABLED` is true, it records nothing."""
         name, version = instrumenting_module_name, instrumenting_library_version or ""
-        of_the_sdk = super().get_tracer(name, version, schema_url, attributes)
-        if not isinstance(of_the_sdk, sdk.Tracer):
-            return of_the_sdk
+        sdk_tracer = super().get_tracer(name, version, schema_url, attributes)
+        if not isinstance(sdk_tracer, sdk.Tracer):
+            return sdk_tracer
         scope = InstrumentationScope(name, version, schema_url, attributes)
         return Tracer(
-            Origin(provider=self, scope=scope, limits=self._limits, hand_on=self._processors.on_end),
+            Origin(provider=self, scope=scope, limits=self._limits, on_end=self._processors.on_end),
         )
 
 
 class Tracer(trace.Tracer):
-    """OpenTelemetry's tracer over one scope."""
+    """Implements OpenTelemetry's tracer for one instrumentation scope."""
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
@@ -97,7 +101,7 @@ class Tracer(trace.Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> trace.Span:
-        """Begin a span below the current one of `context`, now or at `start_time` (nanoseconds since 1970)."""
+        """Start a span at `start_time` (nanoseconds since 1970, default now), below the current span of `context`."""
         parent: SpanContext | None = trace.get_current_span(context).get_span_context()
         trace_state: TraceState | None
         trace_id, _span_id, remote, flags, trace_state, valid = parent or INVALID_SPAN_CONTEXT
@@ -130,4 +134,4 @@ class Tracer(trace.Tracer):
             set_status_on_exception=set_status_on_exception,
         )
 
-    start_as_current_span = sdk.Tracer.start_as_current_span  # the SDK's: it calls start_span and the API's use_span
+    start_as_current_span = sdk.Tracer.start_as_current_span  # it calls only start_span and the API's use_span

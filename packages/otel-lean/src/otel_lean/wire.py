@@ -1,7 +1,7 @@
-"""What OTLP's messages are put together from: attributes as serialised pieces, remembered where they repeat.
+"""Serialised pieces of OTLP messages: attributes, and messages as fields of their parent. Repeated pieces are cached.
 
-The official messages make the pieces; only what stands before a message within a message, the number of its field and
-its length, is written here (https://protobuf.dev/programming-guides/encoding/).
+The official message classes serialise the pieces. Only the field number and the length in front of an embedded message
+are written here (https://protobuf.dev/programming-guides/encoding/).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from opentelemetry.util.types import AnyValue as Value
 from opentelemetry.util.types import Attributes
 
 _REMEMBERED = 2048
-"""Beginnings of attributes, and whole ones of integers."""
+"""Maximum number of cached pieces of each type."""
 
 _SHORT = 128
-"""Bytes of a text whose beginning is remembered by its length: an id or a template, not a stack."""
+"""Maximum size, in bytes, of a text whose piece is cached: an id or a template, not a stack trace."""
 
 _INT64 = range(-(2**63), 2**63)
 _LENGTH_DELIMITED = 2
@@ -25,7 +25,7 @@ _DOUBLE = Struct("<d")
 
 
 def framed(field: int, message: bytes) -> bytes:
-    """Return a serialised message as a field of its parent; `field` is its number, below 16."""
+    """Return a serialised message as a field of its parent. `field` is the field number, below 16."""
     return _before(field, len(message)) + message
 
 
@@ -40,7 +40,7 @@ def _before(field: int, length: int) -> bytes:
 
 
 def attributes(field: int, attributes: Attributes) -> list[bytes]:
-    """Attributes as their owner's, one piece each: `field` is the number of `attributes` there."""
+    """Return one piece for each attribute. `field` is the number of the field `attributes` in the parent message."""
     pieces = []
     for key, value in (attributes or {}).items():
         if isinstance(value, str) and len(raw := value.encode("utf-8", "replace")) <= _SHORT:
@@ -56,34 +56,37 @@ def attributes(field: int, attributes: Attributes) -> list[bytes]:
 
 @lru_cache(_REMEMBERED)
 def _before_text(field: int, key: str, length: int) -> bytes:
-    """All but the text itself, which is what such a piece ends with. Texts are new more often than their lengths."""
+    """Return the piece of a text attribute up to the text, which is at its end.
+
+    The cache key is the length of the text, because most texts are new and most lengths are not.
+    """
     piece = framed(field, key_value(key, "-" * length).SerializeToString())
     return piece[: len(piece) - length]
 
 
-@lru_cache(_REMEMBERED, typed=True)  # for 1 == True
+@lru_cache(_REMEMBERED, typed=True)  # typed, because 1 == True
 def _number(field: int, key: str, value: bool | int) -> bytes:
     return framed(field, key_value(key, value).SerializeToString())
 
 
 @lru_cache(_REMEMBERED)
 def _before_double(field: int, key: str) -> bytes:
-    """All but the number itself, which is what such a piece ends with."""
+    """Return the piece of a float attribute up to the number, which is at its end."""
     return framed(field, key_value(key, 0.0).SerializeToString())[: -_DOUBLE.size]
 
 
 def key_values(attributes: Attributes) -> list[KeyValue]:
-    """Attributes as messages."""
+    """Return attributes as messages."""
     return [key_value(key, value) for key, value in (attributes or {}).items()]
 
 
 def key_value(key: str, value: Value) -> KeyValue:
-    """One attribute as a message."""
+    """Return one attribute as a message."""
     return KeyValue(key=text(key), value=_any_value(value))
 
 
 def text(value: str) -> str:
-    """`value` as UTF-8 can say it: half a surrogate pair becomes a question mark."""
+    """Return `value` with each lone surrogate, which UTF-8 cannot encode, replaced by a question mark."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -103,7 +106,7 @@ def _any_value(value: Value) -> AnyValue:  # noqa: PLR0911 - one for each type
         case bytes():
             return AnyValue(bytes_value=value)
         case Sequence():
-            return AnyValue(array_value=ArrayValue(values=[_any_value(each) for each in value]))
+            return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
         case Mapping():
             return AnyValue(kvlist_value=KeyValueList(values=key_values(value)))
     return AnyValue(string_value=text(str(value)))
