@@ -42,7 +42,7 @@ clean: $(VENV)/installed ## Stop the stack and delete its data
 ##@ Operate
 
 .PHONY: jobs dead-letters replay
-jobs: $(VENV)/installed ## Count jobs by state and type, and list the oldest unfinished ones
+jobs: $(VENV)/installed ## Count jobs by state and type, and list the oldest pending ones
 	@$(stack) jobs
 
 dead-letters: $(VENV)/installed ## List dead jobs and events with their errors
@@ -162,7 +162,7 @@ help:
 		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nMODE=embedded|compose selects how the stack runs (now: $(MODE)). HOPLINE_PORT_OFFSET=100 moves its ports.\n'
 
-# Setup: a virtual environment with the locked packages and our packages in editable form. It is updated when they change.
+# Setup: a virtual environment with the locked packages and Hopline's packages in editable form. It is updated when they change.
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \

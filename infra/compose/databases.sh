@@ -1,7 +1,7 @@
 #!/bin/sh
 # Creates a role and a database for each service, and a role that may only read statistics. PostgreSQL's image runs this
 # script with a new data directory. `make up` runs it again at each start, for new services and changed passwords. It uses
-# the local socket, on which the image trusts its own user.
+# the local socket, on which the image accepts its own user without a password.
 set -eu
 
 ensure() { # role, further options of CREATE ROLE

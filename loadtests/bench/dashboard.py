@@ -97,7 +97,7 @@ async def open_standins(stage: Stage, issuer: TokenIssuer) -> Running:
 
 
 async def open_gateway(stage: Stage, standins: Running, **environment: str) -> Running:
-    """Start our gateway with the fake services, to which it also sends its telemetry."""
+    """Start Hopline's gateway with the fake services, to which it also sends its telemetry."""
     return await stage.service(
         "gateway",
         environment={

@@ -80,7 +80,7 @@ class Stage:
         )
 
     async def asgi(self, factory: str, *, environment: Mapping[str, str], core: Core | None = Core.SERVER) -> Running:
-        """Start the ASGI application of `factory` (`module:function`), with our services' event loop and parser."""
+        """Start the ASGI application of `factory` (`module:function`), with the services' event loop and parser."""
         port = free_port()
         options = ("--factory", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--port", str(port))
         return await self.module("uvicorn", factory, *options, environment=environment, core=core, port=port)

@@ -1,7 +1,7 @@
 """The dashboard as in tutorials.
 
 It uses httpx and the instrumentations with their defaults and BaseHTTPMiddleware, and decodes and encodes JSON. It has
-the features of our gateway, one client per process, and exports spans in batches, so that only the implementation
+the features of Hopline's gateway, one client per process, and exports spans in batches, so that only the implementation
 differs.
 """
 

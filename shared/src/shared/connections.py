@@ -15,7 +15,7 @@ PGBOUNCER_POOL_SIZE = 10
 """Connections that one PgBouncer opens for each database, by default."""
 
 SUPERUSER_RESERVED = 3
-"""PostgreSQL's default of `superuser_reserved_connections`, which no process of ours can use."""
+"""PostgreSQL's default of `superuser_reserved_connections`, which no process of Hopline can use."""
 
 
 AVAILABLE_CONNECTIONS = """SELECT current_setting('max_connections')::int

@@ -22,7 +22,7 @@ class PermanentJobError(JobError):
 
 
 class UnknownFieldsError(JobError):
-    """The payload has fields that this version does not know. During a rollout, newer workers queue such jobs."""
+    """The payload has fields that this version does not have. During a rollout, newer workers queue such jobs."""
 
 
 class DependencyUnavailableError(JobError):

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
 
-    commands.add_parser("jobs", help="count jobs by state and type, and list the oldest unfinished ones").set_defaults(
+    commands.add_parser("jobs", help="count jobs by state and type, and list the oldest pending ones").set_defaults(
         run=_jobs
     )
     commands.add_parser("dead-letters", help="list dead jobs and events").set_defaults(run=_dead_letters)

@@ -10,7 +10,7 @@ from embedded.stack import ROOT
 
 MEBIBYTE = 1024 * 1024
 TARGET_MIB = 230
-"""Maximum size of an image: 125 MiB of a slim Python base, 10 of its bytecode, 75 of packages, and our code."""
+"""Maximum size of an image: 125 MiB of a slim Python base, 10 of its bytecode, 75 of packages, and Hopline's code."""
 WORKERS_MIB = 265
 """Maximum size of the workers' image: reports need 40 MiB more, half of it pillow, which reportlab requires."""
 

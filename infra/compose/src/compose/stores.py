@@ -38,7 +38,7 @@ def streams(engine: Engine) -> tuple[list[GroupStatus], dict[str, int]]:
 
 
 def databases(engine: Engine) -> tuple[list[DatabaseRow], int]:
-    """Return the services' databases, and the number of connections that the server allows to our roles."""
+    """Return the services' databases, and the number of connections that the server allows to their roles."""
     script = "".join(_DATABASE.format(name=name, available=AVAILABLE_CONNECTIONS) for name in DATABASES)
     try:
         output = engine.run("exec", "-T", "postgres", "psql", "-qAtX", "-U", "postgres", stdin=script)

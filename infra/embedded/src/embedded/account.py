@@ -1,6 +1,6 @@
 """The system account of PostgreSQL, and which paths it can read.
 
-PostgreSQL refuses to run as root. If the user is root, PostgreSQL runs as `nobody`, an account without permissions that
+PostgreSQL does not run as root. If the user is root, PostgreSQL runs as `nobody`, an account without permissions that
 exists on every system. No account is created, and permissions of the user's files and folders do not change. If the
 user is not root, PostgreSQL runs as the user.
 """

@@ -1,4 +1,4 @@
-"""Errors of the embedded mode. The first line of every message says what to do."""
+"""Errors of the embedded mode. The first line of every message describes what to do."""
 
 
 class EmbeddedError(Exception):

@@ -28,7 +28,7 @@ class PgBouncer:
 
     @property
     def identity(self) -> Identity:
-        """The arguments of `subprocess.Popen` that run it as its account, because it refuses to run as root."""
+        """The arguments of `subprocess.Popen` that run it as its account, because it does not run as root."""
         return self.account.identity() if self.account else Identity()
 
     def argv(self) -> list[str]:

@@ -36,7 +36,7 @@ def reachable_programs(programs: Path, account: Account) -> Path:
 
 
 def _open_to_all(root: Path) -> None:
-    """Make our copy readable for all accounts, independent of the umask."""
+    """Make the copy readable for all accounts, independent of the umask."""
     REACHABLE_BY_ALL.chmod(0o755)
     for path in (root, *root.rglob("*")):
         path.chmod(path.stat().st_mode | (0o755 if path.is_dir() or path.parent.name == "bin" else 0o644))

@@ -71,7 +71,7 @@ async def is_ready(table: Table, process: Process) -> bool:
 
 def _responds_ok(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - our own http URL
+        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - the http URL of a service
             return bool(response.status == HTTPStatus.OK)
     except (OSError, ValueError):
         return False

@@ -210,7 +210,7 @@ async def _streams(table: Table) -> tuple[list[GroupStatus], dict[str, int]]:
 
 
 async def _databases(table: Table) -> tuple[list[DatabaseRow], int]:
-    """Return the services' databases that exist, and the number of connections that the server allows to our roles."""
+    """Return the existing databases of services, and the number of connections that the server allows to them."""
     try:
         server = await asyncpg.connect(table.superuser_url(), timeout=2)
     except (OSError, TimeoutError, asyncpg.PostgresError):

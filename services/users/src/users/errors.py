@@ -28,14 +28,14 @@ class UserNotFoundError(NotFoundError):
 
 
 class WrongCredentialsError(UnauthorizedError):
-    """401: the email address or the password is wrong. The response does not say which."""
+    """401: the email address or the password is wrong. The response does not reveal which."""
 
     slug = "wrong-credentials"
     title = "The email address or the password is wrong"
 
 
 class InvalidRefreshTokenError(UnauthorizedError):
-    """401: the token is unknown, spent, expired or revoked. The response does not say which."""
+    """401: the token is unknown, spent, expired or revoked. The response does not reveal which."""
 
     slug = "refresh-token-refused"
     title = "The refresh token is not valid; log in again"

@@ -17,7 +17,7 @@ MIN_PASSWORD_LENGTH = 8
 def validate_displayable(value: str) -> str:
     """Return a text that is displayed to people. Raises ValueError.
 
-    Control characters break log lines, terminals and email headers, and PostgreSQL cannot store NUL. Mail programs
+    Control characters break log records, terminals and email headers, and PostgreSQL cannot store NUL. Mail programs
     decode encoded words (RFC 2047) even if they are quoted.
     """
     if has_control_characters(value):

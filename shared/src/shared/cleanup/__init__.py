@@ -3,7 +3,7 @@
 - `service`: the cleanup tasks of a service, and the service that runs them
 - `routes`: `/internal/housekeeping`
 
-A request runs every task once: a batch of limited size in a short transaction. The response says whether more is left.
+A request runs every task once: a batch of limited size in a short transaction. The response shows whether more is left.
 Requests can be repeated safely.
 """
 

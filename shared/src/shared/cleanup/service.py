@@ -38,7 +38,7 @@ CleanupTask = Callable[[AsyncSession, CleanupLimits], Awaitable[int]]
 
 
 class CleanupRequest(BaseModel):
-    """`events_since` is the time of the oldest event in the outboxes of all publishers, if the caller knows it."""
+    """`events_since` is the time of the oldest event in the outboxes of all publishers, if the caller has it."""
 
     events_since: BoundedTime | None = None
 

@@ -26,7 +26,7 @@ class OperationSettings(DatabaseSettings, ServiceSettings):
 
 
 class CommandError(Exception):
-    """A command cannot be executed. The message is one line that says what to do instead."""
+    """A command cannot be executed. The message is one line that describes what to do instead."""
 
 
 @asynccontextmanager

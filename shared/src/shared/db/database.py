@@ -251,8 +251,8 @@ def check_connection_budget(
 ) -> None:
     """Raise ConfigurationError if the workers of this service may open more connections than the server allows.
 
-    A process knows only its own service. The sum over all of them is checked by `make up` and by the tests of the
-    manifests (`shared.connections`).
+    A process has only the settings of its own service. `make up` and the tests of the manifests check the sum over all
+    services (`shared.connections`).
     """
     pooled = settings.database_pooler_url is not None
     own = Program(

@@ -72,7 +72,7 @@ def create_redis(
     """Return a client whose commands time out after `response_timeout_s` (None for blocking commands).
 
     Responses are bytes. After a lost connection a command is retried twice within about 0.3 s before it raises
-    `redis.ConnectionError`. A subscriber uses `retries=0`, because it has to notice that it missed messages.
+    `redis.ConnectionError`. A subscriber uses `retries=0`, because it has to detect that it missed messages.
     """
     pool = RedisPool.from_url(
         str(url),

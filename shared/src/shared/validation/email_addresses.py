@@ -16,7 +16,7 @@ def normalise_email(address: str, *, strict: bool = False) -> str:
     (§4.5.3.1.1), and one that mail programs decode as an encoded word (RFC 2047).
 
     Raises:
-        ValueError: The address is invalid. The message says why.
+        ValueError: The address is invalid. The message contains the reason.
     """
     if len(address) > MAX_LENGTH:  # checked first: normalisation takes quadratic time
         raise ValueError(f"must have at most {MAX_LENGTH} characters")

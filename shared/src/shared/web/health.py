@@ -73,7 +73,7 @@ class Health:
         self.drains.append(callback)
 
     async def drain(self, *, grace_s: float) -> None:
-        """Fail readiness, run the callbacks, and wait at least `grace_s` for load balancers to notice."""
+        """Fail readiness, run the callbacks, and wait at least `grace_s`, so that load balancers detect it."""
         self.draining = True
         results = await asyncio.gather(
             asyncio.sleep(grace_s), *(callback() for callback in self.drains), return_exceptions=True

@@ -179,7 +179,7 @@ class UnexpectedErrorMiddleware:
             problem = error if isinstance(error, ProblemError) else record_unexpected(error)
             if not started:
                 await problem_response(problem, instance=scope["path"])(scope, receive, send)
-            elif not complete:  # raise, so that the server closes the connection and the client notices
+            elif not complete:  # raise, so that the server closes the connection and the client detects it
                 span = trace.get_current_span()
                 span.set_attribute("error.type", type(error).__qualname__)
                 span.end()  # otherwise the instrumentation records the exception again, without redaction

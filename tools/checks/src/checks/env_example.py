@@ -5,7 +5,7 @@
 
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from checks.findings import Finding
+from checks.validators import Validator
 from shared.config import old_names
 
 FILE = ".env.example"
@@ -191,6 +192,9 @@ def check(root: Path) -> Iterator[Finding]:
         file = root / name
         if not file.exists() or file.read_text(encoding="utf-8") != content:
             yield Finding(name, "differs from the settings' fields", "python -m checks.env_example")
+
+
+VALIDATORS: Sequence[Validator] = (Validator(name="files: .env.example, docs/settings.md", check=check),)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Validators of GitHub workflows: schemas, our policy, the inputs of actions, and zizmor's audits.
+"""Validators of GitHub workflows: schemas, Hopline's policy, the inputs of actions, and zizmor's audits.
 
 The policy limits the damage of a compromised workflow: actions are pinned, tokens have only the permissions that a job
 needs, jobs have timeouts, and untrusted text does not become part of a script.
@@ -37,7 +37,7 @@ def schema(root: Path) -> Iterator[Finding]:
 
 
 def policy(root: Path) -> Iterator[Finding]:
-    """Check all workflows with our rules."""
+    """Check all workflows with Hopline's rules."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
         yield from _pins(file, text)

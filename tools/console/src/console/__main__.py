@@ -120,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     watches = "join a product's room on two sockets, and watch its stock and viewers change"
     room = commands.add_parser("room", epilog="make room SKU=MUG-ENAMEL-BLUE", help=watches)
     room.add_argument("sku", metavar="SKU", help="the product")
-    trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log lines")
+    trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log records")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
     walk = commands.add_parser("walk", epilog="make walk W=order", help="produce one kind of trace and print it")
     walk.add_argument(

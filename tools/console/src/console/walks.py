@@ -121,7 +121,7 @@ class Walker:
 
     @asynccontextmanager
     async def _fault(self, walk: Walk, shop: Client, backends: Backends) -> AsyncIterator[None]:
-        """Inject the fault for the block, which begins when the affected service knows of it."""
+        """Inject the fault for the block, which begins when the affected service has read the switch."""
         if not walk.fault:
             yield
             return

@@ -138,7 +138,7 @@ class Evaluation:
             self._moments
         )
         if self._values_left < 0:
-            raise TooLargeError(f"more than {self._max_values} values: ask for fewer series or a larger step")
+            raise TooLargeError(f"more than {self._max_values} values: request fewer series or a larger step")
         return found
 
 

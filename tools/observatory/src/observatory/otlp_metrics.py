@@ -120,7 +120,10 @@ def _kind(data: str, message: Any) -> Kind:
 
 
 def _has_valid_buckets(item: HistogramDataPoint, bounds: tuple[float, ...]) -> bool:
-    """Tell whether the bounds are finite and ascend, and there is one more bucket; no buckets are one that is +Inf."""
+    """Return whether the bounds are finite and ascending and there is one more bucket than bounds.
+
+    A histogram without buckets has one bucket up to +Inf.
+    """
     if not item.bucket_counts:
         return not bounds
     is_ascending = all(low < high for low, high in pairwise(bounds))

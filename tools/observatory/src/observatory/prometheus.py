@@ -1,6 +1,6 @@
 """Prometheus's query API, port 9090, over the metric store.
 
-Reference: https://prometheus.io/docs/prometheus/latest/querying/api/. `promql` says which expressions are understood;
+Reference: https://prometheus.io/docs/prometheus/latest/querying/api/. `promql` lists the supported expressions;
 any other gets 400 and the list of what is supported, in Prometheus's shape.
 """
 

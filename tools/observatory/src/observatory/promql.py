@@ -40,7 +40,7 @@ _PRECEDENCE = ({"==", "!=", "<", ">", "<=", ">="}, {"+", "-"}, {"*", "/"})
 
 
 class UnsupportedError(ValueError):
-    """The expression is wrong or beyond this stand-in; the message says where and what is supported."""
+    """The expression is invalid or not supported. The message contains the position and what is supported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
 def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]) -> Iterator[Hop]:
     """Yield the hops of the `wanted` spans of a trace; `hosts` has the service of each host.
 
-    A call between services is counted once, from the caller's span, because only the caller knows of a timeout.
+    A call between services is counted once, from the caller's span, because only the caller records a timeout.
     """
     by_id = {span.span_id: span for span in trace}
     responded = {

@@ -76,8 +76,8 @@ class Sweeper(BackgroundLoop):
     async def _overdue(self, jobs: JobRepository) -> list[QueuedJob]:
         """Return a page of each queue, so that a long queue does not hide the lost jobs of another.
 
-        Jobs of an unknown type are left out, as the workers of this version would drop their entries. A worker of the
-        version that knows the type enqueues them.
+        Jobs of an unknown type are left out, because the workers of this version would drop their entries. A worker of
+        a version with the type enqueues them.
         """
         pages = []
         for queue in sorted({job_type.queue for job_type in self._job_types.values()}):

@@ -1,7 +1,7 @@
 """Writes report files to the object store: under a temporary key first, then renamed in one step.
 
 So a reader finds a complete file or none, and a second attempt overwrites the temporary file of the first. A killed
-attempt may leave a staged file (`….part#1` in a folder) or an unfinished upload in S3. A lifecycle rule of the bucket
+attempt may leave a staged file (`….part#1` in a folder) or an incomplete upload in S3. A lifecycle rule of the bucket
 should abort such uploads after a day.
 """
 

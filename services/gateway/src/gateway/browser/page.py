@@ -23,7 +23,7 @@ from starlette.types import Scope
 from gateway.settings import Settings
 
 _DIRECTORY = files("gateway").joinpath("assets")
-_PAGE_CACHING = "no-cache"  # the browser asks whether its copy is current
+_PAGE_CACHING = "no-cache"  # the browser revalidates its copy
 _FILE_CACHING = "public, max-age=31536000, immutable"
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
 

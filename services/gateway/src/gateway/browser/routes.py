@@ -18,7 +18,7 @@ session_router = APIRouter(prefix=COOKIE_PATH, include_in_schema=False, dependen
 
 @router.get("/config")
 async def read_config(settings: SettingsDep, response: Response) -> BrowserConfig:
-    """Return what the page has to know about its deployment."""
+    """Return the settings of the deployment that the page uses."""
     response.headers["Cache-Control"] = "no-store"
     return BrowserConfig.of(settings)
 

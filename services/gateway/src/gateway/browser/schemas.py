@@ -54,7 +54,7 @@ class TelemetryConfig(BaseModel):
 
 
 class BrowserConfig(BaseModel):
-    """What the page has to know about its deployment."""
+    """The settings of the deployment that the page uses."""
 
     environment: Environment
     development: bool

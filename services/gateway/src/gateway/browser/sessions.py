@@ -60,7 +60,7 @@ class SessionService:
         return _tokens(response)
 
     async def end(self, refresh_token: SecretStr | None) -> None:
-        """Revoke the tokens of a session. If that fails it is logged, because the browser forgets its token anyway."""
+        """Revoke the tokens of a session. A failure is only logged, because the browser deletes its token anyway."""
         token = refresh_token.get_secret_value() if refresh_token else ""
         if not _TOKEN.fullmatch(token):
             return

@@ -53,7 +53,7 @@ class TraceReader:
     async def read(self, trace_id: str, *, user_id: UUID) -> Trace:
         """Return a trace if it has requests of this user to the gateway or their registration, and of no other user.
 
-        Whoever knows a trace id can add a request to the trace, so one request of the user is not enough.
+        A client that has a trace id can add a request to the trace, so one request of the user is not enough.
 
         Raises:
             TraceNotFoundError: There is no such trace, or it is another user's.

@@ -19,7 +19,7 @@ class RateLimitMiddleware:
     """Counts each request for its address, and for its user if it has a valid token; 429 if a quota is exceeded.
 
     Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the
-    tightest limit. The request's span has the user, because this is the first place that knows it.
+    limit with the least left. This middleware is the first to read the user, so it adds the user to the request's span.
     """
 
     def __init__(self, app: ASGIApp, *, rules: RateLimitRules) -> None:

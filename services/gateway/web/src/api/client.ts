@@ -58,7 +58,7 @@ export interface ApiResponse<Body> {
 }
 
 export interface TokenSource {
-  /** Return a valid access token, or undefined if nobody is signed in. */
+  /** Return a valid access token, or undefined if no user is signed in. */
   token(): Promise<string | undefined>;
   /** Return another token after the server rejected this one, or undefined if the session has ended. */
   replace(rejected: string): Promise<string | undefined>;

@@ -163,7 +163,7 @@ async function readToken(response: Response): Promise<AccessToken> {
   return { value: body.access_token, expiresAt: Date.now() + body.expires_in * 1000 };
 }
 
-/** Return the user id in the token. The servers verify tokens; the page only needs to know whose data it shows. */
+/** Return the user id in the token. The servers verify tokens; the page only needs the id of the user whose data it shows. */
 function subjectOf(token: string): string {
   const [, payload = ""] = token.split(".");
   const claims = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/"))) as { sub: string };

@@ -9,7 +9,7 @@ test("an open connection has no reason", () => {
   expect(connectionText({ phase: "open", attempt: 0, closeCode: 1006 })).toBe("Open");
 });
 
-test("a waiting connection tells the attempts and the reason", () => {
+test("a waiting connection shows the attempts and the reason", () => {
   const state = { phase: "waiting", attempt: 2, closeCode: 1006 } as const;
   expect(connectionText(state)).toBe("Waiting before the next attempt, 2 failed attempts; closed with 1006: the connection was lost");
 });
@@ -18,7 +18,7 @@ test.each([
   [undefined, "It has not been interrupted."],
   [{ replayed: 3, gaps: 0 }, "Resumed without gap: 3 notifications replayed."],
   [{ replayed: 1, gaps: 1 }, "Resumed with 1 gap that was read over HTTP: 1 notification replayed."],
-])("a resumed connection tells what was replayed %#", (resumed, text) => {
+])("a resumed connection shows what was replayed %#", (resumed, text) => {
   expect(resumedText({ ...OPEN, closeCode: 1006, ...(resumed && { resumed }) })).toBe(text);
 });
 

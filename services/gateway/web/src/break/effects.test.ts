@@ -32,12 +32,12 @@ describe("a response", () => {
     expect(text({ status: 0 })).toBe("GET /v2/orders: no response");
   });
 
-  test("with Retry-After tells when the request may be sent again", () => {
+  test("with Retry-After has the time of the next attempt", () => {
     expect(effectOfCall(call({ status: 503, retryAfterMs: 5_000 }), 1_000)?.retryAt).toBe(6_000);
     expect(effectOfCall(call({ status: 503 }), 1_000)?.retryAt).toBeUndefined();
   });
 
-  test("that is late says how late", () => {
+  test("that is late has its duration", () => {
     expect(effectOfCall(call({ duration: 2_040 }), 0)).toMatchObject({
       severity: "warning",
       text: "GET /v2/orders: 200 after 2.0 s",

@@ -109,7 +109,7 @@ describe("notifications", () => {
 });
 
 describe("failures", () => {
-  test("a rejected order says why, and the later hops are not reached", () => {
+  test("a rejected order has a reason, and the later hops are not reached", () => {
     const journey = withCall(begun, orderCall({ status: 409 }));
     expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "status 409" });
     expect(hop(journey, "shipped")).toMatchObject({ state: "waiting", reason: "not reached" });
@@ -131,13 +131,13 @@ describe("failures", () => {
     expect(states(traced(journey, orderSpans()))).toMatchObject({ outbox: "lit", shipped: "lit" });
   });
 
-  test("a failed upstream call says why", () => {
+  test("a failed upstream call has a reason", () => {
     const spans = changed({ g2: { status: "error", error: "ReadTimeout" } });
     const journey = traced(withCall(begun, orderCall({ status: 504 })), spans);
     expect(hop(journey, "upstream-0")).toMatchObject({ state: "failed", reason: "ReadTimeout" });
   });
 
-  test("a retried upstream call says so", () => {
+  test("a retried upstream call has its number of attempts", () => {
     const serverTiming = [{ name: "orders", duration: 14, description: "2 attempts" }];
     expect(hop(withCall(begun, orderCall({ serverTiming })), "upstream-0").reason).toBe("2 attempts");
   });
@@ -166,7 +166,7 @@ describe("failures", () => {
     expect(hop(journey, "email")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
   });
 
-  test("packing that fails says why until it succeeds", () => {
+  test("packing that fails has a reason until it succeeds", () => {
     const failed = { status: "error", error: null, attributes: { "error.type": "503" } };
     const until = orderSpans().findIndex(({ span_id }) => span_id === "o2");
     const spans = changed({ j2: { status: "error" }, c2: failed }).slice(0, until);

@@ -69,7 +69,7 @@ async function press(key: string): Promise<void> {
 }
 
 describe("the hops", () => {
-  test("are an ordered list in which each tells its state in words", async () => {
+  test("are an ordered list in which each shows its state in words", async () => {
     await placeOrder(0);
     expect(root.querySelectorAll("ol.hop-list > li")).toHaveLength(11);
     expect(hop("gateway").textContent).toContain("+25.0 ms");

@@ -6,7 +6,7 @@ export interface PollingDependencies {
   /** Return the trace as it is now, or undefined if it cannot be read now. */
   readonly read: (traceId: string, signal: AbortSignal) => Promise<Trace | undefined>;
   readonly onTrace: (trace: Trace) => void;
-  /** Whether all evidence has arrived. Asked after each response. */
+  /** Whether all evidence has arrived. Called after each response. */
   readonly isDone: () => boolean;
   readonly onEnd: () => void;
 }

@@ -145,7 +145,7 @@ describe("evidence", () => {
     expect(page.tracker.selected.value?.isOver).toBe(true);
   });
 
-  test("of forgotten actions is not polled", async () => {
+  test("of removed actions is not polled", async () => {
     const page = new Page();
     for (let number = 0; number < 6; number += 1) page.read(action(`load ${number}`));
     await vi.advanceTimersByTimeAsync(1_000);

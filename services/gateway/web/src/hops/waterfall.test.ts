@@ -23,7 +23,7 @@ describe("rows", () => {
     expect(rows).toHaveLength(orderSpans().length);
   });
 
-  test("whose parent has not arrived are roots and say so", () => {
+  test("whose parent has not arrived are roots and marked as orphans", () => {
     const { rows } = createWaterfall(orderSpans().filter(({ span_id }) => span_id !== "n1"));
     const orphan = rows.find((row) => row.span.span_id === "s1");
     expect(orphan).toMatchObject({ depth: 0, isOrphan: true, parent: undefined });

@@ -52,7 +52,7 @@ export class SharedConnection {
 
   /** Take part until `stop`: lead if no other tab does, otherwise follow. */
   start(): void {
-    // Held while the tab exists, so that the leader learns when it ends.
+    // Held while the tab exists, so that the leader can detect its end.
     void this.#hold(this.#lockOf(this.#dependencies.tab), () => undefined);
     void this.#hold(this.#name, () => {
       this.#lead();

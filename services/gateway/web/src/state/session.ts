@@ -8,7 +8,7 @@ import type { User } from "../api/types";
 
 const RETRY_MS = 3_000;
 
-/** The id of the user; null if nobody is signed in; undefined until that is known. */
+/** The id of the signed-in user; null if no user is signed in; undefined until the session was read. */
 export const userId = signal<string | null | undefined>(session.mayContinue ? undefined : null);
 
 /** The user's account, once it is loaded. */

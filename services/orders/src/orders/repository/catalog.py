@@ -37,7 +37,7 @@ RESERVE_STOCK: Final = DriverStatement(
 
 All values come from `locked`, which has each product as it is after its lock was taken. `product.reserved + …` would
 be wrong: an UPDATE first computes the new row from the statement's snapshot and checks the constraints, and only then
-notices a concurrent change.
+detects a concurrent change.
 """
 
 END_RESERVATION: Final = text("""

@@ -64,7 +64,7 @@ class ReportRepository:
         return (await self._session.scalars(query)).all()
 
     async def list_pending(self, *, min_age: timedelta, limit: int) -> Sequence[Report]:
-        """Lock and return at most `limit` unfinished reports that are older than `min_age`. Skips locked rows."""
+        """Lock and return at most `limit` pending reports that are older than `min_age`. Skips locked rows."""
         query = (
             select(Report)
             .where(Report.finished_at.is_(None), Report.created_at < func.now() - min_age)

@@ -13,10 +13,10 @@
 Trailers are dropped (RFC 9110 §6.5.1). The Host header is checked (RFC 9112 §3.2). A client that closes its sending
 side after a complete request gets the response.
 
-The kernel notices clients that read nothing, on Linux: TCP_USER_TIMEOUT (tcp(7), RFC 5482) ends a connection whose
-data was not acknowledged, or whose window was closed, for that time. TCP itself would keep it as long as the client
-acknowledges probes (RFC 9293 §3.8.6.1), and RFC 6429 leaves it to the sender to end it. A client that reads slowly
-opens its window from time to time, so the total duration of a response is not limited.
+On Linux, the kernel ends connections of clients that read nothing: TCP_USER_TIMEOUT (tcp(7), RFC 5482) is the maximum
+time for which data may be unacknowledged or the window may be closed. Without it, TCP would keep such a connection
+while the client acknowledges probes (RFC 9293 §3.8.6.1); only the sender can end it (RFC 6429). A client that reads
+slowly opens its window from time to time, so the total duration of a response is not limited.
 """
 
 import logging

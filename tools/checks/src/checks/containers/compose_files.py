@@ -1,7 +1,7 @@
 """The Compose files as one model: `include` and `extends` are merged, variables have their defaults.
 
-It supports the features of Compose that our files use, so that the policy can be checked without Docker. The result is
-that of `docker compose config`.
+It supports the features of Compose that Hopline's files use, so that the policy can be checked without Docker. The
+result is that of `docker compose config`.
 """
 
 import re

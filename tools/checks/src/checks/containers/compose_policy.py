@@ -1,4 +1,4 @@
-"""Our rules for the Compose files: hardening, limits, health checks, images, published ports and references."""
+"""Hopline's rules for the Compose files: hardening, limits, health checks, images, published ports and references."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The Dockerfile: hadolint's rules and our own."""
+"""The Dockerfile: hadolint's rules and Hopline's."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def lint(root: Path) -> Iterator[Finding]:
 
 
 def policy(root: Path) -> Iterator[Finding]:
-    """Check our rules: support for old engines, one base image, a numeric user, exec form, no curl, no secrets."""
+    """Check Hopline's rules: old engines, one base image, a numeric user, exec form, no curl, no secrets."""
     text = (root / FILE).read_text(encoding="utf-8")
     instructions = _instructions(text)
     forbidden = {

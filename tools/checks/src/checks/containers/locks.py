@@ -39,7 +39,7 @@ def check(root: Path) -> Iterator[Finding]:
 
 
 def _declared(root: Path, path: Path, extras: Iterable[str] = ()) -> set[str]:
-    """Return the external dependencies of a package and of our packages that it depends on."""
+    """Return the external dependencies of a package and of Hopline's packages that it depends on."""
     ours = {
         _project(own)["name"]: own
         for own in [root / SHARED / "pyproject.toml", *root.glob("packages/*/pyproject.toml")]

@@ -43,7 +43,7 @@ class Address:
         return match["namespace"] if match else None
 
     def service(self, rendering: Rendering) -> Manifest | None:
-        """Return our Service with this host name, with or without namespace; None if it is not ours."""
+        """Return Hopline's Service with this host name, with or without namespace, or None."""
         if self.namespace in {None, rendering.namespace}:
             match = _QUALIFIED.match(self.host)
             return rendering.find("Service", match["name"] if match else self.host)
@@ -52,7 +52,10 @@ class Address:
 
 @dataclass(frozen=True)
 class Peer:
-    """The other end of an edge: pods with these labels in `namespace` (None: ours), or external hosts (no labels)."""
+    """The other end of an edge: pods with these labels in `namespace`, or external hosts (no labels).
+
+    The namespace None is Hopline's.
+    """
 
     labels: dict[str, str] | None = None
     namespace: str | None = None

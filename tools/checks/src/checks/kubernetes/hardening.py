@@ -1,4 +1,4 @@
-"""Our rules for pods: restricted, limited, probed, stopped gracefully."""
+"""Hopline's rules for pods: restricted, limited, probed, stopped gracefully."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from checks.kubernetes.manifests import Object, Rendering, Workload
 from checks.kubernetes.settings import environment
 
 PROCESSES = ("service", "worker")
-"""Our components that always run."""
+"""Hopline's components that always run."""
 
 PROBED_AT = {
     "startupProbe": "/health/startup",

@@ -28,7 +28,7 @@ _COLLECTORS_OWN = re.compile(r"\botelcol_\w+")
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Parse the expressions, and check alerts with our rules."""
+    """Parse the expressions, and check alerts with Hopline's rules."""
     fired, kept_still = _tried(root)
     yield from _counters_of_the_collector(root)
     for file in sorted((root / FOLDER).glob("*.yaml")):
