@@ -62,19 +62,19 @@ def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, s
     return [
         Figure(
             name=f"{ours.name} / textbook, throughput",
-            value=median(ratios(ours, textbook, lambda one: one.per_second)),
+            value=median(ratios(ours, textbook, lambda outcome: outcome.per_second)),
             unit="×",
             target=at_least(throughput),
         ),
         Figure(
             name=f"{ours.name} / textbook, p99",
-            value=median(ratios(ours, textbook, lambda one: one.p99_ms)),
+            value=median(ratios(ours, textbook, lambda outcome: outcome.p99_ms)),
             unit="×",
             target=at_most(0.333),
         ),
         Figure(
             name=f"{ours.name} / bare, throughput",
-            value=100 * median(ratios(ours, bare, lambda one: one.per_second)),
+            value=100 * median(ratios(ours, bare, lambda outcome: outcome.per_second)),
             unit="%",
             target=at_least(share),
         ),
@@ -83,7 +83,7 @@ def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, s
 
 def _gain(ours: Rival, standard: Rival) -> Figure:
     """Return the gain in throughput over the standard packages; a drop-in needs 15 %."""
-    gained = 100 * (median(ratios(ours, standard, lambda one: one.per_second)) - 1)
+    gained = 100 * (median(ratios(ours, standard, lambda outcome: outcome.per_second)) - 1)
     return Figure(name=f"{ours.name}: gain over standard", value=gained, unit="%", target=at_least(15))
 
 

@@ -32,7 +32,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         *(
             Figure(
                 name=f"{rival.name} / response_model, throughput",
-                value=median(ratios(rival, model, lambda one: one.per_second)),
+                value=median(ratios(rival, model, lambda outcome: outcome.per_second)),
                 unit="×",
             )
             for rival in rivals[:-1]

@@ -41,15 +41,15 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         await drop_ins.measure(load, effort)
         task = {"database_url": database_url, "concurrency": CONCURRENCY, "effort": asdict(effort)}
         bare.append(await measured("bench.bare_orders", task, core=Core.SERVER))
-    bare_cpu_ms = [1000 * one.cpu_share / one.per_second for one in bare]
+    bare_cpu_ms = [1000 * outcome.cpu_share / outcome.per_second for outcome in bare]
     return [
         _throughput_share(standard, bare, target=33),
         _throughput_share(drop_ins, bare, target=35),
         *standard.figures(),
         *drop_ins.figures(),
-        Figure(name="bare: throughput", value=median(one.per_second for one in bare), unit="orders/s"),
-        Figure(name="bare: p50", value=median(one.p50_ms for one in bare), unit="ms"),
-        Figure(name="bare: p99", value=median(one.p99_ms for one in bare), unit="ms"),
+        Figure(name="bare: throughput", value=median(outcome.per_second for outcome in bare), unit="orders/s"),
+        Figure(name="bare: p50", value=median(outcome.p50_ms for outcome in bare), unit="ms"),
+        Figure(name="bare: p99", value=median(outcome.p99_ms for outcome in bare), unit="ms"),
         Figure(
             name="bare: processor time",
             value=median(bare_cpu_ms),
@@ -60,7 +60,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 def _throughput_share(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
     """Return the throughput of one configuration as a share of bare asyncpg's, by round."""
-    shares = [100 * one.per_second / other.per_second for one, other in zip(ours.outcomes, bare, strict=True)]
+    shares = [100 * outcome.per_second / other.per_second for outcome, other in zip(ours.outcomes, bare, strict=True)]
     return Figure(
         name=f"{ours.name} / bare asyncpg, throughput", value=median(shares), unit="%", target=at_least(target)
     )

@@ -55,7 +55,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         *(
             Figure(
                 name=f"{rival.name} / {short.name}, p50",
-                value=median(ratios(rival, short, lambda one: one.p50_ms)),
+                value=median(ratios(rival, short, lambda outcome: outcome.p50_ms)),
                 unit="×",
                 target=at_most(1.2),
             )

@@ -66,7 +66,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 def _columns(timed: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
     """Return the milliseconds until the responses, and until the frames, each in ascending order."""
-    responded, pushed = (sorted(1000 * one for one in column) for column in zip(*timed, strict=True))
+    responded, pushed = (sorted(1000 * seconds for seconds in column) for column in zip(*timed, strict=True))
     return responded, pushed
 
 

@@ -29,17 +29,17 @@ class Rival:
     @property
     def requests(self) -> int:
         """Number of its requests, including the warm-up."""
-        return sum(one.requests_with_warmup for one in self.outcomes)
+        return sum(outcome.requests_with_warmup for outcome in self.outcomes)
 
     def figures(self) -> list[Figure]:
         """Return its absolute figures. They have no targets, because they depend on the machine."""
         outcomes = self.outcomes
-        per_second = median(one.per_second for one in outcomes)
-        busy = 100 * max(one.cpu_share for one in outcomes)
+        per_second = median(outcome.per_second for outcome in outcomes)
+        busy = 100 * max(outcome.cpu_share for outcome in outcomes)
         return [
             Figure(name=f"{self.name}: throughput", value=per_second, unit="requests/s"),
-            Figure(name=f"{self.name}: p50", value=median(one.p50_ms for one in outcomes), unit="ms"),
-            Figure(name=f"{self.name}: p99", value=median(one.p99_ms for one in outcomes), unit="ms"),
+            Figure(name=f"{self.name}: p50", value=median(outcome.p50_ms for outcome in outcomes), unit="ms"),
+            Figure(name=f"{self.name}: p99", value=median(outcome.p99_ms for outcome in outcomes), unit="ms"),
             Figure(name=f"{self.name}: processor time", value=median(self.cpu_ms), unit="ms/request"),
             Figure(name=f"{self.name}: load generator, at most", value=busy, unit="% of its core"),
         ]
@@ -52,6 +52,6 @@ async def measure_in_turn(rivals: Sequence[Rival], load: Load, effort: Effort) -
             await rival.measure(load, effort)
 
 
-def ratios(one: Rival, other: Rival, of: Callable[[Outcome], float]) -> list[float]:
-    """Return `one` divided by `other` for each round, in which the conditions were the same for both."""
-    return [of(mine) / of(its) for mine, its in zip(one.outcomes, other.outcomes, strict=True)]
+def ratios(measured: Rival, reference: Rival, of: Callable[[Outcome], float]) -> list[float]:
+    """Return `measured` divided by `reference` for each round, in which the conditions were the same for both."""
+    return [of(mine) / of(its) for mine, its in zip(measured.outcomes, reference.outcomes, strict=True)]

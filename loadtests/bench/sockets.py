@@ -79,12 +79,12 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         for _ in others:
             await welcomed.acquire()
         await asyncio.sleep(2 * PING_S * effort.scale)
-        held, each = workload.open, (server.resident_bytes() - before) / len(others) / _KIB
+        held, kib_each = workload.open, (server.resident_bytes() - before) / len(others) / _KIB
         end.set()
     first.result()
     return [
         Figure(name="idle sockets held by one process", value=held, unit="sockets", target=at_least(wanted)),
-        Figure(name="memory for each", value=each, unit="KiB", target=at_most(40)),
+        Figure(name="memory for each", value=kib_each, unit="KiB", target=at_most(40)),
         Figure(name="pongs meanwhile", value=workload.pinged, unit="pings"),
     ]
 

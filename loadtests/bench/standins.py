@@ -77,7 +77,9 @@ class Receiver:
         for body in self._unread:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 [service] = [
-                    one.value.string_value for one in resource.resource.attributes if one.key == "service.name"
+                    attribute.value.string_value
+                    for attribute in resource.resource.attributes
+                    if attribute.key == "service.name"
                 ]
                 self._spans[service] += sum(len(scope.spans) for scope in resource.scope_spans)
         self._unread.clear()

@@ -64,13 +64,16 @@ def _throughput_share(rivals: list[Rival], target: Target) -> list[Figure]:
         *(
             Figure(
                 name=f"{other.name}: kept",
-                value=100 * median(ratios(other, off, lambda one: one.per_second)),
+                value=100 * median(ratios(other, off, lambda outcome: outcome.per_second)),
                 unit="% of off",
                 target=target if other is named[ALL] else None,
             )
             for other in others
         ),
-        *(Figure(name=f"{one.name}: processor time", value=median(one.cpu_ms), unit="ms/request") for one in rivals),
+        *(
+            Figure(name=f"{rival.name}: processor time", value=median(rival.cpu_ms), unit="ms/request")
+            for rival in rivals
+        ),
     ]
 
 

@@ -46,7 +46,7 @@ def up(
         _start_postgres(engine)
         create_databases(engine)
         _progress("postgres", "ready", began)
-        scales = [part for one in scale for part in ("--scale", one)]
+        scales = [part for argument in scale for part in ("--scale", argument)]
         _start(engine, [*scales, *only], seconds=seconds, began=began)
     except BaseException:
         if not before:
@@ -63,7 +63,9 @@ def _reject_too_many_connections(engine: Engine, scale: Sequence[str]) -> None:
         for word in services.get("postgres", {}).get("command") or []
         if word.startswith("--max_connections=")
     ]
-    copies = {name: int(count) for name, _, count in (one.partition("=") for one in scale) if count.isdecimal()}
+    copies = {
+        name: int(count) for name, _, count in (argument.partition("=") for argument in scale) if count.isdecimal()
+    }
     for limit in limits:
         environments = [(name, _environment(service)) for name, service in services.items()]
         connections = budget(environments, available=limit - SUPERUSER_RESERVED, copies=copies)
@@ -170,18 +172,26 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
     try:
         while True:
             ended = starting.poll()
-            containers = [one for one in engine.containers() if ended is not None or one.id not in before]
-            well = [one for one in containers if (one.is_done if one.service in one_shots else one.is_ready)]
-            for one in well:
-                if one.service not in reported:
-                    reported.add(one.service)
-                    _progress(one.service, "done" if one.is_done else "ready", began)
+            containers = [
+                container for container in engine.containers() if ended is not None or container.id not in before
+            ]
+            well = [
+                container
+                for container in containers
+                if (container.is_done if container.service in one_shots else container.is_ready)
+            ]
+            for container in well:
+                if container.service not in reported:
+                    reported.add(container.service)
+                    _progress(container.service, "done" if container.is_done else "ready", began)
             if ended is not None:
-                _raise_for_failures(engine, [one for one in containers if one.id not in before], starting)
+                _raise_for_failures(
+                    engine, [container for container in containers if container.id not in before], starting
+                )
             if ended == 0 and len(well) == len(containers):
                 return
             if time.monotonic() > deadline:
-                late = next((one for one in containers if one not in well), None)
+                late = next((container for container in containers if container not in well), None)
                 reason = f"it is not ready after {seconds:g} s"
                 raise ComposeError(_failure(engine, late, reason) if late else f"docker compose up: {reason}")
             time.sleep(POLL_INTERVAL_S)
@@ -192,7 +202,7 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
 
 
 def _raise_for_failures(engine: Engine, started: Sequence[Container], up: "subprocess.Popen[str]") -> None:
-    if failed := next((one for one in started if one.failure), None):
+    if failed := next((container for container in started if container.failure), None):
         raise ComposeError(_failure(engine, failed, str(failed.failure)))
     if up.returncode:
         message = up.stderr.read() if up.stderr else ""

@@ -60,7 +60,8 @@ class Project:
         workers = worker_count(caller.get("WEB_CONCURRENCY") or "1")
         further = int(workers) - 1 if workers.isdecimal() else 0  # the services reject an invalid value
         memory = {
-            f"HOPLINE_MEMORY_{name.upper()}": f"{first + further * each}M" for name, (first, each) in MEMORY_MB.items()
+            f"HOPLINE_MEMORY_{name.upper()}": f"{first + further * per_worker}M"
+            for name, (first, per_worker) in MEMORY_MB.items()
         }
         profiles = [name for name in (caller.get("COMPOSE_PROFILES") or "").split(",") if name]
         pooler = {"DATABASE_POOLER_URL": f"postgresql://{POOLER}:{PORT}?sslmode=disable"} if is_pooled(caller) else {}

@@ -29,17 +29,19 @@ class ComposeStatus:
 def collect(engine: Engine) -> ComposeStatus:
     """Query the engine and the stores. Completed one-shots are not listed; services that should run but do not are."""
     engine.check()
-    containers = [one for one in engine.containers() if not one.is_done]
+    containers = [container for container in engine.containers() if not container.is_done]
     if not containers:
         return ComposeStatus(Status(), 0)
     ids = [container.id for container in containers]
     details = {found["Name"].lstrip("/"): found for found in engine.inspect(ids)}
     used = engine.stats([container.id for container in containers if container.state == "running"])
-    processes = [_process(one, details.get(one.name, {}), used.get(one.name, "")) for one in containers]
+    processes = [
+        _process(container, details.get(container.name, {}), used.get(container.name, "")) for container in containers
+    ]
     groups, last_entries = stores.streams(engine)
     rows, available = stores.databases(engine)
     databases = [row.describe(last_entry=last_entries.get(row.name, 0)) for row in rows]
-    environments = [(one.service, _environment(details.get(one.name, {}))) for one in containers]
+    environments = [(container.service, _environment(details.get(container.name, {}))) for container in containers]
     connections = budget(environments, available=available) if available else None
     limits = sum(int(found["HostConfig"]["Memory"]) for found in details.values())
     return ComposeStatus(Status(processes, databases, connections, groups, schedules_of(rows)), limits)

@@ -45,7 +45,8 @@ def databases(engine: Engine) -> tuple[list[DatabaseRow], int]:
     except ComposeError:
         return [], 0
     found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    return [DatabaseRow(**one["row"]) for one in found], max((one["available"] for one in found), default=0)
+    available = max((database["available"] for database in found), default=0)
+    return [DatabaseRow(**database["row"]) for database in found], available
 
 
 def _redis(engine: Engine, *command: str) -> Any:

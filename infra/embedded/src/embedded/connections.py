@@ -36,11 +36,11 @@ def budget(
     for name, environment in environments:
         if name not in (*PROGRAMS, POOLER):
             continue
-        one = _pooler(environment) if name == POOLER else _program(name, environment)
+        program = _pooler(environment) if name == POOLER else _program(name, environment)
         before = programs[name].processes if name in programs else 0
-        processes = before + one.processes * (copies or {}).get(name, 1)
+        processes = before + program.processes * (copies or {}).get(name, 1)
         programs[name] = Program(
-            name=name, processes=processes, pool=one.pool, overflow=one.overflow, direct=one.direct
+            name=name, processes=processes, pool=program.pool, overflow=program.overflow, direct=program.direct
         )
         if name != POOLER:
             reserve = max(reserve, _number(environment, "DATABASE_RESERVE", RESERVE))

@@ -57,7 +57,7 @@ class Request(Generic[T_co]):
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of `request()` of httpx, requests and Locust, apart from the headers."""
         arguments = {"json": self.json, "data": self.form, "params": self.params}
-        return {"method": self.method, "url": self.path} | {name: one for name, one in arguments.items() if one}
+        return {"method": self.method, "url": self.path} | {name: value for name, value in arguments.items() if value}
 
 
 def _get(path: str, route: str = "", **params: str | int | None) -> Request[Any]:

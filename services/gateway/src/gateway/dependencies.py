@@ -60,8 +60,8 @@ async def _open_upstream(
     # Above the limits of the bulkheads, so that hedges and probes get connections.
     max_connections = (2 + len(endpoint_pipelines)) * settings.max_concurrent_calls + settings.max_concurrent_downloads
     with ExitStack() as stack:
-        for each in (pipeline, *endpoint_pipelines.values()):
-            stack.enter_context(observe_pipeline(each))
+        for guarded in (pipeline, *endpoint_pipelines.values()):
+            stack.enter_context(observe_pipeline(guarded))
         async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
             yield Upstream(
                 name=name,

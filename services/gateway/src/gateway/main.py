@@ -56,8 +56,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for prefix in ("/v2", ""):
         for router in (aggregates.router, v2.router, *faults.routers(loaded)):
             app.include_router(router, prefix=prefix, include_in_schema=False)  # `documentation` has the document
-    for each in (browser.router, browser.session_router, *development.routers(loaded)):
-        app.include_router(each)
+    for included in (browser.router, browser.session_router, *development.routers(loaded)):
+        app.include_router(included)
     for page in (page_router(loaded), documentation("v1"), documentation("v2")):
         app.include_router(page)
     if settings is not None:

@@ -45,7 +45,7 @@ class Revisions:
     def of(cls, ini: Path) -> "Revisions":
         """Read the migrations of an `alembic.ini`."""
         scripts = ScriptDirectory.from_config(Config(ini))
-        return cls(frozenset(scripts.get_heads()), frozenset(each.revision for each in scripts.walk_revisions()))
+        return cls(frozenset(scripts.get_heads()), frozenset(script.revision for script in scripts.walk_revisions()))
 
     def satisfied_by(self, current: frozenset[str]) -> bool:
         """Return whether this image can use a database at `current`."""

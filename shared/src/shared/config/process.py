@@ -85,7 +85,7 @@ class ProcessSettings(BaseSettings):
     def _digits_only(cls, value: object, info: ValidationInfo) -> object:
         """Reject text such as `1_0` and ` 3 `, which pydantic reads as a number, in fields without a validator."""
         field = cls.model_fields[info.field_name or ""]
-        if any(isinstance(each, BeforeValidator) for each in field.metadata):
+        if any(isinstance(constraint, BeforeValidator) for constraint in field.metadata):
             return value
         if field.annotation in (int, int | None):
             return validate_integer(value)

@@ -88,8 +88,8 @@ def build_app(
     )
     app.state.settings = settings
     app.state.health = Health(expose_errors=settings.environment is not Environment.PRODUCTION)
-    for each in reversed(_middleware(settings, edge)):
-        app.add_middleware(each.cls, *each.args, **each.kwargs)
+    for layer in reversed(_middleware(settings, edge)):
+        app.add_middleware(layer.cls, *layer.args, **layer.kwargs)
     FastAPIInstrumentor.instrument_app(
         app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"], server_request_hook=redact_query
     )

@@ -17,7 +17,11 @@ def main() -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help="only validators whose name contains this")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository to check")
     arguments = parser.parse_args()
-    chosen = [one for one in VALIDATORS if not arguments.words or any(word in one.name for word in arguments.words)]
+    chosen = [
+        validator
+        for validator in VALIDATORS
+        if not arguments.words or any(word in validator.name for word in arguments.words)
+    ]
     if not chosen:
         parser.error(f"no validator's name contains {' or '.join(arguments.words)}")
     tools_required = os.environ.get("CI") == "true"

@@ -102,8 +102,8 @@ def _end(*texts: str) -> str:
 
 def check(root: Path) -> Iterator[Finding]:
     """Run all checks of the browser application."""
-    for each in (types, lint, unit_tests, assets):
-        yield from each(root)
+    for checked in (types, lint, unit_tests, assets):
+        yield from checked(root)
 
 
 VALIDATORS: Sequence[Validator] = (

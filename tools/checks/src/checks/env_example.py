@@ -95,7 +95,10 @@ def variables() -> list[Variable]:
                     raise ValueError(f"{variable.name}: two settings differ in its description or default")
                 found[variable.name] = variable
     order = list(PROCESSES)
-    return sorted(found.values(), key=lambda one: (-len(one.processes), [order.index(name) for name in one.processes]))
+    return sorted(
+        found.values(),
+        key=lambda variable: (-len(variable.processes), [order.index(name) for name in variable.processes]),
+    )
 
 
 def _fields(path: str) -> dict[str, FieldInfo]:
@@ -137,7 +140,7 @@ def _values(field: FieldInfo) -> str:
 
 def _bounds(field: FieldInfo) -> str:
     if isinstance(field.annotation, type) and issubclass(field.annotation, Enum):
-        return "One of: " + ", ".join(one.value for one in field.annotation)
+        return "One of: " + ", ".join(member.value for member in field.annotation)
     words: list[str] = []
     for bound in field.metadata:
         match bound:

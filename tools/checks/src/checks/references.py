@@ -119,8 +119,8 @@ def check(root: Path) -> Iterator[Finding]:
     repository = Repository(root)
     for page in repository.pages:
         text = repository.text(page)
-        for place, wrong in sorted({*_in_commands(repository, text), *_in_code(repository, page, text)}):
-            yield Finding(f"{page}:{place}", wrong, "correct the page")
+        for line, wrong in sorted({*_in_commands(repository, text), *_in_code(repository, page, text)}):
+            yield Finding(f"{page}:{line}", wrong, "correct the page")
 
 
 def _in_commands(repository: Repository, text: str) -> Iterator[tuple[int, str]]:
@@ -140,8 +140,8 @@ def _in_code(repository: Repository, page: PurePosixPath, text: str) -> Iterator
     blanked = _FENCE.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text)
     for code in _CODE.finditer(blanked):
         line = _line(text, code.start())
-        for each in _expanded(code[1].strip()):
-            yield from ((line, wrong) for wrong in _errors(repository, page, each))
+        for reference in _expanded(code[1].strip()):
+            yield from ((line, wrong) for wrong in _errors(repository, page, reference))
 
 
 def _errors(repository: Repository, page: PurePosixPath, code: str) -> Iterator[str]:
@@ -209,9 +209,9 @@ def _expanded(code: str) -> list[str]:
     if not found or "," not in found[1] or " " in code:
         return [code]
     return [
-        each
+        reference
         for part in found[1].split(",")
-        for each in _expanded(f"{code[: found.start()]}{part}{code[found.end() :]}")
+        for reference in _expanded(f"{code[: found.start()]}{part}{code[found.end() :]}")
     ]
 
 

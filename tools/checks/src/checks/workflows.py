@@ -69,7 +69,7 @@ def audit(root: Path) -> Iterator[Finding]:
         yield Finding(".github", f"zizmor failed: {done.stderr.strip()}", "make it valid YAML")
         return
     for finding in json.loads(done.stdout):
-        primary = next(one for one in finding["locations"] if one["symbolic"]["kind"] == "Primary")
+        primary = next(location for location in finding["locations"] if location["symbolic"]["kind"] == "Primary")
         file = primary["symbolic"]["key"]["Local"]["verbatim_path"]
         line = primary["concrete"]["location"]["start_point"]["row"] + 1
         yield Finding(f"{file}:{line}", finding["desc"], f"see {finding['ident']} of zizmor")

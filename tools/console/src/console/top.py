@@ -77,15 +77,15 @@ def plain_lines(figures: Sequence[Figures]) -> list[str]:
     """Return one table of all rows: what it is about, whose figures these are, and the figures with their names."""
     cells = [
         (
-            one.table.id,
+            section.table.id,
             " ".join(filter(None, map(replace_unprintable, row.labels))) or "all",
             "  ".join(
                 f"{column.title} {_written(value, column.unit)}"
-                for column, value in zip(one.table.columns, row.figures, strict=True)
+                for column, value in zip(section.table.columns, row.figures, strict=True)
             ),
         )
-        for one in figures
-        for row in one.rows
+        for section in figures
+        for row in section.rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [f"{table:<{widths[0]}}  {of:<{widths[1]}}  {written}" for table, of, written in cells]
@@ -99,10 +99,10 @@ def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableT
         lines.append(Text(replace_unprintable(problem), style="bold red"))
     if not figures:
         return Group(*lines, Text(_NO_METRICS))
-    tables = [_grid(one) for one in figures]
+    tables = [_grid(section) for section in figures]
     if width < _TWO_COLUMNS:
         return Group(*lines, *tables)
-    heights = [min(len(one.rows), _MOST_ROWS) + 2 for one in figures]
+    heights = [min(len(section.rows), _MOST_ROWS) + 2 for section in figures]
     middle = next(index for index in range(1, len(heights) + 1) if 2 * sum(heights[:index]) >= sum(heights))
     beside = Grid.grid(padding=(0, 3))
     beside.add_row(Group(*tables[:middle]), Group(*tables[middle:]))

@@ -212,7 +212,8 @@ def _merged(aggregation: Aggregation, values: list[Value]) -> Value | None:
         raise UnsupportedError("of the buckets of a histogram there is only: sum by (le, …)")
     if len({bucket.bounds for bucket in buckets}) == 1:
         return Buckets(
-            buckets[0].bounds, [sum(counts) for counts in zip(*(one.counts for one in buckets), strict=True)]
+            buckets[0].bounds,
+            [sum(counts) for counts in zip(*(histogram.counts for histogram in buckets), strict=True)],
         )
     sums: defaultdict[float, float] = defaultdict(float)
     for bucket in buckets:

@@ -56,8 +56,8 @@ class AssetFiles(StaticFiles):
     def __init__(self) -> None:
         super().__init__(packages=[("fastapi_offline", "static")])
         self._files: Mapping[str, PageFile] = {
-            each.name: _page_file(each.name, each.read_bytes(), cache_control=_FILE_CACHING)
-            for each in _DIRECTORY.joinpath("assets").iterdir()
+            file.name: _page_file(file.name, file.read_bytes(), cache_control=_FILE_CACHING)
+            for file in _DIRECTORY.joinpath("assets").iterdir()
         }
 
     async def get_response(self, path: str, scope: Scope) -> Response:

@@ -141,8 +141,8 @@ def _span(span: Mapping[str, Any], tags: _Tags, service: str) -> TraceSpan:
 
 def _parent(span: Mapping[str, Any]) -> str | None:
     """Return the parent. Jaeger returns one to which the span has a link as well as FOLLOWS_FROM, before its links."""
-    within = [each for each in span["references"] or () if each["traceID"] == span["traceID"]]
-    within.sort(key=lambda each: each["refType"] != "CHILD_OF")  # stable
+    within = [reference for reference in span["references"] or () if reference["traceID"] == span["traceID"]]
+    within.sort(key=lambda reference: reference["refType"] != "CHILD_OF")  # stable
     return str(within[0]["spanID"]) if within else None
 
 

@@ -115,9 +115,9 @@ def _hosts(found: list[Service]) -> Iterator[Finding]:
                 "",
             )
     expected = next(iter(names.values()), "")
-    for place, name in names.items():
+    for source, name in names.items():
         if not name or name != expected:
-            yield Finding(place, f"its host.name is {name or 'that of the container'}", "use one name for all")
+            yield Finding(source, f"its host.name is {name or 'that of the container'}", "use one name for all")
 
 
 def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
@@ -126,7 +126,7 @@ def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
     used: dict[str, set[str]] = {"networks": set(), "secrets": set()}
     for service in found:
         for other, how in service.definition.get("depends_on", {}).items():
-            target = next((one for one in found if one.name == other), None)
+            target = next((service for service in found if service.name == other), None)
             if target is None:
                 yield Finding(service.place, f"it depends on {other}", f"name one of {', '.join(sorted(known))}")
             elif target.is_one_shot and how.get("condition") != "service_completed_successfully":

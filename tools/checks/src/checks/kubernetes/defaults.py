@@ -66,5 +66,5 @@ def _at(value: Any, path: list[str]) -> Iterator[Mapping[str, Any]]:
         yield value
         return
     inner = value.get(path[0].removesuffix("[]"))
-    for each in (inner or []) if path[0].endswith("[]") else [inner] if inner is not None else []:
-        yield from _at(each, path[1:])
+    for item in (inner or []) if path[0].endswith("[]") else [inner] if inner is not None else []:
+        yield from _at(item, path[1:])

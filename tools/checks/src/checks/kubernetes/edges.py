@@ -130,11 +130,11 @@ def isolating(rendering: Rendering, direction: Direction, workload: Workload) ->
 
 
 def _port_matches(rule: dict[str, Any], port: int) -> bool:
-    return "ports" not in rule or any(each.get("port") in (None, port) for each in rule["ports"])
+    return "ports" not in rule or any(allowed.get("port") in (None, port) for allowed in rule["ports"])
 
 
 def _peer_matches(peers: list[dict[str, Any]] | None, peer: Peer) -> bool:
-    return peers is None or any(_is(each, peer) for each in peers)
+    return peers is None or any(_is(candidate, peer) for candidate in peers)
 
 
 def _is(rule: dict[str, Any], peer: Peer) -> bool:

@@ -56,7 +56,7 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
                 caller.place, f"{named}, but no policy allows that egress", "allow that egress in the overlay"
             )
         return
-    target = next((each.get("targetPort") for each in service.spec["ports"] if each["port"] == address.port), None)
+    target = next((port.get("targetPort") for port in service.spec["ports"] if port["port"] == address.port), None)
     if target is None:
         yield Finding(caller.place, f"{named}, but that Service has no such port", "correct the setting")
         return
@@ -84,7 +84,7 @@ def _scaler(rendering: Rendering, authentication: Manifest, address: Address) ->
         if address.namespace == rendering.namespace:
             yield Finding(authentication.place, f"{named}, but there is no such Service", "correct the address")
         return
-    target = next((each["targetPort"] for each in service.spec["ports"] if each["port"] == address.port), None)
+    target = next((port["targetPort"] for port in service.spec["ports"] if port["port"] == address.port), None)
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
         number = callee.port(target) if target else None
         if number and not allowed(rendering, "Ingress", callee, Peer(namespace=KEDA), number):

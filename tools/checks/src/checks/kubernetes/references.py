@@ -121,7 +121,9 @@ def _backend(rendering: Rendering, manifest: Manifest, name: str, port: Object) 
     service = rendering.find("Service", name)
     if service is None:
         yield Finding(manifest.place, f"it sends to Service {name}, which does not exist", "correct the name")
-    elif not any(port in ({"name": each.get("name")}, {"number": each["port"]}) for each in service.spec["ports"]):
+    elif not any(
+        port in ({"name": offered.get("name")}, {"number": offered["port"]}) for offered in service.spec["ports"]
+    ):
         wanted = port.get("name", port.get("number"))
         yield Finding(manifest.place, f"Service {name} has no port {wanted}", "correct the port")
 

@@ -100,7 +100,7 @@ def _peers(policy: Manifest) -> Iterator[Any]:
 def _shown(selector: dict[str, Any]) -> str:
     equal = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
     among = [
-        f"{each['key']} {each['operator']} {'|'.join(each.get('values', []))}".rstrip()
-        for each in selector.get("matchExpressions", [])
+        f"{expression['key']} {expression['operator']} {'|'.join(expression.get('values', []))}".rstrip()
+        for expression in selector.get("matchExpressions", [])
     ]
     return ", ".join([*equal, *among])

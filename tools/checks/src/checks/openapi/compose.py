@@ -94,12 +94,16 @@ def _public_name(name: str) -> str:
 
 def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None) -> dict[str, Any]:
     source = service or route
-    parameters = route.get("parameters", []) + [one for one in source.get("parameters", []) if one["in"] == "header"]
-    if {one["name"] for one in parameters} != {one["name"] for one in source.get("parameters", [])}:
+    parameters = route.get("parameters", []) + [
+        parameter for parameter in source.get("parameters", []) if parameter["in"] == "header"
+    ]
+    if {parameter["name"] for parameter in parameters} != {
+        parameter["name"] for parameter in source.get("parameters", [])
+    }:
         raise ValueError(f"{place}: the gateway and the service have different parameters")
     if min(route["responses"]) != min(source["responses"]):
         raise ValueError(f"{place}: the gateway and the service have different statuses")
-    if {"application/json": {"schema": {}}} in [each.get("content") for each in source["responses"].values()]:
+    if {"application/json": {"schema": {}}} in [response.get("content") for response in source["responses"].values()]:
         raise ValueError(f"{place}: no service describes it")
     responses = {
         **({"401": document_problem("No valid access token")} if "security" in route else {}),

@@ -92,11 +92,11 @@ class _Call:
         yield from self._members(place, was, now, sent=sent)
         if "items" in was and "items" in now:
             yield from self._schemas(f"{place}[]", was["items"], now["items"], sent=sent)
-        for one in was.get("anyOf", ()):
-            kinds = _kinds(one, self._before)
+        for alternative in was.get("anyOf", ()):
+            kinds = _kinds(alternative, self._before)
             same = [other for other in now.get("anyOf", (now,)) if kinds & _kinds(other, self._after)]
             if same and kinds != {"null"}:
-                yield from self._schemas(place, one, same[0], sent=sent)
+                yield from self._schemas(place, alternative, same[0], sent=sent)
 
     def _members(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
         earlier, later = was.get("properties", {}), now.get("properties", {})
@@ -111,7 +111,7 @@ class _Call:
 
 
 def _parameters(call: Document) -> dict[tuple[str, str], Any]:
-    return {(one["in"], one["name"]): one for one in call.get("parameters", ())}
+    return {(parameter["in"], parameter["name"]): parameter for parameter in call.get("parameters", ())}
 
 
 def _resolved(schema: Schema, document: Document) -> Schema:
@@ -126,7 +126,7 @@ def _kinds(schema: Schema, document: Document) -> frozenset[str]:
     """Return the JSON types of a value; all types if the schema has none."""
     schema = _resolved(schema, document)
     if "anyOf" in schema:
-        return frozenset().union(*(_kinds(one, document) for one in schema["anyOf"]))
+        return frozenset().union(*(_kinds(alternative, document) for alternative in schema["anyOf"]))
     named = schema.get("type", "anything")
     return frozenset([named] if isinstance(named, str) else named)
 

@@ -148,7 +148,9 @@ def _kubernetes(root: Path) -> Iterator[Process]:
                     yield Process(
                         place=f"{file.relative_to(root)} {container['name']}",
                         image=container["image"],
-                        environment={each["name"]: str(each.get("value", "")) for each in container.get("env", [])},
+                        environment={
+                            variable["name"]: str(variable.get("value", "")) for variable in container.get("env", [])
+                        },
                         command=[*container.get("command", []), *container.get("args", [])],
                         memory=mebibytes(container["resources"]["limits"]["memory"]),
                     )
