@@ -22,6 +22,11 @@ test.each([
   expect(resumedText({ ...OPEN, closeCode: 1006, ...(resumed && { resumed }) })).toBe(text);
 });
 
+test("a closed connection has not been resumed", () => {
+  const closed = { phase: "waiting", attempt: 1, closeCode: 1006, resumed: { replayed: 2, gaps: 0 } } as const;
+  expect(resumedText(closed)).toBe("Notifications arrive when it is open.");
+});
+
 test("the first connection is not an interruption", () => {
   expect(resumedText({ ...OPEN, resumed: { replayed: 2, gaps: 0 } })).toBe("It has not been interrupted.");
   expect(connectionEffect({ phase: "connecting", attempt: 0 }, OPEN)).toBeUndefined();

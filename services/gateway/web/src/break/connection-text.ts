@@ -34,8 +34,9 @@ export function connectionEffect(before: ConnectionState, after: ConnectionState
   return { severity: "good", text: `WebSocket: ${resumedText(after)}` };
 }
 
-/** Return what the last reconnect replayed. */
-export function resumedText({ resumed, closeCode }: ConnectionState): string {
+/** Return what the last reconnect replayed, or that there is no connection now. */
+export function resumedText({ phase, resumed, closeCode }: ConnectionState): string {
+  if (phase !== "open" && phase !== "draining") return "Notifications arrive when it is open.";
   // The first connection resumes from the stored cursor as well, but then no socket has been closed.
   if (resumed === undefined || closeCode === undefined) return "It has not been interrupted.";
   const { replayed, gaps } = resumed;
