@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 
-from hopline_client import device as device_module
 from hopline_client.api import ProblemError
 from hopline_client.backoff import Backoff
-from hopline_client.device import Device, DisconnectedError
+from hopline_client.device import MAX_WAITING_FRAMES, DelayLimits, Device, DisconnectedError
 from hopline_client.realtime import Feed, Frame
 from hopline_client.rest import Client
 from testkit.fake_gateway import Connection, Gateway, Sockets, problem
@@ -124,11 +123,11 @@ class TestResuming:
     async def test_notifications_are_kept_when_the_application_does_not_read(
         self, client: Client, sockets: Sockets
     ) -> None:
-        count = 3 * device_module.MAX_WAITING_FRAMES
+        count = 3 * MAX_WAITING_FRAMES
         sockets.scripts.append(sends(welcome(count), *map(notification, range(1, count + 1))))
         async with Device(client=client, backoff=SOON) as device:
-            await eventually(lambda: device.feed.cursor >= device_module.MAX_WAITING_FRAMES)
-            assert device.feed.cursor <= device_module.MAX_WAITING_FRAMES + 1
+            await eventually(lambda: device.feed.cursor >= MAX_WAITING_FRAMES)
+            assert device.feed.cursor <= MAX_WAITING_FRAMES + 1
             assert await received(device, count, seq) == list(range(1, count + 1))
 
 
@@ -160,7 +159,9 @@ class TestHeartbeat:
 
 
 class TestClosing:
-    async def _delay(self, client: Client, sockets: Sockets, script: Connection) -> float:
+    async def _delay(
+        self, client: Client, sockets: Sockets, script: Connection, *, limits: DelayLimits | None = None
+    ) -> float:
         """Return how long after the end of its first connection a device connects again."""
         loop, ended = asyncio.get_running_loop(), list[float]()
 
@@ -173,7 +174,7 @@ class TestClosing:
             await sends(welcome())(socket)
 
         sockets.scripts.extend([first, second])
-        async with Device(client=client, backoff=SOON):
+        async with Device(client=client, backoff=SOON, delay_limits=limits):
             await eventually(lambda: len(ended) == 2)
         return ended[1] - ended[0]
 
@@ -183,20 +184,18 @@ class TestClosing:
         drained = sends(welcome(), {"t": "drain", "retry_ms": 300}, code=1012)
         assert await self._delay(client, sockets, drained) >= 0.28
 
-    async def test_delay_of_a_drain_is_limited_to_the_maximum(
-        self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert device_module.MAX_RETRY_S <= 60
-        monkeypatch.setattr(device_module, "MAX_RETRY_S", 0.1)
+    async def test_delay_of_a_drain_is_limited_to_the_maximum(self, client: Client, sockets: Sockets) -> None:
+        assert DelayLimits().max_retry_s <= 60
         drained = sends(welcome(), {"t": "drain", "retry_ms": 10**12}, code=1012)
-        assert await self._delay(client, sockets, drained) < TIMEOUT_S
+        limits = DelayLimits(max_retry_s=0.1)
+        assert await self._delay(client, sockets, drained, limits=limits) < TIMEOUT_S
 
     async def test_device_waits_longer_when_there_are_too_many_connections(
-        self, client: Client, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+        self, client: Client, sockets: Sockets
     ) -> None:
-        assert device_module.TOO_MANY_S >= 30
-        monkeypatch.setattr(device_module, "TOO_MANY_S", 0.3)
-        assert await self._delay(client, sockets, sends(welcome(), code=4429)) >= 0.28
+        assert DelayLimits().too_many_s >= 30
+        limits = DelayLimits(too_many_s=0.3)
+        assert await self._delay(client, sockets, sends(welcome(), code=4429), limits=limits) >= 0.28
 
     @pytest.mark.parametrize("code", [1011, 1012, 1013, 4008, 4401, 4408])
     async def test_device_reconnects_when_the_server_closes_with_another_code(

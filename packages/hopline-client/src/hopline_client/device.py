@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -21,12 +22,6 @@ MAX_FRAME_BYTES = 1024 * 1024
 MAX_WAITING_FRAMES = 256
 """Frames that wait for the application. Then the socket is not read, so that the server has to wait."""
 
-TOO_MANY_S = 30.0
-"""Minimum delay after the server rejected a connection because the user has too many."""
-
-MAX_RETRY_S = 60.0
-"""Maximum delay that a drain frame can request."""
-
 _ABNORMAL = 1006
 _PAGE = 100
 
@@ -37,6 +32,18 @@ class DisconnectedError(Exception):
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+@dataclass(frozen=True, kw_only=True)
+class DelayLimits:
+    """Limits of the delay before the next connection, in seconds.
+
+    `too_many_s`: minimum after the server rejected a connection because the user has too many. `max_retry_s`: maximum
+    that a drain frame can ask for.
+    """
+
+    too_many_s: float = 30.0
+    max_retry_s: float = 60.0
 
 
 class Device:
@@ -55,6 +62,7 @@ class Device:
         resumes: bool = True,
         on_frame: Callable[[Frame], None] | None = None,
         backoff: Backoff | None = None,
+        delay_limits: DelayLimits | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         self.feed = Feed(cursor=cursor)
@@ -65,6 +73,7 @@ class Device:
         self._resumes = resumes
         self._on_frame = on_frame
         self._backoff = backoff or Backoff(first_s=0.5, max_s=30.0)
+        self._delay_limits = delay_limits or DelayLimits()
         self._timeout_s = timeout_s
         self._socket: ClientConnection | None = None
         self._rooms: set[str] = set()
@@ -244,6 +253,6 @@ class Device:
         """Return how long to wait before the next connection, which has a new ticket in any case."""
         code = failure.code if isinstance(failure, DisconnectedError) else None
         if code == CloseCode.RESTARTING and self.feed.retry_s is not None:
-            return min(self.feed.retry_s, MAX_RETRY_S)
+            return min(self.feed.retry_s, self._delay_limits.max_retry_s)
         delay_s = self._backoff.delay_s(attempt - 1 if attempt else 0)
-        return TOO_MANY_S + delay_s if code == CloseCode.TOO_MANY_CONNECTIONS else delay_s
+        return self._delay_limits.too_many_s + delay_s if code == CloseCode.TOO_MANY_CONNECTIONS else delay_s
