@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, TakeResult
-from gateway.limits.limiter import Limiter
+from gateway.limits.limiter import Limiter, open_limiter
 from gateway.limits.quota import Hit, Quota
+from gateway.limits.rules import rules_from
+from gateway.settings import Settings
 from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey
 from testkit.waiting import TIMEOUT_S, eventually
@@ -122,10 +125,9 @@ class TestRedisOutage:
             failures = await asyncio.gather(*(limiter.hit(hits) for _ in range(3)), return_exceptions=True)
         assert [type(failure) for failure in failures] == [LookupError] * 3
 
-    async def test_limits_stay_local_when_redis_fails_for_some_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.limits.limiter.RETRY_AFTER_S", 600)
+    async def test_limits_stay_local_when_redis_fails_for_some_requests(self) -> None:
         buckets = FailingBuckets()
-        limiter = Limiter(shared=buckets, local=LocalBuckets(clock=time.monotonic), timeout_s=60)
+        limiter = Limiter(shared=buckets, local=LocalBuckets(clock=time.monotonic), timeout_s=60, retry_after_s=600)
         hits = [Hit(quota=Quota(name="user", requests=10), subject="ann")]
         first = asyncio.create_task(limiter.hit(hits))
         await eventually(lambda: buckets.calls == 1)
@@ -134,6 +136,32 @@ class TestRedisOutage:
         await first
         await limiter.hit(hits)
         assert buckets.calls == 2
+
+    async def test_redis_is_not_called_for_a_while_when_it_hangs(self) -> None:
+        urls = dict.fromkeys(("users_url", "orders_url", "notifications_url", "jwks_url"), "http://localhost")
+        async with silent_server() as (address, connections):
+            given = {"redis_url": f"redis://{address}", "rate_limit_timeout_seconds": 0.2, "rate_limit_user": 2}
+            settings = Settings.model_validate(urls | given)
+            hits = [Hit(quota=rules_from(settings).user, subject="ann")]
+            async with open_limiter(settings, retry_after_s=600) as limiter:
+                assert [(await limiter.hit(hits)).allowed for _ in range(3)] == [True, True, False]
+        assert len(connections) == 1
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[tuple[str, list[object]]]:
+    """Accept connections and send no response. Yields the address and the connections."""
+    connections: list[object] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield f"{host}:{port}", connections
 
 
 class FailingBuckets(SharedBuckets):

@@ -1,9 +1,5 @@
 """Rate limits of users, addresses and credentials, through the gateway with a real Redis."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -220,33 +216,6 @@ class TestWithoutRedis:
             statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert "rate_limits_are_local" in capsys.readouterr().out
-
-    async def test_redis_is_not_called_for_a_while_when_it_hangs(
-        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("gateway.limits.limiter.RETRY_AFTER_S", 600)
-        async with silent_server() as (address, connections):
-            settings = {"redis_url": f"redis://{address}", "rate_limit_timeout_seconds": 0.2, "rate_limit_user": 2}
-            async with open_gateway(**settings) as gateway:
-                statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
-        assert statuses == [200, 200, 429]
-        assert len(connections) == 1
-
-
-@asynccontextmanager
-async def silent_server() -> AsyncIterator[tuple[str, list[object]]]:
-    """Accept connections and send no response. Yields the address and the connections."""
-    connections: list[object] = []
-
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-        await reader.read()
-        writer.close()
-
-    server = await asyncio.start_server(listen, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        yield f"{host}:{port}", connections
 
 
 def test_quotas_are_lower_in_production() -> None:

@@ -54,8 +54,7 @@ class TestClientDisconnect:
             fakes = (services.users, services.orders, services.notifications)
             await eventually(lambda: all(len(service.disconnected) == 1 for service in fakes))
 
-    async def test_connection_is_not_watched_when_the_response_is_fast(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.client_connection.WATCH_DELAY_S", 3600)
+    async def test_connection_is_not_watched_when_the_response_is_fast(self) -> None:
         received = 0
 
         async def receive() -> Message:
@@ -73,7 +72,9 @@ class TestClientDisconnect:
 
         async def send(_message: Message) -> None: ...
 
-        middleware = ClientConnectionMiddleware(response, uploads=AddressLimit(total=1, per_address=1))
+        middleware = ClientConnectionMiddleware(
+            response, uploads=AddressLimit(total=1, per_address=1), watch_delay_s=3600
+        )
         await middleware({"type": "http", "path": "/v2/products", "headers": []}, receive, send)
         assert received == 1
 

@@ -31,12 +31,14 @@ class ClientConnectionMiddleware:
 
     The server itself cancels nothing. A cancelled upstream call closes its connection, so that the service can stop as
     well. `uploads` limits the bodies that are incomplete; one that arrived together with the head is not counted, and
-    is served while others are rejected.
+    is served while others are rejected. A task waits for the disconnect of a request that takes longer than
+    `watch_delay_s` seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, uploads: AddressLimit) -> None:
+    def __init__(self, app: ASGIApp, *, uploads: AddressLimit, watch_delay_s: float = WATCH_DELAY_S) -> None:
         self._app = app
         self._uploads = uploads
+        self._watch_delay_s = watch_delay_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request of the API; others pass through. Sends no response if the client disconnects.
@@ -55,7 +57,7 @@ class ClientConnectionMiddleware:
             else:
                 await client.receive_body()
             async with client.cancellation:
-                client.start_watch()
+                client.start_watch(delay_s=self._watch_delay_s)
                 try:
                     await self._app(scope, client.receive, client.send)
                 finally:
@@ -117,8 +119,8 @@ class _Client:
             self._body += message.get("body", b"")
             more = message.get("more_body", False)
 
-    def start_watch(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(WATCH_DELAY_S, self._create_watcher)
+    def start_watch(self, *, delay_s: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._create_watcher)
 
     def stop_watch(self) -> None:
         if self._timer is not None:

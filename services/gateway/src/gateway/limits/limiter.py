@@ -31,12 +31,18 @@ _rejections = metrics.get_meter(__name__).create_counter(
 
 
 class Limiter:
-    """Counts requests. `timeout_s` is the time in seconds that Redis has for one."""
+    """Counts requests. `timeout_s` is the time in seconds that Redis has for one.
 
-    def __init__(self, *, shared: SharedBuckets, local: LocalBuckets, timeout_s: float) -> None:
+    Redis is not called for `retry_after_s` seconds after it failed.
+    """
+
+    def __init__(
+        self, *, shared: SharedBuckets, local: LocalBuckets, timeout_s: float, retry_after_s: float = RETRY_AFTER_S
+    ) -> None:
         self._shared = shared
         self._local = local
         self._timeout_s = timeout_s
+        self._retry_after_s = retry_after_s
         self._unavailable_until = _AVAILABLE
 
     async def hit(self, hits: Sequence[Hit]) -> RateLimitStatus:
@@ -53,12 +59,12 @@ class Limiter:
         if now >= self._unavailable_until:
             is_probe = self._unavailable_until > _AVAILABLE
             if is_probe:  # other requests count locally until the probe has ended
-                self._unavailable_until = now + RETRY_AFTER_S
+                self._unavailable_until = now + self._retry_after_s
             try:
                 async with asyncio.timeout(self._timeout_s):
                     result = await self._shared.take(hits)
             except REDIS_ERRORS as error:
-                self._unavailable_until = time.monotonic() + RETRY_AFTER_S
+                self._unavailable_until = time.monotonic() + self._retry_after_s
                 log_store_failure(log, "rate_limits_are_local", error)
             else:
                 if is_probe:
@@ -68,7 +74,7 @@ class Limiter:
 
 
 @asynccontextmanager
-async def open_limiter(settings: Settings) -> AsyncIterator[Limiter]:
+async def open_limiter(settings: Settings, *, retry_after_s: float = RETRY_AFTER_S) -> AsyncIterator[Limiter]:
     """Open a limiter with separate connections, which do not retry: to wait costs more than to count locally."""
     redis = create_redis(settings.redis_url, response_timeout_s=settings.rate_limit_timeout_seconds, retries=0)
     try:
@@ -76,6 +82,7 @@ async def open_limiter(settings: Settings) -> AsyncIterator[Limiter]:
             shared=SharedBuckets(redis=redis),
             local=LocalBuckets(clock=time.monotonic),
             timeout_s=settings.rate_limit_timeout_seconds,
+            retry_after_s=retry_after_s,
         )
     finally:
         await redis.aclose()
