@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 from services.gateway.tests.fakes import FakeService
+from starlette.middleware import Middleware
 
 from gateway.main import create_app
 from gateway.settings import Settings
@@ -27,7 +28,7 @@ class Services:
 
 
 class OpenGateway(Protocol):
-    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
+    def __call__(self, *outer: Middleware, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
 
 
 @pytest.fixture
@@ -51,10 +52,13 @@ async def serve_all(fakes: Sequence[FakeService]) -> AsyncIterator[list[str]]:
 
 @pytest.fixture
 def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixture[str]) -> OpenGateway:
-    """Open a gateway with the given settings, and a client for it. Its logs are captured by `capsys`."""
+    """Open a gateway with the given settings, and a client for it. Its logs are captured by `capsys`.
+
+    `outer` is middleware that is added around that of the gateway.
+    """
 
     @asynccontextmanager
-    async def open_one(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def open_one(*outer: Middleware, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         given: dict[str, Any] = {
             **services.urls,
             "jwks_url": f"{services.urls['users_url']}/.well-known/jwks.json",
@@ -66,7 +70,10 @@ def open_gateway(services: Services, redis_url: str, capsys: pytest.CaptureFixtu
             "request_seconds": 30,
             "rate_limit_timeout_seconds": 10,
         }
-        async with serve(create_app(Settings(**given | settings))) as url, http_client(url) as client:
+        app = create_app(Settings(**given | settings))
+        for each in outer:
+            app.add_middleware(each.cls, *each.args, **each.kwargs)
+        async with serve(app) as url, http_client(url) as client:
             yield client
 
     return open_one

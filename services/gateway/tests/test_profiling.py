@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from services.gateway.tests.conftest import OpenGateway, Services
+from starlette.middleware import Middleware
 
+from shared.web.profiling import ProfilingMiddleware
 from testkit.waiting import eventually
 
 
@@ -71,15 +73,15 @@ class TestProfile:
         assert (await first).headers["x-profile-status"] == "200"
         assert (await gateway.get("/v2/products", headers={"X-Profile": "text"})).status_code == 200
 
-    async def test_profile_ends_when_the_request_hangs(
-        self, gateway: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("shared.web.profiling.TIMEOUT_S", 0.3)
+    async def test_profile_ends_when_the_request_hangs(self, open_gateway: OpenGateway, services: Services) -> None:
+        """In production the gateway adds no profiler, so the only one is that of the test."""
         services.orders.hang("GET", "/products")
-        response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
-        assert (response.status_code, response.headers["x-profile-status"]) == (200, "504")
-        await eventually(lambda: services.orders.disconnected == ["/products"])
-        assert (await gateway.get("/v2/products/mug", headers={"X-Profile": "text"})).status_code == 200
+        profiler = Middleware(ProfilingMiddleware, timeout_s=0.3)
+        async with open_gateway(profiler, environment="production") as gateway:
+            response = await gateway.get("/v2/products", headers={"X-Profile": "text"})
+            assert (response.status_code, response.headers["x-profile-status"]) == (200, "504")
+            await eventually(lambda: services.orders.disconnected == ["/products"])
+            assert (await gateway.get("/v2/products/mug", headers={"X-Profile": "text"})).status_code == 200
 
     async def test_profile_is_not_available_in_production(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.respond("GET", "/products", b"as it is")

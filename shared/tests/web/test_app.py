@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from shared.web.health import Health
+from shared.web.request_body import RequestBodyMiddleware
 from testkit.apps import http_client, serve
 from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
@@ -108,17 +109,27 @@ class TestBodyLimit:
         assert response.status_code == 413
         assert response.json()["type"].endswith("/payload-too-large")
 
-    @pytest.mark.parametrize("deadline", [None, "200"])
-    async def test_response_is_408_when_the_body_does_not_arrive(
-        self, client: httpx.AsyncClient, deadline: str | None, monkeypatch: pytest.MonkeyPatch
+    async def test_response_is_408_when_the_body_does_not_arrive_before_the_deadline(
+        self, client: httpx.AsyncClient
     ) -> None:
-        if deadline is None:
-            monkeypatch.setattr("shared.web.request_body.BODY_SECONDS", 0.2)
-        timeout = f"X-Request-Timeout-Ms: {deadline}\r\n" if deadline else ""
+        self._assert_late(await self._send_half_a_body(client, "X-Request-Timeout-Ms: 200\r\n"))
+
+    async def test_response_is_408_when_the_body_does_not_arrive_and_there_is_no_deadline(
+        self, small_app: FastAPI
+    ) -> None:
+        small_app.add_middleware(RequestBodyMiddleware, max_bytes=1000, timeout_s=0.2)  # around that of the service
+        async with serve(small_app) as url, http_client(url) as client:
+            self._assert_late(await self._send_half_a_body(client))
+
+    async def _send_half_a_body(self, client: httpx.AsyncClient, headers: str = "") -> bytes:
+        """Return the response to a request whose body does not arrive."""
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
-        writer.write(f"POST /notes/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{timeout}\r\n{{".encode())
+        writer.write(f"POST /notes/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{headers}\r\n{{".encode())
         response = await asyncio.wait_for(reader.read(), TIMEOUT_S)
         writer.close()
+        return response
+
+    def _assert_late(self, response: bytes) -> None:
         assert response.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in response
         assert b"/problems/request-timeout" in response

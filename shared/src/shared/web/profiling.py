@@ -39,10 +39,14 @@ _profiling = asyncio.Lock()
 
 
 class ProfilingMiddleware:
-    """ASGI middleware that profiles the requests with `X-Profile`. Others, and probes, pass through."""
+    """ASGI middleware that profiles the requests with `X-Profile`. Others, and probes, pass through.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A request that takes longer than `timeout_s` seconds is cancelled.
+    """
+
+    def __init__(self, app: ASGIApp, *, timeout_s: float = TIMEOUT_S) -> None:
         self._app = app
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: 400 for an unknown profile format, 503 while another profile is being created."""
@@ -70,7 +74,7 @@ class ProfilingMiddleware:
             profiler = Profiler(interval=INTERVAL_S, async_mode="enabled")
             try:
                 with profiler:
-                    async with asyncio.timeout(TIMEOUT_S) as limit:
+                    async with asyncio.timeout(self._timeout_s) as limit:
                         await self._app(scope, receive, note_status)
             except TimeoutError:
                 if not limit.expired():

@@ -31,12 +31,13 @@ class RequestBodyMiddleware:
     - 415 for a body with a `Content-Encoding` other than `identity` (RFC 9110 §15.5.16): no service decodes bodies, and
       a small one could decode to any size;
     - 413 for more than `max_bytes`, by `Content-Length` or by counting;
-    - 408 for one that does not arrive within BODY_SECONDS and nine tenths of the deadline.
+    - 408 for one that does not arrive within `timeout_s` seconds and nine tenths of the deadline.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float = BODY_SECONDS) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; other protocols pass through."""
@@ -56,7 +57,7 @@ class RequestBodyMiddleware:
         if not declared and get_header(scope, b"transfer-encoding") is None:  # no body
             await self._app(scope, receive, send)
             return
-        body = _Body(wrapped=receive, max_bytes=self._max_bytes)
+        body = _Body(wrapped=receive, max_bytes=self._max_bytes, timeout_s=self._timeout_s)
         started = False
 
         async def send_unless_rejected(message: Message) -> None:
@@ -82,6 +83,7 @@ class _Body:
 
     wrapped: Receive
     max_bytes: int
+    timeout_s: float
     problem: ProblemError | None = None
     received: int = 0
     complete: bool = False
@@ -98,7 +100,7 @@ class _Body:
             return await self.wrapped()
         if self.late_at is None:
             remaining = remaining_s()
-            seconds = BODY_SECONDS if remaining is None else min(BODY_SECONDS, remaining * _OF_DEADLINE)
+            seconds = self.timeout_s if remaining is None else min(self.timeout_s, remaining * _OF_DEADLINE)
             self.late_at = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(self.late_at) as timeout:
