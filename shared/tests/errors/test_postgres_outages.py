@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import AdaptedConnection
 
-import shared.db.pool
 from shared.config import DatabaseSettings
 from shared.db.database import open_database
 from shared.db.pool import MeasuredPool
@@ -89,15 +88,12 @@ class TestReplacedConnections:
             is_lost = False
             assert (await client.post("/rows/1")).status_code == 200
 
-    async def test_statement_succeeds_when_the_pool_becomes_stale_again(
-        self, database: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(shared.db.pool, "STALE_PAUSE_S", 0)
+    async def test_statement_succeeds_when_the_pool_becomes_stale_again(self, database: str) -> None:
         async with open_database(DatabaseSettings(database_url=database), application="rows") as opened:
             pool = opened.engine.pool
             assert isinstance(pool, MeasuredPool)
-            event.listen(pool, "connect", lambda *_: pool.mark_stale())
-            pool.mark_stale()
+            event.listen(pool, "connect", lambda *_: pool.mark_stale(pause_s=0))
+            pool.mark_stale(pause_s=0)
             for _ in range(3):
                 async with opened.transaction() as session:
                     assert await session.scalar(text("SELECT 1")) == 1

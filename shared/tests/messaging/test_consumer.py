@@ -229,11 +229,8 @@ class TestStop:
             asyncio.get_running_loop().call_later(0.05, release.set)
         assert await has_applied(sample, 1)
 
-    async def test_stop_does_not_wait_when_the_stream_is_idle(
-        self, sample: SampleService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("shared.messaging.group.BLOCK_MS", int(TIMEOUT_S * 10_000))
-        async with asyncio.timeout(TIMEOUT_S), sample.consumer(EffectHandler()):
+    async def test_stop_does_not_wait_when_the_stream_is_idle(self, sample: SampleService) -> None:
+        async with asyncio.timeout(TIMEOUT_S), sample.consumer(EffectHandler(), block_s=10 * TIMEOUT_S):
             await eventually(lambda: is_listening(sample))
 
     async def test_failing_event_and_later_ones_stay_pending_when_the_consumer_stops(

@@ -56,13 +56,13 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         event.listen(self, "connect", _mark_unused)
         event.listen(self, "checkout", self._reject_stale)
 
-    def mark_stale(self) -> None:
+    def mark_stale(self, *, pause_s: float = STALE_PAUSE_S) -> None:
         """Replace all current connections, each at its next checkout.
 
-        After a failover they lead to the old primary. A call within STALE_PAUSE_S after another one has no effect.
+        After a failover they lead to the old primary. Later calls have no effect for `pause_s` seconds.
         """
         if monotonic() >= self._stale_again_at:
-            self._stale_again_at = monotonic() + STALE_PAUSE_S
+            self._stale_again_at = monotonic() + pause_s
             self._is_stale = True
 
     def _reject_stale(self, connection: AdaptedConnection, record: ConnectionPoolEntry, _: object) -> None:

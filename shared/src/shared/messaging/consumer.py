@@ -23,7 +23,7 @@ from structlog.contextvars import bound_contextvars
 
 from shared.background import BackgroundLoop
 from shared.messaging.cloudevent import CloudEvent
-from shared.messaging.group import ConsumerGroup, StreamEntry
+from shared.messaging.group import BLOCK_S, ConsumerGroup, StreamEntry
 from shared.messaging.processor import EventHandler, EventProcessor, PoisonEventError, describe_error
 from shared.messaging.tracing import event_context
 
@@ -44,12 +44,13 @@ class ConsumerLimits:
     `max_attempts`: failed calls of a handler after which the event becomes a dead letter. An unavailable store is not
     counted. `max_deliveries`: deliveries without acknowledgement after which an entry becomes a dead letter, because it
     seems to crash its consumers. `claim_idle_s`: time after which entries of a crashed consumer are claimed.
-    `drain_timeout_s`: time to finish current events at a stop.
+    `block_s`: longest wait for new entries. `drain_timeout_s`: time to finish current events at a stop.
     """
 
     max_attempts: int = 5
     max_deliveries: int = 10
     claim_idle_s: float = 8.0
+    block_s: float = BLOCK_S
     drain_timeout_s: float = DRAIN_TIMEOUT_S
 
 
@@ -75,7 +76,12 @@ class Consumer(BackgroundLoop):
         member = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._name = f"consumer {group} of {stream}"
         self._group = ConsumerGroup(
-            redis=redis, stream=stream, group=group, consumer=member, claim_idle_s=limits.claim_idle_s
+            redis=redis,
+            stream=stream,
+            group=group,
+            consumer=member,
+            claim_idle_s=limits.claim_idle_s,
+            block_s=limits.block_s,
         )
         self._processor = EventProcessor(group=group, stream=stream, handlers=handlers, sessions=sessions, redis=redis)
         self._limits = limits

@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from shared.messaging.cloudevent import CloudEvent
 
 BATCH = 100
-BLOCK_MS = 4000
+BLOCK_S = 4.0
 MEMBER_RETENTION_S = 3600.0
 
 _DELETE_IDLE_MEMBERS = """
@@ -42,7 +42,10 @@ class StreamEntry:
 
 
 class ConsumerGroup:
-    """Membership of `consumer` in `group` of `stream`. Methods raise `RedisError` if Redis is unavailable."""
+    """Membership of `consumer` in `group` of `stream`. Methods raise `RedisError` if Redis is unavailable.
+
+    `block_s` is the longest wait for new entries, in seconds.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class ConsumerGroup:
         group: str,
         consumer: str,
         claim_idle_s: float,
+        block_s: float = BLOCK_S,
         member_retention_s: float = MEMBER_RETENTION_S,
     ) -> None:
         self._redis = redis
@@ -59,6 +63,7 @@ class ConsumerGroup:
         self._group = group
         self._consumer = consumer
         self._claim_idle_ms = int(claim_idle_s * 1000)
+        self._block_ms = int(block_s * 1000)
         self._member_retention_ms = int(member_retention_s * 1000)
 
     async def join(self) -> None:
@@ -89,8 +94,8 @@ class ConsumerGroup:
             after = entries[-1].id
 
     async def read_new(self) -> list[StreamEntry]:
-        """Return new entries in order; an empty list if none arrives within `BLOCK_MS`."""
-        return await self._read(">", block_ms=BLOCK_MS)
+        """Return new entries in order; an empty list if none arrives within `block_s`."""
+        return await self._read(">", block_ms=self._block_ms)
 
     async def claim_stale(self) -> AsyncIterator[StreamEntry]:
         """Claim and yield entries that other members did not acknowledge in time.
