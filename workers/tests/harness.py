@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -121,13 +121,18 @@ class Harness:
             )
 
     @asynccontextmanager
-    async def worker(self, *, queue: str = JOBS_QUEUE, **changes: Any) -> AsyncIterator[Worker]:
-        """Run a worker in this process, so that the test can read its spans."""
+    async def worker(
+        self, *, queue: str = JOBS_QUEUE, redis_options: Mapping[str, int] | None = None, **changes: Any
+    ) -> AsyncIterator[Worker]:
+        """Run a worker in this process, so that the test can read its spans.
+
+        `redis_options` are further arguments of its `JobRedis`, `changes` are settings.
+        """
         main, settings = self.main(), self.settings(**changes)
         worker = create_worker(
             main.ReportWorkerSettings if queue == REPORTS_QUEUE else main.WorkerSettings,
             ctx={"settings": settings, "resources": AsyncExitStack()},
-            redis_pool=JobRedis(url=str(settings.redis_url), queue_name=queue),
+            redis_pool=JobRedis(url=str(settings.redis_url), queue_name=queue, **redis_options or {}),
             on_startup=main.startup,
             max_jobs=settings.max_concurrent_reports if queue == REPORTS_QUEUE else settings.max_jobs,
             job_completion_wait=settings.shutdown_seconds,

@@ -11,7 +11,6 @@ from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey, ValkeyServer
 from testkit.waiting import eventually
 from workers.jobs.repository import QueuedJob
-from workers.queue import arq_redis
 from workers.queue.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
 from workers.queue.dispatcher import Dispatcher, arq_id
 
@@ -109,12 +108,9 @@ class TestOutage:
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
 
-    async def test_command_is_repeated_when_the_outage_is_long(
-        self, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_command_is_repeated_when_the_outage_is_long(self, valkey: ValkeyServer) -> None:
         """The backoff of redis-py overflows at the 1,024th failure."""
-        monkeypatch.setattr(arq_redis, "RETRY_PAUSE_S", 0.0)
-        async with JobRedis(url=valkey.url, queue_name="q") as client:
+        async with JobRedis(url=valkey.url, queue_name="q", retry_pause_s=0.0) as client:
             await client.ping()
             valkey.kill()
             with pytest.raises(TimeoutError):
@@ -147,10 +143,11 @@ class TestReset:
 class TestWaiting:
     """The read of the queue that ARQ repeats. Its timeouts are disabled, so only the test can end the wait."""
 
-    @pytest.fixture(autouse=True)
-    def _endless(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(arq_redis, "WAIT_S", 3600)
-        monkeypatch.setattr(arq_redis, "RESPONSE_TIMEOUT_S", 3600.0)
+    @pytest.fixture
+    async def client(self, redis_url: str) -> AsyncIterator[JobRedis]:
+        client = JobRedis(url=redis_url, queue_name="q", wait_s=3600, response_timeout_s=7200)
+        yield client
+        await client.aclose(close_connection_pool=True)
 
     @pytest.fixture
     def dispatcher(self, other: Redis) -> Dispatcher:

@@ -12,7 +12,6 @@ from arq.constants import job_key_prefix
 from testkit.waiting import eventually
 from workers.jobs.sweeper import OVERDUE_S
 from workers.jobs.types import JOB_TYPES, queue_of
-from workers.queue import arq_redis
 from workers.queue.dispatcher import ARQ_TIMEOUT_S, MARK_S, STUCK_S, arq_id
 from workers.settings import Settings
 
@@ -56,15 +55,12 @@ class TestRecoveryBound:
 
 
 class TestIdleWorker:
-    async def test_idle_worker_wakes_when_a_job_is_enqueued(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_idle_worker_wakes_when_a_job_is_enqueued(self, harness: Harness) -> None:
         """Nothing else ends the wait, and the sweeper does not enqueue the job."""
-        monkeypatch.setattr(arq_redis, "WAIT_S", 3600)
-        monkeypatch.setattr(arq_redis, "RESPONSE_TIMEOUT_S", 3600.0)
+        endless = {"wait_s": 3600, "response_timeout_s": 7200}
         job = welcome_email()
         add_user(harness.users, job.payload.user_id)
-        async with harness.worker(sweep_seconds=60, shutdown_seconds=1):
+        async with harness.worker(redis_options=endless, sweep_seconds=60, shutdown_seconds=1):
             await harness.enqueue(job)
             await harness.wait_until_done(1)
 

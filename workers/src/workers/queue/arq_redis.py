@@ -83,9 +83,14 @@ class EnqueueRedis(ArqRedis):
 
 
 class OutageRetry:
-    """Repeats commands until Redis serves them. A client and its pipelines share it, so an outage is logged once."""
+    """Repeats commands until Redis serves them. A client and its pipelines share it, so an outage is logged once.
 
-    def __init__(self) -> None:
+    Redis has `response_timeout_s` seconds for each attempt. The first pause takes `retry_pause_s` seconds.
+    """
+
+    def __init__(self, *, response_timeout_s: float, retry_pause_s: float) -> None:
+        self._response_timeout_s = response_timeout_s
+        self._retry_pause_s = retry_pause_s
         self._is_away = False
 
     async def run(self, command: Callable[[], Awaitable[T]]) -> T:
@@ -94,10 +99,10 @@ class OutageRetry:
         Raises:
             RedisError: The command itself is wrong, or a WATCH failed (WatchError).
         """
-        pause_s = RETRY_PAUSE_S
+        pause_s = self._retry_pause_s
         while True:
             try:
-                async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                async with asyncio.timeout(self._response_timeout_s):
                     result = await command()
             except REDIS_ERRORS as error:
                 if not store_is_unavailable(error):
@@ -171,9 +176,21 @@ class JobPipeline(Pipeline):
 
 
 class JobRedis(ArqRedis):
-    """The `redis_pool` of a worker that reads `queue_name`."""
+    """The `redis_pool` of a worker that reads `queue_name`.
 
-    def __init__(self, *, url: str, queue_name: str) -> None:
+    All times are in seconds. `wait_s`: longest wait for a wake-up. `response_timeout_s`: time that Redis has for each
+    attempt of a command; it must be longer than `wait_s`. `retry_pause_s`: pause after the first failed attempt.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        queue_name: str,
+        wait_s: int = WAIT_S,
+        response_timeout_s: float = RESPONSE_TIMEOUT_S,
+        retry_pause_s: float = RETRY_PAUSE_S,
+    ) -> None:
         super().__init__(
             RedisPool.from_url(
                 url,
@@ -185,7 +202,8 @@ class JobRedis(ArqRedis):
             job_deserializer=deserialize,
             default_queue_name=queue_name,
         )
-        self._retry = OutageRetry()
+        self._wait_s = wait_s
+        self._retry = OutageRetry(response_timeout_s=response_timeout_s, retry_pause_s=retry_pause_s)
 
     async def zrangebyscore(self, name: str, **options: Any) -> list[bytes]:  # type: ignore[override]
         """Return the ids of the due jobs that no worker has started; if there are none, wait.
@@ -211,8 +229,8 @@ class JobRedis(ArqRedis):
         for `WAIT_S`.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(next_due_s if next_due_s is not None and next_due_s < WAIT_S else None):
-                woken = await self.blpop([wake_up_key(queue_name)], timeout=WAIT_S)  # type: ignore[misc]
+            async with asyncio.timeout(next_due_s if next_due_s is not None and next_due_s < self._wait_s else None):
+                woken = await self.blpop([wake_up_key(queue_name)], timeout=self._wait_s)  # type: ignore[misc]
                 return [woken[1]] if woken else []
         return []
 
