@@ -196,8 +196,8 @@ class TestWaiting:
         assert await other.llen(wake_up_key("q")) == MAX_WAKE_UPS  # type: ignore[misc]
 
     async def _poll(self, client: JobRedis) -> list[str]:
-        """Read the queue as `arq.worker.Worker` does."""
-        found = await client.zrangebyscore("q", min=float("-inf"), start=0, num=100, max=int(time() * 1000))
+        """Read the queue as `arq.worker.Worker` does. ARQ rounds the time, also that of an enqueued job."""
+        found = await client.zrangebyscore("q", min=float("-inf"), start=0, num=100, max=round(time() * 1000))
         return [job_id.decode() for job_id in found]
 
     async def _is_waiting(self, other: Redis) -> bool:
