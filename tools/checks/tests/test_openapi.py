@@ -60,23 +60,19 @@ class TestComposing:
     @pytest.mark.parametrize(
         ("method", "path", "status"), [("GET", "/orders", 200), ("POST", "/users", 202)], ids=["parameters", "statuses"]
     )
-    def test_difference_from_the_service_is_found(
-        self, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
-    ) -> None:
+    def test_difference_from_the_service_is_found(self, method: str, path: str, status: int) -> None:
         router = APIRouter()
 
         @router.api_route(path, methods=[method], status_code=status)
         async def other() -> list[str]:
             return []
 
-        monkeypatch.setattr(compose, "SERVICES", [*compose.SERVICES, router])
         with pytest.raises(ValueError, match=f"{method} {path}: the gateway and the service have different"):
-            compose.compose()
+            compose.compose(services=[*compose.SERVICES, router])
 
-    def test_operation_is_found_when_no_service_describes_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(compose, "SERVICES", compose.SERVICES[:-1])
+    def test_operation_is_found_when_no_service_describes_it(self) -> None:
         with pytest.raises(ValueError, match="GET /notifications: no service describes it"):
-            compose.compose()
+            compose.compose(services=compose.SERVICES[:-1])
 
     @pytest.mark.parametrize(("method", "path"), [("get", "/products"), ("get", "/orders"), ("get", "/notifications")])
     def test_gateway_validates_parameters_like_the_service(self, v2: Any, method: str, path: str) -> None:

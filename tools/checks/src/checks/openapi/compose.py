@@ -5,6 +5,7 @@ gateway describes aggregates, and the path and query parameters that it validate
 the gateway: security, 401, 429 and the problems of a gateway.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
@@ -39,8 +40,12 @@ what happened. Every response carries `X-Request-ID` and `traceresponse`.
 """
 
 
-def compose() -> dict[str, Any]:
-    """Return the document of version 2. Raises ValueError if a route and its service differ."""
+def compose(*, services: Sequence[APIRouter] = SERVICES) -> dict[str, Any]:
+    """Return the document of version 2, from the routers of the services.
+
+    Raises:
+        ValueError: A route of the gateway and that of its service differ.
+    """
     document = described(
         [aggregates.router, v2.router],
         title="Hopline API v2",
@@ -50,19 +55,19 @@ def compose() -> dict[str, Any]:
         version="v2",
         servers=[{"url": "/v2"}],
     )
-    services = described(SERVICES)
+    service_document = described(services)
     for path, operations in document["paths"].items():
         for method, route in operations.items():
             operations[method] = _operation(
-                f"{method.upper()} {path}", route, services["paths"].get(path, {}).get(method)
+                f"{method.upper()} {path}", route, service_document["paths"].get(path, {}).get(method)
             )
-    schemas = services["components"]["schemas"] | document["components"]["schemas"]
+    schemas = service_document["components"]["schemas"] | document["components"]["schemas"]
     schemas["Problem"] = {"title": "Problem", "description": "Every error (RFC 9457)."} | PROBLEM_SCHEMA
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     return document
 
 
-def described(routers: list[APIRouter], **info: Any) -> dict[str, Any]:
+def described(routers: Sequence[APIRouter], **info: Any) -> dict[str, Any]:
     """Return the document of `routers` with public schema names and one problem schema."""
     app = FastAPI(responses=PROBLEMS, generate_unique_id_function=lambda route: route.name, **info)
     for router in routers:
