@@ -43,7 +43,7 @@ async def backend() -> AsyncIterator[tuple[FakeService, str]]:
 
 
 def store_trace(observatory: Observatory, *users: str | None) -> str:
-    """Store one trace with a request to the gateway by each user, None for nobody, and return its id."""
+    """Store one trace with a request to the gateway by each user, or without a user for None, and return its id."""
     gateway, orders = (Telemetry(observatory, service) for service in ("gateway", "orders"))
     with gateway.tracer.start_as_current_span("place order") as root:
         for user in users:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from console.about import about, again
 from console.drawing import format_duration, print_tree
+from console.span_details import find_detail, find_repeat_reason
 from console.stack import Stack
 from console.timeline import Timeline
 from console.tree import Node, Tree
@@ -216,7 +216,7 @@ class TestAbout:
         ],
     )
     def test_about_returns_the_omitted_detail(self, operation: str, tags: dict[str, Any], expected: str) -> None:
-        assert about(operation, tags) == expected
+        assert find_detail(operation, tags) == expected
 
 
 class TestFailure:
@@ -254,7 +254,7 @@ class TestAgain:
         ids=str,
     )
     def test_repeated_attempt_is_named(self, tags: dict[str, Any], expected: str) -> None:
-        assert again(tags) == expected
+        assert find_repeat_reason(tags) == expected
 
 
 class TestWords:

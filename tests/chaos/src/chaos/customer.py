@@ -15,7 +15,7 @@ TIMEOUT_S = 6.0
 """For one response."""
 
 _DEADLINE = {"X-Request-Timeout-Ms": "5000"}
-"""The services stop working on a request that the customer has given up. Otherwise it could end after the verdict."""
+"""The services stop working on a request that the customer has given up. Otherwise it could end after the check."""
 
 _ATTEMPTS = 5
 _LONGEST_PAUSE_S = 1.0

@@ -112,7 +112,7 @@ class Trial:
                 await scene.workload.progress(1)
 
     async def _quiet(self, people: Workload) -> tuple[Snapshot, list[str]]:
-        """Wait until nothing is in progress and two snapshots agree; return the snapshot and unfinished work."""
+        """Wait until nothing is in progress and two snapshots agree; return the snapshot and the pending work."""
         last = Snapshot()
 
         async def is_quiet() -> bool:

@@ -1,8 +1,8 @@
 """Retired words and phrases in prose, and the terms that replace them (docs/glossary.md).
 
 Prose is Markdown without code, docstrings and comments of Python, comments and test titles of TypeScript, and comments
-of shell scripts, Makefiles, YAML and TOML. Inline code in backticks is not prose, and tests in Python are not checked.
-The list contains only words that always have a better term; `checks.vocabulary` checks identifiers with a longer list.
+of shell scripts, Makefiles, YAML and TOML. Inline code in backticks is not prose. The list contains only words that
+always have a better term; `checks.vocabulary` checks identifiers with a longer list.
 """
 
 import ast
@@ -59,7 +59,7 @@ Text = tuple[int, str]
 def check(root: Path) -> Iterator[Finding]:
     """Report each retired word in prose."""
     for file in tracked_files(root):
-        if str(file) in EXEMPT or "assets" in file.parts or (file.suffix == ".py" and "tests" in file.parts):
+        if str(file) in EXEMPT or "assets" in file.parts:
             continue
         for first, text in _prose(root / file):
             for found in _RETIRED.finditer(_CODE.sub(_blank, text)):

@@ -151,13 +151,13 @@ class _Drawing:
             notes.append("  †", "bold red")
         if span.links:
             notes.append("  ↪", "cyan")
-        if span.again:
-            notes.append(f" {span.again}" if span.links else f"  {span.again}", "cyan")
+        if span.repeat_reason:
+            notes.append(f" {span.repeat_reason}" if span.links else f"  {span.repeat_reason}", "cyan")
         if node.waited:
             notes.append(f"  ⋯ {format_duration(node.waited)}", "dim")
         line = Text.assemble((prefix, "dim"), colour_service(span.service), " ", replace_unprintable(span.operation))
-        if span.about:
-            line.append(f" {replace_unprintable(span.about)}", "dim")
+        if span.detail:
+            line.append(f" {replace_unprintable(span.detail)}", "dim")
         line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
         line.append_text(notes)
         line.pad_right(max(0, self._name_width - len(line)))

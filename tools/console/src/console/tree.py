@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from console.about import about, again
 from console.logs import LogRecord, events_of
+from console.span_details import find_detail, find_repeat_reason
 
 
 def parent_span_id(span: Mapping[str, Any]) -> str | None:
@@ -29,13 +29,13 @@ class Span:
     id: str
     service: str
     operation: str
-    about: str  # detail that the operation's name omits
+    detail: str  # what the operation's name omits
     start: int
     end: int
     parent_id: str  # "" for a root
     kind: str = ""
     links: Sequence[str] = ()  # linked spans of this trace that are not its parent
-    again: str = ""  # why it is a repeated attempt
+    repeat_reason: str = ""  # why it is a repeated attempt
     failure: str = ""
     events: Sequence[LogRecord] = ()
     lost: bool = False
@@ -51,13 +51,13 @@ class Span:
             id=span["spanID"],
             service=service,
             operation=span["operationName"],
-            about=about(span["operationName"], tags),
+            detail=find_detail(span["operationName"], tags),
             start=span["startTime"],
             end=span["startTime"] + span["duration"],
             parent_id=parent_span_id(span) or "",
             kind=str(tags.get("span.kind", "")),
             links=[item["spanID"] for item in references if item["refType"] == "FOLLOWS_FROM"],
-            again=again(tags),
+            repeat_reason=find_repeat_reason(tags),
             failure=_failure(tags) if failed else "",
             events=events_of(span, service),
         )
@@ -170,14 +170,14 @@ def _lost(reported: Sequence[Span]) -> Iterator[Span]:
         start = min(span.start for span in (later, child) if span)
         if later:
             yield replace(
-                later, id=span_id, start=start, end=start, links=(), again="", failure="", events=(), lost=True
+                later, id=span_id, start=start, end=start, links=(), repeat_reason="", failure="", events=(), lost=True
             )
         elif child:
             yield Span(
                 id=span_id,
                 service="unknown",
                 operation="span",
-                about="",
+                detail="",
                 start=start,
                 end=start,
                 parent_id="",

@@ -61,13 +61,13 @@ WALKS = {
     "order": Walk(shows="a normal order", ends_with=_is_shipped),
     "redelivery": Walk(
         shows="an event that is redelivered: its consumer crashes between commit and acknowledgement",
-        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.again == "applied before"),
+        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "applied before"),
         fault={"target": "notifications", "kind": "crash", "at": "consumer.after_commit"},
     ),
     # packing: no other part of the order calls orders at that time, while a second email could consume a failure
     "retries": Walk(
         shows="a job that fails twice: orders responds to the worker with errors",
-        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.again == "attempt 3"),
+        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "attempt 3"),
         fault={"source": "workers", "target": "orders", "kind": "errors", "times": 2},
     ),
     "timeout": Walk(

@@ -10,7 +10,7 @@ _WRITTEN = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", r
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
 
 
-def about(operation: str, tags: Mapping[str, Any]) -> str:
+def find_detail(operation: str, tags: Mapping[str, Any]) -> str:
     """Return the detail that the operation's name omits, "" if there is none or it is unknown.
 
     For a statement that writes, it is the first table written; for other statements, the first table read.
@@ -26,7 +26,7 @@ def about(operation: str, tags: Mapping[str, Any]) -> str:
     return ""
 
 
-def again(tags: Mapping[str, Any]) -> str:
+def find_repeat_reason(tags: Mapping[str, Any]) -> str:
     """Return why a span is a repeated attempt, "" for a first attempt."""
     if tags.get("hopline.applied_before"):
         return "applied before"
