@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
+from shared.db.redis import create_redis
 from shared.messaging import CloudEvent, ConsumerLimits, PoisonEventError, list_dead_letters
 from testkit.sample_service import GROUP, STREAM, TYPE, EffectHandler, SampleService, sample_event
 from testkit.waiting import TIMEOUT_S, eventually
@@ -230,7 +231,12 @@ class TestStop:
         assert await has_applied(sample, 1)
 
     async def test_stop_does_not_wait_when_the_stream_is_idle(self, sample: SampleService) -> None:
-        async with asyncio.timeout(TIMEOUT_S), sample.consumer(EffectHandler(), block_s=10 * TIMEOUT_S):
+        forever_s = 10 * TIMEOUT_S
+        async with (
+            create_redis(sample.redis_url, response_timeout_s=None) as redis,
+            asyncio.timeout(TIMEOUT_S),
+            sample.consumer(EffectHandler(), redis=redis, block_s=forever_s, drain_timeout_s=forever_s),
+        ):
             await eventually(lambda: is_listening(sample))
 
     async def test_failing_event_and_later_ones_stay_pending_when_the_consumer_stops(
