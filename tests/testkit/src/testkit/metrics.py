@@ -61,14 +61,15 @@ def _is_gauge(point: Point, data: object) -> bool:
     return isinstance(point, NumberDataPoint) and not hasattr(data, "aggregation_temporality")
 
 
-_reader: InMemoryMetricReader | None = None
+@pytest.fixture(scope="session")
+def metric_reader() -> InMemoryMetricReader:
+    """Set the global meter provider, which can be set only once per process."""
+    reader = InMemoryMetricReader()
+    metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+    return reader
 
 
 @pytest.fixture
-def counted() -> Metrics:
-    """Return the metrics of this test, by the global meter provider, which can be set only once per process."""
-    global _reader  # noqa: PLW0603 - as global as the provider it reads
-    if _reader is None:
-        _reader = InMemoryMetricReader()
-        metrics.set_meter_provider(MeterProvider(metric_readers=[_reader]))
-    return Metrics(_reader)
+def counted(metric_reader: InMemoryMetricReader) -> Metrics:
+    """Return the metrics of this test, by the global meter provider."""
+    return Metrics(metric_reader)

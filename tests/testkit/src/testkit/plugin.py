@@ -9,17 +9,18 @@ from testkit.databases import (
     valkey_url,
     worker_number,
 )
-from testkit.metrics import counted
+from testkit.metrics import counted, metric_reader
 from testkit.queries import queries
 from testkit.s3 import s3_bucket, s3_server
 from testkit.servers import server_root, start_pgbouncer, start_postgres, start_valkey
-from testkit.spans import spans
+from testkit.spans import span_exporter, spans, tracer_provider
 from testkit.tokens import token_issuer
 
 __all__ = [
     "counted",
     "database",
     "database_templates",
+    "metric_reader",
     "migrated_database",
     "postgres_url",
     "queries",
@@ -27,11 +28,13 @@ __all__ = [
     "s3_bucket",
     "s3_server",
     "server_root",
+    "span_exporter",
     "spans",
     "start_pgbouncer",
     "start_postgres",
     "start_valkey",
     "token_issuer",
+    "tracer_provider",
     "valkey_url",
     "worker_number",
 ]

@@ -10,7 +10,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from shared.config import ServiceSettings
 from shared.telemetry.setup import create_tracer_provider
-from shared.telemetry.spans import get_tracer_provider
 
 
 class Spans:
@@ -45,26 +44,30 @@ def event_names(span: ReadableSpan) -> list[str]:
     return [event.name for event in span.events]
 
 
-_exporter: InMemorySpanExporter | None = None
+@pytest.fixture(scope="session", autouse=True)
+def tracer_provider() -> TracerProvider:
+    """Set the global tracer provider, which can be set only once per process.
+
+    Otherwise the first application that a test opens with an OTLP endpoint would install its exporters for all later
+    tests of the process.
+    """
+    trace.set_tracer_provider(create_tracer_provider(ServiceSettings()))
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    return provider
 
 
-def _session_exporter() -> InMemorySpanExporter:
-    """Return the exporter of the process, because OpenTelemetry's global provider can be set only once."""
-    global _exporter  # noqa: PLW0603 - the provider is global as well
-    if _exporter is None:
-        if not isinstance(get_tracer_provider(), TracerProvider):  # none is set yet
-            trace.set_tracer_provider(create_tracer_provider(ServiceSettings()))
-        provider = trace.get_tracer_provider()
-        assert isinstance(provider, TracerProvider)
-        _exporter = InMemorySpanExporter()
-        provider.add_span_processor(SimpleSpanProcessor(_exporter))
-    return _exporter
+@pytest.fixture(scope="session")
+def span_exporter(tracer_provider: TracerProvider) -> InMemorySpanExporter:
+    """Add an exporter to the global tracer provider."""
+    exporter = InMemorySpanExporter()
+    tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
 
 
 @pytest.fixture
-def spans() -> Iterator[Spans]:
+def spans(span_exporter: InMemorySpanExporter) -> Iterator[Spans]:
     """Return the spans of this test, by the global tracer provider."""
-    exporter = _session_exporter()
-    exporter.clear()
-    yield Spans(exporter)
-    exporter.clear()
+    span_exporter.clear()
+    yield Spans(span_exporter)
+    span_exporter.clear()
