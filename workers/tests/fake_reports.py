@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-START = datetime(2026, 11, 1, tzinfo=UTC)
+START = datetime(2025, 11, 1, tzinfo=UTC)
+"""A month that has ended, so that reports contain each of its days."""
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,7 @@
 """Totals of a report. The memory does not depend on the number of orders."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
@@ -36,12 +36,20 @@ class Sums:
             self.total_cents += order.total_cents
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(kw_only=True)
 class Summary:
-    """Totals of `period_from <= created_at < period_to`, by day, week or month in UTC, and of the whole period."""
+    """Totals of `period_from <= created_at < period_to`, by day, week or month in UTC, and of the whole period.
+
+    `now` returns the current time.
+    """
 
     period_from: datetime
     period_to: datetime
+    now: Callable[[], datetime] = _utc_now
     currency: str = ""
     all: Sums = field(default_factory=Sums)
     newest: deque[ReportedOrder] = field(default_factory=lambda: deque(maxlen=NEWEST))
@@ -64,7 +72,7 @@ class Summary:
 
     def parts(self) -> list[tuple[date, Sums]]:
         """Return the totals of every day, week or month that has begun, by its first day, also without orders."""
-        last = min(self.period_to - timedelta(microseconds=1), datetime.now(UTC)).date()
+        last = min(self.period_to - timedelta(microseconds=1), self.now()).date()
         starts = takewhile(lambda start: start <= last, self._starts())
         return [(start, self._by_start.get(start, Sums())) for start in starts]
 
