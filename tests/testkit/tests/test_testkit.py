@@ -132,3 +132,27 @@ class TestEventually:
     async def test_error_contains_the_condition_when_it_is_not_met(self) -> None:
         with pytest.raises(AssertionError, match="for the impossible; last seen: 0"):
             await eventually(lambda: 0, timeout=0.01, what="the impossible")
+
+    async def test_predicate_is_cancelled_at_the_timeout(self) -> None:
+        never = asyncio.Event()
+        async with asyncio.timeout(10):
+            with pytest.raises(AssertionError, match="for an event") as failed:
+                await eventually(never.wait, timeout=0.05, what="an event")
+        assert isinstance(failed.value.__cause__, TimeoutError)
+
+    async def test_other_errors_of_the_predicate_are_raised(self) -> None:
+        async def fail() -> bool:
+            raise TimeoutError("of the predicate")
+
+        with pytest.raises(TimeoutError, match="of the predicate"):
+            await eventually(fail, timeout=10)
+
+    async def test_cause_is_the_assertion_that_failed_last(self) -> None:
+        failures = [AssertionError("first"), AssertionError("second")]
+
+        def fail() -> bool:
+            raise failures.pop(0) if len(failures) > 1 else failures[0]
+
+        with pytest.raises(AssertionError, match="second") as failed:
+            await eventually(fail, timeout=0.05)
+        assert failed.value.__cause__ is failures[0]

@@ -10,8 +10,8 @@ T = TypeVar("T")
 TIMEOUT_S = 30.0
 """Timeout for a busy machine. Most conditions become true within milliseconds."""
 
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.05
+_FIRST_PAUSE_S = 0.002
+_MAX_PAUSE_S = 0.05
 
 
 @overload
@@ -25,33 +25,43 @@ async def eventually(
 ) -> Any:
     """Call `predicate` repeatedly for at most `timeout` seconds, and return its first truthy value.
 
-    The predicate can be a coroutine function. If it raises AssertionError, it is called again, so that it can contain
-    assertions and then return True.
+    The predicate can be a coroutine function, which is cancelled at the timeout. If it raises AssertionError, it is
+    called again, so that it can contain assertions and then return True. Other exceptions of the predicate propagate.
 
     Raises:
         AssertionError: No value was truthy in time. The message contains the condition, the last value and the timeout.
+            The cause is the AssertionError of the last call, or the TimeoutError that shows where it waited.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    pause = _FIRST_PAUSE
+    pause_s = _FIRST_PAUSE_S
     last: Any = None
+    cause: AssertionError | TimeoutError | None = None
     while True:
+        bound = asyncio.timeout_at(deadline)
         try:
             value = predicate()
-            last = await value if inspect.isawaitable(value) else value
-            if last:
-                return last
-        except AssertionError as not_yet:
-            last = not_yet
+            if inspect.isawaitable(value):
+                async with bound:
+                    value = await value
+            if value:
+                return value
+            last, cause = value, None
+        except AssertionError as error:
+            last = cause = error
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            cause = cause or error
         if loop.time() >= deadline:
             waited_for = what or _describe(predicate)
-            raise AssertionError(f"waited {timeout:g} s for {waited_for}; last seen: {last!r}")
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+            raise AssertionError(f"waited {timeout:g} s for {waited_for}; last seen: {last!r}") from cause
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _MAX_PAUSE_S)
 
 
 def _describe(predicate: Callable[[], object]) -> str:
-    """Return the source of the predicate on one line, or its name if the source is not available."""
+    """Return the source of the predicate on one line, or its repr if the source is not available."""
     try:
         return " ".join(inspect.getsource(predicate).split())
     except (OSError, TypeError):
