@@ -135,7 +135,7 @@ def test_incompatible_change_is_found(v2: Any, expected: str, change: Change) ->
     change(now)
     found = [loss for loss in losses(v2, now) if expected in loss]
     assert found, list(losses(v2, now))
-    assert all(finding.fix != "make openapi" for finding in documents.compare("v2", v2, now))
+    assert [finding.wrong for finding in documents.compare_growing(v2, now)] == list(losses(v2, now))
 
 
 GROWTH: dict[str, Change] = {
@@ -158,8 +158,15 @@ def test_compatible_change_must_only_be_written_to_the_file(v2: Any, change: Cha
     change(now)
     assert now != v2
     assert not list(losses(v2, now))
-    [finding] = documents.compare("v2", v2, now)
+    [finding] = documents.compare_growing(v2, now)
     assert finding.fix == "make openapi"
+    assert not list(documents.report_losses(v2, now))
+
+
+@pytest.mark.parametrize(("was", "now"), [({"example": None}, {}), ({}, {"example": None})], ids=["removed", "added"])
+def test_key_with_null_differs_from_a_missing_key(was: dict[str, None], now: dict[str, None]) -> None:
+    [finding] = documents.compare_frozen({"info": was}, {"info": now})
+    assert finding.wrong.endswith("differs in /info/example")
 
 
 def test_linter_finds_only_the_mistake(openapi: Checkout, has: Callable[[Program], None]) -> None:

@@ -15,15 +15,19 @@ SERVED: Final = Path("services/gateway/src/gateway/documents")
 FROZEN, GROWING = "v1", "v2"
 FROZEN_SHA256: Final = "e74af4ada94651fd0b41a72f2d22d4cf17cd22d1f368b27a5504471ed33420a6"
 
+_FROZEN_FILE: Final = str(COMMITTED / f"{FROZEN}.json")
+_GROWING_FILE: Final = str(COMMITTED / f"{GROWING}.json")
+_MISSING: Final = object()
 
-def assembled() -> str:
-    """Return the content of version 2's file."""
+
+def render_current_document() -> str:
+    """Return version 2's document as JSON text, composed from the code."""
     return json.dumps(compose(), indent=2, ensure_ascii=False) + "\n"
 
 
 def check(root: Path) -> Iterator[Finding]:
     """Report a changed version 1, incompatible changes of version 2, and files that differ from the code."""
-    current = json.loads(assembled())
+    current = json.loads(render_current_document())
     for version in (FROZEN, GROWING):
         committed, served = COMMITTED / f"{version}.json", SERVED / f"{version}.json"
         missing = [file for file in (committed, served) if not (root / file).exists()]
@@ -32,31 +36,41 @@ def check(root: Path) -> Iterator[Finding]:
             continue
         document = json.loads((root / committed).read_bytes())
         served_document = json.loads((root / served).read_bytes())
-        yield from compare(version, document, served_document if version == FROZEN else current)
-        if version == FROZEN and sha256((root / served).read_bytes()).hexdigest() != FROZEN_SHA256:
-            yield Finding(str(served), "version 1 never changes, but this file differs", "restore it from git")
-        if version == GROWING and served_document != current:
-            yield Finding(str(served), "differs from the routes and the services", "make openapi")
+        if version == FROZEN:
+            yield from compare_frozen(document, served_document)
+            if sha256((root / served).read_bytes()).hexdigest() != FROZEN_SHA256:
+                yield Finding(str(served), "version 1 never changes, but this file differs", "restore it from git")
+        else:
+            yield from compare_growing(document, current)
+            if served_document != current:
+                yield Finding(str(served), "differs from the routes and the services", "make openapi")
 
 
-def compare(version: str, committed: Any, now: Any) -> Iterator[Finding]:
-    """Report incompatible changes of a version's document from `committed` to `now`."""
-    file = str(COMMITTED / f"{version}.json")
-    if version == FROZEN:
-        if committed != now:
-            where = ", ".join(sorted(differences(committed, now))[:5])
-            yield Finding(file, f"version 1 never changes, but differs in {where}", "restore it from git")
-        return
-    lost = list(losses(committed, now))
-    yield from (Finding(file, loss, "keep it: clients may rely on it until the next version") for loss in lost)
+def compare_frozen(committed: Any, now: Any) -> Iterator[Finding]:
+    """Report any difference of version 1's document between `committed` and `now`."""
+    if committed != now:
+        where = ", ".join(sorted(differences(committed, now))[:5])
+        yield Finding(_FROZEN_FILE, f"version 1 never changes, but differs in {where}", "restore it from git")
+
+
+def compare_growing(committed: Any, now: Any) -> Iterator[Finding]:
+    """Report incompatible changes of version 2's document from `committed` to `now`; if there are none, any other."""
+    lost = list(report_losses(committed, now))
+    yield from lost
     if committed != now and not lost:
-        yield Finding(file, "version 2 has a compatible change that is not in this file", "make openapi")
+        yield Finding(_GROWING_FILE, "version 2 has a compatible change that is not in this file", "make openapi")
+
+
+def report_losses(committed: Any, now: Any) -> Iterator[Finding]:
+    """Report the incompatible changes of version 2's document from `committed` to `now`."""
+    for loss in losses(committed, now):
+        yield Finding(_GROWING_FILE, loss, "keep it: clients may rely on it until the next version")
 
 
 def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Yield the paths at which two JSON values differ."""
+    """Yield the paths at which two JSON values differ. A missing key differs from null."""
     if isinstance(was, dict) and isinstance(now, dict):
         for name in was.keys() | now.keys():
-            yield from differences(was.get(name), now.get(name), f"{place}/{name}")
+            yield from differences(was.get(name, _MISSING), now.get(name, _MISSING), f"{place}/{name}")
     elif was != now:
         yield place
