@@ -15,11 +15,14 @@ _FILE = FOLDER / "kind.yaml"
 
 
 def check_kind_cluster(root: Path) -> Iterator[Finding]:
-    """Compare `kind.yaml` with the kind overlays, if they render."""
+    """Compare `kind.yaml` with the kind overlays. Report an overlay without a rendering instead."""
     cluster = yaml.safe_load((root / _FILE).read_text())
-    overlays = [rendering for rendering in renderings(root)[0] if rendering.name in OVERLAYS]
-    if len(overlays) == len(OVERLAYS):
-        yield from check_ports(cluster, overlays)
+    overlays = {rendering.name: rendering for rendering in renderings(root)[0] if rendering.name in OVERLAYS}
+    missing = [name for name in OVERLAYS if name not in overlays]
+    for name in missing:
+        yield Finding(f"{FOLDER}/{name}", "has no rendering to compare with kind.yaml", "correct it, or edit OVERLAYS")
+    if not missing:
+        yield from check_ports(cluster, overlays.values())
 
 
 def check_ports(cluster: Object, overlays: Iterable[Rendering]) -> Iterator[Finding]:
@@ -28,15 +31,15 @@ def check_ports(cluster: Object, overlays: Iterable[Rendering]) -> Iterator[Find
     for mapping in mapped:
         if mapping.get("listenAddress") != "127.0.0.1":
             yield Finding(str(_FILE), f"port {mapping['hostPort']} is open to the network", "listen on 127.0.0.1")
-    reached = {mapping["containerPort"] for mapping in mapped}
-    entrances = {
+    mapped_ports = {mapping["containerPort"] for mapping in mapped}
+    node_ports = {
         port["nodePort"]: service
         for overlay in overlays
         for service in overlay.of("Service")
         for port in service.spec["ports"]
         if "nodePort" in port
     }
-    for number in reached - entrances.keys():
+    for number in mapped_ports - node_ports.keys():
         yield Finding(str(_FILE), f"containerPort {number} is not a node port", "correct it, or add the Service")
-    for number in entrances.keys() - reached:
-        yield Finding(entrances[number].place, f"nodePort {number} is not mapped to the machine", f"map it in {_FILE}")
+    for number in node_ports.keys() - mapped_ports:
+        yield Finding(node_ports[number].place, f"nodePort {number} is not mapped to a host port", f"map it in {_FILE}")
