@@ -49,7 +49,7 @@ class TestBackoff:
 
 class TestFailingJob:
     async def test_delay_grows_after_each_failure_until_the_job_is_dead(
-        self, harness: Harness, spans: Spans, counted: Metrics
+        self, harness: Harness, spans: Spans, metrics: Metrics
     ) -> None:
         (queued,) = await harness.add(welcome_email())
         pauses: list[timedelta] = []
@@ -71,7 +71,7 @@ class TestFailingJob:
         assert outcomes == ["failed", "failed", "dead"]
         for outcome, times in (("failed", 2), ("dead", 1)):
             attributes = {"messaging.operation.name": "run", "hopline.job.outcome": outcome}
-            assert counted.value("messaging.process.duration", attributes) == times
+            assert metrics.value("messaging.process.duration", attributes) == times
 
     async def test_retry_keeps_the_trace_and_links_to_the_span_that_added_the_job(
         self, harness: Harness, spans: Spans

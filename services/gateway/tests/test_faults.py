@@ -33,12 +33,12 @@ class Lab:
     orders: FakeService
     admin: dict[str, str]
     spans: Spans
-    counted: Metrics
+    metrics: Metrics
 
 
 @pytest.fixture
-def lab(gateway: httpx.AsyncClient, services: Services, admin: dict[str, str], spans: Spans, counted: Metrics) -> Lab:
-    return Lab(gateway=gateway, orders=services.orders, admin=admin, spans=spans, counted=counted)
+def lab(gateway: httpx.AsyncClient, services: Services, admin: dict[str, str], spans: Spans, metrics: Metrics) -> Lab:
+    return Lab(gateway=gateway, orders=services.orders, admin=admin, spans=spans, metrics=metrics)
 
 
 async def switch_on(gateway: httpx.AsyncClient, admin: dict[str, str], **fields: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class TestEffects:
         assert dependencies["users"]["breaker"] == "closed"
 
         attributes = {"service.peer.name": "orders", "hopline.fault": kind}
-        assert lab.counted.value("hopline.faults.suffered", attributes) >= 5
+        assert lab.metrics.value("hopline.faults.suffered", attributes) >= 5
         assert len(lab.orders.requests_for("GET", "/products")) == received, "the fault must not reach orders itself"
 
     async def test_span_is_longer_when_the_call_is_slow(

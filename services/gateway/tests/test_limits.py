@@ -41,7 +41,7 @@ class TestByUser:
         upstreams: Services,
         token: dict[str, str],
         token_issuer: TokenIssuer,
-        counted: Metrics,
+        metrics: Metrics,
     ) -> None:
         async with open_gateway(rate_limit_user=3) as first, open_gateway(rate_limit_user=3) as second:
             for gateway, remaining in ((first, 2), (second, 1), (first, 0)):
@@ -61,7 +61,7 @@ class TestByUser:
                 assert rejected.json()["type"].endswith("/too-many-requests")
                 assert rejected.json()["instance"] == "/v2/orders"
             assert len(upstreams.orders.requests) == 3
-            assert counted.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
+            assert metrics.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
             assert (await first.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
             assert (await first.get("/v2/products")).headers["ratelimit-limit"] == "300000"
 

@@ -11,7 +11,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 class TestResend:
     async def test_resend_is_counted_when_the_kept_connection_was_closed(
-        self, open_gateway: OpenGateway, spans: Spans, counted: Metrics
+        self, open_gateway: OpenGateway, spans: Spans, metrics: Metrics
     ) -> None:
         async with raw_server() as orders, open_gateway(orders_url=orders.url) as gateway:
             orders.respond(OK)
@@ -21,4 +21,4 @@ class TestResend:
             assert (await gateway.get("/v2/products")).status_code == 200
         calls = spans.named("GET /products")
         assert [(span.attributes or {}).get("http.request.resend_count") for span in calls] == [None, 1]
-        assert counted.value("hopline.gateway.repeats", {"service.peer.name": "orders"}) == 1
+        assert metrics.value("hopline.gateway.repeats", {"service.peer.name": "orders"}) == 1

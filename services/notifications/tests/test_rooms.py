@@ -174,7 +174,7 @@ class TestLimits:
             await device.send(frame)
             assert await device.wait_closed() == 4401
 
-    async def test_join_is_rejected_when_a_room_limit_is_reached(self, cluster: Cluster, counted: Metrics) -> None:
+    async def test_join_is_rejected_when_a_room_limit_is_reached(self, cluster: Cluster, metrics: Metrics) -> None:
         instance = await cluster.start(ws_rooms_per_connection=2, ws_rooms=2)
         async with connected(instance, 2) as (greedy, other):
             await join(greedy, MUG, LAMP)
@@ -183,16 +183,16 @@ class TestLimits:
             await other.send({"t": "join", "room": "product:hat"})
             await eventually(lambda: other.frames_of("join_rejected"))
             await join(other, LAMP)
-            assert counted.value("hopline.room.open") == 2
-            assert counted.value("hopline.room.members") == 3
+            assert metrics.value("hopline.room.open") == 2
+            assert metrics.value("hopline.room.members") == 3
             await greedy.send({"t": "leave", "room": MUG})
             await join(greedy, "product:hat", LAMP)
-        await eventually(lambda: counted.value("hopline.room.open") == counted.value("hopline.room.members") == 0)
+        await eventually(lambda: metrics.value("hopline.room.open") == metrics.value("hopline.room.members") == 0)
         rejected = {"t": "join_rejected", "room": "product:hat"}
         assert greedy.frames_of("join_rejected") == [rejected | {"reason": "rooms_per_connection"}]
         assert other.frames_of("join_rejected") == [rejected | {"reason": "rooms_per_process"}]
-        assert counted.value("hopline.room.joins", {"hopline.room.join.outcome": "rooms_per_process"}) == 1
-        assert counted.value("hopline.room.joins", {"hopline.room.join.outcome": "joined"}) == 5
+        assert metrics.value("hopline.room.joins", {"hopline.room.join.outcome": "rooms_per_process"}) == 1
+        assert metrics.value("hopline.room.joins", {"hopline.room.join.outcome": "joined"}) == 5
 
     async def test_join_is_rejected_when_the_room_is_full(self, cluster: Cluster) -> None:
         instance = await cluster.start(ws_room_members=1)

@@ -81,7 +81,7 @@ class TestPool:
             pass
         assert '"debug"' not in capsys.readouterr().out
 
-    async def test_timeout_is_counted_when_no_connection_becomes_free(self, database: str, counted: Metrics) -> None:
+    async def test_timeout_is_counted_when_no_connection_becomes_free(self, database: str, metrics: Metrics) -> None:
         engine = create_async_engine(
             async_url(database),
             poolclass=MeasuredPool,
@@ -95,7 +95,7 @@ class TestPool:
                 async with engine.connect():
                     pass
         await engine.dispose()
-        assert counted.value("db.client.connection.timeouts", {"db.client.connection.pool.name": "p"}) == 1
+        assert metrics.value("db.client.connection.timeouts", {"db.client.connection.pool.name": "p"}) == 1
 
 
 class TestRequestTransaction:

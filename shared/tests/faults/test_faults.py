@@ -171,7 +171,7 @@ class TestCallsByHttpx:
             yield client
 
     async def test_response_is_503_when_errors_are_injected(
-        self, client: httpx.AsyncClient, faults: ActiveFaults, counted: Metrics
+        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: Metrics
     ) -> None:
         faults.update({"there": create_fault(FaultKind.ERRORS)})
         response = await client.get("/")
@@ -179,7 +179,7 @@ class TestCallsByHttpx:
         assert response.json()["type"].endswith("/fault-switched-on")
         assert response.json()["instance"] == "/"
         failed = {"service.peer.name": "there", "hopline.fault": "errors"}
-        assert counted.value("hopline.faults.suffered", failed) == 1
+        assert metrics.value("hopline.faults.suffered", failed) == 1
 
     async def test_call_fails_when_a_disconnect_is_injected(
         self, client: httpx.AsyncClient, faults: ActiveFaults
@@ -196,11 +196,11 @@ class TestCallsByHttpx:
                 await impatient_client.get("/")
 
     async def test_call_succeeds_when_the_delay_is_short(
-        self, client: httpx.AsyncClient, faults: ActiveFaults, counted: Metrics
+        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: Metrics
     ) -> None:
         faults.update({"there": create_fault(FaultKind.SLOW, value=1)})
         assert (await client.get("/")).json() == "ok"
-        assert counted.value("hopline.faults.suffered", {"hopline.fault": "slow"}) == 1
+        assert metrics.value("hopline.faults.suffered", {"hopline.fault": "slow"}) == 1
 
     async def test_fault_leaves_another_target_unaffected(
         self, client: httpx.AsyncClient, faults: ActiveFaults

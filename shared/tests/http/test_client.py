@@ -72,10 +72,10 @@ class TestCall:
             "network.protocol.version": "1.1",
         }
 
-    async def test_call_is_measured(self, echo_url: str, counted: Metrics) -> None:
+    async def test_call_is_measured(self, echo_url: str, metrics: Metrics) -> None:
         await send_request(echo_url, "/200")
         attributes = {"http.response.status_code": 200, "server.port": httpx.URL(echo_url).port}
-        assert counted.value("http.client.request.duration", attributes) == 1
+        assert metrics.value("http.client.request.duration", attributes) == 1
 
     @pytest.mark.parametrize("status", [404, 503])
     async def test_span_has_failed_when_the_status_is_an_error(self, echo_url: str, spans: Spans, status: int) -> None:

@@ -119,7 +119,7 @@ class TestOneTrace:
 
 
 class TestFailure:
-    def test_exception_is_recorded_without_addresses(self, spans: Spans, counted: Metrics) -> None:
+    def test_exception_is_recorded_without_addresses(self, spans: Spans, metrics: Metrics) -> None:
         with (
             pytest.raises(ValueError, match="ann@"),
             process_span(STREAM, GROUP, sample_event(1), server={}, redelivered=False),
@@ -132,7 +132,7 @@ class TestFailure:
         assert set(raised.attributes or {}) == {"exception.type", "exception.message", "exception.stacktrace"}
         assert (raised.attributes or {})["exception.type"] == "ValueError"
         measured = {"messaging.operation.name": "process", "error.type": "ValueError"}
-        assert counted.value("messaging.process.duration", measured) == 1
+        assert metrics.value("messaging.process.duration", measured) == 1
 
 
 class TestRedelivery:

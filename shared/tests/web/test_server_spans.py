@@ -213,15 +213,15 @@ class TestFailure:
 
 class TestEnd:
     async def test_span_ends_with_the_response_when_background_tasks_continue(
-        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, counted: Metrics
+        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, metrics: Metrics
     ) -> None:
         active = {"http.request.method": "PATCH"}  # no other request of this process has this method
         call = asyncio.create_task(client.patch("/wait"))
         await app.state.called.wait()
-        assert counted.value("http.server.active_requests", active) == 1
+        assert metrics.value("http.server.active_requests", active) == 1
         app.state.response.set()
         assert (await call).json() == "waited"
         await eventually(lambda: spans.one("PATCH /wait"))
         app.state.released.set()
-        await eventually(lambda: counted.value("http.server.active_requests", active) == 0)
-        assert counted.value("http.server.request.duration", {**active, "http.route": "/wait"}) == 1
+        await eventually(lambda: metrics.value("http.server.active_requests", active) == 0)
+        assert metrics.value("http.server.request.duration", {**active, "http.route": "/wait"}) == 1

@@ -33,7 +33,7 @@ async def breaker_of(gateway: httpx.AsyncClient) -> str:
 
 class TestRetries:
     async def test_client_sees_no_failure_when_a_retry_succeeds(
-        self, gateway: httpx.AsyncClient, services: Services, spans: Spans, counted: Metrics
+        self, gateway: httpx.AsyncClient, services: Services, spans: Spans, metrics: Metrics
     ) -> None:
         services.orders.respond("GET", "/products", {})
         services.orders.fail_first("GET", "/products", times=2)
@@ -41,7 +41,7 @@ class TestRetries:
         attempts = spans.named("GET /products")
         assert [(span.attributes or {}).get("http.request.resend_count") for span in attempts] == [None, 1, 2]
         assert len({span.parent.span_id for span in attempts if span.parent}) == 1
-        assert counted.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": True}) == 2
+        assert metrics.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": True}) == 2
 
     async def test_first_post_is_retried_only_when_it_has_an_idempotency_key(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
@@ -74,7 +74,7 @@ class TestRetries:
         assert response.headers["retry-after"] == "10"
 
     async def test_retries_stay_within_the_budget_when_some_calls_always_fail(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], counted: Metrics
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], metrics: Metrics
     ) -> None:
         """Too few calls fail to open the circuit, so only the budget limits the retries."""
         services.orders.respond("GET", "/products", {})
@@ -85,12 +85,12 @@ class TestRetries:
             assert await breaker_of(gateway) == "closed"
         failing = len(services.orders.requests_for("GET", "/products/mug"))
         assert 15 < failing <= 15 + 0.2 * 45
-        assert counted.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": False}) > 0
+        assert metrics.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": False}) > 0
 
 
 class TestAllCallsFail:
     async def test_attempts_are_bounded_and_the_circuit_opens_when_all_calls_fail(
-        self, open_gateway: OpenGateway, services: Services, counted: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         async with open_gateway(breaker_open_seconds=60) as gateway:
@@ -101,8 +101,8 @@ class TestAllCallsFail:
         assert set(responses) == {"unavailable", "circuit-open"}
         assert len(services.orders.requests_for("GET", "/products")) <= 1.2 * responses.total()
         assert responses["circuit-open"] > responses["unavailable"]
-        assert counted.value("hopline.gateway.refusals", {**ORDERS, "hopline.refused_by": "circuit"}) > 50
-        assert counted.value("hopline.gateway.circuit.turns", {**ORDERS, "hopline.circuit.state": "open"}) == 1
+        assert metrics.value("hopline.gateway.refusals", {**ORDERS, "hopline.refused_by": "circuit"}) > 50
+        assert metrics.value("hopline.gateway.circuit.turns", {**ORDERS, "hopline.circuit.state": "open"}) == 1
 
     async def test_circuit_opens_for_server_errors_but_not_for_client_errors(
         self, open_gateway: OpenGateway, services: Services
@@ -231,7 +231,7 @@ class TestAllCallsAreSlow:
 
 class TestRecovery:
     async def test_one_probe_closes_the_circuit_when_the_service_is_back(
-        self, open_gateway: OpenGateway, services: Services, counted: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         async with open_gateway(breaker_open_seconds=0.2) as gateway:
@@ -240,7 +240,7 @@ class TestRecovery:
             probe = await self._probe(gateway, services)
             assert await get_concurrently(gateway, "/v2/products", 20) == {"circuit-open": 20}
             assert services.orders.in_flight == 1
-            assert counted.value("hopline.gateway.circuit.state", ORDERS) == 1
+            assert metrics.value("hopline.gateway.circuit.state", ORDERS) == 1
 
             probe.cancel()  # a cancelled probe is ignored, so the next call is the probe
             await eventually(lambda: services.orders.in_flight == 0)
@@ -267,7 +267,7 @@ class TestRecovery:
 
 class TestHedgedReads:
     async def test_read_is_hedged_when_it_is_late(
-        self, open_gateway: OpenGateway, services: Services, counted: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
         services.orders.respond("GET", "/products/mug", {})
         async with open_gateway(hedge_after_seconds=0.2) as gateway:
@@ -275,7 +275,7 @@ class TestHedgedReads:
             assert (await gateway.get("/v2/products/mug")).status_code == 200
             await eventually(lambda: services.orders.disconnected.count("/products/mug") == 1)
         assert len(services.orders.requests_for("GET", "/products/mug")) == 2
-        assert counted.value("hopline.gateway.hedges", {**ORDERS, "hopline.paid": True}) >= 1
+        assert metrics.value("hopline.gateway.hedges", {**ORDERS, "hopline.paid": True}) >= 1
 
     async def test_hedging_is_off_by_default(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.hang("GET", "/products")

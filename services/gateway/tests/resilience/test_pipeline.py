@@ -65,12 +65,12 @@ class TestResiliencePipeline:
         assert await service.read(timeout_s=1) == [503]
         assert service.attempts == 1
 
-    async def test_hedge_is_not_started_when_the_budget_is_empty(self, counted: Metrics) -> None:
+    async def test_hedge_is_not_started_when_the_budget_is_empty(self, metrics: Metrics) -> None:
         settings = ResilienceSettings(retry_budget=0, retries_per_second=0, hedge_after_seconds=0.01)
         service = Service(ResiliencePipeline(name="orders", settings=settings))
         service.open.clear()
         response = asyncio.create_task(service.read())
-        await eventually(lambda: counted.value("hopline.gateway.hedges", {"hopline.paid": False}))
+        await eventually(lambda: metrics.value("hopline.gateway.hedges", {"hopline.paid": False}))
         service.open.set()
         assert await response == [200]
         assert service.attempts == 1

@@ -11,7 +11,7 @@ from testkit.waiting import eventually
 
 class TestLoadShedding:
     async def test_reads_are_shed_before_writes_and_probes_never(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], counted: Metrics
+        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], metrics: Metrics
     ) -> None:
         services.orders.hang("POST", "/orders")
         services.orders.respond("GET", "/products", {})
@@ -23,8 +23,8 @@ class TestLoadShedding:
             await eventually(lambda: services.orders.in_flight == 5)
             write = await gateway.post("/v2/orders", headers=token, json={})
             assert (await gateway.get("/health/live")).status_code == 200
-            assert counted.value("hopline.gateway.requests.in_flight") == 5
-            assert [counted.value("hopline.gateway.shed", {"hopline.kind": kind}) for kind in ("read", "write")] == [
+            assert metrics.value("hopline.gateway.requests.in_flight") == 5
+            assert [metrics.value("hopline.gateway.shed", {"hopline.kind": kind}) for kind in ("read", "write")] == [
                 1,
                 1,
             ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from opentelemetry import metrics
+from opentelemetry.metrics import set_meter_provider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     ExponentialHistogramDataPoint,
@@ -65,11 +65,11 @@ def _is_gauge(point: Point, data: object) -> bool:
 def metric_reader() -> InMemoryMetricReader:
     """Set the global meter provider, which can be set only once per process."""
     reader = InMemoryMetricReader()
-    metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
+    set_meter_provider(MeterProvider(metric_readers=[reader]))
     return reader
 
 
 @pytest.fixture
-def counted(metric_reader: InMemoryMetricReader) -> Metrics:
+def metrics(metric_reader: InMemoryMetricReader) -> Metrics:
     """Return the metrics of this test, by the global meter provider."""
     return Metrics(metric_reader)

@@ -9,7 +9,7 @@ from testkit.databases import (
     valkey_url,
     worker_number,
 )
-from testkit.metrics import counted, metric_reader
+from testkit.metrics import metric_reader, metrics
 from testkit.queries import queries
 from testkit.s3 import s3_bucket, s3_server
 from testkit.servers import server_root, start_pgbouncer, start_postgres, start_valkey
@@ -17,10 +17,10 @@ from testkit.spans import span_exporter, spans, tracer_provider
 from testkit.tokens import token_issuer
 
 __all__ = [
-    "counted",
     "database",
     "database_templates",
     "metric_reader",
+    "metrics",
     "migrated_database",
     "postgres_url",
     "queries",
