@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.config import ServiceSettings
 from shared.web.app import NO_TELEMETRY_OF_FASTAPI, build_app
-from shared.web.error_handlers import mount
+from shared.web.error_handlers import mount_with_error_handlers
 from testkit.apps import http_client, serve
 from testkit.metrics import Metrics
 from testkit.spans import Spans
@@ -69,7 +69,7 @@ def app(capsys: pytest.CaptureFixture[str]) -> FastAPI:
     app.include_router(router, prefix="/v2")
     mounted = FastAPI(telemetry=NO_TELEMETRY_OF_FASTAPI)
     mounted.include_router(router)
-    mount(app, "/v1", mounted)
+    mount_with_error_handlers(app, "/v1", mounted)
     app.state.called, app.state.response, app.state.released = asyncio.Event(), asyncio.Event(), asyncio.Event()
     return app
 

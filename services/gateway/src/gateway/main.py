@@ -33,7 +33,7 @@ from shared.faults import FaultStore, watch_faults
 from shared.http.client import open_http_client
 from shared.web.app import NO_TELEMETRY_OF_FASTAPI, Edge, build_app
 from shared.web.client_address import AddressLimit
-from shared.web.error_handlers import mount
+from shared.web.error_handlers import mount_with_error_handlers
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="gateway",
         settings=loaded,
         lifespan=lifespan,
-        routers=[],
+        routers=[],  # included below: those of the API need a prefix, and their routes match before those of the pages
         summary="The public API",
         edge=edge(loaded, load=load, version_one=version_one),
     )
@@ -55,14 +55,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(UpstreamResponseError, render_upstream_error)
     for prefix in ("/v2", ""):
         for router in (aggregates.router, v2.router, *faults.routers(loaded)):
-            app.include_router(router, prefix=prefix, include_in_schema=False)  # `documentation` has the document
-    for included in (browser.router, browser.session_router, *development.routers(loaded)):
+            # the OpenAPI document is a committed file, served by `documentation()`
+            app.include_router(router, prefix=prefix, include_in_schema=False)
+    pages = (page_router(loaded), documentation("v1"), documentation("v2"))
+    for included in (browser.router, browser.session_router, *development.routers(loaded), *pages):
         app.include_router(included)
-    for page in (page_router(loaded), documentation("v1"), documentation("v2")):
-        app.include_router(page)
     if settings is not None:
         app.dependency_overrides[get_settings] = lambda: settings
-    mount(app, "/v1", version_one)
+    mount_with_error_handlers(app, "/v1", version_one)
     app.mount(ASSETS, AssetFiles())
     return app
 
@@ -96,7 +96,7 @@ def edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what requests need.
+    """Open the clients and connections that requests use.
 
     No dependency is critical: without one service the gateway still serves the others. If it were not ready then, all
     gateways would leave the rotation together.

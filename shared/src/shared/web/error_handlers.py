@@ -30,7 +30,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation_error)
 
 
-def mount(app: FastAPI, path: str, mounted: FastAPI) -> None:
+def mount_with_error_handlers(app: FastAPI, path: str, mounted: FastAPI) -> None:
     """Mount an application that shares the state, the dependency overrides and the exception handlers of `app`.
 
     The framework handles unexpected exceptions at the edge of each application: it sends the response of the handler

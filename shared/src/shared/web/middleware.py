@@ -154,7 +154,7 @@ class UnexpectedErrorMiddleware:
     """ASGI middleware that renders and records unhandled exceptions.
 
     A ProblemError of an inner middleware is rendered unchanged. The exceptions of a mounted application
-    arrive here after their response (`shared.web.error_handlers.mount`).
+    arrive here after their response (`shared.web.error_handlers.mount_with_error_handlers`).
     """
 
     def __init__(self, app: ASGIApp) -> None:
