@@ -1,4 +1,4 @@
-"""Concurrent calls of the job repository. `test_job_states` tests sequences of calls."""
+"""Concurrent calls of the job repository, deduplication and overdue jobs. `test_job_states` tests state transitions."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ class TestJobRepository:
                 )
 
         claims = await asyncio.gather(*(claim() for _ in range(8)))
-        assert len([claim for claim in claims if claim]) == 1
+        assert len([claimed for claimed in claims if claimed]) == 1
 
     async def test_one_sweeper_takes_the_job_when_two_are_concurrent(self, harness: Harness) -> None:
         (queued,) = await harness.add(welcome_email())
@@ -31,9 +31,9 @@ class TestJobRepository:
         async with harness.database.transaction() as first, harness.database.transaction() as second:
             taken = await JobRepository(session=first).take_expired(limit=10)
             assert await JobRepository(session=second).take_expired(limit=10) == []
-            await JobRepository(session=first).dead_letter(taken[0], error="lost")
+            assert await JobRepository(session=first).dead_letter(taken[0], error="lost")
 
-    async def test_add_adds_nothing_when_the_dedupe_key_is_known(self, harness: Harness) -> None:
+    async def test_add_adds_nothing_when_the_dedupe_key_exists(self, harness: Harness) -> None:
         job: NewJob = welcome_email()
         assert len(await harness.add(job, job, welcome_email())) == 2
         assert await harness.add(job) == []
