@@ -22,6 +22,10 @@ class RenamedSettings(Settings):
     new_limit: int = Field(1, validation_alias=AliasChoices("new_limit", "old_limit"))
 
 
+class GreetingSettings(ServiceSettings):
+    greeting: SecretStr
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("ENVIRONMENT", "LOG_LEVEL", "CRASH_AT", "WEB_CONCURRENCY"):
@@ -104,6 +108,28 @@ class TestLoadSettings:
         with pytest.raises(SystemExit):
             load_settings(Settings)
         assert "REDIS_URL_FILE: cannot read /nowhere/redis_url" in capsys.readouterr().err
+
+    def test_start_fails_with_the_variable_when_its_file_is_not_utf_8(
+        self, environment: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        secret = tmp_path / "redis_url"
+        secret.write_bytes(b"redis://:\xff@localhost:1/0\n")
+        environment.delenv("REDIS_URL")
+        environment.setenv("REDIS_URL_FILE", str(secret))
+        with pytest.raises(SystemExit) as exited:
+            load_settings(Settings)
+        assert exited.value.code == CONFIGURATION_ERROR
+        expected = f"configuration error: REDIS_URL_FILE: cannot read {secret}: the file is not UTF-8\n"
+        assert capsys.readouterr().err == expected
+
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+    def test_only_line_ends_are_removed_from_the_content_of_a_file(
+        self, environment: pytest.MonkeyPatch, tmp_path: Path, end: str
+    ) -> None:
+        secret = tmp_path / "greeting"
+        secret.write_bytes(f" two words {end}".encode())
+        environment.setenv("GREETING_FILE", str(secret))
+        assert load_settings(GreetingSettings).greeting.get_secret_value() == " two words "
 
     @pytest.mark.parametrize("source", ["environment", "file", ".env"])
     def test_renamed_variable_is_read_under_its_old_name_with_a_warning(

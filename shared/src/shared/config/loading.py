@@ -1,4 +1,4 @@
-"""The sources of settings, and the end of a process whose settings are invalid."""
+"""Settings sources, and the exit when settings are invalid."""
 
 import os
 import sys
@@ -36,9 +36,11 @@ class SecretFileSource(PydanticBaseSettingsSource):
             variable = f"{name}_FILE".upper()
             if path := os.environ.get(variable):
                 try:
-                    return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+                    return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
                 except OSError as error:
                     raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
+                except UnicodeDecodeError:  # without a cause, because its message would contain bytes of the secret
+                    raise ConfigurationError(f"{variable}: cannot read {path}: the file is not UTF-8") from None
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
