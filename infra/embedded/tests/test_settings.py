@@ -112,3 +112,12 @@ class TestEnvironments:
         environments = Environments(created, {"WEB_CONCURRENCY": "3", "CRASH_AT": "relay.after_append"})
         assert environments.of("users")["WEB_CONCURRENCY"] == "3"
         assert environments.inherited()["CRASH_AT"] == "relay.after_append"
+
+    def test_empty_variables_of_the_shell_mean_the_defaults_of_the_stack(self, created: Stack) -> None:
+        names = ("MAIL_FROM", "OBJECT_STORE_URL", "LOG_FORMAT", "DATABASE_POOL_SIZE")
+        shell = dict.fromkeys(names, "")
+        assert Environments(created, shell).of("worker") == Environments(created, {}).of("worker")
+
+    def test_nothing_is_exported_when_the_endpoint_is_empty(self, created: Stack) -> None:
+        environments = Environments(created, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
+        assert environments.of("users")["OTEL_EXPORTER_OTLP_ENDPOINT"] == ""

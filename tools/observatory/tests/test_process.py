@@ -55,6 +55,10 @@ class TestStart:
         assert rejected.returncode == 1
         assert f"{name}='{value}': expected a whole number" in rejected.stderr
 
+    @pytest.mark.parametrize("environment", [{}, {"HOST": ""}], ids=["no HOST", "an empty HOST"])
+    def test_host_is_a_loopback_address_by_default(self, environment: dict[str, str]) -> None:
+        assert Settings.from_environment(environment).host == "127.0.0.1"
+
     @pytest.mark.parametrize(("offset", "smtp"), [("", 1025), ("0", 1025), (str(MAX_PORT_OFFSET), 40128)])
     def test_offset_is_added_to_every_port(self, offset: str, smtp: int) -> None:
         settings = Settings.from_environment({"HOPLINE_PORT_OFFSET": offset})

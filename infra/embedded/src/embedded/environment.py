@@ -105,7 +105,7 @@ class Environments:
                 "MAIL_URL": f"http://localhost:{self.stack.port('mailpit')}",
             },
             "worker": {
-                "MAIL_FROM": self.caller.get("MAIL_FROM", "Hopline <shop@hopline.example>"),
+                "MAIL_FROM": self.caller.get("MAIL_FROM") or "Hopline <shop@hopline.example>",
                 "NOTIFICATIONS_URL": self.url("notifications"),
                 "SMTP_HOST": "127.0.0.1",
                 "SMTP_PORT": str(self.stack.port("smtp")),
@@ -145,13 +145,11 @@ class Environments:
         return int(raw)
 
     def _common(self) -> dict[str, str]:
-        suggested = {
-            **_SUGGESTED,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("otlp"),
-            "OBJECT_STORE_URL": (self.stack.home / "objects").as_uri(),
-        }
+        suggested = {**_SUGGESTED, "OBJECT_STORE_URL": (self.stack.home / "objects").as_uri()}
         return {
-            **{name: self.caller.get(name, value) for name, value in suggested.items()},
+            **{name: self.caller.get(name) or value for name, value in suggested.items()},
+            # an empty value disables the export (docs/deploy.md), so it is not replaced
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.caller.get("OTEL_EXPORTER_OTLP_ENDPOINT", self.url("otlp")),
             "HOST": "127.0.0.1",
             "REDIS_URL": f"redis://127.0.0.1:{self.stack.port('valkey')}/0",
             "USERS_URL": self.url("users"),

@@ -6,7 +6,7 @@ _BACKLOG = 512
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket for asyncio's servers. Raises OSError with the port if it is taken.
+    """Return a listening socket for asyncio's servers. Raises OSError with the port if it is in use.
 
     The protocol is set explicitly, because otherwise asyncio does not set TCP_NODELAY. Then each response in several
     small writes, as in SMTP, would wait 40 ms for the client's delayed acknowledgement.

@@ -14,12 +14,11 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from observatory import jaeger, loki, mailpit, otlp, prometheus, promql
+from observatory import jaeger, logql, loki, mailpit, otlp, prometheus, promql
 from observatory.jaeger import JaegerApi, NoResponseError
 from observatory.listeners import listen
-from observatory.logql import UnsupportedError
 from observatory.logs import LogStore
-from observatory.loki import InvalidParameterError, LokiApi, QueryTimeoutError
+from observatory.loki import LokiApi, QueryTimeoutError
 from observatory.mail_search import UnsupportedSearchError
 from observatory.mailbox import Mailbox
 from observatory.mailpit import BadRequestError, MailpitApi
@@ -41,7 +40,7 @@ _GRACE_SECONDS = 2
 _log = logging.getLogger("observatory")
 
 
-class ByPort:
+class PortDispatcher:
     """An ASGI application that passes each request to the application of its port."""
 
     def __init__(self, apps: Mapping[int, ASGIApp]) -> None:
@@ -76,7 +75,7 @@ class Observatory:
     def app(self) -> ASGIApp:
         """Return the application for the five HTTP ports."""
         ports = self._settings.ports
-        page_data = PageData(traces=self._traces, logs=self._logs, mailbox=self._mailbox, contents=self._contents)
+        page_data = PageData(traces=self._traces, logs=self._logs, mailbox=self._mailbox, contents=self._usage)
         apps = {
             ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RejectedError: otlp.reject}),
             ports.jaeger: Starlette(
@@ -86,8 +85,8 @@ class Observatory:
             ports.loki: Starlette(
                 routes=LokiApi(logs=self._logs).routes(),
                 exception_handlers={
-                    InvalidParameterError: loki.reject,
-                    UnsupportedError: loki.reject,
+                    loki.InvalidParameterError: loki.reject,
+                    logql.UnsupportedError: loki.reject,
                     QueryTimeoutError: loki.reject_timeout,
                 },
             ),
@@ -109,10 +108,10 @@ class Observatory:
         }
         for app in apps.values():
             app.router.redirect_slashes = False  # the redirect would contain the client's Host header
-        return ByPort(apps)
+        return PortDispatcher(apps)
 
     async def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises OSError with the port if one is taken."""
+        """Serve until SIGTERM or SIGINT. Raises OSError with the port if a port is in use."""
         settings, ports = self._settings, self._settings.ports
         config = uvicorn.Config(
             self.app(),
@@ -130,7 +129,7 @@ class Observatory:
             _log.info("listening on %s: %s", settings.host, asdict(ports))
             await _serve_until_stopped(uvicorn.Server(config), listeners)
 
-    def _contents(self) -> dict[str, Any]:
+    def _usage(self) -> dict[str, Any]:
         return {
             "traces": len(self._traces),
             "spans": self._traces.span_count,
@@ -153,7 +152,11 @@ def main() -> None:
 
 
 async def _serve_until_stopped(server: uvicorn.Server, listeners: list[socket.socket]) -> None:
-    """Serve until a signal. uvicorn raises the signal again at its end, which must not interrupt the cleanup."""
+    """Serve until a signal.
+
+    uvicorn re-raises the captured signal after `serve`. The handler of the event loop receives it, so it does not
+    interrupt the cleanup.
+    """
 
     def stop() -> None:
         server.should_exit = True

@@ -40,7 +40,10 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Maximum sizes of the stores; the oldest items are evicted first. The limits in bytes apply to large items."""
+    """Each store evicts its oldest items when it exceeds its count or its bytes.
+
+    `request_bytes` and `message_bytes` limit one request and one email.
+    """
 
     traces: int = 1_000
     spans: int = 12_000
@@ -67,13 +70,13 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read HOST, HOPLINE_PORT_OFFSET and the variables OBSERVATORY_MAX_….
+        """Read HOST, HOPLINE_PORT_OFFSET and the variables OBSERVATORY_MAX_…. An empty variable means its default.
 
         Raises InvalidSettingError with the name of the variable.
         """
         default = Limits()
         return cls(
-            host=environ.get("HOST", "127.0.0.1"),
+            host=environ.get("HOST") or "127.0.0.1",
             ports=Ports.with_offset(_port_offset(environ)),
             limits=Limits(
                 traces=_number(environ, "OBSERVATORY_MAX_TRACES", default=default.traces),
