@@ -107,8 +107,8 @@ def _allow_many_files() -> None:
     """Raise the limit of open files: two per socket, one of them in the server, which inherits the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = SOCKETS * 2
-    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 BENCHMARK = Benchmark(name="sockets", measures="idle WebSockets on one notifications process", run=run)

@@ -41,10 +41,10 @@ async def _works(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) ->
 
 
 class TestBackoff:
-    @pytest.mark.parametrize(("attempt", "longest"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
-    def test_backoff_doubles_up_to_five_minutes_with_jitter(self, attempt: int, longest: float) -> None:
+    @pytest.mark.parametrize(("attempt", "max_delay_s"), [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10_000, 300)])
+    def test_backoff_doubles_up_to_five_minutes_with_jitter(self, attempt: int, max_delay_s: float) -> None:
         pauses = [backoff_s(attempt) for _ in range(200)]
-        assert longest / 2 <= min(pauses) < max(pauses) <= longest <= MAX_DELAY_S
+        assert max_delay_s / 2 <= min(pauses) < max(pauses) <= max_delay_s <= MAX_DELAY_S
 
 
 class TestFailingJob:

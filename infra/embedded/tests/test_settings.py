@@ -12,7 +12,7 @@ from embedded.environment import Environments, read_dotenv
 from embedded.errors import EmbeddedError
 from embedded.ports import PORTS
 from embedded.secrets import Secrets
-from embedded.stack import LONGEST_SOCKET, Stack
+from embedded.stack import MAX_SOCKET_PATH_BYTES, Stack
 from shared.validation.port_offset import MAX_PORT_OFFSET
 
 
@@ -51,7 +51,7 @@ class TestStack:
         assert stack.remove() is False
 
     def test_path_of_the_socket_is_below_the_limit_of_the_system(self, tmp_path: Path) -> None:
-        assert len(str(Stack(tmp_path / ("long" * 40)).socket)) <= LONGEST_SOCKET
+        assert len(str(Stack(tmp_path / ("long" * 40)).socket)) <= MAX_SOCKET_PATH_BYTES
 
     def test_second_command_is_rejected_while_one_changes_it(self, stack: Stack) -> None:
         with stack.changing(), pytest.raises(EmbeddedError, match="another command"), stack.changing():

@@ -15,7 +15,7 @@ from shared.errors.stores import is_statement_timeout, store_is_unavailable
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
+MAX_PAUSE_S = 2.0
 CANCEL_AGAIN_S = 0.1
 STEADY_S = 5.0
 """After a run of this length the pause between restarts is reset."""
@@ -92,7 +92,7 @@ class BackgroundLoop(ABC):
                     log.warning("background_interrupted", task=str(self), error=f"{type(error).__name__}: {error}")
                 else:
                     log.exception("background_failed", task=str(self))
-            pause = FIRST_PAUSE_S if clock() - started > STEADY_S else min(pause * 2, LONGEST_PAUSE_S)
+            pause = FIRST_PAUSE_S if clock() - started > STEADY_S else min(pause * 2, MAX_PAUSE_S)
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter of reconnects, not security
 
 

@@ -20,7 +20,7 @@ from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("own-stack")
 
-SHORT = Effort(customers=2, operations=4, most=20)
+SHORT = Effort(customers=2, operations=4, max_unawaited=20)
 """Few operations, because their jobs must complete on a busy machine too."""
 
 

@@ -1,4 +1,4 @@
-"""A caller that waits for operations gets as many, whatever the customers choose to do."""
+"""`Workload.progress` completes exactly the requested number of operations."""
 
 import asyncio
 import random
@@ -36,9 +36,15 @@ class TestProgress:
             assert len(history.operations) == acts
         assert history.outcomes().keys() == {Outcome.FAILED}
 
-    async def test_returns_after_as_many_operations_as_it_allows(self) -> None:
+    async def test_progress_returns_after_the_requested_operations(self) -> None:
         history = History()
-        workload = Workload(history=history, customers=customers(8, history), devices=[], rng=random.Random(1), most=0)  # noqa: S311 - no secret
+        workload = Workload(
+            history=history,
+            customers=customers(8, history),
+            devices=[],
+            rng=random.Random(1),  # noqa: S311 - no secret
+            max_operations=0,
+        )
         async with asyncio.timeout(TIMEOUT_S), workload.acting():
             await workload.progress(16)
         assert len(history.operations) == 16

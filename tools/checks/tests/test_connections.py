@@ -74,7 +74,7 @@ def budget_of(overlay: Rendering, *, available: int = 0) -> ConnectionBudget:
         if workload.manifest.kind == "Deployment" and "hopline.example/postgres" in workload.labels
     }
     assert clients.keys() >= set(PROGRAMS)
-    copies = {name: most_pods(overlay, workload) for name, workload in clients.items()}
+    copies = {name: max_pods(overlay, workload) for name, workload in clients.items()}
     environments = [(name, variables(overlay, workload)) for name, workload in clients.items()]
     found = budget(environments, available=available, copies=copies)
     migrations = Program(name="migrations", direct=len(list(overlay.of("Job"))))
@@ -90,7 +90,7 @@ def variables(overlay: Rendering, workload: Workload) -> dict[str, str]:
     }
 
 
-def most_pods(overlay: Rendering, workload: Workload) -> int:
+def max_pods(overlay: Rendering, workload: Workload) -> int:
     """The maximum number of pods: the scaler's limit and a rollout's surge."""
     deployment = workload.manifest
     scalers = [

@@ -1,15 +1,15 @@
-"""`make walk W=crash`, with its processes."""
+"""Runs `make walk W=crash` with real processes."""
 
 from io import StringIO
 
 from rich.console import Console
 
-from console.crash import walk_crash
+from console.crash import run_crash_scenario
 from console.narration import Narrator
 
 
 async def test_only_the_queue_sends_its_email_when_the_process_is_killed() -> None:
     shown = StringIO()
-    sent = await walk_crash(Narrator(Console(file=shown, width=120)))
+    sent = await run_crash_scenario(Narrator(Console(file=shown, width=120)))
     assert sent == {"background-tasks": False, "loop-task": False, "queue": True}
     assert shown.getvalue().count("response 202") == 3

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 MARKER = ".created-by-hopline"
 SHORT = Path("/tmp")  # noqa: S108 - the path of a socket has at most 107 bytes; the folder is private
-LONGEST_SOCKET = 90
+MAX_SOCKET_PATH_BYTES = 90
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Stack:
     def socket(self) -> Path:
         """Supervisor's control socket: in `run`, or in a private folder with a short name if that is too long."""
         usual = self.run / "supervisor.sock"
-        if len(os.fsencode(usual)) <= LONGEST_SOCKET:
+        if len(os.fsencode(usual)) <= MAX_SOCKET_PATH_BYTES:
             return usual
         return self._outside.with_suffix(".sock")
 

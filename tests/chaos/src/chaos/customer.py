@@ -18,8 +18,8 @@ _DEADLINE = {"X-Request-Timeout-Ms": "5000"}
 """The services stop working on a request that the customer has given up. Otherwise it could end after the check."""
 
 _ATTEMPTS = 5
-_LONGEST_PAUSE_S = 1.0
-LONGEST_OPERATION_S = _ATTEMPTS * (TIMEOUT_S + _LONGEST_PAUSE_S)
+_MAX_PAUSE_S = 1.0
+MAX_OPERATION_S = _ATTEMPTS * (TIMEOUT_S + _MAX_PAUSE_S)
 """The duration of an operation all of whose attempts time out."""
 
 _SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
@@ -103,7 +103,7 @@ class Customer:
                     unannounced += [response.status_code] if _lacks_retry_after(response) else []
                     if _decides(response) and not (twice and len(responses) == 1):
                         break
-                await asyncio.sleep(self._rng.uniform(0, _LONGEST_PAUSE_S))
+                await asyncio.sleep(self._rng.uniform(0, _MAX_PAUSE_S))
         finally:
             operation = Operation(
                 action=action,

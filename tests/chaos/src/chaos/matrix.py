@@ -143,7 +143,7 @@ MATRIX: Sequence[Row] = (
     ),
     Row(
         name="22",
-        fault="60 logins at once",
+        fault="60 concurrent logins",
         nemesis=flood_logins,
         guarantees=(never_500, retry_after_is_set, reads_succeed_at_first_attempt),
     ),

@@ -33,12 +33,12 @@ HEALING = "healing"
 class Effort:
     """The number of customers, of their operations before and after the fault, and the minimum duration in `seconds`.
 
-    `most` is the number of additional operations that nothing waits for.
+    `max_unawaited` is the maximum number of additional operations that nothing waits for.
     """
 
     customers: int = 4
     operations: int = 10
-    most: int = 60
+    max_unawaited: int = 60
     seconds: float = 0.0
 
 
@@ -78,7 +78,9 @@ class Trial:
         await self.snapshot_reader.begin()
         broken = list[str]()
         effort, gateway = self._effort, self._stack.gateway
-        async with workload(gateway, customers=effort.customers, most=effort.most, rng=rng) as people:
+        async with workload(
+            gateway, customers=effort.customers, max_operations=effort.max_unawaited, rng=rng
+        ) as people:
             scene = Scene(
                 processes=self._processes,
                 snapshot_reader=self.snapshot_reader,

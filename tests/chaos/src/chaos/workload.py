@@ -8,7 +8,7 @@ from inspect import isawaitable
 
 import httpx
 
-from chaos.customer import LONGEST_OPERATION_S, TIMEOUT_S, Customer
+from chaos.customer import MAX_OPERATION_S, TIMEOUT_S, Customer
 from chaos.device import ResumingDevice
 from chaos.history import Action, DeviceLog, History, Operation, Outcome
 from testkit.shopper import Shopper, register
@@ -18,11 +18,11 @@ from testkit.waiting import eventually
 DEVICES = 3
 """Devices per customer."""
 
-_LONGEST_THOUGHT_S = 1.0
+_MAX_THINK_TIME_S = 1.0
 
 
 class Workload:
-    """The customers of one run. They do `most` operations, plus those that a caller waits for."""
+    """The customers of one run. They do `max_operations`, plus those that a caller waits for."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class Workload:
         customers: list[Customer],
         devices: list[ResumingDevice],
         rng: random.Random,
-        most: int,
+        max_operations: int,
     ) -> None:
         self.history = history
         self.devices = devices
         self.customers = customers
         self._rng = rng
         self._leaving = asyncio.Event()
-        self._wanted = asyncio.Semaphore(most)
+        self._permits = asyncio.Semaphore(max_operations)
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
@@ -51,22 +51,22 @@ class Workload:
             finally:
                 self._leaving.set()
                 for _ in self.customers:
-                    self._wanted.release()
+                    self._permits.release()
 
     async def progress(self, operations: int) -> None:
         """Wait for this number of further operations. Raises AssertionError on a timeout."""
         enough = len(self.history.operations) + operations
         for _ in range(operations):
-            self._wanted.release()
-        longest_s = operations * (LONGEST_OPERATION_S + _LONGEST_THOUGHT_S)
-        await eventually(lambda: len(self.history.operations) >= enough, longest_s, "customers who act")
+            self._permits.release()
+        timeout_s = operations * (MAX_OPERATION_S + _MAX_THINK_TIME_S)
+        await eventually(lambda: len(self.history.operations) >= enough, timeout_s, "customers who act")
 
     async def until(self, happened: Callable[[], object], what: str) -> None:
         """Act until the plain or async condition is true. Raises AssertionError on a timeout."""
 
         async def is_so() -> object:
-            if self._wanted.locked():
-                self._wanted.release()
+            if self._permits.locked():
+                self._permits.release()
             found = happened()
             return await found if isawaitable(found) else found
 
@@ -74,15 +74,15 @@ class Workload:
 
     async def _act(self, customer: Customer, rng: random.Random) -> None:
         while True:
-            await self._wanted.acquire()
+            await self._permits.acquire()
             if self._leaving.is_set():
                 return
             await customer.act()
-            await asyncio.sleep(rng.uniform(0, _LONGEST_THOUGHT_S))
+            await asyncio.sleep(rng.uniform(0, _MAX_THINK_TIME_S))
 
 
 @asynccontextmanager
-async def workload(gateway: str, *, customers: int, most: int, rng: random.Random) -> AsyncIterator[Workload]:
+async def workload(gateway: str, *, customers: int, max_operations: int, rng: random.Random) -> AsyncIterator[Workload]:
     """Run registered customers and their devices within the block. The history starts with their registration."""
     history = History()
     async with httpx.AsyncClient(base_url=gateway, timeout=TIMEOUT_S) as http, asyncio.TaskGroup() as watching:
@@ -96,7 +96,9 @@ async def workload(gateway: str, *, customers: int, most: int, rng: random.Rando
                 history.devices.append(log)
                 devices.append(ResumingDevice(shopper=shopper, log=log, rng=_child(rng)))
                 tasks.append(watching.create_task(devices[-1].watch()))
-        yield Workload(history=history, customers=acting, devices=devices, rng=_child(rng), most=most)
+        yield Workload(
+            history=history, customers=acting, devices=devices, rng=_child(rng), max_operations=max_operations
+        )
         for task in tasks:
             task.cancel()
 

@@ -6,7 +6,7 @@ import httpx
 
 from testkit.stack import Stack
 
-_MOST_LINES = 2_000
+_MAX_LINES = 2_000
 _TIMEOUT_S = 30
 
 
@@ -30,7 +30,7 @@ async def records_since(stack: Stack, service: str, since_ns: int) -> list[Store
 
 
 async def _lines(stack: Stack, query: str, **bounds: int) -> list[StoredRecord]:
-    params: dict[str, str | int] = {"query": query, "limit": _MOST_LINES, **bounds}
+    params: dict[str, str | int] = {"query": query, "limit": _MAX_LINES, **bounds}
     async with httpx.AsyncClient(base_url=stack.loki, timeout=_TIMEOUT_S) as loki:
         streams = (
             (await loki.get("/loki/api/v1/query_range", params=params)).raise_for_status().json()["data"]["result"]

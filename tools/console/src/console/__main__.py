@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from console.crash import CRASH, walk_crash
+from console.crash import CRASH, run_crash_scenario
 from console.demo import Demo
 from console.drawing import replace_unprintable_in_lines
 from console.failures import FailedError
@@ -82,7 +82,7 @@ async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:
 async def _walk(stack: Stack, arguments: argparse.Namespace) -> None:
     console = _console(stderr=False)
     if arguments.walk == CRASH:
-        await walk_crash(Narrator(console))
+        await run_crash_scenario(Narrator(console))
         return
     walker = Walker(stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(console))
     trace_id = await walker.run(WALKS[arguments.walk])

@@ -13,7 +13,7 @@ from console.tree import Tree
 _SECOND_NS = 1_000_000_000
 _MICROSECOND_NS = 1_000
 _BEFORE_NS, _AFTER_NS = 60 * _SECOND_NS, 300 * _SECOND_NS  # time range around a trace for the search of its log records
-_MOST_LINES = 2_000
+_MAX_LINES = 2_000
 
 
 class Backends:
@@ -37,7 +37,7 @@ class Backends:
             "query": f'{{service_name=~".+"}} | trace_id="{tree.trace_id}"',
             "start": tree.start * _MICROSECOND_NS - _BEFORE_NS,
             "end": tree.end * _MICROSECOND_NS + _AFTER_NS,
-            "limit": _MOST_LINES,
+            "limit": _MAX_LINES,
             "direction": "forward",
         }
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
@@ -45,7 +45,7 @@ class Backends:
 
     async def has_logged(self, event: str, *, service: str, since_ns: int) -> bool:
         """Return whether a service has logged this event since `since_ns`."""
-        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": _MOST_LINES}
+        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": _MAX_LINES}
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
         streams = _json(response)["data"]["result"]
         return any(line == event for stream in streams for _, line in stream["values"])

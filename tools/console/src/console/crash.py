@@ -31,7 +31,7 @@ WAYS = {
 _START_S = 30.0
 
 
-async def walk_crash(narrator: Narrator) -> dict[str, bool]:
+async def run_crash_scenario(narrator: Narrator) -> dict[str, bool]:
     """Kill the process after its responses. Return for each of `WAYS` whether its email was sent.
 
     Raises FailedError if a process does not start.

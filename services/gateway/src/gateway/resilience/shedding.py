@@ -1,7 +1,7 @@
-"""Load shedding: an overloaded gateway rejects requests at once, reads before writes.
+"""Load shedding: an overloaded gateway rejects requests immediately, reads before writes.
 
-Above some number of concurrent requests, each further one delays all of them until none is in time. Reads are rejected
-first: clients can repeat them, and a lost order costs more than a lost page.
+Beyond a certain concurrency, each additional request slows all others, until every request misses its deadline. Reads
+are rejected first: clients can repeat them, and a lost order costs more than a lost page.
 """
 
 import random

@@ -115,7 +115,7 @@ async def _disk_full(scene: Scene, name: str) -> AsyncIterator[None]:
         tables = [row[0] for row in await database.fetch(_TABLES)]
         await database.execute(_DISK_FULL)
         try:
-            for table in tables:  # in separate transactions, because locking all tables at once could deadlock
+            for table in tables:  # in separate transactions, because locking all tables in one could deadlock
                 await database.execute(
                     f"CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION disk_full()"
                 )

@@ -136,7 +136,7 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
             _, writer = await asyncio.open_connection("127.0.0.1", scene.port("gateway"), local_addr=(_ADDRESS, 0))
             writers.append(writer)
             writer.write(f"{head}{secrets.token_hex(16)}\r\n\r\n{{".encode())
-            if number % _CONCURRENT_UPLOADS == 0:  # more at once would also be a flood of requests
+            if number % _CONCURRENT_UPLOADS == 0:  # more in one step would also be a flood of requests
                 await scene.workload.progress(1)
         yield
     finally:
@@ -162,12 +162,12 @@ async def _connection(name: str, port: int) -> AsyncIterator[tuple[asyncio.Strea
 async def _bounded_memory(scene: Scene) -> AsyncIterator[None]:
     """Raise AssertionError if the memory of a service's process grows too much within the block."""
     before = {name: scene.processes.memory_bytes(name) for name in SERVERS}
-    most = dict(before)
+    peak = dict(before)
 
     async def watch() -> None:
         while True:
             for name in SERVERS:
-                most[name] = max(most[name], scene.processes.memory_bytes(name))
+                peak[name] = max(peak[name], scene.processes.memory_bytes(name))
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
@@ -175,5 +175,5 @@ async def _bounded_memory(scene: Scene) -> AsyncIterator[None]:
         yield
     finally:
         watching.cancel()
-    grown = {name: (most[name] - before[name]) // _MIB for name in SERVERS}
+    grown = {name: (peak[name] - before[name]) // _MIB for name in SERVERS}
     assert max(grown.values()) * _MIB <= _GROWTH_BYTES, f"memory of processes grew by MiB: {grown}"

@@ -146,11 +146,11 @@ def _references(root: Path, found: list[Service]) -> Iterator[Finding]:
 def _sum_of_limits(found: list[Service]) -> Iterator[Finding]:
     running = [service for service in found if not service.is_one_shot]
     bounds = {"": MAX_TOTAL_MIB, **{profile: MAX_PROFILE_MIB for service in running for profile in service.profiles}}
-    for profile, most in bounds.items():
+    for profile, maximum in bounds.items():
         total = sum(_mebibytes(service) for service in running if profile in (service.profiles or ("",)))
-        if total > most:
+        if total > maximum:
             subject = f"the memory limits of profile {profile}" if profile else "the memory limits"
-            yield Finding("infra/compose", f"{subject} add up to {total:.0f} MiB", f"stay below {most}")
+            yield Finding("infra/compose", f"{subject} add up to {total:.0f} MiB", f"stay below {maximum}")
 
 
 def _mebibytes(service: Service) -> float:

@@ -43,10 +43,10 @@ def _least(scaler: Manifest) -> int:
 
 def _range(scaler: Manifest) -> Iterator[Finding]:
     horizontal = scaler.kind == "HorizontalPodAutoscaler"
-    least, most = ("minReplicas", "maxReplicas") if horizontal else ("minReplicaCount", "maxReplicaCount")
-    if not 1 <= scaler.spec.get(least, 1) <= scaler.spec[most]:
+    minimum, maximum = ("minReplicas", "maxReplicas") if horizontal else ("minReplicaCount", "maxReplicaCount")
+    if not 1 <= scaler.spec.get(minimum, 1) <= scaler.spec[maximum]:
         yield Finding(
             scaler.place,
-            f"it scales from {scaler.spec.get(least, 1)} to {scaler.spec[most]}",
-            f"let {least} be at least one and {most} no less",
+            f"it scales from {scaler.spec.get(minimum, 1)} to {scaler.spec[maximum]}",
+            f"let {minimum} be at least one and {maximum} no less",
         )

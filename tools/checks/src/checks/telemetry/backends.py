@@ -69,12 +69,12 @@ def _go_memory(process: Process) -> Iterator[Finding]:
     if not process.image.startswith(GO_IMAGES) or not process.memory:
         return
     share = mebibytes(process.environment.get("GOMEMLIMIT", "0")) / process.memory
-    least, most = GO_SHARE
-    if not least <= share <= most:
+    minimum, maximum = GO_SHARE
+    if not minimum <= share <= maximum:
         yield Finding(
             process.place,
             f"GOMEMLIMIT is {share:.0%} of its memory limit",
-            f"set {least:.0%} to {most:.0%} of {process.memory:.0f} MiB",
+            f"set {minimum:.0%} to {maximum:.0%} of {process.memory:.0f} MiB",
         )
 
 
