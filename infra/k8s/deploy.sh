@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Rolls out an overlay in order: first everything that processes depend on, then the migrations, then the processes. Ends when
-# everything is ready, or prints what is not. Further arguments are passed to kubectl.
+# everything is ready, or prints the objects that are not. Further arguments are passed to kubectl.
 #
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
@@ -40,7 +40,7 @@ complain() {
   cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 >&2 || true
 }
 
-# migrated SECONDS: wait for every migration to complete. A failed Job ends the wait at once; `kubectl wait` for Complete would
+# migrated SECONDS: wait for every migration to complete. A failed Job ends the wait immediately; `kubectl wait` for Complete would
 # continue until its timeout.
 migrated() {
   local states failed conditions='{range .status.conditions[?(@.status=="True")]} {.type}{end}'

@@ -41,7 +41,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     """Place one order at a time on the whole embedded stack, without pinning, as on a laptop.
 
     The target is for an idle machine. So each order is sent after the work of the previous one has ended, and orders
-    are packed after the benchmark. Orders that follow at once are measured as well.
+    are packed after the benchmark. Orders that follow immediately are measured as well.
     """
     stack = await stage.stack(FULFIL_STEP_SECONDS="3600")
     async with httpx.AsyncClient(base_url=stack.gateway, timeout=_TIMEOUT_S) as client:

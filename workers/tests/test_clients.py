@@ -81,7 +81,7 @@ class TestServiceToken:
             now = 100 - EXPIRY_MARGIN_S
             for _ in range(3):
                 assert await client.admins() == []
-            assert users.rejections == 1, "users is not called again at once"
+            assert users.rejections == 1, "users is not called again immediately"
             now += RETRY_DELAY_S
             assert await client.admins() == []
             assert users.rejections == 2

@@ -22,7 +22,7 @@ async def idle_uploads(
     address: str = "127.0.0.1",
     body: bytes = b'{"item',
 ) -> AsyncIterator[list[Connection]]:
-    """Open `number` connections from `address`. Each sends the head of an order and half of its body at once."""
+    """Open `number` connections from `address`. Each sends the head of an order and half of its body in one write."""
     target = urlsplit(str(gateway.base_url))
     head = (
         f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\nContent-Length: 12\r\n\r\n"

@@ -63,7 +63,7 @@ def make_app(users_database: str, redis_url: str, issuer: TokenIssuer) -> MakeAp
 
 @pytest.fixture
 def service(make_app: MakeApp) -> Service:
-    """Run the service with these settings. Several can run at once, as replicas."""
+    """Run the service with these settings. Several can run at the same time, as replicas."""
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:

@@ -2,7 +2,7 @@
 
 ```
 JobError
- ├─ PermanentJobError            dead at once: no retry can help
+ ├─ PermanentJobError            dead immediately: no retry can help
  ├─ UnknownFieldsError           retried: a worker of the newer version may run it
  ├─ DependencyUnavailableError   retried with backoff; expected, so logged without a traceback
  │   └─ EmailLockedError         another worker is sending this email

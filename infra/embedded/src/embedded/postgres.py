@@ -69,7 +69,7 @@ class Postgres:
     def argv(self, *, max_connections: int = 100, durable: bool = True) -> list[str]:
         """Return the command that runs the server in the foreground; start it with `identity`.
 
-        SIGINT stops it at once, SIGTERM after all clients have disconnected, SIGQUIT without a checkpoint.
+        SIGINT stops it immediately, SIGTERM after all clients have disconnected, SIGQUIT without a checkpoint.
         `durable=False` is faster but not crash-safe; it is for tests.
         """
         settings = {

@@ -136,7 +136,7 @@ def cancel_order(order_id: str) -> Request[Order]:
 
 
 def get_dashboard() -> Request[Dashboard]:
-    """Read the account, its latest orders and notifications at once."""
+    """Read the account, its latest orders and notifications at the same time."""
     return _get("/v2/dashboard")
 
 

@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._on_close(self)
 
     def close(self) -> None:
-        """Close the socket at once."""
+        """Close the socket immediately."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -92,7 +92,7 @@ class ClientConnectionMiddleware:
 
 
 class _Client:
-    """The connection of one request. The application receives its body at once, then only the disconnect."""
+    """The connection of one request. The application receives the body in one message, then only the disconnect."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive

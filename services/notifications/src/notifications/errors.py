@@ -7,7 +7,7 @@ class CloseCode(IntEnum):
     """The reason why the server closed a WebSocket. The name in lower case is the reason text.
 
     A client reconnects after RESTARTING and TRY_LATER (RFC 6455's registry) with the delay of the drain frame or a
-    random delay, after SLOW_READER and NO_PONG at once, and after UNAUTHORIZED with a new ticket. After
+    random delay, after SLOW_READER and NO_PONG immediately, and after UNAUTHORIZED with a new ticket. After
     TOO_MANY_CONNECTIONS it waits at least 30 s, because another device of the user has to close first.
     """
 

@@ -1,8 +1,8 @@
 """Argon2id hashes of passwords, computed on a separate thread pool.
 
 A hash takes tens of milliseconds and 19 MiB by design. It must not block the event loop, and the default thread pool
-would compute dozens at once. The size of the pool is the limit. A semaphore around `to_thread` alone would not be: a
-client that disconnects would release it while the thread still holds the memory.
+would compute dozens at the same time. The size of the pool is the limit. A semaphore around `to_thread` alone would not
+be: a client that disconnects would release it while the thread still holds the memory.
 
 On a machine with more work than processors, the threads would take most of the process's time from the event loop. They
 have a lower priority, and the loop starts each hash, so hashes wait while the loop is late. The queue is bounded in
@@ -159,7 +159,7 @@ def _verify(password: str, stored_hash: str) -> tuple[bool, str | None]:
 async def open_password_hasher(
     *, max_concurrent: int, max_waiting: int, timeout_s: float
 ) -> AsyncIterator[PasswordHasher]:
-    """Start a pool that hashes at most `max_concurrent` passwords at once. The exit waits for running hashes."""
+    """Start a pool that hashes at most `max_concurrent` passwords in parallel. The exit waits for running hashes."""
     with ThreadPoolExecutor(max_concurrent, thread_name_prefix="argon2", initializer=_lower_priority) as executor:
         started = time.monotonic()
         decoy = await asyncio.get_running_loop().run_in_executor(executor, _argon2.hash, token_hex())

@@ -25,7 +25,7 @@ REFETCH_PAUSE_S = 5.0
 """Minimum time between two fetches for unknown key ids, which forged tokens can contain."""
 
 RETRY_PAUSE_S = 1.0
-"""Time after a failed fetch during which requests that need a fetch fail at once."""
+"""Time after a failed fetch during which requests that need a fetch fail immediately."""
 
 FIRST_FETCH_PAUSES_S = (0.1, 0.2)
 """Pauses between the attempts of a process without any keys, whose authenticated requests all fail."""

@@ -13,7 +13,7 @@ CRASHED = 137
 
 
 def crash_point(name: str) -> None:
-    """End the process at once, without clean-up, if `name` is armed."""
+    """End the process immediately, without clean-up, if `name` is armed."""
     if name == _armed:
         os._exit(CRASHED)
 

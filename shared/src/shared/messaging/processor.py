@@ -27,7 +27,7 @@ EventHandler = Callable[[AsyncSession, CloudEvent], Awaitable[AfterCommit | None
 
 
 class PoisonEventError(Exception):
-    """A handler raises it for an event that no retry can fix. The event becomes a dead letter at once."""
+    """A handler raises it for an event that no retry can fix. The event becomes a dead letter immediately."""
 
 
 class EventProcessor:

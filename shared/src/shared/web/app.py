@@ -69,9 +69,9 @@ def build_app(
 ) -> FastAPI:
     """Return a FastAPI application with logs, telemetry, problems, probes and limits in place.
 
-    `lifespan` opens what the service needs, stores it on `app.state`, registers probes at `app.state.health`, and
-    closes it all in reverse order; telemetry is flushed last, so that it includes the shutdown. Only the service that
-    clients call has an `edge`: it decides itself whether a trace from outside is sampled.
+    `lifespan` opens the resources of the service, stores them on `app.state`, registers probes at `app.state.health`,
+    and closes the resources in reverse order; telemetry is flushed last, so that it includes the shutdown. Only the
+    service that clients call has an `edge`: it decides itself whether a trace from outside is sampled.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings, public=edge is not None)

@@ -37,7 +37,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    """Return an application that responds at once and sends an email afterwards."""
+    """Return an application that responds immediately and sends an email afterwards."""
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/background-tasks", status_code=202)

@@ -62,7 +62,7 @@ _AGGREGATES: Final[dict[str, Callable[[list[float]], float]]] = {
 
 
 class TooLargeError(UnsupportedError):
-    """The expression reads more than is evaluated at once."""
+    """The expression reads more points than the limit of one evaluation."""
 
 
 class Evaluation:

@@ -2,7 +2,7 @@
 
 ARQ reads its queue at a fixed interval, and ends the process if a read fails. `JobRedis` changes two things:
 
-- `zrangebyscore`, which ARQ calls in each interval, returns at once if a job can start, and otherwise when the
+- `zrangebyscore`, which ARQ calls in each interval, returns immediately if a job can start, and otherwise when the
   dispatcher announces one, when the next job is due, or after `WAIT_S`;
 - every command is repeated until Redis serves it: while Redis is unavailable, and while it rejects commands (out of
   memory, read-only, loading). redis-py's own retries do not cover a connection that fails during its handshake, a
@@ -33,7 +33,7 @@ MAX_WAKE_UPS = 10
 WAIT_S = 4
 """Longest wait for a wake-up, in seconds. An idle worker reads the queue at this interval."""
 RETRY_PAUSE_S = 0.25
-LONGEST_RETRY_PAUSE_S = 1.0
+MAX_RETRY_PAUSE_S = 1.0
 """Bounds of the pause between two attempts, which doubles."""
 CONNECT_TIMEOUT_S = 2.0
 # Python 3.11: redis-py's `socket_timeout` sends through `asyncio.wait_for`, which can swallow a cancellation
@@ -114,7 +114,7 @@ class OutageRetry:
                 self._is_away = False
                 return result
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_RETRY_PAUSE_S)
+            pause_s = min(2 * pause_s, MAX_RETRY_PAUSE_S)
 
     def _record_failure(self, error: Exception) -> None:
         if not self._is_away:
@@ -146,7 +146,7 @@ class JobPipeline(Pipeline):
             return await self._retry.run(attempt)
         except WatchError:
             result = await self._retry.run(attempt)
-            self.watching = True  # so that further reads are executed at once
+            self.watching = True  # so that further reads are executed immediately
             return result
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:

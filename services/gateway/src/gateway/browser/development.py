@@ -32,7 +32,7 @@ def routers(settings: Settings) -> list[APIRouter]:
 
 @asynccontextmanager
 async def open_clients(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
-    """Open what these routes need, for the application's lifespan."""
+    """Open the resources of these routes, for the application's lifespan."""
     async with AsyncExitStack() as stack:
         if settings.environment is Environment.DEVELOPMENT:
             reader = open_trace_reader(settings.traces_query_url or settings.traces_url)

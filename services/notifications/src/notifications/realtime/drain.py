@@ -1,4 +1,4 @@
-"""Closing all sockets before the process ends, spread over time so that clients do not reconnect at once."""
+"""Closing all sockets before the process ends, spread over time so that clients do not reconnect at the same time."""
 
 import asyncio
 import random

@@ -25,7 +25,7 @@ from shared.web.client_address import AddressLimit, get_client_address
 log = structlog.get_logger(__name__)
 
 BURST_FRAMES: Final = 40
-"""Frames of one socket that are read at once before WS_FRAMES_PER_SECOND applies."""
+"""Frames of one socket that are read without a pause before WS_FRAMES_PER_SECOND applies."""
 
 
 class WebSocketEndpoint:

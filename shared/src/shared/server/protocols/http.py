@@ -38,8 +38,8 @@ FIELD_OVERHEAD_BYTES = 32
 MAX_PIPELINED = 16
 
 LINGER_SECONDS = 2.0
-"""Time after an error response in which input is discarded. Closing at once would reset the connection, and the client
-could lose the response (RFC 9112 §9.6)."""
+"""Time after an error response in which input is discarded. Closing immediately would reset the connection, and the
+client could lose the response (RFC 9112 §9.6)."""
 
 UNSENT_BYTES = 64 * 1024
 """Maximum number of unsent bytes in the kernel (TCP_NOTSENT_LOWAT). With the default, it buffers 4 MB for each client

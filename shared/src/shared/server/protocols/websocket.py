@@ -1,7 +1,7 @@
 """WebSockets with limits on the memory and time of a peer that does not read, or sends too much.
 
 - Received bytes are parsed in pieces of 4 KiB. Parsing pauses while a message waits for the application, a pong for the
-  peer, or the handshake for its response. uvicorn would parse everything at once.
+  peer, or the handshake for its response. uvicorn would parse everything in one call.
 - A pong waits until the transport is writable. Only the latest ping gets one (RFC 6455 §5.5.3).
 - A peer that sends more than 100 control frames and fragments in a second is disconnected with 1008.
 - Text that is not UTF-8 closes the connection with 1007 (RFC 6455 §8.1) and is logged without a stack trace.

@@ -71,7 +71,7 @@ def _allow_list(root: Path) -> Iterator[Finding]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rules = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if rules[:1] != ["*"]:
-        yield Finding(str(IGNORE), "it does not begin with `*`", "exclude everything, then include what an image needs")
+        yield Finding(str(IGNORE), "it does not begin with `*`", "exclude everything, then include the needed files")
     for rule in rules:
         if rule.startswith("!") and re.search(r"\.env|secret|\.git|\.hopline|tests", rule):
             yield Finding(str(IGNORE), f"{rule} includes files that must not be in an image", "remove it")
