@@ -1,6 +1,6 @@
 """The statements of placing an order with asyncpg alone: no HTTP, no validation, no SQLAlchemy, no telemetry.
 
-`python -m bench.bare_orders` reads what to do as JSON on standard input and writes an `Outcome` as JSON.
+`python -m bench.bare_orders` reads its task as JSON on standard input and writes an `Outcome` as JSON.
 """
 
 import asyncio

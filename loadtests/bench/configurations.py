@@ -10,4 +10,4 @@ OTEL_LEAN: Final[Mapping[str, str]] = {**STANDARD, "OTEL_PYTHON_TRACER_PROVIDER"
 HTTPX_HTTPTOOLS: Final[Mapping[str, str]] = {**STANDARD, "HTTP_TRANSPORT": "httptools"}
 
 DROP_INS: Final[Mapping[str, str]] = {"OTEL_PYTHON_TRACER_PROVIDER": "lean", "HTTP_TRANSPORT": "httptools"}
-"""Both drop-ins: what Compose, the embedded mode and Kubernetes set."""
+"""Both drop-ins, as Compose, the embedded mode and Kubernetes set them."""

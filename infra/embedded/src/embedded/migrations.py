@@ -60,7 +60,7 @@ def _serve(orders: IO[str]) -> int:
     import alembic.command
     import alembic.config
 
-    importlib.import_module("shared.db.migrations")  # imports all that the migrations of the services need
+    importlib.import_module("shared.db.migrations")  # imports the dependencies of the migrations
 
     def upgrade(name: str, url: str) -> None:
         os.environ["DATABASE_URL"] = url

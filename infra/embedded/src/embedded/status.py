@@ -108,7 +108,7 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseRow:
-    """What the server reports about one database. `status` is its `operator_status`, empty before its migration."""
+    """The report of the server about one database. `status` is its `operator_status`, empty before its migration."""
 
     name: str
     size_bytes: int

@@ -42,7 +42,7 @@ class Frame(dict[str, Any]):
 
 
 class Handling(NamedTuple):
-    """What to do with a frame.
+    """The required actions for a frame.
 
     `is_new` frames belong to the application; others are repeated, outdated or part of the protocol. `response` has to
     be sent. `read_until`, unless 0, is the seq up to which the history has to be read; then handle the frame again.
@@ -89,7 +89,7 @@ class Feed:
     def handle_history(self, items: Iterable[Notification], *, until: int) -> list[Frame]:
         """Return the notifications of a page of the history as frames, those up to `until` that are new.
 
-        What the history lacks was deleted: a page without new notifications moves the cursor to `until`.
+        Notifications that the history lacks were deleted, so a page without new ones moves the cursor to `until`.
         """
         frames = list[Frame]()
         reached = until

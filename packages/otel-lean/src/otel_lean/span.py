@@ -19,7 +19,7 @@ _UNSET = Status()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What all spans of one tracer share. `on_end` is called with each ended span."""
+    """The common data of all spans of one tracer. `on_end` is called with each ended span."""
 
     provider: TracerProvider
     scope: InstrumentationScope

@@ -23,7 +23,7 @@ class OrderStatus(StrEnum):
 
 
 class StockEffect(StrEnum):
-    """What happens to the units that an order has reserved."""
+    """The effect of a transition on the reserved units of an order."""
 
     KEEP = "keep"
     RELEASE = "release"

@@ -1,6 +1,6 @@
 """Settings of a process, read once from the environment.
 
-A process composes its settings from base classes, so that it declares only what it uses::
+A process composes its settings from base classes, so that it declares only the settings that it uses::
 
     class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
         public_ws_url: WebsocketUrl

@@ -4,7 +4,7 @@
    content of the stream: entry `<n>-0` is the row with `pub_seq` n.
 2. Append the next rows in one atomic script, which first compares the last id of the stream with the expected one.
 
-No flag marks published rows. The last id of the stream shows what was appended, also after failures:
+No flag marks published rows. The last id of the stream shows which rows were appended, also after failures:
 
 - The relay crashed after appending: the next leader reads the last id and continues from there.
 - Redis was flushed or lost its latest writes: the last id is lower, and the relay appends the missing rows again.
@@ -155,8 +155,8 @@ class StreamAppender:
     async def _read_after(self, seq: int) -> list[asyncpg.Record]:
         return list(await self._connection.fetch(_READ, seq, BATCH))
 
-    async def _append_entries_after(self, expected: int, batch: Sequence[_NewEntry]) -> int:
-        arguments: list[int | bytes] = [expected]
+    async def _append_entries_after(self, last: int, batch: Sequence[_NewEntry]) -> int:
+        arguments: list[int | bytes] = [last]
         for entry in batch:
             arguments += (entry.seq, entry.body)
         return int(await self._append_script(keys=[self._stream], args=arguments))

@@ -25,7 +25,7 @@ _MEMBERS = frozenset((SYNTHETIC,))
 
 
 class UntrustedContextPropagator(TextMapPropagator):
-    """A propagator around another that keeps only known baggage and a bounded tracestate of what it extracts."""
+    """Wraps a propagator: keeps only known baggage and a limited tracestate of the extracted context."""
 
     def __init__(self, propagator: TextMapPropagator) -> None:
         self._propagator = propagator

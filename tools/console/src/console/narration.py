@@ -10,7 +10,7 @@ from console.drawing import replace_unprintable
 
 
 class Narrator:
-    """Prints steps when they are done. On a terminal it shows what the command waits for."""
+    """Prints steps when they are done. On a terminal it shows the awaited condition."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -74,7 +74,7 @@ async def _figures(metrics: Metrics) -> list[Figures]:
 
 
 def plain_lines(figures: Sequence[Figures]) -> list[str]:
-    """Return one table of all rows: what it is about, whose figures these are, and the figures with their names."""
+    """Return one table of all rows: the section, the labels of the row, and its figures with their names."""
     cells = [
         (
             section.table.id,

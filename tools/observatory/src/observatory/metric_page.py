@@ -1,4 +1,4 @@
-"""What the metrics page shows, as JSON: GET /observatory/metrics on Prometheus's port.
+"""The content of the metrics page as JSON: GET /observatory/metrics on Prometheus's port.
 
 `window` (`5m`, `15m`, `1h`) is the range of the figures. Their history uses Grafana's `$__rate_interval`.
 

@@ -1,7 +1,7 @@
 """Prometheus's query API, port 9090, over the metric store.
 
 Reference: https://prometheus.io/docs/prometheus/latest/querying/api/. `promql` lists the supported expressions;
-any other gets 400 and the list of what is supported, in Prometheus's shape.
+any other gets 400 with the list of supported expressions, in Prometheus's error format.
 """
 
 import math

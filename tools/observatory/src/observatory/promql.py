@@ -1,4 +1,4 @@
-"""The part of PromQL that is understood: what the dashboards of `infra/grafana` and the metrics page use.
+"""The supported part of PromQL, which the dashboards of `infra/grafana` and the metrics page use.
 
     histogram_quantile(0.99, sum by (le, http_route) (rate(http_server_request_duration_seconds_bucket[5m])))
 

@@ -1,7 +1,7 @@
-"""One time series: its points in one flat array, and what is needed to add the next one.
+"""One time series: its points in one flat array, and the state for adding the next point.
 
 A counter is kept as a running total over the restarts of its process: each cumulative or delta point adds its
-increment. So a rate is a difference of two points, whatever happened between them.
+increment. So a rate is always the difference of two points, also after a restart between them.
 """
 
 from array import array

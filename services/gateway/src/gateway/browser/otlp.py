@@ -1,7 +1,7 @@
-"""OTLP/HTTP JSON from pages (opentelemetry-proto 1.x), reduced to what pages send and bounded in size.
+"""OTLP/HTTP JSON from pages (opentelemetry-proto 1.x), reduced to the members that pages send and limited in size.
 
-A body is parsed into these models, so that nothing else is sent on. Its resources are replaced: a page may not pose as
-a service. Spans and metrics of all its resources become those of one.
+A body is parsed into these models, so that nothing else is forwarded. Its resources are replaced, so that a page cannot
+pose as a service. Spans and metrics of all its resources become those of one.
 """
 
 from collections.abc import Sequence

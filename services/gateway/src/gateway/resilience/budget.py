@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 RESERVE_S = 10.0
-"""The reserve holds what is earned in this time. It is full at the start."""
+"""The reserve holds the retries that are earned in this time. It is full at the start."""
 
 _ROUNDING = 1e-9
 """Ten deposits of a tenth allow one retry."""

@@ -1,4 +1,4 @@
-"""The sequence of one socket, without input or output: what to send now, and when to read the feed.
+"""The sequence of one socket, without input or output: which message to send now, and when to read the feed.
 
 A device has to see 1..head in order, each notification once. Live messages can be lost, repeated and reordered. The
 feed itself can be read ("pulled") at a cost. The rules:

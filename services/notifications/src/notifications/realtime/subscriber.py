@@ -1,7 +1,7 @@
 """A pub/sub connection of the process, with one subscription per channel for all of its sessions.
 
 The connection can fail at any time and is opened again. Messages that are published in between are lost. So every
-acknowledged subscription is reported, and its owner reads what it may have missed.
+acknowledged subscription is reported, and its owner reads the messages that it may have missed.
 """
 
 import asyncio
