@@ -56,8 +56,8 @@ class Pushes:
     def __init__(self, *, environment: Environment, ticket: Ticket) -> None:
         self._environment = environment
         self._feed = Feed()
-        self._sent: dict[str, float] = {}
-        self._arrived: dict[str, float] = {}
+        self._sent_at: dict[str, float] = {}
+        self._arrived_at: dict[str, float] = {}
         url = os.environ.get("HOPLINE_WS_URL") or ticket["url"]  # in a container, localhost is another host
         self._socket: WebSocket = create_connection(
             url, header=SYNTHETIC, timeout=PUSHED_WITHIN_S, sslopt={"cert_reqs": ssl.CERT_REQUIRED}
@@ -67,21 +67,21 @@ class Pushes:
 
     def ordered(self, order_id: str, *, sent_at: float) -> None:
         """Wait for the notification of this order. It may arrive before the response that has the order's id."""
-        self._sent[order_id] = sent_at
+        self._sent_at[order_id] = sent_at
         self._report(order_id)
 
     def check(self) -> None:
         """Report late notifications as failed."""
         now = time.perf_counter()
-        for order_id, sent_at in list(self._sent.items()):
+        for order_id, sent_at in list(self._sent_at.items()):
             if now - sent_at >= PUSHED_WITHIN_S:
-                del self._sent[order_id]
+                del self._sent_at[order_id]
                 self._fire(now - sent_at, WebSocketException(f"no frame within {PUSHED_WITHIN_S:g} s"))
 
     def close(self) -> None:
         """Wait for pending notifications, then disconnect."""
         deadline = time.perf_counter() + PUSHED_WITHIN_S
-        while self._sent and time.perf_counter() < deadline:
+        while self._sent_at and time.perf_counter() < deadline:
             gevent.sleep(0.05)
         self.check()
         self._listener.kill()
@@ -96,14 +96,14 @@ class Pushes:
                 if handling.response:
                     self._socket.send(json.dumps(handling.response))
                 if handling.is_new and frame.get("kind") == "order.placed":
-                    self._arrived[frame["data"]["order_id"]] = frame.received_at
+                    self._arrived_at[frame["data"]["order_id"]] = frame.received_at
                     self._report(frame["data"]["order_id"])
         except (WebSocketException, OSError) as error:
             self._fire(0, error)
 
     def _report(self, order_id: str) -> None:
-        if order_id in self._sent and order_id in self._arrived:
-            self._fire(self._arrived.pop(order_id) - self._sent.pop(order_id), None)
+        if order_id in self._sent_at and order_id in self._arrived_at:
+            self._fire(self._arrived_at.pop(order_id) - self._sent_at.pop(order_id), None)
 
     def _fire(self, seconds: float, error: Exception | None) -> None:
         self._environment.events.request.fire(

@@ -108,19 +108,19 @@ class _Tally:
         self.enough = asyncio.Event()
         self.quiet = asyncio.Event()
         self._open = load.connections
-        self._asked = 0
+        self._request_count = 0
         self._request = load.request().encode()
         self._varies = UNIQUE in self._request or N in self._request
         self._start = b"%d-%d-" % (os.getpid(), time.time_ns())
-        self.expected = f"HTTP/1.1 {load.expected_status} ".encode()
+        self.expected_start = f"HTTP/1.1 {load.expected_status} ".encode()
 
     def next_request(self) -> bytes:
         """Return the bytes of the next request."""
         if not self._varies:
             return self._request
-        self._asked += 1
-        number = b"%03d" % (self._asked % NUMBERS)
-        return self._request.replace(UNIQUE, b"%b%d" % (self._start, self._asked)).replace(N, number)
+        self._request_count += 1
+        number = b"%03d" % (self._request_count % NUMBERS)
+        return self._request.replace(UNIQUE, b"%b%d" % (self._start, self._request_count)).replace(N, number)
 
     def responded(self, started: float, *, ok: bool) -> None:
         """Count one response, unless this is the warm-up."""
@@ -157,7 +157,7 @@ class _Connection(asyncio.Protocol):
         head = self._received.find(b"\r\n\r\n")
         if head < 0 or len(self._received) < head + 4 + _body_length(self._received, head):
             return
-        self._tally.responded(self._started, ok=self._received.startswith(self._tally.expected))
+        self._tally.responded(self._started, ok=self._received.startswith(self._tally.expected_start))
         self._received.clear()
         if self._tally.done:
             self._transport.close()
@@ -172,9 +172,9 @@ class _Connection(asyncio.Protocol):
         self._transport.write(self._tally.next_request())
 
 
-def _body_length(received: bytearray, head: int) -> int:
+def _body_length(response: bytearray, head: int) -> int:
     """Return the content length, which all servers here send."""
-    lowered = bytes(received[:head]).lower()
+    lowered = bytes(response[:head]).lower()
     at = lowered.find(b"\r\ncontent-length:")
     if at < 0:
         return 0

@@ -207,14 +207,14 @@ class _Search(ast.NodeVisitor):
     def __init__(self, project: Project, module: Module) -> None:
         self._project, self._module = project, module
         self._classes: list[ast.ClassDef] = []
-        self._found: list[Finding] = []
+        self._findings: list[Finding] = []
 
     def run(self) -> list[Finding]:
         self.visit(self._module.tree)
-        return self._found
+        return self._findings
 
     def _report(self, node: ast.expr | ast.stmt, name: str, advice: str) -> None:
-        self._found.append(Finding(self._module.file, node.lineno, name, advice))
+        self._findings.append(Finding(self._module.file, node.lineno, name, advice))
 
     def _check_path(self, node: ast.stmt, path: str) -> None:
         parts = path.split(".")

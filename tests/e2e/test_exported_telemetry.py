@@ -93,7 +93,7 @@ class TestExportedTelemetry:
             assert HISTOGRAMS - passed.with_traces == set()
             return True
 
-        await eventually(all_arrived, EXPORT_S, "all that is listed")
+        await eventually(all_arrived, EXPORT_S, "all listed names")
         passed = stack.tapped.copy()
         assert passed.metrics.keys() - listed("Metrics") == set()
         assert passed.log_events.keys() - listed("Log events") == set()
@@ -116,7 +116,7 @@ class TestExportedTelemetry:
 
     @staticmethod
     async def _journey(stack: Stack, shopper: Shopper) -> None:
-        """A room of a product; an order, the same again, and one that cannot be, marked as synthetic."""
+        """Join a room, place an order, repeat it, and place an invalid one. All requests are marked as synthetic."""
         shopper.http.headers["baggage"] = "hopline.synthetic=true"
         sku = (await shopper.products())[0]["sku"]
         assert (await asyncio.to_thread(stack.run, "console", "room", sku)).returncode == 0

@@ -1,4 +1,4 @@
-"""Failures and their traces: the walks of `make walk`, a retried call, a disconnected client."""
+"""Failures and their traces: the scenarios of `make walk`, a retried call, a disconnected client."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ PRINTED_ID = re.compile(r"trace ([0-9a-f]{32})")
 PACK, EVENT = "run fulfil_order", "process events:orders"
 MINUTE_S = 60
 
-Shown = Callable[[StoredTrace], bool]
+Condition = Callable[[StoredTrace], bool]
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class Walking:
         self._jaeger = jaeger
         self._printed = ""
 
-    async def until(self, shown: Shown) -> None:
+    async def until(self, condition: Condition) -> None:
         """Wait for the order, and then for a condition of its trace."""
         while not PRINTED_ID.search(self._printed):
             line = await self._out.readline()
             assert line, self._printed
             self._printed += line.decode()
 
-        async def is_shown() -> bool:
-            return shown(await stored_trace(self._jaeger, self._trace_id))
+        async def is_fulfilled() -> bool:
+            return condition(await stored_trace(self._jaeger, self._trace_id))
 
-        await eventually(is_shown, MINUTE_S, f"what should be in trace {self._trace_id}")
+        await eventually(is_fulfilled, MINUTE_S, f"the condition of trace {self._trace_id}")
 
     async def ended(self) -> Walked:
         """Wait until the command succeeds."""
@@ -106,7 +106,7 @@ async def quiet(stack: Stack) -> None:
 
 
 async def walk_all(stack: Stack) -> dict[str, Walked]:
-    """Run the walks. The one that waits ten seconds for a dead consumer's event starts first, the others during it.
+    """Run the scenarios. `redelivery` waits ten seconds for a dead consumer's event, so the others run meanwhile.
 
     No fault may affect the order of another walk. The fault of `retries` affects jobs, so the first order must be
     shipped before. The fault of `timeout` affects the next order, so the second order must be placed before.

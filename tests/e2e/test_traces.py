@@ -1,4 +1,4 @@
-"""The shape of traces: an order's complete journey, and eleven requests with other results."""
+"""The spans of traces: a complete order, and eleven requests with other results."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -74,9 +74,9 @@ def order(items: list[dict[str, Any]], key: str | None) -> Send:
     return send
 
 
-def get(path: str, *, known: bool = True) -> Send:
+def get(path: str, *, with_token: bool = True) -> Send:
     async def send(shopper: Shopper) -> httpx.Response:
-        return await (shopper.get(path) if known else shopper.http.get(path))
+        return await (shopper.get(path) if with_token else shopper.http.get(path))
 
     return send
 
@@ -109,7 +109,7 @@ async def some_sku(shopper: Shopper) -> str:
 
 
 def through(method: str, path: str, *below: str, service: str = "orders") -> str:
-    """Return the tree of a request to one service; `below` are the spans in that service."""
+    """Return the span tree of a request to one service; `below` has the spans in that service."""
     lines = [f"gateway {method} /v2{path}", f"  gateway {method} {path}", f"    {service} {method} {path}"]
     return "\n".join([*lines, *(f"      {service} {name}" for name in below), ""])
 
@@ -146,7 +146,7 @@ REQUESTS: dict[str, tuple[Send, int, str, dict[str, Any]]] = {
         {"hopline.problem": "wrong-credentials"},
     ),
     "no token": (
-        get("/v2/users/me", known=False),
+        get("/v2/users/me", with_token=False),
         401,
         "gateway GET /v2/users/me\n",
         {"hopline.problem": "unauthorized"},

@@ -80,19 +80,19 @@ def read_emitted() -> Emitted:
     return found
 
 
-def _note(found: Emitted, call: ast.Call) -> None:
+def _note(emitted: Emitted, call: ast.Call) -> None:
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     if name == "log_store_failure":
-        found.events.update(_constants(call.args[1]))
+        emitted.events.update(_constants(call.args[1]))
         return
     named = _constants(call.args[0]) if call.args else []
     if name in LEVELS and (name == "write" or _is_log(function)):
-        found.events.update(named)
+        emitted.events.update(named)
     elif name in INSTRUMENTS:
-        found.metrics.update(named)
+        emitted.metrics.update(named)
     elif name in STARTERS:
-        found.spans.update(named)
+        emitted.spans.update(named)
 
 
 def _is_log(function: ast.expr) -> bool:

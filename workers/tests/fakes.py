@@ -178,7 +178,7 @@ class FakeMailServer:
     """A mail server. `next_responses` are sent first. Senders wait while `open` is cleared."""
 
     port: int = field(default_factory=free_port)
-    received: list[bytes] = field(default_factory=list)
+    received_messages: list[bytes] = field(default_factory=list)
     recipients: list[str] = field(default_factory=list)
     next_responses: list[str] = field(default_factory=list)
     rejected_recipients: list[str] = field(default_factory=list)
@@ -192,7 +192,7 @@ class FakeMailServer:
     @property
     def messages(self) -> list[EmailMessage]:
         """The accepted messages, parsed."""
-        parsed = [message_from_bytes(body, policy=policy.default) for body in self.received]
+        parsed = [message_from_bytes(body, policy=policy.default) for body in self.received_messages]
         return [message for message in parsed if isinstance(message, EmailMessage)]
 
     async def start(self) -> None:
@@ -230,7 +230,7 @@ class _Receiver:
         if mailbox.next_responses:
             return mailbox.next_responses.pop(0)
         assert isinstance(envelope.content, bytes)
-        mailbox.received.append(envelope.content)
+        mailbox.received_messages.append(envelope.content)
         mailbox.recipients += envelope.rcpt_tos
         return "250 accepted"
 

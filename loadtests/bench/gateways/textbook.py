@@ -55,11 +55,11 @@ def keys() -> jwt.PyJWKClient:
     return jwt.PyJWKClient(f"{UPSTREAM_URL}/.well-known/jwks.json")
 
 
-def caller(given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
+def caller(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
     """Return the claims of the caller's token."""
     try:
-        key = keys().get_signing_key_from_jwt(given.credentials)
-        claims: dict[str, Any] = jwt.decode(given.credentials, key, algorithms=["EdDSA"], audience="hopline")
+        key = keys().get_signing_key_from_jwt(credentials.credentials)
+        claims: dict[str, Any] = jwt.decode(credentials.credentials, key, algorithms=["EdDSA"], audience="hopline")
     except jwt.InvalidTokenError as error:
         raise HTTPException(status_code=401, detail="invalid token") from error
     return claims

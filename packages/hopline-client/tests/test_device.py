@@ -1,4 +1,4 @@
-"""A device against a server that drains, skips, repeats, falls silent and closes."""
+"""A device and a server that drains, skips or repeats frames, stops sending, or closes the connection."""
 
 import asyncio
 import json
@@ -52,12 +52,12 @@ def sends(*frames: dict[str, Any] | str, code: int | None = None) -> Connection:
     return script
 
 
-async def received(device: Device, count: int, wanted: Callable[[Frame], object]) -> list[Any]:
-    """Return what `wanted` makes of the next frames, without those of which it makes nothing."""
+async def received(device: Device, count: int, select: Callable[[Frame], object]) -> list[Any]:
+    """Return the first `count` results of `select` for the next frames, without None."""
     found = list[Any]()
     async with asyncio.timeout(TIMEOUT_S):
         async for frame in device.receive():
-            if (value := wanted(frame)) is not None:
+            if (value := select(frame)) is not None:
                 found.append(value)
             if len(found) == count:
                 break
@@ -162,7 +162,7 @@ class TestClosing:
     async def _delay(
         self, client: Client, sockets: Sockets, script: Connection, *, limits: DelayLimits | None = None
     ) -> float:
-        """Return how long after the end of its first connection a device connects again."""
+        """Return the time between the end of the first connection of a device and its next connection."""
         loop, ended = asyncio.get_running_loop(), list[float]()
 
         async def first(socket: ServerConnection) -> None:
@@ -287,7 +287,7 @@ class TestRooms:
 
 @given(st.data())
 def test_feed_accepts_every_notification_once_in_order(data: st.DataObject) -> None:
-    """Whatever is lost, repeated or reordered, with the history at hand."""
+    """Frames are lost, repeated and reordered in any way, and the history is available."""
     head, feed, accepted = 0, Feed(), list[int]()
     for number in data.draw(st.lists(st.integers(1, 40), max_size=30)):
         head = max(head, number)

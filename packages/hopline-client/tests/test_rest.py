@@ -14,7 +14,7 @@ from hopline_client.api import ProblemError
 from hopline_client.backoff import NO_RETRIES, RetryPolicy
 from hopline_client.rest import MAX_BODY_BYTES, Client
 from testkit.apps import free_port
-from testkit.fake_gateway import Gateway, Received, problem, tokens
+from testkit.fake_gateway import Gateway, ReceivedRequest, problem, tokens
 from testkit.waiting import eventually
 
 USER = {
@@ -39,7 +39,7 @@ class TestCall:
         gateway.responses.append(JSONResponse(USER))
         traced = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "baggage": "hopline.synthetic=true"}
         assert await client.call(api.get_user(), headers=traced) == USER
-        login, read = gateway.received
+        login, read = gateway.requests
         assert login.body == "grant_type=password&username=ada%40example.com&password=secret"
         assert "authorization" not in login.headers
         assert traced.items() <= read.headers.items()
@@ -48,7 +48,7 @@ class TestCall:
     async def test_call_succeeds_when_the_body_is_empty(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(Response(status_code=204))
         await client.call(api.remove_faults(target="orders"))
-        assert gateway.received[0].path == "/v2/faults?target=orders"
+        assert gateway.requests[0].path == "/v2/faults?target=orders"
 
 
 class TestRetry:
@@ -56,8 +56,8 @@ class TestRetry:
         in_flight = problem(409, "idempotency-key-in-flight", headers={"Retry-After": "0"})
         gateway.responses.extend([BUSY, in_flight, JSONResponse(ORDER, 201)])
         assert (await client.call(api.place_order(("MUG", 1))))["id"] == ORDER["id"]
-        assert len({(request.headers["idempotency-key"], request.body) for request in gateway.received}) == 1
-        assert len(gateway.received) == 3
+        assert len({(request.headers["idempotency-key"], request.body) for request in gateway.requests}) == 1
+        assert len(gateway.requests) == 3
 
     async def test_read_is_sent_again_when_the_connection_was_lost(self, retry_policy: RetryPolicy) -> None:
         connections = 0
@@ -87,7 +87,7 @@ class TestRetry:
         gateway.responses.append(problem(status, "wrong"))
         with pytest.raises(ProblemError, match=str(status)):
             await client.call(api.place_order(("MUG", 1)))
-        assert len(gateway.received) == 1
+        assert len(gateway.requests) == 1
 
     async def test_cancellation_is_sent_again_only_when_it_was_not_processed(
         self, client: Client, gateway: Gateway
@@ -95,7 +95,7 @@ class TestRetry:
         limited = problem(429, "rate-limited", headers={"Retry-After": "0"})
         gateway.responses.extend([limited, BUSY])
         assert (await client.send(api.cancel_order("o-1"))).status_code == 503
-        assert len(gateway.received) == 2
+        assert len(gateway.requests) == 2
 
     async def test_retry_waits_for_retry_after(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.extend([problem(503, "overloaded", headers={"Retry-After": "1"}), JSONResponse(USER)])
@@ -108,21 +108,21 @@ class TestRetry:
         with pytest.raises(ProblemError) as raised:
             await client.call(api.get_user())
         assert raised.value.retry_after_s == 6
-        assert len(gateway.received) == 1
+        assert len(gateway.requests) == 1
 
     async def test_error_response_is_returned_when_the_last_attempt_fails(
         self, client: Client, gateway: Gateway
     ) -> None:
         gateway.responses.extend([BUSY] * 4)
         assert (await client.send(api.get_user())).status_code == 503
-        assert len(gateway.received) == 4
+        assert len(gateway.requests) == 4
 
     async def test_request_is_sent_once_when_retries_are_disabled(self, client: Client, gateway: Gateway) -> None:
         await log_in(client, gateway)
         gateway.responses.extend([BUSY, problem(401, "unauthorized")])
         for status in (503, 401):
             assert (await client.send(api.get_user(), retry_policy=NO_RETRIES)).status_code == status
-        assert len(gateway.received) == 3
+        assert len(gateway.requests) == 3
 
 
 class TestTimeout:
@@ -159,7 +159,7 @@ class TestRefresh:
         gateway.respond = self._only_renewed
         users = await asyncio.gather(*(client.call(api.get_user()) for _ in range(5)))
         assert users == [USER] * 5
-        refreshes = [request.body for request in gateway.received if "refresh_token" in request.body]
+        refreshes = [request.body for request in gateway.requests if "refresh_token" in request.body]
         assert refreshes == ["grant_type=refresh_token&refresh_token=refresh-1"]
         assert client.tokens == tokens(2)
 
@@ -169,27 +169,27 @@ class TestRefresh:
         await log_in(client, gateway)
         proceed = asyncio.Event()
 
-        async def respond(request: Received) -> Response:
+        async def respond(request: ReceivedRequest) -> Response:
             if "refresh_token" in request.body:
                 await proceed.wait()
             return await self._only_renewed(request)
 
         gateway.respond = respond
         first = asyncio.create_task(client.call(api.get_user()))
-        await eventually(lambda: gateway.received[-1].path == "/v2/tokens" and len(gateway.received) == 3)
+        await eventually(lambda: gateway.requests[-1].path == "/v2/tokens" and len(gateway.requests) == 3)
         second = asyncio.create_task(client.call(api.get_user()))
         first.cancel()
         await asyncio.wait([first])
         proceed.set()
         assert await second == USER
-        assert sum("refresh_token" in request.body for request in gateway.received) == 1
+        assert sum("refresh_token" in request.body for request in gateway.requests) == 1
 
     async def test_all_waiting_requests_fail_when_the_refresh_is_rejected(
         self, client: Client, gateway: Gateway
     ) -> None:
         await log_in(client, gateway)
 
-        async def reject(request: Received) -> Response:
+        async def reject(request: ReceivedRequest) -> Response:
             slug = "refresh-token-refused" if request.path == "/v2/tokens" else "unauthorized"
             return problem(401, slug)
 
@@ -198,7 +198,7 @@ class TestRefresh:
         assert [getattr(failure, "slug", None) for failure in failures] == ["refresh-token-refused"] * 3
 
     @staticmethod
-    async def _only_renewed(request: Received) -> Response:
+    async def _only_renewed(request: ReceivedRequest) -> Response:
         if request.path == "/v2/tokens":
             return JSONResponse(tokens(2))
         return JSONResponse(USER) if request.headers["authorization"] == "Bearer access-2" else problem(401, "expired")
@@ -214,7 +214,7 @@ class TestDownload:
         async with client.download(self.REQUEST) as file:
             content = [chunk async for chunk in file.chunks]
         assert (file.name, b"".join(content)) == ("orders.csv", b"a" * 300_000)
-        assert gateway.received[-1].headers["authorization"] == "Bearer access-1"
+        assert gateway.requests[-1].headers["authorization"] == "Bearer access-1"
 
     async def test_download_fails_when_the_file_is_too_large(self, client: Client, gateway: Gateway) -> None:
         gateway.responses.append(Response(b"a" * 1000))
@@ -250,4 +250,4 @@ async def test_body_is_not_read_when_it_is_too_large(client: Client, gateway: Ga
 async def test_bodies_are_json(client: Client, gateway: Gateway) -> None:
     gateway.responses.append(JSONResponse({"id": "u-1"}, 201))
     await client.call(api.register(email="a@example.com", password="p", name="Ada"))
-    assert json.loads(gateway.received[0].body) == {"email": "a@example.com", "password": "p", "name": "Ada"}
+    assert json.loads(gateway.requests[0].body) == {"email": "a@example.com", "password": "p", "name": "Ada"}

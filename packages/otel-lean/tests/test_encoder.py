@@ -1,4 +1,4 @@
-"""Our encoder against the official one: what is decoded from its bytes must be the same message."""
+"""The bytes of the encoder decode to the same message as those of the official encoder."""
 
 from types import MappingProxyType
 from typing import Any
@@ -28,7 +28,7 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 ATTRIBUTES = st.dictionaries(st.sampled_from(["http.route", "n", "ключ"]) | st.text(max_size=5), VALUES, max_size=5)
-KEPT = ATTRIBUTES | ATTRIBUTES.map(lambda values: BoundedAttributes(1, values))
+BOUNDED_ATTRIBUTES = ATTRIBUTES | ATTRIBUTES.map(lambda values: BoundedAttributes(1, values))
 STATES = st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), st.sampled_from(["1", "t:2"]), max_size=2)
 CONTEXTS = st.builds(
     SpanContext,
@@ -38,8 +38,8 @@ CONTEXTS = st.builds(
     st.sampled_from([TraceFlags(0), TraceFlags(1), TraceFlags(3)]),
     STATES.map(lambda state: TraceState(list(state.items()))),
 )
-EVENTS = st.lists(st.builds(Event, st.text(max_size=5), KEPT, TIMES), max_size=3)
-LINKS = st.lists(st.builds(Link, CONTEXTS, KEPT), max_size=3)
+EVENTS = st.lists(st.builds(Event, st.text(max_size=5), BOUNDED_ATTRIBUTES, TIMES), max_size=3)
+LINKS = st.lists(st.builds(Link, CONTEXTS, BOUNDED_ATTRIBUTES), max_size=3)
 STATUSES = st.sampled_from([Status(), Status(StatusCode.OK), Status(StatusCode.ERROR)]) | st.builds(
     Status, st.just(StatusCode.ERROR), st.text(max_size=200)
 )
@@ -51,7 +51,7 @@ SPANS = st.builds(
     context=CONTEXTS,
     parent=st.none() | CONTEXTS,
     resource=st.sampled_from(RESOURCES),
-    attributes=KEPT,
+    attributes=BOUNDED_ATTRIBUTES,
     events=EVENTS | EVENTS.map(lambda events: BoundedList.from_seq(1, events)),
     links=LINKS | LINKS.map(lambda links: BoundedList.from_seq(1, links)),
     kind=st.sampled_from(SpanKind),

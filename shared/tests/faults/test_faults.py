@@ -20,9 +20,9 @@ from testkit.metrics import Metrics
 from testkit.waiting import TIMEOUT_S, eventually
 
 
-def create_fault(kind: FaultKind, *, seconds: float = 60, **given: Any) -> Fault:
+def create_fault(kind: FaultKind, *, seconds: float = 60, **fields: Any) -> Fault:
     until = datetime.now(UTC) + timedelta(seconds=seconds)
-    return Fault(**{"source": "here", "target": "there", "kind": kind, "value": 100, "until": until} | given)
+    return Fault(**{"source": "here", "target": "there", "kind": kind, "value": 100, "until": until} | fields)
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ NO_RETENTION = timedelta(0)
 A_WEEK = timedelta(days=7)
 
 
-async def prune(sample: SampleService, *, kept: timedelta = NO_RETENTION, limit: int = 100) -> int:
+async def prune(sample: SampleService, *, retention: timedelta = NO_RETENTION, limit: int = 100) -> int:
     """Run the cleanup of the outbox once, like the service."""
     done = await get_acknowledged_seq(sample.redis, STREAM, groups=[GROUP])
     async with sample.sessions() as session, session.begin():
-        return await prune_outbox(session, acknowledged=done, retention=kept, limit=limit)
+        return await prune_outbox(session, acknowledged=done, retention=retention, limit=limit)
 
 
 async def publish_and_apply(sample: SampleService, *numbers: int) -> None:
@@ -61,19 +61,19 @@ class TestPruneOutbox:
 
     async def test_rows_stay_until_their_retention_ends(self, sample: SampleService) -> None:
         await publish_and_apply(sample, 1, 2)
-        assert await prune(sample, kept=A_WEEK) == 0
+        assert await prune(sample, retention=A_WEEK) == 0
         await move_marks_back(sample, 8)
         await publish_and_apply(sample, 3)
-        assert await prune(sample, kept=A_WEEK) == 2
+        assert await prune(sample, retention=A_WEEK) == 2
         assert await sample.outbox() == [("3-0", 3)]
 
     async def test_rows_stay_when_redis_was_flushed(self, sample: SampleService) -> None:
         """After a flush, the acknowledgements are lost until the events are appended again."""
         await publish_and_apply(sample, 1, 2)
-        await prune(sample, kept=A_WEEK)
+        await prune(sample, retention=A_WEEK)
         await move_marks_back(sample, 8)
         await sample.redis.flushdb()
-        assert await prune(sample, kept=A_WEEK) == 0
+        assert await prune(sample, retention=A_WEEK) == 0
 
     async def test_old_marks_are_deleted(self, sample: SampleService) -> None:
         for n in (1, 2, 3):

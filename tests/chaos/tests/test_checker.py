@@ -20,157 +20,157 @@ from chaos.snapshot import Group, Key, Order, Snapshot
 Mutation = Callable[[History, Snapshot], Snapshot]
 
 
-def lost_order(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, orders=there.orders[:1], keys=there.keys[:1], products=there.products)
+def lost_order(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, orders=stores.orders[:1], keys=stores.keys[:1], products=stores.products)
 
 
-def rejected_order_that_is_there(done: History, there: Snapshot) -> Snapshot:
+def rejected_order_that_is_there(record: History, stores: Snapshot) -> Snapshot:
     order = Order(id="order-3", user_id=ADA, status="cancelled", items=())
-    done.operations.append(operation(Action.CANCEL, "order-3"))
+    record.operations.append(operation(Action.CANCEL, "order-3"))
     return replace(
-        there, orders=(*there.orders, order), keys=(*there.keys, Key(user_id=ADA, key="key-3", order_id="order-3"))
+        stores, orders=(*stores.orders, order), keys=(*stores.keys, Key(user_id=ADA, key="key-3", order_id="order-3"))
     )
 
 
-def lost_cancellation(done: History, there: Snapshot) -> Snapshot:
-    done.operations.append(operation(Action.CANCEL, "order-1"))
-    return there
+def lost_cancellation(record: History, stores: Snapshot) -> Snapshot:
+    record.operations.append(operation(Action.CANCEL, "order-1"))
+    return stores
 
 
-def unrequested_cancellation(done: History, there: Snapshot) -> Snapshot:
-    done.operations[3] = replace(done.operations[3], outcome=Outcome.FAILED)
-    return there
+def unrequested_cancellation(record: History, stores: Snapshot) -> Snapshot:
+    record.operations[3] = replace(record.operations[3], outcome=Outcome.FAILED)
+    return stores
 
 
-def lost_account(done: History, there: Snapshot) -> Snapshot:
-    done.operations.append(operation(Action.REGISTER, "guest@example.com", user_id="guest"))
-    return there
+def lost_account(record: History, stores: Snapshot) -> Snapshot:
+    record.operations.append(operation(Action.REGISTER, "guest@example.com", user_id="guest"))
+    return stores
 
 
-def indeterminate_order_twice(_done: History, there: Snapshot) -> Snapshot:
+def indeterminate_order_twice(_record: History, stores: Snapshot) -> Snapshot:
     order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
     key = Key(user_id=ADA, key="key-4", order_id="order-4")
-    return replace(there, orders=(*there.orders, order, replace(order, id="order-5")), keys=(*there.keys, key))
+    return replace(stores, orders=(*stores.orders, order, replace(order, id="order-5")), keys=(*stores.keys, key))
 
 
-def key_with_two_different_responses(done: History, there: Snapshot) -> Snapshot:
-    done.operations[2] = replace(done.operations[2], responses=("order-2", "order-9"))
-    return there
+def key_with_two_different_responses(record: History, stores: Snapshot) -> Snapshot:
+    record.operations[2] = replace(record.operations[2], responses=("order-2", "order-9"))
+    return stores
 
 
-def gap_in_an_outbox(_done: History, there: Snapshot) -> Snapshot:
-    outbox = there.streams[1].outbox
-    return with_stream(there, outbox=(*outbox[:-1], replace(outbox[-1], seq=6)))
+def gap_in_an_outbox(_record: History, stores: Snapshot) -> Snapshot:
+    outbox = stores.streams[1].outbox
+    return with_stream(stores, outbox=(*outbox[:-1], replace(outbox[-1], seq=6)))
 
 
-def gap_in_a_stream(_done: History, there: Snapshot) -> Snapshot:
-    entries = there.streams[1].entries
-    return with_stream(there, entries=(entries[0], *entries[2:]))
+def gap_in_a_stream(_record: History, stores: Snapshot) -> Snapshot:
+    entries = stores.streams[1].entries
+    return with_stream(stores, entries=(entries[0], *entries[2:]))
 
 
-def swapped_entries(_done: History, there: Snapshot) -> Snapshot:
-    (first_id, first), (second_id, second), *rest = there.streams[1].entries
-    return with_stream(there, entries=((first_id, second), (second_id, first), *rest))
+def swapped_entries(_record: History, stores: Snapshot) -> Snapshot:
+    (first_id, first), (second_id, second), *rest = stores.streams[1].entries
+    return with_stream(stores, entries=((first_id, second), (second_id, first), *rest))
 
 
-def event_that_was_never_appended(_done: History, there: Snapshot) -> Snapshot:
-    return with_stream(there, entries=there.streams[1].entries[:-1], last=4)
+def event_that_was_never_appended(_record: History, stores: Snapshot) -> Snapshot:
+    return with_stream(stores, entries=stores.streams[1].entries[:-1], last=4)
 
 
-def event_without_a_number(_done: History, there: Snapshot) -> Snapshot:
-    outbox = there.streams[1].outbox
-    return with_stream(there, outbox=(*outbox, replace(outbox[1], id="packed-9", seq=None)))
+def event_without_a_number(_record: History, stores: Snapshot) -> Snapshot:
+    outbox = stores.streams[1].outbox
+    return with_stream(stores, outbox=(*outbox, replace(outbox[1], id="packed-9", seq=None)))
 
 
-def lost_notification(done: History, there: Snapshot) -> Snapshot:
-    done.devices[0].frames.pop()
-    return replace(there, notifications=there.notifications[:-1], heads={ADA: 5})
+def lost_notification(record: History, stores: Snapshot) -> Snapshot:
+    record.devices[0].frames.pop()
+    return replace(stores, notifications=stores.notifications[:-1], heads={ADA: 5})
 
 
-def notification_twice(done: History, there: Snapshot) -> Snapshot:
-    [device] = done.devices
+def notification_twice(record: History, stores: Snapshot) -> Snapshot:
+    [device] = record.devices
     device.frames.append(replace(device.frames[-1], seq=7))
-    again = replace(there.notifications[-1], seq=7)
-    return replace(there, notifications=(*there.notifications, again), heads={ADA: 7})
+    again = replace(stores.notifications[-1], seq=7)
+    return replace(stores, notifications=(*stores.notifications, again), heads={ADA: 7})
 
 
-def lost_email(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, mailbox=there.mailbox[1:])
+def lost_email(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, mailbox=stores.mailbox[1:])
 
 
-def unrecorded_email(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, emails=there.emails[1:], mailbox=there.mailbox[1:])
+def unrecorded_email(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, emails=stores.emails[1:], mailbox=stores.mailbox[1:])
 
 
-def email_twice(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, mailbox=(*there.mailbox, there.mailbox[0]))
+def email_twice(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, mailbox=(*stores.mailbox, stores.mailbox[0]))
 
 
-def second_email_that_differs(_done: History, there: Snapshot) -> Snapshot:
-    again = replace(there.mailbox[0], size=1)
-    jobs = tuple(replace(job, attempt=2) for job in there.jobs)
-    return replace(there, mailbox=(*there.mailbox, again), jobs=jobs)
+def second_email_that_differs(_record: History, stores: Snapshot) -> Snapshot:
+    again = replace(stores.mailbox[0], size=1)
+    jobs = tuple(replace(job, attempt=2) for job in stores.jobs)
+    return replace(stores, mailbox=(*stores.mailbox, again), jobs=jobs)
 
 
-def email_without_an_event(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, mailbox=(*there.mailbox, mail("spam")))
+def email_without_an_event(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, mailbox=(*stores.mailbox, mail("spam")))
 
 
-def gap_on_a_device(done: History, there: Snapshot) -> Snapshot:
-    del done.devices[0].frames[2]
-    return there
+def gap_on_a_device(record: History, stores: Snapshot) -> Snapshot:
+    del record.devices[0].frames[2]
+    return stores
 
 
-def repeat_on_a_device(done: History, there: Snapshot) -> Snapshot:
-    frames = done.devices[0].frames
+def repeat_on_a_device(record: History, stores: Snapshot) -> Snapshot:
+    frames = record.devices[0].frames
     frames.insert(3, frames[2])
-    return there
+    return stores
 
 
-def device_that_is_behind(done: History, there: Snapshot) -> Snapshot:
-    done.devices[0].frames.pop()
-    return there
+def device_that_is_behind(record: History, stores: Snapshot) -> Snapshot:
+    record.devices[0].frames.pop()
+    return stores
 
 
-def frame_of_another_feed(done: History, there: Snapshot) -> Snapshot:
-    frames = done.devices[0].frames
+def frame_of_another_feed(record: History, stores: Snapshot) -> Snapshot:
+    frames = record.devices[0].frames
     frames[1] = replace(frames[1], id="somebody-else")
-    return there
+    return stores
 
 
-def dead_letter(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, dead_letters=("workers: no such user",))
+def dead_letter(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, dead_letters=("workers: no such user",))
 
 
-def stuck_job(_done: History, there: Snapshot) -> Snapshot:
-    return replace(there, jobs=(*there.jobs[1:], replace(there.jobs[0], state="dead")))
+def stuck_job(_record: History, stores: Snapshot) -> Snapshot:
+    return replace(stores, jobs=(*stores.jobs[1:], replace(stores.jobs[0], state="dead")))
 
 
-def stuck_order(_done: History, there: Snapshot) -> Snapshot:
-    [mug, cap] = there.products
+def stuck_order(_record: History, stores: Snapshot) -> Snapshot:
+    [mug, cap] = stores.products
     products = (replace(mug, stock=10, reserved=2, shipped=0), replace(cap, stock=5, reserved=1, shipped=0))
-    return replace(there, orders=(replace(there.orders[0], status="placed"), there.orders[1]), products=products)
+    return replace(stores, orders=(replace(stores.orders[0], status="placed"), stores.orders[1]), products=products)
 
 
-def stock_that_was_not_returned(_done: History, there: Snapshot) -> Snapshot:
-    [mug, cap] = there.products
-    return replace(there, products=(replace(mug, reserved=1), cap))
+def stock_that_was_not_returned(_record: History, stores: Snapshot) -> Snapshot:
+    [mug, cap] = stores.products
+    return replace(stores, products=(replace(mug, reserved=1), cap))
 
 
-def stock_returned_twice(_done: History, there: Snapshot) -> Snapshot:
-    [mug, cap] = there.products
-    return replace(there, products=(replace(mug, stock=9), cap))
+def stock_returned_twice(_record: History, stores: Snapshot) -> Snapshot:
+    [mug, cap] = stores.products
+    return replace(stores, products=(replace(mug, stock=9), cap))
 
 
-def sold_twice(_done: History, there: Snapshot) -> Snapshot:
-    [mug, cap] = there.products
-    return replace(there, products=(mug, replace(cap, shipped=2, arrived=6)))
+def sold_twice(_record: History, stores: Snapshot) -> Snapshot:
+    [mug, cap] = stores.products
+    return replace(stores, products=(mug, replace(cap, shipped=2, arrived=6)))
 
 
-def frame_with_another_trace(done: History, there: Snapshot) -> Snapshot:
-    frames = done.devices[0].frames
+def frame_with_another_trace(record: History, stores: Snapshot) -> Snapshot:
+    frames = record.devices[0].frames
     frames[5] = replace(frames[5], trace_id="t-2")
-    return there
+    return stores
 
 
 MUTATIONS: dict[str, list[Mutation]] = {
@@ -191,8 +191,8 @@ CASES = [
 ]
 
 
-def broken(done: History, there: Snapshot) -> set[str]:
-    return {name for name, found in check(done, there).items() if found}
+def broken(record: History, stores: Snapshot) -> set[str]:
+    return {name for name, found in check(record, stores).items() if found}
 
 
 class TestInvariants:
@@ -202,8 +202,8 @@ class TestInvariants:
 
     @pytest.mark.parametrize(("invariant", "mutate"), CASES)
     def test_violation_of_one_invariant_is_found(self, invariant: str, mutate: Mutation) -> None:
-        done = history()
-        assert broken(done, mutate(done, snapshot())) == {invariant}
+        record = history()
+        assert broken(record, mutate(record, snapshot())) == {invariant}
 
     @pytest.mark.parametrize(
         ("mutate", "invariants"),
@@ -215,15 +215,15 @@ class TestInvariants:
         ],
     )
     def test_violations_of_several_invariants_are_found(self, mutate: Mutation, invariants: set[str]) -> None:
-        done = history()
-        assert broken(done, mutate(done, snapshot())) == invariants
+        record = history()
+        assert broken(record, mutate(record, snapshot())) == invariants
 
     def test_invariants_hold_when_an_indeterminate_order_exists_once(self) -> None:
-        done, there = history(), snapshot()
-        done.operations.append(operation(Action.CANCEL, "order-4"))
+        record, stores = history(), snapshot()
+        record.operations.append(operation(Action.CANCEL, "order-4"))
         order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
         key = Key(user_id=ADA, key="key-4", order_id="order-4")
-        assert broken(done, replace(there, orders=(*there.orders, order), keys=(*there.keys, key))) == set()
+        assert broken(record, replace(stores, orders=(*stores.orders, order), keys=(*stores.keys, key))) == set()
 
 
 class TestGuarantees:
@@ -254,18 +254,18 @@ class TestGuarantees:
 
 class TestPendingWork:
     def test_pending_work_lists_work_in_progress(self) -> None:
-        done, there = history(), snapshot()
-        assert pending_work(done, stuck_order(done, there)) == ["order order-1 is placed"]
-        running = replace(there, jobs=(replace(there.jobs[0], state="running"),))
-        assert pending_work(done, running) == [f"job {there.jobs[0].key} is running"]
-        assert pending_work(done, with_stream(there, last=4)) == ["events:orders is at 4"]
-        done.devices[0].frames.pop()
-        assert pending_work(done, there) == ["phone is at 5"]
+        record, stores = history(), snapshot()
+        assert pending_work(record, stuck_order(record, stores)) == ["order order-1 is placed"]
+        running = replace(stores, jobs=(replace(stores.jobs[0], state="running"),))
+        assert pending_work(record, running) == [f"job {stores.jobs[0].key} is running"]
+        assert pending_work(record, with_stream(stores, last=4)) == ["events:orders is at 4"]
+        record.devices[0].frames.pop()
+        assert pending_work(record, stores) == ["phone is at 5"]
 
     def test_pending_work_lists_missing_and_late_consumer_groups(self) -> None:
-        there = snapshot()
+        stores = snapshot()
         late = Group(name="notifications", delivered=4, pending=1)
-        assert pending_work(history(), with_stream(there, groups=(late,))) == [
+        assert pending_work(history(), with_stream(stores, groups=(late,))) == [
             "events:orders is read by ['notifications'] only",
             "notifications is at 4 of events:orders, 1 pending",
         ]

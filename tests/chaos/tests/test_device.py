@@ -1,4 +1,4 @@
-"""A device records what arrives, not what its client makes of it."""
+"""A device records all received frames, also those that its client rejects."""
 
 import asyncio
 import json
@@ -36,8 +36,8 @@ def sends(*seqs: int, head: int) -> Any:
     return script
 
 
-async def found(*connections: tuple[int, ...]) -> tuple[list[int], list[str]]:
-    """Return the recorded seqs of a device that is sent these, and what the invariant finds in them."""
+async def record_and_check(*connections: tuple[int, ...]) -> tuple[list[int], list[str]]:
+    """Send these seqs to a device; return the seqs that it recorded, and the violations of the invariant."""
     gateway, head = Gateway(), connections[-1][-1]
     sockets = Sockets(gateway)
     for number in range(1, head + 1):
@@ -56,10 +56,13 @@ async def found(*connections: tuple[int, ...]) -> tuple[list[int], list[str]]:
 
 class TestDevice:
     async def test_resumes_after_what_it_received(self) -> None:
-        assert await found((1, 2), (3, 4)) == ([1, 2, 3, 4], [])
+        assert await record_and_check((1, 2), (3, 4)) == ([1, 2, 3, 4], [])
 
     async def test_records_a_gap_before_the_client_closes_it(self) -> None:
-        assert await found((1, 3)) == ([1, 3, 2], ["device: a gap: 3 after 1", "device: a repeat: 2 after 3"])
+        assert await record_and_check((1, 3)) == (
+            [1, 3, 2],
+            ["device: a gap: 3 after 1", "device: a repeat: 2 after 3"],
+        )
 
     async def test_records_a_repeat_before_the_client_drops_it(self) -> None:
-        assert await found((1, 2), (2, 3)) == ([1, 2, 2, 3], ["device: a repeat: 2 after 2"])
+        assert await record_and_check((1, 2), (2, 3)) == ([1, 2, 2, 3], ["device: a repeat: 2 after 2"])

@@ -1,4 +1,4 @@
-"""What the page shows while a service fails, and that it recovers without a reload."""
+"""The page while a service fails: it shows the remaining data, and recovers without a reload."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ Inject = Callable[[str, str], None]
 
 @pytest.fixture
 def inject(stack: Stack) -> Iterator[Inject]:
-    """`inject(target, kind)`: a fault in the calls of the gateway, which ends with the test."""
+    """`inject(target, kind)`: inject a fault into calls of the gateway, until the end of the test."""
     targets: set[str] = set()
 
     def create(target: str, kind: str) -> None:
@@ -32,16 +32,16 @@ def inject(stack: Stack) -> Iterator[Inject]:
         create(target, "none")
 
 
-def load_until(shown: Locator, load: Callable[[], object]) -> None:
-    """Load again and again: a fault reaches the gateway some time after it was injected, and a circuit closes later."""
+def load_until(element: Locator, load: Callable[[], object]) -> None:
+    """Load the page until the element is visible, because faults start and circuits close with a delay."""
     for _ in range(ATTEMPTS):
         load()
         try:
-            expect(shown).to_be_visible(timeout=1_000)
+            expect(element).to_be_visible(timeout=1_000)
         except AssertionError:
             continue
         return
-    expect(shown).to_be_visible()
+    expect(element).to_be_visible()
 
 
 def test_dashboard_marks_the_part_that_is_missing(device: BrowserContext, open_shop: OpenShop, inject: Inject) -> None:

@@ -1,4 +1,4 @@
-"""The sum of all connections fits the limit of PostgreSQL, with and without PgBouncer."""
+"""The sum of all connections is within the limit of PostgreSQL, with and without PgBouncer."""
 
 import math
 import os
@@ -67,7 +67,7 @@ class TestKubernetes:
 
 
 def budget_of(overlay: Rendering, *, available: int = 0) -> ConnectionBudget:
-    """The maximum number of connections of all pods, including a rollout's surge and all migrations."""
+    """Return the maximum number of connections of all pods, including the surge of a rollout and all migrations."""
     clients = {
         K8S.get(workload.name, workload.name.removeprefix("hopline-")): workload
         for workload in overlay.workloads
@@ -82,7 +82,7 @@ def budget_of(overlay: Rendering, *, available: int = 0) -> ConnectionBudget:
 
 
 def variables(overlay: Rendering, workload: Workload) -> dict[str, str]:
-    """The settings of all containers of a pod."""
+    """Return the environment of all containers of a pod."""
     return {
         name: value
         for container in workload.containers
@@ -91,7 +91,7 @@ def variables(overlay: Rendering, workload: Workload) -> dict[str, str]:
 
 
 def max_pods(overlay: Rendering, workload: Workload) -> int:
-    """The maximum number of pods: the scaler's limit and a rollout's surge."""
+    """Return the maximum number of pods: the limit of the scaler and the surge of a rollout."""
     deployment = workload.manifest
     scalers = [
         scaler.spec.get("maxReplicas") or scaler.spec["maxReplicaCount"]
@@ -110,14 +110,14 @@ class TestCompose:
         if not pooler:
             del found["pgbouncer"]
         [limit] = [default(word) for word in found["postgres"]["command"] if "max_connections" in word]
-        environments = [(name, given(definition, pooler)) for name, definition in found.items()]
+        environments = [(name, container_environment(definition, pooler)) for name, definition in found.items()]
         sum_of_all = budget(environments, available=int(limit.partition("=")[2]) - SUPERUSER_RESERVED)
         assert [program.name for program in sum_of_all.programs][-len(PROGRAMS) :] == list(PROGRAMS)
         assert (sum_of_all.needed, sum_of_all.problem()) == (needed, "")
 
 
-def given(definition: Mapping[str, Any], pooler: str) -> dict[str, str]:
-    """The environment of a container without variables of the caller, except the pooler's address."""
+def container_environment(definition: Mapping[str, Any], pooler: str) -> dict[str, str]:
+    """Return the default environment of a container, with the address of the pooler."""
     variables = {name: default(value) for name, value in definition.get("environment", {}).items() if value is not None}
     return variables | ({"DATABASE_POOLER_URL": pooler} if "DATABASE_POOLER_URL" in variables else {})
 

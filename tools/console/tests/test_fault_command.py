@@ -71,11 +71,11 @@ async def run(gateway: Gateway) -> AsyncIterator[Run]:
     async with serve(gateway.app()) as url:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": url})
 
-        async def command(*, password: str = "", kind: str | None = None, **given: Any) -> str:
+        async def command(*, password: str = "", kind: str | None = None, **fields: Any) -> str:
             console = Console(width=120, record=True, quiet=False, file=None)
             admin = Admin.from_environment({"ADMIN_PASSWORD": password})
             switches = Switches(stack=stack, admin=admin, narrator=Narrator(console))
-            await switches.run(kind=kind, wanted=given)
+            await switches.run(kind=kind, fields=fields)
             return console.export_text()
 
         yield command
@@ -126,7 +126,7 @@ class TestFaultCommand:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": "http://127.0.0.1:9"})
         switches = Switches(stack=stack, admin=Admin.from_environment({}), narrator=Narrator(Console(file=None)))
         with pytest.raises(FailedError) as failed:
-            await switches.run(kind="slow", wanted={"target": "orders"})
+            await switches.run(kind="slow", fields={"target": "orders"})
         assert str(failed.value) == "cannot connect to http://127.0.0.1:9: run make up"
 
     async def test_error_names_the_admin_when_the_login_fails(self, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The arithmetic is Prometheus's: promtool evaluates the same expressions over the same points."""
+"""The evaluator agrees with Prometheus: promtool evaluates the same expressions over the same points."""
 
 import math
 import os
@@ -60,7 +60,7 @@ EXPRESSIONS = [
     "sum by (route) (rate(took_seconds_count[1m3s]))",
 ]
 AT_S = (65, 187, 394, 601)
-"""Between two points, after the last one, and when only the five minutes of lookback still show it."""
+"""Times between two points, after the last point, and when the last point is only within the lookback of 5 min."""
 
 
 def stored() -> MetricStore:
@@ -80,8 +80,8 @@ def add(store: MetricStore, name: str, kind: Kind, labels: Labels, point: Point)
     store.add(name, kind, labels, point)
 
 
-def written() -> list[dict[str, str]]:
-    """The same points in promtool's notation."""
+def promtool_series() -> list[dict[str, str]]:
+    """Return the same points in the format of promtool."""
     found: dict[tuple[str, Labels], list[Any]] = {**COUNTERS, **GAUGES}
     for labels, rows in BUCKETS.items():
         for index, bound in enumerate((*BOUNDS, "+Inf")):
@@ -100,12 +100,12 @@ def braced(labels: dict[str, str]) -> str:
 
 
 def rounded(value: float) -> float:
-    """As `round(…, 0.0001)` of PromQL does."""
+    """Return the value of `round(…, 0.0001)` in PromQL."""
     return math.floor(value * 10_000 + 0.5) / 10_000
 
 
 def expected(vector: Vector | float) -> list[dict[str, object]]:
-    """What was computed here, as what promtool shall find."""
+    """Return the result of the observatory as expected samples of promtool."""
     assert isinstance(vector, dict)
     samples = []
     for labels, [value] in vector.items():
@@ -129,7 +129,7 @@ def test_expressions_have_the_values_that_prometheus_computes(tmp_path: Path) ->
             known = f"round(({expression}), 0.0001) > -1e9"
             cases.append({"expr": known, "eval_time": f"{at_s}s", "exp_samples": found})
     file = tmp_path / "arithmetic.yaml"
-    test = {"interval": f"{STEP_S}s", "input_series": written(), "promql_expr_test": cases}
+    test = {"interval": f"{STEP_S}s", "input_series": promtool_series(), "promql_expr_test": cases}
     file.write_text(yaml.safe_dump({"tests": [test]}))
 
     result = subprocess.run([program, "test", "rules", file], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603

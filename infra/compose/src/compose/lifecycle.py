@@ -10,7 +10,7 @@ from compose.errors import ComposeError
 from compose.project import DATABASES, POOLER, PUBLISHED, Project
 from embedded.connections import budget
 from embedded.logs import brief
-from embedded.ports import taken
+from embedded.ports import list_conflicts
 from shared.connections import PGBOUNCER_POOL_SIZE, SUPERUSER_RESERVED
 
 POLL_INTERVAL_S = 0.5
@@ -34,12 +34,12 @@ def up(
     _reject_too_many_connections(engine, scale)
     project.write_secrets(pooler_size=_pooler_size(engine))
     before = _running(engine)
-    wanted = _with_dependencies(engine, only)
-    _check_ports(project, wanted - set(before.values()))
+    processes = _with_dependencies(engine, only)
+    _check_ports(project, processes - set(before.values()))
     began = time.monotonic()
     try:
         if build:
-            engine.run("build", "--quiet", *(sorted(wanted & _built(engine)) if only else []))
+            engine.run("build", "--quiet", *(sorted(processes & _built(engine)) if only else []))
             _progress("images", "built", began)
         others = ["--ignore-buildable"] if build else []
         engine.run("pull", "--quiet", "--policy", "missing", *others, "--include-deps", *only)
@@ -134,9 +134,9 @@ def _running(engine: Engine) -> dict[str, str]:
     return {container.id: container.service for container in engine.containers() if container.state == "running"}
 
 
-def _check_ports(project: Project, wanted: Collection[str]) -> None:
-    ports = [(port, project.port(name)) for name, port in PUBLISHED.items() if port.process in wanted]
-    if lines := taken(ports):
+def _check_ports(project: Project, processes: Collection[str]) -> None:
+    ports = [(port, project.port(name)) for name, port in PUBLISHED.items() if port.process in processes]
+    if lines := list_conflicts(ports):
         raise ComposeError("\n".join(lines))
 
 

@@ -10,7 +10,7 @@ from embedded import orphans, postgres, processes, readiness, revisions
 from embedded.environment import DATABASES
 from embedded.errors import EmbeddedError, SupervisordStoppingError
 from embedded.migrations import Migrator
-from embedded.ports import taken
+from embedded.ports import list_conflicts
 from embedded.processes import STORES, TELEMETRY, Process, Table
 from embedded.stack import Stack
 from embedded.supervisor import Supervisor
@@ -29,21 +29,21 @@ async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], 
     """
     stack.create()
     table = processes.table(stack, caller)
-    wanted = table.selected(only)
+    targets = table.selected(only)
     if problem := table.connections.problem():
         raise EmbeddedError(f"{problem} Here POSTGRES_MAX_CONNECTIONS is max_connections.")
-    if problems := processes.missing(wanted):
+    if problems := processes.missing(targets):
         raise EmbeddedError("\n".join(problems))
     supervisor = Supervisor(stack)
     if supervisor.daemon():
-        return await _complete(supervisor, table, wanted, seconds)
+        return await _complete(supervisor, table, targets, seconds)
     if left := orphans.find(stack):
         print(f"stopping {len(left)} processes without a supervisor")
         orphans.stop(left)
-    _check_ports(stack, wanted)
+    _check_ports(stack, targets)
     try:
         supervisor.launch(table.processes, table.environments.inherited())
-        await _start(supervisor, table, wanted, seconds)
+        await _start(supervisor, table, targets, seconds)
     except BaseException:
         down(stack)
         raise
@@ -61,26 +61,26 @@ def is_configured_otherwise(stack: Stack, caller: Mapping[str, str]) -> bool:
 def _check_offset(stack: Stack, running: Collection[Process]) -> None:
     """Raise EmbeddedError if the running stack has other ports; waiting for it would time out."""
     expected = [pair for process in running for pair in process.ports(stack)]
-    if expected and not taken(expected):
+    if expected and not list_conflicts(expected):
         raise EmbeddedError(
             f"the stack in {stack.home} runs with another HOPLINE_PORT_OFFSET than {stack.offset}: "
             f"set the same one, stop it first (make down), or start another stack with a separate HOPLINE_HOME"
         )
 
 
-async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Process], seconds: float) -> bool:
+async def _complete(supervisor: Supervisor, table: Table, targets: Collection[Process], seconds: float) -> bool:
     """Start the missing processes of a running stack; return whether any was missing."""
     if not supervisor.is_configured_as(table.processes):
         print("note: settings changed after the start; `make down up` applies them")
     states = supervisor.states()
-    if unknown := [process.name for process in wanted if process.name not in states]:
+    if unknown := [process.name for process in targets if process.name not in states]:
         raise EmbeddedError(f"the running stack was configured without {', '.join(unknown)}: `make down up` adds it")
-    _check_offset(supervisor.stack, [process for process in wanted if states[process.name].is_running])
-    absent = [process for process in wanted if not states[process.name].is_running]
+    _check_offset(supervisor.stack, [process for process in targets if states[process.name].is_running])
+    absent = [process for process in targets if not states[process.name].is_running]
     _check_ports(supervisor.stack, absent)
     try:
         await _start(supervisor, table, absent, seconds)
-        await readiness.wait(supervisor, table, wanted, seconds=seconds, since={}, report=lambda _: None)
+        await readiness.wait(supervisor, table, targets, seconds=seconds, since={}, report=lambda _: None)
     except BaseException:
         for process in reversed(absent):
             supervisor.stop(process)
@@ -88,8 +88,8 @@ async def _complete(supervisor: Supervisor, table: Table, wanted: Collection[Pro
     return bool(absent)
 
 
-def _check_ports(stack: Stack, wanted: Collection[Process]) -> None:
-    if lines := taken(pair for process in wanted for pair in process.ports(stack)):
+def _check_ports(stack: Stack, targets: Collection[Process]) -> None:
+    if lines := list_conflicts(pair for process in targets for pair in process.ports(stack)):
         raise EmbeddedError("\n".join(lines))
 
 

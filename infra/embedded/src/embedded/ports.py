@@ -34,9 +34,9 @@ PORTS = {
 }
 
 
-def taken(wanted: Iterable[tuple[Port, int]]) -> list[str]:
+def list_conflicts(ports: Iterable[tuple[Port, int]]) -> list[str]:
     """Return one line for each of the `(port, number in this stack)` pairs that is not free."""
-    return [_explain(port, number) for port, number in wanted if not _free(number)]
+    return [_explain(port, number) for port, number in ports if not _free(number)]
 
 
 def _free(number: int) -> bool:

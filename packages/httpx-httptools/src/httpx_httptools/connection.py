@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
     idle_since: float
     """Time at which the last response ended, by the event loop's clock."""
 
-    received: int
+    received_bytes: int
     """Bytes received since the last request was sent."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, *, read_timeout_s: float | None) -> IncomingResponse:
         """Write `request` and return the response object, which is filled as bytes arrive."""
         self._response = IncomingResponse(self, read_timeout_s=read_timeout_s, abandon=self.abandon)
-        self.received = 0
+        self.received_bytes = 0
         cast("asyncio.Transport", self._transport).write(request)
         return self._response
 
@@ -94,10 +94,10 @@ class Connection(asyncio.Protocol):
         if response is None:
             self._on_close(self)
             return
-        self.received += len(data)
+        self.received_bytes += len(data)
         try:
             self._parser.feed_data(data)
-            if self.received > MAX_HEAD_BYTES and not response.status:
+            if self.received_bytes > MAX_HEAD_BYTES and not response.status:
                 raise HttpParserError("The header section is too large")  # noqa: TRY301 - handled as the parser's own
         except (HttpParserError, HttpParserUpgrade) as error:
             failure = httpx.RemoteProtocolError(f"Invalid HTTP response: {error}")

@@ -50,7 +50,7 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
             try:
                 return await _exchange(kept, data, read_timeout_s)
             except (httpx.RemoteProtocolError, httpx.ReadError):
-                if kept.received or request.method not in _IDEMPOTENT or self._pool.closed:
+                if kept.received_bytes or request.method not in _IDEMPOTENT or self._pool.closed:
                     raise
             on_resend: Callable[[], None] | None = request.extensions.get("on_resend")
             if on_resend is not None:

@@ -206,20 +206,20 @@ class Upstream:
         trace.get_current_span().set_attribute("http.request.resend_count", number)
         metrics.record_resend(self.name)
 
-    def _to_download(self, path: str, received: httpx.Response) -> UpstreamDownload:
+    def _to_download(self, path: str, response: httpx.Response) -> UpstreamDownload:
         return UpstreamDownload(
             path=path,
-            status=received.status_code,
-            headers=_headers(received),
+            status=response.status_code,
+            headers=_headers(response),
             body=b"",
-            chunks=self._chunks(received),
-            close=received.aclose,
+            chunks=self._chunks(response),
+            close=response.aclose,
         )
 
-    async def _chunks(self, received: httpx.Response) -> AsyncIterator[bytes]:
+    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """Yield the body as it arrives. Each read has the timeout of the call."""
         try:
-            async for chunk in received.aiter_raw():
+            async for chunk in response.aiter_raw():
                 yield chunk
         except httpx.TransportError as error:
             raise self._to_problem(error) from error
@@ -233,12 +233,12 @@ def _timeouts(timeout_s: float) -> dict[str, float]:
     return {"connect": min(timeout_s, CONNECT_TIMEOUT_S), "read": timeout_s, "write": timeout_s, "pool": timeout_s}
 
 
-async def _read(path: str, received: httpx.Response) -> UpstreamResponse:
+async def _read(path: str, response: httpx.Response) -> UpstreamResponse:
     """Read the whole body, without decoding it."""
-    async with aclosing(received):
-        body = b"".join([chunk async for chunk in cast("httpx.AsyncByteStream", received.stream)])
-    return UpstreamResponse(path=path, status=received.status_code, headers=_headers(received), body=body)
+    async with aclosing(response):
+        body = b"".join([chunk async for chunk in cast("httpx.AsyncByteStream", response.stream)])
+    return UpstreamResponse(path=path, status=response.status_code, headers=_headers(response), body=body)
 
 
-def _headers(received: httpx.Response) -> Headers:
-    return Headers(raw=[(name.lower(), value) for name, value in received.headers.raw])
+def _headers(response: httpx.Response) -> Headers:
+    return Headers(raw=[(name.lower(), value) for name, value in response.headers.raw])

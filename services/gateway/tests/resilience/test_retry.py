@@ -1,4 +1,4 @@
-"""Which calls are retried, and when."""
+"""The conditions and delays of retries."""
 
 import pytest
 from starlette.datastructures import Headers
@@ -65,10 +65,10 @@ class TestRetryDelay:
     def test_delay_is_at_least_retry_after(self) -> None:
         assert (retry_delay_s(1, response(503, retry_after="2")) or 0) > 2
 
-    @pytest.mark.parametrize("given", ["Wed, 25 Nov 2026 20:00:00 GMT", "soon", "-1", "1.5"])
-    def test_call_is_not_retried_when_retry_after_is_no_number(self, given: str) -> None:
+    @pytest.mark.parametrize("retry_after", ["Wed, 25 Nov 2026 20:00:00 GMT", "soon", "-1", "1.5"])
+    def test_call_is_not_retried_when_retry_after_is_no_number(self, retry_after: str) -> None:
         with set_deadline(60):
-            assert retry_delay_s(1, response(503, retry_after=given)) is None
+            assert retry_delay_s(1, response(503, retry_after=retry_after)) is None
 
     def test_call_is_not_retried_when_the_deadline_comes_first(self) -> None:
         with set_deadline(60):

@@ -46,12 +46,12 @@ async def get_token_service(request: Request) -> TokenService:
 
 
 async def authenticate_workers(
-    settings: SettingsDep, given: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
+    settings: SettingsDep, credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
 ) -> None:
     """Admit only the workers, and compare their credentials in constant time. Raises WrongClientError."""
     secret = settings.workers_client_secret.get_secret_value()
     expected = f"{WORKERS_CLIENT_ID}:{secret}".encode()
-    if given is None or not compare_digest(f"{given.username}:{given.password}".encode(), expected):
+    if credentials is None or not compare_digest(f"{credentials.username}:{credentials.password}".encode(), expected):
         raise WrongClientError
 
 

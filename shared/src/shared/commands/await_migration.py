@@ -39,7 +39,7 @@ class Revisions:
     """The migrations of an image: its heads, and every revision that leads to them."""
 
     heads: frozenset[str]
-    known: frozenset[str]
+    revisions: frozenset[str]
 
     @classmethod
     def of(cls, ini: Path) -> "Revisions":
@@ -49,7 +49,7 @@ class Revisions:
 
     def satisfied_by(self, current: frozenset[str]) -> bool:
         """Return whether this image can use a database at `current`."""
-        return self.heads <= current or bool(current - self.known)
+        return self.heads <= current or bool(current - self.revisions)
 
 
 async def await_migration(url: str, revisions: Revisions, *, timeout_s: float = TIMEOUT_S) -> bool:

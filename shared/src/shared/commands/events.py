@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from shared.commands.cli import CommandError, format_age, format_table, open_session, run_command
 from shared.messaging.dead_letters import is_replayed, list_dead_letters, request_replay
 
-SHOWN = 100
+MAX_LISTED = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _list(service: str) -> str:
     async with open_session() as session:
-        dead_letters = await list_dead_letters(session, limit=SHOWN)
+        dead_letters = await list_dead_letters(session, limit=MAX_LISTED)
     if not dead_letters:
         return f"no dead events in {service}"
     now = datetime.now(UTC)

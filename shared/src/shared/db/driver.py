@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from shared.db.pool import mark_stale_if_unavailable
 from shared.db.statements import SPAN, get_error_type, get_statement_recorder, summarize_statement
 
-_BEGUN: Final = "driver.begun"
+_TRANSACTION_KEY: Final = "driver.begun"
 """Key in `Session.info` of the current transaction and its connection."""
 
 _DIALECT: Final = make_url("postgresql+asyncpg://").get_dialect()()
@@ -51,7 +51,7 @@ class DriverStatement:
                 was lost (`connection_invalidated`) or if the statement was cancelled.
         """
         arguments = [values[name] for name in self.parameters]
-        transaction, connection = session.info.get(_BEGUN, (None, None))
+        transaction, connection = session.info.get(_TRANSACTION_KEY, (None, None))
         if transaction is None or transaction is not _get_innermost_transaction(session.sync_session):
             return await session.run_sync(self._fetch_by_cursor, arguments)
         started = perf_counter()
@@ -70,7 +70,7 @@ class DriverStatement:
         `Session.connection` sends SAVEPOINT if there is one, and the cursor sends BEGIN if no statement did before.
         """
         connection = session.connection()
-        session.info[_BEGUN] = _get_innermost_transaction(session), connection
+        session.info[_TRANSACTION_KEY] = _get_innermost_transaction(session), connection
         cursor = connection.connection.cursor()
         started = perf_counter()
         try:

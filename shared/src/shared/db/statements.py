@@ -36,12 +36,12 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 MAX_SUMMARY_CHARACTERS = 100
 _RECORDER = "recorder"
 
-_WRITTEN = re.compile(
+_WRITTEN_TABLE = re.compile(
     r"\b(INSERT)\s+INTO\s+\"?([a-z_][\w.]*)|\b(DELETE)\s+FROM\s+\"?([a-z_][\w.]*)"
     r"|(?<!FOR\s)(?<!KEY\s)(?<!DO\s)\b(UPDATE)\s+\"?([a-z_][\w.]*)",
     re.IGNORECASE,
 )
-_READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][\w.]*)\"?(?!\s*\(|[\w.])", re.IGNORECASE)
+_READ_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][\w.]*)\"?(?!\s*\(|[\w.])", re.IGNORECASE)
 
 _meter = metrics.get_meter(__name__)
 
@@ -226,7 +226,7 @@ def get_error_type(error: BaseException) -> str:
 @lru_cache(maxsize=1024)
 def summarize_statement(statement: str) -> str:
     """Return `db.query.summary` (semantic conventions): the tables that are written, or the first one that is read."""
-    written = [" ".join(word for word in match if word) for match in _WRITTEN.findall(statement)]
-    if not written and (read := _READ.search(statement)):
+    written = [" ".join(word for word in match if word) for match in _WRITTEN_TABLE.findall(statement)]
+    if not written and (read := _READ_TABLE.search(statement)):
         written = [f"SELECT {read[1]}"]
     return " ".join(written)[:MAX_SUMMARY_CHARACTERS] or statement.split(None, 1)[0].upper()

@@ -28,12 +28,12 @@ class _Attempts:
 
     def __init__(self, on_resend: Callable[[], None]) -> None:
         self._on_resend = on_resend
-        self._sent = 0
+        self._count = 0
 
     def count(self) -> None:
-        if self._sent:
+        if self._count:
             self._on_resend()
-        self._sent += 1
+        self._count += 1
 
 
 _ssl_context = cache(httpx.create_ssl_context)

@@ -38,5 +38,5 @@ def terminal_text(text: str) -> str:
     return _CONTROL_BUT_LAYOUT.sub(_escape, text)
 
 
-def _escape(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

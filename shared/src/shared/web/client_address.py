@@ -18,27 +18,27 @@ class AddressLimit:
     def __init__(self, *, total: int, per_address: int) -> None:
         self._total = total
         self._per_address = per_address
-        self._held = 0
-        self._held_by: Counter[str] = Counter()
+        self._count = 0
+        self._count_by_address: Counter[str] = Counter()
 
     def reached(self, address: str) -> Literal["address", "total"] | None:
         """Return the limit that one more operation of this address would exceed, or None."""
-        if self._held_by[address] >= self._per_address:
+        if self._count_by_address[address] >= self._per_address:
             return "address"
-        return "total" if self._held >= self._total else None
+        return "total" if self._count >= self._total else None
 
     @contextmanager
     def hold(self, address: str) -> Iterator[None]:
         """Count one operation of this address while the block runs."""
-        self._held += 1
-        self._held_by[address] += 1
+        self._count += 1
+        self._count_by_address[address] += 1
         try:
             yield
         finally:
-            self._held -= 1
-            self._held_by[address] -= 1
-            if not self._held_by[address]:
-                del self._held_by[address]
+            self._count -= 1
+            self._count_by_address[address] -= 1
+            if not self._count_by_address[address]:
+                del self._count_by_address[address]
 
 
 def get_client_address(scope: Scope) -> str:

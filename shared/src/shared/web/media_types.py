@@ -27,9 +27,9 @@ def is_json(request: Request) -> bool:
     return media_type == JSON or media_type.endswith("+json")
 
 
-def unsupported_media_type(accepted: str) -> UnsupportedMediaTypeError:
-    """Return the problem for a body that is not of the `accepted` type."""
-    return UnsupportedMediaTypeError(f"Send the body with Content-Type: {accepted}", headers={"Accept": accepted})
+def unsupported_media_type(media_type: str) -> UnsupportedMediaTypeError:
+    """Return the problem for a body that does not have this media type."""
+    return UnsupportedMediaTypeError(f"Send the body with Content-Type: {media_type}", headers={"Accept": media_type})
 
 
 class FormRoute(APIRoute):

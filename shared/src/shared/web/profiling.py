@@ -51,14 +51,14 @@ class ProfilingMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request: 400 for an unknown profile format, 503 while another profile is being created."""
         served = scope["type"] == "http" and not scope["path"].startswith(PROBES)
-        wanted = get_header(scope, _PROFILE) if served else None
-        if wanted is None:
+        value = get_header(scope, _PROFILE) if served else None
+        if value is None:
             await self._app(scope, receive, send)
             return
-        await (await self._profile(wanted, scope, receive))(scope, receive, send)
+        await (await self._profile(value, scope, receive))(scope, receive, send)
 
-    async def _profile(self, wanted: str, scope: Scope, receive: Receive) -> Response:
-        kind = _parse_format(wanted)
+    async def _profile(self, value: str, scope: Scope, receive: Receive) -> Response:
+        kind = _parse_format(value)
         if kind is None:
             unknown = UnknownProfileError(f"{PROFILE} can be {', '.join(get_args(ProfileFormat))}")
             return problem_response(unknown, instance=scope["path"])
@@ -84,8 +84,8 @@ class ProfilingMiddleware:
         return Response(page, media_type=_MEDIA_TYPES[kind], headers={PROFILED_STATUS: str(status)})
 
 
-def _parse_format(wanted: str) -> ProfileFormat | None:
-    return next((kind for kind in get_args(ProfileFormat) if kind == wanted.strip().lower()), None)
+def _parse_format(value: str) -> ProfileFormat | None:
+    return next((kind for kind in get_args(ProfileFormat) if kind == value.strip().lower()), None)
 
 
 def _renderer(kind: ProfileFormat) -> Renderer:

@@ -85,7 +85,7 @@ class _Body:
     max_bytes: int
     timeout_s: float
     problem: ProblemError | None = None
-    received: int = 0
+    received_bytes: int = 0
     complete: bool = False
     late_at: float | None = None
 
@@ -111,8 +111,8 @@ class _Body:
             self.problem = RequestTimeoutError("The body did not arrive in time")
             raise self.problem from None
         self.complete = not message.get("more_body", False)
-        self.received += len(message.get("body", b""))
-        if self.received > self.max_bytes:
+        self.received_bytes += len(message.get("body", b""))
+        if self.received_bytes > self.max_bytes:
             self.problem = _too_large_error(self.max_bytes)
             raise self.problem
         return message

@@ -27,7 +27,7 @@ from testkit.stack import running_stack
 SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
 """Two processes per service, so that one can be killed while the other responds; and room for all emails."""
 
-KEPT = Path("build/chaos")
+FAILED_RUNS = Path("build/chaos")
 """Folder of failed runs, with one folder per seed."""
 
 QUIET_S = 30.0
@@ -65,32 +65,34 @@ def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     console.print(f"SEED={seed}", highlight=False)
     waiting = [row for row in rows if row.nemesis]
     waiting[:0] = [CALM] if waiting else []  # the reference for recovery times on this machine
-    tried = list[Result]()
-    while waiting[len(tried) :]:  # a failed row may leave a broken stack, so the next row gets a new one
+    results = list[Result]()
+    while waiting[len(results) :]:  # a failed row may leave a broken stack, so the next row gets a new one
         with (
             tempfile.TemporaryDirectory(prefix="hopline-chaos-") as folder,
             running_stack(Path(folder) / "stack", settings=SETTINGS, tap=False) as stack,
         ):
             trial = Trial(stack=stack, environment=os.environ, effort=effort)
             try:
-                asyncio.run(_try_until_broken(trial, waiting[len(tried) :], seed=seed, tried=tried, console=console))
+                asyncio.run(
+                    _try_until_broken(trial, waiting[len(results) :], seed=seed, results=results, console=console)
+                )
             except BaseException:
-                report.keep(KEPT / seed, tried, logs=stack.home / "logs", row=waiting[len(tried)])
+                report.keep(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=waiting[len(results)])
                 raise
-            if tried[-1].is_broken:
-                report.keep(KEPT / seed, tried, logs=stack.home / "logs", row=tried[-1].row)
-    report.show(tried, [row for row in rows if not row.nemesis], console)
-    return int(any(result.is_broken for result in tried))
+            if results[-1].is_broken:
+                report.keep(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=results[-1].row)
+    report.show(results, [row for row in rows if not row.nemesis], console)
+    return int(any(result.is_broken for result in results))
 
 
 async def _try_until_broken(
-    trial: Trial, rows: Sequence[Row], *, seed: str, tried: list[Result], console: Console
+    trial: Trial, rows: Sequence[Row], *, seed: str, results: list[Result], console: Console
 ) -> None:
-    """Run one row after another and append each result to `tried`; stop after a failed row."""
+    """Run one row after another and append each result to `results`; stop after a failed row."""
     for row in rows:
-        quiet_within_s = max(QUIET_S, SLOWER * tried[0].healed_s) if tried else inf
+        quiet_within_s = max(QUIET_S, SLOWER * results[0].healed_s) if results else inf
         result = await trial.run(row, seed=seed, quiet_within_s=quiet_within_s)
-        tried.append(result)
+        results.append(result)
         word = "broken" if result.is_broken else "held"
         console.print(f"  {row.name:>6} {row.fault}: {word}, quiet after {result.healed_s:.1f} s", highlight=False)
         if result.is_broken:

@@ -19,11 +19,11 @@ _MOST = 5
 """Maximum number of printed violations per invariant."""
 
 
-def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Console) -> None:
+def show(results: Sequence[Result], held_elsewhere: Sequence[Row], console: Console) -> None:
     """Print a line per fault, then violations, then the tests that cover the other faults."""
-    if tried:
-        console.print(_table(tried))
-    for result in tried:
+    if results:
+        console.print(_table(results))
+    for result in results:
         for name, broken in result.outcome.items():
             for words in broken[:_MOST]:
                 console.print(
@@ -35,20 +35,20 @@ def show(tried: Sequence[Result], held_elsewhere: Sequence[Row], console: Consol
         console.print(f"{row.name:>3} {row.fault}: {', '.join(row.held_by)}", highlight=False, soft_wrap=True)
 
 
-def keep(folder: Path, tried: Sequence[Result], *, logs: Path, row: Row) -> None:
+def keep(folder: Path, results: Sequence[Result], *, logs: Path, row: Row) -> None:
     """Save the logs of the stack on which `row` failed, and all outcomes, in `folder`."""
     shutil.copytree(logs, folder / f"logs-{row.name}", dirs_exist_ok=True)
-    outcomes = {result.row.name: dict(result.outcome) for result in tried}
+    outcomes = {result.row.name: dict(result.outcome) for result in results}
     (folder / "verdict.json").write_bytes(orjson.dumps(outcomes, option=orjson.OPT_INDENT_2))
 
 
-def _table(tried: Sequence[Result]) -> Table:
+def _table(results: Sequence[Result]) -> Table:
     table = Table("#", "fault")
     for name in ("ok", "failed", "?", "healed"):
         table.add_column(name, justify="right")
-    for name in tried[0].outcome:
+    for name in results[0].outcome:
         table.add_column(name, justify="center")
-    for result in tried:
+    for result in results:
         outcomes = result.history.outcomes()
         counts = [str(outcomes[outcome]) for outcome in (Outcome.OK, Outcome.FAILED, Outcome.INDETERMINATE)]
         marks = [_BROKEN if broken else _HELD for broken in result.outcome.values()]

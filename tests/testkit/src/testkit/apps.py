@@ -63,7 +63,7 @@ async def http_client(
         yield client
 
 
-_held: list[socket.socket] = []
+_bound_sockets: list[socket.socket] = []
 
 
 def free_port() -> int:
@@ -77,7 +77,7 @@ def free_port() -> int:
     holder.bind(("127.0.0.1", 0))
     port: int = holder.getsockname()[1]
     if sys.platform == "linux":
-        _held.append(holder)
+        _bound_sockets.append(holder)
     else:
         holder.close()
     return port

@@ -30,7 +30,7 @@ def tokens(number: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """A request; `path` includes its query."""
 
     method: str
@@ -44,8 +44,8 @@ class Gateway:
     """An ASGI application. It sends `responses`, one after another, then the results of `respond`."""
 
     responses: deque[Response] = field(default_factory=deque)
-    received: list[Received] = field(default_factory=list)
-    respond: Callable[[Received], Awaitable[Response]] | None = None
+    requests: list[ReceivedRequest] = field(default_factory=list)
+    respond: Callable[[ReceivedRequest], Awaitable[Response]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,8 +57,8 @@ class Gateway:
             return
         request = Request(scope, receive)
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        received = Received(request.method, path, dict(request.headers), (await request.body()).decode())
-        self.received.append(received)
+        received = ReceivedRequest(request.method, path, dict(request.headers), (await request.body()).decode())
+        self.requests.append(received)
         if self.responses:
             response = self.responses.popleft()
         else:
@@ -97,7 +97,7 @@ class Sockets:
         else:
             await socket.wait_closed()
 
-    async def _respond(self, request: Received) -> Response:
+    async def _respond(self, request: ReceivedRequest) -> Response:
         if request.path == "/v2/ws-tickets":
             self.tickets += 1
             return JSONResponse({"ticket": f"ticket-{self.tickets}", "expires_in": 30, "url": self.url})

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from compose.project import PUBLISHED
-from embedded.ports import PORTS, Port, taken
+from embedded.ports import PORTS, Port, list_conflicts
 from testkit.operators import ComposeOperator, EmbeddedOperator, Operator
 from testkit.tap import TappedTelemetry, open_tap
 
@@ -164,6 +164,6 @@ def _started(operator: Operator, *options: str) -> Iterator[None]:
 def free_offset(ports: Collection[Port]) -> int:
     """Return an offset at which all of `ports` are free now. It is random, so that parallel runs rarely collide."""
     for offset in random.SystemRandom().sample(_OFFSETS, len(_OFFSETS)):  # tests seed the default random generator
-        if not taken((port, port.number + offset) for port in ports):
+        if not list_conflicts((port, port.number + offset) for port in ports):
             return offset
     raise RuntimeError("found no offset at which all ports of a stack are free")

@@ -90,12 +90,12 @@ class TappedTelemetry:
                     self.log_events[record.body.string_value] |= _names(record)
 
 
-def _names(described: Any) -> set[str]:
-    return {attribute.key for attribute in described.attributes}
+def _names(item: Any) -> set[str]:
+    return {attribute.key for attribute in item.attributes}
 
 
-def _keys(described: dict[str, Any]) -> set[str]:
-    return {attribute["key"] for attribute in described["attributes"]}
+def _keys(item: dict[str, Any]) -> set[str]:
+    return {attribute["key"] for attribute in item["attributes"]}
 
 
 @contextmanager

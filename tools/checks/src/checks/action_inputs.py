@@ -20,8 +20,8 @@ class Action:
     inputs: frozenset[str]
 
 
-def check_inputs(place: str, uses: str, version: str, given: Mapping[str, object]) -> Iterator[Finding]:
-    """Compare the inputs that a step gives to the action `uses`, at the commit of `version`, with the table."""
+def check_inputs(place: str, uses: str, version: str, inputs: Mapping[str, object]) -> Iterator[Finding]:
+    """Compare the `inputs` of a step of the action `uses`, at the commit of `version`, with the table."""
     name = uses.partition("@")[0]
     action = _actions().get(name)
     if action is None:
@@ -30,7 +30,7 @@ def check_inputs(place: str, uses: str, version: str, given: Mapping[str, object
     if _major(version) != _major(action.read_at):
         fix = f"read its action.yml and update {TABLE}"
         yield Finding(place, f"the inputs of {name} are those of {action.read_at}, not of {version}", fix)
-    for unknown in sorted(set(given) - action.inputs):
+    for unknown in sorted(set(inputs) - action.inputs):
         yield Finding(place, f"{name} has no input {unknown}", f"use one of {', '.join(sorted(action.inputs))}")
 
 

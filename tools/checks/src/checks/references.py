@@ -109,9 +109,9 @@ class Repository:
 
     def resolve(self, reference: str, page: PurePosixPath) -> list[str]:
         """Return the paths that `reference` on `page` names."""
-        wanted = reference.removeprefix("./").rstrip("/")
-        beside = str(page.parent / wanted)
-        return [path for path in self.paths if _matches(path, wanted) or fnmatchcase(path, beside)]
+        pattern = reference.removeprefix("./").rstrip("/")
+        beside = str(page.parent / pattern)
+        return [path for path in self.paths if _matches(path, pattern) or fnmatchcase(path, beside)]
 
 
 def check(root: Path) -> Iterator[Finding]:
@@ -199,8 +199,8 @@ def _is_path(code: str) -> bool:
     return PurePosixPath(path).suffix in _SUFFIXES or "::" in code or (path.endswith("/") and path.count("/") > 1)
 
 
-def _matches(path: str, wanted: str) -> bool:
-    return fnmatchcase(path, wanted) or fnmatchcase(path, f"*/{wanted}")
+def _matches(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"*/{pattern}")
 
 
 def _expanded(code: str) -> list[str]:

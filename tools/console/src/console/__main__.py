@@ -95,8 +95,8 @@ async def _fault(stack: Stack, arguments: argparse.Namespace) -> None:
         stack=stack, admin=Admin.from_environment(os.environ), narrator=Narrator(_console(stderr=False))
     )
     names = ("source", "target", "value", "times", "at", "for_seconds")
-    wanted = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    await switches.run(kind=arguments.kind, wanted=wanted)
+    fields = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    await switches.run(kind=arguments.kind, fields=fields)
 
 
 async def _top(stack: Stack, _arguments: argparse.Namespace) -> None:

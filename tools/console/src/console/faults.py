@@ -26,7 +26,7 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """The account of an admin, by default the one that development is seeded with."""
+    """The account of an admin, by default that of the development data."""
 
     email: str
     password: str
@@ -41,31 +41,31 @@ class Admin:
 
 
 class Switches:
-    """The faults of a stack. Every method raises FailedError with what to do."""
+    """The faults of a stack. Every method raises FailedError with a solution."""
 
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator) -> None:
         self._stack = stack
         self._admin = admin
         self._say = narrator
 
-    async def run(self, *, kind: str | None, wanted: Mapping[str, str | int]) -> None:
-        """Inject a fault, or remove those given (`none`), then list the faults.
+    async def run(self, *, kind: str | None, fields: Mapping[str, str | int]) -> None:
+        """Inject a fault, or remove the matching faults (`none`), then list the faults.
 
-        `wanted` has the given ones of `source`, `target`, `value`, `times`, `at` and `for_seconds`.
+        `fields` can have `source`, `target`, `value`, `times`, `at` and `for_seconds`.
         """
-        if kind not in {None, NONE} and "target" not in wanted:
+        if kind not in {None, NONE} and "target" not in fields:
             raise FailedError("Missing TARGET. Run: make fault TARGET=orders KIND=slow")
-        if kind is None and wanted:
+        if kind is None and fields:
             raise FailedError(
                 f"Missing KIND. Expected one of: {', '.join([*KINDS, NONE])}. `make fault` lists the faults"
             )
         async with open_shop(self._stack.gateway) as shop:
             await self._log_in(shop)
             if kind == NONE:
-                between = {name: str(wanted[name]) for name in ("source", "target") if name in wanted}
+                between = {name: str(fields[name]) for name in ("source", "target") if name in fields}
                 await shop.call(api.remove_faults(**between))
             elif kind:
-                await shop.call(api.inject_fault(kind=kind, **wanted))
+                await shop.call(api.inject_fault(kind=kind, **fields))
             self._show((await shop.call(api.list_faults()))["items"])
 
     async def _log_in(self, shop: Client) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _NAMING = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name", "db.query.summary")
-_WRITTEN = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", re.IGNORECASE)
-_READ = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
+_WRITTEN_TABLE = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", re.IGNORECASE)
+_READ_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
 
 
 def find_detail(operation: str, tags: Mapping[str, Any]) -> str:
@@ -19,7 +19,7 @@ def find_detail(operation: str, tags: Mapping[str, Any]) -> str:
         if value := tags.get(name):
             return "" if value == operation else str(value)
     if statement := tags.get("db.query.text"):
-        table = _WRITTEN.search(str(statement)) or _READ.search(str(statement))
+        table = _WRITTEN_TABLE.search(str(statement)) or _READ_TABLE.search(str(statement))
         return table[1] if table and table[1] not in operation else ""
     if tags.get("span.kind") == "client" and operation == tags.get("http.request.method"):
         return urlsplit(str(tags.get("url.full", ""))).path

@@ -48,8 +48,8 @@ _PUSHES = 3  # placed, packed, shipped
 _EMAILS = 2  # placed, shipped
 
 
-def _any(tree: Tree, wanted: Callable[[Span], bool]) -> bool:
-    return any(wanted(span) for span in tree.spans())
+def _any(tree: Tree, predicate: Callable[[Span], bool]) -> bool:
+    return any(predicate(span) for span in tree.spans())
 
 
 def _is_shipped(tree: Tree) -> bool:
@@ -79,7 +79,7 @@ WALKS = {
 
 
 class Walker:
-    """Runs one of the walks. Every method raises FailedError with what to do."""
+    """Runs one of the walks. Every method raises FailedError with a solution."""
 
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator, timeout: TimeoutBudget | None = None) -> None:
         self._stack = stack

@@ -54,8 +54,8 @@ def compile_search(text: str) -> Test:
 
 
 def _term(negation: str, prefix: str, phrase: str, word: str) -> Test:
-    prefix, wanted = prefix.lower(), (phrase or word).lower()
-    test = _state(prefix + wanted) if prefix in ("is:", "has:") else _contains(prefix, wanted)
+    prefix, text = prefix.lower(), (phrase or word).lower()
+    test = _state(prefix + text) if prefix in ("is:", "has:") else _contains(prefix, text)
     return (lambda mail, message: not test(mail, message)) if negation else test
 
 
@@ -71,13 +71,13 @@ def _state(name: str) -> Test:
             raise UnsupportedSearchError(f"{name} is not supported; {SUPPORTED}")
 
 
-def _contains(prefix: str, wanted: str) -> Test:
+def _contains(prefix: str, text: str) -> Test:
     if prefix in _UNSUPPORTED_PREFIXES:
         raise UnsupportedSearchError(f"{prefix} is not supported; {SUPPORTED}")
     names = _PLACES.get(prefix)
     if names is None:  # no prefix, or a word with a colon in it
-        return lambda _, message: prefix + wanted in _everything(message)
-    return lambda mail, message: wanted in _headers(mail, message, names)
+        return lambda _, message: prefix + text in _everything(message)
+    return lambda mail, message: text in _headers(mail, message, names)
 
 
 def _headers(mail: Mail, message: Message, names: tuple[str, ...]) -> str:

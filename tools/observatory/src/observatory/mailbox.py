@@ -16,7 +16,7 @@ class Mail:
     """One email with its envelope, as received. `read` is set when it is opened."""
 
     id: str
-    received: datetime
+    received_at: datetime
     sender: str
     recipients: tuple[str, ...]
     raw: bytes
@@ -42,7 +42,7 @@ class Mailbox:
         """Add an email with a new id, and evict the oldest emails above the limits."""
         mail = Mail(
             id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARACTERS)),
-            received=datetime.now(UTC),
+            received_at=datetime.now(UTC),
             sender=sender,
             recipients=tuple(recipients),
             raw=raw,

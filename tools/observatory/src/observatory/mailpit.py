@@ -107,19 +107,19 @@ class MailpitApi:
 
         return endpoint
 
-    def _listing(self, request: Request, found: list[Mail]) -> Response:
+    def _listing(self, request: Request, mails: list[Mail]) -> Response:
         start = request.query_params.get("start", "") or "0"
         limit = request.query_params.get("limit", "") or str(_DEFAULT_LIMIT)
         if not all(re.fullmatch(r"[0-9]{1,9}", raw) for raw in (start, limit)):
             raise BadRequestError("start and limit must be whole numbers of at most nine digits")
-        shown = found[int(start) :][: int(limit) or None]
+        shown = mails[int(start) :][: int(limit) or None]
         return JsonResponse(
             {
                 "total": len(self._mailbox),
                 "unread": self._mailbox.unread(),
                 "count": len(shown),
-                "messages_count": len(found),
-                "messages_unread": sum(not mail.read for mail in found),
+                "messages_count": len(mails),
+                "messages_unread": sum(not mail.read for mail in mails),
                 "start": int(start),
                 "tags": [],
                 "messages": [_summary(mail) for mail in shown],
@@ -146,7 +146,7 @@ def _summary(mail: Mail) -> Json:
     message = mime.parse(mail.raw)
     return _common(mail, message) | {
         "Read": mail.read,
-        "Created": mail.received,
+        "Created": mail.received_at,
         "Attachments": len(mime.attachments(message)),
         "Snippet": mime.snippet(mime.bodies(message)),
     }
@@ -178,7 +178,7 @@ def _opened(mail: Mail, message: Message) -> Response:
         | {
             "ReturnPath": mail.sender,
             "ListUnsubscribe": unsubscribe,
-            "Date": mime.sent_at(message, mail.received),
+            "Date": mime.sent_at(message, mail.received_at),
             "Text": shown.text,
             "HTML": shown.html,
             "Inline": [],

@@ -71,7 +71,7 @@ class Evaluation:
     def __init__(self, store: MetricStore, moments: Sequence[float], *, max_values: int = MAX_VALUES) -> None:
         self._store = store
         self._moments = moments
-        self._known: dict[Expression, Vector | float] = {}
+        self._results: dict[Expression, Vector | float] = {}
         self._max_values = self._values_left = max_values
 
     def evaluate(self, expression: Expression) -> Vector | float:
@@ -81,9 +81,9 @@ class Evaluation:
             UnsupportedError: An operation does not apply to its operands.
             TooLargeError: The expressions of this evaluation select too many series for so many moments.
         """
-        if expression not in self._known:
-            self._known[expression] = self._evaluate(expression)
-        return self._known[expression]
+        if expression not in self._results:
+            self._results[expression] = self._evaluate(expression)
+        return self._results[expression]
 
     def _evaluate(self, expression: Expression) -> Vector | float:
         match expression:

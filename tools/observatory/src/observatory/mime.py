@@ -56,12 +56,12 @@ def addresses(message: Message, name: str) -> list[Json]:
     return [{"Name": _decoded(display_name), "Address": address} for display_name, address in pairs if address]
 
 
-def sent_at(message: Message, received: datetime) -> datetime:
+def sent_at(message: Message, received_at: datetime) -> datetime:
     """Return the Date header, or the time of arrival if the header is missing or invalid."""
     try:
         sent = parsedate_to_datetime(str(message["Date"]))
     except (ValueError, TypeError, OverflowError):
-        return received
+        return received_at
     return sent if sent.tzinfo else sent.replace(tzinfo=UTC)
 
 

@@ -17,7 +17,7 @@ _KINDS: Final = {
     SpanMessage.SPAN_KIND_CONSUMER: "consumer",
 }
 _CROSSING: Final = frozenset({"server", "client", "producer", "consumer"})
-_DESCRIBED: Final = frozenset(
+_PEER_ATTRIBUTES: Final = frozenset(
     {
         "messaging.destination.name",
         "db.system.name",
@@ -56,7 +56,7 @@ def role_of(message: SpanMessage) -> Role:
     reported = {
         pair.key: pair.value.string_value or str(pair.value.int_value or "")
         for pair in message.attributes
-        if pair.key in _DESCRIBED
+        if pair.key in _PEER_ATTRIBUTES
     }
     return _role(kind, *_peer(reported))
 

@@ -98,8 +98,8 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
     }
 
 
-def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]) -> Iterator[Hop]:
-    """Yield the hops of the `wanted` spans of a trace; `hosts` has the service of each host.
+def hops(trace: Sequence[Span], selection: Iterable[Span], hosts: Mapping[str, str]) -> Iterator[Hop]:
+    """Yield the hops of the spans in `selection`, which belong to `trace`; `hosts` has the service of each host.
 
     A call between services is counted once, from the caller's span, because only the caller records a timeout.
     """
@@ -109,7 +109,7 @@ def hops(trace: Sequence[Span], wanted: Iterable[Span], hosts: Mapping[str, str]
         for span in trace
         if span.parent_id in by_id and by_id[span.parent_id].service != span.service
     }
-    for span in wanted:
+    for span in selection:
         parent = by_id.get(span.parent_id)
         match span.role.kind:
             case "client":

@@ -29,7 +29,7 @@ class Leases(BackgroundLoop):
         super().__init__()
         self._database = database
         self.lease_s = lease_s
-        self._held: dict[UUID, asyncio.Task[object]] = {}
+        self._tasks: dict[UUID, asyncio.Task[object]] = {}
 
     def __str__(self) -> str:
         return "leases"
@@ -37,24 +37,24 @@ class Leases(BackgroundLoop):
     @contextmanager
     def held(self, lease_token: UUID, work: asyncio.Task[object]) -> Iterator[None]:
         """Renew the lease inside the block; cancel `work` if the lease is lost."""
-        self._held[lease_token] = work
+        self._tasks[lease_token] = work
         try:
             yield
         finally:
-            del self._held[lease_token]
+            del self._tasks[lease_token]
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            if self._held:
+            if self._tasks:
                 await self._renew()
             with self._cancellable():
                 await self._pause(self.lease_s / RENEWALS_PER_LEASE)
 
     async def _renew(self) -> None:
-        tokens = list(self._held)
+        tokens = list(self._tasks)
         with suppress_instrumentation():
             async with self._database.transaction(reserved=True) as session:
                 kept = await JobRepository(session=session).renew(tokens, lease_s=self.lease_s)
         for token in tokens:
-            if token not in kept and (work := self._held.get(token)):
+            if token not in kept and (work := self._tasks.get(token)):
                 work.cancel()

@@ -21,9 +21,9 @@ from workers.reports.schemas import ReportWork
 
 log = structlog.get_logger(__name__)
 
-READ: Final = 90
+PROGRESS_WHEN_READ: Final = 90
 """Progress in percent after the last order was read."""
-WRITTEN: Final = 95
+PROGRESS_WHEN_WRITTEN: Final = 95
 """Progress in percent after the file was written."""
 STEP: Final = 10
 """Progress is updated in steps of this size, which limits the calls to ten."""
@@ -58,7 +58,7 @@ class ReportGenerator:
     async def _check_open(self, work: ReportWork) -> None:
         """Update the progress. Discard the file if another worker finished the report meanwhile."""
         try:
-            await self._orders.progress(work.id, WRITTEN)
+            await self._orders.progress(work.id, PROGRESS_WHEN_WRITTEN)
         except ReportClosedError:
             await self._files.discard(work.object_key)
             raise
@@ -79,7 +79,11 @@ class ReportGenerator:
             page = await self._orders.orders(work.id, cursor=cursor)
             await writer.write(await asyncio.to_thread(document.add, page.items))
             done, cursor = done + len(page.items), page.next_cursor
-            percent = READ if cursor is None else min(READ * done // max(work.total, 1), READ - 1)
+            percent = (
+                PROGRESS_WHEN_READ
+                if cursor is None
+                else min(PROGRESS_WHEN_READ * done // max(work.total, 1), PROGRESS_WHEN_READ - 1)
+            )
             if percent >= reported + STEP:
                 await self._orders.progress(work.id, percent)
                 reported = percent

@@ -15,7 +15,7 @@ class UserLimit:
     def __init__(self, *, name: str, max_per_user: int) -> None:
         self._name = name
         self._max_per_user = max_per_user
-        self._held: Counter[UUID] = Counter()
+        self._downloads: Counter[UUID] = Counter()
 
     @contextmanager
     def hold(self, user_id: UUID) -> Iterator[None]:
@@ -24,13 +24,13 @@ class UserLimit:
         Raises:
             TooManyRequestsError: The user has reached the limit.
         """
-        if self._held[user_id] >= self._max_per_user:
+        if self._downloads[user_id] >= self._max_per_user:
             metrics.record_rejection(self._name, "share")
             raise TooManyRequestsError(f"At most {self._max_per_user} concurrent downloads are allowed")
-        self._held[user_id] += 1
+        self._downloads[user_id] += 1
         try:
             yield
         finally:
-            self._held[user_id] -= 1
-            if not self._held[user_id]:
-                del self._held[user_id]
+            self._downloads[user_id] -= 1
+            if not self._downloads[user_id]:
+                del self._downloads[user_id]

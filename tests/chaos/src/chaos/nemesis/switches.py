@@ -18,11 +18,11 @@ class Switches:
         self._admin = admin
 
     @asynccontextmanager
-    async def on(self, *, kind: str, target: str, **wanted: str | int) -> AsyncIterator[None]:
+    async def on(self, *, kind: str, target: str, **fields: str | int) -> AsyncIterator[None]:
         """Inject a fault for the time of the block. Raises console.failures.FailedError if that is not possible."""
         async with open_shop(self._gateway, timeout_s=_TIMEOUT_S) as client:
             await client.log_in(email=self._admin.email, password=self._admin.password)
-            await client.call(api.inject_fault(kind=kind, target=target, **wanted))
+            await client.call(api.inject_fault(kind=kind, target=target, **fields))
             try:
                 yield
             finally:

@@ -24,7 +24,7 @@ _FOLDER = "infra/k8s/base/network"
 
 def check_network(rendering: Rendering) -> Iterator[Finding]:
     """Report open pods, needed edges that are not allowed, edges allowed at one end only, and unneeded edges."""
-    wanted: set[tuple[str, str]] = set()
+    needed_edges: set[tuple[str, str]] = set()
     for workload in rendering.workloads:
         for direction in _DIRECTIONS:
             if not isolating(rendering, direction, workload):
@@ -32,15 +32,17 @@ def check_network(rendering: Rendering) -> Iterator[Finding]:
                     workload.place, f"no policy rules its {direction.lower()}", f"deny by default in {_FOLDER}"
                 )
         for address in needed(rendering, workload):
-            yield from _edge(rendering, workload, address, wanted)
+            yield from _edge(rendering, workload, address, needed_edges)
     for authentication, address in scalers_addresses(rendering):
         yield from _scaler(rendering, authentication, address)
     for caller, callee in product(rendering.workloads, repeat=2):
         if caller != callee:
-            yield from _sides(rendering, caller, callee, wanted)
+            yield from _sides(rendering, caller, callee, needed_edges)
 
 
-def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[tuple[str, str]]) -> Iterator[Finding]:
+def _edge(
+    rendering: Rendering, caller: Workload, address: Address, needed_edges: set[tuple[str, str]]
+) -> Iterator[Finding]:
     namespace, labels, port = DNS
     if not allowed(rendering, "Egress", caller, Peer(labels, namespace), port):
         yield Finding(
@@ -61,7 +63,7 @@ def _edge(rendering: Rendering, caller: Workload, address: Address, wanted: set[
         yield Finding(caller.place, f"{named}, but that Service has no such port", "correct the setting")
         return
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
-        wanted.add((caller.name, callee.name))
+        needed_edges.add((caller.name, callee.name))
         number = callee.port(target)
         if number is None:
             continue  # checks.kubernetes.selectors reports it
@@ -91,7 +93,9 @@ def _scaler(rendering: Rendering, authentication: Manifest, address: Address) ->
             yield Finding(callee.place, f"KEDA needs it ({named}), but no ingress policy allows it", "allow it")
 
 
-def _sides(rendering: Rendering, caller: Workload, callee: Workload, wanted: set[tuple[str, str]]) -> Iterator[Finding]:
+def _sides(
+    rendering: Rendering, caller: Workload, callee: Workload, needed_edges: set[tuple[str, str]]
+) -> Iterator[Finding]:
     for port in callee.ports().values():
         out = allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), port)
         into = allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), port)
@@ -101,5 +105,5 @@ def _sides(rendering: Rendering, caller: Workload, callee: Workload, wanted: set
             yield Finding(_FOLDER, f"{edge}: egress is allowed, but ingress is not", "allow both or none")
         if into and not out and not any_source:
             yield Finding(_FOLDER, f"{edge}: ingress is allowed, but egress is not", "allow both or none")
-        if out and into and (caller.name, callee.name) not in wanted and knows_all(rendering, caller):
+        if out and into and (caller.name, callee.name) not in needed_edges and knows_all(rendering, caller):
             yield Finding(_FOLDER, f"{edge}: allowed, but no setting needs it", "remove it from the policies")

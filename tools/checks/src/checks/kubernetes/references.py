@@ -7,7 +7,7 @@ from checks.findings import Finding
 from checks.kubernetes.manifests import Manifest, Object, Rendering, Workload
 from checks.kubernetes.settings import environment, mounted, sources
 
-_GIVEN = {("ConfigMap", "kube-root-ca.crt"), ("Secret", "hopline-tls")}
+_EXTERNAL_OBJECTS = {("ConfigMap", "kube-root-ca.crt"), ("Secret", "hopline-tls")}
 """Objects that Kubernetes or the issuer of certificates creates."""
 
 
@@ -62,7 +62,7 @@ def _sources(rendering: Rendering, workload: Workload, used: set[tuple[str, str]
 
 
 def _key(rendering: Rendering, place: str, kind: str, name: str, key: str | None) -> Iterator[Finding]:
-    if (kind, name) in _GIVEN:
+    if (kind, name) in _EXTERNAL_OBJECTS:
         return
     source = sources(rendering).get((kind, name))
     if source is None:

@@ -72,9 +72,9 @@ def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
                 yield Finding(service.place, f"pods of {workload.name} have no port {target}", "correct targetPort")
 
 
-def _one(manifest: Manifest, chosen: list[Workload]) -> Iterator[Finding]:
-    if len(chosen) != 1:
-        names = ", ".join(workload.name for workload in chosen) or "no workload"
+def _one(manifest: Manifest, workloads: list[Workload]) -> Iterator[Finding]:
+    if len(workloads) != 1:
+        names = ", ".join(workload.name for workload in workloads) or "no workload"
         yield Finding(
             manifest.place, f"its selector matches the pods of {names}", "select the pods of exactly one workload"
         )

@@ -63,8 +63,8 @@ JOINS: Mapping[str, Callable[[Source], tuple[str | None, str]]] = {
 LEADS_TO = {"prometheus": "jaeger", "jaeger": "loki", "loki": "jaeger"}
 
 
-def _first(found: list[Source]) -> str | None:
-    return found[0].get("datasourceUid") if found else None
+def _first(sources: list[Source]) -> str | None:
+    return sources[0].get("datasourceUid") if sources else None
 
 
 def _dots(root: Path) -> Iterator[Finding]:
