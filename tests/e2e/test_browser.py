@@ -1,4 +1,4 @@
-"""What the browser application gets from the gateway: a session by cookie, and the trace of an order for its owner."""
+"""The gateway gives the browser application a session by cookie, and the trace of an order to its owner."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SESSION = "/browser/session"
 OURS = {"X-Hopline-CSRF": "1", "Sec-Fetch-Site": "same-origin"}
 SERVICES = {"gateway", "orders", "notifications", "workers", "users"}
 JOURNEY_S = 90
-"""Packing and shipping take four seconds, and a trace is complete five seconds later; a busy machine takes its time."""
+"""Packing and shipping take 4 s, and a trace is complete 5 s later. A busy machine needs longer."""
 
 
 async def test_session_lasts_until_logout(gateway: httpx.AsyncClient, shopper: Shopper) -> None:

@@ -52,7 +52,7 @@ async def available(shopper: Shopper, sku: str) -> int:
 
 
 def _content(frame: Frame) -> dict[str, object]:
-    """The members that all deliveries of a notification have in common: each delivery has its own span in the trace."""
+    """Return the frame without the id of its span, which differs between deliveries of a notification."""
     return frame | {"traceparent": frame.trace_id}
 
 

@@ -1,4 +1,4 @@
-"""The shoppers of `make load`: their requests succeed, and their orders cause notifications."""
+"""The requests of `make load` succeed, and its orders cause notifications."""
 
 import csv
 import subprocess

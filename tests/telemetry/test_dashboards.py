@@ -1,4 +1,4 @@
-"""Grafana's dashboards and the metrics page show the same figures: the same metrics, with the same arithmetic."""
+"""Grafana's dashboards and the metrics page evaluate the same metrics with the same operations."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SUFFIXES = ("_bucket", "_sum", "_count", "_total", "_seconds", "_ratio")
 
 
 def of_grafana() -> dict[str, Expression]:
-    """The expressions of the dashboards about metrics of the services, by their text."""
+    """Return the parsed expressions of the dashboards that use metrics of the services, by text."""
     found = {}
     for dashboard in DASHBOARDS:
         for panel in json.loads(dashboard.read_text(encoding="utf-8"))["panels"]:
@@ -35,9 +35,9 @@ def of_the_page() -> dict[str, Expression]:
 
 
 def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]:
-    """What is done with each metric, from the outside in: `("histogram_quantile 0.99", "sum", "rate", metric)`.
+    """Yield the operations on each metric, outermost first: `("histogram_quantile 0.99", "sum", "rate", metric)`.
 
-    How many series of a panel are drawn (`topk`) is not arithmetic.
+    `topk` is omitted, because it only limits the number of series in a panel.
     """
     match expression:
         case Selector(name=name):
@@ -56,7 +56,7 @@ def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]
 
 
 def base(name: str) -> str:
-    """The metric without what Prometheus appends."""
+    """Return the name of the metric without the suffixes of Prometheus."""
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name

@@ -1,4 +1,4 @@
-"""The internal report routes of a fake orders service: requested reports, their orders, and one end of each."""
+"""The internal report routes of a fake orders service. Each report ends once."""
 
 import asyncio
 from collections.abc import Callable

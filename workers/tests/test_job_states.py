@@ -29,7 +29,7 @@ LEASE_S = 3600.0
 MAX_ATTEMPTS = 3
 STEPS_S = st.sampled_from([701.0, 1913.0, 4001.0])
 PAUSES_S = st.sampled_from([0.0, 997.0])
-"""No sum of steps is close to a lease or a pause, so it is always clear which of them has expired."""
+"""Steps of the clock. No sum of them is close to a lease or a pause, so their order of expiry is always certain."""
 
 T = TypeVar("T")
 

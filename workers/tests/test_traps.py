@@ -1,4 +1,4 @@
-"""Weaknesses of ARQ alone, and their remedies. The README has a table of them with the test of each."""
+"""Weaknesses of ARQ alone, and their remedies. The README lists each weakness with its test."""
 
 import pickle
 import re
@@ -23,7 +23,7 @@ README = Path(__file__).parents[1] / "README.md"
 TESTS = Path(__file__).parent
 
 BOUND_S = 15.0
-"""Maximum time in which another process does the work of a killed one."""
+"""Maximum time until another process completes the job of a killed process."""
 
 MAX_INTERVAL_FACTOR = 1.2
 """The longest pause of a sweeper, as a multiple of its interval."""

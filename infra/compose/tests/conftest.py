@@ -1,4 +1,4 @@
-"""A fake `docker` first on the PATH, with outputs that a test chooses, so that commands run without an engine."""
+"""A fake `docker` program on the PATH, with outputs that a test chooses, so that commands run without an engine."""
 
 import json
 import os
@@ -35,7 +35,7 @@ for beginning, response in sorted(responses.items(), key=lambda item: -len(item[
 
 @dataclass
 class FakeDocker:
-    """The output of the fake command by the start of its arguments. Other calls print nothing and succeed."""
+    """Maps the first arguments of a call to its output. Other calls print nothing and succeed."""
 
     folder: Path
     responses: dict[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class FakeDocker:
     def respond(
         self, beginning: str, *outputs: str, status: int = 0, error: str = "", failures: int = sys.maxsize
     ) -> None:
-        """Print `outputs` for one call after the other; the last one also for all later calls.
+        """Print one of `outputs` for each call; later calls print the last one.
 
         The first calls, at most `failures`, exit with `status`; later calls succeed.
         """

@@ -1,4 +1,4 @@
-"""The views `operator_status` of the services' databases, read by psql as in the container of PostgreSQL."""
+"""The view `operator_status` of each database, read by psql as in the container of PostgreSQL."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ class LocalEngine(Engine):
 
 @pytest.fixture
 async def engine(database: str, migrated_database: MigratedDatabase) -> LocalEngine:
-    """All databases except that of users are migrated."""
+    """An engine with migrated databases, except that of users."""
     migrated = {name: await migrated_database(name) for name in ("orders", "notifications", "workers")}
     return LocalEngine({}, {"users": database, **migrated})
 

@@ -1,4 +1,4 @@
-"""Finds the same newest migrations as Alembic."""
+"""The newest migrations that are read from the files are those that Alembic reports."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The two servers without a stack: created, started, used and stopped, as root and as another user."""
+"""PostgreSQL and Valkey without a stack: create, start, use and stop them, as root and as another user."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from testkit.waiting import eventually
 
 @pytest.fixture
 def mode() -> int:
-    """Permissions of the folder. Other accounts cannot enter it, as with a checkout in root's home."""
+    """Permissions of the folder. Other accounts cannot enter it, like a checkout in the home folder of root."""
     return 0o700
 
 
@@ -89,7 +89,7 @@ class TestPostgres:
 class TestReach:
     @pytest.fixture
     def programs(self, folder: Path) -> Iterator[Path]:
-        """A wheel's folder as installed, of a version that does not exist."""
+        """The installed folder of a wheel, with a version that does not exist."""
         programs = folder / "some_pgserver" / "pginstall18"
         (programs / "bin").mkdir(parents=True)
         (programs / "share/postgresql").mkdir(parents=True)

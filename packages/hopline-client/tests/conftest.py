@@ -1,4 +1,4 @@
-"""A client of a scripted gateway."""
+"""A client of a fake gateway with scripted responses."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Requests are those of the document, and responses of any server can be read."""
+"""Requests match the OpenAPI document, and invalid responses raise a problem."""
 
 import json
 import os

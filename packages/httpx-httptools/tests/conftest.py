@@ -1,4 +1,4 @@
-"""An httpx client over the transport, and a server that sends exactly what a test gives it."""
+"""An httpx client over the transport, and a server that sends the exact bytes of a test."""
 
 from collections.abc import AsyncIterator
 
@@ -17,7 +17,7 @@ async def server() -> AsyncIterator[RawServer]:
 
 @pytest.fixture
 async def client(server: RawServer) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for the server, with at most three connections and no headers of its own but `Host`."""
+    """A client for the server, with at most three connections. Its only default header is `Host`."""
     transport = HttptoolsTransport(limits=httpx.Limits(max_connections=3, keepalive_expiry=30))
     async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as opened:
         for name in tuple(opened.headers):

@@ -1,4 +1,4 @@
-"""The same requests through httpx's own transport, httpx-aiohttp and this one: equal requests, responses and errors."""
+"""Compare this transport with httpx's own and with httpx-aiohttp: requests, responses and errors are equal."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,7 +40,7 @@ REQUESTS = (
 async def exchange(
     client: httpx.AsyncClient, server: RawServer, request: httpx.Request
 ) -> tuple[tuple[bytes, set[bytes], bytes], tuple[object, ...]]:
-    """What the server received (start line, headers, body), and the response."""
+    """Send the request; return the received start line, headers and body, and the parts of the response."""
     url = request.url.copy_with(host="127.0.0.1", port=server.port)
     sent = httpx.Request(request.method, url, headers=request.headers, content=request.content)
     response = await client.send(sent, stream=True)
@@ -57,10 +57,10 @@ Act = Callable[[httpx.AsyncClient, RawServer], None]
 
 
 async def failure(name: str, act: Act) -> type[BaseException]:
-    """The class of the error that a request raises."""
+    """Send a request with the named transport, and return the class of the error that it raises."""
     async with raw_server() as server, httpx.AsyncClient(transport=TRANSPORTS[name](), base_url=server.url) as client:
         act(client, server)
-        with pytest.raises(Exception) as raised:  # noqa: PT011 - the class is what is compared
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - the test compares the class
             await client.get("/")
         return raised.type
 
@@ -99,7 +99,7 @@ AIOHTTP_DIFFERS: dict[str, type[Exception]] = {
     "no http": aiohttp.ClientResponseError,
     "wrong header": ValueError,
 }
-"""What httpx-aiohttp 0.2 raises in place of the error that httpx documents."""
+"""The errors of httpx-aiohttp 0.2 that differ from the errors that httpx documents."""
 
 
 def _rejected(client: httpx.AsyncClient, _server: RawServer) -> None:

@@ -1,4 +1,4 @@
-"""Which connection a request uses, and when connections are closed."""
+"""The connection pool: the choice of a connection for a request, and the closing of connections."""
 
 import asyncio
 
@@ -156,7 +156,7 @@ class TestCancellation:
     async def test_other_requests_succeed_when_a_request_is_cancelled_after_its_response_arrived(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        """Cancel each of many requests at another step of the loop, while others use the same connections."""
+        """Cancel many requests, each at a different step of the event loop, while others use the same connections."""
         server.respond(*[OK] * 400)
         for steps in range(40):
             cancelled = asyncio.create_task(client.get("/"))

@@ -1,4 +1,4 @@
-"""What is sent, and what is never sent."""
+"""The bytes of sent requests, and requests that the transport rejects."""
 
 from collections.abc import AsyncIterator
 

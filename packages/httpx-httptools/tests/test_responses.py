@@ -1,4 +1,4 @@
-"""What is accepted as a response, and what is not."""
+"""Accepted and rejected responses."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Bodies that are read as they arrive."""
+"""Bodies that the client reads while they arrive."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ BEGIN = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
 
 @asynccontextmanager
 async def begun(client: httpx.AsyncClient, server: RawServer) -> AsyncIterator[AsyncIterator[bytes]]:
-    """The body of a response whose first half has arrived."""
+    """Yield the body of a response whose first half was read."""
     server.respond(b"HTTP/1.1 103 Early Hints\r\n\r\n" + BEGIN)
     async with client.stream("GET", "/") as response:
         assert response.status_code == 200
@@ -83,7 +83,7 @@ class TestStream:
     async def test_server_cannot_send_more_when_the_client_does_not_read(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        """The server cannot send the rest of 16 MiB before the client reads: it serves no second request meanwhile."""
+        """The server cannot send all of 16 MiB before the client reads, so it serves no second request until then."""
         size = 16 * 1024 * 1024
         server.respond(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
         async with client.stream("GET", "/") as response:

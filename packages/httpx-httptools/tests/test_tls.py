@@ -20,7 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of the loopback address signed by itself, with its key."""
+    """A self-signed certificate of the loopback address, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orders")])
     now = dt.datetime.now(dt.UTC)

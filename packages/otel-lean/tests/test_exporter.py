@@ -1,4 +1,4 @@
-"""The exporter against a real receiver, and the variables it is configured by."""
+"""The exporter with a real receiver, and its environment variables."""
 
 import asyncio
 import gzip
@@ -27,7 +27,7 @@ Variables = pytest.MonkeyPatch
 
 
 class Receiver:
-    """Keeps each request's path, headers and body, and responds with `statuses` in order, then with 200."""
+    """Records the path, headers and body of each request. Responds with `statuses` in order, then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)

@@ -1,4 +1,4 @@
-"""The official instrumentations over this provider and over the SDK's: the same requests leave the same spans."""
+"""The official instrumentations record the same spans with this provider as with the SDK's."""
 
 import os
 from typing import Any
@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_lean import LeanTracerProvider
 
 os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
-"""The instrumentations read it once per process, when they are first used: by this file, or by tests after it."""
+"""The instrumentations read it at their first use in the process, which can be in another test module."""
 
 
 def application() -> FastAPI:
@@ -49,7 +49,7 @@ def described(span: ReadableSpan) -> dict[str, Any]:
 
 
 async def left_behind(provider: TracerProvider, path: str) -> list[dict[str, Any]]:
-    """The spans of one call, of its client and of its server."""
+    """Send one request, and return its CLIENT and SERVER spans."""
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     app = application()

@@ -1,4 +1,4 @@
-"""Our spans against the SDK's: the same calls must leave the same spans behind."""
+"""The same calls record the same spans as with the SDK."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ UNSAMPLED = SpanContext(7, 9, True, TraceFlags(TraceFlags.RANDOM_TRACE_ID))
 
 
 class Counted(IdGenerator):
-    """1, 2, 3… for both kinds of ids."""
+    """Generates the ids 1, 2, 3… for traces and spans, so that two providers can be compared."""
 
     def __init__(self) -> None:
         self._ids = count(1)
@@ -48,7 +48,7 @@ def left_behind(provider: sdk.TracerProvider, scenario: Scenario) -> list[dict[s
 
 
 def described(span: sdk.ReadableSpan) -> dict[str, Any]:
-    """All of it but the clock's times and the frames of a stack, which are each library's own."""
+    """Return all fields of a span except times of the clock and stack traces, which differ between the libraries."""
     assert span.start_time
     assert span.end_time
     attributes = span.attributes or {}

@@ -42,8 +42,8 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 class FakeService:
     """An ASGI application to `serve`. Requests without a configured response get a 404 problem.
 
-    `requests` excludes those for the keys of access tokens, which the gateway may fetch at any time. `disconnected` has
-    the paths of requests that the gateway cancelled.
+    `requests` excludes requests for the keys of access tokens, which the gateway may fetch at any time. `disconnected`
+    has the paths of requests that the gateway cancelled.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`/browser/config` and `/browser/resilience`: what the page knows about its deployment and about this process."""
+"""`/browser/config` and `/browser/resilience`: the configuration of the page, and the state of this process."""
 
 import asyncio
 import os

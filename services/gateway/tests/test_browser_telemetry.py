@@ -1,4 +1,4 @@
-"""`/browser/telemetry`: spans and metrics of pages are bounded, get the resource of the page, and are sent on later."""
+"""`/browser/telemetry`: limits of spans and metrics from pages, their resource, and their export."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -167,7 +167,7 @@ class TestTraces:
             assert await self._is_next(gateway, receiver)
 
     async def _is_next(self, gateway: httpx.AsyncClient, receiver: tuple[FakeService, str]) -> bool:
-        """Return whether the next body is the first that arrives: those before it were not sent on."""
+        """Return whether the next body is the first that the receiver gets, so no earlier one was forwarded."""
         assert (await gateway.post(TRACES, json=traces(span(name="next")))).status_code == 200
         [exported] = (await sent(receiver, "/v1/traces"))["resourceSpans"]
         return bool(exported["scopeSpans"][0]["spans"][0]["name"] == "next")

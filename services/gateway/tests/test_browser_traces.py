@@ -1,4 +1,4 @@
-"""`/browser/traces/{trace_id}`: a user reads the traces of their own requests, and no others, within bounds."""
+"""`/browser/traces/{trace_id}`: a user can read the traces of their own requests only; sizes and times are limited."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ def observatory() -> Iterator[Observatory]:
 
 @pytest.fixture
 async def backend() -> AsyncIterator[tuple[FakeService, str]]:
-    """A trace backend that responds as a test needs it, and its address."""
+    """A trace backend whose responses the test configures, and its address."""
     fake = FakeService(name="traces")
     async with serve(fake) as url:
         yield fake, url
@@ -142,7 +142,7 @@ class TestOwnTraces:
     async def test_other_traces_are_not_found(
         self, open_gateway: OpenGateway, observatory: Observatory, token: dict[str, str], users: tuple[str | None, ...]
     ) -> None:
-        """In each, a span of another service has the caller's id: only the gateway's spans count."""
+        """Each trace has a span of another service with the caller's id, but only spans of the gateway are compared."""
         trace_id = store_trace(observatory, *users)
         async with open_gateway(environment="development", traces_query_url=observatory.url("jaeger")) as gateway:
             response = await gateway.get(f"/browser/traces/{trace_id}", headers=token)
@@ -279,7 +279,7 @@ class TestBounds:
     async def test_response_is_504_when_the_response_of_the_backend_does_not_end(
         self, open_gateway: OpenGateway, token: dict[str, str]
     ) -> None:
-        """A timeout for each read would not end this response; the deadline of the request would, after 30 s."""
+        """Each byte arrives within the timeout of a read, so only a limit on the whole response ends it early."""
         async with (
             serve(Starlette(routes=[Route("/api/traces/{trace_id}", send_slowly)])) as url,
             open_gateway(environment="development", traces_query_url=url) as gateway,
@@ -348,7 +348,7 @@ class TestCompleteness:
 async def test_trace_of_another_user_is_not_found_when_a_page_added_a_span(
     open_gateway: OpenGateway, observatory: Observatory, token: dict[str, str]
 ) -> None:
-    """A page that sends a span with the user's id to another trace does not see it."""
+    """A page cannot read a foreign trace after it added a span with its own user id."""
     trace_id = store_trace(observatory, OTHER_USER)
     span = {
         "traceId": trace_id,

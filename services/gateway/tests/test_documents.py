@@ -65,7 +65,7 @@ def generated_document(router: APIRouter) -> dict[str, Any]:
 
 
 def parameter_bounds(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the bounds of path and query parameters by operation. The gateway itself enforces them."""
+    """Return the bounds of path and query parameters by operation, which the gateway enforces."""
     return {
         f"{method} {path}": {
             parameter["name"]: {

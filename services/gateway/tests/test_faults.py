@@ -1,4 +1,4 @@
-"""Fault switches: who may set them, and the effect of each kind on response, trace, metric and circuit."""
+"""Fault switches: their authorization, and the effect of each kind on response, trace, metric and circuit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def gateway(open_gateway: OpenGateway, services: Services) -> AsyncIterato
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """The gateway, the faulty service, and what records the effect of a fault."""
+    """The gateway, the faulty service, and the recorded telemetry."""
 
     gateway: httpx.AsyncClient
     orders: FakeService

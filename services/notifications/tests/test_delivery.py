@@ -1,4 +1,4 @@
-"""The guarantee: each device sees 1..head in order, without gaps and repeats, through all failures."""
+"""Each device receives 1..head in order, without gaps and repeats, also after failures."""
 
 import asyncio
 import random

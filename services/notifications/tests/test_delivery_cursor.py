@@ -118,7 +118,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.seen = seq
 
     def teardown(self) -> None:
-        """Deliver everything: one more heartbeat, and pulls until nothing is missing."""
+        """Send one more heartbeat, and pull until the device has all notifications."""
         if not self.welcomed:
             self.welcome()
         while self.page is not None:

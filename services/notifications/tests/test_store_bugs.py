@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL rejects are logged as errors with their stack trace, and sockets close or go on."""
+"""Statements that PostgreSQL rejects are logged as errors with their stack trace, and sockets close or continue."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

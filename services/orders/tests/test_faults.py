@@ -134,7 +134,7 @@ class TestPostgresRestart:
         assert await self._place_concurrently(shop, sku) == {201}
 
     async def _place_concurrently(self, shop: Shop, sku: str) -> set[int]:
-        """Use every connection of the pool."""
+        """Place as many concurrent orders as the pool has connections."""
         responses = await asyncio.gather(*(shop.client().place_order((sku, 1)) for _ in range(3 * POOL_SIZE)))
         return {response.status_code for response in responses}
 

@@ -26,7 +26,7 @@ from .factories import PASSWORD, create_user, log_in, user_create
 Form: TypeAlias = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 DECOMPOSABLE_TEXT = "crème brûlée ﬁn"
-"""A text with composed characters, and a ligature that only the compatibility forms decompose."""
+"""Text with composed characters, and with a ligature that only NFKC and NFKD decompose."""
 
 
 class RecordingExecutor(ThreadPoolExecutor):

@@ -64,7 +64,7 @@ class Export:
         self._provider = provider
 
     async def resource(self) -> ResourceLogs:
-        """Flush, and return what the collector received."""
+        """Flush the exporter, and return the resource that the collector received."""
         await asyncio.to_thread(self._provider.force_flush)
         [request] = self._collector.logs
         [resource] = request.resource_logs

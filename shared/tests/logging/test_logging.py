@@ -180,7 +180,7 @@ class TestValue:
 
     @pytest.mark.parametrize("value", ["'a' * 4_000_000 + '@'", "'@' + 'a' * 4_000_000", "'eyJ' * 1_000_000"])
     def test_redaction_takes_linear_time(self, value: str) -> None:
-        """Run in another process, which can be killed: quadratic time would take hours."""
+        """The redaction runs in another process, which a timeout can kill: quadratic time would take hours."""
         program = f"from shared.logging.redaction import redact_text; text = {value}; assert redact_text(text) == text"
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603 - our own program
 

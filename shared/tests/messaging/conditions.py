@@ -13,7 +13,7 @@ async def has_applied(sample: SampleService, *effects: int) -> bool:
 
 
 async def has_applied_after_outage(sample: SampleService, *effects: int) -> bool:
-    """Do the same as `has_applied`, with a pool that may have lost its connections."""
+    """Return the result of `has_applied`, or False if a connection of the pool was lost."""
     try:
         return await has_applied(sample, *effects)
     except (OSError, sa.exc.DBAPIError):

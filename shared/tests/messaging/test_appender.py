@@ -1,4 +1,4 @@
-"""The algorithm of the appender under any order of commits, crashes, flushes, restores, deletions and relays."""
+"""The appender after any sequence of commits, crashes, flushes, restores, deletions and relays."""
 
 import contextlib
 from collections.abc import AsyncIterator

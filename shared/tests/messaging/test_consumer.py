@@ -1,4 +1,4 @@
-"""The consumer on real servers: each event is applied once, and a failing event does not block later ones forever."""
+"""The consumer on real servers: each event is applied once, and a failing event does not block later events."""
 
 import asyncio
 from typing import Any

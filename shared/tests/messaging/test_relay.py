@@ -14,7 +14,7 @@ from testkit.waiting import eventually
 
 
 async def is_outbox_appended(sample: SampleService, count: int) -> bool:
-    """Return whether the stream equals the outbox, without gaps from 1, with `count` events."""
+    """Return whether outbox and stream have the same events, numbered 1..`count`."""
     stream, outbox = await sample.stream(), await sample.outbox()
     return len(outbox) == count and stream == outbox and [seq for seq, _ in stream] == build_ids(count)
 

@@ -45,7 +45,7 @@ async def test_gunicorn_uses_both_classes(tmp_path: Path) -> None:
 
 
 class TestMembers:
-    """The members are not documented. If one is missing, read uvicorn's release notes before you raise the bound."""
+    """The members are not documented. If one is missing, read uvicorn's release notes before you raise its version."""
 
     HTTP = (
         "connection_made connection_lost data_received eof_received on_message_begin on_header on_headers_complete"

@@ -220,7 +220,7 @@ class TestUntrustedContext:
 
 
 class TestPublicSampler:
-    """At a public entry the root sampler decides about traces of callers. Their ids and state stay."""
+    """At a public entry the root sampler also decides about traces of callers, and keeps their ids and tracestate."""
 
     @pytest.fixture(params=["sdk_tracer_provider", "lean"], autouse=True)
     def provider(self, request: pytest.FixtureRequest, monkeypatch: Variables) -> None:

@@ -1,4 +1,4 @@
-"""The SERVER span of a request: what the instrumentation records, and what Hopline's middleware completes."""
+"""The SERVER span of a request: the attributes of the instrumentation and those of Hopline's middleware."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 @pytest.fixture
 def app(capsys: pytest.CaptureFixture[str]) -> FastAPI:
-    """Include the routes without a prefix and with one, and in a mounted application."""
+    """An application that includes the routes without a prefix, with a prefix, and in a mounted application."""
     settings = ServiceSettings(drain_seconds=0)
     app = build_app(name="small", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
     app.include_router(router, prefix="/v2")

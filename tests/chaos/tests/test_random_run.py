@@ -1,4 +1,4 @@
-"""A short random run on a separate stack: all invariants hold, and changes in the stores are found."""
+"""A short random run on a separate stack: all invariants hold, and manual changes of stored data violate them."""
 
 import asyncio
 import os

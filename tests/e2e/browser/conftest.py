@@ -1,6 +1,7 @@
 """A browser for each module, and pages of the browser application.
 
-A browser of the whole session would keep its driver's event loop, and no coroutine could be tested after it.
+The browser has module scope, because its driver keeps an event loop running. A session-scoped browser would prevent
+later tests of coroutines.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_device(browser: Browser) -> Iterator[NewDevice]:
-    """`new_device()`: a browser profile of its own, as on another device."""
+    """`new_device()`: a separate browser profile, like another device."""
     with ExitStack() as devices:
 
         def create() -> BrowserContext:

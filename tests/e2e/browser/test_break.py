@@ -1,4 +1,4 @@
-"""The page that injects faults: each fault is visible while it is active, and the WebSocket loses nothing."""
+"""The page that injects faults: it shows active faults, and the WebSocket loses no notification."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""One order is one trace: it begins with the browser's span, and the pushes that reach the page belong to it."""
+"""One order is one trace. It begins with a span of the browser and includes the notifications to the page."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Traces = Callable[[str], list[Span]]
 
 
 def eventually(page: Page, condition: Callable[[], Any]) -> Any:
-    """Return the first truthy value of `condition`. The page runs on meanwhile, which a blocking wait would prevent."""
+    """Return the first truthy value of `condition`. Between calls the page runs; a blocking wait would stop it."""
     for _ in range(ATTEMPTS):
         if value := condition():
             return value

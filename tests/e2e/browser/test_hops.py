@@ -1,4 +1,4 @@
-"""The panel "The last action, hop by hop": what it shows is proven, and only by evidence of the user's own requests."""
+"""The panel "The last action, hop by hop" shows only hops that responses and traces of the user prove."""
 
 import re
 
@@ -28,7 +28,7 @@ HOPS = [
     "shipped",
 ]
 JOURNEY_MS = 60_000
-"""The order waits a second for each of two steps, and its trace is complete five seconds later."""
+"""Timeout of a journey. An order waits one second before each of two steps, and its trace is complete 5 s later."""
 
 
 def hop(page: Page, name: str) -> Locator:

@@ -1,4 +1,4 @@
-"""Tabs and devices of one account stay in step, and the tabs of a browser share one WebSocket."""
+"""Tabs and devices of one account show the same state, and the tabs of a browser share one WebSocket."""
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocket, expect

@@ -1,4 +1,4 @@
-"""Fixtures of the validators' tests: the manifests of this repository, rendered once and copied for each test."""
+"""Fixtures for tests of the validators. Manifests are rendered once and copied for each test."""
 
 import os
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 @pytest.fixture
 def has() -> Callable[[Program], None]:
-    """`has(program)`: skip the test if the program is missing, fail in CI."""
+    """`has(program)`: skip the test if the program is missing; in CI, fail."""
 
     def check(program: Program) -> None:
         if program.path() is None:

@@ -1,4 +1,4 @@
-"""Mistakes in a small application with the configuration of ours."""
+"""Each mistake in a small application with the configuration of the browser application is found."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Our rules for Compose: each violation is found at its service."""
+"""The rules for Compose: each violation is reported with its service."""
 
 import pytest
 

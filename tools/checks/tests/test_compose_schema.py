@@ -1,4 +1,4 @@
-"""The Compose files and the specification's schema."""
+"""The Compose files conform to the schema of the specification."""
 
 from checks.containers.compose_schema import check
 from testkit.checkout import Checkout

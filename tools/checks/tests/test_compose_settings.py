@@ -1,4 +1,4 @@
-"""Variables in the documentation reach the containers."""
+"""Compose passes each documented variable to a container."""
 
 from pathlib import Path
 

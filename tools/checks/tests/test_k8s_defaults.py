@@ -1,4 +1,4 @@
-"""Fields in lists that the server would add."""
+"""Manifests contain the default fields that the server would add to elements of lists."""
 
 from collections.abc import Callable
 

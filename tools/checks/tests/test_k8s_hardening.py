@@ -1,4 +1,4 @@
-"""Our rules for pods."""
+"""The security rules for pods."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The edges of the network."""
+"""Network policies allow the connections that settings need, and no others."""
 
 from base64 import b64encode
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Names that must exist."""
+"""Manifests refer only to objects and keys that exist."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Numbers of replicas and their owners."""
+"""The number of replicas: minimum, maximum, and the field or scaler that sets it."""
 
 import shutil
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_keda_uses_the_replica_numbers_of_the_overlay(rendered_once: Render, nam
     [("hopline-workers", JOBS_QUEUE, "kind <> '{}'"), ("hopline-report-workers", REPORTS_QUEUE, "kind = '{}'")],
 )
 def test_workers_scale_with_their_own_queue(rendered_once: Render, name: str, queue: str, clause: str) -> None:
-    """Both queries name the only job type that creates reports. Add a new type or queue to both."""
+    """Both queries name the only job type that creates reports. Add each new type or queue to both queries."""
     [trigger] = rendered_once("prod", "keda").get("ScaledObject", name).spec["triggers"]
     [name_of_reports] = [name for name in JOB_TYPES if queue_of(name) == REPORTS_QUEUE]
     assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(name_of_reports)}")
@@ -101,7 +101,7 @@ def test_minimum_is_two_replicas(rendered: Render, name: str) -> None:
 
 
 def test_replicas_in_an_overlay_are_found_when_keda_scales(k8s_folder: Path) -> None:
-    """The overlay sets it after the components, so KEDA's patch does not remove it."""
+    """The overlay sets `replicas` after the components, so KEDA's patch does not remove it."""
     shutil.copytree(k8s_folder / "overlays/prod", k8s_folder / "overlays/stubborn")
     file = k8s_folder / "overlays/stubborn/kustomization.yaml"
     file.write_text(file.read_text() + "replicas: [{name: hopline-workers, count: 3}]\n")

@@ -1,4 +1,4 @@
-"""Objects and the schemas of their kinds."""
+"""Objects conform to the schemas of their kinds."""
 
 from collections.abc import Callable
 

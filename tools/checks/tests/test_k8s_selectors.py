@@ -1,4 +1,4 @@
-"""Labels and ports that must agree."""
+"""Selectors and ports of Services, policies and scalers match pods."""
 
 from collections.abc import Callable
 

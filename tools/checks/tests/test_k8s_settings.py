@@ -1,4 +1,4 @@
-"""The manifests' variables are those of each process's settings, with valid values."""
+"""Each variable in a manifest is a setting of the process, with a valid value."""
 
 import os
 from collections.abc import Callable

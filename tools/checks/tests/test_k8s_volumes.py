@@ -1,4 +1,4 @@
-"""Claims, and the place of reports."""
+"""Volume claims, and the storage of report files."""
 
 from collections.abc import Callable
 

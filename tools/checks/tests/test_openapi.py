@@ -1,4 +1,4 @@
-"""Version 1 does not change, version 2 stays compatible, and the linter finds nothing."""
+"""Version 1 does not change, version 2 stays compatible, and the linter reports no problem."""
 
 import json
 from collections.abc import Callable
@@ -86,7 +86,7 @@ class TestComposing:
 
 
 def bounds(parameter: Any, document: Any) -> dict[str, Any]:
-    """A parameter's type, bounds and values, flat."""
+    """Return the type, bounds and values of a parameter as one flat mapping."""
     flat: dict[str, Any] = {}
     for alternative in (parameter, *parameter.get("anyOf", ())):
         named = schema(document, alternative["$ref"].rpartition("/")[2]) if "$ref" in alternative else alternative

@@ -1,4 +1,4 @@
-"""References of Markdown pages to files, modules, tests, commands and names."""
+"""Markdown pages refer only to existing files, modules, tests, commands and names."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Timeouts of a graceful stop: in each mode, a process gets more time than it can need."""
+"""In each mode, the timeout of a graceful stop is longer than the stop of a process can take."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""GitHub's workflows: schemas, our policy and zizmor's audits, each with mistakes that must be found."""
+"""GitHub's workflows: each mistake against the schemas, the policy or zizmor's audits is found."""
 
 import re
 from collections.abc import Callable

@@ -38,7 +38,7 @@ REPORT_PUSHES: Sequence[tuple[str, dict[str, Any]]] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """The behaviour of the shop, by default the right one."""
+    """The behaviour of the shop, by default the correct one."""
 
     ready: bool = True
     available: int = 5

@@ -1,4 +1,4 @@
-"""The demo with a correct shop, and with faulty ones."""
+"""The demo with a correct shop and with faulty shops."""
 
 import io
 import json

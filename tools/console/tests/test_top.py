@@ -26,7 +26,7 @@ SECONDS = 60
 
 @pytest.fixture(scope="module")
 def process(observatory: Observatory) -> Iterator[Metrics]:
-    """A gateway that served a route five times, and failed once."""
+    """Metrics of a gateway that served one route five times, once with an error."""
     gateway = Metrics(observatory, "gateway")
     requests = gateway.meter.create_histogram(
         "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=[0.01, 0.1, 1]
@@ -41,7 +41,7 @@ def process(observatory: Observatory) -> Iterator[Metrics]:
 
 
 def read_until(descriptor: int, text: str) -> str:
-    """What a terminal has received when it shows the text."""
+    """Read from the terminal until its output contains the text, and return the output."""
     seen, deadline = b"", time.monotonic() + SECONDS
     while text.encode() not in seen and time.monotonic() < deadline:
         if select.select([descriptor], [], [], 0.1)[0]:
@@ -55,7 +55,7 @@ def read_to_the_end(descriptor: int) -> None:
     while select.select([descriptor], [], [], SECONDS)[0]:
         try:
             os.read(descriptor, 65_536)
-        except OSError:  # so a terminal reports that its other end is closed
+        except OSError:  # a terminal reports in this way that its other end is closed
             return
 
 

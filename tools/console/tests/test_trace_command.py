@@ -18,7 +18,7 @@ EPOCH_NS = 1_790_000_000 * SECOND_NS
 
 @pytest.fixture
 def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
-    """An order's trace: placed in 20 ms; its job starts two seconds later and fails once."""
+    """Export the trace of an order that takes 20 ms. Its job starts two seconds later and fails once."""
     gateway, workers = telemetry(observatory, "gateway"), telemetry(observatory, "workers")
 
     def at(milliseconds: int) -> int:

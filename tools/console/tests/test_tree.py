@@ -1,4 +1,4 @@
-"""Building a tree from Jaeger's JSON, and its time line."""
+"""The tree of a trace from Jaeger's JSON, and its time line."""
 
 import io
 import sys
@@ -46,7 +46,7 @@ def tree(*spans: dict[str, Any]) -> Tree:
 
 
 def shape(built: Tree) -> list[str]:
-    """Return the ids, each below its parent's."""
+    """Return a line for each span: its id, indented below its parent."""
 
     def lines(nodes: Sequence[Node], indent: str) -> Iterator[str]:
         for node in nodes:

@@ -21,7 +21,7 @@ PROTOBUF = "application/x-protobuf"
 
 
 def ask(observatory: Observatory, query: str) -> dict[str, float]:
-    """Evaluate an expression now; the values by the labels of the response, without those of the resource."""
+    """Evaluate an expression now; return the values by their labels, without the labels of the resource."""
     response = observatory.get("prometheus", "/api/v1/query", query=query)
     assert response.status_code == 200, response.text
     result = response.json()["data"]["result"]

@@ -1,4 +1,4 @@
-"""The pages: what they may load, and that received data cannot inject content."""
+"""The content security policy of the pages, and received data that must not inject content."""
 
 import re
 import smtplib

@@ -27,12 +27,12 @@ class Reporter:
         return name + self._mark
 
     def nodes(self, **parameters: str) -> dict[str, dict[str, Any]]:
-        """This test's nodes of the map by name."""
+        """Return the nodes of this test by name."""
         found = self._observatory.get("jaeger", "/observatory/map", **parameters).json()["nodes"]
         return {node["name"].removesuffix(self._mark): node for node in found if node["name"].endswith(self._mark)}
 
     def edges(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """The edges at this test's nodes, by the names of their ends."""
+        """Return the edges of these nodes by the names of both ends."""
         found = self._observatory.get("jaeger", "/observatory/map").json()["edges"]
         named = {(edge["source"]["name"], edge["target"]["name"]): edge for edge in found}
         return {

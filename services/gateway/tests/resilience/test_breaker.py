@@ -134,7 +134,7 @@ class TestOpen:
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Any interleaving of calls, outcomes and pauses."""
+    """Runs calls, outcomes and pauses in any order."""
 
     def __init__(self) -> None:
         super().__init__()

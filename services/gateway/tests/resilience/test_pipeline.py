@@ -1,4 +1,4 @@
-"""The parts of the pipeline together, around one call."""
+"""One call passes all parts of the pipeline."""
 
 import asyncio
 

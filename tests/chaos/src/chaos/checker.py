@@ -28,7 +28,7 @@ def holds(outcome: Outcome) -> bool:
 
 
 def pending_work(history: History, snapshot: Snapshot) -> list[str]:
-    """Return what is still in progress, in words. An outcome before its end would report it as lost."""
+    """Return descriptions of the work in progress. A check before its end would report it as lost."""
     waiting = [
         *(f"job {job.key} is {job.state}" for job in snapshot.jobs if job.state in {"queued", "running"}),
         *(f"order {order.id} is {order.status}" for order in snapshot.orders if order.status in {"placed", "packed"}),

@@ -12,24 +12,24 @@ from hopline_client.api import Request
 from testkit.shopper import PASSWORD, Shopper
 
 TIMEOUT_S = 6.0
-"""For one response."""
+"""Timeout of one response."""
 
 _DEADLINE = {"X-Request-Timeout-Ms": "5000"}
-"""The services stop working on a request that the customer has given up. Otherwise it could end after the check."""
+"""The services end a request before the customer times out. Otherwise it could take effect after the check."""
 
 _ATTEMPTS = 5
 _MAX_PAUSE_S = 1.0
 MAX_OPERATION_S = _ATTEMPTS * (TIMEOUT_S + _MAX_PAUSE_S)
-"""The duration of an operation all of whose attempts time out."""
+"""Duration of an operation if all attempts time out."""
 
 _SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
-"""Few, so that orders compete for their stock."""
+"""Ordered products: few, so that orders compete for their stock."""
 
 _LOOKS = ("/v2/products", "/v2/orders", "/v2/users/me", "/v2/notifications")
 
 
 class Customer:
-    """Acts as `shopper`. Every choice is made with `rng`, so that a seed repeats the same intentions."""
+    """Acts as `shopper`. `rng` makes every choice, so that the same seed gives the same choices."""
 
     def __init__(self, *, shopper: Shopper, history: History, rng: random.Random) -> None:
         self._shopper = shopper
@@ -43,13 +43,13 @@ class Customer:
         return self._shopper.user["id"]
 
     async def act(self) -> None:
-        """Do exactly one operation, with any number of attempts: others count the operations in the history."""
+        """Do exactly one operation with any number of attempts, because `Workload.progress` counts operations."""
         actions = {self.place: 10, self.cancel: 4 if self._placed else 0, self.look: 6, self.invite: 1}
         [action] = self._rng.choices(tuple(actions), weights=tuple(actions.values()))
         await action()
 
     async def place(self, *, only: str | None = None, attempts: int | None = None) -> Operation:
-        """Order one or two products, or the given one. Some orders are sent again after a response."""
+        """Order one or two products, or `only` one. Some orders are sent again after a response."""
         key = uuid4().hex
         skus = [only] if only else self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
         request = api.place_order(*((sku, self._rng.choice((1, 2))) for sku in skus), key=key)
@@ -64,7 +64,7 @@ class Customer:
         return await self._do(Action.CANCEL, order_id, api.cancel_order(order_id))
 
     async def look(self, path: str | None = None, *, attempts: int | None = None) -> Operation:
-        """Read `path`, or any of a few others."""
+        """Read `path`, by default one of `_LOOKS`."""
         path = path or self._rng.choice(_LOOKS)
         return await self._do(Action.LOOK, path, Request(method="GET", path=path), attempts=attempts)
 

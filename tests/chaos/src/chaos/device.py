@@ -15,7 +15,7 @@ _PAUSE_S = 0.5
 
 
 class ResumingDevice:
-    """Records the feed of `shopper` in `log` until it is cancelled: every frame that arrives, repeated ones as well."""
+    """Records the feed of `shopper` in `log` until it is cancelled: every received frame, including repeated ones."""
 
     def __init__(self, *, shopper: Client, log: DeviceLog, rng: random.Random) -> None:
         self.log = log

@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
     OK = "ok"
     FAILED = "failed"
-    """It was rejected, so it has no effect."""
+    """It was rejected and has no effect."""
 
     INDETERMINATE = "indeterminate"
     """No response, or an error that does not exclude an effect: it took effect once or not at all."""

@@ -42,7 +42,7 @@ class Workload:
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """All customers act within the block; at its end each completes its operation."""
+        """Let all customers act within the block. The exit waits for their current operations."""
         async with asyncio.TaskGroup() as tasks:
             for customer in self.customers:
                 tasks.create_task(self._act(customer, _child(self._rng)))

@@ -1,4 +1,4 @@
-"""A real Chromium, for tests of pages."""
+"""A real Chromium for tests of pages."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A copy of files of the repository, in which tests make mistakes."""
+"""A copy of files of the repository, which tests change to contain mistakes."""
 
 import shutil
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""An address that leads to another server after a failover; open connections stay where they are."""
+"""An address that is forwarded to another server after a failover; open connections stay on the old server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class Route:
-    """A TCP forwarder on the loopback address. Change `target_port` to lead new connections elsewhere."""
+    """A TCP forwarder on the loopback address. Change `target_port` to forward new connections to another server."""
 
     port: int
     target_port: int

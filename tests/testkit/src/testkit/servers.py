@@ -110,7 +110,7 @@ class PostgresServer(_Server):
         super().start()
 
     def immediate_stop(self) -> None:
-        """Stop like a power failure: no checkpoint, all connections dropped, recovery at the next start."""
+        """Stop without a checkpoint and drop all connections, like a power failure. The next start runs recovery."""
         self._end(signal.SIGQUIT)
 
     def _argv(self) -> list[str]:

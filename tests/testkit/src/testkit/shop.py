@@ -1,4 +1,4 @@
-"""The browser application, as a person uses it."""
+"""Page object of the browser application (Playwright)."""
 
 from dataclasses import dataclass
 from uuid import uuid4

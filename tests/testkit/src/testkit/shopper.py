@@ -1,4 +1,4 @@
-"""A customer of a running stack, who uses the gateway and a WebSocket like any client."""
+"""A customer of a running stack, with an HTTP client of the gateway and WebSocket devices."""
 
 from http import HTTPStatus
 from uuid import uuid4
@@ -69,7 +69,7 @@ class Shopper(Client):
         return response
 
     def device(self, *, cursor: int = 0) -> Device:
-        """Return a device, to be entered."""
+        """Return a device, for `async with`."""
         return Device(client=self, cursor=cursor)
 
 

@@ -37,7 +37,7 @@ def service_map(page: Page, observatory: Observatory, order: Order) -> Page:
 
 
 def drawn(page: Page) -> dict[tuple[str, str], str]:
-    """Return the description of each arrow by its ends."""
+    """Return the descriptions of the arrows by the names of both ends."""
     titles = page.locator(".edge title").all_text_contents()
     found = [re.fullmatch(r"(.+) → (.+): (.+)", title) for title in titles]
     return {(title[1], title[2]): title[3] for title in found if title}

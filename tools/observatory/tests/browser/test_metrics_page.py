@@ -20,7 +20,7 @@ ROUTE = {"http.request.method": "POST", "http.route": "/v2/orders"}
 
 @pytest.fixture(scope="module")
 def trace_id(observatory: Observatory, shop: Shop) -> Iterator[str]:
-    """Metrics of a gateway and of workers; the slowest request to /v2/orders has this trace."""
+    """Export metrics of a gateway and of workers; return the trace id of the slowest request to /v2/orders."""
     view = View(instrument_name="odd", aggregation=ExponentialBucketHistogramAggregation())
     gateway, workers = Metrics(observatory, "gateway", views=[view]), Metrics(observatory, "workers")
     requests = gateway.meter.create_histogram(

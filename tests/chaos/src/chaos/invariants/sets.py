@@ -1,4 +1,4 @@
-"""The set test: everything that was acknowledged exists, and everything that exists has a cause."""
+"""The set test: all acknowledged elements exist, and all existing elements have a cause."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator

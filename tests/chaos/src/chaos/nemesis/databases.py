@@ -19,17 +19,17 @@ _UNDER_FAULT = 8
 """Operations during each fault."""
 
 _RECOVERY_S = 5.0
-"""A write that begins later than this after a fault must succeed, because all pools work again."""
+"""Time after a fault from which each new write must succeed, because all pools work again."""
 
 _WRITES = 6
-"""Consecutive successful writes that prove it. Both processes of a service have a pool, and either may be used."""
+"""Number of consecutive successful writes that prove the recovery. A write can use the pool of either process."""
 
 _WRITE: Mapping[str, Callable[[Customer], Awaitable[Operation]]] = {
     "users": lambda customer: customer.invite(attempts=1),
     "orders": lambda customer: customer.place(only="BOOK-HOPS", attempts=1),
     "notifications": lambda customer: customer.mark_read(attempts=1),
 }
-"""A request that writes, by database. None for the workers' database, whose jobs are done before the end."""
+"""A request that writes to each database. None for the workers' database, whose jobs end before the check."""
 
 _LOCKED_SKU, _OTHER_SKU = "LAMP-DESK", "BOOK-HOPS"
 _LOCKED_S = 12.0
