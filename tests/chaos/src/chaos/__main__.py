@@ -25,16 +25,16 @@ from chaos.trial import Effort, Result, Trial
 from testkit.stack import running_stack
 
 SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
-"""Two processes per service, so that one can be killed while the other responds; and room for all emails."""
+"""Each service has two processes, so that one responds while the other is killed. The mailbox stores all emails."""
 
 FAILED_RUNS = Path("build/chaos")
 """Folder of failed runs, with one folder per seed."""
 
 QUIET_S = 30.0
-"""Time limit for recovery after a fault,"""
+"""Time limit for recovery after a fault; on a slow machine SLOWER extends it."""
 
 SLOWER = 3.0
-"""or, on a slow machine, this multiple of the time without a fault."""
+"""The time limit is at least this multiple of the duration without a fault."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

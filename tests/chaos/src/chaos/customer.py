@@ -75,7 +75,7 @@ class Customer:
         return await self._do(Action.REGISTER, email, request, attempts=attempts)
 
     async def mark_read(self, *, attempts: int | None = None) -> Operation:
-        """Mark no notification as read: a write that can be repeated."""
+        """Mark all notifications up to seq 0 as read: a write without an effect, which can be repeated."""
         request = api.mark_read(0)
         return await self._do(Action.LOOK, request.path, request, attempts=attempts)
 

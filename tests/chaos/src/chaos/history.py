@@ -19,22 +19,22 @@ class Action(StrEnum):
     """The order's id."""
 
     LOOK = "look"
-    """The path. It changes nothing, so it can be repeated."""
+    """The path. Reading changes nothing, so the request can be repeated."""
 
 
 class Outcome(StrEnum):
-    """The result of an operation, as far as the customer knows."""
+    """The result of an operation for the customer."""
 
     OK = "ok"
     FAILED = "failed"
     """It was rejected and has no effect."""
 
     INDETERMINATE = "indeterminate"
-    """No response, or an error that does not exclude an effect: it took effect once or not at all."""
+    """No response, or an error that does not exclude an effect. The operation took effect once or not at all."""
 
 
 NO_RESPONSE = 0
-"""Replaces the status if there was no response."""
+"""The status of an attempt without a response."""
 
 
 @dataclass(frozen=True, kw_only=True)

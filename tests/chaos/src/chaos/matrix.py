@@ -156,7 +156,7 @@ MATRIX: Sequence[Row] = (
 )
 
 CALM = Row(name="calm", fault="none", nemesis=leave_alone)
-"""The reference row: how long the same load takes to complete without a fault."""
+"""The reference row: it measures the time in which the same load completes without a fault."""
 
 RANDOM_SOURCE = Row(name="random", fault="kills, Redis and sockets at random", nemesis=inject_at_random)
 

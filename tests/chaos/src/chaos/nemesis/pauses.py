@@ -7,7 +7,7 @@ from testkit.waiting import eventually
 
 _STREAM = "events:orders"
 _LEASE_S = 60.0
-"""Longer than a job's lease and the sweeper's interval, and than the timeout of a relay's leadership."""
+"""Timeout of a takeover: longer than a job's lease, the sweeper's interval and the timeout of a relay's leadership."""
 
 
 async def freeze_past_the_lease(scene: Scene) -> None:
