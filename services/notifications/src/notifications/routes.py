@@ -8,7 +8,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, WebSocket
 from notifications.dependencies import FeedDep, PublisherDep, SettingsDep, TicketsDep
 from notifications.realtime.tickets import LIFETIME_S
 from notifications.schemas import (
-    LARGEST_SEQ,
+    MAX_SEQ,
     FeedState,
     Notification,
     NotificationDigest,
@@ -22,7 +22,7 @@ from shared.web.pagination import Limit
 
 notifications_router = APIRouter()
 
-AfterSeq = Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="The last seq that you have"), DIGITS]
+AfterSeq = Annotated[int, Query(ge=0, le=MAX_SEQ, description="The last seq that you have"), DIGITS]
 
 
 @notifications_router.get(

@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field, StrictInt
 from notifications import models
 from shared.web.openapi import without_maximum
 
-LARGEST_SEQ = 2**63 - 1
+MAX_SEQ = 2**63 - 1
 
 POSITION = "Position in the caller's feed: 1, 2, 3… without a gap"
 
-Seq = Annotated[StrictInt, Field(ge=0, le=LARGEST_SEQ, description=POSITION, json_schema_extra=without_maximum)]
+Seq = Annotated[StrictInt, Field(ge=0, le=MAX_SEQ, description=POSITION, json_schema_extra=without_maximum)]
 """A position that a client sends. 0 is before the first notification."""
 
 StoredSeq = Annotated[int, Field(description=POSITION, json_schema_extra={"minimum": 0})]

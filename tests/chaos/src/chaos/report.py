@@ -15,7 +15,7 @@ from chaos.trial import Result
 from shared.validation.text import terminal_line
 
 _HELD, _BROKEN = "[green]✓[/]", "[red]✗[/]"
-_MOST = 5
+_MAX_VIOLATIONS = 5
 """Maximum number of printed violations per invariant."""
 
 
@@ -25,12 +25,12 @@ def show(results: Sequence[Result], held_elsewhere: Sequence[Row], console: Cons
         console.print(_table(results))
     for result in results:
         for name, broken in result.outcome.items():
-            for words in broken[:_MOST]:
+            for words in broken[:_MAX_VIOLATIONS]:
                 console.print(
                     f"[red]✗ {result.row.name} {name}[/] {escape(terminal_line(words))}", highlight=False, emoji=False
                 )
-            if len(broken) > _MOST:
-                console.print(f"  and {len(broken) - _MOST} more", highlight=False)
+            if len(broken) > _MAX_VIOLATIONS:
+                console.print(f"  and {len(broken) - _MAX_VIOLATIONS} more", highlight=False)
     for row in held_elsewhere:
         console.print(f"{row.name:>3} {row.fault}: {', '.join(row.held_by)}", highlight=False, soft_wrap=True)
 

@@ -24,7 +24,7 @@ WINDOW_S = 60.0
 REFRESH_S = 2.0
 
 _REQUEST_SECONDS = 5.0
-_MOST_ROWS = 8  # of one table on a terminal
+_MAX_ROWS = 8  # of one table on a terminal
 _TWO_COLUMNS = 150
 _SHORT_ID = 8
 _CIRCUITS = {0.0: "closed", 1.0: "half open", 2.0: "open"}
@@ -102,7 +102,7 @@ def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableT
     tables = [_grid(section) for section in figures]
     if width < _TWO_COLUMNS:
         return Group(*lines, *tables)
-    heights = [min(len(section.rows), _MOST_ROWS) + 2 for section in figures]
+    heights = [min(len(section.rows), _MAX_ROWS) + 2 for section in figures]
     middle = next(index for index in range(1, len(heights) + 1) if 2 * sum(heights[:index]) >= sum(heights))
     beside = Grid.grid(padding=(0, 3))
     beside.add_row(Group(*tables[:middle]), Group(*tables[middle:]))
@@ -114,14 +114,14 @@ def _grid(figures: Figures) -> RenderableType:
     grid.title = figures.table.title
     for title in figures.label_titles:
         grid.add_column(title, no_wrap=True, overflow="ellipsis")
-    rows = [(row, list(_cells(figures, row))) for row in figures.rows[:_MOST_ROWS]]
+    rows = [(row, list(_cells(figures, row))) for row in figures.rows[:_MAX_ROWS]]
     for index, column in enumerate(figures.table.columns):  # names are cut before figures are
         width = max(len(column.title), *(len(cells[index]) for _, cells in rows))
         grid.add_column(column.title, justify="right", no_wrap=True, min_width=width)
     for row, cells in rows:
         grid.add_row(*_names(figures, row), *cells)
-    if len(figures.rows) > _MOST_ROWS:
-        grid.add_row(Text(f"… {len(figures.rows) - _MOST_ROWS} more", style="dim"))
+    if len(figures.rows) > _MAX_ROWS:
+        grid.add_row(Text(f"… {len(figures.rows) - _MAX_ROWS} more", style="dim"))
     return grid
 
 

@@ -16,7 +16,7 @@ from observatory.traces import Span
 
 Json: TypeAlias = "dict[str, Any]"  # input of the encoder
 
-_LARGEST_SAFE_INTEGER = 2**53 - 1  # JavaScript rounds larger numbers, so Jaeger sends strings
+_MAX_SAFE_INTEGER = 2**53 - 1  # JavaScript rounds larger numbers, so Jaeger sends strings
 
 
 def trace_json(spans: Sequence[Span]) -> Json:
@@ -91,7 +91,7 @@ def _key_value(key: str, value: Plain) -> Json:
         case bool():
             return {"key": key, "type": "bool", "value": value}
         case int():
-            safe = abs(value) <= _LARGEST_SAFE_INTEGER
+            safe = abs(value) <= _MAX_SAFE_INTEGER
             return {"key": key, "type": "int64", "value": value if safe else str(value)}
         case float():
             return {"key": key, "type": "float64", "value": value}

@@ -28,7 +28,7 @@ _SECOND_NS = 1_000_000_000
 _HOUR_NS = 3_600 * _SECOND_NS
 QUERY_TIMEOUT_S = 10.0
 _DEFAULT_LIMIT = 100
-_LARGEST_LIMIT = 5_000  # Loki's default of max_entries_limit_per_query
+_MAX_LIMIT = 5_000  # Loki's default of max_entries_limit_per_query
 _SECONDS_DIGITS = 10  # integers of up to ten digits are seconds, longer ones nanoseconds
 _SINCE = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
 _SINCE_NS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -151,8 +151,8 @@ def _success(data: Any) -> Response:
 
 def _limit(params: QueryParams) -> int:
     raw = params.get("limit", "") or str(_DEFAULT_LIMIT)
-    if not re.fullmatch(r"[0-9]{1,9}", raw) or not 0 < int(raw) <= _LARGEST_LIMIT:
-        raise InvalidParameterError(f"limit must be a whole number from 1 to {_LARGEST_LIMIT}, not {raw!r}")
+    if not re.fullmatch(r"[0-9]{1,9}", raw) or not 0 < int(raw) <= _MAX_LIMIT:
+        raise InvalidParameterError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {raw!r}")
     return int(raw)
 
 

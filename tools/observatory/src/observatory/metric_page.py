@@ -34,7 +34,7 @@ Json: TypeAlias = "dict[str, Any]"
 
 MAX_ROWS: Final = 25
 _MOMENTS: Final = 40
-_LEAST_WINDOW_S, _DEFAULT_WINDOW = 60, "15m"
+_MIN_WINDOW_S, _DEFAULT_WINDOW = 60, "15m"
 _SCRAPE_S: Final = 15  # `timeInterval` of Grafana's data source
 _MAX_VALUES: Final = 2_000_000
 
@@ -56,7 +56,7 @@ class MetricPage:
     async def tables(self, request: Request) -> Response:
         """Return every table over the window, and what is kept."""
         window_s = duration_s(request.query_params.get("window") or _DEFAULT_WINDOW, "window")
-        if not _LEAST_WINDOW_S <= window_s <= max(_LEAST_WINDOW_S, self._limits.seconds):
+        if not _MIN_WINDOW_S <= window_s <= max(_MIN_WINDOW_S, self._limits.seconds):
             longest = round(self._limits.seconds / 60)
             raise InvalidParameterError(f"window: expected 1m to {longest}m, which is how long points are kept")
         step_s = window_s / _MOMENTS

@@ -14,7 +14,7 @@ from observatory.traces import Span, TraceStore
 
 Json: TypeAlias = "dict[str, Any]"
 
-_SHORTEST_WINDOW_NS = 1_000_000_000  # the rate of a shorter window would be inaccurate
+_MIN_WINDOW_NS = 1_000_000_000  # the rate of a shorter window would be inaccurate
 _ENTRY_KINDS = frozenset({"server", "consumer"})
 
 
@@ -89,7 +89,7 @@ def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
             for end in (hop.source, hop.target):  # both are on the map, also without incoming calls
                 nodes.setdefault(end, _Figures())
     return {
-        "seconds": max(_SHORTEST_WINDOW_NS, now_ns - first_ns) / 1e9,
+        "seconds": max(_MIN_WINDOW_NS, now_ns - first_ns) / 1e9,
         "nodes": [node._asdict() | figures.json() for node, figures in sorted(nodes.items())],
         "edges": [
             {"source": source._asdict(), "target": target._asdict()} | figures.json()

@@ -16,7 +16,7 @@ ROWS_PER_TABLE = 50
 
 _BLUE, _GREY = "#2a6f97", "#dddddd"
 _WIDTH, _HEIGHT = 480, 160
-_MOST_LABELS = 16
+_MAX_LABELS = 16
 
 
 class PdfFile:
@@ -75,7 +75,7 @@ class PdfFile:
         from reportlab.lib.colors import HexColor
 
         parts = self._summary.parts()
-        every = -(-len(parts) // _MOST_LABELS)
+        every = -(-len(parts) // _MAX_LABELS)
         chart = VerticalBarChart()
         chart.x, chart.y, chart.width, chart.height = 50, 40, _WIDTH - 60, _HEIGHT - 50
         chart.data = [[sums.total_cents / 100 for _, sums in parts]]

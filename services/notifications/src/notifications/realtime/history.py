@@ -10,7 +10,7 @@ from notifications.realtime import metrics
 from notifications.realtime.cache import FeedCache
 from notifications.realtime.frames import NotificationFrame
 from notifications.repository import FeedRepository
-from notifications.schemas import LARGEST_SEQ, FeedState
+from notifications.schemas import MAX_SEQ, FeedState
 from shared.db.database import Database
 from shared.errors.stores import REDIS_ERRORS, is_store_bug
 
@@ -56,5 +56,5 @@ class History:
 
     async def _list_stored(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
         async with self._slots, self._database.transaction(reserved=True) as session:
-            rows = await FeedRepository(session=session).list_after(user_id, seq=seq, head=LARGEST_SEQ, limit=PAGE)
+            rows = await FeedRepository(session=session).list_after(user_id, seq=seq, head=MAX_SEQ, limit=PAGE)
         return [NotificationFrame.from_row(row) for row in rows]

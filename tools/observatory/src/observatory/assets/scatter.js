@@ -4,7 +4,7 @@ import { clock, duration, serviceClass, svg } from "./page.js";
 
 const HEIGHT = 150;
 const EDGE = { left: 58, right: 14, top: 10, bottom: 20 };
-const SMALLEST = 3.5; // radius in pixels
+const MIN_RADIUS = 3.5; // radius in pixels
 const FEWEST = 3; // minimum number of traces for a chart
 
 /** Draw the chart in the figure `place`. It is hidden from screen readers, because the table has the same content. */
@@ -28,7 +28,7 @@ export function scatter(place, traces) {
 }
 
 function dot(trace, cx, cy) {
-  const r = SMALLEST + Math.min(6, Math.sqrt(trace.spans) / 2);
+  const r = MIN_RADIUS + Math.min(6, Math.sqrt(trace.spans) / 2);
   return svg("a", { href: `/trace/${trace.trace_id}`, tabindex: "-1" },
     svg("circle", { cx, cy, r, class: `${serviceClass(trace.service)}${trace.errors ? " failed" : ""}` },
       svg("title", {}, `${trace.service} ${trace.operation}, ${duration(trace.duration_us)}`)));

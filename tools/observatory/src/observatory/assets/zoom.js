@@ -6,7 +6,7 @@ import { clock, duration, el } from "./page.js";
 const NARROWEST = 0.001; // share of the whole time line
 const TICK_EVERY = 110; // pixels, about
 const NARROWEST_LABEL = 75; // pixels
-const SHORTEST_DRAG = 5; // pixels; less is a click
+const MIN_DRAG_PX = 5; // pixels; less is a click
 
 /** Return the axis, its buttons, and `zoom.to(left, right)` in percent; `stage` is the element with the lanes. */
 export function zoomable({ stage, time, origin }) {
@@ -74,7 +74,7 @@ export function drag(element, done, reset) {
     const [left, right] = [from, share(event)].sort((a, b) => a - b);
     from = null;
     brush.hidden = true;
-    if ((right - left) * element.clientWidth >= SHORTEST_DRAG) done(left, right);
+    if ((right - left) * element.clientWidth >= MIN_DRAG_PX) done(left, right);
   });
   element.addEventListener("dblclick", reset);
 }
