@@ -1,6 +1,7 @@
 """A statement of asyncpg has the transaction, the error classes and the telemetry of the session."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -54,6 +55,17 @@ async def opened(database: str) -> AsyncIterator[Database]:
         async with opened.transaction() as session:
             await session.execute(text("CREATE TABLE person (email text PRIMARY KEY)"))
         yield opened
+
+
+@every_method
+async def test_stack_trace_has_no_values_of_the_row_when_a_constraint_is_violated(opened: Database, run: Run) -> None:
+    email = "ada@hopline.example"
+    async with opened.transaction() as session:
+        await run(session, ADD, email=email)
+    with pytest.raises(IntegrityError) as caught:
+        async with opened.transaction() as session:
+            await run(session, ADD, email=email)
+    assert email not in "".join(traceback.format_exception(caught.value))
 
 
 async def read_emails(opened: Database) -> list[str]:

@@ -24,7 +24,7 @@ from shared.config import ConfigurationError, DatabaseSettings
 from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget, Program
 from shared.context import remaining_s
 from shared.db.pool import MeasuredPool, mark_stale_if_unavailable
-from shared.db.statements import record_statements
+from shared.db.statements import record_statements, remove_row_values
 from shared.errors.stores import DATABASE_ERRORS, connecting
 
 log = structlog.get_logger(__name__)
@@ -237,6 +237,7 @@ def _connect(dialect: Dialect, _: object, arguments: list[Any], options: dict[st
 
 def _check_failure(context: ExceptionContext) -> None:
     """Check the failure of a statement, not of an attempt to connect. Listener of the engine's `handle_error` event."""
+    remove_row_values(context.original_exception)
     if context.connection is not None:
         mark_stale_if_unavailable(context.connection.engine.pool, context.original_exception)
 

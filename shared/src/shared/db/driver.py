@@ -17,7 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from shared.db.pool import mark_stale_if_unavailable
-from shared.db.statements import SPAN, get_error_type, get_statement_recorder, summarize_statement
+from shared.db.statements import (
+    SPAN,
+    get_error_type,
+    get_statement_recorder,
+    remove_row_values,
+    summarize_statement,
+)
 
 _TRANSACTION_KEY: Final = "driver.begun"
 """Key in `Session.info` of the current transaction and its connection."""
@@ -29,7 +35,7 @@ _INTEGRITY: Final = "23"
 
 
 class DriverStatement:
-    """A statement with named parameters, of asyncpg's types: a JSON column takes text.
+    """A statement with named parameters. Values are passed to asyncpg unconverted, so JSON is passed as text.
 
     `columns` are the parameters of an insert. The execution option `span` works as in `shared.db.statements`.
     """
@@ -67,7 +73,7 @@ class DriverStatement:
     def _fetch_by_cursor(self, session: Session, arguments: Sequence[object]) -> Sequence[Any]:
         """Run the first statement of a transaction or savepoint.
 
-        `Session.connection` sends SAVEPOINT if there is one, and the cursor sends BEGIN if no statement did before.
+        `Session.connection` sends a pending SAVEPOINT. The cursor sends BEGIN if the transaction has no statement yet.
         """
         connection = session.connection()
         session.info[_TRANSACTION_KEY] = _get_innermost_transaction(session), connection
@@ -95,8 +101,7 @@ class DriverStatement:
         lost = dialect.is_disconnect(error, pooled.dbapi_connection, None)  # type: ignore[arg-type]
         if lost or not isinstance(error, Exception):
             connection.invalidate(error)
-        if isinstance(error, asyncpg.PostgresError):
-            error.detail = None  # contains values of the row, which must not reach logs and spans
+        remove_row_values(error)
         if not isinstance(error, _DRIVER_ERRORS | dialect.loaded_dbapi.Error):
             raise error
         error_class = IntegrityError if get_error_type(error).startswith(_INTEGRITY) else DBAPIError

@@ -13,6 +13,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
+import asyncpg
 import structlog
 from opentelemetry import metrics
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -221,6 +222,18 @@ def get_statement_recorder(connection: Connection) -> StatementRecorder | None:
 def get_error_type(error: BaseException) -> str:
     """Return the SQLSTATE, or the exception's type. Never the message, which contains values of the row."""
     return getattr(error, "sqlstate", None) or type(error).__qualname__
+
+
+def remove_row_values(error: BaseException) -> None:
+    """Remove PostgreSQL's DETAIL from an error and its causes.
+
+    It contains values of the row, and stack traces in logs and spans would contain it.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, asyncpg.PostgresError):
+            cause.detail = None
+        cause = cause.__cause__
 
 
 @lru_cache(maxsize=1024)
