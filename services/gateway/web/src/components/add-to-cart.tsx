@@ -6,7 +6,7 @@ import { addToCart } from "../state/cart";
 
 export function AddToCart({ product, quantity = 1 }: { readonly product: Product; readonly quantity?: number }) {
   const add = (): void => {
-    announce(addToCart(product.sku, quantity) ? `${product.name} is in the cart.` : "The cart is full.");
+    announce(addToCart(product.sku, quantity) ? `${product.name} is in the cart.` : "The cart cannot hold more.");
   };
   return (
     <button type="button" onClick={add} disabled={product.available === 0}>

@@ -1,4 +1,4 @@
-/** The id of a trace, with a link if there are pages of traces. */
+/** The id of a trace, linked to the trace viewer if one is configured. */
 
 import { config } from "../state/config";
 

@@ -11,7 +11,7 @@ export interface CartItem {
 
 const KEY = "hopline.cart";
 export const MAX_QUANTITY = 99;
-/** The API accepts that many products in one order. */
+/** Maximum number of different products in one order. The API rejects more. */
 export const MAX_ITEMS = 50;
 
 export const cart = signal<readonly CartItem[]>(read());
@@ -22,20 +22,23 @@ addEventListener("storage", (event) => {
   if (event.key === KEY || event.key === null) cart.value = read();
 });
 
-/** Add units of a product. Return false if the cart is full. */
+/** Add units of a product, up to its maximum. Return false if none could be added. */
 export function addToCart(sku: string, quantity = 1): boolean {
-  const present = cart.value.find((item) => item.sku === sku);
-  if (present === undefined && cart.value.length >= MAX_ITEMS) return false;
-  setQuantity(sku, (present?.quantity ?? 0) + quantity);
+  const present = cart.value.find((item) => item.sku === sku)?.quantity ?? 0;
+  if (present >= MAX_QUANTITY || (present === 0 && cart.value.length >= MAX_ITEMS)) return false;
+  if (present === 0) replaceCart([...cart.value, { sku, quantity: limit(quantity) }]);
+  else setQuantity(sku, present + quantity);
   return true;
 }
 
-/** Set the number of units; 0 removes the product. */
+/** Set the number of units of a product in the cart; 0 removes it. */
 export function setQuantity(sku: string, quantity: number): void {
-  const limited = Math.max(0, Math.min(MAX_QUANTITY, Math.floor(quantity) || 0));
-  const known = cart.value.some((item) => item.sku === sku);
-  const items = known ? cart.value : [...cart.value, { sku, quantity: 0 }];
-  replaceCart(items.map((item) => (item.sku === sku ? { sku, quantity: limited } : item)).filter((item) => item.quantity > 0));
+  const items = cart.value.map((item) => (item.sku === sku ? { sku, quantity: limit(quantity) } : item));
+  replaceCart(items.filter((item) => item.quantity > 0));
+}
+
+function limit(quantity: number): number {
+  return Math.max(0, Math.min(MAX_QUANTITY, Math.floor(quantity) || 0));
 }
 
 export function replaceCart(items: readonly CartItem[]): void {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { ApiClient } from "../api/client";
 import { startAction, startRequest } from "../telemetry";
 import { FakeFetch, FakeLocks, json } from "../testing/fakes";
-import { addToCart, cart, cartCount, MAX_ITEMS, MAX_QUANTITY, replaceCart, setQuantity } from "./cart";
+import { addToCart, cart, replaceCart } from "./cart";
 import { discardCheckout, isInterrupted, openCheckout, placeOrder } from "./checkout";
 
 const placed = json(201, { id: "order-1" });
@@ -26,46 +26,6 @@ beforeEach(() => {
   server = new FakeFetch();
   const tokens = { token: () => Promise.resolve("token"), replace: () => Promise.resolve(undefined) };
   api = new ApiClient({ fetch: server.fetch, tokens, startRequest });
-});
-
-describe("the cart", () => {
-  test("adds, changes and removes products, and stores them", () => {
-    addToCart("A");
-    addToCart("A", 2);
-    addToCart("B");
-    expect(cart.value).toEqual([
-      { sku: "A", quantity: 3 },
-      { sku: "B", quantity: 1 },
-    ]);
-    expect(cartCount.value).toBe(4);
-    setQuantity("A", 0);
-    expect(JSON.parse(localStorage.getItem("hopline.cart") ?? "")).toEqual([{ sku: "B", quantity: 1 }]);
-  });
-
-  test("limits quantities and products", () => {
-    setQuantity("A", 1000);
-    expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
-    setQuantity("A", Number.NaN);
-    expect(cart.value).toEqual([]);
-    for (let index = 0; index < MAX_ITEMS; index += 1) addToCart(`S${index}`);
-    expect(addToCart("one-more")).toBe(false);
-    expect(addToCart("S0")).toBe(true);
-  });
-
-  test.each(["{", "null", '[{"sku":"A"}]', '[{"sku":"A","quantity":-1}]', '{"sku":"A","quantity":1}'])(
-    "is empty if the stored one is malformed: %s",
-    (stored) => {
-      localStorage.setItem("hopline.cart", stored);
-      dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
-      expect(cart.value).toEqual([]);
-    },
-  );
-
-  test("follows the other tabs", () => {
-    localStorage.setItem("hopline.cart", JSON.stringify([{ sku: "A", quantity: 2 }]));
-    dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
-    expect(cart.value).toEqual([{ sku: "A", quantity: 2 }]);
-  });
 });
 
 describe("the key of a checkout", () => {

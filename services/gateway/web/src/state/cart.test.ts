@@ -1,0 +1,59 @@
+import { beforeEach, expect, test } from "vitest";
+
+import { addToCart, cart, cartCount, MAX_ITEMS, MAX_QUANTITY, replaceCart, setQuantity } from "./cart";
+
+beforeEach(() => {
+  localStorage.clear();
+  replaceCart([]);
+});
+
+test("adds, changes and removes products, and stores them", () => {
+  addToCart("A");
+  addToCart("A", 2);
+  addToCart("B");
+  expect(cart.value).toEqual([
+    { sku: "A", quantity: 3 },
+    { sku: "B", quantity: 1 },
+  ]);
+  expect(cartCount.value).toBe(4);
+  setQuantity("A", 0);
+  expect(JSON.parse(localStorage.getItem("hopline.cart") ?? "")).toEqual([{ sku: "B", quantity: 1 }]);
+});
+
+test("the number of units has a limit", () => {
+  expect(addToCart("A", MAX_QUANTITY + 1)).toBe(true);
+  expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
+  expect(addToCart("A")).toBe(false);
+  setQuantity("A", 1000);
+  expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
+  setQuantity("A", Number.NaN);
+  expect(cart.value).toEqual([]);
+});
+
+test("the number of products has a limit", () => {
+  for (let index = 0; index < MAX_ITEMS; index += 1) addToCart(`S${index}`);
+  expect(addToCart("one-more")).toBe(false);
+  expect(addToCart("S0")).toBe(true);
+  expect(cart.value).toHaveLength(MAX_ITEMS);
+});
+
+test("a quantity changes products of the cart only", () => {
+  addToCart("A");
+  setQuantity("B", 2);
+  expect(cart.value).toEqual([{ sku: "A", quantity: 1 }]);
+});
+
+test.each(["{", "null", '[{"sku":"A"}]', '[{"sku":"A","quantity":-1}]', '{"sku":"A","quantity":1}'])(
+  "is empty if the stored one is malformed: %s",
+  (stored) => {
+    localStorage.setItem("hopline.cart", stored);
+    dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
+    expect(cart.value).toEqual([]);
+  },
+);
+
+test("follows the other tabs", () => {
+  localStorage.setItem("hopline.cart", JSON.stringify([{ sku: "A", quantity: 2 }]));
+  dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
+  expect(cart.value).toEqual([{ sku: "A", quantity: 2 }]);
+});
