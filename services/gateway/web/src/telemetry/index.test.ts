@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
+import type { SpanRecord } from "./span-record";
+
 type Telemetry = typeof import("./index");
 
 const DISABLED = { enabled: false, traces_url: "", metrics_url: "" };
@@ -38,5 +40,31 @@ describe("trace context", () => {
     const request = telemetry.startRequest(telemetry.startAction("load"), "GET", "/v2/products");
     expect(request.traceparent).toBeUndefined();
     expect(request.traceId).toMatch(/^[0-9a-f]{32}$/);
+  });
+});
+
+describe("spans", () => {
+  const ENABLED = { enabled: true, traces_url: "/traces", metrics_url: "/metrics" };
+  let names: string[];
+
+  beforeEach(async () => {
+    names = [];
+    vi.doMock("./sdk", () => ({ startExport: () => (record: SpanRecord) => names.push(record.name) }));
+    await telemetry.loadTelemetry(ENABLED);
+  });
+
+  test("of an action and its request are exported when the page is left", () => {
+    const action = telemetry.startAction("place order");
+    telemetry.startRequest(action, "POST", "/v2/orders");
+    dispatchEvent(new Event("pagehide"));
+    expect(names).toEqual(["place order", "POST /v2/orders"]);
+  });
+
+  test("that have ended are exported once", () => {
+    const action = telemetry.startAction("place order");
+    action.end();
+    action.end("error");
+    dispatchEvent(new Event("pagehide"));
+    expect(names).toEqual(["place order"]);
   });
 });

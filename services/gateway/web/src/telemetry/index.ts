@@ -36,13 +36,19 @@ export interface RequestSpan {
 }
 
 const queue = new SpanQueue();
+/** Functions that end the open spans. Without its root span, the trace of a page that is left would be incomplete. */
+const open = new Set<() => void>();
 
-/** Begin the root span of an action. It is exported when it ends. */
+addEventListener("pagehide", () => {
+  for (const endSpan of [...open]) endSpan();
+});
+
+/** Begin the root span of an action. It is exported when it ends, or when the page is left. */
 export function startAction(name: string): Action {
   const traceId = createTraceId();
   const spanId = createSpanId();
   const startedAt = performance.now();
-  const end = once((status: "ok" | "error" = "ok") => {
+  const end = endOnce<"ok" | "error">("ok", (status) => {
     queue.add({
       name,
       kind: "internal",
@@ -54,7 +60,16 @@ export function startAction(name: string): Action {
       failed: status === "error",
     });
   });
-  return { name, traceId, spanId, traceparent: formatTraceparent(traceId, spanId), startedAt, end };
+  return {
+    name,
+    traceId,
+    spanId,
+    traceparent: formatTraceparent(traceId, spanId),
+    startedAt,
+    end: (status = "ok") => {
+      end(status);
+    },
+  };
 }
 
 /** Begin the span of a request. Without an action it is the root of a trace. */
@@ -65,7 +80,7 @@ export function startRequest(action: Action | undefined, method: string, url: st
   if (queue.isClosed || !isRecorded(url) || !isSameOrigin(url, location)) {
     return { traceId, spanId, traceparent: undefined, end: () => undefined };
   }
-  const end = once((status: number) => {
+  const end = endOnce(0, (status) => {
     const request = { method, url, traceId, spanId, parentSpanId: action?.spanId, startedAt };
     queue.add(requestSpan(request, status, toEpoch(performance.now())));
   });
@@ -96,11 +111,14 @@ export async function loadTelemetry(telemetry: BrowserConfig["telemetry"]): Prom
   }
 }
 
-/** Return a function that calls `action` at most once. */
-function once<Value>(action: (value: Value) => void): (value: Value) => void {
-  let isDone = false;
-  return (value) => {
-    if (!isDone) action(value);
-    isDone = true;
+/** Return a function that ends a span once. If the page is left before, the span ends with `interrupted`. */
+function endOnce<Value>(interrupted: Value, record: (value: Value) => void): (value: Value) => void {
+  const end = (value: Value): void => {
+    if (open.delete(interrupt)) record(value);
   };
+  const interrupt = (): void => {
+    end(interrupted);
+  };
+  open.add(interrupt);
+  return end;
 }
