@@ -59,14 +59,15 @@ class TestLockedProduct:
         self, database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
     ) -> None:
         async with open_shop(
-            database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, database_lock_timeout_ms=300
+            database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, database_lock_timeout_ms=200
         ) as shop:
             locked, other = await shop.product(), await shop.product()
             customer = shop.client()
             async with shop.database.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", locked)
+                # More than the pool has. They wait in turns, and less than the time limit of the pool in all.
                 waiting = [
-                    asyncio.create_task(customer.place_order((locked, 1), key=f"key-{n}")) for n in range(3 * POOL_SIZE)
+                    asyncio.create_task(customer.place_order((locked, 1), key=f"key-{n}")) for n in range(2 * POOL_SIZE)
                 ]
                 await eventually(shop.has_lock_waiter)
                 assert (await customer.get("/products")).status_code == 200

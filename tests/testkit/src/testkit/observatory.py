@@ -29,6 +29,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from shared.validation.port_offset import MAX_PORT_OFFSET
+from testkit.stack import OFFSET_STEP
 
 _USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
 _START_SECONDS = 60
@@ -196,9 +197,9 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
 
 
 def free_offset() -> int:
-    """Return an offset at which all ports are free now."""
+    """Return an offset at which all ports are free now, and that no stack uses."""
     while True:
-        offset = random.randrange(20_000, MAX_PORT_OFFSET)  # noqa: S311 - not security
+        offset = random.randrange(520 * OFFSET_STEP, MAX_PORT_OFFSET, OFFSET_STEP)  # noqa: S311 - not security
         if all(_is_free(port + offset) for port in _USUAL_PORTS.values()):
             return offset
 

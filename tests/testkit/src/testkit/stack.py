@@ -1,11 +1,14 @@
 """A running stack for end-to-end tests: one that the environment names, or a new one in either mode."""
 
+import fcntl
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from compose.project import PUBLISHED
@@ -14,7 +17,10 @@ from testkit.operators import ComposeOperator, EmbeddedOperator, Operator
 from testkit.tap import TappedTelemetry, open_tap
 
 MODES = ("embedded", "compose")
-_OFFSETS = range(1000, 6000, 7)
+OFFSET_STEP = 39
+"""No two ports of a stack differ by a multiple of it. So stacks whose offsets are different multiples share no port."""
+
+_OFFSETS = range(26 * OFFSET_STEP, 6000, OFFSET_STEP)
 """With these offsets all ports are below 32768, the first port that the system assigns to clients."""
 
 
@@ -161,9 +167,25 @@ def _started(operator: Operator, *options: str) -> Iterator[None]:
         operator.run("clean")
 
 
-def free_offset(ports: Collection[Port]) -> int:
-    """Return an offset at which all of `ports` are free now. It is random, so that parallel runs rarely collide."""
-    for offset in random.SystemRandom().sample(_OFFSETS, len(_OFFSETS)):  # tests seed the default random generator
-        if not list_conflicts((port, port.number + offset) for port in ports):
+def free_offset(ports: Collection[Port], *, offsets: Sequence[int] = _OFFSETS) -> int:
+    """Return one of `offsets` at which all of `ports` are free, and that no other test process on this machine uses."""
+    for offset in random.SystemRandom().sample(offsets, len(offsets)):  # tests seed the default random generator
+        if not list_conflicts((port, port.number + offset) for port in ports) and _reserve(offset):
             return offset
     raise RuntimeError("found no offset at which all ports of a stack are free")
+
+
+@cache
+def _open_reservations() -> int:
+    """Open the file whose bytes are locked: byte N for the offset N. Locks end with their process."""
+    path = Path(tempfile.gettempdir()) / f"hopline-test-offsets-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _reserve(offset: int) -> bool:
+    """Reserve an offset for this process, because a stack needs seconds until it listens on all of its ports."""
+    try:
+        fcntl.lockf(_open_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+    except OSError:
+        return False
+    return True

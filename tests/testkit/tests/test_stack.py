@@ -1,0 +1,25 @@
+"""The port offsets of stacks that run at the same time."""
+
+import subprocess
+import sys
+
+from compose.project import PUBLISHED
+from embedded.ports import PORTS
+from testkit.stack import OFFSET_STEP, free_offset
+
+
+def test_stacks_of_different_offsets_share_no_port() -> None:
+    numbers = {port.number for port in (*PORTS.values(), *PUBLISHED.values())}
+    assert len({number % OFFSET_STEP for number in numbers}) == len(numbers)
+
+
+def test_offset_is_not_free_when_another_process_uses_it() -> None:
+    assert reserve_in_another_process(5967).stdout == "5967\n"
+    assert free_offset([], offsets=[5967]) == 5967
+    assert "found no offset" in reserve_in_another_process(5967).stderr
+
+
+def reserve_in_another_process(offset: int) -> subprocess.CompletedProcess[str]:
+    program = f"from testkit.stack import free_offset; print(free_offset([], offsets=[{offset}]))"
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the code above
