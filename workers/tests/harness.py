@@ -19,7 +19,7 @@ from uuid import UUID
 import pytest
 from arq.worker import Worker, create_worker
 from redis.asyncio import Redis
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from shared.db.database import Database, open_database
 from shared.db.redis import create_redis
@@ -87,6 +87,12 @@ class Harness:
         """Execute a statement in the workers' database."""
         async with self.database.transaction() as session:
             await session.execute(text(statement), parameters)
+
+    async def now(self) -> datetime:
+        """Return the time of PostgreSQL's clock."""
+        async with self.database.sessions() as session:
+            now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+        return now
 
     async def wait_until(self, condition: Callable[[list[Job]], object]) -> list[Job]:
         """Wait until `condition` is true for the list of all jobs, and return the list."""

@@ -91,6 +91,20 @@ class TestEnds:
         assert "unavailable for too long" in body["reason"]
         assert "127.0.0.1" not in body["reason"]
 
+    async def test_report_fails_with_a_reason_when_it_exceeds_its_timeout(self, harness: Harness) -> None:
+        report_id = harness.orders.reports.add_report()
+        harness.orders.reports.open.clear()
+        (queued,) = await harness.add(report_job(report_id))
+        async with harness.runner(replace(MAKE_REPORT, attempts=1, timeout_s=0.5)) as runner:
+            await make_report({"runner": runner}, str(queued.job_id))
+        harness.orders.reports.open.set()
+        job = await harness.get_job(queued.job_id)
+        assert (job.state, job.last_error) == ("dead", "JobTimeoutError: The job exceeded its timeout of 0.5 s")
+        async with harness.worker():
+            assert await wait_for_end(harness, report_id) == "fail"
+        _, body = harness.orders.reports.calls[-1]
+        assert "unavailable for too long" in body["reason"]
+
     async def test_report_stays_finished_when_a_failure_is_reported_later(self, harness: Harness) -> None:
         report_id = harness.orders.reports.add_report()
         harness.orders.reports.ends[str(report_id)] = "finish"

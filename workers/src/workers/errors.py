@@ -4,6 +4,7 @@
 JobError
  ├─ PermanentJobError            dead immediately: no retry can help
  ├─ UnknownFieldsError           retried: a worker of the newer version may run it
+ ├─ JobTimeoutError              retried with backoff, logged without a traceback
  ├─ DependencyUnavailableError   retried with backoff; expected, so logged without a traceback
  │   └─ EmailLockedError         another worker is sending this email
  ├─ LeaseLostError               another worker has the job: the result is discarded
@@ -23,6 +24,10 @@ class PermanentJobError(JobError):
 
 class UnknownFieldsError(JobError):
     """The payload has fields that this version does not have. During a rollout, newer workers queue such jobs."""
+
+
+class JobTimeoutError(JobError):
+    """The attempt exceeded the timeout of the job type and was cancelled."""
 
 
 class DependencyUnavailableError(JobError):

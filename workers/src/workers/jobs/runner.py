@@ -25,7 +25,7 @@ from shared.db.database import Database
 from shared.errors.stores import DATABASE_ERRORS, log_store_failure
 from shared.faults.crash_points import crash_point
 from workers.dependencies import JobContext
-from workers.errors import DependencyUnavailableError, JobError, LeaseLostError, PermanentJobError, UnknownFieldsError
+from workers.errors import JobError, JobTimeoutError, LeaseLostError, PermanentJobError, UnknownFieldsError
 from workers.jobs.backoff import backoff_s
 from workers.jobs.dead_letters import dead_letter
 from workers.jobs.leases import Leases
@@ -147,7 +147,7 @@ class Runner:
                     follow_ups = await work
             except TimeoutError as error:
                 raise (
-                    DependencyUnavailableError(f"not done within {job_type.timeout_s:g} s")
+                    JobTimeoutError(f"The job exceeded its timeout of {job_type.timeout_s:g} s")
                     if limit.expired()
                     else error
                 ) from None
@@ -212,8 +212,9 @@ def _validate_payload(claim: Claim, job_type: JobType) -> JobPayload:
     except ValidationError as error:
         unknown = [str(problem["loc"][0]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if unknown:
-            raise UnknownFieldsError(f"no such fields of {claim.type_name}: {', '.join(unknown)}") from error
-        raise PermanentJobError(f"the payload is not one of {claim.type_name}: {error}") from error
+            message = f"Unknown fields in the payload of {claim.type_name}: {', '.join(unknown)}"
+            raise UnknownFieldsError(message) from error
+        raise PermanentJobError(f"Invalid payload for job type {claim.type_name}: {error}") from error
 
 
 def _being_stopped() -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from workers.errors import DependencyUnavailableError
+from workers.errors import DependencyUnavailableError, JobTimeoutError
 from workers.jobs.repository import Claim
 from workers.reports.schemas import FailReport, MakeReport
 from workers.schemas import NewJob
@@ -10,10 +10,12 @@ from workers.schemas import NewJob
 _UNAVAILABLE = "A part of the shop that the report needs was unavailable for too long. Please request a new report."
 _UNEXPECTED = "An unexpected error occurred and was logged. Please request a new report, perhaps for a shorter period."
 
+_UNAVAILABLE_ERRORS = (DependencyUnavailableError.__name__, JobTimeoutError.__name__)
+
 
 def reason_of(error: str) -> str:
     """Return the reason for an error in the form of `workers.jobs.spans.describe`."""
-    return _UNAVAILABLE if error.startswith(DependencyUnavailableError.__name__) else _UNEXPECTED
+    return _UNAVAILABLE if error.startswith(_UNAVAILABLE_ERRORS) else _UNEXPECTED
 
 
 def fail_with_reason(payload: MakeReport, _claim: Claim, error: str) -> Sequence[NewJob]:
