@@ -185,23 +185,29 @@ class Cluster:
             await self.redis.xadd(stream, {"event": event.encode()}, id=f"{self._sent[stream]}-0")
 
     async def add_notifications(
-        self, user_id: UUID, *, count: int = 1, published: bool = True, data: dict[str, Any] | None = None
+        self,
+        user_id: UUID,
+        *,
+        count: int = 1,
+        published: bool = True,
+        subject: str = "test",
+        data: dict[str, Any] | None = None,
     ) -> None:
         """Add notifications as the consumer does. Without `published`, as if the process had died before publishing."""
         for _ in range(count):
-            row = await self._committed(user_id, data or {})
+            row = await self._committed(user_id, subject, data or {})
             if published:
                 await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).publish_notification(
                     user_id, NotificationFrame.from_row(row)
                 )
 
-    async def _committed(self, user_id: UUID, data: dict[str, Any]) -> Notification:
+    async def _committed(self, user_id: UUID, subject: str, data: dict[str, Any]) -> Notification:
         async with self.sessions() as session, session.begin():
             row = await FeedService(repository=FeedRepository(session=session)).add_notification(
                 user_id=user_id,
                 event_id=uuid4(),
                 kind=NotificationKind.ANNOUNCEMENT,
-                subject="test",
+                subject=subject,
                 data=data,
                 at=datetime.now(UTC),
                 trace=TraceContext(),

@@ -29,10 +29,14 @@ class TestPages:
     async def test_pages_have_only_the_callers_notifications(
         self, cluster: Cluster, instance: Instance, user: UUID
     ) -> None:
-        await cluster.add_notifications(uuid4())
+        other_user, subject = uuid4(), str(uuid4())
+        await cluster.add_notifications(other_user, subject=subject)
+        async with instance.client(other_user) as client:
+            assert len((await client.get("/notifications")).json()["items"]) == 1
+            assert len((await client.get(f"/notifications/for-subject/{subject}")).json()) == 1
         async with instance.client(user) as client:
             assert (await client.get("/notifications")).json()["items"] == []
-            assert (await client.get("/notifications/for-subject/" + str(uuid4()))).json() == []
+            assert (await client.get(f"/notifications/for-subject/{subject}")).json() == []
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=101", "after_seq=-1", f"after_seq={2**63}", "limit=x"])
     async def test_request_is_rejected_when_a_parameter_is_invalid(
@@ -62,9 +66,9 @@ class TestSummary:
         await cluster.add_notifications(uuid4())
         async with instance.client(user) as client:
             await client.post("/notifications/read", json={"up_to": 1})
-            digest = (await client.get("/notifications/summary", params={"latest": 2})).json()
+            summary = (await client.get("/notifications/summary", params={"latest": 2})).json()
             page = (await client.get("/notifications", params={"after_seq": 2})).json()
-        assert digest == {"unread": 3, "latest": page["items"][::-1]}
+        assert summary == {"unread": 3, "latest": page["items"][::-1]}
 
     async def test_summary_is_empty_when_the_user_has_no_notifications(self, instance: Instance, user: UUID) -> None:
         async with instance.client(user) as client:

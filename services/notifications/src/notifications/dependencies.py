@@ -16,7 +16,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 async def get_feed_service(session: SessionDep) -> FeedService:
-    """Return the feeds in the request's transaction."""
+    """Return the feed service in the request's transaction."""
     return FeedService(repository=FeedRepository(session=session))
 
 
