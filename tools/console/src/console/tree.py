@@ -34,7 +34,7 @@ class Span:
     end: int
     parent_id: str  # "" for a root
     kind: str = ""
-    links: Sequence[str] = ()  # linked spans of this trace that are not its parent
+    links: Sequence[str] = ()  # linked spans of this trace; may include its parent
     repeat_reason: str = ""  # why it is a repeated attempt
     failure: str = ""
     events: Sequence[LogRecord] = ()
@@ -64,7 +64,7 @@ class Span:
 
     @property
     def duration(self) -> int:
-        """Its duration."""
+        """Return the duration in microseconds."""
         return self.end - self.start
 
 
@@ -91,9 +91,9 @@ class Tree:
         """Build a tree from one item of `data` of /api/traces/{id}, with at least one span."""
         reported = [Span.from_jaeger(span, trace["processes"]) for span in trace["spans"]]
         parents = {span.parent_id for span in reported}
-        spans = [*reported, *_lost(reported)]
+        spans = [*reported, *_reconstruct_lost_spans(reported)]
         nodes = {span.id: Node(span) for span in sorted(spans, key=lambda span: (span.start, not span.lost, -span.end))}
-        roots = [node for node in nodes.values() if not _attached(node, nodes)]
+        roots = [node for node in nodes.values() if not _attach_to_parent(node, nodes)]
         missing = sum(span.lost and span.id in parents for span in spans)
         return cls(trace["traceID"], tuple(roots), missing)
 
@@ -136,11 +136,11 @@ class Tree:
 def _failure(tags: Mapping[str, Any]) -> str:
     """Return the span's status description or error names, and whether a fault switch injected the error."""
     named = " ".join(str(tags[name]) for name in ("error.type", "hopline.problem") if name in tags)
-    wanted = f" (a fault switch: {tags['hopline.fault']})" if "hopline.fault" in tags else ""
-    return str(tags.get("otel.status_description") or named or "failed") + wanted
+    injected = f" (a fault switch: {tags['hopline.fault']})" if "hopline.fault" in tags else ""
+    return str(tags.get("otel.status_description") or named or "failed") + injected
 
 
-def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
+def _attach_to_parent(node: Node, nodes: Mapping[str, Node]) -> bool:
     """Add a node to its parent's children, unless the parent is missing or invalid data would create a cycle."""
     parent = ancestor = nodes.get(node.span.parent_id)
     while ancestor is not None and ancestor is not node:
@@ -153,24 +153,24 @@ def _attached(node: Node, nodes: Mapping[str, Node]) -> bool:
     return True
 
 
-def _lost(reported: Sequence[Span]) -> Iterator[Span]:
-    """Yield replacements for spans that were not received but are a parent or a link of others.
+def _reconstruct_lost_spans(reported: Sequence[Span]) -> Iterator[Span]:
+    """Yield replacements for spans that were not received but are the parent of other spans or linked by them.
 
-    A repeated attempt links to the lost span. It has the same operation and parent, so both are copied from it. Without
-    such an attempt, only the children are known. If no span is a root, the request came from outside, and its caller is
-    not a lost span.
+    A retry links to the lost attempt and has the same operation and parent, so these are copied from the retry.
+    Otherwise only the span's id is known, from its children. If no span is a root, the request came from outside, and
+    its caller is not a lost span.
     """
-    come = {span.id for span in reported}
+    known = {span.id for span in reported}
     if all(span.parent_id for span in reported):
-        come |= {span.parent_id for span in reported if span.kind == "server"}
+        known |= {span.parent_id for span in reported if span.kind == "server"}
     children = {span.parent_id: span for span in reversed(reported) if span.parent_id}
-    tries = {link: span for span in reported for link in span.links if link != span.parent_id}
-    for span_id in (children | tries).keys() - come:
-        later, child = tries.get(span_id), children.get(span_id)
-        start = min(span.start for span in (later, child) if span)
-        if later:
+    retries = {link: span for span in reported for link in span.links if link != span.parent_id}
+    for span_id in (children | retries).keys() - known:
+        retry, child = retries.get(span_id), children.get(span_id)
+        start = min(span.start for span in (retry, child) if span)
+        if retry:
             yield replace(
-                later, id=span_id, start=start, end=start, links=(), repeat_reason="", failure="", events=(), lost=True
+                retry, id=span_id, start=start, end=start, links=(), repeat_reason="", failure="", events=(), lost=True
             )
         elif child:
             yield Span(
