@@ -7,7 +7,6 @@ from supervisor.options import ServerOptions
 
 from embedded import processes
 from embedded.configuration import render
-from embedded.environment import Environments
 from embedded.errors import EmbeddedError
 from embedded.processes import Process
 from embedded.stack import ROOT, Stack
@@ -51,7 +50,7 @@ class TestSelected:
         assert names == ["postgres", "valkey", "observatory", "users", "orders"]
 
     def test_unknown_name_is_rejected_with_the_known_names(self, table: processes.Table) -> None:
-        with pytest.raises(EmbeddedError, match="no process 'mailer': there are postgres, valkey"):
+        with pytest.raises(EmbeddedError, match=r"Unknown process 'mailer'\. Expected one of: postgres, valkey"):
             table.selected(["mailer"])
 
 
@@ -68,7 +67,9 @@ class TestRender:
         groups = sorted(options.process_group_configs, key=lambda group: int(group.priority))
         assert [group.name for group in groups] == ["stores", "telemetry", "services"]
 
-    def test_postgres_has_its_stop_signal_and_its_account(self, options: ServerOptions, table: processes.Table) -> None:
+    def test_programs_have_their_stop_signals_and_postgres_its_account(
+        self, options: ServerOptions, table: processes.Table
+    ) -> None:
         programs = {
             program.name: program for group in options.process_group_configs for program in group.process_configs
         }
@@ -102,9 +103,7 @@ class TestRender:
 
 
 class TestMissing:
-    def test_error_names_the_program_when_it_is_not_installed(self, stack: Stack) -> None:
-        stack.create()
-        Environments(stack, {})
+    def test_error_names_the_program_when_it_is_not_installed(self) -> None:
         process = Process(name="worker", group="services", command=["/nowhere/arq"], stop_seconds=1)
         assert processes.missing([process]) == [
             "worker: /nowhere/arq is missing: run `make` to install the requirements"

@@ -89,7 +89,7 @@ class Table:
         while pending:
             name = pending.pop()
             if name not in by_name:
-                raise EmbeddedError(f"no process {name!r}: there are {', '.join(by_name)}")
+                raise EmbeddedError(f"Unknown process {name!r}. Expected one of: {', '.join(by_name)}")
             if name not in chosen:
                 chosen.add(name)
                 pending.extend(by_name[name].needs)
