@@ -1,7 +1,8 @@
 """Runs all commands of the tour in their order, and compares their output with the page.
 
-A block ```sh has commands. The block without a language after it has lines of their output, in order; `…` is any text.
-Blocks with another word after ```sh need other programs or take long, and are not run here.
+A block that begins with ```sh contains commands. The blocks after it that have no language contain lines of the output,
+in order. `…` matches any text. A block with another word after ```sh needs other programs or takes long, so it is not
+run here.
 """
 
 import os
@@ -37,15 +38,15 @@ class Step:
 
 def steps() -> list[Step]:
     """Return the blocks that run without other programs."""
-    page, found, is_run = PAGE.read_text(encoding="utf-8"), list[Step](), False
+    page, found, is_tested = PAGE.read_text(encoding="utf-8"), list[Step](), False
     for block in _BLOCK.finditer(page):
         title = (_TITLE.findall(page, 0, block.start()) or ["Begin"])[-1]
         if block["language"].startswith("sh"):
-            is_run = block["language"] == "sh"
-            if is_run:
+            is_tested = block["language"] == "sh"
+            if is_tested:
                 found.append(Step(title=title, commands=block["body"]))
-        elif not block["language"] and is_run:
-            found[-1].expected = block["body"].splitlines()
+        elif not block["language"] and is_tested:
+            found[-1].expected += block["body"].splitlines()
     return found
 
 
@@ -54,9 +55,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Yield the output of each step, from one shell with a separate stack."""
     folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"hopline-tour-{os.getpid()}"  # noqa: S108 - short, for sockets
     log = tmp_path_factory.mktemp("tour") / "output"
-    own = {"HOPLINE_HOME": str(folder), "HOPLINE_PORT_OFFSET": str(free_offset(PORTS.values())), "COLUMNS": "140"}
-    own["MODE"] = "compose"  # the default if an engine is available; the page must select its mode
-    environment = {**os.environ, **own}
+    overrides = {"HOPLINE_HOME": str(folder), "HOPLINE_PORT_OFFSET": str(free_offset(PORTS.values())), "COLUMNS": "140"}
+    overrides["MODE"] = "compose"  # the default if an engine is available; the page must select its mode
+    environment = {**os.environ, **overrides}
     script = "\n".join(f"{step.commands}\necho; echo @@@" for step in steps())
     try:
         with log.open("wb") as file:
