@@ -12,7 +12,7 @@ from observatory.series import Kind, Point
 from testkit.observatory import Observatory, running_observatory
 
 from .conftest import MakeMetrics
-from .test_metrics import ask, export_of, kept, post
+from .metric_clients import export_of, get_store_status, post, query_metric
 
 MEBIBYTE = 1024 * 1024
 MAX_RSS_KIB = 130 * 1024
@@ -47,8 +47,8 @@ class TestSeries:
             level.set(number, {"number": number})
         shop.export()
 
-        assert len(ask(limited_observatory, "level")) == 3
-        assert kept(limited_observatory)["dropped"] == {MORE_SERIES: 7}
+        assert len(query_metric(limited_observatory, "level")) == 3
+        assert get_store_status(limited_observatory)["dropped"] == {MORE_SERIES: 7}
 
     def test_idle_series_are_removed_when_new_ones_arrive(self) -> None:
         clock = Clock()
@@ -65,7 +65,7 @@ class TestSeries:
         assert names(store) == ["b", "c"]
         assert store.dropped[MORE_SERIES] == 2
 
-    def test_series_are_removed_when_they_got_no_point_for_long(self) -> None:
+    def test_series_are_removed_when_they_receive_no_points_for_the_retention_time(self) -> None:
         clock = Clock()
         store = MetricStore(LARGE, clock=clock)
         gauge(store, "a", clock.now_s)
@@ -85,8 +85,8 @@ class TestPoints:
             level.set(number)
             shop.export()
 
-        assert ask(limited_observatory, "level") == {"": 4}
-        assert kept(limited_observatory)["points"] == 3
+        assert query_metric(limited_observatory, "level") == {"": 4}
+        assert get_store_status(limited_observatory)["points"] == 3
 
     def test_points_are_removed_when_they_are_too_old(self) -> None:
         clock = Clock()
@@ -132,11 +132,11 @@ class TestMemory:
                     point.attributes.add(key="path").value.string_value = f"/{burst}/{number}/{'x' * 500}"
                 post(observatory, export_of(metric))
 
-            state = kept(observatory)
+            state = get_store_status(observatory)
             assert state["received"] == 10_001
             assert state["series"] + state["dropped"][MORE_SERIES] == 10_001
             assert state["bytes"] <= state["limits"]["total_bytes"] == 16 * MEBIBYTE
-            assert ask(observatory, "level") == {"": 4}
+            assert query_metric(observatory, "level") == {"": 4}
             status = Path(f"/proc/{observatory.process.pid}/status").read_text()
             [resident_kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
             assert int(resident_kib) < MAX_RSS_KIB
@@ -164,5 +164,5 @@ class TestMemory:
             many.attributes.add(key=f"label.{number}").value.int_value = number
         post(observatory, export_of(metric))
 
-        assert kept(observatory)["dropped"] == {"labels that are too long or too many": 2}
-        assert len(ask(observatory, "long")) == 1
+        assert get_store_status(observatory)["dropped"] == {"labels that are too long or too many": 2}
+        assert len(query_metric(observatory, "long")) == 1

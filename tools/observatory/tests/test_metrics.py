@@ -1,60 +1,16 @@
 """Metrics that the SDK sends, as Prometheus's query API returns them."""
 
 import time
-from typing import Any
 
-import httpx
 import pytest
 from opentelemetry.metrics import CallbackOptions, Observation
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
 from testkit.observatory import MakeTelemetry, Observatory
 
 from .conftest import MakeMetrics
-
-PROTOBUF = "application/x-protobuf"
-
-
-def ask(observatory: Observatory, query: str) -> dict[str, float]:
-    """Evaluate an expression now; return the values by their labels, without the labels of the resource."""
-    response = observatory.get("prometheus", "/api/v1/query", query=query)
-    assert response.status_code == 200, response.text
-    result = response.json()["data"]["result"]
-    return {described(item["metric"]): float(item["value"][1]) for item in result}
-
-
-def described(labels: dict[str, str]) -> str:
-    hidden = {"__name__", "job", "instance", "service_name", "service_namespace"}
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in hidden)
-
-
-def kept(observatory: Observatory) -> dict[str, Any]:
-    response: dict[str, Any] = observatory.get("prometheus", "/observatory/metrics").json()["kept"]
-    return response
-
-
-def export_of(*metrics: Metric, service: str = "orders") -> ExportMetricsServiceRequest:
-    request = ExportMetricsServiceRequest()
-    resource_metrics = request.resource_metrics.add()
-    resource_metrics.resource.attributes.add(key="service.name").value.string_value = service
-    resource_metrics.scope_metrics.add().metrics.extend(metrics)
-    return request
-
-
-def post(observatory: Observatory, request: ExportMetricsServiceRequest) -> ExportMetricsServiceResponse:
-    response = httpx.post(
-        observatory.url("otlp", "/v1/metrics"),
-        content=request.SerializeToString(),
-        headers={"content-type": PROTOBUF},
-        timeout=30,
-    )
-    assert response.status_code == 200, response.content
-    return ExportMetricsServiceResponse.FromString(response.content)
+from .metric_clients import export_of, get_store_status, post, query_metric
 
 
 class TestCounters:
@@ -71,7 +27,7 @@ class TestCounters:
         counter.add(1, {"sku": "b"})
         shop.export()
 
-        assert ask(observatory, f"{name.replace('.', '_')}_total") == {"sku=a": 8, "sku=b": 1}
+        assert query_metric(observatory, f"{name.replace('.', '_')}_total") == {"sku=a": 8, "sku=b": 1}
 
     def test_counter_counts_its_first_increment_from_its_start(
         self, observatory: Observatory, metrics: MakeMetrics
@@ -80,7 +36,7 @@ class TestCounters:
         shop.meter.create_counter("first").add(7)
         shop.export()
 
-        increase = ask(observatory, "increase(first_total[5m])")
+        increase = query_metric(observatory, "increase(first_total[5m])")
 
         assert increase[""] == pytest.approx(
             7 * 1.5
@@ -95,7 +51,7 @@ class TestCounters:
             process.meter.create_counter(f"restarted.{temporality}").add(added)
             process.close()
 
-        assert ask(observatory, f"restarted_{temporality}_total") == {"": 18}
+        assert query_metric(observatory, f"restarted_{temporality}_total") == {"": 18}
 
     def test_counter_restarts_when_it_shrinks_without_a_start_time(self, observatory: Observatory) -> None:
         for value in (8, 3):
@@ -105,7 +61,7 @@ class TestCounters:
             metric.sum.data_points.add(as_int=value, time_unix_nano=time.time_ns())
             post(observatory, export_of(metric))
 
-        assert ask(observatory, "shrunk_total") == {"": 11}
+        assert query_metric(observatory, "shrunk_total") == {"": 11}
 
 
 class TestGauges:
@@ -119,7 +75,7 @@ class TestGauges:
         shop.export()
         shop.export()
 
-        assert ask(observatory, "temperature_celsius") == {"room=a": -2.25}
+        assert query_metric(observatory, "temperature_celsius") == {"room=a": -2.25}
 
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
     def test_up_down_counter_can_shrink(self, observatory: Observatory, metrics: MakeMetrics, temporality: str) -> None:
@@ -130,7 +86,7 @@ class TestGauges:
         sockets.add(-7)
         shop.export()
 
-        assert ask(observatory, f"sockets_{temporality}") == {"": -2}
+        assert query_metric(observatory, f"sockets_{temporality}") == {"": -2}
 
 
 class TestHistograms:
@@ -146,9 +102,9 @@ class TestHistograms:
         waits.record(3)
         shop.export()
 
-        assert ask(observatory, f"{name}_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 4}
-        assert ask(observatory, f"{name}_seconds_count") == {"": 4}
-        assert ask(observatory, f"{name}_seconds_sum") == {"": pytest.approx(3.8)}
+        assert query_metric(observatory, f"{name}_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 4}
+        assert query_metric(observatory, f"{name}_seconds_count") == {"": 4}
+        assert query_metric(observatory, f"{name}_seconds_sum") == {"": pytest.approx(3.8)}
 
     def test_histogram_continues_when_its_process_restarts(
         self, observatory: Observatory, metrics: MakeMetrics
@@ -160,7 +116,7 @@ class TestHistograms:
                 waits.record(value)
             process.close()
 
-        assert ask(observatory, "again_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 5}
+        assert query_metric(observatory, "again_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 5}
 
     def test_histogram_restarts_when_its_buckets_change(self, observatory: Observatory, metrics: MakeMetrics) -> None:
         for bounds in ([0.1, 1], [0.2, 2, 20]):
@@ -168,7 +124,7 @@ class TestHistograms:
             process.meter.create_histogram("other", explicit_bucket_boundaries_advisory=bounds).record(0.15)
             process.close()
 
-        assert ask(observatory, "other_bucket") == {"le=0.2": 1, "le=2": 1, "le=20": 1, "le=+Inf": 1}
+        assert query_metric(observatory, "other_bucket") == {"le=0.2": 1, "le=2": 1, "le=20": 1, "le=+Inf": 1}
 
     def test_quantiles_interpolate_within_a_bucket(self, observatory: Observatory, metrics: MakeMetrics) -> None:
         shop = metrics(observatory, "shop")
@@ -179,7 +135,7 @@ class TestHistograms:
 
         for quantile, expected in (("0.25", 1), ("0.5", 1.5), ("0.75", 2), ("1", 4)):
             expression = f"histogram_quantile({quantile}, sum by (le) (rate(spread_seconds_bucket[5m])))"
-            assert ask(observatory, expression) == {"": pytest.approx(expected)}
+            assert query_metric(observatory, expression) == {"": pytest.approx(expected)}
 
     def test_exemplars_have_the_trace_id(
         self, observatory: Observatory, metrics: MakeMetrics, telemetry: MakeTelemetry
@@ -209,8 +165,8 @@ class TestDropped:
         shop.meter.create_histogram("exponential").record(1)
         shop.export()
 
-        assert kept(observatory)["dropped"]["exponential histogram"] == 1
-        assert ask(observatory, "exponential_count") == {}
+        assert get_store_status(observatory)["dropped"]["exponential histogram"] == 1
+        assert query_metric(observatory, "exponential_count") == {}
 
     def test_dropped_points_are_counted_by_reason_and_in_the_response(self, observatory: Observatory) -> None:
         now = time.time_ns()
@@ -226,7 +182,7 @@ class TestDropped:
         response = post(observatory, export_of(summary, nothing, old, infinite, buckets))
 
         assert response.partial_success.rejected_data_points == 6
-        dropped = kept(observatory)["dropped"]
+        dropped = get_store_status(observatory)["dropped"]
         assert dropped["summary"] == 1
         assert dropped["unknown data type"] == 1
         assert dropped["too old or in the future"] == 2
@@ -241,7 +197,7 @@ class TestDropped:
         for _ in range(2):
             post(observatory, export_of(metric))
 
-        assert ask(observatory, "twice_total") == {"": 4}
+        assert query_metric(observatory, "twice_total") == {"": 4}
 
 
 class TestTheApi:

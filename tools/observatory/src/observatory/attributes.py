@@ -49,7 +49,11 @@ def plain_attributes(pairs: Iterable[KeyValue]) -> dict[str, Plain]:
 
 
 def as_text(value: Plain) -> str:
-    """Return the value as text, in the format of the OpenTelemetry Collector."""
+    """Return the value as text.
+
+    Strings, booleans, integers and bytes have the format of the OpenTelemetry Collector. Floats and nested values can
+    differ from it.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, float):
@@ -68,7 +72,10 @@ def resource_from(raw: bytes) -> Resource:
 
 @lru_cache(maxsize=256)
 def scope_of(name: str, version: str) -> Scope:
-    """Return the shared object of a scope. A part of the message would keep the whole message in memory."""
+    """Return the shared object of a scope.
+
+    Holding the protobuf submessage would keep the whole request in memory, so the fields are copied.
+    """
     return Scope(name, version)
 
 

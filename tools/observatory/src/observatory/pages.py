@@ -1,4 +1,4 @@
-"""The pages for people: traces on Jaeger's port, metrics on Prometheus's, the mailbox on Mailpit's.
+"""HTML pages: traces on Jaeger's port, metrics on Prometheus's, the mailbox on Mailpit's.
 
 Each page is a file in assets/ that reads JSON from the same port. Pages load nothing from other hosts and have no
 inline scripts or styles. Scripts set text, never markup, so data of services and emails cannot inject content.
@@ -41,7 +41,7 @@ def metric_pages() -> list[Route]:
 
 
 def mail_pages() -> list[Route]:
-    """Return `/` (also `/search`, Mailpit's own address for it), `/view/{id}` and their files."""
+    """Return `/` (also `/search`, as in Mailpit), `/view/{id}` and their files."""
     return [
         _file("/", "mailbox.html"),
         _file("/search", "mailbox.html"),
