@@ -24,7 +24,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 async def get_account_service(session: SessionDep) -> AccountService:
-    """Return the accounts in the request's transaction."""
+    """Return the account service in the request's transaction."""
     return AccountService(
         accounts=AccountRepository(session=session),
         events=UserEvents(session=session),
@@ -40,7 +40,7 @@ async def get_registration(body: UserCreate, request: Request) -> Registration:
 
 
 async def get_token_service(request: Request) -> TokenService:
-    """Return the token service of the process. It has no state of a request."""
+    """Return the token service of the process. It has no per-request state."""
     service: TokenService = request.app.state.tokens
     return service
 
@@ -58,4 +58,4 @@ async def authenticate_workers(
 AccountsDep = Annotated[AccountService, Depends(get_account_service)]
 RegistrationDep = Annotated[Registration, Depends(get_registration)]
 TokensDep = Annotated[TokenService, Depends(get_token_service)]
-StaffIdentity = Annotated[Identity, Depends(require_role(Role.SERVICE, Role.ADMIN))]
+ServiceOrAdminIdentity = Annotated[Identity, Depends(require_role(Role.SERVICE, Role.ADMIN))]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from shared.auth import CurrentIdentity
 from shared.web.media_types import FormRoute
 from shared.web.openapi import document_problem
-from users.dependencies import AccountsDep, RegistrationDep, StaffIdentity, TokensDep, authenticate_workers
+from users.dependencies import AccountsDep, RegistrationDep, ServiceOrAdminIdentity, TokensDep, authenticate_workers
 from users.keys import KeyRing
 from users.schemas import AccessToken, ClientTokenRequest, RevocationRequest, TokenPair, TokenRequest, User, UserUpdate
 
@@ -86,12 +86,12 @@ async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], servic
 
 
 @internal_users_router.get("/admins")
-async def list_admins(_identity: StaffIdentity, accounts: AccountsDep) -> list[User]:
+async def list_admins(_identity: ServiceOrAdminIdentity, accounts: AccountsDep) -> list[User]:
     """List the admins, for services and admins."""
     return [User.model_validate(account) for account in await accounts.list_admins()]
 
 
 @internal_users_router.get("/users/{user_id}")
-async def read_user(user_id: UUID, _identity: StaffIdentity, accounts: AccountsDep) -> User:
+async def read_user(user_id: UUID, _identity: ServiceOrAdminIdentity, accounts: AccountsDep) -> User:
     """Return an account, for services and admins."""
     return User.model_validate(await accounts.get_account(user_id))
