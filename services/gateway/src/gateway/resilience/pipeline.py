@@ -136,7 +136,10 @@ class ResiliencePipeline:
 
 
 def _outcome_of(response: UpstreamResponse, *, timeout_outcome: Outcome) -> Outcome:
-    """Return the outcome of an attempt with a response. Backpressure is no failure: the service works at its limit."""
+    """Return the outcome of an attempt with a response.
+
+    Backpressure does not count as a failure. The service works at its limit.
+    """
     status = response.status
     if status == HTTPStatus.GATEWAY_TIMEOUT:
         return timeout_outcome
