@@ -92,7 +92,13 @@ class TestPostgresRestart:
     ) -> AsyncIterator[Shop]:
         url = await create_database(postgres.url)
         migrate(INI, url)
-        async with open_shop(database=url, redis_url=redis_url, issuer=token_issuer, objects=tmp_path) as shop:
+        async with open_shop(
+            database=url,
+            redis_url=redis_url,
+            issuer=token_issuer,
+            objects=tmp_path,
+            database_lock_timeout_ms=10_000,  # the first commits of a restarted server are slow
+        ) as shop:
             yield shop
 
     @pytest.mark.parametrize("stop", [PostgresServer.stop, PostgresServer.immediate_stop])

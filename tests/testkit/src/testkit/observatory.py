@@ -1,9 +1,7 @@
 """A running observatory and telemetry of services for it, for tests of its APIs and pages."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,10 +26,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from embedded.ports import PORTS
 from shared.validation.port_offset import MAX_PORT_OFFSET
-from testkit.stack import OFFSET_STEP
+from testkit.stack import OFFSET_STEP, free_offset
 
-_USUAL_PORTS = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
+_PORTS = [port for port in PORTS.values() if port.process == "observatory"]
+_OFFSETS = range(520 * OFFSET_STEP, MAX_PORT_OFFSET, OFFSET_STEP)
+"""Above those of stacks."""
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _NEVER_MS = 86_400_000
@@ -47,7 +48,7 @@ class Observatory:
 
     def port(self, name: str) -> int:
         """Return the port of otlp, jaeger, loki, prometheus, mailpit or smtp."""
-        return _USUAL_PORTS[name] + self.offset
+        return PORTS[name].number + self.offset
 
     def url(self, name: str, path: str = "") -> str:
         """Return the URL of a path of one of the servers."""
@@ -196,18 +197,10 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
             observatory.process.stderr.close()
 
 
-def free_offset() -> int:
-    """Return an offset at which all ports are free now, and that no stack uses."""
-    while True:
-        offset = random.randrange(520 * OFFSET_STEP, MAX_PORT_OFFSET, OFFSET_STEP)  # noqa: S311 - not security
-        if all(_is_free(port + offset) for port in _USUAL_PORTS.values()):
-            return offset
-
-
 def _started(environment: dict[str, str]) -> Observatory:
-    """Start the process. Choose another offset if another process has taken one of the ports meanwhile."""
+    """Start the process. Choose another offset if a server of another kind has taken one of the ports meanwhile."""
     while True:
-        observatory = _starting(free_offset(), environment)
+        observatory = _starting(free_offset(_PORTS, offsets=_OFFSETS), environment)
         deadline = time.monotonic() + _START_SECONDS
         while observatory.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -229,15 +222,6 @@ def _starting(offset: int, environment: dict[str, str]) -> Observatory:
         text=True,
     )
     return Observatory(process, offset)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 @pytest.fixture(scope="module")
