@@ -94,7 +94,7 @@ def test_admin_login_is_not_stored(shop: Shop) -> None:
 
 def test_killed_notifications_lose_and_repeat_nothing(shop: Shop, stack: Stack) -> None:
     if not stack.is_ours:
-        pytest.skip("kills a process: only on a stack of our own")
+        pytest.skip("kills a process, so it needs a stack that the tests started")
     page = shop.page
     shop.register()
     shop.place_order(SKU)
