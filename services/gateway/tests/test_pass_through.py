@@ -92,6 +92,18 @@ class TestRequests:
         assert response.startswith(b"HTTP/1.1 400 ")
         assert b"application/problem+json" in response
 
+    @pytest.mark.parametrize("transport", ["aiohttp", "httptools"])
+    async def test_header_is_forwarded_unchanged_when_it_is_not_ascii(
+        self, open_gateway: OpenGateway, services: Services, monkeypatch: pytest.MonkeyPatch, transport: str
+    ) -> None:
+        monkeypatch.setenv("HTTP_TRANSPORT", transport)
+        services.orders.respond("GET", "/products", {})
+        tag = '"müller"'.encode()
+        async with open_gateway() as gateway:
+            response = await gateway.get("/v2/products", headers={b"If-None-Match": tag})
+        assert response.status_code == 200
+        assert services.orders.requests[0].headers["if-none-match"].encode("latin-1") == tag
+
     async def test_form_is_forwarded_unparsed(self, gateway: httpx.AsyncClient, services: Services) -> None:
         services.users.respond("POST", "/tokens", {"access_token": "x"}, headers={"cache-control": "no-store"})
         response = await gateway.post(

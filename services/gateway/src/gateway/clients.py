@@ -42,7 +42,10 @@ _PROBE = "/health/ready"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamRequest:
-    """A request to a service. `path` is percent-encoded; `template` is the path with the names of its parameters."""
+    """A request to a service. `path` is percent-encoded; `template` is the path with the names of its parameters.
+
+    `headers` are decoded as Latin-1, so that each byte of a value is sent as it was received.
+    """
 
     method: str
     path: str
@@ -163,7 +166,7 @@ class Upstream:
         sent = httpx.Request(
             request.method,
             url,
-            headers={**request.headers, **propagated_headers()},
+            headers=httpx.Headers({**request.headers, **propagated_headers()}, encoding="latin-1"),
             content=request.body,
             extensions={
                 TEMPLATE: request.template,
