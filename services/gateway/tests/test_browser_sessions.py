@@ -228,6 +228,7 @@ class TestCrossSiteRequests:
             {**OURS, "Origin": "http://evil.shop.example:8000"},
             {**OURS, "Origin": "http://shop.example:8001"},
             {**OURS, "Origin": "null"},
+            {**OURS, "Origin": "http://["},
             {**OURS, "Sec-Fetch-Site": "same-origin", "Origin": "http://evil.example"},
         ],
         ids=str,
