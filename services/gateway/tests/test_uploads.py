@@ -1,4 +1,4 @@
-"""Slow uploads: clients that send incomplete bodies, and clients that do not read responses."""
+"""Bodies that arrive late or in pieces, and clients that do not read their responses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def idle_uploads(
+async def open_uploads(
     gateway: httpx.AsyncClient,
     token: dict[str, str],
     number: int,
@@ -22,7 +22,10 @@ async def idle_uploads(
     address: str = "127.0.0.1",
     body: bytes = b'{"item',
 ) -> AsyncIterator[list[Connection]]:
-    """Open `number` connections from `address`. Each sends the head of an order and half of its body in one write."""
+    """Open `number` connections from `address`. Each sends the head of an order and `body` in one write.
+
+    The head declares 12 bytes, so that the default `body` is the first half.
+    """
     target = urlsplit(str(gateway.base_url))
     head = (
         f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\nContent-Length: 12\r\n\r\n"
@@ -41,13 +44,24 @@ async def idle_uploads(
             await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
 
 
-async def status_of(connection: Connection) -> int:
+async def complete(gateway: httpx.AsyncClient, connection: Connection) -> int:
+    """Send the second half of a body after the first half has arrived, and return the status of the response.
+
+    The gateway reads what was sent on other connections before it responds to a later request. Halves that arrive
+    together are not counted as an upload.
+    """
+    await gateway.get("/health/live")
+    connection[1].write(b's":[]}')
+    return await read_status(connection)
+
+
+async def read_status(connection: Connection) -> int:
     line = await asyncio.wait_for(connection[0].readline(), TIMEOUT_S)
     return int(line.split()[1])
 
 
-async def rejection(connections: list[Connection]) -> dict[str, str]:
-    """Return the response to the upload that is rejected first, and remove its connection from the list."""
+async def pop_rejected(connections: list[Connection]) -> dict[str, str]:
+    """Wait for the first response, which rejects an upload, remove its connection from the list and return it."""
     reads = {asyncio.create_task(_response(reader)): (reader, writer) for reader, writer in connections}
     done, pending = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT_S)
     for task in pending:
@@ -74,15 +88,13 @@ class TestIdleUploads:
         services.orders.respond("POST", "/orders", {}, status=201)
         async with (
             open_gateway(max_concurrent_requests=1, max_concurrent_uploads_per_address=20) as gateway,
-            idle_uploads(gateway, token, 21) as uploads,
+            open_uploads(gateway, token, 21) as uploads,
         ):
-            await rejection(uploads)  # the others have arrived and are waiting
+            await pop_rejected(uploads)  # the others have arrived and wait
             assert (await gateway.get("/v2/products")).status_code == 200
-            async with idle_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
-                assert await status_of(whole) == 201
-            reader, writer = uploads[0]
-            writer.write(b's":[]}')
-            assert await status_of((reader, writer)) == 201
+            async with open_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
+                assert await read_status(whole) == 201
+            assert await complete(gateway, uploads[0]) == 201
         assert services.orders.requests_for("POST", "/orders")[-1].body == b'{"items":[]}'
 
     async def test_idle_uploads_are_limited_by_address(
@@ -91,33 +103,31 @@ class TestIdleUploads:
         services.orders.respond("POST", "/orders", {}, status=201)
         async with (
             open_gateway(max_concurrent_uploads_per_address=2) as gateway,
-            idle_uploads(gateway, token, 3) as uploads,
-            idle_uploads(gateway, token, 1, address="127.0.0.2") as [(reader, writer)],
+            open_uploads(gateway, token, 3) as uploads,
+            open_uploads(gateway, token, 1, address="127.0.0.2") as [other],
         ):
-            response = await rejection(uploads)
+            response = await pop_rejected(uploads)
             assert response["status"] == "429"
             assert 1 <= int(response["retry-after"]) <= 3
             assert "/too-many-requests" in response["body"]
-            writer.write(b's":[]}')
-            assert await status_of((reader, writer)) == 201, "another address is not affected"
-            async with idle_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
-                assert await status_of(whole) == 201, "a body that comes with its head is not counted"
+            assert await complete(gateway, other) == 201, "another address is not affected"
+            async with open_uploads(gateway, token, 1, body=b'{"items":[]}') as [whole]:
+                assert await read_status(whole) == 201, "a body that comes with its head is not counted"
             uploads[0][1].close()
 
-            async def another() -> bool:
-                async with idle_uploads(gateway, token, 1) as [(reader, writer)]:
-                    writer.write(b's":[]}')
-                    return await status_of((reader, writer)) == 201
+            async def is_admitted() -> bool:
+                async with open_uploads(gateway, token, 1) as [later]:
+                    return await complete(gateway, later) == 201
 
-            assert await eventually(another, what="the slot of a client that disconnected")
+            await eventually(is_admitted, what="the slot of a client that disconnected")
 
     async def test_idle_uploads_are_limited_in_total(self, open_gateway: OpenGateway, token: dict[str, str]) -> None:
         async with (
             open_gateway(max_concurrent_uploads=3, max_concurrent_uploads_per_address=2) as gateway,
-            idle_uploads(gateway, token, 2) as two,
-            idle_uploads(gateway, token, 2, address="127.0.0.2") as two_more,
+            open_uploads(gateway, token, 2) as two,
+            open_uploads(gateway, token, 2, address="127.0.0.2") as two_more,
         ):
-            response = await rejection([*two, *two_more])
+            response = await pop_rejected([*two, *two_more])
         assert response["status"] == "503"
         assert 1 <= int(response["retry-after"]) <= 3
         assert "/overloaded" in response["body"]
