@@ -92,14 +92,14 @@ class TestResilience:
             assert state["upstreams"]["users"]["circuit"] == "closed"
             waiting = asyncio.create_task(gateway.post("/v2/users", json={}))
             await eventually(lambda: users.requests)
-            assert (await gateway.get("/v2/products")).headers["content-type"] == "application/problem+json"
+            assert (await gateway.get("/v2/products")).json()["type"].endswith("/overloaded")
             waiting.cancel()
 
             async def shed() -> int:
                 response = await gateway.get("/browser/resilience")
                 return int(response.json()["requests"]["shed"]) if response.is_success else 0
 
-            assert await eventually(shed) >= 1
+            await eventually(shed)
 
 
 async def test_routes_are_not_documented(gateway: httpx.AsyncClient) -> None:

@@ -141,6 +141,7 @@ class TestPages:
         links = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page.text)
         assert len(links) == 3
         for link in links:
+            assert link.startswith("/")
             assert (await gateway.get(link)).status_code == 200
 
 

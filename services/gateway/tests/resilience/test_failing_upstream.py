@@ -74,7 +74,7 @@ class TestRetries:
         assert response.headers["retry-after"] == "10"
 
     async def test_retries_stay_within_the_budget_when_some_calls_always_fail(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
         """Too few calls fail to open the circuit, so only the budget limits the retries."""
         services.orders.respond("GET", "/products", {})
@@ -99,9 +99,10 @@ class TestAllCallsFail:
                 responses += await get_concurrently(gateway, "/v2/products", 5)
             assert await breaker_of(gateway) == "open"
         assert set(responses) == {"unavailable", "circuit-open"}
-        assert len(services.orders.requests_for("GET", "/products")) <= 1.2 * responses.total()
-        assert responses["circuit-open"] > responses["unavailable"]
-        assert metrics.value("hopline.gateway.refusals", {**ORDERS, "hopline.refused_by": "circuit"}) > 50
+        attempts = len(services.orders.requests_for("GET", "/products"))
+        assert 10 <= attempts < 10 + 5, "the tenth failure opens the circuit, while four other calls are in flight"
+        rejected = metrics.value("hopline.gateway.refusals", {**ORDERS, "hopline.refused_by": "circuit"})
+        assert rejected >= responses["circuit-open"] >= 100 - attempts
         assert metrics.value("hopline.gateway.circuit.turns", {**ORDERS, "hopline.circuit.state": "open"}) == 1
 
     async def test_circuit_opens_for_server_errors_but_not_for_client_errors(
