@@ -40,8 +40,6 @@ class _Export:
 class TelemetryForwarder(BackgroundLoop):
     """Sends bodies to the receiver, one after the other. An unavailable receiver costs telemetry and delays nothing."""
 
-    expected_errors = (httpx.HTTPError, TimeoutError)
-
     def __init__(self, *, http: httpx.AsyncClient, settings: Settings) -> None:
         super().__init__()
         self._http = http
