@@ -142,7 +142,7 @@ class TestOwnTraces:
     async def test_other_traces_are_not_found(
         self, open_gateway: OpenGateway, observatory: Observatory, token: dict[str, str], users: tuple[str | None, ...]
     ) -> None:
-        """Each trace has a span of another service with the caller's id, but only spans of the gateway are compared."""
+        """Each trace has a span of orders with the caller's id, but only spans of the gateway and of users count."""
         trace_id = store_trace(observatory, *users)
         async with open_gateway(environment="development", traces_query_url=observatory.url("jaeger")) as gateway:
             response = await gateway.get(f"/browser/traces/{trace_id}", headers=token)

@@ -2,7 +2,7 @@
 
 The whole body is received before the request takes a slot of `gateway.resilience.shedding`: a client that sends slowly,
 or stops in the middle, must not hold one. `shared.web.request_body` limits the size of bodies and the time in which
-they arrive. The number of incomplete ones is limited here, so that all of them together are limited too.
+they arrive. This module limits the number of incomplete bodies, and so the memory that all of them take.
 """
 
 import asyncio

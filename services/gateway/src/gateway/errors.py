@@ -1,4 +1,4 @@
-"""Errors between clients and services. A problem of a service is forwarded (`responses.UpstreamResponseError`).
+"""Errors that the gateway raises itself. Problems of services are forwarded (`gateway.responses`).
 
 ::
 

@@ -33,7 +33,7 @@ _QUERY = "!$%&'()*+,/:;=?@"
 
 
 def forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers to forward. Of several with one name, the first: it is the one that the gateway validates."""
+    """Return the headers to forward. A repeated header is sent once, with its first value: the gateway validates it."""
     return {
         str(name, "latin-1"): str(value, "latin-1")
         for name, value in reversed(scope["headers"])

@@ -67,7 +67,7 @@ class UpstreamResponse:
 
     @property
     def is_forwardable(self) -> bool:
-        """Whether clients can read it. An error that is no problem (RFC 9457) comes from a crash or a proxy."""
+        """Whether clients can read it. An error response without a problem (RFC 9457) comes from a crash or a proxy."""
         return self.status < FIRST_ERROR_STATUS or self.media_type == PROBLEM
 
 

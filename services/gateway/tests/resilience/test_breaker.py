@@ -66,7 +66,7 @@ class TestClosed:
         call(breaker, Outcome.FAILURE, 9)
         assert state(breaker) is State.CLOSED
 
-    def test_circuit_opens_when_successes_are_old(self, breaker: CircuitBreaker) -> None:
+    def test_circuit_opens_when_earlier_calls_succeeded(self, breaker: CircuitBreaker) -> None:
         call(breaker, Outcome.SUCCESS, 1_000)
         call(breaker, Outcome.FAILURE, 10)
         assert state(breaker) is State.OPEN

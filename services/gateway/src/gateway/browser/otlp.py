@@ -249,4 +249,4 @@ def _dump(messages: Sequence[BaseModel]) -> list[dict[str, Any]]:
 
 def _limit(what: str, count: int) -> None:
     if count > MAX_ITEMS:
-        raise PayloadTooLargeError(f"A body can have {MAX_ITEMS} {what}, this one has {count}")
+        raise PayloadTooLargeError(f"Send at most {MAX_ITEMS} {what} in one body. This one has {count}")

@@ -9,7 +9,7 @@ from shared.config import Environment, OtlpProtocol
 
 MAX_EMAIL_LENGTH = 320
 MAX_PASSWORD_LENGTH = 1_024
-"""A login may be wrong, so it may be longer than any account's email address and password."""
+"""Above the limits of accounts, so that a login with longer values is rejected as wrong credentials."""
 
 
 class Login(BaseModel):

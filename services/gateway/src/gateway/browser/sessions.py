@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 COOKIE = "hopline_refresh"
 COOKIE_PATH = "/browser/session"
 COOKIE_SECONDS = 30 * 24 * 60 * 60
-"""The lifetime of a refresh token, counted from the login. A later cookie of the session may outlive it."""
+"""The lifetime of a refresh token, counted from the login. A cookie that is set by a refresh can outlive it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _REJECTED = frozenset({400, 401})

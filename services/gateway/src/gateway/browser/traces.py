@@ -140,7 +140,7 @@ def _span(span: Mapping[str, Any], tags: _Tags, service: str) -> TraceSpan:
 
 
 def _parent(span: Mapping[str, Any]) -> str | None:
-    """Return the parent. Jaeger returns one to which the span has a link as well as FOLLOWS_FROM, before its links."""
+    """Return the parent. If the span also has a link to it, Jaeger returns it as FOLLOWS_FROM, before the links."""
     within = [reference for reference in span["references"] or () if reference["traceID"] == span["traceID"]]
     within.sort(key=lambda reference: reference["refType"] != "CHILD_OF")  # stable
     return str(within[0]["spanID"]) if within else None
@@ -151,9 +151,9 @@ def _short(value: object) -> str | int | float | bool:
 
 
 def _users(spans: Iterable[tuple[TraceSpan, _Tags]]) -> set[str]:
-    """Return the users of the requests to the gateway, and those that users registered in the trace.
+    """Return the users of the requests to the gateway and to the users service.
 
-    No page can send such spans: their service is `browser`.
+    Only the users service knows the user of a registration. No page can send such spans: their service is `browser`.
     """
     return {
         str(tags["user.id"])

@@ -40,8 +40,8 @@ async def limit_credentials(request: Request, limiter: LimiterDep, settings: Set
 async def _get_account_key(request: Request) -> str:
     """Return a hash of the account name, equal for all spellings of an address; empty if there is no name.
 
-    The body is read with the parsers of the service: a name that only the service finds could be guessed without limit.
-    It is hashed, so that Redis does not store who has an account.
+    The body is read with the parsers of the service: logins with a name that only the service finds would have no limit
+    by name. The name is hashed, so that Redis does not store who has an account.
     """
     name = await _get_form_username(request) or await _get_json_email(request)
     if not isinstance(name, str) or not name.strip():

@@ -31,7 +31,7 @@ _rejections = metrics.get_meter(__name__).create_counter(
 
 
 class Limiter:
-    """Counts requests. `timeout_s` is the time in seconds that Redis has for one.
+    """Counts requests. If Redis has not counted one after `timeout_s` seconds, it is counted in this process.
 
     Redis is not called for `retry_after_s` seconds after it failed.
     """

@@ -19,7 +19,8 @@ class RateLimitMiddleware:
     """Counts each request for its address, and for its user if it has a valid token; 429 if a quota is exceeded.
 
     Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the
-    limit with the least left. This middleware is the first to read the user, so it adds the user to the request's span.
+    limit with the least left; if a route applies further limits, those of the route count. This middleware is the first
+    to read the user, so it adds the user to the request's span.
     """
 
     def __init__(self, app: ASGIApp, *, rules: RateLimitRules) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from shared.web.headers import Header
 
 MICROSECONDS = 1_000_000
-"""Microseconds of a second. Times are integers, because three thirds of a float are not one."""
+"""Microseconds per second. Times are integers, so that rounding errors do not add up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 
 class CircuitBreaker:
-    """The circuit of one service. Every call is admitted, and its outcome is recorded, also if it was cancelled.
+    """The circuit of one service. Use `admit` before each call and `record` after it, also if it was cancelled.
 
     The circuit opens if at least `min_calls` outcomes were recorded in the last `window_s` seconds and `failure_ratio`
     of them are failures; it counts the last `max_calls`. It admits a probe after `open_s` seconds. `clock` returns

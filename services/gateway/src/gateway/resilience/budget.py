@@ -18,8 +18,8 @@ _ROUNDING = 1e-9
 class RetryBudget:
     """Each call deposits `ratio` of a retry, and each second `per_s`.
 
-    In any period, attempts ≤ (1 + `ratio`) × calls + `per_s` × (seconds + RESERVE_S). `max_balance` limits the retries
-    after many successful calls. `clock` returns seconds.
+    Since the start, attempts ≤ (1 + `ratio`) × calls + `per_s` × (seconds + RESERVE_S). `max_balance` limits the
+    retries that successful calls save for later. `clock` returns seconds.
     """
 
     def __init__(

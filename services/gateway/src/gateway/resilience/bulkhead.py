@@ -1,4 +1,4 @@
-"""A bulkhead limits the concurrent calls to one service, so that a slow service does not take the whole gateway."""
+"""A bulkhead limits the concurrent calls to one service or endpoint, so that a slow one cannot occupy the gateway."""
 
 import asyncio
 from types import TracebackType
@@ -10,10 +10,10 @@ from shared.context import MAX_TIMEOUT_S, limit_wait
 
 
 class Bulkhead:
-    """An async context manager for one call: at most `max_concurrent` are in flight, and as many wait.
+    """An async context manager for each call. At most `max_concurrent` calls are in flight, and the same number wait.
 
-    The queue absorbs a burst. A longer one would hold calls whose clients have given up. Entering raises
-    UpstreamBusyError if the queue is full, or if the call still waits shortly before its deadline.
+    The queue of waiting calls absorbs bursts. In a longer queue, calls would wait beyond the timeouts of their clients.
+    Entering raises UpstreamBusyError if the queue is full, or if the call still waits shortly before its deadline.
     """
 
     def __init__(self, *, name: str, max_concurrent: int) -> None:

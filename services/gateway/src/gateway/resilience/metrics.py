@@ -47,7 +47,7 @@ def record_rejection(upstream: str, part: str) -> None:
 
 
 def record_retry(upstream: str, *, allowed: bool) -> None:
-    """Count a retry, or one that the budget did not allow."""
+    """Count a retry. `allowed` is False if the budget prevented it."""
     _retries.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
 
 
@@ -57,7 +57,7 @@ def record_resend(upstream: str) -> None:
 
 
 def record_hedge(upstream: str, *, allowed: bool) -> None:
-    """Count a hedge, or one that the budget did not allow."""
+    """Count a hedge. `allowed` is False if the budget prevented it."""
     _hedges.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
 
 

@@ -21,8 +21,8 @@ from shared.context import remaining_s, set_deadline
 from shared.errors.problems import ProblemError
 
 MIN_TIME_S = 0.5
-"""A timeout is a failure of the service only if it had this time, or half of the call's. Otherwise a client with a
-deadline of a millisecond could open the circuit for all."""
+"""A timeout counts as a failure only if the service had at least this time, or half of the call's timeout if that is
+less. Otherwise a client with a deadline of a millisecond could open the circuit for all."""
 
 
 Attempt = Callable[[int], Awaitable[UpstreamResponse]]

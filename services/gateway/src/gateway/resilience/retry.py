@@ -1,7 +1,7 @@
 """Whether and when a call is retried: only if it is safe, before the deadline, and not before `Retry-After`.
 
-stamina would cost 19 µs on each successful call, and a dashboard makes three of them. Under a budget, a breaker and a
-deadline only its loop would remain (ADR 13).
+The gateway does not use stamina, which takes 19 µs for each successful call. The budget, the breaker and the deadline
+would leave nothing of it but the loop (ADR 13).
 """
 
 import random

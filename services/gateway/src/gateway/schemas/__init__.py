@@ -1,4 +1,4 @@
-"""Schemas of the routes that the gateway serves itself: aggregates and fault switches."""
+"""Schemas of aggregates and fault switches. Those of the page's routes are in `gateway.browser.schemas`."""
 
 from gateway.schemas.aggregates import SERVICE_SCHEMA, Dashboard, OrderSummary, UserLookup, UsersFound
 from gateway.schemas.faults import CRASH_POINTS, FaultCreate, FaultList

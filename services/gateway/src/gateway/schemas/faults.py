@@ -46,7 +46,7 @@ class FaultCreate(BaseModel):
         if self.target in {self.source, "workers"}:
             raise ValueError("the target must differ from the source, and workers receive no calls")
         if self.kind is not FaultKind.SLOW and self.value is not None and self.value > ALL_PERCENT:
-            raise ValueError(f"the value of {self.kind} is in percent")
+            raise ValueError(f"the value of {self.kind} is in percent, at most {ALL_PERCENT}")
         return self
 
     def fault(self) -> Fault:
