@@ -3,11 +3,17 @@
 import asyncio
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
-from services.gateway.tests.conftest import OpenGateway, Services
+from services.gateway.tests.conftest import CALLER, OpenGateway, Services
 
+from gateway.clients import Upstream, UpstreamRequest
+from gateway.resilience.pipeline import ResiliencePipeline
+from gateway.responses import UpstreamDownload
+from gateway.settings import ResilienceSettings
+from shared.context import set_deadline
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -65,6 +71,32 @@ class TestDownload:
         assert logs.count('"download_broken_off"') == 1
         assert "UpstreamTimeoutError: orders did not respond in time" in logs
         assert "exception" not in logs
+
+    async def test_reads_have_the_whole_timeout_when_little_time_is_left(self) -> None:
+        """A download that waited for a slot may begin shortly before the deadline of its request."""
+        timeouts: list[dict[str, float]] = []
+
+        async def respond(request: httpx.Request) -> httpx.Response:
+            timeouts.append(request.extensions["timeout"])
+            return httpx.Response(200, content=b"a,b")
+
+        upstream = Upstream(
+            name="orders",
+            url="http://orders",
+            transport=httpx.MockTransport(respond),
+            timeout_s=20,
+            pipeline=ResiliencePipeline(name="orders", settings=ResilienceSettings()),
+            endpoint_pipelines={},
+        )
+        with set_deadline(5):
+            file = await upstream.download(
+                UpstreamRequest(method="GET", path=PATH, template=PATH, headers={}), user_id=UUID(CALLER)
+            )
+        assert isinstance(file, UpstreamDownload)
+        await file.close()
+        [timeout] = timeouts
+        assert timeout["read"] == 20
+        assert timeout["pool"] <= 5
 
     @pytest.mark.parametrize(("status", "slug"), [(409, "report-not-ready"), (404, "report-not-found")])
     async def test_error_response_is_forwarded_like_any_other(

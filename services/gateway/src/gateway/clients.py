@@ -98,7 +98,7 @@ class Upstream:
     async def download(self, request: UpstreamRequest, *, user_id: UUID) -> UpstreamResponse:
         """Request a file for a user. A successful response is an UpstreamDownload.
 
-        It takes a slot until it is closed. The timeout applies until its body begins.
+        It takes a slot until it is closed. The timeout applies until its body begins, then to each read of the body.
 
         Raises:
             TooManyRequestsError: The user has reached the limit of concurrent downloads.
@@ -163,6 +163,7 @@ class Upstream:
     ) -> UpstreamResponse:
         """Send the request once; the pipeline has set the deadline."""
         timeout_s = limit_to_deadline(MAX_TIMEOUT_S)
+        read_timeout_s = self._timeout_s if stream else timeout_s  # the body of a download arrives after the deadline
         sent = httpx.Request(
             request.method,
             url,
@@ -172,7 +173,7 @@ class Upstream:
                 TEMPLATE: request.template,
                 **({RESEND_COUNT: number} if number else {}),
                 "on_resend": partial(self._record_resend, number + 1),
-                "timeout": _timeouts(timeout_s),
+                "timeout": {**_timeouts(timeout_s), "read": read_timeout_s},
             },
         )
         try:
@@ -220,7 +221,7 @@ class Upstream:
         )
 
     async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Each read has the timeout of the call."""
+        """Yield the body as it arrives."""
         try:
             async for chunk in response.aiter_raw():
                 yield chunk
