@@ -38,7 +38,7 @@ class ResilienceSettings(BaseSettings):
         ge=1,
         le=10_000,
         validation_alias=AliasChoices("max_concurrent_calls", "upstream_calls_at_once"),
-        description="Concurrent calls to one upstream; as many again wait in its queue",
+        description="Concurrent calls to one upstream, and the number of further calls that wait for a slot",
     )
     max_concurrent_downloads: int = Field(
         50,
@@ -74,7 +74,7 @@ class ResilienceSettings(BaseSettings):
         0.0,
         ge=0,
         le=60,
-        description="Time after which an unanswered read is sent a second time, in seconds; 0 is never",
+        description="Time after which a read without a response is sent a second time, in seconds; 0 turns this off",
     )
 
 
@@ -105,7 +105,7 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
     request_seconds: float = Field(10.0, gt=0, le=60, description="Deadline of one request, in seconds")
     upstream_seconds: float = Field(5.0, gt=0, le=60, description="Timeout of one call to an upstream, in seconds")
     dashboard_seconds: float = Field(
-        1.0, gt=0, le=60, description="Timeout of one part of the dashboard, which is left out after it, in seconds"
+        1.0, gt=0, le=60, description="Timeout of one part of the dashboard, in seconds; a part that is late is null"
     )
     max_concurrent_lookups: int = Field(
         10,
@@ -147,5 +147,5 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
 
 @lru_cache
 def get_settings() -> Settings:
-    """Return the process's settings; wrong ones end it with status 4."""
+    """Return the process's settings; invalid ones end it with status 4."""
     return load_settings(Settings)
