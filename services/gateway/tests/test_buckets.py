@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.limits.buckets import LocalBuckets
-from gateway.limits.quota import MICROSECONDS, Hit, Quota, rate_limit_status
+from gateway.limits.quota import MICROSECONDS, Hit, Quota, get_rate_limit_status
 
 QUOTA = Quota(name="user", requests=10, seconds=60)
 
@@ -39,7 +39,7 @@ def test_request_is_granted_when_retry_after_has_passed(requests: int, seconds: 
     remaining = []
     while True:
         granted, held = buckets.take([hit])
-        status = rate_limit_status([hit], held, granted=granted)
+        status = get_rate_limit_status([hit], held, granted=granted)
         if not granted:
             break
         remaining.append(status.remaining)
@@ -49,7 +49,7 @@ def test_request_is_granted_when_retry_after_has_passed(requests: int, seconds: 
     assert buckets.take([hit])[0]
     clock.now += status.reset_s + status.retry_after_s
     granted, held = buckets.take([hit])
-    assert rate_limit_status([hit], held, granted=granted).remaining == requests - 1
+    assert get_rate_limit_status([hit], held, granted=granted).remaining == requests - 1
 
 
 def test_rejected_request_is_counted_in_no_bucket() -> None:
@@ -59,10 +59,10 @@ def test_rejected_request_is_counted_in_no_bucket() -> None:
     wide = Hit(quota=Quota(name="address", requests=5), subject="203.0.113.1")
     assert buckets.take([wide, tight])[0]
     granted, held = buckets.take([wide, tight])
-    status = rate_limit_status([wide, tight], held, granted=granted)
+    status = get_rate_limit_status([wide, tight], held, granted=granted)
     assert (granted, status.quota.name, status.retry_after_s) == (False, "user", 60)
     _, held = buckets.take([wide])
-    assert rate_limit_status([wide], held, granted=True).remaining == 3
+    assert get_rate_limit_status([wide], held, granted=True).remaining == 3
 
 
 def test_oldest_bucket_is_evicted_when_there_are_too_many() -> None:
@@ -79,4 +79,4 @@ def test_request_is_granted_when_the_quota_exceeds_the_clock_resolution() -> Non
     hit = Hit(quota=Quota(name="user", requests=10**9), subject="ann")
     granted, held = LocalBuckets(clock=Clock()).take([hit])
     assert granted
-    assert rate_limit_status([hit], held, granted=granted).remaining > 0
+    assert get_rate_limit_status([hit], held, granted=granted).remaining > 0

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, TakeResult
 from gateway.limits.limiter import Limiter, open_limiter
 from gateway.limits.quota import Hit, Quota
-from gateway.limits.rules import rules_from
+from gateway.limits.rules import create_rules
 from gateway.settings import Settings
 from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey
@@ -142,7 +142,7 @@ class TestRedisOutage:
         async with silent_server() as (address, connections):
             given = {"redis_url": f"redis://{address}", "rate_limit_timeout_seconds": 0.2, "rate_limit_user": 2}
             settings = Settings.model_validate(urls | given)
-            hits = [Hit(quota=rules_from(settings).user, subject="ann")]
+            hits = [Hit(quota=create_rules(settings).user, subject="ann")]
             async with open_limiter(settings, retry_after_s=600) as limiter:
                 assert [(await limiter.hit(hits)).allowed for _ in range(3)] == [True, True, False]
         assert len(connections) == 1

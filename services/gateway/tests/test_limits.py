@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from services.gateway.tests.conftest import OpenGateway, Services
 
 import shared.server.gunicorn
-from gateway.limits.rules import rules_from
+from gateway.limits.rules import create_rules
 from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import free_port, http_client, serve
@@ -221,8 +221,8 @@ class TestWithoutRedis:
 def test_quotas_are_lower_in_production() -> None:
     urls = dict.fromkeys(("users_url", "orders_url", "notifications_url", "jwks_url"), "http://localhost")
     given = {**urls, "redis_url": "redis://localhost"}
-    production = rules_from(Settings.model_validate({**given, "environment": "production"}))
-    development = rules_from(Settings.model_validate({**given, "environment": "development"}))
+    production = create_rules(Settings.model_validate({**given, "environment": "production"}))
+    development = create_rules(Settings.model_validate({**given, "environment": "development"}))
     assert (production.user.requests, production.address.requests, production.credentials_by_address.requests) == (
         600,
         3_000,
@@ -230,4 +230,4 @@ def test_quotas_are_lower_in_production() -> None:
     )
     assert development.address.requests / development.address.seconds == 5_000
     assert production.credentials_by_name == development.credentials_by_name
-    assert rules_from(Settings.model_validate({**given, "rate_limit_user": 7})).user.requests == 7
+    assert create_rules(Settings.model_validate({**given, "rate_limit_user": 7})).user.requests == 7

@@ -35,7 +35,7 @@ class Orders:
 class Aggregates:
     """Replaces the aggregates."""
 
-    async def dashboard(self, _headers: Mapping[str, str]) -> bytes:
+    async def get_dashboard(self, _headers: Mapping[str, str]) -> bytes:
         return b'{"user":null}'
 
 

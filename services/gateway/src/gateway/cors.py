@@ -42,7 +42,7 @@ class ProblemCORSMiddleware(CORSMiddleware):
         return response if response.status_code < FIRST_ERROR_STATUS else _RejectedPreflight(response)
 
 
-def cors_middleware(origins: Sequence[str]) -> Middleware:
+def create_cors_middleware(origins: Sequence[str]) -> Middleware:
     """Return the middleware that allows requests from `origins`."""
     return Middleware(
         ProblemCORSMiddleware,

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from pydantic import AnyHttpUrl
 
 from gateway.clients import Endpoint, Upstream
-from gateway.forward import forwarded_headers
+from gateway.forward import get_forwarded_headers
 from gateway.resilience.gauges import observe_pipeline
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.service import AggregateService
@@ -99,7 +99,7 @@ async def aggregates(request: Request) -> AggregateService:
 
 async def caller_headers(request: Request, _caller: CurrentIdentity) -> dict[str, str]:
     """Return the headers to forward of a request with a valid access token."""
-    return forwarded_headers(request.scope)
+    return get_forwarded_headers(request.scope)
 
 
 async def fault_store(request: Request) -> FaultStore:

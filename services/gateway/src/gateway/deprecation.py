@@ -41,7 +41,7 @@ class DeprecationMiddleware:
     def __init__(self, app: ASGIApp, *, version: DeprecatedVersion) -> None:
         self._app = app
         self._prefix = f"{version.prefix}/"
-        self._deprecated = with_deprecation_headers(app, version)
+        self._deprecated = add_deprecation_headers(app, version)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; requests that are not below the prefix pass through."""
@@ -49,7 +49,7 @@ class DeprecationMiddleware:
         await (self._deprecated if is_deprecated else self._app)(scope, receive, send)
 
 
-def with_deprecation_headers(app: ASGIApp, version: DeprecatedVersion) -> ASGIApp:
+def add_deprecation_headers(app: ASGIApp, version: DeprecatedVersion) -> ASGIApp:
     """Return `app` with the headers of a deprecated version on each response."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 from starlette.types import Scope
 
 from gateway.clients import Upstream, UpstreamRequest
-from gateway.responses import to_client_response, version_prefix
+from gateway.responses import get_version_prefix, to_client_response
 from shared.auth import CurrentIdentity, Identity
 
 REQUEST_HEADERS = frozenset(
@@ -32,7 +32,7 @@ _QUERY = "!$%&'()*+,/:;=?@"
 """Characters of a query that are not encoded (RFC 3986 §3.4); `%` is one, because the query is encoded already."""
 
 
-def forwarded_headers(scope: Scope) -> dict[str, str]:
+def get_forwarded_headers(scope: Scope) -> dict[str, str]:
     """Return the headers to forward. A repeated header is sent once, with its first value: the gateway validates it."""
     return {
         str(name, "latin-1"): str(value, "latin-1")
@@ -72,7 +72,7 @@ class Forward:
             path=template.format_map({name: quote(str(value), safe="") for name, value in parameters.items()}),
             template=template,
             query=quote(scope["query_string"], safe=_QUERY),
-            headers=forwarded_headers(scope),
+            headers=get_forwarded_headers(scope),
             body=await self.request.body(),
         )
         if download and self.caller:
@@ -81,7 +81,7 @@ class Forward:
             response = await upstream.send(request)
         if reshape and response.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
             response = replace(response, body=reshape(response.body))
-        return to_client_response(response, prefix=version_prefix(self.request), path=scope["path"])
+        return to_client_response(response, prefix=get_version_prefix(self.request), path=scope["path"])
 
 
 async def forward_for_caller(request: Request, caller: CurrentIdentity) -> Forward:

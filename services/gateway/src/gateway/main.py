@@ -9,19 +9,19 @@ from starlette.middleware import Middleware
 
 from gateway.browser import development
 from gateway.browser import routes as browser
-from gateway.browser.page import AssetFiles, page_router
+from gateway.browser.page import AssetFiles, create_page_router
 from gateway.client_connection import ClientConnectionMiddleware
-from gateway.cors import cors_middleware
+from gateway.cors import create_cors_middleware
 from gateway.dependencies import open_upstreams
-from gateway.deprecation import DeprecationMiddleware, with_deprecation_headers
+from gateway.deprecation import DeprecationMiddleware, add_deprecation_headers
 from gateway.limits.limiter import open_limiter
 from gateway.limits.middleware import RateLimitMiddleware
-from gateway.limits.rules import rules_from
+from gateway.limits.rules import create_rules
 from gateway.resilience.gauges import observe_load
 from gateway.resilience.shedding import Load, LoadSheddingMiddleware
 from gateway.responses import UpstreamResponseError
 from gateway.routes import aggregates, faults, v1, v2
-from gateway.routes.documentation import ASSETS, documentation
+from gateway.routes.documentation import ASSETS, create_documentation_router
 from gateway.security import AllowedHostsMiddleware, SecurityHeadersMiddleware
 from gateway.server_timing import ServerTimingMiddleware
 from gateway.service import AggregateService
@@ -48,17 +48,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         routers=[],  # included below: those of the API need a prefix, and their routes match before those of the pages
         summary="The public API",
-        edge=edge(loaded, load=load, version_one=version_one),
+        edge=build_edge(loaded, load=load, version_one=version_one),
     )
     app.version = "v2"
     app.state.load = load
     app.add_exception_handler(UpstreamResponseError, render_upstream_error)
     for prefix in ("/v2", ""):
-        for router in (aggregates.router, v2.router, *faults.routers(loaded)):
-            # the OpenAPI document is a committed file, served by `documentation()`
+        for router in (aggregates.router, v2.router, *faults.get_routers(loaded)):
+            # the OpenAPI document is a committed file, served by `create_documentation_router()`
             app.include_router(router, prefix=prefix, include_in_schema=False)
-    pages = (page_router(loaded), documentation("v1"), documentation("v2"))
-    for included in (browser.router, browser.session_router, *development.routers(loaded), *pages):
+    pages = (create_page_router(loaded), create_documentation_router("v1"), create_documentation_router("v2"))
+    for included in (browser.router, browser.session_router, *development.get_routers(loaded), *pages):
         app.include_router(included)
     if settings is not None:
         app.dependency_overrides[get_settings] = lambda: settings
@@ -67,14 +67,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
+def build_edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
     """Return the middleware and the time limit of the gateway."""
     uploads = AddressLimit(
         total=settings.max_concurrent_uploads, per_address=settings.max_concurrent_uploads_per_address
     )
     hosts = [Middleware(AllowedHostsMiddleware, hosts=settings.allowed_hosts)] if settings.allowed_hosts else []
-    cors = [cors_middleware(settings.cors_origins)] if settings.cors_origins else []
-    older = {"1": with_deprecation_headers(version_one, v1.DEPRECATION)}
+    cors = [create_cors_middleware(settings.cors_origins)] if settings.cors_origins else []
+    older = {"1": add_deprecation_headers(version_one, v1.DEPRECATION)}
     return Edge(
         outer=[
             Middleware(SecurityHeadersMiddleware),
@@ -86,7 +86,7 @@ def edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
         inner=[
             Middleware(ClientConnectionMiddleware, uploads=uploads),
             Middleware(LoadSheddingMiddleware, load=load),
-            Middleware(RateLimitMiddleware, rules=rules_from(settings)),
+            Middleware(RateLimitMiddleware, rules=create_rules(settings)),
             Middleware(ApiVersionMiddleware, older=older, current="2"),
         ],
         timeout_s=settings.request_seconds,

@@ -87,7 +87,7 @@ class UpstreamResponseError(Exception):
         self.response = response
 
 
-def version_prefix(request: Request) -> str:
+def get_version_prefix(request: Request) -> str:
     """Return the prefix of the version that serves the request, also if a header chose the version."""
     return f"/{request.app.version}"
 

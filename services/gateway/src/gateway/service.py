@@ -42,7 +42,7 @@ class AggregateService:
         self._dashboard_timeout_s = dashboard_timeout_s
         self._max_concurrent_lookups = max_concurrent_lookups
 
-    async def dashboard(self, headers: Mapping[str, str]) -> bytes:
+    async def get_dashboard(self, headers: Mapping[str, str]) -> bytes:
         """Return a `schemas.Dashboard`. Three services are called concurrently; a part that fails is null.
 
         `gather`, because a part is useful without the others.
@@ -73,7 +73,7 @@ class AggregateService:
             orjson.dumps(degraded),
         )
 
-    async def order_summary(self, order_id: UUID, caller: Identity, headers: Mapping[str, str]) -> bytes:
+    async def get_order_summary(self, order_id: UUID, caller: Identity, headers: Mapping[str, str]) -> bytes:
         """Return a `schemas.OrderSummary`. Three services are called concurrently, and all must succeed.
 
         `TaskGroup`, because the first failure cancels the other calls. The owner of the order is the caller, so the

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import UnknownVersionError
-from gateway.responses import UpstreamResponseError, to_client_response, version_prefix
+from gateway.responses import UpstreamResponseError, get_version_prefix, to_client_response
 from shared.errors.problems import problem_response
 from shared.web.headers import get_header
 
@@ -30,7 +30,7 @@ def is_api_request(scope: Scope) -> bool:
 async def render_upstream_error(request: Request, error: Exception) -> Response:
     """Return the problem of a service as the response to a request for an aggregate."""
     assert isinstance(error, UpstreamResponseError)  # noqa: S101 - registered for this class only
-    return to_client_response(error.response, prefix=version_prefix(request), path=request.scope["path"])
+    return to_client_response(error.response, prefix=get_version_prefix(request), path=request.scope["path"])
 
 
 class ApiVersionMiddleware:

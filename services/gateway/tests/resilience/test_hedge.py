@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.resilience.hedge import with_hedge
+from gateway.resilience.hedge import call_with_hedge
 from testkit.waiting import eventually
 
 
@@ -34,7 +34,7 @@ def replicas() -> Replicas:
 
 
 def race(replicas: Replicas, *, after_s: float = 0.001, may_hedge: bool = True) -> asyncio.Task[str]:
-    return asyncio.create_task(with_hedge(replicas.call, after_s=after_s, may_hedge=lambda: may_hedge))
+    return asyncio.create_task(call_with_hedge(replicas.call, after_s=after_s, may_hedge=lambda: may_hedge))
 
 
 class TestHedge:

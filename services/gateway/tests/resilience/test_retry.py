@@ -10,7 +10,7 @@ from gateway.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from gateway.resilience.retry import FIRST_DELAY_S, MAX_DELAY_S, is_repeatable, retry_delay_s
+from gateway.resilience.retry import FIRST_DELAY_S, MAX_DELAY_S, get_retry_delay_s, is_repeatable
 from gateway.responses import UpstreamResponse
 from shared.context import set_deadline
 from shared.errors.problems import DeadlineExceededError, ProblemError
@@ -37,40 +37,40 @@ class TestWhatIsSafe:
 class TestOutcomes:
     @pytest.mark.parametrize("status", [502, 503])
     def test_transient_status_is_retried(self, status: int) -> None:
-        assert retry_delay_s(1, response(status)) is not None
+        assert get_retry_delay_s(1, response(status)) is not None
 
     @pytest.mark.parametrize("status", [200, 201, 304, 400, 404, 409, 422, 429, 500, 504])
     def test_permanent_status_is_not_retried(self, status: int) -> None:
-        assert retry_delay_s(1, response(status)) is None
-        assert retry_delay_s(1, response(status, retry_after="0")) is None
+        assert get_retry_delay_s(1, response(status)) is None
+        assert get_retry_delay_s(1, response(status, retry_after="0")) is None
 
     @pytest.mark.parametrize("failure", [UpstreamUnreachableError(), UpstreamBrokenError()])
     def test_lost_connection_is_retried(self, failure: ProblemError) -> None:
-        assert retry_delay_s(1, failure) is not None
+        assert get_retry_delay_s(1, failure) is not None
 
     @pytest.mark.parametrize(
         "failure", [UpstreamTimeoutError(), CircuitOpenError(), UpstreamBusyError(), DeadlineExceededError()]
     )
     def test_timeouts_and_rejections_are_not_retried(self, failure: ProblemError) -> None:
-        assert retry_delay_s(1, failure) is None
+        assert get_retry_delay_s(1, failure) is None
 
 
 class TestRetryDelay:
     def test_delay_doubles_up_to_a_limit_with_jitter(self) -> None:
         for attempt, longest in ((1, FIRST_DELAY_S), (2, FIRST_DELAY_S * 2), (20, MAX_DELAY_S)):
-            pauses = {retry_delay_s(attempt, UpstreamBrokenError()) or 0 for _ in range(50)}
+            pauses = {get_retry_delay_s(attempt, UpstreamBrokenError()) or 0 for _ in range(50)}
             assert all(longest / 2 <= pause <= longest for pause in pauses)
             assert len(pauses) > 1
 
     def test_delay_is_at_least_retry_after(self) -> None:
-        assert (retry_delay_s(1, response(503, retry_after="2")) or 0) > 2
+        assert (get_retry_delay_s(1, response(503, retry_after="2")) or 0) > 2
 
     @pytest.mark.parametrize("retry_after", ["Wed, 25 Nov 2026 20:00:00 GMT", "soon", "-1", "1.5"])
     def test_call_is_not_retried_when_retry_after_is_no_number(self, retry_after: str) -> None:
         with set_deadline(60):
-            assert retry_delay_s(1, response(503, retry_after=retry_after)) is None
+            assert get_retry_delay_s(1, response(503, retry_after=retry_after)) is None
 
     def test_call_is_not_retried_when_the_deadline_comes_first(self) -> None:
         with set_deadline(60):
-            assert retry_delay_s(1, response(503, retry_after="20")) is not None
-            assert retry_delay_s(1, response(503, retry_after="100")) is None
+            assert get_retry_delay_s(1, response(503, retry_after="20")) is not None
+            assert get_retry_delay_s(1, response(503, retry_after="100")) is None

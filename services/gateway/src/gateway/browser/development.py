@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 
 from gateway.browser.otlp import MetricsData, TracesData
-from gateway.browser.resilience import resilience_state
+from gateway.browser.resilience import get_resilience_state
 from gateway.browser.schemas import ResilienceState, Trace, accepts_telemetry
 from gateway.browser.telemetry import ForwarderDep, limit_telemetry, open_forwarder
 from gateway.browser.traces import TraceReader, open_trace_reader
@@ -23,7 +23,7 @@ telemetry_router = APIRouter(
 )
 
 
-def routers(settings: Settings) -> list[APIRouter]:
+def get_routers(settings: Settings) -> list[APIRouter]:
     """Return the routes that this environment has. The route for telemetry needs an OTLP receiver."""
     if settings.environment is not Environment.DEVELOPMENT:
         return []
@@ -76,7 +76,7 @@ async def read_resilience(request: Request, response: Response) -> ResilienceSta
     """Return the limits, circuits and budgets of the process that responds."""
     response.headers["Cache-Control"] = "no-store"
     upstreams: Upstreams = request.app.state.upstreams
-    return resilience_state(request.app.state.load, (upstreams.users, upstreams.orders, upstreams.notifications))
+    return get_resilience_state(request.app.state.load, (upstreams.users, upstreams.orders, upstreams.notifications))
 
 
 @telemetry_router.post("/traces")

@@ -68,11 +68,11 @@ class AssetFiles(StaticFiles):
         return file.response(Headers(scope=scope))
 
 
-def page_router(settings: Settings) -> APIRouter:
+def create_page_router(settings: Settings) -> APIRouter:
     """Return the route of the page."""
     router = APIRouter(include_in_schema=False)
     page = _page_file("index.html", _DIRECTORY.joinpath("index.html").read_bytes(), cache_control=_PAGE_CACHING)
-    policy = content_security_policy(settings.public_ws_url)
+    policy = get_content_security_policy(settings.public_ws_url)
 
     @router.get("/")
     async def read_page(request: Request) -> Response:
@@ -83,7 +83,7 @@ def page_router(settings: Settings) -> APIRouter:
     return router
 
 
-def content_security_policy(websocket: WebsocketUrl) -> str:
+def get_content_security_policy(websocket: WebsocketUrl) -> str:
     """Return the policy of the page: everything from its own origin, nothing inline, and the WebSocket's origin."""
     is_default = websocket.port == _DEFAULT_PORTS[websocket.scheme]
     origin = f"{websocket.scheme}://{websocket.host}" + ("" if is_default else f":{websocket.port}")

@@ -16,7 +16,7 @@ from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.resilience.shedding import Load
 
 
-def resilience_state(load: Load, upstreams: Iterable[Upstream]) -> ResilienceState:
+def get_resilience_state(load: Load, upstreams: Iterable[Upstream]) -> ResilienceState:
     """Return the current state."""
     return ResilienceState(
         process=os.getpid(),

@@ -17,7 +17,7 @@ from gateway.dependencies import SettingsDep
 from gateway.limits.credentials import LimiterDep
 from gateway.limits.middleware import apply_limits
 from gateway.limits.quota import Hit
-from gateway.limits.rules import rules_from
+from gateway.limits.rules import create_rules
 from gateway.settings import Settings
 from shared.background import BackgroundLoop
 from shared.http.client import open_http_client
@@ -101,5 +101,5 @@ ForwarderDep = Annotated[TelemetryForwarder, Depends(forwarder)]
 
 async def limit_telemetry(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
     """Count a body for its address. A dependency of routes; raises TooManyRequestsError."""
-    quota = rules_from(settings).telemetry_by_address
+    quota = create_rules(settings).telemetry_by_address
     await apply_limits(limiter, request.scope, [Hit(quota=quota, subject=get_client_address(request.scope))])

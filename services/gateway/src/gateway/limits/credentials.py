@@ -12,7 +12,7 @@ from gateway.dependencies import SettingsDep
 from gateway.limits.limiter import Limiter
 from gateway.limits.middleware import apply_limits
 from gateway.limits.quota import Hit
-from gateway.limits.rules import rules_from
+from gateway.limits.rules import create_rules
 from shared.validation.email_addresses import normalise_email
 from shared.web.client_address import get_client_address
 from shared.web.media_types import FORM, get_media_type
@@ -29,7 +29,7 @@ LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
     """Count a request with credentials. A dependency of routes; raises TooManyRequestsError."""
-    rules = rules_from(settings)
+    rules = create_rules(settings)
     hits = [Hit(quota=rules.credentials_by_address, subject=get_client_address(request.scope))]
     account = await _get_account_key(request)
     if account:

@@ -13,7 +13,7 @@ import structlog
 from opentelemetry import metrics
 
 from gateway.limits.buckets import LocalBuckets, SharedBuckets, TakeResult
-from gateway.limits.quota import Hit, RateLimitStatus, rate_limit_status
+from gateway.limits.quota import Hit, RateLimitStatus, get_rate_limit_status
 from gateway.settings import Settings
 from shared.db.redis import create_redis
 from shared.errors.stores import REDIS_ERRORS, log_store_failure
@@ -48,7 +48,7 @@ class Limiter:
     async def hit(self, hits: Sequence[Hit]) -> RateLimitStatus:
         """Count all `hits` (at least one), or none if one of the buckets is full."""
         granted, held = await self._take(hits)
-        status = rate_limit_status(hits, held, granted=granted)
+        status = get_rate_limit_status(hits, held, granted=granted)
         if not granted:
             _rejections.add(1, {"hopline.quota": status.quota.name})
             log.info("rate_limited", quota=status.quota.name, retry_after_s=status.retry_after_s)

@@ -92,7 +92,7 @@ class RateLimitStatus:
         )
 
 
-def rate_limit_status(hits: Sequence[Hit], held_us: Sequence[int], *, granted: bool) -> RateLimitStatus:
+def get_rate_limit_status(hits: Sequence[Hit], held_us: Sequence[int], *, granted: bool) -> RateLimitStatus:
     """Return the status by the state of each hit's bucket: after the hit if it was `granted`, else as it was found."""
     buckets = list(zip([hit.quota for hit in hits], held_us, strict=True))
     retry_after_s = None

@@ -22,7 +22,7 @@ class RateLimitRules:
     telemetry_by_address: Quota
 
 
-def rules_from(settings: Settings) -> RateLimitRules:
+def create_rules(settings: Settings) -> RateLimitRules:
     """Return the quotas of `settings`."""
     in_production = settings.environment is Environment.PRODUCTION
     return RateLimitRules(

@@ -7,7 +7,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from gateway.resilience.breaker import State
-from gateway.resilience.metrics import attributes_of
+from gateway.resilience.metrics import get_attributes
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.resilience.shedding import Load
 
@@ -43,7 +43,7 @@ def _per_pipeline(
 ) -> Sequence[Callable[[CallbackOptions], Iterator[Observation]]]:
     def observe(_options: CallbackOptions) -> Iterator[Observation]:
         for pipeline in tuple(_pipelines):
-            yield Observation(value(pipeline), attributes_of(pipeline.name))
+            yield Observation(value(pipeline), get_attributes(pipeline.name))
 
     return [observe]
 

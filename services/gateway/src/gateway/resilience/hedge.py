@@ -11,7 +11,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def with_hedge(call: Callable[[], Awaitable[T]], *, after_s: float, may_hedge: Callable[[], bool]) -> T:
+async def call_with_hedge(call: Callable[[], Awaitable[T]], *, after_s: float, may_hedge: Callable[[], bool]) -> T:
     """Return the first result of one or two calls, and cancel the other one. If both fail, raise the last error.
 
     `may_hedge` decides after `after_s` seconds whether a second call is made.

@@ -30,7 +30,7 @@ _sheds = _meter.create_counter(
 )
 
 
-def attributes_of(name: str) -> dict[str, str]:
+def get_attributes(name: str) -> dict[str, str]:
     """Return the attributes of a pipeline: of a service (`users`) or of one of its endpoints (`users POST /tokens`)."""
     service, *endpoint = name.split(" ")
     return {"service.peer.name": service, **dict(zip(("http.request.method", "url.template"), endpoint, strict=False))}
@@ -38,27 +38,27 @@ def attributes_of(name: str) -> dict[str, str]:
 
 def record_transition(upstream: str, state: str) -> None:
     """Count a transition of a circuit breaker to `state`."""
-    _transitions.add(1, {**attributes_of(upstream), "hopline.circuit.state": state})
+    _transitions.add(1, {**get_attributes(upstream), "hopline.circuit.state": state})
 
 
 def record_rejection(upstream: str, part: str) -> None:
     """Count a call that `part` (circuit, bulkhead, share) rejected."""
-    _rejections.add(1, {**attributes_of(upstream), "hopline.refused_by": part})
+    _rejections.add(1, {**get_attributes(upstream), "hopline.refused_by": part})
 
 
 def record_retry(upstream: str, *, allowed: bool) -> None:
     """Count a retry. `allowed` is False if the budget prevented it."""
-    _retries.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
+    _retries.add(1, {**get_attributes(upstream), "hopline.paid": allowed})
 
 
 def record_resend(upstream: str) -> None:
     """Count a request that was sent again because the kept connection was closed."""
-    _resends.add(1, attributes_of(upstream))
+    _resends.add(1, get_attributes(upstream))
 
 
 def record_hedge(upstream: str, *, allowed: bool) -> None:
     """Count a hedge. `allowed` is False if the budget prevented it."""
-    _hedges.add(1, {**attributes_of(upstream), "hopline.paid": allowed})
+    _hedges.add(1, {**get_attributes(upstream), "hopline.paid": allowed})
 
 
 def record_shed(kind: str) -> None:

@@ -11,8 +11,8 @@ from gateway.resilience import metrics
 from gateway.resilience.breaker import CircuitBreaker, Outcome, State
 from gateway.resilience.budget import RetryBudget
 from gateway.resilience.bulkhead import Bulkhead
-from gateway.resilience.hedge import with_hedge
-from gateway.resilience.retry import is_repeatable, retry_delay_s
+from gateway.resilience.hedge import call_with_hedge
+from gateway.resilience.retry import get_retry_delay_s, is_repeatable
 from gateway.resilience.user_limit import UserLimit
 from gateway.responses import UpstreamResponse
 from gateway.server_timing import record_call
@@ -30,7 +30,7 @@ Attempt = Callable[[int], Awaitable[UpstreamResponse]]
 
 
 class ResiliencePipeline:
-    """Makes the calls to one service, or to one of its expensive endpoints (`name`: see `metrics.attributes_of`).
+    """Makes the calls to one service, or to one of its expensive endpoints (`name`: see `metrics.get_attributes`).
 
     Downloads have a separate bulkhead, because each takes as long as its client reads, and a limit per user.
     """
@@ -100,7 +100,7 @@ class ResiliencePipeline:
 
     def _take_retry(self, number: int, result: UpstreamResponse | ProblemError) -> float | None:
         """Withdraw a retry from the budget and return the seconds to wait for it; None if there is no other attempt."""
-        delay_s = retry_delay_s(number, result)
+        delay_s = get_retry_delay_s(number, result)
         if delay_s is None or number >= self._max_attempts or self.breaker.state is not State.CLOSED:
             return None
         allowed = self.budget.withdraw()
@@ -108,7 +108,7 @@ class ResiliencePipeline:
         return delay_s if allowed else None
 
     async def _hedged_attempt(self, send: Attempt, number: int) -> UpstreamResponse:
-        return await with_hedge(partial(send, number), after_s=self._hedge_after_s, may_hedge=self._may_hedge)
+        return await call_with_hedge(partial(send, number), after_s=self._hedge_after_s, may_hedge=self._may_hedge)
 
     def _may_hedge(self) -> bool:
         allowed = self.budget.withdraw()

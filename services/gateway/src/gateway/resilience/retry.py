@@ -27,7 +27,7 @@ def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
     return method in _IDEMPOTENT or (method == "POST" and "idempotency-key" in headers)
 
 
-def retry_delay_s(attempt: int, result: UpstreamResponse | ProblemError) -> float | None:
+def get_retry_delay_s(attempt: int, result: UpstreamResponse | ProblemError) -> float | None:
     """Return the seconds to wait before attempt number `attempt` (the first is 0); None if there is no other attempt.
 
     The delay doubles with each attempt. It is random, so that callers that failed together do not retry together, and

@@ -15,7 +15,7 @@ router = APIRouter()
 @router.get("/dashboard", response_model=Dashboard, summary="Get your dashboard")
 async def read_dashboard(headers: CallerHeaders, aggregates: AggregatesDep) -> Response:
     """Return account, newest orders and notifications. A part that failed is null and named in `degraded`."""
-    return _json(await aggregates.dashboard(headers))
+    return _json(await aggregates.get_dashboard(headers))
 
 
 @router.get(
@@ -31,7 +31,7 @@ async def read_order_summary(
     order_id: UUID, caller: CurrentIdentity, headers: CallerHeaders, aggregates: AggregatesDep
 ) -> Response:
     """Return all parts, or the problem of the part that failed."""
-    return _json(await aggregates.order_summary(order_id, caller, headers))
+    return _json(await aggregates.get_order_summary(order_id, caller, headers))
 
 
 @router.post(

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 ASSETS: Final = "/assets"
 
 
-def documentation(version: str) -> APIRouter:
+def create_documentation_router(version: str) -> APIRouter:
     """Return the routes `/{version}`, `/{version}/docs` and `/{version}/openapi.json`."""
     router = APIRouter(prefix=f"/{version}", include_in_schema=False)
     document = files("gateway").joinpath("documents", f"{version}.json").read_bytes()

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/faults", include_in_schema=False)
 Name = Annotated[str | None, Query(max_length=50)]
 
 
-def routers(settings: Settings) -> list[APIRouter]:
+def get_routers(settings: Settings) -> list[APIRouter]:
     """Return the routes in development; none elsewhere, so that requests get 404."""
     return [router] if settings.environment is Environment.DEVELOPMENT else []
 

@@ -35,8 +35,8 @@ class OffsetQuery(BaseModel):
     offset: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0
 
 
-def user_v1(body: bytes) -> bytes:
-    """Return a user without the role, which version 1 does not have."""
+def convert_user(body: bytes) -> bytes:
+    """Return a user of version 1, which has no role."""
     user = orjson.loads(body)
     return orjson.dumps({name: user[name] for name in ("id", "email", "name")})
 
@@ -44,19 +44,19 @@ def user_v1(body: bytes) -> bytes:
 @router.post("/users", status_code=201, dependencies=[Depends(limit_credentials)])
 async def register(forward: PublicForwardDep, users: UsersDep) -> Response:
     """Create an account."""
-    return await forward(users, reshape=user_v1)
+    return await forward(users, reshape=convert_user)
 
 
 @router.get("/users/me")
 async def read_me(forward: ForwardDep, users: UsersDep) -> Response:
     """Read the caller's account."""
-    return await forward(users, reshape=user_v1)
+    return await forward(users, reshape=convert_user)
 
 
 @router.patch("/users/me")
 async def change_me(forward: ForwardDep, users: UsersDep) -> Response:
     """Change the caller's account."""
-    return await forward(users, reshape=user_v1)
+    return await forward(users, reshape=convert_user)
 
 
 @router.get("/orders")
