@@ -70,6 +70,23 @@ class TestAssets:
             assert compressed.headers["vary"] == "Accept-Encoding"
             assert gzip.decompress(b"".join([chunk async for chunk in compressed.aiter_raw()])) == content
 
+    @pytest.mark.parametrize(
+        ("accepted", "is_compressed"),
+        [
+            ("gzip", True),
+            ("br, GZIP;q=0.5", True),
+            ("gzip;q=0.001", True),
+            ("gzip;q=0", False),
+            ("gzip ; Q=0.000, identity", False),
+            ("gzip;q=0, gzipped, x-gzip", False),
+        ],
+    )
+    async def test_page_is_compressed_only_when_gzip_is_acceptable(
+        self, gateway: httpx.AsyncClient, accepted: str, *, is_compressed: bool
+    ) -> None:
+        async with gateway.stream("GET", "/", headers={"Accept-Encoding": accepted}) as page:
+            assert (page.headers.get("content-encoding") == "gzip") is is_compressed
+
     async def test_files_of_the_documentation_are_not_immutable(self, gateway: httpx.AsyncClient) -> None:
         response = await gateway.get("/assets/swagger-ui.css")
         assert response.status_code == 200

@@ -5,6 +5,7 @@ them for a year and request only the page again.
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -26,6 +27,8 @@ _DIRECTORY = files("gateway").joinpath("assets")
 _PAGE_CACHING = "no-cache"  # the browser revalidates its copy
 _FILE_CACHING = "public, max-age=31536000, immutable"
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+_GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:$|,|;(?!\s*q=0(?:\.0*)?\s*(?:$|,)))", re.IGNORECASE)
+"""Matches an `Accept-Encoding` that lists gzip. The weight 0 means that gzip is not acceptable (RFC 9110 §12.4.2)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +47,7 @@ class PageFile:
         known = [tag.strip() for tag in requested.get("if-none-match", "").split(",")]
         if self.etag in known or "*" in known:
             return Response(status_code=304, headers=headers)
-        if "gzip" not in requested.get("accept-encoding", ""):
+        if not _GZIP.search(requested.get("accept-encoding", "")):
             return Response(self.body, headers=headers, media_type=self.media_type)
         headers["Content-Encoding"] = "gzip"
         return Response(self.compressed, headers=headers, media_type=self.media_type)
