@@ -92,7 +92,7 @@ class SharedBuckets:
 
 
 class LocalBuckets:
-    """Buckets in memory, at most `max_buckets`. The least recently used is evicted: its subject has a new quota."""
+    """Buckets in memory, at most `max_buckets`. The least recently used is evicted, which restores its quota."""
 
     def __init__(self, *, clock: Callable[[], float], max_buckets: int = 10_000) -> None:
         self._clock = clock
