@@ -267,6 +267,16 @@ class TestBounds:
             response = await gateway.get(f"/browser/traces/{TRACE}", headers=token)
         assert response.status_code == status
 
+    async def test_response_is_502_when_the_backend_sends_an_invalid_encoding(
+        self, open_gateway: OpenGateway, backend: tuple[FakeService, str], token: dict[str, str]
+    ) -> None:
+        fake, url = backend
+        fake.respond("GET", PATH, b"not compressed", headers={"content-encoding": "gzip"})
+        async with open_gateway(environment="development", traces_query_url=url) as gateway:
+            response = await gateway.get(f"/browser/traces/{TRACE}", headers=token)
+        assert response.status_code == 502
+        assert response.json()["type"].endswith("/upstream-broken")
+
     async def test_response_is_504_when_the_backend_does_not_respond(
         self, open_gateway: OpenGateway, backend: tuple[FakeService, str], token: dict[str, str]
     ) -> None:

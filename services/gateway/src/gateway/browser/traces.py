@@ -87,6 +87,8 @@ class TraceReader:
             raise UpstreamTimeoutError("The trace backend did not respond in time") from error
         except httpx.TransportError as error:
             raise UpstreamBrokenError("The trace backend closed the connection") from error
+        except httpx.DecodingError as error:
+            raise UpstreamBrokenError("The trace backend sent a body that cannot be decoded") from error
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
