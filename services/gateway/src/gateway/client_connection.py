@@ -79,7 +79,7 @@ class ClientConnectionMiddleware:
                 await client.receive_body()
 
     def _check_limits(self, address: str) -> None:
-        reached = self._uploads.reached(address)
+        reached = self._uploads.find_reached_limit(address)
         if reached is None:
             return
         metrics.record_shed("upload")

@@ -21,7 +21,7 @@ class AddressLimit:
         self._count = 0
         self._count_by_address: Counter[str] = Counter()
 
-    def reached(self, address: str) -> Literal["address", "total"] | None:
+    def find_reached_limit(self, address: str) -> Literal["address", "total"] | None:
         """Return the limit that one more operation of this address would exceed, or None."""
         if self._count_by_address[address] >= self._per_address:
             return "address"

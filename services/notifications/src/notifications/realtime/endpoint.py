@@ -76,7 +76,7 @@ class WebSocketEndpoint:
             WebSocketRejectedError: The hello is late or invalid, or too many sockets have not sent a hello.
         """
         address = get_client_address(websocket.scope)
-        if self._pending_hellos.reached(address):
+        if self._pending_hellos.find_reached_limit(address):
             raise WebSocketRejectedError(CloseCode.TRY_LATER, "too many sockets have not sent a hello")
         with self._pending_hellos.hold(address):
             try:
