@@ -9,7 +9,7 @@ from typing import Literal
 
 from starlette.types import Scope
 
-_IPV6_CUSTOMER_BITS = 64
+_IPV6_NETWORK_BITS = 64
 
 
 class AddressLimit:
@@ -42,19 +42,24 @@ class AddressLimit:
 
 
 def get_client_address(scope: Scope) -> str:
-    """Return the client's address, or its /64 network for IPv6, since one customer has a whole /64.
+    """Return the client's IPv4 address, or the /64 network of its IPv6 address.
+
+    Providers assign at least a /64 network to each of their customers, who can use any address in it. An IPv4-mapped
+    address (`::ffff:203.0.113.7`), which a socket for both protocols reports, is an IPv4 address.
 
     The server replaces the address of trusted proxies by X-Forwarded-For (FORWARDED_ALLOW_IPS).
     """
-    return _customer((scope.get("client") or ("",))[0])
+    return _get_ipv4_address_or_network((scope.get("client") or ("",))[0])
 
 
 @lru_cache(maxsize=10_000)
-def _customer(host: str) -> str:
+def _get_ipv4_address_or_network(host: str) -> str:
     try:
         address = ip_address(host)
     except ValueError:
         return host  # a Unix socket has no address
-    if isinstance(address, IPv6Address):
-        return str(IPv6Address(int(address) >> _IPV6_CUSTOMER_BITS << _IPV6_CUSTOMER_BITS))
-    return str(address)
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> _IPV6_NETWORK_BITS << _IPV6_NETWORK_BITS))
