@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from shared.messaging import publish, trim_stream
 from testkit.databases import create_database
-from testkit.sample_service import OUTBOX, STREAM, SampleService, open_sample_service, sample_event
+from testkit.metrics import Metrics
+from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, open_sample_service, sample_event
 from testkit.servers import StartPostgres, StartValkey
 from testkit.waiting import eventually
 
@@ -233,6 +234,25 @@ class TestOutages:
             await sample.publish(1)
             valkey.start()
             await eventually(lambda: is_outbox_appended(sample, 1))
+
+
+class TestBacklog:
+    async def test_waiting_events_are_counted_when_redis_is_unavailable(
+        self, database: str, start_valkey: StartValkey, metrics: Metrics
+    ) -> None:
+        """The relay polls every hour, so that the publication after the outage began causes the first measurement."""
+        valkey, stream = start_valkey(), "events:of-an-outage"
+        async with (
+            open_sample_service(database_url=database, redis_url=valkey.url) as sample,
+            sample.relay(stream=stream, trim_for=[GROUP], trim_s=0, poll_s=3600),
+        ):
+            await sample.publish(1)
+            await eventually(lambda: sample.redis.xlen(stream))
+            valkey.kill()
+            await sample.publish(2)
+            await eventually(lambda: metrics.value("hopline.outbox.depth", {"messaging.destination.name": stream}))
+            assert metrics.value("hopline.outbox.depth", {"messaging.destination.name": stream}) == 1
+            assert metrics.value("hopline.outbox.age", {"messaging.destination.name": stream}) > 0
 
 
 class TestTrim:

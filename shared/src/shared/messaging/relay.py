@@ -95,10 +95,11 @@ class Relay(BackgroundLoop):
         trim_at = clock()
         while not self._stopping.is_set():
             self._woken.clear()
+            # First, because the other steps raise while Redis is unavailable, and the backlog grows meanwhile.
+            await self._backlog.update(connection, appended=appender.last_appended)
             if clock() >= trim_at:  # before appending: a server that is out of memory rejects XADD, not XTRIM
                 await trim_stream(self._redis, self._stream, groups=self._trim_for)
                 trim_at = clock() + self._trim_s
-            await self._backlog.update(connection, appended=appender.last_appended)
             if await appender.step():
                 continue
             await self._wait_for_wake_up(self._poll_s)
