@@ -156,6 +156,17 @@ class TestFailures:
             await eventually(lambda: has_applied(sample, 2))
         assert handler.calls == [1, 2]
 
+    async def test_event_becomes_a_dead_letter_when_its_error_cannot_be_stored_as_text(
+        self, sample: SampleService
+    ) -> None:
+        handler = EffectHandler(failures={1: None}, error=UnstorableError)
+        await sample.send(1, 2)
+        async with sample.consumer(handler, max_attempts=1):
+            await eventually(lambda: has_applied(sample, 2))
+        async with sample.sessions() as session:
+            (dead_letter,) = await list_dead_letters(session)
+        assert dead_letter.error == r"UnstorableError: event 1 is rejected: \u0000 \ud800"
+
     @pytest.mark.parametrize("fields", [{"event": "not json"}, {"event": '{"id": 1}'}, {"other": "field"}])
     async def test_entry_becomes_a_dead_letter_when_it_is_not_an_event(
         self, sample: SampleService, fields: dict[Any, Any]
@@ -181,6 +192,13 @@ class TestFailures:
             await eventually(lambda: has_applied(sample, 3))
         assert handler.calls == [1, 3]
         assert await has_dead_letters(sample, 2)
+
+
+class UnstorableError(Exception):
+    """An error that quotes a NUL and a lone surrogate, which PostgreSQL rejects in text."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: \x00 \ud800"
 
 
 class TestClaims:

@@ -16,8 +16,12 @@ from shared.faults.crash_points import crash_point
 from shared.messaging import dead_letters, inbox, metrics
 from shared.messaging.cloudevent import CloudEvent
 from shared.messaging.tracing import TraceContext, event_context, process_span
+from shared.validation.text import terminal_text
 
 log = structlog.get_logger(__name__)
+
+MAX_ERROR_CHARACTERS = 2000
+"""Maximum length of the error of a dead letter."""
 
 AfterCommit = Callable[[], Awaitable[None]]
 """Runs after the commit, inside the span, at most once: a crash loses it. For wake-ups, not for effects."""
@@ -170,5 +174,9 @@ class EventProcessor:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the type and the message of an error for a dead letter."""
-    return f"{type(error).__name__}: {error}"[:2000]
+    """Return the type and the message of an error for a dead letter.
+
+    PostgreSQL rejects NUL and lone surrogates in text, so they are escaped. Otherwise the event would block the stream.
+    """
+    described = terminal_text(f"{type(error).__name__}: {error}").encode(errors="backslashreplace").decode()
+    return described[:MAX_ERROR_CHARACTERS]
