@@ -267,6 +267,18 @@ class TestStop:
         assert await sample.pending() == 2
         assert await sample.effects() == []
 
+    async def test_later_entries_are_not_claimed_when_the_consumer_stops_at_a_failing_one(
+        self, sample: SampleService
+    ) -> None:
+        handler = EffectHandler(failures={1: None})
+        await sample.send(1, 2)
+        await sample.redis.xgroup_create(STREAM, GROUP, id="0")
+        await sample.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
+        async with sample.consumer(handler, claim_idle_s=0):
+            await eventually(lambda: handler.calls)
+        assert await sample.pending() == 2
+        assert await sample.effects() == []
+
 
 async def is_listening(sample: SampleService) -> bool:
     return bool((await sample.redis.info("clients"))["blocked_clients"])

@@ -118,6 +118,8 @@ class Consumer(BackgroundLoop):
                 await self._dead_letter(entry, error=error, attempts=deliveries)
             else:
                 await self._process([entry])
+            if self._stopping.is_set():  # the entry may be a failing one, which blocks later ones
+                return
 
     async def _process(self, entries: Sequence[StreamEntry]) -> None:
         """Acknowledge entries that were applied before, and apply the others in order.
