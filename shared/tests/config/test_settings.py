@@ -194,19 +194,36 @@ class TestLoadSettings:
             load_settings(Settings)
         assert "REDIS_URL is a secret of the repository" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("url", ["", "file:///tmp/objects", "file:///srv/objects", "s3://reports"])
+    @pytest.mark.parametrize(
+        ("url", "is_rejected"),
+        [
+            ("", True),
+            ("file:///tmp/objects", True),
+            ("file:///tmp", True),
+            ("file:////tmp/objects", True),
+            ("file:///srv/../tmp/objects", True),
+            ("file:///%74mp/objects", True),
+            ("file:///srv/objects", False),
+            ("file:///tmpfiles", False),
+            ("s3://reports/tmp/objects", False),
+        ],
+    )
     def test_temporary_object_store_is_rejected_in_production(
-        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+        self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, is_rejected: bool
     ) -> None:
         environment.setenv("OBJECT_STORE_URL", url)
         assert load_settings(PersistentObjectStoreSettings).object_store_url
         environment.setenv("ENVIRONMENT", "production")
-        if url in {"file:///srv/objects", "s3://reports"}:
+        if not is_rejected:
             assert load_settings(PersistentObjectStoreSettings).object_store_url == url
             return
         with pytest.raises(SystemExit):
             load_settings(PersistentObjectStoreSettings)
-        assert "OBJECT_STORE_URL is rejected below /tmp in production" in capsys.readouterr().err
+        expected = (
+            "configuration error: settings: OBJECT_STORE_URL is rejected below /tmp in production, because its files "
+            "would be lost with the container. Set it to a folder on a volume or to s3://bucket/prefix\n"
+        )
+        assert capsys.readouterr().err == expected
 
     def test_settings_come_from_dotenv_in_development(self, dotenv: pytest.MonkeyPatch) -> None:
         dotenv.delenv("DATABASE_URL")

@@ -81,7 +81,9 @@ def load_settings(settings_type: type[SettingsT]) -> SettingsT:
     try:
         return settings_type()
     except ValidationError as error:
-        reasons = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+        reasons = [
+            f"{_variable(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+        ]
     except ConfigurationError as error:
         reasons = [str(error)]
     for reason in reasons:

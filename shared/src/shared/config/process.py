@@ -151,13 +151,13 @@ class ServiceSettings(TelemetrySettings, ProcessSettings):
         for name in type(self).model_fields if self.environment is Environment.PRODUCTION else ():
             value = getattr(self, name)
             if DEVELOPMENT_ONLY in (value.get_secret_value() if isinstance(value, SecretStr) else str(value)):
-                raise ValueError(f"{name.upper()} is a secret of the repository, which production rejects")
+                raise ValueError(f"{name.upper()} is a secret of the repository, which production rejects; set another")
         return self
 
     @model_validator(mode="after")
     def _no_crash_points_in_production(self) -> Self:
         if self.crash_at and self.environment is Environment.PRODUCTION:
-            raise ValueError("CRASH_AT is rejected in production")
+            raise ValueError("CRASH_AT is rejected in production. Unset it")
         return self
 
 

@@ -1,6 +1,9 @@
 """Settings of PostgreSQL, Redis and the object store."""
 
+from pathlib import PurePosixPath
+from posixpath import normpath
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -104,6 +107,15 @@ class PersistentObjectStoreSettings(ObjectStoreSettings, ServiceSettings):
 
     @model_validator(mode="after")
     def _require_persistence_in_production(self) -> Self:
-        if self.environment is Environment.PRODUCTION and self.object_store_url.startswith("file:///tmp/"):
-            raise ValueError("OBJECT_STORE_URL is rejected below /tmp in production: files would be lost")
+        if self.environment is Environment.PRODUCTION and _is_below_tmp(self.object_store_url):
+            raise ValueError(
+                "OBJECT_STORE_URL is rejected below /tmp in production, because its files would be lost with the "
+                "container. Set it to a folder on a volume or to s3://bucket/prefix"
+            )
         return self
+
+
+def _is_below_tmp(url: str) -> bool:
+    parts = urlsplit(url)
+    folder = normpath("/" + unquote(parts.path).lstrip("/"))
+    return parts.scheme == "file" and PurePosixPath(folder).is_relative_to("/tmp")  # noqa: S108 - rejects it
