@@ -52,7 +52,8 @@ def run_command(command: Coroutine[None, None, str]) -> int:
         sys.stderr.write(f"{terminal_text(str(error))}\n")
         return 1
     except DATABASE_ERRORS as error:
-        sys.stderr.write(f"the database failed: {terminal_line(str(error).splitlines()[0])}\n")
+        reason = str(error).partition("\n")[0] or type(error).__name__  # a TimeoutError has no message
+        sys.stderr.write(f"the database failed: {terminal_line(reason)}\n")
         return 1
     sys.stdout.write(f"{terminal_text(output)}\n")
     return 0
