@@ -1,3 +1,4 @@
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -9,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.config import ConfigurationError, DatabaseSettings, LogFormat, ServiceSettings
-from shared.db.database import async_url, check_connection_budget, open_database
+from shared.db.database import async_url, check_connection_budget, get_available_connections, open_database
 from shared.db.pool import MeasuredPool
 from shared.db.session import SessionDep
 from shared.logging.setup import configure_logging
@@ -54,6 +55,13 @@ class TestConnectionBudget:
         assert f"orders: {workers} {noun} × (5 pool + 5 overflow + {dedicated} direct)" in str(rejected.value)
         for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "DATABASE_RESERVE"):
             assert setting in str(rejected.value)
+
+    async def test_start_fails_with_the_reason_when_the_server_does_not_respond(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"postgresql+asyncpg://user@127.0.0.1:{silent.getsockname()[1]}/db?ssl=disable"
+            engine = create_async_engine(url, connect_args={"timeout": 0.05})
+            with pytest.raises(ConfigurationError, match=r"^DATABASE_URL: cannot connect to PostgreSQL: TimeoutError$"):
+                await get_available_connections(engine, timeout_s=0)
 
     async def test_limit_is_read_from_the_server(self, database: str) -> None:
         settings = DatabaseSettings(database_url=database, database_reserve=100_000)

@@ -80,7 +80,7 @@ async def _read(engine: AsyncEngine) -> tuple[frozenset[str] | None, str | None]
         async with engine.connect() as connection:
             return await connection.run_sync(_current), None
     except (OSError, DBAPIError) as error:
-        return None, str(error)
+        return None, str(error) or type(error).__name__  # a TimeoutError has no message
 
 
 def _current(connection: Connection) -> frozenset[str]:

@@ -157,7 +157,7 @@ async def open_database(
     a server that is starting.
 
     Raises:
-        ConfigurationError: The server does not respond, or allows too few connections.
+        ConfigurationError: The server accepts no connection, or allows too few.
     """
     engine = create_engine(settings, application=application)
     try:
@@ -269,23 +269,26 @@ def check_connection_budget(
     log.info("connection_budget_fits", needed=budget.needed, available=available, arithmetic=str(own), pooler=pooled)
 
 
-async def get_available_connections(engine: AsyncEngine, *, setting: str = "DATABASE_URL") -> int:
+async def get_available_connections(
+    engine: AsyncEngine, *, setting: str = "DATABASE_URL", timeout_s: float = START_TIMEOUT_S
+) -> int:
     """Return how many connections the server allows to roles that are not superusers.
 
-    Waits up to 30 s for a server that is starting.
+    Waits up to `timeout_s` for a server that is starting.
 
     Raises:
-        ConfigurationError: The server, which `setting` names, does not respond within that time.
+        ConfigurationError: The server, which `setting` names, accepts no connection within that time.
     """
-    deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+    deadline = asyncio.get_running_loop().time() + timeout_s
     pause = 0.1
     while True:
         try:
             async with engine.connect() as connection:
                 return int(await connection.scalar(text(AVAILABLE_CONNECTIONS)) or 0)
         except DATABASE_ERRORS as error:
+            reason = str(error) or type(error).__name__  # a TimeoutError has no message
             if asyncio.get_running_loop().time() > deadline:
-                raise ConfigurationError(f"{setting}: the server does not respond: {error}") from error
-            log.info("waiting_for_database", error=str(error))
+                raise ConfigurationError(f"{setting}: cannot connect to PostgreSQL: {reason}") from error
+            log.info("waiting_for_database", error=reason)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
