@@ -18,12 +18,12 @@ class TestOperations:
         jobs, dead = stack.operator.run("jobs"), stack.operator.run("dead-letters")
         assert (jobs.returncode, dead.returncode) == (0, 0), jobs.stderr + dead.stderr
         assert jobs.stdout.strip()
-        for queue in ("jobs", "events in notifications", "events in workers"):
-            assert f"dead {queue}" in dead.stdout
+        for title in ("dead jobs", "dead letters in notifications", "dead letters in workers"):
+            assert title in dead.stdout
 
     def test_unknown_ids_are_rejected_with_one_line(self, stack: Stack) -> None:
         for name, expected in (
-            ("notifications:999999", "there is no dead event notifications:999999"),
+            ("notifications:999999", "there is no dead letter notifications:999999"),
             ("00000000-0000-4000-8000-000000000000", "there is no job 00000000-0000-4000-8000-000000000000"),
         ):
             replayed = stack.operator.run("replay", name)

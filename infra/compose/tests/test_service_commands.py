@@ -19,9 +19,9 @@ class TestOperations:
 
     def test_exit_code_is_that_of_the_command(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({"notifications": {}})
-        docker.respond(BESIDE, status=1, error="there is no dead event\n\n")  # Compose adds the second line break
+        docker.respond(BESIDE, status=1, error="there is no dead letter\n\n")  # Compose adds the second line break
         done = run("replay", "notifications:3")
-        assert (done.returncode, done.stderr) == (1, "there is no dead event\n")
+        assert (done.returncode, done.stderr) == (1, "there is no dead letter\n")
 
     def test_error_names_the_service_when_it_does_not_run(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({"notifications": {}})

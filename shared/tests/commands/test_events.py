@@ -1,4 +1,4 @@
-"""The commands that list and replay dead events."""
+"""The commands that list and replay dead letters."""
 
 import asyncio
 
@@ -31,8 +31,8 @@ def operator(sample: SampleService, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     return Operator(capsys)
 
 
-class TestDeadEvents:
-    async def test_dead_event_is_listed_and_replayed_once(self, sample: SampleService, operator: Operator) -> None:
+class TestDeadLetters:
+    async def test_dead_letter_is_listed_and_replayed_once(self, sample: SampleService, operator: Operator) -> None:
         handler = EffectHandler(failures={1: None})
         await sample.send(1)
         async with sample.consumer(handler, max_attempts=1):
@@ -45,9 +45,9 @@ class TestDeadEvents:
         assert await sample.effects() == [1]
 
     async def test_empty_list_is_one_line(self, operator: Operator) -> None:
-        assert await operator.run("dead-letters") == (0, "no dead events in samples\n")
+        assert await operator.run("dead-letters") == (0, "no dead letters in samples\n")
 
     async def test_replay_fails_when_the_id_is_unknown(self, operator: Operator) -> None:
         code, printed = await operator.run("replay", "9")
         assert code == 1
-        assert printed.startswith("there is no dead event samples:9: `make dead-letters`")
+        assert printed.startswith("there is no dead letter samples:9: `make dead-letters`")

@@ -32,7 +32,7 @@ async def _list(service: str) -> str:
     async with open_session() as session:
         dead_letters = await list_dead_letters(session, limit=MAX_LISTED)
     if not dead_letters:
-        return f"no dead events in {service}"
+        return f"no dead letters in {service}"
     now = datetime.now(UTC)
     rows = [
         (
@@ -45,7 +45,7 @@ async def _list(service: str) -> str:
         )
         for dead_letter in dead_letters
     ]
-    return f"dead events in {service}\n" + format_table(("ID", "TYPE", "ATTEMPTS", "SINCE", "REPLAY", "ERROR"), rows)
+    return f"dead letters in {service}\n" + format_table(("ID", "TYPE", "ATTEMPTS", "SINCE", "REPLAY", "ERROR"), rows)
 
 
 async def _replay(service: str, dead_letter_id: int) -> str:
@@ -55,7 +55,7 @@ async def _replay(service: str, dead_letter_id: int) -> str:
             return f"{name} will be tried again within seconds; if it fails again, `make dead-letters` shows the error"
         if await is_replayed(session, dead_letter_id):
             return f"{name} was replayed already: nothing to do"
-    raise CommandError(f"there is no dead event {name}: `make dead-letters` lists the existing ones")
+    raise CommandError(f"there is no dead letter {name}: `make dead-letters` lists the existing ones")
 
 
 if __name__ == "__main__":
