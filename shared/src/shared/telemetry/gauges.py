@@ -13,7 +13,7 @@ _meter = metrics.get_meter(__name__)
 
 
 class Gauge:
-    """An observable gauge with one value per set of labels."""
+    """An observable gauge with one value per set of labels. It is set in the event loop and read by another thread."""
 
     def __init__(self, name: str, *, unit: str, description: str) -> None:
         self._values: dict[tuple[tuple[str, AttributeValue], ...], tuple[float, float]] = {}
@@ -25,5 +25,8 @@ class Gauge:
 
     def _observe(self, _options: CallbackOptions) -> list[Observation]:
         oldest = time.monotonic() - FRESH_S
-        self._values = {labels: known for labels, known in self._values.items() if known[1] >= oldest}
-        return [Observation(value, dict(labels)) for labels, (value, _at) in self._values.items()]
+        known = list(self._values.items())  # a copy: iteration fails if labels are added meanwhile
+        for labels, (_value, at) in known:
+            if at < oldest:
+                self._values.pop(labels, None)
+        return [Observation(value, dict(labels)) for labels, (value, at) in known if at >= oldest]

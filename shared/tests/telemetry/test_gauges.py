@@ -1,0 +1,26 @@
+"""Gauges that a background loop sets while another thread exports them."""
+
+from collections.abc import Iterator
+
+from shared.telemetry.gauges import Gauge
+from testkit.metrics import Metrics
+
+
+class SettingLabel(str):
+    """A label that sets a value with new labels whenever it is hashed, as another thread can at any time."""
+
+    __slots__ = ("gauge", "numbers")
+    gauge: Gauge
+    numbers: Iterator[int]
+
+    def __hash__(self) -> int:
+        self.gauge.set(0, {"label": f"new {next(self.numbers, 0)}"})
+        return str.__hash__(self)
+
+
+class TestGauge:
+    def test_value_is_exported_when_another_one_is_set_meanwhile(self, metrics: Metrics) -> None:
+        label = SettingLabel("known")
+        label.gauge, label.numbers = Gauge("tests.gauge", unit="1", description="for tests"), iter(range(10))
+        label.gauge.set(7, {"label": label})
+        assert metrics.value("tests.gauge", {"label": "known"}) == 7
