@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from socket import gethostname
 from typing import Any
+from urllib.parse import unquote
 
 import grpc  # type: ignore[import-untyped]
 import pytest
@@ -172,11 +173,21 @@ class TestUntrustedContext:
             CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
         )
 
-    def test_baggage_is_kept_when_member_and_size_are_allowed(self, propagator: UntrustedContextPropagator) -> None:
+    def test_only_known_members_of_the_baggage_are_kept(self, propagator: UntrustedContextPropagator) -> None:
         given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2"}
         assert dict(baggage.get_all(propagator.extract(given, Context()))) == {"hopline.synthetic": "true"}
-        given = {"baggage": f"hopline.synthetic={'x' * 4000}"}
-        assert dict(baggage.get_all(propagator.extract(given, Context()))) == {}
+
+    @pytest.mark.parametrize(
+        ("value", "kept"),
+        [("x" * 40, True), ("x" * 41, False), ("%F0%9F%9B%92" * 10, True), ("%F0%9F%9B%92" * 11, False)],
+        ids=["40 bytes", "41 bytes", "40 bytes of UTF-8", "44 bytes of UTF-8"],
+    )
+    def test_baggage_is_kept_when_its_value_is_short(
+        self, propagator: UntrustedContextPropagator, value: str, kept: bool
+    ) -> None:
+        given = {"baggage": f"hopline.synthetic={value}"}
+        expected = {"hopline.synthetic": unquote(value)} if kept else {}
+        assert dict(baggage.get_all(propagator.extract(given, Context()))) == expected
 
     @pytest.mark.parametrize("last", [10, 200])
     def test_first_members_of_a_tracestate_are_kept_when_it_is_too_long(

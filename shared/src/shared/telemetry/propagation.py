@@ -15,7 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceState
 from shared.telemetry.spans import SYNTHETIC
 
 MAX_VALUE_BYTES = 40
-"""Maximum size of a baggage member's value; Hopline's own is `true`."""
+"""Maximum size of a baggage member's value, decoded and in UTF-8; Hopline's own is `true`."""
 
 MAX_TRACESTATE_BYTES = 512
 """The minimum size that W3C Trace Context requires implementations to propagate (§3.3.1.5)."""
@@ -52,7 +52,7 @@ class UntrustedContextPropagator(TextMapPropagator):
         if len(getter.get(carrier, _TRACEPARENT) or ()) > 1:
             extracted = trace.set_span_in_context(trace.get_current_span(context or Context()), extracted)
         for name, value in baggage.get_all(extracted).items():
-            if name not in _MEMBERS or len(str(value)) > MAX_VALUE_BYTES:
+            if name not in _MEMBERS or len(str(value).encode()) > MAX_VALUE_BYTES:
                 extracted = baggage.remove_baggage(name, extracted)
         remote = trace.get_current_span(extracted).get_span_context()
         kept = _limit_tracestate(remote.trace_state)
