@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True, dest="command")
     commands.add_parser("dead-letters", help="list open dead letters, oldest first")
-    commands.add_parser("replay", help="apply one again").add_argument("dead_letter", type=int)
+    commands.add_parser("replay", help="apply the event of a dead letter again").add_argument("dead_letter", type=int)
     options = parser.parse_args(arguments)
     return run_command(
         _list(options.of) if options.command == "dead-letters" else _replay(options.of, options.dead_letter)

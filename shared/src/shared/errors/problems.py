@@ -124,7 +124,7 @@ class PayloadTooLargeError(ProblemError):
 
 
 class UnsupportedMediaTypeError(ProblemError):
-    """415: this endpoint does not accept the body's Content-Type."""
+    """415: this endpoint does not accept the body's Content-Type or Content-Encoding."""
 
     status, slug, title = 415, "unsupported-media-type", "Unsupported media type"
 

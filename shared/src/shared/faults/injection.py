@@ -77,7 +77,7 @@ class Fault(BaseModel):
 
 
 async def inject(fault: Fault) -> bool:
-    """Inject `fault` into the current call. Return True if the response is `error_body` and the call must not be sent.
+    """Inject `fault` into the current call. Return True if the response is `error_body`, so the call must not be sent.
 
     Sets `hopline.fault` on the current span. HANG never returns, so the caller needs a timeout.
 

@@ -30,7 +30,7 @@ class FaultStore:
         )
 
     async def clear(self, *, source: str | None = None, target: str | None = None) -> None:
-        """Delete the faults of `source` and of `target`, or all of them if both are None."""
+        """Delete the faults of calls from `source` to `target`. None matches every service."""
         gone = [
             _field(fault.source, fault.target)
             for fault in await self.all()

@@ -85,12 +85,12 @@ async def _plan(connection: AsyncConnection, statement: str) -> list[str]:
 @router.get("/tasks")
 async def read_tasks() -> list[TaskState]:
     """Return every task of the event loop except the current one."""
-    asking = asyncio.current_task()
-    return sorted((_task(task) for task in asyncio.all_tasks() if task is not asking), key=lambda task: task.name)
+    current = asyncio.current_task()
+    return sorted((_task(task) for task in asyncio.all_tasks() if task is not current), key=lambda task: task.name)
 
 
 def _state(pool: Any) -> PoolState:
-    assert isinstance(pool, MeasuredPool)  # noqa: S101 - what shared.db.database opens
+    assert isinstance(pool, MeasuredPool)  # noqa: S101 - shared.db.database opens this class
     return PoolState(checked_out=pool.checkedout(), idle=pool.checkedin(), at_most=pool.limit)
 
 

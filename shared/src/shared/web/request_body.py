@@ -21,7 +21,7 @@ from shared.web.headers import get_header
 BODY_SECONDS = 10.0
 """Maximum time in which a body arrives, from the first read of the application."""
 
-_OF_DEADLINE = 0.9
+_SHARE_OF_DEADLINE = 0.9
 """Share of a request's deadline in which its body must arrive, so that a slow client gets 408 instead of 504."""
 
 
@@ -31,7 +31,7 @@ class RequestBodyMiddleware:
     - 415 for a body with a `Content-Encoding` other than `identity` (RFC 9110 §15.5.16): no service decodes bodies, and
       a small one could decode to any size;
     - 413 for more than `max_bytes`, by `Content-Length` or by counting;
-    - 408 for one that does not arrive within `timeout_s` seconds and nine tenths of the deadline.
+    - 408 for a body that takes longer than `timeout_s` seconds, or than nine tenths of the time until the deadline.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float = BODY_SECONDS) -> None:
@@ -100,7 +100,7 @@ class _Body:
             return await self.wrapped()
         if self.late_at is None:
             remaining = remaining_s()
-            seconds = self.timeout_s if remaining is None else min(self.timeout_s, remaining * _OF_DEADLINE)
+            seconds = self.timeout_s if remaining is None else min(self.timeout_s, remaining * _SHARE_OF_DEADLINE)
             self.late_at = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(self.late_at) as timeout:
