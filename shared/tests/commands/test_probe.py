@@ -1,5 +1,6 @@
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 
 from shared.commands import probe
 from testkit.apps import serve
+from testkit.certificates import create_server_context
 
 
 def app(status: int) -> FastAPI:
@@ -47,3 +49,20 @@ class TestKey:
         async with Redis.from_url(redis_url) as redis:
             await redis.set("jobs:health", "1")
         assert probe.main(["jobs:health"]) == 0
+
+    async def test_probe_uses_tls_when_the_url_requires_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"jobs:health\r\n")
+            writer.write(b"+OK\r\n:1\r\n")
+            writer.close()
+
+        certificate = tmp_path / "redis.pem"
+        tls = create_server_context(certificate)
+        async with await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls) as server:
+            monkeypatch.setenv("REDIS_URL", f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+            assert await asyncio.to_thread(probe.main, ["jobs:health"]) == 1
+            assert "SSLCertVerificationError" in capsys.readouterr().err
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            assert await asyncio.to_thread(probe.main, ["jobs:health"]) == 0

@@ -2,21 +2,15 @@
 
 import asyncio
 import socket
-import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from fastapi import APIRouter, FastAPI, Request
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -26,6 +20,7 @@ from shared.db.redis import check_writable, create_redis, open_redis
 from shared.errors.stores import redis_is_unavailable
 from shared.web.app import build_app
 from testkit.apps import http_client, serve
+from testkit.certificates import create_server_context
 from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.route import open_route
 from testkit.servers import StartValkey, ValkeyServer
@@ -91,7 +86,7 @@ async def write_after_reset(scheme: str, folder: Path) -> Exception:
             url = f"unix://{folder}/redis.sock"
             server = await asyncio.start_unix_server(serve_client, folder / "redis.sock")
         else:
-            tls = create_server_context(folder) if scheme == "rediss" else None
+            tls = create_server_context(folder / "server.pem") if scheme == "rediss" else None
             server = await asyncio.start_server(serve_client, "127.0.0.1", 0, ssl=tls)
             url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
         await stack.enter_async_context(server)
@@ -115,28 +110,6 @@ async def write_after_reset(scheme: str, folder: Path) -> Exception:
         except (RuntimeError, RedisError) as error:
             return error
     raise AssertionError("the command was sent")
-
-
-def create_server_context(folder: Path) -> ssl.SSLContext:
-    """Return a context with a self-signed certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "server.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
-    return context
 
 
 class TestRedis:

@@ -1,7 +1,8 @@
 """`python -m shared.commands.probe`: check inside a container whether its process is ready.
 
 Without an argument it requests `/health/ready` on `PORT`. With the name of a key it checks that the key exists in the
-Redis of `REDIS_URL`, for processes without HTTP: ARQ writes a key every few seconds and lets it expire.
+Redis of `REDIS_URL`, for processes without HTTP: ARQ writes a key every few seconds and lets it expire. For a
+`rediss://` URL the server's certificate must be trusted by the system or by `SSL_CERT_FILE`.
 
 It also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows the number of replaced workers. It
 runs every few seconds and therefore imports only the standard library. Exit status 0 or 1.
@@ -9,6 +10,7 @@ runs every few seconds and therefore imports only the standard library. Exit sta
 
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -52,11 +54,18 @@ def check_key(key: str) -> str | None:
     commands = [["SELECT", url.path.strip("/") or "0"], ["EXISTS", key]]
     if url.password:
         commands.insert(0, ["AUTH", unquote(url.username or "default"), unquote(url.password)])
-    with socket.create_connection((url.hostname or "127.0.0.1", url.port or 6379), timeout=TIMEOUT_S) as connection:
+    with _connect(url.hostname or "127.0.0.1", url.port or 6379, use_tls=url.scheme == "rediss") as connection:
         connection.sendall(b"".join(_encode(command) for command in commands))
         lines = connection.makefile("rb")
         responses = [lines.readline().decode().strip() for _ in commands]
     return None if responses[-1] == ":1" else f"{key}: {', '.join(responses)}"
+
+
+def _connect(host: str, port: int, *, use_tls: bool) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
+    if not use_tls:
+        return connection
+    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
 
 
 def _encode(command: Sequence[str]) -> bytes:
