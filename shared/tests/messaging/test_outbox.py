@@ -1,4 +1,4 @@
-"""Published rows, the event format, and the statistics of outbox and stream."""
+"""Published rows, the event format, and the statistics of a stream."""
 
 import datetime as dt
 from enum import StrEnum
@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import ValidationError
 
-from shared.messaging import CloudEvent, get_outbox_stats, get_stream_stats, publish
+from shared.messaging import CloudEvent, get_stream_stats, publish
 from shared.messaging.group import ConsumerGroup
 from shared.messaging.outbox import wake_after_commit
 from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, sample_event
@@ -72,19 +72,6 @@ class TestCloudEvent:
 
 
 class TestStats:
-    async def test_outbox_stats_count_rows_without_a_sequence(self, sample: SampleService) -> None:
-        async with sample.sessions() as session:
-            empty = await get_outbox_stats(session)
-        assert (empty.last_seq, empty.unsequenced, empty.oldest_unsequenced_s) == (0, 0, 0.0)
-        async with sample.relay():
-            await sample.publish(1, 2)
-            await eventually(lambda: is_length(sample, 2))
-        await sample.publish(3)
-        async with sample.sessions() as session:
-            stats = await get_outbox_stats(session)
-        assert (stats.last_seq, stats.unsequenced) == (2, 1)
-        assert 0 < stats.oldest_unsequenced_s < 60
-
     async def test_stream_stats_have_lag_and_pending_of_each_group(self, sample: SampleService) -> None:
         assert (await get_stream_stats(sample.redis, STREAM)).groups == []
         await sample.send(1, 2, 3)
@@ -110,10 +97,6 @@ class TestStats:
         await ConsumerGroup(**member).join()
         assert await list_members(sample) == {b"left work", b"left nothing"}
         await eventually(lambda: has_deleted_idle_member(sample, ConsumerGroup(**member, member_retention_s=0)))
-
-
-async def is_length(sample: SampleService, length: int) -> bool:
-    return bool(await sample.redis.xlen(STREAM) == length)
 
 
 async def has_deleted_idle_member(sample: SampleService, group: ConsumerGroup) -> bool:

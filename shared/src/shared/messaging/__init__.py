@@ -41,7 +41,7 @@ from shared.messaging.outbox import outbox_table, publish
 from shared.messaging.processor import AfterCommit, EventHandler, PoisonEventError
 from shared.messaging.relay import Relay
 from shared.messaging.retention import events_since, prune_inbox, prune_outbox
-from shared.messaging.stats import GroupStats, OutboxStats, StreamStats, get_outbox_stats, get_stream_stats
+from shared.messaging.stats import GroupStats, StreamStats, get_stream_stats
 from shared.messaging.tracing import TraceContext
 from shared.messaging.trim import get_acknowledged_seq, trim_stream
 
@@ -53,7 +53,6 @@ __all__ = [
     "DeadLetter",
     "EventHandler",
     "GroupStats",
-    "OutboxStats",
     "PoisonEventError",
     "Relay",
     "StreamStats",
@@ -61,7 +60,6 @@ __all__ = [
     "dead_letter_table",
     "events_since",
     "get_acknowledged_seq",
-    "get_outbox_stats",
     "get_stream_stats",
     "inbox_table",
     "list_dead_letters",

@@ -1,25 +1,8 @@
-"""Statistics of the outbox and of streams, for `make status` and readiness."""
+"""Statistics of a stream and its consumer groups, for the metrics of the backlog."""
 
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from redis.asyncio import Redis
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from shared.messaging.low_water_mark import HEAD_SEQ
-from shared.messaging.outbox import OUTBOX
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxStats:
-    """`last_seq` is the last assigned `pub_seq`; `unsequenced` rows have none yet.
-
-    The number of rows that were sequenced but not appended yet is `last_seq - StreamStats.last`.
-    """
-
-    last_seq: int
-    unsequenced: int
-    oldest_unsequenced_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +23,6 @@ class StreamStats:
     length: int
     last: int
     groups: list[GroupStats]
-
-
-async def get_outbox_stats(session: AsyncSession) -> OutboxStats:
-    """Return the statistics of the outbox; two index lookups."""
-    unsequenced = OUTBOX.c.pub_seq.is_(None)
-    age = sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.min(OUTBOX.c.created_at))
-    count, oldest = (await session.execute(sa.select(sa.func.count(), age).where(unsequenced))).one()
-    last_seq = await session.scalar(sa.text(f"SELECT {HEAD_SEQ}"))
-    return OutboxStats(last_seq=last_seq or 0, unsequenced=count, oldest_unsequenced_s=float(oldest or 0))
 
 
 async def get_stream_stats(redis: Redis, stream: str) -> StreamStats:
