@@ -112,8 +112,9 @@ class WebSocketEndpoint:
         state = (await self._history.get_states([session.user_id]))[session.user_id]
         ping_s = self._settings.ws_ping_seconds
         first = asyncio.get_running_loop().time() + ping_s * random.uniform(0.5, 1)  # noqa: S311
-        log.info("socket_welcomed", user_id=session.user_id, cursor=cursor, head=state.head)
         session.welcome(state, cursor=cursor, ping_s=ping_s, ping_at=first)
+        if session.open:
+            log.info("socket_welcomed", user_id=session.user_id, cursor=cursor, head=state.head)
 
     async def _receive_frames(self, websocket: WebSocket, session: Session) -> None:
         """Handle the client's frames one after another until the socket closes.

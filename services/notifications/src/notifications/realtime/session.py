@@ -22,10 +22,11 @@ NEVER = float("inf")
 
 
 class Session:
-    """One device of `user_id`. Its public methods never wait. Before the welcome they only update the head.
+    """One device of `user_id`. Its public methods do not wait.
 
-    `recheck` is called with the user's id if missing notifications could not be read. It has to call
-    `update_feed_state` soon. `ping_at` is the time of the next ping on the event loop's clock.
+    Until the welcome, the session sends nothing and only records the head of the feed and the read mark. `recheck` is
+    called with the user's id if a pull made no progress. `update_feed_state` must be called soon afterwards. `ping_at`
+    is the time of the next ping on the event loop's clock.
     """
 
     __slots__ = (
@@ -69,9 +70,14 @@ class Session:
         self._room_frames: dict[tuple[str, str], RoomFrame] | None = None  # most sockets join no room
 
     def welcome(self, state: FeedState, *, cursor: int, ping_s: float, ping_at: float) -> None:
-        """Open the session: send the welcome, and the notifications after `cursor`."""
+        """Open the session and send the welcome. A session that was closed stays closed.
+
+        The notifications after `cursor` follow, unless more than `WINDOW` were missed.
+        """
+        if self._outbound.closing is not None:
+            return
         recovered = self._cursor.welcome(cursor=cursor, head=state.head)
-        self._read_seq = state.read_seq
+        self._read_seq = max(self._read_seq, state.read_seq)
         self.ping_at = ping_at
         self.open = True
         self._outbound.put(Welcome(head=state.head, read_seq=state.read_seq, recovered=recovered, ping_s=ping_s))
@@ -84,8 +90,8 @@ class Session:
 
     def read_moved(self, frame: ReadMoved) -> None:
         """Send a read mark that some device of the user has set."""
+        self._read_seq = max(self._read_seq, frame.read_seq)
         if self.open:
-            self._read_seq = max(self._read_seq, frame.read_seq)
             self._outbound.put(frame)
 
     def update_feed_state(self, state: FeedState) -> None:
@@ -131,8 +137,11 @@ class Session:
             self._room_frames = {key: frame for key, frame in self._room_frames.items() if key[0] != room}
 
     def drain(self, *, retry_ms: int) -> None:
-        """Announce that this process ends."""
-        self._outbound.put(Drain(retry_ms=retry_ms))
+        """Announce that this process ends. Without a welcome, which is the first frame, close the socket instead."""
+        if self.open:
+            self._outbound.put(Drain(retry_ms=retry_ms))
+        else:
+            self.close(CloseCode.RESTARTING)
 
     def close(self, code: CloseCode, *, flush: bool = False) -> None:
         """Close the socket, with `flush` after the queued frames."""
@@ -151,7 +160,7 @@ class Session:
             self._outbound.wake()
 
     async def _send_more(self) -> bool:
-        """Send missing notifications, or else one room frame. Return False if there is neither."""
+        """Send one page of missing notifications, or else one room frame. Return whether that made progress."""
         return await self._catch_up() or await self._send_next_room_frame()
 
     async def _send_next_room_frame(self) -> bool:

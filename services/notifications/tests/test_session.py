@@ -1,0 +1,97 @@
+"""The frames of one session: the welcome is the first, and nothing follows a close."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from starlette.types import Message
+from starlette.websockets import WebSocket
+
+from notifications.realtime.frames import NotificationFrame, ReadMoved
+from notifications.realtime.history import History
+from notifications.realtime.session import NEVER, Session
+from notifications.schemas import FeedState
+from notifications.settings import Settings
+from testkit.waiting import eventually
+
+USER = uuid4()
+SETTINGS = Settings.model_validate(
+    {
+        "environment": "test",
+        "database_url": "postgresql://nobody@localhost/none",
+        "redis_url": "redis://localhost",
+        "jwks_url": "http://localhost",
+    }
+)
+
+
+class FakeHistory(History):
+    """A feed of ten notifications."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def list_after(self, user_id: UUID, seq: int) -> Sequence[NotificationFrame]:
+        return [
+            NotificationFrame.model_validate(
+                {"seq": number, "id": user_id, "kind": "announcement", "data": {}, "at": "2026-11-23T00:00:00Z"}
+            )
+            for number in range(seq + 1, 11)
+        ]
+
+
+class FakeClient:
+    """The client of a socket: the frames and the close code that it has received."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.close_code: int | None = None
+
+    async def connect(self) -> Session:
+        """Return a session without a welcome."""
+        websocket = WebSocket({"type": "websocket"}, self._receive, self._send)
+        await websocket.accept()
+        return Session(
+            user_id=USER, websocket=websocket, history=FakeHistory(), settings=SETTINGS, recheck=lambda _: None
+        )
+
+    async def _receive(self) -> Message:
+        return {"type": "websocket.connect"}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "websocket.send":
+            self.frames.append(orjson.loads(message["text"]))
+        if message["type"] == "websocket.close":
+            self.close_code = message["code"]
+
+
+@pytest.fixture
+def client() -> FakeClient:
+    return FakeClient()
+
+
+def welcome(session: Session, *, head: int = 0, read_seq: int = 0) -> None:
+    session.welcome(FeedState(head=head, read_seq=read_seq), cursor=0, ping_s=15, ping_at=1)
+
+
+class TestWelcome:
+    async def test_socket_is_closed_without_a_frame_when_the_drain_precedes_the_welcome(
+        self, client: FakeClient
+    ) -> None:
+        session = await client.connect()
+        session.drain(retry_ms=1)
+        welcome(session)
+        await eventually(lambda: client.close_code)
+        assert (client.close_code, client.frames) == (1012, [])
+        assert (session.open, session.ping_at) == (False, NEVER)
+
+    async def test_ping_has_the_newest_read_mark_when_it_is_newer_than_the_welcome(self, client: FakeClient) -> None:
+        session = await client.connect()
+        session.read_moved(ReadMoved(read_seq=3))
+        session.update_feed_state(FeedState(head=0, read_seq=2))
+        welcome(session, read_seq=1)
+        session.ping(next_at=2)
+        await eventually(lambda: len(client.frames) == 2)
+        assert [(frame["t"], frame["read_seq"]) for frame in client.frames] == [("welcome", 1), ("ping", 3)]
