@@ -14,6 +14,7 @@ from notifications.realtime.history import History
 from notifications.realtime.session import NEVER, Session
 from notifications.schemas import FeedState
 from notifications.settings import Settings
+from testkit.spans import Spans
 from testkit.waiting import eventually
 
 USER = uuid4()
@@ -48,6 +49,8 @@ class FakeClient:
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
+        self.max_frames = 100
+        """The client disconnects after this number of frames."""
 
     async def connect(self) -> Session:
         """Return a session without a welcome."""
@@ -62,6 +65,8 @@ class FakeClient:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "websocket.send":
+            if len(self.frames) == self.max_frames:
+                raise ConnectionResetError
             self.frames.append(orjson.loads(message["text"]))
         if message["type"] == "websocket.close":
             self.close_code = message["code"]
@@ -95,3 +100,12 @@ class TestWelcome:
         session.ping(next_at=2)
         await eventually(lambda: len(client.frames) == 2)
         assert [(frame["t"], frame["read_seq"]) for frame in client.frames] == [("welcome", 1), ("ping", 3)]
+
+
+class TestDisconnect:
+    async def test_one_delivery_fails_when_the_client_has_disconnected(self, client: FakeClient, spans: Spans) -> None:
+        session = await client.connect()
+        client.max_frames = 1
+        welcome(session, head=10)
+        await eventually(lambda: spans.named("send notification"))
+        assert len(spans.named("send notification")) == 1

@@ -92,7 +92,12 @@ class OutboundQueue:
         self._stop_writer()
 
     async def send_now(self, frame: ServerFrame, *, live: bool = False) -> None:
-        """Write one frame now, for `send_more` only. Other callers use `put`, whose frames are `live`."""
+        """Write one frame now, for `send_more` only. Other callers use `put`, whose frames are `live`.
+
+        Nothing is written after the client has disconnected.
+        """
+        if self._disconnected:
+            return
         try:
             async with asyncio.timeout(self._write_timeout_s):
                 if isinstance(frame, NotificationFrame):
