@@ -94,7 +94,7 @@ class TestWelcome:
 
     async def test_ping_has_the_newest_read_mark_when_it_is_newer_than_the_welcome(self, client: FakeClient) -> None:
         session = await client.connect()
-        session.read_moved(ReadMoved(read_seq=3))
+        session.send_read_mark(ReadMoved(read_seq=3))
         session.update_feed_state(FeedState(head=0, read_seq=2))
         welcome(session, read_seq=1)
         session.ping(next_at=2)

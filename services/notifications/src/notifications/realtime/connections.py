@@ -26,7 +26,7 @@ class Connections:
         return self._hub.join(session)
 
     async def subscribe(self, session: Session, user: UserSessions) -> None:
-        """Wait until the user's channel is subscribed, so that no notification is lost between catch-up and live.
+        """Wait until the user's channel is subscribed, so that no notification is lost between catching up and live.
 
         If Redis is unavailable, the session is served after a delay, and the heartbeat finds missing notifications.
         """

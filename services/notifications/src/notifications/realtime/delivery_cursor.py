@@ -1,7 +1,7 @@
 """The sequence of one socket, without input or output: which message to send now, and when to read the feed.
 
-A device has to see 1..head in order, each notification once. Live messages can be lost, repeated and reordered. The
-feed itself can be read ("pulled") at a cost. The rules:
+A device has to see 1..head in order, each notification once. Live messages can be lost, repeated and reordered. A pull
+reads missing notifications from the feed, which costs a query. The rules:
 
 - *Contiguity*: only `sent + 1` is sent. A smaller seq is a repeat. A larger one shows that a message was missed.
 - *One source at a time*: during a pull, live messages only update the head. Otherwise they would overtake the pull.

@@ -102,7 +102,7 @@ class WebSocketEndpoint:
             await self._send_welcome(session, cursor)
             await self._receive_frames(websocket, session)
         finally:
-            session.disconnected()
+            session.stop()
             rooms = self._membership.leave_all(session)
             await self._connections.remove(session)
             await self._membership.release(rooms)
@@ -133,7 +133,7 @@ class WebSocketEndpoint:
                 await asyncio.sleep(wait_s)
             match parse_client_frame(await _receive_text(websocket)):
                 case Pong():
-                    session.pong()
+                    session.record_pong()
                 case Read(up_to=up_to):
                     await self._read_marks.mark_read(session.user_id, up_to=up_to)
                 case Join(room=room):

@@ -7,7 +7,7 @@ from uuid import UUID
 from notifications.errors import CloseCode, WebSocketRejectedError
 from notifications.realtime import metrics
 from notifications.realtime.frames import NotificationFrame, UserFrame, parse_user_frame
-from notifications.realtime.publisher import channel_user, user_channel
+from notifications.realtime.publisher import parse_user_channel, user_channel
 from notifications.realtime.session import Session
 from notifications.schemas import FeedState
 
@@ -83,7 +83,7 @@ class Hub:
             if isinstance(frame, NotificationFrame):
                 session.deliver(frame, size=size)
             else:
-                session.read_moved(frame)
+                session.send_read_mark(frame)
 
     def update_feed_state(self, user_id: UUID, state: FeedState) -> None:
         """Pass the state of the feed to the user's sessions."""
@@ -105,23 +105,23 @@ class FeedChannels:
         self._hub = hub
         self._recheck = recheck
 
-    def channels(self) -> Iterable[str]:
+    def list_channels(self) -> Iterable[str]:
         """Return the channel of each connected user."""
         return [user_channel(user_id) for user_id in self._hub.users]
 
-    def subscribed(self, name: str) -> None:
+    def on_subscribed(self, name: str) -> None:
         """Record the subscription of a user's channel, and compare heads."""
-        user_id = channel_user(name)
+        user_id = parse_user_channel(name)
         if (user := self._hub.users.get(user_id)) is not None:
             user.subscribed = True
             self._recheck(user_id)
 
-    def unsubscribed(self, name: str | None) -> None:
+    def on_unsubscribed(self, name: str | None) -> None:
         """Record that the connection is lost. A single channel is unsubscribed only after its user has left."""
         if name is None:
             for user in self._hub.users.values():
                 user.subscribed = False
 
-    def received(self, name: str, body: bytes) -> None:
+    def on_message(self, name: str, body: bytes) -> None:
         """Deliver a published frame to the user's sessions. Raises pydantic's ValidationError if it is invalid."""
-        self._hub.deliver(channel_user(name), parse_user_frame(body), size=len(body))
+        self._hub.deliver(parse_user_channel(name), parse_user_frame(body), size=len(body))

@@ -85,7 +85,7 @@ class OutboundQueue:
             self._stop_writer()
         self.wake()
 
-    def disconnected(self) -> None:
+    def stop(self) -> None:
         """Stop writing, because the client has disconnected."""
         self._disconnected = True
         self._frames.clear()

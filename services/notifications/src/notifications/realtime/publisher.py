@@ -25,7 +25,7 @@ def user_channel(user_id: UUID) -> str:
     return f"{_PREFIX}{user_id}"
 
 
-def channel_user(name: str) -> UUID:
+def parse_user_channel(name: str) -> UUID:
     """Return the user of a channel. Raises ValueError for the name of another channel."""
     return UUID(name.removeprefix(_PREFIX))
 
@@ -35,7 +35,7 @@ def room_channel(room: str) -> str:
     return f"{_ROOM_PREFIX}{room}"
 
 
-def channel_room(name: str) -> str:
+def parse_room_channel(name: str) -> str:
     """Return the room of a channel."""
     return name.removeprefix(_ROOM_PREFIX)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from notifications.realtime import metrics
 from notifications.realtime.frames import Joined, JoinRejected, RoomFrame, Stock, Viewers, parse_room_frame
-from notifications.realtime.publisher import channel_room, room_channel
+from notifications.realtime.publisher import parse_room_channel, room_channel
 from notifications.realtime.session import Session
 
 DELIVERY_INTERVAL_S: Final = 0.1
@@ -138,23 +138,23 @@ class Rooms:
                 empty.append(name)
         return empty
 
-    def channels(self) -> Iterable[str]:
+    def list_channels(self) -> Iterable[str]:
         """Return the channel of each room."""
         return [room_channel(name) for name in self._rooms]
 
-    def subscribed(self, name: str) -> None:
+    def on_subscribed(self, name: str) -> None:
         """Send `joined` to the room's members and report their number."""
         if (room := self._get_by_channel(name)) is not None:
             room.acknowledge()
             self.changed.add(room.name)
 
-    def unsubscribed(self, name: str | None) -> None:
+    def on_unsubscribed(self, name: str | None) -> None:
         """Record that one subscription has ended, or with None all."""
         for room in self._rooms.values() if name is None else [self._get_by_channel(name)]:
             if room is not None:
                 room.subscribed = False
 
-    def received(self, name: str, body: bytes) -> None:
+    def on_message(self, name: str, body: bytes) -> None:
         """Deliver a published frame to the room's members. Raises ValueError if it is invalid."""
         if (room := self._get_by_channel(name)) is not None:
             if len(body) > MAX_FRAME_BYTES:
@@ -162,4 +162,4 @@ class Rooms:
             room.deliver(parse_room_frame(body))
 
     def _get_by_channel(self, channel: str) -> Room | None:
-        return self._rooms.get(channel_room(channel))
+        return self._rooms.get(parse_room_channel(channel))

@@ -88,7 +88,7 @@ class Session:
             self._outbound.put(frame, size=size)
         self._pull_if_behind()
 
-    def read_moved(self, frame: ReadMoved) -> None:
+    def send_read_mark(self, frame: ReadMoved) -> None:
         """Send a read mark that some device of the user has set."""
         self._read_seq = max(self._read_seq, frame.read_seq)
         if self.open:
@@ -111,7 +111,7 @@ class Session:
         self.ping_at = next_at
         self._outbound.put(Ping(head=self._cursor.head, read_seq=self._read_seq))
 
-    def pong(self) -> None:
+    def record_pong(self) -> None:
         """Record the pong of the last ping."""
         self._pong_due = False
 
@@ -149,11 +149,11 @@ class Session:
         self.ping_at = NEVER
         self._outbound.close(code, flush=flush)
 
-    def disconnected(self) -> None:
+    def stop(self) -> None:
         """Stop sending, because the client has disconnected."""
         self.open = False
         self.ping_at = NEVER
-        self._outbound.disconnected()
+        self._outbound.stop()
 
     def _pull_if_behind(self) -> None:
         if self.open and self._cursor.is_behind:
@@ -161,7 +161,7 @@ class Session:
 
     async def _send_more(self) -> bool:
         """Send one page of missing notifications, or else one room frame. Return whether that made progress."""
-        return await self._catch_up() or await self._send_next_room_frame()
+        return await self._pull() or await self._send_next_room_frame()
 
     async def _send_next_room_frame(self) -> bool:
         if not self._room_frames:
@@ -170,8 +170,8 @@ class Session:
         metrics.sent_room_frames.add(1)
         return True
 
-    async def _catch_up(self) -> bool:
-        """Send one page of missing notifications. Return whether that made progress."""
+    async def _pull(self) -> bool:
+        """Read and send one page of missing notifications. Return whether that made progress."""
         if not self._cursor.is_behind:
             return False
         after = self._cursor.begin_pull()

@@ -27,18 +27,18 @@ IDLE_TIMEOUT_S = 5.0
 
 
 class Channels(Protocol):
-    """The channels of a subscriber and the receiver of their messages. No method waits."""
+    """The channels of a subscriber and the handlers of their messages. The methods do not wait."""
 
-    def channels(self) -> Iterable[str]:
+    def list_channels(self) -> Iterable[str]:
         """Return the channels that this process needs."""
 
-    def subscribed(self, name: str) -> None:
+    def on_subscribed(self, name: str) -> None:
         """Handle the acknowledgement of a subscription. Messages published from now on arrive."""
 
-    def unsubscribed(self, name: str | None) -> None:
+    def on_unsubscribed(self, name: str | None) -> None:
         """Handle the end of a subscription, or with None the loss of the connection."""
 
-    def received(self, name: str, body: bytes) -> None:
+    def on_message(self, name: str, body: bytes) -> None:
         """Deliver a message. Raises ValueError, for example pydantic's, if it is invalid."""
 
 
@@ -76,12 +76,12 @@ class Subscriber(BackgroundLoop):
                     async with asyncio.timeout(CONNECT_TIMEOUT_S):
                         await pubsub.subscribe(self._control)
                         self._pubsub = pubsub  # from here on `subscribe` uses the connection
-                        if needed := list(self._channels.channels()):
+                        if needed := list(self._channels.list_channels()):
                             await pubsub.subscribe(*needed)
                     await self._listen(pubsub)
                 finally:
                     self._pubsub = None
-                    self._channels.unsubscribed(None)
+                    self._channels.on_unsubscribed(None)
 
     async def _listen(self, pubsub: PubSub) -> None:
         pinged = False
@@ -103,12 +103,12 @@ class Subscriber(BackgroundLoop):
         if name == self._control:
             return
         if message["type"] == "subscribe":
-            self._channels.subscribed(name)
+            self._channels.on_subscribed(name)
         elif message["type"] == "unsubscribe":
-            self._channels.unsubscribed(name)
+            self._channels.on_unsubscribed(name)
         else:
             try:
-                self._channels.received(name, message["data"])
+                self._channels.on_message(name, message["data"])
             except ValueError as error:
                 log.warning("published_frame_unreadable", channel=name, error=str(error))
 
