@@ -8,6 +8,7 @@ import pytest
 from services.notifications.tests.clients import Device, raw_socket, send_frame, wait_close_code
 from services.notifications.tests.factories import PING_S, Cluster, Instance, order_event
 
+from testkit.metrics import Metrics
 from testkit.spans import Spans
 from testkit.waiting import TIMEOUT_S, eventually
 
@@ -129,17 +130,26 @@ class TestHello:
             await send_frame(socket, {"t": "hello", "v": 1, "ticket": "x" * 70_000, "cursor": 0})
             assert await wait_close_code(socket) in {1009, 4401}
 
-    async def test_socket_is_closed_when_the_user_has_too_many(self, cluster: Cluster, user: UUID) -> None:
+    async def test_socket_is_closed_when_the_user_has_too_many(
+        self, cluster: Cluster, user: UUID, metrics: Metrics
+    ) -> None:
         instance = await cluster.start(ws_connections_per_user=1)
         first, second, other = Device(user), Device(user), Device(uuid4())
         async with first.connected(instance):
             async with second.connected(instance):
                 assert await second.wait_closed() == 4429
+            assert metrics.value("hopline.websocket.closed", {"hopline.websocket.close_code": 4429}) == 1
             async with other.connected(instance):
                 assert other.frames_of("welcome")
         await eventually(lambda: not instance.app.state.realtime.hub.users)
         async with second.connected(instance):
             assert second.frames_of("welcome")
+
+    async def test_socket_is_closed_when_the_process_has_too_many(self, cluster: Cluster, user: UUID) -> None:
+        instance = await cluster.start(ws_connections=1)
+        other = Device(uuid4())
+        async with Device(user).connected(instance), other.connected(instance):
+            assert await other.wait_closed() == 4429
 
 
 class TestConversation:

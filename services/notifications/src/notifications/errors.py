@@ -6,9 +6,10 @@ from enum import IntEnum
 class CloseCode(IntEnum):
     """The reason why the server closed a WebSocket. The name in lower case is the reason text.
 
-    A client reconnects after RESTARTING and TRY_LATER (RFC 6455's registry) with the delay of the drain frame or a
-    random delay, after SLOW_READER and NO_PONG immediately, and after UNAUTHORIZED with a new ticket. After
-    TOO_MANY_CONNECTIONS it waits at least 30 s, because another device of the user has to close first.
+    A client reconnects after the delay of the drain frame, or after a random delay if the code is below 4000
+    (RFC 6455's registry) and no drain frame has arrived. After SLOW_READER and NO_PONG it reconnects immediately, and
+    after UNAUTHORIZED with a new ticket. After TOO_MANY_CONNECTIONS it waits at least 30 s, because another socket has
+    to close first.
     """
 
     SERVER_ERROR = 1011

@@ -10,6 +10,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from notifications.errors import CloseCode, WebSocketRejectedError
+from notifications.realtime import metrics
 from notifications.realtime.connections import Connections
 from notifications.realtime.frames import Hello, Join, Leave, Pong, Read, parse_client_frame
 from notifications.realtime.heartbeat import Heartbeat
@@ -155,6 +156,7 @@ async def _receive_text(websocket: WebSocket) -> str | None:
 
 async def _reject(websocket: WebSocket, code: CloseCode, reason: str, *, is_bug: bool = False) -> None:
     """Log the reason, a bug as an error with its stack trace, and close the socket."""
+    metrics.closed_sockets.add(1, {"hopline.websocket.close_code": int(code)})
     write = log.error if is_bug else log.info
     write("socket_refused", code=int(code), why=reason, exc_info=is_bug)
     try:
