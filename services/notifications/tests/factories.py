@@ -28,9 +28,13 @@ from notifications.settings import Settings
 from shared.db.database import async_url
 from shared.db.redis import create_redis
 from shared.messaging import CloudEvent, TraceContext
+from shared.server.worker import DrainingWorker
 from testkit.apps import free_port, http_client, serve
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
+
+WEBSOCKET_OPTIONS = {name: value for name, value in DrainingWorker.CONFIG_KWARGS.items() if name.startswith("ws")}
+"""The options of uvicorn's WebSockets that the services run with."""
 
 PING_S = 0.5
 """A heartbeat short enough to wait for."""
@@ -148,8 +152,7 @@ class Cluster:
     async def instance(self, **settings: Any) -> AsyncIterator[Instance]:
         """Run an instance until the block ends."""
         app = create_app(Settings(**self.settings | settings))
-        protocol = "shared.server.protocols.websocket:BoundedWebSocketProtocol"
-        async with serve(app, ws=protocol, ws_per_message_deflate=False, ws_ping_interval=None) as url:
+        async with serve(app, **WEBSOCKET_OPTIONS) as url:
             yield Instance(app=app, url=url, issuer=self._issuer)
 
     @asynccontextmanager

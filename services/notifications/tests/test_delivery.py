@@ -95,14 +95,20 @@ class TestLostPublish:
             await device.wait_until_seen(2)
         assert device.frames_of("ping") == []
 
-    async def test_invalid_messages_are_ignored(self, cluster: Cluster, instance: Instance, user: UUID) -> None:
+    async def test_invalid_messages_are_logged_and_the_subscription_continues(
+        self, cluster: Cluster, instance: Instance, user: UUID
+    ) -> None:
         device = Device(user)
         async with device.connected(instance):
             channel = f"notifications:user:{user}"
-            for nonsense in ("", "{", '{"t":"n"}', '{"t":"n","seq":99,"id":"x"}'):
-                await cluster.redis.publish(channel, nonsense)
-            await cluster.add_notifications(user)
-            await device.wait_until_seen(1)
+            with capture_logs() as logs:
+                for nonsense in ("", "{", '{"t":"n"}', '{"t":"n","seq":99,"id":"x"}'):
+                    await cluster.redis.publish(channel, nonsense)
+                await cluster.add_notifications(user)
+                await device.wait_until_seen(1)
+        assert [(line["event"], line.get("channel")) for line in logs if line["log_level"] != "info"] == [
+            ("published_frame_unreadable", channel)
+        ] * 4
 
 
 class TestRedis:

@@ -90,7 +90,7 @@ class TestPresence:
                 await join(late, MUG)
                 await wait_for_viewers([*here, *elsewhere, late], 4)
 
-    async def test_viewer_count_expires_when_the_roomis_empty(self, cluster: Cluster) -> None:
+    async def test_viewer_count_expires_when_the_only_process_is_killed(self, cluster: Cluster) -> None:
         async with (
             cluster.process(ws_room_beat_seconds=BEAT_S) as (instance, killed),
             connected(instance, 1) as (device,),
