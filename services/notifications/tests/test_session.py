@@ -9,8 +9,9 @@ import pytest
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from notifications.realtime.frames import NotificationFrame, ReadMoved
+from notifications.realtime.frames import NotificationFrame, ReadMoved, Stock, Viewers
 from notifications.realtime.history import History
+from notifications.realtime.rooms import Room
 from notifications.realtime.session import NEVER, Session
 from notifications.schemas import FeedState
 from notifications.settings import Settings
@@ -100,6 +101,19 @@ class TestWelcome:
         session.ping(next_at=2)
         await eventually(lambda: len(client.frames) == 2)
         assert [(frame["t"], frame["read_seq"]) for frame in client.frames] == [("welcome", 1), ("ping", 3)]
+
+
+class TestRoomFrames:
+    async def test_earlier_frames_are_dropped_when_the_subscription_is_new(self, client: FakeClient) -> None:
+        session, room = await client.connect(), Room("product:mug")
+        welcome(session)
+        room.members.add(session)
+        room.deliver(Viewers(room=room.name, viewers=2))  # waits for the writer of the socket
+        room.deliver(Viewers(room=room.name, viewers=3))  # waits for the next delivery
+        room.acknowledge()
+        room.deliver(Stock(room=room.name, available=7, version=1))
+        await eventually(lambda: "stock" in {frame["t"] for frame in client.frames})
+        assert [frame["t"] for frame in client.frames] == ["welcome", "joined", "stock"]
 
 
 class TestDisconnect:

@@ -50,7 +50,9 @@ class Room:
         """Record a new subscription and send `joined`. Earlier frames are dropped, because they may be outdated."""
         self.subscribed = True
         self.latest.clear()
+        self._pending.clear()
         for member in self.members:
+            member.drop_room_frames(self.name)
             member.send(Joined(room=self.name))
 
     def deliver(self, frame: RoomFrame) -> None:

@@ -132,7 +132,7 @@ class Session:
             self._outbound.wake()
 
     def drop_room_frames(self, room: str) -> None:
-        """Drop the pending frames of a room that the client has left."""
+        """Drop the pending frames of a room, because the client has left it or they may be outdated."""
         if self._room_frames:
             self._room_frames = {key: frame for key, frame in self._room_frames.items() if key[0] != room}
 
