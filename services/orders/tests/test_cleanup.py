@@ -4,8 +4,6 @@ from services.orders.tests.factories import Shop
 
 from testkit.waiting import eventually
 
-EMPTY_BODY: dict[str, str] = {}
-
 
 class TestCleanup:
     async def test_cleanup_deletes_old_keys_and_keeps_orders(self, shop: Shop) -> None:
@@ -42,8 +40,7 @@ class TestCleanup:
             assert (await caller.get("/internal/housekeeping")).status_code == 403
 
     async def _run_cleanup(self, shop: Shop) -> dict[str, Any]:
-        headers = shop.worker.headers
-        response = await shop.http.post("/internal/housekeeping", json=EMPTY_BODY, headers=headers)
+        response = await shop.worker.post("/internal/housekeeping", {})
         assert response.status_code == 200, response.text
         result: dict[str, Any] = response.json()
         return result

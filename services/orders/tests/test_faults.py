@@ -65,7 +65,7 @@ class TestLockedProduct:
             customer = shop.client()
             async with shop.database.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", locked)
-                # More than the pool has. They wait in turns, and less than the time limit of the pool in all.
+                # Twice as many as the pool has connections. They wait in turns, in all less than the pool's timeout.
                 waiting = [
                     asyncio.create_task(customer.place_order((locked, 1), key=f"key-{n}")) for n in range(2 * POOL_SIZE)
                 ]
@@ -141,7 +141,7 @@ class TestPostgresRestart:
         assert await self._place_concurrently(shop, sku) == {201}
 
     async def _place_concurrently(self, shop: Shop, sku: str) -> set[int]:
-        """Place as many concurrent orders as the pool has connections."""
+        """Place three times as many concurrent orders as the pool has connections, and return the statuses."""
         responses = await asyncio.gather(*(shop.client().place_order((sku, 1)) for _ in range(3 * POOL_SIZE)))
         return {response.status_code for response in responses}
 

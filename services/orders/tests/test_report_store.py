@@ -1,4 +1,4 @@
-"""Report files in an S3 object store, and without one."""
+"""Report files in an S3 object store, and responses while the store is unavailable."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -116,7 +116,7 @@ class OrderService:
             return Order.model_validate(row)
         if row.status is not transition.source:
             raise InvalidTransitionError(
-                f"The order is {row.status}: only a {transition.source} one can become {transition.target}"
+                f"The order is {row.status}: only a {transition.source} order can become {transition.target}"
             )
         await self._orders.update_status(row, transition.target)
         stock = await self._catalog.end_reservation(order_id, transition.stock)
