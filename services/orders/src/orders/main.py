@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from orders import routes
 from orders.events import CONSUMERS, STREAM
-from orders.service.cleanup import BATCH, cleanup_tasks
+from orders.service.cleanup import BATCH, create_cleanup_tasks
 from orders.settings import Settings, get_settings
 from shared.auth import TokenVerifier, create_jwks_cache
 from shared.cleanup import CleanupService
@@ -74,7 +74,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.objects = open_object_store(settings)
         app.state.cleanup = CleanupService(
             database=database,
-            tasks=cleanup_tasks(settings=settings, objects=app.state.objects, redis=redis),
+            tasks=create_cleanup_tasks(settings=settings, objects=app.state.objects, redis=redis),
             batch=BATCH,
         )
         app.state.token_verifier = TokenVerifier(keys=keys, settings=settings)

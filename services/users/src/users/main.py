@@ -18,7 +18,7 @@ from users import routes
 from users.events import CONSUMERS, STREAM
 from users.keys import KeyRing, load_private_keys
 from users.passwords import open_password_hasher
-from users.service import AccessTokenIssuer, TokenService, cleanup_tasks, seed_admin
+from users.service import AccessTokenIssuer, TokenService, create_cleanup_tasks, seed_admin
 from users.settings import Settings, get_settings
 
 
@@ -79,7 +79,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.tokens = TokenService(
             database=database, passwords=passwords, access_tokens=AccessTokenIssuer(keys=keys, settings=settings)
         )
-        app.state.cleanup = CleanupService(database=database, tasks=cleanup_tasks(settings=settings, redis=redis))
+        app.state.cleanup = CleanupService(
+            database=database, tasks=create_cleanup_tasks(settings=settings, redis=redis)
+        )
         app.state.health.add("database", database.ping)
         app.state.health.add("redis", partial(check_writable, redis), critical=False)
         yield

@@ -48,7 +48,7 @@ _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, paralle
 """The parameters for servers of the OWASP Password Storage Cheat Sheet. `memory_cost` is in KiB."""
 
 
-def normalised_password(password: str) -> str:
+def normalise_password(password: str) -> str:
     """Return the password in NFKC (NIST SP 800-63B §3.1.1.2), so that it matches however a keyboard composes it."""
     return unicodedata.normalize("NFKC", password) if len(password) <= MAX_NORMALISED_LENGTH else password
 
@@ -102,11 +102,11 @@ class PasswordHasher:
             TooManyLoginsError: The hash was not computed in time.
         """
         with use_span(_tracer.start_span("hash password")):
-            return await self._run(lambda: _argon2.hash(normalised_password(password)))
+            return await self._run(lambda: _argon2.hash(normalise_password(password)))
 
     async def hash_at_start(self, password: str) -> str:
         """Return the hash to store, without a timeout: no client waits for it, and a slow machine must start too."""
-        return await self._submit(lambda: _argon2.hash(normalised_password(password)))
+        return await self._submit(lambda: _argon2.hash(normalise_password(password)))
 
     async def verify(self, password: str, stored_hash: str | None) -> tuple[bool, str | None]:
         """Return whether `password` matches `stored_hash`, and a new hash to store if the parameters have changed.
@@ -147,8 +147,8 @@ class PasswordHasher:
 
 
 def _verify(password: str, stored_hash: str) -> tuple[bool, str | None]:
-    """Try the normalised password, then the typed one if it differs. The password alone decides the number of tries."""
-    normalised = normalised_password(password)
+    """Try the normalised password, then the typed one if it differs. A decoy takes the tries of a wrong password."""
+    normalised = normalise_password(password)
     matches, new_hash = _argon2.verify_and_update(normalised, stored_hash)
     if not matches and normalised != password and _argon2.verify(password, stored_hash):
         return True, _argon2.hash(normalised)

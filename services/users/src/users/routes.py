@@ -23,7 +23,7 @@ internal_tokens_router = APIRouter(prefix="/internal/tokens", tags=["internal"],
 TokenForm = Annotated[TokenRequest, Form()]
 
 
-async def no_store(response: Response) -> None:
+async def forbid_caching(response: Response) -> None:
     """Forbid caching of tokens (RFC 6749 §5.1)."""
     response.headers["Cache-Control"] = "no-store"
 
@@ -53,7 +53,7 @@ async def update_me(identity: CurrentIdentity, body: UserUpdate, accounts: Accou
 
 @tokens_router.post(
     "",
-    dependencies=[Depends(no_store)],
+    dependencies=[Depends(forbid_caching)],
     summary="Log in, or refresh a pair of tokens",
     responses={
         400: document_problem("The grant type is missing or unknown"),
@@ -79,7 +79,7 @@ async def read_keys(request: Request, response: Response) -> dict[str, Any]:
     return keys.document
 
 
-@internal_tokens_router.post("", dependencies=[Depends(authenticate_workers), Depends(no_store)])
+@internal_tokens_router.post("", dependencies=[Depends(authenticate_workers), Depends(forbid_caching)])
 async def grant_client_token(form: Annotated[ClientTokenRequest, Form()], service: TokensDep) -> AccessToken:
     """Grant the workers a token (OAuth 2.0, HTTP Basic). `grant_type` is `client_credentials`."""
     return service.grant_service_token(form)

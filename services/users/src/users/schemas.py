@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 from shared.auth import Role
 from shared.validation.email_addresses import MAX_LENGTH, validate_deliverable_email
 from shared.validation.text import has_control_characters, is_visible
-from users.passwords import normalised_password
+from users.passwords import normalise_password
 
 MIN_PASSWORD_LENGTH = 8
 
@@ -31,7 +31,7 @@ def validate_displayable(value: str) -> str:
 
 def validate_length(password: str) -> str:
     """Return a password that is long enough after normalisation, which composes characters. Raises ValueError."""
-    if len(normalised_password(password)) < MIN_PASSWORD_LENGTH:
+    if len(normalise_password(password)) < MIN_PASSWORD_LENGTH:
         raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
     return password
 

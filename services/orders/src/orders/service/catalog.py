@@ -46,7 +46,7 @@ class CatalogService:
         if unknown := [sku for sku in quantities if sku not in products]:
             raise UnknownProductError([_field_error(body, sku, f"there is no product {sku}") for sku in unknown])
         if short := [product for product in products.values() if product.available < quantities[product.sku]]:
-            raise OutOfStockError([_field_error(body, product.sku, _shortage(product)) for product in short])
+            raise OutOfStockError([_field_error(body, product.sku, _describe_shortage(product)) for product in short])
         return products
 
     async def end_reservation(self, order_id: UUID, effect: StockEffect) -> list[StockLevel]:
@@ -57,7 +57,7 @@ class CatalogService:
         return levels if effect is StockEffect.RELEASE else []
 
 
-def _shortage(product: ReservedProduct) -> str:
+def _describe_shortage(product: ReservedProduct) -> str:
     return f"{product.available} of {product.sku} are available"
 
 

@@ -20,7 +20,7 @@ BATCH: Final = 200
 """Less than the default, because the transaction stays open while two files of each report are deleted."""
 
 
-def cleanup_tasks(*, settings: Settings, objects: ObjectStore, redis: Redis) -> Mapping[str, CleanupTask]:
+def create_cleanup_tasks(*, settings: Settings, objects: ObjectStore, redis: Redis) -> Mapping[str, CleanupTask]:
     """Return the tasks by name. Those that need Redis or the object store come last, so the others run without them."""
     return {
         "idempotency_keys": _delete_expired_keys(timedelta(days=settings.idempotency_key_retention_days)),

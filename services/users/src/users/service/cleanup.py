@@ -12,7 +12,7 @@ from users.events import CONSUMERS, STREAM
 from users.repository import RefreshTokenRepository
 
 
-def cleanup_tasks(*, settings: OutboxSettings, redis: Redis) -> Mapping[str, CleanupTask]:
+def create_cleanup_tasks(*, settings: OutboxSettings, redis: Redis) -> Mapping[str, CleanupTask]:
     """Return the tasks by name. The one that needs Redis comes last, so the other runs without it."""
     retention = timedelta(days=settings.outbox_retention_days)
     return {
