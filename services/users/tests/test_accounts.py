@@ -7,6 +7,7 @@ import pytest
 
 from testkit.tokens import TokenIssuer
 
+from .conftest import FetchRows
 from .factories import PASSWORD, bearer, create_user, create_user_and_log_in, log_in, user_create
 
 
@@ -210,9 +211,24 @@ class TestOthersAccounts:
         headers = issuer.headers(uuid.uuid4(), role="service")
         assert (await users.get(f"/internal/users/{user_id}", headers=headers)).status_code == status
 
+    async def test_admins_are_listed_when_the_caller_is_a_service(
+        self, users: httpx.AsyncClient, rows: FetchRows, issuer: TokenIssuer
+    ) -> None:
+        admin = await create_user(users)
+        await create_user(users)
+        await rows("UPDATE account SET role = 'admin' WHERE email = $1", admin["email"])
+        response = await users.get("/internal/admins", headers=issuer.headers(uuid.uuid4(), role="service"))
+        assert [found["email"] for found in response.json()] == [admin["email"]]
+
+    async def test_admins_are_forbidden_when_the_caller_is_a_customer(
+        self, users: httpx.AsyncClient, issuer: TokenIssuer
+    ) -> None:
+        response = await users.get("/internal/admins", headers=issuer.headers(uuid.uuid4()))
+        assert response.status_code == 403
+
 
 async def test_passwords_are_stored_as_argon2id_and_never_logged(
-    users: httpx.AsyncClient, rows: Any, capsys: pytest.CaptureFixture[str]
+    users: httpx.AsyncClient, rows: FetchRows, capsys: pytest.CaptureFixture[str]
 ) -> None:
     user = await create_user(users)
     await log_in(users, user["email"], "a wrong one")

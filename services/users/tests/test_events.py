@@ -1,5 +1,4 @@
 import json
-from typing import Any
 
 import httpx
 from redis.asyncio import Redis
@@ -37,9 +36,8 @@ class TestRegistered:
         user = (await users.post("/users", json=user_create(), headers=TRACED)).json()
         async with Redis.from_url(redis_url) as redis:
             ((_, fields),) = await eventually(lambda: redis.xrange("events:users"))
-        (body,) = (value for value in fields.values() if value.startswith(b"{"))
-        event: dict[str, Any] = json.loads(body)
-        assert event["subject"] == user["id"]
+        event = json.loads(fields[b"event"])
+        assert (event["type"], event["subject"]) == ("hopline.user.registered.v1", user["id"])
         assert event["traceparent"].split("-")[1] == TRACE_ID
 
 
