@@ -198,13 +198,13 @@ class Cluster:
     ) -> None:
         """Add notifications as the consumer does. Without `published`, as if the process had died before publishing."""
         for _ in range(count):
-            row = await self._committed(user_id, subject, data or {})
+            row = await self._commit_notification(user_id, subject, data or {})
             if published:
                 await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).publish_notification(
                     user_id, NotificationFrame.from_row(row)
                 )
 
-    async def _committed(self, user_id: UUID, subject: str, data: dict[str, Any]) -> Notification:
+    async def _commit_notification(self, user_id: UUID, subject: str, data: dict[str, Any]) -> Notification:
         async with self.sessions() as session, session.begin():
             row = await FeedService(repository=FeedRepository(session=session)).add_notification(
                 user_id=user_id,

@@ -56,7 +56,7 @@ class Shop:
         user_id = uuid4()
         return ApiClient(user_id, self.issuer.headers(user_id, role=role), self.http)
 
-    async def product(self, *, stock: int = 100, price: int = 1000) -> str:
+    async def create_product(self, *, stock: int = 100, price: int = 1000) -> str:
         """Insert a product and return its sku."""
         sku = f"TEST-{next(_numbers):06}"
         await self.database.execute(

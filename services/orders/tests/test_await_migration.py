@@ -21,7 +21,7 @@ MIGRATE = ("-m", "alembic", "upgrade", "head")
 
 
 @asynccontextmanager
-async def command(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def run_command(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a Python command in the folder of the service until the block ends."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=FOLDER,
@@ -36,7 +36,7 @@ async def command(url: str, *arguments: str) -> AsyncIterator[asyncio.subprocess
         await process.wait()
 
 
-async def record(process: asyncio.subprocess.Process) -> dict[str, object]:
+async def read_record(process: asyncio.subprocess.Process) -> dict[str, object]:
     """Return the next log record."""
     assert process.stdout
     found: dict[str, object] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 30))
@@ -51,8 +51,8 @@ async def empty(postgres_url: str) -> AsyncIterator[str]:
 
 
 async def test_wait_ends_with_one_record_when_the_migration_has_run(empty: str) -> None:
-    async with command(empty, *WAIT) as waiting:
-        first = await record(waiting)
+    async with run_command(empty, *WAIT) as waiting:
+        first = await read_record(waiting)
         assert (first["event"], first["service"], first["current"]) == ("waiting_for_migration", "orders", [])
         await asyncio.to_thread(migrate, INI, empty)
         output, _ = await asyncio.wait_for(waiting.communicate(), 30)
@@ -67,7 +67,7 @@ async def test_wait_continues_when_the_migration_has_run_in_part(database: str) 
 async def test_wait_ends_when_the_schema_is_newer_than_the_code(database: str) -> None:
     """After a rollback, the old version runs with the schema of the new one."""
     await set_revision(database, "9999_of_a_later_release")
-    async with command(database, *WAIT) as waiting:
+    async with run_command(database, *WAIT) as waiting:
         output, _ = await asyncio.wait_for(waiting.communicate(), 30)
         assert (waiting.returncode, output) == (0, b"")
 
@@ -83,8 +83,8 @@ async def test_wait_fails_when_the_timeout_expires(
 async def test_migration_waits_until_the_database_exists(postgres_url: str) -> None:
     url = await create_database(postgres_url)
     await drop_database(postgres_url, url)
-    async with command(url, *MIGRATE) as migration:
-        assert (await record(migration))["event"] == "waiting_for_database"
+    async with run_command(url, *MIGRATE) as migration:
+        assert (await read_record(migration))["event"] == "waiting_for_database"
         server = await asyncpg.connect(postgres_url)
         await server.execute(f'CREATE DATABASE "{url.rpartition("/")[2]}"')
         await server.close()

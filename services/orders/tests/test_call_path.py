@@ -8,7 +8,7 @@ MAX_FUNCTIONS = 110
 
 
 async def test_order_passes_few_functions_of_the_service(shop: Shop) -> None:
-    sku, customer = await shop.product(), shop.client()
+    sku, customer = await shop.create_product(), shop.client()
 
     async def place_order() -> None:
         await customer.create_order((sku, 1))

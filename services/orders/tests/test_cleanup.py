@@ -7,7 +7,7 @@ from testkit.waiting import eventually
 
 class TestCleanup:
     async def test_cleanup_deletes_old_keys_and_keeps_orders(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = (await customer.place_order((sku, 1), key="old")).json()
         await shop.database.execute("UPDATE idempotency_key SET created_at = now() - interval '31 days'")
         again = (await customer.place_order((sku, 1), key="new")).json()
@@ -17,7 +17,7 @@ class TestCleanup:
         assert (await customer.place_order((sku, 1), key="old")).json() != order
 
     async def test_cleanup_keeps_events_that_are_not_acknowledged(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         await customer.create_order((sku, 1))
         await eventually(lambda: shop.database.fetchval("SELECT count(*) FROM outbox WHERE pub_seq IS NOT NULL"))
         await shop.database.execute("INSERT INTO outbox_mark (seq, noted_at) VALUES (1, now() - interval '31 days')")
@@ -28,7 +28,7 @@ class TestCleanup:
         assert await self._run_cleanup(shop) == {"removed": nothing, "more": False}
 
     async def test_cleanup_reports_the_oldest_event_that_can_be_published_again(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         await customer.create_order((sku, 1))
         await shop.database.execute("UPDATE outbox SET created_at = '2026-11-01T00:00:00Z'")
         response = await shop.worker.get("/internal/housekeeping")

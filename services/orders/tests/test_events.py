@@ -18,7 +18,7 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 class TestOutbox:
     async def test_each_transition_writes_an_event_with_the_order(self, shop: Shop) -> None:
-        sku, customer = await shop.product(price=250), shop.client()
+        sku, customer = await shop.create_product(price=250), shop.client()
         order = await customer.create_order((sku, 2))
         for transition in ("pack", "ship"):
             await shop.worker.apply_transition(order["id"], transition)
@@ -42,7 +42,7 @@ class TestOutbox:
         assert orjson.loads(rows[2]["data"])["status"] == "shipped"
 
     async def test_event_has_stock_levels_when_the_available_units_change(self, shop: Shop) -> None:
-        mug, lamp, customer = await shop.product(stock=5), await shop.product(stock=9), shop.client()
+        mug, lamp, customer = await shop.create_product(stock=5), await shop.create_product(stock=9), shop.client()
         kept, cancelled = await customer.create_order((mug, 2)), await customer.create_order((lamp, 1), (mug, 3))
         await customer.cancel(cancelled["id"])
         for transition in ("pack", "ship"):
@@ -52,7 +52,7 @@ class TestOutbox:
         assert await shop.available(mug) == 3
 
     async def test_largest_stock_version_has_the_current_level_when_orders_are_concurrent(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=50), shop.client()
+        sku, customer = await shop.create_product(stock=50), shop.client()
         placed = await asyncio.gather(
             *(repeat_while_unavailable(partial(customer.place_order, (sku, 2), key=uuid4().hex)) for _ in range(12))
         )
@@ -68,7 +68,7 @@ class TestOutbox:
         assert sorted(version for _, version in levels) == list(range(1, version + 1))
 
     async def test_event_has_the_trace_and_baggage_of_its_request(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         headers = {
             "Idempotency-Key": "k",
             "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01",
@@ -81,14 +81,14 @@ class TestOutbox:
         assert (row["tracestate"], row["baggage"]) == ("vendor=1", "hopline.synthetic=true")
 
     async def test_event_is_not_written_when_the_order_is_rejected(self, shop: Shop) -> None:
-        sku = await shop.product(stock=0)
+        sku = await shop.create_product(stock=0)
         await shop.client().place_order((sku, 1))
         assert await shop.database.fetchval("SELECT count(*) FROM outbox") == 0
 
 
 class TestStream:
     async def test_events_arrive_in_the_stream_in_order(self, shop: Shop, redis_url: str) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = await customer.create_order((sku, 1))
         await customer.cancel(order["id"])
         async with Redis.from_url(redis_url) as redis:

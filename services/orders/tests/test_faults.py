@@ -61,7 +61,7 @@ class TestLockedProduct:
         async with open_shop(
             database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, database_lock_timeout_ms=200
         ) as shop:
-            locked, other = await shop.product(), await shop.product()
+            locked, other = await shop.create_product(), await shop.create_product()
             customer = shop.client()
             async with shop.database.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", locked)
@@ -105,7 +105,7 @@ class TestPostgresRestart:
     async def test_requests_under_load_return_503_with_retry_after_until_postgres_is_back(
         self, shop: Shop, postgres: PostgresServer, stop: Callable[[PostgresServer], None]
     ) -> None:
-        sku = await shop.product(stock=1_000_000)
+        sku = await shop.create_product(stock=1_000_000)
         before: list[httpx.Response] = []
         after: list[httpx.Response] = []
         restarted, done = asyncio.Event(), asyncio.Event()
@@ -134,7 +134,7 @@ class TestPostgresRestart:
     async def test_requests_succeed_when_idle_connections_were_closed_by_a_restart(
         self, shop: Shop, postgres: PostgresServer
     ) -> None:
-        sku = await shop.product(stock=1_000_000)
+        sku = await shop.create_product(stock=1_000_000)
         assert await self._place_concurrently(shop, sku) == {201}
         await asyncio.to_thread(postgres.stop)
         await asyncio.to_thread(postgres.start)

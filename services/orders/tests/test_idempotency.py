@@ -11,7 +11,7 @@ IN_FLIGHT = "https://hopline.example/problems/idempotency-key-in-flight"
 
 class TestSameKeySameBody:
     async def test_retry_returns_the_stored_response(self, shop: Shop) -> None:
-        sku = await shop.product(stock=10)
+        sku = await shop.create_product(stock=10)
         customer = shop.client()
         first = await customer.place_order((sku, 3), key="k")
         again = await customer.place_order((sku, 3), key="k")
@@ -23,7 +23,7 @@ class TestSameKeySameBody:
         assert len(await shop.events_of(first.json()["id"])) == 1
 
     async def test_retry_returns_the_stored_response_when_the_order_has_changed(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         first = await customer.place_order((sku, 1), key="k")
         await customer.cancel(first.json()["id"])
@@ -32,7 +32,7 @@ class TestSameKeySameBody:
         assert await shop.available(sku) == 100
 
     async def test_retry_is_recognised_when_the_json_is_formatted_differently(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         first = await customer.place_order((sku, 1), key="k")
         spelled = f'{{ "items" : [ {{ "quantity": 1,\n "sku": "{sku}" }} ] }}'.encode()
@@ -42,7 +42,7 @@ class TestSameKeySameBody:
 
 class TestSameKeyOtherBody:
     async def test_order_is_rejected_when_the_key_was_used_with_other_items(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         await customer.create_order((sku, 1))
         assert (await customer.place_order((sku, 1), key="k")).status_code == 201
@@ -54,7 +54,7 @@ class TestSameKeyOtherBody:
 
 class TestScope:
     async def test_key_is_independent_when_another_user_sends_it(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         mine, yours = (
             await shop.client().place_order((sku, 1), key="k"),
             await shop.client().place_order((sku, 1), key="k"),
@@ -62,7 +62,7 @@ class TestScope:
         assert mine.json()["id"] != yours.json()["id"]
 
     async def test_key_is_unused_when_the_order_was_rejected(self, shop: Shop) -> None:
-        sku = await shop.product(stock=0)
+        sku = await shop.create_product(stock=0)
         customer = shop.client()
         assert (await customer.place_order((sku, 1), key="k")).status_code == 409
         await shop.database.execute("UPDATE product SET stock = 1 WHERE sku = $1", sku)
@@ -73,7 +73,7 @@ class TestScope:
 
 class TestInFlight:
     async def test_second_request_conflicts_with_retry_after_when_the_first_is_in_flight(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         async with shop.database.acquire() as other, other.transaction():
             await other.execute("SELECT 1 FROM product WHERE sku = $1 FOR UPDATE", sku)
@@ -87,7 +87,7 @@ class TestInFlight:
         assert third.content == (await first).content
 
     async def test_one_order_is_placed_when_twelve_requests_share_a_key(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         responses = await asyncio.gather(*(customer.place_order((sku, 1), key="k") for _ in range(12)))
         ordered = [response for response in responses if response.status_code == 201]
@@ -98,7 +98,7 @@ class TestInFlight:
 
     async def test_primary_key_prevents_a_second_order_when_the_lock_is_taken_too_late(self, shop: Shop) -> None:
         """The read and the lock are one statement, and another order can commit in between."""
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         earlier = await customer.create_order((sku, 1))
         async with shop.database.acquire() as other, other.transaction():
             await other.execute(
@@ -115,7 +115,7 @@ class TestInFlight:
 
 class TestLostResponse:
     async def test_retry_returns_the_placed_order_when_the_response_was_lost(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         customer = shop.client()
         await _place_and_disconnect(shop, customer, sku, key="k")
         retried = await customer.place_order((sku, 1), key="k")

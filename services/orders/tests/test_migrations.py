@@ -28,7 +28,7 @@ CONNECTED = """
 """True if the test's two connections and those of both runs are open."""
 
 
-async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
+async def run_alembic(url: str, *arguments: str) -> tuple[int | None, str]:
     """Run alembic and return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
@@ -39,7 +39,7 @@ async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def checks(url: str) -> list[tuple[str, str]]:
+async def list_checks(url: str) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url)
     try:
         return [tuple(row) for row in await connection.fetch(CHECKS)]
@@ -48,13 +48,13 @@ async def checks(url: str) -> list[tuple[str, str]]:
 
 
 async def test_migrated_schema_matches_the_models(database: str) -> None:
-    status, output = await alembic(database, "check")
+    status, output = await run_alembic(database, "check")
     assert status == 0, output
 
 
 async def test_downgrade_and_upgrade_succeed(database: str) -> None:
     for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await alembic(database, *direction)
+        status, output = await run_alembic(database, *direction)
         assert status == 0, output
 
 
@@ -65,7 +65,7 @@ async def test_check_constraints_match_the_models(database: str, postgres_url: s
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
-        assert await checks(database) == await checks(url) != []
+        assert await list_checks(database) == await list_checks(url) != []
     finally:
         await engine.dispose()
         await drop_database(postgres_url, url)
@@ -73,13 +73,13 @@ async def test_check_constraints_match_the_models(database: str, postgres_url: s
 
 async def test_index_is_built_while_the_table_is_written(database: str) -> None:
     """Two runs are concurrent, and orders are written before and during them."""
-    await alembic(database, "downgrade", "0004_create_reports")
+    await run_alembic(database, "downgrade", "0004_create_reports")
     before, during = await asyncpg.connect(database), await asyncpg.connect(database)
     writing = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
     try:
         async with before.transaction():
             await before.execute(writing)
-            runs = [asyncio.create_task(alembic(database, "upgrade", "head")) for _ in range(2)]
+            runs = [asyncio.create_task(run_alembic(database, "upgrade", "head")) for _ in range(2)]
             await eventually(lambda: during.fetchval(BUILDING), 30)
             async with during.transaction():
                 await during.execute("SET LOCAL lock_timeout = '2s'")

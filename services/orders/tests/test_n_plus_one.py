@@ -30,7 +30,7 @@ async def test_products_cost_the_same_statements_when_there_are_more_rows(shop: 
 
 
 async def test_orders_cost_the_same_statements_when_there_are_more_rows(shop: Shop, queries: Queries) -> None:
-    skus = [await shop.product() for _ in range(20)]
+    skus = [await shop.create_product() for _ in range(20)]
     few, many = shop.client(), shop.client()
     small = await few.create_order((skus[0], 1))
     orders = [await many.create_order(*((sku, 1) for sku in skus)) for _ in range(6)]
@@ -47,7 +47,7 @@ async def test_orders_cost_the_same_statements_when_there_are_more_rows(shop: Sh
 
 
 async def test_report_orders_cost_the_same_statements_when_there_are_more_rows(shop: Shop, queries: Queries) -> None:
-    skus = [await shop.product() for _ in range(5)]
+    skus = [await shop.create_product() for _ in range(5)]
     customer = shop.client()
     for _ in range(6):
         await customer.create_order(*((sku, 1) for sku in skus))

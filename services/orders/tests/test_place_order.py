@@ -10,7 +10,7 @@ from testkit.waiting import eventually
 
 class TestPlaceOrder:
     async def test_place_returns_the_order_and_its_location(self, shop: Shop) -> None:
-        mug, bag = await shop.product(price=1250), await shop.product(price=3000)
+        mug, bag = await shop.create_product(price=1250), await shop.create_product(price=3000)
         customer = shop.client()
         response = await customer.place_order((mug, 2), (bag, 1))
         order = response.json()
@@ -27,19 +27,19 @@ class TestPlaceOrder:
         assert (await customer.get(f"/orders/{order['id']}")).json() == order
 
     async def test_place_reserves_stock(self, shop: Shop) -> None:
-        sku = await shop.product(stock=10)
+        sku = await shop.create_product(stock=10)
         await shop.client().create_order((sku, 4))
         assert await shop.available(sku) == 6
         assert await shop.stock_counts(sku) == (10, 4, 0)
 
     async def test_quantities_are_added_when_items_share_a_product(self, shop: Shop) -> None:
-        mug, bag = await shop.product(stock=5, price=100), await shop.product()
+        mug, bag = await shop.create_product(stock=5, price=100), await shop.create_product()
         order = await shop.client().create_order((mug, 2), (bag, 1), (mug, 3))
         assert [(item["sku"], item["quantity"]) for item in order["items"]] == [(mug, 5), (bag, 1)]
         assert await shop.available(mug) == 0
 
     async def test_order_keeps_its_price_when_the_product_price_changes(self, shop: Shop) -> None:
-        sku = await shop.product(price=100)
+        sku = await shop.create_product(price=100)
         customer = shop.client()
         order = await customer.create_order((sku, 1))
         await shop.database.execute("UPDATE product SET unit_price_cents = 999 WHERE sku = $1", sku)
@@ -48,7 +48,7 @@ class TestPlaceOrder:
 
 class TestOutOfStock:
     async def test_order_names_the_item_and_reserves_nothing_when_it_is_out_of_stock(self, shop: Shop) -> None:
-        plenty, scarce = await shop.product(stock=50), await shop.product(stock=2)
+        plenty, scarce = await shop.create_product(stock=50), await shop.create_product(stock=2)
         rejected = await shop.client().place_order((plenty, 1), (scarce, 3))
         assert rejected.status_code == 409
         assert rejected.json()["type"].endswith("/out-of-stock")
@@ -57,11 +57,11 @@ class TestOutOfStock:
         assert await shop.database.fetchval("SELECT count(*) FROM outbox") == 0
 
     async def test_order_is_out_of_stock_when_the_sum_of_its_items_exceeds_the_stock(self, shop: Shop) -> None:
-        sku = await shop.product(stock=5)
+        sku = await shop.create_product(stock=5)
         assert (await shop.client().place_order((sku, 3), (sku, 3))).status_code == 409
 
     async def test_last_unit_can_be_ordered_once(self, shop: Shop) -> None:
-        sku = await shop.product(stock=1)
+        sku = await shop.create_product(stock=1)
         assert (await shop.client().place_order((sku, 1))).status_code == 201
         assert (await shop.client().place_order((sku, 1))).status_code == 409
 
@@ -73,7 +73,7 @@ class TestWaitingForStock:
     async def test_order_uses_the_committed_stock_when_it_waited_for_a_lock(
         self, shop: Shop, before: int, concurrent: int, status: int
     ) -> None:
-        sku = await shop.product(stock=1)
+        sku = await shop.create_product(stock=1)
         reserve = "UPDATE product SET reserved = $2 WHERE sku = $1"
         await shop.database.execute(reserve, sku, before)
         async with shop.database.acquire() as other, other.transaction():
@@ -86,7 +86,7 @@ class TestWaitingForStock:
 
 class TestUnknownProduct:
     async def test_order_names_the_field_and_reserves_nothing_when_a_product_is_unknown(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         rejected = await shop.client().place_order(("NO-SUCH", 1), (sku, 1), ("NOR-THIS", 1))
         assert rejected.status_code == 422
         assert error_fields(rejected) == ["items.0.sku", "items.2.sku"]

@@ -10,7 +10,7 @@ from testkit.spans import Spans
 
 class TestListOrders:
     async def test_pages_list_orders_newest_first(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed = [(await customer.create_order((sku, 1)))["id"] for _ in range(5)]
         first = (await customer.get("/orders", limit=2)).json()
         second = (await customer.get("/orders", limit=2, cursor=first["next_cursor"])).json()
@@ -20,7 +20,7 @@ class TestListOrders:
         assert third["next_cursor"] is None
 
     async def test_next_page_is_stable_when_orders_arrive_in_between(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed = [(await customer.create_order((sku, 1)))["id"] for _ in range(4)]
         first = (await customer.get("/orders", limit=2)).json()
         await customer.create_order((sku, 1))
@@ -28,7 +28,7 @@ class TestListOrders:
         assert [order["id"] for order in second["items"]] == placed[1::-1]
 
     async def test_pages_are_complete_when_orders_share_a_timestamp(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed = {(await customer.create_order((sku, 1)))["id"] for _ in range(4)}
         await shop.database.execute("UPDATE customer_order SET created_at = $1", datetime.now(UTC))
         first = (await customer.get("/orders", limit=3)).json()
@@ -36,7 +36,7 @@ class TestListOrders:
         assert {order["id"] for order in first["items"] + second["items"]} == placed
 
     async def test_list_is_filtered_by_status(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         kept, dropped = await customer.create_order((sku, 1)), await customer.create_order((sku, 1))
         await customer.cancel(dropped["id"])
         by_status = {
@@ -46,13 +46,13 @@ class TestListOrders:
         assert by_status == {"placed": [kept["id"]], "cancelled": [dropped["id"]], "shipped": []}
 
     async def test_list_has_only_the_callers_orders(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         await shop.client().create_order((sku, 1))
         assert (await shop.client().get("/orders")).json() == {"items": [], "next_cursor": None}
         assert (await shop.client(role="admin").get("/orders")).json()["items"] == []
 
     async def test_recent_returns_the_first_page_as_a_bare_list(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         for _ in range(3):
             await customer.create_order((sku, 1))
         first = (await customer.get("/orders", limit=2)).json()
@@ -60,7 +60,7 @@ class TestListOrders:
         assert (await shop.client().get("/orders/recent")).json() == []
 
     async def test_recent_skips_orders_when_an_offset_is_given(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed = [(await customer.create_order((sku, 1)))["id"] for _ in range(5)]
         rest = (await customer.get("/orders/recent", limit=2, offset=3)).json()
         assert [order["id"] for order in rest] == placed[1::-1]
@@ -69,7 +69,7 @@ class TestListOrders:
         assert (rejected.status_code, error_fields(rejected)) == (422, ["offset"])
 
     async def test_list_costs_two_statements_for_any_number_of_orders(self, shop: Shop, spans: Spans) -> None:
-        skus = [await shop.product() for _ in range(3)]
+        skus = [await shop.create_product() for _ in range(3)]
         few, many = shop.client(), shop.client()
         await few.create_order((skus[0], 1))
         for _ in range(50):
@@ -104,7 +104,7 @@ class TestListOrders:
 
 class TestReadOrder:
     async def test_order_is_visible_to_its_owner_and_admins_only(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = await customer.create_order((sku, 1))
         path = f"/orders/{order['id']}"
         assert (await customer.get(path)).json() == order
@@ -119,7 +119,7 @@ class TestReadOrder:
 
 class TestPlaceOrder:
     async def test_place_costs_four_statements_for_any_number_of_items(self, shop: Shop, spans: Spans) -> None:
-        skus = [await shop.product() for _ in range(10)]
+        skus = [await shop.create_product() for _ in range(10)]
         spans.clear()
         await shop.client().create_order(*((sku, 1) for sku in skus))
         assert count_statements(spans) == 4

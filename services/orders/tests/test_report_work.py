@@ -56,7 +56,7 @@ async def request_report(shop: Shop, caller: ApiClient, **changes: Any) -> Repor
 
 class TestOrdersOfAReport:
     async def test_orders_are_the_customers_own_oldest_first(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed = [(await customer.create_order((sku, 1)))["id"] for _ in range(5)]
         await shop.client().create_order((sku, 1))
         worker = await request_report(shop, customer)
@@ -64,14 +64,14 @@ class TestOrdersOfAReport:
         assert await worker.all_orders(limit=2) == placed
 
     async def test_orders_are_of_all_customers_when_an_admin_requests_the_report(self, shop: Shop) -> None:
-        sku = await shop.product()
+        sku = await shop.create_product()
         placed = [(await shop.client().create_order((sku, 1)))["id"] for _ in range(3)]
         worker = await request_report(shop, shop.client(role="admin"))
         assert (await worker.succeed("begin"))["total"] == 3
         assert await worker.all_orders(limit=2) == placed
 
     async def test_orders_are_in_the_half_open_period(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         start = datetime(2026, 11, 2, tzinfo=UTC)
         moments = [start - timedelta(microseconds=1), start, start + timedelta(hours=23), start + timedelta(days=1)]
         placed = []
@@ -84,7 +84,7 @@ class TestOrdersOfAReport:
         assert await worker.all_orders(limit=1) == placed[1:3]
 
     async def test_page_of_orders_costs_three_statements(self, shop: Shop, spans: Spans) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         for _ in range(20):
             await customer.create_order((sku, 1))
         worker = await request_report(shop, customer)

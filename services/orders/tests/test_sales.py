@@ -3,7 +3,7 @@ from services.orders.tests.factories import Shop
 
 class TestSales:
     async def test_sales_exclude_cancelled_orders(self, shop: Shop) -> None:
-        cup, pot, customer = await shop.product(price=1000), await shop.product(price=5000), shop.client()
+        cup, pot, customer = await shop.create_product(price=1000), await shop.create_product(price=5000), shop.client()
         await customer.create_order((cup, 3), (pot, 1))
         await customer.create_order((cup, 1))
         await customer.cancel((await customer.create_order((pot, 9)))["id"])

@@ -88,7 +88,7 @@ class ModelShop:
 
 
 async def create_real_shop(shop: Shop, stocks: list[int]) -> RealShop:
-    return RealShop(shop, [await shop.product(stock=stock) for stock in stocks])
+    return RealShop(shop, [await shop.create_product(stock=stock) for stock in stocks])
 
 
 class TestSequential:

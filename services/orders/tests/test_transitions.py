@@ -7,14 +7,14 @@ from services.orders.tests.factories import Shop
 
 class TestCancel:
     async def test_cancel_releases_the_stock(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=10), shop.client()
+        sku, customer = await shop.create_product(stock=10), shop.client()
         order = await customer.create_order((sku, 4))
         cancelled = await customer.cancel(order["id"])
         assert (cancelled.status_code, cancelled.json()) == (200, order | {"status": "cancelled"})
         assert await shop.stock_counts(sku) == (10, 0, 0)
 
     async def test_transition_changes_nothing_when_repeated(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=10), shop.client()
+        sku, customer = await shop.create_product(stock=10), shop.client()
         order = await customer.create_order((sku, 4))
         first, second = await customer.cancel(order["id"]), await customer.cancel(order["id"])
         assert (second.status_code, second.content) == (200, first.content)
@@ -22,7 +22,7 @@ class TestCancel:
         assert len(await shop.events_of(order["id"])) == 2
 
     async def test_stock_is_released_once_when_cancels_are_concurrent(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=10), shop.client()
+        sku, customer = await shop.create_product(stock=10), shop.client()
         order = await customer.create_order((sku, 4))
         responses = await asyncio.gather(*(customer.cancel(order["id"]) for _ in range(12)))
         assert {response.status_code for response in responses} == {200}
@@ -31,7 +31,7 @@ class TestCancel:
 
     @pytest.mark.parametrize("transitions", [["pack"], ["pack", "ship"]])
     async def test_cancel_conflicts_when_the_order_is_packed(self, shop: Shop, transitions: list[str]) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = await customer.create_order((sku, 1))
         for transition in transitions:
             await shop.worker.apply_transition(order["id"], transition)
@@ -41,7 +41,7 @@ class TestCancel:
         assert await shop.stock_violations() == []
 
     async def test_cancel_is_not_found_when_the_caller_is_another_customer(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = await customer.create_order((sku, 1))
         assert (await shop.client().cancel(order["id"])).status_code == 404
         assert (await shop.client(role="admin").cancel(order["id"])).json()["status"] == "cancelled"
@@ -49,7 +49,7 @@ class TestCancel:
 
 class TestPackAndShip:
     async def test_ship_removes_the_units_from_stock(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=10), shop.client()
+        sku, customer = await shop.create_product(stock=10), shop.client()
         order = await customer.create_order((sku, 4))
         packed = await shop.worker.apply_transition(order["id"], "pack")
         assert (packed.status_code, packed.json()) == (200, order | {"status": "packed"})
@@ -60,7 +60,7 @@ class TestPackAndShip:
         assert await shop.available(sku) == 6
 
     async def test_transition_changes_nothing_when_repeated(self, shop: Shop) -> None:
-        sku, customer = await shop.product(stock=10), shop.client()
+        sku, customer = await shop.create_product(stock=10), shop.client()
         order = await customer.create_order((sku, 4))
         responses = [
             await shop.worker.apply_transition(order["id"], transition)
@@ -78,7 +78,7 @@ class TestPackAndShip:
         assert len(await shop.events_of(order["id"])) == 3
 
     async def test_transition_conflicts_when_the_state_does_not_allow_it(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         placed, cancelled = await customer.create_order((sku, 1)), await customer.create_order((sku, 1))
         await customer.cancel(cancelled["id"])
         assert (await shop.worker.apply_transition(placed["id"], "ship")).status_code == 409
@@ -86,7 +86,7 @@ class TestPackAndShip:
         assert (await shop.worker.apply_transition(cancelled["id"], "ship")).status_code == 409
 
     async def test_pack_is_forbidden_when_the_caller_is_not_a_service(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         order = await customer.create_order((sku, 1))
         for caller in (customer, shop.client(role="admin")):
             assert (await caller.apply_transition(order["id"], "pack")).status_code == 403
@@ -97,7 +97,7 @@ class TestPackAndShip:
 
 class TestRaces:
     async def test_one_transition_succeeds_when_cancel_and_pack_race(self, shop: Shop) -> None:
-        sku, customer = await shop.product(), shop.client()
+        sku, customer = await shop.create_product(), shop.client()
         orders = [await customer.create_order((sku, 1)) for _ in range(8)]
         responses = await asyncio.gather(
             *(customer.cancel(order["id"]) for order in orders),
@@ -108,7 +108,7 @@ class TestRaces:
         assert await shop.stock_violations() == []
 
     async def test_orders_do_not_deadlock_when_they_share_products(self, shop: Shop) -> None:
-        first, second = await shop.product(stock=1000), await shop.product(stock=1000)
+        first, second = await shop.create_product(stock=1000), await shop.create_product(stock=1000)
         customer = shop.client()
         responses = await asyncio.gather(
             *(customer.place_order((first, 1), (second, 1)) for _ in range(15)),

@@ -18,7 +18,7 @@ WAITING = """
 """True if two runs have tried to get the lock and wait before they try again."""
 
 
-async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
+async def run_alembic(url: str, *arguments: str) -> tuple[int | None, str]:
     """Run alembic and return its exit status and output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
@@ -30,14 +30,14 @@ async def alembic(url: str, *arguments: str) -> tuple[int | None, str]:
 
 
 async def test_migrated_schema_matches_the_models(users_database: str) -> None:
-    status, output = await alembic(users_database, "check")
+    status, output = await run_alembic(users_database, "check")
     assert status == 0, output
 
 
 async def test_upgrade_logs_the_applied_revisions_in_one_record(database: str) -> None:
     revisions = [revision.revision for revision in ScriptDirectory(str(INI.parent / "migrations")).walk_revisions()]
     for applied in (revisions[::-1], []):
-        status, output = await alembic(database, "upgrade", "head")
+        status, output = await run_alembic(database, "upgrade", "head")
         assert status == 0, output
         line = json.loads(output)
         assert (line["event"], line["level"], line["service"]) == ("database_migrated", "info", "users")
@@ -45,7 +45,7 @@ async def test_upgrade_logs_the_applied_revisions_in_one_record(database: str) -
 
 
 async def test_sql_mode_prints_statements_and_no_log_records(database: str) -> None:
-    status, output = await alembic(database, "upgrade", "head", "--sql")
+    status, output = await run_alembic(database, "upgrade", "head", "--sql")
     assert status == 0, output
     assert "CREATE TABLE account" in output
     assert "database_migrated" not in output
@@ -55,7 +55,7 @@ async def test_upgrades_run_one_after_another_when_started_concurrently(database
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_ID)
-        runs = asyncio.gather(*(alembic(database, "upgrade", "head") for _ in range(2)))
+        runs = asyncio.gather(*(run_alembic(database, "upgrade", "head") for _ in range(2)))
         await eventually(lambda: connection.fetchval(WAITING), timeout=60, what="two migrations to wait")
         assert await connection.fetchval("SELECT to_regclass('alembic_version')") is None
     finally:
@@ -66,5 +66,5 @@ async def test_upgrades_run_one_after_another_when_started_concurrently(database
 
 async def test_downgrade_and_upgrade_succeed(users_database: str) -> None:
     for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await alembic(users_database, *direction)
+        status, output = await run_alembic(users_database, *direction)
         assert status == 0, output
