@@ -22,7 +22,7 @@ outbox_table(Base.metadata)
 
 
 class Account(Base):
-    """A user. `email` is normalised (see `users.schemas`), so a unique constraint is sufficient."""
+    """A user. `email` is normalised (`shared.validation.email_addresses`), so a unique constraint is sufficient."""
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint("role IN ('customer', 'admin')", name="role"),)  # services have no account

@@ -187,7 +187,7 @@ _room_frame: TypeAdapter[RoomFrame] = TypeAdapter(Annotated[RoomFrame, Field(dis
 
 
 def parse_client_frame(text: str | None) -> ClientFrame:
-    """Return the frame of a client's message (None: a binary one). Raises WebSocketRejectedError if it is invalid."""
+    """Return the frame of a text message. Raises WebSocketRejectedError for an invalid one, and for None (binary)."""
     try:
         return _client_frame.validate_json(text or "")
     except ValidationError as error:
