@@ -20,16 +20,16 @@ KEY = "reports/{id}.csv"
 
 
 @pytest.fixture
-def store(s3_bucket: Bucket) -> dict[str, Any]:
+def store_settings(s3_bucket: Bucket) -> dict[str, Any]:
     return s3_bucket.settings
 
 
 @pytest.fixture
 async def shop(
-    database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path, store: dict[str, Any]
+    database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path, store_settings: dict[str, Any]
 ) -> AsyncIterator[Shop]:
     async with open_shop(
-        database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, **store
+        database=database, redis_url=redis_url, issuer=token_issuer, objects=tmp_path, **store_settings
     ) as shop:
         yield shop
 
@@ -44,16 +44,18 @@ async def create_finished_report(shop: Shop) -> tuple[str, dict[str, str]]:
 
 def test_temporary_store_is_rejected_when_the_environment_is_production(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OBJECT_STORE_URL", raising=False)
-    stores = {"database_url": "postgresql://h/orders", "redis_url": "redis://h", "jwks_url": "http://h/jwks"}
-    assert Settings.model_validate(stores)
-    with pytest.raises(ValidationError, match="OBJECT_STORE_URL is rejected below /tmp"):
-        Settings.model_validate({**stores, "environment": "production"})
+    required = {"database_url": "postgresql://h/orders", "redis_url": "redis://h", "jwks_url": "http://h/jwks"}
+    assert Settings.model_validate(required)
+    with pytest.raises(ValidationError, match="OBJECT_STORE_URL is rejected below /tmp in production"):
+        Settings.model_validate({**required, "environment": "production"})
 
 
 class TestS3:
-    async def test_files_are_downloaded_and_deleted_by_cleanup(self, shop: Shop, store: dict[str, Any]) -> None:
+    async def test_files_are_downloaded_and_deleted_by_cleanup(
+        self, shop: Shop, store_settings: dict[str, Any]
+    ) -> None:
         report, headers = await create_finished_report(shop)
-        objects = open_object_store(ObjectStoreSettings.model_validate(store))
+        objects = open_object_store(ObjectStoreSettings.model_validate(store_settings))
         content = bytes(range(256)) * 4000
         await obstore.put_async(objects, KEY.format(id=report), content)
         file = await shop.http.get(f"/reports/{report}/download", headers=headers)
@@ -69,7 +71,7 @@ class TestS3:
 
 class TestStoreUnavailable:
     @pytest.fixture
-    def store(self, s3_bucket: Bucket) -> dict[str, Any]:
+    def store_settings(self, s3_bucket: Bucket) -> dict[str, Any]:
         return s3_bucket.settings | {"s3_endpoint": f"http://127.0.0.1:{free_port()}"}
 
     async def test_downloads_return_503_and_reports_are_served_when_the_store_is_unavailable(self, shop: Shop) -> None:
