@@ -154,10 +154,18 @@ class TestMessages:
         assert httpx.request("DELETE", url).text == "ok"
         assert observatory.get("mailpit", "/api/v1/messages").json()["total"] == 0
 
-    def test_info_has_the_numbers_of_emails(self, observatory: Observatory) -> None:
+    def test_info_has_the_numbers_of_emails(self, observatory: Observatory, subject: str) -> None:
+        httpx.request("DELETE", observatory.url("mailpit", "/api/v1/messages"))
+        for _ in range(3):
+            send(observatory, email(subject))
+        observatory.get("mailpit", "/api/v1/message/latest")
+
         info = observatory.get("mailpit", "/api/v1/info").json()
 
-        assert {"Version", "Messages", "Unread", "RuntimeStats"} <= info.keys()
+        assert (info["Messages"], info["Unread"]) == (3, 2)
+        assert info["RuntimeStats"]["SMTPAccepted"] >= 3
+
+    def test_probes_succeed(self, observatory: Observatory) -> None:
         assert observatory.get("mailpit", "/livez").status_code == 200
         assert observatory.get("mailpit", "/readyz").status_code == 200
 
@@ -231,13 +239,48 @@ class TestBadMail:
         ):
             client.sendmail("a@b.c", ["d@e.f"], head)
 
-    def test_message_is_returned_unchanged_when_it_is_not_an_email(self, observatory: Observatory) -> None:
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"Content-Type: text/plain; charset*=utf-8''a; charset*0=b",
+            b"Content-Type: multipart/mixed; boundary*=utf-8''a; boundary*0=b",
+            b"Content-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''a; filename*0=b",
+        ],
+        ids=["charset", "boundary", "file name"],
+    )
+    def test_message_is_rejected_when_a_parameter_has_a_value_and_sections(
+        self, observatory: Observatory, head: bytes
+    ) -> None:
+        with (
+            smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=30) as client,
+            pytest.raises(smtplib.SMTPDataError, match="RFC 2231"),
+        ):
+            client.sendmail("a@b.c", ["d@e.f"], head + b"\r\n\r\nbody")
+        assert observatory.get("mailpit", "/api/v1/messages").status_code == 200
+
+    @pytest.mark.parametrize("name", ["Subject", "From"])
+    def test_encoded_header_is_shown_as_it_is_when_its_base64_is_invalid(
+        self, observatory: Observatory, name: str
+    ) -> None:
+        value = "=?utf-8?b?abcde?="
         with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
-            client.sendmail("a@b.c", ["d@e.f"], b"\xff\xfe no headers, no sense")
+            client.sendmail("a@b.c", ["d@e.f"], f"{name}: {value} <a@b.c>\r\n\r\nbody".encode())
+
+        listed = observatory.get("mailpit", "/api/v1/messages", limit=1)
+        assert listed.status_code == 200
+        [summary] = listed.json()["messages"]
+        shown = {"Subject": summary["Subject"], "From": f"{summary['From']['Name']} <{summary['From']['Address']}>"}
+        assert shown[name] == f"{value} <a@b.c>"
+
+    def test_message_is_returned_unchanged_when_it_is_not_an_email(self, observatory: Observatory) -> None:
+        raw = b"\xff\xfe no headers, no sense\r\n"
+        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+            client.sendmail("a@b.c", ["d@e.f"], raw)
 
         opened = observatory.get("mailpit", "/api/v1/message/latest")
         assert opened.status_code == 200
         assert opened.json()["Bcc"] == [{"Name": "", "Address": "d@e.f"}]
+        assert observatory.get("mailpit", "/api/v1/message/latest/raw").content == raw
 
     def test_other_clients_are_served_when_a_client_is_silent(self, observatory: Observatory, subject: str) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port("smtp")), timeout=10):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes
+from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
@@ -31,9 +32,25 @@ class Bodies(NamedTuple):
     html: str
 
 
+class UnreadableEmailError(ValueError):
+    """Python's parser cannot read an email. The message contains the reason."""
+
+
 def parse(raw: bytes) -> Message:
-    """Parse an email. Invalid emails do not raise."""
+    """Parse an email that `check_readable` accepts. Other defects do not raise."""
     return message_from_bytes(raw)
+
+
+def check_readable(raw: bytes) -> None:
+    """Parse an email and read its parts. Raises UnreadableEmailError if Python's parser fails."""
+    try:
+        message = parse(raw)
+        bodies(message)
+        attachments(message)
+    except RecursionError:
+        raise UnreadableEmailError("parts nested too deeply") from None
+    except TypeError:  # the parser sorts the sections of a parameter, but `name*=` has no number
+        raise UnreadableEmailError("a parameter has a whole value and sections (RFC 2231 section 3)") from None
 
 
 def header(message: Message, name: str) -> str:
@@ -137,7 +154,7 @@ def _decoded(text: str) -> str:
     text = text[:_HEADER_CHARACTERS]
     try:
         return _encodable(str(make_header(decode_header(text))))
-    except (LookupError, ValueError):  # an unknown or wrong character set
+    except (LookupError, ValueError, HeaderParseError):  # a wrong character set, or invalid base64
         return _encodable(text)
 
 

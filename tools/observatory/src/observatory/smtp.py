@@ -14,7 +14,7 @@ _IDLE_SECONDS = 60.0
 
 
 class Receiver:
-    """Adds each message to the mailbox. Rejects messages that no mail program could open."""
+    """Adds each message to the mailbox. Rejects messages that the mailbox could not show."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -23,9 +23,9 @@ class Receiver:
         """Return the response to the end of DATA. aiosmtpd requires this name."""
         raw = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         try:
-            mime.bodies(mime.parse(raw))
-        except RecursionError:
-            return "550 5.6.0 parts nested too deeply"
+            mime.check_readable(raw)
+        except mime.UnreadableEmailError as error:
+            return f"550 5.6.0 {error}"
         mail = self._mailbox.put(
             sender=envelope.mail_from or "", recipients=[str(item) for item in envelope.rcpt_tos], raw=raw
         )
