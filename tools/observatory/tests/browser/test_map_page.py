@@ -90,6 +90,24 @@ class TestMap:
             ["hopline:jobs", "workers", "2", "/min", "1 (50.0 %)", "10.0 ms", "40.0 ms", "15.0 ms", "2.05 s"]
         )
 
+    @pytest.mark.parametrize(
+        ("calls", "rate"), [(1, "0.5/min"), (25, "12.5/min"), (200, "100/min"), (2_400, "1200/min")]
+    )
+    def test_rate_is_per_minute(self, page: Page, observatory: Observatory, calls: int, rate: str) -> None:
+        figures = {"calls": calls, "errors": 0, "p50_us": 1, "p95_us": 1, "waited_p50_us": None, "waited_p95_us": None}
+        source, target = ({"kind": "service", "name": name} for name in ("gateway", "orders"))
+        content = {
+            "seconds": 120,
+            "nodes": [{**source, **figures, "calls": 0}, {**target, **figures}],
+            "edges": [{"source": source, "target": target, **figures}],
+        }
+        page.route("**/observatory/map?*", lambda route: route.fulfill(json=content))
+        page.goto(observatory.url("jaeger", "/map"))
+
+        expect(page.locator("text.rate")).to_have_text(rate)
+        expect(page.locator(".node.service").filter(has_text="orders")).to_contain_text(rate)
+        expect(page.get_by_role("row", name="gateway orders").get_by_role("cell").nth(3)).to_have_text(rate)
+
     def test_databases_and_mail_are_added_when_selected(self, service_map: Page) -> None:
         assert ("orders", "postgresql orders") not in drawn(service_map)
 
@@ -98,7 +116,7 @@ class TestMap:
         expect(service_map.locator(".node.store")).to_have_count(2)
         assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(drawn(service_map))
 
-    def test_map_shows_only_the_chosen_time_window(self, service_map: Page, observatory: Observatory) -> None:
+    def test_chosen_time_window_is_requested_and_kept_in_the_address(self, service_map: Page) -> None:
         with service_map.expect_response(lambda response: "lookback=1m" in response.url):
             service_map.get_by_label("Calls of the last").select_option("minute")
 

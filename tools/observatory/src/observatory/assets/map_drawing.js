@@ -39,7 +39,7 @@ export function drawing({ seconds, nodes, edges }) {
 
 /** Return the rate per minute as text. */
 export function perMinute(calls, seconds) {
-  return `${digits((60 * calls) / seconds).replace(/\.?0+$/, "")}/min`;
+  return `${Number(digits((60 * calls) / seconds))}/min`;
 }
 
 function hatching() {
