@@ -120,9 +120,36 @@ class TestWithPrometheus:
         assert "errors 0 %" in line
         assert "p50 –" in line
 
+    @pytest.mark.parametrize(
+        ("value", "rate", "count"),
+        [
+            ("0", "0", "0"),
+            ("0.005", "0.3/min", "0.005"),
+            ("99.96", "100/s", "100"),
+            ("1234.5", "1234/s", "1234"),
+            ("1500000", "1500000/s", "1500000"),
+        ],
+    )
+    async def test_figures_have_at_least_three_digits_and_no_exponent(
+        self, command: Command, value: str, rate: str, count: str
+    ) -> None:
+        figures = {"sum by (service_name) (rate(hopline_gateway_shed_total", "max by (messaging_destination_name)"}
+
+        async def query(request: Request) -> Response:
+            ours = request.query_params["query"].startswith(tuple(figures))
+            result = [{"metric": {}, "value": [time.time(), value]}] if ours else []
+            return JSONResponse({"status": "success", "data": {"resultType": "vector", "result": result}})
+
+        async with serve(Starlette(routes=[Route("/api/v1/query", query)])) as url:
+            printed = await asyncio.to_thread(command, "top", HOPLINE_PROMETHEUS_URL=url)
+
+        gateway, outbox = printed.stdout.splitlines()
+        assert f"  shed {rate}  " in gateway
+        assert f"  depth {count}  " in outbox
+
 
 class TestOnATerminal:
-    @pytest.mark.parametrize("key", [b"q", b""], ids=["q", "Ctrl-C"])
+    @pytest.mark.parametrize("key", [b"q", b"Q", b"\x1b[Aq", b""], ids=["q", "Q", "arrow key, then q", "Ctrl-C"])
     def test_table_is_refreshed_until_the_process_ends(
         self, observatory: Observatory, process: Metrics, key: bytes
     ) -> None:
@@ -137,7 +164,8 @@ class TestOnATerminal:
         )
         os.close(theirs)
         try:
-            process.export()
+            for _ in range(2):  # a rate needs two points within the last minute
+                process.export()
             assert "Routes" in read_until(ours, "/v2/orders")
             read_until(ours, "/v2/orders")  # drawn again
             if key:

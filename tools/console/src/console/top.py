@@ -1,12 +1,13 @@
 """`make top`: the figures of the metrics page in the terminal, refreshed every two seconds until `q` or Ctrl-C."""
 
 import asyncio
+import os
 import signal
 import sys
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -80,7 +81,7 @@ def plain_lines(figures: Sequence[Figures]) -> list[str]:
             section.table.id,
             " ".join(filter(None, map(replace_unprintable, row.labels))) or "all",
             "  ".join(
-                f"{column.title} {_written(value, column.unit)}"
+                f"{column.title} {_format_figure(value, column.unit)}"
                 for column, value in zip(section.table.columns, row.figures, strict=True)
             ),
         )
@@ -136,36 +137,51 @@ def _names(figures: Figures, row: Row) -> Iterator[Text]:
 def _cells(figures: Figures, row: Row) -> Iterator[Text]:
     for column, value in zip(figures.table.columns, row.figures, strict=True):
         is_bad = column.unit in {"share", "circuit"} and bool(value)
-        yield Text(_written(value, column.unit), style="bold red" if is_bad else "dim" if not value else "")
+        yield Text(_format_figure(value, column.unit), style="bold red" if is_bad else "dim" if not value else "")
 
 
-def _written(value: float | None, unit: str) -> str:
+def _format_figure(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     match unit:
         case "rate":
-            return "0" if not value else f"{value:.3g}/s" if value >= 1 else f"{60 * value:.3g}/min"
+            return "0" if not value else f"{_rounded(value)}/s" if value >= 1 else f"{_rounded(60 * value)}/min"
         case "share":
-            return f"{100 * value:.3g} %"
+            return f"{_rounded(100 * value)} %"
         case "seconds":
             return format_duration(value * 1_000_000)
         case "circuit":
             return _CIRCUITS.get(value, f"{value:g}")
         case _:
-            return f"{value:g}"
+            return _rounded(value)
+
+
+def _rounded(value: float) -> str:
+    """Return a number with at least three digits, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
 
 
 @contextmanager
 def _pressed(key: str) -> Iterator[asyncio.Event]:
-    """Set the event when the key is pressed; without a terminal at stdin only Ctrl-C ends the command."""
+    """Set the event when the key is pressed. If stdin is not a terminal, only Ctrl-C ends the command."""
     pressed = asyncio.Event()
     if not sys.stdin.isatty():
         yield pressed
         return
     loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def read() -> None:
+        """Read all waiting keys. `sys.stdin` would buffer those after the first, and the loop would not see them."""
+        try:
+            typed = os.read(descriptor, 1_024)
+        except OSError:  # the terminal was closed
+            typed = b""
+        if not typed or key.encode() in typed.lower():
+            pressed.set()
+
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
-    loop.add_reader(descriptor, _reader(key, pressed))
+    loop.add_reader(descriptor, read)
     loop.add_signal_handler(signal.SIGINT, pressed.set)  # a shell may have started this with SIGINT ignored
     try:
         yield pressed
@@ -173,12 +189,3 @@ def _pressed(key: str) -> Iterator[asyncio.Event]:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_reader(descriptor)
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-
-
-def _reader(key: str, pressed: asyncio.Event) -> Callable[[], None]:
-    def read() -> None:
-        typed = sys.stdin.read(1)
-        if typed in {key, key.upper(), ""}:
-            pressed.set()
-
-    return read
