@@ -235,29 +235,34 @@ class TestTheApi:
         assert "http_route" in observatory.get("prometheus", "/api/v1/labels").json()["data"]
 
     @pytest.mark.parametrize(
-        "query",
+        ("query", "reason"),
         [
-            "up offset 5m",
-            "quantile_over_time(0.5, up[5m])",
-            "up and down",
-            "sum without (le) (up)",
-            "up[5m]",
-            "rate(up)",
-            "sum by (a) (rate(up[5m])) + on (a) up",
-            'up{le="1"}',
-            'up{a=~"("}',
-            "(" * 200,
-            "1 +",
-            "€",
+            ("up offset 5m", "unexpected 'offset'"),
+            ("quantile_over_time(0.5, up[5m])", "unsupported function 'quantile_over_time'"),
+            ("up and down", "unexpected 'and'"),
+            ("sum without (le) (up)", "unsupported 'without'"),
+            ("topk by (a) (2, up)", "unsupported 'by' of topk"),
+            ("topk(2, up) by (a)", "unsupported 'by' of topk"),
+            ("up[5m]", "a range is allowed only within rate and increase"),
+            ("rate(up)", "rate needs a metric with a range"),
+            ("rate(up[5])", "invalid range '[5]'"),
+            ("sum by (a) (rate(up[5m])) + on (a) up", "unsupported function 'on'"),
+            ('up{le="1"}', "unsupported comparison of 'le' or '__name__'"),
+            ("up{a=1}", "invalid comparison of 'a'"),
+            ('up{a=~"("}', "invalid regular expression '(': missing ): ("),
+            ("(" * 200, "more than 30 levels of nesting"),
+            ("1 +", "the expression ends too early"),
+            ("€", "unexpected '€'"),
         ],
     )
-    def test_response_is_400_with_the_supported_syntax_when_a_query_is_unsupported(
-        self, observatory: Observatory, query: str
+    def test_response_is_400_with_the_reason_and_the_supported_syntax_when_a_query_is_unsupported(
+        self, observatory: Observatory, query: str, reason: str
     ) -> None:
         response = observatory.get("prometheus", "/api/v1/query", query=query)
 
         assert response.status_code == 400
         assert response.json()["errorType"] == "bad_data"
+        assert response.json()["error"].startswith(f"{reason} at character ")
         assert "supported here: " in response.json()["error"]
 
     @pytest.mark.parametrize(

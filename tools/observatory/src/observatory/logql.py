@@ -33,6 +33,10 @@ class UnsupportedError(ValueError):
     """The expression is invalid or not supported. The message contains the position and the supported syntax."""
 
 
+class InvalidPatternError(ValueError):
+    """A regular expression is invalid. The message contains the expression and the reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """One comparison with a text: = and != compare the whole text, =~ and !~ a regular expression."""
@@ -44,8 +48,11 @@ class Matcher:
 
     @classmethod
     def of(cls, operator: str, value: str) -> Self:
-        """Return the matcher. Raises re2.error for an invalid regular expression."""
-        return cls(operator, value, re2.compile(value, _options()) if "~" in operator else None)
+        """Return the matcher. Raises InvalidPatternError."""
+        try:
+            return cls(operator, value, re2.compile(value, _options()) if "~" in operator else None)
+        except re2.error as error:
+            raise InvalidPatternError(f"invalid regular expression {value!r}: {_reason(error)}") from None
 
     def accepts(self, text: str) -> bool:
         """Return whether a label's value matches."""
@@ -145,8 +152,8 @@ class _Parser:
             self._fail(f"a regular expression has at most {MAX_PATTERN_LENGTH} characters")
         try:
             return Matcher.of(operator, text)
-        except re2.error as error:
-            self._fail(f"bad regular expression {text!r}: {_reason(error)}")
+        except InvalidPatternError as error:
+            self._fail(str(error))
 
     def _unescaped(self, text: str) -> str:
         if unknown := {found[1] for found in _ESCAPE.finditer(text)} - _ESCAPED.keys():

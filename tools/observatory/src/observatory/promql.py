@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
-import re2
-
-from observatory.logql import Matcher
+from observatory.logql import InvalidPatternError, Matcher
 
 SUPPORTED: Final = (
     'supported here: metric{label="value"} with = != =~ !~ and a range such as [5m] within rate or increase; '
@@ -77,7 +75,7 @@ class Quantile:
 
 @dataclass(frozen=True, slots=True)
 class Aggregation:
-    """`sum by (…) (…)` and the like; `count` is the number of `topk`."""
+    """An aggregation such as `sum by (…) (…)`; `count` is the number of `topk`, which has no labels."""
 
     function: str
     labels: tuple[str, ...]
@@ -101,7 +99,7 @@ def parse(text: str) -> Expression:
     """Parse an expression.
 
     Raises:
-        UnsupportedError: It is not PromQL, or not in the part that is understood.
+        UnsupportedError: The expression is not valid PromQL, or not supported.
     """
     if len(text) > MAX_LENGTH:
         raise UnsupportedError(f"the expression has more than {MAX_LENGTH} characters")
@@ -171,7 +169,7 @@ class _Parser:
 
     def _named(self) -> Expression:
         if self._kind != "name":
-            self._fail(f"unexpected {self._word!r}" if self._word else "it ends too early")
+            self._fail(f"unexpected {self._word!r}" if self._word else "the expression ends too early")
         name = self._advance()
         if name in _AGGREGATIONS:
             return self._aggregation(name)
@@ -180,7 +178,7 @@ class _Parser:
         if name in _RATES:
             return self._rate(name)
         if name != "histogram_quantile":
-            self._fail(f"the function {name!r}")
+            self._fail(f"unsupported function {name!r}")
         self._expect("(")
         quantile = self._number("the quantile", 0, 1)
         self._expect(",")
@@ -203,11 +201,14 @@ class _Parser:
             self._expect(",")
         operand = self._binary(0)
         self._expect(")")
-        return Aggregation(function, labels or self._labels(), operand, count)
+        labels = labels or self._labels()
+        if function == "topk" and labels:
+            self._fail("unsupported 'by' of topk")
+        return Aggregation(function, labels, operand, count)
 
     def _labels(self) -> tuple[str, ...]:
         if self._word == "without":
-            self._fail("'without'")
+            self._fail("unsupported 'without'")
         if self._word != "by":
             return ()
         self._advance()
@@ -235,7 +236,7 @@ class _Parser:
         matchers = self._matchers() if self._word == "{" else ()
         if not ranged:
             if self._kind == "range":
-                self._fail("a range outside of rate and increase")
+                self._fail("a range is allowed only within rate and increase")
             return Selector(name, matchers)
         return Selector(name, matchers, self._range())
 
@@ -245,7 +246,7 @@ class _Parser:
         found = _RANGE.fullmatch(self._word)
         seconds = sum(int(number) * _SECONDS[unit] for number, unit in _RANGE_PART.findall(found[1])) if found else 0
         if not seconds:
-            self._fail(f"the range {self._word!r}")
+            self._fail(f"invalid range {self._word!r}")
         self._advance()
         return seconds
 
@@ -257,21 +258,21 @@ class _Parser:
                 self._fail(f"unexpected {self._word!r} among the labels")
             label, operator = self._advance(), self._advance()
             if operator not in {"=", "!=", "=~", "!~"} or self._kind != "text":
-                self._fail(f"the comparison of {label!r}")
+                self._fail(f"invalid comparison of {label!r}")
             found.append((label, self._matcher(operator, self._advance())))
             if self._word == ",":
                 self._advance()
         self._expect("}")
         if any(label in {"le", "__name__"} for label, _ in found):
-            self._fail("a comparison of 'le' or '__name__'")
+            self._fail("unsupported comparison of 'le' or '__name__'")
         return tuple(found)
 
     def _matcher(self, operator: str, quoted: str) -> Matcher:
         value = re.sub(r"\\(.)", lambda escape: _ESCAPED.get(escape[1], escape[1]), quoted[1:-1], flags=re.DOTALL)
         try:
             return Matcher.of(operator, value)
-        except re2.error as error:
-            self._fail(f"the regular expression {value!r} ({error})")
+        except InvalidPatternError as error:
+            self._fail(str(error))
 
     def _number(self, what: str, low: float, high: float) -> float:
         if self._kind != "number" or not low <= float(self._word) <= high:
