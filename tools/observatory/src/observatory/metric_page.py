@@ -126,9 +126,8 @@ class MetricPage:
         [selector] = promql.selectors(_parsed(table.exemplars))
         for series, _ in select(self._metrics, selector):
             row = tuple(pair for pair in series.labels if pair[0] in table.by)
-            recent = [exemplar for exemplar in series.exemplars if exemplar.time_s >= since_s]
-            for exemplar in (*recent, *([found[row]] if row in found else [])):
-                if row not in found or exemplar.value > found[row].value:
+            for exemplar in series.exemplars:
+                if exemplar.time_s >= since_s and (row not in found or exemplar.value > found[row].value):
                     found[row] = exemplar
         return {
             row: {"trace_id": exemplar.trace_id, "value": exemplar.value, "time_s": exemplar.time_s}
@@ -151,7 +150,7 @@ def _cell(figures: Vector, history: Vector, labels: Labels) -> Json:
 
 
 def _rounded(value: object) -> float | None:
-    """Four digits are enough to draw and to read."""
+    """Return four digits of a number, which are enough to draw and to read it; None for other values."""
     return float(f"{value:.4g}") if isinstance(value, float) else None
 
 
