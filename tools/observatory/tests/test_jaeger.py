@@ -1,4 +1,4 @@
-"""Jaeger's query API, with spans of the SDK."""
+"""Jaeger's query API, with spans that the OpenTelemetry SDK exports."""
 
 import secrets
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from testkit.observatory import MakeTelemetry, Observatory
 
@@ -130,14 +130,16 @@ class TestOneTrace:
             {"refType": "FOLLOWS_FROM", "traceID": hex_trace(cause), "spanID": hex_span(cause)}
         ]
 
-    def test_trace_is_found_by_capitals_and_not_by_a_short_id(
-        self, observatory: Observatory, telemetry: MakeTelemetry
+    @pytest.mark.parametrize("written", ["000000000000000000000000000abcde", "ABCDE".rjust(32, "0"), "abcde", "0abcde"])
+    def test_trace_is_found_by_every_form_of_its_id(
+        self, observatory: Observatory, telemetry: MakeTelemetry, written: str
     ) -> None:
-        span = telemetry(observatory, "orders").tracer.start_span("op")
-        span.end()
+        context = SpanContext(trace_id=0xABCDE, span_id=1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        parent = trace.set_span_in_context(trace.NonRecordingSpan(context))
+        telemetry(observatory, "orders").tracer.start_span("op", context=parent).end()
 
-        assert read(observatory, hex_trace(span).upper())["data"]
-        assert observatory.get("jaeger", "/api/traces/abc").status_code == 404
+        [found] = read(observatory, written)["data"]
+        assert found["traceID"] == "abcde".rjust(32, "0")
 
     def test_response_is_404_when_the_trace_is_unknown(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", f"/api/traces/{secrets.token_hex(16)}")
@@ -162,7 +164,7 @@ class TestOneTrace:
 class TestSearch:
     @pytest.fixture
     def shop(self, observatory: Observatory, telemetry: MakeTelemetry) -> tuple[str, dict[int, str]]:
-        """Export three traces of a separate service; return its name and the trace ids. The last one is the newest."""
+        """Export three traces of a separate service. Return its name, and the trace ids by duration in milliseconds."""
         name = f"shop-{secrets.token_hex(4)}"
         tracer = telemetry(observatory, name).tracer
         made = {}
@@ -188,8 +190,7 @@ class TestSearch:
             ({"tags": '{"sku":"mug","count":"1"}'}, [1]),
             ({"tag": "sku:cup"}, [20]),
             ({"tag": "host.name:host-1"}, [300, 20, 1]),
-            ({"lookback": "1h"}, [300, 20, 1]),
-            ({"lookback": "custom"}, [300, 20, 1]),
+            ({"lookback": "custom"}, [300, 20, 1]),  # as Jaeger's page sends it, with start and end
             ({"start": 1, "end": 2}, []),
         ],
     )
@@ -201,6 +202,28 @@ class TestSearch:
         response = observatory.get("jaeger", "/api/traces", service=name, **parameters)
 
         assert [item["traceID"] for item in response.json()["data"]] == [made[key] for key in found]
+
+    @pytest.mark.parametrize(
+        ("parameters", "found"),
+        [
+            ({}, ["recent", "old"]),  # two days by default
+            ({"lookback": "1h"}, ["recent"]),
+            ({"lookback": "3h"}, ["recent", "old"]),
+            ({"lookback": "3d"}, ["recent", "old", "ancient"]),
+        ],
+    )
+    def test_lookback_excludes_spans_that_started_before_it(
+        self, observatory: Observatory, telemetry: MakeTelemetry, parameters: dict[str, str], found: list[str]
+    ) -> None:
+        service = f"shop-{secrets.token_hex(4)}"
+        tracer, now_ns = telemetry(observatory, service).tracer, time.time_ns()
+        for operation, hours in (("ancient", 60), ("old", 2), ("recent", 0)):
+            start_ns = now_ns - hours * 3_600 * SECOND_NS
+            tracer.start_span(operation, start_time=start_ns).end(start_ns + SECOND_NS)
+
+        response = observatory.get("jaeger", "/api/traces", service=service, **parameters)
+
+        assert [item["spans"][0]["operationName"] for item in response.json()["data"]] == found
 
     def test_search_by_ids_returns_traces_and_lists_missing_ids(
         self, observatory: Observatory, shop: tuple[str, dict[int, str]]
@@ -241,7 +264,7 @@ class TestSearch:
         response = observatory.get("jaeger", "/api/traces", service="orders", **parameters)
 
         assert response.status_code == 400
-        assert response.json()["errors"][0]["msg"]
+        assert next(iter(parameters)) in response.json()["errors"][0]["msg"]
 
     def test_search_is_rejected_when_the_service_is_missing(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", "/api/traces")
@@ -265,4 +288,4 @@ class TestSearch:
             {"name": "GET /a", "spanKind": "internal"},
             {"name": "GET /b", "spanKind": "internal"},
         ]
-        assert observatory.get("jaeger", "/api/services/nobody/operations").json()["data"] == []
+        assert observatory.get("jaeger", "/api/services/unknown/operations").json()["data"] == []
