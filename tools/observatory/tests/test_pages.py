@@ -6,6 +6,7 @@ from email.message import EmailMessage
 from importlib.resources import files
 
 import pytest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
 from testkit.observatory import MakeTelemetry, Observatory, export_exception
 
@@ -132,6 +133,30 @@ class TestPageData:
             ("last", "last@b.c", ["d@e.f"]),
         ]
         assert observatory.get("mailpit", f"/api/v1/message/{mails[0]['id']}").json()["Subject"] == "first"
+
+    def test_log_records_and_emails_are_found_by_every_form_of_a_trace_id(
+        self, observatory: Observatory, telemetry: MakeTelemetry
+    ) -> None:
+        users = telemetry(observatory, "users")
+        context = SpanContext(trace_id=0xABC, span_id=1, is_remote=True)
+        with use_span(NonRecordingSpan(context)):
+            users.log("user_found")
+        message = EmailMessage()
+        message["From"], message["To"], message["X-Trace-Id"] = "a@b.c", "d@e.f", "abc".rjust(32, "0")
+        with smtplib.SMTP("127.0.0.1", observatory.port("smtp"), timeout=10) as client:
+            client.send_message(message)
+
+        for trace_id in ("abc".rjust(32, "0"), "ABC".rjust(32, "0"), "abc"):
+            (line,) = observatory.get("jaeger", f"/observatory/traces/{trace_id}/logs").json()["lines"]
+            assert line["line"] == "user_found"
+            assert len(observatory.get("jaeger", f"/observatory/traces/{trace_id}/mails").json()["mails"]) == 1
+
+    @pytest.mark.parametrize("content", ["logs", "mails"])
+    def test_response_is_400_when_the_trace_id_is_invalid(self, observatory: Observatory, content: str) -> None:
+        response = observatory.get("jaeger", f"/observatory/traces/xyz/{content}")
+
+        assert response.status_code == 400
+        assert "cannot parse trace id 'xyz'" in response.json()["errors"][0]["msg"]
 
     def test_response_is_400_when_the_search_is_invalid(self, observatory: Observatory) -> None:
         response = observatory.get("jaeger", "/observatory/traces", minDuration="fast")

@@ -21,8 +21,8 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}", re.ASCII)
 _TRACE_ID_DIGITS = 32
 
 
-class NoResponseError(Exception):
-    """The request is rejected or finds nothing. `status` is the HTTP status; the message contains the reason."""
+class RequestError(Exception):
+    """The request is invalid or finds nothing. `status` is the HTTP status; the message contains the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -64,16 +64,16 @@ class JaegerApi:
     async def search(self, request: Request) -> Response:
         """Return complete traces: those with the given traceID parameters, or those that match the search."""
         if named := request.query_params.getlist("traceID"):
-            return self._named([_trace_id(raw) for raw in named])
+            return self._named([parse_trace_id(raw) for raw in named])
         _required_service(request)
         query = TraceQuery.parse(request.query_params)
         return _response([trace_json(spans) for spans in query.find(self._traces)])
 
     async def trace(self, request: Request) -> Response:
         """Return one trace, or 404 if it is not stored."""
-        spans = self._traces.get(_trace_id(request.path_params["trace_id"]))
+        spans = self._traces.get(parse_trace_id(request.path_params["trace_id"]))
         if not spans:
-            raise NoResponseError(404, "trace not found")
+            raise RequestError(404, "trace not found")
         return _response([trace_json(spans)])
 
     def _named(self, trace_ids: Sequence[str]) -> Response:
@@ -83,8 +83,8 @@ class JaegerApi:
 
 
 async def reject(_request: Request, error: Exception) -> Response:
-    """Respond to NoResponseError with its status and to InvalidQueryError with 400, in Jaeger's format."""
-    status = error.status if isinstance(error, NoResponseError) else 400
+    """Respond to RequestError with its status and to InvalidQueryError with 400, in Jaeger's format."""
+    status = error.status if isinstance(error, RequestError) else 400
     body = {"data": None, "total": 0, "limit": 0, "offset": 0, "errors": [{"code": status, "msg": str(error)}]}
     return JsonResponse(body, status)
 
@@ -92,12 +92,13 @@ async def reject(_request: Request, error: Exception) -> Response:
 def _required_service(request: Request) -> str:
     if service := request.query_params.get("service"):
         return service
-    raise NoResponseError(400, "parameter 'service' is required")
+    raise RequestError(400, "parameter 'service' is required")
 
 
-def _trace_id(raw: str) -> str:
+def parse_trace_id(raw: str) -> str:
+    """Return a trace id with 32 lower-case digits. Raises RequestError."""
     if not _TRACE_ID.fullmatch(raw):
-        raise NoResponseError(400, f"cannot parse trace id {raw!r}: expected up to 32 hexadecimal digits")
+        raise RequestError(400, f"cannot parse trace id {raw!r}: expected up to 32 hexadecimal digits")
     return raw.lower().rjust(_TRACE_ID_DIGITS, "0")
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from observatory import loki_labels, mime
+from observatory.jaeger import parse_trace_id
 from observatory.logs import LogStore, Record
 from observatory.mailbox import Mail, Mailbox
 from observatory.responses import JsonResponse
@@ -48,13 +49,13 @@ class PageData:
 
     async def log_lines(self, request: Request) -> Response:
         """List the log records of one trace by time: `{time_us, span_id, service, level, line, attributes}`."""
-        trace_id = request.path_params["trace_id"]
+        trace_id = parse_trace_id(request.path_params["trace_id"])
         lines = [_line(record) for record in self._logs if record.trace_id == trace_id]
         return JsonResponse({"lines": sorted(lines, key=lambda line: line["time_us"])})
 
     async def mails(self, request: Request) -> Response:
         """List the emails with the trace's id in X-Trace-Id, oldest first: `{id, message_id, subject, to}`."""
-        trace_id = request.path_params["trace_id"]
+        trace_id = parse_trace_id(request.path_params["trace_id"])
         found = [_mail(mail) for mail in self._mailbox.newest_first() if _belongs(mail, trace_id)]
         return JsonResponse({"mails": found[::-1]})
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from observatory import jaeger, logql, loki, mailpit, otlp, prometheus, promql
-from observatory.jaeger import JaegerApi, NoResponseError
+from observatory.jaeger import JaegerApi, RequestError
 from observatory.listeners import listen
 from observatory.logs import LogStore
 from observatory.loki import LokiApi, QueryTimeoutError
@@ -80,7 +80,7 @@ class Observatory:
             ports.otlp: Starlette(routes=self._receiver.routes(), exception_handlers={RejectedError: otlp.reject}),
             ports.jaeger: Starlette(
                 routes=[*JaegerApi(traces=self._traces).routes(), *page_data.routes(), *trace_pages()],
-                exception_handlers={NoResponseError: jaeger.reject, InvalidQueryError: jaeger.reject},
+                exception_handlers={RequestError: jaeger.reject, InvalidQueryError: jaeger.reject},
             ),
             ports.loki: Starlette(
                 routes=LokiApi(logs=self._logs).routes(),
