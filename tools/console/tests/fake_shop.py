@@ -15,7 +15,7 @@ from typing import Any
 from opentelemetry.trace import Span, SpanKind, set_span_in_context
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -41,6 +41,7 @@ class Behaviour:
     """The behaviour of the shop, by default the correct one."""
 
     ready: bool = True
+    is_hopline: bool = True
     available: int = 5
     kinds: Sequence[str] = KINDS
     numbers: Sequence[int] = (2, 3, 4)  # of the pushes, after the one about the registration
@@ -54,7 +55,7 @@ class Behaviour:
 
 
 class FakeShop:
-    """One customer, one order, one socket."""
+    """One customer, one order, one socket. It rejects all rooms."""
 
     def __init__(self, behaviour: Behaviour, observatory: Observatory, telemetry: MakeTelemetry) -> None:
         self._does = behaviour
@@ -82,6 +83,8 @@ class FakeShop:
         )
 
     async def ready(self, _request: Request) -> Response:
+        if not self._does.is_hopline:
+            return HTMLResponse("<h1>Another application</h1>")
         if self._does.ready:
             return JSONResponse({"status": "ready", "dependencies": {}})
         down = {"status": "down", "latency_ms": None, "error": "connection refused"}
@@ -145,13 +148,19 @@ class FakeShop:
         await self._send(websocket, {"t": "welcome", "head": 1, "read_seq": 0, "recovered": True, "ping_s": 15})
         await self._send(websocket, {"t": "n", "seq": 1, "kind": "user.registered", "data": {}, "traceparent": None})
         await self._send(websocket, {"t": "ping", "head": 1, "read_seq": 0})
-        pong = json.loads(await websocket.receive_text())
-        assert pong == {"t": "pong", "cursor": 1}
-        self._greeted.set()
         pushing = asyncio.create_task(self._send_frames(websocket))
         with suppress(WebSocketDisconnect):
-            await websocket.receive_text()
+            while True:
+                await self._receive(websocket, json.loads(await websocket.receive_text()))
         pushing.cancel()
+
+    async def _receive(self, websocket: WebSocket, frame: dict[str, Any]) -> None:
+        if frame["t"] == "join":
+            rejected = {"t": "join_rejected", "room": frame["room"], "reason": "rooms_per_process"}
+            await self._send(websocket, rejected)
+        else:
+            assert frame == {"t": "pong", "cursor": 1}
+            self._greeted.set()
 
     async def _send_frames(self, websocket: WebSocket) -> None:
         while True:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from console.__main__ import main
+from console.crash import CRASH, SHOWS
 from console.faults import KINDS, NONE
 from console.walks import WALKS
 
@@ -21,7 +22,7 @@ class TestWrongArguments:
         ("arguments", "allowed", "example"),
         [
             (["fault", "--target", "orders", "--kind", "nope"], [*KINDS, NONE], "make fault TARGET=orders KIND=slow"),
-            (["walk", "nope"], list(WALKS), "make walk W=order"),
+            (["walk", "nope"], [*WALKS, CRASH], "make walk W=order"),
         ],
     )
     def test_error_is_one_line_with_the_allowed_values_and_an_example(
@@ -37,6 +38,16 @@ class TestWrongArguments:
         assert "nope" in line
         assert [value for value in allowed if value not in line] == []
         assert example in line
+
+    def test_help_describes_every_walk(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, "argv", ["console", "walk", "--help"])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        shown = " ".join(capsys.readouterr().out.split())
+        for name, text in [*((name, walk.shows) for name, walk in WALKS.items()), (CRASH, SHOWS)]:
+            assert f"{name}: {text}" in shown
 
     def test_invalid_number_is_named(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         line = error_of(["fault", "--target", "orders", "--kind", "slow", "--value", "long"], monkeypatch, capsys)

@@ -103,9 +103,10 @@ class TestJourney:
 
 class TestFailure:
     @pytest.mark.parametrize(
-        ("behaviour", "reason", "impatient"),
+        ("behaviour", "reason", "short_timeouts"),
         [
             (Behaviour(ready=False), r"not ready \(redis: connection refused\): see make status", {"ready": 0.5}),
+            (Behaviour(is_hopline=False), r"not ready \(GET http://.*/health/ready got 200\)", {"ready": 0.5}),
             (Behaviour(available=0), "no product is in stock", {}),
             (Behaviour(welcomes=False), "the WebSocket was closed: received 4401", {}),
             (Behaviour(own_trace=False), f"order.placed carries trace {'a' * 32}", {}),
@@ -124,17 +125,18 @@ class TestFailure:
             (Behaviour(report="order_id,status\r\n"), "orders.csv does not contain the order", {}),
         ],
         ids=[
-            "unready",
-            "stockless",
-            "unwelcoming",
-            "foreign",
+            "not ready",
+            "another server",
+            "out of stock",
+            "no welcome",
+            "another trace",
             "gap",
             "repeat",
-            "silent",
-            "mailless",
-            "partial",
-            "torn",
-            "reportless",
+            "missing notifications",
+            "missing email",
+            "missing service",
+            "missing parent",
+            "unfinished report",
             "failed report",
             "empty report",
         ],
@@ -147,9 +149,9 @@ class TestFailure:
         behaviour: Behaviour,
         reason: str,
         *,
-        impatient: dict[str, float],
+        short_timeouts: dict[str, float],
     ) -> None:
-        timeout = replace(LONG_TIMEOUTS, **impatient)
+        timeout = replace(LONG_TIMEOUTS, **short_timeouts)
         async with open_shop(behaviour) as stack:
             with pytest.raises(FailedError, match=reason):
                 await Demo(stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=timeout).run()
@@ -157,7 +159,7 @@ class TestFailure:
     async def test_rejected_request_is_named(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
         async with open_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", prometheus="", mailpit="")
-            with pytest.raises(FailedError, match="HTTP 404"):
+            with pytest.raises(FailedError, match=r"nowhere/health/ready got 404"):
                 await Demo(stack=elsewhere, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS).run()
 
     def test_error_names_make_up_when_there_is_no_stack(self, command: Command) -> None:

@@ -1,5 +1,6 @@
 """`python -m console trace ID` with spans and log records that the SDK sent."""
 
+import asyncio
 import os
 import secrets
 import subprocess
@@ -7,7 +8,12 @@ import sys
 
 import pytest
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, set_span_in_context
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
+from testkit.apps import serve
 from testkit.observatory import MakeTelemetry, Observatory, export_exception
 
 from .conftest import Command
@@ -168,6 +174,17 @@ class TestFailure:
         assert printed.returncode == 1
         assert "cannot connect to http://127.0.0.1:9" in printed.stderr
         assert printed.stderr.count("\n") == 1
+
+    async def test_error_names_the_variable_when_another_server_responds(self, command: Command) -> None:
+        async def page(_request: Request) -> Response:
+            return HTMLResponse("<h1>Another application</h1>")
+
+        async with serve(Starlette(routes=[Route("/{path:path}", page)])) as url:
+            printed = await asyncio.to_thread(command, "trace", "a" * 32, HOPLINE_JAEGER_URL=url)
+
+        assert printed.returncode == 1
+        assert "another server listens there: check HOPLINE_JAEGER_URL" in printed.stderr
+        assert "Traceback" not in printed.stderr
 
     @pytest.mark.parametrize("offset", ["many", "-1", "60000"])
     def test_invalid_offset_is_rejected(self, command: Command, offset: str) -> None:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from console.crash import CRASH, run_crash_scenario
+from console.crash import CRASH, SHOWS, run_crash_scenario
 from console.demo import Demo
 from console.drawing import replace_unprintable_in_lines
 from console.failures import FailedError
@@ -123,9 +123,8 @@ def _arguments() -> argparse.Namespace:
     trace = commands.add_parser("trace", epilog="make trace ID=…", help="print a trace as a tree, with its log records")
     trace.add_argument("id", metavar="ID", help="the trace id, 32 hexadecimal digits")
     walk = commands.add_parser("walk", epilog="make walk W=order", help="produce one kind of trace and print it")
-    walk.add_argument(
-        "walk", choices=[*WALKS, CRASH], help="; ".join(f"{name}: {walk.shows}" for name, walk in WALKS.items())
-    )
+    shows = {name: walk.shows for name, walk in WALKS.items()} | {CRASH: SHOWS}
+    walk.add_argument("walk", choices=shows, help="; ".join(f"{name}: {text}" for name, text in shows.items()))
     example = "make fault TARGET=orders KIND=slow VALUE=2000 FOR=60"
     breaks = "inject a fault into the calls between two services, or list the active faults"
     fault = commands.add_parser("fault", epilog=example, help=breaks)

@@ -65,6 +65,12 @@ class Backends:
 
 
 def _json(response: httpx.Response) -> Any:
-    if response.is_success:
+    if not response.is_success:
+        raise FailedError(f"GET {response.request.url} got {response.status_code}: {response.text[:200]}")
+    try:
         return response.json()
-    raise FailedError(f"GET {response.request.url} got {response.status_code}: {response.text[:200]}")
+    except ValueError:
+        raise FailedError(
+            f"GET {response.request.url} got no JSON, so another server listens there: check HOPLINE_JAEGER_URL, "
+            "HOPLINE_LOKI_URL and HOPLINE_MAILPIT_URL"
+        ) from None

@@ -2,4 +2,4 @@
 
 
 class FailedError(Exception):
-    """The command cannot continue. The message is one line with the problem and its solution."""
+    """The command cannot continue. The message describes the problem and its solution."""

@@ -36,8 +36,8 @@ class RoomStory:
             await shop.log_in(email=email, password=password)
             self._say.title(f"Two sockets join {room}")
             stays = await self._join(sockets, shop, room)
-            leaves = await self._join(leaving := AsyncExitStack(), shop, room)
-            sockets.push_async_exit(leaving)
+            leaving = await sockets.enter_async_context(AsyncExitStack())
+            leaves = await self._join(leaving, shop, room)
             await self._see([stays, leaves], "viewers", 2)
             product = await shop.call(api.get_product(sku))
             self._say.done(f"GET /v2/products/{sku}", f"{product['available']} available")
@@ -70,6 +70,8 @@ class RoomStory:
 
 async def _next(device: Device, frame_type: str, viewers: int | None) -> Frame:
     async for frame in device.receive():
+        if frame["t"] == "join_rejected":
+            raise FailedError(f"the server rejected {frame['room']}: {frame['reason']}. Close other sockets first")
         if frame["t"] == frame_type and viewers in {None, frame.get("viewers")}:
             return frame
     raise DisconnectedError("the WebSocket was closed")

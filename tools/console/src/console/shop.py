@@ -38,7 +38,7 @@ async def wait_until_ready(shop: Client, *, timeout_s: float) -> str:
     deadline = time.monotonic() + timeout_s
     while True:
         response = await shop.http.get("/health/ready")
-        state = str(response.json()["status"]) if response.is_success else ""
+        state = _state(response)
         if state == "ready" or time.monotonic() > deadline:
             break
         await asyncio.sleep(_READY_PAUSE_S)
@@ -62,10 +62,19 @@ def trace_id_of(response: httpx.Response) -> str:
     raise FailedError(f"{response.request.url.path} returned no readable traceresponse header")
 
 
+def _state(response: httpx.Response) -> str:
+    """Return `ready` or `degraded`, "" for an error response or the response of another server."""
+    try:
+        return str(response.json()["status"]) if response.is_success else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def _unready(response: httpx.Response) -> str:
+    """Return the failed dependencies, or the status of a response that does not list them."""
     try:
         dependencies = response.json()["dependencies"].items()
         down = [f"{name}: {state.get('error') or state['status']}" for name, state in dependencies if state["error"]]
     except (ValueError, KeyError, AttributeError, TypeError):
         down = []
-    return "; ".join(down) or f"HTTP {response.status_code}"
+    return "; ".join(down) or f"GET {response.request.url} got {response.status_code}"
