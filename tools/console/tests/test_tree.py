@@ -187,7 +187,7 @@ class TestSettling:
         assert settling.saw(tree(span("root"), span("child", "root", service="users")), 2.0)
 
 
-class TestAbout:
+class TestFindDetail:
     @pytest.mark.parametrize(
         ("operation", "tags", "expected"),
         [
@@ -215,7 +215,7 @@ class TestAbout:
             ("process events:orders", {"cloudevents.event_type": "hopline.order.placed.v1"}, "hopline.order.placed.v1"),
         ],
     )
-    def test_about_returns_the_omitted_detail(self, operation: str, tags: dict[str, Any], expected: str) -> None:
+    def test_detail_that_the_name_omits_is_found(self, operation: str, tags: dict[str, Any], expected: str) -> None:
         assert find_detail(operation, tags) == expected
 
 
@@ -240,7 +240,7 @@ class TestFailure:
         assert tree(failing).spans()[0].failure == expected
 
 
-class TestAgain:
+class TestFindRepeatReason:
     @pytest.mark.parametrize(
         ("tags", "expected"),
         [
@@ -257,7 +257,7 @@ class TestAgain:
         assert find_repeat_reason(tags) == expected
 
 
-class TestWords:
+class TestFormatDuration:
     @pytest.mark.parametrize(
         ("microseconds", "written"),
         [
@@ -277,7 +277,13 @@ class TestStack:
     def test_offset_is_added_to_every_port(self) -> None:
         stack = Stack.from_environment({"HOPLINE_PORT_OFFSET": "100"})
 
-        assert stack.gateway == "http://localhost:8100"
+        assert stack == Stack(
+            gateway="http://localhost:8100",
+            jaeger="http://localhost:16786",
+            loki="http://localhost:3200",
+            prometheus="http://localhost:9190",
+            mailpit="http://localhost:8125",
+        )
         assert stack.trace_page("abc") == "http://localhost:16786/trace/abc"
 
     def test_urls_take_precedence(self) -> None:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from opentelemetry.trace import Tracer
 
 from observatory.attributes import Resource, Scope
+from observatory.logs import LogStore, Record
+from observatory.mailbox import Mailbox
 from observatory.traces import Span, TraceStore
 from testkit.observatory import MakeTelemetry, Observatory
 
-SEVENTY_MEBIBYTES_IN_KIB = 70 * 1024
+MAX_IDLE_RSS_KIB = 70 * 1024
 
 
 def record(tracer: Tracer, name: str) -> str:
@@ -81,11 +83,11 @@ class TestEviction:
 
         assert [item["Subject"] for item in kept] == ["mail 4", "mail 3", "mail 2"]
 
-    def test_memory_of_the_process_is_limited(self, observatory: Observatory) -> None:
+    def test_process_needs_little_memory_when_it_stores_little(self, observatory: Observatory) -> None:
         status = Path(f"/proc/{observatory.process.pid}/status").read_text()
 
         (rss,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
-        assert int(rss) < SEVENTY_MEBIBYTES_IN_KIB
+        assert int(rss) < MAX_IDLE_RSS_KIB
 
 
 class TestTraceStore:
@@ -116,6 +118,43 @@ class TestTraceStore:
             scope=Scope("", ""),
             raw=bytes(size),
         )
+
+
+class TestLogStore:
+    @given(st.lists(st.integers(0, 40), max_size=30))
+    def test_store_keeps_the_latest_records_within_its_limits(self, sizes: list[int]) -> None:
+        store = LogStore(max_records=5, max_bytes=100)
+        for number, size in enumerate(sizes):
+            store.add(self.record(number, size))
+
+        kept = [(record.time_ns, len(record.raw)) for record in store]
+        assert kept == latest(sizes, max_items=5, max_bytes=100)
+        assert (len(store), store.byte_count) == (len(kept), sum(size for _, size in kept))
+
+    @staticmethod
+    def record(number: int, size: int) -> Record:
+        resource, scope = Resource("orders", {}), Scope("", "")
+        return Record(time_ns=number, trace_id="", span_id="", resource=resource, scope=scope, raw=bytes(size))
+
+
+class TestMailbox:
+    @given(st.lists(st.integers(0, 40), max_size=30))
+    def test_mailbox_keeps_the_latest_emails_within_its_limits(self, sizes: list[int]) -> None:
+        mailbox = Mailbox(max_mails=5, max_bytes=100)
+        for number, size in enumerate(sizes):
+            mailbox.put(sender=str(number), recipients=[], raw=bytes(size))
+
+        kept = [(int(mail.sender), len(mail.raw)) for mail in mailbox.newest_first()][::-1]
+        assert kept == latest(sizes, max_items=5, max_bytes=100)
+        assert (len(mailbox), mailbox.byte_count) == (len(kept), sum(size for _, size in kept))
+
+
+def latest(sizes: list[int], *, max_items: int, max_bytes: int) -> list[tuple[int, int]]:
+    """Return the number and size of the latest items that are within both limits."""
+    kept = list(enumerate(sizes))[-max_items:]
+    while sum(size for _, size in kept) > max_bytes:
+        kept.pop(0)
+    return kept
 
 
 class TestRequestHeads:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
 
 import httpx
 import pytest
@@ -59,10 +60,11 @@ class TestStart:
     def test_host_is_a_loopback_address_by_default(self, environment: dict[str, str]) -> None:
         assert Settings.from_environment(environment).host == "127.0.0.1"
 
-    @pytest.mark.parametrize(("offset", "smtp"), [("", 1025), ("0", 1025), (str(MAX_PORT_OFFSET), 40128)])
-    def test_offset_is_added_to_every_port(self, offset: str, smtp: int) -> None:
-        settings = Settings.from_environment({"HOPLINE_PORT_OFFSET": offset})
-        assert settings.ports.smtp == smtp
+    @pytest.mark.parametrize(("raw", "offset"), [("", 0), ("0", 0), (str(MAX_PORT_OFFSET), MAX_PORT_OFFSET)])
+    def test_offset_is_added_to_every_port(self, raw: str, offset: int) -> None:
+        ports = asdict(Settings.from_environment({"HOPLINE_PORT_OFFSET": raw}).ports)
+        usual = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
+        assert ports == {name: port + offset for name, port in usual.items()}
 
 
 class TestPaths:

@@ -68,16 +68,12 @@ def stored() -> MetricStore:
     for kind, group in ((Kind.COUNTER, COUNTERS), (Kind.GAUGE, GAUGES)):
         for (name, labels), values in group.items():
             for index, value in enumerate(values):
-                add(store, name, kind, tuple(sorted(labels)), Point(time_s=index * STEP_S, start_s=0, values=[value]))
+                store.add(name, kind, tuple(sorted(labels)), Point(time_s=index * STEP_S, start_s=0, values=[value]))
     for labels, rows in BUCKETS.items():
         for index, row in enumerate(rows):
             point = Point(time_s=index * STEP_S, start_s=0, values=[0.0, *row], bounds=BOUNDS)
-            add(store, "took_seconds", Kind.HISTOGRAM, labels, point)
+            store.add("took_seconds", Kind.HISTOGRAM, labels, point)
     return store
-
-
-def add(store: MetricStore, name: str, kind: Kind, labels: Labels, point: Point) -> None:
-    store.add(name, kind, labels, point)
 
 
 def promtool_series() -> list[dict[str, str]]:
