@@ -7,7 +7,7 @@ from rich.console import Console
 
 from console.failures import FailedError
 from console.narration import Narrator
-from console.rooms import RoomStory
+from console.rooms import RoomDemo
 
 from .conftest import OpenShop
 from .fake_shop import Behaviour
@@ -16,4 +16,4 @@ from .fake_shop import Behaviour
 async def test_error_has_the_reason_when_the_room_is_rejected(open_shop: OpenShop) -> None:
     async with open_shop(Behaviour()) as stack:
         with pytest.raises(FailedError, match="rejected product:mug: rooms_per_process"):
-            await RoomStory(stack=stack, narrator=Narrator(Console(file=io.StringIO()))).run("mug")
+            await RoomDemo(stack=stack, narrator=Narrator(Console(file=io.StringIO()))).run("mug")

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from console.demo import EXPECTED_SERVICES, has_expected_spans
 from console.drawing import format_duration, print_tree
 from console.span_details import find_detail, find_repeat_reason
 from console.stack import Stack
 from console.timeline import Timeline
 from console.tree import Node, Tree
-from console.waiting import Settling
+from console.waiting import CompletionDetector
 
 INTERVALS = st.lists(
     st.tuples(st.integers(0, 10**9), st.integers(0, 10**6)).map(lambda pair: (pair[0], pair[0] + pair[1])), min_size=1
@@ -166,25 +167,27 @@ class TestTimeline:
         assert Timeline([(5, 5)]).at(5) == 0.0
 
 
-class TestSettling:
+class TestCompletionDetector:
     def test_trace_is_complete_when_it_is_whole_and_stops_growing(self) -> None:
-        settling = Settling(frozenset({"orders"}), 2.0)
+        detector = CompletionDetector(lambda tree: tree.is_whole, 2.0)
         small, grown = tree(span("root")), tree(span("root"), span("child", "root"))
         torn = tree(span("root"), span("child", "root"), span("lost", "gone"))
 
-        assert not settling.saw(small, 10.0)
-        assert not settling.saw(small, 11.9)
-        assert not settling.saw(grown, 12.0)
-        assert not settling.saw(torn, 20.0)
-        assert not settling.saw(torn, 29.0)
-        assert not settling.saw(grown, 30.0)
-        assert settling.saw(grown, 32.0)
+        assert not detector.record(small, 10.0)
+        assert not detector.record(small, 11.9)
+        assert not detector.record(grown, 12.0)
+        assert not detector.record(torn, 20.0)
+        assert not detector.record(torn, 29.0)
+        assert not detector.record(grown, 30.0)
+        assert detector.record(grown, 32.0)
 
-    def test_trace_is_not_complete_when_a_service_is_missing(self) -> None:
-        settling = Settling(frozenset({"orders", "users"}), 0.0)
+    def test_demo_expects_every_service_and_every_parent(self) -> None:
+        first, *others = sorted(EXPECTED_SERVICES)
+        spans = [span("root", service=first), *(span(name, "root", service=name) for name in others)]
 
-        assert not settling.saw(tree(span("root")), 1.0)
-        assert settling.saw(tree(span("root"), span("child", "root", service="users")), 2.0)
+        assert has_expected_spans(tree(*spans))
+        assert not has_expected_spans(tree(*spans[:-1]))
+        assert not has_expected_spans(tree(*spans, span("child", "gone")))
 
 
 class TestFindDetail:

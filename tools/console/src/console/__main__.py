@@ -16,7 +16,7 @@ from console.drawing import replace_unprintable_in_lines
 from console.failures import FailedError
 from console.faults import KINDS, NONE, Admin, Switches
 from console.narration import Narrator
-from console.rooms import RoomStory
+from console.rooms import RoomDemo
 from console.stack import Stack
 from console.top import show_top
 from console.trace import print_trace
@@ -72,7 +72,7 @@ async def _demo(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 async def _room(stack: Stack, arguments: argparse.Namespace) -> None:
-    await RoomStory(stack=stack, narrator=Narrator(_console(stderr=False))).run(arguments.sku)
+    await RoomDemo(stack=stack, narrator=Narrator(_console(stderr=False))).run(arguments.sku)
 
 
 async def _trace(stack: Stack, arguments: argparse.Namespace) -> None:

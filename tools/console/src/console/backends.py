@@ -1,5 +1,6 @@
 """Reads from Jaeger, Loki and Mailpit. Their APIs are the same in both modes."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from console.failures import FailedError
 from console.logs import LogRecord, log_records_by_span
 from console.stack import Stack
 from console.tree import Tree
+from console.waiting import CompletionDetector, until
 
 _SECOND_NS = 1_000_000_000
 _MICROSECOND_NS = 1_000
@@ -30,6 +32,15 @@ class Backends:
             return None
         traces = _json(response)["data"]
         return Tree.from_jaeger(traces[0]) if traces and traces[0]["spans"] else None
+
+    async def wait_for_trace(self, trace_id: str, detector: CompletionDetector, *, timeout_s: float) -> Tree:
+        """Return the trace when it is complete. Raises FailedError after the timeout."""
+
+        async def completed() -> Tree | None:
+            tree = await self.tree(trace_id)
+            return tree if tree and detector.record(tree, time.monotonic()) else None
+
+        return await until(completed, timeout_s, f"an incomplete trace {trace_id} at {self._stack.jaeger}")
 
     async def log_records(self, tree: Tree) -> dict[str, list[LogRecord]]:
         """Return the trace's log records by span id."""

@@ -12,11 +12,11 @@ from console.backends import Backends
 from console.drawing import print_tree
 from console.failures import FailedError
 from console.narration import Narrator
-from console.reports import ReportStory
+from console.reports import ReportDemo
 from console.shop import list_available_products, open_shop, trace_id_of, wait_until_ready
 from console.stack import Stack
 from console.tree import Tree
-from console.waiting import Settling, TimeoutBudget, until
+from console.waiting import CompletionDetector, TimeoutBudget, until
 from hopline_client import api
 from hopline_client.device import Device
 from hopline_client.models import Order
@@ -49,7 +49,7 @@ class Demo:
         self, *, stack: Stack, narrator: Narrator, downloads: Path, timeout: TimeoutBudget | None = None
     ) -> None:
         self._stack = stack
-        self._say = narrator
+        self._narrator = narrator
         self._downloads = downloads
         self._timeout = timeout or TimeoutBudget()
 
@@ -58,21 +58,21 @@ class Demo:
         began = time.perf_counter()
         async with open_shop(self._stack.gateway) as shop:
             backends = Backends(stack=self._stack, client=shop.http)
-            self._say.title("A customer registers")
+            self._narrator.title("A customer registers")
             state = await wait_until_ready(shop, timeout_s=self._timeout.ready)
-            self._say.done(f"the stack at {self._stack.gateway} is {state}")
+            self._narrator.done(f"the stack at {self._stack.gateway} is {state}")
             email = await self._sign_up(shop)
             async with Device(client=shop, resumes=False) as device:
-                self._say.done(f"listening at {device.url}", f"welcome, head {device.welcome['head']}")
-                self._say.title("An order is placed")
+                self._narrator.done(f"listening at {device.url}", f"welcome, head {device.welcome['head']}")
+                self._narrator.title("An order is placed")
                 placed = await self._order(shop)
                 pushes = await self._watch(device, placed)
                 emails = await self._emails(backends, email)
                 tree = await self._tree(backends, placed.trace_id)
-                self._say.title("The trace of the order")
-                print_tree(tree, self._say.console)
-                self._say.title("A report is created in the background")
-                report = await self._report(shop).report(device, order_id=placed.order["id"])
+                self._narrator.title("The trace of the order")
+                print_tree(tree, self._narrator.console)
+                self._narrator.title("A report is created in the background")
+                report = await self._report(shop).run(device, order_id=placed.order["id"])
         self._point(tree)
         return {
             "trace_id": placed.trace_id,
@@ -98,9 +98,9 @@ class Demo:
     async def _sign_up(self, shop: Client) -> str:
         email, password = f"ada-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
         user = await shop.call(api.register(email=email, password=password, name="Ada Lovelace"))
-        self._say.done(f"registered {email}", f"user {user['id']}")
+        self._narrator.done(f"registered {email}", f"user {user['id']}")
         await shop.log_in(email=email, password=password)
-        self._say.done("received a token")
+        self._narrator.done("received a token")
         return email
 
     async def _order(self, shop: Client) -> Placed:
@@ -112,7 +112,7 @@ class Demo:
         order = api.read(request, response)
         placed = Placed(order=order, trace_id=trace_id_of(response), sent_at=sent_at, responded_at=responded_at)
         names = " and ".join(product["name"] for product in chosen)
-        self._say.done(
+        self._narrator.done(
             f"ordered {names} for {order['total_cents'] / 100:.2f} {order['currency']}",
             f"order {order['id']}, response after {placed.after_ms(responded_at)} ms",
         )
@@ -123,14 +123,14 @@ class Demo:
         pushes: list[Frame] = []
         missing = list(EXPECTED_PUSHES)
         try:
-            with self._say.waiting("waiting for notifications"):
+            with self._narrator.waiting("waiting for notifications"):
                 async with asyncio.timeout(self._timeout.pushes):
                     async for push in device.notifications():
                         pushes.append(push)
                         ours = push["data"].get("order_id") == placed.order["id"]
                         traced = "same trace" if push.trace_id == placed.trace_id else f"trace {push.trace_id[:8]}"
                         note = f"notification {push['seq']}, {traced}"
-                        self._say.arrived(placed.after_ms(push.received_at), push["kind"], note)
+                        self._narrator.arrived(placed.after_ms(push.received_at), push["kind"], note)
                         if ours and push.trace_id != placed.trace_id:
                             raise FailedError(f"{push['kind']} carries trace {push.trace_id}, not {placed.trace_id}")
                         if ours and push["kind"] in missing:
@@ -148,35 +148,33 @@ class Demo:
             found = await backends.emails(address)
             return found if len(found) >= EXPECTED_EMAILS else None
 
-        with self._say.waiting("waiting for the emails"):
+        with self._narrator.waiting("waiting for the emails"):
             found = await until(enough, self._timeout.emails, f"fewer than {EXPECTED_EMAILS} emails to {address}")
         for email in found:
-            self._say.done(f"email: {email['Subject']}", f"{self._stack.mailpit}/view/{email['ID']}")
+            self._narrator.done(f"email: {email['Subject']}", f"{self._stack.mailpit}/view/{email['ID']}")
         return found
 
     async def _tree(self, backends: Backends, trace_id: str) -> Tree:
         """Wait until the trace has spans of every service, is connected, and no further spans arrive."""
-        settling = Settling(EXPECTED_SERVICES, self._timeout.completed)
+        detector = CompletionDetector(has_expected_spans, self._timeout.completed)
+        with self._narrator.waiting("waiting for the last spans to be exported"):
+            return await backends.wait_for_trace(trace_id, detector, timeout_s=self._timeout.trace)
 
-        async def completed() -> Tree | None:
-            tree = await backends.tree(trace_id)
-            return tree if tree and settling.saw(tree, time.monotonic()) else None
-
-        with self._say.waiting("waiting for the last spans to be exported"):
-            return await until(
-                completed, self._timeout.trace, f"an incomplete trace {trace_id} at {self._stack.jaeger}"
-            )
-
-    def _report(self, shop: Client) -> ReportStory:
-        return ReportStory(shop=shop, narrator=self._say, folder=self._downloads, within_s=self._timeout.report)
+    def _report(self, shop: Client) -> ReportDemo:
+        return ReportDemo(shop=shop, narrator=self._narrator, folder=self._downloads, within_s=self._timeout.report)
 
     def _point(self, tree: Tree) -> None:
-        self._say.title("Where to look next")
-        self._say.pointer("the shop", self._stack.gateway)
-        self._say.pointer("this trace", self._stack.trace_page(tree.trace_id))
-        self._say.pointer("with logs", f"make trace ID={tree.trace_id}")
-        self._say.pointer("mailbox", self._stack.mailpit)
-        self._say.pointer("API", f"{self._stack.gateway}/v2/docs")
+        self._narrator.title("Where to look next")
+        self._narrator.pointer("the shop", self._stack.gateway)
+        self._narrator.pointer("this trace", self._stack.trace_page(tree.trace_id))
+        self._narrator.pointer("with logs", f"make trace ID={tree.trace_id}")
+        self._narrator.pointer("mailbox", self._stack.mailpit)
+        self._narrator.pointer("API", f"{self._stack.gateway}/v2/docs")
+
+
+def has_expected_spans(tree: Tree) -> bool:
+    """Return whether the trace is connected and has spans of every service."""
+    return tree.is_whole and EXPECTED_SERVICES.issubset(tree.services())
 
 
 def _milliseconds(start: float, end: float) -> float:

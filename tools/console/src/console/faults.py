@@ -46,7 +46,7 @@ class Switches:
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator) -> None:
         self._stack = stack
         self._admin = admin
-        self._say = narrator
+        self._narrator = narrator
 
     async def run(self, *, kind: str | None, fields: Mapping[str, str | int]) -> None:
         """Inject a fault, or remove the matching faults (`none`), then list the faults.
@@ -81,6 +81,8 @@ class Switches:
     def _show(self, faults: list[Fault]) -> None:
         for fault in faults:
             effect = KINDS[fault["kind"]].format_map(fault)
-            self._say.done(f"{fault['source']} → {fault['target']}: {effect}", f"until {fault['until'][11:19]} UTC")
+            self._narrator.done(
+                f"{fault['source']} → {fault['target']}: {effect}", f"until {fault['until'][11:19]} UTC"
+            )
         if not faults:
-            self._say.done("no fault is injected")
+            self._narrator.done("no fault is injected")

@@ -24,15 +24,15 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportStory:
-    """Saves files in `folder`, and waits at most `within_s` seconds for the report."""
+class ReportDemo:
+    """Requests a report, waits at most `within_s` seconds for it, and saves it in `folder`."""
 
     shop: Client
     narrator: Narrator
     folder: Path
     within_s: float
 
-    async def report(self, device: Device, *, order_id: str) -> dict[str, Any]:
+    async def run(self, device: Device, *, order_id: str) -> dict[str, Any]:
         """Return a summary. Raises FailedError if the report is late, fails, or does not contain the order."""
         today = datetime.now(UTC).date()
         began = time.perf_counter()

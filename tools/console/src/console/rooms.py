@@ -19,12 +19,12 @@ _READY_SECONDS = 10.0
 _FRAME_SECONDS = 15.0
 
 
-class RoomStory:
+class RoomDemo:
     """Joins the room twice, orders, cancels, and leaves by closing a socket."""
 
     def __init__(self, *, stack: Stack, narrator: Narrator) -> None:
         self._stack = stack
-        self._say = narrator
+        self._narrator = narrator
 
     async def run(self, sku: str) -> None:
         """Print the frames as they arrive. Raises FailedError if one does not arrive in time."""
@@ -34,29 +34,29 @@ class RoomStory:
             email, password = f"grace-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
             await shop.call(api.register(email=email, password=password, name="Grace Hopper"))
             await shop.log_in(email=email, password=password)
-            self._say.title(f"Two sockets join {room}")
+            self._narrator.title(f"Two sockets join {room}")
             stays = await self._join(sockets, shop, room)
             leaving = await sockets.enter_async_context(AsyncExitStack())
             leaves = await self._join(leaving, shop, room)
-            await self._see([stays, leaves], "viewers", 2)
+            await self._wait_for([stays, leaves], "viewers", 2)
             product = await shop.call(api.get_product(sku))
-            self._say.done(f"GET /v2/products/{sku}", f"{product['available']} available")
-            self._say.title("The product is ordered, and the order cancelled")
+            self._narrator.done(f"GET /v2/products/{sku}", f"{product['available']} available")
+            self._narrator.title("The product is ordered, and the order cancelled")
             order = await shop.call(api.place_order((sku, 1)))
-            await self._see([stays, leaves], "stock")
+            await self._wait_for([stays, leaves], "stock")
             await shop.call(api.cancel_order(order["id"]))
-            await self._see([stays, leaves], "stock")
-            self._say.title("One socket closes")
+            await self._wait_for([stays, leaves], "stock")
+            self._narrator.title("One socket closes")
             await leaving.aclose()
-            await self._see([stays], "viewers", 1)
+            await self._wait_for([stays], "viewers", 1)
 
     async def _join(self, sockets: AsyncExitStack, shop: Client, room: str) -> Device:
         device = await sockets.enter_async_context(Device(client=shop, resumes=False))
         await device.join(room)
-        await self._see([device], "joined")
+        await self._wait_for([device], "joined")
         return device
 
-    async def _see(self, devices: Sequence[Device], frame_type: str, viewers: int | None = None) -> None:
+    async def _wait_for(self, devices: Sequence[Device], frame_type: str, viewers: int | None = None) -> None:
         """Wait until each device has received such a frame, and print that of the first one."""
         began = time.perf_counter()
         try:
@@ -65,7 +65,7 @@ class RoomStory:
         except TimeoutError:
             raise FailedError(f"no {frame_type} frame arrived within {_FRAME_SECONDS:g} s") from None
         note = ", ".join(f"{name} {member}" for name, member in first.items() if name not in {"t", "room"})
-        self._say.arrived(1000 * (time.perf_counter() - began), frame_type, note)
+        self._narrator.arrived(1000 * (time.perf_counter() - began), frame_type, note)
 
 
 async def _next(device: Device, frame_type: str, viewers: int | None) -> Frame:

@@ -23,24 +23,24 @@ class TimeoutBudget:
     report: float = 60.0
     emails: float = 30.0
     trace: float = 45.0
-    completed: float = 2.0  # longer than an exporter's batch delay: later spans are not awaited
+    completed: float = 2.0  # without new spans; longer than the delay of an exporter's batch
 
 
-class Settling:
-    """Detects that a trace is complete: it is connected, has all services, and had no new spans for `seconds`."""
+class CompletionDetector:
+    """Detects that a trace is complete: `has_ended` is true for it, and it had no new spans for `quiet_seconds`."""
 
-    def __init__(self, services: frozenset[str], seconds: float) -> None:
-        self._services = services
-        self._seconds = seconds
+    def __init__(self, has_ended: Callable[[Tree], bool], quiet_seconds: float) -> None:
+        self._has_ended = has_ended
+        self._quiet_seconds = quiet_seconds
         self._spans = 0
         self._since = 0.0
 
-    def saw(self, tree: Tree, now: float) -> bool:
+    def record(self, tree: Tree, now: float) -> bool:
         """Record the tree at the time `now` of a monotonic clock, and return whether it is complete."""
         spans = len(tree.spans())
         if spans != self._spans:
             self._spans, self._since = spans, now
-        return tree.is_whole and self._services.issubset(tree.services()) and now - self._since >= self._seconds
+        return self._has_ended(tree) and now - self._since >= self._quiet_seconds
 
 
 async def until(probe: Callable[[], Awaitable[T | None]], seconds: float, otherwise: str) -> T:

@@ -18,7 +18,7 @@ from console.narration import Narrator
 from console.shop import list_available_products, open_shop, trace_id_of, wait_until_ready
 from console.stack import Stack
 from console.tree import Span, Tree
-from console.waiting import TimeoutBudget, until
+from console.waiting import CompletionDetector, TimeoutBudget, until
 from hopline_client import api
 from hopline_client.backoff import NO_RETRIES, Backoff
 from hopline_client.device import Device
@@ -27,19 +27,19 @@ from hopline_client.rest import Client
 _REQUEST_SECONDS = 30.0
 _FAULT_SECONDS = 60
 _RECONNECT = Backoff(first_s=0.5, max_s=0.5)
-_STILL_SECONDS = 1.0  # longer than an exporter's batch delay; the last spans are awaited by name
+_QUIET_SECONDS = 1.0  # longer than an exporter's batch delay; the last spans are awaited by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The fault to switch on before the order, if any, and the condition for a complete trace."""
+    """The fault to inject before the order, if any, and whether a trace has the last spans of the walk."""
 
     shows: str
-    ends_with: Callable[[Tree], bool]
+    has_ended: Callable[[Tree], bool]
     fault: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def watcher(self) -> str:
+    def injecting_service(self) -> str:
         """The service that injects the fault."""
         return str(self.fault["source" if "source" in self.fault else "target"])
 
@@ -58,21 +58,21 @@ def _is_shipped(tree: Tree) -> bool:
 
 
 WALKS = {
-    "order": Walk(shows="a normal order", ends_with=_is_shipped),
+    "order": Walk(shows="a normal order", has_ended=_is_shipped),
     "redelivery": Walk(
         shows="an event that is redelivered: its consumer crashes between commit and acknowledgement",
-        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "applied before"),
+        has_ended=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "applied before"),
         fault={"target": "notifications", "kind": "crash", "at": "consumer.after_commit"},
     ),
     # packing: no other part of the order calls orders at that time, while a second email could consume a failure
     "retries": Walk(
         shows="a job that fails twice: orders responds to the worker with errors",
-        ends_with=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "attempt 3"),
+        has_ended=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "attempt 3"),
         fault={"source": "workers", "target": "orders", "kind": "errors", "times": 2},
     ),
     "timeout": Walk(
         shows="a request whose upstream does not respond in time",
-        ends_with=lambda tree: _any(tree, lambda span: bool(span.failure)),
+        has_ended=lambda tree: _any(tree, lambda span: bool(span.failure)),
         fault={"source": "gateway", "target": "orders", "kind": "hang", "times": 1},
     ),
 }
@@ -84,74 +84,60 @@ class Walker:
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator, timeout: TimeoutBudget | None = None) -> None:
         self._stack = stack
         self._admin = admin
-        self._say = narrator
+        self._narrator = narrator
         self._timeout = timeout or TimeoutBudget()
 
     async def run(self, walk: Walk) -> str:
         """Run the walk, wait until the trace is complete, and return its id."""
         async with open_shop(self._stack.gateway, timeout_s=_REQUEST_SECONDS) as shop:
             backends = Backends(stack=self._stack, client=shop.http)
-            self._say.title(walk.shows)
+            self._narrator.title(walk.shows)
             await wait_until_ready(shop, timeout_s=self._timeout.ready)
-            await self._customer(shop, backends)
+            await self._register(shop, backends)
             product, *_ = await list_available_products(shop)
             device = Device(client=shop, on_frame=lambda _: None, backoff=_RECONNECT)
             async with self._fault(walk, shop, backends), device:
                 response = await shop.send(api.place_order((product["sku"], 1)))
                 trace_id = trace_id_of(response)
-                self._say.done(f"ordered, got {response.status_code}", f"trace {trace_id}")
-                with self._say.waiting("waiting for the complete trace"):
-                    await self._whole(walk, backends, trace_id)
-        self._say.pointer("browser", self._stack.gateway)
+                self._narrator.done(f"ordered, got {response.status_code}", f"trace {trace_id}")
+                with self._narrator.waiting("waiting for the complete trace"):
+                    detector = CompletionDetector(walk.has_ended, _QUIET_SECONDS)
+                    await backends.wait_for_trace(trace_id, detector, timeout_s=self._timeout.trace)
+        self._narrator.pointer("browser", self._stack.gateway)
         return trace_id
 
-    async def _customer(self, shop: Client, backends: Backends) -> None:
-        """Register, and wait until the welcome is over: the fault must affect the order only."""
+    async def _register(self, shop: Client, backends: Backends) -> None:
+        """Register a customer, and wait for the welcome email and notification, which the fault must not affect."""
         email, password = f"ada-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
         await shop.call(api.register(email=email, password=password, name="Ada Lovelace"))
         await shop.log_in(email=email, password=password)
 
-        async def welcomed() -> bool | None:
+        async def is_welcomed() -> bool | None:
             listed = await shop.call(api.list_notifications())
             return (await backends.emails(email) and listed["head"] > 0) or None
 
-        with self._say.waiting("waiting for the welcome email"):
-            await until(welcomed, self._timeout.emails, f"no welcome email to {email}")
-        self._say.done(f"registered {email}")
+        with self._narrator.waiting("waiting for the welcome email"):
+            await until(is_welcomed, self._timeout.emails, f"no welcome email to {email}")
+        self._narrator.done(f"registered {email}")
 
     @asynccontextmanager
     async def _fault(self, walk: Walk, shop: Client, backends: Backends) -> AsyncIterator[None]:
-        """Inject the fault for the block, which begins when the affected service has read the switch."""
+        """Inject the fault. The block begins when the service that injects it has read the switch."""
         if not walk.fault:
             yield
             return
         admin = Client(http=shop.http, retry_policy=NO_RETRIES, timeout_s=_REQUEST_SECONDS)
         await admin.log_in(email=self._admin.email, password=self._admin.password)
-        since_ns = time.time_ns()
+        since_ns, service = time.time_ns(), walk.injecting_service
         fault = await admin.call(api.inject_fault(**walk.fault, for_seconds=_FAULT_SECONDS))
         try:
 
-            async def seen() -> bool | None:
-                return await backends.has_logged("faults_switched", service=walk.watcher, since_ns=since_ns) or None
+            async def is_read() -> bool | None:
+                return await backends.has_logged("faults_switched", service=service, since_ns=since_ns) or None
 
-            with self._say.waiting("waiting until the fault is injected"):
-                await until(seen, self._timeout.ready, f"{walk.watcher} did not log that the fault is injected")
-            self._say.done(f"injected: {fault['kind']} {fault['source']} → {fault['target']}")
+            with self._narrator.waiting("waiting until the fault is injected"):
+                await until(is_read, self._timeout.ready, f"{service} did not log that the fault is injected")
+            self._narrator.done(f"injected: {fault['kind']} {fault['source']} → {fault['target']}")
             yield
         finally:
             await admin.call(api.remove_faults(source=fault["source"], target=fault["target"]))
-
-    async def _whole(self, walk: Walk, backends: Backends, trace_id: str) -> None:
-        """Wait until the trace is complete and has no new spans for a while."""
-        last, since = 0, time.monotonic()
-
-        async def whole() -> bool | None:
-            nonlocal last, since
-            tree = await backends.tree(trace_id)
-            spans = len(tree.spans()) if tree else 0
-            if spans != last:
-                last, since = spans, time.monotonic()
-            still = time.monotonic() - since >= _STILL_SECONDS
-            return (tree and walk.ends_with(tree) and still) or None
-
-        await until(whole, self._timeout.trace, f"an incomplete trace {trace_id} at {self._stack.jaeger}")
