@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from console.demo import EXPECTED_SERVICES, has_expected_spans
@@ -125,6 +126,11 @@ class TestDrawing:
         built = tree(span("s0"), *(span(f"s{own}", f"s{own - 1}", start=own) for own in range(1, depth)))
         [*_, last] = draw(built, width=3 * depth)
         assert last.strip().startswith(f"└╴orders op s{depth - 1} ")
+
+    def test_bars_are_aligned_when_a_name_has_wide_characters(self) -> None:
+        wide = span("wide", "root") | {"operationName": "注文を出荷する"}
+        [root, child] = draw(tree(span("root"), wide), width=100)[3:]
+        assert cell_len(root[: root.index("█")]) == cell_len(child[: child.index("█")])
 
     def test_connectors_show_siblings_and_roots(self) -> None:
         built = tree(

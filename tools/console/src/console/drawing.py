@@ -158,9 +158,9 @@ class _Drawing:
         line = Text.assemble((prefix, "dim"), colour_service(span.service), " ", replace_unprintable(span.operation))
         if span.detail:
             line.append(f" {replace_unprintable(span.detail)}", "dim")
-        line.truncate(max(1, self._name_width - len(notes)), overflow="ellipsis")
+        line.truncate(max(1, self._name_width - notes.cell_len), overflow="ellipsis")
         line.append_text(notes)
-        line.pad_right(max(0, self._name_width - len(line)))
+        line.pad_right(max(0, self._name_width - line.cell_len))
         line.append("" if span.lost else format_duration(span.duration).rjust(_TOOK_WIDTH))
         if self._bar_width and not span.lost:
             line.append("  ").append_text(self._bar(node))
