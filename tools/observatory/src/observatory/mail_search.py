@@ -22,7 +22,7 @@ SUPPORTED: Final = (
 
 MAX_TERMS = 20
 
-Test: TypeAlias = Callable[[Mail, Message], bool]
+Predicate: TypeAlias = Callable[[Mail, Message], bool]
 
 _TERM = re.compile(r'([-!]?)((?:[a-z-]+:)?)(?:"([^"]*)"|([^\s"]+))', re.IGNORECASE)
 _ADDRESS_HEADERS = ("From", "To", "Cc", "Bcc", "Reply-To")
@@ -43,23 +43,23 @@ class UnsupportedSearchError(ValueError):
     """The search is not supported. The message contains the supported syntax."""
 
 
-def compile_search(text: str) -> Test:
+def compile_search(text: str) -> Predicate:
     """Return a function that tests one email. Raises UnsupportedSearchError."""
-    tests = [_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
-    if len(tests) > MAX_TERMS:
+    predicates = [_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
+    if len(predicates) > MAX_TERMS:
         raise UnsupportedSearchError(f"at most {MAX_TERMS} words are allowed; {SUPPORTED}")
-    if not tests:
+    if not predicates:
         raise UnsupportedSearchError(f"no search query; {SUPPORTED}")
-    return lambda mail, message: all(test(mail, message) for test in tests)
+    return lambda mail, message: all(accepts(mail, message) for accepts in predicates)
 
 
-def _term(negation: str, prefix: str, phrase: str, word: str) -> Test:
+def _term(negation: str, prefix: str, phrase: str, word: str) -> Predicate:
     prefix, text = prefix.lower(), (phrase or word).lower()
-    test = _state(prefix + text) if prefix in ("is:", "has:") else _contains(prefix, text)
-    return (lambda mail, message: not test(mail, message)) if negation else test
+    accepts = _state(prefix + text) if prefix in ("is:", "has:") else _contains(prefix, text)
+    return (lambda mail, message: not accepts(mail, message)) if negation else accepts
 
 
-def _state(name: str) -> Test:
+def _state(name: str) -> Predicate:
     match name:
         case "is:read":
             return lambda mail, _: mail.read
@@ -71,7 +71,7 @@ def _state(name: str) -> Test:
             raise UnsupportedSearchError(f"{name} is not supported; {SUPPORTED}")
 
 
-def _contains(prefix: str, text: str) -> Test:
+def _contains(prefix: str, text: str) -> Predicate:
     if prefix in _UNSUPPORTED_PREFIXES:
         raise UnsupportedSearchError(f"{prefix} is not supported; {SUPPORTED}")
     names = _PLACES.get(prefix)

@@ -1,11 +1,11 @@
-"""Evaluate expressions over the metric store, at one moment or at many.
+"""Evaluates expressions over the metric store, at one time or at many.
 
 The arithmetic is Prometheus's: `rate` extrapolates to the borders of its range, `histogram_quantile` interpolates
 within a bucket, a value is visible for five minutes, a counter begins with 0 at its start time (Prometheus's feature
 `created-timestamp-zero-ingestion`). One thing differs: NaN and infinite results, such as a ratio without requests, are
-left out.
+omitted.
 
-Buckets stay together: `le` exists in expressions, and in results, but the counts of a histogram are one value here.
+The counts of all buckets of a histogram are one value here. Expressions and results have the label `le` as usual.
 """
 
 import math

@@ -179,7 +179,7 @@ TABLES: Final = (
     _table(
         "events",
         "Events",
-        "Attempts to process one, by consumer and stream.",
+        "Attempts to process an event, by consumer and stream.",
         "service_name, messaging_destination_name",
         Column(
             "rate",
@@ -196,7 +196,7 @@ TABLES: Final = (
     _table(
         "jobs",
         "Jobs",
-        "By job type: those that are not done, and the attempts.",
+        "By job type: jobs that are not done, and attempts.",
         "hopline_job_kind",
         *(
             Column(state, "count", f'max by (hopline_job_kind) (hopline_jobs{{hopline_job_state="{state}"}})')
@@ -252,7 +252,7 @@ TABLES: Final = (
     _table(
         "statements",
         "Statements",
-        "By summary; slow ones have spans.",
+        "By summary. Slow statements also have spans.",
         _STATEMENT,
         Column("rate", "rate", _rate("hopline_db_statements_total", _STATEMENT)),
         Column(

@@ -1,8 +1,8 @@
 """The metric store: time series, bounded in number, rows, age and memory.
 
-A new series that does not fit takes the place of one that got no point for a minute, such as those of a process that
-ended, or of the oldest points. If that is not enough, the new one is dropped and counted. So a flood of new series does
-not remove others.
+If a new series does not fit, idle series and then the oldest points are evicted. A series is idle if it got no point
+for a minute, for example because its process ended. If that is not enough, the new series is dropped and counted. So a
+flood of new series does not remove others.
 """
 
 import time
@@ -109,12 +109,15 @@ class MetricStore:
             self._shrink(now_s)
 
     def expire(self) -> None:
-        """Remove the series that got no point for as long as points are kept."""
+        """Remove the series that got no point within the maximum age of a point."""
         while self._series and next(iter(self._series.values())).touched_s < self._clock() - self._limits.seconds:
             self._remove(next(iter(self._series)))
 
     def _has_room(self, now_s: float) -> bool:
-        """Make room for one more series, of idle ones and of old points; existing series keep their latest points."""
+        """Evict idle series and old points if one more series needs their space. Series keep their latest points.
+
+        Return whether the new series fits.
+        """
         self.expire()
         if self.byte_count > self._enough and now_s >= self._next_pass_s:
             self._free(now_s)
@@ -135,7 +138,7 @@ class MetricStore:
             self._evict_stalest()
 
     def _free(self, now_s: float) -> None:
-        """Remove idle series, then the oldest quarter of the time that is kept, until it is enough or of no use."""
+        """Evict idle series, then up to four times the oldest quarter of the time range, until `_enough` is reached."""
         while self.byte_count > self._enough and now_s - self._stalest().touched_s > IDLE_SECONDS:
             self._evict_stalest()
         for _ in range(_PASSES):

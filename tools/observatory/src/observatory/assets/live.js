@@ -3,8 +3,8 @@
 const EVERY_MS = 2000;
 
 /**
- * Call `refresh` every two seconds, or every `everyMs`, while `box` is checked and the page is visible. Calls do not overlap. A failed call is
- * repeated, because the stack may be starting.
+ * Call `refresh` every `everyMs` milliseconds while `box` is checked and the page is visible. A failed call is repeated,
+ * because the stack may be starting.
  */
 export function live(box, refresh, everyMs = EVERY_MS) {
   let timer = null;
