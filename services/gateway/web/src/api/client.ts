@@ -161,7 +161,7 @@ export class ApiClient {
     } catch (error) {
       end(0, undefined);
       if (options.signal?.aborted === true) throw error;
-      throw new UnreachableError(isTimeout(error) ? "deadline" : "network");
+      throw UnreachableError.from(error);
     }
   }
 
@@ -204,17 +204,13 @@ function isRepeatable(problem: ProblemError, options: RequestOptions): boolean {
   return method === "GET" || method === "DELETE" || "Idempotency-Key" in headers;
 }
 
-function isTimeout(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "TimeoutError";
-}
-
 /** The body can break off, or exceed the deadline, after the head of the response has arrived. */
 async function readBody<Body>(body: Promise<Body>): Promise<Body> {
   try {
     return await body;
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new UnreachableError(isTimeout(error) ? "deadline" : "network");
+    throw UnreachableError.from(error);
   }
 }
 

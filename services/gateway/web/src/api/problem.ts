@@ -45,6 +45,12 @@ export class UnreachableError extends Error {
   constructor(readonly reason: "network" | "deadline") {
     super(reason === "deadline" ? "The shop did not respond in time." : "The shop cannot be reached.");
   }
+
+  /** Convert the exception of `fetch`, or of reading a body that broke off. */
+  static from(cause: unknown): UnreachableError {
+    const isTimeout = cause instanceof DOMException && cause.name === "TimeoutError";
+    return new UnreachableError(isTimeout ? "deadline" : "network");
+  }
 }
 
 /** Return the milliseconds of a Retry-After header (seconds or an HTTP date), or undefined. */

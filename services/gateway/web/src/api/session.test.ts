@@ -120,6 +120,14 @@ describe("BrowserSession", () => {
     expect(await tab.token()).toBe(tokenOf("ada", "1"));
   });
 
+  test("a token that breaks off is an UnreachableError, and the session continues", async () => {
+    localStorage.setItem(HINT, "1");
+    server.respond(() => new Response('{"access_token": "'), grant("ada", "1"));
+    const tab = openTab();
+    await expect(tab.token()).rejects.toMatchObject({ name: "UnreachableError", reason: "network" });
+    expect(await tab.token()).toBe(tokenOf("ada", "1"));
+  });
+
   test("signing out ends the session in all tabs", async () => {
     const [first, second] = [openTab(), openTab()];
     server.respond(grant("ada", "1"), () => new Response(null, { status: 204 }));

@@ -133,7 +133,7 @@ export class BrowserSession implements TokenSource {
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     } catch (error) {
-      throw new UnreachableError(error instanceof DOMException && error.name === "TimeoutError" ? "deadline" : "network");
+      throw UnreachableError.from(error);
     }
   }
 
@@ -159,8 +159,12 @@ function isValid(token: AccessToken | undefined): token is AccessToken {
 }
 
 async function readToken(response: Response): Promise<AccessToken> {
-  const body = (await response.json()) as { access_token: string; expires_in: number };
-  return { value: body.access_token, expiresAt: Date.now() + body.expires_in * 1000 };
+  try {
+    const body = (await response.json()) as { access_token: string; expires_in: number };
+    return { value: body.access_token, expiresAt: Date.now() + body.expires_in * 1000 };
+  } catch (error) {
+    throw UnreachableError.from(error);
+  }
 }
 
 /** Return the user id in the token. The servers verify tokens; the page only needs the id of the user whose data it shows. */

@@ -51,6 +51,14 @@ describe("the admin", () => {
     await expect(signInAdmin("a", "b", respond(401, problem))).rejects.toBeInstanceOf(ProblemError);
   });
 
+  test.each([
+    ["a failed connection", "network", () => Promise.reject(new TypeError("Failed to fetch"))],
+    ["a missing response", "deadline", () => Promise.reject(new DOMException("", "TimeoutError"))],
+    ["a token that breaks off", "network", () => Promise.resolve(new Response('{"access_token": "'))],
+  ])("gets an UnreachableError for %s", async (_, reason, send) => {
+    await expect(signInAdmin("a", "b", send)).rejects.toMatchObject({ name: "UnreachableError", reason });
+  });
+
   test("turns switches on and off with the admin's token", async () => {
     const json = vi.fn(() => Promise.resolve({ status: 200, headers: new Headers(), body: { items: [SLOW] } }));
     const switches = new FaultSwitches({ json } as unknown as ApiClient, "token");

@@ -1,7 +1,7 @@
 /** Fault switches: `/v2/faults` (services/gateway/README.md, "Try it"). Only admins may use them. */
 
 import type { ApiClient } from "../api/client";
-import { parseProblem, UnreachableError } from "../api/problem";
+import { parseProblem, ProblemError, UnreachableError } from "../api/problem";
 
 export const KINDS = ["slow", "errors", "hang", "disconnect"] as const;
 export type CallFault = (typeof KINDS)[number];
@@ -66,14 +66,14 @@ export function faultBetween(faults: readonly Fault[], { source, target }: Pair)
  */
 export async function signInAdmin(email: string, password: string, send: typeof fetch = fetch): Promise<string> {
   const body = new URLSearchParams({ grant_type: "password", username: email, password });
-  let response: Response;
+  const options: RequestInit = { method: "POST", body, credentials: "omit", signal: AbortSignal.timeout(10_000) };
   try {
-    response = await send("/v2/tokens", { method: "POST", body, credentials: "omit", signal: AbortSignal.timeout(10_000) });
-  } catch {
-    throw new UnreachableError("network");
+    const response = await send("/v2/tokens", options);
+    if (!response.ok) throw await parseProblem(response, Date.now());
+    return ((await response.json()) as { access_token: string }).access_token;
+  } catch (error) {
+    throw error instanceof ProblemError ? error : UnreachableError.from(error);
   }
-  if (!response.ok) throw await parseProblem(response, Date.now());
-  return ((await response.json()) as { access_token: string }).access_token;
 }
 
 /** The switches, with the token of an admin. All methods throw the errors of `ApiClient.json`. */
