@@ -116,6 +116,19 @@ describe("Retry-After", () => {
     await expect(client.json("/v2/products")).rejects.toMatchObject({ retryAfterMs: 61_000 });
   });
 
+  test("leaving the page while the error is read prevents the wait", async () => {
+    const aborting = new AbortController();
+    const body = new ReadableStream({
+      pull: (controller) => {
+        aborting.abort();
+        controller.error(aborting.signal.reason);
+      },
+    });
+    server.respond(() => new Response(body, { status: 503, headers: { "Retry-After": "30" } }));
+    await expect(client.json("/v2/products", { signal: aborting.signal })).rejects.toMatchObject({ name: "AbortError" });
+    expect(waits).toEqual([]);
+  });
+
   test("leaving the page ends the wait", async () => {
     server.respond(busy(503, "30"), ok);
     const aborting = new AbortController();
@@ -166,7 +179,19 @@ describe("calls", () => {
     client.ended.on((call) => calls.push(call));
     server.respond(() => Promise.reject(new TypeError("Failed to fetch")));
     await client.json("/v2/products").catch(() => undefined);
-    expect(calls).toMatchObject([{ status: 0, serverTiming: [] }]);
+    expect(calls).toMatchObject([{ status: 0, isAborted: false, serverTiming: [] }]);
+  });
+
+  test("that the page aborts are marked", async () => {
+    const calls: ApiCall[] = [];
+    client.ended.on((call) => calls.push(call));
+    server.respond(() => new Promise(() => undefined));
+    const aborting = new AbortController();
+    const response = client.json("/v2/products", { signal: aborting.signal }).catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    aborting.abort();
+    await response;
+    expect(calls).toMatchObject([{ status: 0, isAborted: true }]);
   });
 });
 

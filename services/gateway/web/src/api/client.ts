@@ -13,6 +13,8 @@ export interface ApiCall {
   readonly url: string;
   /** 0 if there was no response. */
   readonly status: number;
+  /** Whether the page aborted the request, for example because the user left it. */
+  readonly isAborted: boolean;
   /** Milliseconds on the clock of `performance.now()`. */
   readonly startedAt: number;
   /** Milliseconds. */
@@ -45,7 +47,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
   /** Time limit of each attempt; 10 seconds by default. */
   readonly deadlineMs?: number;
-  /** A background request sends no countdown to the user and is not repeated. */
+  /** A background request shows no countdown and is not repeated. */
   readonly background?: boolean;
   /** False for requests without a bearer token. */
   readonly authenticated?: boolean;
@@ -116,6 +118,7 @@ export class ApiClient {
       const response = await this.#authorized(path, options);
       if (response.ok) return response;
       const problem = await parseProblem(response, Date.now());
+      options.signal?.throwIfAborted();
       if (waits >= MAX_WAITS || !isRepeatable(problem, options)) throw problem;
       await this.#wait(problem, options.signal);
     }
@@ -152,7 +155,8 @@ export class ApiClient {
       // The gateway continues the trace of the page, or begins one if the page sent no trace context.
       const traceId = parseTraceparent(headers?.get("traceresponse"))?.traceId ?? span.traceId;
       const retryAfterMs = parseRetryAfter(headers?.get("Retry-After") ?? null, Date.now());
-      this.ended.emit({ ...start, status, duration, serverTiming, retryAfterMs, traceId });
+      const isAborted = options.signal?.aborted === true;
+      this.ended.emit({ ...start, status, isAborted, duration, serverTiming, retryAfterMs, traceId });
     };
     try {
       const response = await this.#dependencies.fetch(path, init(options, span, token));

@@ -6,7 +6,7 @@ import { effectOfCall, effectOfDashboard, EffectLog } from "./effects";
 
 function call(overrides: Partial<ApiCall>): ApiCall {
   const ids = { traceId: "a".repeat(32), spanId: "b".repeat(16), action: undefined };
-  return { id: 1, method: "GET", url: "/v2/orders?limit=20", status: 200, startedAt: 0, duration: 5, serverTiming: [], ...ids, ...overrides };
+  return { id: 1, method: "GET", url: "/v2/orders?limit=20", status: 200, isAborted: false, startedAt: 0, duration: 5, serverTiming: [], ...ids, ...overrides };
 }
 
 function text(overrides: Partial<ApiCall>): string | undefined {
@@ -42,6 +42,10 @@ describe("a response", () => {
       severity: "warning",
       text: "GET /v2/orders: 200 after 2.0 s",
     });
+  });
+
+  test("that the page does not wait for has no effect", () => {
+    expect(text({ status: 0, isAborted: true })).toBeUndefined();
   });
 
   test("to the panel's own requests has no effect", () => {

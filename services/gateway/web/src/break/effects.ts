@@ -54,10 +54,10 @@ export class EffectLog {
 
 /** Return what a response shows of a fault, or undefined if it is as usual. `now` is the time of the response. */
 export function effectOfCall(call: ApiCall, now: number): Effect | undefined {
-  const { method, url, status, duration, traceId, retryAfterMs } = call;
+  const { method, url, status, isAborted, duration, traceId, retryAfterMs } = call;
   const [path = ""] = url.split("?", 1);
   const request = `${method} ${path}`;
-  if (path.startsWith("/browser/") || path === "/v2/faults") return undefined;
+  if (isAborted || path.startsWith("/browser/") || path === "/v2/faults") return undefined;
   const retried = retriedCalls(call.serverTiming);
   const calls = retried.length === 0 ? "" : ` after retries: ${retried.join(", ")}`;
   if (status === 0) return { severity: "bad", text: `${request}: no response`, traceId };

@@ -73,6 +73,7 @@ export function orderCall(overrides: Partial<ApiCall> = {}): ApiCall {
     method: "POST",
     url: "/v2/orders",
     status: 201,
+    isAborted: false,
     startedAt: 10,
     duration: 20,
     traceId: TRACE_ID,
