@@ -21,6 +21,11 @@ function paths(): string[] {
   return server.requests.map((request) => `${request.method} ${new URL(request.url).pathname}`);
 }
 
+/** Run what waits for no response. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
+}
+
 beforeEach(() => {
   localStorage.clear();
   server = new FakeFetch();
@@ -126,6 +131,41 @@ describe("BrowserSession", () => {
     const tab = openTab();
     await expect(tab.token()).rejects.toMatchObject({ name: "UnreachableError", reason: "network" });
     expect(await tab.token()).toBe(tokenOf("ada", "1"));
+  });
+
+  test("signing out waits for a refresh, whose response does not continue the session", async () => {
+    localStorage.setItem(HINT, "1");
+    let refresh: (response: Response) => void = () => undefined;
+    server.respond(() => new Promise((resolve) => (refresh = resolve)), () => new Response(null, { status: 204 }));
+    const [first, second] = [openTab(), openTab()];
+    const token = first.token();
+    await vi.waitFor(() => {
+      expect(server.requests).toHaveLength(1);
+    });
+    const signedOut = second.signOut();
+    await settle();
+    refresh(grant("ada", "1")());
+    await Promise.all([token, signedOut]);
+    expect(paths()).toEqual(["POST /browser/session/refresh", "DELETE /browser/session"]);
+    expect(await first.token()).toBeUndefined();
+    expect(await second.token()).toBeUndefined();
+  });
+
+  test("signing in waits for a refresh, whose rejection does not end the new session", async () => {
+    localStorage.setItem(HINT, "1");
+    let refresh: (response: Response) => void = () => undefined;
+    server.respond(() => new Promise((resolve) => (refresh = resolve)), grant("grace", "1"));
+    const tab = openTab();
+    const token = tab.token();
+    await vi.waitFor(() => {
+      expect(server.requests).toHaveLength(1);
+    });
+    const signedIn = tab.signIn("grace@hopline.example", "secret");
+    await settle();
+    refresh(json(401, {})());
+    expect(await token).toBeUndefined();
+    await signedIn;
+    expect(await tab.token()).toBe(tokenOf("grace", "1"));
   });
 
   test("signing out ends the session in all tabs", async () => {

@@ -2,8 +2,9 @@
  * The session: an access token in memory, renewed by a cookie that scripts cannot read.
  *
  * A refresh token that is used twice ends the session. So the tabs refresh one at a time (Web Locks) and share each new
- * access token (BroadcastChannel). A page that is reloaded during a refresh leaves its request behind, whose response brings
- * the next refresh token. So the request outlives its page, and the next refresh waits for it.
+ * access token (BroadcastChannel). Signing in and out wait for a refresh too. Otherwise its late response would end the new
+ * session, or continue the ended one. A page that is reloaded during a refresh leaves its request behind, whose response
+ * brings the next refresh token. So the request outlives its page, and the next refresh waits for it.
  */
 
 import { Emitter } from "../lib/emitter";
@@ -70,19 +71,23 @@ export class BrowserSession implements TokenSource {
    * @throws UnreachableError There was no response.
    */
   async signIn(email: string, password: string): Promise<void> {
-    const response = await this.#fetch("POST", "", { email, password });
-    if (!response.ok) throw await parseProblem(response, Date.now());
-    this.#dependencies.storage.setItem(HINT, "1");
-    this.#share(await readToken(response));
+    await this.#dependencies.locks.request(LOCK, async () => {
+      const response = await this.#fetch("POST", "", { email, password });
+      if (!response.ok) throw await parseProblem(response, Date.now());
+      this.#dependencies.storage.setItem(HINT, "1");
+      this.#share(await readToken(response));
+    });
   }
 
   /** End the session in all tabs. The tabs end it also if the server cannot be reached. */
   async signOut(): Promise<void> {
-    try {
-      await this.#fetch("DELETE", "");
-    } finally {
-      this.#end();
-    }
+    await this.#dependencies.locks.request(LOCK, async () => {
+      try {
+        await this.#fetch("DELETE", "");
+      } finally {
+        this.#end();
+      }
+    });
   }
 
   #refresh(rejected: string | undefined): Promise<string | undefined> {
