@@ -117,6 +117,18 @@ describe("SharedConnection", () => {
     const second = await open("2");
     second.connection.join("product:A");
     expect(second.events.filter(({ type }) => type === "room")).toEqual([joined, viewers(2)]);
+    second.connection.join("product:B");
+    expect(second.events.filter(({ type }) => type === "room")).toEqual([joined, viewers(2)]);
+  });
+
+  test("a tab that needs a room receives no frames of an earlier socket", async () => {
+    const first = await open("1");
+    first.connection.join("product:A");
+    first.client.onEvent({ type: "room", frame: { t: "joined", room: "product:A" } });
+    first.client.onEvent({ type: "state", state: { phase: "connecting", attempt: 1 } });
+    const second = await open("2");
+    second.connection.join("product:A");
+    expect(second.events.filter(({ type }) => type === "room")).toEqual([]);
   });
 
   test("only the leader can mark as read by the socket, and only it follows the network", async () => {

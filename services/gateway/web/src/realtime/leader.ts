@@ -91,6 +91,8 @@ export class SharedConnection {
   #lead(): void {
     this.#client = this.#dependencies.createClient((event) => {
       if (event.type === "room") this.#remember(event.frame);
+      // The rooms are joined again when the next socket is open.
+      if (event.type === "state" && event.state.phase === "connecting") this.#lastOfRoom.clear();
       this.#post({ type: "event", event });
       this.#dependencies.onEvent(event);
     });
@@ -122,15 +124,15 @@ export class SharedConnection {
   #setRooms(tab: string, rooms: readonly string[]): void {
     const client = this.#client;
     if (client === undefined) return;
-    const isNew = !this.#roomsOf.has(tab);
+    const known = this.#roomsOf.get(tab);
     const before = this.#roomsOfAllTabs();
     this.#roomsOf.set(tab, new Set(rooms));
     const after = this.#roomsOfAllTabs();
     for (const room of before) if (!after.has(room)) client.leave(room);
     for (const room of after) if (!before.has(room)) client.join(room);
     if (tab === this.#dependencies.tab) return;
-    for (const room of rooms) if (before.has(room)) this.#repeat(room);
-    if (isNew) {
+    for (const room of rooms) if (before.has(room) && known?.has(room) !== true) this.#repeat(room);
+    if (known === undefined) {
       this.#post({ type: "event", event: { type: "state", state: client.state } });
       this.#watch(tab);
     }
