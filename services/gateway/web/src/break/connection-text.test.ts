@@ -5,8 +5,10 @@ import { connectionEffect, connectionText, resumedText } from "./connection-text
 
 const OPEN: ConnectionState = { phase: "open", attempt: 0 };
 
-test("an open connection has no reason", () => {
-  expect(connectionText({ phase: "open", attempt: 0, closeCode: 1006 })).toBe("Open");
+test("an open connection has neither failed attempts nor a reason", () => {
+  const before = { attempt: 2, closeCode: 1006 };
+  expect(connectionText({ phase: "open", ...before })).toBe("Open");
+  expect(connectionText({ phase: "draining", ...before })).toBe("Open until the server closes it");
 });
 
 test("a waiting connection shows the attempts and the reason", () => {

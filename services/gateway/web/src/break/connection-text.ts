@@ -8,7 +8,7 @@ const PHASES: Readonly<Record<ConnectionState["phase"], string>> = {
   connecting: "Connecting",
   open: "Open",
   waiting: "Waiting before the next attempt",
-  draining: "Open; the server asked to reconnect elsewhere",
+  draining: "Open until the server closes it",
 };
 const CODES: Readonly<Record<number, string>> = {
   1006: "the connection was lost",
@@ -16,14 +16,20 @@ const CODES: Readonly<Record<number, string>> = {
   1013: "a store of the server is unavailable",
   4008: "this page read too slowly",
   4401: "the ticket was rejected",
-  4408: "this page did not answer a ping",
+  4408: "this page did not respond to a ping",
   4429: "too many connections",
 };
 
 export function connectionText({ phase, attempt, closeCode }: ConnectionState): string {
+  if (isOpen(phase)) return PHASES[phase];
   const attempts = attempt > 0 ? `, ${attempt} failed ${attempt === 1 ? "attempt" : "attempts"}` : "";
-  const reason = phase !== "open" && closeCode !== undefined ? `; closed with ${closeCode}: ${CODES[closeCode] ?? "see the documentation"}` : "";
+  const reason = closeCode === undefined ? "" : `; closed with ${closeCode}: ${CODES[closeCode] ?? "see the documentation"}`;
   return `${PHASES[phase]}${attempts}${reason}`;
+}
+
+/** Whether notifications arrive. Failed attempts and the close code of such a connection are those of earlier sockets. */
+function isOpen(phase: ConnectionState["phase"]): boolean {
+  return phase === "open" || phase === "draining";
 }
 
 /** Return a change of the connection that is worth a line in the log, or undefined. */
@@ -36,7 +42,7 @@ export function connectionEffect(before: ConnectionState, after: ConnectionState
 
 /** Return what the last reconnect replayed, or that there is no connection now. */
 export function resumedText({ phase, resumed, closeCode }: ConnectionState): string {
-  if (phase !== "open" && phase !== "draining") return "Notifications arrive when it is open.";
+  if (!isOpen(phase)) return "Notifications arrive when it is open.";
   // The first connection resumes from the stored cursor as well, but then no socket has been closed.
   if (resumed === undefined || closeCode === undefined) return "It has not been interrupted.";
   const { replayed, gaps } = resumed;

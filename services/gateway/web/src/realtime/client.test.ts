@@ -101,6 +101,14 @@ describe("drain", () => {
     harness.socket.handlers.closed(1012);
     expect(await harness.timeToReconnect()).toBe(2120);
   });
+
+  test("continues after missed notifications were read", async () => {
+    await harness.open(0);
+    harness.socket.receive(notification(3), { t: "drain", retry_ms: 3120 });
+    await flush();
+    expect(harness.delivered).toEqual([1, 2, 3]);
+    expect(harness.client.state.phase).toBe("draining");
+  });
 });
 
 describe("after a close", () => {
@@ -170,7 +178,7 @@ describe("a silent connection", () => {
     await vi.advanceTimersByTimeAsync(20_000);
     expect(harness.client.state.phase).toBe("open");
     await vi.advanceTimersByTimeAsync(5_000);
-    expect(harness.client.state.phase).toBe("waiting");
+    expect(harness.client.state).toMatchObject({ phase: "waiting", closeCode: 1006 });
     expect(harness.socket.isClosed).toBe(true);
   });
 
@@ -190,6 +198,7 @@ describe("a silent connection", () => {
     harness.client.start();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(harness.client.state.phase).toBe("waiting");
+    expect(harness.client.state.closeCode).toBeUndefined();
   });
 });
 
@@ -231,10 +240,24 @@ describe("control", () => {
     expect(harness.sockets).toHaveLength(1);
   });
 
+  test("stop is final when a listener of an event calls it", async () => {
+    const onEvent = vi.spyOn(harness.events, "push");
+    await harness.open(0);
+    onEvent.mockImplementation(() => {
+      onEvent.mockRestore();
+      harness.client.stop();
+      return 0;
+    });
+    harness.socket.receive(notification(1));
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(harness.client.state.phase).toBe("stopped");
+    expect(harness.sockets).toHaveLength(1);
+  });
+
   test("a lost network suspends, and its return connects at once", async () => {
     await harness.open(0);
     harness.client.suspend();
-    expect(harness.client.state.phase).toBe("waiting");
+    expect(harness.client.state).toMatchObject({ phase: "waiting", closeCode: 1006 });
     harness.client.retryNow();
     await flush();
     expect(harness.sockets).toHaveLength(2);

@@ -25,6 +25,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** A connection that lasted this long was good: the next failure is the first again. */
 const STABLE_MS = 10_000;
 const MAX_BUFFERED = 1_000;
+/** The close code of a connection that ended without a close frame (RFC 6455 §7.4.1). */
+const ABNORMAL_CLOSURE = 1006;
 
 export class RealtimeClient {
   readonly #dependencies: Required<RealtimeDependencies>;
@@ -123,6 +125,7 @@ export class RealtimeClient {
   }
 
   #receive(frame: ServerFrame): void {
+    this.#restartWatchdog();
     switch (frame.t) {
       case "welcome":
         this.#welcome(frame);
@@ -144,7 +147,6 @@ export class RealtimeClient {
       default:
         this.#emit({ type: "room", frame });
     }
-    this.#restartWatchdog();
   }
 
   #welcome(frame: Extract<ServerFrame, { t: "welcome" }>): void {
@@ -152,6 +154,7 @@ export class RealtimeClient {
     const { cursor } = this.#dependencies;
     this.#openedAt = Date.now();
     this.#pingMs = Math.max(1_000, frame.ping_s * 1_000);
+    this.#restartWatchdog();
     this.#welcomeHead = frame.head;
     this.#replayed = 0;
     this.#gaps = 0;
@@ -205,12 +208,13 @@ export class RealtimeClient {
     }
     const buffered = this.#buffer;
     this.#buffer = undefined;
-    this.#setOpen();
+    if (this.#state.phase === "open") this.#setOpen();
     for (const frame of buffered) this.#notification(frame);
   }
 
-  /** The connection ended. Wait, then connect again. */
-  #lost(closeCode: number | undefined, atLeastMs = 0): void {
+  /** The connection ended. Wait, then connect again. An open connection that this client gave up counts as lost. */
+  #lost(code: number | undefined, atLeastMs = 0): void {
+    const closeCode = code ?? (this.#openedAt > 0 ? ABNORMAL_CLOSURE : undefined);
     const wasStable = this.#openedAt > 0 && Date.now() - this.#openedAt >= STABLE_MS;
     const attempt = wasStable ? 1 : this.#state.attempt + 1;
     const delay = Math.max(atLeastMs, this.#delay(attempt, closeCode));
