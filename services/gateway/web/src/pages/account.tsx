@@ -80,7 +80,7 @@ export function RegisterPage() {
   );
 }
 
-/** Go on to the page that demanded the login, as soon as somebody is signed in, also in another tab. */
+/** Go on to the page that demanded the login, as soon as a user is signed in, also by another tab. */
 function useReturn(): void {
   const signedIn = isSignedIn.value;
   useEffect(() => {

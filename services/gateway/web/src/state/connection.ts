@@ -61,7 +61,7 @@ export async function markRead(seq: number): Promise<void> {
   readUpTo(seq);
 }
 
-/** Connect while somebody is signed in. */
+/** Connect while a user is signed in. */
 export function startConnection(): void {
   effect(() => {
     const id = userId.value;

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { NotificationFrame } from "../realtime/frames";
 import { json } from "../testing/fakes";
 import { describeNotification, linkOf } from "./notification-text";
-import { acceptFrame, clearNotifications, head, loadNotifications, notifications, readUpTo, unread } from "./notifications";
+import { acceptFrame, clearNotifications, head, loadNotifications, notifications, readSeq, readUpTo, unread } from "./notifications";
 
 function item(seq: number) {
   return { seq, id: `id-${seq}`, kind: "order.placed", data: {}, created_at: "2026-01-01T00:00:00Z" };
@@ -59,6 +59,26 @@ describe("notifications", () => {
     await vi.waitFor(() => {
       expect(listed()).toEqual([4, 3, 2, 1]);
     });
+  });
+
+  test("that a poll listed while the socket was closed are accepted once", async () => {
+    serve(1);
+    await loadNotifications();
+    serve(3);
+    await loadNotifications();
+    expect([2, 3, 3].map((seq) => acceptFrame(frame(seq)))).toEqual([true, true, false]);
+    expect(listed()).toEqual([3, 2, 1]);
+    expect(head.value).toBe(3);
+  });
+
+  test("of a user who has signed out meanwhile are ignored", async () => {
+    serve(5, 4);
+    const loading = loadNotifications();
+    clearNotifications();
+    await loading;
+    expect(listed()).toEqual([]);
+    expect([head.value, readSeq.value]).toEqual([0, 0]);
+    expect(acceptFrame(frame(1))).toBe(true);
   });
 
   test("stay read: the mark never moves back", () => {

@@ -16,23 +16,34 @@ export const head = signal(0);
 export const readSeq = signal(0);
 export const unread = computed(() => Math.max(0, head.value - readSeq.value));
 
+/** The last notification that was accepted, or listed by the first response; undefined before both. */
+let lastAccepted: number | undefined;
+/** Counts the users, so that a response to an earlier user's request is recognised. */
+let generation = 0;
+
+/** Remove the notifications of the user who has signed out. */
 export function clearNotifications(): void {
+  generation += 1;
+  lastAccepted = undefined;
   notifications.value = [];
   head.value = 0;
   readSeq.value = 0;
 }
 
 /**
- * Load the newest notifications.
+ * Load the newest notifications. A response that arrives after `clearNotifications` is ignored.
  *
  * @throws ProblemError, UnreachableError They cannot be loaded now.
  */
 export async function loadNotifications(action?: Action): Promise<void> {
+  const user = generation;
   let page = await fetchNotifications(0, action);
   // A page begins at a position. Only the first response shows where the last page begins.
   if (page.head > PAGE) page = await fetchNotifications(page.head - PAGE, action);
+  if (user !== generation) return;
   addNotifications(page.items);
   head.value = Math.max(head.value, page.head);
+  lastAccepted ??= page.head;
   readUpTo(page.read_seq);
 }
 
@@ -43,13 +54,18 @@ export async function fetchNotifications(seq: number, action?: Action): Promise<
   return body;
 }
 
-/** Add a notification that arrived by the WebSocket. Return false if it is known already. */
+/**
+ * Add a notification that arrived by the WebSocket. Return false if it repeats an earlier one.
+ *
+ * A notification that only a poll has listed, while the socket was closed, is not a repeat: orders and reports follow frames.
+ */
 export function acceptFrame(frame: NotificationFrame): boolean {
-  if (frame.seq <= head.value) return false;
+  if (frame.seq <= (lastAccepted ?? 0)) return false;
+  lastAccepted = frame.seq;
   // Another tab's socket delivers to this one. What it delivered before this tab began to listen is read over REST.
   const isGap = frame.seq > head.value + 1;
   addNotifications([toNotification(frame)]);
-  head.value = frame.seq;
+  head.value = Math.max(head.value, frame.seq);
   if (isGap) void loadNotifications().catch(() => undefined);
   return true;
 }
