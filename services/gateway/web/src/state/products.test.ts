@@ -57,6 +57,17 @@ describe("stock", () => {
     expect(products.value.get("A")?.available).toBe(5);
   });
 
+  test("of a frame that arrived before the product was read replaces the older one of the response", async () => {
+    let respond: (response: Response) => void = () => undefined;
+    server.mockImplementation(() => new Promise((resolve) => (respond = resolve)));
+    const reading = loadProduct("A");
+    await vi.advanceTimersByTimeAsync(5);
+    stock(7, 20);
+    respond(json(200, product(10))());
+    await reading;
+    expect(products.value.get("A")?.available).toBe(7);
+  });
+
   test("is polled while it is not live, and read once when the room is joined", async () => {
     server.mockImplementation(json(200, product(10)));
     const stop = watchStock(["A"]);

@@ -13,6 +13,7 @@ const POLL_MS = 10_000;
 const MAX_PAGES = 10;
 
 interface LiveStock {
+  readonly available: number;
   readonly version: number;
   readonly receivedAt: number;
 }
@@ -56,9 +57,9 @@ export async function loadProduct(sku: string, action?: Action, signal?: AbortSi
 function store(read: readonly Product[], startedAt: number): void {
   const updated = new Map(products.value);
   for (const product of read) {
-    const known = updated.get(product.sku);
-    const isOlder = (liveStock.get(product.sku)?.receivedAt ?? -1) > startedAt;
-    updated.set(product.sku, isOlder && known !== undefined ? { ...product, available: known.available } : product);
+    const live = liveStock.get(product.sku);
+    const isOlder = live !== undefined && live.receivedAt > startedAt;
+    updated.set(product.sku, isOlder ? { ...product, available: live.available } : product);
   }
   products.value = updated;
 }
@@ -120,7 +121,7 @@ export function startProducts(): void {
 function applyStock(sku: string, available: number, version: number): void {
   const known = liveStock.get(sku);
   if (known !== undefined && version < known.version) return;
-  liveStock.set(sku, { version, receivedAt: performance.now() });
+  liveStock.set(sku, { available, version, receivedAt: performance.now() });
   const product = products.value.get(sku);
   if (product !== undefined) products.value = new Map(products.value).set(sku, { ...product, available });
 }
