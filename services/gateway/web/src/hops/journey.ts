@@ -42,8 +42,9 @@ export function withCall(journey: Journey, call: Call): Journey {
   const others = journey.calls.filter((one) => one.id !== call.id);
   const calls = [...others, call].sort((left, right) => left.startedAt - right.startedAt).slice(-MAX_CALLS);
   // Without trace context of the page, the gateway begins the trace, and only the response names it.
-  const traceId = call.status ? call.traceId : journey.traceId;
-  return { ...journey, calls, traceId: call.id === mainCall({ calls })?.id ? traceId : journey.traceId };
+  const isNamed = call.status !== undefined && call.status !== 0 && call.id === mainCall({ calls })?.id;
+  if (!isNamed || call.traceId === journey.traceId) return { ...journey, calls };
+  return { ...journey, calls, traceId: call.traceId, spans: [], isTraceComplete: false };
 }
 
 /** Add a notification if it belongs to the same trace and has not been added. */
@@ -61,6 +62,11 @@ export function withTrace(journey: Journey, trace: Trace): Journey {
 
 export function ended(journey: Journey): Journey {
   return { ...journey, isOver: true };
+}
+
+/** Look for evidence again, because the request was repeated. */
+export function resumed(journey: Journey): Journey {
+  return { ...journey, isTraceComplete: false, isOver: false };
 }
 
 /** Return the request that the action is about: the first one that changes something, or else the first one. */

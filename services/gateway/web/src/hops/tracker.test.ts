@@ -118,6 +118,36 @@ describe("evidence", () => {
     expect(page.readTrace).toHaveBeenCalledTimes(reads);
   });
 
+  test("of a repeated request is polled after the trace of the rejected one was complete", async () => {
+    const page = new Page();
+    const order = action("place order");
+    page.trace = { trace_id: TRACE_ID, spans: [], complete: true };
+    page.request(order, { status: 503 });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(page.tracker.selected.value?.isOver).toBe(true);
+    page.trace = { trace_id: TRACE_ID, spans: orderSpans(), complete: true };
+    page.request(order, { spanId: REQUEST_ID });
+    expect(page.tracker.selected.value?.isOver).toBe(false);
+    await vi.advanceTimersByTimeAsync(5_000);
+    const journey = page.tracker.selected.value;
+    expect(journey?.isOver).toBe(true);
+    expect(journey && hopsOf(journey).every(({ state }) => state === "lit")).toBe(true);
+  });
+
+  test("of a repeated request that has another trace replaces that of the rejected one", async () => {
+    const page = new Page();
+    const order = action("place order");
+    const other = "f".repeat(32);
+    page.trace = { trace_id: TRACE_ID, spans: orderSpans(), complete: false };
+    page.request(order, { status: 503 });
+    await vi.advanceTimersByTimeAsync(1_000);
+    page.trace = { trace_id: other, spans: orderSpans().slice(0, 2), complete: false };
+    page.request(order, { traceId: other });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(page.readTrace).toHaveBeenLastCalledWith(other, expect.anything());
+    expect(page.tracker.selected.value?.spans).toHaveLength(2);
+  });
+
   test("of notifications reaches the action of the same trace, also before the response", () => {
     const page = new Page();
     const order = action("place order");

@@ -6,7 +6,7 @@ import type { ApiCall, ApiCallStart } from "../api/client";
 import type { Emitter } from "../lib/emitter";
 import type { NotificationFrame } from "../realtime/frames";
 import { parseTraceparent } from "../telemetry/trace-context";
-import { beginJourney, ended, isChange, withCall, withFrame, withTrace, type Journey, type ReceivedFrame } from "./journey";
+import { beginJourney, ended, isChange, mainCall, resumed, withCall, withFrame, withTrace, type Journey, type ReceivedFrame } from "./journey";
 import { hopsOf, isSettled } from "./model";
 import { pollTrace } from "./polling";
 import type { Trace } from "./trace";
@@ -81,8 +81,13 @@ export class Tracker {
 
   #startPolling(call: ApiCall): void {
     const journey = this.#find(call.action?.spanId);
-    if (journey === undefined || this.#pollers.has(journey.id)) return;
+    if (journey === undefined) return;
     const { id, traceId } = journey;
+    const stopEarlier = this.#pollers.get(id);
+    // The trace of a repeated request continues, or is another one, after that of the earlier attempt was complete.
+    if (stopEarlier !== undefined && mainCall(journey)?.id !== call.id) return;
+    stopEarlier?.();
+    this.#update(id, resumed);
     if (!this.#dependencies.canRead(call)) {
       this.#update(id, ended);
       return;
