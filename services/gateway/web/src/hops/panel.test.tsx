@@ -16,6 +16,7 @@ let root: HTMLElement;
 let started: Emitter<ApiCallStart>;
 let ended: Emitter<ApiCall>;
 let notified: Emitter<NotificationFrame>;
+let isComplete: boolean;
 
 beforeEach(async () => {
   vi.useFakeTimers();
@@ -25,7 +26,11 @@ beforeEach(async () => {
   started = new Emitter();
   ended = new Emitter();
   notified = new Emitter();
-  const readTrace = (): Promise<object> => Promise.resolve({ trace_id: TRACE_ID, spans: orderSpans(), complete: true });
+  isComplete = true;
+  const readTrace = (traceId: string): Promise<object> => {
+    const spans = traceId === TRACE_ID ? orderSpans() : orderSpans().slice(0, 3);
+    return Promise.resolve({ trace_id: traceId, spans, complete: isComplete });
+  };
   const tracker = new Tracker({ started, ended, notified, readTrace: readTrace as never, canRead: () => true });
   await act(() => {
     render(<Panel tracker={tracker} />, root);
@@ -129,6 +134,26 @@ describe("the waterfall", () => {
     await press("Home");
     expect(document.activeElement).toBe(rows()[0]);
     expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toEqual([rows()[0]]);
+  });
+
+  test("of another action begins at its first row", async () => {
+    await placeOrder(2_000);
+    rows()[0]?.focus();
+    await press("End");
+    const other = { ...ACTION, name: "load orders", traceId: "b".repeat(32), spanId: "2" };
+    await act(async () => {
+      ended.emit(orderCall({ id: 2, method: "GET", url: "/v2/orders", traceId: other.traceId, action: other }));
+      await vi.advanceTimersByTimeAsync(2_000);
+    });
+    expect(rows()).toHaveLength(3);
+    expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toEqual([rows()[0]]);
+  });
+
+  test("of a trace that stays incomplete is not called complete", async () => {
+    isComplete = false;
+    await placeOrder(60_000);
+    expect(rows()).toHaveLength(orderSpans().length);
+    expect(root.textContent).toContain("The trace is not complete");
   });
 
   test("opens a row to its attributes and closes it", async () => {

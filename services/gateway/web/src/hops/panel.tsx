@@ -63,14 +63,16 @@ function Details({ tracker, journey }: { readonly tracker: Tracker; readonly jou
         <p class="quiet">{stateOf(journey)}</p>
       </div>
       <HopList hops={hopsOf(journey)} />
-      {journey.isOver && <TraceView journey={journey} />}
+      {journey.isOver && <TraceView key={journey.id} journey={journey} />}
     </>
   );
 }
 
 function stateOf(journey: Journey): string {
   if (!journey.isOver) return "Further evidence is looked for.";
-  return journey.spans.length > 0 ? "Complete." : "Traces are shown in development, to users who are signed in.";
+  if (journey.isTraceComplete) return "Complete.";
+  if (journey.spans.length > 0) return "The trace is not complete, and no further spans are looked for.";
+  return "Traces are shown in development, to users who are signed in.";
 }
 
 /** Speaks the newest text, but not more often than people can listen. */
