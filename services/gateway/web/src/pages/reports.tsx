@@ -10,7 +10,7 @@ import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
 import { formatBytes, formatTime, shortId } from "../lib/format";
 import { announce } from "../state/announcements";
-import { downloadReport, loadReports, refreshRunning, reports, requestReport } from "../state/reports";
+import { downloadReport, isRunning, loadReports, refreshRunning, reports, requestReport } from "../state/reports";
 
 const POLL_MS = 2_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -68,15 +68,15 @@ function RequestForm() {
 function ReportList() {
   const { error, reload } = useLoad("load reports", "", loadReports);
   const shown = [...reports.value.values()].sort((left, right) => right.created_at.localeCompare(left.created_at));
-  const isRunning = shown.some(({ status }) => status === "queued" || status === "running");
+  const isPolling = shown.some(isRunning);
   useEffect(() => {
     // Notifications are faster. Polling finishes a report also without a WebSocket.
-    if (!isRunning) return undefined;
+    if (!isPolling) return undefined;
     const timer = setInterval(() => void refreshRunning(), POLL_MS);
     return () => {
       clearInterval(timer);
     };
-  }, [isRunning]);
+  }, [isPolling]);
   return (
     <section aria-labelledby="reports-requested">
       <h2 id="reports-requested">Requested in this browser</h2>
@@ -109,7 +109,7 @@ function ReportRow({ report }: { readonly report: Report }) {
         </button>
       )}
       {report.status === "failed" && <p class="field-error">Failed: {report.error ?? "unknown reason"}</p>}
-      {(report.status === "queued" || report.status === "running") && (
+      {isRunning(report) && (
         <label class="progress">
           {report.status === "queued" ? "Queued" : `${report.progress} %`}
           <progress max={100} value={report.progress} aria-label={`Progress of ${name}`} />

@@ -24,7 +24,9 @@ export async function requestReport(format: "csv" | "pdf", from: string, to: str
   const end = new Date(`${to}T00:00:00Z`);
   end.setUTCDate(end.getUTCDate() + 1);
   const body = { kind: "orders", format, from: `${from}T00:00:00Z`, to: end.toISOString() };
+  const owner = userId.peek();
   const response = await api.json<Report>("/v2/reports", { method: "POST", body, action });
+  if (userId.peek() !== owner) return;
   keep([response.body.id, ...keptIds()]);
   store(response.body);
 }
@@ -45,7 +47,7 @@ export async function downloadReport(report: Report, action: Action): Promise<vo
 
 /** Read the reports that are not finished again. */
 export async function refreshRunning(): Promise<void> {
-  const running = [...reports.value.values()].filter(({ status }) => status === "queued" || status === "running");
+  const running = [...reports.value.values()].filter(isRunning);
   await Promise.allSettled(running.map(({ id }) => loadReport(id)));
 }
 
@@ -56,7 +58,7 @@ export function startReports(): void {
     const known = typeof id === "string" ? reports.value.get(id) : undefined;
     if (known === undefined || !kind.startsWith("report.")) return;
     if (kind !== "report.progress") void loadReport(known.id).catch(() => undefined);
-    else if (typeof data.progress === "number" && known.status !== "done") {
+    else if (typeof data.progress === "number" && isRunning(known)) {
       store({ ...known, status: "running", progress: Math.max(known.progress, data.progress) });
     }
   });
@@ -65,11 +67,19 @@ export function startReports(): void {
   });
 }
 
+/** Whether the file of a report is still expected. */
+export function isRunning({ status }: Report): boolean {
+  return status === "queued" || status === "running";
+}
+
+/** Load one report. A response that arrives after its user has signed out is ignored. */
 async function loadReport(id: string, action?: Action, signal?: AbortSignal): Promise<void> {
+  const owner = userId.peek();
   try {
     const { body } = await api.json<Report>(`/v2/reports/${id}`, { action, signal, background: action === undefined });
-    store(body);
+    if (userId.peek() === owner) store(body);
   } catch (error) {
+    if (userId.peek() !== owner) return;
     if (!(error instanceof ProblemError && error.status === 404)) throw error;
     // Reports are deleted after some time.
     keep(keptIds().filter((kept) => kept !== id));
