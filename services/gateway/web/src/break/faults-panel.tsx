@@ -18,17 +18,23 @@ const ADMIN_EMAIL = "admin@hopline.example";
 const switches = signal<FaultSwitches | undefined>(undefined);
 
 export function FaultsPanel() {
+  const [rejection, setRejection] = useState<unknown>(undefined);
   return (
     <section class="panel" aria-labelledby="faults-title">
       <h2 id="faults-title">Faults</h2>
-      {switches.value === undefined ? <AdminLogin /> : <Switches switches={switches.value} />}
+      {switches.value === undefined ? (
+        <AdminLogin rejection={rejection} />
+      ) : (
+        <Switches switches={switches.value} onRejected={setRejection} />
+      )}
     </section>
   );
 }
 
-function AdminLogin() {
+/** `rejection` is the error that ended the last login. */
+function AdminLogin({ rejection }: { readonly rejection: unknown }) {
   const form = useRef<HTMLFormElement>(null);
-  const [error, setError] = useState<unknown>(undefined);
+  const [error, setError] = useState<unknown>(rejection);
   const [isBusy, setBusy] = useState(false);
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -56,33 +62,48 @@ function AdminLogin() {
   );
 }
 
-function Switches({ switches: current }: { readonly switches: FaultSwitches }) {
+interface SwitchesProps {
+  readonly switches: FaultSwitches;
+  readonly onRejected: (error: unknown) => void;
+}
+
+function Switches({ switches: current, onRejected }: SwitchesProps) {
   const [faults, setFaults] = useState<readonly Fault[]>([]);
-  const [error, setError] = useState<unknown>(undefined);
+  const [pollError, setPollError] = useState<unknown>(undefined);
+  const [changeError, setChangeError] = useState<unknown>(undefined);
   const [seconds, setSeconds] = useState(60);
   const [percent, setPercent] = useState(100);
-  const run = async (change: () => Promise<void>): Promise<void> => {
+  const run = async (request: () => Promise<void>, setError: (error: unknown) => void): Promise<void> => {
     try {
-      await change();
-      setFaults(await current.list());
+      await request();
       setError(undefined);
     } catch (reason) {
-      // The token has expired, or is not an admin's.
-      const isRejected = reason instanceof ProblemError && (reason.status === 401 || reason.status === 403);
-      if (isRejected) switches.value = undefined;
       setError(reason);
+      // The token has expired, or is not an admin's.
+      if (!(reason instanceof ProblemError) || (reason.status !== 401 && reason.status !== 403)) return;
+      onRejected(reason);
+      switches.value = undefined;
     }
   };
-  usePolling(POLL_MS, () => run(() => Promise.resolve()), [current]);
+  const poll = async (): Promise<void> => {
+    setFaults(await current.list());
+  };
+  usePolling(POLL_MS, () => run(poll, setPollError), [current]);
+  const apply = (change: () => Promise<void>): void => {
+    void run(async () => {
+      await change();
+      await poll();
+    }, setChangeError);
+  };
   const switchOn = (fault: Omit<FaultRequest, "for_seconds">): void => {
-    void run(() => current.switchOn({ ...fault, for_seconds: seconds }));
+    apply(() => current.switchOn({ ...fault, for_seconds: seconds }));
   };
   const switchOff = (pair: Pair): void => {
-    void run(() => current.switchOff(pair));
+    apply(() => current.switchOff(pair));
   };
   return (
     <>
-      <Problem error={error} />
+      <Problem error={changeError ?? pollError} />
       <div class="row">
         <Choice label="Duration" value={seconds} onChange={setSeconds} options={DURATIONS} />
         <Choice label="Affected calls" value={percent} onChange={setPercent} options={SHARES} />
