@@ -13,8 +13,17 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 AXE = Path(__file__).parents[3] / "services/gateway/web/node_modules/axe-core/axe.min.js"
 SKU = "OPENER-IRON"
-PAGES = ("/", f"/product/{SKU}", "/cart", "/login", "/register", "/nowhere")
-ACCOUNT_PAGES = ("/", f"/product/{SKU}", "/cart", "/orders", "/notifications", "/reports", "/dashboard", "/break")
+# The headings by address. A check waits for the heading, because the previous page is shown until then.
+SHOP_PAGES = {"/": "Catalog", f"/product/{SKU}": "Forged bottle opener", "/cart": "Cart"}
+PAGES = {**SHOP_PAGES, "/login": "Sign in", "/register": "Register", "/nowhere": "Page not found"}
+ACCOUNT_PAGES = {
+    **SHOP_PAGES,
+    "/orders": "Orders",
+    "/notifications": "Notifications",
+    "/reports": "Reports",
+    "/dashboard": "Dashboard",
+    "/break": "Break it",
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +69,9 @@ def check(shop: Shop, axe: str) -> None:
 def test_pages_without_an_account_have_no_serious_findings(themed: Shop, axe: str) -> None:
     themed.open("/")
     themed.add_to_cart(SKU)
-    for path in PAGES:
+    for path, heading in PAGES.items():
         themed.open(path)
+        expect(themed.heading).to_have_text(heading)
         check(themed, axe)
 
 
@@ -74,8 +84,9 @@ def test_pages_of_an_account_have_no_serious_findings(themed: Shop, axe: str) ->
     themed.page.get_by_role("button", name="Request report").click()
     expect(themed.page.locator("[data-report]")).to_have_count(1)
     themed.add_to_cart(SKU)
-    for path in ACCOUNT_PAGES:
+    for path, heading in ACCOUNT_PAGES.items():
         themed.open(path)
+        expect(themed.heading).to_have_text(heading)
         check(themed, axe)
 
 
