@@ -32,7 +32,7 @@ function isOpen(phase: ConnectionState["phase"]): boolean {
   return phase === "open" || phase === "draining";
 }
 
-/** Return a change of the connection that is worth a line in the log, or undefined. */
+/** Return the entry of the effect log for a change of the connection, or undefined if it needs none. */
 export function connectionEffect(before: ConnectionState, after: ConnectionState): Effect | undefined {
   if (before.phase === after.phase) return undefined;
   if (before.phase === "open" && after.phase === "waiting") return { severity: "bad", text: `WebSocket: ${connectionText(after)}` };

@@ -10,7 +10,11 @@ export interface Loading {
   readonly reload: () => void;
 }
 
-/** Call `load` when the component is shown, again when `key` changes, and by `reload`. The page aborts it when it ends. */
+/**
+ * Call `load` when the component is shown, when `key` changes, and by `reload`.
+ *
+ * Each call aborts the previous one, and removing the component aborts the last one.
+ */
 export function useLoad(name: string, key: string, load: (action: Action, signal: AbortSignal) => Promise<void>): Loading {
   const [isBusy, setBusy] = useState(true);
   const [error, setError] = useState<unknown>(undefined);
@@ -42,7 +46,7 @@ export function useLoad(name: string, key: string, load: (action: Action, signal
   return { isBusy, error, reload };
 }
 
-/** Run what a button starts: one at a time, as one user action. */
+/** Return a function that calls `run` as one user action. It does nothing while an earlier call is running. */
 export function useCommand(name: string, run: (action: Action) => Promise<void>): {
   readonly isBusy: boolean;
   readonly error: unknown;

@@ -1,4 +1,4 @@
-/** What proves a planned hop, and what shows that it failed. */
+/** Derives the state of a planned hop from the spans and notifications that have arrived. */
 
 import type { Journey } from "./journey";
 import type { HopPlan, SpanPattern } from "./plans";

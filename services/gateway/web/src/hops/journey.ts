@@ -26,7 +26,7 @@ export interface Journey {
   readonly spans: readonly TraceSpan[];
   /** Whether the gateway expects no more spans. */
   readonly isTraceComplete: boolean;
-  /** Whether nothing looks for further evidence. */
+  /** Whether the page has stopped looking for evidence. */
   readonly isOver: boolean;
 }
 
@@ -60,12 +60,12 @@ export function withTrace(journey: Journey, trace: Trace): Journey {
   return { ...journey, spans: trace.spans, isTraceComplete: trace.complete };
 }
 
-export function ended(journey: Journey): Journey {
+export function endJourney(journey: Journey): Journey {
   return { ...journey, isOver: true };
 }
 
 /** Look for evidence again, because the request was repeated. */
-export function resumed(journey: Journey): Journey {
+export function resumeJourney(journey: Journey): Journey {
   return { ...journey, isTraceComplete: false, isOver: false };
 }
 
@@ -83,7 +83,7 @@ export function attemptsOf(journey: Journey): number {
   return journey.calls.filter(({ method, url }) => method === main?.method && url === main.url).length;
 }
 
-/** Whether the action changed something, so that it is more interesting than reading. */
+/** Whether the action does more than reading. */
 export function isChange(journey: Journey): boolean {
   return journey.calls.some(({ method }) => method !== "GET");
 }

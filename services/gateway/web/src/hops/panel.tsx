@@ -12,7 +12,7 @@ import type { Tracker } from "./tracker";
 import { TraceView } from "./trace-view";
 
 const KEY = "hopline.hops-hidden";
-const SPOKEN_EVERY_MS = 1_500;
+const SPOKEN_AFTER_MS = 1_500;
 
 export function Panel({ tracker }: { readonly tracker: Tracker }) {
   const [isHidden, setHidden] = useState(() => readStored(KEY, isBoolean) ?? false);
@@ -75,13 +75,13 @@ function stateOf(journey: Journey): string {
   return "Traces are shown in development, to users who are signed in.";
 }
 
-/** Speaks the newest text, but not more often than people can listen. */
+/** Passes a text to screen readers when it has not changed for a while, because it can change faster than it is spoken. */
 function Spoken({ text }: { readonly text: string }) {
   const [spoken, setSpoken] = useState("");
   useEffect(() => {
     const timer = setTimeout(() => {
       setSpoken(text);
-    }, SPOKEN_EVERY_MS);
+    }, SPOKEN_AFTER_MS);
     return () => {
       clearTimeout(timer);
     };

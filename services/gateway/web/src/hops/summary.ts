@@ -1,4 +1,4 @@
-/** The state of an action in one sentence, for people who listen to the page. */
+/** The state of an action in one sentence, for screen readers. */
 
 import type { Journey } from "./journey";
 import { hopsOf } from "./model";

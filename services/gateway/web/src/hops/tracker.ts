@@ -6,7 +6,8 @@ import type { ApiCall, ApiCallStart } from "../api/client";
 import type { Emitter } from "../lib/emitter";
 import type { NotificationFrame } from "../realtime/frames";
 import { parseTraceparent } from "../telemetry/trace-context";
-import { beginJourney, ended, isChange, mainCall, resumed, withCall, withFrame, withTrace, type Journey, type ReceivedFrame } from "./journey";
+import { beginJourney, endJourney, isChange, mainCall, resumeJourney, withCall, withFrame, withTrace } from "./journey";
+import type { Journey, ReceivedFrame } from "./journey";
 import { hopsOf, isSettled } from "./model";
 import { pollTrace } from "./polling";
 import type { Trace } from "./trace";
@@ -63,7 +64,7 @@ export class Tracker {
     const journey = withCall(known ?? beginJourney(id, action.name, action.traceId, action.startedAt), call);
     // Notifications can arrive before the response, which may be the first to name the trace.
     this.#store(this.#frames.reduce(withFrame, journey), known === undefined);
-    if (this.#isMoreInteresting(journey)) this.#selected.value = id;
+    if (this.#isShownNext(journey)) this.#selected.value = id;
   }
 
   #addFrame(frame: NotificationFrame): void {
@@ -72,8 +73,8 @@ export class Tracker {
     for (const journey of this.#journeys.value) this.#store(withFrame(journey, received));
   }
 
-  /** A page that loads must not replace an order that still travels. */
-  #isMoreInteresting(journey: Journey): boolean {
+  /** Whether to show this action. One that only reads does not replace a change that is still followed. */
+  #isShownNext(journey: Journey): boolean {
     const shown = this.selected.value;
     if (this.#journeys.value[0]?.id !== journey.id) return false;
     return shown === undefined || isChange(journey) || !isChange(shown) || shown.isOver;
@@ -87,9 +88,9 @@ export class Tracker {
     // The trace of a repeated request continues, or is another one, after that of the earlier attempt was complete.
     if (stopEarlier !== undefined && mainCall(journey)?.id !== call.id) return;
     stopEarlier?.();
-    this.#update(id, resumed);
+    this.#update(id, resumeJourney);
     if (!this.#dependencies.canRead(call)) {
-      this.#update(id, ended);
+      this.#update(id, endJourney);
       return;
     }
     const stop = pollTrace(traceId, {
@@ -102,7 +103,7 @@ export class Tracker {
         return current === undefined || (current.isTraceComplete && isSettled(hopsOf(current)));
       },
       onEnd: () => {
-        this.#update(id, ended);
+        this.#update(id, endJourney);
       },
     });
     this.#pollers.set(id, stop);

@@ -14,7 +14,7 @@ export function formatBytes(bytes: number): string {
   return bytes < 1000 ? `${bytes} bytes` : `${(bytes / 1000).toFixed(bytes < 10_000 ? 1 : 0)} kB`;
 }
 
-/** The last part of an id: the first one is a time, which neighbours share. */
-export function shortId(id: string): string {
+/** Return the last 8 characters of an id, as the pages show it. */
+export function shortenId(id: string): string {
   return id.slice(-8);
 }

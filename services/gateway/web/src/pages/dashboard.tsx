@@ -10,7 +10,7 @@ import { useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
 import { Status } from "../components/status";
-import { formatMoney, formatTime, shortId } from "../lib/format";
+import { formatMoney, formatTime, shortenId } from "../lib/format";
 import { userId } from "../state/session";
 import { NotificationRow } from "./notifications";
 
@@ -58,7 +58,7 @@ function Parts() {
             {shown.recent_orders?.map((order) => (
               <li class="list-row" key={order.id}>
                 <div>
-                  <a href={`#/orders/${order.id}`}>Order {shortId(order.id)}</a>
+                  <a href={`#/orders/${order.id}`}>Order {shortenId(order.id)}</a>
                   <p class="quiet">
                     {formatTime(order.created_at)} · {formatMoney(order.total_cents, order.currency)}
                   </p>

@@ -8,7 +8,7 @@ import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
 import { Status } from "../components/status";
-import { formatMoney, formatTime, shortId } from "../lib/format";
+import { formatMoney, formatTime, shortenId } from "../lib/format";
 import { route } from "../router";
 import { announce } from "../state/announcements";
 import { connection } from "../state/connection";
@@ -21,7 +21,7 @@ export function OrderPage() {
   const { id } = route.value;
   return (
     <>
-      <PageHeading title={`Order ${shortId(id)}`} />
+      <PageHeading title={`Order ${shortenId(id)}`} />
       <SignInRequired next={`/orders/${id}`}>
         <OrderDetails id={id} />
       </SignInRequired>

@@ -7,7 +7,7 @@ import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
 import { Status } from "../components/status";
-import { formatMoney, formatTime, shortId } from "../lib/format";
+import { formatMoney, formatTime, shortenId } from "../lib/format";
 import { notificationReceived } from "../state/connection";
 import { loadOrders, orders } from "../state/orders";
 
@@ -71,7 +71,7 @@ export function OrderRow({ id }: { readonly id: string }) {
   return (
     <li class="list-row">
       <div>
-        <a href={`#/orders/${id}`}>Order {shortId(id)}</a>
+        <a href={`#/orders/${id}`}>Order {shortenId(id)}</a>
         <p class="quiet">
           {formatTime(order.created_at)} · {units} {units === 1 ? "unit" : "units"}
         </p>

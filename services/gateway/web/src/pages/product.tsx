@@ -46,7 +46,7 @@ export function ProductPage() {
 
 function Viewers({ sku }: { readonly sku: string }) {
   const count = viewers.value.get(sku);
-  if (!isSignedIn.value) return <p class="quiet">Sign in to see who else looks at this product.</p>;
+  if (!isSignedIn.value) return <p class="quiet">Sign in to see how many people look at this product.</p>;
   if (count === undefined || !liveSkus.value.has(sku)) return <p class="quiet">Connecting to the product's room…</p>;
   return <p class="quiet">{count === 1 ? "Only you look at this now." : `${count} people look at this now.`}</p>;
 }

@@ -8,7 +8,7 @@ import { PageHeading } from "../components/heading";
 import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
-import { formatBytes, formatTime, shortId } from "../lib/format";
+import { formatBytes, formatTime, shortenId } from "../lib/format";
 import { announce } from "../state/announcements";
 import { downloadReport, isRunning, loadReports, refreshRunning, reports, requestReport } from "../state/reports";
 
@@ -93,7 +93,7 @@ function ReportList() {
 
 function ReportRow({ report }: { readonly report: Report }) {
   const download = useCommand("download report", (action) => downloadReport(report, action));
-  const name = `Report ${shortId(report.id)}`;
+  const name = `Report ${shortenId(report.id)}`;
   return (
     <li class="list-row" data-report={report.id}>
       <div>

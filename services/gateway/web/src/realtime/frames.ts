@@ -17,7 +17,7 @@ export type RoomFrame =
   | { readonly t: "stock"; readonly room: string; readonly available: number; readonly version: number }
   | { readonly t: "viewers"; readonly room: string; readonly viewers: number };
 
-/** What the connection does, for people who look at it. */
+/** The state of the connection, as the page shows it. */
 export interface ConnectionState {
   readonly phase: "stopped" | "connecting" | "open" | "waiting" | "draining";
   /** Consecutive failed attempts. */

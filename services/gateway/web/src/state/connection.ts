@@ -8,7 +8,7 @@ import { Emitter } from "../lib/emitter";
 import { RealtimeClient } from "../realtime/client";
 import type { ConnectionState, NotificationFrame, RealtimeEvent, RoomFrame } from "../realtime/frames";
 import { SharedConnection } from "../realtime/leader";
-import { received } from "../telemetry";
+import { recordFrame } from "../telemetry";
 import { announce } from "./announcements";
 import {
   acceptFrame,
@@ -140,7 +140,7 @@ function receive(event: RealtimeEvent): void {
       break;
     case "notification":
       // One span per device: the tab that holds the socket records it.
-      if (shared?.isLeader === true) received(event.frame);
+      if (shared?.isLeader === true) recordFrame(event.frame);
       if (!acceptFrame(event.frame)) return;
       notificationReceived.emit(event.frame);
       if (event.frame.kind !== "report.progress") announce(describeNotification(event.frame));

@@ -1,6 +1,6 @@
 /** Notifications as sentences. */
 
-import { shortId } from "../lib/format";
+import { shortenId } from "../lib/format";
 
 interface Described {
   readonly kind: string;
@@ -8,8 +8,8 @@ interface Described {
 }
 
 export function describeNotification({ kind, data }: Described): string {
-  const order = `Order ${shortId(text(data.order_id))}`;
-  const report = `Report ${shortId(text(data.report_id))}`;
+  const order = `Order ${shortenId(text(data.order_id))}`;
+  const report = `Report ${shortenId(text(data.report_id))}`;
   switch (kind) {
     case "order.placed":
       return `${order} was placed.`;

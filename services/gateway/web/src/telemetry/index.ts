@@ -88,7 +88,7 @@ export function startRequest(action: Action | undefined, method: string, url: st
 }
 
 /** Record that a notification arrived. The span ends when the page has shown it. */
-export function received(frame: NotificationFrame): void {
+export function recordFrame(frame: NotificationFrame): void {
   const startedAt = toEpoch(performance.now());
   setTimeout(() => {
     const record = frameSpan(frame, startedAt, toEpoch(performance.now()));
