@@ -24,7 +24,7 @@ export interface ConnectionState {
   readonly attempt: number;
   /** When the next attempt begins, on the clock of `Date.now()`; only while waiting. */
   readonly retryAt?: number;
-  /** The close code that ended the last socket. */
+  /** The close code that ended the last socket; 1006 if the client closed it, because it was silent or the network was lost. */
   readonly closeCode?: number;
   /** How the last connection resumed: notifications replayed from the cursor, and gaps that were read over REST. */
   readonly resumed?: { readonly replayed: number; readonly gaps: number };

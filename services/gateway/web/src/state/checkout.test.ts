@@ -5,6 +5,7 @@ import { startAction, startRequest } from "../telemetry";
 import { FakeFetch, FakeLocks, json } from "../testing/fakes";
 import { addToCart, cart, replaceCart } from "./cart";
 import { discardCheckout, isInterrupted, openCheckout, placeOrder } from "./checkout";
+import { userId } from "./session";
 
 const placed = json(201, { id: "order-1" });
 
@@ -22,6 +23,7 @@ function keys(): (string | null)[] {
 beforeEach(() => {
   localStorage.clear();
   replaceCart([]);
+  userId.value = null;
   vi.stubGlobal("navigator", { locks: new FakeLocks() });
   server = new FakeFetch();
   const tokens = { token: () => Promise.resolve("token"), replace: () => Promise.resolve(undefined) };
@@ -93,6 +95,19 @@ describe("the key of a checkout", () => {
     await other;
     expect(await order).toBeUndefined();
     expect(server.requests).toHaveLength(0);
+  });
+
+  test("is not sent for another user, although the session ended without a sign-out", async () => {
+    userId.value = "ada";
+    addToCart("A");
+    const { key } = openCheckout();
+    server.respond(() => Promise.reject(new TypeError("network")), placed);
+    await expect(place()).rejects.toMatchObject({ name: "UnreachableError" });
+    expect(isInterrupted()).toBe(true);
+    userId.value = "grace";
+    expect(isInterrupted()).toBe(false);
+    await place();
+    expect(keys()).toEqual([key, expect.not.stringMatching(key)]);
   });
 
   test("ends with the session of the user", () => {

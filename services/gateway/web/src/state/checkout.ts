@@ -1,8 +1,8 @@
 /**
  * Placing an order exactly once.
  *
- * The idempotency key is created when the checkout opens and stored with the items until the server has given a final
- * response. So a second click, a reload and a repeated request after a lost response all send the same key.
+ * The idempotency key is created when the checkout opens and stored with the user and the items until the server has given
+ * a final response. So a second click, a reload and a repeated request after a lost response all send the same key.
  */
 
 import { signal } from "@preact/signals";
@@ -13,8 +13,11 @@ import type { Order } from "../api/types";
 import { readStored, writeStored } from "../lib/storage";
 import type { Action } from "../telemetry";
 import { cart, isCartItems, replaceCart, type CartItem } from "./cart";
+import { userId } from "./session";
 
 export interface Checkout {
+  /** The id of the user whose order it is. */
+  readonly user: string;
   readonly key: string;
   readonly items: readonly CartItem[];
   /** Whether the request has been sent. Its response may have been lost. */
@@ -31,16 +34,16 @@ let current: Promise<Order | undefined> | undefined;
 
 /** Return the checkout of the cart as it is now. A changed cart is another order, so it gets another key. */
 export function openCheckout(): Checkout {
-  const stored = readStored(KEY, isCheckout);
+  const stored = readCheckout();
   if (stored !== undefined && (stored.submitted || isSame(stored.items, cart.value))) return stored;
-  const checkout: Checkout = { key: crypto.randomUUID(), items: cart.value, submitted: false };
+  const checkout: Checkout = { user: currentUser(), key: crypto.randomUUID(), items: cart.value, submitted: false };
   writeStored(KEY, checkout);
   return checkout;
 }
 
 /** Whether an order was being placed when the page was closed or reloaded. */
 export function isInterrupted(): boolean {
-  return !placing.value && readStored(KEY, isCheckout)?.submitted === true;
+  return !placing.value && readCheckout()?.submitted === true;
 }
 
 /** Delete the key, because the user it belongs to has signed out. */
@@ -70,7 +73,7 @@ export function placeOrder(api: ApiClient, action: Action): Promise<Order | unde
 }
 
 async function submit(api: ApiClient, action: Action, key: string): Promise<Order | undefined> {
-  const checkout = readStored(KEY, isCheckout);
+  const checkout = readCheckout();
   // While this tab waited for the lock, another one has completed this checkout.
   if (checkout?.key !== key) return undefined;
   writeStored(KEY, { ...checkout, submitted: true } satisfies Checkout);
@@ -110,8 +113,18 @@ function isSame(left: readonly CartItem[], right: readonly CartItem[]): boolean 
   return sorted(left) === sorted(right);
 }
 
+/** Return the stored checkout if it is the current user's. The session of an earlier user may have ended without a sign-out. */
+function readCheckout(): Checkout | undefined {
+  const stored = readStored(KEY, isCheckout);
+  return stored?.user === currentUser() ? stored : undefined;
+}
+
+function currentUser(): string {
+  return userId.value ?? "";
+}
+
 function isCheckout(value: unknown): value is Checkout {
   if (typeof value !== "object" || value === null) return false;
-  const { key, items, submitted } = value as Partial<Checkout>;
-  return typeof key === "string" && isCartItems(items) && typeof submitted === "boolean";
+  const { user, key, items, submitted } = value as Partial<Checkout>;
+  return typeof user === "string" && typeof key === "string" && isCartItems(items) && typeof submitted === "boolean";
 }
