@@ -1,6 +1,7 @@
 """The connection pool: the choice of a connection for a request, and the closing of connections."""
 
 import asyncio
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -180,3 +181,17 @@ class TestClose:
                 await waiting
         await eventually(lambda: server.disconnects == 2)
         assert server.connections == 2
+
+    async def test_connection_does_not_stay_open_when_it_is_opened_during_the_close(self, server: RawServer) -> None:
+        """Close a transport at each step of the event loop at which a request can be."""
+        server.respond(*[OK] * 40)
+        for steps in range(40):
+            transport = HttptoolsTransport(limits=httpx.Limits(keepalive_expiry=None))
+            request = asyncio.create_task(transport.handle_async_request(httpx.Request("GET", server.url)))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await transport.aclose()
+            with suppress(httpx.TransportError):
+                await (await request).aread()
+        await eventually(lambda: server.open_connections == 0)
+        assert server.connections > 20

@@ -1,9 +1,11 @@
 """Accepted and rejected responses."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from httpx_httptools.connection import MAX_HEAD_BYTES
+from httpx_httptools.connection import MAX_HEAD_BYTES, Connection, Origin
 from testkit.raw_server import RawServer
 from testkit.waiting import eventually
 
@@ -69,6 +71,9 @@ class TestBroken:
             pytest.param(OK + OK, id="two responses"),
             pytest.param(OK + b"H", id="a second response begins"),
             pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MAX_HEAD_BYTES, id="endless header section"),
+            pytest.param(CHUNKED + b"1\r\na\r\n0\r\n" + b"X: y\r\n" * 200_000, id="endless trailers"),
+            pytest.param(CHUNKED + b"1\r\na\r\n0\r\nX: " + b"x" * 1_200_000, id="endless trailer"),
+            pytest.param(CHUNKED + b"1\r\na\r\n1;" + b"x" * 1_200_000, id="endless chunk header"),
         ],
     )
     async def test_connection_is_closed_when_the_response_is_invalid(
@@ -107,3 +112,24 @@ class TestBroken:
         await eventually(lambda: server.disconnects == 1)
         assert (await client.post("/")).status_code == 200
         assert server.connections == 2
+
+
+class FakeTransport(asyncio.Transport):
+    """An open connection that discards the request."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_header_section_is_rejected_when_all_of_it_arrives_in_one_piece() -> None:
+    connection = Connection(Origin(b"http", b"orders", None), on_free=lambda _: None, on_close=lambda _: None)
+    connection.connection_made(FakeTransport())
+    response = connection.send(b"", read_timeout_s=1)
+    connection.data_received(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * MAX_HEAD_BYTES + b"Content-Length: 0\r\n\r\n")
+    with pytest.raises(httpx.RemoteProtocolError, match="Invalid HTTP response"):
+        await response.wait_for_head()

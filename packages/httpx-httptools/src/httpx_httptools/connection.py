@@ -10,7 +10,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from httpx_httptools.response import FIRST_FINAL_STATUS, IncomingResponse
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Maximum size of a response header section."""
+"""Maximum size of a response header section, of the bytes between two parts of a body, and of trailers."""
 
 _MAX_UNREAD_BYTES = 64 * 1024
 """If more bytes of a body are unread, the connection stops reading from the socket, so the server has to wait."""
@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._response: IncomingResponse | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._section_bytes = 0
         self._paused = False
         self._lost = asyncio.Event()
 
@@ -59,7 +60,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, *, read_timeout_s: float | None) -> IncomingResponse:
         """Write `request` and return the response object, which is filled as bytes arrive."""
         self._response = IncomingResponse(self, read_timeout_s=read_timeout_s, abandon=self.abandon)
-        self.received_bytes = 0
+        self.received_bytes = self._section_bytes = 0
         cast("asyncio.Transport", self._transport).write(request)
         return self._response
 
@@ -95,10 +96,11 @@ class Connection(asyncio.Protocol):
             self._on_close(self)
             return
         self.received_bytes += len(data)
+        self._section_bytes += len(data)
         try:
             self._parser.feed_data(data)
-            if self.received_bytes > MAX_HEAD_BYTES and not response.status:
-                raise HttpParserError("The header section is too large")  # noqa: TRY301 - handled as the parser's own
+            if self._section_bytes > MAX_HEAD_BYTES and not response.ended:
+                raise HttpParserError("A header or trailer section is too large")  # noqa: TRY301 - as the parser's own
         except (HttpParserError, HttpParserUpgrade) as error:
             failure = httpx.RemoteProtocolError(f"Invalid HTTP response: {error}")
             failure.__cause__ = error
@@ -136,13 +138,17 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Store status and headers, unless the response is interim and another one follows."""
         response, status = cast("IncomingResponse", self._response), self._parser.get_status_code()
+        if self._section_bytes > MAX_HEAD_BYTES and _size(self._headers) > MAX_HEAD_BYTES:
+            raise HttpParserError("The header section is too large")
         if status >= FIRST_FINAL_STATUS:
+            self._section_bytes = 0
             response.status = status
             response.headers, self._headers = self._headers, []
             response.keep_alive = self._parser.should_keep_alive()
 
     def on_body(self, piece: bytes) -> None:
         """Add a part of the body."""
+        self._section_bytes = 0
         cast("IncomingResponse", self._response).add(piece)
 
     def on_message_complete(self) -> None:
@@ -165,3 +171,7 @@ class Connection(asyncio.Protocol):
         response.fail(failure)
         self._response = None
         self._on_close(self)
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)

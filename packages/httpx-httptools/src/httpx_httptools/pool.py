@@ -61,7 +61,7 @@ class ConnectionPool:
         """Open a connection to `origin`. An error releases the reserved slot.
 
         Raises:
-            httpx.ConnectError: The server cannot be reached.
+            httpx.ConnectError: The server cannot be reached, or the pool was closed meanwhile.
             httpx.ConnectTimeout: The server did not accept the connection in time.
         """
         if len(self._open) >= self._max_connections and self._idle:
@@ -77,6 +77,8 @@ class ConnectionPool:
                     origin.port or _DEFAULT_PORTS[origin.scheme],
                     ssl=self._ssl_context() if origin.scheme == b"https" else None,
                 )
+            if self.closed:
+                raise httpx.ConnectError("The transport was closed while it connected.")  # noqa: TRY301 - drops it too
         except BaseException as error:
             self._drop(connection)
             if isinstance(error, TimeoutError):

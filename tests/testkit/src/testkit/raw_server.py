@@ -43,6 +43,11 @@ class RawServer:
             writer.write(data)
 
     @property
+    def open_connections(self) -> int:
+        """Number of connections that neither side has closed."""
+        return len(self._writers)
+
+    @property
     def unsent(self) -> int:
         """Number of bytes in the write buffers of all connections."""
         return sum(writer.transport.get_write_buffer_size() for writer in self._writers)
