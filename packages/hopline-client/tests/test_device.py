@@ -190,6 +190,17 @@ class TestClosing:
         limits = DelayLimits(max_retry_s=0.1)
         assert await self._delay(client, sockets, drained, limits=limits) < TIMEOUT_S
 
+    async def test_device_waits_for_retry_after_up_to_the_maximum_when_its_ticket_is_rejected(
+        self, client: Client, gateway: Gateway, sockets: Sockets
+    ) -> None:
+        """Retry-After exceeds the budget of the client, which therefore returns the error response immediately."""
+        gateway.responses.append(problem(429, "too-many-requests", headers={"Retry-After": "6"}))
+        sockets.scripts.append(sends(welcome()))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with Device(client=client, backoff=SOON, delay_limits=DelayLimits(max_retry_s=0.5)):
+            assert 0.48 <= loop.time() - began < 6
+
     async def test_device_waits_longer_when_there_are_too_many_connections(
         self, client: Client, sockets: Sockets
     ) -> None:

@@ -39,7 +39,7 @@ class DelayLimits:
     """Limits of the delay before the next connection, in seconds.
 
     `too_many_s`: minimum after the server rejected a connection because the user has too many. `max_retry_s`: maximum
-    that a drain frame can ask for.
+    that the server can request, by a drain frame or by the Retry-After of a rejected ticket.
     """
 
     too_many_s: float = 30.0
@@ -255,4 +255,6 @@ class Device:
         if code == CloseCode.RESTARTING and self.feed.retry_s is not None:
             return min(self.feed.retry_s, self._delay_limits.max_retry_s)
         delay_s = self._backoff.delay_s(attempt - 1 if attempt else 0)
+        if isinstance(failure, ProblemError) and failure.retry_after_s is not None:
+            return max(delay_s, min(failure.retry_after_s, self._delay_limits.max_retry_s))
         return self._delay_limits.too_many_s + delay_s if code == CloseCode.TOO_MANY_CONNECTIONS else delay_s
