@@ -29,9 +29,11 @@ def test_finding_of_the_linter_is_reported(checkout: Checkout, has: Has) -> None
     [
         ("# Builds one image", "# syntax=docker/dockerfile:1\n# Builds one image", "a frontend directive"),
         ("COPY shared shared", "COPY --link shared shared", "COPY --link"),
+        ("COPY shared shared", "copy \\\n --link shared shared", "COPY --link"),
         ("COPY shared shared", "ADD shared shared", "ADD unpacks"),
         ("--start-period=40s", "--start-period=40s --start-interval=1s", "--start-interval"),
         ('["/bin/sh", "-c", "exec python -m shared.commands.probe $PROBE"]', "curl localhost", "curl"),
+        ("-qq --no-install-recommends binutils", "-qq \\\n    curl binutils", "curl"),
         ("\n\nFROM ${PYTHON_IMAGE}\n", "\n\nFROM debian:12\n", "its base images are"),
         ("USER 10001:10001", "USER hopline", "it runs as hopline"),
         ("USER 10001:10001", "USER 0:0", "it runs as 0:0"),

@@ -88,6 +88,20 @@ def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wro
     assert [expected in finding.wrong for finding in inputs(checkout.root)] == [True]
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_action_in_quotes_is_accepted(checkout: Checkout, quote: str) -> None:
+    action = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
+    checkout.corrupt(CI, action, f"{quote}{action}{quote}")
+    assert not [*policy(checkout.root), *inputs(checkout.root)]
+
+
+def test_inputs_of_an_action_of_the_repository_are_not_checked(checkout: Checkout) -> None:
+    checkout.corrupt(
+        CI, "      - run: make demo\n", "      - uses: ./.github/actions/demo\n        with: {mode: any}\n"
+    )
+    assert not list(inputs(checkout.root))
+
+
 @pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])
 def test_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> None:
     text = (checkout.root / CI).read_text(encoding="utf-8")
@@ -139,5 +153,5 @@ def test_delivery_requires_tests_and_scans(root: Path) -> None:
     assert "needs.publish.result == 'success'" in jobs["deploy"]["if"]
     assert jobs["release"]["environment"] == "production"
     assert "'production' || 'staging'" in jobs["deploy"]["environment"]
-    scripts = [step.get("run", "") for step in jobs["deploy"]["steps"]]
-    assert any(script.find("pin-images.sh") < script.find("deploy.sh") for script in scripts if "deploy.sh" in script)
+    [script] = [step["run"] for step in jobs["deploy"]["steps"] if "deploy.sh" in step.get("run", "")]
+    assert 0 <= script.find("pin-images.sh") < script.find("deploy.sh")

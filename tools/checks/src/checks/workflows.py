@@ -23,7 +23,7 @@ ZIZMOR = Program("zizmor", "pip install zizmor")
 FOLDER = Path(".github/workflows")
 DEPENDABOT = Path(".github/dependabot.yml")
 
-_USES = re.compile(r"^\s*(?:-\s+)?uses:\s*(?P<action>[^\s#]+)\s*(?P<comment>#.*)?$")
+_USES = re.compile(r"""^\s*(?:-\s+)?uses:\s*["']?(?P<action>[^\s#"']+)["']?\s*(?P<comment>#.*)?$""")
 _PINNED = re.compile(r"@[0-9a-f]{40}$")
 _VERSION = re.compile(r"^# v\d+(\.\d+)*\b")
 
@@ -54,8 +54,10 @@ def inputs(root: Path) -> Iterator[Finding]:
         versions = {found["action"]: (found["comment"] or "").lstrip("# ") for found in _uses(text)}
         for name, job in _jobs(text):
             for step in job.get("steps") or []:
-                if action := step.get("uses"):
-                    yield from check_inputs(f"{file} job {name}", action, versions[action], step.get("with") or {})
+                action = step.get("uses", "./")
+                if not action.startswith("./"):
+                    version = versions.get(action, "")
+                    yield from check_inputs(f"{file} job {name}", action, version, step.get("with") or {})
 
 
 def audit(root: Path) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ def policy(root: Path) -> Iterator[Finding]:
     """Check Hopline's rules: old engines, one base image, a numeric user, exec form, no curl, no secrets."""
     text = (root / FILE).read_text(encoding="utf-8")
     instructions = _instructions(text)
+    joined = "\n".join(f"{name} {argument}" for name, argument in instructions)
     forbidden = {
         r"(?im)^#\s*syntax=": (
             "a frontend directive fetches a frontend",
@@ -38,7 +39,7 @@ def policy(root: Path) -> Iterator[Finding]:
         ),
     }
     for pattern, (wrong, fix) in forbidden.items():
-        if re.search(pattern, text):
+        if re.search(pattern, f"{text}\n{joined}"):
             yield Finding(str(FILE), wrong, fix)
     bases = {argument.split()[0] for name, argument in instructions if name == "FROM"}
     if len(bases) > 1:
