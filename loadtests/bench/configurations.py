@@ -1,4 +1,4 @@
-"""The two configurations that benchmarks compare: the standard packages alone, and the drop-ins of packages/."""
+"""The configurations that benchmarks compare: the standard packages alone, each drop-in of packages/, and both."""
 
 from collections.abc import Mapping
 from typing import Final
