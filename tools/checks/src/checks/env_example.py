@@ -36,11 +36,11 @@ PROCESSES = {
 HEADER = """\
 # The environment variables of Hopline's processes, with their defaults. Generated: `python -m checks.env_example`.
 #
-# Copy this file to `.env` and uncomment what you change. Who reads `.env`, in development only (ENVIRONMENT is unset or
-# `development` among the environment variables):
-# - `make up`, in the top-level folder. It passes the variables to the processes, except those that it sets itself:
-#   addresses, ports, database URLs and secrets. With Compose, the processes get those that compose.yaml passes.
-# - A service or a worker that you start by hand, in its working directory.
+# Copy this file to `.env` and uncomment the variables that you change. `.env` is read in development only (the
+# environment variable ENVIRONMENT is unset or `development`):
+# - by `make up`, in the top-level folder. It passes the variables to the processes, except those that it sets itself:
+#   addresses, ports, database URLs and secrets. With Compose, the processes get the variables that compose.yaml passes.
+# - by a service or a worker that you start by hand, in its working directory.
 #
 # Environment variables take precedence over `.env`. PYTHON_DOTENV_DISABLED=1 ignores the file; the tests set it.
 # Every variable can be given as a file, in the environment only: X_FILE=/run/secrets/x sets X to the file's content.
@@ -51,22 +51,23 @@ HEADER = """\
 PAGE_HEADER = """\
 # Settings
 
-Every environment variable that the processes read, from the fields of their settings classes. Generated:
-`python -m checks.env_example`.
+This page lists every environment variable that the processes read. `python -m checks.env_example` generates it from
+the fields of the settings classes.
 
-Each process validates its settings at its start. A wrong or missing one stops it with status 4 and the variable's
-name. A value comes from the first of these that has one:
+Each process validates its settings at its start. If a setting is invalid, or a required one is missing, the process
+prints the name of the variable and exits with status 4. The value of a variable comes from the first of these sources
+that contains it:
 
-1. the environment, or `X_FILE=/run/secrets/x` for the content of a file: secrets need not be in the environment;
-2. `.env` in the working directory, in development only. `cp .env.example .env` to begin with;
+1. the environment, or the file that `X_FILE=/run/secrets/x` names, so that secrets need not be in the environment;
+2. `.env` in the working directory, in development only (`cp .env.example .env` creates it);
 3. the default.
 
-`make up` reads `.env` in both modes. By hand, pass it to Compose:
+`make up` reads `.env` in both modes. If you start Compose by hand, pass the file to it:
 `docker compose --env-file .env -f infra/compose/compose.yaml up`. Containers get the variables that
 [`compose.yaml`](../infra/compose/compose.yaml) names. Images never contain a `.env` (`.dockerignore`), and git ignores
-it: a secret that was committed once stays in the history.
+it, because a secret that was committed once stays in the history.
 
-In the code a process has one settings class. Routes receive it by `Depends(get_settings)`, which is cached, and tests
+In the code, a process has one settings class. Routes receive it by `Depends(get_settings)`, which is cached, and tests
 replace it by `dependency_overrides`. OpenTelemetry's SDK reads its other variables (`OTEL_*`) itself, from the
 environment only.
 """
@@ -194,7 +195,7 @@ def check(root: Path) -> Iterator[Finding]:
     for name, content in ((FILE, rendered()), (PAGE, rendered_page())):
         file = root / name
         if not file.exists() or file.read_text(encoding="utf-8") != content:
-            yield Finding(name, "differs from the settings' fields", "python -m checks.env_example")
+            yield Finding(name, "differs from the settings' fields", "run `python -m checks.env_example`")
 
 
 VALIDATORS: Sequence[Validator] = (Validator(name="files: .env.example, docs/settings.md", check=check),)
