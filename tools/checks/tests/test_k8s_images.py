@@ -36,5 +36,7 @@ def test_kubernetes_and_compose_use_the_same_versions(rendered: Render, root: Pa
     overlay, versions = rendered("kind"), compose_versions(root)
     assert versions["postgres"]
     assert not list(differing(overlay, versions))
+    run_image(overlay, "redis", f"redis:{versions['redis']}@sha256:{'0' * 64}")
+    assert not list(differing(overlay, versions))
     run_image(overlay, "redis", "redis:6")
     assert any("redis:6, but Compose runs" in finding.wrong for finding in differing(overlay, versions))

@@ -151,6 +151,13 @@ def test_keda_reaches_the_database_of_jobs_from_its_own_namespace(
     assert any(expected in finding.wrong for finding in check_network(overlay))
 
 
+@pytest.mark.parametrize("url", ["redis://redis", "rediss://redis/0"])
+def test_address_without_a_port_has_the_port_of_its_scheme(rendered: Render, url: str) -> None:
+    overlay = rendered("kind")
+    settings(overlay, "hopline-gateway")["CACHE_URL"] = url
+    assert not list(check_network(overlay))
+
+
 def omit_the_ingress_of_loki(overlay: Rendering) -> None:
     policy(overlay, "loki")["ingress"][0]["from"].pop(0)
 

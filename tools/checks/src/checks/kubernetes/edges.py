@@ -18,7 +18,7 @@ Direction = Literal["Ingress", "Egress"]
 LINKS = {"PUBLIC_WS_URL", "TRACES_URL", "LOGS_URL", "METRICS_URL", "MAIL_URL", "OBJECT_STORE_URL"}
 """Addresses to which the process does not connect: those for browsers, and the name of a bucket behind S3_ENDPOINT."""
 
-_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379}
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379, "rediss": 6379}
 _IN_A_FILE = re.compile(r"(?P<scheme>https?://)?\b(?P<host>[a-z][a-z0-9-]*):(?P<port>\d{2,5})\b")
 _QUALIFIED = re.compile(r"^(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)(\.svc(\.cluster\.local)?)?$")
 

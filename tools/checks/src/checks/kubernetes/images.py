@@ -57,5 +57,6 @@ def compose_versions(root: Path) -> dict[str, str]:
 
 
 def _split(image: str) -> tuple[str, str]:
-    name, _, tag = image.partition(":")
-    return name, tag
+    """Return name and tag. A registry may have a port, and a digest may follow the tag."""
+    match = _IMAGE.match(image)
+    return (match["name"], match["tag"] or "") if match else (image, "")

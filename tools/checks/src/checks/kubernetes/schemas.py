@@ -54,9 +54,7 @@ def _validator(version: str, api_version: str, kind: str) -> Draft202012Validato
     own = schema_of(api_version, kind)
     if own is not None:
         return Draft202012Validator(own)
-    group = api_version.partition("/")[0].partition(".")[
-        0
-    ]  # the file of networking.k8s.io/v1 is networking-v1, that of v1 is v1
+    group = api_version.partition("/")[0].partition(".")[0]  # networking of networking.k8s.io
     suffix = f"{group}-{api_version.rpartition('/')[2]}" if "/" in api_version else api_version
     schema = _packaged(version, f"{kind.lower()}-{suffix}.json")
     return Draft202012Validator(schema, registry=_definitions(version)) if schema else None
