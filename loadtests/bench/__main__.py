@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder for the figures")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.name if name not in known]:
-        print(f"no benchmark {unknown[0]!r}: there are {', '.join(known)}", file=sys.stderr)
+        print(f"Unknown benchmark {unknown[0]!r}. Expected one of: {', '.join(known)}.", file=sys.stderr)
         return 2
     effort = GLANCE if options.glance else Effort(rounds=options.rounds, seconds=options.seconds)
     chosen = [known[name] for name in options.name or known]
@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _measure(benchmarks: Sequence[Benchmark], effort: Effort, results: Path) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    around = report.machine()
-    for what, value in around.items():
+    machine_facts = report.machine()
+    for what, value in machine_facts.items():
         console.print(f"{what:<7} {value}", highlight=False)
     for benchmark in benchmarks:
         with folder() as place:
@@ -51,8 +51,8 @@ async def _measure(benchmarks: Sequence[Benchmark], effort: Effort, results: Pat
                 figures = await benchmark.run(stage, effort)
         console.print()
         report.show(benchmark, figures, console)
-        report.save(benchmark, figures, around, results)
-    console.print(f"\nkept in {results}", highlight=False)
+        report.save(benchmark, figures, machine_facts, results)
+    console.print(f"\nsaved in {results}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
         for name, configuration in CONFIGURATIONS.items()
     ]
     rivals = [textbook, *hopline, bare]
-    await _agree(rivals, headers)
+    await _verify_equal_bodies(rivals, headers)
     await measure_in_turn(rivals, Load(path="/v2/dashboard", headers=headers, connections=CONNECTIONS), effort)
     spans = await _spans(standins) / sum(1 + rival.requests for rival in hopline)
     return [
@@ -113,7 +113,7 @@ async def open_gateway(stage: Stage, standins: Running, **environment: str) -> R
     )
 
 
-async def _agree(rivals: Sequence[Rival], headers: Mapping[str, str]) -> None:
+async def _verify_equal_bodies(rivals: Sequence[Rival], headers: Mapping[str, str]) -> None:
     """Raise RuntimeError unless all gateways return the same body."""
     async with httpx.AsyncClient(timeout=10, headers=dict(headers)) as client:
         responses = [

@@ -48,17 +48,15 @@ class JobBacklog:
     def __init__(self, *, connection: "asyncpg.Connection[asyncpg.Record]", redis: Redis) -> None:
         self._connection = connection
         self._dispatcher = Dispatcher(redis=redis, queue_of=queue_of)
-        self._added = 0
 
     async def add(self, count: int) -> None:
         """Commit jobs, then enqueue them in ARQ, like the consumer of an event."""
         rows = await self._connection.fetch(_ADD, _KIND, _PAYLOAD, count)
-        self._added += count
         await self._dispatcher.enqueue(
             *(QueuedJob(job_id=row["id"], type_name=_KIND, attempt=1, due_in_s=0.0) for row in rows)
         )
 
-    async def done(self) -> None:
+    async def wait_until_done(self) -> None:
         """Wait until all added jobs are done."""
         async with asyncio.timeout(_TIMEOUT_S):
             while await self._connection.fetchval("SELECT count(*) FROM job WHERE state <> 'done'"):  # noqa: ASYNC110
@@ -115,7 +113,7 @@ async def open_worker(
             **environment,
         },
     )
-    await worker.logs("worker_started")
+    await worker.wait_for_log("worker_started")
     return worker
 
 
@@ -133,7 +131,7 @@ async def _waits(jobs: JobBacklog, worker: Running, count: int) -> list[float]:
     before = len(worker.log.read_bytes())
     for _ in range(count):
         await jobs.add(1)
-        await jobs.done()
+        await jobs.wait_until_done()
     lines = worker.log.read_bytes()[before:].splitlines()
     found = (orjson.loads(line) for line in lines if b'"job_done"' in line)
     return sorted(float(line["waited_ms"]) for line in found)
@@ -145,7 +143,7 @@ async def _rates(jobs: JobBacklog, count: int, *, rounds: int) -> list[float]:
     for _ in range(rounds):
         began = time.perf_counter()
         await jobs.add(count)
-        await jobs.done()
+        await jobs.wait_until_done()
         rates.append(count / (time.perf_counter() - began))
     return rates
 

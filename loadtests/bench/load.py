@@ -74,10 +74,11 @@ class LoadFailedError(Exception):
 
 async def drive(load: Load, *, port: int, effort: Effort) -> Outcome:
     """Run the load against `port`, on its own core. Raises LoadFailedError if a response was not as expected."""
-    return await measured("bench.load", {"load": asdict(load), "port": port, "effort": asdict(effort)}, core=Core.LOAD)
+    task = {"load": asdict(load), "port": port, "effort": asdict(effort)}
+    return await run_measurement("bench.load", task, core=Core.LOAD)
 
 
-async def measured(module: str, task: Mapping[str, object], *, core: Core) -> Outcome:
+async def run_measurement(module: str, task: Mapping[str, object], *, core: Core) -> Outcome:
     """Run `python -m module` with its task as JSON on standard input; return the `Outcome` that it writes as JSON.
 
     Raises LoadFailedError if it fails.
@@ -122,7 +123,7 @@ class _Tally:
         number = b"%03d" % (self._request_count % NUMBERS)
         return self._request.replace(UNIQUE, b"%b%d" % (self._start, self._request_count)).replace(N, number)
 
-    def responded(self, started: float, *, ok: bool) -> None:
+    def record_response(self, started: float, *, ok: bool) -> None:
         """Count one response, unless this is the warm-up."""
         self.responses += 1
         if self.counting:
@@ -131,7 +132,7 @@ class _Tally:
             if len(self.latencies) == self.load.connections:
                 self.enough.set()
 
-    def closed(self) -> None:
+    def record_close(self) -> None:
         """Count a closed connection. During the load it is a failure, because it is not opened again."""
         self.failures += not self.done
         self._open -= 1
@@ -157,7 +158,7 @@ class _Connection(asyncio.Protocol):
         head = self._received.find(b"\r\n\r\n")
         if head < 0 or len(self._received) < head + 4 + _body_length(self._received, head):
             return
-        self._tally.responded(self._started, ok=self._received.startswith(self._tally.expected_start))
+        self._tally.record_response(self._started, ok=self._received.startswith(self._tally.expected_start))
         self._received.clear()
         if self._tally.done:
             self._transport.close()
@@ -165,7 +166,7 @@ class _Connection(asyncio.Protocol):
             self._send_request()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self._tally.closed()
+        self._tally.record_close()
 
     def _send_request(self) -> None:
         self._started = time.perf_counter()

@@ -10,7 +10,7 @@ from bench.configurations import DROP_INS, STANDARD
 from bench.cores import Core
 from bench.dashboard import open_standins
 from bench.figures import Benchmark, Effort, Figure, at_least
-from bench.load import NUMBERS, Load, Outcome, measured
+from bench.load import NUMBERS, Load, Outcome, run_measurement
 from bench.processes import Running
 from bench.rivals import Rival
 from bench.stage import Stage
@@ -34,13 +34,13 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     standard = Rival(name="standard", server=await open_stocked_orders(stage, standins, **STANDARD))
     drop_ins = Rival(name="drop-ins", server=await open_stocked_orders(stage, standins, **DROP_INS))
     database_url = await stocked_database(stage)
-    load = placing(issuer)
+    load = build_order_load(issuer)
     bare: list[Outcome] = []
     for _ in range(effort.rounds):
         await standard.measure(load, effort)
         await drop_ins.measure(load, effort)
         task = {"database_url": database_url, "concurrency": CONCURRENCY, "effort": asdict(effort)}
-        bare.append(await measured("bench.bare_orders", task, core=Core.SERVER))
+        bare.append(await run_measurement("bench.bare_orders", task, core=Core.SERVER))
     bare_cpu_ms = [1000 * outcome.cpu_share / outcome.per_second for outcome in bare]
     return [
         _throughput_share(standard, bare, target=33),
@@ -66,7 +66,7 @@ def _throughput_share(ours: Rival, bare: list[Outcome], *, target: float) -> Fig
     )
 
 
-def placing(issuer: TokenIssuer) -> Load:
+def build_order_load(issuer: TokenIssuer) -> Load:
     """Return a load of orders of three items, each with a new idempotency key."""
     items = [{"sku": f"bench-{{n}}-{line}", "quantity": 1} for line in LINES]
     headers = {"Content-Type": "application/json", "Idempotency-Key": "{unique}"}

@@ -48,8 +48,8 @@ class Running:
         """Return the memory of the process and its children (USS)."""
         return sum(int(process.memory_full_info().uss) for process in self._family())
 
-    def end(self) -> None:
-        """Stop it gracefully, and kill it after a timeout. Blocks until it has exited."""
+    def stop(self) -> None:
+        """Terminate the process, and kill it after a timeout. Blocks until it has exited."""
         self.popen.terminate()
         try:
             self.popen.wait(_STOP_S)
@@ -61,7 +61,7 @@ class Running:
         process = psutil.Process(self.popen.pid)
         return (process, *process.children(recursive=True))
 
-    async def accepts(self) -> None:
+    async def wait_until_listening(self) -> None:
         """Wait until it accepts connections. Raises ProcessDidNotStartError."""
         deadline = time.monotonic() + _START_S
         while True:
@@ -75,7 +75,7 @@ class Running:
                 writer.close()
                 return
 
-    async def logs(self, words: str) -> None:
+    async def wait_for_log(self, words: str) -> None:
         """Wait until its output contains `words`. Raises ProcessDidNotStartError."""
         deadline = time.monotonic() + _START_S
         while words not in self.log.read_text(errors="replace"):

@@ -48,7 +48,7 @@ async def _relayed(
     service = await open_orders(stage, standins, database_url, **configuration, REDIS_URL=redis_url)
     events = effort.amount(EVENTS)
     rates = [await _append_backlog(database_url, redis_url, events) for _ in range(effort.rounds)]
-    await asyncio.to_thread(service.end)
+    await asyncio.to_thread(service.stop)
     return [
         Figure(name=f"{name}: backlog", value=median(rates), unit="events/s", target=at_least(target)),
         Figure(name=f"{name}: slowest round", value=min(rates), unit="events/s"),

@@ -38,7 +38,7 @@ def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> N
     console.print(table)
 
 
-def save(benchmark: Benchmark, figures: Sequence[Figure], around: dict[str, str], folder: Path) -> Path:
+def save(benchmark: Benchmark, figures: Sequence[Figure], machine_facts: dict[str, str], folder: Path) -> Path:
     """Write the figures to `folder/<benchmark>.json`, and replace those of the last run."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{benchmark.name}.json"
@@ -46,7 +46,7 @@ def save(benchmark: Benchmark, figures: Sequence[Figure], around: dict[str, str]
         "benchmark": benchmark.name,
         "measures": benchmark.measures,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": around,
+        "machine": machine_facts,
         "figures": [
             asdict(figure) | {"reached": figure.target.reached_by(figure.value) if figure.target else None}
             for figure in figures

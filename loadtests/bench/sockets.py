@@ -85,7 +85,7 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     return [
         Figure(name="idle sockets held by one process", value=held, unit="sockets", target=at_least(wanted)),
         Figure(name="memory for each", value=kib_each, unit="KiB", target=at_most(40)),
-        Figure(name="pongs meanwhile", value=workload.pinged, unit="pings"),
+        Figure(name="pings received", value=workload.pinged, unit="pings"),
     ]
 
 

@@ -95,7 +95,7 @@ class Stage:
     ) -> Running:
         """Start `python -m module`, which listens on HOST and PORT. Raises ProcessDidNotStartError."""
         running = self._started(module, *arguments, environment=environment, core=core, port=port or free_port())
-        await running.accepts()
+        await running.wait_until_listening()
         return running
 
     def silent(self, module: str, *arguments: str, environment: Mapping[str, str], core: Core | None = None) -> Running:
@@ -107,7 +107,7 @@ class Stage:
     ) -> Running:
         log = self.folder / f"{module}-{port}.log"
         running = start(module, *arguments, environment=environment, core=core, port=port, log=log)
-        self._exits.push_async_callback(asyncio.to_thread, running.end)
+        self._exits.push_async_callback(asyncio.to_thread, running.stop)
         return running
 
 

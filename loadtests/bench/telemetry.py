@@ -8,7 +8,7 @@ from bench.configurations import DROP_INS, STANDARD
 from bench.dashboard import CONNECTIONS, open_gateway, open_standins
 from bench.figures import Benchmark, Effort, Figure, Target, at_least
 from bench.load import Load
-from bench.orders import open_stocked_orders, placing
+from bench.orders import build_order_load, open_stocked_orders
 from bench.rivals import Rival, measure_in_turn, ratios
 from bench.stage import Stage
 from bench.standins import USER_ID
@@ -49,10 +49,10 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
             )
             for left, settings in SETTINGS.items()
         ]
-        await measure_in_turn(placements, placing(issuer), effort)
+        await measure_in_turn(placements, build_order_load(issuer), effort)
         figures += [*_throughput_share(dashboards, target), *_throughput_share(placements, target)]
         for rival in (*dashboards, *placements):
-            await asyncio.to_thread(rival.server.end)
+            await asyncio.to_thread(rival.server.stop)
     return figures
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from bench.dashboard import CONFIGURATIONS
 from bench.figures import Effort, at_least, at_most
 from bench.load import Load, LoadFailedError, drive
 from testkit.apps import serve
@@ -32,6 +33,9 @@ class TestCommand:
         assert targets["standard / bare, throughput"]["target"] == {"better": "higher", "bound": 16}
         assert targets["drop-ins / bare, throughput"]["target"] == {"better": "higher", "bound": 25}
         assert all(figure["reached"] in (True, False) for figure in targets.values())
+        busy = {figure["name"]: figure["value"] for figure in saved["figures"] if "load generator" in figure["name"]}
+        assert {name.partition(":")[0] for name in busy} == {"textbook", "bare", *CONFIGURATIONS}
+        assert all(percent > 0 for percent in busy.values())
         spans = next(figure for figure in saved["figures"] if figure["name"] == "Hopline: spans")
         assert spans["value"] == pytest.approx(4, rel=0.05)  # every request traced
 
@@ -46,7 +50,7 @@ class TestCommand:
     def test_unknown_name_lists_the_known_names(self) -> None:
         done = bench("nothing")
         assert done.returncode == 2
-        assert done.stderr.strip().startswith("no benchmark 'nothing': there are dashboard")
+        assert done.stderr.strip().startswith("Unknown benchmark 'nothing'. Expected one of: dashboard")
 
 
 class TestTarget:
