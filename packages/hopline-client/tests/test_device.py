@@ -296,6 +296,12 @@ class TestRooms:
         assert joins == [{"t": "join", "room": ROOM}] * 2
 
 
+@pytest.mark.parametrize("text", ["[]", '""', '[["t", "n"], ["seq", 1]]', "1", "null"])
+def test_message_is_rejected_when_it_is_not_a_json_object(text: str) -> None:
+    with pytest.raises(TypeError, match="not a JSON object"):
+        Frame.parse(text)
+
+
 @given(st.data())
 def test_feed_accepts_every_notification_once_in_order(data: st.DataObject) -> None:
     """Frames are lost, repeated and reordered in any way, and the history is available."""

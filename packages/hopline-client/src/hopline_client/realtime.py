@@ -33,7 +33,10 @@ class Frame(dict[str, Any]):
     @classmethod
     def parse(cls, text: str | bytes) -> "Frame":
         """Return the frame of a message. Raises TypeError or ValueError if it is not a JSON object."""
-        return cls(json.loads(text))
+        members = json.loads(text)
+        if not isinstance(members, dict):
+            raise TypeError("the message is not a JSON object")
+        return cls(members)
 
     @property
     def trace_id(self) -> str:
