@@ -12,7 +12,7 @@ import notifications.settings
 import orders.settings
 import users.settings
 import workers.settings
-from checks.env_example import FILE, PAGE, check, rendered, rendered_page, written
+from checks.env_example import FILE, PAGE, check, format_default, render_env_example, render_page
 from shared.config import GunicornSettings
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_every_field_is_listed_with_its_default(
         comment, default = entries[name.upper()]
         assert ("Required." in comment) == field.is_required()
         if not field.is_required():
-            assert default.strip("'") == written(field.default)
+            assert default.strip("'") == format_default(field.default)
 
 
 def test_every_variable_is_a_field(entries: dict[str, tuple[str, str]]) -> None:
@@ -72,8 +72,8 @@ def test_defaults_are_valid_values(
 def test_files_are_up_to_date(tmp_path: Path) -> None:
     assert not list(check(ROOT)), "run: python -m checks.env_example"
     (tmp_path / "docs").mkdir()
-    (tmp_path / FILE).write_text(rendered().replace("MAX_JOBS=10", "MAX_JOBS=11"))
-    (tmp_path / PAGE).write_text(rendered_page().replace("| `MAX_JOBS` | `10` |", "| `MAX_JOBS` | `11` |"))
+    (tmp_path / FILE).write_text(render_env_example().replace("MAX_JOBS=10", "MAX_JOBS=11"))
+    (tmp_path / PAGE).write_text(render_page().replace("| `MAX_JOBS` | `10` |", "| `MAX_JOBS` | `11` |"))
     assert [finding.place for finding in check(tmp_path)] == [FILE, PAGE]
 
 

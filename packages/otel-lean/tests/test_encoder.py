@@ -17,7 +17,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from otel_lean import wire
-from otel_lean.encoder import encoded
+from otel_lean.encoder import encode
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TIMES = st.integers(1, 2**64 - 1)
@@ -63,12 +63,12 @@ SPANS = st.builds(
 
 
 def decoded(*spans: ReadableSpan) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest.FromString(encoded(spans))
+    return ExportTraceServiceRequest.FromString(encode(spans))
 
 
-def span(**said: Any) -> ReadableSpan:
+def span(**fields: Any) -> ReadableSpan:
     context = SpanContext(1, 2, is_remote=False)
-    return ReadableSpan("it", context=context, resource=RESOURCES[0], start_time=1, end_time=2, **said)
+    return ReadableSpan("it", context=context, resource=RESOURCES[0], start_time=1, end_time=2, **fields)
 
 
 def only(*spans: ReadableSpan) -> Span:

@@ -48,7 +48,7 @@ def described(span: ReadableSpan) -> dict[str, Any]:
     }
 
 
-async def left_behind(provider: TracerProvider, path: str) -> list[dict[str, Any]]:
+async def record_spans(provider: TracerProvider, path: str) -> list[dict[str, Any]]:
     """Send one request, and return its CLIENT and SERVER spans."""
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -63,7 +63,7 @@ async def left_behind(provider: TracerProvider, path: str) -> list[dict[str, Any
 
 @pytest.mark.parametrize("path", ["/notes/1?limit=5", "/notes/x", "/nothing", "/away", "/bug"])
 async def test_spans_of_the_same_requests_equal_those_of_the_sdk(path: str) -> None:
-    lean = await left_behind(LeanTracerProvider(shutdown_on_exit=False), path)
-    theirs = await left_behind(TracerProvider(shutdown_on_exit=False), path)
+    lean = await record_spans(LeanTracerProvider(shutdown_on_exit=False), path)
+    theirs = await record_spans(TracerProvider(shutdown_on_exit=False), path)
     assert lean == theirs
     assert len(lean) == 2

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from checks.findings import Finding, merged
+from checks.findings import Finding, merge_findings
 from checks.programs import Program
 from checks.validators import Outcome, Validator, run
 
@@ -39,11 +39,11 @@ class TestValidators:
 class TestMerging:
     def test_equal_findings_of_several_renderings_are_merged(self) -> None:
         seen = [Finding("a", "b", "c", seen_in=f"overlays/{name}") for name in ("kind", "prod", "kind")]
-        (finding,) = merged([*seen, Finding("a", "b", "c", seen_in="overlays/other")])
+        (finding,) = merge_findings([*seen, Finding("a", "b", "c", seen_in="overlays/other")])
         assert str(finding) == "a: b; c [overlays/kind and 2 more]"
 
     def test_finding_of_one_rendering_names_only_that(self) -> None:
-        assert [str(finding) for finding in merged([Finding("a", "b", "c")])] == ["a: b; c"]
+        assert [str(finding) for finding in merge_findings([Finding("a", "b", "c")])] == ["a: b; c"]
 
 
 class TestCommandLine:

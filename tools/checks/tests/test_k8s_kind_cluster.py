@@ -47,10 +47,10 @@ def test_mistake_is_found(rendered: Render, cluster: Object) -> None:
     first = deepcopy(mappings[0])
     mappings[0]["containerPort"] = 30999
     del mappings[1]["listenAddress"]
-    expected = [finding.wrong for finding in check_ports(cluster, [rendered("kind")])]
-    assert "port 8003 is open to the network" in expected
-    assert "containerPort 30999 is not a node port" in expected
-    assert f"nodePort {first['containerPort']} is not mapped to a host port" in expected
+    found = [finding.wrong for finding in check_ports(cluster, [rendered("kind")])]
+    assert "port 8003 is open to the network" in found
+    assert "containerPort 30999 is not a node port" in found
+    assert f"nodePort {first['containerPort']} is not mapped to a host port" in found
 
 
 def test_kind_overlays_of_the_checkout_are_compared(kind_overlays: Checkout) -> None:
@@ -59,8 +59,8 @@ def test_kind_overlays_of_the_checkout_are_compared(kind_overlays: Checkout) -> 
 
 def test_mapping_is_compared_with_the_rendered_overlays(kind_overlays: Checkout) -> None:
     kind_overlays.corrupt("infra/k8s/kind.yaml", "containerPort: 30800", "containerPort: 30999")
-    expected = {finding.wrong for finding in check_kind_cluster(kind_overlays.root)}
-    assert expected == {"containerPort 30999 is not a node port", "nodePort 30800 is not mapped to a host port"}
+    found = {finding.wrong for finding in check_kind_cluster(kind_overlays.root)}
+    assert found == {"containerPort 30999 is not a node port", "nodePort 30800 is not mapped to a host port"}
 
 
 def test_overlay_without_a_rendering_is_found(kind_overlays: Checkout) -> None:

@@ -30,7 +30,7 @@ NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE
 """Read by the C library, by asyncpg, by the manifest itself and by OpenTelemetry's SDK."""
 
 
-def reported(overlay: Rendering, name: str) -> dict[str, str]:
+def get_settings(overlay: Rendering, name: str) -> dict[str, str]:
     (workload,) = [workload for workload in overlay.workloads if workload.name == f"hopline-{name}"]
     return environment(overlay, workload, workload.pod["containers"][0])
 
@@ -40,12 +40,12 @@ def reported(overlay: Rendering, name: str) -> dict[str, str]:
 def test_process_accepts_the_settings_of_its_manifest(
     rendered: Render, monkeypatch: pytest.MonkeyPatch, overlay_name: str, name: str
 ) -> None:
-    overlay, development = rendered(overlay_name), reported(rendered("kind"), name)
+    overlay, development = rendered(overlay_name), get_settings(rendered("kind"), name)
     variables = {
         variable: development[variable].replace(DEVELOPMENT_ONLY, "of-the-secret-store")
         if value == UNKNOWN
         else value  # a value with the format of production's secret
-        for variable, value in reported(overlay, name).items()
+        for variable, value in get_settings(overlay, name).items()
         if not variable.endswith("_FILE")
     }
     for variable in os.environ:

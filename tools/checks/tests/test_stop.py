@@ -33,7 +33,7 @@ def processes(overlay: Rendering, component: str) -> Iterator[Workload]:
     yield from found
 
 
-def reported(overlay: Rendering, workload: Workload, name: str, default: float) -> float:
+def setting(overlay: Rendering, workload: Workload, name: str, default: float) -> float:
     return float(environment(overlay, workload, workload.pod["containers"][0]).get(name) or default)
 
 
@@ -49,10 +49,10 @@ def test_grace_period_covers_gunicorns_timeout_and_the_pre_stop(rendered: Render
 def test_service_drains_within_gunicorns_timeout(rendered: Render, name: str) -> None:
     overlay = rendered(name)
     for workload in processes(overlay, "service"):
-        sockets = reported(
+        sockets = setting(
             overlay, workload, "WS_DRAIN_SECONDS", NotificationsSettings.model_fields["ws_drain_seconds"].default
         )
-        grace = reported(overlay, workload, "DRAIN_SECONDS", ServiceSettings.model_fields["drain_seconds"].default)
+        grace = setting(overlay, workload, "DRAIN_SECONDS", ServiceSettings.model_fields["drain_seconds"].default)
         drains = max(grace, sockets + FLUSH_TIMEOUT_S)
         in_flight = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
         assert drains + FIRST_REQUEST_TIMEOUT_S + in_flight + DRAIN_TIMEOUT_S + FLUSH_S < gunicorn.graceful_timeout, (
@@ -64,7 +64,7 @@ def test_service_drains_within_gunicorns_timeout(rendered: Render, name: str) ->
 def test_worker_grace_period_covers_its_jobs(rendered: Render, name: str) -> None:
     overlay = rendered(name)
     for workload in processes(overlay, "worker"):
-        jobs = reported(overlay, workload, "SHUTDOWN_SECONDS", WorkerSettings.model_fields["shutdown_seconds"].default)
+        jobs = setting(overlay, workload, "SHUTDOWN_SECONDS", WorkerSettings.model_fields["shutdown_seconds"].default)
         needed = jobs + RELEASE_TIMEOUT_S + CLOSE_TIMEOUT_S + DRAIN_TIMEOUT_S + FLUSH_S + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed
 

@@ -39,7 +39,7 @@ _EVENT_ATTRIBUTES = 3  # of Span.Event
 _LINK_ATTRIBUTES = 4  # of Span.Link
 
 
-def encoded(spans: Sequence[ReadableSpan]) -> bytes:
+def encode(spans: Sequence[ReadableSpan]) -> bytes:
     """Return the serialised `ExportTraceServiceRequest` of ended spans, grouped by resource and scope."""
     resources: dict[int, dict[int, list[ReadableSpan]]] = {}
     for span in spans:

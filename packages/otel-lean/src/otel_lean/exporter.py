@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
-from otel_lean.encoder import encoded
+from otel_lean.encoder import encode
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class OTLPSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send a batch of spans. Blocks for at most the timeout."""
-        body = encoded(spans)
+        body = encode(spans)
         if self._compress:
             body = self._compress(body)
         deadline, pause_s = time.monotonic() + self._timeout_s, _FIRST_PAUSE_S

@@ -114,13 +114,13 @@ def _variable(name: str, field: FieldInfo, processes: tuple[str, ...]) -> Variab
     return Variable(
         name=name,
         description=field.description,
-        default=None if field.is_required() else written(field.default),
+        default=None if field.is_required() else format_default(field.default),
         values=_values(field),
         processes=tuple(dict.fromkeys(processes)),
     )
 
 
-def written(value: Any) -> str:
+def format_default(value: Any) -> str:
     """Return a default value as text for the environment."""
     if value is None:
         return ""
@@ -156,7 +156,7 @@ def _bounds(field: FieldInfo) -> str:
     return ", ".join(words).capitalize()
 
 
-def rendered() -> str:
+def render_env_example() -> str:
     """Return the file's content."""
     lines, section = [HEADER], ""
     for variable in variables():
@@ -172,7 +172,7 @@ def rendered() -> str:
     return "\n".join(lines) + "\n"
 
 
-def rendered_page() -> str:
+def render_page() -> str:
     """Return the content of docs/settings.md: a table for each group of processes."""
     lines, section = [PAGE_HEADER], ""
     for variable in variables():
@@ -192,7 +192,7 @@ def _quoted(value: str) -> str:
 
 def check(root: Path) -> Iterator[Finding]:
     """Report a file that differs from the settings."""
-    for name, content in ((FILE, rendered()), (PAGE, rendered_page())):
+    for name, content in ((FILE, render_env_example()), (PAGE, render_page())):
         file = root / name
         if not file.exists() or file.read_text(encoding="utf-8") != content:
             yield Finding(name, "differs from the settings' fields", "run `python -m checks.env_example`")
@@ -205,8 +205,8 @@ def main() -> int:
     """Update both files."""
     from checks.__main__ import ROOT
 
-    (ROOT / FILE).write_text(rendered(), encoding="utf-8")
-    (ROOT / PAGE).write_text(rendered_page(), encoding="utf-8")
+    (ROOT / FILE).write_text(render_env_example(), encoding="utf-8")
+    (ROOT / PAGE).write_text(render_page(), encoding="utf-8")
     return 0
 
 

@@ -21,7 +21,7 @@ class Finding:
         return f"{self.place}: {self.wrong}; {self.fix}" + (f" [{self.seen_in}]" if self.seen_in else "")
 
 
-def merged(findings: Iterable[Finding]) -> list[Finding]:
+def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Merge equal findings of several renderings of a file."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for finding in findings:

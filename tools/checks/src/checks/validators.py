@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from checks.findings import Finding, merged
+from checks.findings import Finding, merge_findings
 from checks.programs import Program, missing
 
 
@@ -47,4 +47,4 @@ def run(validator: Validator, root: Path) -> Outcome:
     lacking = missing(validator.needs)
     if lacking:
         return Outcome(name=validator.name, missing=lacking)
-    return Outcome(name=validator.name, findings=merged(validator.check(root)))
+    return Outcome(name=validator.name, findings=merge_findings(validator.check(root)))

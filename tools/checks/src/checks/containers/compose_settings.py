@@ -11,15 +11,15 @@ PAGES = ("README.md", "docs/*.md")
 OF_THE_STACK = ("HOPLINE_HOME", "HOPLINE_PORT_OFFSET", "HOPLINE_PGBOUNCER")
 """Variables that `python -m compose` reads."""
 
-_REPORTED = re.compile(r"((?:\b[A-Z][A-Z0-9_]*=\S+ +)+)make up(?! +MODE=embedded)")
+_COMMAND = re.compile(r"((?:\b[A-Z][A-Z0-9_]*=\S+ +)+)make up(?! +MODE=embedded)")
 
 
 def check(root: Path) -> Iterator[Finding]:
     """Find `NAME=value make up` in the pages, and check that a container receives each variable from the caller."""
     given = _given(root)
     for page in sorted(page for pattern in PAGES for page in root.glob(pattern)):
-        reported = "".join(_REPORTED.findall(page.read_text(encoding="utf-8")))
-        names = set(re.findall(r"(\w+)=", reported))
+        assignments = "".join(_COMMAND.findall(page.read_text(encoding="utf-8")))
+        names = set(re.findall(r"(\w+)=", assignments))
         for name in sorted(names - given):
             yield Finding(
                 f"{page.relative_to(root)} {name}",

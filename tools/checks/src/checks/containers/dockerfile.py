@@ -53,13 +53,13 @@ def policy(root: Path) -> Iterator[Finding]:
             yield Finding(str(FILE), f"{name} is missing or runs in a shell", 'write it as ["program", "argument"]')
     if not any("org.opencontainers.image.source" in argument for name, argument in instructions if name == "LABEL"):
         yield Finding(str(FILE), "the image does not name its source", "add the org.opencontainers.image labels")
-    for option, (wrong, fix) in _ASKED_FOR.items():
+    for option, (wrong, fix) in _REQUIRED.items():
         if option not in text:
             yield Finding(str(FILE), wrong, fix)
     yield from _allow_list(root)
 
 
-_ASKED_FOR = {
+_REQUIRED = {
     "--require-hashes": ("packages are installed without their hashes", "install with --require-hashes"),
     "--compile-bytecode": ("each start compiles the packages", "install with --compile-bytecode"),
     "python -m compileall": ("each start compiles the standard library", "compile it once, in the image"),

@@ -112,9 +112,9 @@ def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
         yield Finding(workload.place, "a rollout removes pods before new ones are ready", "set maxUnavailable: 0")
     for container in workload.pod["containers"]:
         yield from _host_name(workload, container)
-        reported = environment(rendering, workload, container).get("WEB_CONCURRENCY")
-        if reported != "1":
-            yield Finding(workload.place, f"WEB_CONCURRENCY={reported}", "set 1: the cluster counts processes by pods")
+        workers = environment(rendering, workload, container).get("WEB_CONCURRENCY")
+        if workers != "1":
+            yield Finding(workload.place, f"WEB_CONCURRENCY={workers}", "set 1: the cluster counts processes by pods")
 
 
 def _host_name(workload: Workload, container: Object) -> Iterator[Finding]:

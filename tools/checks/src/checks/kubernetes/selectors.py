@@ -56,10 +56,10 @@ def _probes(workload: Workload) -> Iterator[Finding]:
 def _listening(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     """PORT must be the container port `http`."""
     for container in workload.containers:
-        reported = environment(rendering, workload, container).get("PORT")
+        port = environment(rendering, workload, container).get("PORT")
         has = {port.get("name"): port["containerPort"] for port in container.get("ports", [])}.get("http")
-        if reported is not None and reported != str(has):
-            yield Finding(workload.place, f"PORT={reported}, but its container port http is {has}", "use one number")
+        if port is not None and port != str(has):
+            yield Finding(workload.place, f"PORT={port}, but its container port http is {has}", "use one number")
 
 
 def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
