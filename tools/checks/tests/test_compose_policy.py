@@ -96,6 +96,15 @@ def test_memory_limits_of_a_profile_are_found_when_they_exceed_the_maximum(check
     ]
 
 
+def test_environment_is_checked_when_it_is_a_list(checkout: Checkout) -> None:
+    text = "services: { extra: { image: x:1, environment: [LOG_LEVEL, DATABASE_URL=postgresql://u:pw@h/x] } }"
+    checkout.write(MAIN, text)
+    [service] = services(checkout.root)
+    assert service.definition["environment"] == {"LOG_LEVEL": None, "DATABASE_URL": "postgresql://u:pw@h/x"}
+    found = {finding.wrong for finding in check(checkout.root)}
+    assert {"DATABASE_URL holds a secret", "DATABASE_URL has a password in its URL"} <= found
+
+
 def test_unused_secret_is_found(checkout: Checkout) -> None:
     checkout.corrupt(MAIN, "  signing-key: { file", "  forgotten: { file: x }\n  signing-key: { file")
     assert any(finding.place == "infra/compose forgotten" for finding in check(checkout.root))

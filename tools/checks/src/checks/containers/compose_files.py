@@ -96,11 +96,18 @@ def _parsed(text: str) -> dict[str, Any]:
 def _extended(path: Path, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Merge a service with its base: mappings by key, lists appended; values of the service take precedence."""
     own = {key: value for key, value in definition.items() if key != "extends"}
+    if isinstance(pairs := own.get("environment"), list):
+        own["environment"] = {name: value if equals else None for name, equals, value in map(_assignment, pairs)}
     if not (extends := definition.get("extends")):
         return own
     base_path = path.parent / extends["file"] if "file" in extends else path
     base = _extended(base_path, _read(base_path)["services"][extends["service"]])
     return _merged(base, own)
+
+
+def _assignment(pair: str) -> tuple[str, str, str]:
+    """Split `NAME=value`, or `NAME` alone, whose value comes from the caller."""
+    return pair.partition("=")
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
