@@ -156,7 +156,7 @@ class Shopper(HttpUser):
     @tag("order")
     @task(3)
     def order(self) -> None:
-        """Order one or two products. Out of stock is no failure."""
+        """Order one or two products. A conflict, because a product is out of stock, is not a failure."""
         self._keep_logged_in()
         self.skus = self.skus or self._plentiful()
         if not self.skus:
@@ -171,14 +171,14 @@ class Shopper(HttpUser):
 
     @task(1)
     def cancel(self) -> None:
-        """Cancel the latest order. That it is packed already is no failure."""
+        """Cancel the latest order. A conflict, because it is already packed, is not a failure."""
         if self.orders:
             self._keep_logged_in()
             self._send(api.cancel_order(self.orders.pop()), allows_conflict=True)
 
     @task(1)
     def list_orders(self) -> None:
-        """Read the own orders."""
+        """List the latest orders of the shopper."""
         self._keep_logged_in()
         self._send(api.list_orders(limit=20))
 

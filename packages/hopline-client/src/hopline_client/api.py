@@ -87,7 +87,7 @@ def refresh(refresh_token: str) -> Request[Tokens]:
 
 
 def get_user() -> Request[User]:
-    """Read the own account."""
+    """Read the account of the caller."""
     return _get("/v2/users/me")
 
 
@@ -116,7 +116,7 @@ def place_order(*items: tuple[str, int], key: str | None = None) -> Request[Orde
 def list_orders(
     *, limit: int | None = None, cursor: str | None = None, status: str | None = None
 ) -> Request[Page[Order]]:
-    """List the own orders, newest first."""
+    """List the orders of the caller, newest first."""
     return _get("/v2/orders", limit=limit, cursor=cursor, status=status)
 
 
@@ -261,7 +261,7 @@ def retry_after_s(response: Response) -> float | None:
 
 
 def trace_id(response: Response) -> str | None:
-    """Return the id of the response's trace, None if it names none."""
+    """Return the id of the response's trace, None if the response has no `traceresponse`."""
     return trace_id_of(response.headers.get("traceresponse"))
 
 

@@ -128,7 +128,8 @@ class Device:
     async def run(self) -> None:
         """Stay connected until cancelled.
 
-        Raises ProblemError if the server rejects the tokens. A device that does not resume raises how it ended.
+        Raises ProblemError if the server rejects the tokens. A device that does not resume raises the error that ended
+        its connection.
         """
         attempt = 0
         while True:

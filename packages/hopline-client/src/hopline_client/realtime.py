@@ -40,7 +40,7 @@ class Frame(dict[str, Any]):
 
     @property
     def trace_id(self) -> str:
-        """The trace that caused it, "" if the frame names none."""
+        """The id of the trace that caused the frame, "" if the frame has no trace context."""
         return trace_id_of(self.get("traceparent")) or ""
 
 
@@ -90,9 +90,10 @@ class Feed:
         return Handling(is_new="room" in frame)
 
     def handle_history(self, items: Iterable[Notification], *, until: int) -> list[Frame]:
-        """Return the notifications of a page of the history as frames, those up to `until` that are new.
+        """Return the new notifications of a history page, up to `until`, as frames.
 
-        Notifications that the history lacks were deleted, so a page without new ones moves the cursor to `until`.
+        Notifications that are missing in the history were deleted, so a page without new notifications moves the cursor
+        to `until`.
         """
         frames = list[Frame]()
         reached = until

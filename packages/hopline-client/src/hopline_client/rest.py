@@ -24,7 +24,7 @@ DOWNLOAD_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """A file that is being received; `name` is "" if the server gives none."""
+    """A file that is being received; `name` is "" if the response contains no file name."""
 
     name: str
     chunks: AsyncIterator[bytes]
@@ -66,7 +66,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> httpx.Response:
-        """Return the response, an error response as well. `NO_RETRIES` sends the request exactly once."""
+        """Return the response, even if it is an error response. `NO_RETRIES` sends the request exactly once."""
         policy = retry_policy or self._retry_policy
         remaining_s = policy.budget_s
         for attempt in range(policy.retries):
