@@ -175,7 +175,10 @@ class FakeOrders:
 
 @dataclass(kw_only=True)
 class FakeMailServer:
-    """A mail server. `next_responses` are sent first. Senders wait while `open` is cleared."""
+    """A mail server. `next_responses` are sent first. Senders wait while `open` is cleared.
+
+    The response to QUIT waits while `quit_open` is cleared.
+    """
 
     port: int = field(default_factory=free_port)
     received_messages: list[bytes] = field(default_factory=list)
@@ -183,11 +186,13 @@ class FakeMailServer:
     next_responses: list[str] = field(default_factory=list)
     rejected_recipients: list[str] = field(default_factory=list)
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    quit_open: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
     _server: asyncio.Server = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.open.set()
+        self.quit_open.set()
 
     @property
     def messages(self) -> list[EmailMessage]:
@@ -233,6 +238,10 @@ class _Receiver:
         mailbox.received_messages.append(envelope.content)
         mailbox.recipients += envelope.rcpt_tos
         return "250 accepted"
+
+    async def handle_QUIT(self, _server: SMTP, _session: Session, _envelope: Envelope) -> str:  # noqa: N802
+        await self.mailbox.quit_open.wait()
+        return "221 bye"
 
 
 def add_user(

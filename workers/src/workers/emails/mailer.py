@@ -1,6 +1,7 @@
 """Sends each email once, as far as SMTP allows. The docstring of the package has the guarantees."""
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -35,8 +36,8 @@ class Mailer:
     async def send(self, content: EmailContent, *, claim: Claim) -> None:
         """Send the email unless it was already sent under the claim's dedupe key.
 
-        A started SMTP dialogue is finished even if the job is cancelled: after an interruption it would be unknown
-        whether the server accepted the message.
+        A started SMTP dialogue is finished even if the job is cancelled several times. After an interruption it would
+        be unknown whether the server accepted the message.
 
         Raises:
             EmailLockedError: Another worker is sending it.
@@ -49,7 +50,9 @@ class Mailer:
             try:
                 await asyncio.shield(sending)
             except asyncio.CancelledError:
-                await asyncio.gather(sending, return_exceptions=True)
+                while not sending.done():  # a lost lease cancels the job again at each renewal
+                    with suppress(asyncio.CancelledError):
+                        await asyncio.wait([sending])
                 raise
 
     async def _send_once(self, email: EncodedEmail, *, content: EmailContent, claim: Claim) -> None:
