@@ -13,7 +13,7 @@ from workers.emails.message import EncodedEmail
 from workers.errors import DependencyUnavailableError, PermanentJobError
 
 DIALOGUE_TIMEOUT_S = 20.0
-"""Timeout of one dialogue, shorter than that of a job."""
+"""Timeout of one dialogue without QUIT, shorter than that of a job."""
 CONNECT_TIMEOUT_S = 5.0
 QUIT_TIMEOUT_S = 1.0
 FIRST_PERMANENT_CODE = 500
@@ -22,12 +22,16 @@ _tracer = get_tracer("workers")
 
 
 class SmtpServer:
-    """The SMTP server. TLS is used if the server offers STARTTLS."""
+    """The SMTP server. TLS is used if the server offers STARTTLS.
 
-    def __init__(self, *, host: str, port: int, sender: str) -> None:
+    `timeout_s`: maximum time until the server has accepted a message, in seconds.
+    """
+
+    def __init__(self, *, host: str, port: int, sender: str, timeout_s: float = DIALOGUE_TIMEOUT_S) -> None:
         self._host = host
         self._port = port
         self.sender = sender
+        self._timeout_s = timeout_s
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 
     async def hand_over(self, email: EncodedEmail) -> None:
@@ -46,8 +50,7 @@ class SmtpServer:
         }
         with use_span(_tracer.start_span("SMTP send", kind=SpanKind.CLIENT, attributes=attributes)):
             try:
-                async with asyncio.timeout(DIALOGUE_TIMEOUT_S):
-                    await self._dialogue(email)
+                await self._dialogue(email)
             except aiosmtplib.SMTPRecipientsRefused as error:
                 raise _error_for(error.recipients[0].code) from None
             except aiosmtplib.SMTPDataError as error:
@@ -60,11 +63,12 @@ class SmtpServer:
 
     async def _dialogue(self, email: EncodedEmail) -> None:
         client = aiosmtplib.SMTP(
-            hostname=self._host, port=self._port, local_hostname=self._domain, timeout=DIALOGUE_TIMEOUT_S
+            hostname=self._host, port=self._port, local_hostname=self._domain, timeout=self._timeout_s
         )
         try:
-            await client.connect(timeout=CONNECT_TIMEOUT_S)
-            await client.sendmail(email.sender, email.recipient, email.content)
+            async with asyncio.timeout(self._timeout_s):
+                await client.connect(timeout=CONNECT_TIMEOUT_S)
+                await client.sendmail(email.sender, email.recipient, email.content)
             with suppress(aiosmtplib.SMTPException, OSError):  # the message is already accepted
                 await client.quit(timeout=QUIT_TIMEOUT_S)
         finally:
