@@ -26,7 +26,7 @@ def find(stack: Stack) -> list[psutil.Process]:
 def stop(processes: list[psutil.Process]) -> None:
     """Stop the processes gracefully, and kill them after 20 s. Raises EmbeddedError if one remains."""
     for process in processes:
-        _send(process, signal.SIGINT if process.name().startswith("postgres") else signal.SIGTERM)
+        _send(process)
     _, alive = psutil.wait_procs(processes, timeout=STOP_TIMEOUT_S)
     for process in alive:
         _send(process, signal.SIGKILL)
@@ -36,13 +36,19 @@ def stop(processes: list[psutil.Process]) -> None:
         raise EmbeddedError(f"processes of an earlier start do not stop: kill -9 {pids}")
 
 
-def _send(process: psutil.Process, number: signal.Signals) -> None:
+def _send(process: psutil.Process, number: signal.Signals | None = None) -> None:
+    """Send the signal `number`, or the one that stops the process gracefully."""
     try:
-        process.send_signal(number)
+        process.send_signal(number or _stop_signal(process))
     except psutil.NoSuchProcess:
         return
     except psutil.AccessDenied:
         raise EmbeddedError(f"pid {process.pid} was started by another account: stop it there, or as root") from None
+
+
+def _stop_signal(process: psutil.Process) -> signal.Signals:
+    is_postgres = process.name().startswith("postgres")  # SIGTERM would wait until all clients disconnect
+    return signal.SIGINT if is_postgres else signal.SIGTERM
 
 
 def _marked(stack: Stack) -> Iterator[psutil.Process]:
