@@ -4,6 +4,7 @@ import asyncio
 import urllib.request
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
+from http.client import HTTPException
 from time import monotonic
 from typing import NoReturn
 
@@ -13,6 +14,9 @@ from embedded.processes import Process, Table
 from embedded.supervisor import Supervisor
 
 LAST_LINES = 15
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Ignores the proxy of the environment (http_proxy), which cannot reach the services on this machine."""
 
 
 async def wait(
@@ -71,7 +75,7 @@ async def is_ready(table: Table, process: Process) -> bool:
 
 def _responds_ok(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=3) as response:  # noqa: S310 - the http URL of a service
+        with _DIRECT.open(url, timeout=3) as response:
             return bool(response.status == HTTPStatus.OK)
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):
         return False
