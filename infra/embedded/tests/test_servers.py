@@ -72,6 +72,10 @@ class TestPostgres:
         async with running(server, "secret") as url:
             await postgres.ensure_database(url, name="orders", password="o")
             await postgres.ensure_database(url, name="users", password="u")
+            superuser = await asyncpg.connect(url)
+            await superuser.execute("GRANT CONNECT ON DATABASE orders TO PUBLIC")  # as after an interrupted creation
+            await superuser.close()
+            await postgres.ensure_database(url, name="orders", password="o")
             with pytest.raises(EmbeddedError, match="do not belong to PostgreSQL's data"):
                 await postgres.is_ready(server.url("wrong"))
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

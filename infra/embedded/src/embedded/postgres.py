@@ -165,6 +165,6 @@ async def ensure_database(url: str, *, name: str, password: str) -> None:
         await connection.execute(f"{verb} ROLE {role} LOGIN PASSWORD {secret}")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             await connection.execute(f"CREATE DATABASE {role} OWNER {role}")
-            await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")
+        await connection.execute(f"REVOKE CONNECT ON DATABASE {role} FROM PUBLIC")
     finally:
         await connection.close()
