@@ -44,6 +44,21 @@ class TestStack:
         with pytest.raises(EmbeddedError, match="belongs to nobody: run this as nobody"):
             stack.create()
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a folder")
+    def test_stack_is_rejected_when_its_account_has_no_name(self, stack: Stack) -> None:
+        stack.create()
+        os.chown(stack.home, 54321, 54321)
+        with pytest.raises(EmbeddedError, match="belongs to uid 54321: run this as uid 54321"):
+            stack.create()
+
+    @pytest.mark.parametrize("home", ["file", "file/home"])
+    def test_home_is_rejected_when_it_cannot_be_created(self, tmp_path: Path, home: str) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(
+            EmbeddedError, match=f"{tmp_path / home} cannot be created: .*: choose another HOPLINE_HOME"
+        ):
+            Stack(tmp_path / home).create()
+
     def test_remove_deletes_the_created_files(self, stack: Stack) -> None:
         stack.create()
         assert stack.remove() is True
@@ -57,6 +72,14 @@ class TestStack:
         with stack.changing(), pytest.raises(EmbeddedError, match="another command"), stack.changing():
             pass
 
+    def test_second_command_is_rejected_when_the_home_could_not_be_removed(self, stack: Stack) -> None:
+        stack.home.mkdir()
+        with stack.changing():
+            with pytest.raises(EmbeddedError, match="it is not removed"):
+                stack.remove()
+            with pytest.raises(EmbeddedError, match="another command"), stack.changing():
+                pass
+
 
 class TestSecrets:
     def test_secrets_are_generated_once_and_readable_only_by_the_owner(self, tmp_path: Path) -> None:
@@ -65,6 +88,14 @@ class TestSecrets:
         assert isinstance(load_pem_private_key(key.read_bytes(), None), Ed25519PrivateKey)
         before = key.read_bytes(), Secrets(tmp_path).database_password("orders")
         assert before == (Secrets(tmp_path).signing_key().read_bytes(), Secrets(tmp_path).database_password("orders"))
+
+    def test_unchanged_file_is_not_written(self, tmp_path: Path) -> None:
+        file = Secrets(tmp_path).write("url", "one")
+        os.utime(file, ns=(0, 0))
+        Secrets(tmp_path).write("url", "one")
+        assert file.stat().st_mtime_ns == 0
+        Secrets(tmp_path).write("url", "two")
+        assert file.read_text() == "two"
 
 
 class TestReadDotenv:

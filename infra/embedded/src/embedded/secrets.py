@@ -26,8 +26,13 @@ class Secrets:
         return self._ensure(f"postgres-{role}", _random).read_text()
 
     def write(self, name: str, value: str) -> Path:
-        """Write a derived value, such as a database's URL with its password, and return its file."""
+        """Write a derived value, such as a database's URL with its password, and return its file.
+
+        An unchanged file is not written, because a process that starts at this moment would find it empty.
+        """
         path = self.folder / name
+        if path.exists() and path.read_text() == value:
+            return path
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(value)
         return path

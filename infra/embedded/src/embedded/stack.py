@@ -87,12 +87,24 @@ class Stack:
         return SHORT / f"hopline-{os.geteuid()}" / digest
 
     def create(self) -> None:
-        """Create the folders. Reject a home with other files in it, so that `remove` is safe."""
+        """Create the folders. Reject a home with other files in it, so that `remove` is safe.
+
+        Raises:
+            EmbeddedError: The home is not Hopline's, belongs to another account, or cannot be created.
+        """
+        try:
+            self._create()
+        except OSError as error:
+            raise EmbeddedError(
+                f"{self.home} cannot be created: {error.strerror}: choose another HOPLINE_HOME"
+            ) from error
+
+    def _create(self) -> None:
         if self.home.is_dir() and any(self.home.iterdir()) and not (self.home / MARKER).exists():
             raise EmbeddedError(f"{self.home} is not empty and was not created by Hopline: choose another HOPLINE_HOME")
         self.home.mkdir(parents=True, exist_ok=True)
         if self.home.stat().st_uid != os.geteuid():  # neither account could use the files of both
-            owner = self.home.owner()
+            owner = _owner(self.home)
             raise EmbeddedError(f"{self.home} belongs to {owner}: run this as {owner}, or choose another HOPLINE_HOME")
         self.home.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as root, PostgreSQL's account must be able to enter
         (self.home / MARKER).write_text("Created by `make up`; `make clean` removes this folder.\n")
@@ -101,9 +113,16 @@ class Stack:
         _make_private(self.socket.parent)
 
     def remove(self) -> bool:
-        """Delete the home if `create` created it; return whether there was something to delete."""
-        for suffix in (".lock", ".sock"):
+        """Delete the home if `create` created it; return whether there was something to delete.
+
+        The lock is deleted last, so that no other command starts meanwhile.
+        """
+        removed = self._remove_home()
+        for suffix in (".sock", ".lock"):
             self._outside.with_suffix(suffix).unlink(missing_ok=True)
+        return removed
+
+    def _remove_home(self) -> bool:
         if not self.home.exists():
             return False
         if not (self.home / MARKER).exists():
@@ -136,8 +155,16 @@ def _offset(text: str) -> int:
         raise EmbeddedError(f"HOPLINE_PORT_OFFSET={text}: {error}") from None
 
 
+def _owner(path: Path) -> str:
+    """Return the name of the account that owns `path`, or its number if it has no name on this machine."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"uid {path.stat().st_uid}"
+
+
 def _make_private(folder: Path) -> None:
-    """Create a private folder where all users can write. Raises EmbeddedError if another user created it."""
+    """Create a private folder in one where all users can write. Raises EmbeddedError if another user created it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o077:
