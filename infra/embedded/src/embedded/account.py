@@ -54,7 +54,7 @@ def for_postgres() -> Account | None:
         entry = pwd.getpwnam(UNPRIVILEGED)
     except KeyError:
         raise EmbeddedError(
-            f"PostgreSQL refuses to run as root, and this machine has no account {UNPRIVILEGED!r}: "
-            "run this as another user than root"
+            f"PostgreSQL does not run as root, and this machine has no account {UNPRIVILEGED!r}: "
+            "run the command as a user other than root"
         ) from None
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)

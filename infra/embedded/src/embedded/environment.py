@@ -43,7 +43,7 @@ _DECIDED = frozenset(
 
 
 def worker_count(value: str) -> str:
-    """Return 2 × cores + 1 for `auto`, as the services do, and any other value of WEB_CONCURRENCY unchanged."""
+    """Return 2 × cores + 1, at most 64, for `auto` as the services do; any other WEB_CONCURRENCY unchanged."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return str(min(2 * cores + 1, 64)) if value == "auto" else value
 

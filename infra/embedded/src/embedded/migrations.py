@@ -24,7 +24,7 @@ LAST_LINES = 15
 
 
 class Migrator:
-    """A process that imports Alembic early and migrates databases later. Its output is appended to `log`."""
+    """A process that imports Alembic early and migrates databases later. Its output replaces the content of `log`."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
