@@ -67,7 +67,13 @@ class TestStatus:
         assert "connections: orders 12 + reserve 7 = 19 of 197" in text
         assert "migrate-orders" not in text
 
-    def test_exit_code_is_1_when_a_service_is_unhealthy(self, running: FakeDocker, run: Run) -> None:
+    def test_exit_code_is_3_when_a_service_was_stopped(self, running: FakeDocker, run: Run) -> None:
+        running.containers({"orders": {}, "gateway": {"State": "exited", "Health": ""}})
+        done = run("status")
+        assert done.returncode == 3
+        assert "gateway exited" in " ".join(done.stdout.split())
+
+    def test_exit_code_is_3_when_a_service_is_unhealthy(self, running: FakeDocker, run: Run) -> None:
         running.containers({"orders": {"Health": "unhealthy"}})
         done = run("status")
         assert done.returncode == 3

@@ -36,7 +36,7 @@ class Container:
 
     @property
     def is_done(self) -> bool:
-        """Whether it exited with status 0, which only one-shots should do."""
+        """Whether it exited with status 0: a completed one-shot, or a service that was stopped."""
         return self.state == "exited" and self.exit_code == 0
 
     @property
@@ -149,6 +149,10 @@ class Engine:
         """Return the services after Compose has merged, extended and interpolated the files."""
         services: dict[str, dict[str, Any]] = json.loads(self.run("config", "--format", "json"))["services"]
         return services
+
+    def one_shots(self) -> set[str]:
+        """Return the services that run once and exit, such as migrations. All others should keep running."""
+        return {name for name, service in self.services().items() if service.get("restart") == "no"}
 
     def inspect(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the engine's description of containers (`docker inspect`)."""

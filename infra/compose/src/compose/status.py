@@ -27,9 +27,12 @@ class ComposeStatus:
 
 
 def collect(engine: Engine) -> ComposeStatus:
-    """Query the engine and the stores. Completed one-shots are not listed; services that should run but do not are."""
+    """Query the engine and the stores. Completed one-shots are not listed; stopped services are."""
     engine.check()
-    containers = [container for container in engine.containers() if not container.is_done]
+    one_shots = engine.one_shots()
+    containers = [
+        container for container in engine.containers() if not (container.is_done and container.service in one_shots)
+    ]
     if not containers:
         return ComposeStatus(Status(), 0)
     ids = [container.id for container in containers]
