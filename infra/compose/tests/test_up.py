@@ -11,7 +11,7 @@ from compose.project import from_environment
 
 FakeDocker = Any  # defined in conftest.py, which tests cannot import in importlib mode
 Run = Callable[..., Any]
-WELL: dict[str, dict[str, Any]] = {
+ALL_READY: dict[str, dict[str, Any]] = {
     "postgres": {},
     "migrate-orders": {"State": "exited", "Health": ""},
     "orders": {},
@@ -21,7 +21,7 @@ WELL: dict[str, dict[str, Any]] = {
 
 class TestUp:
     def test_up_starts_all_services_and_prints_the_addresses(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers({}, {}, {**WELL, "gateway": {"Health": "starting"}}, WELL)
+        docker.containers({}, {}, {**ALL_READY, "gateway": {"Health": "starting"}}, ALL_READY)
         done = run("up")
         assert done.returncode == 0, done.stderr
         lines = [line.split()[:2] for line in done.stdout.splitlines()]
@@ -35,7 +35,7 @@ class TestUp:
         assert "http://localhost:12300/v2/docs" in done.stdout
 
     def test_up_builds_and_creates_the_databases_before_the_services(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers({}, {}, WELL)
+        docker.containers({}, {}, ALL_READY)
         run("up", "--scale", "orders=2")
         commands = [call.removeprefix("compose ") for call in docker.called if call.startswith("compose ")]
         order = [
@@ -47,13 +47,13 @@ class TestUp:
         assert [command for command in commands if command in order] == order
 
     def test_images_are_pulled_when_build_is_disabled(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers({}, {}, WELL)
+        docker.containers({}, {}, ALL_READY)
         run("up", "--no-build", "--only", "gateway")
         assert "compose pull --quiet --policy missing --include-deps gateway" in docker.called
         assert not any(call.startswith("compose build") for call in docker.called)
 
     def test_up_builds_only_the_images_of_the_started_services(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers({}, {}, WELL)
+        docker.containers({}, {}, ALL_READY)
         run("up", "--only", "gateway")
         run("up", "--only", "orders")
         built = [call for call in docker.called if call.startswith("compose build")]
@@ -62,7 +62,7 @@ class TestUp:
     def test_secrets_are_generated_and_readable_only_by_the_owner(
         self, docker: FakeDocker, run: Run, tmp_path: Path
     ) -> None:
-        docker.containers({}, {}, WELL)
+        docker.containers({}, {}, ALL_READY)
         run("up")
         folder = tmp_path / "home" / "secrets" / "compose-4300"
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -74,7 +74,7 @@ class TestUp:
         assert {file.name: file.read_text() for file in folder.iterdir()} == before
 
     def test_failed_container_is_named_with_its_last_log_lines(self, docker: FakeDocker, run: Run) -> None:
-        broken = {**WELL, "orders": {"State": "restarting", "ExitCode": 4}}
+        broken = {**ALL_READY, "orders": {"State": "restarting", "ExitCode": 4}}
         docker.containers({}, {}, broken)
         record = {"timestamp": "t", "level": "error", "event": "no_database", "host": "postgres"}
         docker.respond("compose logs", f"\x1b[2K{json.dumps(record)}\n")
@@ -94,14 +94,14 @@ class TestUp:
         assert "initdb: no space left" in done.stderr
 
     def test_logs_reach_the_terminal_without_control_characters(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers(WELL)
+        docker.containers(ALL_READY)
         docker.respond("compose logs", "orders-1 | \x1b]0;owned\x07\u202e text\n")
         done = run("logs", "orders")
         assert done.returncode == 0
         assert done.stdout == "orders-1 | \\u001b]0;owned\\u0007\\u202e text\n"
 
     def test_running_services_stay_when_the_build_fails(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers(WELL)
+        docker.containers(ALL_READY)
         docker.respond("compose build", status=17, error="no space left on device")
         done = run("up")
         assert done.returncode == 1
@@ -129,7 +129,7 @@ class TestUp:
         services = {**json.loads(docker.responses["compose config"]["outputs"][0])["services"]}
         services["pgbouncer"] = {"environment": {"PGBOUNCER_POOL_SIZE": "4"}}
         docker.respond("compose config", json.dumps({"services": services}))
-        docker.containers({}, {}, WELL)
+        docker.containers({}, {}, ALL_READY)
         run("up", HOPLINE_PGBOUNCER="1")
         folder = tmp_path / "home" / "secrets" / "compose-4300"
         ini = (folder / "pgbouncer-ini").read_text().splitlines()
@@ -137,6 +137,18 @@ class TestUp:
         assert "default_pool_size = 4" in ini
         password = (folder / "postgres-orders").read_text()
         assert f'"orders" "{password}"' in (folder / "pgbouncer-userlist").read_text()
+
+    @pytest.mark.parametrize("value", ["many", "0", "-1"])
+    def test_invalid_number_is_rejected_with_the_name_of_its_setting(
+        self, docker: FakeDocker, run: Run, value: str
+    ) -> None:
+        services = json.loads(docker.responses["compose config"]["outputs"][0])["services"]
+        services["pgbouncer"] = {"environment": {"PGBOUNCER_POOL_SIZE": value}}
+        docker.respond("compose config", json.dumps({"services": services}))
+        assert run("up").stderr == f"PGBOUNCER_POOL_SIZE={value}: expected a whole number from 1\n"
+        services["postgres"]["command"] = ["postgres", f"--max_connections={value}"]
+        docker.respond("compose config", json.dumps({"services": services}))
+        assert run("up").stderr == f"POSTGRES_MAX_CONNECTIONS={value}: expected a whole number from 1\n"
 
     @pytest.mark.parametrize(("value", "profiles"), [("1", "load,pgbouncer"), ("0", "load"), ("", "load")])
     def test_pgbouncer_is_enabled_by_its_profile_and_replaces_the_address_of_the_pools(
@@ -149,7 +161,9 @@ class TestUp:
         assert address == ("postgresql://pgbouncer:6432?sslmode=disable" if value == "1" else "")
 
     def test_list_is_read_again_when_a_container_was_removed_meanwhile(self, docker: FakeDocker, run: Run) -> None:
-        docker.containers({}, {}, WELL, failures=2, error="Error response from daemon: No such container: 61a5e0f1")
+        docker.containers(
+            {}, {}, ALL_READY, failures=2, error="Error response from daemon: No such container: 61a5e0f1"
+        )
         done = run("up")
         assert done.returncode == 0, done.stderr
 

@@ -59,7 +59,7 @@ def _reject_too_many_connections(engine: Engine, scale: Sequence[str]) -> None:
     """Raise ComposeError if all replicas together can open more connections than PostgreSQL allows."""
     services = engine.services()
     limits = [
-        int(word.partition("=")[2])
+        _number("POSTGRES_MAX_CONNECTIONS", word.partition("=")[2])
         for word in services.get("postgres", {}).get("command") or []
         if word.startswith("--max_connections=")
     ]
@@ -74,7 +74,14 @@ def _reject_too_many_connections(engine: Engine, scale: Sequence[str]) -> None:
 
 
 def _pooler_size(engine: Engine) -> int:
-    return int(_environment(engine.services().get(POOLER, {})).get("PGBOUNCER_POOL_SIZE") or PGBOUNCER_POOL_SIZE)
+    size = _environment(engine.services().get(POOLER, {})).get("PGBOUNCER_POOL_SIZE")
+    return _number("PGBOUNCER_POOL_SIZE", size) if size else PGBOUNCER_POOL_SIZE
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and int(value)):
+        raise ComposeError(f"{name}={value}: expected a whole number from 1")
+    return int(value)
 
 
 def _environment(service: Mapping[str, Any]) -> dict[str, str]:
@@ -165,7 +172,7 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
     after `up` has ended too: an interrupted `up` would leave some containers replaced and some not.
     """
     before = _running(engine)
-    one_shots = {name for name, service in engine.services().items() if service.get("restart") == "no"}
+    one_shots = engine.one_shots()
     starting = engine.start("up", "--detach", "--no-build", *arguments)
     reported = {"postgres"}
     deadline = time.monotonic() + seconds
@@ -175,12 +182,12 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
             containers = [
                 container for container in engine.containers() if ended is not None or container.id not in before
             ]
-            well = [
+            ready = [
                 container
                 for container in containers
                 if (container.is_done if container.service in one_shots else container.is_ready)
             ]
-            for container in well:
+            for container in ready:
                 if container.service not in reported:
                     reported.add(container.service)
                     _progress(container.service, "done" if container.is_done else "ready", began)
@@ -188,10 +195,10 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
                 _raise_for_failures(
                     engine, [container for container in containers if container.id not in before], starting
                 )
-            if ended == 0 and len(well) == len(containers):
+            if ended == 0 and len(ready) == len(containers):
                 return
             if time.monotonic() > deadline:
-                late = next((container for container in containers if container not in well), None)
+                late = next((container for container in containers if container not in ready), None)
                 reason = f"it is not ready after {seconds:g} s"
                 raise ComposeError(_failure(engine, late, reason) if late else f"docker compose up: {reason}")
             time.sleep(POLL_INTERVAL_S)
