@@ -9,7 +9,7 @@ from redis.exceptions import WatchError
 
 from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey, ValkeyServer
-from testkit.waiting import eventually
+from testkit.waiting import TIMEOUT_S, eventually
 from workers.jobs.repository import QueuedJob
 from workers.queue.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
 from workers.queue.dispatcher import Dispatcher, arq_id
@@ -190,6 +190,19 @@ class TestWaiting:
         await eventually(lambda: self._is_waiting(other))
         await dispatcher.enqueue(job)
         assert await polling == [arq_id(job)]
+
+    async def test_wait_ends_when_the_mark_of_a_dead_worker_is_deleted(
+        self, client: JobRedis, dispatcher: Dispatcher, other: Redis
+    ) -> None:
+        job = queued(due_in_s=-60)
+        await dispatcher.enqueue(job)
+        await other.delete(wake_up_key("q"))
+        await other.set(f"arq:in-progress:{arq_id(job)}", "1", ex=60)
+        polling = asyncio.create_task(self._poll(client))
+        await eventually(lambda: self._is_waiting(other))
+        await dispatcher.restore([job])
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await polling == [arq_id(job)]
 
     async def test_unused_wake_ups_are_bounded(self, dispatcher: Dispatcher, other: Redis) -> None:
         await dispatcher.enqueue(*(queued() for _ in range(MAX_WAKE_UPS + 5)))

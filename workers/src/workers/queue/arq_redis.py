@@ -10,7 +10,7 @@ ARQ reads its queue at a fixed interval, and ends the process if a read fails. `
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from time import time
 from typing import Any, TypeVar
@@ -70,8 +70,12 @@ class EnqueuePipeline(Pipeline):
     def zadd(self, name: str, mapping: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
         """Add entries to the queue and wake a waiting worker for each, also for jobs that are due later."""
         super().zadd(name, mapping, **options)
-        self.rpush(wake_up_key(name), *mapping)
-        return self.ltrim(wake_up_key(name), 0, MAX_WAKE_UPS - 1)
+        return self.wake_workers(name, mapping)
+
+    def wake_workers(self, queue_name: str, arq_ids: Iterable[str]) -> Any:
+        """Wake a waiting worker for each of these entries."""
+        self.rpush(wake_up_key(queue_name), *arq_ids)
+        return self.ltrim(wake_up_key(queue_name), 0, MAX_WAKE_UPS - 1)
 
 
 class EnqueueRedis(ArqRedis):

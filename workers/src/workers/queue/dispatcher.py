@@ -54,7 +54,7 @@ class Dispatcher:
     async def restore(self, jobs: Sequence[QueuedJob]) -> int:
         """Enqueue those of these overdue jobs that Redis has lost; return their number.
 
-        Also deletes the in-progress marks of dead workers, which block existing entries.
+        Also deletes the in-progress marks of dead workers, which block existing entries, and wakes a worker for each.
 
         Raises:
             RedisError, OSError: Redis is unavailable or rejects the commands.
@@ -73,8 +73,16 @@ class Dispatcher:
         leftovers += [in_progress_key_prefix + arq_id(job) for job in stuck]
         if leftovers:
             await self._redis.delete(*leftovers)
+        await self._wake_workers(stuck)
         await self._enqueue(lost)
         return len(lost)
+
+    async def _wake_workers(self, jobs: Sequence[QueuedJob]) -> None:
+        """Wake a waiting worker for each job. Without this, an idle worker would read the queue after `WAIT_S`."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.wake_workers(self._queue_of(job.type_name), [arq_id(job)])
+            await pipe.execute()
 
     async def _enqueue(self, jobs: Sequence[QueuedJob]) -> None:
         for job in jobs:
