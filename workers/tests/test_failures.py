@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
 
 from shared.messaging import TraceContext
 from testkit.metrics import Metrics
@@ -22,7 +23,7 @@ from workers.models import Job
 from workers.queue.dispatcher import Dispatcher
 from workers.schemas import NewJob, OrderEmail, WelcomeEmail
 
-from .factories import order_email, welcome_email
+from .factories import order_data, order_email, welcome_email
 from .fakes import add_user
 from .harness import Harness
 
@@ -34,6 +35,14 @@ async def _fails(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) ->
 async def _hangs(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
     await asyncio.Event().wait()
     return ()
+
+
+async def _fails_with_unusual_text(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
+    raise ValueError("NUL \0, lone surrogate \udcdf")
+
+
+async def _adds_invalid_job(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
+    return [order_email(order_data(status="NUL \0"))]
 
 
 async def _works(_payload: WelcomeEmail, _claim: Claim, _context: JobContext) -> Sequence[NewJob]:
@@ -100,6 +109,23 @@ class TestFailingJob:
             await runner.run(queued.job_id, WelcomeEmail.type_name, _hangs)
         job = await harness.get_job(queued.job_id)
         assert (job.state, job.last_error) == ("queued", "JobTimeoutError: The job exceeded its timeout of 0.05 s")
+
+    async def test_error_is_stored_when_postgres_cannot_store_its_text(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        async with self._runner(harness) as runner:
+            await runner.run(queued.job_id, WelcomeEmail.type_name, _fails_with_unusual_text)
+        job = await harness.get_job(queued.job_id)
+        assert (job.state, job.last_error) == ("queued", "ValueError: NUL \\u0000, lone surrogate ?")
+
+    async def test_change_is_not_repeated_when_postgres_rejects_its_follow_up(self, harness: Harness) -> None:
+        (queued,) = await harness.add(welcome_email())
+        async with self._runner(harness) as runner:
+            with capture_logs() as logs:
+                await runner.run(queued.job_id, WelcomeEmail.type_name, _adds_invalid_job)
+        assert [line["event"] for line in logs] == ["job_failed"]
+        (job,) = await harness.list_jobs()
+        assert (job.state, job.attempt) == ("queued", 1)
+        assert "unsupported Unicode escape sequence" in (job.last_error or "")
 
     async def test_job_is_not_claimed_when_it_is_not_due(self, harness: Harness) -> None:
         (queued,) = await harness.add(welcome_email(delay_s=60))

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from shared.db.database import Database
-from shared.errors.stores import DATABASE_ERRORS, log_store_failure
+from shared.errors.stores import DATABASE_ERRORS, is_store_bug, log_store_failure
 from shared.faults.crash_points import crash_point
 from workers.dependencies import JobContext
 from workers.errors import JobError, JobTimeoutError, LeaseLostError, PermanentJobError, UnknownFieldsError
@@ -90,7 +90,8 @@ class Runner:
         """Make one attempt at the job with `function`, if it can be claimed.
 
         Raises:
-            CancelledError: The worker stops. No other exception leaves the runner.
+            CancelledError: The worker stops.
+            DBAPIError, OSError: The result cannot be stored. The lease expires, and the job runs again.
         """
         claim = await self._claim(job_id, type_name)
         if claim is None:
@@ -187,20 +188,25 @@ class Runner:
         """Queue the job again for another worker, as this one stops. ARQ keeps the entry of a cancelled job."""
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_S), self._database.transaction() as session:
-                await JobRepository(session=session).release(claim)
-            log.info("job_released")
+                released = await JobRepository(session=session).release(claim)
+            if released:
+                log.info("job_released")
         except DATABASE_ERRORS as error:
             log_store_failure(log, "release_failed", error)
 
     async def _write(self, change: Callable[[JobRepository], Awaitable[T]]) -> T:
-        """Make `change` in a transaction; repeat it while the database is unavailable. The lease makes that safe."""
+        """Make `change` in a transaction; repeat it while the database is unavailable. The lease makes that safe.
+
+        Raises:
+            DBAPIError, OSError: The database rejects the change, or is unavailable for `WRITE_TIMEOUT_S`.
+        """
         deadline = monotonic() + WRITE_TIMEOUT_S
         while True:
             try:
                 async with self._database.transaction() as session:
                     return await change(JobRepository(session=session))
             except DATABASE_ERRORS as error:
-                if monotonic() > deadline:
+                if is_store_bug(error) or monotonic() > deadline:
                     raise
                 log_store_failure(log, "ledger_away", error)
             await asyncio.sleep(WRITE_PAUSE_S)
