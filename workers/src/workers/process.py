@@ -46,10 +46,10 @@ async def open_worker(settings: Settings, *, queue: str = JOBS_QUEUE) -> AsyncIt
         scheduler = Scheduler(
             database=database, dispatcher=dispatcher, schedules=SCHEDULES, every_s=settings.schedule_seconds
         )
-        handlers = EventHandlers(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
+        event_handlers = EventHandlers(dispatcher=dispatcher, fulfil_step_s=settings.fulfil_step_seconds)
         consumers = [
             Consumer(group=GROUP, stream=stream, handlers=handlers, sessions=database.sessions, redis=redis)
-            for stream, handlers in handlers.by_stream().items()
+            for stream, handlers in event_handlers.by_stream().items()
         ]
         async with run_loops([sweeper, scheduler, *consumers] if queue == JOBS_QUEUE else []):
             yield Runner(database=database, leases=leases, dispatcher=dispatcher, job_types=JOB_TYPES, context=context)
