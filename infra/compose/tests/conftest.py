@@ -132,11 +132,12 @@ def run(docker: FakeDocker, tmp_path: Path) -> Run:
         "HOPLINE_PORT_OFFSET": "4300",
     }
 
-    def call(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str, stdout: int = subprocess.PIPE, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "compose", *arguments],
             env={**environment, **more},
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
             timeout=60,

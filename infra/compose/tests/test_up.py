@@ -1,4 +1,5 @@
 import json
+import os
 import socket
 import stat
 from collections.abc import Callable
@@ -99,6 +100,14 @@ class TestUp:
         done = run("logs", "orders")
         assert done.returncode == 0
         assert done.stdout == "orders-1 | \\u001b]0;owned\\u0007\\u202e text\n"
+
+    def test_logs_end_without_an_error_when_the_reader_closes_the_pipe(self, docker: FakeDocker, run: Run) -> None:
+        docker.respond("compose logs", "orders-1 | text\n" * 10_000)
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = run("logs", stdout=writer)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, "")
 
     def test_running_services_stay_when_the_build_fails(self, docker: FakeDocker, run: Run) -> None:
         docker.containers(ALL_READY)

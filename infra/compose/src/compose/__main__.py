@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `… | head` closed the pipe
+        sys.stderr.close()
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
