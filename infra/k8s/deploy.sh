@@ -5,7 +5,7 @@
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
 
-overlay=${1:?"which overlay? deploy.sh OVERLAY [kubectl's options]"}
+overlay=${1:?"the overlay is missing: deploy.sh OVERLAY [options of kubectl]"}
 shift
 options=("$@")
 here=(--namespace hopline)
@@ -13,50 +13,50 @@ here=(--namespace hopline)
 migrations='app.kubernetes.io/component=migration'
 processes='app.kubernetes.io/component in (service, worker)'
 stores='app.kubernetes.io/component=store'
-ground='app.kubernetes.io/component notin (service, worker, migration)'
+prerequisites='app.kubernetes.io/component notin (service, worker, migration)'
 
 rendered=$(mktemp)
 trap 'rm -f "$rendered"' EXIT
 kubectl kustomize "$overlay" >"$rendered"
 if grep --quiet --extended-regexp 'image: .*@sha256:0{64}$' "$rendered"; then
-  echo "$overlay: its images are not released yet: run pin-images.sh with their digests first" >&2
+  echo "the images of $overlay have no digest of a release: run pin-images.sh with their digests first" >&2
   exit 1
 fi
 
 cluster() { kubectl "${options[@]+"${options[@]}"}" "$@"; }
 
-# ready SELECTOR SECONDS: wait for every Deployment and StatefulSet; show the pods of one that does not become ready.
-ready() {
+# wait_until_ready SELECTOR SECONDS: wait for every Deployment and StatefulSet; print the pods if one does not become ready.
+wait_until_ready() {
   local workloads workload
   workloads=$(cluster "${here[@]}" get deployments,statefulsets --selector "$1" --output name)
   for workload in $workloads; do
-    cluster "${here[@]}" rollout status "$workload" --timeout "$2s" || { complain "$1"; return 1; }
+    cluster "${here[@]}" rollout status "$workload" --timeout "$2s" || { show_pods "$1"; return 1; }
   done
 }
 
-# complain SELECTOR: show the pods and their logs.
-complain() {
+# show_pods SELECTOR: print the pods and the end of their logs.
+show_pods() {
   cluster "${here[@]}" get pods --selector "$1" --output wide >&2
   cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 >&2 || true
 }
 
-# migrated SECONDS: wait for every migration to complete. A failed Job ends the wait immediately; `kubectl wait` for Complete would
+# wait_for_migrations SECONDS: wait for every migration to complete. A failed Job ends the wait immediately; `kubectl wait` for Complete would
 # continue until its timeout.
-migrated() {
+wait_for_migrations() {
   local states failed conditions='{range .status.conditions[?(@.status=="True")]} {.type}{end}'
   local deadline=$((SECONDS + $1))
   while true; do
     states=$(cluster "${here[@]}" get jobs --selector "$migrations" \
       --output "jsonpath={range .items[*]}{.metadata.name}$conditions{\"\\n\"}{end}")
     if failed=$(grep --max-count 1 --extended-regexp ' (Failed|FailureTarget)( |$)' <<<"$states"); then
-      echo "migration ${failed%% *} has failed; the processes are as they were" >&2
-      complain "batch.kubernetes.io/job-name=${failed%% *}"
+      echo "migration ${failed%% *} has failed; the processes were not changed" >&2
+      show_pods "batch.kubernetes.io/job-name=${failed%% *}"
       return 1
     fi
     grep --invert-match --quiet ' Complete' <<<"$states" || return 0
     if ((SECONDS >= deadline)); then
       echo "migrations have not ended after $1 s" >&2
-      complain "$migrations"
+      show_pods "$migrations"
       return 1
     fi
     sleep 2
@@ -64,14 +64,14 @@ migrated() {
 }
 
 echo "── settings, policies, stores"
-cluster apply --filename "$rendered" --selector "$ground"
-ready "$stores" 180
+cluster apply --filename "$rendered" --selector "$prerequisites"
+wait_until_ready "$stores" 180
 
 echo "── migrations"
 cluster "${here[@]}" delete jobs --selector "$migrations" --ignore-not-found # a Job cannot be changed
 cluster apply --filename "$rendered" --selector "$migrations"
-migrated 660
+wait_for_migrations 660
 
 echo "── processes"
 cluster apply --filename "$rendered"
-ready "$processes" 300
+wait_until_ready "$processes" 300

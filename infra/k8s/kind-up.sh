@@ -13,7 +13,7 @@ images=(hopline/{gateway,users,orders,notifications,workers})
 need() {
   command -v "$1" >/dev/null || { echo "kind-up needs $1: $2" >&2; exit 1; }
 }
-need docker "install Docker Engine, and let this user reach it"
+need docker "install Docker Engine, and give this user access to it"
 need kind "install kind, https://kind.sigs.k8s.io"
 need kubectl "install kubectl, https://kubernetes.io/docs/tasks/tools"
 docker info >/dev/null 2>&1 || { echo "kind-up needs a running Docker engine: start it" >&2; exit 1; }

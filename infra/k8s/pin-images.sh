@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 processes=(gateway users orders notifications workers)
-repository=${1:?"which repository? pin-images.sh REPOSITORY NAME=sha256:DIGEST..."}
+repository=${1:?"the repository is missing: pin-images.sh REPOSITORY NAME=sha256:DIGEST..."}
 shift
 
 declare -A digests
@@ -23,6 +23,6 @@ for process in "${processes[@]}"; do
   component+="
   - name: hopline/$process
     newName: $repository/$process
-    digest: ${digests[$process]:?"of $process is missing"}"
+    digest: ${digests[$process]:?"the digest of $process is missing: add $process=sha256:DIGEST"}"
 done
 printf '%s\n' "$component" >overlays/prod/images/kustomization.yaml
