@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -62,17 +63,17 @@ async def cli(stack: Stack) -> AsyncIterator[CommandLine]:
 
 
 STANDALONE = ("postgres", "valkey", "observatory")
-ALL_OF_THEM = ("--only", ",".join(STANDALONE))
-THE_QUICK_TWO = ("--only", "valkey,observatory")
+ONLY_STANDALONE = ("--only", ",".join(STANDALONE))
+WITHOUT_POSTGRES = ("--only", "valkey,observatory")
 
 
 class TestUp:
     async def test_up_starts_reports_restarts_and_stops(self, cli: CommandLine, stack: Stack) -> None:
-        up = await cli.run("up", *ALL_OF_THEM)
+        up = await cli.run("up", *ONLY_STANDALONE)
         assert up.code == 0, up.err
         assert f"http://localhost:{stack.port('jaeger')}" in up.out
 
-        again = await cli.run("up", *ALL_OF_THEM)
+        again = await cli.run("up", *ONLY_STANDALONE)
         assert again.code == 0
         assert "already up" in again.out
 
@@ -113,7 +114,7 @@ class TestUp:
 
     async def test_taken_port_stops_the_start_and_leaves_nothing_running(self, cli: CommandLine, stack: Stack) -> None:
         with socket.create_server(("127.0.0.1", stack.port("jaeger"))):
-            up = await cli.run("up", *THE_QUICK_TWO)
+            up = await cli.run("up", *WITHOUT_POSTGRES)
         assert up.code == 1
         [line] = up.err.splitlines()
         assert line.startswith(f"port {stack.port('jaeger')} is taken by ")
@@ -122,7 +123,7 @@ class TestUp:
     async def test_failed_process_is_shown_with_its_log_and_the_others_are_stopped(
         self, cli: CommandLine, stack: Stack
     ) -> None:
-        up = await cli.run("up", *THE_QUICK_TWO, OBSERVATORY_MAX_TRACES="lots")
+        up = await cli.run("up", *WITHOUT_POSTGRES, OBSERVATORY_MAX_TRACES="lots")
         assert up.code == 1
         assert up.err.startswith("observatory did not start: it ended")
         assert "OBSERVATORY_MAX_TRACES" in up.err
@@ -152,7 +153,7 @@ class TestUp:
         assert up.err.startswith("HOPLINE_RELOAD: unknown process shop: expected gateway, users")
 
     async def test_processes_are_stopped_when_their_supervisor_was_killed(self, cli: CommandLine, stack: Stack) -> None:
-        await cli.run("up", *THE_QUICK_TWO)
+        await cli.run("up", *WITHOUT_POSTGRES)
         daemon = psutil.Process(int((stack.run / "supervisord.pid").read_text()))
         daemon.kill()
         status = await cli.run("status")
@@ -160,7 +161,7 @@ class TestUp:
         assert "without supervisor" in status.out
         assert len(orphans.find(stack)) == 2
 
-        up = await cli.run("up", *THE_QUICK_TWO)
+        up = await cli.run("up", *WITHOUT_POSTGRES)
         assert up.code == 0, up.err
         assert "without a supervisor" in up.out
         async with httpx.AsyncClient() as client:
@@ -234,8 +235,13 @@ class TestMigrate:
         assert "make up" in migrate.err
 
 
-@pytest.mark.parametrize("command", [[], ["sideways"]])
-async def test_unknown_command_lists_the_known_commands(cli: CommandLine, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [([], "the following arguments are required: command"), (["sideways"], "choose from .*up.*dead-letters.*logs")],
+)
+async def test_error_describes_the_argument_when_the_command_is_missing_or_unknown(
+    cli: CommandLine, command: list[str], message: str
+) -> None:
     wrong = await cli.run(*command)
     assert wrong.code == 2
-    assert "usage" in wrong.err
+    assert re.search(message, wrong.err)
