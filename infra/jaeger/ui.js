@@ -1,5 +1,5 @@
-// Jaeger's settings for its pages. A script and not JSON, because HOPLINE_PORT_OFFSET moves Grafana's port by as much as
-// the port of this page, which is what a browser knows. Without a dollar sign: Jaeger would replace what follows it.
+// Settings of Jaeger's pages. It is a script, because HOPLINE_PORT_OFFSET adds the same number to the ports of Grafana and of
+// this page, and only the browser has the latter. It contains no dollar sign, because Jaeger would replace a variable.
 function UIConfig() {
   const JAEGER = 16686;
   const GRAFANA = 3000;
@@ -18,8 +18,8 @@ function UIConfig() {
       range: { from: "FROM", to: "TO" },
     },
   };
-  // Jaeger fills the parameters in after the rest was encoded: an hour before the trace to an hour after it, as log
-  // records of waiting and of late work lie outside its spans.
+  // Jaeger replaces the parameters after the rest was encoded. The range is an hour longer than the trace on both sides,
+  // because log records of waiting and of late work are outside its spans.
   const query = encodeURIComponent(JSON.stringify(panes))
     .replace("TRACE", "#{traceID}")
     .replace("FROM", "#{startTime | add -3600000000 | epoch_micros_to_date_iso}")

@@ -185,7 +185,7 @@ class SalesEmail(JobPayload):
 
 
 class CleanUp(JobPayload):
-    """Payload of the clean-up of one service. A clean-up that takes too long continues as the next `part`."""
+    """Payload of the clean-up of one service. After `BATCHES` batches the clean-up continues as the next `part`."""
 
     type_name: ClassVar[str] = "clean_up"
 

@@ -74,7 +74,7 @@ async def send_sales_summary(payload: SalesEmail, claim: Claim, context: JobCont
 
 @job(CleanUp)
 async def clean_up(payload: CleanUp, _claim: Claim, context: JobContext) -> Sequence[NewJob]:
-    """Delete expired rows of one service. A clean-up that takes too long continues as another job."""
+    """Delete expired rows of one service. After `BATCHES` batches the clean-up continues as another job."""
     events_since = None if payload.place in context.publishers else await _events_since(context)
     for _ in range(BATCHES):
         result = await context.cleanup_targets[payload.place].run(events_since=events_since)

@@ -87,7 +87,7 @@ class Mailer:
         log.info("email_sent", message_id=known_as, subject=content.subject)
 
     async def _record_sent(self, key: str) -> None:
-        """Record that the server accepted the email, and wait for the database. No other process could find it out."""
+        """Record that the server accepted the email, and wait for the database. No other process can record it."""
         deadline = monotonic() + RECORD_TIMEOUT_S
         while True:
             try:

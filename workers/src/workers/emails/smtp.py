@@ -56,7 +56,7 @@ class SmtpServer:
             except aiosmtplib.SMTPDataError as error:
                 raise _error_for(error.code) from None
             except aiosmtplib.SMTPNotSupported as error:
-                raise PermanentJobError(f"the server cannot take this message: {error}") from error
+                raise PermanentJobError(f"the mail server does not support this message: {error}") from error
             except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
                 address = f"{self._host}:{self._port}"
                 raise DependencyUnavailableError(f"SMTP at {address}: {type(error).__name__}: {error}") from error

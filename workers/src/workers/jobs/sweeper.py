@@ -29,7 +29,7 @@ PAGE = 1000
 """Maximum jobs per sweep and queue. Jobs beyond it are due later, and a later sweep reads them."""
 
 OVERDUE_S = 0.5
-"""A job that became due less than this ago is probably on its way to a worker."""
+"""Minimum time since a job became due. Until then a worker is probably about to claim it."""
 
 EXPIRED = "the lease ran out: the worker died or froze"
 

@@ -14,7 +14,7 @@ import obstore
 from shared.db.object_store import OBJECT_STORE_ERRORS, ObjectStore, temporary_key
 from workers.errors import DependencyUnavailableError
 
-if TYPE_CHECKING:  # the only place where it exists
+if TYPE_CHECKING:  # obstore defines this class only for type checkers
     from obstore import AsyncWritableFile
 
 PART_BYTES: Final = 5 * 1024 * 1024
