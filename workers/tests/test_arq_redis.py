@@ -132,7 +132,7 @@ class TestReset:
         await pipe.watch("q")
         await other.client_pause(300)
         resetting = asyncio.create_task(pipe.reset())
-        await asyncio.sleep(0)  # UNWATCH is sent, and its reply is awaited
+        await asyncio.sleep(0)  # UNWATCH is sent, and its response is awaited
         resetting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await resetting

@@ -4,22 +4,22 @@ from typing import Any
 FakeDocker = Any  # defined in conftest.py, which tests cannot import in importlib mode
 Run = Callable[..., Any]
 
-BESIDE = "compose --progress quiet run --rm --no-deps -T"
+RUN_COMMAND = "compose --progress quiet run --rm --no-deps -T"
 
 
-class TestOperations:
-    def test_operation_runs_in_a_separate_container(self, docker: FakeDocker, run: Run) -> None:
+class TestServiceCommands:
+    def test_command_runs_in_a_separate_container(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({"worker": {}, "notifications": {}})
         assert run("dead-letters").returncode == 0
-        assert [call for call in docker.called if call.startswith(BESIDE)] == [
-            f"{BESIDE} worker python -m workers.cli dead-letters",
-            f"{BESIDE} notifications python -m shared.commands.events --of notifications dead-letters",
-            f"{BESIDE} worker python -m shared.commands.events --of workers dead-letters",
+        assert [call for call in docker.called if call.startswith(RUN_COMMAND)] == [
+            f"{RUN_COMMAND} worker python -m workers.cli dead-letters",
+            f"{RUN_COMMAND} notifications python -m shared.commands.events --of notifications dead-letters",
+            f"{RUN_COMMAND} worker python -m shared.commands.events --of workers dead-letters",
         ]
 
     def test_exit_code_is_that_of_the_command(self, docker: FakeDocker, run: Run) -> None:
         docker.containers({"notifications": {}})
-        docker.respond(BESIDE, status=1, error="there is no dead letter\n\n")  # Compose adds the second line break
+        docker.respond(RUN_COMMAND, status=1, error="there is no dead letter\n\n")  # Compose adds the second line break
         done = run("replay", "notifications:3")
         assert (done.returncode, done.stderr) == (1, "there is no dead letter\n")
 

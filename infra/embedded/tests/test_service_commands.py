@@ -6,12 +6,12 @@ from embedded.service_commands import Command
 
 
 class TestReplay:
-    def test_service_is_replayed_when_the_id_is_of_an_event(self) -> None:
+    def test_command_is_of_the_consumer_when_the_id_names_an_event(self) -> None:
         command = Command("notifications", ("shared.commands.events", "--of", "notifications", "replay", "3"))
         assert service_commands.replay("notifications:3") == command
         assert service_commands.replay("workers:3").process == "worker"
 
-    def test_workers_are_replayed_when_the_id_is_of_a_job(self) -> None:
+    def test_command_is_of_the_workers_when_the_id_is_of_a_job(self) -> None:
         job = "5b0c2a3e-7f51-4b1e-9c55-0d8f0a9d3c11"
         assert service_commands.replay(job.upper()) == Command("worker", ("workers.cli", "replay", job))
 

@@ -10,7 +10,7 @@ from compose.engine import Engine
 from compose.errors import ComposeError
 from embedded.service_commands import Command
 
-_BESIDE = ("--progress", "quiet", "run", "--rm", "--no-deps", "-T")
+_RUN_OPTIONS = ("--progress", "quiet", "run", "--rm", "--no-deps", "-T")
 
 
 def run(engine: Engine, commands: Iterable[Command]) -> int:
@@ -23,5 +23,5 @@ def run(engine: Engine, commands: Iterable[Command]) -> int:
             raise ComposeError(f"{command.process} is not running: `make up` starts it")
         if number:
             print(flush=True)
-        codes.append(engine.relay(*_BESIDE, command.process, "python", "-m", *command.arguments))
+        codes.append(engine.relay(*_RUN_OPTIONS, command.process, "python", "-m", *command.arguments))
     return max(codes)

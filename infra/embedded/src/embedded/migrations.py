@@ -55,7 +55,7 @@ class Migrator:
             self._process.wait()
 
 
-def _serve(orders: IO[str]) -> int:
+def _serve(requests: IO[str]) -> int:
     """Import Alembic, read `{name: url}` as JSON, migrate the databases in parallel; return the number of failures."""
     import alembic.command
     import alembic.config
@@ -67,7 +67,7 @@ def _serve(orders: IO[str]) -> int:
         alembic.command.upgrade(alembic.config.Config(str(folder_of(name) / "alembic.ini")), "head")
 
     forked = multiprocessing.get_context("fork")
-    runs = [forked.Process(target=upgrade, args=order, name=order[0]) for order in json.load(orders).items()]
+    runs = [forked.Process(target=upgrade, args=(name, url), name=name) for name, url in json.load(requests).items()]
     for run in runs:
         run.start()
     for run in runs:
