@@ -4,7 +4,7 @@ import csv
 import io
 import tracemalloc
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import orjson
@@ -115,6 +115,18 @@ class TestSummary:
     def test_summary_has_no_parts_that_have_not_begun(self) -> None:
         now = START + timedelta(days=1, hours=23)
         summary = Summary(period_from=START, period_to=START + timedelta(days=3), now=lambda: now)
+        assert [first.day for first, _ in summary.parts()] == [1, 2]
+
+    def test_summary_has_its_first_part_when_the_clock_is_behind(self) -> None:
+        summary = Summary(
+            period_from=START, period_to=START + timedelta(days=3), now=lambda: START - timedelta(seconds=1)
+        )
+        assert [first.day for first, _ in summary.parts()] == [1]
+
+    def test_summary_parts_are_days_in_utc_when_the_period_has_another_offset(self) -> None:
+        east = timezone(timedelta(hours=10))
+        start, end = datetime(2025, 11, 2, 5, tzinfo=east), datetime(2025, 11, 3, 5, tzinfo=east)
+        summary = Summary(period_from=start, period_to=end, now=lambda: end)
         assert [first.day for first, _ in summary.parts()] == [1, 2]
 
     def test_summary_counts_every_order_and_excludes_cancelled_totals(self) -> None:

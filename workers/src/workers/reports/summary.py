@@ -71,8 +71,11 @@ class Summary:
             self._by_start.setdefault(start, Sums()).add(order)
 
     def parts(self) -> list[tuple[date, Sums]]:
-        """Return the totals of every day, week or month that has begun, by its first day, also without orders."""
-        last = min(self.period_to - timedelta(microseconds=1), self.now()).date()
+        """Return the totals of every day, week or month that has begun, by its first day, also without orders.
+
+        There is at least one part, also if this machine's clock is behind the start of the period.
+        """
+        last = max(self.period_from, min(self.period_to - timedelta(microseconds=1), self.now())).astimezone(UTC).date()
         starts = takewhile(lambda start: start <= last, self._starts())
         return [(start, self._by_start.get(start, Sums())) for start in starts]
 
