@@ -73,6 +73,14 @@ class TestPgBouncer:
         owner = {file.stat().st_uid for file in folder.iterdir()}
         assert owner == {os.geteuid()} if os.geteuid() else 0 not in owner
 
+    def test_unchanged_files_of_pgbouncer_are_not_written(self, created: Stack) -> None:
+        for _ in range(2):
+            processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
+            written = {file: file.stat().st_mtime_ns for file in Path(created.home / "pgbouncer").resolve().iterdir()}
+            for file in written:
+                os.utime(file, ns=(0, 0))
+        assert set(written.values()) == {0}
+
 
 class TestMissingPgBouncer:
     def test_error_names_the_package_when_pgbouncer_is_missing(

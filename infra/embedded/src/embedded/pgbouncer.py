@@ -36,10 +36,15 @@ class PgBouncer:
         return [self.program, str(self._ini)]
 
     def write(self, urls: Iterable[str], *, pool_size: int) -> None:
-        """Write its files for the databases at `urls`. Only its account can read them."""
+        """Write its files for the databases at `urls`. Only its account can read them.
+
+        An unchanged file is not written, because a PgBouncer that starts at this moment would find it empty.
+        """
         urls, userlist = list(urls), self.folder / "userlist.txt"
         ini = render_ini(urls, auth_file=str(userlist), pool_size=pool_size, host="127.0.0.1", port=self.port)
         for path, content in ((self._ini, ini), (userlist, render_userlist(urls))):
+            if path.exists() and path.read_text() == content:
+                continue
             path.touch(mode=0o600)
             if self.account:
                 os.chown(path, self.account.uid, self.account.gid)
