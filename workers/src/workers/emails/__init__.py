@@ -1,13 +1,16 @@
-"""Emails: `content` renders them, `message` encodes them, `mailer` sends each once, `smtp` is the SMTP client.
+"""Emails: `content` renders them, `message` encodes them, `mailer` sends each one once, as far as SMTP allows.
 
-Guarantees. SMTP has no transactions. If a worker crashes between the "250 accepted" and the record of it, it is
-unknown whether the email was sent. Therefore:
+`smtp` is the SMTP client. `repository` records which emails were sent, and locks those that are being sent.
 
-- Before the dialogue a row with the state `sending` is committed, and after it the row becomes `sent`. This commit is
-  separate from the completion of the job, so a job that runs again does not send a recorded email again.
-- During the dialogue the row is locked. A frozen worker keeps the lock, so no other worker sends the email. A dead
-  worker loses the lock with its connection.
-- After a crash before the record, the email is sent again, byte for byte and with the same Message-ID. Mail servers
+Guarantees. SMTP has no transactions. If a worker crashes after the server's response 250 and before the commit that
+records it, it is unknown whether the email was sent. Therefore:
+
+- A row with the state `sending` is committed before the SMTP dialogue. After the dialogue a second transaction sets the
+  state `sent`. It is separate from the completion of the job, so a job that runs again does not send a recorded email
+  again.
+- During the dialogue the row is locked. A frozen worker keeps the lock for at most `LOCK_IDLE_S`, which is longer than
+  a dialogue. A dead worker loses the lock with its connection. No other worker sends the email before that.
+- After a crash before that commit, the email is sent again, byte for byte and with the same Message-ID. Mail servers
   and programs that suppress duplicates drop the second copy.
 
 Each further attempt logs `email_may_repeat`, also if the server cannot have accepted the email before.
