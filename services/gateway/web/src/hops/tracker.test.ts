@@ -66,7 +66,7 @@ describe("the shown action", () => {
     expect(page.names).toEqual(["load product", "load catalog"]);
   });
 
-  test("stays an order while it travels, although pages load meanwhile", async () => {
+  test("stays the order while its trace is polled, although pages load meanwhile", async () => {
     const page = new Page();
     page.request(action("place order"));
     page.read(action("load order", "b".repeat(32)));
@@ -87,13 +87,13 @@ describe("the shown action", () => {
     expect(page.shown).toBe("cancel order");
   });
 
-  test("is one of five", () => {
+  test("is one of the last five", () => {
     const page = new Page();
     for (let number = 0; number < 8; number += 1) page.read(action(`load ${number}`));
     expect(page.names).toEqual(["load 7", "load 6", "load 5", "load 4", "load 3"]);
   });
 
-  test("is not a request in the background", () => {
+  test("is never a request without an action", () => {
     const page = new Page();
     page.started.emit(orderCall());
     page.ended.emit(orderCall());
@@ -159,7 +159,7 @@ describe("evidence", () => {
     expect(push?.state).toBe("lit");
   });
 
-  test("of a trace that only the response names includes earlier notifications", () => {
+  test("includes notifications that arrived before a response that names their trace", () => {
     const page = new Page();
     page.notified.emit(frame("order.placed", 0).frame);
     page.request(action("place order", "f".repeat(32)), { traceId: TRACE_ID });

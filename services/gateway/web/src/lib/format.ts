@@ -1,4 +1,4 @@
-/** Values as text, in the language of the browser. */
+/** Values as text. Money and times use the language of the browser. */
 
 export function formatMoney(cents: number, currency: string): string {
   return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(cents / 100);

@@ -30,6 +30,11 @@ test("the number of units has a limit", () => {
   expect(cart.value).toEqual([]);
 });
 
+test.each([0, -1, Number.NaN])("nothing is added if the quantity is %s", (quantity) => {
+  expect(addToCart("A", quantity)).toBe(false);
+  expect(cart.value).toEqual([]);
+});
+
 test("the number of products has a limit", () => {
   for (let index = 0; index < MAX_ITEMS; index += 1) addToCart(`S${index}`);
   expect(addToCart("one-more")).toBe(false);

@@ -22,12 +22,13 @@ addEventListener("storage", (event) => {
   if (event.key === KEY || event.key === null) cart.value = read();
 });
 
-/** Add units of a product, up to its maximum. Return false if none could be added. */
+/** Add units of a product, up to `MAX_QUANTITY` in total. Return false if none could be added. */
 export function addToCart(sku: string, quantity = 1): boolean {
   const present = cart.value.find((item) => item.sku === sku)?.quantity ?? 0;
-  if (present >= MAX_QUANTITY || (present === 0 && cart.value.length >= MAX_ITEMS)) return false;
-  if (present === 0) replaceCart([...cart.value, { sku, quantity: limit(quantity) }]);
-  else setQuantity(sku, present + quantity);
+  const total = limit(present + quantity);
+  if (total <= present || (present === 0 && cart.value.length >= MAX_ITEMS)) return false;
+  if (present === 0) replaceCart([...cart.value, { sku, quantity: total }]);
+  else setQuantity(sku, total);
   return true;
 }
 
