@@ -1,14 +1,15 @@
 """The low-water mark of an outbox: all rows up to this sequence were deleted.
 
-Without it, the relay could not distinguish an outbox whose oldest rows were deleted from a new one. It would assign
-sequences a second time, and append wrong ones after a flush of Redis.
+Without it, an outbox whose rows were all deleted would look like a new one. The relay would delete the stream, because
+the stream would be ahead of the outbox, and assign sequences from 1 again. The mark also shows that a stream was
+restored from an old copy, because such a stream ends below the mark.
 """
 
 import sqlalchemy as sa
 
 
 def low_water_mark_tables(metadata: sa.MetaData) -> None:
-    """Define `outbox_floor` and `outbox_mark` on a publishing service's metadata; `outbox_table` does so.
+    """Define `outbox_floor` and `outbox_mark` on a publishing service's metadata. `outbox_table` calls this function.
 
     `outbox_floor` has at most one row with the low-water mark, which is written by the transaction that deletes rows.
     A row of `outbox_mark` means that at `noted_at` every consumer group had acknowledged all events up to `seq`.
