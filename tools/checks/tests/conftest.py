@@ -46,8 +46,10 @@ def rendered(rendered_once: Render) -> Render:
 def checkout(tmp_path: Path) -> Checkout:
     """A copy of the files of containers and telemetry, which the test may change."""
     folders = ("compose", "docker", "otel-collector", "jaeger", "loki", "prometheus", "grafana")
-    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md", "infra/k8s/components/development-stores")
-    return Checkout.of(ROOT, [*(f"infra/{folder}" for folder in folders), *files], into=tmp_path)
+    components = ("development-stores", "development-telemetry")
+    files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md")
+    copied = [*(f"infra/{folder}" for folder in folders), *(f"infra/k8s/components/{name}" for name in components)]
+    return Checkout.of(ROOT, [*copied, *files], into=tmp_path)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ Has = Callable[[Program], None]
 NODE = Program("node", "https://nodejs.org")
 COMPOSE = "infra/compose/telemetry.yaml"
 KIND = "infra/k8s/components/development-stores/stores"
+KIND_TELEMETRY = "infra/k8s/components/development-telemetry/backends"
 LOKI = "infra/loki/config.yaml"
 PAGES = "infra/jaeger/ui.js"
 
@@ -28,6 +29,24 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
     ("file", "right", "wrong", "expected"),
     [
         (COMPOSE, "      - --enable-feature=created-timestamp-zero-ingestion", "     ", "first value of a counter"),
+        (COMPOSE, "--enable-feature=exemplar-storage", "--log.level=warn", "it drops exemplars"),
+        (
+            f"{KIND_TELEMETRY}/prometheus.yaml",
+            "- --enable-feature=created-timestamp-zero-ingestion",
+            "- --log.level=warn",
+            "first value of a counter",
+        ),
+        (
+            f"{KIND_TELEMETRY}/prometheus.yaml",
+            "--enable-feature=exemplar-storage",
+            "--log.level=warn",
+            "it drops exemplars",
+        ),
+        (f"{KIND_TELEMETRY}/prometheus.yaml", "value: 220MiB", "value: 280MiB", "GOMEMLIMIT is 97%"),
+        (f"{KIND_TELEMETRY}/loki.yaml", "memory: 288Mi", "memory: 512Mi", "GOMEMLIMIT is 43%"),
+        (f"{KIND_TELEMETRY}/collector.yaml", "memory: 288Mi", "memory: 192Mi", "GOMEMLIMIT is 115%"),
+        (f"{KIND_TELEMETRY}/grafana.yaml", "            - {name: GOMEMLIMIT, value: 220MiB}\n", "", "GOMEMLIMIT is 0%"),
+        (f"{KIND_TELEMETRY}/grafana.yaml", "grafana/grafana:13.1.0", "grafana/grafana:13.2.0", "as plugins"),
         (COMPOSE, "      OTEL_TRACES_SAMPLER: always_off", "     ", "Jaeger exports its own spans"),
         (f"{KIND}/jaeger.yaml", "value: always_off", "value: always_on", "Jaeger exports its own spans"),
         ("infra/jaeger/config.yaml", "max_traces: 1000", "max_traces: 2000", "2000 traces need 163 MiB"),
@@ -47,7 +66,9 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
 )
 def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(file, right, wrong)
-    assert any(expected in finding.wrong for finding in check(checkout.root))
+    [finding] = check(checkout.root)
+    assert finding.place.startswith(file)
+    assert expected in finding.wrong
 
 
 @pytest.mark.parametrize(("port", "grafana"), [("16686", 3000), ("16786", 3100), ("", 3000)])

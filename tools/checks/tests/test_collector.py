@@ -57,6 +57,33 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
             "type: latency\n        latency: { threshold_ms: 500 }",
             "measures whole traces",
         ),
+        (
+            FILE,
+            "status_code: { status_codes: [ERROR] }",
+            "status_code: { status_codes: [UNSET] }",
+            "no policy keeps failed",
+        ),
+        (FILE, "type: ottl_condition", "type: always_sample", "no policy keeps traces with a slow span"),
+        (
+            FILE,
+            "(end_time_unix_nano - start_time_unix_nano) > 5",
+            "(end_time_unix_nano - start_time_unix_nano) < 5",
+            "a slow",
+        ),
+        (
+            FILE,
+            'span: ["(end_time_unix_nano - start_time_unix_nano) > 500000000"]',
+            'spanevent: ["(end_time_unix_nano - start_time_unix_nano) > 500000000"]',
+            "a slow span",
+        ),
+        (
+            FILE,
+            "    decision_cache: { sampled_cache_size: 50000, non_sampled_cache_size: 50000 }\n",
+            "",
+            "a decision of their own",
+        ),
+        (FILE, ", non_sampled_cache_size: 50000", "", "a decision of their own"),
+        (FILE, "sampled_cache_size: 50000", "sampled_cache_size: 5000", "a decision of their own"),
         (JAEGER, "{ attributes: [{ name: service.name, value: jaeger }] }", "{ service.name: jaeger }", "legacy form"),
         (FILE, "  redis:\n", "  otlphttp: {}\n  redis:\n", "has renamed it"),
         (JAEGER, "processors: [batch]", "processors: []", "no pipeline uses it"),
@@ -67,3 +94,23 @@ def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str,
     found = [finding for finding in check(checkout.root) if expected in finding.wrong]
     assert found
     assert all(finding.place.startswith(file) for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("infra/compose/telemetry.yaml", "memory: 144M", "memory: 128M"),
+        ("infra/k8s/components/development-telemetry/backends/collector.yaml", "memory: 288Mi", "memory: 128Mi"),
+    ],
+)
+def test_memory_is_found_when_full_queues_need_more(checkout: Checkout, file: str, right: str, wrong: str) -> None:
+    checkout.corrupt(file, right, wrong)
+    [finding] = check(checkout.root)
+    assert finding.wrong == f"with full queues it needs 74 MiB, but {file} collector rejects everything above 70 MiB"
+
+
+def test_slow_policy_is_found_when_it_is_missing(checkout: Checkout) -> None:
+    text = (checkout.root / FILE).read_text(encoding="utf-8")
+    start, end = text.index("      - name: slow"), text.index("      - { name: share")
+    checkout.write(FILE, text[:start] + text[end:])
+    assert [finding.wrong for finding in check(checkout.root)] == ["no policy keeps traces with a slow span"]

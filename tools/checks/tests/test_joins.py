@@ -24,7 +24,6 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         (SOURCES, "matcherRegex: trace_id", "matcherRegex: traceID", "to jaeger"),
         (SOURCES, '"$${__value.raw}"', '"${__value.raw}"', "to jaeger"),
         (BOARD, '"exemplar": true', '"exemplar": false', "no exemplar"),
-        ("infra/compose/telemetry.yaml", "--enable-feature=exemplar-storage", "--log.level=warn", "forgets exemplars"),
     ],
 )
 def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:

@@ -11,9 +11,11 @@ import yaml
 from checks.containers.compose_files import default, services
 from checks.findings import Finding
 
+COMPOSE = "infra/compose"
 STORES = Path("infra/k8s/components/development-stores/stores")
-JAEGER = {Path("infra/jaeger/config.yaml"): "infra/compose", STORES / "jaeger-config.yaml": str(STORES)}
-"""Jaeger's configurations, and the folder of the process that reads each."""
+TELEMETRY = Path("infra/k8s/components/development-telemetry/backends")
+JAEGER = {Path("infra/jaeger/config.yaml"): (COMPOSE, str(STORES)), STORES / "jaeger-config.yaml": (str(STORES),)}
+"""Jaeger's configurations, and the folders of the processes that read each. kind has one Jaeger, with either of them."""
 JAEGER_PAGES = Path("infra/jaeger/ui.js")
 LOKI = Path("infra/loki/config.yaml")
 
@@ -28,7 +30,11 @@ JAEGER_TRACE_KIB = 63
 LOKI_CACHES_MB = 32
 """In a container with 144 MiB."""
 
-ZERO_INGESTION = "--enable-feature=created-timestamp-zero-ingestion"
+PROMETHEUS_OPTIONS = {
+    "--enable-feature=created-timestamp-zero-ingestion": "the first value of a counter does not count as an increase",
+    "--enable-feature=exemplar-storage": "it drops exemplars",
+}
+"""Required options, and what is wrong without each."""
 GRAFANA_BELOW = (13, 2)
 """From this version on, the data sources are plugins that Grafana downloads."""
 
@@ -45,24 +51,28 @@ class Process:
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Check every backend, in Compose and in the component that kind uses."""
-    found = [*_compose(root), *_kubernetes(root)]
+    """Check every backend, in Compose and in the components that kind uses."""
+    found = processes(root)
     for process in found:
         yield from _go_memory(process)
         name = process.image.partition(":")[0]
         if name == "jaegertracing/jaeger" and process.environment.get("OTEL_TRACES_SAMPLER") != "always_off":
             yield Finding(process.place, "Jaeger exports its own spans", "set OTEL_TRACES_SAMPLER: always_off")
-        if name == "prom/prometheus" and ZERO_INGESTION not in process.command:
-            yield Finding(
-                process.place, "the first value of a counter does not count as an increase", f"add {ZERO_INGESTION}"
-            )
+        for option, wrong in PROMETHEUS_OPTIONS.items() if name == "prom/prometheus" else ():
+            if option not in process.command:
+                yield Finding(process.place, wrong, f"add {option}")
         if name == "grafana/grafana" and _version(process.image) >= GRAFANA_BELOW:
             below = ".".join(map(str, GRAFANA_BELOW))
             yield Finding(process.place, "it must download its data sources as plugins", f"stay below {below}")
-    for file, folder in JAEGER.items():
-        yield from _jaeger_traces(root, file, [process for process in found if process.place.startswith(folder)])
+    for file, folders in JAEGER.items():
+        yield from _jaeger_traces(root, file, [process for process in found if process.place.startswith(folders)])
     yield from _jaeger_pages(root)
     yield from _loki(root)
+
+
+def processes(root: Path) -> list[Process]:
+    """Return the containers of Compose and of the components that kind uses."""
+    return [*_compose(root), *_kubernetes(root)]
 
 
 def _go_memory(process: Process) -> Iterator[Finding]:
@@ -141,7 +151,7 @@ def _compose(root: Path) -> Iterator[Process]:
 
 
 def _kubernetes(root: Path) -> Iterator[Process]:
-    for file in sorted((root / STORES).glob("*.yaml")):
+    for file in (file for folder in (STORES, TELEMETRY) for file in sorted((root / folder).glob("*.yaml"))):
         for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             if manifest and manifest.get("kind") in {"Deployment", "StatefulSet"}:
                 for container in manifest["spec"]["template"]["spec"]["containers"]:

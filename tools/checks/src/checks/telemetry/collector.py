@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from checks.containers.compose_files import services
 from checks.findings import Finding
-from checks.telemetry.backends import mebibytes
+from checks.telemetry.backends import processes
 
 FILES = (Path("infra/otel-collector/config.yaml"), Path("infra/jaeger/config.yaml"))
 COLLECTOR = FILES[0]
+IMAGE = "otel/opentelemetry-collector"
 _KINDS = ("receivers", "processors", "exporters")
 
 BASE_MIB = 45
@@ -22,6 +22,9 @@ IN_MEMORY = 3
 DATABASE_NAMES = {"db.system.name"}
 PEER_NAMES = {"service.peer.name", "peer.service", "server.address", "messaging.system"}
 """Attributes with which the service graph names peers without spans."""
+
+SLOW_SPAN = "(end_time_unix_nano - start_time_unix_nano) > 500000000"
+"""The OTTL condition of slow spans. docs/deploy.md states the 500 ms."""
 
 
 def check(root: Path) -> Iterator[Finding]:
@@ -113,7 +116,7 @@ def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check that queues are limited in bytes and together fit below the soft limit of the memory limiter."""
+    """Check that queues are limited in bytes and together fit below the soft limit of each Collector's memory limiter."""
     total = 0
     for name, exporter in content["exporters"].items():
         queue = exporter.get("sending_queue", {})
@@ -124,30 +127,47 @@ def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
         if "sizer" not in queue.get("batch", {}):
             yield Finding(place, "its batches would be counted in bytes like its queue", "set batch.sizer: items")
         total += queue["queue_size"]
-    memory = next(
-        mebibytes(str(service.definition["deploy"]["resources"]["limits"]["memory"]))
-        for service in services(root)
-        if service.name == "collector"
-    )
     limiter = content["processors"]["memory_limiter"]
-    soft = memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
     full = BASE_MIB + IN_MEMORY * total / 1024**2
-    if full > soft:
-        wrong = f"with full queues it needs {full:.0f} MiB, but rejects everything above {soft:.0f} MiB"
-        yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
+    for process in processes(root):
+        soft = process.memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
+        if process.image.startswith(IMAGE) and full > soft:
+            wrong = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects everything above {soft:.0f} MiB"
+            yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
 
 
 def _sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that failed and slow traces are kept, and that later spans of a trace follow its decision."""
     for name, processor in content["processors"].items():
         if name.partition("/")[0] != "tail_sampling":
             continue
-        for policy in processor["policies"]:
+        place = f"{COLLECTOR} {name}"
+        policies = processor["policies"]
+        for policy in policies:
             if policy["type"] == "latency":
                 yield Finding(
-                    f"{COLLECTOR} {name} {policy['name']}",
+                    f"{place} {policy['name']}",
                     "it measures whole traces, including waits between spans, so it keeps every order",
                     "use an ottl_condition on the duration of a span",
                 )
+        if not any("ERROR" in _of_type("status_code", policy).get("status_codes", []) for policy in policies):
+            yield Finding(place, "no policy keeps failed traces", "add a status_code policy with ERROR")
+        conditions = [span for policy in policies for span in _of_type("ottl_condition", policy).get("span", [])]
+        if SLOW_SPAN not in conditions:
+            yield Finding(place, "no policy keeps traces with a slow span", f"add an ottl_condition: {SLOW_SPAN}")
+        for size in ("sampled_cache_size", "non_sampled_cache_size"):
+            if processor.get("decision_cache", {}).get(size, 0) <= processor["num_traces"]:
+                yield Finding(
+                    place,
+                    "later spans of a trace get a decision of their own after it left the memory",
+                    f"set decision_cache.{size} above num_traces",
+                )
+
+
+def _of_type(kind: str, policy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a policy of this type; empty if it has another type."""
+    options: dict[str, Any] = policy.get(kind, {}) if policy["type"] == kind else {}
+    return options
 
 
 def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
