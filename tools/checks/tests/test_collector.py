@@ -106,7 +106,7 @@ def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str,
 def test_memory_is_found_when_full_queues_need_more(checkout: Checkout, file: str, right: str, wrong: str) -> None:
     checkout.corrupt(file, right, wrong)
     [finding] = check(checkout.root)
-    assert finding.wrong == f"with full queues it needs 74 MiB, but {file} collector rejects everything above 70 MiB"
+    assert finding.wrong == f"with full queues it needs 74 MiB, but {file} collector rejects data above 70 MiB"
 
 
 def test_slow_policy_is_found_when_it_is_missing(checkout: Checkout) -> None:

@@ -15,7 +15,7 @@ COMPOSE = "infra/compose"
 STORES = Path("infra/k8s/components/development-stores/stores")
 TELEMETRY = Path("infra/k8s/components/development-telemetry/backends")
 JAEGER = {Path("infra/jaeger/config.yaml"): (COMPOSE, str(STORES)), STORES / "jaeger-config.yaml": (str(STORES),)}
-"""Jaeger's configurations, and the folders of the processes that read each. kind has one Jaeger, with either of them."""
+"""Jaeger's configurations, and the folders of the processes that read each. The Jaeger of kind reads one of both."""
 JAEGER_PAGES = Path("infra/jaeger/ui.js")
 LOKI = Path("infra/loki/config.yaml")
 

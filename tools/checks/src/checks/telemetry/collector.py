@@ -116,7 +116,7 @@ def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check that queues are limited in bytes and together fit below the soft limit of each Collector's memory limiter."""
+    """Check that queues are limited in bytes, and together fit below the soft limit of the memory limiter."""
     total = 0
     for name, exporter in content["exporters"].items():
         queue = exporter.get("sending_queue", {})
@@ -132,7 +132,7 @@ def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     for process in processes(root):
         soft = process.memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
         if process.image.startswith(IMAGE) and full > soft:
-            wrong = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects everything above {soft:.0f} MiB"
+            wrong = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects data above {soft:.0f} MiB"
             yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
 
 

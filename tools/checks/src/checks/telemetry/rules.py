@@ -1,4 +1,4 @@
-"""Prometheus's rules: expressions parse, and alerts have a summary, a severity, a runbook and trials."""
+"""Prometheus's rules: expressions parse, and alerts have a summary, a severity, a runbook and rule tests."""
 
 import re
 from collections.abc import Iterator
@@ -14,23 +14,27 @@ from checks.telemetry.promql import mistake
 
 PROMTOOL = Program("promtool", "apt install prometheus")
 FOLDER = Path("infra/prometheus/rules")
-TRIALS = Path("infra/prometheus/trials")
-"""Test cases in which each alert fires and does not fire, in promtool's format."""
+RULE_TESTS = Path("infra/prometheus/rule-tests")
+"""Tests in promtool's format. Each alert has one in which it fires and one in which it does not fire."""
 SEVERITIES = {"page", "ticket"}
 LOSSES = {
     f"otelcol_{where}_{what}"
     for where in ("receiver_refused", "exporter_send_failed", "exporter_enqueue_failed")
     for what in ("spans", "log_records", "metric_points")
 }
-"""Counters of the Collector for lost data, without the suffix `_total`."""
+"""Counters of the Collector for data that it rejected, did not send or did not queue, without the suffix `_total`."""
 
-_COLLECTORS_OWN = re.compile(r"\botelcol_\w+")
+_COLLECTOR_METRIC = re.compile(r"(?<![\w:])otelcol_\w+(?![\w:])")
+"""Not the name of a recording rule, which contains a colon."""
+_COLLECTOR_COUNTER = re.compile(r"otelcol_(?:receiver|processor|exporter)_\w+_(?:spans|log_records|metric_points)")
+_FENCED = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Parse the expressions, and check alerts with Hopline's rules."""
-    fired, kept_still = _tried(root)
-    yield from _counters_of_the_collector(root)
+    """Parse the expressions, and check that alerts are complete and that no counter for lost data is missing."""
+    firing, silent = _tested_alerts(root)
+    yield from _collector_counters(root)
     for file in sorted((root / FOLDER).glob("*.yaml")):
         content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
@@ -40,34 +44,34 @@ def check(root: Path) -> Iterator[Finding]:
                 yield Finding(place, f"its expression does not parse: {wrong}", "correct the PromQL")
             if "alert" in rule:
                 yield from _alert(root, place, rule)
-                if name not in fired or name not in kept_still:
-                    yield Finding(
-                        place, "it needs a trial in which it fires and one in which it does not", f"add to {TRIALS}"
-                    )
+                for alerts, fires in ((firing, "fires"), (silent, "does not fire")):
+                    if name not in alerts:
+                        yield Finding(place, f"no rule test expects that it {fires}", f"add one to {RULE_TESTS}")
 
 
-def _counters_of_the_collector(root: Path) -> Iterator[Finding]:
-    """Check that rules and trials use the exposed names of the Collector's counters, and cover all losses."""
+def _collector_counters(root: Path) -> Iterator[Finding]:
+    """Check the names of the Collector's counters in rules and rule tests, and that a rule uses each of `LOSSES`."""
     suffix = "_total" if counters_end_in_total(root) else ""
-    counted = set[str]()
-    for folder in (FOLDER, TRIALS):
+    used = set[str]()
+    for folder in (FOLDER, RULE_TESTS):
         for file in sorted((root / folder).glob("*.yaml")):
-            named = set(_COLLECTORS_OWN.findall(file.read_text(encoding="utf-8")))
-            counted |= named if folder == FOLDER else set()
-            for name in sorted(named):
-                right = name.removesuffix("_total") + suffix
-                if name != right:
+            names = set(_COLLECTOR_METRIC.findall(file.read_text(encoding="utf-8")))
+            used |= names if folder == FOLDER else set()
+            for name in sorted(names):
+                base = name.removesuffix("_total")
+                is_counter = name != base or _COLLECTOR_COUNTER.fullmatch(base)
+                if is_counter and name != base + suffix:
                     yield Finding(
-                        f"{file.relative_to(root)} {name}", "the Collector has no such counter", f"use {right}"
+                        f"{file.relative_to(root)} {name}", "the Collector has no such counter", f"use {base}{suffix}"
                     )
-    for name in sorted({f"{loss}{suffix}" for loss in LOSSES} - counted):
+    for name in sorted({f"{loss}{suffix}" for loss in LOSSES} - used):
         yield Finding(str(FOLDER), f"no rule counts {name}", "add it to the loss of its signal")
 
 
 def check_with_promtool(root: Path) -> Iterator[Finding]:
-    """Run promtool, which also checks functions and types; if it finds no error, run the trials."""
+    """Run promtool, which also checks functions and types; if it finds no error, run the rule tests."""
     wrong = [*_promtool(root, "check", FOLDER)]
-    yield from wrong or _promtool(root, "test", TRIALS)
+    yield from wrong or _promtool(root, "test", RULE_TESTS)
 
 
 def _promtool(root: Path, verb: str, folder: Path) -> Iterator[Finding]:
@@ -78,19 +82,21 @@ def _promtool(root: Path, verb: str, folder: Path) -> Iterator[Finding]:
             yield Finding(str(file.relative_to(root)), message.replace(str(root), "."), "correct the rule")
 
 
-def _tried(root: Path) -> tuple[set[str], set[str]]:
-    """Return the alerts that a trial expects to fire, and those that a trial expects not to fire."""
-    fired, kept_still = set[str](), set[str]()
-    for file in (root / TRIALS).glob("*.yaml"):
-        for trial in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
-            for expected in trial["alert_rule_test"]:
-                (fired if expected["exp_alerts"] else kept_still).add(expected["alertname"])
-    return fired, kept_still
+def _tested_alerts(root: Path) -> tuple[set[str], set[str]]:
+    """Return the alerts that a rule test expects to fire, and those that a rule test expects not to fire."""
+    firing, silent = set[str](), set[str]()
+    for file in (root / RULE_TESTS).glob("*.yaml"):
+        for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]:
+            for expected in test["alert_rule_test"]:
+                (firing if expected["exp_alerts"] else silent).add(expected["alertname"])
+    return firing, silent
 
 
 def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
-    if rule.get("labels", {}).get("severity") not in SEVERITIES:
-        yield Finding(place, "it has no severity", f"set severity to {' or '.join(sorted(SEVERITIES))}")
+    severity = rule.get("labels", {}).get("severity")
+    if severity not in SEVERITIES:
+        wrong = f"its severity {severity} is unknown" if severity else "it has no severity"
+        yield Finding(place, wrong, f"set severity to {' or '.join(sorted(SEVERITIES))}")
     if "for" not in rule:
         yield Finding(place, "it fires without delay", "set a duration in `for`")
     annotations = rule.get("annotations", {})
@@ -108,7 +114,5 @@ def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
 
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of the page's headings, as GitHub generates them."""
-    headings = (
-        line.lstrip("#").strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("#")
-    )
-    return {"".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c == "-") for heading in headings}
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
