@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+import pytest
 from services.notifications.tests.factories import Instance
 
 from testkit.apps import http_client
@@ -26,6 +27,16 @@ class TestCleanup:
         event_ids = await insert_inbox_rows(database, MONTH_AGO)
         assert (await run_cleanup(instance, {})).json() == {"removed": {"inbox": 0, "dead_letters": 0}, "more": False}
         assert await list_inbox_event_ids(database) == event_ids
+
+    @pytest.mark.parametrize(
+        "moment", ["0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "2100-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+    )
+    async def test_events_since_is_rejected_when_its_year_is_not_supported(
+        self, instance: Instance, moment: str
+    ) -> None:
+        rejected = await run_cleanup(instance, {"events_since": moment})
+        assert rejected.status_code == 422
+        assert rejected.json()["errors"] == [{"field": "events_since", "message": "must lie in the years 2000 to 2099"}]
 
     async def test_cleanup_deletes_dead_letters_that_were_replayed_long_ago(
         self, instance: Instance, database: str

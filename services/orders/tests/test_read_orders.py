@@ -88,9 +88,13 @@ class TestListOrders:
             encode_cursor("yesterday", uuid4()),
             encode_cursor(datetime.now(UTC), "x"),
             encode_cursor("0001-01-01T00:00:00+23:59", uuid4()),
+            *(
+                encode_cursor(f"{moment}+00:00", uuid4())
+                for moment in ("0001-01-01T00:00:00", "1999-12-31T23:59:59", "2100-01-01T00:00:00")
+            ),
             encode_cursor("a"),
         ],
-        ids=["nonsense", "no time", "no id", "before the first year", "of another list"],
+        ids=["nonsense", "no time", "no id", "before year 1", "year 1", "year 1999", "year 2100", "of another list"],
     )
     async def test_cursor_is_rejected_when_it_is_invalid(self, shop: Shop, cursor: str) -> None:
         rejected = await shop.client().get("/orders", cursor=cursor)
@@ -123,3 +127,9 @@ class TestPlaceOrder:
         spans.clear()
         await shop.client().create_order(*((sku, 1) for sku in skus))
         assert count_statements(spans) == 4
+
+    async def test_reservation_is_a_span_with_the_written_table(self, shop: Shop, spans: Spans) -> None:
+        sku = await shop.create_product()
+        spans.clear()
+        await shop.client().create_order((sku, 1))
+        assert spans.one("UPDATE product").parent == spans.one("POST /orders").context

@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from shared.config import DatabaseSettings, Environment, ServiceSettings
 from shared.db.database import open_database
@@ -81,7 +81,9 @@ class TestStatement:
         assert attributes_of(request)["hopline.db.queries"] == 2
         assert attributes_of(request)["hopline.db.duration_ms"] == pytest.approx(sum(durations), abs=0.02)
 
-    async def test_statement_has_a_span_when_it_is_marked(self, client: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_statement_has_a_span_when_it_is_marked(
+        self, client: httpx.AsyncClient, spans: Spans, database: str
+    ) -> None:
         await client.post("/marked")
         request, decision = spans.one("POST /marked"), spans.one("SELECT")
         assert decision.parent == request.context
@@ -90,6 +92,7 @@ class TestStatement:
         assert request.start_time is not None
         assert decision.start_time >= request.start_time
         assert attributes_of(decision)["db.system.name"] == "postgresql"
+        assert attributes_of(decision)["db.namespace"] == f"{make_url(database).database}|public"
         assert attributes_of(decision)["db.query.text"] == "SELECT 1 AS name_"
         assert event_names(request) == []
 
