@@ -34,10 +34,30 @@ wait_until_ready() {
   done
 }
 
+# escape_control_characters: write the control characters of stdin except tabs and line breaks as JSON does, such as \u001b,
+# because log records contain untrusted text. The list is that of shared/src/shared/validation/text.py; NUL is removed.
+escape_control_characters() {
+  local code bytes character script=''
+  for code in {1..8} {11..31} {127..159} {8232..8238} {8294..8297}; do
+    if ((code < 128)); then
+      bytes=$(printf '\\x%x' "$code")
+    elif ((code < 2048)); then
+      bytes=$(printf '\\x%x' $((192 | code >> 6)) $((128 | code & 63)))
+    else
+      bytes=$(printf '\\x%x' $((224 | code >> 12)) $((128 | code >> 6 & 63)) $((128 | code & 63)))
+    fi
+    printf -v character '%b' "$bytes"
+    printf -v script '%ss/%s/\\\\u%04x/g\n' "$script" "$character" "$code"
+  done
+  tr -d '\000' | LC_ALL=C sed "$script"
+}
+
 # show_pods SELECTOR: print the pods and the end of their logs.
 show_pods() {
-  cluster "${here[@]}" get pods --selector "$1" --output wide >&2
-  cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 >&2 || true
+  {
+    cluster "${here[@]}" get pods --selector "$1" --output wide
+    cluster "${here[@]}" logs --selector "$1" --all-containers --prefix --tail 20 || true
+  } 2>&1 | escape_control_characters >&2
 }
 
 # wait_for_migrations SECONDS: wait for every migration to complete. A failed Job ends the wait immediately; `kubectl wait` for Complete would

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.validation.text import terminal_text
+
 pytestmark = pytest.mark.xdist_group("k8s")
 
 DIGESTS = [f"{name}=sha256:{'5' * 64}" for name in ("gateway", "users", "orders", "notifications", "workers")]
@@ -28,6 +30,7 @@ class ScriptRunner:
     """Runs the scripts of a copy of `infra/k8s` with fake programs."""
 
     def __init__(self, home: Path, original: Path) -> None:
+        self.home = home
         self.k8s = home / "infra/k8s"
         shutil.copytree(original, self.k8s)
         self.log = home / "log"
@@ -57,7 +60,8 @@ class ScriptRunner:
             **(more or {}),
         }
         command = ["bash", str(self.k8s / script), *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def calls(self) -> list[str]:
         return self.log.read_text().splitlines()
@@ -110,6 +114,17 @@ class TestDeploy:
         assert "sleep 2" not in calls
         assert "logs --selector batch.kubernetes.io/job-name=hopline-migrate-users" in calls[-1]
         assert all("--selector" in line for line in calls if "apply" in line)
+
+    @pytest.mark.parametrize("command", ["logs", "get pods"])
+    def test_control_characters_are_escaped_when_a_migration_fails(self, runner: ScriptRunner, command: str) -> None:
+        """All characters of the Basic Multilingual Plane that UTF-8 can encode, but NUL, which the script removes."""
+        text = "".join(chr(code) for code in range(1, 0x10000) if not 0xD800 <= code < 0xE000)
+        printed = runner.home / "printed"
+        printed.write_bytes(f"[pod] {text}\x00 the end\n".encode())
+        runner.add_program("kubectl", f'case "$*" in *"{command} --selector"*) cat "{printed}" ;; esac\n{KUBECTL}')
+        runner.jobs.write_text("hopline-migrate-users Failed\n")
+        done = runner.run("deploy.sh", "overlays/prod")
+        assert f"[pod] {terminal_text(text)} the end\n" in done.stderr
 
     def test_script_fails_when_the_migrations_cannot_be_read(self, runner: ScriptRunner) -> None:
         assert runner.run("deploy.sh", "overlays/prod", fails="get jobs").returncode == 1
