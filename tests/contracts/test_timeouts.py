@@ -1,5 +1,8 @@
 """Inner timeouts are shorter than outer ones, so that the process with the cause of an error responds in time."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic_settings import BaseSettings
 
@@ -16,7 +19,10 @@ import workers.clients
 import workers.jobs.types
 from gateway.clients import CONNECT_TIMEOUT_S
 from gateway.settings import Settings
+from shared.server.protocols.http import BoundedHttpProtocol
 from shared.server.worker import DrainingWorker
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def default(settings: type[BaseSettings], name: str) -> float:
@@ -79,3 +85,13 @@ def test_stop_waits_for_a_whole_request() -> None:
 
 def test_idle_connections_are_closed_by_the_client_first() -> None:
     assert shared.server.gunicorn.keepalive > shared.http.client.KEEPALIVE_S
+
+
+def test_proxy_of_sockets_waits_for_a_head_as_long_as_the_services() -> None:
+    """The limit includes idle connections, because `timeout http-keep-alive` is not set (HAProxy's manual)."""
+    config = (ROOT / "infra/compose/sockets.cfg").read_text(encoding="utf-8")
+    section = re.split(r"^(?=\w)", config, flags=re.MULTILINE)
+    [defaults] = [text for text in section if text.startswith("defaults")]
+    timeouts = dict(re.findall(r"^ +timeout ([\w-]+) (\w+)", defaults, re.MULTILINE))
+    assert timeouts["http-request"] == f"{BoundedHttpProtocol.head_seconds:g}s"
+    assert "http-keep-alive" not in timeouts
