@@ -15,6 +15,7 @@ from testkit.checkout import Checkout
 Has = Callable[[Program], None]
 
 CI = ".github/workflows/ci.yml"
+CHAOS = ".github/workflows/chaos.yml"
 RELEASE = ".github/workflows/release.yml"
 DEPENDABOT = ".github/dependabot.yml"
 
@@ -73,6 +74,20 @@ def test_file_is_found_when_github_would_reject_it(
 def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(CI, right, wrong)
     assert [expected in finding.wrong for finding in policy(checkout.root)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('  schedule:\n    - cron: "43 2 * * *"\n', ""),
+        ('"43 2 * * *"', '"43 2 * * 1"'),
+        ('"43 2 * * *"', '"43 2 1 * *"'),
+        ("make chaos | tee", "make test | tee"),
+    ],
+)
+def test_chaos_is_found_when_it_does_not_run_every_day(checkout: Checkout, right: str, wrong: str) -> None:
+    checkout.corrupt(CHAOS, right, wrong)
+    assert [finding.wrong for finding in policy(checkout.root)] == ["no workflow runs make chaos every day"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ ZIZMOR = Program("zizmor", "pip install zizmor")
 
 FOLDER = Path(".github/workflows")
 DEPENDABOT = Path(".github/dependabot.yml")
+NIGHTLY = "make chaos"
+"""The command that a scheduled workflow must run, so that a regression is found within a day."""
 
 _USES = re.compile(r"""^\s*(?:-\s+)?uses:\s*["']?(?P<action>[^\s#"']+)["']?\s*(?P<comment>#.*)?$""")
 _PINNED = re.compile(r"@[0-9a-f]{40}$")
@@ -45,6 +47,8 @@ def policy(root: Path) -> Iterator[Finding]:
             yield from _top(file, workflow)
         for name, job in _jobs(text):
             yield from _job(f"{file} job {name}", job)
+    if not any(_runs_every_day(text, NIGHTLY) for text in _texts(root)):
+        yield Finding(str(FOLDER), f"no workflow runs {NIGHTLY} every day", "add a daily cron to on.schedule")
 
 
 def inputs(root: Path) -> Iterator[Finding]:
@@ -79,6 +83,10 @@ def audit(root: Path) -> Iterator[Finding]:
 
 def _workflows(root: Path) -> list[Path]:
     return sorted(file.relative_to(root) for file in (root / FOLDER).glob("*.y*ml"))
+
+
+def _texts(root: Path) -> Iterator[str]:
+    yield from ((root / file).read_text(encoding="utf-8") for file in _workflows(root))
 
 
 def _parsed(text: str) -> dict[Any, Any]:
@@ -122,9 +130,24 @@ def _pins(file: Path, text: str) -> Iterator[Finding]:
             yield Finding(place, "the version of this commit is missing", "add it as a comment: # v1.2.3")
 
 
+def _triggers(workflow: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Return the triggers by name; YAML 1.1 reads `on` as a truth value."""
+    triggers = workflow.get("on", workflow.get(True)) or {}
+    if isinstance(triggers, Mapping):
+        return triggers
+    return dict.fromkeys([triggers] if isinstance(triggers, str) else triggers)
+
+
+def _runs_every_day(text: str, command: str) -> bool:
+    """Return whether a step of the workflow runs the command, and a schedule has a time for every day."""
+    crons = [schedule["cron"] for schedule in _triggers(_parsed(text)).get("schedule") or []]
+    steps = [step for _, job in _jobs(text) for step in job.get("steps") or []]
+    is_daily = any(cron.split()[2:] == ["*", "*", "*"] for cron in crons)
+    return is_daily and any(command in step.get("run", "") for step in steps)
+
+
 def _top(file: Path, workflow: Mapping[Any, Any]) -> Iterator[Finding]:
-    triggers = workflow.get("on", workflow.get(True)) or {}  # YAML 1.1 reads `on` as a truth value
-    if "pull_request_target" in ([triggers] if isinstance(triggers, str) else triggers):
+    if "pull_request_target" in _triggers(workflow):
         yield Finding(str(file), "pull_request_target gives untrusted changes our token", "use pull_request")
     if workflow.get("permissions") != {}:
         yield Finding(str(file), "jobs have default permissions", "add permissions: {} at the top")
