@@ -49,8 +49,8 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         (f"{KIND_TELEMETRY}/grafana.yaml", "grafana/grafana:13.1.0", "grafana/grafana:13.2.0", "as plugins"),
         (COMPOSE, "      OTEL_TRACES_SAMPLER: always_off", "     ", "Jaeger exports its own spans"),
         (f"{KIND}/jaeger.yaml", "value: always_off", "value: always_on", "Jaeger exports its own spans"),
-        ("infra/jaeger/config.yaml", "max_traces: 1000", "max_traces: 2000", "2000 traces need 163 MiB"),
-        (f"{KIND}/jaeger-config.yaml", "max_traces: 4000", "max_traces: 20000", "20000 traces need 1270 MiB"),
+        ("infra/jaeger/config.yaml", "max_traces: 1000", "max_traces: 2000", "2000 traces need 137 MiB"),
+        (f"{KIND}/jaeger-config.yaml", "max_traces: 4000", "max_traces: 20000", "20000 traces need 1192 MiB"),
         (f"{KIND}/jaeger.yaml", "memory: 512Mi", "memory: 256Mi", "GOMEMLIMIT is 172% of its memory limit"),
         (f"{KIND}/mailpit.yaml", "            - {name: GOMEMLIMIT, value: 110MiB}\n", "", "GOMEMLIMIT is 0%"),
         (COMPOSE, "GOMEMLIMIT: 120MiB", "GOMEMLIMIT: 64MiB", "GOMEMLIMIT is 44%"),
@@ -69,6 +69,19 @@ def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str,
     [finding] = check(checkout.root)
     assert finding.place.startswith(file)
     assert expected in finding.wrong
+
+
+@pytest.mark.parametrize(
+    ("traces", "places"),
+    [(1066, []), (1067, [COMPOSE]), (5290, [COMPOSE]), (5291, [COMPOSE, f"{KIND}/jaeger.yaml"])],
+)
+def test_traces_are_found_when_they_need_more_than_three_quarters_of_gomemlimit(
+    checkout: Checkout, traces: int, places: list[str]
+) -> None:
+    """The component with metrics gives the same configuration to the Jaeger of kind."""
+    checkout.corrupt("infra/jaeger/config.yaml", "max_traces: 1000", f"max_traces: {traces}")
+    found = [finding.wrong.partition("GOMEMLIMIT of ")[2] for finding in check(checkout.root)]
+    assert found == [f"{place} jaeger" for place in places]
 
 
 @pytest.mark.parametrize(("port", "grafana"), [("16686", 3000), ("16786", 3100), ("", 3000)])

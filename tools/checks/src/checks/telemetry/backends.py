@@ -23,9 +23,12 @@ GO_IMAGES = ("otel/", "jaegertracing/", "grafana/", "prom/", "axllent/")
 GO_SHARE = (0.70, 0.92)
 """Allowed share of GOMEMLIMIT in the memory limit. The garbage collector must work harder before the kernel kills."""
 
-JAEGER_BASE_MIB = 40
-JAEGER_TRACE_KIB = 63
-"""From one measurement with Jaeger 2.20: 103 MiB with 1,000 traces of 25 spans, and an assumed base of 40 MiB."""
+JAEGER_BASE_MIB = 20
+JAEGER_TRACE_KIB = 60
+"""Go memory of Jaeger 2.20 without traces, and the heap per trace of an order (29 spans, 18 KB as OTLP); measured with
+up to 4,000 traces. The process has another 58 MiB of pages of its program file, which the kernel can evict."""
+JAEGER_SHARE = 0.75
+"""Allowed share of both in GOMEMLIMIT. The rest is for garbage and for searches, which need 0.2 MiB per trace found."""
 
 LOKI_CACHES_MB = 32
 """In a container with 144 MiB."""
@@ -89,17 +92,17 @@ def _go_memory(process: Process) -> Iterator[Finding]:
 
 
 def _jaeger_traces(root: Path, file: Path, processes: list[Process]) -> Iterator[Finding]:
-    """Check that the traces that Jaeger stores fit below its GOMEMLIMIT; otherwise the kernel kills it."""
+    """Check that the stored traces leave room below GOMEMLIMIT for searches; otherwise the kernel kills Jaeger."""
     backends = _read(root / file)["extensions"]["jaeger_storage"]["backends"].values()
     kept = sum(backend["memory"]["max_traces"] for backend in backends if "memory" in backend)
     needed = JAEGER_BASE_MIB + kept * JAEGER_TRACE_KIB / 1024
     for process in processes:
         limit = mebibytes(process.environment.get("GOMEMLIMIT", "0"))
-        if process.image.startswith("jaegertracing/") and needed > limit:
+        if process.image.startswith("jaegertracing/") and needed > JAEGER_SHARE * limit:
             yield Finding(
                 f"{file} max_traces",
-                f"{kept} traces need {needed:.0f} MiB, {process.place} has {limit:.0f}",
-                "keep fewer, or give it more memory",
+                f"{kept} traces need {needed:.0f} MiB, over {JAEGER_SHARE:.0%} of GOMEMLIMIT of {process.place}",
+                "keep fewer traces, or give Jaeger more memory",
             )
 
 
