@@ -159,7 +159,7 @@ def _sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
             if processor.get("decision_cache", {}).get(size, 0) <= processor["num_traces"]:
                 yield Finding(
                     place,
-                    "later spans of a trace get a decision of their own after it left the memory",
+                    "later spans of an evicted trace get another decision",
                     f"set decision_cache.{size} above num_traces",
                 )
 
