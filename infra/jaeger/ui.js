@@ -27,6 +27,7 @@ function UIConfig() {
   return {
     monitor: { menuEnabled: true },
     dependencies: { menuEnabled: true },
+    search: { maxLimit: 200 }, // a search of 1,000 traces would take more memory than Jaeger has
     linkPatterns: [
       {
         type: "traces",

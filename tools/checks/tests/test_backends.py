@@ -62,6 +62,9 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         (PAGES, '+ ":" + port', '+ ":3000"', "a fixed port"),
         (PAGES, '"//" + window.location.hostname', '"//" + `${window.location.hostname}`', "dollar sign"),
         (PAGES, '"FROM"', '"now-1h"', "the current time"),
+        (PAGES, "maxLimit: 200", "maxLimit: 201", "a search may need more memory"),
+        (f"{KIND}/jaeger-ui.json", "200", "1500", "a search may need more memory"),
+        (f"{KIND}/jaeger-config.yaml", "/etc/jaeger/ui.json", "/etc/jaeger/other", "a search may need more memory"),
     ],
 )
 def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:

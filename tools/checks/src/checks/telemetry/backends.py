@@ -17,6 +17,8 @@ TELEMETRY = Path("infra/k8s/components/development-telemetry/backends")
 JAEGER = {Path("infra/jaeger/config.yaml"): (COMPOSE, str(STORES)), STORES / "jaeger-config.yaml": (str(STORES),)}
 """Jaeger's configurations, and the folders of the processes that read each. The Jaeger of kind reads one of both."""
 JAEGER_PAGES = Path("infra/jaeger/ui.js")
+JAEGER_UI = {"/etc/jaeger/ui.js": JAEGER_PAGES, "/etc/jaeger/ui.json": STORES / "jaeger-ui.json"}
+"""The mounted settings of Jaeger's pages, and their files."""
 LOKI = Path("infra/loki/config.yaml")
 
 GO_IMAGES = ("otel/", "jaegertracing/", "grafana/", "prom/", "axllent/")
@@ -29,6 +31,9 @@ JAEGER_TRACE_KIB = 60
 up to 4,000 traces. The process has another 58 MiB of pages of its program file, which the kernel can evict."""
 JAEGER_SHARE = 0.75
 """Allowed share of both in GOMEMLIMIT. The rest is for garbage and for searches, which need 0.2 MiB per trace found."""
+
+JAEGER_MAX_RESULTS = 200
+"""Maximum number of results of a search. Jaeger's default, 1,500, would need more memory than any container has."""
 
 LOKI_CACHES_MB = 32
 """In a container with 144 MiB."""
@@ -68,7 +73,7 @@ def check(root: Path) -> Iterator[Finding]:
             below = ".".join(map(str, GRAFANA_BELOW))
             yield Finding(process.place, "it must download its data sources as plugins", f"stay below {below}")
     for file, folders in JAEGER.items():
-        yield from _jaeger_traces(root, file, [process for process in found if process.place.startswith(folders)])
+        yield from _jaeger_memory(root, file, [process for process in found if process.place.startswith(folders)])
     yield from _jaeger_pages(root)
     yield from _loki(root)
 
@@ -91,14 +96,21 @@ def _go_memory(process: Process) -> Iterator[Finding]:
         )
 
 
-def _jaeger_traces(root: Path, file: Path, processes: list[Process]) -> Iterator[Finding]:
-    """Check that the stored traces leave room below GOMEMLIMIT for searches; otherwise the kernel kills Jaeger."""
-    backends = _read(root / file)["extensions"]["jaeger_storage"]["backends"].values()
+def _jaeger_memory(root: Path, file: Path, processes: list[Process]) -> Iterator[Finding]:
+    """Check that searches are limited and stored traces leave room for them. Otherwise the kernel kills Jaeger."""
+    extensions = _read(root / file)["extensions"]
+    pages = JAEGER_UI.get(extensions["jaeger_query"].get("ui", {}).get("config_file", ""))
+    limit = re.search(r"maxLimit\"?: (\d+)", (root / pages).read_text(encoding="utf-8")) if pages else None
+    if limit is None or int(limit[1]) > JAEGER_MAX_RESULTS:
+        yield Finding(
+            str(pages or file), "a search may need more memory than Jaeger has", f"set maxLimit: {JAEGER_MAX_RESULTS}"
+        )
+    backends = extensions["jaeger_storage"]["backends"].values()
     kept = sum(backend["memory"]["max_traces"] for backend in backends if "memory" in backend)
     needed = JAEGER_BASE_MIB + kept * JAEGER_TRACE_KIB / 1024
     for process in processes:
-        limit = mebibytes(process.environment.get("GOMEMLIMIT", "0"))
-        if process.image.startswith("jaegertracing/") and needed > JAEGER_SHARE * limit:
+        memory = mebibytes(process.environment.get("GOMEMLIMIT", "0"))
+        if process.image.startswith("jaegertracing/") and needed > JAEGER_SHARE * memory:
             yield Finding(
                 f"{file} max_traces",
                 f"{kept} traces need {needed:.0f} MiB, over {JAEGER_SHARE:.0%} of GOMEMLIMIT of {process.place}",
