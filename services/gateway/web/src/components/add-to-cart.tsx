@@ -2,11 +2,14 @@
 
 import type { Product } from "../api/types";
 import { announce } from "../state/announcements";
-import { addToCart } from "../state/cart";
+import { addToCart, MAX_ITEMS, MAX_QUANTITY } from "../state/cart";
+
+const LIMITS = `The cart holds at most ${MAX_ITEMS} products, and ${MAX_QUANTITY} units of each.`;
 
 export function AddToCart({ product, quantity = 1 }: { readonly product: Product; readonly quantity?: number }) {
   const add = (): void => {
-    announce(addToCart(product.sku, quantity) ? `${product.name} is in the cart.` : "The cart cannot hold more.");
+    const added = addToCart(product.sku, quantity);
+    announce(added === quantity ? `${product.name} is in the cart.` : `${added} of ${quantity} were added. ${LIMITS}`);
   };
   return (
     <button type="button" onClick={add} disabled={product.available === 0}>

@@ -1,15 +1,16 @@
 /** Durations as text. */
 
-const UNITS = [
-  { limit: 1, digits: 2, divisor: 1, unit: "ms" },
-  { limit: 100, digits: 1, divisor: 1, unit: "ms" },
-  { limit: 1_000, digits: 0, divisor: 1, unit: "ms" },
-  { limit: 10_000, digits: 2, divisor: 1_000, unit: "s" },
-  { limit: Infinity, digits: 1, divisor: 1_000, unit: "s" },
+/** Each limit is the first value that would be rounded to one digit more. */
+const RANGES = [
+  { limit: 0.995, digits: 2, divisor: 1, unit: "ms" },
+  { limit: 99.95, digits: 1, divisor: 1, unit: "ms" },
+  { limit: 999.5, digits: 0, divisor: 1, unit: "ms" },
+  { limit: 9_995, digits: 2, divisor: 1_000, unit: "s" },
 ];
+const LONGER = { digits: 1, divisor: 1_000, unit: "s" };
 
-/** Return for example `3.1 ms` or `2.04 s`. */
+/** Format a duration in milliseconds, for example as `3.1 ms` or `2.04 s`. */
 export function formatDuration(milliseconds: number): string {
-  const { digits, divisor, unit } = UNITS.find(({ limit }) => milliseconds < limit) ?? { digits: 1, divisor: 1_000, unit: "s" };
+  const { digits, divisor, unit } = RANGES.find(({ limit }) => milliseconds < limit) ?? LONGER;
   return `${(milliseconds / divisor).toFixed(digits)} ${unit}`;
 }

@@ -17,7 +17,7 @@ const tracker = new Tracker({
   notified: notificationReceived,
   readTrace: async (traceId, signal) => {
     if (!isSignedIn.value) return undefined;
-    // Spans that have not arrived are no error of the page.
+    // A missing span is not an error of the page.
     const options = { headers: { Prefer: "respond-async" }, background: true, signal };
     return (await api.json<Trace>(`/browser/traces/${traceId}`, options)).body;
   },

@@ -21,9 +21,10 @@ test("adds, changes and removes products, and stores them", () => {
 });
 
 test("the number of units has a limit", () => {
-  expect(addToCart("A", MAX_QUANTITY + 1)).toBe(true);
+  expect(addToCart("A", 2)).toBe(2);
+  expect(addToCart("A", MAX_QUANTITY)).toBe(MAX_QUANTITY - 2);
   expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
-  expect(addToCart("A")).toBe(false);
+  expect(addToCart("A")).toBe(0);
   setQuantity("A", 1000);
   expect(cart.value).toEqual([{ sku: "A", quantity: MAX_QUANTITY }]);
   setQuantity("A", Number.NaN);
@@ -31,14 +32,14 @@ test("the number of units has a limit", () => {
 });
 
 test.each([0, -1, Number.NaN])("nothing is added if the quantity is %s", (quantity) => {
-  expect(addToCart("A", quantity)).toBe(false);
+  expect(addToCart("A", quantity)).toBe(0);
   expect(cart.value).toEqual([]);
 });
 
 test("the number of products has a limit", () => {
   for (let index = 0; index < MAX_ITEMS; index += 1) addToCart(`S${index}`);
-  expect(addToCart("one-more")).toBe(false);
-  expect(addToCart("S0")).toBe(true);
+  expect(addToCart("one-more")).toBe(0);
+  expect(addToCart("S0")).toBe(1);
   expect(cart.value).toHaveLength(MAX_ITEMS);
 });
 

@@ -22,14 +22,14 @@ addEventListener("storage", (event) => {
   if (event.key === KEY || event.key === null) cart.value = read();
 });
 
-/** Add units of a product, up to `MAX_QUANTITY` in total. Return false if none could be added. */
-export function addToCart(sku: string, quantity = 1): boolean {
+/** Add units of a product, up to `MAX_QUANTITY` in total, and return how many were added. */
+export function addToCart(sku: string, quantity = 1): number {
   const present = cart.value.find((item) => item.sku === sku)?.quantity ?? 0;
   const total = limit(present + quantity);
-  if (total <= present || (present === 0 && cart.value.length >= MAX_ITEMS)) return false;
+  if (total <= present || (present === 0 && cart.value.length >= MAX_ITEMS)) return 0;
   if (present === 0) replaceCart([...cart.value, { sku, quantity: total }]);
   else setQuantity(sku, total);
-  return true;
+  return total - present;
 }
 
 /** Set the number of units of a product in the cart; 0 removes it. */
