@@ -196,7 +196,7 @@ class TestLookup:
         response = await gateway.post("/v2/users/lookup", headers=admin, json={"ids": []})
         assert response.json() == {"items": [], "missing": []}
 
-    async def test_lookup_is_rejected_when_the_caller_is_no_admin(
+    async def test_lookup_is_rejected_when_the_caller_is_not_an_admin(
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
     ) -> None:
         response = await gateway.post("/v2/users/lookup", headers=token, json={"ids": [CALLER]})

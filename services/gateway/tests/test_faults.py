@@ -176,7 +176,7 @@ class TestSwitches:
         on = await switch_on(gateway, admin, target="workers", kind="crash", at="job.after_effect")
         assert {"source": "workers", "target": "workers", "at": "job.after_effect"}.items() <= on.items()
 
-    async def test_faults_are_rejected_when_the_caller_is_no_admin(
+    async def test_faults_are_rejected_when_the_caller_is_not_an_admin(
         self, gateway: httpx.AsyncClient, token: dict[str, str]
     ) -> None:
         body = {"target": "orders", "kind": "slow"}

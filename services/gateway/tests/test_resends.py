@@ -1,4 +1,4 @@
-"""A request that is sent again on a new connection is counted, and its span has an attribute."""
+"""A request that is sent again on a new connection is counted, and its span has `http.request.resend_count`."""
 
 from services.gateway.tests.conftest import OpenGateway
 

@@ -44,7 +44,6 @@ class TestSameKeyOtherBody:
     async def test_order_is_rejected_when_the_key_was_used_with_other_items(self, shop: Shop) -> None:
         sku = await shop.create_product()
         customer = shop.client()
-        await customer.create_order((sku, 1))
         assert (await customer.place_order((sku, 1), key="k")).status_code == 201
         rejected = await customer.place_order((sku, 2), key="k")
         assert rejected.status_code == 422
@@ -90,14 +89,17 @@ class TestInFlight:
         sku = await shop.create_product()
         customer = shop.client()
         responses = await asyncio.gather(*(customer.place_order((sku, 1), key="k") for _ in range(12)))
-        ordered = [response for response in responses if response.status_code == 201]
-        assert len([response for response in ordered if "Idempotency-Replayed" not in response.headers]) == 1
-        assert len({response.content for response in ordered}) == 1
+        created = [response for response in responses if response.status_code == 201]
+        assert len([response for response in created if "Idempotency-Replayed" not in response.headers]) == 1
+        assert len({response.content for response in created}) == 1
         assert {response.json()["type"] for response in responses if response.status_code != 201} <= {IN_FLIGHT}
         assert await shop.available(sku) == 99
 
     async def test_primary_key_prevents_a_second_order_when_the_lock_is_taken_too_late(self, shop: Shop) -> None:
-        """The read and the lock are one statement, and another order can commit in between."""
+        """The statement that takes the lock reads an older snapshot.
+
+        A request with the same key that commits between the two is not visible to it.
+        """
         sku, customer = await shop.create_product(), shop.client()
         earlier = await customer.create_order((sku, 1))
         async with shop.database.acquire() as other, other.transaction():

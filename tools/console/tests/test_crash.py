@@ -9,7 +9,7 @@ from console.narration import Narrator
 
 
 async def test_only_the_queue_sends_its_email_when_the_process_is_killed() -> None:
-    shown = StringIO()
-    sent = await run_crash_scenario(Narrator(Console(file=shown, width=120)))
+    output = StringIO()
+    sent = await run_crash_scenario(Narrator(Console(file=output, width=120)))
     assert sent == {"background-tasks": False, "loop-task": False, "queue": True}
-    assert shown.getvalue().count("response 202") == 3
+    assert output.getvalue().count("response 202") == 3

@@ -1,4 +1,8 @@
-"""Forwarding of a request to the service that serves it: the body as bytes, the query and listed headers unchanged."""
+"""Forwards a request to the service that serves it.
+
+The body and the query are unchanged, except that characters that a URL may not contain are percent-encoded. Only the
+headers in `REQUEST_HEADERS` are forwarded.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,15 +29,15 @@ REQUEST_HEADERS = frozenset(
     }
 )
 """Headers that are forwarded. With a list of allowed headers a client cannot forge internal ones (`X-Forwarded-For`, a
-user id, a method override), and hop-by-hop headers are dropped. `gateway.clients` adds the trace context, the baggage
-and the request id, after they were validated."""
+user id, a method override), and hop-by-hop headers are dropped. `gateway.clients` adds the request id and the
+remaining time. The instrumentation of the transport adds the trace context and the baggage."""
 
-_QUERY = "!$%&'()*+,/:;=?@"
-"""Characters of a query that are not encoded (RFC 3986 §3.4); `%` is one, because the query is encoded already."""
+_QUERY_SAFE = "!$%&'()*+,/:;=?@"
+"""Characters of a query that are not encoded (RFC 3986 §3.4). `%` is included because the query is already encoded."""
 
 
 def get_forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers to forward. A repeated header is sent once, with its first value: the gateway validates it."""
+    """Return the headers to forward. Of a repeated header only the first value, because only that one is validated."""
     return {
         str(name, "latin-1"): str(value, "latin-1")
         for name, value in reversed(scope["headers"])
@@ -71,7 +75,7 @@ class Forward:
             method=scope["method"],
             path=template.format_map({name: quote(str(value), safe="") for name, value in parameters.items()}),
             template=template,
-            query=quote(scope["query_string"], safe=_QUERY),
+            query=quote(scope["query_string"], safe=_QUERY_SAFE),
             headers=get_forwarded_headers(scope),
             body=await self.request.body(),
         )

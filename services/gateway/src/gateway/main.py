@@ -1,4 +1,4 @@
-"""Hopline's gateway: `gunicorn -c python:shared.server.gunicorn gateway.main:create_app()`."""
+"""Hopline's gateway: `gunicorn -c python:shared.server.gunicorn 'gateway.main:create_app()'`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -21,13 +21,13 @@ def response(status: int, **headers: str) -> UpstreamResponse:
     return UpstreamResponse(path="/orders", status=status, headers=named, body=b"")
 
 
-class TestWhatIsSafe:
+class TestRepeatableRequests:
     @pytest.mark.parametrize(
-        ("method", "safe"), [("GET", True), ("HEAD", True), ("PUT", True), ("DELETE", True), ("PATCH", False)]
+        ("method", "repeatable"), [("GET", True), ("HEAD", True), ("PUT", True), ("DELETE", True), ("PATCH", False)]
     )
-    def test_method_decides_whether_a_request_is_repeatable(self, method: str, *, safe: bool) -> None:
-        assert is_repeatable(method, {}) is safe
-        assert is_repeatable(method, {"idempotency-key": "k"}) is safe
+    def test_method_decides_whether_a_request_is_repeatable(self, method: str, *, repeatable: bool) -> None:
+        assert is_repeatable(method, {}) is repeatable
+        assert is_repeatable(method, {"idempotency-key": "k"}) is repeatable
 
     def test_post_is_repeatable_only_when_it_has_a_key(self) -> None:
         assert not is_repeatable("POST", {"content-type": "application/json"})
@@ -40,12 +40,12 @@ class TestOutcomes:
         assert get_retry_delay_s(1, response(status)) is not None
 
     @pytest.mark.parametrize("status", [200, 201, 304, 400, 404, 409, 422, 429, 500, 504])
-    def test_permanent_status_is_not_retried(self, status: int) -> None:
+    def test_other_status_is_not_retried(self, status: int) -> None:
         assert get_retry_delay_s(1, response(status)) is None
         assert get_retry_delay_s(1, response(status, retry_after="0")) is None
 
     @pytest.mark.parametrize("failure", [UpstreamUnreachableError(), UpstreamBrokenError()])
-    def test_lost_connection_is_retried(self, failure: ProblemError) -> None:
+    def test_connection_failure_is_retried(self, failure: ProblemError) -> None:
         assert get_retry_delay_s(1, failure) is not None
 
     @pytest.mark.parametrize(
@@ -57,16 +57,16 @@ class TestOutcomes:
 
 class TestRetryDelay:
     def test_delay_doubles_up_to_a_limit_with_jitter(self) -> None:
-        for attempt, longest in ((1, FIRST_DELAY_S), (2, FIRST_DELAY_S * 2), (20, MAX_DELAY_S)):
-            pauses = {get_retry_delay_s(attempt, UpstreamBrokenError()) or 0 for _ in range(50)}
-            assert all(longest / 2 <= pause <= longest for pause in pauses)
-            assert len(pauses) > 1
+        for attempt, max_delay_s in ((1, FIRST_DELAY_S), (2, FIRST_DELAY_S * 2), (20, MAX_DELAY_S)):
+            delays = {get_retry_delay_s(attempt, UpstreamBrokenError()) or 0 for _ in range(50)}
+            assert all(max_delay_s / 2 <= delay <= max_delay_s for delay in delays)
+            assert len(delays) > 1
 
     def test_delay_is_at_least_retry_after(self) -> None:
         assert (get_retry_delay_s(1, response(503, retry_after="2")) or 0) > 2
 
     @pytest.mark.parametrize("retry_after", ["Wed, 25 Nov 2026 20:00:00 GMT", "soon", "-1", "1.5"])
-    def test_call_is_not_retried_when_retry_after_is_no_number(self, retry_after: str) -> None:
+    def test_call_is_not_retried_when_retry_after_is_not_in_whole_seconds(self, retry_after: str) -> None:
         with set_deadline(60):
             assert get_retry_delay_s(1, response(503, retry_after=retry_after)) is None
 

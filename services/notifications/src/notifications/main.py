@@ -1,4 +1,4 @@
-"""The notifications service: `gunicorn -c python:shared.server.gunicorn notifications.main:create_app()`."""
+"""The notifications service: `gunicorn -c python:shared.server.gunicorn 'notifications.main:create_app()'`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

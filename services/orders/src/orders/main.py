@@ -1,4 +1,4 @@
-"""The orders service: `gunicorn -c python:shared.server.gunicorn orders.main:create_app()`."""
+"""The orders service: `gunicorn -c python:shared.server.gunicorn 'orders.main:create_app()'`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

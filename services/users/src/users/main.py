@@ -1,4 +1,4 @@
-"""The users service: `gunicorn -c python:shared.server.gunicorn users.main:create_app()`."""
+"""The users service: `gunicorn -c python:shared.server.gunicorn 'users.main:create_app()'`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Gunicorn's configuration for every service: `gunicorn -c python:shared.server.gunicorn users.main:create_app()`.
+"""Gunicorn's configuration for every service: `gunicorn -c python:shared.server.gunicorn 'users.main:create_app()'`.
 
 A graceful stop consists of the drain, 10 s for requests in flight (`shared.server.worker`), the events in progress and
 the last export of telemetry. Their sum is less than `graceful_timeout`, which is less than the grace period of the
@@ -57,7 +57,7 @@ accesslog = None
 
 
 def _module() -> str:
-    """Return `users.main` of `users.main:create_app()`, the last argument of the command line."""
+    """Return `users.main` of `'users.main:create_app()'`, the last argument of the command line."""
     return sys.argv[-1].partition(":")[0]
 
 

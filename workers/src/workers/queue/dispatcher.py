@@ -19,20 +19,21 @@ from workers.queue.arq_redis import EnqueueRedis, deserialize, serialize
 log = structlog.get_logger(__name__)
 
 ENTRY_RETENTION = timedelta(days=7)
-"""Lifetime of an entry after it is due. With ARQ's default, a day, the sweeper would enqueue late jobs again."""
+"""Lifetime of an entry after it is due. ARQ drops an expired entry without running it. With ARQ's default of one day,
+that would happen to jobs that are a day late, and the sweeper would have to enqueue them again."""
 
 ARQ_TIMEOUT_S = 660.0
 """ARQ's own timeout, longer than that of any job type, because a job that ARQ stops is not recorded as failed."""
 
 MARK_S = ARQ_TIMEOUT_S + 10.0
-"""Lifetime of the in-progress mark that ARQ sets before a job is claimed: its longest timeout and ten seconds."""
+"""Lifetime of the in-progress mark, which ARQ sets before the job is claimed. ARQ adds ten seconds to its timeout."""
 
 STUCK_S = 8.0
 """A claim follows the mark within milliseconds. After this long without a claim, the worker died in between."""
 
 
 class Dispatcher:
-    """Enqueues jobs. `queue_of` returns the queue of a job type. The connections of `redis` are used."""
+    """Enqueues jobs through the connection pool of `redis`. `queue_of` returns the queue of a job type."""
 
     def __init__(self, *, redis: Redis, queue_of: Callable[[str], str]) -> None:
         self._redis = EnqueueRedis(
@@ -52,9 +53,10 @@ class Dispatcher:
             log_store_failure(log, "enqueue_failed", error, jobs=len(jobs))
 
     async def restore(self, jobs: Sequence[QueuedJob]) -> int:
-        """Enqueue those of these overdue jobs that Redis has lost; return their number.
+        """Enqueue the overdue `jobs` that have no entry in Redis, and return their number.
 
-        Also deletes the in-progress marks of dead workers, which block existing entries, and wakes a worker for each.
+        If a worker died before its claim, its in-progress mark blocks the entry. The mark is deleted and a waiting
+        worker is woken.
 
         Raises:
             RedisError, OSError: Redis is unavailable or rejects the commands.
@@ -69,7 +71,7 @@ class Dispatcher:
         scores, marks_ms = responses[::2], responses[1::2]
         lost = [job for job, score in zip(jobs, scores, strict=True) if score is None]
         stuck = [job for job, left_ms in zip(jobs, marks_ms, strict=True) if 0 < left_ms < (MARK_S - STUCK_S) * 1000]
-        leftovers = [job_key_prefix + arq_id(job) for job in lost]  # with one, `enqueue_job` would do nothing
+        leftovers = [job_key_prefix + arq_id(job) for job in lost]  # `enqueue_job` does nothing if this key exists
         leftovers += [in_progress_key_prefix + arq_id(job) for job in stuck]
         if leftovers:
             await self._redis.delete(*leftovers)
@@ -78,7 +80,7 @@ class Dispatcher:
         return len(lost)
 
     async def _wake_workers(self, jobs: Sequence[QueuedJob]) -> None:
-        """Wake a waiting worker for each job. Without this, an idle worker would read the queue after `WAIT_S`."""
+        """Wake a waiting worker for each job. An idle worker would read the queue up to `arq_redis.WAIT_S` later."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
                 pipe.wake_workers(self._queue_of(job.type_name), [arq_id(job)])

@@ -1,4 +1,4 @@
-"""HTTP routes: products, orders and sales in `orders`, `reports`, and `debug` in development."""
+"""HTTP routes. `orders` has products, orders and sales. `reports` has reports. `debug` is for development."""
 
 from orders.routes.debug import debug_router
 from orders.routes.orders import internal_orders_router, internal_sales_router, orders_router, products_router
