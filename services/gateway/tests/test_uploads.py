@@ -22,9 +22,10 @@ async def open_uploads(
     address: str = "127.0.0.1",
     body: bytes = b'{"item',
 ) -> AsyncIterator[list[Connection]]:
-    """Open `number` connections from `address`. Each sends the head of an order and `body` in one write.
+    """Open `number` connections from `address`. Each sends one write.
 
-    The head declares 12 bytes, so that the default `body` is the first half.
+    It consists of the header section of `POST /v2/orders` and `body`. `Content-Length` is 12, so the default `body` is
+    the first half.
     """
     target = urlsplit(str(gateway.base_url))
     head = (
@@ -47,8 +48,8 @@ async def open_uploads(
 async def complete(gateway: httpx.AsyncClient, connection: Connection) -> int:
     """Send the second half of a body after the first half has arrived, and return the status of the response.
 
-    The gateway reads what was sent on other connections before it responds to a later request. Halves that arrive
-    together are not counted as an upload.
+    A body that arrives in one read does not count as an upload. The gateway reads earlier data of all connections
+    before it responds to a later request, so after the response to `/health/live` it has read the first half.
     """
     await gateway.get("/health/live")
     connection[1].write(b's":[]}')
@@ -61,8 +62,11 @@ async def read_status(connection: Connection) -> int:
 
 
 async def pop_rejected(connections: list[Connection]) -> dict[str, str]:
-    """Wait for the first response, which rejects an upload, remove its connection from the list and return it."""
-    reads = {asyncio.create_task(_response(reader)): (reader, writer) for reader, writer in connections}
+    """Wait for the first response, which rejects an upload.
+
+    Remove its connection from `connections`, and return the headers, status and body of the response.
+    """
+    reads = {asyncio.create_task(_read_response(reader)): (reader, writer) for reader, writer in connections}
     done, pending = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED, timeout=TIMEOUT_S)
     for task in pending:
         task.cancel()
@@ -72,7 +76,7 @@ async def pop_rejected(connections: list[Connection]) -> dict[str, str]:
     return rejected.result()
 
 
-async def _response(reader: asyncio.StreamReader) -> dict[str, str]:
+async def _read_response(reader: asyncio.StreamReader) -> dict[str, str]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
     status, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -139,11 +143,11 @@ async def test_body_is_forwarded_whole_when_it_arrives_in_pieces(
     services.orders.respond("POST", "/orders", {}, status=201)
     pieces = [bytes([65 + number]) * 3_000 for number in range(20)]
 
-    async def in_pieces() -> AsyncIterator[bytes]:
+    async def yield_pieces() -> AsyncIterator[bytes]:
         for piece in pieces:
             yield piece
 
-    response = await gateway.post("/v2/orders", headers=token, content=in_pieces())
+    response = await gateway.post("/v2/orders", headers=token, content=yield_pieces())
     assert response.status_code == 201
     assert services.orders.requests_for("POST", "/orders")[0].body == b"".join(pieces)
 
@@ -161,8 +165,8 @@ async def test_client_holds_no_slot_when_it_does_not_read(open_gateway: OpenGate
         await eventually(lambda: len(services.orders.requests_for("GET", "/products")) == 2)
         await eventually(lambda: services.orders.in_flight == 0)
 
-        async def served() -> bool:
+        async def is_served() -> bool:
             return (await gateway.get("/v2/products/mug")).status_code == 200
 
-        assert await eventually(served)
+        assert await eventually(is_served)
         writer.close()

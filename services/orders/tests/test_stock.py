@@ -1,4 +1,7 @@
-"""Random sequences of orders and transitions: no unit is sold twice, lost, or released twice."""
+"""Random sequences of orders and transitions: no unit is sold twice, lost or released twice.
+
+Concurrent requests with one idempotency key create at most one order.
+"""
 
 import asyncio
 from collections import Counter
@@ -25,7 +28,7 @@ FEW_EXAMPLES = settings(max_examples=20, deadline=None, suppress_health_check=[H
 
 
 class RealShop:
-    """Three products of the service and their orders, identified by number."""
+    """Products of the service and their orders, identified by index."""
 
     def __init__(self, shop: Shop, skus: list[str]) -> None:
         self.shop, self.skus = shop, skus
@@ -38,18 +41,18 @@ class RealShop:
             self.orders.append(response.json()["id"])
         return response
 
-    async def apply_transition(self, transition: str, number: int) -> httpx.Response:
+    async def apply_transition(self, name: str, number: int) -> httpx.Response:
         order_id = self.orders[number % len(self.orders)]
-        if transition == "cancel":
+        if name == "cancel":
             return await self.customer.cancel(order_id)
-        return await self.shop.worker.apply_transition(order_id, transition)
+        return await self.shop.worker.apply_transition(order_id, name)
 
     async def run_step(self, step: tuple[str, Any]) -> int:
         """Run a step and return the status of the response, or 0 if there is no order for a transition."""
-        kind, what = step
-        if kind == "place":
-            return (await self.place_order(what)).status_code
-        return (await self.apply_transition(kind, what)).status_code if self.orders else 0
+        action, argument = step
+        if action == "place":
+            return (await self.place_order(argument)).status_code
+        return (await self.apply_transition(action, argument)).status_code if self.orders else 0
 
 
 class ModelShop:
@@ -60,10 +63,10 @@ class ModelShop:
         self.orders: list[tuple[Counter[int], OrderStatus]] = []
 
     def run_step(self, step: tuple[str, Any]) -> int:
-        kind, what = step
-        if kind == "place":
-            return self._place(what)
-        return self._apply_transition(kind, what % len(self.orders)) if self.orders else 0
+        action, argument = step
+        if action == "place":
+            return self._place(argument)
+        return self._apply_transition(action, argument % len(self.orders)) if self.orders else 0
 
     def _place(self, basket: Basket) -> int:
         quantities: Counter[int] = Counter()
@@ -75,8 +78,8 @@ class ModelShop:
         self.orders.append((quantities, OrderStatus.PLACED))
         return 201
 
-    def _apply_transition(self, kind: str, number: int) -> int:
-        transition, (quantities, status) = TRANSITIONS[kind], self.orders[number]
+    def _apply_transition(self, name: str, number: int) -> int:
+        transition, (quantities, status) = TRANSITIONS[name], self.orders[number]
         if status is transition.source:
             self.orders[number] = (quantities, transition.target)
             self._change_available(quantities, sign=1 if transition is CANCEL else 0)

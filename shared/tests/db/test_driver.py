@@ -1,4 +1,4 @@
-"""A statement of asyncpg has the transaction, the error classes and the telemetry of the session."""
+"""A `DriverStatement` runs in the session's transaction, raises SQLAlchemy's errors and is recorded like `execute`."""
 
 import asyncio
 import traceback
@@ -123,7 +123,7 @@ class TestTransaction:
 
 @every_method
 class TestFailure:
-    async def test_error_is_sqlalchemys_without_values_when_a_statement_fails(self, opened: Database, run: Run) -> None:
+    async def test_sqlalchemy_error_contains_no_values_when_a_statement_fails(self, opened: Database, run: Run) -> None:
         async with opened.transaction() as session:
             await run(session, ADD, email="ann@hopline.example")
         with pytest.raises(IntegrityError) as failed:
@@ -165,7 +165,7 @@ class TestFailure:
         async with open_database(settings, application="observer") as other, other.sessions() as observer:
             sleeping = asyncio.create_task(sleep())
             await eventually(is_sleeping)
-        for _ in range(3):  # a second cancellation, during the clean-up
+        for _ in range(3):  # the first one cancels the statement, the others interrupt the cleanup
             sleeping.cancel()
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
@@ -193,8 +193,8 @@ class TestRecords:
         failed = spans.one("SELECT pg_class")
         assert (failed.attributes or {})["error.type"] == "22012"
 
-    async def test_statement_has_a_span_when_it_is_marked(self, opened: Database, spans: Spans) -> None:
-        decide = DriverStatement(text("SELECT 1").execution_options(span=True))
+    async def test_statement_has_a_span_when_its_span_option_is_set(self, opened: Database, spans: Spans) -> None:
+        statement = DriverStatement(text("SELECT 1").execution_options(span=True))
         async with opened.transaction() as session:
-            await decide.fetch(session)
+            await statement.fetch(session)
         assert (spans.one("SELECT").attributes or {})["db.query.text"] == "SELECT 1"

@@ -17,11 +17,14 @@ from console.waiting import TimeoutBudget
 from .conftest import Command, OpenShop
 from .fake_shop import KINDS, ORDER_ID, REPORT, REPORT_ID, REPORT_PUSHES, SERVICES, Behaviour
 
-LONG_TIMEOUTS = TimeoutBudget(ready=30, pushes=30, report=30, emails=30, trace=30, completed=0.3)
-"""Long timeouts, so that only the intended step of a failing demo times out."""
+TIMEOUTS = TimeoutBudget(ready=30, pushes=30, report=30, emails=30, trace=30, completed=0.3)
+"""Longer than any step of the fake shop, so that only the intended step times out.
+
+`completed`, the time without new spans, is short to keep the tests fast.
+"""
 
 
-class Reported:
+class CapturedNarration:
     """Collects the output of a narrator."""
 
     def __init__(self) -> None:
@@ -34,16 +37,16 @@ class Reported:
 
 
 @pytest.fixture
-def reported() -> Reported:
-    return Reported()
+def narration() -> CapturedNarration:
+    return CapturedNarration()
 
 
 class TestJourney:
-    async def test_demo_returns_a_summary(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
+    async def test_demo_returns_a_summary(
+        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+    ) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(
-                stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
-            ).run()
+            summary = await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
         assert json.loads(json.dumps(summary)) == summary
         assert summary["order_id"] == ORDER_ID
@@ -66,11 +69,11 @@ class TestJourney:
         }
         assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
 
-    async def test_demo_prints_each_step(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
+    async def test_demo_prints_each_step(
+        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+    ) -> None:
         async with open_shop(Behaviour()) as stack:
-            summary = await Demo(
-                stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS
-            ).run()
+            summary = await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
         steps = [
             f"the stack at {stack.gateway} is ready",
@@ -95,10 +98,10 @@ class TestJourney:
             "the shop",
             f"make trace ID={summary['trace_id']}",
         ]
-        places = [reported.text.find(step) for step in steps]
-        assert -1 not in places, reported.text
+        places = [narration.text.find(step) for step in steps]
+        assert -1 not in places, narration.text
         assert places == sorted(places)
-        assert "\x1b" not in reported.text
+        assert "\x1b" not in narration.text
 
 
 class TestFailure:
@@ -136,7 +139,7 @@ class TestFailure:
             "missing email",
             "missing service",
             "missing parent",
-            "unfinished report",
+            "report never ready",
             "failed report",
             "empty report",
         ],
@@ -144,34 +147,36 @@ class TestFailure:
     async def test_error_is_raised_when_a_step_fails(
         self,
         open_shop: OpenShop,
-        reported: Reported,
+        narration: CapturedNarration,
         tmp_path: Path,
         behaviour: Behaviour,
         reason: str,
         *,
         short_timeouts: dict[str, float],
     ) -> None:
-        timeout = replace(LONG_TIMEOUTS, **short_timeouts)
+        timeout = replace(TIMEOUTS, **short_timeouts)
         async with open_shop(behaviour) as stack:
             with pytest.raises(FailedError, match=reason):
-                await Demo(stack=stack, narrator=reported.narrator, downloads=tmp_path, timeout=timeout).run()
+                await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=timeout).run()
 
-    async def test_rejected_request_is_named(self, open_shop: OpenShop, reported: Reported, tmp_path: Path) -> None:
+    async def test_error_contains_the_url_when_a_request_is_rejected(
+        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+    ) -> None:
         async with open_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", prometheus="", mailpit="")
             with pytest.raises(FailedError, match=r"nowhere/health/ready got 404"):
-                await Demo(stack=elsewhere, narrator=reported.narrator, downloads=tmp_path, timeout=LONG_TIMEOUTS).run()
+                await Demo(stack=elsewhere, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
-    def test_error_names_make_up_when_there_is_no_stack(self, command: Command) -> None:
-        reported = command("demo")
+    def test_error_suggests_make_up_when_no_stack_is_running(self, command: Command) -> None:
+        result = command("demo")
 
-        assert reported.returncode == 1
-        assert "cannot connect to http://localhost:" in reported.stderr
-        assert "run make up" in reported.stderr
-        assert "Traceback" not in reported.stderr
+        assert result.returncode == 1
+        assert "cannot connect to http://localhost:" in result.stderr
+        assert "run make up" in result.stderr
+        assert "Traceback" not in result.stderr
 
     def test_error_is_json_when_requested(self, command: Command) -> None:
-        reported = command("demo", "--json")
+        result = command("demo", "--json")
 
-        assert reported.returncode == 1
-        assert json.loads(reported.stdout)["error"].endswith("run make up")
+        assert result.returncode == 1
+        assert json.loads(result.stdout)["error"].endswith("run make up")

@@ -1,7 +1,8 @@
 """Retired words in the identifiers of Python code, and the terms that replace them (docs/glossary.md).
 
 Only names that a file defines are checked: classes, functions, parameters, variables, attributes, import aliases and
-the name of the module itself. Strings are not: wire formats, tables, metrics and attributes are a public contract.
+each part of the file's path. String literals are not checked, because wire formats and the names of tables, metrics and
+span attributes are a public contract.
 """
 
 import ast
@@ -46,25 +47,29 @@ RETIRED = {
     "given_up": "…_timeout",
     "settle settles settled": "complete, apply, resolve or finish",
 }
-"""Retired words, with underscores between words of a phrase, and their replacements."""
+"""Retired words, separated by spaces (a phrase has underscores), and the term that replaces them."""
 
-_INSTEAD = {word: instead for words, instead in RETIRED.items() for word in words.split()}
+_REPLACEMENTS = {word: instead for words, instead in RETIRED.items() for word in words.split()}
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_RETIRED = re.compile(rf"(?<![a-z])(?<!dead_)({'|'.join(sorted(_INSTEAD, key=len, reverse=True))})(?![a-z])")
-"""A dead letter is a term of messaging."""
+_RETIRED_PATTERN = re.compile(
+    rf"(?<![a-z])(?<!dead_)({'|'.join(sorted(_REPLACEMENTS, key=len, reverse=True))})(?![a-z])"
+)
+"""Matches a retired word as a whole part of a snake_case name. `dead_letter` is accepted: it is a term of messaging."""
 
 
 def check(root: Path) -> Iterator[Finding]:
-    """Report each retired word once per file and identifier."""
+    """Report each identifier of a file that contains a retired word, once."""
     for file in tracked_files(root):
         if file.suffix != ".py" or "migrations" in file.parts:
             continue
-        seen = {_words(part): 1 for part in file.with_suffix("").parts}
+        seen = dict.fromkeys(file.with_suffix("").parts, 1)
         for name, line in _defined(ast.parse((root / file).read_text(encoding="utf-8"))):
-            seen.setdefault(_words(name), line)
+            seen.setdefault(name, line)
         for name, line in seen.items():
-            if found := _RETIRED.search(name):
-                yield Finding(f"{file}:{line}", f"“{found[1]}” in “{name}” is retired", f"use {_INSTEAD[found[1]]}")
+            if found := _RETIRED_PATTERN.search(_words(name)):
+                yield Finding(
+                    f"{file}:{line}", f"“{found[1]}” in “{name}” is retired", f"use {_REPLACEMENTS[found[1]]}"
+                )
 
 
 def _words(name: str) -> str:

@@ -31,10 +31,11 @@ def check(root: Path) -> Iterator[Finding]:
     for file in sorted((root / DASHBOARDS).glob("*.json")):
         place = file.relative_to(root)
         dashboard = json.loads(file.read_text(encoding="utf-8"))
-        if (uid := dashboard.get("uid")) in seen or not uid:
-            yield Finding(
-                str(place), f"its uid {uid} is missing or is also that of {seen.get(uid)}", "use a unique one"
-            )
+        uid = dashboard.get("uid")
+        if not uid:
+            yield Finding(str(place), "it has no uid", "add a unique one, because links contain it")
+        elif uid in seen:
+            yield Finding(str(place), f"its uid {uid} is also that of {seen[uid]}", "use a unique one")
         seen[uid] = place
         for variable in dashboard.get("templating", {}).get("list", []):
             yield from _variable(f"{place} ${variable['name']}", variable)
