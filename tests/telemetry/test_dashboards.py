@@ -11,11 +11,10 @@ from observatory.metric_tables import TABLES
 from observatory.promql import Aggregation, Binary, Expression, Quantile, Rate, Selector
 
 from .emitted import ROOT
-from .test_page import read_listed
+from .test_page import base, read_listed
 
 DASHBOARDS = sorted((ROOT / "infra/grafana/dashboards").glob("*.json"))
 OURS = re.compile(r"\b(?:hopline|http|db|messaging)_[a-z_]+\b(?=[{\[)])")
-SUFFIXES = ("_bucket", "_sum", "_count", "_total", "_seconds", "_ratio")
 
 
 def of_grafana() -> dict[str, Expression]:
@@ -53,13 +52,6 @@ def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]
         case Binary(operator=operator, left=left, right=right):
             yield from arithmetic(left, *outer, f"left of {operator}")
             yield from arithmetic(right, *outer, f"right of {operator}")
-
-
-def base(name: str) -> str:
-    """Return the name of the metric without the suffixes of Prometheus."""
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
 
 
 def metrics(expressions: dict[str, Expression]) -> set[str]:
