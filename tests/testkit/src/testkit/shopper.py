@@ -30,7 +30,13 @@ class Device(device.Device):
 
     async def received(self, *kinds: str, timeout: float = TIMEOUT_S) -> list[Frame]:  # noqa: ASYNC109
         """Wait until all `kinds` have arrived, and return all notifications until then."""
-        await eventually(lambda: set(kinds) <= set(self.kinds), timeout, f"{kinds} among {self.kinds}")
+
+        def have_arrived() -> bool:
+            missing = set(kinds) - set(self.kinds)
+            assert not missing, f"received {self.kinds} without {sorted(missing)}"
+            return True
+
+        await eventually(have_arrived, timeout, f"notifications {kinds}")
         return self.frames
 
     def _keep(self, frame: Frame) -> None:
@@ -60,7 +66,7 @@ class Shopper(Client):
         return await self.send(api.place_order(*items, key=key))
 
     async def cancelled_order(self, sku: str) -> httpx.Response:
-        """Return the response to the cancellation of a new order, the first of at most ten that is not packed yet."""
+        """Cancel a new order and return the response. A packed order is replaced by another one, at most nine times."""
         for _ in range(10):
             order = (await self.place_order((sku, 1))).raise_for_status().json()
             response = await self.send(api.cancel_order(order["id"]))
