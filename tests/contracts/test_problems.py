@@ -53,7 +53,3 @@ def test_slugs_are_unique() -> None:
 
 def test_page_contains_the_prefix_of_types() -> None:
     assert f"`{PROBLEM_TYPES}`" in PAGE
-
-
-def test_linked_files_exist() -> None:
-    assert all((Path(__file__).parents[2] / "docs" / path).exists() for path in re.findall(r"\]\(([^)#]+)\)", PAGE))

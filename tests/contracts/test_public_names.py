@@ -40,7 +40,7 @@ EXTENSIONS = [
         needs=("uvicorn", "httptools"),
         canary="shared/tests/server/test_protocol_members.py",
     ),
-    Extension(  # a subclass of it with problems
+    Extension(  # a subclass of that protocol class, which renders problems
         module="shared/src/shared/server/protocols/problems.py",
         package="shared",
         needs=("uvicorn", "httptools"),
