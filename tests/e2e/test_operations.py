@@ -1,8 +1,12 @@
-"""Commands of operators on a running system: list jobs and dead letters, and retry one."""
+"""Commands of operators on a running stack: list jobs and dead letters, replay, show the status, and start."""
+
+import asyncio
+import re
 
 import pytest
 
 from testkit.stack import Stack
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -14,10 +18,19 @@ def own_stack_only(stack: Stack) -> None:
 
 
 class TestOperations:
-    def test_jobs_and_dead_letters_are_shown(self, stack: Stack) -> None:
-        jobs, dead = stack.operator.run("jobs"), stack.operator.run("dead-letters")
-        assert (jobs.returncode, dead.returncode) == (0, 0), jobs.stderr + dead.stderr
-        assert jobs.stdout.strip()
+    @pytest.mark.usefixtures("shopper")
+    async def test_jobs_are_counted_by_state_and_type_after_a_registration(self, stack: Stack) -> None:
+        async def is_listed() -> bool:
+            jobs = await asyncio.to_thread(stack.operator.run, "jobs")
+            assert jobs.returncode == 0, jobs.stderr
+            assert re.search(r"^ *done +send_welcome_email +[1-9]", jobs.stdout, re.MULTILINE), jobs.stdout
+            return True
+
+        await eventually(is_listed, what="the job of the welcome email")
+
+    def test_dead_jobs_and_dead_letters_are_listed(self, stack: Stack) -> None:
+        dead = stack.operator.run("dead-letters")
+        assert dead.returncode == 0, dead.stderr
         for title in ("dead jobs", "dead letters in notifications", "dead letters in workers"):
             assert title in dead.stdout
 
@@ -44,11 +57,11 @@ class TestOperations:
         shown = stack.operator.run("status").stdout
         assert f"report-worker 10 + reserve 20 = {found['needed']} of {found['available']}" in shown
 
-    def test_start_is_rejected_when_the_sum_exceeds_the_limit(self, stack: Stack) -> None:
+    def test_start_is_rejected_when_the_processes_need_more_connections_than_postgres_has(self, stack: Stack) -> None:
         environment = {**stack.environment, "POSTGRES_MAX_CONNECTIONS": "60"}
         rejected = type(stack.operator)(environment=environment).run("up")
         assert rejected.returncode == 1
-        assert "reserve 20 = 72 of 57" in rejected.stderr
+        assert "reserve 20 = 72 of 57" in rejected.stderr  # PostgreSQL reserves three of 60 for superusers
         for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_RESERVE", "POSTGRES_MAX_CONNECTIONS"):
             assert setting in rejected.stderr
         assert all(process["state"] == "RUNNING" for process in stack.operator.status()["processes"])
