@@ -134,7 +134,7 @@ class TestOrderJourney:
 
         await eventually(records_have_spans, what="log records of each service, each with a span of its service")
 
-    async def test_cancelled_order_returns_its_stock_and_is_notified(self, stack: Stack, shopper: Shopper) -> None:
+    async def test_cancelled_order_returns_its_stock_and_is_notified(self, shopper: Shopper) -> None:
         sku = (await shopper.products())[1]["sku"]
         async with shopper.device() as device:
             before = await available(shopper, sku)
