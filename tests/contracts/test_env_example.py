@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dotenv import dotenv_values
@@ -14,6 +15,7 @@ import users.settings
 import workers.settings
 from checks.env_example import FILE, PAGE, check, format_default, render_env_example, render_page
 from shared.config import GunicornSettings
+from testkit.tokens import TokenIssuer
 
 ROOT = Path(__file__).parents[2]
 SETTINGS: list[type[BaseSettings]] = [
@@ -25,6 +27,16 @@ SETTINGS: list[type[BaseSettings]] = [
     workers.settings.Settings,
     workers.settings.ReportSettings,
 ]
+REQUIRED: dict[str, Any] = {
+    **dict.fromkeys(("jwks_url", "users_url", "orders_url", "notifications_url"), "http://localhost"),
+    "redis_url": "redis://localhost",
+    "database_url": "postgresql://localhost/shop",
+    "signing_key": TokenIssuer().private_pem,
+    "workers_client_secret": "the-workers-secret",
+    "smtp_host": "localhost",
+    "mail_from": "Hopline <shop@hopline.example>",
+}
+"""Valid values of the settings without a default."""
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +70,24 @@ def test_unchanged_copy_sets_no_variable() -> None:
     assert not dotenv_values(ROOT / FILE)
 
 
-def test_defaults_are_valid_values(
-    entries: dict[str, tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: f"{settings.__module__}.{settings.__name__}")
+def test_defaults_in_the_file_are_read_as_the_defaults(
+    entries: dict[str, tuple[str, str]],
+    settings: type[BaseSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in entries:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("\n".join(f"{name}={default}" for name, (_, default) in entries.items()))
-    assert GunicornSettings() == GunicornSettings.model_construct()
+    required = {name: REQUIRED[name] for name, field in settings.model_fields.items() if field.is_required()}
+    read = settings(**required)
+    with_default = settings.model_fields.keys() - required.keys()
+    assert read.model_fields_set >= {name for name in with_default if entries[name.upper()][1]}, ".env was not read"
+    for name in with_default:
+        assert getattr(read, name) == settings.model_fields[name].default, name
 
 
 def test_files_are_up_to_date(tmp_path: Path) -> None:
