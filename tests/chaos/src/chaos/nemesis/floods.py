@@ -11,7 +11,7 @@ from itertools import chain, repeat
 import httpx
 
 from chaos.nemesis.scene import Scene
-from chaos.processes import SERVERS
+from chaos.processes import SERVERS, Processes
 from hopline_client import api
 from hopline_client.api import ProblemError
 from hopline_client.backoff import NO_RETRIES
@@ -49,7 +49,7 @@ _PINGS *= 500
 async def flood_listeners(scene: Scene) -> None:
     """Row 20: send endless heads, slow heads, idle uploads, and pings before the hello. No process may exit."""
     with scene.processes.kept():
-        async with _bounded_memory(scene):
+        async with bounded_memory(scene.processes):
             for name in SERVERS:
                 await _send_endless_heads(name, scene.port(name))
             await asyncio.gather(*(_send_slow_head(name, scene.port(name)) for name in SERVERS * _SLOW_HEADS))
@@ -159,15 +159,18 @@ async def _connection(name: str, port: int) -> AsyncIterator[tuple[asyncio.Strea
 
 
 @asynccontextmanager
-async def _bounded_memory(scene: Scene) -> AsyncIterator[None]:
-    """Raise AssertionError if the memory of a service's process grows too much within the block."""
-    before = {name: scene.processes.memory_bytes(name) for name in SERVERS}
+async def bounded_memory(processes: Processes) -> AsyncIterator[None]:
+    """Raise AssertionError if the memory of a service's process grows too much within the block.
+
+    Errors of the measurement propagate, because without it the limit would not be checked.
+    """
+    before = {name: processes.memory_bytes(name) for name in SERVERS}
     peak = dict(before)
 
     async def watch() -> None:
         while True:
             for name in SERVERS:
-                peak[name] = max(peak[name], scene.processes.memory_bytes(name))
+                peak[name] = max(peak[name], processes.memory_bytes(name))
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
@@ -175,5 +178,8 @@ async def _bounded_memory(scene: Scene) -> AsyncIterator[None]:
         yield
     finally:
         watching.cancel()
+        await asyncio.wait([watching])
+    if not watching.cancelled():
+        watching.result()
     grown = {name: (peak[name] - before[name]) // _MIB for name in SERVERS}
     assert max(grown.values()) * _MIB <= _GROWTH_BYTES, f"memory of processes grew by MiB: {grown}"
