@@ -40,7 +40,7 @@ class TestKeep:
         broken = Result(row=MATRIX[0], history=History(), outcome=outcome, healed_s=1.0)
         keep(tmp_path / "kept", [broken], logs=logs, row=broken.row)
         assert (tmp_path / "kept" / "logs-1" / "orders.log").read_text(encoding="utf-8") == "cut"
-        assert orjson.loads((tmp_path / "kept" / "verdict.json").read_bytes()) == {"1": outcome}
+        assert orjson.loads((tmp_path / "kept" / "outcomes.json").read_bytes()) == {"1": outcome}
 
 
 def test_report_shows_violations_without_control_characters() -> None:
@@ -53,14 +53,14 @@ def test_report_shows_violations_without_control_characters() -> None:
 class TestCommand:
     def test_unknown_row_lists_the_known_rows(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--row", "99"]) == 2
-        assert capsys.readouterr().err.startswith("no row '99': there are 1, 2, ")
+        assert capsys.readouterr().err.startswith("Unknown row '99'. Expected one of: 1, 2, ")
 
     def test_exits_when_the_stack_is_not_its_own(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HOPLINE_GATEWAY_URL", "http://localhost:8000")
         assert main(["--row", "1"]) == 2
-        assert "only a stack of its own" in capsys.readouterr().err
+        assert "unset HOPLINE_GATEWAY_URL" in capsys.readouterr().err
 
     def test_row_of_other_tests_is_printed_without_a_stack(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["--row", "16", "--seed", "5"]) == 0

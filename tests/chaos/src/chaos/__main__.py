@@ -40,27 +40,29 @@ SLOWER = 3.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named rows, or all; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--row", action="append", default=[], metavar="NAME", help=f"of {', '.join(ROWS)}")
+    parser.add_argument(
+        "--row", action="append", default=[], metavar="NAME", help=f"one of {', '.join(ROWS)} (default: all)"
+    )
     parser.add_argument("--seed", default=secrets.token_hex(4), help="repeats the random choices of an earlier run")
     parser.add_argument(
         "--seconds", type=float, default=10.0, help="minimum duration of the load of each row (default 10)"
     )
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.row if name not in ROWS]:
-        print(f"no row {unknown[0]!r}: there are {', '.join(ROWS)}", file=sys.stderr)
+        print(f"Unknown row {unknown[0]!r}. Expected one of: {', '.join(ROWS)}.", file=sys.stderr)
         return 2
     if "HOPLINE_GATEWAY_URL" in os.environ:
-        print("chaos uses only a stack of its own: unset HOPLINE_GATEWAY_URL", file=sys.stderr)
+        print("chaos starts a separate stack, because it kills processes: unset HOPLINE_GATEWAY_URL", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM stops the stack too
     rows = [ROWS[name] for name in options.row] or list(MATRIX)
     try:
-        return _try(rows, seed=options.seed, effort=Effort(seconds=options.seconds))
+        return _run_rows(rows, seed=options.seed, effort=Effort(seconds=options.seconds))
     except KeyboardInterrupt:
         return 130
 
 
-def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
+def _run_rows(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(f"SEED={seed}", highlight=False)
     waiting = [row for row in rows if row.nemesis]
@@ -74,7 +76,7 @@ def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
             trial = Trial(stack=stack, environment=os.environ, effort=effort)
             try:
                 asyncio.run(
-                    _try_until_broken(trial, waiting[len(results) :], seed=seed, results=results, console=console)
+                    _run_until_broken(trial, waiting[len(results) :], seed=seed, results=results, console=console)
                 )
             except BaseException:
                 report.keep(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=waiting[len(results)])
@@ -85,7 +87,7 @@ def _try(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     return int(any(result.is_broken for result in results))
 
 
-async def _try_until_broken(
+async def _run_until_broken(
     trial: Trial, rows: Sequence[Row], *, seed: str, results: list[Result], console: Console
 ) -> None:
     """Run one row after another and append each result to `results`; stop after a failed row."""

@@ -8,9 +8,9 @@ from chaos.invariants import INVARIANTS
 from chaos.snapshot import Snapshot
 
 Outcome = Mapping[str, list[str]]
-"""Violations by name of the invariant (`answers` for the guarantees); empty if it holds."""
+"""Violations by name of the invariant (`responses` for the guarantees); empty if it holds."""
 
-RESPONSES = "answers"
+RESPONSES = "responses"
 
 CONSUMERS = ("notifications", "workers")
 """The consumer groups of all streams."""

@@ -89,7 +89,7 @@ class History:
 
     @property
     def user_ids(self) -> set[str]:
-        """Return the user ids of the customers."""
+        """Return the ids of all registered accounts: customers, and guests that stay unused."""
         return {operation.user_id for operation in self.operations if operation.user_id}
 
     def of(self, action: Action, *outcomes: Outcome) -> Iterator[Operation]:

@@ -39,7 +39,7 @@ def keep(folder: Path, results: Sequence[Result], *, logs: Path, row: Row) -> No
     """Save the logs of the stack on which `row` failed, and all outcomes, in `folder`."""
     shutil.copytree(logs, folder / f"logs-{row.name}", dirs_exist_ok=True)
     outcomes = {result.row.name: dict(result.outcome) for result in results}
-    (folder / "verdict.json").write_bytes(orjson.dumps(outcomes, option=orjson.OPT_INDENT_2))
+    (folder / "outcomes.json").write_bytes(orjson.dumps(outcomes, option=orjson.OPT_INDENT_2))
 
 
 def _table(results: Sequence[Result]) -> Table:

@@ -78,13 +78,11 @@ class Trial:
         await self.snapshot_reader.begin()
         broken = list[str]()
         effort, gateway = self._effort, self._stack.gateway
-        async with workload(
-            gateway, customers=effort.customers, max_operations=effort.max_unawaited, rng=rng
-        ) as people:
+        async with workload(gateway, customers=effort.customers, max_operations=effort.max_unawaited, rng=rng) as load:
             scene = Scene(
                 processes=self._processes,
                 snapshot_reader=self.snapshot_reader,
-                workload=people,
+                workload=load,
                 switches=self._switches,
                 rng=rng,
                 gateway=gateway,
@@ -94,13 +92,13 @@ class Trial:
             except* (AssertionError, FailedError, ProblemError, httpx.HTTPError) as failed:
                 broken += [str(failure) or repr(failure) for failure in _leaves(failed)]
             over = time.monotonic()
-            snapshot, restless = await self._quiet(people)
+            snapshot, restless = await self._quiet(load)
             healed_s = time.monotonic() - over
-        outcome = dict(check(people.history, snapshot, guarantees=row.guarantees))
+        outcome = dict(check(load.history, snapshot, guarantees=row.guarantees))
         if healed_s > quiet_within_s:
             broken.append(f"complete after {healed_s:.1f} s, not within {quiet_within_s:.0f} s")
         outcome[HEALING] = broken + restless
-        return Result(row=row, history=people.history, outcome=outcome, healed_s=healed_s)
+        return Result(row=row, history=load.history, outcome=outcome, healed_s=healed_s)
 
     async def _inject(self, row: Row, scene: Scene) -> None:
         """Run the nemesis during the load."""
@@ -113,7 +111,7 @@ class Trial:
             while time.monotonic() < until:
                 await scene.workload.progress(1)
 
-    async def _quiet(self, people: Workload) -> tuple[Snapshot, list[str]]:
+    async def _quiet(self, load: Workload) -> tuple[Snapshot, list[str]]:
         """Wait until nothing is in progress and two snapshots agree; return the snapshot and the pending work."""
         last = Snapshot()
 
@@ -124,13 +122,13 @@ class Trial:
                 last = await self.snapshot_reader.count()
             except (OSError, asyncpg.PostgresError, RedisError, httpx.HTTPError):  # a store that has not recovered yet
                 return False
-            return last == before and not pending_work(people.history, last)
+            return last == before and not pending_work(load.history, last)
 
         try:
             await self._processes.ready()
             await eventually(is_quiet, HEALING_S, "everything quiet")
         except AssertionError as failure:
-            return last, pending_work(people.history, last) or [str(failure)]
+            return last, pending_work(load.history, last) or [str(failure)]
         return last, []
 
 

@@ -23,9 +23,9 @@ def streams_equal_outboxes(_history: History, snapshot: Snapshot) -> Iterator[st
 
 def _unequal(stream: Stream) -> Iterator[str]:
     by_number = {event.seq: event.id for event in stream.outbox}
-    unsealed = sum(event.seq is None for event in stream.outbox)
-    if unsealed:
-        yield f"{unsealed} events have no sequence number"
+    unassigned = sum(event.seq is None for event in stream.outbox)
+    if unassigned:
+        yield f"{unassigned} events have no sequence number"
     numbers = [event.seq for event in stream.outbox if event.seq is not None]
     if sorted(numbers) != list(range(1, len(numbers) + 1)):
         yield f"the outbox's numbers have a gap or a repeat below {max(numbers)}"
