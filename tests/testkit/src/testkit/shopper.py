@@ -29,10 +29,15 @@ class Device(device.Device):
         return [frame["kind"] for frame in self.frames]
 
     async def received(self, *kinds: str, timeout: float = TIMEOUT_S) -> list[Frame]:  # noqa: ASYNC109
-        """Wait until all `kinds` have arrived, and return all notifications until then."""
+        """Wait until all `kinds` have arrived, and return all notifications until then.
+
+        Raises DisconnectedError if the connection ends before.
+        """
 
         def have_arrived() -> bool:
             missing = set(kinds) - set(self.kinds)
+            if missing and self._running and self._running.done():
+                self._running.result()
             assert not missing, f"received {self.kinds} without {sorted(missing)}"
             return True
 
