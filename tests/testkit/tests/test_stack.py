@@ -1,5 +1,6 @@
 """The port offsets of stacks that run at the same time."""
 
+import os
 import subprocess
 import sys
 
@@ -14,9 +15,10 @@ def test_stacks_of_different_offsets_share_no_port() -> None:
 
 
 def test_offset_is_not_free_when_another_process_uses_it() -> None:
-    assert reserve_in_another_process(5967).stdout == "5967\n"
-    assert free_offset([], offsets=[5967]) == 5967
-    assert "found no offset" in reserve_in_another_process(5967).stderr
+    offset = 1_000_000 + os.getpid()  # no stack and no other run of this test uses it
+    assert reserve_in_another_process(offset).stdout == f"{offset}\n"
+    assert free_offset([], offsets=[offset]) == offset
+    assert "found no offset" in reserve_in_another_process(offset).stderr
 
 
 def reserve_in_another_process(offset: int) -> subprocess.CompletedProcess[str]:
