@@ -20,7 +20,7 @@ INSTRUMENTS = {
     "create_gauge",
     "Gauge",
 }
-STARTERS = {"start_span", "start_as_current_span", "record_span", "_client_span"}
+STARTERS = {"start_span", "start_as_current_span", "record_span"}
 INSTRUMENTATION_METRICS = {
     "http.server.request.duration",
     "http.server.active_requests",
@@ -76,11 +76,12 @@ def read_emitted() -> Emitted:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value):
                 found.dotted.add(node.value)
             if isinstance(node, ast.Call):
-                _note(found, node)
+                _add_call(found, node)
     return found
 
 
-def _note(emitted: Emitted, call: ast.Call) -> None:
+def _add_call(emitted: Emitted, call: ast.Call) -> None:
+    """Add the names that a call emits, if it emits any."""
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     if name == "log_store_failure":
@@ -88,6 +89,7 @@ def _note(emitted: Emitted, call: ast.Call) -> None:
         return
     named = _constants(call.args[0]) if call.args else []
     if name in LEVELS and (name == "write" or _is_log(function)):
+        assert named or name == "write", f"the event must be a constant, so that it can be listed: {ast.unparse(call)}"
         emitted.events.update(named)
     elif name in INSTRUMENTS:
         emitted.metrics.update(named)
