@@ -64,12 +64,12 @@ NOT_IN_EVERY_JOURNEY = {
 """Names that only failures or waiting jobs emit, with the test that requires each."""
 
 
-def listed(heading: str) -> set[str]:
+def read_listed(heading: str) -> set[str]:
     """Return the names in the first column of a table of the page."""
-    return set(re.findall(r"^\| `([^`]+)` \|", section(heading), re.MULTILINE))
+    return set(re.findall(r"^\| `([^`]+)` \|", read_section(heading), re.MULTILINE))
 
 
-def section(heading: str) -> str:
+def read_section(heading: str) -> str:
     page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
     return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
@@ -85,7 +85,11 @@ class TestExportedTelemetry:
         self, stack: Stack, shopper: Shopper
     ) -> None:
         await self._journey(stack, shopper)
-        expected = (listed("Metrics") | listed("Attributes")) - NOT_IN_EVERY_JOURNEY.keys() - names_in_the_asgi_scope()
+        expected = (
+            (read_listed("Metrics") | read_listed("Attributes"))
+            - NOT_IN_EVERY_JOURNEY.keys()
+            - names_in_the_asgi_scope()
+        )
 
         def all_arrived() -> bool:
             passed = stack.tapped.copy()
@@ -95,24 +99,24 @@ class TestExportedTelemetry:
 
         await eventually(all_arrived, EXPORT_S, "all listed names")
         passed = stack.tapped.copy()
-        assert passed.metrics.keys() - listed("Metrics") == set()
-        assert passed.log_events.keys() - listed("Log events") == set()
-        allowed = set(re.findall(r"`([a-z_.*]+)`", section("Attributes")))
+        assert passed.metrics.keys() - read_listed("Metrics") == set()
+        assert passed.log_events.keys() - read_listed("Log events") == set()
+        allowed = set(re.findall(r"`([a-z_.*]+)`", read_section("Attributes")))
         assert {
             name for name in attributes_of(passed) if not any(fnmatchcase(name, shape) for shape in allowed)
         } == set()
-        shapes = [re.sub(r"\{[^}]+\}", "*", name) for name in listed("Spans")]
+        shapes = [re.sub(r"\{[^}]+\}", "*", name) for name in read_listed("Spans")]
         assert {name for name in passed.spans if not any(fnmatchcase(name, shape) for shape in shapes)} == set()
 
     def test_other_names_are_required_by_other_tests(self) -> None:
-        names = listed("Metrics") | listed("Attributes")
+        names = read_listed("Metrics") | read_listed("Attributes")
         assert NOT_IN_EVERY_JOURNEY.keys() <= names
-        unasked = [
+        not_required = [
             name
             for name, file in NOT_IN_EVERY_JOURNEY.items()
             if f'"{name}"' not in (ROOT / file).read_text(encoding="utf-8")
         ]
-        assert unasked == []
+        assert not_required == []
 
     @staticmethod
     async def _journey(stack: Stack, shopper: Shopper) -> None:
@@ -129,7 +133,7 @@ class TestExportedTelemetry:
 
 def names_in_the_asgi_scope() -> set[str]:
     """Return listed names of the ASGI scope, which are named like attributes but not exported."""
-    return set(re.findall(r"^\| `([^`]+)` \| ASGI scope \|", section("Attributes"), re.MULTILINE))
+    return set(re.findall(r"^\| `([^`]+)` \| ASGI scope \|", read_section("Attributes"), re.MULTILINE))
 
 
 def attributes_of(passed: TappedTelemetry) -> set[str]:

@@ -16,7 +16,7 @@ import pytest
 from hopline_client import api
 from hopline_client.backoff import NO_RETRIES
 from hopline_client.rest import Client
-from testkit.jaeger import StoredSpan, StoredTrace, stored_trace
+from testkit.jaeger import StoredSpan, StoredTrace, stored_trace, wait_for_tree
 from testkit.loki import records_of_trace, records_since
 from testkit.stack import Stack
 from testkit.waiting import TIMEOUT_S, eventually
@@ -88,7 +88,7 @@ async def walk(stack: Stack, jaeger: httpx.AsyncClient, name: str) -> Walking:
     return Walking(process, jaeger)
 
 
-async def quiet(stack: Stack) -> None:
+async def wait_until_quiet(stack: Stack) -> None:
     """Wait until nothing is in progress and no schedule is due soon, so that a fault affects only the walk."""
     if not stack.is_ours:
         return
@@ -112,7 +112,7 @@ async def walk_all(stack: Stack) -> dict[str, Walked]:
     shipped before. The fault of `timeout` affects the next order, so the second order must be placed before.
     """
     async with httpx.AsyncClient(base_url=stack.jaeger, timeout=TIMEOUT_S) as jaeger:
-        await quiet(stack)
+        await wait_until_quiet(stack)
         redelivery = await walk(stack, jaeger, "redelivery")
         await redelivery.until(lambda trace: len(trace.named("SMTP send")) > 1)
         retries = await walk(stack, jaeger, "retries")
@@ -130,7 +130,7 @@ def walked(stack: Stack) -> dict[str, Walked]:
     return asyncio.run(walk_all(stack))
 
 
-def by_try(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
+def sort_by(spans: list[StoredSpan], attribute: str) -> list[StoredSpan]:
     return sorted(spans, key=lambda span: int(span.tags.get(attribute, 0)))
 
 
@@ -163,7 +163,7 @@ class TestRetriedJob:
         trace = walked["retries"].trace
         [first] = {str(run.parent) for run in trace.named(PACK) if run.tags["hopline.job.attempt"] == 2}
         assert trace.spans[first].operation == EVENT
-        runs = by_try([run for run in trace.named(PACK) if run.parent == first], "hopline.job.attempt")
+        runs = sort_by([run for run in trace.named(PACK) if run.parent == first], "hopline.job.attempt")
         assert [run.tags["hopline.job.attempt"] for run in runs] == [1, 2, 3]
         assert [run.tags["hopline.job.outcome"] for run in runs] == ["failed", "failed", "done"]
         assert [run.links for run in runs] == [[], [first], [first]]
@@ -210,30 +210,21 @@ class TestTimeout:
 
 
 @asynccontextmanager
-async def fault(stack: Stack, gateway: httpx.AsyncClient, *, kind: str) -> AsyncIterator[None]:
+async def inject_fault(stack: Stack, gateway: httpx.AsyncClient, *, kind: str) -> AsyncIterator[None]:
     """Inject a fault into the gateway's next call to orders, within the block."""
     admin = Client(http=gateway, retry_policy=NO_RETRIES)
     await admin.log_in(**ADMIN)
     since_ns = time.time_ns()
     await admin.call(api.inject_fault(kind=kind, target="orders", times=1))
 
-    async def is_known() -> bool:
+    async def is_recorded() -> bool:
         return "faults_switched" in {line.event for line in await records_since(stack, "gateway", since_ns)}
 
     try:
-        await eventually(is_known)
+        await eventually(is_recorded)
         yield
     finally:
         await admin.call(api.remove_faults())
-
-
-async def shaped(jaeger: httpx.AsyncClient, trace_id: str, tree: str) -> StoredTrace:
-    async def arrived() -> StoredTrace:
-        trace = await stored_trace(jaeger, trace_id)
-        assert trace.tree() == tree
-        return trace
-
-    return await eventually(arrived)
 
 
 class TestRetriedCall:
@@ -242,12 +233,14 @@ class TestRetriedCall:
     ) -> None:
         for _ in range(10):  # five calls earn the budget of one retry
             await gateway.get("/v2/products")
-        async with fault(stack, gateway, kind="errors"):
+        async with inject_fault(stack, gateway, kind="errors"):
             response = await gateway.get("/v2/products")
         assert response.status_code == 200
         tree = "gateway GET /v2/products\n  gateway GET /products\n  gateway GET /products\n    orders GET /products\n"
-        trace = await shaped(jaeger, api.trace_id(response) or "", tree)
-        calls = by_try([s for s in trace.named("GET /products") if s.service == "gateway"], "http.request.resend_count")
+        trace = await wait_for_tree(jaeger, api.trace_id(response) or "", tree)
+        calls = sort_by(
+            [s for s in trace.named("GET /products") if s.service == "gateway"], "http.request.resend_count"
+        )
         assert [call.tags.get("http.request.resend_count") for call in calls] == [None, 1]
         assert [call.tags.get("error.type") for call in calls] == ["503", None]
         assert "error" not in trace.roots[0].tags
@@ -259,10 +252,10 @@ class TestDisconnectedClient:
     ) -> None:
         trace_id = secrets.token_hex(16)
         headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
-        async with fault(stack, gateway, kind="hang"):
+        async with inject_fault(stack, gateway, kind="hang"):
             with pytest.raises(httpx.ReadTimeout):
                 await gateway.get("/v2/products", headers=headers, timeout=2)  # the call has started by then
-            trace = await shaped(jaeger, trace_id, "gateway GET /v2/products\n  gateway GET /products\n")
+            trace = await wait_for_tree(jaeger, trace_id, "gateway GET /v2/products\n  gateway GET /products\n")
         [call] = trace.named("GET /products")
         assert {"error.type": "CancelledError", "hopline.fault": "hang"}.items() <= call.tags.items()
         assert "http.response.status_code" not in trace.roots[0].tags

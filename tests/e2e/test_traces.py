@@ -11,10 +11,9 @@ import pytest
 
 from hopline_client import api
 from hopline_client.api import Request
-from testkit.jaeger import StoredTrace, stored_trace
+from testkit.jaeger import wait_for_tree
 from testkit.shopper import PASSWORD, Shopper
 from testkit.stack import Stack
-from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -81,23 +80,23 @@ def get(path: str, *, with_token: bool = True) -> Send:
     return send
 
 
-async def too_much(shopper: Shopper) -> httpx.Response:
+async def order_too_much(shopper: Shopper) -> httpx.Response:
     products = await shopper.products()
     scarce = min(products, key=lambda product: int(product["available"]))
     return await shopper.place_order((scarce["sku"], scarce["available"] + 1))
 
 
-async def wrong_password(shopper: Shopper) -> httpx.Response:
+async def log_in_wrongly(shopper: Shopper) -> httpx.Response:
     return await shopper.send(api.log_in(email=shopper.email, password="not " + PASSWORD))
 
 
-async def replay(shopper: Shopper) -> httpx.Response:
+async def replay_order(shopper: Shopper) -> httpx.Response:
     sku, key = await some_sku(shopper), uuid4().hex
     await shopper.place_order((sku, 1), key=key)
     return await shopper.place_order((sku, 1), key=key)
 
 
-async def reuse(shopper: Shopper) -> httpx.Response:
+async def reuse_key(shopper: Shopper) -> httpx.Response:
     sku, key = await some_sku(shopper), uuid4().hex
     await shopper.place_order((sku, 1), key=key)
     return await shopper.place_order((sku, 2), key=key)
@@ -108,7 +107,7 @@ async def some_sku(shopper: Shopper) -> str:
     return str(max(products, key=lambda product: int(product["available"]))["sku"])
 
 
-def through(method: str, path: str, *below: str, service: str = "orders") -> str:
+def build_tree(method: str, path: str, *below: str, service: str = "orders") -> str:
     """Return the span tree of a request to one service; `below` has the spans in that service."""
     lines = [f"gateway {method} /v2{path}", f"  gateway {method} {path}", f"    {service} {method} {path}"]
     return "\n".join([*lines, *(f"      {service} {name}" for name in below), ""])
@@ -117,32 +116,37 @@ def through(method: str, path: str, *below: str, service: str = "orders") -> str
 UNKNOWN = [{"sku": "NO-SUCH-THING", "quantity": 1}]
 
 REQUESTS: dict[str, tuple[Send, int, str, dict[str, Any]]] = {
-    "an invalid body": (order([], "k"), 422, through("POST", "/orders"), {"hopline.problem": "validation"}),
-    "a header missing": (order(UNKNOWN, None), 400, through("POST", "/orders"), {"hopline.problem": "bad-request"}),
+    "an invalid body": (order([], "k"), 422, build_tree("POST", "/orders"), {"hopline.problem": "validation"}),
+    "a header missing": (order(UNKNOWN, None), 400, build_tree("POST", "/orders"), {"hopline.problem": "bad-request"}),
     "no such product": (
         order(UNKNOWN, "k"),
         422,
-        through("POST", "/orders", "UPDATE product"),
+        build_tree("POST", "/orders", "UPDATE product"),
         {"hopline.problem": "unknown-product"},
     ),
     "out of stock": (
-        too_much,
+        order_too_much,
         409,
-        through("POST", "/orders", "UPDATE product"),
+        build_tree("POST", "/orders", "UPDATE product"),
         {"hopline.problem": "out-of-stock", "hopline.db.queries": 2},
     ),
-    "a replay": (replay, 201, through("POST", "/orders"), {"hopline.order.replayed": True, "hopline.db.queries": 1}),
-    "a key used again": (reuse, 422, through("POST", "/orders"), {"hopline.problem": "idempotency-key-reused"}),
+    "a replay": (
+        replay_order,
+        201,
+        build_tree("POST", "/orders"),
+        {"hopline.order.replayed": True, "hopline.db.queries": 1},
+    ),
+    "a key used again": (reuse_key, 422, build_tree("POST", "/orders"), {"hopline.problem": "idempotency-key-reused"}),
     "no such order": (
         get(f"/v2/orders/{uuid4()}"),
         404,
-        through("GET", "/orders/{order_id}"),
+        build_tree("GET", "/orders/{order_id}"),
         {"hopline.problem": "order-not-found"},
     ),
     "a wrong password": (
-        wrong_password,
+        log_in_wrongly,
         401,
-        through("POST", "/tokens", "verify password", service="users"),
+        build_tree("POST", "/tokens", "verify password", service="users"),
         {"hopline.problem": "wrong-credentials"},
     ),
     "no token": (
@@ -155,35 +159,24 @@ REQUESTS: dict[str, tuple[Send, int, str, dict[str, Any]]] = {
 }
 
 
-async def shaped(jaeger: httpx.AsyncClient, response: httpx.Response, tree: str) -> StoredTrace:
-    """Wait until the response's trace has this tree."""
-
-    async def arrived() -> StoredTrace:
-        trace = await stored_trace(jaeger, api.trace_id(response) or "")
-        assert trace.tree() == tree
-        return trace
-
-    return await eventually(arrived)
-
-
 class TestShape:
     @pytest.mark.parametrize("request_", REQUESTS.values(), ids=list(REQUESTS))
     async def test_traces_of_other_requests_have_their_shape(
         self, shopper: Shopper, jaeger: httpx.AsyncClient, request_: tuple[Send, int, str, dict[str, Any]]
     ) -> None:
-        send, status, tree, noted = request_
+        send, status, tree, expected_tags = request_
         response = await send(shopper)
         assert response.status_code == status
-        trace = await shaped(jaeger, response, tree)
+        trace = await wait_for_tree(jaeger, api.trace_id(response) or "", tree)
         tags = [span.tags for span in trace.spans.values()]
-        assert any(noted.items() <= of_span.items() for of_span in tags), tags
+        assert any(expected_tags.items() <= of_span.items() for of_span in tags), tags
         [root] = trace.roots
         assert root.tags["http.response.status_code"] == status
 
     async def test_trace_of_a_cancellation_has_its_shape(self, shopper: Shopper, jaeger: httpx.AsyncClient) -> None:
         cancelled = await shopper.cancelled_order(await some_sku(shopper))
         assert cancelled.status_code == 200
-        await shaped(jaeger, cancelled, CANCELLATION)
+        await wait_for_tree(jaeger, api.trace_id(cancelled) or "", CANCELLATION)
 
     async def test_trace_of_an_order_has_its_baggage_and_its_log_records_no_secrets(
         self, stack: Stack, shopper: Shopper, jaeger: httpx.AsyncClient
@@ -193,7 +186,7 @@ class TestShape:
             async with shopper.device() as device:
                 placed = await shopper.place_order((await some_sku(shopper), 1))
                 await device.received("order.shipped")
-            trace = await shaped(jaeger, placed, JOURNEY)
+            trace = await wait_for_tree(jaeger, api.trace_id(placed) or "", JOURNEY)
         last = [*trace.named("send notification"), *trace.named("SMTP send")]
         assert [span.tags.get("hopline.synthetic") for span in last] == ["true"] * 5
         assert not [span for span in trace.spans.values() if span.links]

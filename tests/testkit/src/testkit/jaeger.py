@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from console.tree import parent_span_id
+from testkit.waiting import eventually
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,17 @@ async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
     [data] = response.raise_for_status().json()["data"]
     services = {name: process["serviceName"] for name, process in data["processes"].items()}
     return StoredTrace(spans={span["spanID"]: _stored_span(span, services) for span in data["spans"]})
+
+
+async def wait_for_tree(client: httpx.AsyncClient, trace_id: str, tree: str) -> StoredTrace:
+    """Wait until the stored trace has this `tree()`, and return it."""
+
+    async def has_tree() -> StoredTrace:
+        trace = await stored_trace(client, trace_id)
+        assert trace.tree() == tree
+        return trace
+
+    return await eventually(has_tree)
 
 
 def _stored_span(span: dict[str, Any], services: dict[str, str]) -> StoredSpan:
