@@ -151,8 +151,8 @@ def test_body_is_accepted_when_its_coding_is_identity(running_shop: RunningShop)
     assert response.status_code == 401
 
 
-NO_NUMBERS = ("1_0", " 3", "+3", "3.0", "1e1", "0x3", "true", "\u0663", "")
-NO_JSON_NUMBERS = ("3", "1_0", True, 3.5, None, [3])
+INVALID_INTEGERS = ("1_0", " 3", "+3", "3.0", "1e1", "0x3", "true", "\u0663", "")
+INVALID_JSON_INTEGERS = ("3", "1_0", True, 3.5, None, [3])
 
 
 def test_response_is_422_when_an_integer_in_a_query_is_not_decimal_digits(running_shop: RunningShop) -> None:
@@ -161,7 +161,7 @@ def test_response_is_422_when_an_integer_in_a_query_is_not_decimal_digits(runnin
         for parameter in operation.get("parameters", ()):
             if parameter["in"] != "query" or parameter["schema"].get("type") != "integer":
                 continue
-            for value in NO_NUMBERS:
+            for value in INVALID_INTEGERS:
                 response = httpx.get(
                     running_shop.urls[name] + path, params={parameter["name"]: value}, headers=headers, timeout=60
                 )
@@ -192,7 +192,7 @@ def test_response_is_422_when_an_integer_in_json_is_not_a_number(running_shop: R
             for member, described in schema["properties"].items():
                 if described.get("type") != "integer":
                     continue
-                for value in NO_JSON_NUMBERS:
+                for value in INVALID_JSON_INTEGERS:
                     response = httpx.post(
                         running_shop.urls[name] + path, json={member: value}, headers=headers, timeout=60
                     )
@@ -213,7 +213,7 @@ def test_cursor_is_rejected_when_it_is_changed(running_shop: RunningShop) -> Non
         assert (response.status_code, response.json()["errors"][0]["field"]) == (400, "cursor"), spelling
 
 
-MANY = (
+BODIES_WITH_MANY_ERRORS = (
     {f"unknown{number}": 1 for number in range(3_400)},
     {"x" * 58_000: 1},
     {"items": [{"sku": "a b", "quantity": 0}] * 50},
@@ -224,13 +224,13 @@ MANY = (
 
 def test_validation_problem_is_small_when_the_body_has_many_errors(running_shop: RunningShop) -> None:
     for name, path in (("users", "/users"), ("orders", "/orders"), ("gateway", "/v2/orders"), ("gateway", "/v2/users")):
-        for body in MANY:
+        for body in BODIES_WITH_MANY_ERRORS:
             headers = running_shop.admin_headers | {"Idempotency-Key": "a"}
             response = httpx.post(running_shop.urls[name] + path, json=body, headers=headers, timeout=60)
             assert response.status_code == 422, response.text[:200]
             assert len(response.content) < 8 * 1024, f"{name} {path}"
             assert 0 < len(response.json()["errors"]) <= 20
-    response = httpx.post(f"{running_shop.urls['users']}/users", json=MANY[0], timeout=60)
+    response = httpx.post(f"{running_shop.urls['users']}/users", json=BODIES_WITH_MANY_ERRORS[0], timeout=60)
     assert response.json()["detail"].endswith(
         "; 3383 more are omitted"
     )  # 3,400 unknown and three missing members, of which 20 are listed
