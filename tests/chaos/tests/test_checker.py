@@ -68,6 +68,10 @@ def gap_in_a_stream(_record: History, stores: Snapshot) -> Snapshot:
     return with_stream(stores, entries=(entries[0], *entries[2:]))
 
 
+def deleted_last_entry(_record: History, stores: Snapshot) -> Snapshot:
+    return with_stream(stores, entries=stores.streams[1].entries[:-1])
+
+
 def swapped_entries(_record: History, stores: Snapshot) -> Snapshot:
     (first_id, first), (second_id, second), *rest = stores.streams[1].entries
     return with_stream(stores, entries=((first_id, second), (second_id, first), *rest))
@@ -176,7 +180,7 @@ def frame_with_another_trace(record: History, stores: Snapshot) -> Snapshot:
 MUTATIONS: dict[str, list[Mutation]] = {
     "I1": [lost_account, lost_cancellation, unrequested_cancellation, rejected_order_that_is_there],
     "I2": [key_with_two_different_responses],
-    "I3": [gap_in_a_stream, swapped_entries, event_that_was_never_appended],
+    "I3": [gap_in_a_stream, deleted_last_entry, swapped_entries, event_that_was_never_appended],
     "I4": [lost_notification, notification_twice],
     "I5": [lost_email, unrecorded_email, email_twice, second_email_that_differs, email_without_an_event],
     "I6": [gap_on_a_device, repeat_on_a_device, device_that_is_behind, frame_of_another_feed],

@@ -34,6 +34,8 @@ def _unequal(stream: Stream) -> Iterator[str]:
     first = stream.entries[0][0] if stream.entries else 0
     if [number for number, _ in stream.entries] != list(range(first, first + len(stream.entries))):
         yield f"its entries have a gap after {first}"
+    if stream.entries and stream.entries[-1][0] != stream.last:
+        yield f"its last entry is {stream.entries[-1][0]}, but {stream.last} was appended"
     for number, event_id in stream.entries:
         if by_number.get(number) != event_id:
             yield f"entry {number} is {event_id}, the outbox has {by_number.get(number)}"
