@@ -1,21 +1,46 @@
 """Tracers that are created at import use the provider that `shared.telemetry.setup` sets later."""
 
-from pathlib import Path
+import ast
 
-ROOT = Path(__file__).parents[2]
-IMPLEMENTATION = "packages/otel-lean/src/otel_lean/tracer.py"
+import pytest
+
+from .emitted import ROOT
+
+FOLDERS = ("packages", "shared", "services", "workers")
+
+
+def uses_get_tracer_of_the_api(source: str) -> bool:
+    """Return whether a module calls `opentelemetry.trace.get_tracer`."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Attribute(value=ast.Name(id="trace") | ast.Attribute(attr="trace"), attr="get_tracer"):
+                return True
+            case ast.ImportFrom(module="opentelemetry.trace", names=names):
+                if "get_tracer" in {alias.name for alias in names}:
+                    return True
+    return False
 
 
 def test_modules_create_tracers_by_get_tracer_of_shared() -> None:
-    sources = [
-        path for folder in ("packages", "shared", "services", "workers") for path in (ROOT / folder).rglob("*.py")
-    ]
-    calling = {
+    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts]
+    calling = [
         path.relative_to(ROOT).as_posix()
         for path in sources
-        if "tests" not in path.parts and "trace.get_tracer(" in path.read_text(encoding="utf-8")
-    }
-    assert calling <= {IMPLEMENTATION}, (
+        if uses_get_tracer_of_the_api(path.read_text(encoding="utf-8"))
+    ]
+    assert calling == [], (
         "use shared.telemetry.spans.get_tracer: with OTEL_PYTHON_TRACER_PROVIDER set, get_tracer loads a provider at "
         "import, which has neither this process's resource nor its exporter"
     )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from opentelemetry import trace\ntracer = trace.get_tracer(__name__)",
+        "import opentelemetry.trace\ntracer = opentelemetry.trace.get_tracer(__name__)",
+        "from opentelemetry.trace import (\n    SpanKind,\n    get_tracer as create,\n)\ntracer = create(__name__)",
+    ],
+)
+def test_call_of_the_api_is_found(source: str) -> None:
+    assert uses_get_tracer_of_the_api(source)
