@@ -25,25 +25,25 @@ from shared.server.worker import DrainingWorker
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def default(settings: type[BaseSettings], name: str) -> float:
+def get_default(settings: type[BaseSettings], name: str) -> float:
     """Return the default of a setting."""
     value: float = settings.model_fields[name].default
     return value
 
 
-def seconds(name: str) -> float:
+def get_gateway_default(name: str) -> float:
     """Return the default of a setting of the gateway."""
-    return default(Settings, name)
+    return get_default(Settings, name)
 
 
 MARGIN_S = 1.0
 """Time for the work of a service before and after its wait, and for the response."""
 
-SYN_AGAIN_S = 1.0
+SYN_RETRANSMISSION_S = 1.0
 """Time after which the kernel repeats the first packet of a connection (RFC 6298 §2)."""
 
 WAITS_OF_SERVICES = {
-    "users: a thread that hashes passwords": default(users.settings.Settings, "password_timeout_seconds"),
+    "users: a thread that hashes passwords": get_default(users.settings.Settings, "password_timeout_seconds"),
     "all: a database connection": shared.db.database.POOL_TIMEOUT_S,
     "all: a new database connection": shared.db.database.CONNECT_TIMEOUT_S,
     "all: the keys of access tokens": shared.auth.keys.FETCH_S,
@@ -54,21 +54,21 @@ WAITS_OF_SERVICES = {
 
 @pytest.mark.parametrize("wait_s", WAITS_OF_SERVICES.values(), ids=WAITS_OF_SERVICES.keys())
 def test_waits_of_services_end_before_the_call_of_the_gateway(wait_s: float) -> None:
-    assert wait_s + MARGIN_S <= seconds("upstream_seconds")
+    assert wait_s + MARGIN_S <= get_gateway_default("upstream_seconds")
 
 
 def test_timeouts_of_the_gateway_are_nested() -> None:
     nested = [
-        seconds("rate_limit_timeout_seconds"),
-        seconds("dashboard_seconds"),
-        seconds("upstream_seconds"),
-        seconds("request_seconds"),
+        get_gateway_default("rate_limit_timeout_seconds"),
+        get_gateway_default("dashboard_seconds"),
+        get_gateway_default("upstream_seconds"),
+        get_gateway_default("request_seconds"),
         shared.web.profiling.TIMEOUT_S,
         shared.context.MAX_TIMEOUT_S,
     ]
     assert nested == sorted(set(nested))
-    assert SYN_AGAIN_S + MARGIN_S <= CONNECT_TIMEOUT_S <= seconds("upstream_seconds") - MARGIN_S
-    assert seconds("dashboard_seconds") > shared.context.GRACE_S + shared.context.RESPONSE_MARGIN_S
+    assert SYN_RETRANSMISSION_S + MARGIN_S <= CONNECT_TIMEOUT_S <= get_gateway_default("upstream_seconds") - MARGIN_S
+    assert get_gateway_default("dashboard_seconds") > shared.context.GRACE_S + shared.context.RESPONSE_MARGIN_S
 
 
 def test_timeouts_of_the_workers_are_nested() -> None:
@@ -80,7 +80,7 @@ def test_timeouts_of_the_workers_are_nested() -> None:
 
 def test_stop_waits_for_a_whole_request() -> None:
     stop_s = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
-    assert seconds("request_seconds") <= stop_s < shared.server.gunicorn.graceful_timeout
+    assert get_gateway_default("request_seconds") <= stop_s < shared.server.gunicorn.graceful_timeout
 
 
 def test_idle_connections_are_closed_by_the_client_first() -> None:

@@ -11,13 +11,13 @@ from observatory.metric_tables import TABLES
 from observatory.promql import Aggregation, Binary, Expression, Quantile, Rate, Selector
 
 from .emitted import ROOT
-from .test_page import base, read_listed
+from .test_page import read_listed, strip_suffixes
 
 DASHBOARDS = sorted((ROOT / "infra/grafana/dashboards").glob("*.json"))
 OURS = re.compile(r"\b(?:hopline|http|db|messaging)_[a-z_]+\b(?=[{\[)])")
 
 
-def of_grafana() -> dict[str, Expression]:
+def read_dashboard_expressions() -> dict[str, Expression]:
     """Return the parsed expressions of the dashboards that use metrics of the services, by text."""
     found = {}
     for dashboard in DASHBOARDS:
@@ -29,11 +29,11 @@ def of_grafana() -> dict[str, Expression]:
     return found
 
 
-def of_the_page() -> dict[str, Expression]:
+def read_page_expressions() -> dict[str, Expression]:
     return {column.expression: promql.parse(column.over(60)) for table in TABLES for column in table.columns}
 
 
-def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]:
+def list_operations(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]:
     """Yield the operations on each metric, outermost first: `("histogram_quantile 0.99", "sum", "rate", metric)`.
 
     `topk` is omitted, because it only limits the number of series in a panel.
@@ -44,32 +44,32 @@ def arithmetic(expression: Expression, *outer: str) -> Iterator[tuple[str, ...]]
         case Rate(function=function, selector=selector):
             yield *outer, function, selector.name
         case Quantile(quantile=quantile, buckets=inner):
-            yield from arithmetic(inner, *outer, f"histogram_quantile {quantile:g}")
+            yield from list_operations(inner, *outer, f"histogram_quantile {quantile:g}")
         case Aggregation(function="topk", operand=inner):
-            yield from arithmetic(inner, *outer)
+            yield from list_operations(inner, *outer)
         case Aggregation(function=function, operand=inner):
-            yield from arithmetic(inner, *outer, function)
+            yield from list_operations(inner, *outer, function)
         case Binary(operator=operator, left=left, right=right):
-            yield from arithmetic(left, *outer, f"left of {operator}")
-            yield from arithmetic(right, *outer, f"right of {operator}")
+            yield from list_operations(left, *outer, f"left of {operator}")
+            yield from list_operations(right, *outer, f"right of {operator}")
 
 
-def metrics(expressions: dict[str, Expression]) -> set[str]:
-    return {base(selector.name) for texts in expressions.values() for selector in promql.selectors(texts)}
+def list_metrics(expressions: dict[str, Expression]) -> set[str]:
+    return {strip_suffixes(selector.name) for texts in expressions.values() for selector in promql.selectors(texts)}
 
 
 def test_dashboards_and_page_use_only_listed_metrics() -> None:
-    known = {base(name.replace(".", "_")) for name in read_listed("Metrics")}
-    assert metrics(of_grafana()) - known == set()
-    assert metrics(of_the_page()) - known == set()
+    known = {strip_suffixes(name.replace(".", "_")) for name in read_listed("Metrics")}
+    assert list_metrics(read_dashboard_expressions()) - known == set()
+    assert list_metrics(read_page_expressions()) - known == set()
 
 
 def test_page_has_every_metric_of_the_dashboards() -> None:
-    assert len(metrics(of_grafana())) > 10
-    assert metrics(of_grafana()) - metrics(of_the_page()) == set()
+    assert len(list_metrics(read_dashboard_expressions())) > 10
+    assert list_metrics(read_dashboard_expressions()) - list_metrics(read_page_expressions()) == set()
 
 
-@pytest.mark.parametrize("text", of_grafana())
+@pytest.mark.parametrize("text", read_dashboard_expressions())
 def test_expressions_of_the_page_equal_those_of_the_dashboards(text: str) -> None:
-    computed = {chain for expression in of_the_page().values() for chain in arithmetic(expression)}
-    assert set(arithmetic(of_grafana()[text])) - computed == set()
+    computed = {chain for expression in read_page_expressions().values() for chain in list_operations(expression)}
+    assert set(list_operations(read_dashboard_expressions()[text])) - computed == set()

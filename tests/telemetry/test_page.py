@@ -50,7 +50,7 @@ LABELS = re.compile(r"\{[^}]*\}|\b(?:by|on|without|ignoring) *\([^)]*\)")
 SUFFIXES = ("_bucket", "_sum", "_count", "_total", "_seconds", "_ratio")
 
 
-def base(name: str) -> str:
+def strip_suffixes(name: str) -> str:
     """Return the name of the metric without the suffixes of Prometheus."""
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
@@ -68,13 +68,15 @@ def list_expressions(node: object) -> Iterator[str]:
 
 @pytest.mark.parametrize("folder", ["infra/grafana/dashboards", "infra/prometheus/rules"])
 def test_metrics_of_dashboards_and_alerts_are_listed(folder: str) -> None:
-    known = {base(name.replace(".", "_")) for name in read_listed("Metrics")}
+    known = {strip_suffixes(name.replace(".", "_")) for name in read_listed("Metrics")}
     expressions = [
         expression
         for file in (ROOT / folder).iterdir()
         for expression in list_expressions(yaml.safe_load(file.read_text(encoding="utf-8")))
     ]
-    queried = {base(name) for expression in expressions for name in METRIC.findall(LABELS.sub("", expression))}
+    queried = {
+        strip_suffixes(name) for expression in expressions for name in METRIC.findall(LABELS.sub("", expression))
+    }
     assert len(queried) > 5
     assert queried - known == set()
 
