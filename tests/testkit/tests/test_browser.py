@@ -1,8 +1,17 @@
-"""Tests of pages without a browser are skipped, and fail in CI."""
+"""Tests of pages find violations of the rules for pages. Without a browser they are skipped, and fail in CI."""
+
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import BrowserContext
 
-from testkit.browser import running_chromium
+from testkit.browser import clean_page, running_chromium
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    with running_chromium() as context:
+        yield context
 
 
 class TestMissingChromium:
@@ -19,3 +28,27 @@ class TestMissingChromium:
 
         with pytest.raises(pytest.skip.Exception, match="apt install chromium-headless-shell"), running_chromium():
             pass
+
+
+class TestCleanPage:
+    @pytest.mark.parametrize(
+        ("event", "script", "violation"),
+        [
+            ("console", "console.warn('old')", "console warning: old"),
+            ("console", "console.error('wrong')", "console error: wrong"),
+            ("pageerror", "setTimeout(() => { throw new Error('lost') })", "exception: lost"),
+            ("request", "void fetch('http://shop.invalid/').catch(() => 0)", "request to another machine: http://shop"),
+        ],
+    )
+    def test_violation_is_found(self, context: BrowserContext, event: str, script: str, violation: str) -> None:
+        with (
+            pytest.raises(AssertionError, match=violation),
+            clean_page(context) as page,
+            page.expect_event(event),
+        ):
+            page.evaluate(script)
+
+    def test_page_is_closed_when_its_test_fails(self, context: BrowserContext) -> None:
+        with pytest.raises(ValueError, match="of the test"), clean_page(context):
+            raise ValueError("of the test")
+        assert context.pages == []

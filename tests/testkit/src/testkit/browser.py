@@ -55,8 +55,10 @@ def clean_page(context: BrowserContext) -> Iterator[Page]:
     page.on("console", accept_message)
     page.on("pageerror", lambda error: violations.append(f"exception: {error}"))
     page.on("request", watch)
-    yield page
-    page.close()
+    try:
+        yield page
+    finally:
+        page.close()  # an open page would continue to send requests during other tests
     assert not violations, "\n".join(violations)
 
 
