@@ -62,7 +62,8 @@ class _Server:
         while not _run_in_thread(self._responds):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise ServerDidNotStartError(log.read_text(errors="replace")[-2000:])
+                end = log.read_text(errors="replace")[-2000:]
+                raise ServerDidNotStartError(f"{self._folder.name} did not start. The end of its log:\n{end}")
             time.sleep(0.01)
 
     def stop(self) -> None:
