@@ -1,6 +1,7 @@
 """Every dependency has a lower bound and an upper bound, at most the next major version (the next minor of 0.x)."""
 
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -64,16 +65,20 @@ def test_requirement_is_accepted_when_its_bound_is_the_next_breaking_version(tex
 
 
 def test_locked_versions_are_within_the_bounds() -> None:
-    locked: dict[str, str] = {}
+    locked: defaultdict[str, set[str]] = defaultdict(set)
     for file in ROOT.glob("requirements/*.txt"):
         pins = (line.split()[0].split(";")[0] for line in file.read_text().splitlines() if "==" in line.split(" ")[0])
-        locked |= {canonicalize_name(name): version for name, _, version in (pin.partition("==") for pin in pins)}
+        for name, _, version in (pin.partition("==") for pin in pins):
+            locked[canonicalize_name(name)].add(version)
     ours = own_packages()
     for file in [*PROJECTS, *LISTS]:
         for requirement in map(Requirement, requirements(file)):
             name = canonicalize_name(requirement.name)
             if name not in ours:
-                assert requirement.specifier.contains(locked[name], prereleases=True), (
-                    relative_name(file),
-                    str(requirement),
-                )
+                assert locked[name], f"{name} of {relative_name(file)} is not locked: run make lock"
+                outside = [
+                    version
+                    for version in sorted(locked[name])
+                    if not requirement.specifier.contains(version, prereleases=True)
+                ]
+                assert not outside, f"{relative_name(file)}: {requirement}, but {outside} is locked"
