@@ -51,7 +51,8 @@ class TestShoppers:
         assert done.returncode == 1
         assert "FAILED: " in done.stdout
 
-    def test_load_test_stops_with_one_line_when_there_is_no_stack(self, shop: Shop) -> None:
+    def test_load_test_stops_with_advice_when_there_is_no_stack(self, shop: Shop) -> None:
         done = shop("--run-time", "1s", "--host", "http://localhost:1")
         assert done.returncode == 1
         assert "cannot connect to http://localhost:1: start Hopline first (make up)" in done.stderr
+        assert "Traceback" not in done.stderr
