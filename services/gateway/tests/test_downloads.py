@@ -14,6 +14,7 @@ from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.responses import UpstreamDownload
 from gateway.settings import ResilienceSettings
 from shared.context import set_deadline
+from testkit.connections import close_connection
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -135,7 +136,7 @@ class TestDownload:
 
         await eventually(stalled)
         assert len(sent) < 100, "the gateway buffers the download"
-        writer.close()
+        await close_connection(writer)
 
     async def test_slot_is_released_when_the_client_reads_nothing(
         self, open_gateway: OpenGateway, services: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch

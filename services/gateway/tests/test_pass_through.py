@@ -9,6 +9,7 @@ import pytest
 from services.gateway.tests.conftest import CALLER, OpenGateway, Services
 
 from testkit.apps import free_port
+from testkit.connections import close_connection
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -88,7 +89,7 @@ class TestRequests:
             writer.write(b"GET /v2/products?x=%b HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n" % (b"[" * 30_000))
             response = await reader.read()
         finally:
-            writer.close()
+            await close_connection(writer)
         assert response.startswith(b"HTTP/1.1 400 ")
         assert b"application/problem+json" in response
 
@@ -273,7 +274,7 @@ class TestPaths:
             f"Authorization: {admin['Authorization']}\r\n\r\n".encode()
         )
         response = await reader.read()
-        writer.close()
+        await close_connection(writer)
         assert response.split(b" ")[1] in {b"400", b"404", b"422"}, response
         paths = [
             request.path

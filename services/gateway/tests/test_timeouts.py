@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.client_connection import ClientConnectionMiddleware
 from shared.web.client_address import AddressLimit
+from testkit.connections import close_connection
 from testkit.waiting import eventually
 
 
@@ -82,7 +83,7 @@ class TestClientDisconnect:
         self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         _, writer = await _send_half_a_body(gateway, token)
-        writer.close()
+        await close_connection(writer)
         assert await eventually(lambda: self._logged_statuses(capsys)) == [499]
         assert services.orders.requests == []
 
@@ -112,7 +113,7 @@ class TestDeadline:
         async with open_gateway(request_seconds=0.3) as gateway:
             reader, writer = await _send_half_a_body(gateway, token)
             response = await reader.read()
-            writer.close()
+            await close_connection(writer)
         assert response.startswith(b"HTTP/1.1 408 ")
         assert b"/problems/request-timeout" in response
         output = capsys.readouterr().out

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
+from testkit.connections import close_connection
 from testkit.waiting import TIMEOUT_S, eventually
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -40,9 +41,7 @@ async def open_uploads(
         yield list(connections)
     finally:
         for _, writer in connections:
-            writer.close()
-        for _, writer in connections:
-            await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+            await close_connection(writer)
 
 
 async def complete(gateway: httpx.AsyncClient, connection: Connection) -> int:
@@ -169,4 +168,4 @@ async def test_client_holds_no_slot_when_it_does_not_read(open_gateway: OpenGate
             return (await gateway.get("/v2/products/mug")).status_code == 200
 
         assert await eventually(is_served)
-        writer.close()
+        await close_connection(writer)

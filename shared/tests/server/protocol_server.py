@@ -22,6 +22,7 @@ from shared.server.protocols.websocket import (
     BoundedWebSocketProtocol,
 )
 from testkit.apps import serve
+from testkit.connections import close_connection
 from testkit.waiting import TIMEOUT_S
 
 HEAD = b"GET /echo HTTP/1.1\r\nHost: shop.example\r\n"
@@ -145,7 +146,7 @@ class ProtocolServer:
             writer.write(data)
             return await asyncio.wait_for(reader.read(), TIMEOUT_S)
         finally:
-            writer.close()
+            await close_connection(writer)
 
 
 @asynccontextmanager
@@ -191,7 +192,9 @@ def encode_frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> byte
 @asynccontextmanager
 async def open_websocket(server: ProtocolServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await server.connect()
-    writer.write(UPGRADE + b"\r\n")
-    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-    yield reader, writer
-    writer.close()
+    try:
+        writer.write(UPGRADE + b"\r\n")
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        yield reader, writer
+    finally:
+        await close_connection(writer)

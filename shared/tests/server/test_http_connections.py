@@ -8,6 +8,7 @@ import pytest
 
 from shared.server.protocols.http import MAX_PIPELINED
 from shared.server.protocols.problems import ProblemHttpProtocol
+from testkit.connections import close_connection
 from testkit.waiting import TIMEOUT_S, eventually
 
 from .protocol_server import CHUNKED, GATE, HEAD, LARGE, ProtocolServer, open_websocket, run_server
@@ -64,13 +65,13 @@ class TestHalfClosedConnection:
         assert response.startswith(b"HTTP/1.1 200 OK\r\n")
         assert response.endswith(b'"opened"')
         assert quick_server.disconnects == 0
-        writer.close()
+        await close_connection(writer)
 
     async def test_application_sees_a_disconnect_when_the_client_has_left(self, quick_server: ProtocolServer) -> None:
         _, writer = await quick_server.connect()
         writer.write(GATE)
         await eventually(lambda: quick_server.requests)
-        writer.close()
+        await close_connection(writer)
         await eventually(lambda: quick_server.disconnects)
 
     async def test_connection_is_closed_when_the_response_has_begun(self, server: ProtocolServer) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from shared.web.health import Health
 from shared.web.request_body import RequestBodyMiddleware
 from testkit.apps import http_client, serve
+from testkit.connections import close_connection
 from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
 from testkit.waiting import TIMEOUT_S
@@ -126,7 +127,7 @@ class TestBodyLimit:
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
         writer.write(f"POST /notes/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n{headers}\r\n{{".encode())
         response = await asyncio.wait_for(reader.read(), TIMEOUT_S)
-        writer.close()
+        await close_connection(writer)
         return response
 
     def _assert_late(self, response: bytes) -> None:
