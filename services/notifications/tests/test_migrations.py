@@ -1,29 +1,18 @@
 """The migrations create the tables that the models describe, and can be reverted."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from testkit.databases import run_alembic
 
 INI = Path(__file__).parents[1] / "alembic.ini"
 
 
-class TestMigrations:
-    def test_migrated_schema_matches_the_models(self, database: str) -> None:
-        run_alembic(database, "check")
-
-    def test_downgrade_and_upgrade_succeed(self, database: str) -> None:
-        run_alembic(database, "downgrade", "base")
-        run_alembic(database, "upgrade", "head")
+async def test_migrated_schema_matches_the_models(database: str) -> None:
+    status, output = await run_alembic(INI, database, "check")
+    assert status == 0, output
 
 
-def run_alembic(database: str, *arguments: str) -> None:
-    """Run alembic and assert that it succeeds."""
-    result = subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "alembic", "-c", str(INI), *arguments],
-        env={**os.environ, "DATABASE_URL": database},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+async def test_downgrade_and_upgrade_succeed(database: str) -> None:
+    for direction in (("downgrade", "base"), ("upgrade", "head")):
+        status, output = await run_alembic(INI, database, *direction)
+        assert status == 0, output

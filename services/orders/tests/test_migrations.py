@@ -1,6 +1,4 @@
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -8,7 +6,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from orders.models import Base
 from shared.db.database import async_url
-from testkit.databases import create_database, drop_database
+from testkit.databases import create_database, drop_database, run_alembic
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
@@ -28,17 +26,6 @@ CONNECTED = """
 """True if the test's two connections and those of both runs are open."""
 
 
-async def run_alembic(url: str, *arguments: str) -> tuple[int | None, str]:
-    """Run alembic and return its exit status and output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
-        env=os.environ | {"DATABASE_URL": url},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
-
-
 async def list_checks(url: str) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url)
     try:
@@ -48,13 +35,13 @@ async def list_checks(url: str) -> list[tuple[str, str]]:
 
 
 async def test_migrated_schema_matches_the_models(database: str) -> None:
-    status, output = await run_alembic(database, "check")
+    status, output = await run_alembic(INI, database, "check")
     assert status == 0, output
 
 
 async def test_downgrade_and_upgrade_succeed(database: str) -> None:
     for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await run_alembic(database, *direction)
+        status, output = await run_alembic(INI, database, *direction)
         assert status == 0, output
 
 
@@ -73,13 +60,13 @@ async def test_check_constraints_match_the_models(database: str, postgres_url: s
 
 async def test_index_is_built_while_the_table_is_written(database: str) -> None:
     """Two runs are concurrent, and orders are written before and during them."""
-    await run_alembic(database, "downgrade", "0004_create_reports")
+    await run_alembic(INI, database, "downgrade", "0004_create_reports")
     before, during = await asyncpg.connect(database), await asyncpg.connect(database)
     writing = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
     try:
         async with before.transaction():
             await before.execute(writing)
-            runs = [asyncio.create_task(run_alembic(database, "upgrade", "head")) for _ in range(2)]
+            runs = [asyncio.create_task(run_alembic(INI, database, "upgrade", "head")) for _ in range(2)]
             await eventually(lambda: during.fetchval(BUILDING), 30)
             async with during.transaction():
                 await during.execute("SET LOCAL lock_timeout = '2s'")

@@ -1,13 +1,12 @@
 import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import asyncpg
 from alembic.script import ScriptDirectory
 
 from shared.db.migrations import LOCK_ID
+from testkit.databases import run_alembic
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
@@ -18,26 +17,15 @@ WAITING = """
 """True if two runs have tried to get the lock and wait before they try again."""
 
 
-async def run_alembic(url: str, *arguments: str) -> tuple[int | None, str]:
-    """Run alembic and return its exit status and output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "alembic", "-c", str(INI), *arguments,
-        env=os.environ | {"DATABASE_URL": url},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
-
-
 async def test_migrated_schema_matches_the_models(users_database: str) -> None:
-    status, output = await run_alembic(users_database, "check")
+    status, output = await run_alembic(INI, users_database, "check")
     assert status == 0, output
 
 
 async def test_upgrade_logs_the_applied_revisions_in_one_record(database: str) -> None:
     revisions = [revision.revision for revision in ScriptDirectory(str(INI.parent / "migrations")).walk_revisions()]
     for applied in (revisions[::-1], []):
-        status, output = await run_alembic(database, "upgrade", "head")
+        status, output = await run_alembic(INI, database, "upgrade", "head")
         assert status == 0, output
         line = json.loads(output)
         assert (line["event"], line["level"], line["service"]) == ("database_migrated", "info", "users")
@@ -45,7 +33,7 @@ async def test_upgrade_logs_the_applied_revisions_in_one_record(database: str) -
 
 
 async def test_sql_mode_prints_statements_and_no_log_records(database: str) -> None:
-    status, output = await run_alembic(database, "upgrade", "head", "--sql")
+    status, output = await run_alembic(INI, database, "upgrade", "head", "--sql")
     assert status == 0, output
     assert "CREATE TABLE account" in output
     assert "database_migrated" not in output
@@ -55,7 +43,7 @@ async def test_upgrades_run_one_after_another_when_started_concurrently(database
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK_ID)
-        runs = asyncio.gather(*(run_alembic(database, "upgrade", "head") for _ in range(2)))
+        runs = asyncio.gather(*(run_alembic(INI, database, "upgrade", "head") for _ in range(2)))
         await eventually(lambda: connection.fetchval(WAITING), timeout=60, what="two migrations to wait")
         assert await connection.fetchval("SELECT to_regclass('alembic_version')") is None
     finally:
@@ -66,5 +54,5 @@ async def test_upgrades_run_one_after_another_when_started_concurrently(database
 
 async def test_downgrade_and_upgrade_succeed(users_database: str) -> None:
     for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await run_alembic(users_database, *direction)
+        status, output = await run_alembic(INI, users_database, *direction)
         assert status == 0, output

@@ -5,6 +5,7 @@ servers. With pytest-xdist each worker is such a process. Databases have unique 
 database with its number.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -121,6 +122,17 @@ def migrate(ini: Path, url: str) -> None:
     )
     if result.returncode != 0:
         raise RuntimeError(f"alembic upgrade head failed for {ini}:\n{result.stdout}{result.stderr}")
+
+
+async def run_alembic(ini: Path, url: str, *arguments: str) -> tuple[int | None, str]:
+    """Run alembic for the database at `url`, and return its exit status and output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "alembic", "-c", str(ini), *arguments,
+        env=os.environ | {"DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
 
 
 async def create_database(server_url: str, *, template: str = "") -> str:
