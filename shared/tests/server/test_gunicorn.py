@@ -28,6 +28,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, Request
 from shared.web.app import build_app
+from shared.web.client_address import get_client_address
 from shared.config import ServiceSettings, load_settings
 
 class Settings(ServiceSettings):
@@ -45,6 +46,10 @@ async def slow() -> dict[str, str]:
 async def process() -> dict[str, str | int]:
     await asyncio.sleep(0.01)
     return {"pid": os.getpid(), "greeting": load_settings(Settings).greeting}
+
+@router.get("/client")
+async def client(request: Request) -> str:
+    return get_client_address(request.scope)
 
 @router.get("/garbage")
 async def garbage(request: Request) -> dict[str, list[int] | bool]:
@@ -275,6 +280,25 @@ class TestGunicorn:
             process.kill()
             await eventually(lambda: not worker.is_running())
             assert "master_is_gone" in (tmp_path / "log").read_text()
+
+    @pytest.mark.parametrize("host", ["::", "[::]"])
+    async def test_proxy_is_trusted_when_its_address_is_ipv4_mapped(self, tmp_path: Path, host: str) -> None:
+        settings = {"HOST": host, "FORWARDED_ALLOW_IPS": "127.0.0.0/8", "GREETING": "hi"}
+        async with (
+            gunicorn(tmp_path, APPLICATION, **settings) as (_process, url),
+            httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
+        ):
+            await eventually(lambda: responds(client))
+            for forwarded, address in (
+                ("203.0.113.7", "203.0.113.7"),
+                ("203.0.113.7:4711, 127.0.0.2", "203.0.113.7"),
+                ("[2001:db8::1]:4711", "2001:db8::"),
+            ):
+                response = await client.get("/client", headers={"X-Forwarded-For": forwarded})
+                assert response.json() == address
+            by_ipv6 = httpx.URL(url).copy_with(host="::1", path="/client")
+            response = await client.get(by_ipv6, headers={"X-Forwarded-For": "203.0.113.7"})
+            assert response.json() == "::"
 
     @pytest.mark.parametrize("variable", ["PORT", "MAX_REQUESTS"])
     async def test_start_fails_when_a_setting_of_gunicorn_is_invalid(self, tmp_path: Path, variable: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -128,6 +129,20 @@ class GunicornSettings(ProcessSettings):
         "",
         description="Trusted proxies, addresses and networks separated by commas, whose X-Forwarded-* headers are used",
     )
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _add_mapped_networks(cls, value: str) -> str:
+        """Add the IPv4-mapped network (`::ffff:10.0.0.0/104`) of each IPv4 network (`10.0.0.0/8`).
+
+        A socket for both protocols (`HOST=::`) reports IPv4 proxies by such addresses.
+        """
+        proxies = [proxy.strip() for proxy in value.split(",") if proxy.strip()]
+        networks = [ip_network(proxy) for proxy in proxies if proxy != "*"]
+        mapped = [
+            f"::ffff:{net.network_address}/{96 + net.prefixlen}" for net in networks if isinstance(net, IPv4Network)
+        ]
+        return ",".join([*proxies, *mapped])
 
 
 class ServiceSettings(TelemetrySettings, ProcessSettings):

@@ -23,7 +23,8 @@ from shared.logging.setup import configure_logging
 
 _settings = load_settings(GunicornSettings)
 
-bind = f"{_settings.host}:{_settings.port}"
+_is_bare_ipv6 = _settings.host.count(":") > 1 and not _settings.host.startswith("[")
+bind = f"[{_settings.host}]:{_settings.port}" if _is_bare_ipv6 else f"{_settings.host}:{_settings.port}"
 backlog = _settings.backlog
 workers = _settings.web_concurrency
 worker_class = "shared.server.worker.DrainingWorker"
