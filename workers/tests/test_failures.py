@@ -115,7 +115,7 @@ class TestFailingJob:
         async with self._runner(harness) as runner:
             await runner.run(queued.job_id, WelcomeEmail.type_name, _fails_with_unusual_text)
         job = await harness.get_job(queued.job_id)
-        assert (job.state, job.last_error) == ("queued", "ValueError: NUL \\u0000, lone surrogate ?")
+        assert (job.state, job.last_error) == ("queued", "ValueError: NUL \\u0000, lone surrogate \\udcdf")
 
     async def test_change_is_not_repeated_when_postgres_rejects_its_follow_up(self, harness: Harness) -> None:
         (queued,) = await harness.add(welcome_email())

@@ -167,6 +167,17 @@ class TestFailures:
             (dead_letter,) = await list_dead_letters(session)
         assert dead_letter.error == r"UnstorableError: event 1 is rejected: \u0000 \ud800"
 
+    async def test_event_becomes_a_dead_letter_when_its_type_cannot_be_stored_as_text(
+        self, sample: SampleService
+    ) -> None:
+        handler, event = EffectHandler(failures={1: None}), sample_event(1).model_copy(update={"type": "type \0"})
+        await sample.redis.xadd(STREAM, {"event": event.encode()}, id="1-0")
+        async with sample.consumer(handler, event_type=event.type, max_attempts=1):
+            await eventually(lambda: has_dead_letters(sample, 1))
+        async with sample.sessions() as session:
+            (dead_letter,) = await list_dead_letters(session)
+        assert dead_letter.event_type == r"type \u0000"
+
     @pytest.mark.parametrize("fields", [{"event": "not json"}, {"event": '{"id": 1}'}, {"other": "field"}])
     async def test_entry_becomes_a_dead_letter_when_it_is_not_an_event(
         self, sample: SampleService, fields: dict[Any, Any]

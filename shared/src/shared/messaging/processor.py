@@ -16,7 +16,7 @@ from shared.faults.crash_points import crash_point
 from shared.messaging import dead_letters, inbox, metrics
 from shared.messaging.cloudevent import CloudEvent
 from shared.messaging.tracing import TraceContext, event_context, process_span
-from shared.validation.text import terminal_text
+from shared.validation.text import storable_text, terminal_text
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,7 @@ class EventProcessor:
                     entry_id=entry_id,
                     body=body,
                     event_id=event.id if event else None,
-                    event_type=event.type if event else None,
+                    event_type=storable_text(event.type) if event else None,
                     error=error,
                     attempts=attempts,
                 )
@@ -178,5 +178,4 @@ def describe_error(error: BaseException) -> str:
 
     PostgreSQL rejects NUL and lone surrogates in text, so they are escaped. Otherwise the event would block the stream.
     """
-    described = terminal_text(f"{type(error).__name__}: {error}").encode(errors="backslashreplace").decode()
-    return described[:MAX_ERROR_CHARACTERS]
+    return storable_text(terminal_text(f"{type(error).__name__}: {error}"))[:MAX_ERROR_CHARACTERS]

@@ -38,5 +38,10 @@ def terminal_text(text: str) -> str:
     return _CONTROL_BUT_LAYOUT.sub(_escape, text)
 
 
+def storable_text(text: str) -> str:
+    r"""Escape NUL and lone surrogates, such as `\u0000` and `\ud800`: PostgreSQL rejects both in text."""
+    return text.encode(errors="backslashreplace").decode().replace("\x00", "\\u0000")
+
+
 def _escape(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"

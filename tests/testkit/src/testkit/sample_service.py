@@ -92,12 +92,14 @@ class SampleService:
         given: dict[str, Any] = {"database_url": self.database_url, "redis": self.redis, "sessions": self.sessions}
         return Relay(**{"stream": STREAM} | given | options)
 
-    def consumer(self, handler: EffectHandler, *, redis: Redis | None = None, **limits: Any) -> Consumer:
+    def consumer(
+        self, handler: EffectHandler, *, redis: Redis | None = None, event_type: str = TYPE, **limits: Any
+    ) -> Consumer:
         """Return a consumer of the events of this service, for `async with`."""
         return Consumer(
             group=GROUP,
             stream=STREAM,
-            handlers={TYPE: handler},
+            handlers={event_type: handler},
             sessions=self.sessions,
             redis=redis or self.redis,
             limits=ConsumerLimits(**limits),

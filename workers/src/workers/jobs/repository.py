@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging import TraceContext
+from shared.validation.text import storable_text
 from workers.models import Email, Job, JobState
 from workers.schemas import NewJob
 
@@ -133,14 +134,15 @@ class JobRepository:
 
     async def dead_letter(self, claim: Claim, *, error: str) -> bool:
         """Mark the job as dead, until an operator replays it."""
-        return await self._release_lease(claim, state=JobState.DEAD, finished_at=_now, last_error=_storable(error))
+        return await self._release_lease(
+            claim, state=JobState.DEAD, finished_at=_now, last_error=storable_text(error)[:MAX_ERROR_LENGTH]
+        )
 
     async def retry(self, claim: Claim, *, delay_s: float, error: str) -> QueuedJob | None:
         """Queue the job again, due in `delay_s` seconds."""
         run_after = _now + timedelta(seconds=delay_s)
-        updated = await self._release_lease(
-            claim, state=JobState.QUEUED, run_after=run_after, last_error=_storable(error)
-        )
+        last_error = storable_text(error)[:MAX_ERROR_LENGTH]
+        updated = await self._release_lease(claim, state=JobState.QUEUED, run_after=run_after, last_error=last_error)
         again = QueuedJob(job_id=claim.job_id, type_name=claim.type_name, attempt=claim.attempt + 1, due_in_s=delay_s)
         return again if updated else None
 
@@ -233,11 +235,3 @@ class JobRepository:
             .returning(Job.id)
         )
         return await self._session.scalar(updated) is not None
-
-
-def _storable(error: str) -> str:
-    r"""Return the first characters of an error, with `?` for lone surrogates and `\u0000` for NUL.
-
-    PostgreSQL rejects both.
-    """
-    return error.encode(errors="replace").decode().replace("\x00", "\\u0000")[:MAX_ERROR_LENGTH]
