@@ -4,12 +4,14 @@ The databases are those of the environment's variables `…_DATABASE_URL_FILE`, 
 Secret. Every mode uses the same settings: embedded, Compose and Kubernetes.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from shared.config import CONFIGURATION_ERROR, ConfigurationError, read_secret_file
 from shared.connections import PGBOUNCER_POOL_SIZE
 
 PORT = 6432
@@ -72,17 +74,28 @@ def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def main() -> int:
+def _pool_size() -> int:
+    text = os.environ.get("PGBOUNCER_POOL_SIZE") or str(PGBOUNCER_POOL_SIZE)
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ConfigurationError(f"PGBOUNCER_POOL_SIZE: {text!r} is not a number of connections, at least 1")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write both files for the databases of the environment, with PGBOUNCER_POOL_SIZE and PGSSLMODE."""
-    folder = Path(sys.argv[1])
-    files = sorted(path for name, path in os.environ.items() if name.endswith(VARIABLE))
-    urls = [Path(file).read_text(encoding="utf-8").strip() for file in files]
+    parser = argparse.ArgumentParser(prog="python -m shared.commands.pgbouncer", description=main.__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of pgbouncer.ini and userlist.txt")
+    folder: Path = parser.parse_args(arguments).folder
+    try:
+        files = sorted((path, name) for name, path in os.environ.items() if name.endswith(VARIABLE))
+        urls = [read_secret_file(name, path).strip() for path, name in files]
+        pool_size = _pool_size()
+    except ConfigurationError as error:
+        sys.stderr.write(f"configuration error: {error}\n")
+        return CONFIGURATION_ERROR
     userlist = folder / "userlist.txt"
     ini = render_ini(
-        urls,
-        auth_file=str(userlist),
-        pool_size=int(os.environ.get("PGBOUNCER_POOL_SIZE") or PGBOUNCER_POOL_SIZE),
-        sslmode=os.environ.get("PGSSLMODE") or "prefer",
+        urls, auth_file=str(userlist), pool_size=pool_size, sslmode=os.environ.get("PGSSLMODE") or "prefer"
     )
     for path, content in ((folder / "pgbouncer.ini", ini), (userlist, render_userlist(urls))):
         path.touch(mode=0o640)

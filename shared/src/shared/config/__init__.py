@@ -21,7 +21,14 @@ or invalid, the process ends before it serves and prints one line per variable.
 - `loading`: where values are read from
 """
 
-from shared.config.loading import CONFIGURATION_ERROR, ConfigurationError, Environment, load_settings, old_names
+from shared.config.loading import (
+    CONFIGURATION_ERROR,
+    ConfigurationError,
+    Environment,
+    load_settings,
+    old_names,
+    read_secret_file,
+)
 from shared.config.process import (
     DEVELOPMENT_ONLY,
     GunicornSettings,
@@ -66,4 +73,5 @@ __all__ = [
     "WebsocketSettings",
     "load_settings",
     "old_names",
+    "read_secret_file",
 ]

@@ -35,18 +35,27 @@ class SecretFileSource(PydanticBaseSettingsSource):
         for name in (field_name, *old_names(field)):
             variable = f"{name}_FILE".upper()
             if path := os.environ.get(variable):
-                try:
-                    return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
-                except OSError as error:
-                    raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
-                except UnicodeDecodeError:  # without a cause, because its message would contain bytes of the secret
-                    raise ConfigurationError(f"{variable}: cannot read {path}: the file is not UTF-8") from None
+                return read_secret_file(variable, path), field_name, False
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the values of all fields with a file."""
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def read_secret_file(variable: str, path: str) -> str:
+    """Return the text of the file `path`, which the environment variable names, without line breaks at the end.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"{variable}: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:  # without a cause, because its message would contain bytes of the secret
+        raise ConfigurationError(f"{variable}: cannot read {path}: the file is not UTF-8") from None
 
 
 def old_names(field: FieldInfo) -> list[str]:

@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,7 +21,7 @@ from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.config import ConfigurationError
+from shared.config import ConfigurationError, read_secret_file
 from shared.db.database import CONNECT_TIMEOUT_S, async_url, get_available_connections
 from shared.logging.setup import configure_logging
 
@@ -67,7 +66,9 @@ def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -
 
 
 async def _migrate(url: str, metadata: MetaData) -> None:
-    engine = create_async_engine(async_url(url), poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})
+    engine = create_async_engine(
+        async_url(url), poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S}, hide_parameters=True
+    )
     try:
         await get_available_connections(engine)  # waits for a server that is starting
         async with engine.connect() as connection:
@@ -105,9 +106,15 @@ def _run(connection: Connection, metadata: MetaData) -> None:
 
 
 def database_url() -> str:
-    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`. End the process if both are missing."""
+    """Return `DATABASE_URL` or the content of the file `DATABASE_URL_FILE`.
+
+    If both are missing or the file cannot be read, end the process with the reason.
+    """
     if url := os.environ.get("DATABASE_URL"):
         return url
     if path := os.environ.get("DATABASE_URL_FILE"):
-        return Path(path).read_text(encoding="utf-8").strip()
+        try:
+            return read_secret_file("DATABASE_URL_FILE", path).strip()
+        except ConfigurationError as error:
+            sys.exit(f"configuration error: {error}")
     sys.exit("configuration error: DATABASE_URL is required for migrations")

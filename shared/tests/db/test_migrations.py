@@ -1,0 +1,41 @@
+"""Errors of migrations."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.db.migrations import database_url
+from testkit.databases import run_alembic
+
+ENVIRONMENT = """
+import sqlalchemy as sa
+from shared.db.migrations import run_migrations
+run_migrations(sa.MetaData(), service="orders")
+"""
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0001", None
+def upgrade():
+    op.get_bind().execute(sa.text("SELECT CAST(:value AS text) FROM missing"), {"value": "ann"})
+"""
+
+
+async def test_error_does_not_contain_row_values(database: str, tmp_path: Path) -> None:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s\npath_separator = os\n")
+    (tmp_path / "env.py").write_text(ENVIRONMENT)
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "versions" / "first.py").write_text(MIGRATION)
+    status, output = await run_alembic(tmp_path / "alembic.ini", database, "upgrade", "head")
+    assert status == 1
+    assert 'relation "missing" does not exist' in output
+    assert "[SQL parameters hidden due to hide_parameters=True]" in output
+
+
+def test_migration_ends_with_the_variable_when_its_file_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "missing"))
+    with pytest.raises(SystemExit, match=r"configuration error: DATABASE_URL_FILE: cannot read .*No such file"):
+        database_url()
