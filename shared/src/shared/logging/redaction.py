@@ -11,7 +11,7 @@ from enum import Enum
 from structlog.typing import EventDict, WrappedLogger
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_ADDRESS = re.compile(r"[\w.+-]++(@[\w-]++(?:\.[\w-]++)+)?")
+_ADDRESS = re.compile(r"[\w.+-]++(?:[!#$%&'*/=?^`{|}~][\w.+-]++)*+(@[\w-]++(?:\.[\w-]++)+)?")
 _TOKEN = re.compile(r"eyJ[\w-]++(\.[\w-]++\.[\w-]++)?")
 """Both also consume text that is not replaced. Otherwise a search would restart at each character of a long path."""
 
