@@ -61,8 +61,13 @@ class TestKey:
         certificate = tmp_path / "redis.pem"
         tls = create_server_context(certificate)
         async with await asyncio.start_server(respond, "127.0.0.1", 0, ssl=tls) as server:
-            monkeypatch.setenv("REDIS_URL", f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+            url = f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+            monkeypatch.setenv("REDIS_URL", url)
             assert await asyncio.to_thread(probe.main, ["jobs:health"]) == 1
             assert "SSLCertVerificationError" in capsys.readouterr().err
+            for option in (f"ssl_ca_certs={certificate}", "ssl_cert_reqs=none"):
+                monkeypatch.setenv("REDIS_URL", f"{url}?{option}")
+                assert await asyncio.to_thread(probe.main, ["jobs:health"]) == 0
+            monkeypatch.setenv("REDIS_URL", url)
             monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
             assert await asyncio.to_thread(probe.main, ["jobs:health"]) == 0

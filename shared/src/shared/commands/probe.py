@@ -2,7 +2,8 @@
 
 Without an argument it requests `/health/ready` on `PORT`. With the name of a key it checks that the key exists in the
 Redis of `REDIS_URL`, for processes without HTTP: ARQ writes a key every few seconds and lets it expire. For a
-`rediss://` URL the server's certificate must be trusted by the system or by `SSL_CERT_FILE`.
+`rediss://` URL the server's certificate must be trusted by the system, by `SSL_CERT_FILE` or by the file of the option
+`ssl_ca_certs` in the URL, unless it has `ssl_cert_reqs=none`. redis-py's other options are ignored.
 
 It also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows the number of replaced workers. It
 runs every few seconds and therefore imports only the standard library. Exit status 0 or 1.
@@ -12,11 +13,11 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 TIMEOUT_S = 3.0
 
@@ -54,18 +55,27 @@ def check_key(key: str) -> str | None:
     commands = [["SELECT", url.path.strip("/") or "0"], ["EXISTS", key]]
     if url.password:
         commands.insert(0, ["AUTH", unquote(url.username or "default"), unquote(url.password)])
-    with _connect(url.hostname or "127.0.0.1", url.port or 6379, use_tls=url.scheme == "rediss") as connection:
+    tls = _tls_context(dict(parse_qsl(url.query))) if url.scheme == "rediss" else None
+    with _connect(url.hostname or "127.0.0.1", url.port or 6379, tls=tls) as connection:
         connection.sendall(b"".join(_encode(command) for command in commands))
         lines = connection.makefile("rb")
         responses = [lines.readline().decode().strip() for _ in commands]
     return None if responses[-1] == ":1" else f"{key}: {', '.join(responses)}"
 
 
-def _connect(host: str, port: int, *, use_tls: bool) -> socket.socket:
+def _connect(host: str, port: int, *, tls: ssl.SSLContext | None) -> socket.socket:
     connection = socket.create_connection((host, port), timeout=TIMEOUT_S)
-    if not use_tls:
-        return connection
-    return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+    return tls.wrap_socket(connection, server_hostname=host) if tls else connection
+
+
+def _tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
+    """Return the context for the options of a `rediss://` URL."""
+    context = ssl.create_default_context()
+    if options.get("ssl_cert_reqs") == "none":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if file := options.get("ssl_ca_certs"):
+        context.load_verify_locations(file)
+    return context
 
 
 def _encode(command: Sequence[str]) -> bytes:
