@@ -44,8 +44,8 @@ class PageFile:
     def response(self, requested: Headers) -> Response:
         """Return 304 without a body if the client has this content, else the file, compressed if the client can."""
         headers = {"Cache-Control": self.cache_control, "ETag": self.etag, "Vary": "Accept-Encoding"}
-        known = [tag.strip() for tag in requested.get("if-none-match", "").split(",")]
-        if self.etag in known or "*" in known:
+        known = [tag.strip().removeprefix("W/") for tag in requested.get("if-none-match", "").split(",")]
+        if self.etag.removeprefix("W/") in known or "*" in known:  # the weak comparison (RFC 9110 §13.1.2)
             return Response(status_code=304, headers=headers)
         if not _GZIP.search(requested.get("accept-encoding", "")):
             return Response(self.body, headers=headers, media_type=self.media_type)
