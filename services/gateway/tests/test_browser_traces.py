@@ -147,14 +147,23 @@ class TestOwnTraces:
         async with open_gateway(environment="development", traces_query_url=observatory.url("jaeger")) as gateway:
             response = await gateway.get(f"/browser/traces/{trace_id}", headers=token)
             unknown = await gateway.get(f"/browser/traces/{TRACE}", headers=token)
+            awaited = [
+                await gateway.get(f"/browser/traces/{trace_id}", headers=[*token.items(), *preferences])
+                for preferences in (
+                    [("Prefer", "respond-async")],
+                    [("Prefer", "wait=10, Respond-Async; a=b")],
+                    [("Prefer", "wait=10"), ("Prefer", "respond-async")],
+                )
+            ]
             headers = {**token, "Prefer": "respond-async"}
-            awaited = await gateway.get(f"/browser/traces/{trace_id}", headers=headers)
-        for rejected in (response, unknown):
+            invalid = await gateway.get(f"/browser/traces/{trace_id.upper()}x", headers=headers)
+        for rejected in (response, unknown, invalid):
             assert rejected.status_code == 404
             assert rejected.json()["type"].endswith("/trace-not-found")
         assert response.json()["detail"] == unknown.json()["detail"]
-        assert awaited.status_code == 202
-        assert awaited.json() == {"trace_id": trace_id, "spans": [], "complete": False}
+        for accepted in awaited:
+            assert accepted.status_code == 202
+            assert accepted.json() == {"trace_id": trace_id, "spans": [], "complete": False}
 
     @pytest.mark.parametrize(("registered", "status"), [(CALLER, 200), (OTHER_USER, 404)])
     async def test_registration_is_returned_to_the_registered_user(

@@ -1,6 +1,6 @@
 """Routes of the page in development: traces, telemetry and the state of the gateway. Elsewhere they are 404."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from gateway.browser.otlp import MetricsData, TracesData
 from gateway.browser.resilience import get_resilience_state
 from gateway.browser.schemas import ResilienceState, Trace, accepts_telemetry
 from gateway.browser.telemetry import ForwarderDep, limit_telemetry, open_forwarder
-from gateway.browser.traces import TraceReader, open_trace_reader
+from gateway.browser.traces import TRACE_ID, TraceReader, open_trace_reader
 from gateway.dependencies import Upstreams
 from gateway.errors import TraceNotFoundError
 from gateway.settings import Settings
@@ -54,18 +54,19 @@ async def read_trace(
     caller: CurrentIdentity,
     reader: Annotated[TraceReader, Depends(trace_reader)],
     response: Response,
-    prefer: Annotated[str, Header()] = "",
+    prefer: Annotated[Sequence[str], Header()] = (),
 ) -> Trace:
     """Return the spans of one of the caller's requests, and of what it caused.
 
     With `Prefer: respond-async` (RFC 7240 §4.1) a trace that is not found gets 202 without spans instead of 404: it may
-    arrive later, and browsers log each 404 as an error of the page.
+    arrive later, and browsers log each 404 as an error of the page. An invalid trace id gets 404.
     """
     response.headers["Cache-Control"] = "no-store"
     try:
         return await reader.read(trace_id, user_id=caller.user_id)
     except TraceNotFoundError:
-        if prefer.strip().lower() != "respond-async":
+        preferences = {item.partition(";")[0].strip().lower() for line in prefer for item in line.split(",")}
+        if "respond-async" not in preferences or not TRACE_ID.fullmatch(trace_id):
             raise
         response.status_code = 202
         return Trace(trace_id=trace_id, spans=[], complete=False)

@@ -38,7 +38,7 @@ ATTRIBUTES: Final = frozenset(
 )
 """Attributes of spans that the page gets."""
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _MICROSECONDS = 1_000_000
 
 _Tags = Mapping[str, Any]
@@ -59,7 +59,7 @@ class TraceReader:
             TraceNotFoundError: There is no such trace, or it is another user's.
             UpstreamUnreachableError, UpstreamTimeoutError, UpstreamBrokenError: The trace backend failed.
         """
-        if not _TRACE_ID.fullmatch(trace_id):
+        if not TRACE_ID.fullmatch(trace_id):
             raise TraceNotFoundError("A trace id has 32 hexadecimal digits in lower case")
         spans = list(_spans(await self._request(trace_id)))
         if _users(spans) != {str(user_id)}:
