@@ -224,6 +224,19 @@ class TestMetrics:
             for name in ("hopline.jobs", "hopline.web_vital.", "hopline.web_vital.x1"):
                 assert (await gateway.post(METRICS, json=metrics(point(), name=name))).status_code == 422
 
+    async def test_metrics_without_points_are_left_out(
+        self, development: AbstractAsyncContextManager[httpx.AsyncClient], receiver: tuple[FakeService, str]
+    ) -> None:
+        body = metrics(point())
+        body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"] += metrics()["resourceMetrics"][0]["scopeMetrics"][0][
+            "metrics"
+        ] * (otlp.MAX_ITEMS + 1)
+        async with development as gateway:
+            assert (await gateway.post(METRICS, json=body)).status_code == 200
+            [exported] = (await sent(receiver, "/v1/metrics"))["resourceMetrics"]
+        [metric] = exported["scopeMetrics"][0]["metrics"]
+        assert len(metric["gauge"]["dataPoints"]) == 1
+
     async def test_too_many_points_are_rejected(
         self, development: AbstractAsyncContextManager[httpx.AsyncClient]
     ) -> None:

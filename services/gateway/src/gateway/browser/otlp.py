@@ -205,11 +205,16 @@ class Metric(_Message):
         return sum(len(data.data_points) for data in (self.gauge, self.sum, self.histogram) if data)
 
 
+def _with_points(metrics: list[Metric]) -> list[Metric]:
+    """Leave out metrics without points, which the limit on points would not count."""
+    return [metric for metric in metrics if metric.points()]
+
+
 class ScopeMetrics(_Message):
     """The metrics of one scope."""
 
     scope: Scope = Scope()
-    metrics: list[Metric] = []
+    metrics: Annotated[list[Metric], AfterValidator(_with_points)] = []
 
 
 class ResourceMetrics(_Message):
