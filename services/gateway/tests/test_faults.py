@@ -172,6 +172,22 @@ class TestSwitches:
         response = await gateway.post("/v2/faults", headers=admin, json={"target": "orders", **wrong})
         assert response.status_code == 422
 
+    @pytest.mark.parametrize(
+        ("fault", "field"),
+        [
+            ({"kind": "crash", "at": "relay.after_append", "value": 50}, "value"),
+            ({"kind": "slow", "at": "relay.after_append"}, "at"),
+        ],
+        ids=str,
+    )
+    async def test_field_is_rejected_when_the_kind_does_not_use_it(
+        self, gateway: httpx.AsyncClient, admin: dict[str, str], fault: dict[str, Any], field: str
+    ) -> None:
+        response = await gateway.post("/v2/faults", headers=admin, json={"target": "orders", **fault})
+        assert response.status_code == 422
+        message = f"a fault of kind {fault['kind']} has no {field}; omit it"
+        assert response.json()["errors"] == [{"field": field, "message": message}]
+
     async def test_crash_has_its_target_as_source(self, gateway: httpx.AsyncClient, admin: dict[str, str]) -> None:
         on = await switch_on(gateway, admin, target="workers", kind="crash", at="job.after_effect")
         assert {"source": "workers", "target": "workers", "at": "job.after_effect"}.items() <= on.items()

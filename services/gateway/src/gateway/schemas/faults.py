@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationInfo, field_validator, model_validator
 
 from shared.faults import ALL_PERCENT, DEFAULT_VALUES, Fault, FaultKind
 
@@ -35,6 +35,15 @@ class FaultCreate(BaseModel):
     times: StrictInt | None = Field(None, ge=1, le=1_000)
     at: str | None = None
     for_seconds: StrictInt = Field(60, ge=1, le=3_600)
+
+    @field_validator("value", "at")
+    @classmethod
+    def _check_kind(cls, value: object, info: ValidationInfo) -> object:
+        """Reject a value of a crash and a crash point of another kind, which would have no effect."""
+        kind = info.data.get("kind")
+        if value is not None and kind and (kind is FaultKind.CRASH) is (info.field_name == "value"):
+            raise ValueError(f"a fault of kind {kind} has no {info.field_name}; omit it")
+        return value
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
