@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from opentelemetry.trace import StatusCode
+from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from shared.messaging import TraceContext
@@ -126,6 +127,18 @@ class TestFailingJob:
         (job,) = await harness.list_jobs()
         assert (job.state, job.attempt) == ("queued", 1)
         assert "unsupported Unicode escape sequence" in (job.last_error or "")
+
+    async def test_attempt_is_lost_when_its_result_cannot_be_stored(self, harness: Harness, spans: Spans) -> None:
+        def add_invalid_job(_payload: WelcomeEmail, _claim: Claim, _error: str) -> Sequence[NewJob]:
+            return [order_email(order_data(status="NUL \0"))]
+
+        (queued,) = await harness.add(welcome_email())
+        async with harness.runner(JobType(payload=WelcomeEmail, attempts=1, on_dead_letter=add_invalid_job)) as runner:
+            with pytest.raises(DBAPIError):
+                await runner.run(queued.job_id, WelcomeEmail.type_name, _fails)
+        (span,) = spans.named("run send_welcome_email")
+        assert (span.attributes or {})["hopline.job.outcome"] == "lost"
+        assert (await harness.get_job(queued.job_id)).state == "running"
 
     async def test_job_is_not_claimed_when_it_is_not_due(self, harness: Harness) -> None:
         (queued,) = await harness.add(welcome_email(delay_s=60))

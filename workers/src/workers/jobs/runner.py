@@ -103,9 +103,12 @@ class Runner:
             bound_contextvars(request_id=f"job-{claim.job_id}", **known),
             job_span(claim, queue=job_type.queue, server=self._dispatcher.server),
         ):
-            started, outcome = perf_counter(), "released"
+            started, outcome = perf_counter(), "lost"
             try:
                 outcome = await self._attempt(claim, job_type, function)
+            except asyncio.CancelledError:
+                outcome = "released"
+                raise
             finally:
                 record_attempt(claim, outcome=outcome, duration_s=perf_counter() - started)
 
