@@ -254,6 +254,20 @@ class TestBacklog:
             assert metrics.value("hopline.outbox.depth", {"messaging.destination.name": stream}) == 1
             assert metrics.value("hopline.outbox.age", {"messaging.destination.name": stream}) > 0
 
+    async def test_waiting_events_are_counted_when_the_relay_begins_to_lead_during_an_outage(
+        self, database: str, start_valkey: StartValkey, metrics: Metrics
+    ) -> None:
+        valkey, stream = start_valkey(), "events:of-a-successor"
+        async with open_sample_service(database_url=database, redis_url=valkey.url) as sample:
+            async with sample.relay(stream=stream, poll_s=0.05):
+                await sample.publish(1)
+                await eventually(lambda: sample.redis.xlen(stream))
+            valkey.kill()
+            await sample.publish(2, 3)
+            async with sample.relay(stream=stream, poll_s=0.05):
+                labels = {"messaging.destination.name": stream}
+                await eventually(lambda: metrics.value("hopline.outbox.depth", labels) == 2)
+
 
 class TestTrim:
     async def test_relay_trims_entries_that_all_groups_have_acknowledged(self, sample: SampleService) -> None:

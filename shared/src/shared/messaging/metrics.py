@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.messaging.dead_letters import DEAD_LETTERS
+from shared.messaging.low_water_mark import HEAD_SEQ
 from shared.messaging.stats import get_stream_stats
 from shared.telemetry.gauges import Gauge
 
@@ -42,11 +43,17 @@ class BacklogMetrics:
         self._update_at = 0.0
 
     async def update(self, connection: "asyncpg.Connection[asyncpg.Record]", *, appended: int | None) -> None:
-        """Update the metrics at most every 5 s. `appended` is None before the relay has read the stream."""
+        """Update the metrics at most every 5 s. `appended` is None before the relay has read the stream.
+
+        A relay that became the leader while Redis is unavailable cannot read it. Until then the events with a sequence
+        count as appended, which is wrong at most for the last batch of the previous leader.
+        """
         self._appended = self._appended if appended is None else appended
         now = asyncio.get_running_loop().time()
-        if self._appended is None or now < self._update_at:
+        if now < self._update_at:
             return
+        if self._appended is None:
+            self._appended = await connection.fetchval(f"SELECT {HEAD_SEQ}")
         self._update_at = now + INTERVAL_S
         labels: dict[str, AttributeValue] = {_DESTINATION: self._stream}
         waiting = await connection.fetchrow(_WAITING, self._appended)
