@@ -231,9 +231,33 @@ class TestClosing:
 
     async def test_device_does_not_open_when_no_welcome_arrives(self, client: Client, sockets: Sockets) -> None:
         sockets.scripts.extend([sends(code=4401)] * 1000)
-        with pytest.raises(DisconnectedError, match="no welcome within"):
+        with pytest.raises(DisconnectedError, match=r"no welcome within 0\.3 s: the WebSocket was closed: .*4401"):
             async with Device(client=client, backoff=SOON, timeout_s=0.1):
                 pass
+
+    async def test_iteration_in_another_task_ends_when_the_device_is_closed(
+        self, client: Client, sockets: Sockets
+    ) -> None:
+        sockets.scripts.append(sends(welcome(), notification(1)))
+        frames = list[int | None]()
+
+        def append(frame: Frame) -> None:
+            frames.append(seq(frame))
+
+        async with Device(client=client, backoff=SOON) as device:
+            reading = asyncio.create_task(received(device, 3, append))
+            await eventually(lambda: frames == [None, 1])
+        assert await reading == []
+
+    async def test_iteration_ends_after_the_waiting_frames_when_the_device_is_closed(
+        self, client: Client, sockets: Sockets
+    ) -> None:
+        sockets.scripts.append(sends(welcome(), *map(notification, range(1, 2 * MAX_WAITING_FRAMES))))
+        async with Device(client=client, backoff=SOON) as device:
+            await eventually(lambda: device.feed.cursor == MAX_WAITING_FRAMES)
+        async with asyncio.timeout(TIMEOUT_S):
+            frames = [seq(frame) async for frame in device.receive()]
+        assert frames == [None, *range(1, MAX_WAITING_FRAMES)]
 
 
 class TestOneConnection:

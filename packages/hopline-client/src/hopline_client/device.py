@@ -77,7 +77,9 @@ class Device:
         self._timeout_s = timeout_s
         self._socket: ClientConnection | None = None
         self._rooms: set[str] = set()
-        self._arrived: asyncio.Queue[Frame | None] = asyncio.Queue(MAX_WAITING_FRAMES)
+        self._failure: Exception | None = None
+        self._arrived: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._slots = asyncio.Semaphore(MAX_WAITING_FRAMES)
         self._started = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -95,14 +97,15 @@ class Device:
         except BaseException as error:
             await self.__aexit__(None, None, None)
             if isinstance(error, TimeoutError):
-                raise DisconnectedError(f"no welcome within {3 * self._timeout_s:g} s") from None
+                reason = f": {self._failure}" if self._failure else ""
+                raise DisconnectedError(f"no welcome within {3 * self._timeout_s:g} s{reason}") from self._failure
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Disconnect."""
+        """Disconnect. `receive` ends after the frames that have arrived, also in other tasks."""
         if self._running:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
@@ -110,13 +113,14 @@ class Device:
     async def receive(self) -> AsyncIterator[Frame]:
         """Yield new notifications, read marks and frames of rooms, and the welcome of each connection.
 
-        After the last frame it raises DisconnectedError if the device does not resume, ProblemError if the server
-        rejects the tokens.
+        After the last frame it ends if the `async with` block has ended. Otherwise it raises DisconnectedError if the
+        device does not resume, ProblemError if the server rejects the tokens.
         """
         while frame := await self._arrived.get():
+            self._slots.release()
             yield frame
         self._arrived.put_nowait(None)  # another iteration ends as well
-        if self._running:
+        if self._running and not self._running.cancelled():
             await self._running
 
     async def notifications(self) -> AsyncIterator[Frame]:
@@ -138,7 +142,7 @@ class Device:
             try:
                 await self._connect()
             except (DisconnectedError, ProblemError, httpx.TransportError) as raised:
-                failure = raised
+                self._failure = failure = raised
             if not self._resumes or (isinstance(failure, ProblemError) and failure.status in {401, 403}):
                 raise failure
             lasted_s = asyncio.get_running_loop().time() - began
@@ -171,8 +175,9 @@ class Device:
             await self.run()
         except Exception:
             self._started.set()
-            await self._arrived.put(None)
             raise
+        finally:
+            self._arrived.put_nowait(None)
 
     async def _connect(self) -> NoReturn:
         """Serve one connection until it ends."""
@@ -235,7 +240,8 @@ class Device:
 
     async def _pass_on(self, frame: Frame) -> None:
         if not self._on_frame:
-            await self._arrived.put(frame)
+            await self._slots.acquire()
+            self._arrived.put_nowait(frame)
 
     async def _send(self, frame: dict[str, Any]) -> None:
         if not self._socket:
