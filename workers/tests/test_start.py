@@ -5,7 +5,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from testkit.waiting import eventually
+from testkit.waiting import TIMEOUT_S, eventually
 
 from .harness import Harness, Process
 
@@ -52,7 +52,7 @@ class TestStart:
             async def healthy() -> bool:
                 return await _health_check(harness) == 0
 
-            await eventually(healthy)
+            await eventually(healthy, timeout=4 * TIMEOUT_S)  # each check starts a process
             assert len(process.log_records()) == len(process.lines)
             assert {record["service"] for record in process.log_records()} == {"workers"}
 

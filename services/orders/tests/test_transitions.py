@@ -1,8 +1,12 @@
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from services.orders.tests.factories import Shop
+from services.orders.tests.factories import Shop, open_shop
+
+from testkit.tokens import TokenIssuer
 
 
 class TestCancel:
@@ -107,7 +111,24 @@ class TestRaces:
             assert sorted([cancel.status_code, pack.status_code]) == [200, 409]
         assert await shop.stock_violations() == []
 
-    async def test_orders_do_not_deadlock_when_they_share_products(self, shop: Shop) -> None:
+    @pytest.fixture
+    async def roomy_shop(
+        self, database: str, redis_url: str, token_issuer: TokenIssuer, tmp_path: Path
+    ) -> AsyncIterator[Shop]:
+        """A shop in which orders do not wait for connections, and get 503 for a deadlock before the lock timeout."""
+        async with open_shop(
+            database=database,
+            redis_url=redis_url,
+            issuer=token_issuer,
+            objects=tmp_path,
+            database_lock_timeout_ms=10_000,
+            database_pool_size=60,
+            database_reserve=0,
+        ) as shop:
+            yield shop
+
+    async def test_orders_do_not_deadlock_when_they_share_products(self, roomy_shop: Shop) -> None:
+        shop = roomy_shop
         first, second = await shop.create_product(stock=1000), await shop.create_product(stock=1000)
         customer = shop.client()
         responses = await asyncio.gather(

@@ -13,6 +13,11 @@ import uvicorn
 from shared.server.protocols.problems import ProblemHttpProtocol
 from testkit.waiting import TIMEOUT_S
 
+KEEP_ALIVE_S = 75
+"""The `keepalive` of shared.server.gunicorn. uvicorn's default of 5 s is also that of httpx: on a busy machine the
+server would close a connection on which the client sends the next request.
+"""
+
 
 @asynccontextmanager
 async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
@@ -25,6 +30,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
     Raises:
         RuntimeError: The start of the application failed.
     """
+    options: dict[str, Any] = {"http": ProblemHttpProtocol, "timeout_keep_alive": KEEP_ALIVE_S} | uvicorn_settings
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", 0))
@@ -34,7 +40,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=shutdown_timeout,
-            **{"http": ProblemHttpProtocol} | uvicorn_settings,
+            **options,
         )
         config.load()
         server = uvicorn.Server(config)
