@@ -1,5 +1,7 @@
 /** Errors of the API: problem+json (RFC 9457) as an exception, and requests that got no response. */
 
+import { limitDelay } from "../realtime/backoff";
+
 export interface FieldError {
   readonly field: string;
   readonly message: string;
@@ -53,13 +55,13 @@ export class UnreachableError extends Error {
   }
 }
 
-/** Return the milliseconds of a Retry-After header (seconds or an HTTP date), or undefined. */
+/** Return the milliseconds of a Retry-After header (seconds or an HTTP date), at most an hour, or undefined. */
 export function parseRetryAfter(value: string | null, now: number): number | undefined {
   if (value === null || value.trim() === "") return undefined;
   const seconds = Number(value);
-  if (Number.isFinite(seconds)) return seconds >= 0 ? seconds * 1000 : undefined;
+  if (Number.isFinite(seconds)) return seconds >= 0 ? limitDelay(seconds * 1000) : undefined;
   const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  return Number.isNaN(date) ? undefined : limitDelay(Math.max(0, date - now));
 }
 
 /** Return the problem that an error response describes. A body that is not a problem gives one with the status alone. */

@@ -172,6 +172,24 @@ describe("tickets", () => {
   });
 });
 
+describe("a time that the server demands", () => {
+  // setTimeout calls back at once if the delay exceeds 2^31 - 1 milliseconds.
+  test("before the next ticket is at most an hour", async () => {
+    harness.requestTicket.mockRejectedValueOnce(Object.assign(new Error("busy"), { retryAfterMs: 2 ** 31 }));
+    harness.client.start();
+    await flush();
+    expect(await harness.timeToReconnect()).toBe(3_600_000);
+  });
+
+  test("between pings is at most an hour", async () => {
+    await harness.open(0, { ping_s: 2 ** 31 });
+    await vi.advanceTimersByTimeAsync(2 * 3_600_000);
+    expect(harness.client.state.phase).toBe("open");
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(harness.client.state.phase).toBe("waiting");
+  });
+});
+
 describe("a silent connection", () => {
   test("is replaced after two pings", async () => {
     await harness.open(0, { ping_s: 10 });

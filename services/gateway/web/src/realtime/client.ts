@@ -4,7 +4,7 @@
  * It depends on nothing but a WebSocket, so it can be copied into another page. README.md describes it.
  */
 
-import { backoff } from "./backoff";
+import { backoff, limitDelay } from "./backoff";
 import type { ConnectionState, NotificationFrame, RealtimeEvent } from "./frames";
 import { parseFrame, type ServerFrame } from "./parse";
 import { openWebSocket, type Socket, type SocketHandlers } from "./socket";
@@ -153,7 +153,7 @@ export class RealtimeClient {
     clearTimeout(this.#timer);
     const { cursor } = this.#dependencies;
     this.#openedAt = Date.now();
-    this.#pingMs = Math.max(1_000, frame.ping_s * 1_000);
+    this.#pingMs = limitDelay(Math.max(1_000, frame.ping_s * 1_000));
     this.#restartWatchdog();
     this.#welcomeHead = frame.head;
     this.#replayed = 0;
@@ -282,5 +282,5 @@ export class RealtimeClient {
 
 function retryAfter(error: unknown): number {
   const value = typeof error === "object" && error !== null && "retryAfterMs" in error ? error.retryAfterMs : undefined;
-  return typeof value === "number" ? value : 0;
+  return typeof value === "number" ? limitDelay(value) : 0;
 }
