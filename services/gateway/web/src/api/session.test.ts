@@ -89,6 +89,25 @@ describe("BrowserSession", () => {
     vi.useRealTimers();
   });
 
+  test.each([
+    ["out", (tab: BrowserSession) => tab.signOut(), "DELETE /browser/session"],
+    ["in", (tab: BrowserSession) => tab.signIn("ada@hopline.example", "secret"), "POST /browser/session"],
+  ] as const)("signing %s waits for the refresh of a page that was reloaded meanwhile", async (_, run, expected) => {
+    vi.useFakeTimers();
+    localStorage.setItem(HINT, "1");
+    server.respond(() => new Promise(() => undefined), grant("ada", "2"));
+    void openTab().token();
+    await vi.advanceTimersByTimeAsync(500);
+    locks = new FakeLocks(); // the browser releases the locks of a page that ends
+    const done = run(openTab());
+    await vi.advanceTimersByTimeAsync(1_499);
+    expect(paths()).toEqual(["POST /browser/session/refresh"]);
+    await vi.advanceTimersByTimeAsync(1);
+    await done;
+    expect(paths()).toEqual(["POST /browser/session/refresh", expected]);
+    vi.useRealTimers();
+  });
+
   test("a rejected token is replaced, unless another tab has done it", async () => {
     localStorage.setItem(HINT, "1");
     server.respond(grant("ada", "1"), grant("ada", "2"));

@@ -4,7 +4,7 @@
  * A refresh token that is used twice ends the session. So the tabs refresh one at a time (Web Locks) and share each new
  * access token (BroadcastChannel). Signing in and out wait for a refresh too. Otherwise its late response would end the new
  * session, or continue the ended one. A page that is reloaded during a refresh leaves its request behind, whose response
- * brings the next refresh token. So the request outlives its page, and the next refresh waits for it.
+ * brings the next refresh token. So the request outlives its page, and all others wait for it as well.
  */
 
 import { Emitter } from "../lib/emitter";
@@ -32,7 +32,7 @@ export interface SessionDependencies {
   readonly fetch: typeof fetch;
   readonly locks: Pick<LockManager, "request">;
   readonly channel: BroadcastChannel;
-  readonly storage: Storage;
+  readonly storage: Pick<Storage, "getItem" | "setItem" | "removeItem">;
 }
 
 export class BrowserSession implements TokenSource {
@@ -72,6 +72,7 @@ export class BrowserSession implements TokenSource {
    */
   async signIn(email: string, password: string): Promise<void> {
     await this.#dependencies.locks.request(LOCK, async () => {
+      await this.#waitForInterrupted();
       const response = await this.#fetch("POST", "", { email, password });
       if (!response.ok) throw await parseProblem(response, Date.now());
       this.#dependencies.storage.setItem(HINT, "1");
@@ -82,6 +83,7 @@ export class BrowserSession implements TokenSource {
   /** End the session in all tabs. The tabs end it also if the server cannot be reached. */
   async signOut(): Promise<void> {
     await this.#dependencies.locks.request(LOCK, async () => {
+      await this.#waitForInterrupted();
       try {
         await this.#fetch("DELETE", "");
       } finally {
