@@ -5,6 +5,7 @@ import { effect, signal } from "@preact/signals";
 import { api } from "../api";
 import type { Ticket } from "../api/types";
 import { Emitter } from "../lib/emitter";
+import { storage } from "../lib/storage";
 import { RealtimeClient } from "../realtime/client";
 import type { ConnectionState, NotificationFrame, RealtimeEvent, RoomFrame } from "../realtime/frames";
 import { SharedConnection } from "../realtime/leader";
@@ -92,7 +93,7 @@ async function connect(id: string): Promise<void> {
   if (userId.peek() !== id || shared !== undefined) return;
   const cursorKey = `hopline.cursor.${id}`;
   // A new browser shows old notifications in the list; it need not receive them one by one.
-  if (localStorage.getItem(cursorKey) === null) localStorage.setItem(cursorKey, String(head.peek()));
+  if (storage.getItem(cursorKey) === null) storage.setItem(cursorKey, String(head.peek()));
   shared = new SharedConnection(id, {
     locks: navigator.locks,
     openChannel: (name) => new BroadcastChannel(name),
@@ -103,9 +104,9 @@ async function connect(id: string): Promise<void> {
         requestTicket: async () => (await api.json<Ticket>("/v2/ws-tickets", { method: "POST", background: true })).body,
         readMissed,
         cursor: {
-          load: () => Number(localStorage.getItem(cursorKey) ?? 0),
+          load: () => Number(storage.getItem(cursorKey) ?? 0),
           save: (seq) => {
-            localStorage.setItem(cursorKey, String(seq));
+            storage.setItem(cursorKey, String(seq));
           },
         },
         onEvent,

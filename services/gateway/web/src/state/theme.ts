@@ -2,6 +2,8 @@
 
 import { signal } from "@preact/signals";
 
+import { storage } from "../lib/storage";
+
 export type Theme = "system" | "light" | "dark";
 
 const KEY = "hopline.theme";
@@ -9,14 +11,14 @@ const KEY = "hopline.theme";
 export const theme = signal<Theme>(stored());
 
 function stored(): Theme {
-  const value = localStorage.getItem(KEY);
+  const value = storage.getItem(KEY);
   return value === "light" || value === "dark" ? value : "system";
 }
 
 export function selectTheme(selected: Theme): void {
   theme.value = selected;
-  if (selected === "system") localStorage.removeItem(KEY);
-  else localStorage.setItem(KEY, selected);
+  if (selected === "system") storage.removeItem(KEY);
+  else storage.setItem(KEY, selected);
   applyTheme();
 }
 
