@@ -117,10 +117,11 @@ function Checkout() {
   });
   const signedIn = isSignedIn.value;
   useEffect(() => {
-    if (!signedIn) return;
     // An order that was being placed when the page was reloaded is completed. The same key makes it the same order.
-    if (isInterrupted()) order.start();
-    else if (cart.value.length > 0) openCheckout();
+    if (signedIn && isInterrupted()) order.start();
+  }, [signedIn]);
+  useEffect(() => {
+    if (signedIn && cart.value.length > 0) openCheckout();
   }, [signedIn, cart.value]);
   if (!signedIn) {
     return (
