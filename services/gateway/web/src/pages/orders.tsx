@@ -9,7 +9,7 @@ import { SignInRequired } from "../components/sign-in-required";
 import { Status } from "../components/status";
 import { formatMoney, formatTime, shortenId } from "../lib/format";
 import { notificationReceived } from "../state/connection";
-import { loadOrders, orders } from "../state/orders";
+import { loadOrders, orders, type OrdersPage as Page } from "../state/orders";
 
 export function OrdersPage() {
   return (
@@ -23,17 +23,18 @@ export function OrdersPage() {
 }
 
 function OrderList() {
-  const [ids, setIds] = useState<readonly string[]>([]);
-  const [next, setNext] = useState<string | undefined>(undefined);
+  const [{ ids, next }, setShown] = useState<Page>({ ids: [], next: undefined });
   const { isBusy, error, reload } = useLoad("load orders", "", async (action, signal) => {
     const page = await loadOrders("", action, signal);
-    setIds(page.ids);
-    setNext(page.next);
+    // New orders are added at the top. If the page and the list have no common order, the list begins again: it must not have a gap.
+    setShown((shown) => {
+      const isContinuous = page.ids.some((id) => shown.ids.includes(id));
+      return isContinuous ? { ids: merge(page.ids, shown.ids), next: shown.next } : page;
+    });
   });
   const more = useCommand("load more orders", async (action) => {
     const page = await loadOrders(next ?? "", action);
-    setIds([...new Set([...ids, ...page.ids])]);
-    setNext(page.next);
+    setShown((shown) => ({ ids: merge(shown.ids, page.ids), next: page.next }));
   });
   // An order that was placed on another device, or in another tab, belongs to the list too.
   useEffect(
@@ -62,6 +63,10 @@ function OrderList() {
       )}
     </>
   );
+}
+
+function merge(first: readonly string[], second: readonly string[]): readonly string[] {
+  return [...new Set([...first, ...second])];
 }
 
 export function OrderRow({ id }: { readonly id: string }) {
