@@ -9,7 +9,7 @@ import { Field, textOf } from "../components/field";
 import { Problem, useSecondsUntil } from "../components/problem";
 import { CRASHES, describeFault, faultBetween, FaultSwitches, KINDS, PAIRS, signInAdmin } from "./faults";
 import type { CallFault, Fault, FaultRequest, Pair } from "./faults";
-import { usePolling } from "./use-polling";
+import { usePolling } from "../components/use-polling";
 
 const POLL_MS = 2_000;
 const ADMIN_EMAIL = "admin@hopline.example";

@@ -5,7 +5,7 @@ import { useRef, useState } from "preact/hooks";
 import { api } from "../api";
 import type { EffectLog } from "./effects";
 import { circuitChanges, circuitText, rowsOf, type ResilienceRow, type ResilienceState } from "./resilience";
-import { usePolling } from "./use-polling";
+import { usePolling } from "../components/use-polling";
 
 const POLL_MS = 1_000;
 

@@ -1,13 +1,12 @@
 /** One order: its state, its items, and cancelling it. */
 
-import { useEffect } from "preact/hooks";
-
 import type { Order, OrderStatus } from "../api/types";
 import { PageHeading } from "../components/heading";
 import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
 import { Status } from "../components/status";
+import { usePolling } from "../components/use-polling";
 import { formatMoney, formatTime, shortenId } from "../lib/format";
 import { route } from "../router";
 import { announce } from "../state/announcements";
@@ -35,7 +34,10 @@ export function OrderPage() {
 function OrderDetails({ id }: { readonly id: string }) {
   const { error, reload } = useLoad("load order", id, (action, signal) => loadOrder(id, action, signal));
   const order = orders.value.get(id);
-  usePolling(id, order?.status);
+  const isLive = connection.value.phase === "open";
+  const isFinal = order?.status === "shipped" || order?.status === "cancelled";
+  // Without a WebSocket no notification reports the state.
+  usePolling(isLive || isFinal ? undefined : POLL_MS, () => loadOrder(id), [id], "later");
   if (order === undefined) return error === undefined ? <p>Loading…</p> : <Problem error={error} onRetry={reload} />;
   return (
     <>
@@ -50,21 +52,6 @@ function OrderDetails({ id }: { readonly id: string }) {
       </div>
     </>
   );
-}
-
-/** Read the state again and again while no notification can report it. */
-function usePolling(id: string, status: OrderStatus | undefined): void {
-  const isLive = connection.value.phase === "open";
-  const isFinal = status === "shipped" || status === "cancelled";
-  useEffect(() => {
-    if (isLive || isFinal) return undefined;
-    const timer = setInterval(() => {
-      if (document.visibilityState === "visible") void loadOrder(id).catch(() => undefined);
-    }, POLL_MS);
-    return () => {
-      clearInterval(timer);
-    };
-  }, [id, isLive, isFinal]);
 }
 
 function Steps({ status }: { readonly status: OrderStatus }) {

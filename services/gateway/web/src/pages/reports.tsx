@@ -1,6 +1,6 @@
 /** Reports of the user's orders: request, progress, download. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 
 import type { Report } from "../api/types";
 import { Field, textOf } from "../components/field";
@@ -8,6 +8,7 @@ import { PageHeading } from "../components/heading";
 import { useCommand, useLoad } from "../components/load";
 import { Problem } from "../components/problem";
 import { SignInRequired } from "../components/sign-in-required";
+import { usePolling } from "../components/use-polling";
 import { formatBytes, formatTime, shortenId } from "../lib/format";
 import { announce } from "../state/announcements";
 import { downloadReport, isRunning, loadReports, refreshRunning, reports, requestReport } from "../state/reports";
@@ -68,15 +69,8 @@ function RequestForm() {
 function ReportList() {
   const { error, reload } = useLoad("load reports", "", loadReports);
   const shown = [...reports.value.values()].sort((left, right) => right.created_at.localeCompare(left.created_at));
-  const isPolling = shown.some(isRunning);
-  useEffect(() => {
-    // Notifications are faster. Polling finishes a report also without a WebSocket.
-    if (!isPolling) return undefined;
-    const timer = setInterval(() => void refreshRunning(), POLL_MS);
-    return () => {
-      clearInterval(timer);
-    };
-  }, [isPolling]);
+  // Notifications are faster. Polling finishes a report also without a WebSocket.
+  usePolling(shown.some(isRunning) ? POLL_MS : undefined, refreshRunning, [], "later");
   return (
     <section aria-labelledby="reports-requested">
       <h2 id="reports-requested">Requested in this browser</h2>
