@@ -17,6 +17,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 HOSTILE = "</script><img src=x onerror=\"window.ran=1\"><svg onload='window.ran=1'><script>window.ran=1</script>"
 MANY = 1_000
+DEEP = 30_000
 IN_LAYOUT = """[...document.querySelectorAll("li.span .open")]
     .filter((name) => name.checkVisibility({ contentVisibilityAuto: true })).length"""
 AA = 4.5  # WCAG 2.2, 1.4.3: the least contrast of text
@@ -84,6 +85,36 @@ class TestAThousandSpans:
         assert 0 < laid_out < MANY / 4
         rows.last.locator(".open").focus()
         expect(rows.last).to_be_in_viewport()
+
+
+class TestChain:
+    def test_chain_may_be_deeper_than_the_stack(self, page: Page, observatory: Observatory) -> None:
+        page.goto(observatory.url("jaeger", "/search"))
+
+        nodes = page.evaluate(
+            """async (length) => {
+                const { tree } = await import("/assets/tree.js");
+                const { unfold } = await import("/assets/waterfall.js");
+                const spans = Array.from({ length }, (_, index) => ({
+                    id: `s${index}`, parentId: index ? `s${index - 1}` : "", start: index, end: index + 1,
+                    service: "a", operation: "b", about: "", kind: "", lost: false, tags: new Map(), links: [],
+                }));
+                const nodes = tree(spans);
+                for (const { id } of spans) {
+                    const item = document.body.appendChild(document.createElement("li"));
+                    item.id = id;
+                    item.innerHTML = '<button class="twist" aria-expanded="true"></button>';
+                }
+                unfold(nodes[0], false);
+                const hidden = spans.filter(({ id }) => document.getElementById(id).hidden).length;
+                unfold(nodes[0], true);
+                const again = spans.filter(({ id }) => document.getElementById(id).hidden).length;
+                return { length: nodes.length, depth: nodes.at(-1).depth, hidden, again };
+            }""",
+            DEEP,
+        )
+
+        assert nodes == {"length": DEEP, "depth": DEEP - 1, "hidden": DEEP - 1, "again": 0}
 
 
 class TestEvicted:

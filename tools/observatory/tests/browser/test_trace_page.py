@@ -221,6 +221,16 @@ class TestLinks:
         expect(mail).to_be_in_viewport()
         expect(mail.locator(".open")).to_be_focused()
 
+    @pytest.mark.parametrize("address", ["%", "%zz", "unknown"])
+    def test_address_without_a_target_changes_nothing(
+        self, page: Page, observatory: Observatory, order: Order, address: str
+    ) -> None:
+        page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}#{address}"))
+
+        expect(page.locator("li.span")).to_have_count(len(order.spans))
+        expect(page.locator("[role=alert]")).to_have_count(0)
+        expect(page.locator(".target")).to_have_count(0)
+
     def test_hidden_span_is_brought_into_view(self, trace: Page, order: Order) -> None:
         row(trace, order.spans["publish"]).locator(".twist").click()
         expect(row(trace, order.spans["second"])).to_be_hidden()

@@ -76,6 +76,35 @@ class TestList:
         expect(traces).to_have_url(re.compile("live=on"))
 
 
+class TestRefresh:
+    def test_slow_refreshes_do_not_overlap_when_the_switch_is_changed(
+        self, page: Page, observatory: Observatory
+    ) -> None:
+        page.goto(observatory.url("jaeger", "/search"))
+
+        calls = page.evaluate(
+            """async () => {
+                const { live } = await import("/assets/live.js");
+                const box = document.body.appendChild(document.createElement("input"));
+                Object.assign(box, { type: "checkbox", checked: true });
+                let [running, most, calls, end] = [0, 0, 0];
+                const refresh = () => {
+                    most = Math.max(most, (running += 1));
+                    calls += 1;
+                    return new Promise((resolve) => (end = resolve)).then(() => (running -= 1));
+                };
+                live(box, refresh, 1);
+                for (let change = 0; change < 4; change++) box.click();
+                const before = calls;
+                end();
+                while (calls === before) await new Promise((resolve) => setTimeout(resolve, 1));
+                return { before, calls, most };
+            }"""
+        )
+
+        assert calls == {"before": 1, "calls": 2, "most": 1}
+
+
 class TestSearch:
     def test_search_filters_by_each_field_and_keeps_it_in_the_address(
         self, page: Page, observatory: Observatory, service: str

@@ -3,15 +3,18 @@
 const EVERY_MS = 2000;
 
 /**
- * Call `refresh` every `everyMs` milliseconds while `box` is checked and the page is visible. A failed call is repeated,
- * because the stack may be starting.
+ * Call `refresh` every `everyMs` milliseconds while `box` is checked and the page is visible, one call at a time. A failed
+ * call is repeated, because the stack may be starting.
  */
 export function live(box, refresh, everyMs = EVERY_MS) {
   let timer = null;
+  let isRunning = false;
   const again = async () => {
     clearTimeout(timer);
-    if (!box.checked || document.hidden) return;
+    if (isRunning || !box.checked || document.hidden) return;
+    isRunning = true;
     await refresh().catch(() => {});
+    isRunning = false;
     timer = setTimeout(again, everyMs);
   };
   box.addEventListener("change", again);

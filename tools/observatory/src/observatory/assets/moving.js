@@ -6,7 +6,7 @@ import { open, unfold } from "./waterfall.js";
 export function followAddress(nodes, include) {
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
   const follow = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(location.hash.slice(1));
     if (!target) return;
     const node = nodeOf.get(target.id);
     if (node) {

@@ -38,15 +38,19 @@ export function tree(spans) {
   for (const node of byStart) nodes.get(node.span.parentId)?.children.push(node);
   const ordered = [];
   const seen = new Set();
-  const visit = (node, parent) => {
-    if (seen.has(node)) return;
-    seen.add(node);
-    Object.assign(node, { parent, depth: parent ? parent.depth + 1 : 0, gap: parent && !node.span.lost && !parent.span.lost ? gap(node.span, parent) : null });
-    ordered.push(node);
-    for (const child of node.children) visit(child, node);
-    node.children = node.children.filter((child) => child.parent === node);
+  const visit = (top) => {
+    const waiting = [[top, null]];
+    while (waiting.length) {
+      const [node, parent] = waiting.pop();
+      if (seen.has(node)) continue;
+      seen.add(node);
+      Object.assign(node, { parent, depth: parent ? parent.depth + 1 : 0, gap: parent && !node.span.lost && !parent.span.lost ? gap(node.span, parent) : null });
+      ordered.push(node);
+      for (const child of node.children.toReversed()) waiting.push([child, node]);
+    }
   };
-  for (const node of byStart) if (!nodes.has(node.span.parentId)) visit(node, null);
-  for (const node of byStart) visit(node, null);
+  for (const node of byStart) if (!nodes.has(node.span.parentId)) visit(node);
+  for (const node of byStart) visit(node);
+  for (const node of ordered) node.children = node.children.filter((child) => child.parent === node);
   return ordered;
 }

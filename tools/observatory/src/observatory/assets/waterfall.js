@@ -29,14 +29,13 @@ export function unfold(node, shown) {
   const twist = document.getElementById(node.span.id).querySelector(".twist");
   if (!node.children.length) return;
   twist.ariaExpanded = String(shown);
-  const reveal = (parent) => {
-    for (const child of parent.children) {
-      const item = document.getElementById(child.span.id);
-      item.hidden = !shown;
-      if (!shown || item.querySelector(".twist").ariaExpanded !== "false") reveal(child);
-    }
-  };
-  reveal(node);
+  const below = [...node.children];
+  while (below.length) {
+    const child = below.pop();
+    const item = document.getElementById(child.span.id);
+    item.hidden = !shown;
+    if (!shown || item.querySelector(".twist").ariaExpanded !== "false") below.push(...child.children);
+  }
 }
 
 /** Show or hide a span's details, which are created on first use. */
