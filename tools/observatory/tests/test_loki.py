@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from observatory import logql, loki
-from observatory.attributes import Resource, Scope
+from observatory import logql, loki, loki_labels
+from observatory.attributes import Plain, Resource, Scope
 from observatory.logs import LogStore, Record
 from observatory.loki import LokiApi, QueryTimeoutError
 from testkit.observatory import MakeTelemetry, Observatory
@@ -182,6 +182,8 @@ class TestRejects:
             {"since": "٣h"},
             {"direction": "up"},
             {"start": "soon"},
+            {"start": "2020-01-01T00:00:00"},
+            {"start": "2020-01-01"},
             {"since": "forever"},
             {"start": 2_000_000_000, "end": 1_000_000_000},
         ],
@@ -230,6 +232,10 @@ class TestRejects:
 
 
 class TestLabels:
+    @pytest.mark.parametrize("attributes", [{}, {"service.name": ""}])
+    def test_service_is_unknown_when_the_resource_has_no_name(self, attributes: dict[str, Plain]) -> None:
+        assert loki_labels.index_labels(Resource("", attributes)) == {"service_name": "unknown_service"}
+
     def test_index_labels_and_their_values_are_listed(
         self, observatory: Observatory, shop: tuple[str, str, str, int]
     ) -> None:

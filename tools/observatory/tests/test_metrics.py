@@ -270,6 +270,7 @@ class TestTheApi:
         [
             ("/api/v1/query", {}, "query"),
             ("/api/v1/query", {"query": "up", "time": "yesterday"}, "time"),
+            ("/api/v1/query", {"query": "up", "time": "2026-01-01T00:00:00"}, "time"),
             ("/api/v1/query_range", {"query": "up", "start": "1", "end": "2"}, "step"),
             ("/api/v1/query_range", {"query": "up", "start": "1", "end": "2", "step": "0"}, "step"),
             ("/api/v1/query_range", {"query": "up", "start": "1", "end": "99999", "step": "1"}, "at most 1000"),

@@ -9,7 +9,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -22,6 +21,7 @@ from starlette.routing import Route
 from observatory import logql, loki_labels
 from observatory.logs import LogStore, Record
 from observatory.responses import JsonResponse
+from observatory.times import rfc3339_s
 from shared.validation.text import terminal_text
 
 _SECOND_NS = 1_000_000_000
@@ -173,7 +173,7 @@ def _time_ns(params: QueryParams, name: str, default: int) -> int:
             return int(raw) * (_SECOND_NS if len(raw) <= _SECONDS_DIGITS else 1)
         if re.fullmatch(r"\d{1,10}\.\d+", raw, re.ASCII):
             return int(float(raw) * _SECOND_NS)
-        return int(datetime.fromisoformat(raw).timestamp() * _SECOND_NS)
+        return int(rfc3339_s(raw) * _SECOND_NS)
     except (ValueError, OverflowError):
         raise InvalidParameterError(f"could not parse {name!r} parameter: {raw!r}") from None
 

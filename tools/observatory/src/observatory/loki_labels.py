@@ -16,6 +16,8 @@ from observatory.logs import Record
 
 INDEX_ATTRIBUTES = ("service.name", "service.namespace", "deployment.environment.name")
 
+NO_SERVICE_NAME = "unknown_service"  # Loki's name for a resource whose service.name is missing or empty
+
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 _LEVEL_FROM_NUMBER = ("trace", "debug", "info", "warn", "error", "fatal")  # four severity numbers each, from 1
 
@@ -23,7 +25,7 @@ _LEVEL_FROM_NUMBER = ("trace", "debug", "info", "warn", "error", "fatal")  # fou
 def index_labels(resource: Resource) -> dict[str, str]:
     """Return the labels of the stream selector."""
     labels = {_name(key): as_text(resource.attributes[key]) for key in INDEX_ATTRIBUTES if key in resource.attributes}
-    return {"service_name": resource.service} | labels
+    return labels | {"service_name": labels.get("service_name") or NO_SERVICE_NAME}
 
 
 def all_labels(record: Record, message: LogRecord) -> dict[str, str]:

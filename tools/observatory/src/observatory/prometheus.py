@@ -8,7 +8,6 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
 from starlette.datastructures import QueryParams
@@ -22,6 +21,7 @@ from observatory.metric_query import Buckets, Evaluation, Value, Vector, select
 from observatory.metrics import MetricStore
 from observatory.responses import JsonResponse
 from observatory.series import Kind, Series
+from observatory.times import rfc3339_s
 
 MAX_MOMENTS: Final = 1_000
 
@@ -193,9 +193,7 @@ def _moment(params: QueryParams, name: str, default: float | None) -> float:
             raise InvalidParameterError(f"parameter {name!r} is required")
         return default
     try:
-        seconds = (
-            float(raw) if re.fullmatch(r"\d{1,12}(\.\d*)?", raw, re.ASCII) else datetime.fromisoformat(raw).timestamp()
-        )
+        seconds = float(raw) if re.fullmatch(r"\d{1,12}(\.\d*)?", raw, re.ASCII) else rfc3339_s(raw)
     except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds <= _LATEST:
