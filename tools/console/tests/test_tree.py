@@ -99,6 +99,19 @@ class TestTree:
 
         assert (shape(built), built.is_whole) == (["served", "  below"], True)
 
+    def test_inner_caller_is_lost_when_the_request_came_from_outside(self) -> None:
+        first = span("served", "browser's", service="gateway", kind="server")
+        second = span("also served", "browser's other", start=5, service="gateway", kind="server")
+        built = tree(first, second, span("below", "call", start=2, service="orders", kind="server"))
+
+        assert shape(built) == ["served", "call, lost", "  below", "also served"]
+
+    def test_lost_spans_with_the_same_start_are_sorted_by_id(self) -> None:
+        ids = [f"lost{number}" for number in range(8)]
+        built = tree(span("root"), *(span(f"child of {own}", own, start=5) for own in reversed(ids)))
+
+        assert [item.id for item in built.lost()] == ids
+
     def test_repeated_attempt_is_a_child_of_its_lost_parent(self) -> None:
         assert shape(tree(span("root"), span("again", "gone", "gone", start=9))) == ["root", "gone, lost", "  again"]
 

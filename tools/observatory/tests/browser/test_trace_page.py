@@ -3,11 +3,12 @@
 import re
 
 import pytest
+from opentelemetry.trace import SpanKind, set_span_in_context
 from playwright.sync_api import Locator, Page, expect
 
 from testkit.observatory import Observatory, export_exception
 
-from .conftest import STATEMENT, Order, Shop
+from .conftest import STATEMENT, Order, Shop, hex_span, hex_trace
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -119,6 +120,20 @@ class TestWaterfall:
 
 
 class TestLostSpan:
+    def test_inner_caller_is_lost_when_the_request_came_from_outside(
+        self, page: Page, observatory: Observatory, shop: Shop
+    ) -> None:
+        outside = shop.service("browser").tracer.start_span("place order")
+        served = shop.span("gateway", "POST /v2/orders", (0, 40), kind=SpanKind.SERVER, parent=outside)
+        call = shop.service("gateway").tracer.start_span("call", context=set_span_in_context(served))
+        shop.span("orders", "POST /orders", (5, 30), kind=SpanKind.SERVER, parent=call)
+
+        page.goto(observatory.url("jaeger", f"/trace/{hex_trace(served)}"))
+
+        lost = page.locator("li.span.lost")
+        expect(lost).to_have_count(1)
+        expect(lost).to_have_attribute("id", hex_span(call))
+
     def test_lost_span_is_shown_next_to_the_repeated_attempt(
         self, page: Page, observatory: Observatory, shop: Shop
     ) -> None:

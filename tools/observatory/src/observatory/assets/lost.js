@@ -3,11 +3,12 @@
 /**
  * Return replacements of missing parents and missing linked spans. A repeated attempt has the same operation and parent as
  * the lost span that it links to, so both are copied from it. Without such an attempt, only the children are known. If no
- * span is a root, the request came from outside, and its caller is not a lost span.
+ * span is a root, the requests to the service of the first server span came from outside, and their callers are not lost.
  */
 export function lostSpans(spans) {
   const come = new Set(spans.map(({ id }) => id));
-  if (spans.every(({ parentId }) => parentId)) for (const { kind, parentId } of spans) if (kind === "server") come.add(parentId);
+  const servers = spans.filter(({ kind }) => kind === "server").sort((a, b) => a.start - b.start);
+  if (spans.every(({ parentId }) => parentId)) for (const { service, parentId } of servers) if (service === servers[0].service) come.add(parentId);
   const known = new Map();
   const note = (id, role, span) => {
     if (id && !come.has(id)) known.set(id, { ...known.get(id), [role]: span, start: Math.min(span.start, known.get(id)?.start ?? Infinity) });
