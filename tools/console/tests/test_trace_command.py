@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from console.backends import MAX_LOG_RECORDS
 from testkit.apps import serve
 from testkit.observatory import MakeTelemetry, Observatory, export_exception
 
@@ -87,6 +88,20 @@ class TestTree:
 
         assert "logged_before_the_crash" in printed
         assert "lost" not in printed
+
+    @pytest.mark.parametrize(("records", "noted"), [(MAX_LOG_RECORDS - 1, False), (MAX_LOG_RECORDS + 1, True)])
+    def test_missing_log_records_are_noted_when_there_are_too_many(
+        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry, records: int, noted: bool
+    ) -> None:
+        service = telemetry(observatory, "orders")
+        with service.tracer.start_as_current_span("import") as span:
+            for number in range(records):
+                service.log(f"row_imported {number}")
+
+        lines = command("trace", f"{span.get_span_context().trace_id:032x}").stdout.splitlines()
+
+        assert sum("row_imported" in line for line in lines) == min(records, MAX_LOG_RECORDS)
+        assert ("only the first 2,000 log records are shown; there may be more" in lines) == noted
 
     def test_legend_is_missing_when_no_sign_is_used(
         self, command: Command, observatory: Observatory, telemetry: MakeTelemetry

@@ -15,7 +15,8 @@ from console.waiting import CompletionDetector, until
 _SECOND_NS = 1_000_000_000
 _MICROSECOND_NS = 1_000
 _BEFORE_NS, _AFTER_NS = 60 * _SECOND_NS, 300 * _SECOND_NS  # time range around a trace for the search of its log records
-_MAX_LINES = 2_000
+MAX_LOG_RECORDS = 2_000
+"""Maximum number of log records that are read with one query."""
 
 
 class Backends:
@@ -43,12 +44,12 @@ class Backends:
         return await until(completed, timeout_s, f"an incomplete trace {trace_id} at {self._stack.jaeger}")
 
     async def log_records(self, tree: Tree) -> dict[str, list[LogRecord]]:
-        """Return the trace's log records by span id."""
+        """Return the trace's log records by span id, at most the first `MAX_LOG_RECORDS`."""
         params = {
             "query": f'{{service_name=~".+"}} | trace_id="{tree.trace_id}"',
             "start": tree.start * _MICROSECOND_NS - _BEFORE_NS,
             "end": tree.end * _MICROSECOND_NS + _AFTER_NS,
-            "limit": _MAX_LINES,
+            "limit": MAX_LOG_RECORDS,
             "direction": "forward",
         }
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
@@ -56,7 +57,7 @@ class Backends:
 
     async def has_logged(self, event: str, *, service: str, since_ns: int) -> bool:
         """Return whether a service has logged this event since `since_ns`."""
-        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": _MAX_LINES}
+        params = {"query": f'{{service_name="{service}"}}', "start": since_ns, "limit": MAX_LOG_RECORDS}
         response = await self._get(f"{self._stack.loki}/loki/api/v1/query_range", params)
         streams = _json(response)["data"]["result"]
         return any(line == event for stream in streams for _, line in stream["values"])

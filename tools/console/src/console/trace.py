@@ -5,7 +5,7 @@ import re
 import httpx
 from rich.console import Console
 
-from console.backends import Backends
+from console.backends import MAX_LOG_RECORDS, Backends
 from console.drawing import print_tree
 from console.failures import FailedError
 from console.stack import Stack
@@ -27,4 +27,6 @@ async def print_trace(trace_id: str, *, stack: Stack, console: Console) -> None:
             )
         log_records = await backends.log_records(tree)
     print_tree(tree, console, log_records=log_records)
+    if sum(map(len, log_records.values())) >= MAX_LOG_RECORDS:
+        console.print(f"only the first {MAX_LOG_RECORDS:,} log records are shown; there may be more", style="yellow")
     console.print(f"\n{stack.trace_page(tree.trace_id)}", style="dim", markup=False, soft_wrap=True)
