@@ -66,6 +66,16 @@ def test_weakened_hardening_is_found_at_every_service(
             "secrets: [nope]\n    volumes",
             "has no nope",
         ),
+        (
+            (MAIN, "users"),
+            """
+      migrate-users: { condition: service_completed_successfully }
+      pgbouncer: { condition: service_healthy, required: false }
+      redis: { condition: service_healthy }
+""",
+            " [migrate-users, pgbouncer, redis]\n",
+            "does not wait until migrate-users has ended",
+        ),
         ((MAIN, "orders"), "migrate-orders: { condition", "migrate-order: { condition", "depends on migrate-order"),
         (
             (MAIN, "users"),

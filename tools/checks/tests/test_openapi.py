@@ -129,6 +129,65 @@ LOSSES: list[tuple[str, Change]] = [
 ]
 
 
+CONSTRAINTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"type": "string"}, {"type": "string", "format": "uuid"}, "has another format"),
+    ({"type": "string", "format": "uuid"}, {"type": "string"}, ""),
+    ({"type": "integer"}, {"type": "integer", "multipleOf": 5}, "must be a multiple of 5 now"),
+    ({"type": "integer", "multipleOf": 5}, {"type": "integer", "multipleOf": 10}, "must be a multiple of 10 now"),
+    ({"type": "integer", "multipleOf": 10}, {"type": "integer", "multipleOf": 5}, ""),
+    ({"type": "object"}, {"type": "object", "additionalProperties": False}, "cannot have all other fields any more"),
+    ({"type": "object", "additionalProperties": False}, {"type": "object"}, ""),
+    (
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "object", "additionalProperties": {"type": "integer"}},
+        ".* cannot be string any more",
+    ),
+    ({"type": "string"}, {"anyOf": [{"type": "string"}, {"type": "null"}]}, ""),
+    ({"$ref": "#/components/schemas/NewItem"}, {"anyOf": [{"$ref": "#/components/schemas/NewItem"}]}, ""),
+]
+
+
+@pytest.mark.parametrize(("was", "now", "expected"), CONSTRAINTS)
+def test_constraint_is_compared_when_clients_send_the_value(
+    v2: Any, was: dict[str, Any], now: dict[str, Any], expected: str
+) -> None:
+    before, after = deepcopy(v2), deepcopy(v2)
+    schema(before, "NewOrder")["properties"]["value"] = was
+    schema(after, "NewOrder")["properties"]["value"] = now
+
+    found = list(losses(before, after))
+
+    assert len(found) == bool(expected), found
+    assert all(loss.startswith("POST /orders: the body.value") and loss.endswith(expected) for loss in found)
+
+
+CHOICES: list[tuple[str, list[str], list[str], list[str]]] = [
+    ("NewOrder", ["NewItem", "Login"], ["NewItem", "Login"], []),
+    ("NewOrder", ["NewItem", "Login"], ["Login", "NewItem"], []),
+    ("NewOrder", ["NewItem", "Login"], ["NewItem", "Login", "Other"], []),
+    ("NewOrder", ["NewItem", "Login"], ["NewItem"], ["must have quantity", "must have sku"]),
+    ("Order", ["NewItem", "Login"], ["Login"], []),
+    ("Order", ["NewItem"], ["NewItem", "Login"], ["lost quantity", "lost sku"]),
+]
+
+
+@pytest.mark.parametrize(("owner", "was", "now", "expected"), CHOICES)
+def test_every_alternative_is_compared(
+    v2: Any, owner: str, was: list[str], now: list[str], expected: list[str]
+) -> None:
+    before, after = deepcopy(v2), deepcopy(v2)
+    for document, names in ((before, was), (after, now)):
+        document["components"]["schemas"]["Login"] = {"type": "object", "properties": {"name": {"type": "string"}}}
+        document["components"]["schemas"]["Other"] = {"type": "object", "properties": {"id": {"type": "string"}}}
+        references = [{"$ref": f"#/components/schemas/{name}"} for name in names]
+        schema(document, owner)["properties"]["value"] = {"anyOf": references}
+
+    found = list(losses(before, after))
+
+    assert all(any(part in loss for loss in found) for part in expected), found
+    assert bool(found) == bool(expected), found
+
+
 @pytest.mark.parametrize(("expected", "change"), LOSSES, ids=[expected for expected, _ in LOSSES])
 def test_incompatible_change_is_found(v2: Any, expected: str, change: Change) -> None:
     now = deepcopy(v2)

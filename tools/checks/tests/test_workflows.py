@@ -103,6 +103,21 @@ def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wro
     assert [expected in finding.wrong for finding in inputs(checkout.root)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("{ uses: actions/cache@v5 }", ["actions/cache@v5 is not pinned"]),
+        ("{ name: cache, 'uses': actions/cache@v5 } # v5.0.0", ["actions/cache@v5 is not pinned"]),
+        (f"{{ uses: actions/cache@{'a' * 40} }}", ["the version of this commit is missing"]),
+        (f"{{ uses: actions/cache@{'a' * 40} }} # v5.0.0", []),
+        ("{ uses: ./.github/actions/cache }", []),
+    ],
+)
+def test_pin_of_a_step_in_flow_style_is_checked(checkout: Checkout, step: str, expected: list[str]) -> None:
+    checkout.corrupt(CI, "      - run: make demo\n", f"      - {step}\n")
+    assert [finding.wrong for finding in policy(checkout.root)] == expected
+
+
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_action_in_quotes_is_accepted(checkout: Checkout, quote: str) -> None:
     action = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"

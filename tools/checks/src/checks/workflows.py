@@ -25,9 +25,8 @@ DEPENDABOT = Path(".github/dependabot.yml")
 NIGHTLY = "make chaos"
 """The command that a scheduled workflow must run, so that a regression is found within a day."""
 
-_USES = re.compile(r"""^\s*(?:-\s+)?uses:\s*["']?(?P<action>[^\s#"']+)["']?\s*(?P<comment>#.*)?$""")
 _PINNED = re.compile(r"@[0-9a-f]{40}$")
-_VERSION = re.compile(r"^# v\d+(\.\d+)*\b")
+_VERSION = re.compile(r"# (v\d+(?:\.\d+)*)\b")
 
 
 def schema(root: Path) -> Iterator[Finding]:
@@ -55,7 +54,7 @@ def inputs(root: Path) -> Iterator[Finding]:
     """Report inputs that an action does not have."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
-        versions = {found["action"]: (found["comment"] or "").lstrip("# ") for found in _uses(text)}
+        versions = {action: version for _, action, version in _uses(text)}
         for name, job in _jobs(text):
             for step in job.get("steps") or []:
                 action = step.get("uses", "./")
@@ -102,11 +101,24 @@ def _jobs(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from (_parsed(text).get("jobs") or {}).items()
 
 
-def _uses(text: str) -> Iterator[re.Match[str]]:
-    """Return the used actions with their comments."""
-    for line in text.splitlines():
-        if (found := _USES.match(line)) and not found["action"].startswith("./"):
-            yield found
+def _uses(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield the line number, the action, and the version in the comment of each `uses`, except of local actions."""
+    lines = text.splitlines()
+    try:
+        pending = [yaml.compose(text, Loader=yaml.SafeLoader)]
+    except yaml.YAMLError:  # the schema's validator reports it
+        return
+    while pending:
+        node = pending.pop()
+        if isinstance(node, yaml.SequenceNode):
+            pending.extend(node.value)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == "uses" and not value.value.startswith("./"):
+                    end = value.end_mark
+                    found = _VERSION.search(lines[end.line], end.column)
+                    yield end.line + 1, value.value, found[1] if found else ""
+            pending.extend(value for _, value in node.value)
 
 
 def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
@@ -119,14 +131,11 @@ def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
 
 
 def _pins(file: Path, text: str) -> Iterator[Finding]:
-    for number, line in enumerate(text.splitlines(), 1):
-        found = _USES.match(line)
-        if not found or found["action"].startswith("./"):
-            continue
+    for number, action, version in sorted(_uses(text)):
         place = f"{file}:{number}"
-        if not _PINNED.search(found["action"]):
-            yield Finding(place, f"{found['action']} is not pinned", "pin it by the commit's 40 digits")
-        elif not _VERSION.match(found["comment"] or ""):
+        if not _PINNED.search(action):
+            yield Finding(place, f"{action} is not pinned", "pin it by the commit's 40 digits")
+        elif not version:
             yield Finding(place, "the version of this commit is missing", "add it as a comment: # v1.2.3")
 
 

@@ -98,6 +98,8 @@ def _extended(path: Path, definition: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in definition.items() if key != "extends"}
     if isinstance(pairs := own.get("environment"), list):
         own["environment"] = {name: value if equals else None for name, equals, value in map(_assignment, pairs)}
+    if isinstance(others := own.get("depends_on"), list):
+        own["depends_on"] = {name: {"condition": "service_started"} for name in others}
     if not (extends := definition.get("extends")):
         return own
     base_path = path.parent / extends["file"] if "file" in extends else path

@@ -5,7 +5,7 @@ operation, parameter, response or field, another type, a stricter limit, a new r
 on requests may become weaker, and responses may contain more, but not the opposite.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -80,23 +80,37 @@ class _Call:
     def _schemas(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
         """Compare schemas that clients send, or that they receive if `sent` is false."""
         pair = (was.get("$ref", ""), now.get("$ref", ""), str(sent))
-        if pair[0] and pair in self._seen:
+        if pair[0] and pair[1] and pair in self._seen:
             return
         self._seen.add(pair)
+        alternatives = _alternatives(was, self._before), _alternatives(now, self._after)
         was, now = _resolved(was, self._before), _resolved(now, self._after)
         where = f"{self._place}: {place}"
         earlier, later = _kinds(was, self._before), _kinds(now, self._after)
         for kind in (earlier - later) if sent else (later - earlier):
             yield f"{where} cannot be {kind} any more" if sent else f"{where} can be {kind} now"
         yield from (f"{where}: {lost}" for lost in (_narrowed(was, now) if sent else ()))
+        if "anyOf" in was or "anyOf" in now:
+            yield from self._choices(place, *alternatives, sent=sent)
+            return
         yield from self._members(place, was, now, sent=sent)
         if "items" in was and "items" in now:
             yield from self._schemas(f"{place}[]", was["items"], now["items"], sent=sent)
-        for alternative in was.get("anyOf", ()):
-            kinds = _kinds(alternative, self._before)
-            same = [other for other in now.get("anyOf", (now,)) if kinds & _kinds(other, self._after)]
-            if same and kinds != {"null"}:
-                yield from self._schemas(place, alternative, same[0], sent=sent)
+
+    def _choices(self, place: str, was: Sequence[Schema], now: Sequence[Schema], *, sent: bool) -> Iterator[str]:
+        """Compare each alternative that clients sent, or that they receive now, with that of the same name or type."""
+        pairs = [
+            (earlier, later)
+            for earlier in was
+            for later in now
+            if _kinds(earlier, self._before) & _kinds(later, self._after) - {"null"}
+        ]
+        pairs.sort(key=lambda pair: pair[0].get("$ref") != pair[1].get("$ref"))
+        chosen: dict[int, tuple[Schema, Schema]] = {}
+        for earlier, later in pairs:
+            chosen.setdefault(id(earlier if sent else later), (earlier, later))
+        for earlier, later in chosen.values():
+            yield from self._schemas(place, earlier, later, sent=sent)
 
     def _members(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
         earlier, later = was.get("properties", {}), now.get("properties", {})
@@ -108,6 +122,11 @@ class _Call:
                 yield f"{self._place}: {place} {'must have' if sent else 'need not have'} {name} now"
         for name in earlier.keys() & later.keys():
             yield from self._schemas(f"{place}.{name}", earlier[name], later[name], sent=sent)
+        other_before, other_after = was.get("additionalProperties", True), now.get("additionalProperties", True)
+        if isinstance(other_before, Mapping) and isinstance(other_after, Mapping):
+            yield from self._schemas(f"{place}.*", other_before, other_after, sent=sent)
+        elif sent and other_before is not False and other_after is not True:
+            yield f"{self._place}: {place} cannot have all other fields any more"
 
 
 def _parameters(call: Document) -> dict[tuple[str, str], Any]:
@@ -119,6 +138,12 @@ def _resolved(schema: Schema, document: Document) -> Schema:
     if reference is None:
         return schema
     found: Schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+    return found
+
+
+def _alternatives(schema: Schema, document: Document) -> Sequence[Schema]:
+    """Return the alternatives of a schema, or the schema itself."""
+    found: Sequence[Schema] = _resolved(schema, document).get("anyOf", (schema,))
     return found
 
 
@@ -143,8 +168,16 @@ def _narrowed(was: Schema, now: Schema) -> Iterator[str]:
     for name in UPPER_BOUNDS:
         if name in now and now[name] < was.get(name, float("inf")):
             yield f"{name} fell to {now[name]}"
-    if "pattern" in now and now["pattern"] != was.get("pattern"):
-        yield "has another pattern"
+    yield from _reformatted(was, now)
+
+
+def _reformatted(was: Schema, now: Schema) -> Iterator[str]:
+    for name in ("pattern", "format"):
+        if name in now and now[name] != was.get(name):
+            yield f"has another {name}"
+    step = now.get("multipleOf")
+    if step and ("multipleOf" not in was or was["multipleOf"] % step):
+        yield f"must be a multiple of {step} now"
 
 
 def _values(schema: Schema) -> set[str]:
