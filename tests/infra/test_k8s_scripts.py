@@ -1,14 +1,23 @@
 """The scripts around kubectl, run with fake programs on PATH that record their arguments."""
 
+import asyncio
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from embedded import postgres
 from shared.validation.text import terminal_text
+from testkit.apps import free_port
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -215,6 +224,53 @@ class TestDevelopmentPostgres:
         (volume / "18/docker/PG_VERSION").touch()
         assert self.start(runner, volume) == 0
         assert "new" not in runner.calls()
+
+
+class TestDevelopmentDatabases:
+    """`create-databases.sh` with a real PostgreSQL."""
+
+    @pytest.fixture
+    def folder(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix="hopline-test-"))
+        folder.chmod(0o711)  # PostgreSQL's account must reach it, unlike pytest's temporary folders
+        yield folder
+        shutil.rmtree((folder / "postgres").resolve())
+        shutil.rmtree(folder)
+
+    @pytest.fixture
+    async def server(self, folder: Path) -> AsyncIterator[postgres.Postgres]:
+        server = postgres.prepare(folder / "postgres", port=free_port())
+        server.initialise("secret")
+        command = server.argv(durable=False)
+        process = await asyncio.create_subprocess_exec(*command, cwd="/", stderr=DEVNULL, **server.identity)
+        await eventually(lambda: postgres.is_ready(server.url("secret")))
+        superuser = await asyncpg.connect(server.url("secret"))
+        await superuser.execute("CREATE ROLE postgres SUPERUSER LOGIN PASSWORD 'secret'")  # as in the image
+        await superuser.close()
+        yield server
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 20)
+
+    async def test_only_the_owner_and_the_monitor_can_connect(
+        self, runner: ScriptRunner, server: postgres.Postgres, tmp_path: Path
+    ) -> None:
+        runner.add_program("cat", 'basename "$1"\n')  # the password of each role is its name
+        more = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGPASSWORD": "secret"}
+        more |= {"HOPLINE_VOLUME": str(tmp_path), "PSQL": str(postgres.bundled_programs() / "bin/psql")}
+        runner.add_program("psql", 'exec "$PSQL" -qX "$@"\n')
+        script = "components/development-stores/stores/create-databases.sh"
+        done = await asyncio.to_thread(runner.run, script, more=more)
+        assert (done.returncode, done.stderr) == (0, "")
+
+        owners = ("users", "orders", "notifications", "workers")
+        allowed = set()
+        for role in (*owners, "monitor"):
+            for database in owners:
+                with suppress(asyncpg.InsufficientPrivilegeError):
+                    connection = await asyncpg.connect(server.url(role, user=role, database=database))
+                    allowed.add((role, database))
+                    await connection.close()
+        assert allowed == {(name, name) for name in owners} | {("monitor", name) for name in owners}
 
 
 class TestKind:
