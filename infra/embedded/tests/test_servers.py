@@ -8,12 +8,15 @@ import tempfile
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import pytest
 
-from embedded import postgres, postgres_access, valkey
+from embedded import postgres, postgres_access, status, valkey
 from embedded.account import Account, for_postgres
 from embedded.errors import EmbeddedError
 from testkit.apps import free_port
@@ -48,6 +51,33 @@ async def running(server: postgres.Postgres, password: str) -> AsyncIterator[str
     finally:
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), 20)
+
+
+class TestStatus:
+    async def test_status_has_no_databases_when_postgres_stops_meanwhile(self, folder: Path) -> None:
+        server = postgres.prepare(folder / "postgres", port=free_port())
+        server.initialise("secret")
+
+        async def names(database_server: postgres.Postgres) -> list[str]:
+            table: Any = SimpleNamespace(
+                postgres=database_server,
+                superuser_url=lambda: server.url("secret"),
+                superuser_password=lambda: "secret",
+            )
+            rows, available = await status.read_databases(table)
+            assert bool(available) == bool(rows)
+            return [row.name for row in rows]
+
+        async with running(server, "secret") as url:
+            await postgres.ensure_database(url, name="orders", password="o")
+            assert await names(server) == ["orders"]
+            assert await names(replace(server, port=free_port())) == []  # stopped before the second connection
+            orders = await asyncpg.connect(server.url("secret", database="orders"))
+            await orders.execute(
+                "CREATE VIEW operator_status AS SELECT pg_terminate_backend(pg_backend_pid())::text AS status"
+            )
+            await orders.close()
+            assert await names(server) == []  # stopped during the query
 
 
 class TestPostgres:

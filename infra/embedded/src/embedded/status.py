@@ -32,6 +32,14 @@ from shared.connections import AVAILABLE_CONNECTIONS, ConnectionBudget
 STREAMS = {"users": "events:users", "orders": "events:orders"}
 """Databases with an outbox, and the stream that its events are appended to."""
 
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,  # the connection was closed
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server shuts down or starts up
+)
+
 
 @dataclass(frozen=True)
 class ProcessStatus:
@@ -150,7 +158,7 @@ async def collect(stack: Stack, caller: Mapping[str, str]) -> Status:
     names = [*known, *(name for name in states if name not in known)]
     running = [_process(states[name], restarts.get(name, 0)) for name in names]
     groups, last_entries = await _streams(table)
-    rows, available = await _databases(table)
+    rows, available = await read_databases(table)
     databases = [row.describe(last_entry=last_entries.get(row.name, 0)) for row in rows]
     environments = [(name, environment) for name in names if (environment := _environment(states[name].pid))]
     connections = budget(environments, available=available) if available else None
@@ -209,8 +217,11 @@ async def _streams(table: Table) -> tuple[list[GroupStatus], dict[str, int]]:
     return groups, last_entries
 
 
-async def _databases(table: Table) -> tuple[list[DatabaseRow], int]:
-    """Return the existing databases of services, and the number of connections that the server allows to them."""
+async def read_databases(table: Table) -> tuple[list[DatabaseRow], int]:
+    """Return the existing databases of services, and the number of connections that the server allows to them.
+
+    An unavailable server, also one that restarts meanwhile, has no databases and allows no connections.
+    """
     try:
         server = await asyncpg.connect(table.superuser_url(), timeout=2)
     except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -223,6 +234,8 @@ async def _databases(table: Table) -> tuple[list[DatabaseRow], int]:
         )
         limit = int(await server.fetchval(AVAILABLE_CONNECTIONS))
         return [DatabaseRow(**row, status=await _operator_status(table, row["name"])) for row in found], limit
+    except _UNAVAILABLE:
+        return [], 0
     finally:
         await server.close()
 
