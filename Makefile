@@ -42,7 +42,7 @@ clean: $(VENV)/installed ## Stop the stack and delete its data
 ##@ Operate
 
 .PHONY: jobs dead-letters replay
-jobs: $(VENV)/installed ## Count jobs by state and type, and list the oldest pending ones
+jobs: $(VENV)/installed ## Count jobs by state and type, and list the pending ones by due time
 	@$(stack) jobs
 
 dead-letters: $(VENV)/installed ## List dead jobs and events with their errors

@@ -46,14 +46,17 @@ async def add_dead_job(harness: Harness) -> str:
 class TestJobs:
     async def test_jobs_are_counted_and_pending_ones_listed(self, harness: Harness, operator: Operator) -> None:
         await add_dead_job(harness)
-        late, _ = await harness.add(order_email(), order_email(delay_s=90))
+        soon, late = await harness.add(order_email(delay_s=90), order_email())
         await harness.execute("UPDATE job SET created_at = now() - interval '3 hours 1 minute'")
+        await harness.execute("UPDATE job SET created_at = now() WHERE id = :id", id=late.job_id)
         await harness.execute("UPDATE job SET run_after = now() - interval '2 hours' WHERE id = :id", id=late.job_id)
         code, output = await operator.run("jobs")
         assert code == 0
         assert "dead send_welcome_email 1 3h 20 queued send_order_email 2 3h 0" in output
-        assert f"{late.job_id} send_order_email queued 0 3h 2h late" in output
-        assert "in 1m" in output
+        heading, first = output.index("pending jobs, the 2 that are due first"), output.index(str(late.job_id))
+        assert heading < first < output.index(str(soon.job_id))
+        assert f"{late.job_id} send_order_email queued 0 0s 2h late" in output
+        assert f"{soon.job_id} send_order_email queued 0 3h in 1m" in output
 
     async def test_output_explains_what_to_do_when_there_are_no_jobs(self, operator: Operator) -> None:
         assert await operator.run("jobs") == (0, "no jobs yet: place an order, or run `make demo`")

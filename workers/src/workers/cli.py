@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers.cli", description="List and replay jobs.")
     commands = parser.add_subparsers(required=True, dest="command")
-    commands.add_parser("jobs", help="number of jobs by state and type, and the oldest pending ones")
+    commands.add_parser("jobs", help="number of jobs by state and type, and the pending ones by due time")
     commands.add_parser("dead-letters", help="dead jobs, the latest first")
     commands.add_parser("replay", help="retry a dead job").add_argument("job", type=UUID)
     options = parser.parse_args(arguments)
@@ -44,7 +44,7 @@ async def _list_jobs() -> str:
         for job in pending
     ]
     header = ("ID", "TYPE", "STATE", "ATTEMPTS", "AGE", "DUE", "LAST ERROR")
-    return f"{summary}\n\npending jobs, the oldest {len(rows)}\n{format_table(header, rows)}"
+    return f"{summary}\n\npending jobs, the {len(rows)} that are due first\n{format_table(header, rows)}"
 
 
 def _due(due_in: timedelta) -> str:

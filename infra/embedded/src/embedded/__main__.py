@@ -65,9 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
 
-    commands.add_parser("jobs", help="count jobs by state and type, and list the oldest pending ones").set_defaults(
-        run=_jobs
-    )
+    commands.add_parser(
+        "jobs", help="count jobs by state and type, and list the pending ones by due time"
+    ).set_defaults(run=_jobs)
     commands.add_parser("dead-letters", help="list dead jobs and events").set_defaults(run=_dead_letters)
     replay = commands.add_parser("replay", help="retry a dead job or event")
     replay.add_argument("id", help="id from dead-letters")

@@ -66,13 +66,13 @@ def _streams(status: Status) -> Table:
 
 
 def _schedules(status: Status) -> Table:
-    table = _table("schedule", "last slot", "became", "next slot")
+    table = _table("schedule", "last slot", "job state", "next slot")
     for schedule in status.schedules:
-        became = schedule.last_state or "–"
+        state = schedule.last_state or "–"
         table.add_row(
             schedule.name,
             schedule.last_slot or "–",
-            f"[red]{became}[/red]" if became == "dead" else became,
+            f"[red]{state}[/red]" if state == "dead" else state,
             schedule.next_slot,
         )
     return table
