@@ -1,8 +1,8 @@
 """The labels that Loki derives from an OTLP log record.
 
-Index labels come from the resource. Other attributes become structured metadata, which a query returns with the
-stream's labels. Reference: https://grafana.com/docs/loki/latest/send-data/otel/#format-considerations and grafana/loki
-pkg/loghttp/push/otlp.go.
+Index labels come from the resource. Its other attributes and those of the record become structured metadata, which a
+query returns with the index labels. Attributes of the scope are not stored. Reference:
+https://grafana.com/docs/loki/latest/send-data/otel/#format-considerations and grafana/loki pkg/loghttp/push/otlp.go.
 """
 
 import re
@@ -18,12 +18,18 @@ INDEX_ATTRIBUTES = ("service.name", "service.namespace", "deployment.environment
 
 NO_SERVICE_NAME = "unknown_service"  # Loki's name for a resource whose service.name is missing or empty
 
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
+_INVALID_CHARACTER = re.compile(r"[^A-Za-z0-9_]")
 _LEVEL_FROM_NUMBER = ("trace", "debug", "info", "warn", "error", "fatal")  # four severity numbers each, from 1
+_LEVEL_FROM_TEXT = {
+    **{level: level for level in (*_LEVEL_FROM_NUMBER, "critical")},
+    "information": "info",
+    "warning": "warn",
+    "err": "error",
+}
 
 
 def index_labels(resource: Resource) -> dict[str, str]:
-    """Return the labels of the stream selector."""
+    """Return the index labels, which identify the stream."""
     labels = {_name(key): as_text(resource.attributes[key]) for key in INDEX_ATTRIBUTES if key in resource.attributes}
     return labels | {"service_name": labels.get("service_name") or NO_SERVICE_NAME}
 
@@ -62,10 +68,15 @@ def line(message: LogRecord) -> str:
 
 
 def level(message: LogRecord) -> str:
-    """Return trace, debug, info, warn, error, fatal or unknown."""
+    """Return the level of the severity text if Loki knows it, else that of the severity number, else `unknown`.
+
+    Reference: grafana/loki pkg/distributor/field_detection.go.
+    """
+    if level := _LEVEL_FROM_TEXT.get(message.severity_text.lower()):
+        return level
     if message.severity_number:
         return _LEVEL_FROM_NUMBER[min((message.severity_number - 1) // 4, 5)]
-    return message.severity_text.lower() or "unknown"
+    return "unknown"
 
 
 def _resource_metadata(resource: Resource) -> dict[str, str]:
@@ -82,5 +93,5 @@ def _flat(attributes: Mapping[str, Plain], prefix: str = "") -> Iterator[tuple[s
 
 @lru_cache(maxsize=1_024)
 def _name(key: str) -> str:
-    name = _NOT_IN_A_NAME.sub("_", key)
+    name = _INVALID_CHARACTER.sub("_", key)
     return f"key_{name}" if name[:1].isdigit() else name

@@ -38,7 +38,7 @@ function text(line) {
     ...long.map(([key, value]) => el("details", {}, el("summary", {}, key), el("pre", {}, value))));
 }
 
-const LEVELS = new Set(["trace", "debug", "info", "warn", "error", "fatal"]);
+const LEVELS = new Set(["trace", "debug", "info", "warn", "error", "critical", "fatal"]);
 
 function levelClass({ level }) {
   return LEVELS.has(level) ? level : "";
