@@ -23,7 +23,7 @@ export function linksOf(links: Links, traceId: string, spans: readonly TraceSpan
   return found;
 }
 
-/** Return the address of a trace's log records in Grafana's Explore, with its range of an hour. */
+/** Return the address of a trace's log records in Grafana's Explore. It shows those of the last hour. */
 function logsAddress(logs: string, traceId: string): string {
   const expr = `{service_namespace="hopline"} | trace_id=\`${traceId}\``;
   const query = { refId: "A", expr };
@@ -32,10 +32,10 @@ function logsAddress(logs: string, traceId: string): string {
   return `${withoutSlash(logs)}?${parameters.toString()}`;
 }
 
-/** Return the message ids of the emails that were sent, in their order. */
+/** Return the message ids of the sent emails, in the order of their spans. */
 function emailsOf(spans: readonly TraceSpan[]): string[] {
-  const sent = [...spans].sort((left, right) => left.start_us - right.start_us);
-  const ids = sent.flatMap(({ attributes }) => attributes[MESSAGE_ID] ?? []).map(String);
+  const ordered = [...spans].sort((left, right) => left.start_us - right.start_us);
+  const ids = ordered.flatMap(({ attributes }) => attributes[MESSAGE_ID] ?? []).map(String);
   return [...new Set(ids.map((id) => id.replace(/^<|>$/g, "")))];
 }
 

@@ -12,23 +12,31 @@ const PAGE = 20;
 let root: HTMLElement;
 /** Number of orders on the server. The newest has the highest number. */
 let last: number;
+/** The response for this cursor waits for `release`. */
+let heldCursor: string | undefined;
+let release: () => void;
+let released: Promise<void>;
 
 function order(number: number) {
   return { id: `${number}`, status: "placed", items: [], total_cents: 1, currency: "EUR", created_at: "2026-01-01T00:00:00Z" };
 }
 
 /** Respond with the orders below the cursor, which is an order's number. */
-function serve(path: string): Promise<Response> {
-  const cursor = Number(new URL(path, "http://shop.test").searchParams.get("cursor") ?? last + 1);
+async function serve(path: string): Promise<Response> {
+  const demanded = new URL(path, "http://shop.test").searchParams.get("cursor") ?? undefined;
+  const cursor = Number(demanded ?? last + 1);
   const items = Array.from({ length: Math.min(PAGE, cursor - 1) }, (_, index) => order(cursor - 1 - index));
   const end = cursor - items.length;
-  return Promise.resolve(json(200, { items, next_cursor: end > 1 ? `${end}` : null })());
+  if (demanded !== undefined && demanded === heldCursor) await released;
+  return json(200, { items, next_cursor: end > 1 ? `${end}` : null })();
 }
 
 beforeEach(async () => {
   vi.stubGlobal("fetch", serve);
   userId.value = "ada";
   last = 50;
+  heldCursor = undefined;
+  released = new Promise((resolve) => (release = resolve));
   root = document.createElement("div");
   document.body.append(root);
   await act(() => {
@@ -70,4 +78,18 @@ test("an order that is placed elsewhere is added to the expanded list", async ()
 test("more orders than a page begin the list again, so that it has no gap", async () => {
   await placeElsewhere(PAGE + 1);
   await expectListed(50 + PAGE + 1, PAGE);
+});
+
+test("an older page that arrives after the list has begun again is ignored", async () => {
+  const more = (): Promise<void> => act(() => root.querySelector<HTMLButtonElement>("button.secondary")?.click());
+  heldCursor = "11";
+  await more();
+  await placeElsewhere(PAGE + 1);
+  await expectListed(50 + PAGE + 1, PAGE);
+  release();
+  await vi.waitFor(() => {
+    expect(root.querySelector("button.secondary")?.textContent).toBe("Show more");
+  });
+  await more();
+  await expectListed(50 + PAGE + 1, 2 * PAGE);
 });

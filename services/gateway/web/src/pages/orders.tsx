@@ -34,7 +34,8 @@ function OrderList() {
   });
   const more = useCommand("load more orders", async (action) => {
     const page = await loadOrders(next ?? "", action);
-    setShown((shown) => ({ ids: merge(shown.ids, page.ids), next: page.next }));
+    // If the list has begun again since the request, the page does not continue it.
+    setShown((shown) => (shown.next === next ? { ids: merge(shown.ids, page.ids), next: page.next } : shown));
   });
   // An order that was placed on another device, or in another tab, belongs to the list too.
   useEffect(
