@@ -49,7 +49,7 @@ class TestProblems:
         assert response.status_code == 400
         assert response.json()["errors"] == [{"field": "body", "message": "JSON decode error"}]
 
-    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded"])
+    @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "model/gltf+json"])
     async def test_response_is_415_when_the_media_type_is_not_json(
         self, client: httpx.AsyncClient, content_type: str
     ) -> None:

@@ -22,9 +22,9 @@ def get_media_type(request: Request) -> str:
 
 
 def is_json(request: Request) -> bool:
-    """Return whether the body is JSON, including types with the suffix `+json` (RFC 6839 §3.1)."""
+    """Return whether FastAPI parses the body as JSON: `application/json`, or `application/…+json` (RFC 6839 §3.1)."""
     media_type = get_media_type(request)
-    return media_type == JSON or media_type.endswith("+json")
+    return media_type == JSON or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def unsupported_media_type(media_type: str) -> UnsupportedMediaTypeError:
