@@ -1,11 +1,40 @@
-"""The count of deliveries of a consumer group on a real server."""
+"""The deletion of idle members and the count of deliveries of a consumer group, on a real server."""
 
-from shared.messaging.group import ConsumerGroup
+from shared.messaging.group import MEMBER_RETENTION_S, ConsumerGroup
 from testkit.sample_service import GROUP, STREAM, SampleService
+from testkit.waiting import eventually
 
 
-def create_member(sample: SampleService, name: str) -> ConsumerGroup:
-    return ConsumerGroup(redis=sample.redis, stream=STREAM, group=GROUP, consumer=name, claim_idle_s=0)
+def create_member(sample: SampleService, name: str, *, member_retention_s: float = MEMBER_RETENTION_S) -> ConsumerGroup:
+    return ConsumerGroup(
+        redis=sample.redis,
+        stream=STREAM,
+        group=GROUP,
+        consumer=name,
+        claim_idle_s=0,
+        member_retention_s=member_retention_s,
+    )
+
+
+async def list_members(sample: SampleService) -> set[bytes]:
+    return {member["name"] for member in await sample.redis.xinfo_consumers(STREAM, GROUP)}
+
+
+class TestJoin:
+    async def test_idle_members_without_pending_entries_are_deleted(self, sample: SampleService) -> None:
+        await sample.send(1)
+        await sample.redis.xgroup_create(STREAM, GROUP, id="0")
+        await sample.redis.xreadgroup(GROUP, "with pending", {STREAM: ">"})
+        await sample.redis.xgroup_createconsumer(STREAM, GROUP, "without pending")
+        await create_member(sample, "new").join()
+        assert await list_members(sample) == {b"with pending", b"without pending"}
+
+        async def delete_idle_member() -> bool:
+            """Join repeatedly, because the idle time must be at least one millisecond."""
+            await create_member(sample, "new", member_retention_s=0).join()
+            return await list_members(sample) == {b"with pending"}
+
+        await eventually(delete_idle_member)
 
 
 class TestDeliveries:
