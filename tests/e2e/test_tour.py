@@ -56,7 +56,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     folder = Path(os.environ.get("TMPDIR") or "/tmp") / f"hopline-tour-{os.getpid()}"  # noqa: S108 - short, for sockets
     log = tmp_path_factory.mktemp("tour") / "output"
     overrides = {"HOPLINE_HOME": str(folder), "HOPLINE_PORT_OFFSET": str(free_offset(PORTS.values())), "COLUMNS": "140"}
-    overrides["MODE"] = "compose"  # the default if an engine is available; the page must select its mode
+    overrides["MODE"] = "compose"  # as on a machine with Docker, so that the page must select the embedded mode
     environment = {**os.environ, **overrides}
     script = "\n".join(f"{step.commands}\necho; echo @@@" for step in steps())
     try:

@@ -21,7 +21,7 @@ from shared.connections import SUPERUSER_RESERVED, ConnectionBudget, Program
 Render = Callable[..., Rendering]
 
 K8S = {"hopline-workers": "worker", "hopline-report-workers": "report-worker", "pgbouncer": "pgbouncer"}
-"""Programs by the names of their Deployments, which are `hopline-` and the name of the service."""
+"""Programs by the names of their Deployments. The other Deployments are named `hopline-` and the program."""
 
 
 class TestKubernetes:

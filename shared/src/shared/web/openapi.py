@@ -38,12 +38,15 @@ def document_problem(description: str) -> dict[str, Any]:
 
 
 def document_header(description: str) -> dict[str, Any]:
-    """Return a response header for the `responses` of an operation."""
+    """Return a response header for the `headers` of one of the `responses` of an operation."""
     return {"description": description, "schema": {"type": "string"}}
 
 
 def without_maximum(schema: dict[str, Any]) -> None:
-    """Remove the upper bound from a published schema (`json_schema_extra`), because it must not become narrower."""
+    """Remove `maximum` from a field in the documents; for `json_schema_extra`.
+
+    The published documents do not have this bound, and `make openapi` rejects a stricter limit.
+    """
     schema.pop("maximum")
 
 
