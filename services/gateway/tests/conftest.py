@@ -1,7 +1,6 @@
 """The gateway on a real server. Its upstreams are fakes, also on real servers."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,7 +12,7 @@ from starlette.middleware import Middleware
 
 from gateway.main import create_app
 from gateway.settings import Settings
-from testkit.apps import http_client, serve
+from testkit.apps import http_client, serve, serve_all
 from testkit.tokens import TokenIssuer
 
 CALLER = "0198b7f0-0000-7000-8000-000000000001"
@@ -38,16 +37,6 @@ async def services(token_issuer: TokenIssuer) -> AsyncIterator[Services]:
     async with serve_all(fakes) as addresses:
         urls = {f"{fake.name}_url": address for fake, address in zip(fakes, addresses, strict=True)}
         yield Services(users=users, orders=orders, notifications=notifications, urls=urls)
-
-
-@asynccontextmanager
-async def serve_all(fakes: Sequence[FakeService]) -> AsyncIterator[list[str]]:
-    """Serve all fakes. They are stopped together, because stopping one server takes a tenth of a second."""
-    servers = [serve(fake) for fake in fakes]
-    try:
-        yield [await server.__aenter__() for server in servers]
-    finally:
-        await asyncio.gather(*(server.__aexit__(None, None, None) for server in servers))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from testkit.apps import http_client, serve
+from testkit.apps import http_client, serve, serve_all
 from testkit.databases import migrate
 from testkit.servers import StartPostgres, StartValkey
 from testkit.spans import Spans
@@ -86,6 +86,25 @@ class TestServe:
         with pytest.raises(RuntimeError, match="failed to start"):
             async with serve(Starlette(lifespan=lifespan)):
                 pass
+
+    async def test_started_applications_are_stopped_when_another_fails_to_start(self) -> None:
+        events: list[str] = []
+
+        @asynccontextmanager
+        async def succeed(app: Starlette) -> AsyncIterator[None]:
+            events.append("started")
+            yield
+            events.append("stopped")
+
+        @asynccontextmanager
+        async def fail(app: Starlette) -> AsyncIterator[None]:
+            raise ValueError("no settings")
+            yield
+
+        with pytest.raises(RuntimeError, match="failed to start"):
+            async with serve_all([Starlette(lifespan=lifespan) for lifespan in (succeed, fail, succeed)]):
+                pass
+        assert events == ["started", "stopped"]
 
 
 class TestTokens:

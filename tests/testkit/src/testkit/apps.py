@@ -1,10 +1,11 @@
-"""An ASGI application on a free port, in the event loop of the test."""
+"""ASGI applications on free ports, in the event loop of the test."""
 
+import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -55,6 +56,24 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
         finally:
             server.should_exit = True
             await server.shutdown(sockets=[listener])
+
+
+@asynccontextmanager
+async def serve_all(apps: Sequence[Any]) -> AsyncIterator[list[str]]:
+    """Serve all applications; yield their base URLs.
+
+    The servers are stopped concurrently, because stopping one takes a tenth of a second.
+    """
+    urls: list[str] = []
+    started: list[AbstractAsyncContextManager[str]] = []
+    try:
+        for app in apps:
+            server = serve(app)
+            urls.append(await server.__aenter__())
+            started.append(server)
+        yield urls
+    finally:
+        await asyncio.gather(*(server.__aexit__(None, None, None) for server in started))
 
 
 @asynccontextmanager
