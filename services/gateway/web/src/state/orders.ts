@@ -27,22 +27,25 @@ export interface OrdersPage {
 /** Load a page of orders, newest first. Throws ProblemError or UnreachableError. */
 export async function loadOrders(cursor: string, action: Action, signal?: AbortSignal): Promise<OrdersPage> {
   const path = `/v2/orders?limit=20${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+  const owner = userId.peek();
   const { body } = await api.json<Page<Order>>(path, { action, signal });
-  store(body.items);
+  store(body.items, owner);
   return { ids: body.items.map(({ id }) => id), next: body.next_cursor ?? undefined };
 }
 
 /** Load one order. Throws ProblemError or UnreachableError. */
 export async function loadOrder(id: string, action?: Action, signal?: AbortSignal): Promise<void> {
   const path = `/v2/orders/${encodeURIComponent(id)}`;
+  const owner = userId.peek();
   const { body } = await api.json<Order>(path, { action, signal, background: action === undefined });
-  store([body]);
+  store([body], owner);
 }
 
 /** Cancel an order. Throws ProblemError with status 409 if it is packed already. */
 export async function cancelOrder(id: string, action: Action): Promise<void> {
+  const owner = userId.peek();
   const { body } = await api.json<Order>(`/v2/orders/${encodeURIComponent(id)}/cancel`, { method: "POST", action });
-  store([body]);
+  store([body], owner);
 }
 
 /** Apply notifications to the orders that are shown. */
@@ -52,14 +55,16 @@ export function startOrders(): void {
     const id = data.order_id;
     if (status === undefined || typeof id !== "string") return;
     const known = orders.value.get(id);
-    if (known !== undefined) store([{ ...known, status }]);
+    if (known !== undefined) store([{ ...known, status }], userId.peek());
   });
   userId.subscribe(() => {
     orders.value = new Map();
   });
 }
 
-function store(read: readonly Order[]): void {
+/** Store orders of `owner`, unless that user has signed out meanwhile. */
+function store(read: readonly Order[], owner: typeof userId.value): void {
+  if (owner !== userId.peek()) return;
   const updated = new Map(orders.value);
   for (const order of read) {
     const known = updated.get(order.id);
