@@ -234,10 +234,8 @@ class _Parser:
 
     def _selector(self, name: str, *, ranged: bool = False) -> Selector:
         matchers = self._matchers() if self._word == "{" else ()
-        if not ranged:
-            if self._kind == "range":
-                self._fail("a range is allowed only within rate and increase")
-            return Selector(name, matchers)
+        if self._kind == "range" and not ranged:
+            self._fail("a range is allowed only within rate and increase")
         return Selector(name, matchers, self._range())
 
     def _range(self) -> float:
