@@ -2,7 +2,7 @@
 
 import random
 
-MIN_DELAY_S = 1.0
+BASE_DELAY_S = 1.0
 MAX_DELAY_S = 300.0
 
 
@@ -11,5 +11,5 @@ def backoff_s(attempt: int) -> float:
 
     The jitter spreads the retries of jobs that failed together.
     """
-    delay_s = min(MIN_DELAY_S * 2.0 ** min(attempt - 1, 32), MAX_DELAY_S)
+    delay_s = min(BASE_DELAY_S * 2.0 ** min(attempt - 1, 32), MAX_DELAY_S)
     return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, no cryptography

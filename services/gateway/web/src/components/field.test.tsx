@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 import { Field } from "./field";
 
-test("a text that replaces the default stays while the page is rendered again", async () => {
+test("a changed value is kept when the field is rendered again", async () => {
   const root = document.createElement("div");
   const show = (): Promise<void> =>
     act(() => {
