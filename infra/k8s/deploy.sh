@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Rolls out an overlay in order: first everything that processes depend on, then the migrations, then the processes. Ends when
-# everything is ready, or prints the objects that are not. Further arguments are passed to kubectl.
+# Rolls out an overlay in order: first everything that processes depend on, then the migrations, then the processes. Waits until the
+# stores are ready, the migrations are complete and the processes are ready; it does not wait for telemetry backends. If a wait fails,
+# it prints the pods of that step and the ends of their logs. Further arguments are passed to kubectl.
 #
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
@@ -25,7 +26,8 @@ fi
 
 cluster() { kubectl "${options[@]+"${options[@]}"}" "$@"; }
 
-# wait_until_ready SELECTOR SECONDS: wait for every Deployment and StatefulSet; print the pods if one does not become ready.
+# wait_until_ready SELECTOR SECONDS: wait at most SECONDS for each Deployment and StatefulSet. If one of them does not become ready in
+# time, print the pods of the selector and fail.
 wait_until_ready() {
   local workloads workload
   workloads=$(cluster "${here[@]}" get deployments,statefulsets --selector "$1" --output name)
@@ -34,8 +36,8 @@ wait_until_ready() {
   done
 }
 
-# escape_control_characters: write the control characters of stdin except tabs and line breaks as JSON does, such as \u001b,
-# because log records contain untrusted text. The list is that of shared/src/shared/validation/text.py; NUL is removed.
+# escape_control_characters: copy stdin to stdout, and escape control characters except tabs and line breaks as JSON does (\u001b),
+# because log records contain untrusted text. The ranges are those of shared/src/shared/validation/text.py; NUL is removed.
 escape_control_characters() {
   local code bytes character script=''
   for code in {1..8} {11..31} {127..159} {8232..8238} {8294..8297}; do
@@ -90,7 +92,7 @@ wait_until_ready "$stores" 180
 echo "── migrations"
 cluster "${here[@]}" delete jobs --selector "$migrations" --ignore-not-found # a Job cannot be changed
 cluster apply --filename "$rendered" --selector "$migrations"
-wait_for_migrations 660
+wait_for_migrations 660 # longer than activeDeadlineSeconds of the Jobs, which fails them first
 
 echo "── processes"
 cluster apply --filename "$rendered"
