@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -164,6 +164,7 @@ class TestDrawing:
 
 class TestTimeline:
     @given(INTERVALS)
+    @example([(0, 0), (2**27, 2**27)])
     def test_order_of_times_is_preserved(self, intervals: list[tuple[int, int]]) -> None:
         line = Timeline(intervals)
         times = sorted(time for interval in intervals for time in interval)
@@ -181,6 +182,9 @@ class TestTimeline:
         assert (fold.start, fold.end) == (100, 1_000_100)
         assert fold.right - fold.left < 0.05
         assert line.at(50) == pytest.approx(50 / (200 + 0.04 * 195))
+
+    def test_wait_is_not_folded_when_a_longer_span_covers_it(self) -> None:
+        assert not Timeline([(0, 100), (10, 20), (105, 110)]).folds()
 
     def test_timeline_has_one_position_when_there_is_no_duration(self) -> None:
         assert Timeline([(5, 5)]).at(5) == 0.0

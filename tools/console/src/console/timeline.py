@@ -65,5 +65,5 @@ def _stretches(busy: list[tuple[float, float]], busy_time: float) -> Iterator[St
         folded = idle > _FOLD_FROM * busy_time
         right = left + (_FOLD_TO * busy_time if folded else idle)
         yield Stretch(idle_from, start, left, right, folded)
-        left = right + end - start
+        left = right + (end - start)  # the times are large: without the parentheses, the sum is rounded
         yield Stretch(start, end, right, left, folded=False)
