@@ -289,13 +289,17 @@ class TestFormatDuration:
         [
             (0, "0 µs"),
             (999, "999 µs"),
+            (999.6, "1.00 ms"),
             (1_000, "1.00 ms"),
+            (9_996, "10.0 ms"),
             (12_345, "12.3 ms"),
             (999_000, "999 ms"),
+            (999_600, "1.00 s"),
             (4_190_000, "4.19 s"),
+            (1_234_000_000, "1234 s"),
         ],
     )
-    def test_duration_has_three_digits(self, microseconds: int, written: str) -> None:
+    def test_unit_and_decimals_fit_the_rounded_duration(self, microseconds: float, written: str) -> None:
         assert format_duration(microseconds) == written
 
 

@@ -46,9 +46,10 @@ def colour_service(service: str) -> Text:
 
 def format_duration(microseconds: float) -> str:
     """Return a duration with about three digits and its unit."""
-    if microseconds < _MILLISECOND_US:
+    rounded = float(f"{microseconds:.3g}")  # 999.6 ms are 1.00 s
+    if rounded < _MILLISECOND_US:
         return f"{microseconds:.0f} µs"
-    if microseconds < _SECOND_US:
+    if rounded < _SECOND_US:
         return f"{_three_digits(microseconds / _MILLISECOND_US)} ms"
     return f"{_three_digits(microseconds / _SECOND_US)} s"
 
@@ -212,5 +213,5 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _three_digits(number: float) -> str:
-    whole_digits = len(str(int(number)))
+    whole_digits = len(str(int(float(f"{number:.3g}"))))
     return f"{number:.{max(0, 3 - whole_digits)}f}"
