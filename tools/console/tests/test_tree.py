@@ -1,4 +1,4 @@
-"""The tree of a trace from Jaeger's JSON, and its time line."""
+"""The tree of a trace from Jaeger's JSON, and how the console prints it."""
 
 import io
 import sys
@@ -65,9 +65,23 @@ def draw(built: Tree, *, width: int) -> list[str]:
 
 
 class TestTree:
-    def test_parent_is_found_when_it_is_also_linked(self) -> None:
+    def test_parent_is_the_first_link_when_jaeger_omits_child_of(self) -> None:
         built = tree(span("root"), span("first", "root"), span("again", "", "root", "first", start=5))
         assert shape(built) == ["root", "  first", "  again"]
+
+    def test_parent_is_found_when_a_link_precedes_it(self) -> None:
+        again = span("again", "root", "first", start=5)
+        again["references"].reverse()
+        assert shape(tree(span("root"), span("first", "root"), again)) == ["root", "  first", "  again"]
+
+    def test_link_is_ignored_when_it_leads_to_another_trace(self) -> None:
+        root = span("root") | {"references": [{"refType": "FOLLOWS_FROM", "traceID": "u", "spanID": "x"}]}
+        built = tree(root)
+        assert (shape(built), built.is_whole, built.spans()[0].links) == (["root"], True, [])
+
+    def test_longer_span_comes_first_when_both_start_together(self) -> None:
+        built = tree(span("short", "root", took=1), span("long", "root", took=5), span("root"))
+        assert shape(built) == ["root", "  long", "  short"]
 
     def test_children_are_sorted_by_start_and_have_their_wait(self) -> None:
         built = tree(span("late", "root", start=50), span("early", "root", start=5), span("root", took=20))
@@ -83,6 +97,11 @@ class TestTree:
         assert (len(built.roots), built.missing_parents, built.is_whole) == (2, 1, False)
         assert shape(built) == ["root", "gone, lost", "  child"]
 
+    def test_tree_is_not_whole_when_it_has_two_roots(self) -> None:
+        built = tree(span("root"), span("other", start=1))
+
+        assert (len(built.roots), built.missing_parents, built.is_whole) == (2, 0, False)
+
     def test_lost_span_has_the_parent_of_a_repeated_attempt(self) -> None:
         again = span("again", "root", "root", "dead", start=10_000)
         built = tree(span("root"), again, span("below", "dead", start=500), span("early", "root", start=5))
@@ -90,6 +109,26 @@ class TestTree:
         assert shape(built) == ["root", "  early", "  dead, lost", "    below", "  again"]
         assert built.lost()[0].operation == "op again"
         assert (built.missing_parents, built.is_whole, len(built.spans())) == (1, False, 4)
+
+    def test_lost_span_starts_with_its_earliest_child_when_a_later_one_comes_first(self) -> None:
+        below = [span("late", "dead", start=50), span("early", "dead", start=5)]
+        built = tree(span("root"), *below, span("between", "root", start=20), span("again", "root", "dead", start=90))
+
+        assert shape(built) == ["root", "  dead, lost", "    early", "    late", "  between", "  again"]
+
+    def test_lost_span_and_its_children_have_no_wait(self) -> None:
+        built = tree(
+            span("root"),
+            span("again", "root", "dead", start=50),
+            span("early", "gone", start=60),
+            span("late", "gone", start=90),
+        )
+
+        waits = {node.span.id: node.waited for node in built.walk()}
+        assert waits == {"root": 0, "dead": 0, "again": 40, "gone": 0, "early": 0, "late": 0}
+
+    def test_parent_is_lost_when_there_is_no_root_and_no_server_span(self) -> None:
+        assert shape(tree(span("below", "gone"))) == ["gone, lost", "  below"]
 
     def test_lost_span_is_shown_when_it_has_no_children(self) -> None:
         assert shape(tree(span("root"), span("again", "root", "dead", start=9))) == ["root", "  dead, lost", "  again"]
@@ -113,7 +152,10 @@ class TestTree:
         assert [item.id for item in built.lost()] == ids
 
     def test_repeated_attempt_is_a_child_of_its_lost_parent(self) -> None:
-        assert shape(tree(span("root"), span("again", "gone", "gone", start=9))) == ["root", "gone, lost", "  again"]
+        built = tree(span("root"), span("again", "gone", "gone", start=9))
+
+        assert shape(built) == ["root", "gone, lost", "  again"]
+        assert [lost.service for lost in built.lost()] == ["unknown"]
 
     def test_services_are_in_the_order_of_their_first_spans(self) -> None:
         built = tree(
@@ -251,6 +293,7 @@ class TestFailure:
         [
             ({}, ""),
             ({"error": True}, "failed"),
+            ({"error": "true"}, "failed"),
             ({"error": True, "error.type": "503", "hopline.fault": "errors"}, "503 (a fault switch: errors)"),
             ({"error": True, "error.type": "503", "hopline.problem": "circuit-open"}, "503 circuit-open"),
             (

@@ -157,15 +157,16 @@ def _reconstruct_lost_spans(reported: Sequence[Span]) -> Iterator[Span]:
     """Yield replacements for spans that were not received but are the parent of other spans or linked by them.
 
     A retry links to the lost attempt and has the same operation and parent, so these are copied from the retry.
-    Otherwise only the span's id is known, from its children. If no span is a root, the requests to the service of the
-    first server span came from outside, and their callers are not lost spans.
+    Otherwise only the span's id is known, from its children. A lost span starts with its earliest child or retry. If no
+    span is a root, the requests to the service of the first server span came from outside, and their callers are not
+    lost spans.
     """
     known = {span.id for span in reported}
     servers = [span for span in reported if span.kind == "server"]
     if servers and all(span.parent_id for span in reported):
         entry = min(servers, key=lambda span: span.start).service
         known |= {span.parent_id for span in servers if span.service == entry}
-    children = {span.parent_id: span for span in reversed(reported) if span.parent_id}
+    children = {span.parent_id: span for span in sorted(reported, key=lambda span: -span.start) if span.parent_id}
     retries = {link: span for span in reported for link in span.links if link != span.parent_id}
     for span_id in sorted((children | retries).keys() - known):
         retry, child = retries.get(span_id), children.get(span_id)
