@@ -1,4 +1,4 @@
-"""Prints a tree of spans, one line per span: service, operation, duration, and a bar on the time line.
+"""Prints a tree of spans, one line per span: service, operation, duration, and a bar on the timeline.
 
 All text is `rich.text.Text`, so data of services is not interpreted as markup. Control characters are replaced. If the
 output is not a terminal, the lines have no colours.

@@ -1,4 +1,4 @@
-"""The time line of a trace, with long idle stretches folded.
+"""The timeline of a trace, with long idle stretches folded.
 
 An order mostly waits for its next step. Drawn to scale, the spans would be too small to see. Therefore an idle stretch
 longer than a fifth of the busy time is drawn as a narrow strip; its duration is shown in the line of a span.
@@ -14,7 +14,7 @@ _FOLD_TO = 0.04
 
 
 class Stretch(NamedTuple):
-    """A part of the time line: its start and end, its position, and whether it is folded."""
+    """A part of the timeline: its start and end, its position, and whether it is folded."""
 
     start: float
     end: float
@@ -35,7 +35,7 @@ class Timeline:
         self._ends = [item.end for item in self.stretches]
 
     def at(self, time: float) -> float:
-        """Return the position of a time. Times outside the time line are at its nearer end."""
+        """Return the position of a time. Times outside the timeline are at its nearer end."""
         stretch = self.stretches[min(bisect_left(self._ends, time), len(self._ends) - 1)]
         length = stretch.end - stretch.start
         share = min(1.0, max(0.0, (time - stretch.start) / length)) if length else 0.0

@@ -1,8 +1,8 @@
-/** The hops of an action in their order, on one time line. */
+/** The hops of an action in their order, on one timeline. */
 
 import { formatDuration } from "./format";
 import type { Hop } from "./model";
-import { createTimeLine, type TimeLine } from "./time-line";
+import { createTimeLine, type TimeLine } from "./timeline";
 
 const MARKS = { waiting: "○", lit: "●", failed: "✕" };
 const SOURCES = { response: "by the response", notification: "by the notification", span: "by a span" };

@@ -43,7 +43,7 @@ describe("rows", () => {
   });
 });
 
-describe("the time line", () => {
+describe("the timeline", () => {
   test("without pauses is linear", () => {
     const { rows, folds, duration } = createWaterfall([
       span("a", null, "x", "whole", at(0, 100)),

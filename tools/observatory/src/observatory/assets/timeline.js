@@ -1,4 +1,4 @@
-// A time line on which idle stretches, in which an order waits for its next step, are folded to a narrow strip, so that
+// A timeline on which idle stretches, in which an order waits for its next step, are folded to a narrow strip, so that
 // spans are wide enough to read.
 
 const FOLD_FROM = 0.2; // fold an idle stretch longer than this share of the busy time …

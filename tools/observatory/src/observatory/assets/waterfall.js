@@ -7,7 +7,7 @@ import { counted, duration, el, neighbour, service, serviceClass } from "./page.
 
 const MIN_LABEL_SPACE = 45; // percent of the width, for the longest label
 
-/** Return the drawing of the nodes on the time line. `linesOf` and `mailOf` return the records and the email of a span. */
+/** Return the drawing of the nodes on the timeline. `linesOf` and `mailOf` return the records and the email of a span. */
 export function waterfall({ nodes, time, origin, linesOf, mailOf }) {
   const list = el("ol", { class: "spans", "aria-label": "Spans" });
   for (const node of nodes) list.append(row(node, { time, origin, lines: linesOf(node.span.id), mail: mailOf(node.span) }));

@@ -1,9 +1,9 @@
-// The visible part of the time line. Positions are in percent of a lane. Zooming widens and moves the lane by two CSS
+// The visible part of the timeline. Positions are in percent of a lane. Zooming widens and moves the lane by two CSS
 // properties, so the cost does not depend on the number of spans.
 
 import { clock, duration, el } from "./page.js";
 
-const NARROWEST = 0.001; // share of the whole time line
+const NARROWEST = 0.001; // share of the whole timeline
 const TICK_EVERY = 110; // pixels, about
 const NARROWEST_LABEL = 75; // pixels
 const MIN_DRAG_PX = 5; // pixels; less is a click

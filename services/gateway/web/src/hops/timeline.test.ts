@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Hop } from "./model";
-import { createTimeLine } from "./time-line";
+import { createTimeLine } from "./timeline";
 
 function hops(...times: number[]): Hop[] {
   return times.map((at) => ({ id: String(at), label: "", service: "x", state: "lit", at }));

@@ -1,5 +1,5 @@
 /**
- * The common time line of the hops.
+ * The common timeline of the hops.
  *
  * It is logarithmic: the response takes milliseconds, the shipment seconds, and both have to be visible.
  */
