@@ -322,7 +322,7 @@ class TestFindRepeatReason:
         ],
         ids=str,
     )
-    def test_repeated_attempt_is_named(self, tags: dict[str, Any], expected: str) -> None:
+    def test_repeat_reason_is_found(self, tags: dict[str, Any], expected: str) -> None:
         assert find_repeat_reason(tags) == expected
 
 

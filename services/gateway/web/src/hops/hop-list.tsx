@@ -2,13 +2,13 @@
 
 import { formatDuration } from "./format";
 import type { Hop } from "./model";
-import { createTimeLine, type TimeLine } from "./timeline";
+import { createTimeline, type Timeline } from "./timeline";
 
 const MARKS = { waiting: "○", lit: "●", failed: "✕" };
 const SOURCES = { response: "by the response", notification: "by the notification", span: "by a span" };
 
 export function HopList({ hops }: { readonly hops: readonly Hop[] }) {
-  const line = createTimeLine(hops);
+  const line = createTimeline(hops);
   return (
     <>
       <div class="hop-axis" aria-hidden="true">
@@ -27,7 +27,7 @@ export function HopList({ hops }: { readonly hops: readonly Hop[] }) {
   );
 }
 
-function HopItem({ hop, line }: { readonly hop: Hop; readonly line: TimeLine }) {
+function HopItem({ hop, line }: { readonly hop: Hop; readonly line: Timeline }) {
   const { state, label, service, at } = hop;
   return (
     <li class="hop" data-state={state} data-service={service} data-hop={hop.id}>
@@ -44,7 +44,7 @@ function HopItem({ hop, line }: { readonly hop: Hop; readonly line: TimeLine }) 
   );
 }
 
-function Bar({ hop, at, line }: { readonly hop: Hop; readonly at: number; readonly line: TimeLine }) {
+function Bar({ hop, at, line }: { readonly hop: Hop; readonly at: number; readonly line: Timeline }) {
   const left = line.position(at - (hop.duration ?? 0));
   const width = line.position(at) - left;
   return <span class="hop-bar" style={{ insetInlineStart: `min(${percent(left)}, calc(100% - 4px))`, inlineSize: percent(width) }} />;

@@ -1,26 +1,26 @@
 import { expect, test } from "vitest";
 
 import type { Hop } from "./model";
-import { createTimeLine } from "./timeline";
+import { createTimeline } from "./timeline";
 
 function hops(...times: number[]): Hop[] {
   return times.map((at) => ({ id: String(at), label: "", service: "x", state: "lit", at }));
 }
 
 test("the first moment is at the beginning and the last hop at the end", () => {
-  const { position } = createTimeLine(hops(12, 4_000));
+  const { position } = createTimeline(hops(12, 4_000));
   expect(position(0)).toBe(0);
   expect(position(4_000)).toBe(1);
   expect(position(-5)).toBe(0);
 });
 
 test("milliseconds stay visible beside seconds", () => {
-  const { position } = createTimeLine(hops(12, 4_000));
+  const { position } = createTimeline(hops(12, 4_000));
   expect(position(12)).toBeGreaterThan(0.25);
   expect(position(40)).toBeGreaterThan(position(12) + 0.1);
 });
 
 test("ticks are powers of ten within the line", () => {
-  expect(createTimeLine(hops(12, 4_000)).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10, 100, 1_000]);
-  expect(createTimeLine([]).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10]);
+  expect(createTimeline(hops(12, 4_000)).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10, 100, 1_000]);
+  expect(createTimeline([]).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10]);
 });
