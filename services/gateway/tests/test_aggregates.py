@@ -2,12 +2,17 @@
 
 import asyncio
 import time
+from typing import cast
 from uuid import uuid4
 
 import httpx
 import pytest
 from services.gateway.tests.conftest import CALLER, OpenGateway, Services
 
+from gateway.clients import Upstream
+from gateway.service import AggregateService
+from shared.auth import Identity, Role
+from shared.errors.problems import NotFoundError, UnavailableError
 from testkit.apps import free_port
 from testkit.waiting import eventually
 
@@ -140,6 +145,27 @@ class TestOrderSummary:
         response = await gateway.get(f"/v2/orders/{ORDER}/summary", headers=admin)
         assert response.status_code == 403
         assert response.json()["type"].endswith("/summary-is-for-owners")
+
+
+class Failing:
+    """A service whose calls raise an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def get(self, *_args: object, **_options: object) -> bytes:
+        raise self._error
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+async def test_unexpected_error_is_raised_before_problems_that_occur_with_it(first: int) -> None:
+    errors = [RuntimeError("a bug"), NotFoundError("no such order"), UnavailableError("no database")]
+    users, orders, notifications = (cast("Upstream", Failing(error)) for error in errors[first:] + errors[:first])
+    service = AggregateService(
+        users=users, orders=orders, notifications=notifications, dashboard_timeout_s=1, max_concurrent_lookups=1
+    )
+    with pytest.raises(RuntimeError, match="a bug"):
+        await service.get_order_summary(uuid4(), Identity(user_id=uuid4(), role=Role.CUSTOMER), {})
 
 
 class TestLookup:

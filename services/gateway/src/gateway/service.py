@@ -1,6 +1,6 @@
 """Aggregates: responses that are built from the responses of several services.
 
-Their JSON is concatenated as bytes, without being parsed or encoded again.
+Their JSON is concatenated as bytes and not encoded again.
 """
 
 import asyncio
@@ -45,13 +45,11 @@ class AggregateService:
     async def get_dashboard(self, headers: Mapping[str, str]) -> bytes:
         """Return a `schemas.Dashboard`. Three services are called concurrently; a part that fails is null.
 
-        `gather`, because a part is useful without the others.
-
         Raises:
             UpstreamResponseError: A service rejected the access token with 401.
         """
         timeout_s = self._dashboard_timeout_s
-        parts = await asyncio.gather(
+        parts = await asyncio.gather(  # a part is useful without the others
             self._users.get("/users/me", headers=headers, timeout_s=timeout_s),
             self._orders.get("/orders/recent", query=f"limit={RECENT_ORDERS}", headers=headers, timeout_s=timeout_s),
             self._notifications.get(
@@ -61,9 +59,7 @@ class AggregateService:
         )
         upstreams = (self._users, self._orders, self._notifications)
         degraded = [
-            upstream.name
-            for upstream, part in zip(upstreams, parts, strict=True)
-            if _is_unavailable(part, upstream.name)
+            upstream.name for upstream, part in zip(upstreams, parts, strict=True) if _check_part(part, upstream.name)
         ]
         user, orders, notifications = (part if isinstance(part, bytes) else b"null" for part in parts)
         return b'{"user":%b,"recent_orders":%b,"notifications":%b,"degraded":%b}' % (
@@ -76,8 +72,7 @@ class AggregateService:
     async def get_order_summary(self, order_id: UUID, caller: Identity, headers: Mapping[str, str]) -> bytes:
         """Return a `schemas.OrderSummary`. Three services are called concurrently, and all must succeed.
 
-        `TaskGroup`, because the first failure cancels the other calls. The owner of the order is the caller, so the
-        user is requested without waiting for the order.
+        Only the owner of an order may read its summary, so the user is requested without waiting for the order.
 
         Raises:
             UpstreamResponseError: A service responded with a problem; 404 if there is no such order.
@@ -85,7 +80,7 @@ class AggregateService:
             ProblemError: A call failed (`Upstream.get`).
         """
         try:
-            async with asyncio.TaskGroup() as calls:
+            async with asyncio.TaskGroup() as calls:  # the first failure cancels the other calls
                 order = calls.create_task(
                     self._orders.get(f"/orders/{order_id}", template="/orders/{order_id}", headers=headers)
                 )
@@ -100,7 +95,9 @@ class AggregateService:
         except ExceptionGroup as failures:
             _raise_most_relevant(failures)
         if caller.role is Role.ADMIN and orjson.loads(order.result())["user_id"] != str(caller.user_id):
-            raise SummaryForbiddenError("Admins can read the order, and its owner with users/lookup")
+            raise SummaryForbiddenError(
+                "Only its owner can read the summary. Request the order and, by POST /users/lookup, its owner"
+            )
         return b'{"order":%b,"user":%b,"notifications":%b}' % (order.result(), user.result(), notifications.result())
 
     async def look_up_users(self, ids: Sequence[UUID], headers: Mapping[str, str]) -> bytes:
@@ -136,8 +133,8 @@ class AggregateService:
                 raise
 
 
-def _is_unavailable(part: bytes | BaseException, name: str) -> bool:
-    """Return whether a part failed. Raises errors that fail the whole dashboard."""
+def _check_part(part: bytes | BaseException, name: str) -> bool:
+    """Return whether a part failed, and log it. Raises errors that fail the whole dashboard."""
     if isinstance(part, bytes):
         return False
     if not isinstance(part, UpstreamResponseError | ProblemError) or (
@@ -149,11 +146,15 @@ def _is_unavailable(part: bytes | BaseException, name: str) -> bool:
 
 
 def _raise_most_relevant(failures: ExceptionGroup[Exception]) -> NoReturn:
-    """Raise the first client error, which the caller can correct; without one, the first server error."""
-    raise min(failures.exceptions, key=_status_class) from None
+    """Raise an unexpected exception, else the first client error, which callers can correct, else the first error."""
+    raise min(failures.exceptions, key=_rank) from None
 
 
-def _status_class(failure: Exception) -> int:
+def _rank(failure: Exception) -> int:
     if isinstance(failure, UpstreamResponseError):
-        return failure.response.status // 100
-    return failure.status // 100 if isinstance(failure, ProblemError) else HTTPStatus.INTERNAL_SERVER_ERROR
+        status = failure.response.status
+    elif isinstance(failure, ProblemError):
+        status = failure.status
+    else:
+        return 0
+    return 1 if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR else 2
