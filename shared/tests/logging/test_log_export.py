@@ -114,7 +114,7 @@ class TestRecord:
             log.info("placed", **VALUES)
         [record] = await export.records()
         assert record.body.string_value == "placed"
-        assert attributes_of(record) == {**VALUES, "request_id": "r-1"}
+        assert attributes_of(record) == {**VALUES, "raw": str(VALUES["raw"]), "request_id": "r-1"}
         assert record.trace_id == (span.trace_id.to_bytes(16) if span else b"")
         assert record.span_id == (span.span_id.to_bytes(8) if span else b"")
         assert record.flags == (span.trace_flags if span else 0)

@@ -170,6 +170,8 @@ class TestValue:
             ("ann@hopline.example+bob@hopline.example, @a@b.", "[address][address], @a@b."),
             ("to 'o'neil@hopline.example'", "to '[address]'"),
             ("input_value='ann/shop=a@hopline.example'", "input_value='[address]'"),
+            ("to ann!?@hopline.example", "to [address]"),
+            (b"ann@hopline.example", "[address]'"),
             ([{"ann@hopline.example": ("ann@hopline.example",)}], [{"[address]": ["[address]"]}]),
             ("orders@1", "orders@1"),
             ("/v2/orders", "/v2/orders"),

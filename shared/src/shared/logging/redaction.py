@@ -1,4 +1,4 @@
-"""Redaction: email addresses, tokens and credentials are removed from log events and span attributes.
+"""Redaction of email addresses, JWTs and credentials in URLs, in log events and in exceptions recorded on spans.
 
 Hopline does not log them, but exceptions of other packages quote the values that they failed on.
 """
@@ -11,11 +11,12 @@ from enum import Enum
 from structlog.typing import EventDict, WrappedLogger
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_ADDRESS = re.compile(r"[\w.+-]++(?:[!#$%&'*/=?^`{|}~][\w.+-]++)*+(@[\w-]++(?:\.[\w-]++)+)?")
+_ADDRESS = re.compile(r"[\w.+-]++(?:[!#$%&'*/=?^`{|}~][\w.+-]++)*+(?:[!#$%&'*/=?^`{|}~]*+(@[\w-]++(?:\.[\w-]++)+))?")
 _TOKEN = re.compile(r"eyJ[\w-]++(\.[\w-]++\.[\w-]++)?")
-"""Both also consume text that is not replaced. Otherwise a search would restart at each character of a long path."""
+"""`_ADDRESS` and `_TOKEN` also consume text that is not replaced. Otherwise the search would start again at each
+character of a long word, which takes quadratic time."""
 
-_UNCHANGED = frozenset({float, bool, bytes, type(None)})
+_UNCHANGED = frozenset({float, bool, type(None)})
 _INT64 = range(-(2**63), 2**63)
 
 
