@@ -72,6 +72,10 @@ class TestFailover:
             async def is_ready() -> bool:
                 return (await client.get("/health/ready")).status_code == 200
 
+            async def is_not_ready() -> bool:
+                return not await is_ready()
+
+            await eventually(is_not_ready)  # sessions of the old primary apply its new setting with a delay
             await eventually(is_ready)
             servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
             assert old not in {server.json() for server in servers}
