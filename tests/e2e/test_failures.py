@@ -16,7 +16,7 @@ import pytest
 from hopline_client import api
 from hopline_client.backoff import NO_RETRIES
 from hopline_client.rest import Client
-from testkit.jaeger import StoredSpan, StoredTrace, stored_trace, wait_for_tree
+from testkit.jaeger import StoredSpan, StoredTrace, get_stored_trace, wait_for_tree
 from testkit.loki import records_of_trace, records_since
 from testkit.stack import Stack
 from testkit.waiting import TIMEOUT_S, eventually
@@ -56,7 +56,7 @@ class Walking:
             self._printed += line.decode()
 
         async def is_fulfilled() -> bool:
-            return condition(await stored_trace(self._jaeger, self._trace_id))
+            return condition(await get_stored_trace(self._jaeger, self._trace_id))
 
         await eventually(is_fulfilled, MINUTE_S, f"the condition of trace {self._trace_id}")
 
@@ -64,7 +64,7 @@ class Walking:
         """Wait until the command succeeds."""
         self._printed += (await self._out.read()).decode()
         assert await self._process.wait() == 0, self._printed
-        return Walked(self._trace_id, await stored_trace(self._jaeger, self._trace_id), self._printed)
+        return Walked(self._trace_id, await get_stored_trace(self._jaeger, self._trace_id), self._printed)
 
     @property
     def _out(self) -> asyncio.StreamReader:

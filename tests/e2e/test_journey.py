@@ -11,7 +11,7 @@ from hopline_client.backoff import Backoff
 from hopline_client.device import Device
 from hopline_client.realtime import Frame
 from hopline_client.rest import Client
-from testkit.jaeger import StoredSpan, StoredTrace, stored_trace
+from testkit.jaeger import StoredSpan, StoredTrace, get_stored_trace
 from testkit.loki import records_of_trace
 from testkit.shopper import Shopper
 from testkit.stack import Stack
@@ -92,7 +92,7 @@ class TestOrderJourney:
     @staticmethod
     async def _complete_trace(jaeger: httpx.AsyncClient, trace_id: str) -> StoredTrace:
         async def complete() -> StoredTrace | None:
-            trace = await stored_trace(jaeger, trace_id)
+            trace = await get_stored_trace(jaeger, trace_id)
             is_complete = (
                 trace.services == PROCESSES
                 and len(trace.roots) == 1
@@ -126,7 +126,7 @@ class TestOrderJourney:
 
         async def records_have_spans() -> bool:
             records = await records_of_trace(stack, trace_id)
-            spans = (await stored_trace(jaeger, trace_id)).spans
+            spans = (await get_stored_trace(jaeger, trace_id)).spans
             services = {span_id: span.service for span_id, span in spans.items()}
             return {record.service for record in records} == PROCESSES and all(
                 services.get(record.labels["span_id"]) == record.service for record in records

@@ -23,9 +23,9 @@ async def all_connected(devices: Sequence[Device], instance: Instance) -> AsyncI
 
 
 class TestSlowReader:
-    @pytest.mark.parametrize("data", [LARGE, {}], ids=["megabyte", "256 frames"])
+    @pytest.mark.parametrize(("data", "count"), [(LARGE, 60), ({}, 300)], ids=["too many bytes", "too many frames"])
     async def test_only_the_slow_reader_is_closed_when_its_queue_is_full(
-        self, cluster: Cluster, user: UUID, data: dict[str, str], metrics: Metrics
+        self, cluster: Cluster, user: UUID, data: dict[str, str], count: int, metrics: Metrics
     ) -> None:
         instance = await cluster.start(ws_write_seconds=60, ws_ping_seconds=60)
         hub = instance.app.state.realtime.hub
@@ -33,7 +33,7 @@ class TestSlowReader:
         async with slow_reader(instance, user) as connection, other.connected(instance):
             await eventually(lambda: user in hub.users)
             await cluster.add_notifications(user, count=30, data=LARGE)  # fills the buffers of both ends
-            await cluster.add_notifications(user, count=60 if data else 300, data=data)
+            await cluster.add_notifications(user, count=count, data=data)
             await eventually(lambda: user not in hub.users, what="the slow reader to be closed")
             await cluster.add_notifications(other.user_id)
             await other.wait_until_seen(1)
@@ -51,9 +51,7 @@ class TestSlowReader:
 
 
 class TestDrain:
-    async def test_drain_is_announced_and_closes_every_socket(
-        self, cluster: Cluster, instance: Instance, user: UUID
-    ) -> None:
+    async def test_drain_is_announced_and_closes_every_socket(self, instance: Instance, user: UUID) -> None:
         devices = [Device(user), Device(uuid4()), Device(uuid4())]
         async with all_connected(devices, instance):
             await instance.app.state.health.drain(grace_s=0)

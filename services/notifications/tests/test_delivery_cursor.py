@@ -1,6 +1,6 @@
 """The delivery cursor under loss, repetition, reordering, new subscriptions and reconnects, in random order.
 
-One test removes a mechanism and expects the simulation to fail, which shows that the simulation can find errors.
+One test removes each of two mechanisms and expects the simulation to fail, which shows that it can find errors.
 """
 
 from collections.abc import Iterator
@@ -160,7 +160,7 @@ class TestDeliveryCursor:
         with pytest.raises(AssertionError, match=r"gap or repeat|has seen"):
             run_state_machine_as_test(broken, settings=exploration)
 
-    def test_live_messages_are_held_when_a_pull_is_running(self) -> None:
+    def test_live_message_is_left_to_the_pull_when_one_is_running(self) -> None:
         cursor = DeliveryCursor()
         cursor.welcome(cursor=0, head=2)
         cursor.begin_pull()

@@ -1,4 +1,4 @@
-"""Lists take the same number of statements for any number of rows."""
+"""Lists execute the same number of statements for any number of rows."""
 
 from functools import partial
 from uuid import uuid4
@@ -11,7 +11,7 @@ from testkit.waiting import eventually
 COVERED_LISTS = {"/notifications", "/notifications/summary", "/notifications/for-subject/{subject}"}
 
 
-async def test_lists_cost_the_same_statements_when_there_are_more_rows(
+async def test_lists_execute_no_more_statements_when_there_are_more_rows(
     cluster: Cluster, instance: Instance, queries: Queries
 ) -> None:
     assert list_paths(instance.app.openapi()) == COVERED_LISTS

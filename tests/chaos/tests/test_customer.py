@@ -24,14 +24,14 @@ ADA: User = {
     "role": "customer",
     "created_at": "2026-01-01T00:00:00Z",
 }
-AWAY: tuple[int, dict[str, Any]] = (503, {})
+UNAVAILABLE: tuple[int, dict[str, Any]] = (503, {})
 LOST = None
 
 Response = tuple[int, Mapping[str, Any]] | None
 
 
 class Steady(random.Random):
-    """Random choices: the maximum number of attempts, no pauses, no repeated requests."""
+    """Fixed choices: up to five attempts, no pauses, and no second request after a response."""
 
     def choice(self, seq: Any) -> Any:
         return seq[-1]
@@ -44,14 +44,14 @@ class Steady(random.Random):
 
 
 class Eager(Steady):
-    """Random choices that repeat each request."""
+    """Fixed choices that also send each request again after its response."""
 
     def random(self) -> float:
         return 0.0
 
 
-class Gateway:
-    """Returns these responses in order, then never responds; `keys` has the received keys."""
+class FakeGateway:
+    """Returns these responses in order, then never responds. `keys` has the received idempotency keys."""
 
     def __init__(self, *responses: Response) -> None:
         self._responses = list(responses)
@@ -68,17 +68,17 @@ class Gateway:
         return httpx.Response(status, json=body)
 
 
-async def customer(gateway: Gateway, chance: random.Random) -> tuple[Customer, History]:
+async def create_customer(gateway: FakeGateway, rng: random.Random) -> tuple[Customer, History]:
     client = httpx.AsyncClient(transport=httpx.MockTransport(gateway), base_url="http://gateway")
     shopper = Shopper(http=client, user=ADA, trace_id="t")
     history = History()
-    return Customer(shopper=shopper, history=history, rng=chance), history
+    return Customer(shopper=shopper, history=history, rng=rng), history
 
 
-async def placed(*responses: Response, chance: random.Random | None = None) -> tuple[Operation, Gateway]:
-    gateway = Gateway(*responses)
-    somebody, history = await customer(gateway, chance or Steady())
-    await somebody.place()
+async def placed(*responses: Response, rng: random.Random | None = None) -> tuple[Operation, FakeGateway]:
+    gateway = FakeGateway(*responses)
+    customer, history = await create_customer(gateway, rng or Steady())
+    await customer.place()
     [operation] = history.operations
     return operation, gateway
 
@@ -88,16 +88,16 @@ class TestPlace:
         ("responses", "outcome"),
         [
             ([CREATED], Outcome.OK),
-            ([LOST, AWAY, CREATED], Outcome.OK),
+            ([LOST, UNAVAILABLE, CREATED], Outcome.OK),
             ([IN_FLIGHT, CREATED], Outcome.OK),
             ([REJECTED], Outcome.FAILED),
             ([IN_FLIGHT, REJECTED], Outcome.FAILED),
             ([LOST, REJECTED], Outcome.INDETERMINATE),
-            ([AWAY, REJECTED], Outcome.INDETERMINATE),
+            ([UNAVAILABLE, REJECTED], Outcome.INDETERMINATE),
             ([LOST] * 5, Outcome.INDETERMINATE),
         ],
     )
-    async def test_is_rejected_only_if_nothing_else_can_have_happened(
+    async def test_outcome_is_failed_only_when_every_response_is_a_client_error(
         self, responses: list[Response], outcome: Outcome
     ) -> None:
         operation, gateway = await placed(*responses)
@@ -107,13 +107,13 @@ class TestPlace:
         assert set(gateway.keys) == {operation.key}
 
     async def test_repeated_request_records_both_responses(self) -> None:
-        operation, _ = await placed(CREATED, (201, {"id": "order-2"}), chance=Eager())
+        operation, _ = await placed(CREATED, (201, {"id": "order-2"}), rng=Eager())
         assert operation.responses == ("order-1", "order-2")
 
     async def test_cancelled_operation_is_recorded(self) -> None:
-        gateway = Gateway()
-        somebody, history = await customer(gateway, Steady())
-        placing = asyncio.create_task(somebody.place())
+        gateway = FakeGateway()
+        customer, history = await create_customer(gateway, Steady())
+        placing = asyncio.create_task(customer.place())
         await eventually(lambda: gateway.keys)
         placing.cancel()
         await asyncio.gather(placing, return_exceptions=True)

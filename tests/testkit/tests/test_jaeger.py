@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from testkit.jaeger import StoredTrace, stored_trace
+from testkit.jaeger import StoredTrace, get_stored_trace
 
 Reference = tuple[str, str, str]
 """Type, trace id and span id."""
@@ -29,7 +29,7 @@ async def read_trace(*spans: dict[str, Any]) -> StoredTrace:
     data = [{"processes": {"process": {"serviceName": "orders"}}, "spans": list(spans)}]
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": data}))
     async with httpx.AsyncClient(transport=transport, base_url="http://jaeger") as client:
-        return await stored_trace(client, "trace")
+        return await get_stored_trace(client, "trace")
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ class Backoff:
     rng: random.Random = field(default_factory=random.Random)
 
     def delay_s(self, attempt: int) -> float:
-        """Return the delay after the given attempt, the first of which is 0."""
+        """Return the delay after `attempt`, in seconds. Attempts are numbered from 0."""
         return self.rng.uniform(0, min(self.max_s, self.first_s * 2.0 ** min(attempt, 32)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """At most `retries` further attempts, which together wait at most `budget_s` seconds."""
+    """Up to `retries` retries. The delays before them have at most `budget_s` seconds in total."""
 
     retries: int = 3
     budget_s: float = 30.0

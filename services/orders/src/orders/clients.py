@@ -14,12 +14,12 @@ from shared.errors.problems import UnavailableError
 CHUNK_BYTES = 256 * 1024
 MAX_CONCURRENT_DELETES = 20
 OPEN_TIMEOUT_S = 3.0
-"""Below the gateway's timeout of a call, so that a client receives a 503 and not a timeout."""
+"""Shorter than the gateway's timeout of a call, so that a client receives 503 from this service instead of 504."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """An open file. `chunks` can be read once."""
+    """An open file. `chunks` can be read once. Reading raises OBJECT_STORE_ERRORS if the store becomes unavailable."""
 
     size_bytes: int
     chunks: AsyncIterator[bytes]
@@ -47,7 +47,7 @@ class ReportFileClient:
         return StoredFile(size_bytes=found.meta["size"], chunks=found.stream(min_chunk_size=CHUNK_BYTES).__aiter__())
 
     async def delete_files(self, keys: Sequence[str]) -> None:
-        """Delete files with their temporary copies. Missing files are ignored."""
+        """Delete files and their incomplete uploads (`temporary_key`). Missing files are ignored."""
         try:
             for first in range(0, len(keys), MAX_CONCURRENT_DELETES):
                 await asyncio.gather(*(self._delete(key) for key in keys[first : first + MAX_CONCURRENT_DELETES]))

@@ -8,21 +8,22 @@ from starlette.requests import Request
 from starlette.routing import Match
 from starlette.types import Scope
 
-_by_app: WeakKeyDictionary[Starlette, dict[int, list[RouteContext]]] = WeakKeyDictionary()
+_contexts_by_app: WeakKeyDictionary[Starlette, dict[int, list[RouteContext]]] = WeakKeyDictionary()
 
 
 def get_route_template(scope: Scope) -> str | None:
-    """Return the template of the matched route with its prefixes, `/v2/orders/{order_id}`; None if no route matched.
+    """Return the template of the matched route with its prefixes, for example `/v2/orders/{order_id}`, or None.
 
-    A router that is included several times has one route object, and a context with the whole path per inclusion.
+    None means that no route matched. FastAPI keeps one object of a route whose router is included several times, and a
+    `RouteContext` with the full path for each inclusion.
     """
     route = scope.get("route")
     if route is None:
         return None
     app: Starlette = scope["app"]
-    contexts = (_by_app.get(app) or {}).get(id(route))
+    contexts = (_contexts_by_app.get(app) or {}).get(id(route))
     if contexts is None:
-        contexts = _by_app.setdefault(app, {})[id(route)] = [
+        contexts = _contexts_by_app.setdefault(app, {})[id(route)] = [
             context for context in iter_route_contexts(app.routes) if context.original_route is route
         ]
     if len(contexts) > 1:
@@ -34,7 +35,8 @@ def get_route_template(scope: Scope) -> str | None:
 def get_allowed_methods(request: Request) -> str:
     """Return the `Allow` header of a 405 (RFC 9110 §15.5.6): the methods of all routes that match the request's path.
 
-    The framework lists only those of the first route.
+    Starlette lists only the methods of the first route that matches the path. HEAD is allowed with GET
+    (`shared.web.head`).
     """
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     methods: set[str] = set()

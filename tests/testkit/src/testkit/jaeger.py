@@ -1,6 +1,5 @@
 """Traces read through Jaeger's query API."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +12,10 @@ from testkit.waiting import eventually
 
 @dataclass(frozen=True)
 class StoredSpan:
-    """One span as Jaeger returns it. `links` contains the parent if Jaeger returns it as FOLLOWS_FROM."""
+    """One span as Jaeger returns it.
+
+    `links` has the ids of the linked spans, also of other traces. The parent is in it if Jaeger returns it so.
+    """
 
     span_id: str
     service: str
@@ -44,14 +46,17 @@ class StoredTrace:
         return [span for span in self.spans.values() if span.operation == operation]
 
     def tree(self) -> str:
-        """Return a line `service operation` per span, indented below its parent; siblings are sorted by line."""
-        return "\n".join(self._lines(None, "")) + "\n"
+        """Return a line `service operation` per span, indented below its parent; siblings are sorted by their lines."""
+        return "".join(f"{line}\n" for lines in self._subtrees(None) for line in lines)
 
-    def _lines(self, parent: str | None, indent: str) -> Iterator[str]:
+    def _subtrees(self, parent: str | None) -> list[list[str]]:
+        """Return the lines of each span below `parent` and of the spans below it."""
         below = [span for span in self.spans.values() if (span.parent if span.parent in self.spans else None) == parent]
-        for span in sorted(below, key=lambda span: (span.service, span.operation)):
-            yield f"{indent}{span.service} {span.operation}"
-            yield from self._lines(span.span_id, indent + "  ")
+        return sorted(
+            [f"{span.service} {span.operation}"]
+            + [f"  {line}" for lines in self._subtrees(span.span_id) for line in lines]
+            for span in below
+        )
 
     def path_to_root(self, span: StoredSpan) -> list[str]:
         """Return `service operation` of each span from this one up to the root."""
@@ -62,7 +67,7 @@ class StoredTrace:
         return path
 
 
-async def stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
+async def get_stored_trace(client: httpx.AsyncClient, trace_id: str) -> StoredTrace:
     """Return the stored trace, empty if Jaeger has none of its spans yet. `client` has Jaeger's base URL."""
     response = await client.get(f"/api/traces/{trace_id}")
     if response.status_code == HTTPStatus.NOT_FOUND:
@@ -76,7 +81,7 @@ async def wait_for_tree(client: httpx.AsyncClient, trace_id: str, tree: str) -> 
     """Wait until the stored trace has this `tree()`, and return it."""
 
     async def has_tree() -> StoredTrace:
-        trace = await stored_trace(client, trace_id)
+        trace = await get_stored_trace(client, trace_id)
         assert trace.tree() == tree
         return trace
 
