@@ -266,8 +266,8 @@ class TestHealth:
         small_app.state.health = Health(expose_errors=False, started=True)
         small_app.state.health.add("database", probe)
         responses = [(await client.get("/health/ready")).json()["dependencies"]["database"] for _ in list(reasons)]
-        refused = "ConnectionRefusedError"
-        assert [response["error"] for response in responses] == [refused, refused, None, refused]
+        error = "ConnectionRefusedError"
+        assert [response["error"] for response in responses] == [error, error, None, error]
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "dependency_down" in line]
         assert [line["error"] for line in lines] == [
             "ConnectionRefusedError: no server at db-1.internal",
