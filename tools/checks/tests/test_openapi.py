@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter
 
 from checks.openapi import compose, documents, lint
-from checks.openapi.growth import losses
+from checks.openapi.compatibility import losses
 from checks.programs import Program
 from testkit.checkout import Checkout
 

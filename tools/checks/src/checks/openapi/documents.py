@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from checks.findings import Finding
+from checks.openapi.compatibility import losses
 from checks.openapi.compose import compose
-from checks.openapi.growth import losses
 
 COMMITTED: Final = Path("docs/openapi")
 SERVED: Final = Path("services/gateway/src/gateway/documents")
