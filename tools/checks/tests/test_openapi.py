@@ -10,7 +10,7 @@ import pytest
 from fastapi import APIRouter
 
 from checks.openapi import compose, documents, lint
-from checks.openapi.compatibility import losses
+from checks.openapi.compatibility import find_incompatible_changes
 from checks.programs import Program
 from testkit.checkout import Checkout
 
@@ -103,29 +103,38 @@ def schema(document: Any, name: str) -> Any:
     return document["components"]["schemas"][name]
 
 
-LOSSES: list[tuple[str, Change]] = [
-    ("GET /dashboard was removed", lambda now: now["paths"].pop("/dashboard")),
-    ("POST /orders was removed", lambda now: now["paths"]["/orders"].pop("post")),
-    ("the parameter status was removed", lambda now: call(now, "get", "/orders")["parameters"].pop()),
-    ("the parameter limit is required", lambda now: call(now, "get", "/orders")["parameters"][0].update(required=True)),
+INCOMPATIBLE: list[tuple[str, Change]] = [
+    ("GET /dashboard was removed", lambda new: new["paths"].pop("/dashboard")),
+    ("POST /orders was removed", lambda new: new["paths"]["/orders"].pop("post")),
+    ("the parameter status was removed", lambda new: call(new, "get", "/orders")["parameters"].pop()),
+    ("the parameter limit is required", lambda new: call(new, "get", "/orders")["parameters"][0].update(required=True)),
     (
         "limit: maximum fell to 10",
-        lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=10),
+        lambda new: call(new, "get", "/orders")["parameters"][0]["schema"].update(maximum=10),
     ),
-    ("limit: minimum rose to 2", lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(minimum=2)),
-    ("a body is required", lambda now: call(now, "get", "/dashboard").update(requestBody={"required": True})),
-    ("is not application/json", lambda now: call(now, "post", "/orders")["requestBody"]["content"].clear()),
-    ("the body must have note", lambda now: schema(now, "NewOrder")["required"].append("note")),
-    ("the body lost items", lambda now: schema(now, "NewOrder")["properties"].pop("items")),
-    ("body.items: maxItems fell", lambda now: schema(now, "NewOrder")["properties"]["items"].update(maxItems=5)),
-    ("items[].sku: has another", lambda now: schema(now, "NewItem")["properties"]["sku"].update(pattern="x")),
-    ("refresh_token is rejected", lambda now: schema(now, "TokenRequest")["properties"]["grant_type"]["enum"].pop()),
-    ("the response 201 was removed", lambda now: call(now, "post", "/orders")["responses"].pop("201")),
-    ("lost its header Location", lambda now: call(now, "post", "/orders")["responses"]["201"]["headers"].clear()),
-    ("201 lost total_cents", lambda now: schema(now, "Order")["properties"].pop("total_cents")),
-    ("need not have currency", lambda now: schema(now, "Order")["required"].remove("currency")),
-    ("total_cents can be string", lambda now: schema(now, "Order")["properties"]["total_cents"].update(type="string")),
-    ("user.name can be null", lambda now: schema(now, "User")["properties"].update(name={"type": ["string", "null"]})),
+    ("limit: minimum rose to 2", lambda new: call(new, "get", "/orders")["parameters"][0]["schema"].update(minimum=2)),
+    ("the body is required", lambda new: call(new, "get", "/dashboard").update(requestBody={"required": True})),
+    ("is not application/json", lambda new: call(new, "post", "/orders")["requestBody"]["content"].clear()),
+    ("the body must have note", lambda new: schema(new, "NewOrder")["required"].append("note")),
+    ("the body: field items was removed", lambda new: schema(new, "NewOrder")["properties"].pop("items")),
+    ("body.items: maxItems fell", lambda new: schema(new, "NewOrder")["properties"]["items"].update(maxItems=5)),
+    ("items[].sku: has another", lambda new: schema(new, "NewItem")["properties"]["sku"].update(pattern="x")),
+    ("refresh_token is rejected", lambda new: schema(new, "TokenRequest")["properties"]["grant_type"]["enum"].pop()),
+    ("the response 201 was removed", lambda new: call(new, "post", "/orders")["responses"].pop("201")),
+    (
+        "201: header Location was removed",
+        lambda new: call(new, "post", "/orders")["responses"]["201"]["headers"].clear(),
+    ),
+    ("201: field total_cents was removed", lambda new: schema(new, "Order")["properties"].pop("total_cents")),
+    ("currency is optional", lambda new: schema(new, "Order")["required"].remove("currency")),
+    (
+        "total_cents can be string now",
+        lambda new: schema(new, "Order")["properties"]["total_cents"].update(type="string"),
+    ),
+    (
+        "user.name can be null now",
+        lambda new: schema(new, "User")["properties"].update(name={"type": ["string", "null"]}),
+    ),
 ]
 
 
@@ -135,7 +144,11 @@ CONSTRAINTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"type": "integer"}, {"type": "integer", "multipleOf": 5}, "must be a multiple of 5 now"),
     ({"type": "integer", "multipleOf": 5}, {"type": "integer", "multipleOf": 10}, "must be a multiple of 10 now"),
     ({"type": "integer", "multipleOf": 10}, {"type": "integer", "multipleOf": 5}, ""),
-    ({"type": "object"}, {"type": "object", "additionalProperties": False}, "cannot have all other fields any more"),
+    (
+        {"type": "object"},
+        {"type": "object", "additionalProperties": False},
+        "additional fields are rejected or restricted now",
+    ),
     ({"type": "object", "additionalProperties": False}, {"type": "object"}, ""),
     (
         {"type": "object", "additionalProperties": {"type": "string"}},
@@ -147,18 +160,18 @@ CONSTRAINTS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("was", "now", "expected"), CONSTRAINTS)
-def test_constraint_is_compared_when_clients_send_the_value(
-    v2: Any, was: dict[str, Any], now: dict[str, Any], expected: str
+@pytest.mark.parametrize(("old", "new", "expected"), CONSTRAINTS)
+def test_constraint_of_a_request_must_not_become_stricter(
+    v2: Any, old: dict[str, Any], new: dict[str, Any], expected: str
 ) -> None:
-    before, after = deepcopy(v2), deepcopy(v2)
-    schema(before, "NewOrder")["properties"]["value"] = was
-    schema(after, "NewOrder")["properties"]["value"] = now
+    old_document, new_document = deepcopy(v2), deepcopy(v2)
+    schema(old_document, "NewOrder")["properties"]["value"] = old
+    schema(new_document, "NewOrder")["properties"]["value"] = new
 
-    found = list(losses(before, after))
+    found = list(find_incompatible_changes(old_document, new_document))
 
     assert len(found) == bool(expected), found
-    assert all(loss.startswith("POST /orders: the body.value") and loss.endswith(expected) for loss in found)
+    assert all(line.startswith("POST /orders: the body.value") and line.endswith(expected) for line in found)
 
 
 CHOICES: list[tuple[str, list[str], list[str], list[str]]] = [
@@ -167,64 +180,64 @@ CHOICES: list[tuple[str, list[str], list[str], list[str]]] = [
     ("NewOrder", ["NewItem", "Login"], ["NewItem", "Login", "Other"], []),
     ("NewOrder", ["NewItem", "Login"], ["NewItem"], ["must have quantity", "must have sku"]),
     ("Order", ["NewItem", "Login"], ["Login"], []),
-    ("Order", ["NewItem"], ["NewItem", "Login"], ["lost quantity", "lost sku"]),
+    ("Order", ["NewItem"], ["NewItem", "Login"], ["field quantity was removed", "field sku was removed"]),
 ]
 
 
-@pytest.mark.parametrize(("owner", "was", "now", "expected"), CHOICES)
+@pytest.mark.parametrize(("owner", "old", "new", "expected"), CHOICES)
 def test_every_alternative_is_compared(
-    v2: Any, owner: str, was: list[str], now: list[str], expected: list[str]
+    v2: Any, owner: str, old: list[str], new: list[str], expected: list[str]
 ) -> None:
-    before, after = deepcopy(v2), deepcopy(v2)
-    for document, names in ((before, was), (after, now)):
+    old_document, new_document = deepcopy(v2), deepcopy(v2)
+    for document, names in ((old_document, old), (new_document, new)):
         document["components"]["schemas"]["Login"] = {"type": "object", "properties": {"name": {"type": "string"}}}
         document["components"]["schemas"]["Other"] = {"type": "object", "properties": {"id": {"type": "string"}}}
         references = [{"$ref": f"#/components/schemas/{name}"} for name in names]
         schema(document, owner)["properties"]["value"] = {"anyOf": references}
 
-    found = list(losses(before, after))
+    found = list(find_incompatible_changes(old_document, new_document))
 
-    assert all(any(part in loss for loss in found) for part in expected), found
+    assert all(any(part in line for line in found) for part in expected), found
     assert bool(found) == bool(expected), found
 
 
-@pytest.mark.parametrize(("expected", "change"), LOSSES, ids=[expected for expected, _ in LOSSES])
+@pytest.mark.parametrize(("expected", "change"), INCOMPATIBLE, ids=[expected for expected, _ in INCOMPATIBLE])
 def test_incompatible_change_is_found(v2: Any, expected: str, change: Change) -> None:
-    now = deepcopy(v2)
-    change(now)
-    found = [loss for loss in losses(v2, now) if expected in loss]
-    assert found, list(losses(v2, now))
-    assert [finding.wrong for finding in documents.compare_growing(v2, now)] == list(losses(v2, now))
+    new = deepcopy(v2)
+    change(new)
+    found = [line for line in find_incompatible_changes(v2, new) if expected in line]
+    assert found, list(find_incompatible_changes(v2, new))
+    assert [finding.wrong for finding in documents.compare_growing(v2, new)] == list(find_incompatible_changes(v2, new))
 
 
-GROWTH: dict[str, Change] = {
-    "a call": lambda now: now["paths"].update({"/new": now["paths"]["/dashboard"]}),
-    "an optional parameter": lambda now: call(now, "get", "/orders")["parameters"].append(
+COMPATIBLE: dict[str, Change] = {
+    "an operation": lambda new: new["paths"].update({"/new": new["paths"]["/dashboard"]}),
+    "an optional parameter": lambda new: call(new, "get", "/orders")["parameters"].append(
         {"in": "query", "name": "q", "required": False, "schema": {"type": "string"}}
     ),
-    "an optional field to send": lambda now: schema(now, "NewOrder")["properties"].update(note={"type": "string"}),
-    "a field to get": lambda now: schema(now, "Order")["properties"].update(note={"type": "string"}),
-    "a further state": lambda now: schema(now, "OrderStatus")["enum"].append("returned"),
-    "a wider bound": lambda now: call(now, "get", "/orders")["parameters"][0]["schema"].update(maximum=500),
-    "another response": lambda now: call(now, "get", "/orders")["responses"].update({"410": {"description": "gone"}}),
-    "other words": lambda now: call(now, "get", "/orders").update(summary="All your orders"),
+    "an optional field of a request": lambda new: schema(new, "NewOrder")["properties"].update(note={"type": "string"}),
+    "a field of a response": lambda new: schema(new, "Order")["properties"].update(note={"type": "string"}),
+    "a further state": lambda new: schema(new, "OrderStatus")["enum"].append("returned"),
+    "a wider bound": lambda new: call(new, "get", "/orders")["parameters"][0]["schema"].update(maximum=500),
+    "another response": lambda new: call(new, "get", "/orders")["responses"].update({"410": {"description": "gone"}}),
+    "other words": lambda new: call(new, "get", "/orders").update(summary="All your orders"),
 }
 
 
-@pytest.mark.parametrize("change", GROWTH.values(), ids=list(GROWTH))
+@pytest.mark.parametrize("change", COMPATIBLE.values(), ids=list(COMPATIBLE))
 def test_compatible_change_must_only_be_written_to_the_file(v2: Any, change: Change) -> None:
-    now = deepcopy(v2)
-    change(now)
-    assert now != v2
-    assert not list(losses(v2, now))
-    [finding] = documents.compare_growing(v2, now)
+    new = deepcopy(v2)
+    change(new)
+    assert new != v2
+    assert not list(find_incompatible_changes(v2, new))
+    [finding] = documents.compare_growing(v2, new)
     assert finding.fix == "make openapi"
-    assert not list(documents.report_losses(v2, now))
+    assert not list(documents.report_incompatible_changes(v2, new))
 
 
-@pytest.mark.parametrize(("was", "now"), [({"example": None}, {}), ({}, {"example": None})], ids=["removed", "added"])
-def test_key_with_null_differs_from_a_missing_key(was: dict[str, None], now: dict[str, None]) -> None:
-    [finding] = documents.compare_frozen({"info": was}, {"info": now})
+@pytest.mark.parametrize(("old", "new"), [({"example": None}, {}), ({}, {"example": None})], ids=["removed", "added"])
+def test_key_with_null_differs_from_a_missing_key(old: dict[str, None], new: dict[str, None]) -> None:
+    [finding] = documents.compare_frozen({"info": old}, {"info": new})
     assert finding.wrong.endswith("differs in /info/example")
 
 

@@ -1,8 +1,8 @@
 """Finds incompatible changes between two versions of an OpenAPI document.
 
-Additions are compatible: new operations, new optional parameters and fields, new responses. Incompatible are: a removed
-operation, parameter, response or field, another type, a stricter limit, a new required part of a request. Constraints
-on requests may become weaker, and responses may contain more, but not the opposite.
+Additions are compatible: new operations, new optional parameters and fields, new responses. These changes are
+incompatible: a removed operation, parameter, response or field; a changed type; a stricter limit; a new required part
+of a request. Constraints on requests may become weaker but not stricter. Responses may gain fields but not lose them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,124 +16,138 @@ LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
 
 
-def losses(before: Document, after: Document) -> Iterator[str]:
-    """Yield one line for each incompatible change from `before` to `after`."""
-    for path, calls in before["paths"].items():
+def find_incompatible_changes(old: Document, new: Document) -> Iterator[str]:
+    """Yield one line for each incompatible change from `old` to `new`."""
+    for path, old_operations in old["paths"].items():
+        new_operations = new["paths"].get(path, {})
         for method in METHODS:
-            if method in calls:
-                later = after["paths"].get(path, {}).get(method)
-                yield from _Call(f"{method.upper()} {path}", before, after).losses(calls[method], later)
+            if method in old_operations:
+                operation = _Operation(f"{method.upper()} {path}", old, new)
+                yield from operation.compare(old_operations[method], new_operations.get(method))
 
 
-class _Call:
-    """One operation in both documents; `place` names it."""
+class _Operation:
+    """Compares one operation of both documents. Each line begins with the operation's name and the location."""
 
-    def __init__(self, place: str, before: Document, after: Document) -> None:
-        self._place = place
-        self._before = before
-        self._after = after
-        self._seen: set[tuple[str, str, str]] = set()
+    def __init__(self, name: str, old_document: Document, new_document: Document) -> None:
+        self._name = name
+        self._old_document = old_document
+        self._new_document = new_document
+        self._seen: set[tuple[str, str, bool]] = set()
 
-    def losses(self, was: Document, now: Document | None) -> Iterator[str]:
-        if now is None:
-            yield f"{self._place} was removed"
+    def compare(self, old: Document, new: Document | None) -> Iterator[str]:
+        if new is None:
+            yield f"{self._name} was removed"
             return
-        yield from self._parameters(was, now)
-        yield from self._body(was.get("requestBody"), now.get("requestBody"))
-        yield from self._responses(was["responses"], now["responses"])
+        yield from self._compare_parameters(old, new)
+        yield from self._compare_bodies(old.get("requestBody"), new.get("requestBody"))
+        yield from self._compare_responses(old["responses"], new["responses"])
 
-    def _parameters(self, was: Document, now: Document) -> Iterator[str]:
-        earlier, later = _parameters(was), _parameters(now)
-        for key in earlier.keys() - later.keys():
-            yield f"{self._place}: the parameter {key[1]} was removed"
-        for key, parameter in later.items():
-            place = f"the parameter {key[1]}"
-            if parameter.get("required") and not earlier.get(key, {}).get("required"):
-                yield f"{self._place}: {place} is required now"
-            if key in earlier:
-                yield from self._schemas(place, earlier[key]["schema"], parameter["schema"], sent=True)
+    def _compare_parameters(self, old: Document, new: Document) -> Iterator[str]:
+        old_parameters, new_parameters = _get_parameters(old), _get_parameters(new)
+        for key in sorted(old_parameters.keys() - new_parameters.keys()):
+            yield f"{self._name}: the parameter {key[1]} was removed"
+        for key, parameter in new_parameters.items():
+            location = f"{self._name}: the parameter {key[1]}"
+            old_parameter = old_parameters.get(key)
+            if parameter.get("required") and not (old_parameter or {}).get("required"):
+                yield f"{location} is required now"
+            if old_parameter:
+                yield from self._compare_schemas(
+                    location, old_parameter["schema"], parameter["schema"], in_request=True
+                )
 
-    def _body(self, was: Document | None, now: Document | None) -> Iterator[str]:
-        if was is None:
-            if now and now.get("required"):
-                yield f"{self._place}: a body is required now"
+    def _compare_bodies(self, old: Document | None, new: Document | None) -> Iterator[str]:
+        if old is None:
+            if new and new.get("required"):
+                yield f"{self._name}: the body is required now"
             return
-        yield from self._contents("the body", was, now or {}, sent=True)
+        yield from self._compare_contents(f"{self._name}: the body", old, new or {}, in_request=True)
 
-    def _responses(self, was: Document, now: Document) -> Iterator[str]:
-        for status, response in was.items():
-            if status not in now:
-                yield f"{self._place}: the response {status} was removed"
+    def _compare_responses(self, old: Document, new: Document) -> Iterator[str]:
+        for status, response in old.items():
+            location = f"{self._name}: the response {status}"
+            if status not in new:
+                yield f"{location} was removed"
                 continue
-            for name in response.get("headers", {}).keys() - now[status].get("headers", {}).keys():
-                yield f"{self._place}: the response {status} lost its header {name}"
-            yield from self._contents(f"the response {status}", response, now[status], sent=False)
+            for header in sorted(response.get("headers", {}).keys() - new[status].get("headers", {}).keys()):
+                yield f"{location}: header {header} was removed"
+            yield from self._compare_contents(location, response, new[status], in_request=False)
 
-    def _contents(self, place: str, was: Document, now: Document, *, sent: bool) -> Iterator[str]:
-        for media_type, content in was.get("content", {}).items():
-            later = now.get("content", {}).get(media_type)
-            if later is None:
-                yield f"{self._place}: {place} is not {media_type} any more"
+    def _compare_contents(self, location: str, old: Document, new: Document, *, in_request: bool) -> Iterator[str]:
+        for media_type, old_content in old.get("content", {}).items():
+            new_content = new.get("content", {}).get(media_type)
+            if new_content is None:
+                yield f"{location} is not {media_type} any more"
             else:
-                yield from self._schemas(place, content.get("schema", {}), later.get("schema", {}), sent=sent)
+                schemas = old_content.get("schema", {}), new_content.get("schema", {})
+                yield from self._compare_schemas(location, *schemas, in_request=in_request)
 
-    def _schemas(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
-        """Compare schemas that clients send, or that they receive if `sent` is false."""
-        pair = (was.get("$ref", ""), now.get("$ref", ""), str(sent))
+    def _compare_schemas(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
+        """Compare the schemas of one value in a request, or in a response if `in_request` is false."""
+        pair = (old.get("$ref", ""), new.get("$ref", ""), in_request)
         if pair[0] and pair[1] and pair in self._seen:
             return
         self._seen.add(pair)
-        alternatives = _alternatives(was, self._before), _alternatives(now, self._after)
-        was, now = _resolved(was, self._before), _resolved(now, self._after)
-        where = f"{self._place}: {place}"
-        earlier, later = _kinds(was, self._before), _kinds(now, self._after)
-        for kind in (earlier - later) if sent else (later - earlier):
-            yield f"{where} cannot be {kind} any more" if sent else f"{where} can be {kind} now"
-        yield from (f"{where}: {lost}" for lost in (_narrowed(was, now) if sent else ()))
-        if "anyOf" in was or "anyOf" in now:
-            yield from self._choices(place, *alternatives, sent=sent)
+        alternatives = _get_alternatives(old, self._old_document), _get_alternatives(new, self._new_document)
+        old, new = _resolve(old, self._old_document), _resolve(new, self._new_document)
+        old_types, new_types = _get_types(old, self._old_document), _get_types(new, self._new_document)
+        for name in sorted((old_types - new_types) if in_request else (new_types - old_types)):
+            yield f"{location} cannot be {name} any more" if in_request else f"{location} can be {name} now"
+        if in_request:
+            yield from (f"{location}: {change}" for change in _compare_constraints(old, new))
+        if "anyOf" in old or "anyOf" in new:
+            yield from self._compare_alternatives(location, *alternatives, in_request=in_request)
             return
-        yield from self._members(place, was, now, sent=sent)
-        if "items" in was and "items" in now:
-            yield from self._schemas(f"{place}[]", was["items"], now["items"], sent=sent)
+        yield from self._compare_fields(location, old, new, in_request=in_request)
+        if "items" in old and "items" in new:
+            yield from self._compare_schemas(f"{location}[]", old["items"], new["items"], in_request=in_request)
 
-    def _choices(self, place: str, was: Sequence[Schema], now: Sequence[Schema], *, sent: bool) -> Iterator[str]:
-        """Compare each alternative that clients sent, or that they receive now, with that of the same name or type."""
+    def _compare_alternatives(
+        self, location: str, old: Sequence[Schema], new: Sequence[Schema], *, in_request: bool
+    ) -> Iterator[str]:
+        """Compare alternatives that have the same name or a common type.
+
+        In a request each old alternative is compared, in a response each new alternative.
+        """
         pairs = [
-            (earlier, later)
-            for earlier in was
-            for later in now
-            if _kinds(earlier, self._before) & _kinds(later, self._after) - {"null"}
+            (old_schema, new_schema)
+            for old_schema in old
+            for new_schema in new
+            if _get_types(old_schema, self._old_document) & _get_types(new_schema, self._new_document) - {"null"}
         ]
         pairs.sort(key=lambda pair: pair[0].get("$ref") != pair[1].get("$ref"))
         chosen: dict[int, tuple[Schema, Schema]] = {}
-        for earlier, later in pairs:
-            chosen.setdefault(id(earlier if sent else later), (earlier, later))
-        for earlier, later in chosen.values():
-            yield from self._schemas(place, earlier, later, sent=sent)
+        for old_schema, new_schema in pairs:
+            chosen.setdefault(id(old_schema if in_request else new_schema), (old_schema, new_schema))
+        for old_schema, new_schema in chosen.values():
+            yield from self._compare_schemas(location, old_schema, new_schema, in_request=in_request)
 
-    def _members(self, place: str, was: Schema, now: Schema, *, sent: bool) -> Iterator[str]:
-        earlier, later = was.get("properties", {}), now.get("properties", {})
-        for name in earlier.keys() - later.keys():
-            yield f"{self._place}: {place} lost {name}"
-        required_before, required_after = set(was.get("required", ())), set(now.get("required", ()))
-        for name in sorted((required_after - required_before) if sent else (required_before - required_after)):
-            if sent or name in later:
-                yield f"{self._place}: {place} {'must have' if sent else 'need not have'} {name} now"
-        for name in earlier.keys() & later.keys():
-            yield from self._schemas(f"{place}.{name}", earlier[name], later[name], sent=sent)
-        other_before, other_after = was.get("additionalProperties", True), now.get("additionalProperties", True)
-        if isinstance(other_before, Mapping) and isinstance(other_after, Mapping):
-            yield from self._schemas(f"{place}.*", other_before, other_after, sent=sent)
-        elif sent and other_before is not False and other_after is not True:
-            yield f"{self._place}: {place} cannot have all other fields any more"
+    def _compare_fields(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
+        old_fields, new_fields = old.get("properties", {}), new.get("properties", {})
+        for name in sorted(old_fields.keys() - new_fields.keys()):
+            yield f"{location}: field {name} was removed"
+        old_required, new_required = set(old.get("required", ())), set(new.get("required", ()))
+        if in_request:
+            yield from (f"{location} must have {name} now" for name in sorted(new_required - old_required))
+        else:
+            optional = (old_required - new_required) & new_fields.keys()
+            yield from (f"{location}: {name} is optional now" for name in sorted(optional))
+        for name in sorted(old_fields.keys() & new_fields.keys()):
+            schemas = old_fields[name], new_fields[name]
+            yield from self._compare_schemas(f"{location}.{name}", *schemas, in_request=in_request)
+        old_others, new_others = old.get("additionalProperties", True), new.get("additionalProperties", True)
+        if isinstance(old_others, Mapping) and isinstance(new_others, Mapping):
+            yield from self._compare_schemas(f"{location}.*", old_others, new_others, in_request=in_request)
+        elif in_request and old_others is not False and new_others is not True:
+            yield f"{location}: additional fields are rejected or restricted now"
 
 
-def _parameters(call: Document) -> dict[tuple[str, str], Any]:
-    return {(parameter["in"], parameter["name"]): parameter for parameter in call.get("parameters", ())}
+def _get_parameters(operation: Document) -> dict[tuple[str, str], Any]:
+    return {(parameter["in"], parameter["name"]): parameter for parameter in operation.get("parameters", ())}
 
 
-def _resolved(schema: Schema, document: Document) -> Schema:
+def _resolve(schema: Schema, document: Document) -> Schema:
     reference = schema.get("$ref")
     if reference is None:
         return schema
@@ -141,44 +155,48 @@ def _resolved(schema: Schema, document: Document) -> Schema:
     return found
 
 
-def _alternatives(schema: Schema, document: Document) -> Sequence[Schema]:
+def _get_alternatives(schema: Schema, document: Document) -> Sequence[Schema]:
     """Return the alternatives of a schema, or the schema itself."""
-    found: Sequence[Schema] = _resolved(schema, document).get("anyOf", (schema,))
+    found: Sequence[Schema] = _resolve(schema, document).get("anyOf", (schema,))
     return found
 
 
-def _kinds(schema: Schema, document: Document) -> frozenset[str]:
+def _get_types(schema: Schema, document: Document) -> frozenset[str]:
     """Return the JSON types of a value; all types if the schema has none."""
-    schema = _resolved(schema, document)
+    schema = _resolve(schema, document)
     if "anyOf" in schema:
-        return frozenset().union(*(_kinds(alternative, document) for alternative in schema["anyOf"]))
+        return frozenset().union(*(_get_types(alternative, document) for alternative in schema["anyOf"]))
     named = schema.get("type", "anything")
     return frozenset([named] if isinstance(named, str) else named)
 
 
-def _narrowed(was: Schema, now: Schema) -> Iterator[str]:
-    for value in _values(was) - _values(now):
-        if _values(now):
-            yield f"{value} is rejected now"
-    if _values(now) and not _values(was):
-        yield "accepts only certain values now"
-    for name in LOWER_BOUNDS:
-        if name in now and now[name] > was.get(name, float("-inf")):
-            yield f"{name} rose to {now[name]}"
-    for name in UPPER_BOUNDS:
-        if name in now and now[name] < was.get(name, float("inf")):
-            yield f"{name} fell to {now[name]}"
-    yield from _reformatted(was, now)
-
-
-def _reformatted(was: Schema, now: Schema) -> Iterator[str]:
+def _compare_constraints(old: Schema, new: Schema) -> Iterator[str]:
+    """Yield each constraint that is stricter in the new schema."""
+    yield from _compare_values(_get_values(old), _get_values(new))
+    yield from _compare_limits(old, new)
     for name in ("pattern", "format"):
-        if name in now and now[name] != was.get(name):
+        if name in new and new[name] != old.get(name):
             yield f"has another {name}"
-    step = now.get("multipleOf")
-    if step and ("multipleOf" not in was or was["multipleOf"] % step):
+
+
+def _compare_values(old: set[str], new: set[str]) -> Iterator[str]:
+    if new:
+        yield from (f"{value} is rejected now" for value in sorted(old - new))
+        if not old:
+            yield "accepts only certain values now"
+
+
+def _compare_limits(old: Schema, new: Schema) -> Iterator[str]:
+    for name in LOWER_BOUNDS:
+        if name in new and new[name] > old.get(name, float("-inf")):
+            yield f"{name} rose to {new[name]}"
+    for name in UPPER_BOUNDS:
+        if name in new and new[name] < old.get(name, float("inf")):
+            yield f"{name} fell to {new[name]}"
+    step = new.get("multipleOf")
+    if step and ("multipleOf" not in old or old["multipleOf"] % step):
         yield f"must be a multiple of {step} now"
 
 
-def _values(schema: Schema) -> set[str]:
+def _get_values(schema: Schema) -> set[str]:
     return {str(value) for value in (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ()))}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from checks.findings import Finding
-from checks.openapi.compatibility import losses
+from checks.openapi.compatibility import find_incompatible_changes
 from checks.openapi.compose import compose
 
 COMMITTED: Final = Path("docs/openapi")
@@ -55,16 +55,16 @@ def compare_frozen(committed: Any, now: Any) -> Iterator[Finding]:
 
 def compare_growing(committed: Any, now: Any) -> Iterator[Finding]:
     """Report incompatible changes of version 2's document from `committed` to `now`; if there are none, any other."""
-    lost = list(report_losses(committed, now))
-    yield from lost
-    if committed != now and not lost:
+    incompatible = list(report_incompatible_changes(committed, now))
+    yield from incompatible
+    if committed != now and not incompatible:
         yield Finding(_GROWING_FILE, "version 2 has a compatible change that is not in this file", "make openapi")
 
 
-def report_losses(committed: Any, now: Any) -> Iterator[Finding]:
+def report_incompatible_changes(committed: Any, now: Any) -> Iterator[Finding]:
     """Report the incompatible changes of version 2's document from `committed` to `now`."""
-    for loss in losses(committed, now):
-        yield Finding(_GROWING_FILE, loss, "keep it: clients may rely on it until the next version")
+    for change in find_incompatible_changes(committed, now):
+        yield Finding(_GROWING_FILE, change, "keep it: clients may rely on it until the next version")
 
 
 def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
