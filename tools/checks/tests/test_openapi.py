@@ -210,6 +210,13 @@ def test_incompatible_change_is_found(v2: Any, expected: str, change: Change) ->
     assert [finding.wrong for finding in documents.compare_growing(v2, new)] == list(find_incompatible_changes(v2, new))
 
 
+def test_body_is_required_when_it_was_optional(v2: Any) -> None:
+    optional = deepcopy(v2)
+    del call(optional, "post", "/orders")["requestBody"]["required"]
+    assert list(find_incompatible_changes(optional, v2)) == ["POST /orders: the body is required now"]
+    assert not list(find_incompatible_changes(v2, optional))
+
+
 COMPATIBLE: dict[str, Change] = {
     "an operation": lambda new: new["paths"].update({"/new": new["paths"]["/dashboard"]}),
     "an optional parameter": lambda new: call(new, "get", "/orders")["parameters"].append(

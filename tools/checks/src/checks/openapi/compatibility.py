@@ -58,11 +58,10 @@ class _Operation:
                 )
 
     def _compare_bodies(self, old: Document | None, new: Document | None) -> Iterator[str]:
-        if old is None:
-            if new and new.get("required"):
-                yield f"{self._name}: the body is required now"
-            return
-        yield from self._compare_contents(f"{self._name}: the body", old, new or {}, in_request=True)
+        old, new = old or {}, new or {}
+        if new.get("required") and not old.get("required"):
+            yield f"{self._name}: the body is required now"
+        yield from self._compare_contents(f"{self._name}: the body", old, new, in_request=True)
 
     def _compare_responses(self, old: Document, new: Document) -> Iterator[str]:
         for status, response in old.items():
