@@ -6,11 +6,14 @@ of a request. Constraints on requests may become weaker but not stricter. Respon
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 Document = Mapping[str, Any]
 Schema = Mapping[str, Any]
 
+ANY_VALUE: Schema = {}
+ALL_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
@@ -23,7 +26,8 @@ def find_incompatible_changes(old: Document, new: Document) -> Iterator[str]:
         for method in METHODS:
             if method in old_operations:
                 operation = _Operation(f"{method.upper()} {path}", old, new)
-                yield from operation.compare(old_operations[method], new_operations.get(method))
+                changes = operation.compare(old_operations[method], new_operations.get(method))
+                yield from dict.fromkeys(changes)  # alternatives share fields, so a change can be found twice
 
 
 class _Operation:
@@ -33,7 +37,7 @@ class _Operation:
         self._name = name
         self._old_document = old_document
         self._new_document = new_document
-        self._seen: set[tuple[str, str, bool]] = set()
+        self._seen: set[tuple[int, int, bool]] = set()
 
     def compare(self, old: Document, new: Document | None) -> Iterator[str]:
         if new is None:
@@ -79,48 +83,58 @@ class _Operation:
             if new_content is None:
                 yield f"{location} is not {media_type} any more"
             else:
-                schemas = old_content.get("schema", {}), new_content.get("schema", {})
+                schemas = old_content.get("schema", ANY_VALUE), new_content.get("schema", ANY_VALUE)
                 yield from self._compare_schemas(location, *schemas, in_request=in_request)
 
     def _compare_schemas(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
-        """Compare the schemas of one value in a request, or in a response if `in_request` is false."""
-        pair = (old.get("$ref", ""), new.get("$ref", ""), in_request)
-        if pair[0] and pair[1] and pair in self._seen:
-            return
-        self._seen.add(pair)
-        alternatives = _get_alternatives(old, self._old_document), _get_alternatives(new, self._new_document)
+        """Compare the schemas of one value in a request, or in a response if `in_request` is false.
+
+        Each old alternative of a request needs a compatible new alternative. Each new alternative of a response needs a
+        compatible old alternative.
+        """
         old, new = _resolve(old, self._old_document), _resolve(new, self._new_document)
-        old_types, new_types = _get_types(old, self._old_document), _get_types(new, self._new_document)
-        for name in sorted((old_types - new_types) if in_request else (new_types - old_types)):
-            yield f"{location} cannot be {name} any more" if in_request else f"{location} can be {name} now"
+        compared = (id(old), id(new), in_request)
+        if compared in self._seen:
+            return
+        self._seen.add(compared)
+        old_alternatives = _get_alternatives(old, self._old_document)
+        new_alternatives = _get_alternatives(new, self._new_document)
+        if in_request:
+            groups = [[(old, new) for new in new_alternatives] for old in old_alternatives]
+        else:
+            groups = [[(old, new) for old in old_alternatives] for new in new_alternatives]
+        for pairs in groups:
+            yield from self._compare_most_similar(location, pairs, in_request=in_request)
+
+    def _compare_most_similar(
+        self, location: str, pairs: Sequence[tuple[Schema, Schema]], *, in_request: bool
+    ) -> Iterator[str]:
+        """Yield the changes of the most similar pair. They are empty if any pair is compatible.
+
+        A pair is more similar if it has the same title, then if it has a common type, then if it has fewer changes.
+        """
+        seen, results = self._seen, []
+        for old, new in pairs:
+            self._seen = set(seen)  # a discarded pair must not mark its schemas as seen
+            changes = list(self._compare_alternatives(location, old, new, in_request=in_request))
+            same = old.get("title") == new.get("title"), bool(_get_types(old) & _get_types(new))
+            results.append(((not changes, *same, -len(changes)), changes, self._seen))
+        _, changes, self._seen = max(results, key=itemgetter(0))
+        yield from changes
+
+    def _compare_alternatives(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
+        """Compare two schemas that have no alternatives."""
+        old_types, new_types = _get_types(old), _get_types(new)
+        if different := (old_types - new_types) if in_request else (new_types - old_types):
+            names = ", ".join(sorted(different - {"integer"} if "number" in different else different))
+            yield f"{location} cannot be {names} any more" if in_request else f"{location} can be {names} now"
+        if not old_types & new_types:
+            return
         if in_request:
             yield from (f"{location}: {change}" for change in _compare_constraints(old, new))
-        if "anyOf" in old or "anyOf" in new:
-            yield from self._compare_alternatives(location, *alternatives, in_request=in_request)
-            return
         yield from self._compare_fields(location, old, new, in_request=in_request)
         if "items" in old and "items" in new:
             yield from self._compare_schemas(f"{location}[]", old["items"], new["items"], in_request=in_request)
-
-    def _compare_alternatives(
-        self, location: str, old: Sequence[Schema], new: Sequence[Schema], *, in_request: bool
-    ) -> Iterator[str]:
-        """Compare alternatives that have the same name or a common type.
-
-        In a request each old alternative is compared, in a response each new alternative.
-        """
-        pairs = [
-            (old_schema, new_schema)
-            for old_schema in old
-            for new_schema in new
-            if _get_types(old_schema, self._old_document) & _get_types(new_schema, self._new_document) - {"null"}
-        ]
-        pairs.sort(key=lambda pair: pair[0].get("$ref") != pair[1].get("$ref"))
-        chosen: dict[int, tuple[Schema, Schema]] = {}
-        for old_schema, new_schema in pairs:
-            chosen.setdefault(id(old_schema if in_request else new_schema), (old_schema, new_schema))
-        for old_schema, new_schema in chosen.values():
-            yield from self._compare_schemas(location, old_schema, new_schema, in_request=in_request)
 
     def _compare_fields(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
         old_fields, new_fields = old.get("properties", {}), new.get("properties", {})
@@ -138,7 +152,7 @@ class _Operation:
         old_others, new_others = old.get("additionalProperties", True), new.get("additionalProperties", True)
         if isinstance(old_others, Mapping) and isinstance(new_others, Mapping):
             yield from self._compare_schemas(f"{location}.*", old_others, new_others, in_request=in_request)
-        elif in_request and old_others is not False and new_others is not True:
+        elif in_request and old_others is not False and new_others not in (True, ANY_VALUE):
             yield f"{location}: additional fields are rejected or restricted now"
 
 
@@ -154,19 +168,29 @@ def _resolve(schema: Schema, document: Document) -> Schema:
     return found
 
 
-def _get_alternatives(schema: Schema, document: Document) -> Sequence[Schema]:
-    """Return the alternatives of a schema, or the schema itself."""
-    found: Sequence[Schema] = _resolve(schema, document).get("anyOf", (schema,))
-    return found
-
-
-def _get_types(schema: Schema, document: Document) -> frozenset[str]:
-    """Return the JSON types of a value; all types if the schema has none."""
-    schema = _resolve(schema, document)
+def _get_alternatives(schema: Schema, document: Document) -> list[Schema]:
+    """Return one schema for each alternative and each type. It contains the constraints that all of them share."""
     if "anyOf" in schema:
-        return frozenset().union(*(_get_types(alternative, document) for alternative in schema["anyOf"]))
-    named = schema.get("type", "anything")
-    return frozenset([named] if isinstance(named, str) else named)
+        shared = {name: value for name, value in schema.items() if name != "anyOf"}
+        merged = (_merge(shared, _resolve(alternative, document)) for alternative in schema["anyOf"])
+        return [found for alternative in merged for found in _get_alternatives(alternative, document)]
+    if isinstance(schema.get("type"), list):
+        return [{**schema, "type": name} for name in schema["type"]]
+    return [schema]
+
+
+def _merge(shared: Schema, alternative: Schema) -> Schema:
+    properties = {**shared.get("properties", {}), **alternative.get("properties", {})}
+    required = [*shared.get("required", ()), *alternative.get("required", ())]
+    return {**shared, **alternative, "properties": properties, "required": required}
+
+
+def _get_types(schema: Schema) -> frozenset[str]:
+    """Return the JSON types of a value; all types if the schema has none. Integers are numbers, too."""
+    name = schema.get("type")
+    if name is None:
+        return ALL_TYPES
+    return frozenset({"number", "integer"} if name == "number" else {name})
 
 
 def _compare_constraints(old: Schema, new: Schema) -> Iterator[str]:

@@ -1,0 +1,97 @@
+"""Schemas of requests may become weaker, schemas of responses may become stricter."""
+
+from typing import Any
+
+import pytest
+
+from checks.openapi.compatibility import find_incompatible_changes
+
+STRING, INTEGER, NUMBER, NULL = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "null"}
+A, B = {"const": "a"}, {"const": "b"}
+
+
+def compare(old: Any, new: Any, *, in_request: bool = True, schemas: tuple[Any, Any] = ({}, {})) -> list[str]:
+    """Return the incompatible changes of a schema, which begin with the location."""
+    documents = []
+    for schema, components in zip((old, new), schemas, strict=True):
+        value = {"content": {"application/json": {"schema": schema}}}
+        operation = {"requestBody": value, "responses": {}} if in_request else {"responses": {"200": value}}
+        documents.append({"paths": {"/": {"post": operation}}, "components": {"schemas": components}})
+    prefix = "POST /: the body" if in_request else "POST /: the response 200"
+    changes = list(find_incompatible_changes(documents[0], documents[1]))
+    assert all(change.startswith(prefix) for change in changes), changes
+    return [change.removeprefix(prefix) for change in changes]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (STRING, {}, []),
+        ({}, STRING, [" cannot be array, boolean, null, number, object any more"]),
+        (INTEGER, NUMBER, []),
+        (NUMBER, INTEGER, [" cannot be number any more"]),
+        ({"type": "object"}, {"type": "object", "additionalProperties": {}}, []),
+        ({"type": ["string", "null"]}, {"anyOf": [STRING, NULL]}, []),
+        ({"anyOf": [NUMBER, STRING]}, {"anyOf": [INTEGER, STRING, NUMBER]}, []),
+        ({"anyOf": [A, B]}, {"anyOf": [A, B]}, []),
+        ({"anyOf": [A, B]}, {"anyOf": [A]}, [": b is rejected now"]),
+        ({"anyOf": [STRING, NUMBER]}, {"anyOf": [STRING, NULL]}, [" cannot be number any more"]),
+        ({"anyOf": [STRING]}, {"anyOf": [STRING], "minLength": 3}, [": minLength rose to 3"]),
+    ],
+)
+def test_request_accepts_each_type_and_alternative_that_it_accepted(old: Any, new: Any, expected: list[str]) -> None:
+    assert compare(old, new) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({}, STRING, []),
+        (STRING, {}, [" can be array, boolean, null, number, object now"]),
+        (NUMBER, INTEGER, []),
+        (INTEGER, NUMBER, [" can be number now"]),
+        ({"anyOf": [STRING, INTEGER]}, STRING, []),
+        (STRING, {"anyOf": [INTEGER, STRING]}, [" can be integer now"]),
+    ],
+)
+def test_response_has_only_types_that_it_could_have(old: Any, new: Any, expected: list[str]) -> None:
+    assert compare(old, new, in_request=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ([{"title": "A", **B}, {"title": "B", **A}], []),
+        ([{"title": "A", **B, "minLength": 1}, {"title": "B", **B}], [": a is rejected now", ": minLength rose to 1"]),
+        ([{**NULL, "title": "B"}, {**B, "minLength": 1}], [": a is rejected now", ": minLength rose to 1"]),
+    ],
+    ids=["compatible", "same title", "common type"],
+)
+def test_alternative_is_compared_with_the_most_similar_alternative(new: list[Any], expected: list[str]) -> None:
+    assert compare({**STRING, **A, "title": "A"}, {"anyOf": new}) == expected
+
+
+def test_fields_that_all_alternatives_share_are_compared() -> None:
+    note = {"type": "object", "properties": {"note": STRING}}
+    alternatives = {"anyOf": [{"required": ["a"], "properties": {"a": STRING}}, {"required": ["b"]}]}
+    assert compare({**note, **alternatives}, {**note, **alternatives}) == []
+    assert compare({**note, **alternatives}, alternatives) == [": field note was removed"]
+    note_is_required = {**note, **alternatives, "required": ["note"]}
+    assert compare({**note, **alternatives}, note_is_required) == [" must have note now"]
+
+
+def test_schema_of_a_discarded_alternative_is_compared_again() -> None:
+    schemas = {"A": {"type": "object", "required": ["a"]}, "B": {"type": "object", "required": ["b"]}}
+    a, b = ({"$ref": f"#/components/schemas/{name}"} for name in schemas)
+    with_a, with_b = ({"type": "object", "properties": {"inner": reference}} for reference in (a, b))
+    old = {"type": "object", "properties": {"first": with_a, "second": a}}
+    new = {"type": "object", "properties": {"first": {"anyOf": [with_b, with_a]}, "second": b}}
+    assert compare(old, new, schemas=(schemas, schemas)) == [".second must have b now"]
+
+
+def test_comparison_ends_when_alternatives_contain_themselves() -> None:
+    items = {"anyOf": [{"$ref": "#/components/schemas/Tree"}, NULL]}
+    old, new = ({"Tree": {"anyOf": [leaf, {"type": "array", "items": items}]}} for leaf in (NUMBER, INTEGER))
+    tree = {"$ref": "#/components/schemas/Tree"}
+    assert compare(tree, tree, schemas=(old, old)) == []
+    assert compare(tree, tree, schemas=(old, new))[0] == " cannot be number any more"
