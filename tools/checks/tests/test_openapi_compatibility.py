@@ -7,6 +7,7 @@ import pytest
 from checks.openapi.compatibility import find_incompatible_changes
 
 STRING, INTEGER, NUMBER, NULL = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "null"}
+ARRAY, STRINGS = {"type": "array"}, {"type": "array", "items": STRING}
 A, B = {"const": "a"}, {"const": "b"}
 
 
@@ -56,6 +57,28 @@ def test_request_accepts_each_type_and_alternative_that_it_accepted(old: Any, ne
 )
 def test_response_has_only_types_that_it_could_have(old: Any, new: Any, expected: list[str]) -> None:
     assert compare(old, new, in_request=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (ARRAY, STRINGS, "[] cannot be array, boolean, null, number, object any more"),
+        (ARRAY, {**ARRAY, "uniqueItems": True}, ": items must be unique now"),
+        ({"oneOf": [A, B]}, {"oneOf": [A]}, ": b is rejected now"),
+        ({"oneOf": [STRING, INTEGER]}, {"oneOf": [STRING]}, " cannot be integer any more"),
+        ({"type": "object"}, {"type": "object", "minProperties": 1}, ": minProperties rose to 1"),
+        ({"type": "object"}, {"type": "object", "maxProperties": 9}, ": maxProperties fell to 9"),
+    ],
+)
+def test_request_has_no_stricter_schema(old: Any, new: Any, expected: str) -> None:
+    assert compare(old, new) == [expected]
+    assert compare(new, old) == []
+    assert compare(new, new) == []
+
+
+def test_items_of_a_response_keep_their_type() -> None:
+    assert compare(ARRAY, STRINGS, in_request=False) == []
+    assert compare(STRINGS, ARRAY, in_request=False) == ["[] can be array, boolean, null, number, object now"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ Schema = Mapping[str, Any]
 ANY_VALUE: Schema = {}
 ALL_TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems")
-UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
+LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 
 
 def find_incompatible_changes(old: Document, new: Document) -> Iterator[str]:
@@ -133,8 +133,8 @@ class _Operation:
         if in_request:
             yield from (f"{location}: {change}" for change in _compare_constraints(old, new))
         yield from self._compare_fields(location, old, new, in_request=in_request)
-        if "items" in old and "items" in new:
-            yield from self._compare_schemas(f"{location}[]", old["items"], new["items"], in_request=in_request)
+        items = old.get("items", ANY_VALUE), new.get("items", ANY_VALUE)
+        yield from self._compare_schemas(f"{location}[]", *items, in_request=in_request)
 
     def _compare_fields(self, location: str, old: Schema, new: Schema, *, in_request: bool) -> Iterator[str]:
         old_fields, new_fields = old.get("properties", {}), new.get("properties", {})
@@ -170,10 +170,11 @@ def _resolve(schema: Schema, document: Document) -> Schema:
 
 def _get_alternatives(schema: Schema, document: Document) -> list[Schema]:
     """Return one schema for each alternative and each type. It contains the constraints that all of them share."""
-    if "anyOf" in schema:
-        shared = {name: value for name, value in schema.items() if name != "anyOf"}
-        merged = (_merge(shared, _resolve(alternative, document)) for alternative in schema["anyOf"])
-        return [found for alternative in merged for found in _get_alternatives(alternative, document)]
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            shared = {name: value for name, value in schema.items() if name != keyword}
+            merged = (_merge(shared, _resolve(alternative, document)) for alternative in schema[keyword])
+            return [found for alternative in merged for found in _get_alternatives(alternative, document)]
     if isinstance(schema.get("type"), list):
         return [{**schema, "type": name} for name in schema["type"]]
     return [schema]
@@ -219,6 +220,8 @@ def _compare_limits(old: Schema, new: Schema) -> Iterator[str]:
     step = new.get("multipleOf")
     if step and ("multipleOf" not in old or old["multipleOf"] % step):
         yield f"must be a multiple of {step} now"
+    if new.get("uniqueItems") and not old.get("uniqueItems"):
+        yield "items must be unique now"
 
 
 def _get_values(schema: Schema) -> set[str]:
