@@ -7,7 +7,7 @@ import pytest
 from checks.openapi.compatibility import find_incompatible_changes
 
 STRING, INTEGER, NUMBER, NULL = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "null"}
-ARRAY, STRINGS = {"type": "array"}, {"type": "array", "items": STRING}
+OBJECT, ARRAY, STRINGS = {"type": "object"}, {"type": "array"}, {"type": "array", "items": STRING}
 A, B = {"const": "a"}, {"const": "b"}
 
 
@@ -31,7 +31,13 @@ def compare(old: Any, new: Any, *, in_request: bool = True, schemas: tuple[Any, 
         ({}, STRING, [" cannot be array, boolean, null, number, object any more"]),
         (INTEGER, NUMBER, []),
         (NUMBER, INTEGER, [" cannot be number any more"]),
-        ({"type": "object"}, {"type": "object", "additionalProperties": {}}, []),
+        (OBJECT, {**OBJECT, "additionalProperties": {}}, []),
+        (
+            {**OBJECT, "additionalProperties": STRING},
+            {**OBJECT, "additionalProperties": INTEGER},
+            [".* cannot be string any more"],
+        ),
+        (STRING, {"anyOf": [STRING, NULL]}, []),
         ({"type": ["string", "null"]}, {"anyOf": [STRING, NULL]}, []),
         ({"anyOf": [NUMBER, STRING]}, {"anyOf": [INTEGER, STRING, NUMBER]}, []),
         ({"anyOf": [A, B]}, {"anyOf": [A, B]}, []),
@@ -64,10 +70,15 @@ def test_response_has_only_types_that_it_could_have(old: Any, new: Any, expected
     [
         (ARRAY, STRINGS, "[] cannot be array, boolean, null, number, object any more"),
         (ARRAY, {**ARRAY, "uniqueItems": True}, ": items must be unique now"),
+        (STRING, {**STRING, "format": "uuid"}, ": has another format"),
+        (INTEGER, {**INTEGER, "multipleOf": 5}, ": must be a multiple of 5 now"),
+        ({**INTEGER, "multipleOf": 5}, {**INTEGER, "multipleOf": 10}, ": must be a multiple of 10 now"),
+        (OBJECT, {**OBJECT, "additionalProperties": False}, ": additional fields are rejected or restricted now"),
+        (OBJECT, {**OBJECT, "additionalProperties": STRING}, ": additional fields are rejected or restricted now"),
         ({"oneOf": [A, B]}, {"oneOf": [A]}, ": b is rejected now"),
         ({"oneOf": [STRING, INTEGER]}, {"oneOf": [STRING]}, " cannot be integer any more"),
-        ({"type": "object"}, {"type": "object", "minProperties": 1}, ": minProperties rose to 1"),
-        ({"type": "object"}, {"type": "object", "maxProperties": 9}, ": maxProperties fell to 9"),
+        (OBJECT, {**OBJECT, "minProperties": 1}, ": minProperties rose to 1"),
+        (OBJECT, {**OBJECT, "maxProperties": 9}, ": maxProperties fell to 9"),
     ],
 )
 def test_request_has_no_stricter_schema(old: Any, new: Any, expected: str) -> None:
@@ -103,6 +114,29 @@ def test_fields_that_all_alternatives_share_are_compared() -> None:
     assert compare({**note, **alternatives}, note_is_required) == [" must have note now"]
 
 
+@pytest.mark.parametrize(
+    ("in_request", "old", "new", "expected"),
+    [
+        (True, ["Item", "Login"], ["Item", "Login"], []),
+        (True, ["Item", "Login"], ["Login", "Item"], []),
+        (True, ["Item", "Login"], ["Item", "Login", "Other"], []),
+        (True, ["Item", "Login"], ["Item"], [": field name was removed", " must have sku now"]),
+        (False, ["Item", "Login"], ["Login"], []),
+        (False, ["Item"], ["Item", "Login"], [": field sku was removed"]),
+    ],
+)
+def test_every_referenced_alternative_is_compared(
+    in_request: bool, old: list[str], new: list[str], expected: list[str]
+) -> None:
+    schemas = {
+        "Item": {**OBJECT, "properties": {"sku": STRING}, "required": ["sku"]},
+        "Login": {**OBJECT, "properties": {"name": STRING}},
+        "Other": {**OBJECT, "properties": {"id": STRING}},
+    }
+    references = ({"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]} for names in (old, new))
+    assert compare(*references, in_request=in_request, schemas=(schemas, schemas)) == expected
+
+
 def test_schema_of_a_discarded_alternative_is_compared_again() -> None:
     schemas = {"A": {"type": "object", "required": ["a"]}, "B": {"type": "object", "required": ["b"]}}
     a, b = ({"$ref": f"#/components/schemas/{name}"} for name in schemas)
@@ -117,4 +151,5 @@ def test_comparison_ends_when_alternatives_contain_themselves() -> None:
     old, new = ({"Tree": {"anyOf": [leaf, {"type": "array", "items": items}]}} for leaf in (NUMBER, INTEGER))
     tree = {"$ref": "#/components/schemas/Tree"}
     assert compare(tree, tree, schemas=(old, old)) == []
+    assert compare(tree, {"anyOf": [tree]}, schemas=(old, old)) == []
     assert compare(tree, tree, schemas=(old, new))[0] == " cannot be number any more"
