@@ -96,7 +96,7 @@ class AggregateService:
             _raise_most_relevant(failures)
         if caller.role is Role.ADMIN and orjson.loads(order.result())["user_id"] != str(caller.user_id):
             raise SummaryForbiddenError(
-                "Only its owner can read the summary. Request the order and, by POST /users/lookup, its owner"
+                "Only the owner of an order can read its summary. Read the order, and its owner by POST /users/lookup"
             )
         return b'{"order":%b,"user":%b,"notifications":%b}' % (order.result(), user.result(), notifications.result())
 

@@ -3,7 +3,7 @@
 const BASE_MS = 500;
 const MAX_MS = 30_000;
 const LONG_WAIT_MS = 30_000;
-/** Maximum delay that a server can demand. `setTimeout` calls back at once if the delay exceeds 2^31 - 1 milliseconds. */
+/** Maximum delay that a server can demand. `setTimeout` calls back immediately if the delay exceeds 2^31 - 1 milliseconds. */
 const MAX_DEMANDED_MS = 3_600_000;
 
 /** Close codes after which an immediate attempt would fail again: too many connections, or frames the server rejects. */

@@ -173,7 +173,7 @@ describe("tickets", () => {
 });
 
 describe("a time that the server demands", () => {
-  // setTimeout calls back at once if the delay exceeds 2^31 - 1 milliseconds.
+  // setTimeout calls back immediately if the delay exceeds 2^31 - 1 milliseconds.
   test("before the next ticket is at most an hour", async () => {
     harness.requestTicket.mockRejectedValueOnce(Object.assign(new Error("busy"), { retryAfterMs: 2 ** 31 }));
     harness.client.start();

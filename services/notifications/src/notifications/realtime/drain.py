@@ -19,7 +19,7 @@ async def drain(hub: Hub, *, seconds: float, retry_ms: int) -> None:
     """Send a drain frame with a random delay of at most `retry_ms` to each session, then close them in batches.
 
     Takes at most `seconds`, and a second more for slow readers. Sessions get live notifications until they are closed.
-    Sessions without a welcome are closed at once, and new sessions are rejected.
+    Sessions without a welcome are closed immediately, and new sessions are rejected.
     """
     hub.draining = True
     sessions = list(hub)
