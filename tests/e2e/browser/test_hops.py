@@ -62,7 +62,7 @@ def test_order_lights_every_hop_and_then_shows_its_trace(shop: Shop) -> None:
 
     rows = page.locator(".waterfall-row")
     expect(rows.first).to_contain_text("browser place order", timeout=JOURNEY_MS)
-    assert rows.filter(has_text="browser receive notification").count() == 3
+    expect(rows.filter(has_text="browser receive notification")).to_have_count(3)
     spoken = page.locator(".hops > [role=status]")
     expect(spoken).to_have_text("place order: 11 of 11 hops reached. Nothing more is expected.")
 

@@ -50,6 +50,7 @@ def test_stock_and_viewers_of_a_product_are_live(shop: Shop, new_device: NewDevi
     shop.register()
     shop.open(f"/product/{SKU}")
     expect(shop.page.get_by_text("Only you look at this now.")).to_be_visible()
+    expect(shop.stock).to_contain_text("live")
     before = shop.stock.inner_text()
 
     other = open_shop(new_device())
@@ -114,13 +115,19 @@ def test_quantity_is_ordered_as_typed_when_the_product_loads_afterwards(shop: Sh
     shop.register()
     shop.add_to_cart(SKU)
     shop.open("/cart")
-    delayed: list[Route] = []
-    shop.page.route(f"**/v2/products/{SKU}", lambda route: delayed.append(route))  # noqa: PLW0108 - it gets an attribute
+    quantity = shop.page.get_by_label("Quantity of Enamel mug, blue")
+    expect(quantity).to_be_visible()  # this load of the product has ended: only the load after the reload is held
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    shop.page.route(f"**/v2/products/{SKU}", hold, times=1)
     with shop.page.expect_request(f"**/v2/products/{SKU}"):
         shop.page.reload()
     shop.page.get_by_role("spinbutton").fill("2")
-    delayed[0].continue_()
-    expect(shop.page.get_by_label("Quantity of Enamel mug, blue")).to_have_value("2")
+    held[0].continue_()
+    expect(quantity).to_have_value("2")
     shop.page.get_by_role("button", name="Place order").click()
     shop.placed_order_id()
     expect(shop.page.get_by_role("row", name="Enamel mug, blue")).to_contain_text("€25.00")
