@@ -29,13 +29,13 @@ function authorizations(): (string | null)[] {
 }
 
 describe("tokens", () => {
-  test("a request has the token", async () => {
+  test("a request has the access token", async () => {
     server.respond(ok);
     expect((await client.json("/v2/orders")).body).toEqual({ items: [] });
     expect(authorizations()).toEqual(["Bearer first"]);
   });
 
-  test("a 401 is repeated once with another token", async () => {
+  test("a request is repeated once with another token after a 401", async () => {
     server.respond(json(401, {}), ok);
     await client.json("/v2/orders");
     expect(tokens.replace).toHaveBeenCalledExactlyOnceWith("first");
@@ -48,14 +48,14 @@ describe("tokens", () => {
     expect(server.requests).toHaveLength(2);
   });
 
-  test("a 401 without another token is an error at once", async () => {
+  test("a 401 is an error immediately if there is no other token", async () => {
     tokens.replace.mockResolvedValue(undefined);
     server.respond(json(401, {}));
     await expect(client.json("/v2/orders")).rejects.toBeInstanceOf(ProblemError);
     expect(server.requests).toHaveLength(1);
   });
 
-  test("a request can do without a token", async () => {
+  test("a request has no token if it is not authenticated", async () => {
     server.respond(ok);
     await client.json("/v2/users", { authenticated: false });
     expect(authorizations()).toEqual([null]);
@@ -70,7 +70,7 @@ describe("Retry-After", () => {
     client.waiting.on((wait) => waits.push(wait));
   });
 
-  test.each([429, 503])("a GET waits after %i, shows until when, and is repeated", async (status) => {
+  test.each([429, 503])("a GET is repeated after status %i and the demanded time, and the wait is reported", async (status) => {
     server.respond(busy(status, "4"), ok);
     const start = Date.now();
     const response = client.json("/v2/products");
@@ -105,18 +105,18 @@ describe("Retry-After", () => {
     expect(await Promise.all(server.requests.map((request) => request.json()))).toEqual(Array(3).fill({ items: [1] }));
   });
 
-  test("a background request is not repeated and shows nothing", async () => {
+  test("a background request is not repeated and reports no wait", async () => {
     server.respond(busy(503, "1"));
     await expect(client.json("/v2/products", { background: true })).rejects.toMatchObject({ status: 503 });
     expect(waits).toEqual([]);
   });
 
-  test("a time of more than a minute is an error at once", async () => {
+  test("a request is an error immediately if the demanded time is more than a minute", async () => {
     server.respond(busy(429, "61"));
     await expect(client.json("/v2/products")).rejects.toMatchObject({ retryAfterMs: 61_000 });
   });
 
-  test("leaving the page while the error is read prevents the wait", async () => {
+  test("no wait begins if the request is aborted while its error response is read", async () => {
     const aborting = new AbortController();
     const body = new ReadableStream({
       pull: (controller) => {
@@ -129,7 +129,7 @@ describe("Retry-After", () => {
     expect(waits).toEqual([]);
   });
 
-  test("leaving the page ends the wait", async () => {
+  test("a wait ends if the request is aborted", async () => {
     server.respond(busy(503, "30"), ok);
     const aborting = new AbortController();
     const response = client.json("/v2/products", { signal: aborting.signal }).catch((error: unknown) => error);
@@ -146,13 +146,13 @@ describe("without a response", () => {
     await expect(client.json("/v2/products")).rejects.toMatchObject({ name: "UnreachableError", reason: "network" });
   });
 
-  test("the deadline is an UnreachableError", async () => {
+  test("an exceeded deadline is an UnreachableError", async () => {
     vi.useRealTimers();
     server.respond(() => new Promise(() => undefined));
     await expect(client.json("/v2/products", { deadlineMs: 5 })).rejects.toMatchObject({ reason: "deadline" });
   });
 
-  test("a body that breaks off is an UnreachableError", async () => {
+  test("an incomplete body is an UnreachableError", async () => {
     server.respond(() => new Response('{"items": ['));
     await expect(client.json("/v2/products")).rejects.toBeInstanceOf(UnreachableError);
   });
@@ -195,8 +195,8 @@ describe("calls", () => {
   });
 });
 
-describe("problems", () => {
-  test("are parsed with their fields", async () => {
+describe("error responses", () => {
+  test("are parsed with the fields of the problem", async () => {
     const response = json(422, {
       type: "https://hopline.example/problems/validation",
       title: "Invalid",
@@ -215,32 +215,39 @@ describe("problems", () => {
     });
   });
 
-  test.each(["<html>502</html>", "[]", "null", ""])("of another kind have the status alone (%s)", async (body) => {
+  test.each(["<html>502</html>", "[]", "null", ""])("have only the status if the body is not a problem (%j)", async (body) => {
     const problem = await parseProblem(new Response(body, { status: 502 }), 0);
     expect(problem).toMatchObject({ status: 502, slug: "unknown", detail: "", traceId: undefined, errors: [] });
     expect(problem.title).toContain("502");
   });
 
+});
+
+describe("headers", () => {
+  const HOUR_MS = 3_600_000;
+
   test.each([
     [null, undefined],
     ["", undefined],
     ["4", 4000],
-    ["3601", 3_600_000],
-    ["1e300", 3_600_000],
-    ["Thu, 01 Jan 2026 00:00:00 GMT", 3_600_000],
+    ["3601", HOUR_MS],
+    ["1e300", HOUR_MS],
+    ["Thu, 01 Jan 2026 00:00:00 GMT", HOUR_MS],
     ["-4", undefined],
     ["soon", undefined],
     ["Thu, 01 Jan 1970 00:00:30 GMT", 20_000],
     ["Thu, 01 Jan 1970 00:00:05 GMT", 0],
-  ])("Retry-After %s is %s ms", (value, expected) => {
-    expect(parseRetryAfter(value, 10_000)).toBe(expected);
+  ])("Retry-After %j is %s ms at 00:00:10", (value, expected) => {
+    const now = Date.UTC(1970, 0, 1, 0, 0, 10);
+    expect(parseRetryAfter(value, now)).toBe(expected);
   });
 
-  test("malformed Server-Timing is ignored", () => {
+  test("malformed parts of Server-Timing are ignored", () => {
     expect(parseServerTiming(null)).toEqual([]);
-    expect(parseServerTiming(';;, a;dur=x, b;desc="c, \\"d\\"; e"')).toEqual([
-      { name: "a", duration: 0, description: "" },
-      { name: "b", duration: 0, description: 'c, "d"; e' },
-    ]);
+    expect(parseServerTiming(";;, a;dur=x")).toEqual([{ name: "a", duration: 0, description: "" }]);
+  });
+
+  test("quoted descriptions of Server-Timing may contain separators and quotes", () => {
+    expect(parseServerTiming('b;desc="c, \\"d\\"; e"')).toEqual([{ name: "b", duration: 0, description: 'c, "d"; e' }]);
   });
 });

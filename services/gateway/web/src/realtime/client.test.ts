@@ -3,6 +3,11 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { flush, notification, RealtimeHarness } from "../testing/realtime";
 import { RealtimeClient } from "./client";
 
+const HOUR_MS = 3_600_000;
+
+/** The client waits this time longer than two pings. */
+const SILENCE_MARGIN_MS = 5_000;
+
 let harness: RealtimeHarness;
 
 beforeEach(() => {
@@ -30,7 +35,7 @@ describe("resume", () => {
     await harness.open(0);
     harness.socket.receive(notification(1), notification(2));
     harness.socket.handlers.closed(1006);
-    await harness.timeToReconnect();
+    await harness.waitForReconnect();
     await harness.open(3);
     expect(harness.socket.sent[0]).toMatchObject({ t: "hello", ticket: "ticket-2", cursor: 2 });
     harness.socket.receive(notification(2), notification(3));
@@ -41,7 +46,7 @@ describe("resume", () => {
     await harness.open(0);
     const first = harness.socket;
     first.handlers.closed(1006);
-    await harness.timeToReconnect();
+    await harness.waitForReconnect();
     await harness.open(0);
     first.receive(notification(1));
     first.handlers.closed(1006);
@@ -49,7 +54,7 @@ describe("resume", () => {
     expect(harness.client.state.phase).toBe("open");
   });
 
-  test("moves the cursor back if the feed became shorter", async () => {
+  test("moves the cursor back if the feed has become shorter", async () => {
     harness.cursor = 90;
     await harness.open(3);
     harness.socket.receive(notification(4));
@@ -67,7 +72,7 @@ describe("gaps", () => {
     expect(harness.client.state.resumed).toEqual({ replayed: 0, gaps: 1 });
   });
 
-  test("too large for the socket are read over REST", async () => {
+  test("that are too large for the socket are read over REST", async () => {
     harness.cursor = 10;
     await harness.open(700, { recovered: false });
     expect(harness.readMissed).toHaveBeenCalledExactlyOnceWith(10, 700);
@@ -83,7 +88,7 @@ describe("gaps", () => {
     await flush();
     expect(harness.client.state.phase).toBe("waiting");
     expect(harness.delivered).toEqual([]);
-    await harness.timeToReconnect();
+    await harness.waitForReconnect();
     await harness.open(3);
     harness.socket.receive(notification(1), notification(2), notification(3));
     expect(harness.delivered).toEqual([1, 2, 3]);
@@ -99,7 +104,7 @@ describe("drain", () => {
     expect(harness.delivered).toEqual([1]);
     await vi.advanceTimersByTimeAsync(1000);
     harness.socket.handlers.closed(1012);
-    expect(await harness.timeToReconnect()).toBe(2120);
+    expect(await harness.waitForReconnect()).toBe(2120);
   });
 
   test("continues after missed notifications were read", async () => {
@@ -111,96 +116,97 @@ describe("drain", () => {
   });
 });
 
-describe("after a close", () => {
+describe("after a closed connection", () => {
   test.each([
-    [4401, 0, "a new ticket is requested at once"],
-    [4408, 1000, "missed pong"],
-    [4008, 1000, "slow reader"],
-    [4429, 31_000, "too many connections"],
+    [4401, 0, "the ticket was rejected"],
+    [4408, 1000, "a pong was missed"],
+    [4008, 1000, "the client reads too slowly"],
+    [4429, 31_000, "the user has too many connections"],
     [1008, 31_000, "the server rejects the frames"],
-    [1012, 1000, "restart without drain"],
+    [1012, 1000, "the server restarts without a drain"],
     [1013, 1000, "a store is not available"],
     [1006, 1000, "the network failed"],
-  ])("with %i the client waits %i ms (%s)", async (code, expected) => {
+  ])("with code %i, the client requests the next ticket after %i ms (%s)", async (code, expected) => {
     await harness.open(0);
     harness.socket.handlers.closed(code);
     expect(harness.client.state).toMatchObject({ phase: "waiting", closeCode: code, attempt: 1 });
-    expect(await harness.timeToReconnect()).toBe(expected);
+    expect(await harness.waitForReconnect()).toBe(expected);
   });
 
-  test("the time grows up to half a minute, and starts again after a good connection", async () => {
+  test("the delay doubles up to half a minute, and starts again after a connection that lasted ten seconds", async () => {
     harness.client.start();
     const times: number[] = [];
     for (let attempt = 0; attempt < 7; attempt += 1) {
       await flush();
       harness.socket.handlers.closed(1006);
-      times.push(await harness.timeToReconnect());
+      times.push(await harness.waitForReconnect());
     }
     expect(times).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     await harness.open(0);
     await vi.advanceTimersByTimeAsync(10_000);
     harness.socket.handlers.closed(1006);
-    expect(await harness.timeToReconnect()).toBe(1000);
+    expect(await harness.waitForReconnect()).toBe(1000);
   });
 
-  test("a second 4401 in a row is not repeated at once", async () => {
+  test("the next ticket is requested with a delay if two in succession were rejected", async () => {
     await harness.open(0);
     harness.socket.handlers.closed(4401);
-    await harness.timeToReconnect();
+    await harness.waitForReconnect();
     harness.socket.handlers.closed(4401);
-    expect(await harness.timeToReconnect()).toBe(2000);
+    expect(await harness.waitForReconnect()).toBe(2000);
   });
 
-  test("the time is random, so that clients spread out", async () => {
+  test("the delay is random, so that clients do not reconnect simultaneously", async () => {
+    const maxDelayMs = 1000;
     const random = vi.fn(() => 0.25);
     const requestTicket = vi.fn(() => Promise.reject(new Error("503")));
     const { readMissed } = harness;
     const client = new RealtimeClient({ requestTicket, readMissed, cursor: { load: () => 0, save: () => undefined }, onEvent: () => undefined, random });
     client.start();
     await flush();
-    expect(client.state.retryAt).toBe(Date.now() + 250);
+    expect(client.state.retryAt).toBe(Date.now() + 0.25 * maxDelayMs);
     client.stop();
   });
 });
 
 describe("tickets", () => {
-  test("are requested again after the time that the server demands", async () => {
+  test("are requested again after the delay that the server demands", async () => {
     harness.requestTicket.mockRejectedValueOnce(Object.assign(new Error("503"), { retryAfterMs: 7000 }));
     harness.client.start();
     await flush();
-    expect(await harness.timeToReconnect()).toBe(7000);
+    expect(await harness.waitForReconnect()).toBe(7000);
   });
 });
 
-describe("a time that the server demands", () => {
+describe("a delay that the server demands", () => {
   // setTimeout calls back immediately if the delay exceeds 2^31 - 1 milliseconds.
   test("before the next ticket is at most an hour", async () => {
     harness.requestTicket.mockRejectedValueOnce(Object.assign(new Error("busy"), { retryAfterMs: 2 ** 31 }));
     harness.client.start();
     await flush();
-    expect(await harness.timeToReconnect()).toBe(3_600_000);
+    expect(await harness.waitForReconnect()).toBe(HOUR_MS);
   });
 
   test("between pings is at most an hour", async () => {
     await harness.open(0, { ping_s: 2 ** 31 });
-    await vi.advanceTimersByTimeAsync(2 * 3_600_000);
+    await vi.advanceTimersByTimeAsync(2 * HOUR_MS);
     expect(harness.client.state.phase).toBe("open");
-    await vi.advanceTimersByTimeAsync(5_000);
+    await vi.advanceTimersByTimeAsync(SILENCE_MARGIN_MS);
     expect(harness.client.state.phase).toBe("waiting");
   });
 });
 
 describe("a silent connection", () => {
-  test("is replaced after two pings", async () => {
+  test("is replaced after the time of two pings", async () => {
     await harness.open(0, { ping_s: 10 });
     await vi.advanceTimersByTimeAsync(20_000);
     expect(harness.client.state.phase).toBe("open");
-    await vi.advanceTimersByTimeAsync(5_000);
+    await vi.advanceTimersByTimeAsync(SILENCE_MARGIN_MS);
     expect(harness.client.state).toMatchObject({ phase: "waiting", closeCode: 1006 });
     expect(harness.socket.isClosed).toBe(true);
   });
 
-  test("is kept by pings, and each pong has the cursor", async () => {
+  test("is kept while pings arrive, and each pong has the cursor", async () => {
     harness.cursor = 7;
     await harness.open(7, { ping_s: 10 });
     for (let round = 0; round < 5; round += 1) {
@@ -212,7 +218,7 @@ describe("a silent connection", () => {
     expect(harness.events.at(-1)).toEqual({ type: "read", readSeq: 3 });
   });
 
-  test("that never opens is replaced", async () => {
+  test("that does not open is replaced", async () => {
     harness.client.start();
     await vi.advanceTimersByTimeAsync(10_000);
     expect(harness.client.state.phase).toBe("waiting");
@@ -232,7 +238,7 @@ describe("rooms", () => {
       { t: "leave", room: "product:A" },
     ]);
     harness.socket.handlers.closed(1006);
-    await harness.timeToReconnect();
+    await harness.waitForReconnect();
     await harness.open(0);
     expect(harness.socket.sent.slice(1)).toEqual([{ t: "join", room: "product:B" }]);
     const frame = { t: "stock", room: "product:B", available: 4, version: 2 };
@@ -250,7 +256,7 @@ describe("control", () => {
     expect(harness.client.state.phase).toBe("open");
   });
 
-  test("stop closes the socket for good", async () => {
+  test("stop closes the socket, and the client does not reconnect", async () => {
     await harness.open(0);
     harness.client.stop();
     expect(harness.socket.isClosed).toBe(true);
@@ -258,7 +264,7 @@ describe("control", () => {
     expect(harness.sockets).toHaveLength(1);
   });
 
-  test("stop is final when a listener of an event calls it", async () => {
+  test("the client does not reconnect when a listener of an event calls stop", async () => {
     const onEvent = vi.spyOn(harness.events, "push");
     await harness.open(0);
     onEvent.mockImplementation(() => {
@@ -272,7 +278,7 @@ describe("control", () => {
     expect(harness.sockets).toHaveLength(1);
   });
 
-  test("a lost network suspends, and its return connects at once", async () => {
+  test("suspend closes the connection, and retryNow connects immediately", async () => {
     await harness.open(0);
     harness.client.suspend();
     expect(harness.client.state).toMatchObject({ phase: "waiting", closeCode: 1006 });
@@ -281,7 +287,7 @@ describe("control", () => {
     expect(harness.sockets).toHaveLength(2);
   });
 
-  test("marking as read is sent only over an open connection", async () => {
+  test("a read mark is sent only over an open connection", async () => {
     expect(harness.client.markRead(3)).toBe(false);
     await harness.open(3);
     expect(harness.client.markRead(3)).toBe(true);

@@ -39,7 +39,7 @@ class Tab {
 
   get client(): FakeClient {
     const client = this.clients[0];
-    if (client === undefined) throw new Error("this tab does not lead");
+    if (client === undefined) throw new Error("this tab is not the leader, so it has no client");
     return client;
   }
 }
@@ -57,12 +57,12 @@ beforeEach(() => {
 async function open(name: string): Promise<Tab> {
   const tab = new Tab(name, locks, broadcast);
   tab.connection.start();
-  await settle();
+  await runPromises();
   return tab;
 }
 
-/** Let the promises of the locks finish. */
-async function settle(): Promise<void> {
+/** Run the chained promises of the locks. */
+async function runPromises(): Promise<void> {
   for (let round = 0; round < 20; round += 1) await Promise.resolve();
 }
 
@@ -81,12 +81,12 @@ describe("SharedConnection", () => {
     expect(second.events).toEqual([{ type: "state", state: { phase: "open", attempt: 0 } }]);
   });
 
-  test("another tab leads when the leader ends, with the rooms of all tabs", async () => {
+  test("another tab becomes the leader when the leader ends, and joins the rooms of all tabs", async () => {
     const [first, second, third] = [await open("1"), await open("2"), await open("3")];
     third.connection.join("product:A");
     expect(first.client.join).toHaveBeenCalledExactlyOnceWith("product:A");
     first.connection.stop();
-    await settle();
+    await runPromises();
     expect(first.client.stop).toHaveBeenCalledOnce();
     expect(second.connection.isLeader).toBe(true);
     expect(second.client.start).toHaveBeenCalledOnce();
@@ -104,7 +104,7 @@ describe("SharedConnection", () => {
     first.connection.leave("product:A");
     expect(first.client.leave).not.toHaveBeenCalled();
     second.connection.stop();
-    await settle();
+    await runPromises();
     expect(first.client.leave).toHaveBeenCalledExactlyOnceWith("product:A");
   });
 
@@ -131,7 +131,7 @@ describe("SharedConnection", () => {
     expect(second.events.filter(({ type }) => type === "room")).toEqual([]);
   });
 
-  test("only the leader can mark as read by the socket, and only it follows the network", async () => {
+  test("only the leader sends read marks by the socket and follows the network", async () => {
     const [first, second] = [await open("1"), await open("2")];
     expect([first.connection.markRead(3), second.connection.markRead(3)]).toEqual([true, false]);
     second.connection.networkChanged(false);

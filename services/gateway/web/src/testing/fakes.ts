@@ -1,6 +1,6 @@
 /** In-memory replacements of browser APIs, for tests. */
 
-/** Web Locks: exclusive, in the order of the requests. */
+/** Exclusive Web Locks, granted in the order of the requests. */
 export class FakeLocks {
   readonly #held = new Map<string, Promise<unknown>>();
 
@@ -20,7 +20,7 @@ export class FakeLocks {
   }) as LockManager["request"];
 }
 
-/** Channels of one browser: a message arrives at all other channels of the same name. */
+/** The channels of one browser. A message arrives at all other channels with the same name. */
 export class FakeBroadcast {
   readonly #channels = new Map<string, Set<FakeChannel>>();
 
@@ -30,10 +30,10 @@ export class FakeBroadcast {
         if (other !== channel) other.dispatchEvent(new MessageEvent("message", { data: structuredClone(message) }));
       }
     });
-    const all = this.#channels.get(name) ?? new Set();
-    this.#channels.set(name, all.add(channel));
+    const sameName = this.#channels.get(name) ?? new Set();
+    this.#channels.set(name, sameName.add(channel));
     channel.addEventListener("closed", () => {
-      all.delete(channel);
+      sameName.delete(channel);
     });
     return channel as unknown as BroadcastChannel;
   }
@@ -49,7 +49,7 @@ class FakeChannel extends EventTarget {
   }
 }
 
-/** Responses to requests, in order. The last one is repeated. */
+/** Responds to requests with the responses of `respond`, in their order. The last response is repeated. */
 export class FakeFetch {
   readonly requests: Request[] = [];
   readonly #responses: (() => Response | Promise<Response>)[] = [];
@@ -63,7 +63,7 @@ export class FakeFetch {
     const signal = init?.signal;
     this.requests.push(new Request(new URL(input, "http://shop.test"), { ...init, signal: null }));
     const respond = this.#responses.length > 1 ? this.#responses.shift() : this.#responses[0];
-    if (respond === undefined) throw new TypeError("no response was given to the fake");
+    if (respond === undefined) throw new TypeError(`no response to ${input}: call respond() first`);
     const aborted = new Promise<never>((_, reject) => {
       signal?.addEventListener("abort", () => {
         reject(signal.reason as Error);
@@ -73,11 +73,12 @@ export class FakeFetch {
   }) as typeof fetch;
 }
 
+/** Return a function that creates a JSON response. */
 export function json(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): () => Response {
   return () => new Response(JSON.stringify(body), { status, headers: { "Content-Type": "application/json", ...headers } });
 }
 
-/** An unsigned token of a user. The page reads only its subject. */
-export function tokenOf(user: string, mark = ""): string {
-  return `header.${btoa(JSON.stringify({ sub: user, mark }))}.signature`;
+/** Return an unsigned token of a user, of which the page reads only the subject. `id` distinguishes tokens of one user. */
+export function tokenOf(user: string, id = ""): string {
+  return `header.${btoa(JSON.stringify({ sub: user, jti: id }))}.signature`;
 }

@@ -1,4 +1,4 @@
-/** A server of the WebSocket that tests control frame by frame. */
+/** A realtime client whose server and clock are controlled by the test. */
 
 import { vi } from "vitest";
 
@@ -23,6 +23,7 @@ class FakeSocket implements Socket {
     this.isClosed = true;
   }
 
+  /** Pass these frames of the server to the client. */
   receive(...frames: readonly unknown[]): void {
     for (const frame of frames) this.handlers.received(JSON.stringify(frame));
   }
@@ -36,7 +37,7 @@ function welcome(head: number, more: Record<string, unknown> = {}) {
   return { t: "welcome", head, read_seq: 0, recovered: true, ping_s: 15, ...more };
 }
 
-/** A client with a fake server, on fake timers. */
+/** A client with fake sockets, on fake timers. */
 export class RealtimeHarness {
   readonly sockets: FakeSocket[] = [];
   readonly events: RealtimeEvent[] = [];
@@ -63,17 +64,19 @@ export class RealtimeHarness {
     random: () => 1,
   });
 
+  /** The latest socket. */
   get socket(): FakeSocket {
     const socket = this.sockets.at(-1);
-    if (socket === undefined) throw new Error("there is no socket yet");
+    if (socket === undefined) throw new Error("the client has not opened a socket");
     return socket;
   }
 
+  /** The numbers of the notifications that the client has delivered. */
   get delivered(): number[] {
     return this.events.flatMap((event) => (event.type === "notification" ? [event.frame.seq] : []));
   }
 
-  /** Connect and receive the welcome. */
+  /** Start the client if necessary, open its socket and receive the welcome frame. */
   async open(head: number, more: Record<string, unknown> = {}): Promise<void> {
     if (this.client.state.phase === "stopped") this.client.start();
     await flush();
@@ -82,8 +85,8 @@ export class RealtimeHarness {
     await flush();
   }
 
-  /** Return the milliseconds until the next ticket is requested. */
-  async timeToReconnect(): Promise<number> {
+  /** Advance the time until the client requests the next ticket, and return the milliseconds that have passed. */
+  async waitForReconnect(): Promise<number> {
     const before = this.requestTicket.mock.calls.length;
     const start = Date.now();
     while (this.requestTicket.mock.calls.length === before) await vi.advanceTimersToNextTimerAsync();
@@ -91,5 +94,5 @@ export class RealtimeHarness {
   }
 }
 
-/** Run what needs no time. */
+/** Run pending promises and due timers without advancing the time. */
 export const flush = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
