@@ -9,78 +9,79 @@ function call(overrides: Partial<ApiCall>): ApiCall {
   return { id: 1, method: "GET", url: "/v2/orders?limit=20", status: 200, isAborted: false, startedAt: 0, duration: 5, serverTiming: [], ...ids, ...overrides };
 }
 
-function text(overrides: Partial<ApiCall>): string | undefined {
+function textOf(overrides: Partial<ApiCall>): string | undefined {
   return effectOfCall(call(overrides), 0)?.text;
 }
 
 describe("a response", () => {
-  test("as usual has no effect", () => {
-    expect(text({})).toBeUndefined();
-    expect(text({ status: 404 })).toBeUndefined();
-    expect(text({ serverTiming: [{ name: "orders", duration: 3, description: "" }] })).toBeUndefined();
+  test("that is fast and successful, or a client error, has no effect", () => {
+    expect(textOf({})).toBeUndefined();
+    expect(textOf({ status: 404 })).toBeUndefined();
+    expect(textOf({ serverTiming: [{ name: "orders", duration: 3, description: "" }] })).toBeUndefined();
   });
 
-  test("that was retried names the call and its attempts", () => {
+  test("that was retried has an effect with the call and its attempts", () => {
     const serverTiming = [{ name: "orders", duration: 80, description: "2 attempts" }];
-    expect(text({ serverTiming })).toBe("GET /v2/orders: 200 after retries: orders (2 attempts)");
-    expect(text({ serverTiming, status: 503 })).toBe("GET /v2/orders: 503 after retries: orders (2 attempts)");
+    expect(textOf({ serverTiming })).toBe("GET /v2/orders: 200 after retries: orders (2 attempts)");
+    expect(textOf({ serverTiming, status: 503 })).toBe("GET /v2/orders: 503 after retries: orders (2 attempts)");
   });
 
-  test("that is an error is bad", () => {
+  test("that is an error has a bad effect", () => {
     expect(effectOfCall(call({ status: 503 }), 0)).toMatchObject({ severity: "bad", text: "GET /v2/orders: 503" });
-    expect(text({ status: 429 })).toBe("GET /v2/orders: 429");
-    expect(text({ status: 0 })).toBe("GET /v2/orders: no response");
+    expect(textOf({ status: 429 })).toBe("GET /v2/orders: 429");
+    expect(textOf({ status: 0 })).toBe("GET /v2/orders: no response");
   });
 
-  test("with Retry-After has the time of the next attempt", () => {
+  test("with Retry-After has an effect with the time of the next attempt", () => {
     expect(effectOfCall(call({ status: 503, retryAfterMs: 5_000 }), 1_000)?.retryAt).toBe(6_000);
     expect(effectOfCall(call({ status: 503 }), 1_000)?.retryAt).toBeUndefined();
   });
 
-  test("that is late has its duration", () => {
+  test("that is late has an effect with its duration", () => {
     expect(effectOfCall(call({ duration: 2_040 }), 0)).toMatchObject({
       severity: "warning",
       text: "GET /v2/orders: 200 after 2.0 s",
     });
   });
 
-  test("that the page does not wait for has no effect", () => {
-    expect(text({ status: 0, isAborted: true })).toBeUndefined();
+  test("to an aborted request has no effect", () => {
+    expect(textOf({ status: 0, isAborted: true })).toBeUndefined();
   });
 
-  test("to the panel's own requests has no effect", () => {
-    expect(text({ url: "/browser/resilience", status: 503 })).toBeUndefined();
-    expect(text({ url: "/v2/faults?source=gateway", status: 503 })).toBeUndefined();
+  test("to a request of the panel itself has no effect", () => {
+    expect(textOf({ url: "/browser/resilience", status: 503 })).toBeUndefined();
+    expect(textOf({ url: "/v2/faults?source=gateway", status: 503 })).toBeUndefined();
   });
 });
 
-describe("a dashboard", () => {
+describe("the effect of a dashboard", () => {
   const whole: Dashboard = { user: null, recent_orders: null, notifications: null, degraded: [] };
 
-  test("without parts names them", () => {
+  test("is a warning with the names of the missing parts", () => {
     expect(effectOfDashboard({ ...whole, degraded: ["orders", "notifications"] })).toEqual({
       severity: "warning",
       text: "The dashboard came without orders and notifications; the rest is shown",
     });
   });
 
-  test("that is complete is good", () => {
+  test("is good if the dashboard is complete", () => {
     expect(effectOfDashboard(whole).severity).toBe("good");
   });
 });
 
 test("the log keeps the last 50 effects, the newest one first", () => {
+  const limit = 50;
   const log = new EffectLog();
-  for (let number = 0; number < 60; number += 1) log.add({ severity: "good", text: String(number) });
+  for (let number = 0; number < limit + 10; number += 1) log.add({ severity: "good", text: String(number) });
   log.add(undefined);
-  expect(log.effects.value).toHaveLength(50);
-  expect(log.effects.value[0]?.text).toBe("59");
-  expect(new Set(log.effects.value.map(({ id }) => id)).size).toBe(50);
+  expect(log.effects.value).toHaveLength(limit);
+  expect(log.effects.value[0]?.text).toBe(String(limit + 9));
+  expect(new Set(log.effects.value.map(({ id }) => id)).size).toBe(limit);
   log.clear();
   expect(log.effects.value).toEqual([]);
 });
 
-test("repeated effects are counted", () => {
+test("effects that are repeated in succession are counted", () => {
   const log = new EffectLog();
   for (const text of ["one", "two", "two", "two"]) log.add({ severity: "bad", text, traceId: text });
   expect(log.effects.value.map(({ text, count }) => `${text} ${count}`)).toEqual(["two 3", "one 1"]);

@@ -8,6 +8,9 @@ import { FaultsPanel } from "./faults-panel";
 const LIST = "GET /v2/faults";
 const SWITCH_ON = "POST /v2/faults";
 
+/** Time between two reads of the list. */
+const POLL_MS = 2_000;
+
 let root: HTMLElement;
 let responses: Record<string, () => Response>;
 
@@ -23,9 +26,9 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  // A rejected token ends the login, which outlives the panel.
+  // The login is kept after the panel was removed, until its token is rejected.
   responses[LIST] = json(401, {});
-  await wait(2_000);
+  await wait(POLL_MS);
   render(null, root);
   root.remove();
   vi.unstubAllGlobals();
@@ -38,15 +41,15 @@ async function wait(milliseconds: number): Promise<void> {
   });
 }
 
-async function unlock(): Promise<void> {
+async function signIn(): Promise<void> {
   root.querySelector("form")?.dispatchEvent(new Event("submit", { bubbles: true, cancelable: true }));
-  await wait(0); // shows the switches, whose effect reads the list
-  await wait(0);
+  await wait(0); // signs in and shows the switches
+  await wait(0); // reads the list
 }
 
 async function press(name: string): Promise<void> {
   const button = [...root.querySelectorAll("button")].find(({ textContent }) => textContent.includes(name));
-  if (button === undefined) throw new Error(`no button ${name}`);
+  if (button === undefined) throw new Error(`the panel has no button "${name}"`);
   button.click();
   await wait(0);
 }
@@ -55,18 +58,18 @@ function alertText(): string | undefined {
   return root.querySelector('[role="alert"]')?.textContent.trim();
 }
 
-test("an account that is not an admin's returns to the login, with the reason", async () => {
+test("the panel shows the login and the reason if the account is not an admin", async () => {
   responses[LIST] = json(403, { title: "Only admins may do this." });
-  await unlock();
+  await signIn();
   expect(root.querySelector("form")).not.toBeNull();
   expect(alertText()).toBe("Only admins may do this.");
 });
 
 test("the error of a switch stays until the next one succeeds, although the list can be read", async () => {
-  await unlock();
+  await signIn();
   responses[SWITCH_ON] = json(422, { title: "This fault cannot be set." });
   await press("errors for calls gateway → orders");
-  await wait(10_000);
+  await wait(5 * POLL_MS);
   expect(alertText()).toBe("This fault cannot be set.");
   responses[SWITCH_ON] = json(201, {});
   await press("errors for calls gateway → orders");
@@ -74,11 +77,11 @@ test("the error of a switch stays until the next one succeeds, although the list
 });
 
 test("the error of the list disappears when it can be read again", async () => {
-  await unlock();
+  await signIn();
   responses[LIST] = json(503, { title: "The shop is busy." });
-  await wait(2_000);
+  await wait(POLL_MS);
   expect(alertText()).toBe("The shop is busy.");
   responses[LIST] = json(200, { items: [] });
-  await wait(2_000);
+  await wait(POLL_MS);
   expect(alertText()).toBeUndefined();
 });

@@ -14,16 +14,16 @@ const SLOW: Fault = {
   at: null,
 };
 
-function respond(status: number, body: object) {
+function createFetch(status: number, body: object) {
   return vi.fn<typeof fetch>(() => Promise.resolve(new Response(JSON.stringify(body), { status })));
 }
 
 test.each([
-  [SLOW, "slow by 2000 ms"],
-  [{ ...SLOW, kind: "errors", value: 100 }, "errors"],
-  [{ ...SLOW, kind: "errors", value: 50 }, "errors in 50 % of the calls"],
-  [{ ...SLOW, kind: "crash", at: "consumer.after_commit" }, "crash at consumer.after_commit"],
-] as const)("fault %#: %s", (fault, text) => {
+  ["slow by 2000 ms", SLOW],
+  ["errors", { ...SLOW, kind: "errors", value: 100 }],
+  ["errors in 50 % of the calls", { ...SLOW, kind: "errors", value: 50 }],
+  ["crash at consumer.after_commit", { ...SLOW, kind: "crash", at: "consumer.after_commit" }],
+] as const)("the description of a fault is: %s", (text, fault) => {
   expect(describeFault(fault)).toBe(text);
 });
 
@@ -35,7 +35,7 @@ test("a crash is not a fault of calls between two services", () => {
 
 describe("the admin", () => {
   test("signs in without the session of the user", async () => {
-    const send = respond(200, { access_token: "token" });
+    const send = createFetch(200, { access_token: "token" });
     await expect(signInAdmin("admin@hopline.example", "secret", send)).resolves.toBe("token");
     const [url, init] = send.mock.calls[0] ?? [];
     expect(url).toBe("/v2/tokens");
@@ -46,20 +46,20 @@ describe("the admin", () => {
     expect(localStorage.length).toBe(0);
   });
 
-  test("with a wrong password gets the problem", async () => {
+  test("receives the problem if the password is wrong", async () => {
     const problem = { type: "https://hopline.example/problems/wrong-credentials", title: "Wrong", status: 401 };
-    await expect(signInAdmin("a", "b", respond(401, problem))).rejects.toBeInstanceOf(ProblemError);
+    await expect(signInAdmin("a", "b", createFetch(401, problem))).rejects.toBeInstanceOf(ProblemError);
   });
 
   test.each([
     ["a failed connection", "network", () => Promise.reject(new TypeError("Failed to fetch"))],
     ["a missing response", "deadline", () => Promise.reject(new DOMException("", "TimeoutError"))],
-    ["a token that breaks off", "network", () => Promise.resolve(new Response('{"access_token": "'))],
-  ])("gets an UnreachableError for %s", async (_, reason, send) => {
+    ["an incomplete response", "network", () => Promise.resolve(new Response('{"access_token": "'))],
+  ])("receives an UnreachableError after %s", async (_, reason, send) => {
     await expect(signInAdmin("a", "b", send)).rejects.toMatchObject({ name: "UnreachableError", reason });
   });
 
-  test("turns switches on and off with the admin's token", async () => {
+  test("reads, sets and removes faults with the admin's token", async () => {
     const json = vi.fn(() => Promise.resolve({ status: 200, headers: new Headers(), body: { items: [SLOW] } }));
     const switches = new FaultSwitches({ json } as unknown as ApiClient, "token");
     await expect(switches.list()).resolves.toEqual([SLOW]);

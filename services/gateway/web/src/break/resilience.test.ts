@@ -6,13 +6,14 @@ function pipeline(circuit: string): PipelineState {
   return { circuit, bulkhead: { in_use: 1, limit: 100, waiting: 0 }, retry_budget: { tokens: 10, limit: 10 } };
 }
 
-function state(orders: string, placing = "closed", process = 7): ResilienceState {
+/** Return a state with these circuits of orders and of its expensive endpoint. */
+function state(orders: string, endpoint = "closed", process = 7): ResilienceState {
   return {
     process,
     requests: { in_flight: 1, limit: 500, shed: 0 },
     upstreams: {
       users: pipeline("closed"),
-      orders: { ...pipeline(orders), endpoints: { "POST /orders": pipeline(placing) } },
+      orders: { ...pipeline(orders), endpoints: { "POST /orders": pipeline(endpoint) } },
     },
   };
 }
@@ -25,13 +26,13 @@ test("upstreams and their expensive endpoints are rows", () => {
   ]);
 });
 
-test("changed circuits are found", () => {
+test("circuits whose state has changed are returned", () => {
   const changes = circuitChanges(state("closed"), state("open", "half_open"));
   expect(changes.map(({ name, circuit }) => `${name} ${circuit}`)).toEqual(["orders open", "orders POST /orders half_open"]);
   expect(circuitChanges(state("open"), state("open"))).toEqual([]);
 });
 
-test("another process and the first state are not changes", () => {
+test("the first state and the state of another process are not changes", () => {
   expect(circuitChanges(state("closed"), state("open", "closed", 8))).toEqual([]);
   expect(circuitChanges(undefined, state("open"))).toEqual([]);
 });

@@ -26,11 +26,11 @@ test("log records are queried by their trace id", () => {
   expect(panes.logs?.queries[0]?.expr).toBe(`{service_namespace="hopline"} | trace_id=\`${TRACE_ID}\``);
 });
 
-test("without a tool for logs, the trace has them", () => {
+test("the link to the trace mentions the log records if there is no log viewer", () => {
   const links = linksOf({ ...LINKS, logs: null }, TRACE_ID, []);
   expect(links.map(({ text }) => text)).toEqual(["Trace with its log records"]);
 });
 
-test("unknown tools have no links", () => {
+test("tools without a URL have no links", () => {
   expect(linksOf({ traces: null, docs: "/v2/docs" }, TRACE_ID, SPANS)).toEqual([]);
 });

@@ -19,6 +19,7 @@ const ORDER_HOPS = [
   "shipped",
 ];
 
+/** The action begins at 5 ms, so a hop at 30 ms on the clock of the browser is at 25 ms of the action. */
 const begun = beginJourney("1", "place order", TRACE_ID, 5);
 const responded = withCall(begun, orderCall());
 
@@ -27,8 +28,8 @@ function traced(journey: Journey, spans: readonly TraceSpan[], complete = false)
 }
 
 function hop(journey: Journey, id: string): Hop {
-  const found = hopsOf(journey).find((one) => one.id === id);
-  if (found === undefined) throw new Error(`no hop ${id}`);
+  const found = hopsOf(journey).find((candidate) => candidate.id === id);
+  if (found === undefined) throw new Error(`the journey has no hop "${id}"`);
   return found;
 }
 
@@ -36,9 +37,9 @@ function states(journey: Journey): Record<string, string> {
   return Object.fromEntries(hopsOf(journey).map(({ id, state }) => [id, state]));
 }
 
-/** The order's spans with some of them changed. */
-function changed(changes: Readonly<Record<string, Partial<TraceSpan>>>): TraceSpan[] {
-  return orderSpans().map((one) => ({ ...one, ...changes[one.span_id] }));
+/** Return the spans of the order, with changes by the id of the span. */
+function changedSpans(changes: Readonly<Record<string, Partial<TraceSpan>>>): TraceSpan[] {
+  return orderSpans().map((original) => ({ ...original, ...changes[original.span_id] }));
 }
 
 describe("an order", () => {
@@ -61,14 +62,14 @@ describe("an order", () => {
     expect(hop(responded, "outbox").state).toBe("waiting");
   });
 
-  test("lights only what notifications prove", () => {
+  test("lights only the hops that notifications prove", () => {
     const journey = withFrame(responded, frame("order.placed", 45));
     expect(hop(journey, "push")).toMatchObject({ state: "lit", source: "notification", at: 40 });
     expect(hop(journey, "outbox").state).toBe("waiting");
     expect(hop(journey, "packed").state).toBe("waiting");
   });
 
-  test("lights every hop in order with all evidence", () => {
+  test("lights every hop when all evidence has arrived", () => {
     const frames = [frame("order.placed", 40), frame("order.packed", 2_075), frame("order.shipped", 4_115)];
     const journey = frames.reduce(withFrame, traced(responded, orderSpans(), true));
     const hops = hopsOf(journey);
@@ -103,7 +104,7 @@ describe("notifications", () => {
     expect(hop(withCall(early, orderCall()), "push")).toMatchObject({ state: "lit", at: 23 });
   });
 
-  test("that were sent elsewhere are proven by their span", () => {
+  test("that this page did not receive are proven by their span", () => {
     expect(hop(traced(responded, orderSpans()), "push")).toMatchObject({ state: "lit", source: "span", at: 32 });
   });
 });
@@ -116,7 +117,7 @@ describe("failures", () => {
     expect(isSettled(hopsOf(journey))).toBe(true);
   });
 
-  test("the span adds the problem", () => {
+  test("the reason of a rejected order includes the problem, which is in a span", () => {
     const server = span("g1", REQUEST_ID, "gateway", "POST /v2/orders", { kind: "server" });
     const attributes = { "http.response.status_code": 409, "hopline.problem": "out-of-stock" };
     const rejecting = span("o1", "g1", "orders", "POST /orders", { kind: "SERVER", attributes });
@@ -124,7 +125,7 @@ describe("failures", () => {
     expect(hop(journey, "gateway").reason).toBe("status 409 out-of-stock");
   });
 
-  test("a lost response fails the gateway; the order may travel nevertheless", () => {
+  test("a lost response is a failure of the gateway, and later hops still wait for evidence", () => {
     const journey = withCall(begun, orderCall({ status: 0, serverTiming: [] }));
     expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "no response" });
     expect(hop(journey, "packed").reason).toBeUndefined();
@@ -132,7 +133,7 @@ describe("failures", () => {
   });
 
   test("a failed upstream call has a reason", () => {
-    const spans = changed({ g2: { status: "error", error: "ReadTimeout" } });
+    const spans = changedSpans({ g2: { status: "error", error: "ReadTimeout" } });
     const journey = traced(withCall(begun, orderCall({ status: 504 })), spans);
     expect(hop(journey, "upstream-0")).toMatchObject({ state: "failed", reason: "ReadTimeout" });
   });
@@ -142,9 +143,9 @@ describe("failures", () => {
     expect(hop(withCall(begun, orderCall({ serverTiming })), "upstream-0").reason).toBe("2 attempts");
   });
 
-  test("a failed job is failed until an attempt succeeds", () => {
+  test("a job is failed until an attempt succeeds", () => {
     const failed = { status: "error", error: "DependencyUnavailableError: 503" };
-    const first = changed({ j1: failed }).filter(({ span_id }) => !["e1", "j4", "e4", "w3"].includes(span_id));
+    const first = changedSpans({ j1: failed }).filter(({ span_id }) => !["e1", "j4", "e4", "w3"].includes(span_id));
     expect(hop(traced(responded, first), "job")).toMatchObject({
       state: "failed",
       reason: "1 failed attempt, the last one: DependencyUnavailableError: 503",
@@ -156,20 +157,20 @@ describe("failures", () => {
     expect(hop(journey, "email").state).toBe("lit");
   });
 
-  test("an email that failed once is lit by the next attempt", () => {
+  test("an email whose first attempt failed is lit by the next attempt", () => {
     const second = [
       span("j1b", "w1", "workers", "run send_order_email", at(1_040, 30)),
       span("e1b", "j1b", "workers", "SMTP send", at(1_050, 8)),
     ];
     const failed = { status: "error", error: "SMTPServerDisconnected" };
-    const journey = traced(responded, [...changed({ j1: failed, e1: failed }), ...second]);
+    const journey = traced(responded, [...changedSpans({ j1: failed, e1: failed }), ...second]);
     expect(hop(journey, "email")).toMatchObject({ state: "lit", reason: "after 1 failed attempt" });
   });
 
-  test("packing that fails has a reason until it succeeds", () => {
+  test("packing is failed until an attempt succeeds", () => {
     const failed = { status: "error", error: null, attributes: { "error.type": "503" } };
-    const until = orderSpans().findIndex(({ span_id }) => span_id === "o2");
-    const spans = changed({ j2: { status: "error" }, c2: failed }).slice(0, until);
+    const indexOfPacking = orderSpans().findIndex(({ span_id }) => span_id === "o2");
+    const spans = changedSpans({ j2: { status: "error" }, c2: failed }).slice(0, indexOfPacking);
     expect(hop(traced(responded, spans), "packed")).toMatchObject({
       state: "failed",
       reason: "1 failed attempt, the last one: 503",
@@ -180,7 +181,7 @@ describe("failures", () => {
 });
 
 describe("other actions", () => {
-  test("a page of several requests is about the first one", () => {
+  test("the hops of a page with several requests are those of the first one", () => {
     const timing = ["users", "orders", "notifications"].map((name) => ({ name, duration: 3, description: "" }));
     const call = orderCall({ method: "GET", url: "/v2/dashboard", status: 200, serverTiming: timing });
     const journey = withCall(withCall(begun, call), orderCall({ id: 2, method: "GET", url: "/v2/orders", startedAt: 50 }));
@@ -194,13 +195,13 @@ describe("other actions", () => {
     ]);
   });
 
-  test("a repeated request counts with its last attempt", () => {
+  test("the hops of a repeated request are those of its last attempt", () => {
     const journey = withCall(withCall(begun, orderCall({ status: 503 })), orderCall({ id: 2, startedAt: 1_000 }));
     expect(hop(journey, "gateway")).toMatchObject({ state: "lit", at: 1_015 });
     expect(hop(journey, "browser").reason).toBe("sent 2 times");
   });
 
-  test("a report ends with its notification", () => {
+  test("the last hop of a report is its notification", () => {
     const call = orderCall({ url: "/v2/reports", status: 202 });
     expect(hopsOf(withCall(begun, call)).map(({ id }) => id).slice(3)).toEqual(["outbox", "workers-consumer", "job", "push"]);
   });
@@ -208,11 +209,12 @@ describe("other actions", () => {
 
 describe("the clocks of browser and server", () => {
   test("are aligned by the gateway's span", () => {
-    const skewed = orderSpans().map((one) => ({ ...one, start_us: one.start_us + 3_600_000_000 }));
+    const hourUs = 3_600_000_000;
+    const skewed = orderSpans().map((original) => ({ ...original, start_us: original.start_us + hourUs }));
     expect(hop(traced(responded, skewed), "outbox").at).toBe(25);
   });
 
-  test("without that span the first span begins with the request", () => {
+  test("are aligned by the first span, at the start of the request, if the gateway's span is missing", () => {
     const journey = traced(responded, [span("p1", "o1", "orders", "publish events:orders", at(28, 2))]);
     expect(hop(journey, "outbox").at).toBe(7);
   });
@@ -223,14 +225,14 @@ describe("traces", () => {
     expect(withTrace(responded, { trace_id: "f".repeat(32), spans: orderSpans(), complete: true })).toBe(responded);
   });
 
-  test("never become smaller", () => {
+  test("are not replaced by earlier ones with fewer spans", () => {
     const full = traced(responded, orderSpans());
     expect(traced(full, orderSpans().slice(0, 3))).toBe(full);
   });
 
-  test("begin in the gateway if the page sent no trace context", () => {
-    const other = "e".repeat(32);
-    const journey = withCall(begun, orderCall({ traceId: other }));
-    expect(hop(withFrame(journey, frame("order.placed", 40, other)), "push").state).toBe("lit");
+  test("have the id of the response if the page sent no trace context", () => {
+    const gatewayTraceId = "e".repeat(32);
+    const journey = withCall(begun, orderCall({ traceId: gatewayTraceId }));
+    expect(hop(withFrame(journey, frame("order.placed", 40, gatewayTraceId)), "push").state).toBe("lit");
   });
 });

@@ -43,7 +43,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Place the order and let the page poll for a while. */
+/** Emit the response to the order, and let the page poll the trace for this time. */
 async function placeOrder(milliseconds: number): Promise<void> {
   await act(async () => {
     ended.emit(orderCall({ action: ACTION }));
@@ -59,7 +59,7 @@ async function wait(milliseconds: number): Promise<void> {
 
 function hop(id: string): HTMLElement {
   const found = root.querySelector<HTMLElement>(`[data-hop="${id}"]`);
-  if (found === null) throw new Error(`no hop ${id}`);
+  if (found === null) throw new Error(`the panel has no hop "${id}"`);
   return found;
 }
 
@@ -90,17 +90,19 @@ describe("the hops", () => {
     expect(hop("packed").dataset.state).toBe("waiting");
   });
 
-  test("are summed up politely for screen readers, some time after the change", async () => {
+  test("are summarised in a polite live region, some time after the last change", async () => {
     const status = root.querySelector('[role="status"]');
-    await placeOrder(900);
+    const firstReadMs = 1_000;
+    const delayMs = 1_500;
+    await placeOrder(firstReadMs - 100);
     expect(status?.textContent).toBe("");
-    await wait(1_000);
-    await wait(1_600);
+    await wait(1_000); // reads the trace, which changes the hops
+    await wait(delayMs + 100);
     expect(status?.getAttribute("aria-live")).toBe("polite");
     expect(status?.textContent).toBe("place order: 11 of 11 hops reached. Nothing more is expected.");
   });
 
-  test("can be hidden, also after a reload", async () => {
+  test("can be hidden, and the choice is stored", async () => {
     await placeOrder(0);
     const button = root.querySelector<HTMLButtonElement>("[aria-controls=hops-content]");
     await act(() => {
@@ -120,7 +122,7 @@ describe("the waterfall", () => {
     expect(rows()).toHaveLength(orderSpans().length);
   });
 
-  test("is one stop for the Tab key, and arrow keys move through its rows", async () => {
+  test("is one stop of the Tab key, and arrow keys move through its rows", async () => {
     await placeOrder(2_000);
     expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toHaveLength(1);
     rows()[0]?.focus();
@@ -149,14 +151,14 @@ describe("the waterfall", () => {
     expect(rows().filter(({ tabIndex }) => tabIndex === 0)).toEqual([rows()[0]]);
   });
 
-  test("of a trace that stays incomplete is not called complete", async () => {
+  test("of a trace that stays incomplete is marked as incomplete", async () => {
     isComplete = false;
     await placeOrder(60_000);
     expect(rows()).toHaveLength(orderSpans().length);
     expect(root.textContent).toContain("The trace is not complete");
   });
 
-  test("opens a row to its attributes and closes it", async () => {
+  test("shows the attributes of a row after ArrowRight, and hides them after ArrowLeft", async () => {
     await placeOrder(2_000);
     rows()[3]?.focus();
     await press("ArrowRight");

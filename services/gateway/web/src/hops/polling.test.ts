@@ -17,7 +17,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("reads after a second, then with growing pauses, and ends after a minute", async () => {
+test("the trace is read after a second, then with growing pauses, for at most a minute", async () => {
   const polling = dependencies();
   pollTrace(TRACE.trace_id, polling);
   await vi.advanceTimersByTimeAsync(999);
@@ -33,7 +33,7 @@ test("reads after a second, then with growing pauses, and ends after a minute", 
   expect(polling.read).toHaveBeenCalledTimes(reads);
 });
 
-test("ends when all evidence has arrived", async () => {
+test("polling ends when all evidence has arrived", async () => {
   const polling = dependencies();
   polling.isDone.mockReturnValue(true);
   pollTrace(TRACE.trace_id, polling);
@@ -42,7 +42,7 @@ test("ends when all evidence has arrived", async () => {
   expect(polling.onEnd).toHaveBeenCalledTimes(1);
 });
 
-test("a failed read is repeated", async () => {
+test("a read that fails or returns nothing is repeated", async () => {
   const polling = dependencies();
   const { read } = polling;
   read.mockRejectedValueOnce(new Error("503"));
@@ -53,7 +53,7 @@ test("a failed read is repeated", async () => {
   expect(polling.onTrace).toHaveBeenCalledTimes(1);
 });
 
-test("stops at once and stays silent", async () => {
+test("nothing is read or reported after polling was stopped", async () => {
   const polling = dependencies();
   const stop = pollTrace(TRACE.trace_id, polling);
   await vi.advanceTimersByTimeAsync(1_000);

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 const SERVICES = read("services.css");
 const TOKENS = read("../styles/tokens.css");
 
-/** Text of normal size (WCAG 2.2, 1.4.3). */
+/** The minimum for text of normal size (WCAG 2.2, 1.4.3). */
 const MIN_CONTRAST = 4.5;
 
 function read(path: string): string {
@@ -15,7 +15,7 @@ function read(path: string): string {
 /** Return the declarations of one rule of a style sheet. */
 function declarations(css: string, selector: string): string[] {
   const begin = css.indexOf(`${selector} {`);
-  if (begin === -1) throw new Error(`no rule for ${selector}`);
+  if (begin === -1) throw new Error(`the style sheet has no rule for ${selector}`);
   return css.slice(css.indexOf("{", begin) + 1, css.indexOf("}", begin)).trim().split(/\s*\n\s*/);
 }
 
@@ -25,7 +25,7 @@ function colours(css: string, selector: string): Map<string, string> {
   return new Map(Array.from(rule.matchAll(/--([a-z-]+): (#[0-9a-f]{6});/g), ([, name = "", value = ""]) => [name, value]));
 }
 
-/** Return one colour. A missing one is an error: its contrast would be NaN, which is not below any limit. */
+/** Return one colour. A missing colour is an error, because its contrast would be NaN, which is not below any limit. */
 function colourOf(theme: Map<string, string>, name: string): string {
   const value = theme.get(name);
   if (value === undefined) throw new Error(`--${name} has no colour`);
@@ -65,8 +65,8 @@ describe.each([
 
   test.each(["background", "surface", "surface-quiet"])("is readable on --%s", (surface) => {
     const background = colourOf(tokens, surface);
-    const low = [...services].filter(([, colour]) => contrast(colour, background) < MIN_CONTRAST);
-    expect(low).toEqual([]);
+    const unreadable = [...services].filter(([, colour]) => contrast(colour, background) < MIN_CONTRAST);
+    expect(unreadable).toEqual([]);
   });
 });
 

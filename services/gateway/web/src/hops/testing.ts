@@ -11,10 +11,14 @@ export const REQUEST_ID = "00f067aa0ba902b7";
 /** The clock of the server, in microseconds, at the time 0 of the browser's clock. */
 export const SERVER_EPOCH_US = 1_767_225_600_000_000;
 
-type Overrides = Partial<TraceSpan>;
-
-/** Return a span; `start` and `duration` are milliseconds, `start` on the clock of the browser. */
-export function span(id: string, parent: string | null, service: string, name: string, more: Overrides = {}): TraceSpan {
+/** Return a span of 1 ms at time 0, with these overrides. */
+export function span(
+  id: string,
+  parent: string | null,
+  service: string,
+  name: string,
+  overrides: Partial<TraceSpan> = {},
+): TraceSpan {
   return {
     span_id: id,
     parent_span_id: parent,
@@ -26,15 +30,21 @@ export function span(id: string, parent: string | null, service: string, name: s
     status: "unset",
     error: null,
     attributes: {},
-    ...more,
+    ...overrides,
   };
 }
 
+/** Return the times of a span. `start` is in milliseconds on the clock of the browser, `duration` in milliseconds. */
 export function at(start: number, duration: number): Pick<TraceSpan, "start_us" | "duration_us"> {
   return { start_us: SERVER_EPOCH_US + start * 1_000, duration_us: duration * 1_000 };
 }
 
-/** The spans of an order. The request begins at 10 ms and ends at 30 ms. */
+/**
+ * Return the spans of an order. The request begins at 10 ms and ends at 30 ms.
+ *
+ * Their ids begin with a letter for the service or the work: `g` gateway, `o` orders, `p` publish, `n` notifications,
+ * `s` send, `w` workers, `j` job, `e` email, `c` call of a worker.
+ */
 export function orderSpans(): TraceSpan[] {
   const pack = "POST /internal/orders/{order_id}/pack";
   const ship = "POST /internal/orders/{order_id}/ship";
@@ -67,6 +77,7 @@ export function orderSpans(): TraceSpan[] {
   ];
 }
 
+/** Return the request of the order with its response. */
 export function orderCall(overrides: Partial<ApiCall> = {}): ApiCall {
   return {
     id: 1,
@@ -92,6 +103,7 @@ export function startOf({ id, method, url, startedAt, traceId, spanId, action }:
   return { id, method, url, startedAt, traceId, spanId, action };
 }
 
+/** Return a notification that arrived at this time, in milliseconds on the clock of the browser. */
 export function frame(kind: string, receivedAt: number, traceId = TRACE_ID): ReceivedFrame {
   const fields = { t: "n", seq: 1, id: `event-${kind}`, data: {}, at: "2026-01-01T00:00:00Z" } as const;
   const received: NotificationFrame = { ...fields, kind, traceparent: `00-${traceId}-00f067aa0ba902b8-01` };

@@ -14,13 +14,13 @@ test("the first moment is at the beginning and the last hop at the end", () => {
   expect(position(-5)).toBe(0);
 });
 
-test("milliseconds stay visible beside seconds", () => {
+test("hops that are milliseconds apart stay distinguishable beside seconds", () => {
   const { position } = createTimeline(hops(12, 4_000));
   expect(position(12)).toBeGreaterThan(0.25);
   expect(position(40)).toBeGreaterThan(position(12) + 0.1);
 });
 
-test("ticks are powers of ten within the line", () => {
+test("ticks are the powers of ten up to the last hop", () => {
   expect(createTimeline(hops(12, 4_000)).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10, 100, 1_000]);
   expect(createTimeline([]).ticks.map(({ milliseconds }) => milliseconds)).toEqual([1, 10]);
 });

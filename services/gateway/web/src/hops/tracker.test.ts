@@ -13,6 +13,7 @@ function action(name: string, traceId = TRACE_ID): Action {
   return { name, traceId, spanId: `${name}/${traceId}`, traceparent: "", startedAt: 0, end: () => undefined };
 }
 
+/** A tracker with the events of a page, whose trace the test sets. */
 class Page {
   readonly started = new Emitter<ApiCallStart>();
   readonly ended = new Emitter<ApiCall>();
@@ -37,6 +38,7 @@ class Page {
     this.ended.emit(call);
   }
 
+  /** Send a request that only reads, and receive its response. */
   read(about: Action): void {
     this.request(about, { method: "GET", url: "/v2/products" });
   }
@@ -66,7 +68,7 @@ describe("the shown action", () => {
     expect(page.names).toEqual(["load product", "load catalog"]);
   });
 
-  test("stays the order while its trace is polled, although pages load meanwhile", async () => {
+  test("stays the order while its trace is polled, although later actions read", async () => {
     const page = new Page();
     page.request(action("place order"));
     page.read(action("load order", "b".repeat(32)));
@@ -76,7 +78,7 @@ describe("the shown action", () => {
     expect(page.shown).toBe("load catalog");
   });
 
-  test("can be selected, until the user changes something again", () => {
+  test("can be selected, until the user makes another change", () => {
     const page = new Page();
     const catalog = action("load catalog", "b".repeat(32));
     page.read(catalog);
@@ -134,7 +136,7 @@ describe("evidence", () => {
     expect(journey && hopsOf(journey).every(({ state }) => state === "lit")).toBe(true);
   });
 
-  test("of a repeated request that has another trace replaces that of the rejected one", async () => {
+  test("of a repeated request with another trace replaces the evidence of the rejected one", async () => {
     const page = new Page();
     const order = action("place order");
     const other = "f".repeat(32);
