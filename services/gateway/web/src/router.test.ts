@@ -14,7 +14,7 @@ describe("parseRoute", () => {
     ["#/cart/5", "unknown", "5"],
     ["#/orders/1/2", "unknown", "1"],
     ["#/constructor", "unknown", ""],
-  ])("%s is %s", (hash, page, id) => {
+  ])("%j is the page %s", (hash, page, id) => {
     expect(parseRoute(hash)).toMatchObject({ page, id });
   });
 

@@ -22,7 +22,7 @@ test.each([
   [0, 2, 2, "Mug is in the cart."],
   [MAX_QUANTITY - 2, 5, MAX_QUANTITY, "2 of 5 were added. The cart holds at most 50 products, and 99 units of each."],
   [MAX_QUANTITY, 1, MAX_QUANTITY, "0 of 1 were added. The cart holds at most 50 products, and 99 units of each."],
-])("with %i in the cart, a click that adds %i leaves %i and announces how many were added", (present, quantity, total, text) => {
+])("with %i in the cart, a click for %i more results in %i and announces how many were added", (present, quantity, total, text) => {
   if (present > 0) replaceCart([{ sku: "MUG", quantity: present }]);
   render(<AddToCart product={PRODUCT} quantity={quantity} />, root);
   root.querySelector("button")?.click();

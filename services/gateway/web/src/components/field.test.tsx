@@ -6,14 +6,14 @@ import { Field } from "./field";
 
 test("a changed value is kept when the field is rendered again", async () => {
   const root = document.createElement("div");
-  const show = (): Promise<void> =>
+  const renderField = (): Promise<void> =>
     act(() => {
       render(<Field label="From" name="from" type="date" defaultValue="2026-10-01" />, root);
     });
-  await show();
+  await renderField();
   const field = root.querySelector("input");
   expect(field?.value).toBe("2026-10-01");
   if (field !== null) field.value = "2026-11-15";
-  await show();
+  await renderField();
   expect(field?.value).toBe("2026-11-15");
 });

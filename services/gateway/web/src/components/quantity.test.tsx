@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { MAX_QUANTITY } from "../state/cart";
 import { useQuantityField } from "./quantity";
 
 let root: HTMLElement;
@@ -38,7 +39,7 @@ afterEach(() => {
 
 function field(): HTMLInputElement {
   const found = root.querySelector("input");
-  if (found === null) throw new Error("no field");
+  if (found === null) throw new Error("the page has no field");
   return found;
 }
 
@@ -49,12 +50,12 @@ async function type(text: string): Promise<void> {
   });
 }
 
-test("a number applies before the field loses focus", async () => {
+test("a typed number is applied before the field loses focus", async () => {
   await type("7");
   expect(quantities).toEqual([7]);
 });
 
-test.each(["", "0", "-3"])("the text %j stays while the page is rendered again, and changes nothing", async (text) => {
+test.each(["", "0", "-3"])("the text %j is not applied, and stays when the page is rendered again", async (text) => {
   await type(text);
   await act(() => {
     renderAgain();
@@ -63,12 +64,12 @@ test.each(["", "0", "-3"])("the text %j stays while the page is rendered again, 
   expect(quantities).toEqual([]);
 });
 
-test("a field that loses focus shows the quantity that applies", async () => {
-  await type("250");
+test("a field that loses focus shows the applied quantity", async () => {
+  await type(String(MAX_QUANTITY + 1));
   await type("");
   await act(() => {
     field().dispatchEvent(new FocusEvent("blur"));
   });
-  expect(quantities).toEqual([99]);
-  expect(field().value).toBe("99");
+  expect(quantities).toEqual([MAX_QUANTITY]);
+  expect(field().value).toBe(String(MAX_QUANTITY));
 });

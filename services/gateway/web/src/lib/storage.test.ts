@@ -4,8 +4,8 @@ import { readStored, storage, writeStored } from "./storage";
 
 const isNumber = (value: unknown): value is number => typeof value === "number";
 
-/** Make storage blocked by the browser's settings: every access throws. */
-function block(): void {
+/** Replace localStorage by one that the browser's settings block, so that every access throws. */
+function blockStorage(): void {
   const fail = (): never => {
     throw new DOMException("The operation is insecure.", "SecurityError");
   };
@@ -19,7 +19,7 @@ afterEach(() => {
 
 describe("without localStorage", () => {
   test("values last as long as the page", () => {
-    block();
+    blockStorage();
     expect(storage.getItem("key")).toBeNull();
     storage.setItem("key", "1");
     expect(storage.getItem("key")).toBe("1");
@@ -30,7 +30,7 @@ describe("without localStorage", () => {
   });
 
   test("JSON values last as long as the page", () => {
-    block();
+    blockStorage();
     writeStored("key", 5);
     expect(readStored("key", isNumber)).toBe(5);
     writeStored("key", undefined);
@@ -50,7 +50,7 @@ test("a value that exceeds the quota replaces the stored one", () => {
   expect(storage.getItem("key")).toBe("2");
 });
 
-test("a value of another tab is read after this one has stored a value", () => {
+test("a value of another tab replaces the value of this tab", () => {
   storage.setItem("key", "1");
   localStorage.setItem("key", "2");
   expect(storage.getItem("key")).toBe("2");

@@ -8,9 +8,10 @@ import { json } from "../testing/fakes";
 import { OrdersPage } from "./orders";
 
 const PAGE = 20;
+const ORDERS = 50;
 
 let root: HTMLElement;
-/** Number of orders on the server. The newest has the highest number. */
+/** The number of the newest order, which is also the number of orders on the server. */
 let last: number;
 /** The response for this cursor waits for `release`. */
 let heldCursor: string | undefined;
@@ -23,18 +24,18 @@ function order(number: number) {
 
 /** Respond with the orders below the cursor, which is an order's number. */
 async function serve(path: string): Promise<Response> {
-  const demanded = new URL(path, "http://shop.test").searchParams.get("cursor") ?? undefined;
-  const cursor = Number(demanded ?? last + 1);
+  const requested = new URL(path, "http://shop.test").searchParams.get("cursor") ?? undefined;
+  const cursor = Number(requested ?? last + 1);
   const items = Array.from({ length: Math.min(PAGE, cursor - 1) }, (_, index) => order(cursor - 1 - index));
   const end = cursor - items.length;
-  if (demanded !== undefined && demanded === heldCursor) await released;
+  if (requested !== undefined && requested === heldCursor) await released;
   return json(200, { items, next_cursor: end > 1 ? `${end}` : null })();
 }
 
 beforeEach(async () => {
   vi.stubGlobal("fetch", serve);
   userId.value = "ada";
-  last = 50;
+  last = ORDERS;
   heldCursor = undefined;
   released = new Promise((resolve) => (release = resolve));
   root = document.createElement("div");
@@ -42,9 +43,9 @@ beforeEach(async () => {
   await act(() => {
     render(<OrdersPage />, root);
   });
-  await expectListed(50, PAGE);
-  await act(() => root.querySelector<HTMLButtonElement>("button.secondary")?.click());
-  await expectListed(50, 2 * PAGE);
+  await expectListed(ORDERS, PAGE);
+  await showMore();
+  await expectListed(ORDERS, 2 * PAGE);
 });
 
 afterEach(() => {
@@ -52,6 +53,10 @@ afterEach(() => {
   root.remove();
   vi.unstubAllGlobals();
 });
+
+async function showMore(): Promise<void> {
+  await act(() => root.querySelector<HTMLButtonElement>("button.secondary")?.click());
+}
 
 /** Wait until the list has `count` orders, from number `newest` downwards. */
 async function expectListed(newest: number, count: number): Promise<void> {
@@ -61,6 +66,7 @@ async function expectListed(newest: number, count: number): Promise<void> {
   });
 }
 
+/** Place orders in another tab, and receive the notification about the last one. */
 async function placeElsewhere(count: number): Promise<void> {
   last += count;
   await act(() => {
@@ -70,26 +76,25 @@ async function placeElsewhere(count: number): Promise<void> {
 
 test("an order that is placed elsewhere is added to the expanded list", async () => {
   await placeElsewhere(1);
-  await expectListed(51, 2 * PAGE + 1);
-  await act(() => root.querySelector<HTMLButtonElement>("button.secondary")?.click());
-  await expectListed(51, 51);
+  await expectListed(ORDERS + 1, 2 * PAGE + 1);
+  await showMore();
+  await expectListed(ORDERS + 1, ORDERS + 1);
 });
 
-test("more orders than a page begin the list again, so that it has no gap", async () => {
+test("the list begins again with the first page if more orders than a page were placed, so that it has no gap", async () => {
   await placeElsewhere(PAGE + 1);
-  await expectListed(50 + PAGE + 1, PAGE);
+  await expectListed(ORDERS + PAGE + 1, PAGE);
 });
 
 test("an older page that arrives after the list has begun again is ignored", async () => {
-  const more = (): Promise<void> => act(() => root.querySelector<HTMLButtonElement>("button.secondary")?.click());
-  heldCursor = "11";
-  await more();
+  heldCursor = String(ORDERS - 2 * PAGE + 1);
+  await showMore();
   await placeElsewhere(PAGE + 1);
-  await expectListed(50 + PAGE + 1, PAGE);
+  await expectListed(ORDERS + PAGE + 1, PAGE);
   release();
   await vi.waitFor(() => {
     expect(root.querySelector("button.secondary")?.textContent).toBe("Show more");
   });
-  await more();
-  await expectListed(50 + PAGE + 1, 2 * PAGE);
+  await showMore();
+  await expectListed(ORDERS + PAGE + 1, 2 * PAGE);
 });

@@ -11,18 +11,21 @@ import { route } from "../router";
 import { OrderPage } from "./order";
 import { ReportsPage } from "./reports";
 
+const ORDER_POLL_MS = 5_000;
+const REPORT_POLL_MS = 2_000;
 const ID = "00000000-0000-4000-8000-000000000001";
 const ORDER = { id: ID, status: "placed", items: [], total_cents: 1, currency: "EUR", created_at: "2026-01-01T00:00:00Z" };
 const REPORT = { id: ID, status: "running", progress: 10, format: "csv", created_at: "2026-01-01T00:00:00Z", size_bytes: null };
 
 let root: HTMLElement;
-let responses: ((response: Response) => void)[];
+/** The functions that respond to the requests. */
+let requests: ((response: Response) => void)[];
 
 beforeEach(() => {
   vi.useFakeTimers();
   localStorage.clear();
-  responses = [];
-  vi.stubGlobal("fetch", () => new Promise<Response>((resolve) => responses.push(resolve)));
+  requests = [];
+  vi.stubGlobal("fetch", () => new Promise<Response>((resolve) => requests.push(resolve)));
   userId.value = "ada";
   root = document.createElement("div");
   document.body.append(root);
@@ -45,24 +48,24 @@ async function wait(milliseconds: number): Promise<void> {
 }
 
 async function respond(body: object): Promise<void> {
-  responses.at(-1)?.(json(200, body)());
+  requests.at(-1)?.(json(200, body)());
   await wait(0);
 }
 
-test("a slow order is read once at a time, until it is shipped", async () => {
+test("an order is read again only after the response has arrived, until it is shipped", async () => {
   route.value = { page: "order", id: ID, query: new URLSearchParams() };
   await act(() => {
     render(<OrderPage />, root);
   });
   await respond(ORDER);
-  expect(responses).toHaveLength(1);
-  await wait(5_000);
-  expect(responses).toHaveLength(2);
-  await wait(9_000);
-  expect(responses).toHaveLength(2);
+  expect(requests).toHaveLength(1);
+  await wait(ORDER_POLL_MS);
+  expect(requests).toHaveLength(2);
+  await wait(9_000); // less than the deadline of a request
+  expect(requests).toHaveLength(2);
   await respond({ ...ORDER, status: "shipped" });
   await wait(60_000);
-  expect(responses).toHaveLength(2);
+  expect(requests).toHaveLength(2);
 });
 
 test("an order is not polled while the WebSocket is open", async () => {
@@ -73,20 +76,20 @@ test("an order is not polled while the WebSocket is open", async () => {
   });
   await respond(ORDER);
   await wait(60_000);
-  expect(responses).toHaveLength(1);
+  expect(requests).toHaveLength(1);
 });
 
-test("a slow report is read once at a time, until it is done", async () => {
+test("a report is read again only after the response has arrived, until it is done", async () => {
   localStorage.setItem("hopline.reports.ada", JSON.stringify([ID]));
   await act(() => {
     render(<ReportsPage />, root);
   });
   await respond(REPORT);
-  await wait(2_000);
-  expect(responses).toHaveLength(2);
-  await wait(9_000);
-  expect(responses).toHaveLength(2);
+  await wait(REPORT_POLL_MS);
+  expect(requests).toHaveLength(2);
+  await wait(9_000); // less than the deadline of a request
+  expect(requests).toHaveLength(2);
   await respond({ ...REPORT, status: "done" });
   await wait(60_000);
-  expect(responses).toHaveLength(2);
+  expect(requests).toHaveLength(2);
 });

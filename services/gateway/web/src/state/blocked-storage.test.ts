@@ -3,14 +3,14 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { startAction, startRequest } from "../telemetry";
 import { FakeFetch, FakeLocks, json } from "../testing/fakes";
 
-const blocked = vi.fn((): never => {
+const accessStorage = vi.fn((): never => {
   throw new DOMException("The operation is insecure.", "SecurityError");
 });
 
 beforeEach(() => {
   vi.resetModules();
   vi.stubGlobal("navigator", { locks: new FakeLocks() });
-  Object.defineProperty(globalThis, "localStorage", { configurable: true, get: blocked });
+  Object.defineProperty(globalThis, "localStorage", { configurable: true, get: accessStorage });
 });
 
 test("a theme can be selected if storage is blocked", async () => {
@@ -20,7 +20,7 @@ test("a theme can be selected if storage is blocked", async () => {
   expect(document.documentElement.dataset.theme).toBe("dark");
   selectTheme("system");
   expect(document.documentElement.dataset.theme).toBeUndefined();
-  expect(blocked).toHaveBeenCalled();
+  expect(accessStorage).toHaveBeenCalled();
 });
 
 test("an order can be placed if storage is blocked", async () => {

@@ -7,7 +7,7 @@ beforeEach(() => {
   replaceCart([]);
 });
 
-test("adds, changes and removes products, and stores them", () => {
+test("the cart adds, changes and removes products, and stores them", () => {
   addToCart("A");
   addToCart("A", 2);
   addToCart("B");
@@ -43,14 +43,14 @@ test("the number of products has a limit", () => {
   expect(cart.value).toHaveLength(MAX_ITEMS);
 });
 
-test("a quantity changes products of the cart only", () => {
+test("a quantity is set only for products that are in the cart", () => {
   addToCart("A");
   setQuantity("B", 2);
   expect(cart.value).toEqual([{ sku: "A", quantity: 1 }]);
 });
 
 test.each(["{", "null", '[{"sku":"A"}]', '[{"sku":"A","quantity":-1}]', '{"sku":"A","quantity":1}'])(
-  "is empty if the stored one is malformed: %s",
+  "the cart is empty if the stored one is malformed: %s",
   (stored) => {
     localStorage.setItem("hopline.cart", stored);
     dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
@@ -58,7 +58,7 @@ test.each(["{", "null", '[{"sku":"A"}]', '[{"sku":"A","quantity":-1}]', '{"sku":
   },
 );
 
-test("follows the other tabs", () => {
+test("the cart follows the changes of other tabs", () => {
   localStorage.setItem("hopline.cart", JSON.stringify([{ sku: "A", quantity: 2 }]));
   dispatchEvent(new StorageEvent("storage", { key: "hopline.cart" }));
   expect(cart.value).toEqual([{ sku: "A", quantity: 2 }]);

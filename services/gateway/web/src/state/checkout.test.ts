@@ -31,7 +31,7 @@ beforeEach(() => {
 });
 
 describe("the key of a checkout", () => {
-  test("is the same until the cart changes", () => {
+  test("stays the same until the cart changes", () => {
     addToCart("A");
     const { key } = openCheckout();
     expect(openCheckout().key).toBe(key);
@@ -39,7 +39,7 @@ describe("the key of a checkout", () => {
     expect(openCheckout().key).not.toBe(key);
   });
 
-  test("is sent once for a double click", async () => {
+  test("is sent once when the user clicks twice", async () => {
     addToCart("A");
     server.respond(placed);
     const [first, second] = await Promise.all([place(), place()]);
@@ -48,13 +48,13 @@ describe("the key of a checkout", () => {
     expect(cart.value).toEqual([]);
   });
 
-  test("survives a lost response, also over a reload", async () => {
+  test("is kept after a lost response, and completes the submitted order after a reload", async () => {
     addToCart("A");
     const { key } = openCheckout();
     server.respond(() => Promise.reject(new TypeError("network")), placed);
     await expect(place()).rejects.toMatchObject({ name: "UnreachableError" });
     expect(isInterrupted()).toBe(true);
-    // The page was reloaded, and the cart changed: the submitted order is completed first.
+    // The cart has changed after the reload, but the submitted order is completed first.
     addToCart("B");
     expect((await place())?.id).toBe("order-1");
     expect(keys()).toEqual([key, key]);
@@ -66,7 +66,7 @@ describe("the key of a checkout", () => {
     expect(isInterrupted()).toBe(false);
   });
 
-  test.each([500, 502, 504, 401])("survives the status %i", async (status) => {
+  test.each([500, 502, 504, 401])("is kept after the status %i, which is not final", async (status) => {
     addToCart("A");
     server.respond(json(status, {}), placed);
     await expect(place()).rejects.toMatchObject({ status });
@@ -74,7 +74,7 @@ describe("the key of a checkout", () => {
     expect(new Set(keys()).size).toBe(1);
   });
 
-  test.each([409, 422])("is replaced after the final status %i, and the cart stays", async (status) => {
+  test.each([409, 422])("is replaced after the final status %i, and the cart is kept", async (status) => {
     addToCart("A");
     server.respond(json(status, {}), placed);
     await expect(place()).rejects.toMatchObject({ status });
@@ -83,16 +83,16 @@ describe("the key of a checkout", () => {
     expect(new Set(keys()).size).toBe(2);
   });
 
-  test("is not sent by a tab that waited while another one placed the order", async () => {
+  test("is not sent by a tab that waited while another tab placed the order", async () => {
     addToCart("A");
     openCheckout();
     let release: () => void = () => undefined;
     const placedElsewhere = new Promise<void>((resolve) => (release = resolve));
-    const other = navigator.locks.request("hopline-checkout", () => placedElsewhere);
+    const otherTab = navigator.locks.request("hopline-checkout", () => placedElsewhere);
     const order = place();
     discardCheckout();
     release();
-    await other;
+    await otherTab;
     expect(await order).toBeUndefined();
     expect(server.requests).toHaveLength(0);
   });
@@ -110,7 +110,7 @@ describe("the key of a checkout", () => {
     expect(keys()).toEqual([key, expect.not.stringMatching(key)]);
   });
 
-  test("ends with the session of the user", () => {
+  test("is deleted when the user signs out", () => {
     addToCart("A");
     const { key } = openCheckout();
     discardCheckout();

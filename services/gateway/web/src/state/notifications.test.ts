@@ -13,11 +13,13 @@ function frame(seq: number): NotificationFrame {
   return { t: "n", seq, id: `id-${seq}`, kind: "order.placed", data: {}, at: "2026-01-01T00:00:00Z" };
 }
 
-/** A feed up to `last`, in pages of a hundred. */
-function serve(last: number, readSeq = 0): void {
+const PAGE = 100;
+
+/** Respond with a feed of `last` notifications, in pages. */
+function serveFeed(last: number, readSeq = 0): void {
   server.mockImplementation((path) => {
     const after = Number(new URL(path, "http://shop.test").searchParams.get("after_seq"));
-    const items = Array.from({ length: Math.min(100, last - after) }, (_, index) => item(after + index + 1));
+    const items = Array.from({ length: Math.min(PAGE, last - after) }, (_, index) => item(after + index + 1));
     return json(200, { items, head: last, read_seq: readSeq })();
   });
 }
@@ -37,24 +39,24 @@ afterEach(() => {
 
 describe("notifications", () => {
   test("are loaded from the end of a long feed, newest first", async () => {
-    serve(250, 240);
+    serveFeed(250, 240);
     await loadNotifications();
-    expect(listed()).toEqual(Array.from({ length: 100 }, (_, index) => 250 - index));
+    expect(listed()).toEqual(Array.from({ length: PAGE }, (_, index) => 250 - index));
     expect([head.value, unread.value]).toEqual([250, 10]);
   });
 
   test("are added once", async () => {
-    serve(2);
+    serveFeed(2);
     await loadNotifications();
     expect([acceptFrame(frame(2)), acceptFrame(frame(3)), acceptFrame(frame(3))]).toEqual([false, true, false]);
     expect(listed()).toEqual([3, 2, 1]);
     expect(unread.value).toBe(3);
   });
 
-  test("that another tab received before this one listened are read over REST", async () => {
-    serve(1);
+  test("that another tab received before this tab listened are read over REST", async () => {
+    serveFeed(1);
     await loadNotifications();
-    serve(4);
+    serveFeed(4);
     expect(acceptFrame(frame(4))).toBe(true);
     await vi.waitFor(() => {
       expect(listed()).toEqual([4, 3, 2, 1]);
@@ -62,17 +64,17 @@ describe("notifications", () => {
   });
 
   test("that a poll listed while the socket was closed are accepted once", async () => {
-    serve(1);
+    serveFeed(1);
     await loadNotifications();
-    serve(3);
+    serveFeed(3);
     await loadNotifications();
     expect([2, 3, 3].map((seq) => acceptFrame(frame(seq)))).toEqual([true, true, false]);
     expect(listed()).toEqual([3, 2, 1]);
     expect(head.value).toBe(3);
   });
 
-  test("of a user who has signed out meanwhile are ignored", async () => {
-    serve(5, 4);
+  test("of a user who has signed out during the request are ignored", async () => {
+    serveFeed(5, 4);
     const loading = loadNotifications();
     clearNotifications();
     await loading;
@@ -81,7 +83,7 @@ describe("notifications", () => {
     expect(acceptFrame(frame(1))).toBe(true);
   });
 
-  test("stay read: the mark never moves back", () => {
+  test("stay read, because the read mark does not move back", () => {
     readUpTo(5);
     readUpTo(3);
     acceptFrame(frame(6));
@@ -89,7 +91,7 @@ describe("notifications", () => {
   });
 });
 
-describe("texts", () => {
+describe("the text and the link of a notification", () => {
   const order = { order_id: "0d0d0d0d-1111-4222-8333-12345678abcd" };
   const report = { report_id: "0d0d0d0d-1111-4222-8333-12345678abcd" };
 

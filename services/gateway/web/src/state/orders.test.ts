@@ -23,14 +23,14 @@ afterEach(() => {
 test.each([
   ["ada", [ID]],
   ["grace", []],
-])("an order that was requested by ada is stored only for ada, not for %s", async (reader, ids) => {
+])("the order that ada requested is stored only for ada (%s is signed in)", async (signedIn, ids) => {
   let respond: (response: Response) => void = () => undefined;
   server.mockImplementation(() => new Promise((resolve) => (respond = resolve)));
   const loading = loadOrder(ID);
   await vi.waitFor(() => {
     expect(server).toHaveBeenCalledOnce();
   });
-  userId.value = reader;
+  userId.value = signedIn;
   respond(json(200, { id: ID, status: "placed" })());
   await loading;
   expect([...orders.value.keys()]).toEqual(ids);

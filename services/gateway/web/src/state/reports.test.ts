@@ -48,14 +48,14 @@ test("the progress of a running report increases with notifications", async () =
   expect(reports.value.get(ID)).toMatchObject({ status: "running", progress: 40 });
 });
 
-test.each(["done", "failed"])("a report that is %s does not run again because of a late notification", async (status) => {
+test.each(["done", "failed"])("a report that is %s stays so after a late notification about its progress", async (status) => {
   server.mockImplementation(json(200, { ...REPORT, status }));
   await loadReports();
   notifyProgress(40);
   expect(reports.value.get(ID)).toMatchObject({ status, progress: 20 });
 });
 
-test.each([200, 404])("a response %i after the user has signed out is ignored", async (status) => {
+test.each([200, 404])("a response with status %i is ignored after another user has signed in", async (status) => {
   let respond: (response: Response) => void = () => undefined;
   server.mockImplementation(() => new Promise((resolve) => (respond = resolve)));
   const loading = loadReports();
