@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 
 describe("trace context", () => {
-  test("of a request names its action's trace and the request itself, and is sampled", () => {
+  test("of a request has the trace of its action and the span of the request, and is sampled", () => {
     const action = telemetry.startAction("place order");
     const request = telemetry.startRequest(action, "POST", "/v2/orders");
     expect(request.traceId).toBe(action.traceId);
@@ -22,7 +22,7 @@ describe("trace context", () => {
     expect(request.traceparent).toBe(`00-${action.traceId}-${request.spanId}-01`);
   });
 
-  test("without an action begins a trace", () => {
+  test("of a request without an action begins a new trace", () => {
     const [one, other] = [1, 2].map(() => telemetry.startRequest(undefined, "GET", "/v2/products"));
     expect(one?.traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
     expect(one?.traceId).not.toBe(other?.traceId);

@@ -8,7 +8,8 @@ function record(name: string): SpanRecord {
   return { name, kind: "internal", ...ids, startedAt: 0, endedAt: 1, attributes: {}, failed: false };
 }
 
-function connected(queue: SpanQueue): string[] {
+/** Connect a sink to the queue, and return the names of the spans that it receives. The array grows with each one. */
+function connectSink(queue: SpanQueue): string[] {
   const names: string[] = [];
   queue.connect(({ name }) => names.push(name));
   return names;
@@ -18,17 +19,18 @@ test("spans wait for the sink and keep their order", () => {
   const queue = new SpanQueue();
   queue.add(record("first"));
   queue.add(record("second"));
-  const names = connected(queue);
+  const names = connectSink(queue);
   queue.add(record("third"));
   expect(names).toEqual(["first", "second", "third"]);
 });
 
-test("the number of waiting spans is limited", () => {
+test("further spans are dropped if the limit of waiting spans is reached", () => {
   const queue = new SpanQueue();
-  for (let number = 0; number < 150; number += 1) queue.add(record(String(number)));
-  const names = connected(queue);
-  expect(names).toHaveLength(100);
-  expect(names.at(-1)).toBe("99");
+  const limit = 100;
+  for (let number = 0; number < limit + 50; number += 1) queue.add(record(String(number)));
+  const names = connectSink(queue);
+  expect(names).toHaveLength(limit);
+  expect(names.at(-1)).toBe(String(limit - 1));
 });
 
 test("a closed queue discards its spans", () => {
@@ -36,6 +38,6 @@ test("a closed queue discards its spans", () => {
   queue.add(record("waiting"));
   queue.close();
   queue.add(record("later"));
-  expect(connected(queue)).toEqual([]);
+  expect(connectSink(queue)).toEqual([]);
   expect(queue.isClosed).toBe(true);
 });

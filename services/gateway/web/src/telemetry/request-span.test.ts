@@ -18,7 +18,7 @@ test.each([
   expect(isSameOrigin(url, PAGE)).toBe(expected);
 });
 
-test("the page's own polling is not recorded", () => {
+test("requests for the state of the gateway, which the page polls, are not recorded", () => {
   expect(isRecorded("/browser/resilience")).toBe(false);
   expect(isRecorded("/v2/orders")).toBe(true);
 });

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { vitalsBody } from "./vitals";
 
-test("times are seconds, each with its name, and shifts are another metric", () => {
+test("times are points of one metric in seconds, and layout shift is another metric", () => {
   const vitals = [
     { name: "LCP", value: 1250 },
     { name: "CLS", value: 0.02 },
