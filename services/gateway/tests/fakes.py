@@ -1,7 +1,8 @@
-"""A fake service. It sends configured responses and records the requests that it receives."""
+"""Fakes: a service with configured responses, a server that does not respond, and a clock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -10,9 +11,11 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
+from testkit.apps import free_port, serve
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-KEYS = "/.well-known/jwks.json"
+JWKS_PATH = "/.well-known/jwks.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +43,15 @@ Behaviour = Callable[[Exchange], Awaitable[None]]
 
 @dataclass(kw_only=True)
 class FakeService:
-    """An ASGI application to `serve`. Requests without a configured response get a 404 problem.
+    """An ASGI application that sends configured responses and records the requests that it receives.
 
+    Requests without a configured response get a 404 problem. `url` is the base URL once the application is served.
     `requests` excludes requests for the keys of access tokens, which the gateway may fetch at any time. `disconnected`
-    has the paths of requests that the gateway cancelled.
+    has the paths of the requests whose connection the gateway closed before the response was complete.
     """
 
     name: str
+    url: str = ""
     requests: list[ReceivedRequest] = field(default_factory=list)
     disconnected: list[str] = field(default_factory=list)
     in_flight: int = 0
@@ -98,24 +103,25 @@ class FakeService:
 
     def fail_first(self, method: str, path: str, *, times: int, headers: Mapping[str, str] | None = None) -> None:
         """Respond 503 `times` times, then send the response that was configured before."""
-        usual = self._behaviours[f"{method} {path}"]
+        configured = self._behaviours[f"{method} {path}"]
         self.respond_problem(method, path, status=503, slug="unavailable", headers=headers)
-        self._first_then(method, path, times=times, then=usual)
+        self._switch_behaviour(method, path, after=times, to=configured)
 
     def hang_first(self, method: str, path: str) -> None:
         """Leave the first request without a response. The others get the response that was configured before."""
-        usual = self._behaviours[f"{method} {path}"]
+        configured = self._behaviours[f"{method} {path}"]
         self.hang(method, path)
-        self._first_then(method, path, times=1, then=usual)
+        self._switch_behaviour(method, path, after=1, to=configured)
 
-    def _first_then(self, method: str, path: str, *, times: int, then: Behaviour) -> None:
-        first = self._behaviours[f"{method} {path}"]
-        left = times
+    def _switch_behaviour(self, method: str, path: str, *, after: int, to: Behaviour) -> None:
+        """Keep the current behaviour for `after` requests, then use `to`."""
+        current = self._behaviours[f"{method} {path}"]
+        received = 0
 
         async def behave(exchange: Exchange) -> None:
-            nonlocal left
-            left -= 1
-            await (first if left >= 0 else then)(exchange)
+            nonlocal received
+            received += 1
+            await (current if received <= after else to)(exchange)
 
         self._behaviours[f"{method} {path}"] = behave
 
@@ -123,8 +129,7 @@ class FakeService:
         """Send no response. `disconnected` gets the path when the gateway closes the connection."""
 
         async def behave(exchange: Exchange) -> None:
-            while (await exchange.receive())["type"] != "http.disconnect":
-                pass
+            await _wait_for_disconnect(exchange)
             self.disconnected.append(exchange.request.path)
 
         self._behaviours[f"{method} {path}"] = behave
@@ -141,9 +146,9 @@ class FakeService:
         self._behaviours[f"{method} {path}"] = behave
 
     def stream_csv(self, method: str, path: str, first: bytes, rest: bytes, *, between: asyncio.Event) -> None:
-        """Send a CSV in two pieces, the second after `between` is set.
+        """Send a CSV in two pieces, the second one after `between` is set.
 
-        `disconnected` gets the path if the gateway closes the connection before.
+        `disconnected` gets the path if the gateway closes the connection before `between` is set.
         """
 
         async def behave(exchange: Exchange) -> None:
@@ -151,11 +156,12 @@ class FakeService:
             headers = [(b"content-type", b"text/csv"), (b"content-length", length)]
             await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
             await exchange.send({"type": "http.response.body", "body": first, "more_body": True})
-            waiting = [asyncio.ensure_future(between.wait()), asyncio.ensure_future(_wait_for_disconnect(exchange))]
-            done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            released = asyncio.ensure_future(between.wait())
+            disconnected = asyncio.ensure_future(_wait_for_disconnect(exchange))
+            done, pending = await asyncio.wait([released, disconnected], return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
-            if waiting[1] in done:
+            if disconnected in done:
                 self.disconnected.append(exchange.request.path)
                 return
             await exchange.send({"type": "http.response.body", "body": rest})
@@ -163,7 +169,10 @@ class FakeService:
         self._behaviours[f"{method} {path}"] = behave
 
     def stream_chunks(self, method: str, path: str, *, chunks: int, chunk: bytes) -> list[int]:
-        """Send many chunks as fast as they are read. Return the list of their numbers, which grows with each one."""
+        """Send `chunks` times `chunk`, as fast as the gateway reads. Return the list of the numbers of sent chunks.
+
+        The list grows while the chunks are sent.
+        """
         sent: list[int] = []
 
         async def behave(exchange: Exchange) -> None:
@@ -187,7 +196,7 @@ class FakeService:
             await _serve_lifespan(receive, send)
             return
         request = await _read(scope, receive)
-        if request.path != KEYS:
+        if request.path != JWKS_PATH:
             self.requests.append(request)
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -234,3 +243,57 @@ async def _serve_lifespan(receive: Receive, send: Send) -> None:
 async def _wait_for_disconnect(exchange: Exchange) -> None:
     while (await exchange.receive())["type"] != "http.disconnect":
         pass
+
+
+@asynccontextmanager
+async def serve_fake(name: str) -> AsyncIterator[FakeService]:
+    """Serve a fake service."""
+    fake = FakeService(name=name)
+    async with serve(fake) as fake.url:
+        yield fake
+
+
+def unreachable_url(scheme: str = "http") -> str:
+    """Return a URL at which connections are rejected, because no server listens."""
+    return f"{scheme}://127.0.0.1:{free_port()}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HangingServer:
+    """A TCP server that accepts connections and sends nothing. `stop` closes it and its connections."""
+
+    address: str
+    connections: list[asyncio.StreamWriter]
+    stop: Callable[[], None]
+
+
+@asynccontextmanager
+async def hanging_server() -> AsyncIterator[HangingServer]:
+    """Start a server that sends nothing, and stop it afterwards if the test has not stopped it."""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def accept(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+
+    def stop() -> None:
+        server.close()
+        for connection in connections:
+            connection.close()
+
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield HangingServer(address=f"{host}:{port}", connections=connections, stop=stop)
+    finally:
+        stop()
+
+
+class FakeClock:
+    """A monotonic clock in seconds, which only the test advances."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now

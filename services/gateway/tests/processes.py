@@ -15,16 +15,18 @@ from testkit.apps import free_port
 
 
 @asynccontextmanager
-async def deployed(
-    services: Services, *, backend: str, redis_url: str, **variables: str
+async def running_gateway(
+    services: Services, *, otlp_endpoint: str, redis_url: str, **variables: str
 ) -> AsyncIterator[tuple[Process, str]]:
-    """Start a gunicorn master and its worker, which export to `backend`; kill them afterwards."""
+    """Start a gunicorn master and its worker, which export telemetry to `otlp_endpoint`; kill them afterwards.
+
+    `variables` are further environment variables. Yields the process of the master and the base URL.
+    """
     port = free_port()
     environment = {
         **{name.upper(): url for name, url in services.urls.items()},
-        "JWKS_URL": f"{services.urls['users_url']}/.well-known/jwks.json",
         "REDIS_URL": redis_url,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": backend,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint,
         "ENVIRONMENT": "test",
         "HOST": "127.0.0.1",
         "PORT": str(port),
@@ -47,7 +49,7 @@ async def deployed(
 
 
 async def is_up(client: httpx.AsyncClient) -> bool:
-    """Return whether the gateway responds."""
+    """Return whether the gateway behind `client` is live."""
     with suppress(httpx.TransportError):
         return (await client.get("/health/live")).is_success
     return False

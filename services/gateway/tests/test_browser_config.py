@@ -1,12 +1,13 @@
-"""`/browser/config` and `/browser/resilience`: the configuration of the page, and the state of this process."""
+"""`/browser/config` and `/browser/resilience`: the configuration of the page, and the state of a gateway process."""
 
 import asyncio
 import os
 
+import httpx
 import pytest
 from services.gateway.tests.conftest import OpenGateway, Services
+from services.gateway.tests.fakes import unreachable_url
 
-from testkit.apps import free_port
 from testkit.waiting import eventually
 
 
@@ -31,7 +32,7 @@ class TestConfig:
             "mail": "http://mail.example/",
         }
 
-    async def test_development_is_false_in_production(self, open_gateway: OpenGateway) -> None:
+    async def test_development_is_false_when_the_environment_is_production(self, open_gateway: OpenGateway) -> None:
         async with open_gateway(environment="production") as gateway:
             config = (await gateway.get("/browser/config")).json()
         assert (config["environment"], config["development"]) == ("production", False)
@@ -39,7 +40,7 @@ class TestConfig:
 
 class TestResilience:
     @pytest.mark.parametrize("environment", ["production", "test"])
-    async def test_route_is_missing_outside_of_development(self, open_gateway: OpenGateway, environment: str) -> None:
+    async def test_response_is_404_outside_of_development(self, open_gateway: OpenGateway, environment: str) -> None:
         async with open_gateway(environment=environment) as gateway:
             assert (await gateway.get("/browser/resilience")).status_code == 404
 
@@ -57,54 +58,51 @@ class TestResilience:
         assert orders["endpoints"]["POST /orders"]["circuit"] == "closed"
 
     async def test_calls_in_flight_and_waiting_are_counted(self, open_gateway: OpenGateway, services: Services) -> None:
-        released = asyncio.Event()
-        services.orders.respond("GET", "/products", {}, until=released)
+        release = asyncio.Event()
+        services.orders.respond("GET", "/products", {}, until=release)
         async with open_gateway(environment="development", max_concurrent_calls=1) as gateway:
             calls = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(2)]
 
-            async def bulkhead() -> dict[str, int]:
+            async def read_bulkhead() -> dict[str, int]:
                 state = (await gateway.get("/browser/resilience")).json()
-                found: dict[str, int] = state["upstreams"]["orders"]["bulkhead"]
-                return found
+                bulkhead: dict[str, int] = state["upstreams"]["orders"]["bulkhead"]
+                return bulkhead
 
-            async def is_full() -> bool:
-                return await bulkhead() == {"in_use": 1, "limit": 1, "waiting": 1}
+            async def one_call_waits() -> bool:
+                return await read_bulkhead() == {"in_use": 1, "limit": 1, "waiting": 1}
 
-            await eventually(is_full)
-            released.set()
+            await eventually(one_call_waits)
+            release.set()
             assert {(await call).status_code for call in calls} == {200}
-            assert (await bulkhead())["in_use"] == 0
+            assert (await read_bulkhead())["in_use"] == 0
 
-    async def test_open_circuit_and_shed_requests_are_shown(
-        self, open_gateway: OpenGateway, services: Services
-    ) -> None:
-        nowhere = f"http://127.0.0.1:{free_port()}"
-        settings = {"orders_url": nowhere, "retries_per_second": 0, "max_concurrent_requests": 2}
-        users = services.users
-        users.respond("POST", "/users", {}, status=201, until=asyncio.Event())
+    async def test_open_circuit_is_shown(self, open_gateway: OpenGateway) -> None:
+        settings = {"orders_url": unreachable_url(), "retries_per_second": 0}
         async with open_gateway(environment="development", **settings) as gateway:
-            for _ in range(12):
+            for _ in range(12):  # ten failures open the circuit
                 assert (await gateway.get("/v2/products")).status_code == 503
-            state = (await gateway.get("/browser/resilience")).json()
-            assert state["upstreams"]["orders"]["circuit"] == "open"
-            assert state["upstreams"]["orders"]["retry_budget"]["tokens"] < 10
-            assert state["upstreams"]["users"]["circuit"] == "closed"
-            waiting = asyncio.create_task(gateway.post("/v2/users", json={}))
-            await eventually(lambda: users.requests)
+            upstreams = (await gateway.get("/browser/resilience")).json()["upstreams"]
+        assert upstreams["orders"]["circuit"] == "open"
+        assert upstreams["orders"]["retry_budget"]["tokens"] < 10
+        assert upstreams["users"]["circuit"] == "closed"
+
+    async def test_shed_requests_are_counted(self, open_gateway: OpenGateway, services: Services) -> None:
+        services.users.hang("POST", "/users")
+        async with open_gateway(environment="development", max_concurrent_requests=2) as gateway:
+            hanging = asyncio.create_task(gateway.post("/v2/users", json={}))
+            await eventually(lambda: services.users.in_flight)
             assert (await gateway.get("/v2/products")).json()["type"].endswith("/overloaded")
-            waiting.cancel()
+            hanging.cancel()
 
-            async def shed() -> int:
-                response = await gateway.get("/browser/resilience")
-                return int(response.json()["requests"]["shed"]) if response.is_success else 0
+            async def one_request_was_shed() -> bool:
+                response = await gateway.get("/browser/resilience")  # it is shed itself until the slot is released
+                return response.is_success and bool(response.json()["requests"]["shed"])
 
-            await eventually(shed)
+            await eventually(one_request_was_shed)
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1", "/v2"])
-async def test_routes_are_not_documented(open_gateway: OpenGateway, services: Services, prefix: str) -> None:
-    receiver = services.urls["users_url"]  # the routes for telemetry need an address
-    async with open_gateway(environment="development", otel_exporter_otlp_endpoint=receiver) as gateway:
-        paths = (await gateway.get(f"{prefix}/openapi.json")).json()["paths"]
+async def test_routes_of_the_page_are_not_documented(exporting_gateway: httpx.AsyncClient, prefix: str) -> None:
+    paths = (await exporting_gateway.get(f"{prefix}/openapi.json")).json()["paths"]
     assert paths
     assert not [path for path in paths if path.startswith("/browser")]

@@ -12,23 +12,23 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self' {websocket}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
-HASHED = re.compile(r".+-[\w-]{8}\.\w+")
+HASHED_NAME = re.compile(r".+-[\w-]{8}\.\w+")
 ASSETS = files("gateway").joinpath("assets", "assets")
 NAMES = sorted(file.name for file in ASSETS.iterdir())
 
 
 class TestPage:
-    async def test_page_is_revalidated(self, gateway: httpx.AsyncClient) -> None:
+    async def test_page_is_revalidated_by_its_etag(self, gateway: httpx.AsyncClient) -> None:
         page = await gateway.get("/")
         assert page.status_code == 200
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert page.headers["cache-control"] == "no-cache"
         assert page.text.lower().startswith("<!doctype html>")
         weak, strong = page.headers["etag"], page.headers["etag"].removeprefix("W/")
-        for known in (weak, strong, f'"other", {weak}', f'W/"other",{strong}', "*"):
-            again = await gateway.get("/", headers={"If-None-Match": known})
-            assert (again.status_code, again.content) == (304, b"")
-            assert again.headers["etag"] == page.headers["etag"]
+        for matching in (weak, strong, f'"other", {weak}', f'W/"other",{strong}', "*"):
+            revalidated = await gateway.get("/", headers={"If-None-Match": matching})
+            assert (revalidated.status_code, revalidated.content) == (304, b"")
+            assert revalidated.headers["etag"] == page.headers["etag"]
         assert (await gateway.get("/", headers={"If-None-Match": '"other"'})).status_code == 200
 
     async def test_page_runs_nothing_inline_and_requests_no_other_host(self, gateway: httpx.AsyncClient) -> None:
@@ -46,7 +46,7 @@ class TestPage:
             ("wss://shop.hopline.example:8443/ws?a=b", "wss://shop.hopline.example:8443"),
         ],
     )
-    async def test_policy_allows_own_origin_and_the_websocket(
+    async def test_policy_allows_the_own_origin_and_that_of_the_websocket(
         self, open_gateway: OpenGateway, url: str, origin: str
     ) -> None:
         async with open_gateway(public_ws_url=url) as gateway:
@@ -55,12 +55,14 @@ class TestPage:
 
 
 class TestAssets:
-    def test_names_have_a_hash(self) -> None:
+    def test_file_names_contain_a_hash(self) -> None:
         assert NAMES
-        assert all(HASHED.fullmatch(name) for name in NAMES)
+        assert all(HASHED_NAME.fullmatch(name) for name in NAMES)
 
     @pytest.mark.parametrize("name", NAMES)
-    async def test_files_are_immutable_and_compressed(self, gateway: httpx.AsyncClient, name: str) -> None:
+    async def test_file_is_immutable_and_compressed_only_when_gzip_is_accepted(
+        self, gateway: httpx.AsyncClient, name: str
+    ) -> None:
         content = ASSETS.joinpath(name).read_bytes()
         plain = await gateway.get(f"/assets/{name}", headers={"Accept-Encoding": "identity"})
         assert plain.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -93,7 +95,7 @@ class TestAssets:
         assert response.status_code == 200
         assert "immutable" not in response.headers.get("cache-control", "")
 
-    async def test_files_cannot_be_changed(self, gateway: httpx.AsyncClient) -> None:
+    async def test_response_is_405_when_the_method_is_post(self, gateway: httpx.AsyncClient) -> None:
         assert (await gateway.post(f"/assets/{NAMES[0]}")).status_code == 405
 
     @pytest.mark.parametrize(
@@ -104,12 +106,15 @@ class TestAssets:
             "/assets/..%2findex.html",
             "/assets/..%2f..%2fsettings.py",
             "/assets/..%5cindex.html",
-            "/assets/assets/" + NAMES[0],
+            f"/assets/assets/{NAMES[0]}",
             "/assets/",
             "/assets/missing-01234567.js",
         ],
     )
-    async def test_nothing_else_is_served(self, gateway: httpx.AsyncClient, path: str) -> None:
+    async def test_response_is_404_when_the_path_is_not_that_of_a_file(
+        self, gateway: httpx.AsyncClient, path: str
+    ) -> None:
+        """The target is set by the extension of httpcore, because httpx normalises paths."""
         response = await gateway.send(gateway.build_request("GET", "/", extensions={"target": path.encode()}))
         assert response.status_code == 404
         assert response.headers["content-type"] == "application/problem+json"

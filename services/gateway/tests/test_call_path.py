@@ -6,17 +6,20 @@ from services.gateway.tests.conftest import OpenGateway, Services
 from testkit.call_path import record_calls
 
 MAX_FUNCTIONS = 110
+"""Each call of a Python function costs processor time in every request, so a higher limit needs a reason."""
 
 
-async def test_order_passes_few_functions_of_the_gateway(
-    open_gateway: OpenGateway, services: Services, token: dict[str, str], monkeypatch: pytest.MonkeyPatch
+async def test_order_passes_a_limited_number_of_functions(
+    open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_TRANSPORT", "httptools")
     services.orders.respond("POST", "/orders", {}, status=201)
     async with open_gateway() as gateway:
 
         async def place_order() -> None:
-            response = await gateway.post("/v2/orders", headers={**token, "Idempotency-Key": "k"}, json={"items": []})
+            response = await gateway.post(
+                "/v2/orders", headers={**customer_headers, "Idempotency-Key": "k"}, json={"items": []}
+            )
             assert response.status_code == 201
 
         functions = await record_calls(place_order, until_write_of="httpx_httptools")

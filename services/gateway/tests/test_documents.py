@@ -1,4 +1,4 @@
-"""The OpenAPI documents, the pages, and cross-origin requests."""
+"""The OpenAPI documents, the links of the pages, and cross-origin requests."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from services.gateway.tests.conftest import OpenGateway, Services
 
 from gateway.routes import v1
 
-PUBLIC = {
+OPERATIONS = {
     "/users": {"post"},
     "/tokens": {"post"},
     "/users/me": {"get", "patch"},
@@ -30,7 +30,7 @@ PUBLIC = {
     "/reports/{report_id}": {"get"},
     "/reports/{report_id}/download": {"get"},
 }
-PUBLIC_OPERATIONS = {"register", "grant_tokens", "list_products", "read_product"}
+OPERATIONS_WITHOUT_TOKEN = {"register", "grant_tokens", "list_products", "read_product"}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def references(node: object) -> Iterator[str]:
             yield from references(value)
 
 
-def generated_document(router: APIRouter) -> dict[str, Any]:
+def generate_document(router: APIRouter) -> dict[str, Any]:
     """Return the document that FastAPI generates from the routes."""
     app = FastAPI()
     app.include_router(router)
@@ -65,7 +65,7 @@ def generated_document(router: APIRouter) -> dict[str, Any]:
 
 
 def parameter_bounds(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the bounds of path and query parameters by operation, which the gateway enforces."""
+    """Return the type and the bounds of each path and query parameter, by operation. The gateway enforces them."""
     return {
         f"{method} {path}": {
             parameter["name"]: {
@@ -80,8 +80,8 @@ def parameter_bounds(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class TestOpenApi:
-    async def test_document_lists_every_public_operation(self, document: dict[str, Any]) -> None:
-        assert {path: set(methods) for path, methods in document["paths"].items()} == PUBLIC
+    async def test_document_lists_every_operation(self, document: dict[str, Any]) -> None:
+        assert {path: set(methods) for path, methods in document["paths"].items()} == OPERATIONS
         assert document["servers"] == [{"url": "/v2"}]
 
     async def test_every_reference_can_be_resolved(self, document: dict[str, Any]) -> None:
@@ -91,19 +91,20 @@ class TestOpenApi:
 
     async def test_every_operation_documents_security_success_and_problems(self, document: dict[str, Any]) -> None:
         for operation in operations(document):
-            assert operation["summary"]
             name = operation["operationId"]
-            assert (operation["security"] != []) == (name not in PUBLIC_OPERATIONS), name
-            assert ("401" in operation["responses"]) or name in PUBLIC_OPERATIONS
+            assert operation["summary"], name
+            assert (operation["security"] != []) == (name not in OPERATIONS_WITHOUT_TOKEN), name
+            assert "401" in operation["responses"] or name in OPERATIONS_WITHOUT_TOKEN, name
             success = next(response for status, response in operation["responses"].items() if status.startswith("2"))
-            file = {"text/csv", "application/pdf"} if name == "download_report" else {"application/json"}
-            assert set(success["content"]) == file, name
+            is_download = name == "download_report"
+            media_types = {"text/csv", "application/pdf"} if is_download else {"application/json"}
+            assert set(success["content"]) == media_types, name
             assert all(content["schema"] for content in success["content"].values()), name
             problems = [response for status, response in operation["responses"].items() if not status.startswith("2")]
-            assert all(list(problem["content"]) == ["application/problem+json"] for problem in problems)
-            assert "default" in operation["responses"]
+            assert all(list(problem["content"]) == ["application/problem+json"] for problem in problems), name
+            assert "default" in operation["responses"], name
 
-    async def test_placing_an_order_documents_its_inputs(self, document: dict[str, Any]) -> None:
+    async def test_order_placement_documents_its_key_body_and_response_headers(self, document: dict[str, Any]) -> None:
         operation = document["paths"]["/orders"]["post"]
         [key] = operation["parameters"]
         assert (key["name"], key["in"], key["required"]) == ("Idempotency-Key", "header", True)
@@ -111,12 +112,14 @@ class TestOpenApi:
             "$ref": "#/components/schemas/NewOrder"
         }
         assert set(operation["responses"]["201"]["headers"]) == {"Location", "Idempotency-Replayed"}
-        form = document["paths"]["/tokens"]["post"]["requestBody"]["content"]
-        assert list(form) == ["application/x-www-form-urlencoded"]
 
-    async def test_version_one_documents_its_routes(self, gateway: httpx.AsyncClient) -> None:
+    async def test_grant_of_tokens_documents_a_form(self, document: dict[str, Any]) -> None:
+        body = document["paths"]["/tokens"]["post"]["requestBody"]["content"]
+        assert list(body) == ["application/x-www-form-urlencoded"]
+
+    async def test_version_one_documents_the_parameters_of_its_routes(self, gateway: httpx.AsyncClient) -> None:
         document = (await gateway.get("/v1/openapi.json")).json()
-        assert parameter_bounds(document) == parameter_bounds(generated_document(v1.router))
+        assert parameter_bounds(document) == parameter_bounds(generate_document(v1.router))
 
 
 class TestPages:
@@ -129,7 +132,7 @@ class TestPages:
         page = (await gateway.get("/v2/docs")).text
         assert "/v2/openapi.json" in page
         links = re.findall(r'(?:src|href)="([^"]+)"', page)
-        assert len(links) == 3
+        assert len(links) == 3, "the script, the style sheet and the icon"
         for link in links:
             assert link.startswith("/")
             assert (await gateway.get(link)).status_code == 200
@@ -139,39 +142,45 @@ class TestPages:
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert '<link rel="icon" href="data:,"' in page.text  # without it browsers request /favicon.ico
         links = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page.text)
-        assert len(links) == 3
+        assert len(links) == 3, "the script, the style sheet and the documentation"
         for link in links:
             assert link.startswith("/")
             assert (await gateway.get(link)).status_code == 200
 
 
-class TestCors:
-    PREFLIGHT = {  # noqa: RUF012
-        "Origin": "https://shop.example",
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,idempotency-key",
-    }
+PREFLIGHT = {
+    "Origin": "https://shop.example",
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,idempotency-key",
+}
 
+
+class TestCors:
     async def test_cors_is_off_by_default(self, gateway: httpx.AsyncClient) -> None:
-        response = await gateway.options("/v2/orders", headers=self.PREFLIGHT)
+        response = await gateway.options("/v2/orders", headers=PREFLIGHT)
         assert response.status_code == 405
         assert "access-control-allow-origin" not in response.headers
 
-    async def test_listed_origins_are_allowed(self, open_gateway: OpenGateway, services: Services) -> None:
+    async def test_request_is_allowed_when_its_origin_is_listed(
+        self, open_gateway: OpenGateway, services: Services
+    ) -> None:
         services.orders.respond("GET", "/products", {})
         async with open_gateway(cors_origins="https://shop.example, https://other.example") as gateway:
-            response = await gateway.options("/v2/orders", headers=self.PREFLIGHT)
-            assert response.status_code == 200
-            assert response.headers["access-control-allow-origin"] == "https://shop.example"
-            assert "x-request-id" in response.headers
+            preflight = await gateway.options("/v2/orders", headers=PREFLIGHT)
             read = await gateway.get("/v2/products", headers={"Origin": "https://shop.example"})
-            assert "Idempotency-Replayed" in read.headers["access-control-expose-headers"]
-            foreign = await gateway.options("/v2/orders", headers={**self.PREFLIGHT, "Origin": "https://evil.example"})
-            assert foreign.status_code == 400
-            assert foreign.headers["content-type"] == "application/problem+json"
-            problem = foreign.json()
-            assert problem["type"].endswith("/preflight-refused")
-            assert (problem["detail"], problem["instance"]) == ("Disallowed CORS origin", "/v2/orders")
-            assert "POST" in foreign.headers["access-control-allow-methods"]
-            assert foreign.headers["vary"].startswith("Origin")
-            assert "access-control-allow-origin" not in foreign.headers
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == "https://shop.example"
+        assert "x-request-id" in preflight.headers
+        assert "Idempotency-Replayed" in read.headers["access-control-expose-headers"]
+
+    async def test_preflight_is_rejected_when_its_origin_is_not_listed(self, open_gateway: OpenGateway) -> None:
+        async with open_gateway(cors_origins="https://shop.example") as gateway:
+            response = await gateway.options("/v2/orders", headers={**PREFLIGHT, "Origin": "https://evil.example"})
+        assert response.status_code == 400
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = response.json()
+        assert problem["type"].endswith("/preflight-refused")
+        assert (problem["detail"], problem["instance"]) == ("Disallowed CORS origin", "/v2/orders")
+        assert "POST" in response.headers["access-control-allow-methods"]
+        assert response.headers["vary"].startswith("Origin")
+        assert "access-control-allow-origin" not in response.headers

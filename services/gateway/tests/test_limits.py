@@ -3,21 +3,24 @@
 import httpx
 import pytest
 from redis.asyncio import Redis
-from services.gateway.tests.conftest import OpenGateway, Services
+from services.gateway.tests.conftest import OTHER_USER, OpenGateway, Services
+from services.gateway.tests.fakes import unreachable_url
 
 import shared.server.gunicorn
-from gateway.limits.rules import create_rules
+from gateway.limits.rules import RateLimitRules, create_rules
 from gateway.main import create_app
 from gateway.settings import Settings
-from testkit.apps import free_port, http_client, serve
+from testkit.apps import http_client, serve
 from testkit.metrics import Metrics
 from testkit.servers import StartValkey
 from testkit.tokens import TokenIssuer
 
-OTHER = "0198b7f0-0000-7000-8000-000000000002"
 FORM_TYPE = "application/x-www-form-urlencoded"
 JSON = {"Content-Type": "application/json"}
-FORM = {"grant_type": "password", "password": "wrong"}
+LOGIN = {"grant_type": "password", "password": "wrong"}
+
+DEFAULT_USER_LIMIT, DEFAULT_ADDRESS_LIMIT, DEFAULT_CREDENTIALS_LIMIT = 60_000, 300_000, 6_000
+"""Requests per minute outside of production."""
 
 
 @pytest.fixture
@@ -39,54 +42,63 @@ class TestByUser:
         self,
         open_gateway: OpenGateway,
         upstreams: Services,
-        token: dict[str, str],
+        customer_headers: dict[str, str],
         token_issuer: TokenIssuer,
         metrics: Metrics,
     ) -> None:
-        async with open_gateway(rate_limit_user=3) as first, open_gateway(rate_limit_user=3) as second:
-            for gateway, remaining in ((first, 2), (second, 1), (first, 0)):
-                response = await gateway.get("/v2/orders", headers=token | from_address(f"203.0.113.{remaining}"))
+        limit = 3
+        interval_s = 60 // limit
+        async with open_gateway(rate_limit_user=limit) as first, open_gateway(rate_limit_user=limit) as second:
+            for used, gateway in enumerate((first, second, first), 1):
+                headers = customer_headers | from_address(f"203.0.113.{used}")
+                response = await gateway.get("/v2/orders", headers=headers)
                 assert response.status_code == 200
-                assert response.headers["ratelimit-limit"] == "3"
-                assert response.headers["ratelimit-remaining"] == str(remaining)
-                assert 20 * (2 - remaining) < int(response.headers["ratelimit-reset"]) <= 20 * (3 - remaining)
-                assert response.headers["ratelimit-policy"] == "3;w=60"
+                assert response.headers["ratelimit-limit"] == str(limit)
+                assert response.headers["ratelimit-remaining"] == str(limit - used)
+                assert interval_s * (used - 1) < int(response.headers["ratelimit-reset"]) <= interval_s * used
+                assert response.headers["ratelimit-policy"] == f"{limit};w=60"
                 assert "retry-after" not in response.headers
             for gateway in (second, first):
-                rejected = await gateway.get("/v2/orders", headers=token)
+                rejected = await gateway.get("/v2/orders", headers=customer_headers)
                 assert rejected.status_code == 429
                 assert rejected.headers["content-type"] == "application/problem+json"
-                assert 1 <= int(rejected.headers["retry-after"]) <= 20
+                assert 1 <= int(rejected.headers["retry-after"]) <= interval_s
                 assert rejected.headers["ratelimit-remaining"] == "0"
                 assert rejected.json()["type"].endswith("/too-many-requests")
                 assert rejected.json()["instance"] == "/v2/orders"
-            assert len(upstreams.orders.requests) == 3
+            assert len(upstreams.orders.requests) == limit
             assert metrics.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
-            assert (await first.get("/v2/orders", headers=token_issuer.headers(OTHER))).status_code == 200
-            assert (await first.get("/v2/products")).headers["ratelimit-limit"] == "300000"
+            assert (await first.get("/v2/orders", headers=token_issuer.headers(OTHER_USER))).status_code == 200
+            without_token = await first.get("/v2/products")
+            assert without_token.headers["ratelimit-limit"] == str(DEFAULT_ADDRESS_LIMIT)
 
     async def test_limits_of_a_request_take_one_round_trip(
-        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], start_valkey: StartValkey
+        self,
+        open_gateway: OpenGateway,
+        upstreams: Services,
+        customer_headers: dict[str, str],
+        start_valkey: StartValkey,
     ) -> None:
         """Uses a separate server, because command statistics cover all databases of a server."""
         url = start_valkey().url
         async with open_gateway(redis_url=url) as gateway, Redis.from_url(url) as redis:
-            await gateway.get("/v2/orders", headers=token)
+            await gateway.get("/v2/orders", headers=customer_headers)
             await redis.config_resetstat()
-            assert (await gateway.get("/v2/orders", headers=token)).status_code == 200
+            assert (await gateway.get("/v2/orders", headers=customer_headers)).status_code == 200
             statistics = await redis.info("commandstats")
         assert statistics["cmdstat_evalsha"]["calls"] == 1
-        assert not {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"} & set(statistics)
+        sent_once = {"cmdstat_eval", "cmdstat_hello", "cmdstat_client|setinfo"}  # for the script and the connection
+        assert not sent_once & set(statistics)
 
-    async def test_limits_restart_when_redis_was_flushed(
-        self, gateway: httpx.AsyncClient, upstreams: Services, token: dict[str, str], redis_url: str
+    async def test_counting_starts_again_when_redis_lost_its_data_and_scripts(
+        self, gateway: httpx.AsyncClient, upstreams: Services, customer_headers: dict[str, str], redis_url: str
     ) -> None:
-        await gateway.get("/v2/orders", headers=token)
+        await gateway.get("/v2/orders", headers=customer_headers)
         async with Redis.from_url(redis_url) as redis:
             await redis.script_flush()
             await redis.flushdb()
-        response = await gateway.get("/v2/orders", headers=token)
-        assert response.headers["ratelimit-remaining"] == "59999"
+        response = await gateway.get("/v2/orders", headers=customer_headers)
+        assert response.headers["ratelimit-remaining"] == str(DEFAULT_USER_LIMIT - 1)
 
 
 class TestByAddress:
@@ -112,16 +124,16 @@ class TestByAddress:
                 assert (await gateway.get("/v2/products", headers=from_address(address))).status_code == status
 
     async def test_forwarded_address_is_ignored_when_the_proxy_is_not_trusted(
-        self, upstreams: Services, redis_url: str, monkeypatch: pytest.MonkeyPatch
+        self, upstreams: Services, redis_url: str
     ) -> None:
         settings = Settings.model_validate(
             {
                 **upstreams.urls,
-                "jwks_url": f"{upstreams.urls['users_url']}/jwks",
                 "redis_url": redis_url,
                 "environment": "test",
+                "rate_limit_address": 1,
+                "rate_limit_timeout_seconds": 10,
             }
-            | {"rate_limit_address": 1, "rate_limit_timeout_seconds": 10}
         )
         trusted = shared.server.gunicorn.forwarded_allow_ips
         async with serve(create_app(settings), forwarded_allow_ips=trusted) as url, http_client(url) as gateway:
@@ -137,7 +149,7 @@ class TestCredentials:
             spellings = ("ann@hopline.example", "Ann@Hopline.example", " ann@hopline.EXAMPLE")
             for count, username in enumerate(spellings):
                 response = await gateway.post(
-                    "/v2/tokens", data={**FORM, "username": username}, headers=from_address(f"203.0.113.{count}")
+                    "/v2/tokens", data={**LOGIN, "username": username}, headers=from_address(f"203.0.113.{count}")
                 )
                 assert response.status_code == (429 if count == 2 else 200)
                 assert response.headers["ratelimit-limit"] == "2"
@@ -146,7 +158,7 @@ class TestCredentials:
             assert "sunset" in registration.headers
             assert len(upstreams.users.requests_for("POST", "/tokens")) == 2
             assert not upstreams.users.requests_for("POST", "/users")
-            other = await gateway.post("/v2/tokens", data={**FORM, "username": "bob@hopline.example"})
+            other = await gateway.post("/v2/tokens", data={**LOGIN, "username": "bob@hopline.example"})
             assert other.status_code == 200
         async with Redis.from_url(redis_url) as redis:
             assert not [key for key in await redis.keys("*") if b"ann" in key or b"hopline.example" in key]
@@ -159,17 +171,17 @@ class TestCredentials:
             (FORM_TYPE, "username=ann@%EF%BD%88opline.example"),  # a full-width h, which IDNA maps to h
         ],
     )
-    async def test_name_is_read_as_the_service_reads_it(
-        self, open_gateway: OpenGateway, upstreams: Services, content_type: str, body: str | bytes
+    async def test_login_is_counted_for_the_name_that_the_service_reads(
+        self, open_gateway: OpenGateway, upstreams: Services, content_type: str, body: str
     ) -> None:
         async with open_gateway(rate_limit_credentials_name=1) as gateway:
             assert (await gateway.post("/v2/tokens", data={"username": "ann@hopline.example"})).status_code == 200
-            disguised = await gateway.post("/v2/tokens", content=body, headers={"Content-Type": content_type})
-            assert disguised.status_code == 429
+            same_name = await gateway.post("/v2/tokens", content=body, headers={"Content-Type": content_type})
+            assert same_name.status_code == 429
             assert len(upstreams.users.requests) == 1
 
     @pytest.mark.parametrize("parameters", ["", "; boundary=x", "; boundary=x; charset=undefined"])
-    async def test_body_is_forwarded_when_it_is_not_a_form(
+    async def test_login_is_forwarded_when_its_body_is_not_a_form(
         self, gateway: httpx.AsyncClient, upstreams: Services, parameters: str
     ) -> None:
         """The service rejects the media type, so the body has no account name to count."""
@@ -179,7 +191,7 @@ class TestCredentials:
         assert upstreams.users.requests[0].headers["content-type"] == headers["Content-Type"]
 
     @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
-    async def test_registration_is_read_as_the_service_reads_it(
+    async def test_registration_is_counted_for_the_email_that_the_service_reads(
         self, open_gateway: OpenGateway, upstreams: Services, encoding: str
     ) -> None:
         async with open_gateway(rate_limit_credentials_name=1) as gateway:
@@ -192,42 +204,51 @@ class TestCredentials:
     async def test_logins_are_limited_by_address(self, open_gateway: OpenGateway, upstreams: Services) -> None:
         async with open_gateway(rate_limit_credentials_address=2) as gateway:
             statuses = [
-                (await gateway.post("/v2/tokens", data={**FORM, "username": f"{count}@hopline.example"})).status_code
+                (await gateway.post("/v2/tokens", data={**LOGIN, "username": f"{count}@hopline.example"})).status_code
                 for count in range(3)
             ]
             assert statuses == [200, 200, 429]
             assert (await gateway.get("/v2/products")).status_code == 200
 
-    async def test_login_counts_for_the_address_when_it_has_no_name(
+    async def test_registration_is_counted_only_for_the_address_when_it_has_no_email(
         self, gateway: httpx.AsyncClient, upstreams: Services
     ) -> None:
         for body in (b"", b"not json", b"[]", b'{"email":7}', b"\xff\xfe"):
             response = await gateway.post("/v2/users", content=body)
             assert response.status_code == 201
-            assert response.headers["ratelimit-limit"] == "6000"
+            assert response.headers["ratelimit-limit"] == str(DEFAULT_CREDENTIALS_LIMIT)
 
 
 class TestWithoutRedis:
     async def test_process_counts_locally_when_redis_is_down(
-        self, open_gateway: OpenGateway, upstreams: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+        self,
+        open_gateway: OpenGateway,
+        upstreams: Services,
+        customer_headers: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        unreachable = f"redis://127.0.0.1:{free_port()}"
-        async with open_gateway(redis_url=unreachable, rate_limit_user=2) as gateway:
-            statuses = [(await gateway.get("/v2/orders", headers=token)).status_code for _ in range(3)]
+        async with open_gateway(redis_url=unreachable_url("redis"), rate_limit_user=2) as gateway:
+            statuses = [(await gateway.get("/v2/orders", headers=customer_headers)).status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
         assert "rate_limits_are_local" in capsys.readouterr().out
 
 
-def test_quotas_are_lower_in_production() -> None:
+def create_rules_with(**settings: object) -> RateLimitRules:
     urls = dict.fromkeys(("users_url", "orders_url", "notifications_url", "jwks_url"), "http://localhost")
-    given = {**urls, "redis_url": "redis://localhost"}
-    production = create_rules(Settings.model_validate({**given, "environment": "production"}))
-    development = create_rules(Settings.model_validate({**given, "environment": "development"}))
-    assert (production.user.requests, production.address.requests, production.credentials_by_address.requests) == (
-        600,
-        3_000,
-        60,
-    )
-    assert development.address.requests / development.address.seconds == 5_000
+    return create_rules(Settings.model_validate({**urls, "redis_url": "redis://localhost", **settings}))
+
+
+def test_quotas_are_lower_in_production() -> None:
+    production = create_rules_with(environment="production")
+    development = create_rules_with(environment="development")
+    assert production.user.requests == 600
+    assert production.address.requests == 3_000
+    assert production.credentials_by_address.requests == 60
+    assert development.user.requests == DEFAULT_USER_LIMIT
+    assert development.address.requests == DEFAULT_ADDRESS_LIMIT
+    assert development.credentials_by_address.requests == DEFAULT_CREDENTIALS_LIMIT
     assert production.credentials_by_name == development.credentials_by_name
-    assert create_rules(Settings.model_validate({**given, "rate_limit_user": 7})).user.requests == 7
+
+
+def test_quota_is_that_of_the_settings_when_it_is_configured() -> None:
+    assert create_rules_with(rate_limit_user=7).user.requests == 7

@@ -7,7 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
-from services.gateway.tests.conftest import Services
+from services.gateway.tests.conftest import CALLER, Services
 from starlette.datastructures import Headers
 
 from gateway import dependencies
@@ -20,11 +20,11 @@ from gateway.settings import Settings
 from shared.auth import Identity, Role, current_identity
 from testkit.apps import http_client, serve
 
-ANN = Identity(user_id=UUID("0198b7f0-0000-7000-8000-000000000001"), role=Role.ADMIN)
+ADMIN = Identity(user_id=UUID(CALLER), role=Role.ADMIN)
 
 
-class Orders:
-    """Replaces the client of orders."""
+class FakeOrders:
+    """Replaces the client of orders. The response is the method and the path of the request."""
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         body = f'"{request.method} {request.path}"'.encode()
@@ -32,8 +32,8 @@ class Orders:
         return UpstreamResponse(path=request.path, status=200, headers=headers, body=body)
 
 
-class Aggregates:
-    """Replaces the aggregates."""
+class FakeAggregates:
+    """Replaces the aggregates of several services."""
 
     async def get_dashboard(self, _headers: Mapping[str, str]) -> bytes:
         return b'{"user":null}'
@@ -46,16 +46,17 @@ class FullLimiter:
         return RateLimitStatus(quota=hits[0].quota, remaining=0, reset_s=9, retry_after_s=9)
 
 
-class NoFaults:
+class EmptyFaultStore:
+    """Replaces the store of fault switches."""
+
     async def all(self) -> list[object]:
         return []
 
 
 @pytest.fixture
 def app(services: Services, redis_url: str) -> FastAPI:
-    jwks_url = f"{services.urls['users_url']}/.well-known/jwks.json"
-    given: dict[str, Any] = {**services.urls, "jwks_url": jwks_url, "redis_url": redis_url, "log_format": "json"}
-    return create_app(Settings(**given, environment="development"))
+    settings: dict[str, Any] = {**services.urls, "redis_url": redis_url, "log_format": "json"}
+    return create_app(Settings(**settings, environment="development"))
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def test_upstream_can_be_overridden(
     app: FastAPI, client: httpx.AsyncClient, services: Services, path: str, version: str | None
 ) -> None:
-    app.dependency_overrides[dependencies.orders] = Orders
+    app.dependency_overrides[dependencies.orders] = FakeOrders
     response = await client.get(path, headers={"API-Version": version} if version else {})
     assert response.json() == "GET /products/mug"
     assert services.orders.requests_for("GET", "/products/mug") == []
@@ -79,7 +80,7 @@ async def test_upstream_can_be_overridden(
 
 @pytest.mark.parametrize("path", ["/v2/orders", "/orders", "/v1/orders"])
 async def test_caller_can_be_overridden(app: FastAPI, client: httpx.AsyncClient, path: str) -> None:
-    app.dependency_overrides |= {dependencies.orders: Orders, current_identity: lambda: ANN}
+    app.dependency_overrides |= {dependencies.orders: FakeOrders, current_identity: lambda: ADMIN}
     assert (await client.post(path, json={})).json() == "POST /orders"
 
 
@@ -88,9 +89,9 @@ async def test_aggregates_and_fault_store_can_be_overridden(
     app: FastAPI, client: httpx.AsyncClient, prefix: str
 ) -> None:
     app.dependency_overrides |= {
-        current_identity: lambda: ANN,
-        dependencies.aggregates: Aggregates,
-        dependencies.fault_store: NoFaults,
+        current_identity: lambda: ADMIN,
+        dependencies.aggregates: FakeAggregates,
+        dependencies.fault_store: EmptyFaultStore,
     }
     assert (await client.get(f"{prefix}/dashboard")).json() == {"user": None}
     assert (await client.get(f"{prefix}/faults")).json() == {"items": []}

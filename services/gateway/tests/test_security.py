@@ -1,4 +1,4 @@
-"""Security headers, allowed hosts, and requests with two tokens."""
+"""Security headers, allowed hosts, and requests with two access tokens."""
 
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
@@ -16,14 +16,16 @@ class TestSecurityHeaders:
             assert response.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
             assert "strict-transport-security" not in response.headers
 
-    async def test_pages_may_run_scripts_but_not_be_framed(self, gateway: httpx.AsyncClient) -> None:
+    async def test_policy_of_documentation_pages_allows_scripts_and_forbids_frames(
+        self, gateway: httpx.AsyncClient
+    ) -> None:
         for path in ("/v1/docs", "/v2/docs"):
             policy = (await gateway.get(path)).headers["content-security-policy"]
             assert "script-src" not in policy
             assert "default-src" not in policy
             assert "frame-ancestors 'none'" in policy
 
-    async def test_hsts_is_sent_when_the_request_came_over_tls(self, gateway: httpx.AsyncClient) -> None:
+    async def test_hsts_is_sent_when_the_request_was_sent_over_https(self, gateway: httpx.AsyncClient) -> None:
         response = await gateway.get("/health/live", headers={"X-Forwarded-Proto": "https"})
         assert response.headers["strict-transport-security"].startswith("max-age=31536000")
 
@@ -54,12 +56,12 @@ class TestAllowedHosts:
 
 
 class TestTwoTokens:
-    async def test_only_the_verified_token_is_forwarded(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    async def test_only_the_verified_token_is_forwarded_when_a_request_has_two(
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.users.respond("GET", "/users/me", {})
-        twice = [*token.items(), ("Authorization", "Bearer another")]
-        response = await gateway.get("/v2/users/me", headers=twice)
+        two_tokens = [*customer_headers.items(), ("Authorization", "Bearer another")]
+        response = await gateway.get("/v2/users/me", headers=two_tokens)
         assert response.status_code == 200
         [request] = services.users.requests_for("GET", "/users/me")
-        assert request.headers.getlist("authorization") == list(token.values())
+        assert request.headers.getlist("authorization") == list(customer_headers.values())

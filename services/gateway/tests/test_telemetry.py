@@ -8,13 +8,15 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from services.gateway.tests.conftest import CALLER, OpenGateway, Services
+from services.gateway.tests.fakes import unreachable_url
 
-from testkit.apps import free_port
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
 ORDER = "0198b7f0-0000-7000-8000-00000000000a"
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PARENT_ID = "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
@@ -23,28 +25,27 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
 
 class TestSpans:
     async def test_trace_continues_from_the_client_to_the_service(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str], spans: Spans
     ) -> None:
         services.orders.respond("GET", f"/orders/{ORDER}", {})
-        response = await gateway.get(f"/v2/orders/{ORDER}", headers={**token, "traceparent": TRACEPARENT})
+        response = await gateway.get(f"/v2/orders/{ORDER}", headers={**customer_headers, "traceparent": TRACEPARENT})
         server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
         client = spans.one("GET /orders/{order_id}")
-        trace_id = "0af7651916cd43dd8448eb211c80319c"
         assert server.kind is SpanKind.SERVER
         assert server.parent
         assert client.parent
-        assert format(server.parent.span_id, "016x") == "b7ad6b7169203331"
+        assert format(server.parent.span_id, "016x") == PARENT_ID
         assert client.kind is SpanKind.CLIENT
         assert client.parent.span_id == server.context.span_id
         server_id, client_id = (format(span.context.span_id, "016x") for span in (server, client))
-        assert response.headers["traceresponse"] == f"00-{trace_id}-{server_id}-01"
-        assert services.orders.requests[0].headers["traceparent"] == f"00-{trace_id}-{client_id}-01"
+        assert response.headers["traceresponse"] == f"00-{TRACE_ID}-{server_id}-01"
+        assert services.orders.requests[0].headers["traceparent"] == f"00-{TRACE_ID}-{client_id}-01"
 
     async def test_attributes_follow_the_semantic_conventions(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], spans: Spans
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str], spans: Spans
     ) -> None:
         services.orders.respond("GET", f"/orders/{ORDER}", {})
-        await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+        await gateway.get(f"/v2/orders/{ORDER}", headers=customer_headers)
         server = await eventually(lambda: spans.one("GET /v2/orders/{order_id}"))
         assert attributes(server)["http.route"] == "/v2/orders/{order_id}"
         assert attributes(server)["http.response.status_code"] == 200
@@ -63,39 +64,39 @@ class TestSpans:
         }
 
     async def test_listed_baggage_is_forwarded(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.respond("POST", "/orders", {}, status=201)
-        await gateway.post("/v2/orders", json={}, headers={**token, "baggage": "hopline.synthetic=true"})
+        await gateway.post("/v2/orders", json={}, headers={**customer_headers, "baggage": "hopline.synthetic=true"})
         assert services.orders.requests[0].headers["baggage"] == "hopline.synthetic=true"
 
     async def test_unlisted_baggage_and_long_tracestate_are_not_forwarded(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:
-        """Forwarded baggage is stored in rows, so clients may choose neither its names nor its size."""
+        """Services store forwarded baggage with events, so clients may choose neither its names nor its size."""
         services.orders.respond("GET", "/orders", {})
         given = {"baggage": f"a={'x' * 4000},hopline.synthetic=true,b=2", "traceparent": TRACEPARENT}
         members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]
         given["tracestate"] = ",".join([*members, f"long={'x' * 200}"])
-        await gateway.get("/v2/orders", headers={**token, **given})
-        await gateway.get("/v2/orders", headers={**token, "baggage": f"hopline.synthetic={'x' * 4000}"})
+        await gateway.get("/v2/orders", headers={**customer_headers, **given})
+        await gateway.get("/v2/orders", headers={**customer_headers, "baggage": f"hopline.synthetic={'x' * 4000}"})
         first, second = (request.headers for request in services.orders.requests)
         assert first["baggage"] == "hopline.synthetic=true"
         assert first["tracestate"] == ",".join(members)
         assert "baggage" not in second
 
-    async def test_spans_have_an_error_when_the_service_is_unreachable(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], spans: Spans
+    async def test_spans_have_the_status_error_when_the_service_is_unreachable(
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], spans: Spans
     ) -> None:
-        async with open_gateway(orders_url=f"http://127.0.0.1:{free_port()}", retries_per_second=0) as gateway:
-            await gateway.get("/v2/orders", headers=token)
+        async with open_gateway(orders_url=unreachable_url(), retries_per_second=0) as gateway:
+            await gateway.get("/v2/orders", headers=customer_headers)
         client = spans.one("GET /orders")
         assert client.status.status_code is StatusCode.ERROR
         assert attributes(client)["error.type"] == "ConnectError"
         assert spans.one("GET /v2/orders").status.status_code is StatusCode.ERROR
 
     async def test_span_name_has_no_path_when_no_route_matches(self, gateway: httpx.AsyncClient, spans: Spans) -> None:
-        for path in ("/v1/nobody/knows", "/v2/nobody/knows", "/nobody/knows"):
+        for path in ("/v1/unknown/path", "/v2/unknown/path", "/unknown/path"):
             await gateway.get(path)
         await eventually(lambda: len(spans.finished()) == 3)
         assert [span.name for span in spans.finished()] == ["GET /v1", "GET", "GET"]
@@ -108,11 +109,15 @@ class TestSpans:
 
 
 class TestAccessLog:
-    async def test_access_log_record_has_request_trace_user_and_route(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    async def test_access_log_record_names_the_request_the_trace_the_user_and_the_route(
+        self,
+        gateway: httpx.AsyncClient,
+        services: Services,
+        customer_headers: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         services.orders.respond("GET", f"/orders/{ORDER}", {})
-        response = await gateway.get(f"/v2/orders/{ORDER}", headers=token)
+        response = await gateway.get(f"/v2/orders/{ORDER}", headers=customer_headers)
         [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"http_request"' in line]
         assert record["service"] == "gateway"
         assert record["http.route"] == "/v2/orders/{order_id}"

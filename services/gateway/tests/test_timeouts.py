@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from services.gateway.tests.clients import Connection, open_connection
 from services.gateway.tests.conftest import OpenGateway, Services
+from services.gateway.tests.fakes import JWKS_PATH
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.client_connection import ClientConnectionMiddleware
@@ -15,13 +16,10 @@ from testkit.connections import close_connection
 from testkit.waiting import eventually
 
 
-async def _send_half_a_body(
-    gateway: httpx.AsyncClient, token: dict[str, str]
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def send_incomplete_body(gateway: httpx.AsyncClient, customer_headers: dict[str, str]) -> Connection:
     """Send the head of an order and a part of its body, and return the connection."""
-    address = urlsplit(str(gateway.base_url))
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {token['Authorization']}\r\n"
+    reader, writer = await open_connection(gateway)
+    head = f"POST /v2/orders HTTP/1.1\r\nHost: x\r\nAuthorization: {customer_headers['Authorization']}\r\n"
     writer.write(f"{head}Content-Length: 100\r\n\r\n".encode() + b'{"items":')
     await writer.drain()
     return reader, writer
@@ -29,10 +27,14 @@ async def _send_half_a_body(
 
 class TestClientDisconnect:
     async def test_upstream_call_is_cancelled_when_the_client_disconnects(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+        self,
+        gateway: httpx.AsyncClient,
+        services: Services,
+        customer_headers: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         services.orders.hang("POST", "/orders")
-        request = asyncio.create_task(gateway.post("/v2/orders", headers=token, json={}))
+        request = asyncio.create_task(gateway.post("/v2/orders", headers=customer_headers, json={}))
         await eventually(lambda: services.orders.requests)
         assert services.orders.disconnected == []
         request.cancel()
@@ -41,19 +43,16 @@ class TestClientDisconnect:
         assert statuses == [499]
 
     async def test_every_dashboard_call_is_cancelled_when_the_client_disconnects(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.users.hang("GET", "/users/me")
         services.orders.hang("GET", "/orders/recent")
         services.notifications.hang("GET", "/notifications/summary")
         async with open_gateway() as gateway:
-            request = asyncio.create_task(gateway.get("/v2/dashboard", headers=token))
-            await eventually(
-                lambda: services.orders.requests and services.notifications.requests and services.users.in_flight
-            )
+            request = asyncio.create_task(gateway.get("/v2/dashboard", headers=customer_headers))
+            await eventually(lambda: all(service.in_flight == 1 for service in services.fakes))
             request.cancel()
-            fakes = (services.users, services.orders, services.notifications)
-            await eventually(lambda: all(len(service.disconnected) == 1 for service in fakes))
+            await eventually(lambda: all(len(service.disconnected) == 1 for service in services.fakes))
 
     async def test_connection_is_not_watched_when_the_response_is_fast(self) -> None:
         received = 0
@@ -65,7 +64,7 @@ class TestClientDisconnect:
                 await asyncio.Event().wait()
             return {"type": "http.request", "body": b""}
 
-        async def response(_scope: Scope, _receive: Receive, send: Send) -> None:
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
             for _ in range(5):
                 await asyncio.sleep(0)
             await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -74,15 +73,19 @@ class TestClientDisconnect:
         async def send(_message: Message) -> None: ...
 
         middleware = ClientConnectionMiddleware(
-            response, uploads=AddressLimit(total=1, per_address=1), watch_delay_s=3600
+            respond, uploads=AddressLimit(total=1, per_address=1), watch_delay_s=3600
         )
         await middleware({"type": "http", "path": "/v2/products", "headers": []}, receive, send)
         assert received == 1
 
-    async def test_request_ends_when_the_body_is_cut_off(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str], capsys: pytest.CaptureFixture[str]
+    async def test_request_ends_when_the_client_disconnects_within_the_body(
+        self,
+        gateway: httpx.AsyncClient,
+        services: Services,
+        customer_headers: dict[str, str],
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        _, writer = await _send_half_a_body(gateway, token)
+        _, writer = await send_incomplete_body(gateway, customer_headers)
         await close_connection(writer)
         assert await eventually(lambda: self._logged_statuses(capsys)) == [499]
         assert services.orders.requests == []
@@ -93,7 +96,7 @@ class TestClientDisconnect:
 
 
 class TestDeadline:
-    async def test_deadline_bounds_the_whole_request(self, open_gateway: OpenGateway, services: Services) -> None:
+    async def test_deadline_limits_the_whole_request(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.hang("GET", "/products")
         async with open_gateway(request_seconds=1) as gateway:
             response = await gateway.get("/v2/products")
@@ -107,11 +110,11 @@ class TestDeadline:
         self,
         open_gateway: OpenGateway,
         services: Services,
-        token: dict[str, str],
+        customer_headers: dict[str, str],
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         async with open_gateway(request_seconds=0.3) as gateway:
-            reader, writer = await _send_half_a_body(gateway, token)
+            reader, writer = await send_incomplete_body(gateway, customer_headers)
             response = await reader.read()
             await close_connection(writer)
         assert response.startswith(b"HTTP/1.1 408 ")
@@ -122,11 +125,11 @@ class TestDeadline:
         assert services.orders.requests == []
 
     async def test_deadline_includes_the_verification_of_the_token(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
-        services.users.hang("GET", "/.well-known/jwks.json")
+        services.users.hang("GET", JWKS_PATH)
         async with open_gateway(request_seconds=0.5) as gateway:
-            response = await gateway.get("/v2/orders", headers=token)
+            response = await gateway.get("/v2/orders", headers=customer_headers)
         assert response.status_code == 504
         assert response.json()["type"].endswith("/deadline-spent")
 
@@ -155,19 +158,19 @@ class TestDeadline:
 
 class TestPropagatedTimeout:
     async def test_services_receive_the_remaining_time(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.respond("GET", "/orders", {})
         async with open_gateway(request_seconds=8, upstream_seconds=20) as gateway:
-            for requested_ms, max_ms in (("nonsense", 8_000), ("3000", 3_000), ("60000", 8_000)):
-                await gateway.get("/v2/orders", headers={**token, "X-Request-Timeout-Ms": requested_ms})
+            for requested_ms, max_ms in (("invalid", 8_000), ("3000", 3_000), ("60000", 8_000)):
+                await gateway.get("/v2/orders", headers={**customer_headers, "X-Request-Timeout-Ms": requested_ms})
                 remaining_ms = int(services.orders.requests[-1].headers["x-request-timeout-ms"])
                 assert 0 < remaining_ms < max_ms
 
     async def test_dashboard_calls_receive_the_dashboard_timeout(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
         async with open_gateway(dashboard_seconds=4) as gateway:
-            await gateway.get("/v2/dashboard", headers=token)
-        for service in (services.users, services.orders, services.notifications):
+            await gateway.get("/v2/dashboard", headers=customer_headers)
+        for service in services.fakes:
             assert 0 < int(service.requests[-1].headers["x-request-timeout-ms"]) <= 4_000

@@ -11,7 +11,7 @@ from testkit.waiting import eventually
 
 
 class Callers:
-    """Calls through a bulkhead that last until `release` is set."""
+    """Make calls through a bulkhead, which last until `release` is set. `entered` has the numbers of admitted calls."""
 
     def __init__(self, bulkhead: Bulkhead) -> None:
         self.bulkhead = bulkhead
@@ -29,20 +29,21 @@ class Callers:
 
 class TestBulkhead:
     async def test_calls_are_rejected_when_the_queue_is_full(self) -> None:
+        """Of five calls, two are in flight, two wait, and the last one is rejected."""
         callers = Callers(Bulkhead(name="orders", max_concurrent=2))
-        tasks = callers.start(1, 2, 3, 4, 5)
-        await eventually(tasks[4].done)
+        *accepted, last = callers.start(1, 2, 3, 4, 5)
+        await eventually(last.done)
         with pytest.raises(UpstreamBusyError) as rejected:
-            await tasks[4]
+            await last
         assert rejected.value.headers["Retry-After"] == "1"
         assert callers.entered == [1, 2]
         assert callers.bulkhead.in_flight == 2
         callers.release.set()
-        await asyncio.gather(*tasks[:4])
+        await asyncio.gather(*accepted)
         assert callers.entered == [1, 2, 3, 4]
         assert callers.bulkhead.in_flight == 0
 
-    async def test_call_is_rejected_when_the_deadline_comes_first(self) -> None:
+    async def test_waiting_call_is_rejected_when_no_slot_is_free_before_its_deadline(self) -> None:
         callers = Callers(Bulkhead(name="orders", max_concurrent=1))
         [inside] = callers.start(1)
         await eventually(lambda: callers.entered)
@@ -55,7 +56,7 @@ class TestBulkhead:
         await inside
         assert callers.entered == [1]
 
-    async def test_slot_is_released_when_a_call_is_cancelled(self) -> None:
+    async def test_slot_is_released_when_waiting_and_running_calls_are_cancelled(self) -> None:
         callers = Callers(Bulkhead(name="orders", max_concurrent=1))
         inside, waiting = callers.start(1, 2)
         await eventually(lambda: callers.entered)

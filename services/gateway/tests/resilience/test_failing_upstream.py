@@ -5,34 +5,31 @@ from collections import Counter
 
 import httpx
 import pytest
+from services.gateway.tests.clients import get_result
 from services.gateway.tests.conftest import OpenGateway, Services
 
 from testkit.metrics import Metrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
-ORDERS = {"service.peer.name": "orders"}
-AN_ORDER = "0198b7f0-0000-7000-8000-000000000002"
+ORDERS_ATTRIBUTES = {"service.peer.name": "orders"}
+ORDER = "0198b7f0-0000-7000-8000-000000000002"
 
 
 async def get_concurrently(gateway: httpx.AsyncClient, path: str, times: int) -> Counter[str]:
     """Send `times` concurrent reads and count their results: `ok` or the slug of the problem."""
     responses = await asyncio.gather(*(gateway.get(path) for _ in range(times)))
-    return Counter(_result_of(response) for response in responses)
+    return Counter(get_result(response) for response in responses)
 
 
-def _result_of(response: httpx.Response) -> str:
-    return "ok" if response.status_code == 200 else str(response.json()["type"]).rpartition("/")[2]
-
-
-async def breaker_of(gateway: httpx.AsyncClient) -> str:
-    """Return the state of the circuit to orders, from readiness."""
+async def read_circuit_state(gateway: httpx.AsyncClient) -> str:
+    """Return the state of the circuit to orders, from the readiness of the gateway."""
     dependencies = (await gateway.get("/health/ready")).json()["dependencies"]
     return str(dependencies["orders"]["breaker"])
 
 
 class TestRetries:
-    async def test_client_sees_no_failure_when_a_retry_succeeds(
+    async def test_response_is_successful_when_a_retry_succeeds(
         self, gateway: httpx.AsyncClient, services: Services, spans: Spans, metrics: Metrics
     ) -> None:
         services.orders.respond("GET", "/products", {})
@@ -41,15 +38,15 @@ class TestRetries:
         attempts = spans.named("GET /products")
         assert [(span.attributes or {}).get("http.request.resend_count") for span in attempts] == [None, 1, 2]
         assert len({span.parent.span_id for span in attempts if span.parent}) == 1
-        assert metrics.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": True}) == 2
+        assert metrics.value("hopline.gateway.retries", {**ORDERS_ATTRIBUTES, "hopline.paid": True}) == 2
 
-    async def test_first_post_is_retried_only_when_it_has_an_idempotency_key(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+    async def test_post_is_retried_only_when_it_has_an_idempotency_key(
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.respond("POST", "/orders", {}, status=201)
         services.orders.fail_first("POST", "/orders", times=2)
-        assert (await gateway.post("/v2/orders", headers=token, json={})).status_code == 503
-        keyed = await gateway.post("/v2/orders", headers={**token, "Idempotency-Key": "k"}, json={"a": 1})
+        assert (await gateway.post("/v2/orders", headers=customer_headers, json={})).status_code == 503
+        keyed = await gateway.post("/v2/orders", headers={**customer_headers, "Idempotency-Key": "k"}, json={"a": 1})
         assert keyed.status_code == 201
         keyless, *with_key = services.orders.requests_for("POST", "/orders")
         assert "idempotency-key" not in keyless.headers
@@ -57,14 +54,14 @@ class TestRetries:
         assert len({request.headers["traceparent"] for request in with_key}) == 2
 
     async def test_conflict_is_not_retried_when_the_key_is_in_flight(
-        self, gateway: httpx.AsyncClient, services: Services, token: dict[str, str]
+        self, gateway: httpx.AsyncClient, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.respond_problem("POST", "/orders", status=409, slug="in-flight", headers={"retry-after": "0"})
-        response = await gateway.post("/v2/orders", headers={**token, "Idempotency-Key": "k"}, json={})
+        response = await gateway.post("/v2/orders", headers={**customer_headers, "Idempotency-Key": "k"}, json={})
         assert response.status_code == 409
         assert len(services.orders.requests) == 1
 
-    async def test_call_is_not_retried_when_the_deadline_comes_first(
+    async def test_call_is_not_retried_when_retry_after_exceeds_the_deadline(
         self, gateway: httpx.AsyncClient, services: Services
     ) -> None:
         services.orders.respond("GET", "/products", {})
@@ -76,16 +73,17 @@ class TestRetries:
     async def test_retries_stay_within_the_budget_when_some_calls_always_fail(
         self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
-        """Too few calls fail to open the circuit, so only the budget limits the retries."""
+        """A third of the calls fail, which does not open the circuit, so only the budget limits the retries."""
+        rounds, retry_budget = 15, 0.2
         services.orders.respond("GET", "/products", {})
         services.orders.respond_problem("GET", "/products/mug", status=503, slug="unavailable")
-        async with open_gateway(retries_per_second=0) as gateway:
-            for _ in range(15):
+        async with open_gateway(retry_budget=retry_budget, retries_per_second=0) as gateway:
+            for _ in range(rounds):
                 await asyncio.gather(*(gateway.get(f"/v2/products{path}") for path in ("", "", "/mug")))
-            assert await breaker_of(gateway) == "closed"
-        failing = len(services.orders.requests_for("GET", "/products/mug"))
-        assert 15 < failing <= 15 + 0.2 * 45
-        assert metrics.value("hopline.gateway.retries", {**ORDERS, "hopline.paid": False}) > 0
+            assert await read_circuit_state(gateway) == "closed"
+        failed_attempts = len(services.orders.requests_for("GET", "/products/mug"))
+        assert rounds < failed_attempts <= rounds + retry_budget * 3 * rounds
+        assert metrics.value("hopline.gateway.retries", {**ORDERS_ATTRIBUTES, "hopline.paid": False}) > 0
 
 
 class TestAllCallsFail:
@@ -94,16 +92,18 @@ class TestAllCallsFail:
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         async with open_gateway(breaker_open_seconds=60) as gateway:
-            responses = Counter[str]()
+            results = Counter[str]()
             for _ in range(20):
-                responses += await get_concurrently(gateway, "/v2/products", 5)
-            assert await breaker_of(gateway) == "open"
-        assert set(responses) == {"unavailable", "circuit-open"}
+                results += await get_concurrently(gateway, "/v2/products", 5)
+            assert await read_circuit_state(gateway) == "open"
+        assert set(results) == {"unavailable", "circuit-open"}
         attempts = len(services.orders.requests_for("GET", "/products"))
         assert 10 <= attempts < 10 + 5, "the tenth failure opens the circuit, while four other calls are in flight"
-        rejected = metrics.value("hopline.gateway.refusals", {**ORDERS, "hopline.refused_by": "circuit"})
-        assert rejected >= responses["circuit-open"] >= 100 - attempts
-        assert metrics.value("hopline.gateway.circuit.turns", {**ORDERS, "hopline.circuit.state": "open"}) == 1
+        rejected = metrics.value("hopline.gateway.refusals", {**ORDERS_ATTRIBUTES, "hopline.refused_by": "circuit"})
+        assert rejected >= results["circuit-open"] >= results.total() - attempts
+        assert (
+            metrics.value("hopline.gateway.circuit.turns", {**ORDERS_ATTRIBUTES, "hopline.circuit.state": "open"}) == 1
+        )
 
     async def test_circuit_opens_for_server_errors_but_not_for_client_errors(
         self, open_gateway: OpenGateway, services: Services
@@ -112,18 +112,18 @@ class TestAllCallsFail:
         services.orders.respond_problem("GET", "/products/bug", status=500, slug="internal")
         async with open_gateway(breaker_open_seconds=60) as gateway:
             await get_concurrently(gateway, "/v2/products/nothing", 30)
-            assert await breaker_of(gateway) == "closed"
+            assert await read_circuit_state(gateway) == "closed"
             await get_concurrently(gateway, "/v2/products/bug", 40)
-            assert await breaker_of(gateway) == "open"
+            assert await read_circuit_state(gateway) == "open"
 
     async def test_other_services_are_called_when_one_fails(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         services.users.respond("GET", "/users/me", {})
         async with open_gateway() as gateway:
             await get_concurrently(gateway, "/v2/products", 20)
-            assert (await gateway.get("/v2/users/me", headers=token)).status_code == 200
+            assert (await gateway.get("/v2/users/me", headers=customer_headers)).status_code == 200
 
 
 class TestBackpressure:
@@ -138,7 +138,7 @@ class TestBackpressure:
         async with open_gateway() as gateway:
             for _ in range(4):
                 assert await get_concurrently(gateway, "/v2/products/mug", 10) == {"busy": 10}
-            assert await breaker_of(gateway) == "closed"
+            assert await read_circuit_state(gateway) == "closed"
             assert await get_concurrently(gateway, "/v2/products", 10) == {"ok": 10}
 
     async def test_circuit_stays_half_open_when_the_probe_is_rejected(
@@ -148,41 +148,61 @@ class TestBackpressure:
         services.orders.respond_problem("GET", "/products", status=500, slug="internal")
         async with open_gateway(breaker_open_seconds=0.2) as gateway:
             await get_concurrently(gateway, "/v2/products", 20)
-            assert await breaker_of(gateway) == "open"
+            assert await read_circuit_state(gateway) == "open"
             services.orders.respond_problem("GET", "/products", status=429, slug="busy")
 
-            async def probed() -> bool:
+            async def probe_is_rejected() -> bool:
                 return await get_concurrently(gateway, "/v2/products", 1) == {"busy": 1}
 
-            await eventually(probed)
-            assert await breaker_of(gateway) == "half_open"
+            await eventually(probe_is_rejected)
+            assert await read_circuit_state(gateway) == "half_open"
             services.orders.respond("GET", "/products", {})
             assert await get_concurrently(gateway, "/v2/products", 1) == {"ok": 1}
-            assert await breaker_of(gateway) == "closed"
+            assert await read_circuit_state(gateway) == "closed"
 
 
 class TestExpensiveEndpoint:
-    """`gateway.dependencies.EXPENSIVE_ENDPOINTS`."""
+    """Each endpoint of `gateway.dependencies.EXPENSIVE_ENDPOINTS` has a separate bulkhead and circuit."""
 
     @pytest.mark.parametrize(
-        "called",
-        ["/v2/tokens", "/v1/tokens", "/v2/users", "/v2/orders", f"/v2/orders/{AN_ORDER}/cancel"],
+        ("version", "endpoint"),
+        [
+            ("/v2", "/tokens"),
+            ("/v1", "/tokens"),
+            ("/v2", "/users"),
+            ("/v2", "/orders"),
+            ("/v2", f"/orders/{ORDER}/cancel"),
+        ],
     )
     async def test_other_endpoints_are_served_when_an_expensive_one_hangs(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], called: str
+        self,
+        open_gateway: OpenGateway,
+        services: Services,
+        customer_headers: dict[str, str],
+        version: str,
+        endpoint: str,
     ) -> None:
         services.users.respond("GET", "/users/me", {})
         services.orders.respond("GET", "/products", {})
-        hanging = services.orders if "orders" in called else services.users
-        other = "/v2/products" if "orders" in called else "/v2/users/me"
-        hanging.hang("POST", called[len("/v2") :])
-        async with open_gateway(upstream_seconds=2, breaker_open_seconds=60, max_concurrent_calls=12) as gateway:
-            slow = [asyncio.create_task(gateway.post(called, headers=token)) for _ in range(12)]
-            await eventually(lambda: hanging.in_flight == 12)
-            assert (await gateway.get(other, headers=token)).status_code == 200, "the others have a separate bulkhead"
-            assert {_result_of(await request) for request in slow} == {"upstream-timeout"}
-            assert _result_of(await gateway.post(called, headers=token)) == "circuit-open"
-            assert (await gateway.get(other, headers=token)).status_code == 200, "the others have a separate circuit"
+        is_orders = endpoint.startswith("/orders")
+        hanging = services.orders if is_orders else services.users
+        other = "/v2/products" if is_orders else "/v2/users/me"
+        hanging.hang("POST", endpoint)
+        max_calls = 12  # enough failures to open the circuit
+        async with open_gateway(upstream_seconds=2, breaker_open_seconds=60, max_concurrent_calls=max_calls) as gateway:
+
+            async def call_endpoint() -> str:
+                return get_result(await gateway.post(f"{version}{endpoint}", headers=customer_headers))
+
+            async def call_other_endpoint() -> str:
+                return get_result(await gateway.get(other, headers=customer_headers))
+
+            slow = [asyncio.create_task(call_endpoint()) for _ in range(max_calls)]
+            await eventually(lambda: hanging.in_flight == max_calls)
+            assert await call_other_endpoint() == "ok", "other endpoints have a separate bulkhead"
+            assert {await call for call in slow} == {"upstream-timeout"}
+            assert await call_endpoint() == "circuit-open"
+            assert await call_other_endpoint() == "ok", "other endpoints have a separate circuit"
 
 
 class TestAllCallsAreSlow:
@@ -196,7 +216,7 @@ class TestAllCallsAreSlow:
         assert len(services.orders.requests_for("GET", "/products")) == 15
         await eventually(lambda: services.orders.in_flight == 0)
 
-    async def test_circuit_stays_closed_when_clients_give_up_early(
+    async def test_circuit_stays_closed_when_clients_have_short_timeouts_or_disconnect(
         self, open_gateway: OpenGateway, services: Services
     ) -> None:
         services.orders.hang("GET", "/products")
@@ -209,25 +229,26 @@ class TestAllCallsAreSlow:
             for request in cancelled:
                 request.cancel()
             await eventually(lambda: services.orders.in_flight == 0)
-            assert await breaker_of(gateway) == "closed"
+            assert await read_circuit_state(gateway) == "closed"
 
     async def test_other_services_are_called_when_one_is_slow(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str]
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str]
     ) -> None:
         services.orders.hang("GET", "/products")
         services.users.respond("GET", "/users/me", {})
-        async with open_gateway(max_concurrent_calls=3) as gateway:
-            waiting = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(10)]
-            await eventually(lambda: sum(request.done() for request in waiting) == 4)
-            await eventually(lambda: services.orders.in_flight == 3)
+        max_calls, rejected_calls = 3, 4
+        async with open_gateway(max_concurrent_calls=max_calls) as gateway:
+            number = 2 * max_calls + rejected_calls  # as many calls wait as are in flight
+            calls = [asyncio.create_task(gateway.get("/v2/products")) for _ in range(number)]
+            await eventually(lambda: sum(call.done() for call in calls) == rejected_calls)
+            await eventually(lambda: services.orders.in_flight == max_calls)
             dependencies = (await gateway.get("/health/ready")).json()["dependencies"]
-            assert dependencies["orders"]["calls_in_flight"] == 3
-            assert "404" in dependencies["orders"]["error"], "the readiness probe is not limited"
-            assert (await gateway.get("/v2/users/me", headers=token)).status_code == 200
-            for request in waiting:
-                request.cancel()
-            rejected = [await request for request in waiting if not request.cancelled() and request.done()]
-        assert {_result_of(response) for response in rejected} == {"upstream-busy"}
+            assert dependencies["orders"]["calls_in_flight"] == max_calls
+            assert "404" in dependencies["orders"]["error"], "the readiness probe takes no slot and gets the fake's 404"
+            assert (await gateway.get("/v2/users/me", headers=customer_headers)).status_code == 200
+            assert {get_result(call.result()) for call in calls if call.done()} == {"upstream-busy"}
+            for call in calls:
+                call.cancel()
 
 
 class TestRecovery:
@@ -238,36 +259,36 @@ class TestRecovery:
         async with open_gateway(breaker_open_seconds=0.2) as gateway:
             await get_concurrently(gateway, "/v2/products", 20)
             services.orders.hang("GET", "/products")
-            probe = await self._probe(gateway, services)
+            probe = await self._start_probe(gateway, services)
             assert await get_concurrently(gateway, "/v2/products", 20) == {"circuit-open": 20}
             assert services.orders.in_flight == 1
-            assert metrics.value("hopline.gateway.circuit.state", ORDERS) == 1
+            assert metrics.value("hopline.gateway.circuit.state", ORDERS_ATTRIBUTES) == 1
 
             probe.cancel()  # a cancelled probe is ignored, so the next call is the probe
             await eventually(lambda: services.orders.in_flight == 0)
             services.orders.respond("GET", "/products", {})
-            await eventually(lambda: self._is_read(gateway))
-            assert await breaker_of(gateway) == "closed"
+            await eventually(lambda: self._serves_products(gateway))
+            assert await read_circuit_state(gateway) == "closed"
             assert await get_concurrently(gateway, "/v2/products", 20) == {"ok": 20}
 
-    async def _probe(self, gateway: httpx.AsyncClient, services: Services) -> "asyncio.Task[httpx.Response]":
-        """Return the first call that the circuit admits. It hangs at the service."""
+    async def _start_probe(self, gateway: httpx.AsyncClient, services: Services) -> "asyncio.Task[httpx.Response]":
+        """Send requests until the circuit admits one as the probe, which hangs at the service. Return its task."""
 
-        async def admitted() -> "asyncio.Task[httpx.Response] | None":
+        async def send_request() -> "asyncio.Task[httpx.Response] | None":
             request = asyncio.create_task(gateway.get("/v2/products"))
             await eventually(lambda: request.done() or services.orders.in_flight)
             return None if request.done() else request
 
-        probe = await eventually(admitted)
+        probe = await eventually(send_request)
         assert probe is not None
         return probe
 
-    async def _is_read(self, gateway: httpx.AsyncClient) -> bool:
+    async def _serves_products(self, gateway: httpx.AsyncClient) -> bool:
         return (await gateway.get("/v2/products")).status_code == 200
 
 
 class TestHedgedReads:
-    async def test_read_is_hedged_when_it_is_late(
+    async def test_read_is_hedged_when_its_response_is_late(
         self, open_gateway: OpenGateway, services: Services, metrics: Metrics
     ) -> None:
         services.orders.respond("GET", "/products/mug", {})
@@ -276,7 +297,7 @@ class TestHedgedReads:
             assert (await gateway.get("/v2/products/mug")).status_code == 200
             await eventually(lambda: services.orders.disconnected.count("/products/mug") == 1)
         assert len(services.orders.requests_for("GET", "/products/mug")) == 2
-        assert metrics.value("hopline.gateway.hedges", {**ORDERS, "hopline.paid": True}) >= 1
+        assert metrics.value("hopline.gateway.hedges", {**ORDERS_ATTRIBUTES, "hopline.paid": True}) >= 1
 
     async def test_hedging_is_off_by_default(self, open_gateway: OpenGateway, services: Services) -> None:
         services.orders.hang("GET", "/products")

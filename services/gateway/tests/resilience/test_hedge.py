@@ -1,4 +1,4 @@
-"""A slow read is sent twice, and the first response is returned."""
+"""A second call is started if the first one is slow, and the first result is returned."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from testkit.waiting import eventually
 
 
 class Replicas:
-    """Each call waits for the result that the test sets on its future in `calls`."""
+    """Each call waits for the result that the test sets on the call's future in `calls`."""
 
     def __init__(self) -> None:
         self.calls: list[asyncio.Future[str]] = []
@@ -21,12 +21,12 @@ class Replicas:
         try:
             return str(await result)
         except asyncio.CancelledError:
-            await asyncio.sleep(0)  # as a call that closes its connection
+            await asyncio.sleep(0)  # a cancelled call takes time to close its connection
             self.cancelled += 1
             raise
 
-    async def started(self, times: int) -> None:
-        await eventually(lambda: len(self.calls) == times)
+    async def wait_for_calls(self, number: int) -> None:
+        await eventually(lambda: len(self.calls) == number)
 
 
 @pytest.fixture
@@ -34,63 +34,64 @@ def replicas() -> Replicas:
     return Replicas()
 
 
-def race(replicas: Replicas, *, after_s: float = 0.001, may_hedge: bool = True) -> asyncio.Task[str]:
+def start_read(replicas: Replicas, *, after_s: float = 0.001, may_hedge: bool = True) -> asyncio.Task[str]:
+    """Start a read that is hedged after `after_s` seconds."""
     return asyncio.create_task(call_with_hedge(replicas.call, after_s=after_s, may_hedge=lambda: may_hedge))
 
 
 class TestHedge:
     async def test_no_hedge_is_started_when_the_first_call_is_fast(self, replicas: Replicas) -> None:
-        result = race(replicas, after_s=60)
-        await replicas.started(1)
+        result = start_read(replicas, after_s=60)
+        await replicas.wait_for_calls(1)
         replicas.calls[0].set_result("first")
         assert await result == "first"
         assert len(replicas.calls) == 1
 
-    async def test_other_call_is_cancelled_when_one_succeeds(self, replicas: Replicas) -> None:
-        result = race(replicas)
-        await replicas.started(2)
+    async def test_first_call_is_cancelled_when_the_hedge_succeeds(self, replicas: Replicas) -> None:
+        result = start_read(replicas)
+        await replicas.wait_for_calls(2)
         replicas.calls[1].set_result("second")
         assert await result == "second"
         assert replicas.cancelled == 1
 
-    async def test_other_call_is_awaited_when_one_fails(self, replicas: Replicas) -> None:
-        result = race(replicas)
-        await replicas.started(2)
+    async def test_first_call_is_awaited_when_the_hedge_fails(self, replicas: Replicas) -> None:
+        result = start_read(replicas)
+        await replicas.wait_for_calls(2)
         replicas.calls[1].set_exception(ConnectionResetError())
-        await asyncio.wait([result], timeout=0.01)
+        await asyncio.wait([result], timeout=0.01)  # so that the failure is processed before the first call ends
         replicas.calls[0].set_result("first")
         assert await result == "first"
 
     @pytest.mark.parametrize("failed", [0, 1])
-    async def test_success_is_returned_when_both_end_together(self, failed: int) -> None:
-        """Ten races, because `asyncio.wait` returns the ended calls in any order."""
+    async def test_success_is_returned_when_one_call_succeeds_and_one_fails_simultaneously(self, failed: int) -> None:
+        """Ten reads, because `asyncio.wait` returns the ended calls in any order."""
         for _ in range(10):
             replicas = Replicas()
-            result = race(replicas)
-            await replicas.started(2)
+            result = start_read(replicas)
+            await replicas.wait_for_calls(2)
             replicas.calls[failed].set_exception(ConnectionResetError())
             replicas.calls[1 - failed].set_result("success")
             assert await result == "success"
 
-    async def test_failure_is_raised_when_both_fail(self, replicas: Replicas) -> None:
-        result = race(replicas)
-        await replicas.started(2)
+    async def test_error_is_raised_when_both_calls_fail(self, replicas: Replicas) -> None:
+        result = start_read(replicas)
+        await replicas.wait_for_calls(2)
         for call in replicas.calls:
             call.set_exception(ConnectionResetError())
         with pytest.raises(ConnectionResetError):
             await result
 
-    async def test_no_hedge_is_started_without_a_budget(self, replicas: Replicas) -> None:
-        result = race(replicas, may_hedge=False)
-        await replicas.started(1)
+    async def test_no_hedge_is_started_when_it_is_not_allowed(self, replicas: Replicas) -> None:
+        result = start_read(replicas, may_hedge=False)
+        await replicas.wait_for_calls(1)
         await asyncio.wait([result], timeout=0.05)
         replicas.calls[0].set_result("first")
         assert await result == "first"
         assert len(replicas.calls) == 1
 
     async def test_both_calls_are_cancelled_when_the_caller_is_cancelled(self, replicas: Replicas) -> None:
-        result = race(replicas)
-        await replicas.started(2)
+        result = start_read(replicas)
+        await replicas.wait_for_calls(2)
         result.cancel()
         with pytest.raises(asyncio.CancelledError):
             await result

@@ -1,4 +1,4 @@
-"""One call passes all parts of the pipeline."""
+"""Bulkhead, circuit breaker, hedge, retries and budget work together in the calls to one service."""
 
 import asyncio
 
@@ -14,43 +14,50 @@ from testkit.metrics import Metrics
 from testkit.waiting import eventually
 
 
-class Service:
-    """Responds with `status` after `open` is set, and counts the attempts."""
+class FakeUpstream:
+    """Responds with `status` and `retry_after` after `released` is set, and counts the attempts."""
 
     def __init__(self, pipeline: ResiliencePipeline) -> None:
         self.pipeline = pipeline
         self.status = 200
         self.retry_after = "0"
         self.attempts = 0
-        self.open = asyncio.Event()
-        self.open.set()
+        self.released = asyncio.Event()
+        self.released.set()
 
-    async def respond(self, number: int) -> UpstreamResponse:
+    async def respond(self, _attempt: int) -> UpstreamResponse:
         self.attempts += 1
-        await self.open.wait()
+        await self.released.wait()
         headers = Headers({"Retry-After": self.retry_after})
         return UpstreamResponse(path="/", status=self.status, headers=headers, body=b"")
 
     async def read(self, times: int = 1, *, timeout_s: float = 30) -> list[int]:
+        """Make `times` calls, one after the other, and return the statuses of their responses."""
         return [(await self.pipeline.call("GET", {}, self.respond, timeout_s=timeout_s)).status for _ in range(times)]
 
 
+MAX_ATTEMPTS = 3
+CALLS_THAT_FILL_THE_BUDGET = 20
+FAILURES_THAT_OPEN_THE_CIRCUIT = 10
+
+
 @pytest.fixture
-def service() -> Service:
-    """Return a service with a retry budget for all its calls."""
-    return Service(ResiliencePipeline(name="orders", settings=ResilienceSettings(retry_budget=1, upstream_attempts=3)))
+def service() -> FakeUpstream:
+    """Return a service whose retry budget allows one retry for each call."""
+    settings = ResilienceSettings(retry_budget=1, upstream_attempts=MAX_ATTEMPTS)
+    return FakeUpstream(ResiliencePipeline(name="orders", settings=settings))
 
 
 class TestResiliencePipeline:
-    async def test_attempts_are_limited_when_all_fail(self, service: Service) -> None:
-        await service.read(20)
+    async def test_attempts_are_limited_when_all_fail(self, service: FakeUpstream) -> None:
+        await service.read(CALLS_THAT_FILL_THE_BUDGET)
         service.status = 503
         service.attempts = 0
         assert await service.read() == [503]
-        assert service.attempts == 3
+        assert service.attempts == MAX_ATTEMPTS
 
-    async def test_call_that_opens_the_circuit_gets_the_upstream_error(self, service: Service) -> None:
-        await service.read(10)
+    async def test_call_that_opens_the_circuit_gets_the_upstream_error(self, service: FakeUpstream) -> None:
+        await service.read(CALLS_THAT_FILL_THE_BUDGET)
         service.status = 502
         while service.pipeline.breaker.state is State.CLOSED:
             assert await service.read() == [502]
@@ -58,27 +65,27 @@ class TestResiliencePipeline:
         with pytest.raises(CircuitOpenError):
             await service.read()
 
-    async def test_attempts_share_the_timeout_of_the_call(self, service: Service) -> None:
-        await service.read(20)
+    async def test_call_is_not_retried_when_retry_after_exceeds_its_timeout(self, service: FakeUpstream) -> None:
+        await service.read(CALLS_THAT_FILL_THE_BUDGET)
         service.status, service.retry_after = 503, "2"
         service.attempts = 0
         assert await service.read(timeout_s=1) == [503]
         assert service.attempts == 1
 
     async def test_hedge_is_not_started_when_the_budget_is_empty(self, metrics: Metrics) -> None:
-        settings = ResilienceSettings(retry_budget=0, retries_per_second=0, hedge_after_seconds=0.01)
-        service = Service(ResiliencePipeline(name="orders", settings=settings))
-        service.open.clear()
+        without_retries = ResilienceSettings(retry_budget=0, retries_per_second=0, hedge_after_seconds=0.01)
+        service = FakeUpstream(ResiliencePipeline(name="orders", settings=without_retries))
+        service.released.clear()
         response = asyncio.create_task(service.read())
         await eventually(lambda: metrics.value("hopline.gateway.hedges", {"hopline.paid": False}))
-        service.open.set()
+        service.released.set()
         assert await response == [200]
         assert service.attempts == 1
 
-    async def test_slot_is_released_when_a_call_fails(self, service: Service) -> None:
+    async def test_slot_is_released_when_the_call_fails_or_is_rejected(self, service: FakeUpstream) -> None:
         service.status = 500
-        await service.read(10)
-        for _ in range(1_000):
+        await service.read(FAILURES_THAT_OPEN_THE_CIRCUIT)
+        for _ in range(10 * service.pipeline.bulkhead.max_concurrent):
             with pytest.raises(CircuitOpenError):
                 await service.read()
         assert service.pipeline.state()["calls_in_flight"] == 0

@@ -16,9 +16,9 @@ from shared.context import set_deadline
 from shared.errors.problems import DeadlineExceededError, ProblemError
 
 
-def response(status: int, **headers: str) -> UpstreamResponse:
-    named = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    return UpstreamResponse(path="/orders", status=status, headers=named, body=b"")
+def response(status: int, *, retry_after: str | None = None) -> UpstreamResponse:
+    headers = Headers({} if retry_after is None else {"Retry-After": retry_after})
+    return UpstreamResponse(path="/orders", status=status, headers=headers, body=b"")
 
 
 class TestRepeatableRequests:
@@ -29,12 +29,12 @@ class TestRepeatableRequests:
         assert is_repeatable(method, {}) is repeatable
         assert is_repeatable(method, {"idempotency-key": "k"}) is repeatable
 
-    def test_post_is_repeatable_only_when_it_has_a_key(self) -> None:
+    def test_post_is_repeatable_only_when_it_has_an_idempotency_key(self) -> None:
         assert not is_repeatable("POST", {"content-type": "application/json"})
         assert is_repeatable("POST", {"idempotency-key": "k"})
 
 
-class TestOutcomes:
+class TestRetriedOutcomes:
     @pytest.mark.parametrize("status", [502, 503])
     def test_transient_status_is_retried(self, status: int) -> None:
         assert get_retry_delay_s(1, response(status)) is not None
@@ -51,7 +51,7 @@ class TestOutcomes:
     @pytest.mark.parametrize(
         "failure", [UpstreamTimeoutError(), CircuitOpenError(), UpstreamBusyError(), DeadlineExceededError()]
     )
-    def test_timeouts_and_rejections_are_not_retried(self, failure: ProblemError) -> None:
+    def test_timeout_or_rejection_is_not_retried(self, failure: ProblemError) -> None:
         assert get_retry_delay_s(1, failure) is None
 
 
@@ -70,7 +70,7 @@ class TestRetryDelay:
         with set_deadline(60):
             assert get_retry_delay_s(1, response(503, retry_after=retry_after)) is None
 
-    def test_call_is_not_retried_when_the_deadline_comes_first(self) -> None:
+    def test_call_is_not_retried_when_retry_after_exceeds_the_deadline(self) -> None:
         with set_deadline(60):
             assert get_retry_delay_s(1, response(503, retry_after="20")) is not None
             assert get_retry_delay_s(1, response(503, retry_after="100")) is None

@@ -5,41 +5,44 @@ import asyncio
 import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
+from gateway.resilience.shedding import READ_FRACTION
 from testkit.metrics import Metrics
 from testkit.waiting import eventually
 
 
 class TestLoadShedding:
-    async def test_reads_are_shed_before_writes_and_probes_never(
-        self, open_gateway: OpenGateway, services: Services, token: dict[str, str], metrics: Metrics
+    async def test_reads_are_shed_before_writes_and_probes_are_never_shed(
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], metrics: Metrics
     ) -> None:
         services.orders.hang("POST", "/orders")
         services.orders.respond("GET", "/products", {})
-        async with open_gateway(max_concurrent_requests=5) as gateway:
-            placing = [self._place(gateway, token) for _ in range(4)]
-            await eventually(lambda: services.orders.in_flight == 4)
+        max_requests = 5
+        max_reads = int(max_requests * READ_FRACTION)
+        async with open_gateway(max_concurrent_requests=max_requests) as gateway:
+            hanging = [self._start_write(gateway, customer_headers) for _ in range(max_reads)]
+            await eventually(lambda: services.orders.in_flight == max_reads)
             read = await gateway.get("/v2/products")
-            placing.append(self._place(gateway, token))
-            await eventually(lambda: services.orders.in_flight == 5)
-            write = await gateway.post("/v2/orders", headers=token, json={})
+            hanging.append(self._start_write(gateway, customer_headers))
+            await eventually(lambda: services.orders.in_flight == max_requests)
+            write = await gateway.post("/v2/orders", headers=customer_headers, json={})
             assert (await gateway.get("/health/live")).status_code == 200
-            assert metrics.value("hopline.gateway.requests.in_flight") == 5
-            assert [metrics.value("hopline.gateway.shed", {"hopline.kind": kind}) for kind in ("read", "write")] == [
-                1,
-                1,
-            ]
-            for request in placing:
+            assert metrics.value("hopline.gateway.requests.in_flight") == max_requests
+            for kind in ("read", "write"):
+                assert metrics.value("hopline.gateway.shed", {"hopline.kind": kind}) == 1
+            for request in hanging:
                 request.cancel()
             await eventually(lambda: services.orders.in_flight == 0)
-            await eventually(lambda: self._is_read(gateway))
+            await eventually(lambda: self._serves_reads(gateway))
         for rejected in (read, write):
             assert rejected.status_code == 503
             assert rejected.json()["type"].endswith("/overloaded")
             assert 1 <= int(rejected.headers["retry-after"]) <= 3
             assert len(rejected.headers["x-request-id"]) == 32
 
-    async def _is_read(self, gateway: httpx.AsyncClient) -> bool:
+    async def _serves_reads(self, gateway: httpx.AsyncClient) -> bool:
         return (await gateway.get("/v2/products")).status_code == 200
 
-    def _place(self, gateway: httpx.AsyncClient, token: dict[str, str]) -> "asyncio.Task[httpx.Response]":
-        return asyncio.create_task(gateway.post("/v2/orders", headers=token, json={}))
+    def _start_write(
+        self, gateway: httpx.AsyncClient, customer_headers: dict[str, str]
+    ) -> "asyncio.Task[httpx.Response]":
+        return asyncio.create_task(gateway.post("/v2/orders", headers=customer_headers, json={}))
