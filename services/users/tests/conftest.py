@@ -17,7 +17,7 @@ from users.settings import Settings
 WORKERS_SECRET = "the-workers-secret"
 
 
-class FetchRows(Protocol):
+class ExecuteSql(Protocol):
     async def __call__(self, statement: str, *parameters: object) -> list[asyncpg.Record]: ...
 
 
@@ -25,7 +25,7 @@ class MakeApp(Protocol):
     def __call__(self, **settings: Any) -> FastAPI: ...
 
 
-class Service(Protocol):
+class RunService(Protocol):
     def __call__(self, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
 
 
@@ -36,7 +36,7 @@ async def users_database(migrated_database: MigratedDatabase) -> str:
 
 @pytest.fixture
 def issuer() -> TokenIssuer:
-    """Return an issuer with the service's key, for tokens that differ from the service's in one claim."""
+    """Return an issuer with the signing key of the service, for tokens with claims that the service never issues."""
     issuer = TokenIssuer()
     issuer.key_id = public_jwk(issuer.private_key)["kid"]
     return issuer
@@ -44,26 +44,26 @@ def issuer() -> TokenIssuer:
 
 @pytest.fixture
 def make_app(users_database: str, redis_url: str, issuer: TokenIssuer) -> MakeApp:
-    """Create the application with these settings."""
+    """Return a function that creates the application. Its arguments replace the default settings of the tests."""
 
     def make(**settings: Any) -> FastAPI:
-        given: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "database_url": users_database,
             "redis_url": redis_url,
             "signing_key": issuer.private_pem,
             "workers_client_secret": WORKERS_SECRET,
             "environment": "test",
             "log_format": "json",
-            "password_timeout_seconds": 30,  # a loaded machine takes many times longer for a hash
+            "password_timeout_seconds": 30,  # a hash can take seconds on a loaded machine
         }
-        return create_app(Settings(**given | settings))
+        return create_app(Settings(**defaults | settings))
 
     return make
 
 
 @pytest.fixture
-def service(make_app: MakeApp) -> Service:
-    """Run the service with these settings. Several can run at the same time, as replicas."""
+def run_service(make_app: MakeApp) -> RunService:
+    """Return a function that runs the service within a block. Each call starts another replica."""
 
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
@@ -74,20 +74,21 @@ def service(make_app: MakeApp) -> Service:
 
 
 @pytest.fixture
-async def users(service: Service) -> AsyncIterator[httpx.AsyncClient]:
-    async with service() as client:
+async def users(run_service: RunService) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service with the default settings, and return a client of it."""
+    async with run_service() as client:
         yield client
 
 
 @pytest.fixture
-def rows(users_database: str) -> FetchRows:
-    """Run a statement in the service's database and return its rows."""
+def execute_sql(users_database: str) -> ExecuteSql:
+    """Return a function that executes a statement in the service's database and returns its rows."""
 
     async def execute(statement: str, *parameters: object) -> list[asyncpg.Record]:
         connection = await asyncpg.connect(users_database)
         try:
-            found: list[asyncpg.Record] = await connection.fetch(statement, *parameters)
-            return found
+            rows: list[asyncpg.Record] = await connection.fetch(statement, *parameters)
+            return rows
         finally:
             await connection.close()
 

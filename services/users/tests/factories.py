@@ -1,4 +1,4 @@
-"""Users, and requests with default values."""
+"""Users, and requests to the users service with default values."""
 
 from itertools import count
 from typing import Any
@@ -7,30 +7,30 @@ import httpx
 
 PASSWORD = "correct horse battery staple"
 
-_numbers = count(1)
+_address_numbers = count(1)
 
 
-def user_create(**changes: Any) -> dict[str, Any]:
+def registration_body(**changes: Any) -> dict[str, Any]:
     """Return a valid body of `POST /users` with a unique address. A member that is None is omitted."""
-    body = {"email": f"ann{next(_numbers)}@hopline.example", "password": PASSWORD, "name": "Ann"} | changes
+    body = {"email": f"ann{next(_address_numbers)}@hopline.example", "password": PASSWORD, "name": "Ann"} | changes
     return {name: value for name, value in body.items() if value is not None}
 
 
 async def create_user(users: httpx.AsyncClient, **changes: Any) -> dict[str, Any]:
     """Create a user and return it."""
-    response = await users.post("/users", json=user_create(**changes))
+    response = await users.post("/users", json=registration_body(**changes))
     assert response.status_code == 201, response.text
     user: dict[str, Any] = response.json()
     return user
 
 
 async def log_in(users: httpx.AsyncClient, email: str, password: str = PASSWORD) -> httpx.Response:
-    """Log in and return the response."""
+    """Request tokens for a password, and return the response."""
     return await users.post("/tokens", data={"grant_type": "password", "username": email, "password": password})
 
 
 async def refresh(users: httpx.AsyncClient, refresh_token: str) -> httpx.Response:
-    """Refresh and return the response."""
+    """Request tokens for a refresh token, and return the response."""
     return await users.post("/tokens", data={"grant_type": "refresh_token", "refresh_token": refresh_token})
 
 
@@ -42,5 +42,5 @@ async def create_user_and_log_in(users: httpx.AsyncClient) -> tuple[dict[str, An
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header of an access token."""
+    """Return the Authorization header with an access token."""
     return {"Authorization": f"Bearer {token}"}

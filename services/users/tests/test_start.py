@@ -12,7 +12,7 @@ from testkit.tokens import TokenIssuer
 from users.main import create_app
 from users.settings import get_settings
 
-from .conftest import FetchRows, Service
+from .conftest import ExecuteSql, RunService
 from .factories import log_in
 
 REQUIRED_VARIABLES = {
@@ -21,12 +21,15 @@ REQUIRED_VARIABLES = {
     "SIGNING_KEY": TokenIssuer().private_pem,
     "WORKERS_CLIENT_SECRET": "a-secret",
 }
+SEEDED_ADMIN = ("admin@hopline.example", "hopline-admin")
+"""The default email address and password."""
+
 EC_KEY = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Set the required environment variables."""
+    """Set the required environment variables, and return the patch for further ones."""
     for name, value in REQUIRED_VARIABLES.items():
         monkeypatch.setenv(name, value)
     get_settings.cache_clear()
@@ -62,7 +65,7 @@ class TestSettings:
             ("SIGNING_KEY", ""),
             ("SIGNING_KEY", "not a key"),
             ("SIGNING_KEY", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"),
-            pytest.param("SIGNING_KEY", EC_KEY, id="key of another type"),  # the generated key would be in the id
+            pytest.param("SIGNING_KEY", EC_KEY, id="key of another type"),  # without the key, which differs in each run
             pytest.param("SIGNING_KEY", REQUIRED_VARIABLES["SIGNING_KEY"] + EC_KEY, id="two keys"),
         ],
     )
@@ -80,28 +83,28 @@ class TestSettings:
 
 
 class TestSeededAdmin:
-    async def test_admin_is_seeded_when_the_environment_is_development(self, service: Service) -> None:
-        async with service(environment="development") as users:
-            assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 200
+    async def test_admin_is_seeded_when_the_environment_is_development(self, run_service: RunService) -> None:
+        async with run_service(environment="development") as users:
+            assert (await log_in(users, *SEEDED_ADMIN)).status_code == 200
 
     async def test_admin_is_seeded_when_a_hash_takes_longer_than_the_timeout_of_a_login(
-        self, service: Service, rows: FetchRows
+        self, run_service: RunService, execute_sql: ExecuteSql
     ) -> None:
-        async with service(environment="development", password_timeout_seconds=0.0001) as users:
-            assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 503
-        assert len(await rows("SELECT email FROM account WHERE role = 'admin'")) == 1
+        async with run_service(environment="development", password_timeout_seconds=0.0001) as users:
+            assert (await log_in(users, *SEEDED_ADMIN)).status_code == 503
+        assert len(await execute_sql("SELECT email FROM account WHERE role = 'admin'")) == 1
 
     async def test_one_admin_is_seeded_when_replicas_start_concurrently(
-        self, service: Service, rows: FetchRows
+        self, run_service: RunService, execute_sql: ExecuteSql
     ) -> None:
-        async def start() -> None:
-            async with service(environment="development", admin_email="Root@hopline.example"):
+        async def start_and_stop() -> None:
+            async with run_service(environment="development", admin_email="Root@hopline.example"):
                 pass
 
-        await asyncio.gather(*(start() for _ in range(3)))
-        await start()
-        (account,) = await rows("SELECT email, role FROM account")
+        await asyncio.gather(*(start_and_stop() for _ in range(3)))
+        await start_and_stop()
+        (account,) = await execute_sql("SELECT email, role FROM account")
         assert tuple(account) == ("root@hopline.example", "admin")
 
     async def test_admin_is_not_seeded_when_the_environment_is_test(self, users: httpx.AsyncClient) -> None:
-        assert (await log_in(users, "admin@hopline.example", "hopline-admin")).status_code == 401
+        assert (await log_in(users, *SEEDED_ADMIN)).status_code == 401

@@ -1,5 +1,7 @@
 import asyncio
+from base64 import b64encode
 from datetime import timedelta
+from hashlib import sha256
 
 import httpx
 import jwt
@@ -10,25 +12,28 @@ from testkit.apps import http_client, serve
 from users.service.tokens import WORKERS_ID
 from users.settings import get_settings
 
-from .conftest import WORKERS_SECRET, FetchRows, MakeApp
+from .conftest import WORKERS_SECRET, ExecuteSql, MakeApp
 from .factories import bearer, create_user, create_user_and_log_in, log_in, refresh
+
+ACCESS_TOKEN_LIFETIME_S = 15 * 60
+CLIENT_CREDENTIALS = {"grant_type": "client_credentials"}
 
 
 class TestLogIn:
-    async def test_login_returns_a_pair_that_is_not_cacheable(self, users: httpx.AsyncClient) -> None:
+    async def test_login_returns_a_pair_of_tokens_that_must_not_be_cached(self, users: httpx.AsyncClient) -> None:
         user = await create_user(users)
         response = await log_in(users, user["email"])
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
         tokens = response.json()
         assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
-        assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 900)
+        assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", ACCESS_TOKEN_LIFETIME_S)
 
     async def test_login_ignores_the_case_of_the_address(self, users: httpx.AsyncClient) -> None:
         user = await create_user(users)
         assert (await log_in(users, user["email"].upper())).status_code == 200
 
-    async def test_response_is_the_same_when_the_password_is_wrong_or_the_address_unknown(
+    async def test_login_returns_the_same_problem_when_the_password_is_wrong_or_the_address_is_unknown(
         self, users: httpx.AsyncClient
     ) -> None:
         user = await create_user(users)
@@ -51,7 +56,7 @@ class TestLogIn:
             ({"grant_type": "refresh_token"}, ["refresh_token"]),
         ],
     )
-    async def test_login_names_the_parameter_when_it_is_missing(
+    async def test_grant_names_the_parameters_when_they_are_missing(
         self, users: httpx.AsyncClient, form: dict[str, str], missing: list[str]
     ) -> None:
         response = await users.post("/tokens", data=form)
@@ -100,65 +105,78 @@ class TestRefresh:
             tokens = (await refresh(users, tokens["refresh_token"])).json()
         assert (await refresh(users, tokens["refresh_token"])).status_code == 200
 
-    @pytest.mark.parametrize("token", ["unknown", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass"), "\x00"])
-    async def test_refresh_is_rejected_when_the_token_is_unknown(self, users: httpx.AsyncClient, token: str) -> None:
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "unknown",
+            pytest.param("x" * 10_000, id="long"),
+            pytest.param("\ud800".encode("utf-8", "surrogatepass"), id="not UTF-8"),
+            "\x00",
+        ],
+    )
+    async def test_refresh_is_rejected_when_the_token_is_unknown_or_malformed(
+        self, users: httpx.AsyncClient, token: str
+    ) -> None:
         assert (await refresh(users, token)).status_code == 401
 
     async def test_refresh_is_rejected_when_the_token_is_an_access_token(self, users: httpx.AsyncClient) -> None:
         _, tokens = await create_user_and_log_in(users)
         assert (await refresh(users, tokens["access_token"])).status_code == 401
 
-    async def test_refresh_is_rejected_when_the_family_has_ended(
-        self, users: httpx.AsyncClient, rows: FetchRows
+    async def test_refresh_does_not_extend_the_family_beyond_30_days(
+        self, users: httpx.AsyncClient, execute_sql: ExecuteSql
     ) -> None:
         _, tokens = await create_user_and_log_in(users)
-        tokens = (await refresh(users, tokens["refresh_token"])).json()
-        (family,) = await rows("SELECT expires_at - started_at AS lifetime FROM token_family")
+        await refresh(users, tokens["refresh_token"])
+        (family,) = await execute_sql("SELECT expires_at - started_at AS lifetime FROM token_family")
         assert family["lifetime"] == timedelta(days=30)
-        await rows("UPDATE token_family SET expires_at = now()")
+
+    async def test_refresh_is_rejected_when_the_family_has_ended(
+        self, users: httpx.AsyncClient, execute_sql: ExecuteSql
+    ) -> None:
+        _, tokens = await create_user_and_log_in(users)
+        await execute_sql("UPDATE token_family SET expires_at = now()")
         assert (await refresh(users, tokens["refresh_token"])).status_code == 401
 
     async def test_login_removes_the_ended_families_of_the_user(
-        self, users: httpx.AsyncClient, rows: FetchRows
+        self, users: httpx.AsyncClient, execute_sql: ExecuteSql
     ) -> None:
         user, tokens = await create_user_and_log_in(users)
         await refresh(users, tokens["refresh_token"])
-        await rows("UPDATE token_family SET expires_at = now()")
+        await execute_sql("UPDATE token_family SET expires_at = now()")
         await log_in(users, user["email"])
-        assert len(await rows("SELECT 1 FROM refresh_token")) == 1
+        assert len(await execute_sql("SELECT 1 FROM refresh_token")) == 1
 
-    async def test_refresh_tokens_are_stored_as_hashes(self, users: httpx.AsyncClient, rows: FetchRows) -> None:
+    async def test_refresh_tokens_are_stored_as_hashes(self, users: httpx.AsyncClient, execute_sql: ExecuteSql) -> None:
         _, tokens = await create_user_and_log_in(users)
-        (row,) = await rows("SELECT refresh_token::text AS everything, token_hash FROM refresh_token")
-        assert tokens["refresh_token"] not in row["everything"]
-        assert len(row["token_hash"]) == 32
+        (row,) = await execute_sql("SELECT refresh_token::text AS all_columns, token_hash FROM refresh_token")
+        assert tokens["refresh_token"] not in row["all_columns"]
+        assert row["token_hash"] == sha256(tokens["refresh_token"].encode()).digest()
 
 
 class TestReuse:
     async def test_family_is_revoked_when_a_token_is_reused(
-        self, users: httpx.AsyncClient, rows: FetchRows, capsys: pytest.CaptureFixture[str]
+        self, users: httpx.AsyncClient, execute_sql: ExecuteSql, capsys: pytest.CaptureFixture[str]
     ) -> None:
         user, first = await create_user_and_log_in(users)
         second = (await refresh(users, first["refresh_token"])).json()
-        reuse = await refresh(users, first["refresh_token"])
-        assert reuse.status_code == 401
-        (family,) = await rows("SELECT revoked_at FROM token_family")
+        assert (await refresh(users, first["refresh_token"])).status_code == 401
+        (family,) = await execute_sql("SELECT revoked_at FROM token_family")
         assert family["revoked_at"] is not None
         assert (await refresh(users, second["refresh_token"])).status_code == 401
-        lines = [line for line in capsys.readouterr().out.splitlines() if "refresh_reuse_detected" in line]
-        assert len(lines) == 1
-        assert user["id"] in lines[0]
-        assert first["refresh_token"] not in lines[0]
+        (record,) = [line for line in capsys.readouterr().out.splitlines() if "refresh_reuse_detected" in line]
+        assert user["id"] in record
+        assert first["refresh_token"] not in record
 
     async def test_other_logins_continue_when_a_family_is_revoked(self, users: httpx.AsyncClient) -> None:
-        user, here = await create_user_and_log_in(users)
-        elsewhere = (await log_in(users, user["email"])).json()
-        await refresh(users, here["refresh_token"])
-        await refresh(users, here["refresh_token"])
-        assert (await refresh(users, elsewhere["refresh_token"])).status_code == 200
+        user, reused = await create_user_and_log_in(users)
+        other_login = (await log_in(users, user["email"])).json()
+        for _ in range(2):
+            await refresh(users, reused["refresh_token"])
+        assert (await refresh(users, other_login["refresh_token"])).status_code == 200
         assert (await log_in(users, user["email"])).status_code == 200
 
-    async def test_one_refresh_succeeds_and_the_family_is_revoked_when_requests_are_concurrent(
+    async def test_one_refresh_succeeds_and_the_family_is_revoked_when_a_token_is_used_concurrently(
         self, users: httpx.AsyncClient
     ) -> None:
         _, tokens = await create_user_and_log_in(users)
@@ -171,38 +189,39 @@ class TestReuse:
 
 class TestRevocation:
     @pytest.mark.parametrize("is_spent", [False, True])
-    async def test_all_tokens_of_the_login_are_revoked(self, users: httpx.AsyncClient, *, is_spent: bool) -> None:
+    async def test_revocation_revokes_only_the_tokens_of_the_login(
+        self, users: httpx.AsyncClient, *, is_spent: bool
+    ) -> None:
         user, first = await create_user_and_log_in(users)
-        other = (await log_in(users, user["email"])).json()
+        other_login = (await log_in(users, user["email"])).json()
         second = (await refresh(users, first["refresh_token"])).json()
         token = (first if is_spent else second)["refresh_token"]
         response = await users.post("/tokens/revocation", data={"token": token})
         assert (response.status_code, response.content) == (204, b"")
         assert (await refresh(users, second["refresh_token"])).status_code == 401
-        assert (await refresh(users, other["refresh_token"])).status_code == 200
+        assert (await refresh(users, other_login["refresh_token"])).status_code == 200
 
-    async def test_revocation_is_logged_once(
+    async def test_revocation_is_logged_once_when_it_is_repeated(
         self, users: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
     ) -> None:
         user, tokens = await create_user_and_log_in(users)
         for _ in range(2):
             response = await users.post("/tokens/revocation", data={"token": tokens["refresh_token"]})
             assert response.status_code == 204
-        lines = [line for line in capsys.readouterr().out.splitlines() if "tokens_revoked" in line]
-        assert len(lines) == 1
-        assert user["id"] in lines[0]
-        assert tokens["refresh_token"] not in lines[0]
+        (record,) = [line for line in capsys.readouterr().out.splitlines() if "tokens_revoked" in line]
+        assert user["id"] in record
+        assert tokens["refresh_token"] not in record
 
-    async def test_unknown_token_is_ignored(self, users: httpx.AsyncClient) -> None:
+    async def test_revocation_succeeds_when_the_token_is_unknown(self, users: httpx.AsyncClient) -> None:
         assert (await users.post("/tokens/revocation", data={"token": "unknown"})).status_code == 204
+
+    async def test_revocation_is_rejected_when_the_token_is_missing(self, users: httpx.AsyncClient) -> None:
         assert (await users.post("/tokens/revocation", data={})).status_code == 422
 
 
 class TestWorkersToken:
-    grant = {"grant_type": "client_credentials"}  # noqa: RUF012
-
     async def test_workers_token_has_the_role_service(self, users: httpx.AsyncClient) -> None:
-        response = await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))
+        response = await users.post("/internal/tokens", data=CLIENT_CREDENTIALS, auth=("workers", WORKERS_SECRET))
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "no-store"
         tokens = response.json()
@@ -216,23 +235,33 @@ class TestWorkersToken:
         app.dependency_overrides[get_settings] = lambda: settings
         async with serve(app) as url, http_client(url) as users:
             for secret, status in (("another-secret", 200), (WORKERS_SECRET, 401)):
-                response = await users.post("/internal/tokens", data=self.grant, auth=("workers", secret))
+                response = await users.post("/internal/tokens", data=CLIENT_CREDENTIALS, auth=("workers", secret))
                 assert response.status_code == status
 
     async def test_workers_token_authorizes_internal_routes(self, users: httpx.AsyncClient) -> None:
         user = await create_user(users)
-        tokens = (await users.post("/internal/tokens", data=self.grant, auth=("workers", WORKERS_SECRET))).json()
+        tokens = (
+            await users.post("/internal/tokens", data=CLIENT_CREDENTIALS, auth=("workers", WORKERS_SECRET))
+        ).json()
         response = await users.get(f"/internal/users/{user['id']}", headers=bearer(tokens["access_token"]))
         assert response.json() == user
 
     @pytest.mark.parametrize(
-        "authorization", ["", "Basic", "Basic ?", "Basic d29ya2Vycw==", "Bearer x", "Basic d29ya2Vyczp3cm9uZw=="]
+        "authorization",
+        [
+            "",
+            "Basic",
+            "Basic ?",
+            "Bearer x",
+            pytest.param(f"Basic {b64encode(b'workers').decode()}", id="without a colon"),
+            pytest.param(f"Basic {b64encode(b'workers:wrong').decode()}", id="wrong secret"),
+        ],
     )
     async def test_workers_token_is_denied_when_the_credentials_are_wrong(
         self, users: httpx.AsyncClient, authorization: str
     ) -> None:
         headers = {"Authorization": authorization} if authorization else {}
-        response = await users.post("/internal/tokens", data=self.grant, headers=headers)
+        response = await users.post("/internal/tokens", data=CLIENT_CREDENTIALS, headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"].startswith("Basic")
         assert response.headers["Content-Type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""Services and parameters of a request."""
+"""FastAPI dependencies of the routes: services, the new account, and the roles of callers."""
 
 from secrets import compare_digest
 from typing import Annotated
@@ -32,7 +32,10 @@ async def get_account_service(session: SessionDep) -> AccountService:
 
 
 async def get_registration(body: UserCreate, request: Request) -> Registration:
-    """Hash the password of a new account. Resolve this before the session, so that no transaction waits for a hash."""
+    """Return the new account with its password hashed.
+
+    A route declares this dependency before the session, so that no transaction is open while the password is hashed.
+    """
     passwords: PasswordHasher = request.app.state.passwords
     with passwords.queue_slot():
         password_hash = await passwords.hash(body.password)
@@ -48,7 +51,7 @@ async def get_token_service(request: Request) -> TokenService:
 async def authenticate_workers(
     settings: SettingsDep, credentials: Annotated[HTTPBasicCredentials | None, Depends(_basic)]
 ) -> None:
-    """Admit only the workers, and compare their credentials in constant time. Raises WrongClientError."""
+    """Accept only the credentials of the workers, compared in constant time. Raises WrongClientError."""
     secret = settings.workers_client_secret.get_secret_value()
     expected = f"{WORKERS_CLIENT_ID}:{secret}".encode()
     if credentials is None or not compare_digest(f"{credentials.username}:{credentials.password}".encode(), expected):

@@ -1,7 +1,8 @@
-"""The Ed25519 keys of access tokens. They are published as a JSON Web Key Set, and a key id is the key's thumbprint.
+"""The Ed25519 keys of access tokens. The public keys are published as a JSON Web Key Set, with thumbprints as key ids.
 
 The first key signs and all keys verify. To rotate, append the new key and deploy, so that all services can verify with
-it. Then move it to the front and deploy, so that it signs. Remove the old key when its last token has expired.
+it. Then move it to the front and deploy, so that it signs. Remove the old key when the last token that it signed has
+expired.
 """
 
 import re
@@ -23,7 +24,7 @@ _PEM = re.compile(r"-----BEGIN PRIVATE KEY-----.+?-----END PRIVATE KEY-----", re
 
 
 def load_private_keys(pem: str) -> list[Ed25519PrivateKey]:
-    """Return the keys of a PKCS#8 PEM text in its order. Raises ValueError if a key is not Ed25519 or none is found."""
+    """Return the keys of a PKCS#8 PEM text in order. Raises ValueError if there is no key or one is not Ed25519."""
     blocks = _PEM.findall(pem)
     if not blocks:
         raise ValueError("has no PEM block 'PRIVATE KEY'; create one with openssl genpkey -algorithm ed25519")
@@ -31,13 +32,17 @@ def load_private_keys(pem: str) -> list[Ed25519PrivateKey]:
 
 
 def validate_signing_key(value: SecretStr) -> SecretStr:
-    """Return a setting that has valid keys. The message of the ValueError contains no part of the value."""
+    """Return the value of the setting if its keys are valid.
+
+    Raises:
+        ValueError: The value has no key or an invalid key. The message contains no part of the value.
+    """
     load_private_keys(value.get_secret_value())
     return value
 
 
 class KeyRing:
-    """Signs with the first of `keys`, and has the public key of each. At least one key is required."""
+    """Signs with the first of `keys`, and publishes the public key of each. At least one key is required."""
 
     def __init__(self, *, keys: Sequence[Ed25519PrivateKey]) -> None:
         documents = [public_jwk(key) for key in keys]
@@ -57,12 +62,12 @@ class KeyRing:
 
 
 def public_jwk(key: Ed25519PrivateKey) -> dict[str, str]:
-    """Return the public key as a JSON Web Key (RFC 8037) whose `kid` is its thumbprint (RFC 7638).
+    """Return the public key as a JSON Web Key (RFC 8037), with its thumbprint (RFC 7638) as `kid`.
 
-    So all replicas with the same key publish the same id, and two keys never share an id.
+    Therefore all replicas publish the same id for the same key, and two keys never share an id.
     """
     x = base64url_encode(key.public_key().public_bytes_raw()).decode()
-    members = {"crv": "Ed25519", "kty": "OKP", "x": x}  # these members, in this order: RFC 7638 §3.2
+    members = {"crv": "Ed25519", "kty": "OKP", "x": x}  # RFC 7638 §3.2 requires these members in this order
     thumbprint = base64url_encode(sha256(orjson.dumps(members)).digest()).decode()
     return members | {"kid": thumbprint, "use": "sig", "alg": ALGORITHM}
 

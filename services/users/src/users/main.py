@@ -23,7 +23,7 @@ from users.settings import Settings, get_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the users service. Without `settings` they are read from the environment."""
+    """Return the users service. By default, the settings are read from the environment."""
     app = build_app(
         name="users",
         settings=settings or get_settings(),
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the resources of requests. Redis may be unavailable: events then wait in the outbox.
+    """Open the resources that requests use. If Redis is unavailable, the service starts and events wait in the outbox.
 
     The relay is opened last, so that it stops first.
     """

@@ -22,7 +22,11 @@ outbox_table(Base.metadata)
 
 
 class Account(Base):
-    """A user. `email` is normalised (`shared.validation.email_addresses`), so a unique constraint is sufficient."""
+    """A registered user.
+
+    `email` is normalised (`shared.validation.email_addresses`), so its unique constraint also rejects other spellings
+    of the same address.
+    """
 
     __tablename__ = "account"
     __table_args__ = (CheckConstraint("role IN ('customer', 'admin')", name="role"),)  # services have no account
@@ -40,7 +44,7 @@ class Account(Base):
 class TokenFamily(Base):
     """The refresh tokens of one login. Revoking the family revokes all of them.
 
-    A family ends 30 days after the login, which also bounds the number of its tokens.
+    A family ends 30 days after the login. Therefore the number of its tokens is bounded.
     """
 
     __tablename__ = "token_family"

@@ -1,12 +1,13 @@
 """Argon2id hashes of passwords, computed on a separate thread pool.
 
-A hash takes tens of milliseconds and 19 MiB by design. It must not block the event loop, and the default thread pool
-would compute dozens at the same time. The size of the pool is the limit. A semaphore around `to_thread` alone would not
-be: a client that disconnects would release it while the thread still holds the memory.
+Argon2id takes tens of milliseconds and 19 MiB per hash by design. A hash must not block the event loop, and the default
+thread pool would compute dozens of hashes at the same time. The size of the separate pool limits them. A semaphore
+around `to_thread` would not limit them: if a client disconnects, the semaphore is released while the thread still
+computes the hash and holds the memory.
 
-On a machine with more work than processors, the threads would take most of the process's time from the event loop. They
-have a lower priority, and the loop starts each hash, so hashes wait while the loop is late. The queue is bounded in
-length and in time: a request whose hash is not expected in time is rejected before any other work.
+On a loaded machine, the threads could take most of the processor time that the event loop needs. Therefore they have a
+lower priority, and the event loop starts each hash, so that hashes wait while the event loop is late. The queue is
+bounded in length and in time. If a hash is not expected in time, its request is rejected before any other work.
 """
 
 import asyncio
@@ -31,14 +32,16 @@ RETRY_AFTER_S = 5
 """The `Retry-After` of a rejected request."""
 
 NICENESS = 5
-"""Niceness of the threads: two that hash leave 60 % of one processor to a busy event loop, instead of a third. With
-more, a loaded machine would not compute even one hash in time."""
+"""Niceness of the threads. While two threads hash on one processor, a busy event loop gets 60 % of it, instead of a
+third at equal priority. With a higher niceness, a loaded machine would not finish any hash in time."""
 
 EXPECTED_SHARE = 0.5
-"""Share of the time of a request that the expected wait and hash may take: hashes slow down while a queue grows."""
+"""Maximum share of the request's time for the expected wait and hash. The rest is a reserve, because hashes become
+slower while the queue grows."""
 
 MAX_NORMALISED_LENGTH = 512
-"""Longer passwords cannot have been set and are not normalised, because normalisation takes quadratic time."""
+"""Maximum number of characters that are normalised, because normalisation takes quadratic time. `schemas.Password` is
+shorter, so a longer password is wrong anyway."""
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ _argon2 = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, paralle
 
 
 def normalise_password(password: str) -> str:
-    """Return the password in NFKC (NIST SP 800-63B §3.1.1.2), so that it matches however a keyboard composes it."""
+    """Return the password in NFKC (NIST SP 800-63B §3.1.1.2), because keyboards compose characters differently."""
     return unicodedata.normalize("NFKC", password) if len(password) <= MAX_NORMALISED_LENGTH else password
 
 
@@ -57,8 +60,9 @@ class PasswordHasher:
     """Hashes and verifies passwords on `executor`.
 
     A call ends after `timeout_s` seconds, or shortly before the request's deadline if that is earlier. At most
-    `max_waiting` requests hold a slot in the queue. `max_concurrent` is the number of threads, `hash_s` the duration of
-    a hash in seconds until others are measured, and `decoy` the hash of a random password.
+    `max_waiting` requests hold a slot in the queue, including those that are hashed. `max_concurrent` is the number of
+    threads. `hash_s` is the expected duration of the first hash, in seconds. `decoy` is the hash of a random password,
+    which `verify` uses for an unknown account.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class PasswordHasher:
         """Hold a slot in the queue within the block. Enter it before any other work for the request.
 
         Raises:
-            TooManyLoginsError: The queue is full, or too long for the time of the request.
+            TooManyLoginsError: The queue is full, or the hash is not expected in time.
         """
         if self._waiting >= self._max_waiting or self._is_expected_late():
             raise TooManyLoginsError(retry_after_s=RETRY_AFTER_S)
@@ -105,7 +109,7 @@ class PasswordHasher:
             return await self._run(lambda: _argon2.hash(normalise_password(password)))
 
     async def hash_at_start(self, password: str) -> str:
-        """Return the hash to store, without a timeout: no client waits for it, and a slow machine must start too."""
+        """Return the hash to store. It has no timeout, because no client waits and a slow machine must start too."""
         return await self._submit(lambda: _argon2.hash(normalise_password(password)))
 
     async def verify(self, password: str, stored_hash: str | None) -> tuple[bool, str | None]:
@@ -133,12 +137,16 @@ class PasswordHasher:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._measure, work)
 
     def _is_expected_late(self) -> bool:
-        """Return whether one more hash would take too long. A free thread is always used, since only hashes measure."""
+        """Return whether one more hash would take too long.
+
+        It never would if a thread is free. Otherwise one slow hash could cause the rejection of all later requests, and
+        no further hash would correct the expected duration.
+        """
         expected_s = (self._waiting + 1) * self._hash_s / self._max_concurrent
         return self._waiting >= self._max_concurrent and expected_s > EXPECTED_SHARE * limit_wait(self._timeout_s)
 
     def _measure(self, work: Callable[[], T]) -> T:
-        """Do the work on a thread, and follow the duration of hashes by an exponential moving average."""
+        """Do the work, and update the expected duration of a hash, which is an exponential moving average."""
         started = time.monotonic()
         try:
             return work()
@@ -147,7 +155,10 @@ class PasswordHasher:
 
 
 def _verify(password: str, stored_hash: str) -> tuple[bool, str | None]:
-    """Try the normalised password, then the typed one if it differs. A decoy takes the tries of a wrong password."""
+    """Try the normalised password, and then the password as typed if it differs.
+
+    The decoy never matches. Therefore an unknown account takes as many tries as a wrong password.
+    """
     normalised = normalise_password(password)
     matches, new_hash = _argon2.verify_and_update(normalised, stored_hash)
     if not matches and normalised != password and _argon2.verify(password, stored_hash):
@@ -174,6 +185,6 @@ async def open_password_hasher(
 
 
 def _lower_priority() -> None:
-    """Lower the priority of this thread. Only Linux has one for each thread (nice(2)); others have one per process."""
+    """Lower the priority of this thread. Only Linux has a priority per thread (nice(2)), other systems per process."""
     if sys.platform == "linux":
         os.nice(NICENESS)

@@ -1,4 +1,4 @@
-"""The SQL of this service. All times are the database's, so the clocks of the replicas do not matter."""
+"""The SQL of this service. All times come from the clock of the database, because the clocks of replicas differ."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -45,12 +45,12 @@ class AccountRepository:
         )
 
     async def update_password_hash(self, account_id: UUID, password_hash: str) -> None:
-        """Replace the hash of an account by one with the present parameters."""
+        """Replace the password hash of an account."""
         await self._session.execute(update(Account).where(Account.id == account_id).values(password_hash=password_hash))
 
 
 class SpentToken(NamedTuple):
-    """The family and the owner of a refresh token that was spent now."""
+    """The family and the owner of a refresh token that has just been spent."""
 
     family_id: UUID
     account_id: UUID
@@ -80,7 +80,7 @@ class RefreshTokenRepository:
     async def spend_token(self, token_hash: bytes) -> SpentToken | None:
         """Spend a valid token, or return None if it is unknown, spent, expired or revoked.
 
-        This is one statement. Of two concurrent calls, the second waits for the first to commit and returns None.
+        This is one statement. If two calls are concurrent, the second waits until the first commits, and returns None.
         """
         result = await self._session.execute(
             update(RefreshToken)
@@ -108,11 +108,11 @@ class RefreshTokenRepository:
         return len(deleted.all())
 
     async def revoke_family_of_spent_token(self, token_hash: bytes) -> UUID | None:
-        """Revoke the family of a token that was spent before. Return its owner's id, or None."""
+        """Revoke the family of a token that was spent before. Return the owner's id, or None if nothing was revoked."""
         return await self._revoke_family(RefreshToken.token_hash == token_hash, RefreshToken.spent_at.is_not(None))
 
     async def revoke_family_of_token(self, token_hash: bytes) -> UUID | None:
-        """Revoke the family of a token, spent or not. Return its owner's id, or None if there is nothing to revoke."""
+        """Revoke the family of a token, spent or not. Return the owner's id, or None if nothing was revoked."""
         return await self._revoke_family(RefreshToken.token_hash == token_hash)
 
     async def _revoke_family(self, *conditions: ColumnElement[bool]) -> UUID | None:

@@ -15,7 +15,7 @@ from users.schemas import AccessToken, ClientTokenRequest, RevocationRequest, To
 users_router = APIRouter(tags=["users"])
 tokens_router = APIRouter(prefix="/tokens", tags=["tokens"], route_class=FormRoute)
 revocation_router = APIRouter(tags=["tokens"], route_class=FormRoute)
-"""Not part of the public API: the gateway calls it for sessions of its page. The token itself is the credential."""
+"""Not part of the public API. The gateway calls it to end a session of its page. The token is the only credential."""
 
 internal_users_router = APIRouter(prefix="/internal", tags=["internal"])
 internal_tokens_router = APIRouter(prefix="/internal/tokens", tags=["internal"], route_class=FormRoute)

@@ -15,7 +15,7 @@ MIN_PASSWORD_LENGTH = 8
 
 
 def validate_displayable(value: str) -> str:
-    """Return a text that is displayed to people. Raises ValueError.
+    """Return the text if it can be displayed and sent safely, else raise ValueError.
 
     Control characters break log records, terminals and email headers, and PostgreSQL cannot store NUL. Mail programs
     decode encoded words (RFC 2047) even if they are quoted.
@@ -29,8 +29,8 @@ def validate_displayable(value: str) -> str:
     return value
 
 
-def validate_length(password: str) -> str:
-    """Return a password that is long enough after normalisation, which composes characters. Raises ValueError."""
+def validate_password_length(password: str) -> str:
+    """Return the password if it is long enough in normalised form, with composed characters, else raise ValueError."""
     if len(normalise_password(password)) < MIN_PASSWORD_LENGTH:
         raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters")
     return password
@@ -56,7 +56,7 @@ Password = Annotated[
         examples=["correct horse battery"],
         json_schema_extra={"format": "password", "writeOnly": True},
     ),
-    AfterValidator(validate_length),
+    AfterValidator(validate_password_length),
 ]
 """The minimum length is that of NIST SP 800-63B. The maximum length bounds the work of a hash."""
 

@@ -18,7 +18,7 @@ from users import keys
 
 
 class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, ServiceSettings):
-    """Stores, keys and credentials of the users service."""
+    """Settings of the users service, read from environment variables or files."""
 
     signing_key: Annotated[SecretStr, AfterValidator(keys.validate_signing_key)] = Field(
         description="Ed25519 private keys in PEM: the first signs access tokens, all verify them"
@@ -57,5 +57,5 @@ class Settings(OutboxSettings, DatabaseSettings, RedisSettings, TokenSettings, S
 
 @lru_cache
 def get_settings() -> Settings:
-    """Return the settings of the process. Invalid settings end it with status 4."""
+    """Return the settings of the process. If they are invalid, the process exits with status 4."""
     return load_settings(Settings)

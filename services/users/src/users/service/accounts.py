@@ -17,12 +17,12 @@ from users.schemas import UserUpdate
 log = structlog.get_logger(__name__)
 
 MAX_ADMINS = 100
-"""Upper bound of the response. A shop has few admins."""
+"""Maximum number of admins in a response. A shop has few."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """An account to create, with a hashed password."""
+    """An account to create, with its password hash."""
 
     email: str
     name: str

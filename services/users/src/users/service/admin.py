@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 async def seed_admin(*, database: Database, passwords: PasswordHasher, email: str, password: SecretStr) -> None:
     """Create an admin account with this normalised email address. Replicas may call this concurrently.
 
-    An existing account is not changed, because its password may have been changed.
+    An existing account with this address is not changed, because the admin may have changed its password.
     """
     async with database.transaction() as session:
         if await AccountRepository(session=session).find_by_email(email):

@@ -13,7 +13,7 @@ from users.repository import RefreshTokenRepository
 
 
 def create_cleanup_tasks(*, settings: OutboxSettings, redis: Redis) -> Mapping[str, CleanupTask]:
-    """Return the tasks by name. The one that needs Redis comes last, so the other runs without it."""
+    """Return the tasks by name. The outbox task is the last, so that the other runs even if Redis is unavailable."""
     retention = timedelta(days=settings.outbox_retention_days)
     return {
         "refresh_token_families": _delete_ended_families,

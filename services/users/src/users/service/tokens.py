@@ -1,8 +1,9 @@
 """Granting tokens: logins, refreshes, and the token of the workers.
 
-Here each step has a short transaction, instead of one transaction per request, for two reasons. Verifying a password
-takes tens of milliseconds, during which no connection is held. And reusing a refresh token is an error whose
-revocation must be committed, so errors are raised outside of the transactions.
+Each step has its own short transaction, instead of one transaction per request, for two reasons. First, verifying a
+password takes tens of milliseconds, and a request must not hold a connection during that time. Second, the reuse of a
+refresh token revokes its family and is an error. The revocation must be committed, so errors are raised outside of the
+transactions.
 """
 
 from datetime import timedelta
@@ -30,7 +31,7 @@ from users.service.access_tokens import AccessTokenIssuer
 log = structlog.get_logger(__name__)
 
 REFRESH_LIFETIME = timedelta(days=30)
-"""Counted from the login. A refresh does not extend it."""
+"""Lifetime of a token family, counted from the login. A refresh does not extend it."""
 
 WORKERS_ID = uuid5(NAMESPACE_URL, "https://hopline.example/clients/workers")
 """The fixed subject of the workers' tokens. No account has this id."""
@@ -147,5 +148,5 @@ def _require_parameters(form: TokenRequest, *names: str) -> None:
 
 
 def _hash_refresh_token(refresh_token: str) -> bytes:
-    """Return the SHA-256. A fast hash is sufficient, because 256 random bits cannot be guessed."""
+    """Return the SHA-256 of the token. A fast hash is sufficient, because a token has 256 random bits."""
     return sha256(refresh_token.encode()).digest()
