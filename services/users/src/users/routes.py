@@ -56,8 +56,8 @@ async def update_me(identity: CurrentIdentity, body: UserUpdate, accounts: Accou
     dependencies=[Depends(forbid_caching)],
     summary="Log in, or refresh a pair of tokens",
     responses={
-        400: document_problem("The grant type is missing or unknown"),
-        401: document_problem("Wrong credentials, or a refresh token used twice"),
+        400: document_problem("The grant type is unsupported, or a parameter is missing"),
+        401: document_problem("The credentials are wrong, or the refresh token is not valid"),
     },
 )
 async def grant_tokens(form: TokenForm, service: TokensDep) -> TokenPair:
