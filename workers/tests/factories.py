@@ -1,11 +1,13 @@
-"""Events and jobs with default values."""
+"""Events, jobs and problem responses with default values."""
 
 from typing import Any
 from uuid import UUID, uuid4
 
 from redis.asyncio import Redis
+from starlette.responses import JSONResponse, Response
 
 from shared.messaging import CloudEvent
+from workers.jobs.repository import QueuedJob
 from workers.reports.schemas import MakeReport
 from workers.schemas import FulfilOrder, NewJob, Order, OrderEmail, WelcomeEmail
 
@@ -27,15 +29,15 @@ def order_data(**changes: Any) -> dict[str, Any]:
 
 
 def order_event(status: str = "placed", *, data: dict[str, Any] | None = None, **attributes: Any) -> CloudEvent:
-    """Return an order event."""
+    """Return the event that an order got this status. `attributes` are attributes of the CloudEvent."""
     data = data if data is not None else order_data(status=status)
     subject = str(data.get("order_id", "?"))
-    kind = f"hopline.order.{status}.v1"
-    return CloudEvent(source="/hopline/orders", type=kind, subject=subject, data=data, **attributes)
+    event_type = f"hopline.order.{status}.v1"
+    return CloudEvent(source="/hopline/orders", type=event_type, subject=subject, data=data, **attributes)
 
 
 def registered_event(user_id: UUID) -> CloudEvent:
-    """Return the event of a registration."""
+    """Return the event that a user registered."""
     return CloudEvent(
         source="/hopline/users",
         type="hopline.user.registered.v1",
@@ -45,7 +47,7 @@ def registered_event(user_id: UUID) -> CloudEvent:
 
 
 async def append_event(redis: Redis, event: CloudEvent) -> None:
-    """Append an event to its stream, as a relay does."""
+    """Append an event to the stream of its service, as a relay does."""
     stream = "events:users" if ".user." in event.type else "events:orders"
     await redis.xadd(stream, {"event": event.encode()})
 
@@ -61,9 +63,14 @@ def welcome_email(user_id: UUID | None = None, *, delay_s: float = 0.0) -> NewJo
     return NewJob(payload=WelcomeEmail(user_id=user_id or uuid4()), delay_s=delay_s)
 
 
-def fulfilment(*, delay_s: float = 0.0) -> NewJob:
+def fulfilment() -> NewJob:
     """Return a job that packs an order."""
-    return NewJob(payload=FulfilOrder(user_id=uuid4(), order_id=uuid4(), step="pack"), delay_s=delay_s)
+    return NewJob(payload=FulfilOrder(user_id=uuid4(), order_id=uuid4(), step="pack"))
+
+
+def queued_job(*, due_in_s: float = 0.0, attempt: int = 1) -> QueuedJob:
+    """Return a job for the dispatcher. It has no row in the table of jobs."""
+    return QueuedJob(job_id=uuid4(), type_name="send_fax", attempt=attempt, due_in_s=due_in_s)
 
 
 def report_job(report_id: UUID) -> NewJob:
@@ -72,7 +79,13 @@ def report_job(report_id: UUID) -> NewJob:
 
 
 def report_event(report_id: UUID) -> CloudEvent:
-    """Return the event of a requested report."""
+    """Return the event that a report was requested."""
     data = {"report_id": report_id, "user_id": uuid4(), "kind": "orders", "format": "csv"}
-    kind = "hopline.report.requested.v1"
-    return CloudEvent(source="/hopline/orders", type=kind, subject=str(report_id), data=data)
+    event_type = "hopline.report.requested.v1"
+    return CloudEvent(source="/hopline/orders", type=event_type, subject=str(report_id), data=data)
+
+
+def problem(status: int, slug: str) -> Response:
+    """Return a problem response in the form of the services."""
+    document = {"type": f"https://hopline.example/problems/{slug}", "status": status}
+    return JSONResponse(document, status_code=status, media_type="application/problem+json")

@@ -19,21 +19,19 @@ from starlette.routing import Route
 
 from testkit.apps import free_port
 
+from .factories import problem
 from .fake_reports import FakeReports
 
 SECRET = "the-workers-secret"
 BASIC = "Basic " + base64.b64encode(f"workers:{SECRET}".encode()).decode()
 
 
-def problem(status: int, slug: str) -> Response:
-    """Return a problem response in the form of the services."""
-    body = {"type": f"https://hopline.example/problems/{slug}", "status": status}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json")
-
-
 @dataclass(kw_only=True)
 class FakeCleanup:
-    """The clean-up routes of a service with `batches` left to delete. `since` is the time of its oldest event."""
+    """The cleanup routes of a service.
+
+    `batches` are left to delete. `since` is the time of the oldest event that the service can publish again.
+    """
 
     batches: int = 0
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -60,7 +58,11 @@ class FakeCleanup:
 
 @dataclass(kw_only=True)
 class FakeUsers:
-    """The internal routes of users. `next_statuses` are sent first; `token_lifetime` is in seconds."""
+    """The internal routes of users.
+
+    The next requests for a user get the error responses `next_statuses`. `token_lifetime` is in seconds. Only the
+    latest token is accepted, unless it is in `revoked`.
+    """
 
     users: dict[str, dict[str, str]] = field(default_factory=dict)
     next_statuses: list[int] = field(default_factory=list)
@@ -92,6 +94,7 @@ class FakeUsers:
         return JSONResponse(body)
 
     def accepts(self, request: Request) -> bool:
+        """Return whether a request has a valid token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return scheme == "Bearer" and token == f"t{self.tokens_issued}" and token not in self.revoked
 
@@ -104,8 +107,8 @@ class FakeUsers:
         user = self.users.get(request.path_params["user_id"])
         if user is None:
             return problem(404, "user-not-found")
-        rest = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
-        return JSONResponse({"id": request.path_params["user_id"]} | user | rest)
+        ignored = {"role": "customer", "created_at": "2026-11-23T10:00:00Z"}
+        return JSONResponse({"id": request.path_params["user_id"]} | user | ignored)
 
     async def _admins(self, request: Request) -> Response:
         if not self.accepts(request):
@@ -127,9 +130,10 @@ class FakeNotifications:
 
 @dataclass(kw_only=True)
 class FakeOrders:
-    """The internal routes of orders. `error_response` replaces the response to fulfilment calls.
+    """The internal routes of orders.
 
-    Calls wait while `open` is cleared.
+    Fulfilment calls wait while `open` is cleared. `waiting` is the number of these calls. `error_response` replaces
+    their response. `calls` has the order id and the step of each call, `called_at` the time of the event loop.
     """
 
     users: FakeUsers
@@ -175,9 +179,10 @@ class FakeOrders:
 
 @dataclass(kw_only=True)
 class FakeMailServer:
-    """A mail server. `next_responses` are sent first. Senders wait while `open` is cleared.
+    """A mail server.
 
-    The response to QUIT waits while `quit_open` is cleared.
+    The next messages get `next_responses` and are not received. The response to DATA waits while `open` is cleared, and
+    `waiting` is the number of these messages. The response to QUIT waits while `quit_open` is cleared.
     """
 
     port: int = field(default_factory=free_port)
@@ -201,7 +206,7 @@ class FakeMailServer:
         return [message for message in parsed if isinstance(message, EmailMessage)]
 
     async def start(self) -> None:
-        """Accept connections, on the same port after each start."""
+        """Accept connections. Each start uses the same port."""
         loop = asyncio.get_running_loop()
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._server = await loop.create_server(
@@ -215,7 +220,7 @@ class FakeMailServer:
 
 @dataclass
 class _Receiver:
-    """The handler for aiosmtpd, which reads every attribute of its handler at each connection."""
+    """The handler for aiosmtpd. It is a separate class, because aiosmtpd reads every attribute of its handler."""
 
     mailbox: FakeMailServer
 
@@ -247,13 +252,13 @@ class _Receiver:
 def add_user(
     users: FakeUsers, user_id: object, *, name: str = "Ada Lovelace", email: str = "ada@hopline.example"
 ) -> None:
-    """Add a user to the users service."""
+    """Add an account to the fake users service."""
     users.users[str(user_id)] = {"name": name, "email": email}
 
 
-def body(message: EmailMessage, kind: str) -> str:
+def body(message: EmailMessage, form: str) -> str:
     """Return the `plain` or `html` form of a message."""
-    part = message.get_body(preferencelist=(kind,))
-    assert part is not None, f"no {kind} part"
+    part = message.get_body(preferencelist=(form,))
+    assert part is not None, f"no {form} part"
     content: Any = part.get_content()
     return str(content)

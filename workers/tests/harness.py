@@ -1,4 +1,4 @@
-"""The stores, fake services and mail server around a worker, and ways to run workers with them."""
+"""The stores, fake services and mail server that a worker needs, and functions that run workers with them."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ from .fakes import SECRET, FakeMailServer, FakeNotifications, FakeOrders, FakeUs
 
 @dataclass(frozen=True, kw_only=True)
 class Harness:
-    """The surroundings of a worker. `environment` has the variables of its process."""
+    """The dependencies of a worker. `environment` has the environment variables of its process."""
 
     database: Database
     redis: Redis
@@ -56,17 +56,17 @@ class Harness:
     environment: dict[str, str]
 
     def settings(self, **changes: Any) -> Settings:
-        """Return the settings of a worker, with some changed."""
+        """Return the settings of a worker. `changes` replace values of the environment."""
         return Settings.model_validate({name.lower(): value for name, value in self.environment.items()} | changes)
 
-    async def add(self, *jobs: NewJob) -> list[QueuedJob]:
+    async def add_jobs(self, *jobs: NewJob) -> list[QueuedJob]:
         """Insert jobs into the table without enqueuing them."""
         async with self.database.transaction() as session:
             return await JobRepository(session=session).add(*jobs)
 
     async def enqueue(self, *jobs: NewJob) -> None:
         """Insert jobs into the table and enqueue them, as the consumer of an event does."""
-        await Dispatcher(redis=self.redis, queue_of=queue_of).enqueue(*await self.add(*jobs))
+        await Dispatcher(redis=self.redis, queue_of=queue_of).enqueue(*await self.add_jobs(*jobs))
 
     async def list_jobs(self) -> list[Job]:
         """Return all jobs, oldest first."""
@@ -97,12 +97,12 @@ class Harness:
     async def wait_until(self, condition: Callable[[list[Job]], object]) -> list[Job]:
         """Wait until `condition` is true for the list of all jobs, and return the list."""
 
-        async def hold() -> list[Job]:
+        async def list_if_true() -> list[Job]:
             jobs = await self.list_jobs()
             return jobs if condition(jobs) else []
 
-        found: list[Job] = await eventually(hold)
-        return found
+        jobs: list[Job] = await eventually(list_if_true)
+        return jobs
 
     async def wait_until_ended(self, count: int) -> list[Job]:
         """Wait until there are `count` jobs and each is done or dead."""
@@ -113,8 +113,8 @@ class Harness:
         return await self.wait_until(lambda jobs: [job.state for job in jobs].count("done") >= count)
 
     @asynccontextmanager
-    async def runner(self, job_type: JobType, **changes: Any) -> AsyncIterator[Runner]:
-        """Open a runner for jobs of one type, without a worker that calls it."""
+    async def open_runner(self, job_type: JobType, **changes: Any) -> AsyncIterator[Runner]:
+        """Open a runner for jobs of one type, which the test calls instead of a worker."""
         settings = self.settings(**changes)
         async with (
             open_job_context(settings, database=self.database, faults=ActiveFaults()) as context,
@@ -127,14 +127,14 @@ class Harness:
             )
 
     @asynccontextmanager
-    async def worker(
+    async def run_worker(
         self, *, queue: str = JOBS_QUEUE, redis_options: Mapping[str, int] | None = None, **changes: Any
     ) -> AsyncIterator[Worker]:
-        """Run a worker in this process, so that the test can read its spans.
+        """Run a worker in this process within the block, so that the test can read its spans.
 
-        `redis_options` are further arguments of its `JobRedis`, `changes` are settings.
+        `redis_options` are further arguments of its `JobRedis`. `changes` replace its settings.
         """
-        main, settings = self.main(), self.settings(**changes)
+        main, settings = self.import_main(), self.settings(**changes)
         worker = create_worker(
             main.ReportWorkerSettings if queue == REPORTS_QUEUE else main.WorkerSettings,
             ctx={"settings": settings, "resources": AsyncExitStack()},
@@ -154,18 +154,18 @@ class Harness:
                 await running
             await worker.close()
 
-    def main(self) -> ModuleType:
-        """Import the module that ARQ imports, with the environment that it reads at import."""
+    def import_main(self) -> ModuleType:
+        """Import `workers.main`, which reads the environment at import, as ARQ does."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
             main = import_module("workers.main")
-        asyncio.set_event_loop(asyncio.get_running_loop())  # the import sets ARQ's
+        asyncio.set_event_loop(asyncio.get_running_loop())  # the import sets the loop for ARQ
         return main
 
     @asynccontextmanager
-    async def process(self, settings: str = "WorkerSettings", **changes: str) -> AsyncIterator["Process"]:
-        """Run a worker in a separate process until the block ends. Yields when it is ready."""
+    async def run_process(self, settings: str = "WorkerSettings", **changes: str) -> AsyncIterator["Process"]:
+        """Run a worker in a separate process within the block. Yields when it is ready, and kills it at the end."""
         process = await Process.start(self.environment | changes, settings=settings)
         try:
             await eventually(lambda: "worker_started" in process.events() or process.ended)
@@ -176,13 +176,14 @@ class Harness:
 
 @dataclass(kw_only=True)
 class Process:
-    """A process of `arq workers.main.<settings>`, and the lines of its output."""
+    """A process of `arq workers.main.<settings>`. `lines` is its output."""
 
     child: asyncio.subprocess.Process
     lines: list[str] = field(default_factory=list)
 
     @classmethod
     async def start(cls, environment: dict[str, str], *, settings: str = "WorkerSettings") -> "Process":
+        """Start the process without waiting until the worker is ready."""
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "arq", f"workers.main.{settings}",
             env={"PATH": os.environ["PATH"]} | environment,
@@ -206,14 +207,14 @@ class Process:
         return "".join(self.lines)
 
     def log_records(self) -> list[dict[str, Any]]:
-        """Return the log records."""
+        """Return the log records of the output, without other lines."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
 
     def events(self) -> list[str]:
         """Return the names of the logged events."""
         return [record["event"] for record in self.log_records()]
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
 
     async def wait(self, within_s: float = TIMEOUT_S) -> int:
@@ -224,6 +225,7 @@ class Process:
         return status
 
     async def end(self) -> None:
+        """Kill the process if it still runs, and wait for its end."""
         if not self.ended:
             with contextlib.suppress(ProcessLookupError):
                 self.child.kill()
@@ -234,7 +236,7 @@ class Process:
 
 @asynccontextmanager
 async def open_harness(*, database_url: str, redis_url: str, objects: Path) -> AsyncIterator[Harness]:
-    """Open a harness with a migrated database, an empty Redis and a folder of objects."""
+    """Open a harness for a migrated database, an empty Redis and a folder for objects."""
     users, mailbox = FakeUsers(), FakeMailServer()
     orders, notifications = FakeOrders(users=users), FakeNotifications(users=users)
     async with AsyncExitStack() as opened:
@@ -275,7 +277,7 @@ async def open_harness(*, database_url: str, redis_url: str, objects: Path) -> A
 
 
 async def _postpone_schedules(database: Database) -> None:
-    """Postpone all slots, because their jobs would be counted by tests."""
+    """Move all slots to the end of time, because tests count the jobs in the table."""
     async with database.transaction() as session:
         for schedule in SCHEDULES:
             await ScheduleRepository(session=session).register(

@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from time import time
-from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
@@ -10,9 +9,13 @@ from redis.exceptions import WatchError
 from testkit.rejections import REDIS_REJECTIONS, rejecting_writes
 from testkit.servers import StartValkey, ValkeyServer
 from testkit.waiting import TIMEOUT_S, eventually
-from workers.jobs.repository import QueuedJob
 from workers.queue.arq_redis import MAX_WAKE_UPS, JobRedis, wake_up_key
 from workers.queue.dispatcher import Dispatcher, arq_id
+
+from .factories import queued_job
+
+OUTAGE_S = 0.3
+"""Time for which a test checks that a command waits for Redis."""
 
 
 @pytest.fixture
@@ -23,55 +26,55 @@ async def client(redis_url: str) -> AsyncIterator[JobRedis]:
 
 
 @pytest.fixture
-async def other(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as other:
-        yield other
+async def second_client(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as second_client:
+        yield second_client
 
 
-async def close_connections(other: Redis) -> None:
-    """Close the connections to this database. Other databases of the server belong to concurrent tests."""
-    own = await other.client_id()
-    clients = await other.client_list()
-    database = next(client["db"] for client in clients if int(client["id"]) == own)
-    for client in clients:
-        if client["db"] == database and int(client["id"]) != own:
-            await other.client_kill_filter(_id=client["id"])
+async def close_other_connections(second_client: Redis) -> None:
+    """Close all connections to this database except this one. Other databases belong to concurrent tests."""
+    own_id = await second_client.client_id()
+    connections = await second_client.client_list()
+    database = next(connection["db"] for connection in connections if int(connection["id"]) == own_id)
+    for connection in connections:
+        if connection["db"] == database and int(connection["id"]) != own_id:
+            await second_client.client_kill_filter(_id=connection["id"])
 
 
 class TestLostWatch:
     async def test_transaction_fails_and_reads_succeed_when_the_connection_is_lost(
-        self, client: JobRedis, other: Redis
+        self, client: JobRedis, second_client: Redis
     ) -> None:
-        await other.set("other", "5")
+        await second_client.set("unrelated", "5")
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
-            await close_connections(other)
+            await close_other_connections(second_client)
             assert await pipe.exists("watched") == 0
-            assert await pipe.get("other") == b"5"
+            assert await pipe.get("unrelated") == b"5"
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set("watched", "mine")
             with pytest.raises(WatchError):
                 await pipe.execute()
-        assert await other.get("watched") is None
+        assert await second_client.get("watched") is None
 
     async def test_transaction_fails_when_the_connection_is_lost_before_execute(
-        self, client: JobRedis, other: Redis
+        self, client: JobRedis, second_client: Redis
     ) -> None:
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set("watched", "mine")
-            await close_connections(other)
+            await close_other_connections(second_client)
             with pytest.raises(WatchError):
                 await pipe.execute()
 
-    async def test_transaction_succeeds_when_the_watch_is_kept(self, client: JobRedis, other: Redis) -> None:
+    async def test_transaction_succeeds_when_the_watch_is_kept(self, client: JobRedis, second_client: Redis) -> None:
         async with client.pipeline(transaction=True) as pipe:
             await pipe.watch("watched")
             pipe.multi()  # type: ignore[no-untyped-call]
             pipe.set("watched", "mine")
             await pipe.execute()
-        assert await other.get("watched") == b"mine"
+        assert await second_client.get("watched") == b"mine"
 
 
 class TestOutage:
@@ -88,7 +91,7 @@ class TestOutage:
             pipe.incr("n")
             waiting = asyncio.gather(client.set("a", "1"), pipe.execute())
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(waiting), 0.3)
+                await asyncio.wait_for(asyncio.shield(waiting), OUTAGE_S)
             valkey.start()
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
@@ -104,19 +107,28 @@ class TestOutage:
                 pipe.incr("n")
                 waiting = asyncio.gather(client.set("a", "1"), pipe.execute())
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(waiting), 0.3)
+                    await asyncio.wait_for(asyncio.shield(waiting), OUTAGE_S)
             assert await waiting == [True, [1, 2]]
             await client.connection_pool.disconnect()
 
-    async def test_command_is_repeated_when_the_outage_is_long(self, valkey: ValkeyServer) -> None:
-        """The backoff of redis-py overflows at the 1,024th failure."""
-        async with JobRedis(url=valkey.url, queue_name="q", retry_pause_s=0.0) as client:
-            await client.ping()
-            valkey.kill()
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.ping(), 3.0)
-            valkey.start()
-            assert await client.ping()
+    async def test_command_is_still_repeated_when_it_has_failed_1024_times(self) -> None:
+        """The exponential backoff of redis-py raises OverflowError then."""
+        failures = 0
+
+        async def reject(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal failures
+            failures += 1
+            writer.close()
+
+        server = await asyncio.start_server(reject, "127.0.0.1", 0)
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, JobRedis(url=url, queue_name="q", retry_pause_s=0.0) as client:
+            ping = asyncio.ensure_future(client.ping())
+            await eventually(lambda: failures > 1024 or ping.done(), timeout=8 * TIMEOUT_S)
+            assert not ping.done()
+            ping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await ping
             await client.connection_pool.disconnect()
 
     async def test_delete_returns_when_redis_is_down(self, valkey: ValkeyServer) -> None:
@@ -127,12 +139,12 @@ class TestOutage:
 
 
 class TestReset:
-    async def test_connection_is_closed_when_a_reset_is_cancelled(self, client: JobRedis, other: Redis) -> None:
+    async def test_connection_is_closed_when_a_reset_is_cancelled(self, client: JobRedis, second_client: Redis) -> None:
         pipe = client.pipeline()
         await pipe.watch("q")
-        await other.client_pause(300)
+        await second_client.client_pause(300)  # milliseconds, in which Redis sends no response
         resetting = asyncio.create_task(pipe.reset())
-        await asyncio.sleep(0)  # UNWATCH is sent, and its response is awaited
+        await asyncio.sleep(0)  # starts the task, which sends UNWATCH and waits for the response
         resetting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await resetting
@@ -141,7 +153,7 @@ class TestReset:
 
 
 class TestWaiting:
-    """The read of the queue that ARQ repeats. Its timeouts are disabled, so only the test can end the wait."""
+    """The read of the queue that ARQ repeats. Its timeouts exceed a test, so only the test ends the wait."""
 
     @pytest.fixture
     async def client(self, redis_url: str) -> AsyncIterator[JobRedis]:
@@ -150,76 +162,73 @@ class TestWaiting:
         await client.aclose(close_connection_pool=True)
 
     @pytest.fixture
-    def dispatcher(self, other: Redis) -> Dispatcher:
-        return Dispatcher(redis=other, queue_of=lambda _type_name: "q")
+    def dispatcher(self, second_client: Redis) -> Dispatcher:
+        return Dispatcher(redis=second_client, queue_of=lambda _type_name: "q")
 
     async def test_poll_returns_without_waiting_when_a_job_is_due(
         self, client: JobRedis, dispatcher: Dispatcher
     ) -> None:
-        job = queued()
+        job = queued_job()
         await dispatcher.enqueue(job)
         assert await self._poll(client) == [arq_id(job)]
 
     async def test_wait_ends_when_a_job_is_enqueued(
-        self, client: JobRedis, dispatcher: Dispatcher, other: Redis
+        self, client: JobRedis, dispatcher: Dispatcher, second_client: Redis
     ) -> None:
-        job, polling = queued(), asyncio.create_task(self._poll(client))
-        await eventually(lambda: self._is_waiting(other))
+        job, polling = queued_job(), asyncio.create_task(self._poll(client))
+        await eventually(lambda: self._is_waiting(second_client))
         await dispatcher.enqueue(job)
         assert await polling == [arq_id(job)]
 
     async def test_wake_up_is_kept_when_it_precedes_the_wait(self, client: JobRedis, dispatcher: Dispatcher) -> None:
-        later = queued(due_in_s=60)
+        later = queued_job(due_in_s=60)
         await dispatcher.enqueue(later)
         assert await self._poll(client) == [arq_id(later)]
 
-    async def test_wait_ends_when_a_job_becomes_due(self, client: JobRedis, other: Redis) -> None:
-        seconds, microseconds = await other.time()
-        await other.zadd("q", {"job": seconds * 1000 + microseconds // 1000 + 100})
+    async def test_wait_ends_when_a_job_becomes_due(self, client: JobRedis, second_client: Redis) -> None:
+        seconds, microseconds = await second_client.time()
+        now_ms, delay_ms = seconds * 1000 + microseconds // 1000, 100
+        await second_client.zadd("q", {"job": now_ms + delay_ms})
         assert await self._poll(client) == []
         assert await self._poll(client) == ["job"]
 
     async def test_wait_continues_when_the_due_job_has_started(
-        self, client: JobRedis, dispatcher: Dispatcher, other: Redis
+        self, client: JobRedis, dispatcher: Dispatcher, second_client: Redis
     ) -> None:
-        started, job = queued(), queued()
+        started, job = queued_job(), queued_job()
         await dispatcher.enqueue(started)
-        await other.delete(wake_up_key("q"))
-        await other.set(f"arq:in-progress:{arq_id(started)}", "1")
+        await second_client.delete(wake_up_key("q"))
+        await second_client.set(f"arq:in-progress:{arq_id(started)}", "1")
         polling = asyncio.create_task(self._poll(client))
-        await eventually(lambda: self._is_waiting(other))
+        await eventually(lambda: self._is_waiting(second_client))
         await dispatcher.enqueue(job)
         assert await polling == [arq_id(job)]
 
     async def test_wait_ends_when_the_mark_of_a_dead_worker_is_deleted(
-        self, client: JobRedis, dispatcher: Dispatcher, other: Redis
+        self, client: JobRedis, dispatcher: Dispatcher, second_client: Redis
     ) -> None:
-        job = queued(due_in_s=-60)
+        job = queued_job(due_in_s=-60)
         await dispatcher.enqueue(job)
-        await other.delete(wake_up_key("q"))
-        await other.set(f"arq:in-progress:{arq_id(job)}", "1", ex=60)
+        await second_client.delete(wake_up_key("q"))
+        await second_client.set(f"arq:in-progress:{arq_id(job)}", "1", ex=60)
         polling = asyncio.create_task(self._poll(client))
-        await eventually(lambda: self._is_waiting(other))
+        await eventually(lambda: self._is_waiting(second_client))
         await dispatcher.restore([job])
         async with asyncio.timeout(TIMEOUT_S):
             assert await polling == [arq_id(job)]
 
-    async def test_unused_wake_ups_are_bounded(self, dispatcher: Dispatcher, other: Redis) -> None:
-        await dispatcher.enqueue(*(queued() for _ in range(MAX_WAKE_UPS + 5)))
-        assert await other.llen(wake_up_key("q")) == MAX_WAKE_UPS  # type: ignore[misc]
+    async def test_unused_wake_ups_are_bounded(self, dispatcher: Dispatcher, second_client: Redis) -> None:
+        await dispatcher.enqueue(*(queued_job() for _ in range(MAX_WAKE_UPS + 1)))
+        assert await second_client.llen(wake_up_key("q")) == MAX_WAKE_UPS  # type: ignore[misc]
 
     async def _poll(self, client: JobRedis) -> list[str]:
-        """Read the queue as `arq.worker.Worker` does. ARQ rounds the time, also that of an enqueued job."""
-        found = await client.zrangebyscore("q", min=float("-inf"), start=0, num=100, max=round(time() * 1000))
-        return [job_id.decode() for job_id in found]
+        """Read the queue as `arq.worker.Worker` does, with the time in rounded milliseconds."""
+        job_ids = await client.zrangebyscore("q", min=float("-inf"), start=0, num=100, max=round(time() * 1000))
+        return [job_id.decode() for job_id in job_ids]
 
-    async def _is_waiting(self, other: Redis) -> bool:
-        own = await other.client_info()
+    async def _is_waiting(self, second_client: Redis) -> bool:
+        own_connection = await second_client.client_info()
         return any(
-            connection["cmd"] == "blpop" and connection["db"] == str(own["db"])
-            for connection in await other.client_list()
+            connection["cmd"] == "blpop" and connection["db"] == str(own_connection["db"])
+            for connection in await second_client.client_list()
         )
-
-
-def queued(*, due_in_s: float = 0.0) -> QueuedJob:
-    return QueuedJob(job_id=uuid4(), type_name="send_fax", attempt=1, due_in_s=due_in_s)

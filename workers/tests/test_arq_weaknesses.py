@@ -1,4 +1,4 @@
-"""Weaknesses of ARQ alone, and their remedies. The README lists each weakness with its test."""
+"""Weaknesses of ARQ alone that the workers remedy. `workers/README.md` lists each weakness with its test."""
 
 import pickle
 import re
@@ -11,7 +11,7 @@ from arq.constants import job_key_prefix
 
 from testkit.waiting import eventually
 from workers.jobs.sweeper import OVERDUE_S
-from workers.jobs.types import JOB_TYPES, queue_of
+from workers.jobs.types import JOB_TYPES, JOBS_QUEUE, queue_of
 from workers.queue.dispatcher import ARQ_TIMEOUT_S, MARK_S, STUCK_S, arq_id
 from workers.settings import Settings
 
@@ -23,17 +23,19 @@ README = Path(__file__).parents[1] / "README.md"
 TESTS = Path(__file__).parent
 
 BOUND_S = 15.0
-"""Maximum time until another process completes the job of a killed process."""
+"""Maximum time in seconds until another process completes the job of a killed process."""
 
 MAX_INTERVAL_FACTOR = 1.2
 """The longest pause of a sweeper, as a multiple of its interval."""
 
 START_S = 1.0
-"""Time from enqueuing a job to its start, on a busy machine."""
+"""Time in seconds from enqueuing a job to its start, on a busy machine."""
+
+DELETED_JOB_ID = "6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"
 
 
 class TestRecoveryBound:
-    """Computed from the default settings. `test_recovery` kills workers, but does not measure the time."""
+    """The time is computed from the default settings. `test_recovery` kills workers, but does not measure the time."""
 
     def test_recovery_is_in_time_when_a_worker_dies_after_its_claim(self) -> None:
         lease_s, sweep_s = self._default("job_lease_seconds"), self._default("sweep_seconds")
@@ -56,11 +58,11 @@ class TestRecoveryBound:
 
 class TestIdleWorker:
     async def test_idle_worker_wakes_when_a_job_is_enqueued(self, harness: Harness) -> None:
-        """Nothing else ends the wait, and the sweeper does not enqueue the job."""
+        """Only the wake-up can end the wait, because the timeouts and the sweep interval exceed the test."""
         endless = {"wait_s": 3600, "response_timeout_s": 7200}
         job = welcome_email()
         add_user(harness.users, job.payload.user_id)
-        async with harness.worker(redis_options=endless, sweep_seconds=60, shutdown_seconds=1):
+        async with harness.run_worker(redis_options=endless, sweep_seconds=60, shutdown_seconds=1):
             await harness.enqueue(job)
             await harness.wait_until_done(1)
 
@@ -68,21 +70,21 @@ class TestIdleWorker:
 class TestPickle:
     async def test_pickled_entry_is_not_executed(self, harness: Harness, tmp_path: Path) -> None:
         """Unpickling can execute code, so an attacker with access to Redis could run code in the worker."""
-        trace = tmp_path / "executed"
+        executed = tmp_path / "executed"
 
-        class Attack:
+        class CodeInPickle:
             def __reduce__(self) -> tuple[Any, ...]:
-                return Path.touch, (trace,)
+                return Path.touch, (executed,)
 
-        planted = pickle.dumps({"t": 1, "f": "send_welcome_email", "a": (Attack(),), "k": {}, "et": 0})
+        planted = pickle.dumps({"t": 1, "f": "send_welcome_email", "a": (CodeInPickle(),), "k": {}, "et": 0})
         job = welcome_email()
         add_user(harness.users, job.payload.user_id)
-        async with harness.worker():
+        async with harness.run_worker():
             await harness.redis.set(f"{job_key_prefix}planted", planted)
-            await harness.redis.zadd("hopline:jobs", {"planted": 1})
-            await harness.add(job)
+            await harness.redis.zadd(JOBS_QUEUE, {"planted": 1})
+            await harness.add_jobs(job)
             await harness.wait_until_done(1)
-        assert not trace.exists()
+        assert not executed.exists()
         assert len(harness.mailbox.messages) == 1
 
 
@@ -90,38 +92,38 @@ class TestKeptResult:
     async def test_replayed_job_runs_when_the_same_attempt_ran_before(self, harness: Harness) -> None:
         """A replayed job starts with its first attempt again, under an id that ARQ has used before."""
         job = welcome_email()
-        (queued,) = await harness.add(job)
-        async with harness.worker():
+        (queued,) = await harness.add_jobs(job)
+        async with harness.run_worker():
             await harness.wait_until(lambda jobs: jobs[0].state == "dead")
-            await eventually(lambda: self._is_deleted(harness, queued.job_id))  # by ARQ, after the table was updated
+            # ARQ deletes its keys after the runner updated the table.
+            await eventually(lambda: self._has_no_keys(harness, queued.job_id))
             add_user(harness.users, job.payload.user_id)
             await harness.execute("UPDATE job SET state = 'queued', attempt = 0, run_after = now(), finished_at = NULL")
             (done,) = await harness.wait_until_done(1)
         assert done.attempt == 1
 
-    async def _is_deleted(self, harness: Harness, job_id: UUID) -> bool:
+    async def _has_no_keys(self, harness: Harness, job_id: UUID) -> bool:
         return not await harness.redis.keys(f"*{job_id}*")
 
 
-class TestUnknownEntry:
+class TestInvalidEntry:
     @pytest.mark.parametrize(
         ("function", "arguments"),
         [
-            ("send_welcome_email", ["no id"]),
-            ("send_welcome_email", []),
-            ("send_welcome_email", ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]),
-            ("send_fax", ["6f1c9a52-8a36-4c0e-b7a4-5a0f3a3d9b11"]),
+            pytest.param("send_welcome_email", ["no id"], id="invalid job id"),
+            pytest.param("send_welcome_email", [], id="no job id"),
+            pytest.param("send_welcome_email", [DELETED_JOB_ID], id="deleted job"),
+            pytest.param("send_fax", [DELETED_JOB_ID], id="function of another version"),
         ],
     )
-    async def test_worker_continues_when_an_entry_is_unknown(
+    async def test_worker_continues_when_an_entry_cannot_be_run(
         self, harness: Harness, function: str, arguments: list[str]
     ) -> None:
-        """The entry has no job id, a deleted job, or a function of another version."""
         job = welcome_email()
         add_user(harness.users, job.payload.user_id)
-        async with harness.worker() as worker:
-            await worker.pool.enqueue_job(function, *arguments, _job_id="strange")
-            await harness.add(job)
+        async with harness.run_worker() as worker:
+            await worker.pool.enqueue_job(function, *arguments, _job_id="unknown")
+            await harness.add_jobs(job)
             await harness.wait_until_done(1)
 
 
@@ -130,8 +132,8 @@ class TestEntryOfAnotherVersion:
         """Workers of version 1 enqueued `run(job_id)`."""
         job = welcome_email()
         add_user(harness.users, job.payload.user_id)
-        (queued,) = await harness.add(job)
-        async with harness.worker() as worker:
+        (queued,) = await harness.add_jobs(job)
+        async with harness.run_worker() as worker:
             await worker.pool.enqueue_job("run", str(queued.job_id), _job_id=arq_id(queued))
             (done,) = await harness.wait_until_done(1)
         assert done.attempt == 1
@@ -139,17 +141,17 @@ class TestEntryOfAnotherVersion:
 
 class TestFunctions:
     async def test_functions_have_the_names_of_the_job_types_in_their_queue(self, harness: Harness) -> None:
-        main = harness.main()
+        main = harness.import_main()
         for settings in (vars(main.WorkerSettings), main.ReportWorkerSettings):
             names = {function.__qualname__ for function in settings["functions"]}
             assert names == {name for name in JOB_TYPES if queue_of(name) == settings["queue_name"]}
 
 
-class TestTable:
+class TestReadme:
     def test_every_test_named_in_the_readme_exists(self) -> None:
-        named = re.findall(r"`(test_\w+)\.(Test\w+)(?:\.(test_\w+))?`", README.read_text())
-        assert len(named) >= 10
-        for module, group, test in named:
+        named_tests = re.findall(r"`(test_\w+)\.(Test\w+)(?:\.(test_\w+))?`", README.read_text())
+        assert len(named_tests) >= 10
+        for module, group, test in named_tests:
             source = (TESTS / f"{module}.py").read_text()
             assert f"class {group}:" in source, f"{module} has no {group}"
             assert not test or f"def {test}(" in source, f"{module}.{group} has no {test}"

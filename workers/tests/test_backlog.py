@@ -6,22 +6,29 @@ from workers.jobs.backlog import measure
 from .factories import order_email, welcome_email
 from .harness import Harness
 
+OVERDUE_S = 60
+TEST_S = 10
+"""Maximum duration of the test."""
+
 
 class TestBacklog:
-    async def test_backlog_counts_jobs_by_state_until_they_are_done(self, harness: Harness, metrics: Metrics) -> None:
-        await harness.add(welcome_email(), order_email(delay_s=90))
+    async def test_gauges_count_jobs_by_state_and_return_to_zero_when_the_jobs_are_done(
+        self, harness: Harness, metrics: Metrics
+    ) -> None:
+        await harness.add_jobs(welcome_email(), order_email(delay_s=90))
         await harness.execute(
-            "UPDATE job SET run_after = now() - interval '1 minute' WHERE kind = 'send_welcome_email'"
+            "UPDATE job SET run_after = now() - make_interval(secs => :secs) WHERE kind = 'send_welcome_email'",
+            secs=OVERDUE_S,
         )
-        due = {"hopline.job.kind": "send_welcome_email", "hopline.job.state": "due"}
-        later = {"hopline.job.kind": "send_order_email", "hopline.job.state": "queued"}
+        due_labels = {"hopline.job.kind": "send_welcome_email", "hopline.job.state": "due"}
+        queued_labels = {"hopline.job.kind": "send_order_email", "hopline.job.state": "queued"}
         await self._measure(harness)
-        assert [metrics.value("hopline.jobs", labels) for labels in (due, later)] == [1, 1]
-        assert 60 <= metrics.value("hopline.job.age") < 70
+        assert [metrics.value("hopline.jobs", labels) for labels in (due_labels, queued_labels)] == [1, 1]
+        assert OVERDUE_S <= metrics.value("hopline.job.age") < OVERDUE_S + TEST_S
 
         await harness.execute("UPDATE job SET state = 'done', finished_at = now()")
         await self._measure(harness)
-        assert [metrics.value("hopline.jobs", labels) for labels in (due, later)] == [0, 0]
+        assert [metrics.value("hopline.jobs", labels) for labels in (due_labels, queued_labels)] == [0, 0]
         assert metrics.value("hopline.job.age") == 0
 
     async def _measure(self, harness: Harness) -> None:

@@ -30,6 +30,9 @@ HEADERS = [
     "MIME-Version",
     "Content-Type",
 ]
+MAX_LINE_LENGTH = 78
+"""Recommended by RFC 5322 §2.1.1."""
+
 ENCODED_BCC = "=?utf-8?q?x=0D=0ABcc:_y=40evil.example=0D=0AX:_?="
 ENCODED_RECIPIENT = "=?utf-8?b?eCA8dmljdGltQHRoaXJkLmV4YW1wbGU+?="
 HOSTILE_NAMES = [
@@ -47,6 +50,7 @@ HOSTILE_NAMES = [
 
 
 def claim() -> Claim:
+    """Return the claim of a job that sends an email."""
     return Claim(
         job_id=uuid4(),
         type_name="send_welcome_email",
@@ -60,17 +64,18 @@ def claim() -> Claim:
     )
 
 
-def sections(content: bytes) -> dict[str, str]:
-    """Return the header fields by name, unfolded; independent of the parser that the code under test uses."""
+def header_fields(content: bytes) -> dict[str, str]:
+    """Return the unfolded header fields by name, without the parser that the code under test uses."""
     head = content.decode("ascii").partition("\r\n\r\n")[0]
     fields = [line.split(": ", 1) for line in head.replace("\r\n ", " ").split("\r\n")]
-    assert all(len(line) <= 78 for line in head.split("\r\n"))
+    assert all(len(line) <= MAX_LINE_LENGTH for line in head.split("\r\n"))
     names = [name for name, _ in fields]
     assert names == HEADERS
     return dict(fields)
 
 
-def text_of(encoded: str) -> str:
+def decode_words(encoded: str) -> str:
+    """Decode the encoded words (RFC 2047) of a header field."""
     return str(make_header(decode_header(encoded)))
 
 
@@ -78,25 +83,25 @@ class TestEncodeEmail:
     @given(st.text(st.characters(codec="utf-8"), max_size=100))
     @example(ENCODED_BCC)
     @example(ENCODED_RECIPIENT)
-    @example("a, " * 33)
+    @example("a, " * 33)  # long enough to be folded
     def test_headers_keep_recipient_and_name_for_any_name(self, name: str) -> None:
         user = User(id=uuid4(), email="ada@hopline.example", name=name)
         content = render_welcome_email(user)
-        fields = sections(encode_email(content, sender="Høpline <shop@hopline.example>", claim=claim()).content)
+        fields = header_fields(encode_email(content, sender="Høpline <shop@hopline.example>", claim=claim()).content)
         phrase, _, address = fields["To"].rpartition("<")
         assert address == "ada@hopline.example>"
-        assert text_of(phrase).strip() == " ".join(name.split())
+        assert decode_words(phrase).strip() == " ".join(name.split())
         assert set(phrase).isdisjoint('<>@,:;"()\\')
-        assert text_of(fields["From"]) == "Høpline <shop@hopline.example>"
+        assert decode_words(fields["From"]) == "Høpline <shop@hopline.example>"
 
     @given(st.text(st.characters(codec="utf-8"), max_size=100))
     @example(ENCODED_BCC)
-    @example("total, " * 14)
+    @example("total, " * 14)  # long enough to be folded
     def test_header_keeps_the_subject_for_any_text(self, subject: str) -> None:
         expected = " ".join(subject.split())
         content = EmailContent(recipient="a@b.example", recipient_name="Ann", subject=expected, text="t", html="h")
-        fields = sections(encode_email(content, sender="shop@hopline.example", claim=claim()).content)
-        assert text_of(fields["Subject"]) == expected
+        fields = header_fields(encode_email(content, sender="shop@hopline.example", claim=claim()).content)
+        assert decode_words(fields["Subject"]) == expected
 
     @given(st.text(max_size=60) | st.text('ab@.,:;<>()"\\ \r\n=?q', max_size=30))
     @example("a@b.example, c@d.example")
@@ -110,7 +115,7 @@ class TestEncodeEmail:
         except PermanentJobError:
             return
         assert email.recipient == address
-        assert sections(email.content)["To"] == f"Ann <{address}>"
+        assert header_fields(email.content)["To"] == f"Ann <{address}>"
 
     def test_email_is_rejected_when_a_header_would_decode_to_another_recipient(self) -> None:
         address = "=?utf-8?q?victim=40third.example?=@hopline.example"
@@ -120,11 +125,11 @@ class TestEncodeEmail:
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
-async def test_email_goes_to_the_user_alone_for_any_name(harness: Harness, name: str) -> None:
+async def test_email_is_sent_only_to_the_user_when_the_name_is_hostile(harness: Harness, name: str) -> None:
     job = welcome_email()
     add_user(harness.users, job.payload.user_id, name=name)
-    async with harness.worker():
-        await harness.add(job)
+    async with harness.run_worker():
+        await harness.add_jobs(job)
         await harness.wait_until_done(1)
     (message,) = harness.mailbox.messages
     assert message.keys()[: len(HEADERS)] == HEADERS

@@ -1,4 +1,4 @@
-"""A fault in the calls to a service: jobs are retried until it is switched off."""
+"""A fault switch makes the calls to a service fail. Jobs are retried until it is switched off."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -19,8 +19,8 @@ class TestFaultSwitches:
         await store.switch_on(
             Fault(source="workers", target="users", kind=FaultKind.DISCONNECT, value=100, until=until)
         )
-        async with harness.worker(environment="development"):
-            await harness.add(welcome_email(user_id))
+        async with harness.run_worker(environment="development"):
+            await harness.add_jobs(welcome_email(user_id))
             await harness.wait_until(lambda jobs: "injected fault" in (jobs[0].last_error or ""))
             assert harness.users.user_requests == []
             await store.clear()

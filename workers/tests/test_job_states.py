@@ -1,6 +1,6 @@
-"""The job table as a state machine on a real PostgreSQL: workers that crash and freeze, sweepers, a clock, operators.
+"""The job table as a state machine on a real PostgreSQL, with workers that crash and freeze, sweepers and operators.
 
-A claim that is never used again stands for a crash, and one that is used later for a freeze. The clock advances by
+A claim that is not used again simulates a crash. A claim that is used later simulates a freeze. The clock advances by
 moving all times in the table into the past. Its steps are larger than the duration of a test.
 """
 
@@ -27,15 +27,18 @@ from .factories import welcome_email
 
 LEASE_S = 3600.0
 MAX_ATTEMPTS = 3
-STEPS_S = st.sampled_from([701.0, 1913.0, 4001.0])
-PAUSES_S = st.sampled_from([0.0, 997.0])
-"""Steps of the clock. No sum of them is close to a lease or a pause, so their order of expiry is always certain."""
+CLOCK_STEPS_S = st.sampled_from([701.0, 1913.0, 4001.0])
+DELAYS_S = st.sampled_from([0.0, 997.0])
+"""Steps of the clock, and delays of jobs. No sum of steps is close to a lease or a delay, so the order is certain."""
+
+ALL_LEASES_EXPIRE_S = 100_003.0
+"""A step of the clock that exceeds each lease and each delay."""
 
 T = TypeVar("T")
 
 
 @dataclass
-class Expected:
+class ExpectedJob:
     """The expected state of one job."""
 
     state: str = "queued"
@@ -45,6 +48,7 @@ class Expected:
     token: UUID | None = None
 
     def queue(self, *, due_at: float, attempt: int | None = None) -> None:
+        """Change to `queued`. By default, the number of attempts stays."""
         self.state, self.token, self.due_at = "queued", None, due_at
         self.attempt = self.attempt if attempt is None else attempt
 
@@ -53,21 +57,21 @@ class Expected:
 
 
 class JobStateMachine(RuleBasedStateMachine):
-    """Every step is one committed transaction. The invariant compares the whole table with the expected jobs."""
+    """Each rule is one transaction. The invariant compares the whole table with the expected jobs."""
 
     jobs = Bundle("jobs")
     claims = Bundle("claims")
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self.loop = asyncio.Runner()
+        self.runner = asyncio.Runner()
         self.engine = create_async_engine(async_url(url))
         self.now = 0.0
-        self.expected: dict[UUID, Expected] = {}
+        self.expected: dict[UUID, ExpectedJob] = {}
         self.run_async(self._clear())
 
     def run_async(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run(work)
+        return self.runner.run(work)
 
     async def _clear(self) -> None:
         async with self.engine.begin() as connection:
@@ -86,12 +90,12 @@ class JobStateMachine(RuleBasedStateMachine):
     def has_lease(self, claim: Claim) -> bool:
         return self.expected[claim.job_id].token == claim.lease_token
 
-    @rule(target=jobs, delay_s=PAUSES_S)
+    @rule(target=jobs, delay_s=DELAYS_S)
     def add(self, delay_s: float) -> UUID:
         new = welcome_email(delay_s=delay_s)
         (queued,) = self.call("add", new)
         assert self.call("add", new) == []
-        self.expected[queued.job_id] = Expected(due_at=self.now + delay_s)
+        self.expected[queued.job_id] = ExpectedJob(due_at=self.now + delay_s)
         job_id: UUID = queued.job_id
         return job_id
 
@@ -121,7 +125,7 @@ class JobStateMachine(RuleBasedStateMachine):
     def crash_before_the_completion_commits(self, claim: Claim) -> None:
         self.call("complete", claim, roll_back=True)
 
-    @rule(claim=claims, delay_s=PAUSES_S)
+    @rule(claim=claims, delay_s=DELAYS_S)
     def fail(self, claim: Claim, delay_s: float) -> None:
         held = self.has_lease(claim)
         assert (self.call("retry", claim, delay_s=delay_s, error="the test failed") is not None) == held
@@ -154,15 +158,16 @@ class JobStateMachine(RuleBasedStateMachine):
         self.run_async(self._sweep(limit))
 
     async def _sweep(self, limit: int) -> int:
-        lost = [item for item in self.expected.items() if item[1].state == "running" and item[1].lease_until < self.now]
-        lost.sort(key=lambda item: item[1].lease_until)
+        expiries = sorted(
+            job.lease_until for job in self.expected.values() if job.state == "running" and job.lease_until < self.now
+        )
         async with AsyncSession(self.engine) as session, session.begin():
             repository = JobRepository(session=session)
             taken = await repository.take_expired(limit=limit)
-            assert len(taken) == min(limit, len(lost))
+            assert len(taken) == min(limit, len(expiries))
             for claim in taken:
                 expected = self.expected[claim.job_id]
-                assert expected.lease_until <= lost[len(taken) - 1][1].lease_until
+                assert expected.lease_until <= expiries[len(taken) - 1]  # the oldest are taken first
                 if claim.attempt >= MAX_ATTEMPTS:
                     assert await repository.dead_letter(claim, error="lost")
                     expected.end("dead")
@@ -178,25 +183,24 @@ class JobStateMachine(RuleBasedStateMachine):
         if expected.state == "dead":
             expected.queue(due_at=self.now, attempt=0)
 
-    @rule(seconds=STEPS_S)
+    @rule(seconds=CLOCK_STEPS_S)
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.run_async(self._move(seconds))
 
     async def _move(self, seconds: float) -> None:
         earlier = "make_interval(secs => :seconds)"
-        moved = f"UPDATE job SET run_after = run_after - {earlier}, lease_until = lease_until - {earlier}"  # noqa: S608
+        statement = f"UPDATE job SET run_after = run_after - {earlier}, lease_until = lease_until - {earlier}"  # noqa: S608
         async with self.engine.begin() as connection:
-            await connection.execute(text(moved), {"seconds": seconds})
+            await connection.execute(text(statement), {"seconds": seconds})
 
     @invariant()
     def jobs_are_as_expected(self) -> None:
-        found = self.run_async(self._found())
-        assert found == {
+        assert self.run_async(self._read_jobs()) == {
             job: (expected.state, expected.attempt, expected.token) for job, expected in self.expected.items()
         }
 
-    async def _found(self) -> dict[UUID, tuple[str, int, UUID | None]]:
+    async def _read_jobs(self) -> dict[UUID, tuple[str, int, UUID | None]]:
         async with AsyncSession(self.engine) as session:
             rows = await session.execute(select(Job.id, Job.state, Job.attempt, Job.lease_token))
             return {job_id: (state, attempt, token) for job_id, state, attempt, token in rows}
@@ -204,16 +208,16 @@ class JobStateMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let all leases expire and complete all due jobs. Every job must be done or dead afterwards."""
         try:
-            self.time_passes(100_003.0)
+            self.time_passes(ALL_LEASES_EXPIRE_S)
             while self.run_async(self._sweep(10)):
                 pass
-            for queued in self.call("overdue", by_s=0, limit=100, type_names=[WelcomeEmail.type_name]):
+            for queued in self.call("list_overdue", by_s=0, limit=100, type_names=[WelcomeEmail.type_name]):
                 self.complete(self.claim(queued.job_id))
             assert {expected.state for expected in self.expected.values()} <= {"done", "dead"}
             self.jobs_are_as_expected()
         finally:
             self.run_async(self.engine.dispose())
-            self.loop.close()
+            self.runner.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The mailer with a cancelled job, and with a mail server that does not respond to QUIT."""
+"""The mailer if a job is cancelled, and the SMTP client if a server does not respond to QUIT."""
 
 import asyncio
 
@@ -18,9 +18,9 @@ SENDER = "shop@hopline.example"
 
 
 async def claim_email(harness: Harness) -> tuple[Claim, EmailContent]:
-    """Return the claim of a job that sends an email, and the email."""
+    """Add and claim a job that sends an email. Return the claim and the content of the email."""
     job = welcome_email()
-    (queued,) = await harness.add(job)
+    (queued,) = await harness.add_jobs(job)
     async with harness.database.transaction() as session:
         claim = await JobRepository(session=session).claim(queued.job_id, type_name=queued.type_name, lease_s=60)
     assert claim is not None

@@ -1,4 +1,4 @@
-"""Create the index by which done jobs are deleted."""
+"""Create the index for the deletion of old done jobs."""
 
 import sqlalchemy as sa
 from alembic import op

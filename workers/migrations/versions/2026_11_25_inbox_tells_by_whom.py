@@ -1,4 +1,4 @@
-"""Add the span that applied an event to the inbox."""
+"""Add to each inbox row the trace context of the span that applied the event."""
 
 import sqlalchemy as sa
 from alembic import op

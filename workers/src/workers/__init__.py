@@ -1,4 +1,4 @@
-"""The workers: the table `job` in PostgreSQL records which jobs are due and who runs them; ARQ dispatches them.
+"""The workers: jobs that ARQ dispatches and the table `job` in PostgreSQL records.
 
 Read in this order: `schemas` (payloads) → `jobs` (repository, runner, leases, sweeper) → `tasks` (the functions) →
 `event_handlers` (which events create jobs) → `schedules` → `queue` (ARQ and Redis) → `main`. `emails` and `reports`

@@ -1,4 +1,4 @@
-"""Clean-up of expired rows: through the API of another service, or in the workers' own database."""
+"""Cleanup of expired rows: through the API of another service, or in the workers' own database."""
 
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -24,7 +24,7 @@ PATH = "/internal/housekeeping"
 
 
 class CleanupTarget(Protocol):
-    """The clean-up of one service."""
+    """The cleanup of one service."""
 
     async def run(self, *, events_since: datetime | None = None) -> CleanupResult:
         """Delete one batch.
@@ -36,7 +36,7 @@ class CleanupTarget(Protocol):
 
 
 class RemoteCleanup:
-    """The clean-up of another service, through its internal API."""
+    """The cleanup of another service, through its internal API."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
@@ -65,12 +65,15 @@ class RemoteCleanup:
 
 
 def local_cleanup(*, database: Database, retention: timedelta) -> CleanupService:
-    """Return the clean-up of the workers: the inbox, dead letters, and jobs done before `retention`. Dead jobs stay."""
+    """Return the cleanup of the workers, which deletes rows of the inbox, dead letters and done jobs.
+
+    `retention` is that of done jobs. Dead jobs are not deleted.
+    """
     return CleanupService(database=database, tasks={**CONSUMER_TASKS, "jobs": _delete_done_jobs(retention)})
 
 
 def _delete_done_jobs(retention: timedelta) -> CleanupTask:
-    async def delete(session: AsyncSession, bounds: CleanupLimits) -> int:
-        return await JobRepository(session=session).delete_done(retention=retention, limit=bounds.limit)
+    async def delete(session: AsyncSession, limits: CleanupLimits) -> int:
+        return await JobRepository(session=session).delete_done(retention=retention, limit=limits.limit)
 
     return delete

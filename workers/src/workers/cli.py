@@ -13,6 +13,7 @@ from workers.models import JobState
 
 MAX_PENDING = 20
 MAX_DEAD = 100
+"""Maximum numbers of listed jobs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,9 +66,9 @@ async def _replay(job_id: UUID) -> str:
         jobs = JobRepository(session=session)
         if await jobs.replay(job_id):
             return f"job {job_id} is queued again: `make jobs` shows its progress"
-        match await jobs.state_of(job_id):
+        match await jobs.get_state(job_id):
             case None:
-                raise CommandError(f"there is no job {job_id}: `make dead-letters` lists those that can be replayed")
+                raise CommandError(f"there is no job {job_id}: `make dead-letters` lists the jobs that can be replayed")
             case JobState.DONE:
                 return f"job {job_id} is done: nothing to replay"
             case state:

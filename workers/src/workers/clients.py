@@ -1,4 +1,4 @@
-"""HTTP clients of the other services. Calls carry the workers' access token."""
+"""HTTP clients of the other services. Their requests have the access token of the workers."""
 
 import asyncio
 import time
@@ -20,13 +20,13 @@ from workers.schemas import AccessToken, DaySales, Problem, User
 CLIENT_ID = "workers"
 SALES = "/internal/sales"
 CALL_TIMEOUT_S = 10.0
-"""Deadline of one call. The service receives it and stops its work by then."""
+"""Timeout of one call, in seconds. The called service receives it as a deadline, and stops its work by then."""
 
 EXPIRY_MARGIN_S = 30.0
-"""A token is replaced this long before it expires, or at half of its lifetime if that is later."""
+"""A token is replaced this number of seconds before it expires, or at half of its lifetime if that is later."""
 
 RETRY_DELAY_S = 5.0
-"""Delay after a failed replacement, while the token is still valid."""
+"""Delay in seconds after a failed replacement, while the old token is still valid."""
 
 _USERS = TypeAdapter(list[User])
 
@@ -34,8 +34,8 @@ _USERS = TypeAdapter(list[User])
 class ServiceToken(httpx.Auth):
     """The workers' access token by client credentials (RFC 6749 §4.4), cached until shortly before it expires.
 
-    After a 401 response, because users changed its keys, the token is fetched again and the request repeated once.
-    `clock` returns seconds.
+    If a service responds with 401, for example because users has new keys, the token is fetched again and the request
+    is repeated once. `clock` returns seconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ServiceToken(httpx.Auth):
             yield request
 
     async def _current(self, *, rejected: str = "") -> str:
-        async with self._lock:  # one of several jobs fetches a stale token
+        async with self._lock:  # concurrent jobs fetch one new token
             if self._token == rejected:
                 await self._fetch()
             elif self._clock() >= self._fresh_until:
@@ -71,7 +71,7 @@ class ServiceToken(httpx.Auth):
             return self._token
 
     async def _replace(self) -> None:
-        """Fetch a new token; if users is unavailable, keep the old one while it is valid."""
+        """Fetch a new token. If users is unavailable, keep the old token while it is valid."""
         try:
             await self._fetch()
         except DependencyUnavailableError:
@@ -92,7 +92,7 @@ class ServiceToken(httpx.Auth):
 
 
 class UsersClient:
-    """Client of users' internal API."""
+    """Client of the internal API of users."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
@@ -108,12 +108,12 @@ class UsersClient:
         response = await call(
             self._http, "GET", f"/internal/users/{user_id}", template="/internal/users/{user_id}", auth=self._token
         )
-        if problem(response) == "user-not-found":
+        if problem_slug(response) == "user-not-found":
             raise PermanentJobError(f"there is no user {user_id}")
         expect(response, HTTPStatus.OK)
         return User.model_validate_json(response.content)
 
-    async def admins(self) -> list[User]:
+    async def list_admins(self) -> list[User]:
         """Return the admins.
 
         Raises:
@@ -125,14 +125,14 @@ class UsersClient:
 
 
 class OrdersClient:
-    """Client of orders' internal API. Reports have a client of their own, `workers.reports.client`."""
+    """Client of the internal API of orders, without reports (`workers.reports.client`)."""
 
     def __init__(self, *, http: httpx.AsyncClient, token: ServiceToken) -> None:
         self._http = http
         self._token = token
 
     async def advance(self, order_id: UUID, step: Literal["pack", "ship"]) -> bool:
-        """Pack or ship the order; return False if it was cancelled or deleted. Safe to repeat.
+        """Pack or ship the order, or return False if it was cancelled or deleted. The call is safe to repeat.
 
         Raises:
             DependencyUnavailableError: Orders is unavailable.
@@ -144,12 +144,12 @@ class OrdersClient:
             template=f"/internal/orders/{{order_id}}/{step}",
             auth=self._token,
         )
-        if problem(response) in {"order-not-found", "order-state"}:
+        if problem_slug(response) in {"order-not-found", "order-state"}:
             return False
         expect(response, HTTPStatus.OK)
         return True
 
-    async def sales(self, day: date) -> DaySales:
+    async def get_sales(self, day: date) -> DaySales:
         """Return the sales of a day in UTC.
 
         Raises:
@@ -170,10 +170,10 @@ async def call(
     form: dict[str, str] | None = None,
     body: dict[str, Any] | None = None,
 ) -> httpx.Response:
-    """Make one call. `template` is the path with the names of its parameters, if it has any.
+    """Make one call. `template` is the path with the names of its parameters. The default is the path.
 
     Raises:
-        DependencyUnavailableError: No response within `CALL_TIMEOUT_S`.
+        DependencyUnavailableError: The request failed, or there was no response within `CALL_TIMEOUT_S`.
     """
     extensions = {TEMPLATE: template or path}
     try:
@@ -183,10 +183,11 @@ async def call(
         raise DependencyUnavailableError(f"{method} {http.base_url}{path}: {type(error).__name__}: {error}") from error
 
 
-def problem(response: httpx.Response) -> str | None:
+def problem_slug(response: httpx.Response) -> str | None:
     """Return the slug of the problem in an error response, or None if it has no problem document.
 
-    Callers treat only known slugs as final. A bare 404, for example of a route that is not deployed yet, is retried.
+    Callers treat only known slugs as final. Other errors are retried, for example the 404 of a route that is not
+    deployed yet.
     """
     if response.headers.get("Content-Type") != "application/problem+json":
         return None
@@ -194,7 +195,7 @@ def problem(response: httpx.Response) -> str | None:
 
 
 def expect(response: httpx.Response, status: HTTPStatus) -> None:
-    """Raise DependencyUnavailableError for any other status."""
+    """Raise DependencyUnavailableError unless the response has this status."""
     if response.status_code != status:
         request = response.request
         raise DependencyUnavailableError(f"{request.method} {request.url} returned {response.status_code}")

@@ -1,4 +1,4 @@
-"""The collaborators of the job functions, opened once per process."""
+"""The clients and stores that the job functions use, opened once per process."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,9 +20,9 @@ from workers.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """Passed to every job function. `fulfil_step_s` is the delay between packing and shipping.
+    """The dependencies that each job function receives. `fulfil_step_s` is the delay between packing and shipping.
 
-    `cleanup_targets` has the clean-up of each service by its name; `publishers` are those with an outbox.
+    `cleanup_targets` has the cleanup of each service by name. `publishers` has those of the services with an outbox.
     """
 
     users: UsersClient
@@ -39,7 +39,7 @@ class JobContext:
 async def open_job_context(
     settings: Settings, *, database: Database, faults: ActiveFaults
 ) -> AsyncIterator[JobContext]:
-    """Create the clients. They connect at first use, so a worker starts without the other services."""
+    """Open the clients. They connect at first use, so that a worker starts even if a service is unavailable."""
     async with (
         open_http_client(settings.users_url, to="users", faults=faults) as users,
         open_http_client(settings.orders_url, to="orders", faults=faults) as orders,

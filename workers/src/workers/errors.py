@@ -39,7 +39,7 @@ class EmailLockedError(DependencyUnavailableError):
 
 
 class LeaseLostError(JobError):
-    """The lease expired, and the sweeper queued the job again."""
+    """The lease of the job expired or was taken, so the result of this attempt is discarded."""
 
 
 class ReportClosedError(JobError):

@@ -1,4 +1,4 @@
-"""Event handlers: each adds jobs in the transaction of the event, and enqueues them in ARQ after the commit."""
+"""Event handlers. Each adds jobs in the transaction of the event, and enqueues them in ARQ after the commit."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ USERS_STREAM = "events:users"
 
 
 class EventHandlers:
-    """The handlers by event type. Invalid data raises a ValidationError, which makes the event a dead letter."""
+    """The handlers of the consumed events. An event with invalid data raises ValidationError and is dead-lettered."""
 
     def __init__(self, *, dispatcher: Dispatcher, fulfil_step_s: float) -> None:
         self._dispatcher = dispatcher
@@ -53,7 +53,7 @@ class EventHandlers:
         return await self._add(session, NewJob(payload=shipped))
 
     async def order_cancelled(self, session: AsyncSession, event: CloudEvent) -> AfterCommit:
-        """Add the email about the cancelled order. The fulfilment ends at its next step."""
+        """Add the email about the cancelled order. The pending fulfilment job ends without effect."""
         order = Order.model_validate(event.data)
         cancelled = OrderEmail(user_id=order.user_id, status="cancelled", order=order)
         return await self._add(session, NewJob(payload=cancelled))

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 async def startup(ctx: dict[str, Any]) -> None:
-    """Open the resources; end the process with status 4 if the settings contradict the servers."""
+    """Open the resources. The process exits with status 4 if the settings do not fit the servers."""
     logging.getLogger("arq").handlers.clear()
     settings: Settings = ctx["settings"]
     resources: AsyncExitStack = ctx["resources"]
@@ -51,7 +51,7 @@ async def startup(ctx: dict[str, Any]) -> None:
 
 
 async def start_report_worker(ctx: dict[str, Any]) -> None:
-    """Check in production that reports outlive the process, then start like every worker."""
+    """Check that the object store outlives the process in production, then start like any other worker."""
     load_settings(ReportSettings)
     await startup(ctx)
 
@@ -64,7 +64,7 @@ async def shutdown(ctx: dict[str, Any]) -> None:
 
 
 def keep_warnings(record: logging.LogRecord) -> bool:
-    """Drop ARQ's four log records per job. The runner logs its own, with the trace."""
+    """Drop the four log records per job of ARQ, because the runner logs each attempt with its trace."""
     return record.levelno >= logging.WARNING
 
 
@@ -72,11 +72,13 @@ asyncio.set_event_loop(uvloop.new_event_loop())  # ARQ runs in the current loop
 settings = load_settings(Settings)
 configure_logging(service=NAME, level=settings.log_level, log_format=settings.log_format)
 for logger in ("arq.worker", "arq.connections"):
-    logging.getLogger(logger).addFilter(keep_warnings)  # the `arq` command sets levels and handlers after this
+    logging.getLogger(logger).addFilter(
+        keep_warnings
+    )  # a filter stays when the `arq` command later sets levels and handlers
 
 
 class WorkerSettings:
-    """Worker of the queue `hopline:jobs`: emails, fulfilment, clean-ups. `arq.worker.Worker` documents the names."""
+    """Worker of the queue `hopline:jobs`. `arq.worker.Worker` documents the attributes."""
 
     functions = (
         send_welcome_email,

@@ -29,24 +29,24 @@ class JobState(StrEnum):
 
 
 class EmailState(StrEnum):
-    """`sending`: it is unknown whether the SMTP server has the message. `sent`: the server accepted it."""
+    """State of an email. `sent`: the SMTP server accepted it. `sending`: it is unknown whether the server did."""
 
     SENDING = "sending"
     SENT = "sent"
 
 
 class Base(DeclarativeBase):
-    """Base of this service's tables."""
+    """The declarative base of the workers' tables."""
 
     metadata = named_metadata()
     type_annotation_map = COLUMN_TYPES
 
 
 class Job(Base):
-    """One job of the type `kind`. `attempt` counts its claims; `run_after` is the earliest time of the next claim.
+    """One job of the type `kind`. `attempt` counts its claims. `run_after` is the earliest time of the next claim.
 
-    Each claim sets a new `lease_token`, so results under an older one are rejected. All times are of PostgreSQL's
-    clock, so the clocks of the workers may differ.
+    Each claim sets a new `lease_token`, so that results with an older token are rejected. All times come from the clock
+    of PostgreSQL, because the clocks of the workers may differ.
     """
 
     __tablename__ = "job"
@@ -79,12 +79,12 @@ class Job(Base):
 
     @property
     def trace(self) -> TraceContext:
-        """Return the trace context that the job was added with."""
+        """Return the trace context in which the job was added."""
         return TraceContext(self.traceparent, self.tracestate, self.baggage)
 
 
 class Email(Base):
-    """One email to one recipient. Its key is that of the job that sends it."""
+    """One email to one recipient. Its primary key is the dedupe key of the job that sends it."""
 
     __tablename__ = "email"
     __table_args__ = (
@@ -101,7 +101,7 @@ class Email(Base):
 
 
 class Schedule(Base):
-    """One schedule. `next_slot` is its next time, `last_slot` the last one for which a job was added."""
+    """One schedule. `next_slot` is the next slot, `last_slot` the last one for which a job was added."""
 
     __tablename__ = "schedule"
 

@@ -27,9 +27,9 @@ NAME = "workers"
 
 @asynccontextmanager
 async def open_worker(settings: Settings, *, queue: str = JOBS_QUEUE) -> AsyncIterator[Runner]:
-    """Open everything and yield the runner.
+    """Open the resources of a worker that reads `queue`, and yield its runner.
 
-    Only workers of `JOBS_QUEUE` also run the consumers, the scheduler and the sweeper. These serve all queues.
+    Only workers of `JOBS_QUEUE` also run the consumers, the scheduler and the sweeper, which serve all queues.
     """
     configure_telemetry(service=NAME, settings=settings)
     async with (

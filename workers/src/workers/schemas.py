@@ -1,7 +1,7 @@
 """Payloads of jobs, data of events, and responses of other services.
 
-The same model validates a job's payload twice: when the job is added and when it runs. Another version of this code may
-run it.
+The same model validates the payload of a job twice: when the job is added, and when it runs, possibly by another
+version of this code.
 """
 
 from abc import abstractmethod
@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class OrderItem(BaseModel):
-    """One line of an order; the price is in cents, per unit."""
+    """One item of an order. The price is in cents per unit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,12 +25,12 @@ class OrderItem(BaseModel):
 
     @property
     def line_total_cents(self) -> int:
-        """Return the price of the line in cents."""
+        """Return the price of all units in cents."""
         return self.quantity * self.unit_price_cents
 
 
 class Order(BaseModel):
-    """An order as `hopline.order.*.v1` events describe it; `currency` is an ISO 4217 code."""
+    """An order as described by `hopline.order.*.v1` events. `currency` is an ISO 4217 code."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class Order(BaseModel):
 
 
 class UserRegistered(BaseModel):
-    """Data of `hopline.user.registered.v1`. Events contain no email address; users returns it."""
+    """Data of `hopline.user.registered.v1`. It has no email address, which the users service returns by id."""
 
     user_id: UUID
 
@@ -56,7 +56,7 @@ class Problem(BaseModel):
 
 
 class User(BaseModel):
-    """A user as users returns it. Validation errors do not quote the input, which contains personal data."""
+    """A user as returned by the users service. Validation errors do not quote the input, which is personal data."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -66,7 +66,7 @@ class User(BaseModel):
 
 
 class AccessToken(BaseModel):
-    """A response of users' token endpoint (RFC 6749 §5.1); `expires_in` is in seconds."""
+    """A response of the token endpoint of users (RFC 6749 §5.1). `expires_in` is in seconds."""
 
     access_token: str = Field(min_length=1)
     expires_in: float = Field(gt=0)
@@ -75,8 +75,8 @@ class AccessToken(BaseModel):
 class JobPayload(BaseModel):
     """Base of the payloads. `type_name` is the name of the job type and of the function that runs it.
 
-    `user_id` is added to the log records; it is None if the job concerns no single user. A payload whose `dedupe_key`
-    is already known is not added again.
+    `user_id` is added to the log records. It is None if the job does not concern a single user. If a job with the same
+    `dedupe_key` exists, the payload is not added.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,7 +104,7 @@ class WelcomeEmail(JobPayload):
 
 
 class OrderEmail(JobPayload):
-    """Payload of the email about a new status. `order` is the order at the time of the change."""
+    """Payload of the email about a new order status. `order` is the order at the time of the change."""
 
     type_name: ClassVar[str] = "send_order_email"
 
@@ -119,7 +119,7 @@ class OrderEmail(JobPayload):
 
 
 class FulfilOrder(JobPayload):
-    """Payload of one fulfilment step. Packing adds the job for shipping."""
+    """Payload of one fulfilment step. The job that packs an order adds the job that ships it."""
 
     type_name: ClassVar[str] = "fulfil_order"
 
@@ -145,7 +145,7 @@ class SoldProduct(BaseModel):
 
 
 class DaySales(BaseModel):
-    """Sales of one day in UTC, without cancelled orders; `best` are the products with the highest turnover."""
+    """Sales of one day in UTC. Cancelled orders are only counted in `cancelled`. `best` has the highest turnovers."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -185,7 +185,7 @@ class SalesEmail(JobPayload):
 
 
 class CleanUp(JobPayload):
-    """Payload of the clean-up of one service. After `BATCHES` batches the clean-up continues as the next `part`."""
+    """Payload of the cleanup of one service. A long cleanup is divided into several jobs, numbered by `part`."""
 
     type_name: ClassVar[str] = "clean_up"
 

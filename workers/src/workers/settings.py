@@ -1,4 +1,4 @@
-"""Settings of the workers; durations are in seconds."""
+"""Settings of the workers."""
 
 from email.utils import parseaddr
 from typing import Annotated
@@ -17,8 +17,8 @@ _MAX_LOCAL_LENGTH, _MAX_LENGTH = 64, 254
 """Limits of an email address (RFC 5321 §4.5.3.1)."""
 
 
-def _mailbox(value: str) -> str:
-    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`."""
+def _validate_sender(value: str) -> str:
+    """Accept `shop@hopline.example` and `Hopline <shop@hopline.example>`. Raises ValueError."""
     address = parseaddr(value)[1]
     local, _, domain = address.rpartition("@")
     fits = len(local) <= _MAX_LOCAL_LENGTH and len(address) <= _MAX_LENGTH and address.isascii()
@@ -47,7 +47,7 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
         description="Concurrent SMTP connections; keep it below two thirds of DATABASE_POOL_SIZE, as each holds a "
         "database connection and some are reserved",
     )
-    mail_from: Annotated[str, AfterValidator(_mailbox)] = Field(
+    mail_from: Annotated[str, AfterValidator(_validate_sender)] = Field(
         description="Sender of emails, for example Hopline <shop@hopline.example>"
     )
     fulfil_step_seconds: float = Field(
@@ -83,4 +83,4 @@ class Settings(ObjectStoreSettings, DatabaseSettings, RedisSettings, ServiceSett
 
 
 class ReportSettings(PersistentObjectStoreSettings, Settings):
-    """Settings of the report worker, whose files must outlive the process."""
+    """Settings of the report worker. In production, its object store must outlive the process."""

@@ -1,8 +1,8 @@
 """The job functions. Each has the name of its job type.
 
-`@job` turns each into the function that ARQ calls, `function(ctx, job_id)`. It receives the validated payload, the
-claim and the job context, and returns the follow-up jobs. It may run again after a crash, so it must be safe to repeat.
-A `PermanentJobError` makes the job dead; after any other error it is retried.
+Each receives the validated payload, the claim and the job context, and returns the follow-up jobs. `@job` turns it into
+the function that ARQ calls, `function(ctx, job_id)`. A function may run again after a crash, so it must be safe to
+repeat. A `PermanentJobError` makes the job dead. After any other error, the job is retried.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from workers.schemas import CleanUp, FulfilOrder, NewJob, OrderEmail, SalesEmail
 log = structlog.get_logger(__name__)
 
 BATCHES = 20
-"""Maximum batches of one clean-up job. The rest is a new job, so that other jobs need not wait."""
+"""Maximum batches of one cleanup job. A new job deletes the rest, so that other jobs do not wait for a long cleanup."""
 
 
 @job(WelcomeEmail)
@@ -44,7 +44,7 @@ async def send_order_email(payload: OrderEmail, claim: Claim, context: JobContex
 
 @job(FulfilOrder)
 async def fulfil_order(payload: FulfilOrder, _claim: Claim, context: JobContext) -> Sequence[NewJob]:
-    """Pack or ship an order. Shipping is a separate job that is due later, so no worker waits between the steps.
+    """Pack or ship an order. Shipping is a separate job that is due later, so that no worker waits between the steps.
 
     The fulfilment ends if the order was cancelled.
     """
@@ -60,7 +60,7 @@ async def fulfil_order(payload: FulfilOrder, _claim: Claim, context: JobContext)
 @job(SummariseSales)
 async def summarise_sales(payload: SummariseSales, _claim: Claim, context: JobContext) -> Sequence[NewJob]:
     """Add one email job per admin, so that a rejected address does not affect the other emails."""
-    sales, admins = await context.orders.sales(payload.day), await context.users.admins()
+    sales, admins = await context.orders.get_sales(payload.day), await context.users.list_admins()
     return [NewJob(payload=SalesEmail(user_id=admin.id, sales=sales)) for admin in admins]
 
 
@@ -74,7 +74,7 @@ async def send_sales_summary(payload: SalesEmail, claim: Claim, context: JobCont
 
 @job(CleanUp)
 async def clean_up(payload: CleanUp, _claim: Claim, context: JobContext) -> Sequence[NewJob]:
-    """Delete expired rows of one service. After `BATCHES` batches the clean-up continues as another job."""
+    """Delete expired rows of one service. After `BATCHES` batches, the cleanup continues as another job."""
     events_since = None if payload.place in context.publishers else await _events_since(context)
     for _ in range(BATCHES):
         result = await context.cleanup_targets[payload.place].run(events_since=events_since)

@@ -1,19 +1,21 @@
-"""Emails: `content` renders them, `message` encodes them, `mailer` sends each one once, as far as SMTP allows.
+"""Emails. Each is sent once, as far as SMTP allows.
 
-`smtp` is the SMTP client. `repository` records which emails were sent, and locks those that are being sent.
+`content` renders an email, `message` encodes it, `mailer` sends it and `smtp` is the SMTP client. `repository` records
+which emails were sent, and locks the emails that are being sent.
 
-Guarantees. SMTP has no transactions. If a worker crashes after the server's response 250 and before the commit that
-records it, it is unknown whether the email was sent. Therefore:
+Guarantees. SMTP has no transactions. If a worker crashes after the server accepted an email and before the commit that
+records this, it is unknown whether the email was sent. Therefore:
 
-- A row with the state `sending` is committed before the SMTP dialogue. After the dialogue a second transaction sets the
-  state `sent`. It is separate from the completion of the job, so a job that runs again does not send a recorded email
-  again.
-- During the dialogue the row is locked. A frozen worker keeps the lock for at most `LOCK_IDLE_S`, which is longer than
-  a dialogue. A dead worker loses the lock with its connection. No other worker sends the email before that.
-- After a crash before that commit, the email is sent again, byte for byte and with the same Message-ID. Mail servers
-  and programs that suppress duplicates drop the second copy.
+- A row with the state `sending` is committed before the SMTP dialogue. After the dialogue, a second transaction sets
+  the state `sent`. This transaction is separate from the completion of the job. Therefore a job that runs again does
+  not send a recorded email again.
+- The second transaction locks the row during the dialogue, and no other worker sends the email while the row is locked.
+  A frozen worker keeps the lock for at most `LOCK_IDLE_S`, which is longer than a dialogue. A dead worker loses the
+  lock with its connection.
+- After a crash before the second commit, the email is sent again, byte for byte and with the same Message-ID. Mail
+  servers and programs that suppress duplicates drop the second copy.
 
-Each further attempt logs `email_may_repeat`, also if the server cannot have accepted the email before.
+Each further attempt logs `email_may_repeat`, even if the server cannot have accepted the email before.
 """
 
 from workers.emails.content import EmailContent, render_order_email, render_sales_email, render_welcome_email

@@ -25,7 +25,7 @@ _ORDER = {
     "shipped": ("Your order is on its way", "We have handed your parcel over. It should be with you in a few days."),
     "cancelled": ("Your order is cancelled", "Nothing will be sent, and nothing will be charged."),
 }
-"""Headline and first sentence by status."""
+"""Headline and opening text by order status."""
 
 
 def _money(cents: int, currency: str) -> str:

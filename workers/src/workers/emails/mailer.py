@@ -21,12 +21,15 @@ from workers.models import EmailState
 log = structlog.get_logger(__name__)
 
 LOCK_IDLE_S = DIALOGUE_TIMEOUT_S + 10.0
+"""PostgreSQL releases the lock of an email after this number of seconds without a statement."""
+
 RECORD_TIMEOUT_S = 30.0
 RECORD_PAUSE_S = 0.25
+"""Maximum time to record a sent email while the database is unavailable, and the pause between two attempts."""
 
 
 class Mailer:
-    """Sends emails by SMTP, each exactly once as far as SMTP allows. Each send holds a database connection."""
+    """Sends emails by SMTP, each once as far as SMTP allows. Each dialogue holds a database connection."""
 
     def __init__(self, *, database: Database, smtp: SmtpServer, max_concurrent_sends: int) -> None:
         self._database = database
@@ -36,13 +39,13 @@ class Mailer:
     async def send(self, content: EmailContent, *, claim: Claim) -> None:
         """Send the email unless it was already sent under the claim's dedupe key.
 
-        A started SMTP dialogue is finished even if the job is cancelled several times. After an interruption it would
-        be unknown whether the server accepted the message.
+        A started SMTP dialogue is finished even if the job is cancelled several times, because after an interruption it
+        would be unknown whether the server accepted the message.
 
         Raises:
             EmailLockedError: Another worker is sending it.
-            PermanentJobError: The server rejects the message for good.
-            DependencyUnavailableError: The server is unavailable or rejects the message for now.
+            PermanentJobError: The email cannot be encoded, or the server rejects it permanently.
+            DependencyUnavailableError: The server is unavailable or rejects the email temporarily.
         """
         email = encode_email(content, sender=self._smtp.sender, claim=claim)
         async with self._slots:
@@ -57,7 +60,7 @@ class Mailer:
 
     async def _send_once(self, email: EncodedEmail, *, content: EmailContent, claim: Claim) -> None:
         key, message_id = claim.dedupe_key, email.message_id
-        known_as = message_id.strip("<>").partition("@")[0]  # log redaction would mask it as an address
+        logged_id = message_id.strip("<>").partition("@")[0]  # log redaction would mask it as an address
         async with self._database.transaction() as session:
             first = await EmailRepository(session=session).announce(
                 key, message_id=message_id, recipient=content.recipient
@@ -69,12 +72,12 @@ class Mailer:
                 with suppress_instrumentation():
                     state = await emails.lock(key, idle_s=LOCK_IDLE_S)
                 if state is None:
-                    raise EmailLockedError(f"another worker is sending {known_as}")
+                    raise EmailLockedError(f"another worker is sending {logged_id}")
                 if state is EmailState.SENT:
-                    log.info("email_was_sent", message_id=known_as)
+                    log.info("email_was_sent", message_id=logged_id)
                     return
                 if not first:
-                    log.warning("email_may_repeat", message_id=known_as)
+                    log.warning("email_may_repeat", message_id=logged_id)
                 await self._smtp.hand_over(email)
                 accepted = True
                 crash_point("email.after_handover")
@@ -82,12 +85,15 @@ class Mailer:
         except DATABASE_ERRORS as error:
             if not accepted:
                 raise
-            log_store_failure(log, "email_ledger_away", error, message_id=known_as)
+            log_store_failure(log, "email_ledger_away", error, message_id=logged_id)
             await self._record_sent(key)
-        log.info("email_sent", message_id=known_as, subject=content.subject)
+        log.info("email_sent", message_id=logged_id, subject=content.subject)
 
     async def _record_sent(self, key: str) -> None:
-        """Record that the server accepted the email, and wait for the database. No other process can record it."""
+        """Record that the server accepted the email, as soon as the database is available.
+
+        Only this process can do so. Otherwise the next attempt of the job would send the email again.
+        """
         deadline = monotonic() + RECORD_TIMEOUT_S
         while True:
             try:

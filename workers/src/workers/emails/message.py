@@ -1,7 +1,7 @@
-"""Encodes an email as RFC 5322 bytes. The same job gives the same bytes, so that duplicates can be recognised.
+"""Encodes an email as bytes (RFC 5322). Each attempt of a job creates the same bytes, so duplicates are recognised.
 
-This module writes the header section itself, with user text as encoded words (RFC 2047) or plain atoms.
-`email.message` would parse an assigned value again, and decode encoded words inside user text.
+This module writes the header section itself, with user text as encoded words (RFC 2047) or plain atoms, because
+`email.message` parses an assigned value again and would decode encoded words inside user text.
 """
 
 import re
@@ -21,9 +21,11 @@ from workers.errors import PermanentJobError
 from workers.jobs.repository import Claim
 
 TRACE_ID = "X-Trace-Id"
-"""Header with the trace id, for the trace search."""
+"""Header by which the trace of an email can be found."""
 
 LINE_LENGTH = 76
+"""Maximum length of a line with an encoded word (RFC 2047 §2)."""
+
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
 """Policy of the body: every server accepts ASCII."""
 

@@ -14,7 +14,7 @@ class EmailRepository:
         self._session = session
 
     async def announce(self, dedupe_key: str, *, message_id: str, recipient: str) -> bool:
-        """Insert the email in the state `sending`; return False if it exists."""
+        """Insert the email in the state `sending`, or return False if it exists."""
         row = (
             insert(Email)
             .values(dedupe_key=dedupe_key, message_id=message_id, recipient=recipient)
@@ -24,10 +24,10 @@ class EmailRepository:
         return await self._session.scalar(row) is not None
 
     async def lock(self, dedupe_key: str, *, idle_s: float) -> EmailState | None:
-        """Lock the row until the transaction ends; return its state, or None if another worker has the lock.
+        """Lock the row until the transaction ends. Return its state, or None if another worker has the lock.
 
-        PostgreSQL ends the transaction after `idle_s` seconds without a statement. This must be longer than an SMTP
-        dialogue, and limits how long a frozen worker blocks an email.
+        PostgreSQL ends the transaction after `idle_s` seconds without a statement, so a frozen worker cannot block an
+        email for longer. `idle_s` must exceed the duration of an SMTP dialogue.
         """
         await self._session.execute(
             sa.select(sa.func.set_config("idle_in_transaction_session_timeout", str(round(idle_s * 1000)), True))

@@ -13,18 +13,20 @@ from workers.emails.message import EncodedEmail
 from workers.errors import DependencyUnavailableError, PermanentJobError
 
 DIALOGUE_TIMEOUT_S = 20.0
-"""Timeout of one dialogue without QUIT, shorter than that of a job."""
+"""Timeout of one dialogue until the message is accepted, in seconds. It is shorter than the timeout of a job."""
+
 CONNECT_TIMEOUT_S = 5.0
 QUIT_TIMEOUT_S = 1.0
 FIRST_PERMANENT_CODE = 500
+"""Response codes from 500 on reject permanently (RFC 5321 §4.2.1)."""
 
 _tracer = get_tracer("workers")
 
 
 class SmtpServer:
-    """The SMTP server. TLS is used if the server offers STARTTLS.
+    """Client of the SMTP server. It uses TLS if the server offers STARTTLS.
 
-    `timeout_s`: maximum time until the server has accepted a message, in seconds.
+    `timeout_s` is the maximum time until the server has accepted a message, in seconds.
     """
 
     def __init__(self, *, host: str, port: int, sender: str, timeout_s: float = DIALOGUE_TIMEOUT_S) -> None:
@@ -35,11 +37,11 @@ class SmtpServer:
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 
     async def hand_over(self, email: EncodedEmail) -> None:
-        """Send the message in one CLIENT span; return when the server accepted it.
+        """Send the message in one CLIENT span, and return when the server has accepted it.
 
         Raises:
-            PermanentJobError: The server rejects the recipient or the content for good.
-            DependencyUnavailableError: The server is unavailable or rejects the message for now.
+            PermanentJobError: The server rejects the recipient or the content permanently.
+            DependencyUnavailableError: The server is unavailable or rejects the message temporarily.
         """
         attributes: dict[str, AttributeValue] = {
             "server.address": self._host,

@@ -6,19 +6,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.telemetry.gauges import Gauge
 
 INTERVAL_S = 10.0
+"""Interval of the measurement, in seconds."""
 
-_jobs = Gauge("hopline.jobs", unit="{job}", description="Jobs by kind and state; `due` ones could run now")
-_age = Gauge("hopline.job.age", unit="s", description="How long the oldest job has been due that no worker has taken")
+_jobs = Gauge("hopline.jobs", unit="{job}", description="Jobs by kind and state; `due` jobs can run now")
+_age = Gauge("hopline.job.age", unit="s", description="Time since the oldest unclaimed job became due")
 
 _COUNT = sa.text("""
 SELECT kind, CASE WHEN state = 'queued' AND run_after <= now() THEN 'due' ELSE state END AS state, count(*) AS jobs,
     max(CASE WHEN state = 'queued' THEN extract(epoch FROM now() - run_after) END)::float AS age
 FROM job WHERE state IN ('queued', 'running', 'dead') GROUP BY 1, 2
 """)
-"""Reads three partial indexes. Done jobs, nearly all of the table, are not counted."""
+"""Reads three partial indexes. Done jobs are not counted, because they are nearly all rows of the table."""
 
 _recorded: set[tuple[str, str]] = set()
-"""Types and states recorded so far, which become 0 when their jobs are gone."""
+"""Types and states recorded so far. Their metrics become 0 when they have no more jobs."""
 
 
 async def measure(session: AsyncSession) -> None:

@@ -1,4 +1,4 @@
-"""Dead-letters a job that cannot be done, and adds the follow-up jobs of its type."""
+"""Marks a job as dead, and adds the follow-up jobs of its type."""
 
 import structlog
 from pydantic import ValidationError
@@ -13,14 +13,17 @@ log = structlog.get_logger(__name__)
 async def dead_letter(
     jobs: JobRepository, claim: Claim, job_type: JobType | None, *, error: str
 ) -> list[QueuedJob] | None:
-    """Make the job dead and add its follow-up jobs in one transaction; return None if the lease is lost."""
+    """Mark the job as dead and add its follow-up jobs in the transaction of `jobs`.
+
+    Return the follow-up jobs, or None if the lease is lost.
+    """
     if not await jobs.dead_letter(claim, error=error):
         return None
     return await jobs.add(*_follow_ups(claim, job_type, error))
 
 
 def _follow_ups(claim: Claim, job_type: JobType | None, error: str) -> list[NewJob]:
-    """Return no jobs if the payload is invalid, as its recipient is unknown then."""
+    """Return the follow-up jobs. There are none if the payload is invalid, because they need its fields."""
     if job_type is None or job_type.on_dead_letter is None:
         return []
     try:

@@ -1,7 +1,7 @@
-"""Renews the leases of the running jobs, all of a process with one statement.
+"""Renews the leases of the running jobs of a process with one statement.
 
-A worker that is killed or frozen stops renewing, and a sweeper queues its jobs again. A worker that finds a lease lost
-cancels the job, because its result would be discarded.
+If a worker is killed or frozen, its leases expire and a sweeper queues its jobs again. If a worker finds that a lease
+is lost, it cancels the job, because the result would be discarded.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from workers.jobs.repository import JobRepository
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 3
-"""Two renewals may fail before a lease expires."""
+"""Renewals in the duration of a lease. Two of them may fail before the lease expires."""
 
 
 class Leases(BackgroundLoop):
@@ -36,7 +36,7 @@ class Leases(BackgroundLoop):
 
     @contextmanager
     def held(self, lease_token: UUID, work: asyncio.Task[object]) -> Iterator[None]:
-        """Renew the lease inside the block; cancel `work` if the lease is lost."""
+        """Renew the lease inside the block, and cancel `work` if the lease is lost."""
         self._tasks[lease_token] = work
         try:
             yield

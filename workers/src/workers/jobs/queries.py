@@ -16,7 +16,7 @@ def _interval(earlier: Any, later: Any) -> sa.ColumnElement[timedelta]:
 
 
 class JobCount(NamedTuple):
-    """Jobs of one type in one state; `oldest` is the age of the oldest."""
+    """The jobs of one type in one state. `oldest` is the age of the oldest job."""
 
     state: str
     type_name: str
@@ -26,7 +26,7 @@ class JobCount(NamedTuple):
 
 
 class JobSummary(NamedTuple):
-    """One job; `due_in` is negative if it is overdue."""
+    """One job. `due_in` is negative if the job is overdue."""
 
     id: UUID
     type_name: str
@@ -44,9 +44,9 @@ class JobQueries:
         self._session = session
 
     async def count_by_state_and_type(self) -> Sequence[JobCount]:
-        """Count the jobs, those that need attention first. Reads the whole table."""
-        order = sa.case({"dead": 0, "running": 1, "queued": 2}, value=Job.state, else_=3)
-        rows = (
+        """Count the jobs by state and type: dead, running, queued, then done. Reads the whole table."""
+        state_order = sa.case({"dead": 0, "running": 1, "queued": 2}, value=Job.state, else_=3)
+        statement = (
             sa.select(
                 Job.state,
                 Job.kind,
@@ -55,19 +55,19 @@ class JobQueries:
                 sa.func.max(Job.attempt),
             )
             .group_by(Job.state, Job.kind)
-            .order_by(order, Job.kind)
+            .order_by(state_order, Job.kind)
         )
-        return [JobCount(*row) for row in await self._session.execute(rows)]
+        return [JobCount(*row) for row in await self._session.execute(statement)]
 
     async def list_pending(self, *, limit: int) -> Sequence[JobSummary]:
-        """Return queued and running jobs, those due first at the top."""
-        return await self._summaries(Job.state.in_([JobState.QUEUED, JobState.RUNNING]), by=Job.run_after, limit=limit)
+        """Return at most `limit` queued and running jobs, ordered by due time."""
+        return await self._list(Job.state.in_([JobState.QUEUED, JobState.RUNNING]), by=Job.run_after, limit=limit)
 
     async def list_dead(self, *, limit: int) -> Sequence[JobSummary]:
-        """Return dead jobs, the latest first."""
-        return await self._summaries(Job.state == JobState.DEAD, by=Job.finished_at.desc(), limit=limit)
+        """Return at most `limit` dead jobs, the latest first."""
+        return await self._list(Job.state == JobState.DEAD, by=Job.finished_at.desc(), limit=limit)
 
-    async def _summaries(self, which: sa.ColumnElement[bool], *, by: Any, limit: int) -> list[JobSummary]:
+    async def _list(self, condition: sa.ColumnElement[bool], *, by: Any, limit: int) -> list[JobSummary]:
         columns = (
             Job.id,
             Job.kind,
@@ -76,5 +76,5 @@ class JobQueries:
             _interval(Job.created_at, sa.func.now()),
             _interval(sa.func.now(), Job.run_after),
         )
-        rows = sa.select(*columns, Job.last_error).where(which).order_by(by, Job.id).limit(limit)
-        return [JobSummary(*row) for row in await self._session.execute(rows)]
+        statement = sa.select(*columns, Job.last_error).where(condition).order_by(by, Job.id).limit(limit)
+        return [JobSummary(*row) for row in await self._session.execute(statement)]

@@ -1,6 +1,6 @@
 """All SQL that changes jobs. Each state transition is one compare-and-set statement that uses PostgreSQL's clock.
 
-ARQ may lose an entry or deliver it twice. The table guarantees that one worker at a time has the claim of a job, and
+ARQ may lose an entry or deliver it twice. The table guarantees that at most one claim of a job is valid at a time, and
 that a job completes once.
 """
 
@@ -20,10 +20,10 @@ from workers.models import Email, Job, JobState
 from workers.schemas import NewJob
 
 EARLY_S = 0.1
-"""Tolerance for early claims: ARQ uses the worker's clock in milliseconds, the table uses PostgreSQL's clock."""
+"""Tolerance in seconds for early claims, because ARQ uses the clock of the worker and the table that of PostgreSQL."""
 
 MAX_ERROR_LENGTH = 2000
-"""Stored characters of an error."""
+"""Maximum number of stored characters of an error."""
 
 _now = sa.func.now()
 
@@ -31,7 +31,7 @@ _NEEDS_SWEEP = sa.text("""
 SELECT EXISTS (SELECT FROM job WHERE state = 'running' AND lease_until < now())
     OR EXISTS (SELECT FROM job WHERE state = 'queued' AND run_after < now() - :overdue)
 """).bindparams(sa.bindparam("overdue", type_=sa.Interval))
-"""Built once, because it is the most frequent statement of an idle worker."""
+"""The statement is built once, because an idle worker executes it more often than any other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,10 @@ class QueuedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A claimed job, valid while the row has this `lease_token`. It waited for `waited_s` after it was due."""
+    """A claimed job. The claim is valid while the row has this `lease_token`.
+
+    `waited_s` is the time in seconds from when the job was due until it was claimed.
+    """
 
     job_id: UUID
     type_name: str
@@ -84,13 +87,13 @@ class JobRepository:
         self._session = session
 
     async def add(self, *new_jobs: NewJob) -> list[QueuedJob]:
-        """Queue jobs with the current trace context, except those whose dedupe key is already known."""
+        """Insert jobs with the current trace context. Return them without those that exist, by their dedupe keys."""
         added = [await self._add(new) for new in new_jobs]
         return [job for job in added if job]
 
     async def _add(self, new: NewJob) -> QueuedJob | None:
         payload, trace = new.payload, TraceContext.current()
-        row = (
+        statement = (
             insert(Job)
             .values(
                 id=uuid4(),
@@ -105,13 +108,13 @@ class JobRepository:
             .on_conflict_do_nothing(index_elements=[Job.dedupe_key])
             .returning(Job.id)
         )
-        job_id = await self._session.scalar(row)
+        job_id = await self._session.scalar(statement)
         return (
             QueuedJob(job_id=job_id, type_name=payload.type_name, attempt=1, due_in_s=new.delay_s) if job_id else None
         )
 
     async def claim(self, job_id: UUID, *, type_name: str, lease_s: float) -> Claim | None:
-        """Claim a job of that type; return None if it is not queued, not due, or claimed by another worker."""
+        """Claim a job of this type, or return None if it is not queued, not due, or claimed by another worker."""
         token = uuid4()
         claimed = (
             sa.update(Job)
@@ -139,19 +142,19 @@ class JobRepository:
         )
 
     async def retry(self, claim: Claim, *, delay_s: float, error: str) -> QueuedJob | None:
-        """Queue the job again, due in `delay_s` seconds."""
+        """Queue the job again, due in `delay_s` seconds. The attempt counts."""
         run_after = _now + timedelta(seconds=delay_s)
         last_error = storable_text(error)[:MAX_ERROR_LENGTH]
         updated = await self._release_lease(claim, state=JobState.QUEUED, run_after=run_after, last_error=last_error)
-        again = QueuedJob(job_id=claim.job_id, type_name=claim.type_name, attempt=claim.attempt + 1, due_in_s=delay_s)
-        return again if updated else None
+        queued = QueuedJob(job_id=claim.job_id, type_name=claim.type_name, attempt=claim.attempt + 1, due_in_s=delay_s)
+        return queued if updated else None
 
     async def release(self, claim: Claim) -> bool:
         """Queue the job again without counting the attempt."""
         return await self._release_lease(claim, state=JobState.QUEUED, attempt=claim.attempt - 1)
 
     async def renew(self, lease_tokens: Collection[UUID], *, lease_s: float) -> set[UUID]:
-        """Extend these leases; return those that are still held."""
+        """Extend these leases, and return those that are still valid."""
         renewed = (
             sa.update(Job)
             .where(Job.lease_token.in_(lease_tokens))
@@ -165,7 +168,7 @@ class JobRepository:
         return bool(await self._session.scalar(_NEEDS_SWEEP, {"overdue": timedelta(seconds=overdue_by_s)}))
 
     async def take_expired(self, *, limit: int) -> list[Claim]:
-        """Claim jobs whose lease expired. The caller retries or dead-letters them in the same transaction.
+        """Claim jobs with an expired lease. The caller retries or dead-letters them in the same transaction.
 
         The old tokens become invalid. Rows that another sweeper has locked are skipped.
         """
@@ -183,9 +186,9 @@ class JobRepository:
         await self._session.flush()
         return claims
 
-    async def overdue(self, *, by_s: float, limit: int, type_names: Collection[str]) -> list[QueuedJob]:
+    async def list_overdue(self, *, by_s: float, limit: int, type_names: Collection[str]) -> list[QueuedJob]:
         """Return jobs of these types that have been due for `by_s` seconds without a claim, oldest first."""
-        rows = (
+        statement = (
             sa.select(Job.id, Job.kind, Job.attempt, sa.extract("epoch", Job.run_after - _now))
             .where(Job.state == JobState.QUEUED, Job.run_after < _now - timedelta(seconds=by_s))
             .where(Job.kind.in_(type_names))
@@ -194,11 +197,11 @@ class JobRepository:
         )
         return [
             QueuedJob(job_id=job_id, type_name=type_name, attempt=attempt + 1, due_in_s=float(due_in_s))
-            for job_id, type_name, attempt, due_in_s in await self._session.execute(rows)
+            for job_id, type_name, attempt, due_in_s in await self._session.execute(statement)
         ]
 
     async def replay(self, job_id: UUID) -> bool:
-        """Queue a dead job again with its attempts reset; return False if it is not dead."""
+        """Queue a dead job again with no attempts counted, or return False if the job is not dead."""
         replayed = (
             sa.update(Job)
             .where(Job.id == job_id, Job.state == JobState.DEAD)
@@ -207,27 +210,27 @@ class JobRepository:
         )
         return await self._session.scalar(replayed) is not None
 
-    async def state_of(self, job_id: UUID) -> JobState | None:
+    async def get_state(self, job_id: UUID) -> JobState | None:
         """Return the state of the job, or None if it does not exist."""
         state = await self._session.scalar(sa.select(Job.state).where(Job.id == job_id))
         return JobState(state) if state else None
 
     async def delete_done(self, *, retention: timedelta, limit: int) -> int:
-        """Delete up to `limit` jobs that were done before `retention`, with their emails; return the number."""
-        old = (
+        """Delete up to `limit` jobs done more than `retention` ago, with their emails. Return the number of jobs."""
+        expired = (
             sa.select(Job.dedupe_key)
             .where(Job.state == JobState.DONE, Job.finished_at < _now - retention)
             .order_by(Job.finished_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-        keys = (await self._session.scalars(old)).all()
+        keys = (await self._session.scalars(expired)).all()
         await self._session.execute(sa.delete(Email).where(Email.dedupe_key.in_(keys)))
         await self._session.execute(sa.delete(Job).where(Job.dedupe_key.in_(keys)))
         return len(keys)
 
     async def _release_lease(self, claim: Claim, **values: Any) -> bool:
-        """Set `values` and clear the lease, if the claim still holds it."""
+        """Set `values` and clear the lease. Return False and change nothing if the claim is no longer valid."""
         updated = (
             sa.update(Job)
             .where(Job.id == claim.job_id, Job.lease_token == claim.lease_token)

@@ -1,12 +1,12 @@
-"""Runs one job in one span: claim it, run its function under the lease, then complete, retry or dead-letter it.
+"""Runs one attempt of a job in one span: claims it, runs its function, then completes, retries or dead-letters it.
 
 ```
-ARQ ─ send_order_email(ctx, job_id) ─▶ claim ─▶ function ─▶ complete + follow-up jobs, one transaction ─▶ enqueue those
+ARQ ─ send_order_email(ctx, job_id) ─▶ claim ─▶ function ─▶ complete + follow-up jobs, one transaction ─▶ enqueue
                                         │         └─ fails ─▶ queued again with a delay, or dead
                                         └─ not queued, not due, claimed by another worker: nothing to do
 ```
-ARQ removes its own entry afterwards in every case. A job that is not done is still in the table, and the sweeper
-enqueues it again.
+ARQ removes its own entry after each attempt. A job that is not done is still in the table, and the sweeper enqueues it
+again.
 """
 
 import asyncio
@@ -38,23 +38,24 @@ from workers.schemas import JobPayload, NewJob
 log = structlog.get_logger(__name__)
 
 WRITE_TIMEOUT_S = 30.0
-"""How long a result waits for an unavailable database. After that the lease expires and the job runs again."""
+"""Maximum time in seconds to store a result. After that, the lease expires and the job runs again."""
 WRITE_PAUSE_S = 0.25
+"""Pause between two attempts to store a result, in seconds."""
 RELEASE_TIMEOUT_S = 5.0
-"""How long a stopping worker tries to release a job. After that the lease has to expire."""
+"""Maximum time in seconds to release a job at the stop of the worker. After that, the lease has to expire."""
 
 T = TypeVar("T")
 PayloadT = TypeVar("PayloadT", bound=JobPayload)
 
 JobFunction = Callable[[PayloadT, Claim, JobContext], Coroutine[Any, Any, Sequence[NewJob]]]
-"""Receives the validated payload, the claim and the job context; returns the follow-up jobs."""
+"""Receives the validated payload, the claim and the job context, and returns the follow-up jobs."""
 ArqFunction = Callable[[dict[str, Any], str], Coroutine[Any, Any, None]]
 
 
 def job(payload: type[PayloadT]) -> Callable[[JobFunction[PayloadT]], ArqFunction]:
     """Turn the decorated function into an ARQ function of the same name, for jobs with this type of payload.
 
-    ARQ calls it as `function(ctx, job_id)`. It makes one attempt at the job.
+    ARQ calls the result as `function(ctx, job_id)`, which makes one attempt of the job.
     """
 
     def decorate(function: JobFunction[PayloadT]) -> ArqFunction:
@@ -98,9 +99,9 @@ class Runner:
             return
         crash_point("job.after_claim")
         job_type = self._job_types[type_name]
-        known = {"job_id": str(claim.job_id), "kind": claim.type_name, "attempt": claim.attempt}
+        log_fields = {"job_id": str(claim.job_id), "kind": claim.type_name, "attempt": claim.attempt}
         with (
-            bound_contextvars(request_id=f"job-{claim.job_id}", **known),
+            bound_contextvars(request_id=f"job-{claim.job_id}", **log_fields),
             job_span(claim, queue=job_type.queue, server=self._dispatcher.server),
         ):
             started, outcome = perf_counter(), "lost"
@@ -124,16 +125,16 @@ class Runner:
             return None
 
     async def _attempt(self, claim: Claim, job_type: JobType, function: JobFunction[Any]) -> str:
-        """Run the job and record the result; return the outcome."""
+        """Run the job and store the result. Return the outcome."""
         try:
             await self._work(claim, job_type, function)
         except asyncio.CancelledError:
-            if _being_stopped():
+            if _is_worker_stopping():
                 await self._release(claim)
                 raise
-            return _lost()
+            return _log_lost_lease()
         except LeaseLostError:
-            return _lost()
+            return _log_lost_lease()
         except Exception as error:  # noqa: BLE001 - a job may raise anything
             return await self._fail(claim, job_type, error)
         log.info("job_done", waited_ms=round(claim.waited_s * 1000, 1))
@@ -169,26 +170,26 @@ class Runner:
         await self._dispatcher.enqueue(*await self._write(complete))
 
     async def _fail(self, claim: Claim, job_type: JobType, error: Exception) -> str:
-        """Queue the job again or dead-letter it; return "failed", "dead" or "lost"."""
+        """Queue the job again or dead-letter it. Return the outcome: "failed", "dead" or "lost"."""
         record_failure(error)
         traceback = None if isinstance(error, JobError) else error
         if isinstance(error, PermanentJobError) or claim.attempt >= job_type.attempts:
             follow_ups = await self._write(lambda jobs: dead_letter(jobs, claim, job_type, error=describe(error)))
             if follow_ups is None:
-                return _lost()
+                return _log_lost_lease()
             log.error("job_dead", error=describe(error), exc_info=traceback)
             await self._dispatcher.enqueue(*follow_ups)
             return "dead"
         delay_s = backoff_s(claim.attempt)
-        again = await self._write(lambda jobs: jobs.retry(claim, delay_s=delay_s, error=describe(error)))
-        if again is None:
-            return _lost()
+        queued = await self._write(lambda jobs: jobs.retry(claim, delay_s=delay_s, error=describe(error)))
+        if queued is None:
+            return _log_lost_lease()
         log.warning("job_failed", error=describe(error), retry_in_s=round(delay_s, 2), exc_info=traceback)
-        await self._dispatcher.enqueue(again)
+        await self._dispatcher.enqueue(queued)
         return "failed"
 
     async def _release(self, claim: Claim) -> None:
-        """Queue the job again for another worker, as this one stops. ARQ keeps the entry of a cancelled job."""
+        """Queue the job again for another worker. ARQ keeps the entry of a cancelled job, so it needs no new entry."""
         try:
             async with asyncio.timeout(RELEASE_TIMEOUT_S), self._database.transaction() as session:
                 released = await JobRepository(session=session).release(claim)
@@ -198,7 +199,7 @@ class Runner:
             log_store_failure(log, "release_failed", error)
 
     async def _write(self, change: Callable[[JobRepository], Awaitable[T]]) -> T:
-        """Make `change` in a transaction; repeat it while the database is unavailable. The lease makes that safe.
+        """Make `change` in a transaction, and repeat it while the database is unavailable. The lease makes this safe.
 
         Raises:
             DBAPIError, OSError: The database rejects the change, or is unavailable for `WRITE_TIMEOUT_S`.
@@ -226,12 +227,13 @@ def _validate_payload(claim: Claim, job_type: JobType) -> JobPayload:
         raise PermanentJobError(f"Invalid payload for job type {claim.type_name}: {error}") from error
 
 
-def _being_stopped() -> bool:
+def _is_worker_stopping() -> bool:
     """Return whether ARQ cancelled this task. A lost lease only cancels the task of the function."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-def _lost() -> str:
+def _log_lost_lease() -> str:
+    """Log that the lease is lost, and return the outcome."""
     log.warning("lease_lost")
     return "lost"

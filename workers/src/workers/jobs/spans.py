@@ -38,10 +38,10 @@ _attempts = _meter.create_histogram(
 
 @contextmanager
 def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) -> Iterator[Span]:
-    """Start the CONSUMER span of one attempt, with the baggage that the job was added with.
+    """Start the CONSUMER span of one attempt, with the trace context and the baggage of the job's row.
 
-    It is a child of the span that added the job. From the second attempt on it also links to that span. `server` has
-    the address attributes of the queue's Redis server.
+    The span is a child of the span that added the job. From the second attempt on, it also links to that span. `server`
+    has the address attributes of the Redis server of the queue.
     """
     link = claim.trace.link() if claim.attempt > 1 else None
     token = otel_context.attach(claim.trace.context())
@@ -76,7 +76,7 @@ def job_span(claim: Claim, *, queue: str, server: Mapping[str, AttributeValue]) 
 
 
 def record_attempt(claim: Claim, *, outcome: str, duration_s: float) -> None:
-    """Record an attempt; `outcome` is done, failed, dead, released or lost."""
+    """Record an attempt in the metrics and the current span. `outcome` is done, failed, dead, released or lost."""
     _wait.record(claim.waited_s, {"hopline.job.kind": claim.type_name})
     attributes = {
         "messaging.system": "arq",

@@ -1,7 +1,7 @@
-"""The job types: name → payload, queue, attempts, timeout.
+"""The job types by name, each with its payload, queue, maximum attempts and timeout.
 
-To add one, define its payload in `schemas`, add it here, and add a function of that name to `tasks` and to
-`main.WorkerSettings.functions`. A new queue needs a separate worker, so that its long jobs do not delay others.
+To add a job type, define its payload in `schemas`, add the type here, and add a function of the same name to `tasks`
+and to `main.WorkerSettings.functions`. A new queue requires a separate worker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,23 +26,24 @@ JOBS_QUEUE = "hopline:jobs"
 REPORTS_QUEUE = "hopline:reports"
 
 ATTEMPTS = 20
-"""With the delays of `workers.jobs.backoff`, about an hour: an outage of a dependency, or a rollout."""
+"""Maximum attempts. With the delays of `workers.jobs.backoff` they take up to an hour, which covers most outages and
+rollouts."""
 
 REPORT_ATTEMPTS = 8
-"""About two minutes, because a user is waiting and can request another report."""
+"""Up to two minutes with the delays of `workers.jobs.backoff`, because a user waits and can request another report."""
 REPORT_TIMEOUT_S = 600.0
 
 OnDeadLetter = Callable[[Any, Claim, str], Sequence[NewJob]]
-"""Receives the validated payload, the claim and the error of a dead job; returns its follow-up jobs.
+"""Receives the validated payload, the claim and the error of a dead job, and returns its follow-up jobs.
 
-They are added in the transaction that makes the job dead. A replayed job that becomes dead again has a new
-`lease_token`. A follow-up that must run each time has it in its dedupe key.
+They are added in the transaction that marks the job as dead. A replayed job can become dead again, with another
+`lease_token`. If a follow-up job must run each time, its dedupe key contains the `lease_token`.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobType:
-    """How jobs of one type run: up to `attempts` times, each for up to `timeout_s` seconds.
+    """A job type. Each job has up to `attempts` attempts of up to `timeout_s` seconds.
 
     `on_dead_letter` returns the follow-up jobs of a dead job.
     """
@@ -73,10 +74,10 @@ JOB_TYPES: Mapping[str, JobType] = {
 
 
 def queue_of(type_name: str) -> str:
-    """Return the queue of a job type, `JOBS_QUEUE` if the type is unknown."""
+    """Return the queue of a job type, or `JOBS_QUEUE` if the type is unknown."""
     return JOB_TYPES[type_name].queue if type_name in JOB_TYPES else JOBS_QUEUE
 
 
 def max_attempts(job_type: JobType | None) -> int:
-    """Return the maximum attempts of a job type, the default if the type is unknown (None)."""
+    """Return the maximum attempts of a job type, or the default if the type is unknown (None)."""
     return job_type.attempts if job_type else ATTEMPTS

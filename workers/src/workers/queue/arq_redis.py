@@ -2,11 +2,11 @@
 
 ARQ reads its queue at a fixed interval, and ends the process if a read fails. `JobRedis` changes two things:
 
-- `zrangebyscore`, which ARQ calls in each interval, returns immediately if a job can start, and otherwise when the
-  dispatcher announces one, when the next job is due, or after `WAIT_S`;
-- every command is repeated until Redis serves it: while Redis is unavailable, and while it rejects commands (out of
-  memory, read-only, loading). redis-py's own retries do not cover a connection that fails during its handshake, a
-  WATCH that is lost with its connection, and a rejected command. ARQ does not handle these errors.
+- ARQ calls `zrangebyscore` in each interval. It returns immediately if a job can start. Otherwise it waits until the
+  dispatcher adds a wake-up, the next job is due, or `WAIT_S` is over.
+- Every command is repeated while Redis is unavailable or rejects commands (out of memory, read-only, loading). The
+  retries of redis-py do not cover a connection that fails during its handshake, a WATCH that is lost with its
+  connection, and a rejected command. ARQ does not handle these errors.
 """
 
 import asyncio
@@ -28,16 +28,17 @@ from shared.errors.stores import REDIS_ERRORS, store_is_unavailable
 log = structlog.get_logger(__name__)
 
 MAX_WAKE_UPS = 10
-"""Maximum unused wake-ups. Each costs one read of the queue by a worker that becomes idle."""
+"""Maximum number of unused wake-ups. Each causes one unnecessary read of the queue when a worker becomes idle."""
 
 WAIT_S = 4
 """Longest wait for a wake-up, in seconds. An idle worker reads the queue at this interval."""
 RETRY_PAUSE_S = 0.25
 MAX_RETRY_PAUSE_S = 1.0
-"""Bounds of the pause between two attempts, which doubles."""
+"""Bounds in seconds of the pause between two attempts of a command. The pause doubles after each attempt."""
 CONNECT_TIMEOUT_S = 2.0
 # Python 3.11: redis-py's `socket_timeout` sends through `asyncio.wait_for`, which can swallow a cancellation
-# (python/cpython#81839, fixed in 3.12), and ARQ cancels its main task once. So `asyncio.timeout` bounds each attempt.
+# (python/cpython#81839, fixed in 3.12), and ARQ cancels its main task only once. Therefore `asyncio.timeout` limits
+# each attempt to this number of seconds.
 RESPONSE_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.0
 
@@ -45,12 +46,12 @@ T = TypeVar("T")
 
 
 def wake_up_key(queue_name: str) -> str:
-    """Return the key of the list that workers of the queue wait on. One element, a job's ARQ id, wakes one worker."""
+    """Return the key of the list of wake-ups. Each element is the ARQ id of a job and wakes one worker of the queue."""
     return f"{queue_name}:wake-up"
 
 
 def serialize(entry: dict[str, Any]) -> bytes:
-    """Encode an entry as JSON; exceptions become their text. ARQ's default is pickle, which can run code from Redis."""
+    """Encode an entry as JSON, with exceptions as text. ARQ uses pickle by default, which can run code from Redis."""
     return orjson.dumps(entry, default=str)
 
 
@@ -65,10 +66,10 @@ def deserialize(entry: bytes) -> dict[str, Any]:
 
 
 class EnqueuePipeline(Pipeline):
-    """Adds the wake-up in the transaction that adds a job, which saves a round trip."""
+    """A pipeline that adds the wake-up in the transaction that adds a job, which saves a round trip."""
 
     def zadd(self, name: str, mapping: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
-        """Add entries to the queue and wake a waiting worker for each, also for jobs that are due later."""
+        """Add entries to the queue, and wake a waiting worker for each entry, also if its job is due later."""
         super().zadd(name, mapping, **options)
         return self.wake_workers(name, mapping)
 
@@ -87,9 +88,9 @@ class EnqueueRedis(ArqRedis):
 
 
 class OutageRetry:
-    """Repeats commands until Redis serves them. A client and its pipelines share it, so an outage is logged once.
+    """Repeats commands until Redis serves them. A client and its pipelines share one, so that an outage is logged once.
 
-    Redis has `response_timeout_s` seconds for each attempt. The first pause takes `retry_pause_s` seconds.
+    Each attempt has a timeout of `response_timeout_s` seconds. The first pause takes `retry_pause_s` seconds.
     """
 
     def __init__(self, *, response_timeout_s: float, retry_pause_s: float) -> None:
@@ -127,7 +128,10 @@ class OutageRetry:
 
 
 class JobPipeline(Pipeline):
-    """Repeats its commands through an outage, and reports a lost WATCH at `execute`, where ARQ handles WatchError."""
+    """A pipeline that repeats its commands during an outage.
+
+    A lost WATCH raises WatchError at `execute`, because ARQ handles the error there.
+    """
 
     def __init__(self, *args: Any, retry: OutageRetry) -> None:
         super().__init__(*args)
@@ -135,14 +139,14 @@ class JobPipeline(Pipeline):
         self._watch_lost = False
 
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute WATCH, or a read under it."""
+        """Execute WATCH, or a read after it."""
         execute: Callable[..., Awaitable[Any]] = super().immediate_execute_command
         watching = self.watching
 
         async def attempt() -> Any:
             try:
                 return await execute(*args, **options)
-            except BaseException:  # the timeout's cancellation as well
+            except BaseException:  # includes the cancellation by the timeout
                 self._watch_lost = self._watch_lost or watching
                 raise
 
@@ -154,7 +158,7 @@ class JobPipeline(Pipeline):
             return result
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Execute the queued commands; raises WatchError if the WATCH was lost, other errors as redis-py."""
+        """Execute the queued commands. Raises WatchError if the WATCH was lost, and other errors as redis-py does."""
         execute = super().execute
         commands, explicit, watching = list(self.command_stack), self.explicit_transaction, self.watching
 
@@ -162,8 +166,8 @@ class JobPipeline(Pipeline):
             if self._watch_lost:
                 await self.aclose()
                 raise WatchError("The connection was lost while watching")
-            self._watch_lost = watching  # if this attempt fails
-            self.command_stack, self.explicit_transaction = list(commands), explicit  # a failure empties them
+            self._watch_lost = watching  # unless this attempt succeeds
+            self.command_stack, self.explicit_transaction = list(commands), explicit  # a failed attempt empties them
             return await execute(raise_on_error)
 
         return await self._retry.run(attempt)
@@ -182,8 +186,8 @@ class JobPipeline(Pipeline):
 class JobRedis(ArqRedis):
     """The `redis_pool` of a worker that reads `queue_name`.
 
-    All times are in seconds. `wait_s`: longest wait for a wake-up. `response_timeout_s`: time that Redis has for each
-    attempt of a command; it must be longer than `wait_s`. `retry_pause_s`: pause after the first failed attempt.
+    All times are in seconds. `wait_s` is the longest wait for a wake-up. `response_timeout_s` is the timeout of each
+    attempt of a command and must exceed `wait_s`. `retry_pause_s` is the pause after the first failed attempt.
     """
 
     def __init__(
@@ -200,7 +204,7 @@ class JobRedis(ArqRedis):
                 url,
                 socket_connect_timeout=CONNECT_TIMEOUT_S,
                 encoding="utf8",
-                retry_on_error=[ReadOnlyError],  # on a new connection, which leads to the new primary
+                retry_on_error=[ReadOnlyError],  # a new connection reaches the new primary
             ),
             job_serializer=serialize,
             job_deserializer=deserialize,
@@ -210,10 +214,10 @@ class JobRedis(ArqRedis):
         self._retry = OutageRetry(response_timeout_s=response_timeout_s, retry_pause_s=retry_pause_s)
 
     async def zrangebyscore(self, name: str, **options: Any) -> list[bytes]:  # type: ignore[override]
-        """Return the ids of the due jobs that no worker has started; if there are none, wait.
+        """Return the ids of the due jobs that no worker has started. If there are none, wait for a wake-up.
 
-        An entry stays in the queue while its job runs. Without the second condition, a long job would end every wait.
-        A wake-up is the id of a job. ARQ itself skips ids that are not due or no longer queued.
+        An entry stays in the queue while its job runs, so started jobs are excluded. Otherwise a long job would end
+        every wait. A wake-up is the id of a job. ARQ skips ids that are not due or no longer queued.
         """
         now_ms: int = options["max"]
         entries = await super().zrangebyscore(name, **{**options, "max": "+inf", "withscores": True})
@@ -229,8 +233,8 @@ class JobRedis(ArqRedis):
     async def _wait_for_job(self, queue_name: str, *, next_due_s: float | None) -> list[bytes]:
         """Wait for a wake-up, or until the next job is due.
 
-        A timeout here closes the connection but is exact. A server ends BLPOP up to 100 ms late, which is good enough
-        for `WAIT_S`.
+        The timeout of `asyncio` is exact, but closes the connection. The server ends BLPOP up to 100 ms late, which is
+        exact enough for `WAIT_S`.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(next_due_s if next_due_s is not None and next_due_s < self._wait_s else None):
@@ -239,20 +243,23 @@ class JobRedis(ArqRedis):
         return []
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Execute one command; repeat it through an outage."""
+        """Execute one command, and repeat it during an outage."""
         execute: Callable[..., Awaitable[Any]] = super().execute_command
         return await self._retry.run(lambda: execute(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> JobPipeline:
-        """Return a pipeline that repeats its commands through an outage."""
+        """Return a pipeline that repeats its commands during an outage."""
         return JobPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint, retry=self._retry)
 
     async def delete(self, *names: Any) -> Any:
-        """Delete keys within a second, or give up: ARQ deletes its health key before it closes anything."""
+        """Delete keys, but wait at most `CLOSE_TIMEOUT_S`.
+
+        ARQ deletes its health key before it closes the worker, so an outage must not delay the stop.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 return await super().delete(*names)
 
     async def close(self, close_connection_pool: bool | None = None) -> None:
-        """Close the connections. ARQ calls the deprecated name of `aclose`."""
+        """Close the connections. ARQ calls `aclose` by this deprecated name."""
         await self.aclose(close_connection_pool)

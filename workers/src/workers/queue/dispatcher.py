@@ -1,6 +1,6 @@
 """Enqueues jobs in ARQ: `enqueue_job(<job type>, <job id>)`.
 
-ARQ's id of an entry contains the attempt, so each attempt has one entry, even if it is enqueued twice. The sweeper
+The id of an entry contains the attempt, so that each attempt has one entry, even if it is enqueued twice. The sweeper
 enqueues lost jobs again.
 """
 
@@ -19,17 +19,18 @@ from workers.queue.arq_redis import EnqueueRedis, deserialize, serialize
 log = structlog.get_logger(__name__)
 
 ENTRY_RETENTION = timedelta(days=7)
-"""Lifetime of an entry after it is due. ARQ drops an expired entry without running it. With ARQ's default of one day,
-that would happen to jobs that are a day late, and the sweeper would have to enqueue them again."""
+"""Lifetime of an entry after it is due. ARQ drops an expired entry without running it. With the default of one day, ARQ
+would drop jobs that are a day late, and the sweeper would have to enqueue them again."""
 
 ARQ_TIMEOUT_S = 660.0
-"""ARQ's own timeout, longer than that of any job type, because a job that ARQ stops is not recorded as failed."""
+"""ARQ's own timeout in seconds. It exceeds that of each job type, because a job that ARQ stops does not fail."""
 
 MARK_S = ARQ_TIMEOUT_S + 10.0
-"""Lifetime of the in-progress mark, which ARQ sets before the job is claimed. ARQ adds ten seconds to its timeout."""
+"""Lifetime in seconds of the in-progress mark, which ARQ sets before a claim: its timeout plus 10 s."""
 
 STUCK_S = 8.0
-"""A claim follows the mark within milliseconds. After this long without a claim, the worker died in between."""
+"""Age in seconds after which an in-progress mark without a claim is deleted. The claim normally follows the mark within
+milliseconds, so the worker must have died in between."""
 
 
 class Dispatcher:
@@ -46,7 +47,7 @@ class Dispatcher:
         self.server = server_attributes(redis)
 
     async def enqueue(self, *jobs: QueuedJob) -> None:
-        """Enqueue jobs for the time when they are due. A failure is only logged, as the sweeper enqueues them again."""
+        """Enqueue jobs for their due times. A failure is only logged, because the sweeper enqueues the jobs again."""
         try:
             await self._enqueue(jobs)
         except REDIS_ERRORS as error:
@@ -55,8 +56,8 @@ class Dispatcher:
     async def restore(self, jobs: Sequence[QueuedJob]) -> int:
         """Enqueue the overdue `jobs` that have no entry in Redis, and return their number.
 
-        If a worker died before its claim, its in-progress mark blocks the entry. The mark is deleted and a waiting
-        worker is woken.
+        If a worker died before it claimed a job, its in-progress mark blocks the entry. The mark is deleted, and a
+        waiting worker is woken.
 
         Raises:
             RedisError, OSError: Redis is unavailable or rejects the commands.
@@ -80,7 +81,7 @@ class Dispatcher:
         return len(lost)
 
     async def _wake_workers(self, jobs: Sequence[QueuedJob]) -> None:
-        """Wake a waiting worker for each job. An idle worker would read the queue up to `arq_redis.WAIT_S` later."""
+        """Wake a waiting worker for each job. Otherwise an idle worker reads the queue after `arq_redis.WAIT_S`."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job in jobs:
                 pipe.wake_workers(self._queue_of(job.type_name), [arq_id(job)])
@@ -98,5 +99,5 @@ class Dispatcher:
 
 
 def arq_id(job: QueuedJob) -> str:
-    """Return ARQ's id of one attempt at a job."""
+    """Return the id of the ARQ entry for one attempt of a job."""
     return f"{job.job_id}:{job.attempt}"

@@ -1,4 +1,4 @@
-"""Client of orders' internal API for reports."""
+"""Client of the internal API of orders for reports."""
 
 import asyncio
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 
-from workers.clients import ServiceToken, call, expect, problem
+from workers.clients import ServiceToken, call, expect, problem_slug
 from workers.errors import ReportClosedError
 from workers.reports.schemas import OrdersPage, ReportWork
 
@@ -32,14 +32,14 @@ class ReportsClient:
         """Mark the report as running and return its parameters."""
         return ReportWork.model_validate_json(await self._call("POST", report_id, "begin", body={}))
 
-    async def orders(self, report_id: UUID, *, cursor: str | None) -> OrdersPage:
-        """Return the page at `cursor`. Parsing runs in a thread, as it takes about ten milliseconds."""
+    async def get_orders(self, report_id: UUID, *, cursor: str | None) -> OrdersPage:
+        """Return the page at `cursor`. The page is parsed in a thread, because this takes about ten milliseconds."""
         query = f"?limit={PAGE_SIZE}" + (f"&cursor={quote(cursor)}" if cursor else "")
         content = await self._call("GET", report_id, "orders", query=query)
         return await asyncio.to_thread(OrdersPage.model_validate_json, content)
 
-    async def progress(self, report_id: UUID, percent: int) -> None:
-        """Update the progress. Orders ignores a lower value than before."""
+    async def update_progress(self, report_id: UUID, percent: int) -> None:
+        """Update the progress. Orders ignores a value that is lower than the current one."""
         await self._call("POST", report_id, "progress", body={"progress": percent})
 
     async def finish(self, report_id: UUID, *, size_bytes: int) -> None:
@@ -55,7 +55,7 @@ class ReportsClient:
     ) -> bytes:
         path = f"{REPORT.format(report_id=report_id)}/{action}{query}"
         response = await call(self._http, method, path, template=f"{REPORT}/{action}", auth=self._token, body=body)
-        if (slug := problem(response)) in {"report-finished", "report-not-found"}:
+        if (slug := problem_slug(response)) in {"report-finished", "report-not-found"}:
             raise ReportClosedError(f"report {report_id}: {slug}")
         expect(response, HTTPStatus.OK)
         return response.content

@@ -1,6 +1,7 @@
 """The CSV document (RFC 4180, UTF-8): one line per order, money in cents, times in RFC 3339.
 
-Spreadsheets run a cell that starts with `=`, `+`, `-` or `@` as a formula. A SKU may, so `items` starts with a number.
+Spreadsheets evaluate a cell that starts with `=`, `+`, `-` or `@` as a formula. A SKU may start with such a character,
+so the cells of `items` start with a number.
 """
 
 import csv
@@ -24,7 +25,7 @@ class CsvFile:
         return _lines(_cells(order) for order in orders)
 
     def end(self) -> bytes:
-        """Return nothing."""
+        """Return no bytes, because CSV has no end."""
         return b""
 
 

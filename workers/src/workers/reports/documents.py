@@ -1,4 +1,4 @@
-"""The protocol of a report document, which is written piece by piece to limit memory."""
+"""The protocol of report documents. A document is created in pieces to limit the memory."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,14 +7,17 @@ from workers.reports.schemas import ReportedOrder
 
 
 class Document(Protocol):
-    """A document. Each call returns the next bytes, or none. Call it in a thread, as it computes."""
+    """A document. Each call returns the next bytes, which can be empty.
+
+    Callers run `add` and `end` in a thread, because both take processor time.
+    """
 
     def begin(self) -> bytes:
         """Return the start of the document."""
         ...
 
     def add(self, orders: Sequence[ReportedOrder]) -> bytes:
-        """Add the next orders, in the order in which they were placed."""
+        """Add the next orders, sorted by the time of their placement."""
         ...
 
     def end(self) -> bytes:

@@ -1,8 +1,8 @@
-"""Writes report files to the object store: under a temporary key first, then renamed in one step.
+"""Writes report files to the object store, first under a temporary key. A complete file is renamed in one step.
 
-So a reader finds a complete file or none, and a second attempt overwrites the temporary file of the first. A killed
-attempt may leave a staged file (`….part#1` in a folder) or an incomplete upload in S3. A lifecycle rule of the bucket
-should abort such uploads after a day.
+Therefore a reader never finds an incomplete file, and a second attempt overwrites the temporary file of the first. If
+a worker is killed, a staged file (`….part#1` in a folder) or an incomplete upload (in S3) may remain. A lifecycle rule
+of the bucket should abort such uploads after a day.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # obstore defines this class only for type checkers
     from obstore import AsyncWritableFile
 
 PART_BYTES: Final = 5 * 1024 * 1024
-"""Size of a part: S3's minimum, except for the last part."""
+"""Size of a part of an upload. It is the minimum of S3 for all parts except the last."""
 MAX_CONCURRENT_PARTS: Final = 1
 
 
@@ -44,8 +44,8 @@ class ReportFiles:
 
     @asynccontextmanager
     async def open_temporary(self, key: str) -> AsyncIterator[Writer]:
-        """Write the temporary file of `key`; an exception discards it."""
-        with _errors_translated():
+        """Write the temporary file of `key` within the block. An exception discards the file."""
+        with _translate_errors():
             async with obstore.open_writer_async(
                 self._store, temporary_key(key), buffer_size=PART_BYTES, max_concurrency=MAX_CONCURRENT_PARTS
             ) as file:
@@ -53,17 +53,17 @@ class ReportFiles:
 
     async def publish(self, key: str) -> None:
         """Rename the temporary file to `key`, in one step."""
-        with _errors_translated():
+        with _translate_errors():
             await obstore.rename_async(self._store, temporary_key(key), key, overwrite=True)
 
     async def discard(self, key: str) -> None:
         """Delete the temporary file of `key`."""
-        with _errors_translated(), suppress(FileNotFoundError):
+        with _translate_errors(), suppress(FileNotFoundError):
             await obstore.delete_async(self._store, temporary_key(key))
 
 
 @contextmanager
-def _errors_translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OBJECT_STORE_ERRORS as error:

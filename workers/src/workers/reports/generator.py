@@ -1,7 +1,7 @@
 """Generates a report: reads its orders page by page, writes its file, and updates its progress.
 
-It is safe to run again from the start: orders ignores a lower progress, the temporary file is overwritten, and orders
-accepts only one end of a report.
+It is safe to run again from the start. Orders ignores a lower progress, the temporary file is overwritten, and orders
+accepts only one final status of a report.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ PROGRESS_WHEN_READ: Final = 90
 """Progress in percent after the last order was read."""
 PROGRESS_WHEN_WRITTEN: Final = 95
 """Progress in percent after the file was written."""
-STEP: Final = 10
-"""Progress is updated in steps of this size, which limits the calls to ten."""
+MIN_PROGRESS_STEP: Final = 10
+"""Minimum difference in percent between two updates of the progress, which limits the number of calls."""
 
 
 class ReportGenerator:
-    """Generates reports."""
+    """Generates reports from `orders` into `files`."""
 
     def __init__(self, *, orders: ReportsClient, files: ReportFiles) -> None:
         self._orders = orders
@@ -56,15 +56,15 @@ class ReportGenerator:
             log.info("report_made", report_id=report_id, orders=work.total, size_bytes=size_bytes)
 
     async def _check_open(self, work: ReportWork) -> None:
-        """Update the progress. Discard the file if another worker finished the report meanwhile."""
+        """Update the progress. If the report is finished or deleted, discard the file and raise ReportClosedError."""
         try:
-            await self._orders.progress(work.id, PROGRESS_WHEN_WRITTEN)
+            await self._orders.update_progress(work.id, PROGRESS_WHEN_WRITTEN)
         except ReportClosedError:
             await self._files.discard(work.object_key)
             raise
 
     async def _write(self, work: ReportWork) -> int:
-        """Write the temporary file; return its size in bytes."""
+        """Write the temporary file, and return its size in bytes."""
         document: Document = CsvFile() if work.format == "csv" else PdfFile(work)
         async with self._files.open_temporary(work.object_key) as writer:
             await writer.write(document.begin())
@@ -73,10 +73,10 @@ class ReportGenerator:
         return writer.size_bytes
 
     async def _copy(self, work: ReportWork, document: Document, writer: Writer) -> None:
-        """Add every order to the document."""
+        """Add every order to the document, and update the progress."""
         done, reported, cursor = 0, 0, None
         while True:
-            page = await self._orders.orders(work.id, cursor=cursor)
+            page = await self._orders.get_orders(work.id, cursor=cursor)
             await writer.write(await asyncio.to_thread(document.add, page.items))
             done, cursor = done + len(page.items), page.next_cursor
             percent = (
@@ -84,8 +84,8 @@ class ReportGenerator:
                 if cursor is None
                 else min(PROGRESS_WHEN_READ * done // max(work.total, 1), PROGRESS_WHEN_READ - 1)
             )
-            if percent >= reported + STEP:
-                await self._orders.progress(work.id, percent)
+            if percent >= reported + MIN_PROGRESS_STEP:
+                await self._orders.update_progress(work.id, percent)
                 reported = percent
                 crash_point("report.after_progress")
             if cursor is None:

@@ -1,7 +1,8 @@
 """The PDF document: totals, a chart and a table by day, week or month, and the newest orders.
 
 It does not list every order, because 100,000 orders are 2,000 pages, and reportlab keeps all pages in memory. The CSV
-has every order. The pages contain numbers, ids and English text, so the standard fonts are sufficient.
+lists every order. The pages contain numbers, ids and English text, so the standard fonts are sufficient. reportlab is
+imported when the first PDF is created, because it needs 7 MB of memory.
 """
 
 import io
@@ -12,7 +13,7 @@ from workers.reports.schemas import ReportedOrder, ReportWork
 from workers.reports.summary import NEWEST, Summary
 
 ROWS_PER_TABLE = 50
-"""Rows of one table, as the time of its layout is quadratic in its rows."""
+"""Maximum rows of one table, because the time of its layout grows with the square of its rows."""
 
 _BLUE, _GREY = "#2a6f97", "#dddddd"
 _WIDTH, _HEIGHT = 480, 160
@@ -20,18 +21,18 @@ _MAX_LABELS = 16
 
 
 class PdfFile:
-    """Adds the orders up, and lays the pages out at the end, which takes about a second."""
+    """Adds up the orders, and lays out the pages at the end, which takes about a second."""
 
     def __init__(self, work: ReportWork) -> None:
         self._work = work
         self._summary = Summary(period_from=work.period_from, period_to=work.period_to)
 
     def begin(self) -> bytes:
-        """Return nothing."""
+        """Return no bytes, because the document is created at the end."""
         return b""
 
     def add(self, orders: Sequence[ReportedOrder]) -> bytes:
-        """Add the orders up; return nothing."""
+        """Add up the orders, and return no bytes."""
         self._summary.add(orders)
         return b""
 
@@ -40,11 +41,11 @@ class PdfFile:
         from reportlab.lib.pagesizes import A4
         from reportlab.platypus import SimpleDocTemplate
 
-        written = io.BytesIO()
-        SimpleDocTemplate(written, pagesize=A4, title="Orders", author="Hopline", invariant=1, pageCompression=1).build(
-            self._story(), onFirstPage=_number, onLaterPages=_number
+        output = io.BytesIO()
+        SimpleDocTemplate(output, pagesize=A4, title="Orders", author="Hopline", invariant=1, pageCompression=1).build(
+            self._story(), onFirstPage=_draw_page_number, onLaterPages=_draw_page_number
         )
-        return written.getvalue()
+        return output.getvalue()
 
     def _story(self) -> list[Any]:
         from reportlab.lib.styles import getSampleStyleSheet
@@ -75,13 +76,13 @@ class PdfFile:
         from reportlab.lib.colors import HexColor
 
         parts = self._summary.parts()
-        every = -(-len(parts) // _MAX_LABELS)
+        label_interval = -(-len(parts) // _MAX_LABELS)
         chart = VerticalBarChart()
         chart.x, chart.y, chart.width, chart.height = 50, 40, _WIDTH - 60, _HEIGHT - 50
         chart.data = [[sums.total_cents / 100 for _, sums in parts]]
         chart.valueAxis.valueMin = 0
         chart.valueAxis.labelTextFormat = "%d"
-        labels = [f"{start:%m-%d}" if number % every == 0 else "" for number, (start, _) in enumerate(parts)]
+        labels = [f"{start:%m-%d}" if number % label_interval == 0 else "" for number, (start, _) in enumerate(parts)]
         chart.categoryAxis.categoryNames = labels
         chart.categoryAxis.labels.angle, chart.categoryAxis.labels.boxAnchor = 45, "ne"
         chart.categoryAxis.visibleTicks = 0
@@ -116,7 +117,7 @@ class PdfFile:
 
 
 def _tables(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, numbers_from: int) -> list[Any]:
-    """Return consecutive tables that look like one; each repeats the header."""
+    """Return tables that look like one table on consecutive pages. Columns from `numbers_from` are right-aligned."""
     from reportlab.lib.colors import HexColor
     from reportlab.platypus import Table
 
@@ -142,6 +143,6 @@ def _money(cents: int) -> str:
     return f"{cents / 100:,.2f}"
 
 
-def _number(canvas: Any, _document: Any) -> None:
+def _draw_page_number(canvas: Any, _document: Any) -> None:
     canvas.setFont("Helvetica", 8)
     canvas.drawRightString(_WIDTH + 60, 30, str(canvas.getPageNumber()))

@@ -1,4 +1,4 @@
-"""The reason of a failed report, for its user. The text of an error would reveal internal addresses."""
+"""The reason of a failed report that its user sees. The text of an error could reveal internal addresses."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ _UNAVAILABLE_ERRORS = (DependencyUnavailableError.__name__, JobTimeoutError.__na
 
 
 def reason_of(error: str) -> str:
-    """Return the reason for an error in the form of `workers.jobs.spans.describe`."""
+    """Return the reason for an error that `workers.jobs.spans.describe` formatted."""
     return _UNAVAILABLE if error.startswith(_UNAVAILABLE_ERRORS) else _UNEXPECTED
 
 
 def fail_with_reason(payload: MakeReport, _claim: Claim, error: str) -> Sequence[NewJob]:
-    """Return the job that marks a report as failed. As a job, it is retried while orders is unavailable."""
+    """Return the job that marks a report as failed, because a job is retried while orders is unavailable."""
     failure = FailReport(user_id=payload.user_id, report_id=payload.report_id, reason=reason_of(error))
     return [NewJob(payload=failure)]

@@ -1,4 +1,4 @@
-"""Reports and their orders as orders returns them, without the fields that are not needed here."""
+"""Reports and their orders, as returned by the orders service, and the payloads of the report jobs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from workers.schemas import JobPayload
 
 
 class ReportRequested(BaseModel):
-    """Data of `hopline.report.requested.v1`. Orders returns the parameters of the report."""
+    """Data of `hopline.report.requested.v1`. The call that begins the report returns its parameters (`ReportWork`)."""
 
     report_id: UUID
     user_id: UUID
@@ -42,7 +42,7 @@ class FailReport(JobPayload):
 
     @property
     def dedupe_key(self) -> str:
-        """Return one key per report, as the failure is final."""
+        """Return one key per report, because a failure is final."""
         return f"{self.type_name}:{self.report_id}"
 
 
@@ -68,7 +68,7 @@ class ReportedItem:
 
 @dataclass(frozen=True, slots=True)
 class ReportedOrder:
-    """One order as it is now; `total_cents` in hundredths of `currency`.
+    """The current state of one order. `total_cents` is in hundredths of `currency`.
 
     A dataclass needs less memory than a model: 0.3 MB instead of 1.4 MB for 500 orders of three items.
     """
@@ -83,7 +83,7 @@ class ReportedOrder:
 
 
 class OrdersPage(BaseModel):
-    """A page of orders, oldest first; `next_cursor` is None on the last page."""
+    """A page of orders, oldest first. `next_cursor` is None on the last page."""
 
     items: list[ReportedOrder]
     next_cursor: str | None

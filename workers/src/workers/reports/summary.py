@@ -1,4 +1,4 @@
-"""Totals of a report. The memory does not depend on the number of orders."""
+"""Totals of a report. Their memory does not grow with the number of orders."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,14 +12,15 @@ from workers.reports.schemas import ReportedOrder
 CANCELLED: Final = "cancelled"
 MAX_DAYS_BY_DAY: Final = 62
 MAX_DAYS_BY_WEEK: Final = 400
-"""A period of up to `MAX_DAYS_BY_DAY` days is divided into days, one of up to `MAX_DAYS_BY_WEEK` into weeks."""
+"""A period of up to `MAX_DAYS_BY_DAY` days is divided into days, and one of up to `MAX_DAYS_BY_WEEK` days into weeks.
+Longer periods are divided into months."""
 NEWEST: Final = 500
-"""Number of orders that are listed."""
+"""Maximum number of listed orders."""
 
 
 @dataclass(slots=True)
 class Sums:
-    """Number of orders, and the units and cents of those that were not cancelled."""
+    """Number of orders, and units and cents of the orders that were not cancelled."""
 
     orders: int = 0
     cancelled: int = 0
@@ -62,7 +63,7 @@ class Summary:
         return "day" if days <= MAX_DAYS_BY_DAY else "week" if days <= MAX_DAYS_BY_WEEK else "month"
 
     def add(self, orders: Iterable[ReportedOrder]) -> None:
-        """Count these orders. They must be in the order in which they were placed."""
+        """Count these orders. Calls must pass the orders by the time of their placement, oldest first."""
         for order in orders:
             self.currency = order.currency
             self.all.add(order)
@@ -71,9 +72,9 @@ class Summary:
             self._by_start.setdefault(start, Sums()).add(order)
 
     def parts(self) -> list[tuple[date, Sums]]:
-        """Return the totals of every day, week or month that has begun, by its first day, also without orders.
+        """Return the first day and the totals of each day, week or month that has begun, also if it has no orders.
 
-        There is at least one part, also if this machine's clock is behind the start of the period.
+        There is at least one part, even if the clock of this machine is behind the start of the period.
         """
         last = max(self.period_from, min(self.period_to - timedelta(microseconds=1), self.now())).astimezone(UTC).date()
         starts = takewhile(lambda start: start <= last, self._starts())

@@ -1,1 +1,1 @@
-"""Schedules: definitions, repository, and the scheduler that adds their jobs."""
+"""Schedules: their definitions, their repository, and the scheduler that adds their jobs."""

@@ -1,7 +1,7 @@
-"""The schedules: name, cron expression, and the job of a slot.
+"""The schedules, each with a name, a cron expression and the job of a slot.
 
-If slots were missed, because no worker ran or the database was unavailable, only the latest of them gets a job. Older
-ones are skipped: a clean-up deletes all expired rows, and an old sales summary is of little use.
+If slots were missed, because no worker ran or the database was unavailable, only the latest one gets a job. The job of
+an older slot would be useless, because one cleanup deletes all expired rows and an old sales summary is outdated.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from workers.schemas import CleanUp, JobPayload, SummariseSales
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleDefinition:
-    """`cron` has five fields and is in UTC; `payload` returns the payload for a slot, which is a full minute.
+    """A schedule. `cron` has five fields and is in UTC. `payload` returns the payload of the job for a slot.
 
-    The dedupe key of the payload identifies the slot, so a slot gets at most one job.
+    A slot is a full minute. The dedupe key of the payload identifies the slot, so that a slot gets at most one job.
     """
 
     name: str
@@ -34,12 +34,12 @@ class ScheduleDefinition:
         return next(CronSim(self.cron, after, reverse=True))
 
 
-def _yesterday(slot: datetime) -> SummariseSales:
+def _summarise_day_before(slot: datetime) -> SummariseSales:
     return SummariseSales(day=slot.date() - timedelta(days=1))
 
 
 SCHEDULES: Sequence[ScheduleDefinition] = (
-    ScheduleDefinition(name="sales_summary", cron="0 6 * * *", payload=_yesterday),
+    ScheduleDefinition(name="sales_summary", cron="0 6 * * *", payload=_summarise_day_before),
     ScheduleDefinition(name="clean_up_users", cron="5 * * * *", payload=lambda slot: CleanUp(place="users", slot=slot)),
     ScheduleDefinition(
         name="clean_up_orders", cron="10 * * * *", payload=lambda slot: CleanUp(place="orders", slot=slot)
@@ -53,4 +53,4 @@ SCHEDULES: Sequence[ScheduleDefinition] = (
         name="clean_up_workers", cron="25 * * * *", payload=lambda slot: CleanUp(place="workers", slot=slot)
     ),
 )
-"""Publishers run first, because an inbox row can be deleted once no outbox can publish its event again."""
+"""Publishers are cleaned up first, because an inbox row can be deleted when no outbox can publish its event again."""

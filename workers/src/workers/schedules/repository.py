@@ -1,4 +1,4 @@
-"""All SQL about schedules. It uses PostgreSQL's clock, so the clocks of the workers may differ."""
+"""All SQL about schedules. It uses the clock of PostgreSQL, because the clocks of the workers may differ."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -18,7 +18,7 @@ class ScheduleRepository:
         self._session = session
 
     async def now(self) -> datetime:
-        """Return the time of the transaction, by PostgreSQL's clock."""
+        """Return the start time of the transaction by the clock of PostgreSQL."""
         moment: datetime = (await self._session.execute(sa.select(sa.func.now()))).scalar_one()
         return moment
 
@@ -34,15 +34,15 @@ class ScheduleRepository:
 
     async def lock_due(self, names: Collection[str]) -> list[Schedule]:
         """Lock and return the due schedules among `names`, except those that another worker has locked."""
-        rows = (
+        statement = (
             sa.select(Schedule)
             .where(Schedule.name.in_(names), Schedule.next_slot <= sa.func.now())
             .order_by(Schedule.next_slot)
             .with_for_update(skip_locked=True)
         )
-        return list(await self._session.scalars(rows))
+        return list(await self._session.scalars(statement))
 
     async def record_slot(self, due: Schedule, *, slot: datetime, job_id: UUID | None, next_slot: datetime) -> None:
-        """Store that `slot` has a job, and when the next slot is."""
+        """Store the slot that got a job, and the next slot. If `job_id` is None, the previous job id stays."""
         due.last_slot, due.last_job_id, due.next_slot = slot, job_id or due.last_job_id, next_slot
         await self._session.flush()

@@ -1,6 +1,6 @@
 """Adds the jobs of due slots. One transaction adds the job and moves the schedule to its next slot.
 
-Every worker of `JOBS_QUEUE` runs a scheduler. The lock on the schedule and the dedupe key make each slot one job.
+Every worker of `JOBS_QUEUE` runs a scheduler. The lock on the schedule and the dedupe key ensure one job per slot.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Scheduler(BackgroundLoop):
                 await self._pause(self._every_s)
 
     async def register_schedules(self) -> None:
-        """Insert the schedules. A new one starts with its next slot."""
+        """Insert the schedules. A new schedule starts with its next slot."""
         with suppress_instrumentation():
             async with self._database.transaction() as session:
                 repository = ScheduleRepository(session=session)
@@ -51,7 +51,7 @@ class Scheduler(BackgroundLoop):
                     await repository.register(name, cron=schedule.cron, next_slot=schedule.slot_after(now))
 
     async def add_due_jobs(self) -> None:
-        """Add the jobs of due slots, for each schedule that of the latest slot."""
+        """Add one job for each due schedule, that of its latest slot."""
         with suppress_instrumentation():
             async with self._database.transaction() as session:
                 added = await self._add_jobs(ScheduleRepository(session=session), JobRepository(session=session))
