@@ -1,10 +1,12 @@
+"""A small service over HTTP, and a service with events, for the tests of all folders."""
+
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, FastAPI, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel, Field
 
 from shared.auth import AdminIdentity, CurrentIdentity, JwksCache, TokenVerifier
 from shared.config import ServiceSettings, TokenSettings
@@ -20,39 +22,43 @@ class OutOfPaperError(ConflictError):
 
 class Note(BaseModel):
     text: str
-    copies: Annotated[int, Query(ge=1)] = 1
+    copies: Annotated[int, Field(ge=1)] = 1
+
+
+class SmallSettings(TokenSettings, ServiceSettings):
+    drain_seconds: float = 0
 
 
 router = APIRouter()
 
 
 @router.post("/notes/{kind}")
-async def write(kind: int, note: Note) -> Note:
+async def create_note(kind: int, note: Note) -> Note:
     return note
 
 
 @router.get("/paper")
-async def paper() -> Note:
+async def get_paper() -> Note:
     raise OutOfPaperError("The tray is empty")
 
 
 @router.get("/bug")
-async def bug() -> Note:
+async def raise_runtime_error() -> Note:
     raise RuntimeError("a secret detail of ann@hopline.example")
 
 
 @router.get("/unreachable")
-async def unreachable() -> Note:
+async def raise_connection_error() -> Note:
     raise ConnectionRefusedError("no server")
 
 
 @router.get("/me")
-async def me(identity: CurrentIdentity) -> dict[str, str]:
+async def get_identity(identity: CurrentIdentity) -> dict[str, str]:
     return {"user_id": str(identity.user_id), "role": identity.role}
 
 
 @router.get("/admin")
-async def admin(_identity: AdminIdentity) -> dict[str, str]:
+async def require_admin(_identity: AdminIdentity) -> dict[str, str]:
     return {}
 
 
@@ -62,18 +68,13 @@ def small_app(token_issuer: TokenIssuer, capsys: pytest.CaptureFixture[str]) -> 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async def published() -> dict[str, object]:
+        async def fetch_keys() -> dict[str, object]:
             return token_issuer.jwks
 
-        app.state.token_verifier = TokenVerifier(keys=JwksCache(fetch=published), settings=TestSettings())
+        app.state.token_verifier = TokenVerifier(keys=JwksCache(fetch=fetch_keys), settings=SmallSettings())
         yield
 
-    return build_app(name="small", settings=TestSettings(), lifespan=lifespan, routers=[router], summary="for tests")
-
-
-class TestSettings(TokenSettings, ServiceSettings):
-    __test__ = False
-    drain_seconds: float = 0
+    return build_app(name="small", settings=SmallSettings(), lifespan=lifespan, routers=[router], summary="for tests")
 
 
 @pytest.fixture

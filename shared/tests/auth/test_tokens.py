@@ -1,6 +1,6 @@
 """The cache of the keys that verify access tokens, and the cache of verified tokens.
 
-The tests of the services cover which tokens are valid.
+`shared/tests/web/test_app.py` tests which tokens are valid.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from shared.auth import (
     get_identity,
 )
 from shared.auth.keys import FIRST_FETCH_PAUSES_S, REFRESH_S
+from shared.auth.tokens import CLOCK_SKEW_S
 from shared.config import TokenSettings
 from shared.context import RequestContext, set_context
 from shared.errors.problems import UnauthorizedError, UnavailableError
@@ -40,13 +41,14 @@ CALLER = "0198b7f0-0000-7000-8000-000000000001"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-async def fetch_key(response: Handler) -> None:
-    async with httpx.AsyncClient(transport=httpx.MockTransport(response)) as client:
+async def fetch_key(respond: Handler) -> None:
+    """Look up a key in an empty cache, which fetches the key set from `respond`."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(respond)) as client:
         await create_jwks_cache(client, "http://users/keys").key("any")
 
 
 class FakeJwksServer:
-    """Publishes the key of `issuer`. The next `failures` responses are 503."""
+    """A server that publishes the key of `issuer`. The next `failures` responses are 503."""
 
     def __init__(self, issuer: TokenIssuer) -> None:
         self.issuer = issuer
@@ -66,6 +68,7 @@ class FakeJwksServer:
 async def run_jwks_server(
     issuer: TokenIssuer, *, refresh_s: float = REFRESH_S
 ) -> AsyncIterator[tuple[FakeJwksServer, JwksCache]]:
+    """Run the server, and yield it with a cache that fetches from it. The background refresh has not begun."""
     server = FakeJwksServer(issuer)
     async with serve(server.app) as url, open_http_client(to="users") as client:
         yield server, create_jwks_cache(client, f"{url}/keys", refresh_s=refresh_s)
@@ -82,11 +85,11 @@ class TestJwks:
         ],
         ids=["error", "HTML", "not a key set", "empty"],
     )
-    async def test_keys_are_unavailable_when_the_key_set_is_invalid(self, response: httpx.Response) -> None:
+    async def test_lookup_fails_when_the_response_is_not_a_key_set(self, response: httpx.Response) -> None:
         with pytest.raises(UnavailableError):
             await fetch_key(lambda _request: response)
 
-    async def test_concurrent_waiters_fail_when_the_fetch_fails(self) -> None:
+    async def test_concurrent_lookups_share_the_attempts_of_one_fetch_when_it_fails(self) -> None:
         fetches = 0
 
         async def fetch() -> dict[str, Any]:
@@ -105,23 +108,25 @@ class TestJwks:
             assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
             assert server.requests == 2
 
-    async def test_keys_are_fetched_before_the_first_request(self, token_issuer: TokenIssuer) -> None:
-        failures = 5  # more than the attempts of one fetch, so the background loop starts again
-        assert failures > 1 + len(FIRST_FETCH_PAUSES_S)
+    async def test_keys_are_fetched_in_the_background_before_the_first_lookup(self, token_issuer: TokenIssuer) -> None:
+        attempts_of_one_fetch = 1 + len(FIRST_FETCH_PAUSES_S)
+        failures = attempts_of_one_fetch + 2  # the first fetch fails, so the background loop starts again
         async with run_jwks_server(token_issuer) as (server, keys):
             server.failures = failures
             async with keys:
                 await eventually(lambda: server.requests == failures + 1)
                 assert (await keys.key(token_issuer.key_id)).key_id == token_issuer.key_id
-            assert server.requests == failures + 1  # the lookup caused no request
+            assert server.requests == failures + 1, "the lookup must not cause a request"
 
-    async def test_refresh_removes_withdrawn_keys_except_when_it_fails(self, token_issuer: TokenIssuer) -> None:
+    async def test_refresh_removes_withdrawn_keys_but_keeps_all_keys_when_it_fails(
+        self, token_issuer: TokenIssuer
+    ) -> None:
         successor = TokenIssuer()
         async with run_jwks_server(token_issuer, refresh_s=0.01) as (server, keys), keys:
             await eventually(lambda: server.requests > 1)
             server.failures = 3
             await eventually(lambda: server.failures == 0)
-            await keys.key(token_issuer.key_id)
+            assert await keys.key(token_issuer.key_id)
             server.issuer = successor
 
             async def is_removed() -> bool:
@@ -132,9 +137,9 @@ class TestJwks:
                 return False
 
             await eventually(is_removed)
-            await keys.key(successor.key_id)
+            assert await keys.key(successor.key_id)
 
-    async def test_keys_are_fetched_once_when_a_key_id_is_unknown(self, token_issuer: TokenIssuer) -> None:
+    async def test_keys_are_fetched_once_when_an_unknown_key_id_is_repeated(self, token_issuer: TokenIssuer) -> None:
         fetches = 0
 
         async def fetch() -> dict[str, Any]:
@@ -152,18 +157,18 @@ class TestJwks:
         self, token_issuer: TokenIssuer
     ) -> None:
         """A verified token stays cached only while its key is the same object."""
-        before, after = await refetch(token_issuer, token_issuer)
+        before, after = await fetch_key_twice(token_issuer, token_issuer)
         assert after is before
 
     async def test_changed_key_is_another_object_when_the_keys_are_fetched_again(
         self, token_issuer: TokenIssuer
     ) -> None:
-        before, after = await refetch(token_issuer, TokenIssuer(key_id=token_issuer.key_id))
+        before, after = await fetch_key_twice(token_issuer, TokenIssuer(key_id=token_issuer.key_id))
         assert after is not before
 
 
-async def refetch(first: TokenIssuer, second: TokenIssuer) -> tuple[jwt.PyJWK, jwt.PyJWK]:
-    """Return the cached key before and after an unknown key id caused a fetch."""
+async def fetch_key_twice(first: TokenIssuer, second: TokenIssuer) -> tuple[jwt.PyJWK, jwt.PyJWK]:
+    """Return the cached key of both issuers, which have one key id, before and after a second fetch."""
     published = [first, second]
 
     async def fetch() -> dict[str, Any]:
@@ -173,12 +178,12 @@ async def refetch(first: TokenIssuer, second: TokenIssuer) -> tuple[jwt.PyJWK, j
     before = await keys.key(first.key_id)
     with pytest.raises(KeyError):
         await keys.key("forged")
-    assert not published
+    assert not published, "the unknown key id must cause the second fetch"
     return before, await keys.key(first.key_id)
 
 
 class FakeKeySource:
-    """The keys of `issuers`, until others are published. Counts the lookups."""
+    """The keys of `issuers`, until the keys of others are published. `lookups` is the number of calls of `key`."""
 
     def __init__(self, *issuers: TokenIssuer) -> None:
         self.lookups = 0
@@ -193,20 +198,20 @@ class FakeKeySource:
 
 
 async def test_token_is_verified_once_per_request() -> None:
-    class Verifier:
-        verified = 0
+    class CountingVerifier:
+        calls = 0
 
         async def verify(self, _token: str) -> Identity:
-            self.verified += 1
+            self.calls += 1
             return Identity(user_id=UUID(CALLER), role=Role.CUSTOMER)
 
     app = FastAPI()
-    verifier = app.state.token_verifier = Verifier()
+    verifier = app.state.token_verifier = CountingVerifier()
     requests = [{"app": app, "headers": [(b"authorization", b"Bearer x")]} for _ in range(2)]
     for request in requests:
         set_context(RequestContext())
         assert await get_identity(request) == await get_identity(request)
-    assert verifier.verified == len(requests)
+    assert verifier.calls == len(requests)
 
 
 async def test_invalid_token_is_verified_once_per_request(token_issuer: TokenIssuer) -> None:
@@ -222,6 +227,9 @@ async def test_invalid_token_is_verified_once_per_request(token_issuer: TokenIss
     assert keys.lookups == 1
 
 
+MAX_CACHED = 2
+
+
 class TestVerifiedTokens:
     @pytest.fixture
     def issuer(self) -> TokenIssuer:
@@ -233,7 +241,7 @@ class TestVerifiedTokens:
 
     @pytest.fixture
     def verifier(self, keys: FakeKeySource) -> TokenVerifier:
-        return TokenVerifier(keys=keys, settings=TokenSettings(), max_cached=2)
+        return TokenVerifier(keys=keys, settings=TokenSettings(), max_cached=MAX_CACHED)
 
     async def test_identity_is_the_cached_object_when_the_token_is_repeated(
         self, issuer: TokenIssuer, verifier: TokenVerifier
@@ -246,7 +254,8 @@ class TestVerifiedTokens:
     async def test_token_is_rejected_when_it_has_expired_in_the_cache(
         self, issuer: TokenIssuer, verifier: TokenVerifier
     ) -> None:
-        token = issuer.issue(CALLER, lifetime=-3)  # expires in the cache: CLOCK_SKEW_S accepts two more seconds
+        accepted_s = 2
+        token = issuer.issue(CALLER, lifetime=accepted_s - CLOCK_SKEW_S)
 
         async def is_rejected() -> bool:
             try:
@@ -273,7 +282,7 @@ class TestVerifiedTokens:
     async def test_oldest_token_is_evicted_when_the_cache_is_full(
         self, issuer: TokenIssuer, verifier: TokenVerifier
     ) -> None:
-        oldest, *others = [issuer.issue(CALLER) for _ in range(3)]  # the cache holds two
+        oldest, *others = [issuer.issue(CALLER) for _ in range(MAX_CACHED + 1)]
         identities = {token: await verifier.verify(token) for token in (oldest, *others)}
         for token in others:
             assert await verifier.verify(token) is identities[token]

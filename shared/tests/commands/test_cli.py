@@ -19,7 +19,7 @@ class TestRunCommand:
         ],
         ids=["command", "without a message", "several lines"],
     )
-    def test_error_is_one_line_on_standard_error(
+    def test_error_is_printed_as_one_line_on_standard_error(
         self, error: Exception, printed: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run_command(fail(error)) == 1

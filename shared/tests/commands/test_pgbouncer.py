@@ -12,7 +12,7 @@ from shared.connections import PGBOUNCER_POOL_SIZE
 class TestConfiguration:
     URLS = ("postgresql://orders:p%40ss%22@db.example:5433/orders", "postgresql://users:secret@db.example/users")
 
-    def test_each_database_has_its_server(self) -> None:
+    def test_ini_has_the_server_of_each_database_and_no_password(self) -> None:
         ini = render_ini(self.URLS, auth_file="/etc/pgbouncer/userlist.txt", sslmode="require")
         for line in (
             "orders = host=db.example port=5433 dbname=orders",
@@ -24,7 +24,7 @@ class TestConfiguration:
             assert line in ini.splitlines()
         assert "secret" not in ini
 
-    def test_passwords_are_decoded_and_quoted(self) -> None:
+    def test_userlist_has_the_passwords_decoded_and_quoted(self) -> None:
         assert render_userlist(self.URLS) == '"orders" "p@ss"""\n"users" "secret"\n'
 
 
@@ -35,7 +35,7 @@ class TestCommand:
         monkeypatch.setenv("ORDERS_DATABASE_URL_FILE", str(tmp_path / "url"))
         monkeypatch.setenv("PGBOUNCER_POOL_SIZE", "7")
 
-    def test_files_are_written(self, tmp_path: Path) -> None:
+    def test_command_writes_both_files_for_the_configured_databases(self, tmp_path: Path) -> None:
         assert main([str(tmp_path)]) == 0
         assert "default_pool_size = 7" in (tmp_path / "pgbouncer.ini").read_text().splitlines()
         assert (tmp_path / "userlist.txt").read_text() == '"orders" "p@ss"""\n'

@@ -1,7 +1,7 @@
+"""The probe of a process: the readiness of a service over HTTP, or a key in Redis."""
+
 import asyncio
-import json
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,39 +9,47 @@ from fastapi import FastAPI, Response
 from redis.asyncio import Redis
 
 from shared.commands import probe
-from testkit.apps import serve
+from testkit.apps import free_port, serve
 from testkit.certificates import create_server_context
 
 
-def app(status: int) -> FastAPI:
-    application = FastAPI()
+def create_app(*, readiness: int) -> FastAPI:
+    """Return a service that responds to a readiness probe with the status `readiness`."""
+    app = FastAPI()
 
-    @application.get("/health/ready")
+    @app.get("/health/ready")
     async def ready() -> Response:
-        return Response(json.dumps({"status": "draining"}), status_code=status)
+        return Response("body", status_code=readiness)
 
-    return application
+    return app
 
 
 class TestHttp:
-    @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+    @pytest.mark.parametrize(("readiness", "exit_status", "error"), [(200, 0, ""), (503, 1, "503 body\n")])
     async def test_exit_status_follows_readiness_on_the_configured_port(
-        self, status: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: Any
+        self,
+        readiness: int,
+        exit_status: int,
+        error: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        async with serve(app(status)) as url:
-            monkeypatch.setenv("PORT", str(urlsplit(str(url)).port))
-            assert await asyncio.to_thread(probe.main, []) == code
-        assert ("503" in capsys.readouterr().err) is (code == 1)
+        async with serve(create_app(readiness=readiness)) as url:
+            monkeypatch.setenv("PORT", str(urlsplit(url).port))
+            assert await asyncio.to_thread(probe.main, []) == exit_status
+        assert capsys.readouterr().err == error
 
-    def test_probe_fails_when_the_process_is_unreachable(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-        monkeypatch.setenv("PORT", "1")
+    def test_probe_fails_when_the_process_is_unreachable(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PORT", str(free_port()))
         assert probe.main([]) == 1
         assert "ConnectionRefusedError" in capsys.readouterr().err
 
 
 class TestKey:
-    async def test_probe_succeeds_when_the_key_exists(
-        self, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    async def test_probe_succeeds_only_when_the_key_exists(
+        self, redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("REDIS_URL", redis_url)
         assert probe.main(["jobs:health"]) == 1
@@ -51,7 +59,7 @@ class TestKey:
         assert probe.main(["jobs:health"]) == 0
 
     async def test_probe_uses_tls_when_the_url_requires_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"jobs:health\r\n")

@@ -1,3 +1,5 @@
+"""Settings from the environment, from secret files and from `.env`, and the errors that end a start."""
+
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ class Settings(DatabaseSettings, RedisSettings, ServiceSettings):
 
 
 class RenamedSettings(Settings):
+    """Settings with the variable NEW_LIMIT, which was OLD_LIMIT before."""
+
     new_limit: int = Field(1, validation_alias=AliasChoices("new_limit", "old_limit"))
 
 
@@ -28,7 +32,8 @@ class GreetingSettings(ServiceSettings):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("ENVIRONMENT", "LOG_LEVEL", "CRASH_AT", "WEB_CONCURRENCY"):
+    """Set the required variables, and delete those that a developer may have set."""
+    for name in ("ENVIRONMENT", "LOG_LEVEL", "CRASH_AT", "WEB_CONCURRENCY", "DRAIN_SECONDS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:word@localhost:1/orders")
     monkeypatch.setenv("REDIS_URL", "redis://localhost:1/0")
@@ -39,7 +44,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def dotenv(environment: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """Create a `.env` in the working directory, and enable `.env`, which the test runner disables."""
     environment.delenv("PYTHON_DOTENV_DISABLED")
-    environment.delenv("DRAIN_SECONDS", raising=False)
     environment.chdir(tmp_path)
     Path(".env").write_text(
         "DRAIN_SECONDS=7\nDATABASE_URL=postgresql://user:word@localhost:1/from-dotenv\nVARIABLE_OF_ANOTHER_PROCESS=1\n"
@@ -61,7 +65,7 @@ class TestLoadSettings:
             ("WEB_CONCURRENCY", "0"),
             ("WEB_CONCURRENCY", "1_0"),
             ("DATABASE_POOL_SIZE", " 3"),
-            ("DATABASE_POOL_SIZE", "٣"),
+            ("DATABASE_POOL_SIZE", "٣"),  # a digit that is not ASCII
             ("DRAIN_SECONDS", "1_0"),
             ("DRAIN_SECONDS", "nan"),
             ("LOG_LEVEL", "LOUD"),
@@ -116,9 +120,9 @@ class TestLoadSettings:
         secret.write_bytes(b"redis://:\xff@localhost:1/0\n")
         environment.delenv("REDIS_URL")
         environment.setenv("REDIS_URL_FILE", str(secret))
-        with pytest.raises(SystemExit) as exited:
+        with pytest.raises(SystemExit) as stopped:
             load_settings(Settings)
-        assert exited.value.code == CONFIGURATION_ERROR
+        assert stopped.value.code == CONFIGURATION_ERROR
         expected = f"configuration error: REDIS_URL_FILE: cannot read {secret}: the file is not UTF-8\n"
         assert capsys.readouterr().err == expected
 
@@ -146,13 +150,13 @@ class TestLoadSettings:
         with pytest.warns(FutureWarning, match="^OLD_LIMIT(_FILE)? was renamed to NEW_LIMIT"):
             assert load_settings(RenamedSettings).new_limit == 3
 
-    def test_renamed_variable_is_read_under_its_new_name(self, environment: pytest.MonkeyPatch) -> None:
+    def test_new_name_of_a_renamed_variable_takes_precedence(self, environment: pytest.MonkeyPatch) -> None:
         environment.setenv("NEW_LIMIT", "4")
         environment.setenv("OLD_LIMIT", "3")
         with pytest.warns(FutureWarning, match="^OLD_LIMIT was renamed"):
             assert load_settings(RenamedSettings).new_limit == 4
         environment.delenv("OLD_LIMIT")
-        assert RenamedSettings(new_limit=5).new_limit == 5
+        assert RenamedSettings(new_limit=5).new_limit == 5, "an argument takes precedence over the environment"
 
     def test_start_fails_when_the_value_of_a_renamed_variable_is_invalid(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -175,14 +179,14 @@ class TestLoadSettings:
     def test_secrets_of_the_repository_are_rejected_in_production(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], secret: str
     ) -> None:
-        class WithKey(Settings):
+        class KeySettings(Settings):
             key: SecretStr
 
         environment.setenv("KEY", secret)
-        assert load_settings(WithKey).key.get_secret_value() == secret
+        assert load_settings(KeySettings).key.get_secret_value() == secret
         environment.setenv("ENVIRONMENT", "production")
         with pytest.raises(SystemExit):
-            load_settings(WithKey)
+            load_settings(KeySettings)
         assert "KEY is a secret of the repository, which production rejects" in capsys.readouterr().err
 
     def test_url_with_a_password_of_the_repository_is_rejected_in_production(
@@ -208,7 +212,7 @@ class TestLoadSettings:
             ("s3://reports/tmp/objects", False),
         ],
     )
-    def test_temporary_object_store_is_rejected_in_production(
+    def test_object_store_is_rejected_in_production_when_it_is_temporary(
         self, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, is_rejected: bool
     ) -> None:
         environment.setenv("OBJECT_STORE_URL", url)
@@ -247,7 +251,7 @@ class TestLoadSettings:
         self, dotenv: pytest.MonkeyPatch, variable: str, value: str
     ) -> None:
         dotenv.setenv(variable, value)
-        assert load_settings(Settings).drain_seconds == 2
+        assert load_settings(Settings).drain_seconds == Settings.model_fields["drain_seconds"].default
 
     def test_start_fails_with_the_variable_when_a_value_in_dotenv_is_invalid(
         self, dotenv: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
