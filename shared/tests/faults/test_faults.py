@@ -1,4 +1,4 @@
-"""Faults: their store, the faults of a process, and their injection into calls of httpx."""
+"""The store of faults, the active faults of a process, and their injection into calls of httpx."""
 
 import asyncio
 import sys
@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
 
 from shared.config import Environment, ServiceSettings
 from shared.db.redis import create_redis
 from shared.faults import ActiveFaults, Fault, FaultKind, FaultStore, watch_faults
 from shared.faults.crash_points import CRASHED
+from shared.faults.store import KEY
 from shared.http.client import open_http_client
 from testkit.apps import serve
 from testkit.metrics import Metrics
@@ -26,9 +28,14 @@ def create_fault(kind: FaultKind, *, seconds: float = 60, **fields: Any) -> Faul
 
 
 @pytest.fixture
-async def store(redis_url: str) -> AsyncIterator[FaultStore]:
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with create_redis(redis_url) as redis:
-        yield FaultStore(redis=redis)
+        yield redis
+
+
+@pytest.fixture
+def store(redis: Redis) -> FaultStore:
+    return FaultStore(redis=redis)
 
 
 class TestStore:
@@ -43,25 +50,26 @@ class TestStore:
         await store.switch_on(create_fault(FaultKind.SLOW, target="elsewhere", seconds=-1))
         assert [fault.target for fault in await store.all()] == ["there"]
 
-    async def test_hash_expires_with_the_last_fault(self, store: FaultStore) -> None:
+    async def test_redis_hash_expires_with_the_last_fault(self, store: FaultStore, redis: Redis) -> None:
         await store.switch_on(create_fault(FaultKind.HANG, seconds=600))
         await store.switch_on(create_fault(FaultKind.SLOW, target="elsewhere", seconds=60))
-        assert 590 < await store._redis.ttl("faults") <= 600
+        assert 590 < await redis.ttl(KEY) <= 600
 
-    async def test_faults_are_cleared_by_service_or_all_together(self, store: FaultStore) -> None:
+    async def test_clear_deletes_the_faults_of_the_given_source_and_target(self, store: FaultStore) -> None:
         for source, target in (("a", "x"), ("a", "y"), ("b", "x")):
             await store.switch_on(create_fault(FaultKind.HANG, source=source, target=target))
         await store.clear(source="a", target="x")
         assert [(fault.source, fault.target) for fault in await store.all()] == [("a", "y"), ("b", "x")]
         await store.clear(target="y")
+        assert [(fault.source, fault.target) for fault in await store.all()] == [("b", "x")]
         await store.clear()
         assert await store.all() == []
 
 
 class TestWatch:
-    async def test_process_reads_the_faults_of_its_own_calls(self, store: FaultStore) -> None:
+    async def test_process_reads_only_the_faults_of_its_own_calls(self, store: FaultStore, redis: Redis) -> None:
         settings = ServiceSettings(environment=Environment.DEVELOPMENT)
-        async with watch_faults(settings, source="here", redis=store._redis) as faults:
+        async with watch_faults(settings, source="here", redis=redis) as faults:
             assert faults.match("there") is None
             await store.switch_on(create_fault(FaultKind.HANG, source="elsewhere", target="other"))
             await store.switch_on(create_fault(FaultKind.HANG))
@@ -71,15 +79,19 @@ class TestWatch:
             await eventually(lambda: faults.match("there") is None)
 
     @pytest.mark.parametrize("environment", [Environment.TEST, Environment.PRODUCTION])
-    async def test_faults_are_not_read_outside_development(self, store: FaultStore, environment: Environment) -> None:
+    async def test_faults_are_not_read_outside_development(
+        self, store: FaultStore, redis: Redis, environment: Environment
+    ) -> None:
         await store.switch_on(create_fault(FaultKind.HANG))
-        running = asyncio.all_tasks()
+        tasks_before = asyncio.all_tasks()
         settings = ServiceSettings(environment=environment)
-        async with watch_faults(settings, source="here", redis=store._redis) as faults:
-            assert asyncio.all_tasks() == running
+        async with watch_faults(settings, source="here", redis=redis) as faults:
+            assert asyncio.all_tasks() == tasks_before, "no background loop must read the faults"
             assert faults.match("there") is None
 
-    async def test_active_fault_ends_when_it_expires(self) -> None:
+
+class TestActiveFaults:
+    async def test_fault_ends_when_it_expires(self) -> None:
         faults = ActiveFaults()
         faults.update({"there": create_fault(FaultKind.HANG, seconds=1)})
         assert faults.match("there")
@@ -89,22 +101,22 @@ class TestWatch:
         faults = ActiveFaults()
         faults.update({"there": create_fault(FaultKind.ERRORS, value=50)})
         applied = sum(faults.match("there") is not None for _ in range(1_000))
-        assert 350 < applied < 650
+        assert 350 < applied < 650  # 500 ± nine standard deviations
 
-    def test_fault_applies_to_the_given_number_of_calls(self) -> None:
-        faults, twice = ActiveFaults(), create_fault(FaultKind.ERRORS, times=2)
-        faults.update({"there": twice})
+    def test_fault_applies_to_the_given_number_of_calls_when_another_fault_is_added(self) -> None:
+        faults, fault_of_two_calls = ActiveFaults(), create_fault(FaultKind.ERRORS, times=2)
+        faults.update({"there": fault_of_two_calls})
         applied = [faults.match("there") is not None]
-        faults.update({"there": twice, "elsewhere": create_fault(FaultKind.HANG)})
+        faults.update({"there": fault_of_two_calls, "elsewhere": create_fault(FaultKind.HANG)})
         applied += [faults.match("there") is not None for _ in range(3)]
         assert applied == [True, True, False, False]
 
-    def test_fault_of_all_calls_applies_to_a_probe_without_counting_it(self) -> None:
+    def test_probe_matches_only_a_fault_of_all_calls_and_is_not_counted(self) -> None:
         faults = ActiveFaults()
         faults.update({"there": create_fault(FaultKind.ERRORS, times=1), "elsewhere": create_fault(FaultKind.HANG)})
         assert faults.match("there", is_probe=True) is None
         assert faults.match("elsewhere", is_probe=True)
-        assert faults.match("there")
+        assert faults.match("there"), "the probe must not use up the only call"
 
 
 CRASHING_PROGRAM = """
@@ -128,14 +140,17 @@ asyncio.run(main())
 
 
 class TestCrash:
-    async def test_running_process_crashes_but_not_a_later_one(self, store: FaultStore, redis_url: str) -> None:
-        first = await self._run(redis_url)
+    async def test_process_crashes_only_when_it_started_before_the_fault(
+        self, store: FaultStore, redis_url: str
+    ) -> None:
+        earlier = await self._start_process(redis_url)
         await store.switch_on(create_fault(FaultKind.CRASH, target="here", at="a.point"))
-        assert await first.wait() == CRASHED
-        assert await (await self._run(redis_url)).wait() == 0
+        assert await earlier.wait() == CRASHED
+        later = await self._start_process(redis_url)
+        assert await later.wait() == 0
 
-    async def _run(self, redis_url: str) -> asyncio.subprocess.Process:
-        """Start a process that watches the faults and ends when it has read one."""
+    async def _start_process(self, redis_url: str) -> asyncio.subprocess.Process:
+        """Start a process that reaches the crash point again and again, and ends when it has read the fault."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-c",
@@ -155,7 +170,7 @@ class TestCallsByHttpx:
         app = FastAPI()
 
         @app.get("/")
-        async def response() -> str:
+        async def respond() -> str:
             return "ok"
 
         async with serve(app) as url:
@@ -178,8 +193,8 @@ class TestCallsByHttpx:
         assert response.status_code == 503
         assert response.json()["type"].endswith("/fault-switched-on")
         assert response.json()["instance"] == "/"
-        failed = {"service.peer.name": "there", "hopline.fault": "errors"}
-        assert metrics.value("hopline.faults.suffered", failed) == 1
+        attributes = {"service.peer.name": "there", "hopline.fault": "errors"}
+        assert metrics.value("hopline.faults.suffered", attributes) == 1
 
     async def test_call_fails_when_a_disconnect_is_injected(
         self, client: httpx.AsyncClient, faults: ActiveFaults
@@ -189,20 +204,22 @@ class TestCallsByHttpx:
             await client.get("/")
 
     @pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.SLOW])
-    async def test_call_times_out_when_it_is_delayed(self, url: str, faults: ActiveFaults, kind: FaultKind) -> None:
+    async def test_call_times_out_when_the_injected_delay_exceeds_its_timeout(
+        self, url: str, faults: ActiveFaults, kind: FaultKind
+    ) -> None:
         faults.update({"there": create_fault(kind, value=60_000)})
-        async with open_http_client(url, to="there", faults=faults, timeout_s=0.3) as impatient_client:
+        async with open_http_client(url, to="there", faults=faults, timeout_s=0.3) as client:
             with pytest.raises(httpx.ReadTimeout):
-                await impatient_client.get("/")
+                await client.get("/")
 
-    async def test_call_succeeds_when_the_delay_is_short(
+    async def test_call_succeeds_when_the_injected_delay_is_short(
         self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: Metrics
     ) -> None:
         faults.update({"there": create_fault(FaultKind.SLOW, value=1)})
         assert (await client.get("/")).json() == "ok"
         assert metrics.value("hopline.faults.suffered", {"hopline.fault": "slow"}) == 1
 
-    async def test_fault_leaves_another_target_unaffected(
+    async def test_call_succeeds_when_the_fault_has_another_target(
         self, client: httpx.AsyncClient, faults: ActiveFaults
     ) -> None:
         faults.update({"elsewhere": create_fault(FaultKind.DISCONNECT)})

@@ -34,15 +34,13 @@ async def echo_url() -> AsyncIterator[str]:
 
 async def send_request(url: str, path: str) -> httpx.Response | None:
     """Send a request within the span `caller`; return the response, or None if the request failed."""
-    response = None
     set_context(RequestContext(request_id="r-1"))
     with tracer.start_as_current_span("caller"):
         async with open_http_client(url, to="echo") as client:
             try:
-                response = await client.get(path, extensions={TEMPLATE: "/{status}", RESEND_COUNT: 2})
+                return await client.get(path, extensions={TEMPLATE: "/{status}", RESEND_COUNT: 2})
             except httpx.HTTPError:
-                response = None
-    return response
+                return None
 
 
 class TestCall:
@@ -72,20 +70,22 @@ class TestCall:
             "network.protocol.version": "1.1",
         }
 
-    async def test_call_is_measured(self, echo_url: str, metrics: Metrics) -> None:
+    async def test_duration_of_a_call_is_recorded(self, echo_url: str, metrics: Metrics) -> None:
         await send_request(echo_url, "/200")
         attributes = {"http.response.status_code": 200, "server.port": httpx.URL(echo_url).port}
         assert metrics.value("http.client.request.duration", attributes) == 1
 
     @pytest.mark.parametrize("status", [404, 503])
-    async def test_span_has_failed_when_the_status_is_an_error(self, echo_url: str, spans: Spans, status: int) -> None:
+    async def test_span_has_status_error_when_the_response_is_an_error(
+        self, echo_url: str, spans: Spans, status: int
+    ) -> None:
         await send_request(echo_url, f"/{status}")
         rejected = spans.one("GET /{status}")
         assert rejected.status.status_code is StatusCode.ERROR
         assert (rejected.attributes or {})["error.type"] == str(status)
         assert rejected.status.description is None
 
-    async def test_span_has_failed_with_the_exception_when_there_is_no_response(self, spans: Spans) -> None:
+    async def test_span_has_status_error_and_the_exception_when_there_is_no_response(self, spans: Spans) -> None:
         await send_request(f"http://127.0.0.1:{free_port()}", "/200")
         failed = spans.one("GET /{status}")
         assert failed.status.status_code is StatusCode.ERROR
@@ -93,12 +93,12 @@ class TestCall:
         [recorded] = failed.events
         attributes = recorded.attributes or {}
         assert set(attributes) == {"exception.type", "exception.message", "exception.stacktrace"}
-        kind, message = attributes["exception.type"], attributes["exception.message"]
-        assert isinstance(kind, str)
+        error_type, message = attributes["exception.type"], attributes["exception.message"]
+        assert isinstance(error_type, str)
         assert isinstance(message, str)
-        assert failed.status.description == f"{kind.rpartition('.')[2]}: {message}"
+        assert failed.status.description == f"{error_type.rpartition('.')[2]}: {message}"
 
-    async def test_exceptions_are_recorded_redacted(self, spans: Spans) -> None:
+    async def test_span_has_a_redacted_exception_with_an_instrumented_client_and_transport(self, spans: Spans) -> None:
         class FailingTransport(httpx.AsyncBaseTransport):
             async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
                 raise httpx.ConnectError("cannot reach ann@hopline.example", request=request)
@@ -117,10 +117,10 @@ class TestCall:
             [recorded] = failed.events
             assert "hopline.example" not in str(recorded.attributes)
 
-    async def test_span_has_failed_when_the_call_is_cancelled(self, spans: Spans) -> None:
+    async def test_span_has_status_error_when_the_call_is_cancelled(self, spans: Spans) -> None:
         async def wait(_request: Request) -> JSONResponse:
             await asyncio.Event().wait()
-            raise AssertionError
+            raise AssertionError("the event is never set")
 
         app = Starlette(routes=[Route("/slow", wait)])
         async with serve(app, shutdown_timeout=0) as url, open_http_client(url) as client:

@@ -1,4 +1,4 @@
-"""Each transport that HTTP_TRANSPORT selects raises the exceptions that httpx documents, and reports resends."""
+"""Each transport that HTTP_TRANSPORT selects raises the exceptions that httpx documents, and calls `on_resend`."""
 
 from collections.abc import AsyncIterator
 
@@ -23,8 +23,8 @@ async def client(
     request: pytest.FixtureRequest, server: RawServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     monkeypatch.setenv("HTTP_TRANSPORT", request.param)
-    async with open_http_client(server.url, timeout_s=20) as opened:
-        yield opened
+    async with open_http_client(server.url, timeout_s=20) as client:
+        yield client
 
 
 class TestErrors:
@@ -58,14 +58,15 @@ class TestErrors:
 
 
 class TestResend:
-    async def test_resend_is_reported_before_the_request_is_repeated(
+    async def test_on_resend_is_called_before_the_request_is_sent_again(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        reported: list[int] = []
-        extensions = {"on_resend": lambda: reported.append(len(server.requests))}
+        requests_before_resend: list[int] = []
+        extensions = {"on_resend": lambda: requests_before_resend.append(len(server.requests))}
         server.respond(OK)
         await client.get("/", extensions=extensions)
         server.disconnect()
         server.respond(OK)
         assert (await client.get("/", extensions=extensions)).content == b"ok"
-        assert (reported, len(server.requests)) == ([2], 3)
+        assert requests_before_resend == [2]
+        assert len(server.requests) == 3
