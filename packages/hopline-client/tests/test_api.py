@@ -1,4 +1,4 @@
-"""Requests match the OpenAPI document, and invalid responses raise a problem."""
+"""Requests match the OpenAPI document, and error responses and invalid responses raise a problem."""
 
 import json
 import os
@@ -42,10 +42,10 @@ REQUESTS: list[Request[object]] = [
 
 class TestRequests:
     @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: f"{request.method} {request.route}")
-    def test_requests_are_described_by_the_document(self, request_: Request[object]) -> None:
+    def test_request_has_only_parameters_and_members_of_the_openapi_document(self, request_: Request[object]) -> None:
         operation = DOCUMENT["paths"][request_.route.removeprefix("/v2")][request_.method.lower()]
-        described = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] != "path"}
-        assert {*request_.params, *request_.headers} <= described
+        parameters = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] != "path"}
+        assert {*request_.params, *request_.headers} <= parameters
         assert ("requestBody" in operation) == bool(request_.json or request_.form)
         if request_.json:
             [body] = operation["requestBody"]["content"].values()
@@ -62,21 +62,21 @@ class TestRequests:
         assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
         assert api.place_order(("MUG", 1), key="mine").headers == {"Idempotency-Key": "mine"}
 
-    def test_requests_are_built_without_other_packages(self) -> None:
+    def test_requests_are_built_when_no_other_package_is_installed(self) -> None:
         folder = str(Path(api.__file__).parents[1])
         program = "from hopline_client import api, realtime; print(api.get_user().path)"
-        done = subprocess.run(  # noqa: S603 - our own command line
+        result = subprocess.run(  # noqa: S603 - our own command line
             [sys.executable, "-S", "-c", program],
             env={**os.environ, "PYTHONPATH": folder},
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.stdout == "/v2/users/me\n", done.stderr
+        assert result.stdout == "/v2/users/me\n", result.stderr
 
 
 class TestProblem:
-    def test_problem_has_all_members(self) -> None:
+    def test_problem_has_all_members_of_the_response(self) -> None:
         body = {
             "type": "https://hopline.example/problems/validation",
             "title": "Not valid",
@@ -99,7 +99,7 @@ class TestProblem:
         assert str(problem) == "POST /v2/orders got 422: items: is empty; items.0: is wrong"
 
     @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[1]", b'{"errors": [1, {"field": []}]}', b"\xff{"])
-    def test_problem_is_raised_for_any_body(self, body: bytes) -> None:
+    def test_problem_is_raised_when_the_body_of_an_error_response_is_invalid(self, body: bytes) -> None:
         headers = {"traceresponse": f"00-{'b' * 32}-{'c' * 16}-01"}
         with pytest.raises(ProblemError) as raised:
             api.read(api.get_user(), httpx.Response(502, content=body, headers=headers))
@@ -119,24 +119,27 @@ class TestRetryAfter:
 
     def test_retry_after_is_read_from_a_date(self) -> None:
         later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-        found = api.retry_after_s(httpx.Response(503, headers={"Retry-After": later}))
-        assert found is not None
-        assert 50 < found <= 60
+        seconds = api.retry_after_s(httpx.Response(503, headers={"Retry-After": later}))
+        assert seconds is not None
+        assert 50 < seconds <= 60
 
 
-class Longest(random.Random):
-    """Always chooses the longest delay."""
+class MaximumRandom(random.Random):
+    """A random source that always chooses the maximum."""
 
     def uniform(self, _a: float, b: float) -> float:
         return b
 
 
-def test_delays_are_random_and_double_up_to_the_maximum() -> None:
-    longest = Backoff(first_s=0.25, max_s=5.0, rng=Longest())
-    assert [longest.delay_s(attempt) for attempt in (0, 1, 2, 3, 4, 5, 10**6)] == [0.25, 0.5, 1, 2, 4, 5, 5]
-    delays = {Backoff(first_s=1.0).delay_s(0) for _ in range(100)}
-    assert len(delays) > 1
-    assert 0 <= min(delays) <= max(delays) <= 1
+class TestBackoff:
+    def test_longest_delay_doubles_with_each_attempt_up_to_the_maximum(self) -> None:
+        backoff = Backoff(first_s=0.25, max_s=5.0, rng=MaximumRandom())
+        assert [backoff.delay_s(attempt) for attempt in (0, 1, 2, 3, 4, 5, 10**6)] == [0.25, 0.5, 1, 2, 4, 5, 5]
+
+    def test_delay_is_random(self) -> None:
+        delays = {Backoff(first_s=1.0).delay_s(0) for _ in range(100)}
+        assert len(delays) > 1
+        assert 0 <= min(delays) <= max(delays) <= 1
 
 
 @pytest.mark.parametrize(
@@ -148,5 +151,5 @@ def test_delays_are_random_and_double_up_to_the_maximum() -> None:
         ("attachment", ""),
     ],
 )
-def test_filename_is_in_the_same_folder_for_any_content_disposition(disposition: str, name: str) -> None:
+def test_filename_is_empty_when_the_header_is_missing_or_names_another_folder(disposition: str, name: str) -> None:
     assert api.filename(httpx.Response(200, headers={"Content-Disposition": disposition})) == name

@@ -1,7 +1,7 @@
 """Requests of the API and how to read its responses, without input or output.
 
-Each function returns a `Request` for an HTTP client whose `request()` takes the arguments of requests' (httpx, Locust).
-`read` returns the body of a response or raises `ProblemError`.
+Each function returns a `Request`, whose `arguments()` fit `request()` of httpx, requests and Locust. `read` returns the
+body of a response or raises `ProblemError`.
 """
 
 import re
@@ -35,14 +35,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 _UNAVAILABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _MAX_TEXT = 300
-"""Characters of a body without a problem that an error shows."""
+"""Maximum number of characters that an error quotes from a body that is not a problem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[T_co]):
-    """A request whose body of success is a `T_co`. `route` is its path with names for ids, for statistics.
+    """A request. The body of its successful response is a `T_co`.
 
-    A repeatable request has the same effect if it is sent again.
+    `route` is the path with names in place of ids, for statistics. A repeatable request has the same effect if it is
+    sent again.
     """
 
     method: str
@@ -102,7 +103,7 @@ def get_product(sku: str) -> Request[Product]:
 
 
 def place_order(*items: tuple[str, int], key: str | None = None) -> Request[Order]:
-    """Order `(sku, quantity)` pairs, with a new idempotency key unless it is given."""
+    """Order `(sku, quantity)` pairs. Without `key` the request gets a new idempotency key."""
     return Request(
         method="POST",
         path="/v2/orders",
@@ -136,7 +137,7 @@ def cancel_order(order_id: str) -> Request[Order]:
 
 
 def get_dashboard() -> Request[Dashboard]:
-    """Read the account, its latest orders and notifications at the same time."""
+    """Read the account, its latest orders and its latest notifications with one request."""
     return _get("/v2/dashboard")
 
 
@@ -207,16 +208,17 @@ class ProblemError(Exception):
     """
 
     def __init__(self, request: Request[object], response: Response) -> None:
-        problem = _problem(response)
+        problem = _parse_problem(response)
         self.status = response.status_code
         self.slug = str(problem.get("type") or "").rpartition("/")[2]
         self.title = str(problem.get("title") or "")
         self.detail = str(problem.get("detail") or (response.text[:_MAX_TEXT] if not problem else ""))
-        self.errors = dict(_field_errors(problem.get("errors")))
+        self.errors = dict(_parse_field_errors(problem.get("errors")))
         self.trace_id = str(problem.get("trace_id") or trace_id(response) or "")
         self.retry_after_s = retry_after_s(response)
-        wrong = "; ".join(f"{name}: {message}" for name, message in self.errors.items())
-        super().__init__(f"{request.method} {request.path} got {self.status}: {wrong or self.detail or self.title}")
+        invalid_fields = "; ".join(f"{name}: {message}" for name, message in self.errors.items())
+        reason = invalid_fields or self.detail or self.title
+        super().__init__(f"{request.method} {request.path} got {self.status}: {reason}")
 
 
 def read(request: Request[T], response: Response) -> T:
@@ -238,15 +240,15 @@ def is_retryable(request: Request[object], response: Response) -> bool:
     """Return whether the same request may succeed later and sending it again cannot repeat an effect."""
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
         return True
-    later = response.status_code in _UNAVAILABLE or is_in_flight(response)
-    return later and request.is_repeatable
+    may_succeed_later = response.status_code in _UNAVAILABLE or is_in_flight(response)
+    return may_succeed_later and request.is_repeatable
 
 
 def is_in_flight(response: Response) -> bool:
     """Return whether an earlier request with the same idempotency key has not ended yet."""
     if response.status_code != HTTPStatus.CONFLICT:
         return False
-    return str(_problem(response).get("type", "")).endswith("/idempotency-key-in-flight")
+    return str(_parse_problem(response).get("type", "")).endswith("/idempotency-key-in-flight")
 
 
 def retry_after_s(response: Response) -> float | None:
@@ -277,7 +279,8 @@ def filename(response: Response) -> str:
     return found[1] if found and found[1].strip(".") else ""
 
 
-def _problem(response: Response) -> dict[str, Any]:
+def _parse_problem(response: Response) -> dict[str, Any]:
+    """Return the members of the problem, or an empty dict if the body is not a JSON object."""
     try:
         problem = response.json()
     except ValueError:
@@ -285,7 +288,7 @@ def _problem(response: Response) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
-def _field_errors(errors: object) -> Iterable[tuple[str, str]]:
+def _parse_field_errors(errors: object) -> Iterable[tuple[str, str]]:
     for error in errors if isinstance(errors, list) else ():
         if isinstance(error, dict):
             yield str(error.get("field", "")), str(error.get("message", ""))

@@ -14,7 +14,8 @@ class Backoff:
 
     def delay_s(self, attempt: int) -> float:
         """Return the delay after `attempt`, in seconds. Attempts are numbered from 0."""
-        return self.rng.uniform(0, min(self.max_s, self.first_s * 2.0 ** min(attempt, 32)))
+        doublings = min(attempt, 32)  # a larger power could exceed the range of a float
+        return self.rng.uniform(0, min(self.max_s, self.first_s * 2.0**doublings))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,12 +22,18 @@ MAX_FRAME_BYTES = 1024 * 1024
 MAX_WAITING_FRAMES = 256
 """Frames that wait for the application. Then the socket is not read, so that the server has to wait."""
 
-_ABNORMAL = 1006
-_PAGE = 100
+_ABNORMAL_CLOSURE = 1006
+"""The close code of a connection that ended without a close frame (RFC 6455 §7.1.5)."""
+
+_PAGE_SIZE = 100
+"""Notifications of one page of the history."""
 
 
 class DisconnectedError(Exception):
-    """A connection failed or ended, with this close code if the server sent one."""
+    """A connection failed or ended.
+
+    `code` is the close code (1006 without a close frame), or None if the WebSocket did not open or the device ended it.
+    """
 
     def __init__(self, message: str, *, code: int | None = None) -> None:
         super().__init__(message)
@@ -232,7 +238,7 @@ class Device:
 
     async def _read_history(self, *, until: int) -> None:
         while self.feed.cursor < until:
-            page = await self._client.call(api.list_notifications(after_seq=self.feed.cursor, limit=_PAGE))
+            page = await self._client.call(api.list_notifications(after_seq=self.feed.cursor, limit=_PAGE_SIZE))
             for frame in self.feed.handle_history(page["items"], until=until):
                 if self._on_frame:
                     self._on_frame(frame)
@@ -253,7 +259,7 @@ class Device:
             raise self._disconnected(closed) from closed
 
     def _disconnected(self, closed: ConnectionClosed) -> DisconnectedError:
-        self.close_code = closed.rcvd.code if closed.rcvd else _ABNORMAL
+        self.close_code = closed.rcvd.code if closed.rcvd else _ABNORMAL_CLOSURE
         return DisconnectedError(f"the WebSocket was closed: {closed}", code=self.close_code)
 
     def _delay_s(self, failure: Exception, attempt: int) -> float:

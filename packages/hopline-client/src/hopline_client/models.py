@@ -48,7 +48,7 @@ class Product(TypedDict):
 
 
 class OrderItem(TypedDict):
-    """A line of an order."""
+    """One product in an order, with the price at the time of the order."""
 
     sku: str
     name: str
@@ -79,7 +79,7 @@ class Notification(TypedDict):
 
 
 class FeedState(TypedDict):
-    """The length of a feed, and up to which notification the user has read it."""
+    """The seq of the latest notification of a feed, and the seq up to which the user has read it."""
 
     head: int
     read_seq: int
@@ -127,7 +127,7 @@ class Report(TypedDict):
 
 
 class Ticket(TypedDict):
-    """Admits one WebSocket at `url`, within `expires_in` seconds."""
+    """A code that authenticates one WebSocket at `url`, valid for `expires_in` seconds."""
 
     ticket: str
     expires_in: int

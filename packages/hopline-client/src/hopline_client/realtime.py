@@ -115,7 +115,7 @@ class Feed:
             return Handling(is_new=True)
         if self.cursor < head:
             return Handling(is_new=True, read_until=head)
-        self.cursor = head  # a position that the feed does not have
+        self.cursor = head  # the feed is shorter than the cursor after a restore of its database
         return Handling(is_new=True)
 
     def _notification(self, seq: int) -> Handling:

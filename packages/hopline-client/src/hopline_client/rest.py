@@ -109,13 +109,16 @@ class Client:
                 async with aclosing(response):
                     return await _load(response)
         except TimeoutError:
-            late = f"{request.method} {request.path}: no complete response within {self._timeout_s:g} s"
-            raise httpx.ReadTimeout(late) from None
+            message = f"{request.method} {request.path}: no complete response within {self._timeout_s:g} s"
+            raise httpx.ReadTimeout(message) from None
 
     async def _open(
         self, request: Request[object], headers: Mapping[str, str] | None, *, refreshes: bool
     ) -> httpx.Response:
-        """Send the request and return the response without its body; with new tokens if the present ones expired."""
+        """Send the request, and once more with new tokens if the access token expired.
+
+        Return the response before its body was received.
+        """
         used = self.tokens
         response = await self._start(request, headers)
         if response.status_code == httpx.codes.UNAUTHORIZED and used and refreshes:
@@ -125,15 +128,15 @@ class Client:
         return response
 
     async def _start(self, request: Request[object], headers: Mapping[str, str] | None) -> httpx.Response:
-        sent = {**request.headers, **(headers or {})}
+        all_headers = {**request.headers, **(headers or {})}
         if self.tokens:
-            sent["Authorization"] = f"Bearer {self.tokens['access_token']}"
-        return await self.http.send(self.http.build_request(**request.arguments(), headers=sent), stream=True)
+            all_headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
+        return await self.http.send(self.http.build_request(**request.arguments(), headers=all_headers), stream=True)
 
     async def _refresh(self, used: Tokens) -> None:
-        """Replace `used` unless another request did. Concurrent waiters share the request and its failure.
+        """Replace `used` unless another call did so already. Concurrent calls share one refresh and its failure.
 
-        The request continues if a waiter is cancelled, because a refresh token can be used once only.
+        The refresh continues if a call is cancelled, because a refresh token can be used only once.
         """
         if self.tokens is not used:
             return
@@ -152,7 +155,7 @@ class Client:
     def _end_refresh(self, task: asyncio.Task[None]) -> None:
         self._refreshing = None
         if not task.cancelled():
-            task.exception()  # all waiters may have been cancelled
+            task.exception()  # marks it as retrieved, because all calls that wait for it may have been cancelled
 
 
 @asynccontextmanager
