@@ -19,7 +19,7 @@ async def server() -> AsyncIterator[RawServer]:
 async def client(server: RawServer) -> AsyncIterator[httpx.AsyncClient]:
     """A client for the server, with at most three connections. Its only default header is `Host`."""
     transport = HttptoolsTransport(limits=httpx.Limits(max_connections=3, keepalive_expiry=30))
-    async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as opened:
-        for name in tuple(opened.headers):
-            del opened.headers[name]
-        yield opened
+    async with httpx.AsyncClient(transport=transport, base_url=server.url, timeout=20) as client:
+        for name in tuple(client.headers):
+            del client.headers[name]
+        yield client

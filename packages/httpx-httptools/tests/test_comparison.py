@@ -1,7 +1,8 @@
-"""Compare this transport with httpx's own and with httpx-aiohttp: requests, responses and errors are equal."""
+"""The requests, responses and errors of this transport equal those of httpx's own transport and of httpx-aiohttp."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import aiohttp
 import httpx
@@ -37,29 +38,45 @@ REQUESTS = (
 )
 
 
-async def exchange(
-    client: httpx.AsyncClient, server: RawServer, request: httpx.Request
-) -> tuple[tuple[bytes, set[bytes], bytes], tuple[object, ...]]:
-    """Send the request; return the received start line, headers and body, and the parts of the response."""
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """A request as the server received it, and the parts of the response as the client received them."""
+
+    start_line: bytes
+    headers: set[bytes]
+    body: bytes
+    response: tuple[object, ...]
+
+
+async def exchange(client: httpx.AsyncClient, server: RawServer, request: httpx.Request) -> Exchange:
+    """Send the request to the server, in place of the host in its URL."""
     url = request.url.copy_with(host="127.0.0.1", port=server.port)
     sent = httpx.Request(request.method, url, headers=request.headers, content=request.content)
     response = await client.send(sent, stream=True)
-    body = b"".join([part async for part in response.aiter_raw()])
-    headers = [(key.lower(), value) for key, value in response.headers.raw]
-    head, _, content = server.requests[-1].partition(b"\r\n\r\n")
-    start, *lines = head.split(b"\r\n")
+    response_body = b"".join([part async for part in response.aiter_raw()])
+    response_headers = [(key.lower(), value) for key, value in response.headers.raw]
+    head, _, body = server.requests[-1].partition(b"\r\n\r\n")
+    start_line, *lines = head.split(b"\r\n")
     pairs = (line.split(b": ", 1) for line in lines)
-    received = {name.lower() + b": " + value for name, value in pairs}
-    return (start, received, content), (response.status_code, headers, body, response.http_version)
+    return Exchange(
+        start_line=start_line,
+        headers={name.lower() + b": " + value for name, value in pairs},
+        body=body,
+        response=(response.status_code, response_headers, response_body, response.http_version),
+    )
 
 
-Act = Callable[[httpx.AsyncClient, RawServer], None]
+Fault = Callable[[httpx.AsyncClient, RawServer], None]
+"""Prepares the client or the server so that the next request fails."""
 
 
-async def failure(name: str, act: Act) -> type[BaseException]:
-    """Send a request with the named transport, and return the class of the error that it raises."""
-    async with raw_server() as server, httpx.AsyncClient(transport=TRANSPORTS[name](), base_url=server.url) as client:
-        act(client, server)
+async def catch_error(transport: str, inject: Fault) -> type[BaseException]:
+    """Send a request that fails, and return the class of the error that the named transport raises."""
+    async with (
+        raw_server() as server,
+        httpx.AsyncClient(transport=TRANSPORTS[transport](), base_url=server.url) as client,
+    ):
+        inject(client, server)
         with pytest.raises(Exception) as raised:  # noqa: PT011 - the test compares the class
             await client.get("/")
         return raised.type
@@ -85,66 +102,71 @@ class TestResponses:
         ):
             for request in REQUESTS:
                 server.respond(response, response)
-                (start, headers, body), theirs = await exchange(their_client, server, request)
+                theirs = await exchange(their_client, server, request)
                 ours = await exchange(our_client, server, request)
-                assert ours[1] == theirs
-                assert (ours[0][0], ours[0][2]) == (start, body)
-                assert ours[0][1] == headers if other == "httpx" else ours[0][1] <= headers, "aiohttp adds some"
+                assert ours.response == theirs.response
+                assert (ours.start_line, ours.body) == (theirs.start_line, theirs.body)
+                if other == "httpx":
+                    assert ours.headers == theirs.headers
+                else:
+                    assert ours.headers <= theirs.headers, "aiohttp adds headers, but must not change any"
 
 
-AIOHTTP_DIFFERS: dict[str, type[Exception]] = {
-    "refused": httpx.ConnectTimeout,
-    "disconnected": httpx.ConnectTimeout,
-    "half a body": httpx.ReadError,
-    "no http": aiohttp.ClientResponseError,
-    "wrong header": ValueError,
+AIOHTTP_DIFFERENCES: dict[str, type[Exception]] = {
+    "connection refused": httpx.ConnectTimeout,
+    "disconnect before the response": httpx.ConnectTimeout,
+    "disconnect within the body": httpx.ReadError,
+    "response without HTTP": aiohttp.ClientResponseError,
+    "line break in a header": ValueError,
 }
 """The errors of httpx-aiohttp 0.2 that differ from the errors that httpx documents."""
 
 
-def _rejected(client: httpx.AsyncClient, _server: RawServer) -> None:
+def use_port_without_server(client: httpx.AsyncClient, _server: RawServer) -> None:
     client.base_url = f"http://127.0.0.1:{free_port()}"
 
 
-def _disconnected(_client: httpx.AsyncClient, server: RawServer) -> None:
+def disconnect_before_the_response(_client: httpx.AsyncClient, server: RawServer) -> None:
     server.disconnect()
-    server.disconnect()
+    server.disconnect()  # aiohttp sends the request once more
 
 
-def _half_a_body(_client: httpx.AsyncClient, server: RawServer) -> None:
+def disconnect_within_the_body(_client: httpx.AsyncClient, server: RawServer) -> None:
     server.disconnect(after=OK[:-1])
 
 
-def _late(client: httpx.AsyncClient, _server: RawServer) -> None:
+def shorten_read_timeout(client: httpx.AsyncClient, _server: RawServer) -> None:
     client.timeout = httpx.Timeout(20, read=0.05)
 
 
-def _no_http(_client: httpx.AsyncClient, server: RawServer) -> None:
+def respond_without_http(_client: httpx.AsyncClient, server: RawServer) -> None:
     server.respond(b"hello\r\n\r\n")
 
 
-def _wrong_header(client: httpx.AsyncClient, _server: RawServer) -> None:
+def set_header_with_line_break(client: httpx.AsyncClient, _server: RawServer) -> None:
     client.headers["accept"] = "a\r\nX: y"
 
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("name", "act"),
+        ("name", "inject"),
         [
-            ("refused", _rejected),
-            ("disconnected", _disconnected),
-            ("half a body", _half_a_body),
-            ("late", _late),
-            ("no http", _no_http),
-            ("wrong header", _wrong_header),
+            ("connection refused", use_port_without_server),
+            ("disconnect before the response", disconnect_before_the_response),
+            ("disconnect within the body", disconnect_within_the_body),
+            ("late response", shorten_read_timeout),
+            ("response without HTTP", respond_without_http),
+            ("line break in a header", set_header_with_line_break),
         ],
     )
-    async def test_error_classes_are_equal(self, other: str, name: str, act: Act) -> None:
-        ours, theirs = await failure("httptools", act), await failure(other, act)
-        assert theirs is (AIOHTTP_DIFFERS.get(name, ours) if other == "aiohttp" else ours)
+    async def test_error_classes_are_equal_except_for_the_listed_differences(
+        self, other: str, name: str, inject: Fault
+    ) -> None:
+        ours, theirs = await catch_error("httptools", inject), await catch_error(other, inject)
+        assert theirs is (AIOHTTP_DIFFERENCES.get(name, ours) if other == "aiohttp" else ours)
 
     @pytest.mark.parametrize("transport", [httpx.AsyncHTTPTransport, HttptoolsTransport])
-    async def test_pool_timeout_is_equal(
+    async def test_both_transports_raise_pool_timeout_when_all_connections_are_in_use(
         self, server: RawServer, transport: Callable[..., httpx.AsyncBaseTransport]
     ) -> None:
         limited = transport(limits=httpx.Limits(max_connections=1))

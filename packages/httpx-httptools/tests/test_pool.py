@@ -15,24 +15,24 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 async def open_connections(client: httpx.AsyncClient, server: RawServer, number: int) -> None:
-    """Make `number` connections, all of them idle."""
+    """Open `number` connections, which are idle afterwards."""
     server.respond(*[OK] * number)
     await asyncio.gather(*(client.get("/") for _ in range(number)))
     assert server.connections == number
 
 
 class TestKeptConnections:
-    async def test_surplus_connections_expire_when_others_are_in_use(self, server: RawServer) -> None:
+    async def test_surplus_connections_expire_when_one_is_in_use(self, server: RawServer) -> None:
         limits = httpx.Limits(max_connections=3, keepalive_expiry=0.5)
         async with httpx.AsyncClient(transport=HttptoolsTransport(limits=limits), base_url=server.url) as client:
             await open_connections(client, server, 3)
 
-            async def used() -> bool:
+            async def keep_one_in_use() -> bool:
                 server.respond(OK)
                 await client.get("/")
                 return server.disconnects == 2
 
-            await eventually(used)
+            await eventually(keep_one_in_use)
             assert server.connections == 3
             await eventually(lambda: server.disconnects == 3)
 
@@ -111,12 +111,14 @@ class TestConnecting:
             with pytest.raises(httpx.ConnectError):
                 await client.get(f"http://127.0.0.1:{port}/")
 
-    async def test_names_are_resolved(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_host_name_is_resolved(self, client: httpx.AsyncClient, server: RawServer) -> None:
         server.respond(OK)
         assert (await client.get(f"http://localhost:{server.port}/")).content == b"ok"
         assert f"Host: localhost:{server.port}".encode() in server.requests[0]
 
-    async def test_timeout_includes_the_tls_handshake(self, client: httpx.AsyncClient, server: RawServer) -> None:
+    async def test_connect_timeout_includes_the_tls_handshake(
+        self, client: httpx.AsyncClient, server: RawServer
+    ) -> None:
         """A server without TLS waits for a request while the client waits for its certificate."""
         client.timeout = httpx.Timeout(20, connect=0.05)
         for _ in range(4):
@@ -194,4 +196,4 @@ class TestClose:
             with suppress(httpx.TransportError):
                 await (await request).aread()
         await eventually(lambda: server.open_connections == 0)
-        assert server.connections > 20
+        assert server.connections > 20, "most of the transports must have connected before their close"

@@ -25,7 +25,9 @@ class TestEncoding:
         ]
 
     @pytest.mark.parametrize(("method", "sent"), [("GET", False), ("DELETE", False), ("POST", True), ("PATCH", True)])
-    def test_content_length_is_0_when_the_method_expects_a_body(self, method: str, *, sent: bool) -> None:
+    def test_content_length_of_an_empty_body_is_sent_only_when_the_method_expects_a_body(
+        self, method: str, *, sent: bool
+    ) -> None:
         request = encode_request(httpx.Request(method, "http://orders/"))
         assert (b"\r\ncontent-length: 0\r\n" in request) is sent
 

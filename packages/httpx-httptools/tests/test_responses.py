@@ -1,4 +1,4 @@
-"""Accepted and rejected responses."""
+"""Responses that the transport accepts or rejects."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ class TestComplete:
             (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, 200, b"ok"),
         ],
     )
-    async def test_response_ends_by_its_framing_and_the_connection_is_kept(
+    async def test_response_is_complete_and_the_connection_is_kept(
         self, client: httpx.AsyncClient, server: RawServer, sent: bytes, status: int, body: bytes
     ) -> None:
         server.respond(sent, OK)

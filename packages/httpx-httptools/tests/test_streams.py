@@ -1,4 +1,4 @@
-"""Bodies that the client reads while they arrive."""
+"""Response bodies that the client reads while they arrive."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +10,13 @@ from testkit.raw_server import RawServer
 from testkit.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-BEGIN = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
+FIRST_HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf"
 
 
 @asynccontextmanager
-async def begun(client: httpx.AsyncClient, server: RawServer) -> AsyncIterator[AsyncIterator[bytes]]:
+async def begin_response(client: httpx.AsyncClient, server: RawServer) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield the body of a response whose first half was read."""
-    server.respond(b"HTTP/1.1 103 Early Hints\r\n\r\n" + BEGIN)
+    server.respond(b"HTTP/1.1 103 Early Hints\r\n\r\n" + FIRST_HALF)
     async with client.stream("GET", "/") as response:
         assert response.status_code == 200
         body = response.aiter_raw()
@@ -28,7 +28,7 @@ class TestStream:
     async def test_connection_is_kept_when_the_stream_is_read_to_its_end(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        async with begun(client, server) as body:
+        async with begin_response(client, server) as body:
             server.send(b"done")
             assert [piece async for piece in body] == [b"done"]
         server.respond(OK)
@@ -38,13 +38,13 @@ class TestStream:
     async def test_connection_is_closed_when_the_stream_is_not_read_to_its_end(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        async with begun(client, server):
+        async with begin_response(client, server):
             pass
         await eventually(lambda: server.disconnects == 1)
         server.respond(OK)
         assert (await client.get("/")).content == b"ok"
 
-    async def test_connection_is_kept_when_the_whole_stream_arrived_unread(
+    async def test_connection_is_kept_when_the_whole_body_has_arrived_but_is_not_read(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         server.respond(OK, OK)
@@ -56,7 +56,7 @@ class TestStream:
     async def test_protocol_error_is_raised_when_the_server_disconnects_in_the_body(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        server.disconnect(after=BEGIN)
+        server.disconnect(after=FIRST_HALF)
         async with client.stream("GET", "/") as response:
             body = response.aiter_raw()
             assert await anext(body) == b"half"
@@ -66,7 +66,7 @@ class TestStream:
     async def test_protocol_error_is_raised_when_bytes_follow_the_body(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        async with begun(client, server) as body:
+        async with begin_response(client, server) as body:
             server.send(b"done" + OK)
             with pytest.raises(httpx.RemoteProtocolError):
                 assert [piece async for piece in body] == [b"done"]
@@ -75,20 +75,19 @@ class TestStream:
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
         client.timeout = httpx.Timeout(20, read=0.05)
-        server.respond(BEGIN)
+        server.respond(FIRST_HALF)
         with pytest.raises(httpx.ReadTimeout):
             await client.get("/")
         await eventually(lambda: server.disconnects == 1)
 
-    async def test_server_cannot_send_more_when_the_client_does_not_read(
+    async def test_server_cannot_send_the_whole_body_before_the_client_reads(
         self, client: httpx.AsyncClient, server: RawServer
     ) -> None:
-        """The server cannot send all of 16 MiB before the client reads, so it serves no second request until then."""
-        size = 16 * 1024 * 1024
-        server.respond(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + bytes(size))
+        body_bytes = 16 * 1024 * 1024
+        server.respond(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % body_bytes + bytes(body_bytes))
         async with client.stream("GET", "/") as response:
-            await eventually(lambda: server.unsent > size // 2)
-            assert sum([len(piece) async for piece in response.aiter_raw()]) == size
+            await eventually(lambda: server.unsent > body_bytes // 2)
+            assert sum([len(piece) async for piece in response.aiter_raw()]) == body_bytes
         server.respond(OK)
         assert (await client.get("/")).content == b"ok"
         assert server.connections == 1

@@ -1,4 +1,4 @@
-"""Encodes requests."""
+"""Encodes a request as HTTP/1.1."""
 
 import httpx
 
@@ -9,6 +9,7 @@ _UNSUPPORTED = frozenset({"HEAD", "CONNECT"})
 """Methods whose responses end differently (RFC 9112 §6.3). httptools does not receive the method of the request."""
 
 _FRAMING = (b"content-length", b"transfer-encoding")
+"""Headers that are not copied from the request, because the body determines them."""
 
 
 def encode_request(request: httpx.Request) -> bytes:

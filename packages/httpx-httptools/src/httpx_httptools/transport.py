@@ -18,8 +18,8 @@ class HttptoolsTransport(httpx.AsyncBaseTransport):
     """Transport for HTTP/1.1: `httpx.AsyncClient(transport=HttptoolsTransport())`.
 
     `ssl_context` is for https URLs; the default verifies certificates. The timeouts `connect`, `pool` and `read` of
-    `httpx.Timeout` apply. `read` limits the wait for the head and for each further part of the body. `write` has no
-    effect, because the event loop accepts the whole request immediately.
+    `httpx.Timeout` apply. `read` limits the wait for each part of the head and of the body. `write` has no effect,
+    because the event loop accepts the whole request immediately.
 
     The server may close a kept connection while a request is on its way. If no byte of a response has arrived, an
     idempotent request is then sent once more on a new connection (RFC 9112 §9.3.1). The request extension `on_resend`,
