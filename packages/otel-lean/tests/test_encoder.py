@@ -62,36 +62,37 @@ SPANS = st.builds(
 )
 
 
-def decoded(*spans: ReadableSpan) -> ExportTraceServiceRequest:
+def decode_batch(*spans: ReadableSpan) -> ExportTraceServiceRequest:
+    """Encode the spans with this package, and decode the bytes with the official message class."""
     return ExportTraceServiceRequest.FromString(encode(spans))
 
 
-def span(**fields: Any) -> ReadableSpan:
+def create_span(**fields: Any) -> ReadableSpan:
     context = SpanContext(1, 2, is_remote=False)
-    return ReadableSpan("it", context=context, resource=RESOURCES[0], start_time=1, end_time=2, **fields)
+    return ReadableSpan("example", context=context, resource=RESOURCES[0], start_time=1, end_time=2, **fields)
 
 
-def only(*spans: ReadableSpan) -> Span:
-    return decoded(*spans).resource_spans[0].scope_spans[0].spans[0]
+def decode_single_span(span: ReadableSpan) -> Span:
+    return decode_batch(span).resource_spans[0].scope_spans[0].spans[0]
 
 
 class TestEncoded:
     @settings(max_examples=40, deadline=None)
     @given(st.lists(SPANS, max_size=4))
     def test_batch_equals_that_of_the_official_encoder(self, spans: list[ReadableSpan]) -> None:
-        assert decoded(*spans) == encode_spans(spans)
+        assert decode_batch(*spans) == encode_spans(spans)
 
     def test_batch_of_512_spans_equals_that_of_the_official_encoder(self) -> None:
-        usual = [span(attributes={"n": number, "long": "x" * number, "d": number / 7}) for number in range(512)]
-        assert decoded(*usual) == encode_spans(usual)
+        spans = [create_span(attributes={"n": number, "long": "x" * number, "d": number / 7}) for number in range(512)]
+        assert decode_batch(*spans) == encode_spans(spans)
 
-    def test_values_that_are_equal_in_python_are_encoded_by_type(self) -> None:
+    def test_values_are_encoded_by_type_when_they_are_equal_in_python(self) -> None:
         for value in (1, True, 1.0, 0, False, 0.0, -0.0, "1"):
-            [sent] = only(span(attributes={"v": value})).attributes
-            assert repr(getattr(sent.value, sent.value.WhichOneof("value") or "")) == repr(value)
+            [attribute] = decode_single_span(create_span(attributes={"v": value})).attributes
+            assert repr(getattr(attribute.value, attribute.value.WhichOneof("value") or "")) == repr(value)
 
     @pytest.mark.parametrize(
-        ("value", "sent"),
+        ("value", "encoded"),
         [
             (2**63, str(2**63)),
             (-(2**63) - 1, str(-(2**63) - 1)),
@@ -99,27 +100,29 @@ class TestEncoded:
             (SpanKind, str(SpanKind)),
         ],
     )
-    def test_value_is_encoded_as_text_when_the_protocol_has_no_such_type(self, value: Any, sent: str) -> None:
-        [attribute] = only(span(attributes=MappingProxyType({"v": value}))).attributes
-        assert attribute.value.string_value == sent
+    def test_value_is_encoded_as_text_when_the_protocol_cannot_represent_it(self, value: Any, encoded: str) -> None:
+        [attribute] = decode_single_span(create_span(attributes=MappingProxyType({"v": value}))).attributes
+        assert attribute.value.string_value == encoded
 
-    def test_text_with_a_lone_surrogate_is_replaced(self) -> None:
-        half = "\ud83d"
-        broken = span(
-            status=Status(StatusCode.ERROR, half), events=[Event(half, {half: 1}, 1)], attributes={half: half}
-        )
-        assert only(broken).status.message == "?"
+    def test_lone_surrogate_is_replaced_in_every_text(self) -> None:
+        surrogate = "\ud83d"
+        status, event = Status(StatusCode.ERROR, surrogate), Event(surrogate, {surrogate: 1}, 1)
+        span = decode_single_span(create_span(status=status, events=[event], attributes={surrogate: surrogate}))
+        [decoded_event], [attribute] = span.events, span.attributes
+        assert span.status.message == "?"
+        assert (decoded_event.name, decoded_event.attributes[0].key) == ("?", "?")
+        assert (attribute.key, attribute.value.string_value) == ("?", "?")
 
 
-class TestMemory:
-    def test_cache_is_bounded(self) -> None:
-        for number in range(3 * wire._REMEMBERED):
-            wire.attributes(9, {"n": number, f"k{number}": "x"})
-        assert wire._number.cache_info().currsize == wire._REMEMBERED
-        assert wire._before_text.cache_info().currsize == wire._REMEMBERED
+class TestCache:
+    def test_size_of_the_cache_is_limited(self) -> None:
+        for number in range(3 * wire._CACHED_PIECES):
+            wire.encode_attributes(9, {"n": number, f"k{number}": "x"})
+        assert wire._encode_number.cache_info().currsize == wire._CACHED_PIECES
+        assert wire._encode_before_text.cache_info().currsize == wire._CACHED_PIECES
 
-    def test_cache_contains_lengths_of_short_texts_only(self) -> None:
-        wire._before_text.cache_clear()
-        for text in ("http://orders/1", "http://orders/2", "x" * (wire._SHORT + 1)):
-            wire.attributes(9, {"url.full": text})
-        assert wire._before_text.cache_info().currsize == 1
+    def test_cache_has_one_piece_for_short_texts_of_the_same_length(self) -> None:
+        wire._encode_before_text.cache_clear()
+        for text in ("http://orders/1", "http://orders/2", "x" * (wire._MAX_CACHED_TEXT_BYTES + 1)):
+            wire.encode_attributes(9, {"url.full": text})
+        assert wire._encode_before_text.cache_info().currsize == 1

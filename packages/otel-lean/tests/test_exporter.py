@@ -21,13 +21,12 @@ from otel_lean import OTLPSpanExporter
 from testkit.apps import free_port, serve
 
 SPANS = [
-    ReadableSpan("it", context=SpanContext(1, 2, is_remote=False), resource=Resource({}), start_time=1, end_time=2)
+    ReadableSpan("example", context=SpanContext(1, 2, is_remote=False), resource=Resource({}), start_time=1, end_time=2)
 ]
-Variables = pytest.MonkeyPatch
 
 
 class Receiver:
-    """Records the path, headers and body of each request. Responds with `statuses` in order, then with 200."""
+    """A collector that records each request. It responds with `statuses` in order, then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
@@ -50,7 +49,7 @@ async def url(receiver: Receiver) -> AsyncIterator[str]:
 
 
 async def export() -> SpanExportResult:
-    """Export once, on a thread as the batch processor does."""
+    """Export SPANS with a new exporter, in a thread as the batch processor does."""
     exporter = OTLPSpanExporter()
     try:
         return await asyncio.to_thread(exporter.export, SPANS)
@@ -60,7 +59,7 @@ async def export() -> SpanExportResult:
 
 class TestExport:
     async def test_spans_are_sent_to_the_endpoint_of_all_signals(
-        self, receiver: Receiver, url: str, monkeypatch: Variables
+        self, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"{url}/otlp/")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=secret%20one,tenant=hopline")
@@ -70,10 +69,10 @@ class TestExport:
         assert headers["content-type"] == "application/x-protobuf"
         assert (headers["api-key"], headers["tenant"]) == ("secret one", "hopline")
         [sent] = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
-        assert sent.name == "it"
+        assert sent.name == "example"
 
     async def test_variables_of_traces_take_precedence(
-        self, receiver: Receiver, url: str, monkeypatch: Variables
+        self, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{url}/elsewhere")
@@ -87,7 +86,7 @@ class TestExport:
         url: str,
         compression: str,
         decompress: Callable[[Any], bytes],
-        monkeypatch: Variables,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
@@ -97,7 +96,7 @@ class TestExport:
         assert ExportTraceServiceRequest.FromString(decompress(body)).resource_spans
 
     async def test_export_is_repeated_when_the_failure_is_transient(
-        self, receiver: Receiver, url: str, monkeypatch: Variables
+        self, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         receiver.statuses = [503]
@@ -106,20 +105,20 @@ class TestExport:
 
     @pytest.mark.parametrize("status", [400, 401, 404, 500])
     async def test_export_is_not_repeated_when_it_is_rejected(
-        self, receiver: Receiver, url: str, status: int, monkeypatch: Variables
+        self, receiver: Receiver, url: str, status: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         receiver.statuses = [status]
         assert await export() is SpanExportResult.FAILURE
         assert len(receiver.requests) == 1
 
-    async def test_export_fails_when_no_collector_listens(self, monkeypatch: Variables) -> None:
+    async def test_export_fails_when_no_collector_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_port()}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
         assert await export() is SpanExportResult.FAILURE
 
     async def test_spans_are_not_sent_when_the_exporter_is_shut_down(
-        self, receiver: Receiver, url: str, monkeypatch: Variables
+        self, receiver: Receiver, url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         exporter = OTLPSpanExporter()

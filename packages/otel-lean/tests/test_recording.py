@@ -1,4 +1,4 @@
-"""Calls record the same spans as with the SDK."""
+"""The same calls record the same spans with this provider as with the SDK's."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,12 +19,16 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from otel_lean.tracer import LeanTracerProvider
 
 Scenario = Callable[[Tracer], None]
+"""Calls of the API that record spans."""
+
+MAX_PASSED_TIME_NS = 1_000_000
+"""The scenarios pass times below this one. Times of the clock are later."""
 
 REMOTE_SAMPLED = SpanContext(7, 8, True, TraceFlags(TraceFlags.SAMPLED), TraceState([("vendor", "x")]))
 REMOTE_UNSAMPLED = SpanContext(7, 9, True, TraceFlags(TraceFlags.RANDOM_TRACE_ID))
 
 
-class Counted(IdGenerator):
+class CountingIdGenerator(IdGenerator):
     """Generates the ids 1, 2, 3… for traces and spans, so that two providers can be compared."""
 
     def __init__(self) -> None:
@@ -44,11 +48,11 @@ def record_spans(provider: sdk.TracerProvider, scenario: Scenario) -> list[dict[
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     scenario(provider.get_tracer("tests", "1", "https://schema.example", {"a": 1}))
-    return [described(span) for span in exporter.get_finished_spans()]
+    return [describe(span) for span in exporter.get_finished_spans()]
 
 
-def described(span: sdk.ReadableSpan) -> dict[str, Any]:
-    """Return the fields of a span, without times of the clock: they differ between two recordings."""
+def describe(span: sdk.ReadableSpan) -> dict[str, Any]:
+    """Return the fields of a span without times of the clock, because these differ between two recordings."""
     assert span.start_time
     assert span.end_time
     attributes = span.attributes or {}
@@ -57,12 +61,12 @@ def described(span: sdk.ReadableSpan) -> dict[str, Any]:
         "context": tuple(span.context),
         "parent": span.parent and tuple(span.parent),
         "kind": span.kind,
-        "times": [time for time in (span.start_time, span.end_time) if time < 1_000_000],
+        "times": [time for time in (span.start_time, span.end_time) if time < MAX_PASSED_TIME_NS],
         "attributes": {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()},
         "events": [
             (
                 event.name,
-                event.timestamp if event.timestamp < 1_000_000 else None,
+                event.timestamp if event.timestamp < MAX_PASSED_TIME_NS else None,
                 dict(event.attributes or {}),
                 event.dropped_attributes,
             )
@@ -76,7 +80,7 @@ def described(span: sdk.ReadableSpan) -> dict[str, Any]:
     }
 
 
-def attributes_are_set_and_replaced(tracer: Tracer) -> None:
+def set_and_replace_attributes(tracer: Tracer) -> None:
     given: dict[str, str | int] = {"a": 1, "b": "two"}
     span = tracer.start_span("first", kind=SpanKind.CLIENT, attributes=given)
     given["a"] = 100
@@ -86,13 +90,13 @@ def attributes_are_set_and_replaced(tracer: Tracer) -> None:
     span.end()
 
 
-def times_are_given(tracer: Tracer) -> None:
+def pass_times(tracer: Tracer) -> None:
     span = tracer.start_span("past", start_time=5)
     span.add_event("within", timestamp=7)
     span.end(9)
 
 
-def events_and_links_are_recorded(tracer: Tracer) -> None:
+def add_events_and_links(tracer: Tracer) -> None:
     links = [Link(REMOTE_SAMPLED, {"why": "redelivery"}), Link(trace.INVALID_SPAN_CONTEXT)]
     span = tracer.start_span("linked", links=links)
     span.add_link(REMOTE_UNSAMPLED)
@@ -103,23 +107,23 @@ def events_and_links_are_recorded(tracer: Tracer) -> None:
     span.end()
 
 
-def children_follow_their_parents(tracer: Tracer) -> None:
+def start_children(tracer: Tracer) -> None:
     with tracer.start_as_current_span("root", attributes={"at": "root"}):
         with tracer.start_as_current_span("child", kind=SpanKind.SERVER):
             tracer.start_span("grandchild").end()
         tracer.start_span("another root", context=otel_context.Context()).end()
 
 
-def children_follow_remote_parents(tracer: Tracer) -> None:
+def start_children_of_remote_parents(tracer: Tracer) -> None:
     for parent in (REMOTE_SAMPLED, REMOTE_UNSAMPLED):
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
         span = tracer.start_span("below", context=context, attributes={"a": 1})
-        reported = f"{tuple(span.get_span_context())} {span.is_recording()}"
-        tracer.start_span(reported, context=otel_context.Context()).end()
+        state = f"{tuple(span.get_span_context())} {span.is_recording()}"
+        tracer.start_span(state, context=otel_context.Context()).end()  # a span with this name, to compare it
         span.end()
 
 
-def changes_after_the_end_are_ignored(tracer: Tracer) -> None:
+def change_after_the_end(tracer: Tracer) -> None:
     span = tracer.start_span("over")
     span.set_attribute("recording", span.is_recording())
     span.end(5)
@@ -133,44 +137,44 @@ def changes_after_the_end_are_ignored(tracer: Tracer) -> None:
     span.end(6)
 
 
-def status_is_final_when_it_is_ok(tracer: Tracer) -> None:
-    orders: list[list[tuple[Status | StatusCode, str | None]]] = [
+def set_status_repeatedly(tracer: Tracer) -> None:
+    sequences: list[list[tuple[Status | StatusCode, str | None]]] = [
         [(StatusCode.OK, None), (StatusCode.ERROR, "ignored")],
         [(StatusCode.ERROR, "first"), (StatusCode.ERROR, "second")],
         [(StatusCode.ERROR, "kept"), (StatusCode.UNSET, None)],
         [(Status(StatusCode.ERROR, "object"), None), (Status(StatusCode.UNSET), None)],
         [(StatusCode.ERROR, "then"), (Status(StatusCode.OK), None)],
     ]
-    for order in orders:
-        span = tracer.start_span("settled")
-        for status, description in order:
+    for sequence in sequences:
+        span = tracer.start_span("with status")
+        for status, description in sequence:
             span.set_status(status, description)
         span.end()
 
 
-def exceptions_pass_through(tracer: Tracer) -> None:
+def raise_within_a_span(tracer: Tracer) -> None:
     for flags in ({}, {"record_exception": False}, {"set_status_on_exception": False}):
         with pytest.raises(LookupError), tracer.start_as_current_span("current", **flags):  # type: ignore[arg-type]
-            raise LookupError("nothing there")
+            raise LookupError("not found")
         with pytest.raises(LookupError), tracer.start_span("plain", **flags):  # type: ignore[arg-type]
-            raise LookupError("nothing there")
+            raise LookupError("not found")
 
 
-def exceptions_are_recorded(tracer: Tracer) -> None:
+def record_exceptions(tracer: Tracer) -> None:
     span = tracer.start_span("failed")
     span.record_exception(asyncio.QueueEmpty("of a module"))
-    span.record_exception(ValueError("wrong"), {"exception.message": "[taken out]", "exception.stacktrace": "mine"}, 3)
+    span.record_exception(ValueError("wrong"), {"exception.message": "[redacted]", "exception.stacktrace": "mine"}, 3)
     span.end()
 
 
-def span_is_left_open_when_end_on_exit_is_false(tracer: Tracer) -> None:
+def end_after_the_block(tracer: Tracer) -> None:
     with tracer.start_as_current_span("open", end_on_exit=False) as span:
         pass
     span.set_attribute("later", 1)
     span.end()
 
 
-def functions_are_decorated(tracer: Tracer) -> None:
+def decorate_a_function(tracer: Tracer) -> None:
     @tracer.start_as_current_span("decorated")
     async def work() -> None:
         trace.get_current_span().set_attribute("inside", 1)
@@ -180,17 +184,17 @@ def functions_are_decorated(tracer: Tracer) -> None:
 
 
 SCENARIOS = [
-    attributes_are_set_and_replaced,
-    times_are_given,
-    events_and_links_are_recorded,
-    children_follow_their_parents,
-    children_follow_remote_parents,
-    changes_after_the_end_are_ignored,
-    status_is_final_when_it_is_ok,
-    exceptions_pass_through,
-    exceptions_are_recorded,
-    span_is_left_open_when_end_on_exit_is_false,
-    functions_are_decorated,
+    set_and_replace_attributes,
+    pass_times,
+    add_events_and_links,
+    start_children,
+    start_children_of_remote_parents,
+    change_after_the_end,
+    set_status_repeatedly,
+    raise_within_a_span,
+    record_exceptions,
+    end_after_the_block,
+    decorate_a_function,
 ]
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
@@ -216,23 +220,23 @@ class TestAgainstTheSdk:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         resource = Resource.create({"service.name": "tests"})
-        lean = LeanTracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
-        theirs = sdk.TracerProvider(resource=resource, id_generator=Counted(), shutdown_on_exit=False)
-        assert record_spans(lean, scenario) == record_spans(theirs, scenario)
+        lean = LeanTracerProvider(resource=resource, id_generator=CountingIdGenerator(), shutdown_on_exit=False)
+        official = sdk.TracerProvider(resource=resource, id_generator=CountingIdGenerator(), shutdown_on_exit=False)
+        assert record_spans(lean, scenario) == record_spans(official, scenario)
 
     @pytest.mark.parametrize("decision", [ALWAYS_ON, ALWAYS_OFF], ids=lambda sampler: sampler.get_description())
-    @pytest.mark.parametrize("scenario", [children_follow_remote_parents, children_follow_their_parents])
+    @pytest.mark.parametrize("scenario", [start_children_of_remote_parents, start_children])
     def test_spans_equal_those_of_the_sdk_when_a_sampler_decides_about_remote_parents(
         self, scenario: Scenario, decision: Sampler
     ) -> None:
         sampler = ParentBased(decision, remote_parent_sampled=decision, remote_parent_not_sampled=decision)
-        lean = LeanTracerProvider(sampler=sampler, id_generator=Counted(), shutdown_on_exit=False)
-        theirs = sdk.TracerProvider(sampler=sampler, id_generator=Counted(), shutdown_on_exit=False)
-        assert record_spans(lean, scenario) == record_spans(theirs, scenario)
+        lean = LeanTracerProvider(sampler=sampler, id_generator=CountingIdGenerator(), shutdown_on_exit=False)
+        official = sdk.TracerProvider(sampler=sampler, id_generator=CountingIdGenerator(), shutdown_on_exit=False)
+        assert record_spans(lean, scenario) == record_spans(official, scenario)
 
-    def test_span_has_its_name_kind_ids_and_attributes(self) -> None:
+    def test_recorded_span_has_its_name_kind_ids_and_attributes(self) -> None:
         [span] = record_spans(
-            LeanTracerProvider(id_generator=Counted(), shutdown_on_exit=False), attributes_are_set_and_replaced
+            LeanTracerProvider(id_generator=CountingIdGenerator(), shutdown_on_exit=False), set_and_replace_attributes
         )
         assert span["attributes"] == {"a": 1, "b": (1, 2), "c": 0.5, "d": True}
         assert (span["name"], span["kind"], span["context"][:2]) == ("second", SpanKind.CLIENT, (1, 2))

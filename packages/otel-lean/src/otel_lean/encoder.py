@@ -15,9 +15,10 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as otlp
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from otel_lean.wire import attributes, framed, key_values, text
+from otel_lean.wire import create_key_values, encode_attributes, frame_message, replace_surrogates
 
-_NAMES = 1024
+_CACHED_NAMES = 1024
+"""Maximum number of cached pieces with a span's name and kind, and with an event's name."""
 _KINDS = {kind: otlp.Span.SpanKind.Value(f"SPAN_KIND_{kind.name}") for kind in SpanKind}
 _STATUSES = {
     code: otlp.Span(
@@ -45,43 +46,43 @@ def encode(spans: Sequence[ReadableSpan]) -> bytes:
     for span in spans:
         scopes = resources.setdefault(id(span.resource), {})
         scopes.setdefault(id(span.instrumentation_scope), []).append(span)
-    return b"".join(framed(_RESOURCE_SPANS, _resource_spans(scopes)) for scopes in resources.values())
+    return b"".join(frame_message(_RESOURCE_SPANS, _encode_resource_spans(scopes)) for scopes in resources.values())
 
 
-def _resource_spans(scopes: Mapping[int, Sequence[ReadableSpan]]) -> bytes:
+def _encode_resource_spans(scopes: Mapping[int, Sequence[ReadableSpan]]) -> bytes:
     resource = next(iter(scopes.values()))[0].resource
-    described = Resource(attributes=key_values(resource.attributes))
-    head = otlp.ResourceSpans(resource=described, schema_url=resource.schema_url).SerializeToString()
-    return b"".join([head, *(framed(_SCOPE_SPANS, _scope_spans(spans)) for spans in scopes.values())])
+    message = Resource(attributes=create_key_values(resource.attributes))
+    head = otlp.ResourceSpans(resource=message, schema_url=resource.schema_url).SerializeToString()
+    return b"".join([head, *(frame_message(_SCOPE_SPANS, _encode_scope_spans(spans)) for spans in scopes.values())])
 
 
-def _scope_spans(spans: Sequence[ReadableSpan]) -> bytes:
+def _encode_scope_spans(spans: Sequence[ReadableSpan]) -> bytes:
     scope = spans[0].instrumentation_scope
-    named = InstrumentationScope()
+    message = InstrumentationScope()
     if scope:
-        named = InstrumentationScope(
-            name=scope.name, version=scope.version or "", attributes=key_values(scope.attributes)
+        message = InstrumentationScope(
+            name=scope.name, version=scope.version or "", attributes=create_key_values(scope.attributes)
         )
-    head = otlp.ScopeSpans(scope=named, schema_url=(scope.schema_url or "") if scope else "").SerializeToString()
-    return b"".join([head, *(framed(_SPANS, _span(span)) for span in spans)])
+    head = otlp.ScopeSpans(scope=message, schema_url=(scope.schema_url or "") if scope else "").SerializeToString()
+    return b"".join([head, *(frame_message(_SPANS, _encode_span(span)) for span in spans)])
 
 
-def _span(span: ReadableSpan) -> bytes:
-    pieces = [_named(span.name, span.kind), _placed(span), _status(span.status)]
-    pieces += attributes(_ATTRIBUTES, span.attributes)
-    pieces += [framed(_EVENTS, _event(event)) for event in span.events]
-    pieces += [framed(_LINKS, _link(link)) for link in span.links]
+def _encode_span(span: ReadableSpan) -> bytes:
+    pieces = [_encode_name_and_kind(span.name, span.kind), _encode_ids_and_times(span), _encode_status(span.status)]
+    pieces += encode_attributes(_ATTRIBUTES, span.attributes)
+    pieces += [frame_message(_EVENTS, _encode_event(event)) for event in span.events]
+    pieces += [frame_message(_LINKS, _encode_link(link)) for link in span.links]
     if span.dropped_attributes or span.dropped_events or span.dropped_links:
-        pieces.append(_dropped(span))
+        pieces.append(_encode_dropped_counts(span))
     return b"".join(pieces)
 
 
-@lru_cache(_NAMES)
-def _named(name: str, kind: SpanKind) -> bytes:
-    return otlp.Span(name=text(name), kind=_KINDS[kind]).SerializeToString()
+@lru_cache(_CACHED_NAMES)
+def _encode_name_and_kind(name: str, kind: SpanKind) -> bytes:
+    return otlp.Span(name=replace_surrogates(name), kind=_KINDS[kind]).SerializeToString()
 
 
-def _placed(span: ReadableSpan) -> bytes:
+def _encode_ids_and_times(span: ReadableSpan) -> bytes:
     context, parent = span.context, span.parent
     return otlp.Span(
         trace_id=context.trace_id.to_bytes(16),
@@ -90,39 +91,40 @@ def _placed(span: ReadableSpan) -> bytes:
         parent_span_id=parent.span_id.to_bytes(8) if parent else b"",
         start_time_unix_nano=span.start_time or 0,
         end_time_unix_nano=span.end_time or 0,
-        flags=_flags(parent),
+        flags=_get_flags(parent),
     ).SerializeToString()
 
 
-def _status(status: Status) -> bytes:
+def _encode_status(status: Status) -> bytes:
     piece = _STATUSES[status.status_code]
     if status.description is None:
         return piece
-    return piece + otlp.Span(status=otlp.Status(message=text(status.description))).SerializeToString()
+    message = replace_surrogates(status.description)
+    return piece + otlp.Span(status=otlp.Status(message=message)).SerializeToString()
 
 
-def _event(event: Event) -> bytes:
-    placed = otlp.Span.Event(time_unix_nano=event.timestamp, dropped_attributes_count=event.dropped_attributes)
-    named = _event_named(event.name)
-    return b"".join([named, placed.SerializeToString(), *attributes(_EVENT_ATTRIBUTES, event.attributes)])
+def _encode_event(event: Event) -> bytes:
+    fields = otlp.Span.Event(time_unix_nano=event.timestamp, dropped_attributes_count=event.dropped_attributes)
+    attributes = encode_attributes(_EVENT_ATTRIBUTES, event.attributes)
+    return b"".join([_encode_event_name(event.name), fields.SerializeToString(), *attributes])
 
 
-@lru_cache(_NAMES)
-def _event_named(name: str) -> bytes:
-    return otlp.Span.Event(name=text(name)).SerializeToString()
+@lru_cache(_CACHED_NAMES)
+def _encode_event_name(name: str) -> bytes:
+    return otlp.Span.Event(name=replace_surrogates(name)).SerializeToString()
 
 
-def _link(link: Link) -> bytes:
-    placed = otlp.Span.Link(
+def _encode_link(link: Link) -> bytes:
+    fields = otlp.Span.Link(
         trace_id=link.context.trace_id.to_bytes(16),
         span_id=link.context.span_id.to_bytes(8),
         dropped_attributes_count=link.dropped_attributes,
-        flags=_flags(link.context),
+        flags=_get_flags(link.context),
     )
-    return b"".join([placed.SerializeToString(), *attributes(_LINK_ATTRIBUTES, link.attributes)])
+    return b"".join([fields.SerializeToString(), *encode_attributes(_LINK_ATTRIBUTES, link.attributes)])
 
 
-def _dropped(span: ReadableSpan) -> bytes:
+def _encode_dropped_counts(span: ReadableSpan) -> bytes:
     return otlp.Span(
         dropped_attributes_count=span.dropped_attributes,
         dropped_events_count=span.dropped_events,
@@ -130,6 +132,6 @@ def _dropped(span: ReadableSpan) -> bytes:
     ).SerializeToString()
 
 
-def _flags(context: SpanContext | None) -> int:
-    """Return the flags of a parent or a link: whether its span is in another process."""
+def _get_flags(context: SpanContext | None) -> int:
+    """Return the flags that contain whether the span of this context, a parent or a link, is in another process."""
     return _REMOTE if context and context.is_remote else _LOCAL

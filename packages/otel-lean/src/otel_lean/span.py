@@ -99,7 +99,7 @@ class Span(trace.Span):
                 context=self._context,
                 parent=self._parent,
                 resource=origin.provider.resource,
-                attributes=_cut(
+                attributes=_limit_attributes(
                     self._attributes, number=limits.max_span_attributes, length=limits.max_span_attribute_length
                 ),
                 events=self._events,
@@ -117,7 +117,7 @@ class Span(trace.Span):
         return self._context
 
     def is_recording(self) -> bool:
-        """Whether it has not ended."""
+        """Return whether the span has not ended."""
         return not self._ended
 
     def set_attributes(self, attributes: Mapping[str, AnyValue]) -> None:
@@ -142,7 +142,9 @@ class Span(trace.Span):
         limits = self._origin.limits
         if not isinstance(self._events, BoundedList):
             self._events = BoundedList(limits.max_events)
-        kept = _cut({**(attributes or {})}, number=limits.max_event_attributes, length=limits.max_attribute_length)
+        kept = _limit_attributes(
+            {**(attributes or {})}, number=limits.max_event_attributes, length=limits.max_attribute_length
+        )
         self._events.append(Event(name, kept, timestamp))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
@@ -152,7 +154,9 @@ class Span(trace.Span):
         limits = self._origin.limits
         if not isinstance(self._links, BoundedList):
             self._links = BoundedList(limits.max_links)
-        kept = _cut({**(attributes or {})}, number=limits.max_link_attributes, length=limits.max_attribute_length)
+        kept = _limit_attributes(
+            {**(attributes or {})}, number=limits.max_link_attributes, length=limits.max_attribute_length
+        )
         self._links.append(Link(context, kept))
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
@@ -170,18 +174,18 @@ class Span(trace.Span):
         escaped: bool = False,
     ) -> None:
         """Add the event `exception`. `attributes` override those derived from the exception."""
-        kind = type(exception)
+        error_class = type(exception)
         given = attributes or {}
-        reported: dict[str, AnyValue] = {
-            "exception.type": kind.__qualname__
-            if kind.__module__ == "builtins"
-            else f"{kind.__module__}.{kind.__qualname__}",
+        recorded: dict[str, AnyValue] = {
+            "exception.type": error_class.__qualname__
+            if error_class.__module__ == "builtins"
+            else f"{error_class.__module__}.{error_class.__qualname__}",
             "exception.message": str(exception),
             "exception.stacktrace": given.get("exception.stacktrace") or "".join(traceback.format_exception(exception)),
             "exception.escaped": str(escaped),
             **given,
         }
-        self.add_event("exception", reported, timestamp)
+        self.add_event("exception", recorded, timestamp)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -194,8 +198,8 @@ class Span(trace.Span):
         self.end()
 
 
-def _cut(attributes: dict[str, AnyValue], *, number: int | None, length: int | None) -> Attributes:
-    """Keep the latest `number` attributes and cut texts to `length` characters. None means no limit."""
+def _limit_attributes(attributes: dict[str, AnyValue], *, number: int | None, length: int | None) -> Attributes:
+    """Return the latest `number` attributes with texts cut to `length` characters. None means no limit."""
     if length is None and (number is None or len(attributes) <= number):
         return attributes
     return BoundedAttributes(number, attributes, max_value_len=length)

@@ -29,9 +29,9 @@ _SAMPLED, _RANDOM = TraceFlags.SAMPLED, TraceFlags.RANDOM_TRACE_ID
 
 _LOCAL_PARENT_DECIDES = "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
 _PARENT_DECIDES = "remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler," + _LOCAL_PARENT_DECIDES
-"""Ends of the description of a sampler that follows the parent's decision, for local parents or for all parents.
+"""Suffixes of the descriptions of samplers that follow the decision of the parent: of a local one, or of any.
 
-The sampler does not need to be called for such a parent.
+The tracer does not call such a sampler for a span with such a parent.
 """
 
 
