@@ -1,3 +1,5 @@
+"""The connection budget, the pool, and the transaction of a request, on a real PostgreSQL."""
+
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,18 +21,26 @@ from testkit.apps import http_client, serve
 from testkit.metrics import Metrics
 from testkit.spans import Spans
 
+REJECTED_NUMBER = 13
+"""The handler of `/rows/{number}` inserts the row of this number and then raises."""
+
+UNAVAILABLE = (
+    *("08006", "25006", "25P03", "25P04", "40003"),
+    *("53000", "53100", "53200", "53300", "53400"),
+    *("57P01", "57P02", "57P03", "57P04", "57P05"),
+    *("58000", "58030"),
+)
+"""SQLSTATEs of a server that cannot serve (PostgreSQL, appendix A)."""
+
 
 class Settings(DatabaseSettings, ServiceSettings):
     drain_seconds: float = 0
 
 
 class TestConnectionBudget:
-    @pytest.mark.parametrize(
-        ("workers", "dedicated", "maximum", "fits"),
-        [(4, 1, 64, True), (4, 1, 63, False), (1, 0, 30, True), (1, 0, 29, False)],
-    )
-    def test_start_fails_when_the_pools_of_all_workers_exceed_the_limit(
-        self, workers: int, dedicated: int, maximum: int, *, fits: bool
+    @pytest.mark.parametrize(("workers", "dedicated"), [(4, 1), (1, 0)])
+    def test_start_fails_only_when_the_connections_of_all_workers_and_the_reserve_exceed_the_limit(
+        self, workers: int, dedicated: int
     ) -> None:
         settings = DatabaseSettings(
             database_url="postgresql://x/y",
@@ -39,18 +49,17 @@ class TestConnectionBudget:
             database_reserve=20,
         )
 
-        def check() -> None:
+        def check(available: int) -> None:
             check_connection_budget(
-                settings, application="orders", workers=workers, dedicated=dedicated, available=maximum
+                settings, application="orders", workers=workers, dedicated=dedicated, available=available
             )
 
-        if fits:
-            check()
-            return
+        own = workers * (5 + 5 + dedicated)
+        needed = own + 20
+        check(needed)
         with pytest.raises(ConfigurationError, match="DATABASE_POOL_SIZE") as rejected:
-            check()
-        own = workers * (10 + dedicated)
-        assert f"orders {own} + reserve 20 = {own + 20} of {maximum}" in str(rejected.value)
+            check(needed - 1)
+        assert f"orders {own} + reserve 20 = {needed} of {needed - 1}" in str(rejected.value)
         noun = "process" if workers == 1 else "processes"
         assert f"orders: {workers} {noun} × (5 pool + 5 overflow + {dedicated} direct)" in str(rejected.value)
         for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "DATABASE_RESERVE"):
@@ -80,7 +89,7 @@ class TestPool:
                     await burst.enter_async_context(opened.engine.connect())
             assert pool.checkedin() == pool.limit
 
-    async def test_use_of_a_connection_is_not_logged_at_debug(
+    async def test_use_of_a_connection_is_not_logged_when_the_level_is_debug(
         self, database: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
@@ -114,14 +123,14 @@ class TestRequestTransaction:
         @router.post("/rows/{number}", status_code=201)
         async def insert(number: int, session: SessionDep) -> dict[str, int]:
             await session.execute(text("INSERT INTO row_ VALUES (:number)"), {"number": number})
-            if number == 13:
+            if number == REJECTED_NUMBER:
                 raise RuntimeError("rejected number")
             return {"number": number}
 
         @router.post("/errors/{sqlstate}")
         async def fail(sqlstate: str, session: SessionDep) -> None:
-            raised = "DO $$ BEGIN RAISE 'message of the server' USING ERRCODE = '%s'; END $$"
-            await session.execute(text(raised % sqlstate))
+            statement = f"DO $$ BEGIN RAISE 'message of the server' USING ERRCODE = '{sqlstate}'; END $$"
+            await session.execute(text(statement))
 
         @router.post("/people/{email}")
         async def insert_into_missing_table(email: str, session: SessionDep) -> None:
@@ -133,7 +142,7 @@ class TestRequestTransaction:
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             async with open_database(settings, application="test") as opened:
                 async with opened.transaction() as session:
-                    # deferred, so that the commit fails after the handler has returned
+                    # The constraint is deferred, so that the commit fails after the handler has returned.
                     await session.execute(
                         text("CREATE TABLE row_ (n int, CONSTRAINT once UNIQUE (n) DEFERRABLE INITIALLY DEFERRED)")
                     )
@@ -148,23 +157,23 @@ class TestRequestTransaction:
         assert (await client.post("/rows/1")).status_code == 201
         assert (await client.post("/rows/1")).status_code == 500
 
-    async def test_transaction_is_rolled_back_when_the_handler_raises(self, client: httpx.AsyncClient) -> None:
-        assert (await client.post("/rows/13")).status_code == 500
-        assert (await client.post("/rows/12")).status_code == 201
+    async def test_transaction_is_rolled_back_when_the_handler_raises(
+        self, client: httpx.AsyncClient, database: str
+    ) -> None:
+        assert (await client.post(f"/rows/{REJECTED_NUMBER}")).status_code == 500
+        assert (await client.post(f"/rows/{REJECTED_NUMBER + 1}")).status_code == 201
+        settings = Settings(database_url=database)
+        async with open_database(settings, application="test") as opened, opened.transaction() as session:
+            assert (await session.scalars(text("SELECT n FROM row_"))).all() == [REJECTED_NUMBER + 1]
 
     @pytest.mark.parametrize(
         ("sqlstate", "slug"),
         [
-            *(
-                (code, "unavailable")
-                for code in ("08006", "25006", "25P03", "25P04", "40003", "53000", "53100", "53200")
-            ),
-            *((code, "unavailable") for code in ("53300", "53400", "57P01", "57P02", "57P03", "57P04", "57P05")),
-            *((code, "unavailable") for code in ("58000", "58030")),
+            *((code, "unavailable") for code in UNAVAILABLE),
             *((code, "contention") for code in ("40001", "40P01", "55P03")),
         ],
     )
-    async def test_response_is_503_when_the_server_is_unavailable(
+    async def test_response_is_503_when_the_server_is_unavailable_or_rows_are_contended(
         self, client: httpx.AsyncClient, sqlstate: str, slug: str
     ) -> None:
         response = await client.post(f"/errors/{sqlstate}")
@@ -186,7 +195,9 @@ class TestRequestTransaction:
         assert "INSERT INTO nowhere" in recorded
         assert "ann@" not in recorded + logged
 
-    async def test_probe_creates_no_span(self, client: httpx.AsyncClient, database: str, spans: Spans) -> None:
+    async def test_readiness_probe_of_the_database_creates_no_span(
+        self, client: httpx.AsyncClient, database: str, spans: Spans
+    ) -> None:
         settings = Settings(database_url=database)
         async with open_database(settings, application="test") as opened:
             spans.clear()

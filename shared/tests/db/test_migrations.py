@@ -1,4 +1,4 @@
-"""Errors of migrations."""
+"""The output of a migration that fails."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def upgrade():
 """
 
 
-async def test_error_does_not_contain_row_values(database: str, tmp_path: Path) -> None:
+async def test_error_contains_no_values_when_a_statement_fails(database: str, tmp_path: Path) -> None:
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s\npath_separator = os\n")
     (tmp_path / "env.py").write_text(ENVIRONMENT)
     (tmp_path / "versions").mkdir()
@@ -32,9 +32,7 @@ async def test_error_does_not_contain_row_values(database: str, tmp_path: Path) 
     assert "[SQL parameters hidden due to hide_parameters=True]" in output
 
 
-def test_migration_ends_with_the_variable_when_its_file_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_error_names_the_variable_when_its_file_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "missing"))
     with pytest.raises(SystemExit, match=r"configuration error: DATABASE_URL_FILE: cannot read .*No such file"):

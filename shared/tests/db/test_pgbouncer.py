@@ -21,8 +21,12 @@ from testkit.servers import PgBouncerServer, PostgresServer, StartPgBouncer, Sta
 from testkit.waiting import eventually
 
 SERVER_CONNECTIONS = 2
-TABLE = "CREATE TABLE row_ (n int PRIMARY KEY, changes int NOT NULL DEFAULT 0, note jsonb NOT NULL DEFAULT '{}')"
-BY_DRIVER = DriverStatement(text("UPDATE row_ SET changes = changes + 1 WHERE n = :n RETURNING changes"))
+ROWS = 40
+AVAILABLE_CONNECTIONS = 197
+"""The `max_connections` of testkit's PostgreSQL (200) without those that are reserved for superusers (3)."""
+
+CREATE_TABLE = "CREATE TABLE row_ (n int PRIMARY KEY, changes int NOT NULL DEFAULT 0, note jsonb NOT NULL DEFAULT '{}')"
+COUNT_CHANGE = DriverStatement(text("UPDATE row_ SET changes = changes + 1 WHERE n = :n RETURNING changes"))
 
 rows = APIRouter()
 
@@ -32,7 +36,7 @@ async def update_row(number: int, session: SessionDep) -> int:
     """Run statements of both kinds in one transaction."""
     note = text("UPDATE row_ SET note = note || jsonb_build_object('by', CAST(:by AS text)) WHERE n = :n")
     await session.execute(note, {"by": "session", "n": number})
-    [changes] = (await BY_DRIVER.fetch(session, n=number))[0]
+    [changes] = (await COUNT_CHANGE.fetch(session, n=number))[0]
     return int(changes)
 
 
@@ -66,7 +70,7 @@ class Settings(DatabaseSettings, ServiceSettings):
 @pytest.fixture
 async def postgres(start_postgres: StartPostgres) -> PostgresServer:
     server = start_postgres()
-    await execute(server.url, f"{TABLE}; INSERT INTO row_ (n) SELECT generate_series(1, 40)")
+    await execute(server.url, f"{CREATE_TABLE}; INSERT INTO row_ (n) SELECT generate_series(1, {ROWS})")
     return server
 
 
@@ -123,11 +127,15 @@ class TestStatements:
     async def test_transactions_share_server_connections(
         self, client: httpx.AsyncClient, postgres: PostgresServer
     ) -> None:
-        async def update(first: int) -> set[int]:
-            return {(await client.post(f"/rows/{(first + n) % 40 + 1}")).status_code for n in range(40)}
+        async def update_all(offset: int) -> set[int]:
+            """Update each row once, beginning after the row `offset`, and return the statuses."""
+            return {(await client.post(f"/rows/{(offset + n) % ROWS + 1}")).status_code for n in range(ROWS)}
 
-        assert await asyncio.gather(*(update(first) for first in range(0, 40, 10))) == [{200}] * 4
-        assert await fetch_value(postgres.url, "SELECT array_agg(DISTINCT changes) FROM row_") == [4]
+        clients = 4
+        assert await asyncio.gather(*(update_all(offset) for offset in range(0, ROWS, ROWS // clients))) == (
+            [{200}] * clients
+        )
+        assert await fetch_value(postgres.url, "SELECT array_agg(DISTINCT changes) FROM row_") == [clients]
         assert (await client.get("/notes/7")).json() == {"by": "session"}
         assert (await client.get("/pool")).json() > SERVER_CONNECTIONS
         count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rows'"
@@ -153,12 +161,12 @@ class TestStatements:
                 await connection.close()
         assert counts == [0] * SERVER_CONNECTIONS
 
-    async def test_pool_is_not_part_of_the_connection_budget(self, settings: Settings) -> None:
-        many = {"database_pool_size": 100, "database_reserve": 150}
-        async with open_database(settings.model_copy(update=many), application="rows"):
+    async def test_connection_budget_excludes_the_pool_when_it_connects_to_pgbouncer(self, settings: Settings) -> None:
+        too_many = {"database_pool_size": 100, "database_reserve": 150}
+        async with open_database(settings.model_copy(update=too_many), application="rows"):
             pass
-        direct = settings.model_copy(update={**many, "database_pooler_url": None})
-        with pytest.raises(ConfigurationError, match=r"rows 100 \+ reserve 150 = 250 of 197"):
+        direct = settings.model_copy(update={**too_many, "database_pooler_url": None})
+        with pytest.raises(ConfigurationError, match=rf"rows 100 \+ reserve 150 = 250 of {AVAILABLE_CONNECTIONS}"):
             async with open_database(direct, application="rows"):
                 pass
 
@@ -167,7 +175,7 @@ class TestTimeouts:
     async def test_each_transaction_has_the_timeouts_of_the_settings(self, client: httpx.AsyncClient) -> None:
         assert (await client.get("/limits")).json() == ["10s", "700ms"]
 
-    async def test_timeouts_end_with_the_transaction(
+    async def test_next_client_of_a_server_connection_has_no_timeouts(
         self, client: httpx.AsyncClient, postgres: PostgresServer, pgbouncer: PgBouncerServer
     ) -> None:
         await client.get("/limits")
@@ -219,7 +227,7 @@ class TestTimeouts:
 
 
 class Load:
-    """Clients that update rows without pauses, and the statuses of their responses."""
+    """Concurrent clients, each of which updates one row again and again, and the statuses of their responses."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.statuses: list[int] = []
@@ -241,42 +249,42 @@ class Load:
             self.statuses.append((await self._client.post(f"/rows/{number}")).status_code)
 
     async def wait_for_success(self) -> None:
-        """Wait until twenty responses in a row are 200."""
-        begin = len(self.statuses)
+        """Wait until twenty successive responses are 200."""
+        before = len(self.statuses)
 
         def has_recovered() -> bool:
-            return len(self.statuses) >= begin + 20 and set(self.statuses[-20:]) == {200}
+            return len(self.statuses) >= before + 20 and set(self.statuses[-20:]) == {200}
 
         await eventually(has_recovered)
 
     async def wait_for_failure(self) -> None:
-        """Wait until a request has failed."""
+        """Wait until a response is 503."""
         await eventually(lambda: 503 in self.statuses)
 
 
 class TestOutages:
-    @pytest.mark.parametrize("end", ["stop", "kill"])
+    @pytest.mark.parametrize("stop_method", ["stop", "kill"])
     async def test_requests_fail_only_with_503_when_pgbouncer_restarts(
-        self, client: httpx.AsyncClient, pgbouncer: PgBouncerServer, end: str
+        self, client: httpx.AsyncClient, pgbouncer: PgBouncerServer, stop_method: str
     ) -> None:
         load = Load(client)
         async with load.running():
             await load.wait_for_success()
-            await asyncio.to_thread(getattr(pgbouncer, end))
+            await asyncio.to_thread(getattr(pgbouncer, stop_method))
             await load.wait_for_failure()
             await asyncio.to_thread(pgbouncer.start)
             await load.wait_for_success()
         assert set(load.statuses) == {200, 503}
         assert (await client.get("/health/ready")).status_code == 200
 
-    @pytest.mark.parametrize("end", ["stop", "immediate_stop"])
+    @pytest.mark.parametrize("stop_method", ["stop", "immediate_stop"])
     async def test_requests_fail_only_with_503_when_postgresql_restarts(
-        self, client: httpx.AsyncClient, postgres: PostgresServer, end: str
+        self, client: httpx.AsyncClient, postgres: PostgresServer, stop_method: str
     ) -> None:
         load = Load(client)
         async with load.running():
             await load.wait_for_success()
-            await asyncio.to_thread(getattr(postgres, end))
+            await asyncio.to_thread(getattr(postgres, stop_method))
             await load.wait_for_failure()
             await asyncio.to_thread(postgres.start)
             await load.wait_for_success()

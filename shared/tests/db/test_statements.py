@@ -25,20 +25,22 @@ class Settings(DatabaseSettings, ServiceSettings):
     drain_seconds: float = 0
 
 
-router = APIRouter()
+MARKED_SQL = "SELECT 1 AS name_"
+ALL_ARE_SLOW_MS = 0.0001
+"""A value of `slow_statement_ms` that every statement exceeds."""
 
-MARKED = text("SELECT 1 AS name_").execution_options(span=True)
+router = APIRouter()
 
 
 @router.post("/plain")
-async def plain(session: SessionDep) -> None:
+async def run_two_statements(session: SessionDep) -> None:
     await session.execute(text("SELECT 1 FROM pg_class LIMIT 1"))
     await session.execute(text("SELECT 2 FROM pg_type LIMIT 1"))
 
 
 @router.post("/marked")
-async def marked(session: SessionDep) -> None:
-    await session.execute(MARKED)
+async def run_marked_statement(session: SessionDep) -> None:
+    await session.execute(text(MARKED_SQL).execution_options(span=True))
 
 
 @router.post("/insert_twice/{email}")
@@ -49,21 +51,23 @@ async def insert_twice(email: str, session: SessionDep) -> None:
 
 
 @asynccontextmanager
-async def running(database: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def run_service(database: str, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service with these changes to its settings, and yield a client."""
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_database(app.state.settings, application="test") as app.state.database:
             yield
 
-    given = Settings(database_url=database, **settings)
-    app = build_app(name="statements", settings=given, lifespan=lifespan, routers=[router], summary="for tests")
+    settings = Settings(database_url=database, **changes)
+    app = build_app(name="statements", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         yield client
 
 
 @pytest.fixture
 async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with running(database) as client:
+    async with run_service(database) as client:
         yield client
 
 
@@ -85,34 +89,40 @@ class TestStatement:
         self, client: httpx.AsyncClient, spans: Spans, database: str
     ) -> None:
         await client.post("/marked")
-        request, decision = spans.one("POST /marked"), spans.one("SELECT")
-        assert decision.parent == request.context
-        assert decision.kind is SpanKind.CLIENT
-        assert decision.start_time is not None
+        request, statement = spans.one("POST /marked"), spans.one("SELECT")
+        assert statement.parent == request.context
+        assert statement.kind is SpanKind.CLIENT
+        assert statement.start_time is not None
         assert request.start_time is not None
-        assert decision.start_time >= request.start_time
-        assert attributes_of(decision)["db.system.name"] == "postgresql"
-        assert attributes_of(decision)["db.namespace"] == f"{make_url(database).database}|public"
-        assert attributes_of(decision)["db.query.text"] == "SELECT 1 AS name_"
+        assert statement.start_time >= request.start_time
+        assert attributes_of(statement)["db.system.name"] == "postgresql"
+        assert attributes_of(statement)["db.namespace"] == f"{make_url(database).database}|public"
+        assert attributes_of(statement)["db.query.text"] == MARKED_SQL
         assert event_names(request) == []
 
-    async def test_statement_has_a_span_when_it_is_slow(self, database: str, spans: Spans) -> None:
-        async with running(database, slow_statement_ms=0) as client:
+    @pytest.mark.parametrize(("threshold_ms", "records"), [(0, 0), (ALL_ARE_SLOW_MS, 2)])
+    async def test_statement_has_a_span_when_it_is_slow_and_no_log_record_when_the_threshold_is_zero(
+        self, database: str, spans: Spans, capsys: pytest.CaptureFixture[str], threshold_ms: float, records: int
+    ) -> None:
+        async with run_service(database, slow_statement_ms=threshold_ms) as client:
             spans.clear()
+            capsys.readouterr()
             await client.post("/plain")
         names = [span.name for span in spans.finished()]
         assert names == ["SELECT pg_class", "SELECT pg_type", "POST /plain"]
+        assert capsys.readouterr().out.count('"slow_query"') == records
 
     async def test_statement_has_a_log_record_with_the_trace_when_it_is_slow(
         self, database: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        async with running(database, slow_statement_ms=0.0001, log_format="json") as client:
+        async with run_service(database, slow_statement_ms=ALL_ARE_SLOW_MS, log_format="json") as client:
             capsys.readouterr()
             response = await client.post("/marked")
-        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "slow_query" in line]
-        assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
-        assert line["statement"] == "SELECT 1 AS name_"
-        assert (line["level"], line["duration_ms"] > 0) == ("warning", True)
+        [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "slow_query" in line]
+        assert record["trace_id"] == response.headers["traceresponse"].split("-")[1]
+        assert record["statement"] == MARKED_SQL
+        assert record["level"] == "warning"
+        assert record["duration_ms"] > 0
 
     async def test_statement_has_a_span_without_values_when_it_fails(
         self, client: httpx.AsyncClient, spans: Spans
@@ -133,9 +143,9 @@ class TestAccessLog:
     ) -> None:
         capsys.readouterr()
         await client.post(path)
-        [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
-        assert line["db_queries"] == queries
-        assert (line["db_ms"] > 0) is (queries > 0)
+        [record] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
+        assert record["db_queries"] == queries
+        assert (record["db_ms"] > 0) is (queries > 0)
 
 
 @pytest.mark.parametrize(
@@ -152,28 +162,29 @@ class TestAccessLog:
         ("SHOW max_connections", "SHOW"),
     ],
 )
-def test_summary_names_the_written_tables_or_else_the_first_read_one(statement: str, summary: str) -> None:
+def test_summary_names_the_written_tables_or_the_first_table_that_is_read(statement: str, summary: str) -> None:
     assert summarize_statement(statement) == summary
 
 
 class TestSqlEcho:
-    async def test_statements_are_logged_without_values(
+    async def test_every_statement_is_logged_without_values(
         self, database: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        async with running(database, sql_echo=True) as client:
+        async with run_service(database, sql_echo=True) as client:
             capsys.readouterr()
             assert (await client.post("/insert_twice/ada@example.com")).status_code == 500
         printed = capsys.readouterr().out
-        lines = [json.loads(line) for line in printed.splitlines() if '"statement"' in line]
-        inserts = [line for line in lines if line["statement"].startswith("INSERT INTO person VALUES ($1")]
-        assert [line["error_type"] for line in inserts] == [None, "23505"]
-        assert all(line["duration_ms"] >= 0 and line["trace_id"] for line in inserts)
+        records = [json.loads(line) for line in printed.splitlines() if '"statement"' in line]
+        inserts = [record for record in records if record["statement"].startswith("INSERT INTO person VALUES ($1")]
+        assert [record["error_type"] for record in inserts] == [None, "23505"]
+        assert all(record["duration_ms"] >= 0 and record["trace_id"] for record in inserts)
         assert "ada@" not in printed
 
 
 class TestSlowStatements:
     async def test_slow_statements_are_listed_with_their_plans_in_development(self, database: str) -> None:
-        async with running(database, slow_statement_ms=0.0001, environment=Environment.DEVELOPMENT) as client:
+        development = {"slow_statement_ms": ALL_ARE_SLOW_MS, "environment": Environment.DEVELOPMENT}
+        async with run_service(database, **development) as client:
             for path in ("/plain", "/plain", "/insert_twice/ada@example.com"):
                 await client.post(path)
             listed = (await client.get("/debug/slow-statements", params={"explain": True})).json()

@@ -1,4 +1,4 @@
-"""A service over one table, and the response that it returns if a store cannot serve."""
+"""A service over the table `row_`, and helpers for tests in which its PostgreSQL cannot serve."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,10 +21,10 @@ UPDATE = "UPDATE row_ SET changes = changes + 1 WHERE n = :n RETURNING n"
 
 UPDATE_BY_DRIVER = DriverStatement(text(UPDATE))
 
-TABLE = "CREATE TABLE row_ AS SELECT n, 0 AS changes FROM generate_series(1, 9) AS n"
+CREATE_TABLE = "CREATE TABLE row_ AS SELECT n, 0 AS changes FROM generate_series(1, 9) AS n"
 
-MANY = 10_000
-"""Number of rows that need some hundred kilobytes."""
+MANY_ROWS = 10_000
+"""Number of rows that take some hundred kilobytes on the disk."""
 
 rows = APIRouter()
 
@@ -42,11 +42,12 @@ async def update_row_by_driver(number: int, session: SessionDep) -> int:
 
 @rows.post("/rows")
 async def add_rows(session: SessionDep) -> None:
-    await session.execute(text("INSERT INTO row_ SELECT n, 0 FROM generate_series(1, :many) AS n"), {"many": MANY})
+    insert = text("INSERT INTO row_ SELECT n, 0 FROM generate_series(1, :last) AS n")
+    await session.execute(insert, {"last": MANY_ROWS})
 
 
 @rows.get("/server")
-async def read_server(session: SessionDep) -> str:
+async def read_server_id(session: SessionDep) -> str:
     return str(await session.scalar(text("SELECT system_identifier FROM pg_control_system()")))
 
 
@@ -58,19 +59,19 @@ class RowSettings(DatabaseSettings, ServiceSettings):
 async def open_rows(
     database_url: str, *, on_connect: Callable[[AdaptedConnection, object], None] | None = None, **settings: object
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Open a service with the table `row_`. `on_connect` is called with each new connection of its pool."""
-    given = RowSettings.model_validate({"database_url": database_url, **settings})
+    """Run the service, and yield a client. `on_connect` is called with each new connection of its pool."""
+    row_settings = RowSettings.model_validate({"database_url": database_url, **settings})
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_database(given, application="rows") as database:
+        async with open_database(row_settings, application="rows") as database:
             if on_connect is not None:
                 event.listen(database.engine.sync_engine, "connect", on_connect)
             app.state.database = database
             app.state.health.add("database", database.ping)
             yield
 
-    app = build_app(name="rows", settings=given, lifespan=lifespan, routers=[rows], summary="for tests")
+    app = build_app(name="rows", settings=row_settings, lifespan=lifespan, routers=[rows], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
         yield client
 

@@ -12,7 +12,7 @@ from testkit.route import Route, open_route
 from testkit.servers import PostgresServer, StartPostgres
 from testkit.waiting import eventually
 
-from .rows_service import TABLE, execute, open_rows
+from .rows_service import CREATE_TABLE, execute, open_rows
 
 
 class TestFailover:
@@ -22,7 +22,7 @@ class TestFailover:
     async def primaries(self, start_postgres: StartPostgres) -> list[PostgresServer]:
         servers = [start_postgres(), start_postgres()]
         for server in servers:
-            await execute(server.url, TABLE)
+            await execute(server.url, CREATE_TABLE)
         return servers
 
     @pytest.fixture
@@ -33,8 +33,8 @@ class TestFailover:
     @pytest.fixture
     async def client(self, primaries: list[PostgresServer], route: Route) -> AsyncIterator[httpx.AsyncClient]:
         url = urlsplit(primaries[0].url)
-        address = url._replace(netloc=url.netloc.replace(str(primaries[0].port), str(route.port))).geturl()
-        async with open_rows(address) as client:
+        routed_url = url._replace(netloc=url.netloc.replace(str(primaries[0].port), str(route.port))).geturl()
+        async with open_rows(routed_url) as client:
             await asyncio.gather(*(client.post(f"/rows/{n}") for n in range(1, 10)))  # opens several connections
             yield client
 
@@ -42,7 +42,7 @@ class TestFailover:
     async def test_all_connections_lead_to_the_new_primary_when_a_write_has_failed(
         self, client: httpx.AsyncClient, primaries: list[PostgresServer], route: Route, path: str
     ) -> None:
-        old = (await client.get("/server")).json()
+        old_primary = (await client.get("/server")).json()
         async with read_only(primaries[0].url):
             route.target_port = primaries[1].port
 
@@ -59,13 +59,13 @@ class TestFailover:
 
             await eventually(is_rejected)  # sessions of the old primary apply its new setting with a delay
             await eventually(is_accepted)
-            servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
-            assert old not in {server.json() for server in servers}
+            responses = await asyncio.gather(*(client.get("/server") for _ in range(20)))
+            assert old_primary not in {response.json() for response in responses}
 
-    async def test_reads_lead_to_the_new_primary_when_a_probe_has_failed(
+    async def test_reads_lead_to_the_new_primary_when_a_readiness_probe_has_failed(
         self, client: httpx.AsyncClient, primaries: list[PostgresServer], route: Route
     ) -> None:
-        old = (await client.get("/server")).json()
+        old_primary = (await client.get("/server")).json()
         async with read_only(primaries[0].url):
             route.target_port = primaries[1].port
 
@@ -77,5 +77,5 @@ class TestFailover:
 
             await eventually(is_not_ready)  # sessions of the old primary apply its new setting with a delay
             await eventually(is_ready)
-            servers = await asyncio.gather(*(client.get("/server") for _ in range(20)))
-            assert old not in {server.json() for server in servers}
+            responses = await asyncio.gather(*(client.get("/server") for _ in range(20)))
+            assert old_primary not in {response.json() for response in responses}

@@ -1,4 +1,4 @@
-"""Redis responds but cannot serve: 503 with Retry-After, degraded, and recovery without a restart."""
+"""The responses of a service whose Redis responds but cannot serve, and its recovery without a restart."""
 
 import asyncio
 import socket
@@ -78,7 +78,7 @@ async def write_after_reset(scheme: str, folder: Path) -> Exception:
     async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         accepted.append(writer)
         with suppress(ConnectionError):
-            while commands := await reader.read(65536):  # redis-py sends these first
+            while commands := await reader.read(65536):  # redis-py sends some when it connects
                 writer.write(b"+PONG\r\n" * commands.count(b"*"))
 
     async with AsyncExitStack() as stack:
@@ -96,7 +96,7 @@ async def write_after_reset(scheme: str, folder: Path) -> Exception:
         connection = await redis.connection_pool.get_connection()
         stack.push_async_callback(redis.connection_pool.release, connection)
         [writer] = accepted
-        if scheme == "unix":  # a socket with input that was not read is reset when it closes
+        if scheme == "unix":  # the kernel resets a socket with unread input when it is closed
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # the transport of a StreamWriter also reads
             await connection.send_command("PING", check_health=False)
         else:
@@ -112,13 +112,15 @@ async def write_after_reset(scheme: str, folder: Path) -> Exception:
     raise AssertionError("the command was sent")
 
 
-class TestRedis:
+class TestRedisOutages:
     @pytest.fixture
     def valkey(self, start_valkey: StartValkey) -> ValkeyServer:
         return start_valkey()
 
     @pytest.mark.parametrize("rejection", REDIS_REJECTIONS)
-    async def test_writes_get_503_while_it_rejects_them(self, valkey: ValkeyServer, rejection: str) -> None:
+    async def test_writes_get_503_and_readiness_is_degraded_while_redis_rejects_writes(
+        self, valkey: ValkeyServer, rejection: str
+    ) -> None:
         paths = ["/keys/a", "/keys/a/by-pipeline", "/keys/a/by-script"]
         async with open_keys(valkey.url) as client:
             async with rejecting_writes(valkey.url, rejection):
@@ -129,7 +131,7 @@ class TestRedis:
             assert {(await client.post(path)).status_code for path in paths} == {200}
             assert (await client.get("/health/ready")).json()["status"] == "ready"
 
-    async def test_write_succeeds_after_a_failover(self, start_valkey: StartValkey) -> None:
+    async def test_write_succeeds_on_the_new_primary_after_a_failover(self, start_valkey: StartValkey) -> None:
         old, new = start_valkey(), start_valkey()
         async with open_route(old.port) as route, open_keys(f"redis://127.0.0.1:{route.port}/0") as client:
             assert (await client.post("/keys/a")).status_code == 200
@@ -148,9 +150,9 @@ class TestRedis:
             failure = runner.run(write_after_reset(scheme, tmp_path))
         assert redis_is_unavailable(failure)
 
-    async def test_redis_is_unavailable_when_a_script_does_not_end(self, valkey: ValkeyServer) -> None:
+    async def test_redis_is_unavailable_while_a_script_runs_too_long(self, valkey: ValkeyServer) -> None:
         async with Redis.from_url(valkey.url) as redis, Redis.from_url(valkey.url) as other:
-            await redis.config_set("busy-reply-threshold", 1)
+            await redis.config_set("busy-reply-threshold", 1)  # milliseconds
             running_script = asyncio.create_task(redis.eval("while true do end", 0))
 
             async def is_busy() -> bool:

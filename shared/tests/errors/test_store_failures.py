@@ -1,4 +1,4 @@
-"""Failures of stores that code logs and survives: bugs are errors with a stack trace, outages are warnings."""
+"""Which failures of stores are bugs and which are outages. Bugs are logged as errors, outages as warnings."""
 
 import asyncio
 import errno
@@ -26,14 +26,14 @@ from shared.errors.problems import problem_from_exception
 from shared.errors.stores import STORE_ERRORS, connecting, is_store_bug, log_store_failure, store_is_unavailable
 from testkit.apps import free_port
 
-from .rows_service import TABLE, execute, lock_row
+from .rows_service import CREATE_TABLE, execute, lock_row
 
 log = structlog.get_logger()
 
 
 @pytest.fixture
 async def opened(database: str) -> AsyncIterator[Database]:
-    await execute(database, TABLE)
+    await execute(database, CREATE_TABLE)
     settings = DatabaseSettings.model_validate({"database_url": database, "database_lock_timeout_ms": 50})
     async with open_database(settings, application="rows") as opened:
         yield opened
@@ -45,7 +45,8 @@ async def run(opened: Database, *statements: str) -> None:
             await session.execute(text(statement))
 
 
-async def fail(opened: Database, *statements: str) -> DBAPIError:
+async def run_failing(opened: Database, *statements: str) -> DBAPIError:
+    """Run the statements in one transaction, and return the error of the last one."""
     with pytest.raises(DBAPIError) as failure:
         await run(opened, *statements)
     return failure.value
@@ -54,20 +55,25 @@ async def fail(opened: Database, *statements: str) -> DBAPIError:
 class TestPostgres:
     @pytest.mark.parametrize(
         "statement",
-        ["SELECT missing FROM row_", "SELECT n FROM missing", "SELECT 1 / 0", "ALTER TABLE row_ ADD UNIQUE (changes)"],
+        [
+            "SELECT missing FROM row_",
+            "SELECT n FROM missing",
+            "SELECT 1 / 0",
+            "ALTER TABLE row_ ADD UNIQUE (changes)",
+        ],
     )
     async def test_rejected_statement_is_a_bug(self, opened: Database, statement: str) -> None:
-        assert is_store_bug(await fail(opened, statement))
+        assert is_store_bug(await run_failing(opened, statement))
 
     async def test_lock_timeout_is_not_a_bug(self, opened: Database, database: str) -> None:
         async with lock_row(database):
-            assert not is_store_bug(await fail(opened, "UPDATE row_ SET changes = 1 WHERE n = 1"))
+            assert not is_store_bug(await run_failing(opened, "UPDATE row_ SET changes = 1 WHERE n = 1"))
 
     async def test_statement_timeout_is_not_a_bug(self, opened: Database) -> None:
-        assert not is_store_bug(await fail(opened, "SET LOCAL statement_timeout = 10", "SELECT pg_sleep(60)"))
+        assert not is_store_bug(await run_failing(opened, "SET LOCAL statement_timeout = 10", "SELECT pg_sleep(60)"))
 
     async def test_lost_connection_is_not_a_bug(self, opened: Database) -> None:
-        assert not is_store_bug(await fail(opened, "SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert not is_store_bug(await run_failing(opened, "SELECT pg_terminate_backend(pg_backend_pid())"))
 
     async def test_value_of_a_wrong_type_is_a_bug(self, opened: Database) -> None:
         async with opened.transaction() as session:
@@ -76,10 +82,10 @@ class TestPostgres:
         assert is_store_bug(failure.value)
         assert problem_from_exception(failure.value).status == HTTPStatus.INTERNAL_SERVER_ERROR
 
-    async def test_concurrent_statements_of_a_connection_are_a_bug(self, opened: Database) -> None:
+    async def test_concurrent_statements_on_one_connection_are_a_bug(self, opened: Database) -> None:
         sleep = DriverStatement(text("SELECT pg_sleep(0.2)"))
         async with opened.transaction() as session:
-            await sleep.fetch(session)  # the next call uses the connection of asyncpg directly
+            await sleep.fetch(session)  # so that the next call uses asyncpg's connection directly
             running = asyncio.create_task(sleep.fetch(session))
             await asyncio.sleep(0)
             with pytest.raises(DBAPIError, match="another operation is in progress") as failure:
@@ -144,25 +150,25 @@ BUGS = [
 ]
 
 
-class TestSystem:
+class TestOperatingSystem:
     @pytest.mark.parametrize("error", OUTAGES, ids=repr)
-    def test_failed_connection_or_disk_is_an_outage(self, error: OSError) -> None:
+    def test_error_of_a_connection_or_a_disk_is_an_outage(self, error: OSError) -> None:
         assert store_is_unavailable(error)
         assert not is_store_bug(error)
 
     @pytest.mark.parametrize("error", BUGS, ids=repr)
-    def test_other_error_of_the_system_is_a_bug(self, error: OSError) -> None:
+    def test_error_of_a_file_is_a_bug(self, error: OSError) -> None:
         assert not store_is_unavailable(error)
         assert is_store_bug(error)
         assert problem_from_exception(error).status == HTTPStatus.INTERNAL_SERVER_ERROR
 
-    async def test_host_without_a_reachable_address_is_an_outage(self) -> None:
+    async def test_error_of_a_host_without_a_reachable_address_is_an_outage(self) -> None:
         with pytest.raises(OSError, match="Connect call failed") as failure:
             await asyncio.get_running_loop().create_connection(asyncio.Protocol, "localhost", free_port())
         assert store_is_unavailable(failure.value)
 
     @pytest.mark.parametrize("error", BUGS, ids=repr)
-    def test_every_error_of_a_connection_attempt_is_an_outage(self, error: OSError) -> None:
+    def test_any_error_of_an_attempt_to_connect_is_an_outage(self, error: OSError) -> None:
         with pytest.raises(ConnectionError, match="cannot connect to the server") as failure, connecting("the server"):
             raise error
         assert store_is_unavailable(failure.value)
