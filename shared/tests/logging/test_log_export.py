@@ -57,21 +57,21 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 class Export:
-    """The export of one test."""
+    """The exported log records of one test."""
 
     def __init__(self, collector: Collector, provider: LoggerProvider) -> None:
         self._collector = collector
         self._provider = provider
 
     async def resource(self) -> ResourceLogs:
-        """Flush the exporter, and return the resource that the collector received."""
+        """Flush the exporter, and return the exported resource with all its records."""
         await asyncio.to_thread(self._provider.force_flush)
         [request] = self._collector.logs
         [resource] = request.resource_logs
         return resource
 
     async def records(self) -> list[LogRecord]:
-        """Flush, and return the records."""
+        """Flush the exporter, and return the exported records."""
         return [record for scope in (await self.resource()).scope_logs for record in scope.log_records]
 
 
@@ -79,7 +79,7 @@ class Export:
 async def export(
     collector: Collector, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Export]:
-    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "3600000")  # all records of a test are exported by its flush
+    monkeypatch.setenv("OTEL_BLRP_SCHEDULE_DELAY", "3600000")  # an hour, so that only a flush exports records
     monkeypatch.setattr(log_export, "processor", None)
     configure_logging(service="test", level="DEBUG", log_format=LogFormat.JSON)
     provider = configure_log_export(resource=RESOURCE, exporter=OTLPLogExporter(f"{collector.url}/v1/logs"))
@@ -130,8 +130,8 @@ class TestRecord:
         structlog.get_logger("shop.stock").info("counted")
         structlog.get_logger().info("unnamed")
         resource = await export.resource()
-        named = {item.key: item.value.string_value for item in resource.resource.attributes}
-        assert named.items() >= {"service.name": "test", "service.version": "1.2"}.items()
+        attributes = {item.key: item.value.string_value for item in resource.resource.attributes}
+        assert attributes.items() >= {"service.name": "test", "service.version": "1.2"}.items()
         assert [scope.scope.name for scope in resource.scope_logs] == ["shop.orders", "shop.stock", "root"]
 
     async def test_record_has_the_time_and_the_ids_of_the_event_on_standard_output(
@@ -146,7 +146,7 @@ class TestRecord:
         assert (line["trace_id"], line["span_id"]) == (record.trace_id.hex(), record.span_id.hex())
 
     @pytest.mark.parametrize("log_format", [LogFormat.JSON, LogFormat.PRETTY])
-    async def test_record_describes_an_exception_like_the_event_on_standard_output(
+    async def test_record_describes_an_exception_in_both_formats_of_standard_output(
         self, export: Export, log_format: LogFormat
     ) -> None:
         configure_logging(service="test", log_format=log_format)
@@ -155,12 +155,12 @@ class TestRecord:
         except KeyError:
             log.exception("failed")
         [record] = await export.records()
-        described = attributes_of(record)
-        assert described.keys() == {"exception.type", "exception.message", "exception.stacktrace"}
-        assert (described["exception.type"], described["exception.message"]) == ("KeyError", "'[address]'")
-        assert "test_log_export.py" in described["exception.stacktrace"]
+        attributes = attributes_of(record)
+        assert attributes.keys() == {"exception.type", "exception.message", "exception.stacktrace"}
+        assert (attributes["exception.type"], attributes["exception.message"]) == ("KeyError", "'[address]'")
+        assert "test_log_export.py" in attributes["exception.stacktrace"]
 
-    async def test_values_are_replaced_when_utf_8_or_64_bits_cannot_represent_them(self, export: Export) -> None:
+    async def test_value_is_replaced_when_utf_8_or_64_bits_cannot_represent_it(self, export: Export) -> None:
         log.info("half \ud83d", half="\ud83d", large=2**64, inside={"\ud83d": ["\ud83d"]})
         log.info("whole")
         half, whole = await export.records()
@@ -168,14 +168,14 @@ class TestRecord:
         assert attributes_of(half) == {"half": "?", "large": "18446744073709551616", "inside": {"?": ["?"]}}
         assert whole.body.string_value == "whole"
 
-    async def test_later_changes_of_a_value_are_not_exported(self, export: Export) -> None:
+    async def test_change_of_a_value_is_not_exported_when_it_follows_the_log_call(self, export: Export) -> None:
         items = ["a"]
         log.info("placed", items=items)
         items.append("b")
         [record] = await export.records()
         assert attributes_of(record) == {"items": ["a"]}
 
-    async def test_record_is_redacted(self, export: Export) -> None:
+    async def test_body_and_attributes_of_a_record_are_redacted(self, export: Export) -> None:
         log.info(
             "to ann@hopline.example",
             error=ValueError("ann@hopline.example"),
@@ -186,8 +186,8 @@ class TestRecord:
         assert "ann@" not in resource
 
 
-class TestSource:
-    async def test_records_of_the_standard_library_are_exported_but_not_those_of_the_export(
+class TestExportedRecords:
+    async def test_records_of_the_standard_library_are_exported_except_those_of_the_exporter(
         self, export: Export
     ) -> None:
         with trace.use_span(NonRecordingSpan(SAMPLED)):
@@ -207,7 +207,22 @@ class TestSource:
         assert [attributes_of(record) for record in await export.records()] == [{"at": "DEBUG"}]
 
 
-FORKED = """
+async def run_program(source: str, collector: Collector) -> int | None:
+    """Run a Python program that exports only log records, to `collector`, and return its exit status."""
+    environment = {
+        **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", source, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    await process.communicate()
+    return process.returncode
+
+
+FORKING_PROGRAM = """
 import os
 import structlog
 from shared.logging.setup import configure_logging
@@ -227,20 +242,11 @@ os._exit(0)
 
 
 async def test_parent_and_child_of_a_fork_export_their_own_records(collector: Collector) -> None:
-    environment = {
-        **os.environ,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_TRACES_EXPORTER": "none",
-        "OTEL_METRICS_EXPORTER": "none",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", FORKED, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    await process.communicate()
+    assert await run_program(FORKING_PROGRAM, collector) == 0
     assert sorted(attributes_of(record)["by"] for record in collector.log_records()) == ["child", "parent"]
 
 
-FAILING_METRICS = """
+PROGRAM_WITH_FAILING_METRICS = """
 import structlog
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
@@ -249,40 +255,29 @@ from shared.logging.setup import configure_logging
 from shared.config import ServiceSettings, load_settings
 from shared.telemetry.setup import configure_telemetry, flush_telemetry
 
-class SlowReader(InMemoryMetricReader):
+class FailingReader(InMemoryMetricReader):
     def force_flush(self, timeout_millis=10_000):
         raise TimeoutError
 
 configure_logging(service="ending")
-metrics.set_meter_provider(MeterProvider([SlowReader()]))
+metrics.set_meter_provider(MeterProvider([FailingReader()]))
 configure_telemetry(service="ending", settings=load_settings(ServiceSettings))
 structlog.get_logger("ending").info("last")
 flush_telemetry()
 """
 
 
-async def test_log_records_are_exported_at_exit_when_metrics_fail(collector: Collector) -> None:
-    environment = {
-        **os.environ,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_TRACES_EXPORTER": "none",
-        "OTEL_METRICS_EXPORTER": "none",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", FAILING_METRICS, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    await process.communicate()
+async def test_log_records_are_exported_at_exit_when_the_flush_of_metrics_fails(collector: Collector) -> None:
+    assert await run_program(PROGRAM_WITH_FAILING_METRICS, collector) == 0
     events = [record.body.string_value for record in collector.log_records()]
-    assert (process.returncode, events) == (0, ["last", "telemetry_flush_failed"])
+    assert events == ["last", "telemetry_flush_failed"]
 
 
 class TestUser:
-    async def test_user_id_is_the_attribute_of_the_semantic_conventions(
+    async def test_user_id_is_exported_under_the_name_of_the_semantic_conventions(
         self, export: Export, capsys: pytest.CaptureFixture[str]
     ) -> None:
         log.info("order_placed", user_id="u-1")
         [record] = await export.records()
-        assert [(item.key, item.value.string_value) for item in record.attributes if "user" in item.key] == [
-            ("user.id", "u-1")
-        ]
+        assert attributes_of(record) == {"user.id": "u-1"}
         assert json.loads(capsys.readouterr().out)["user_id"] == "u-1"

@@ -27,7 +27,7 @@ log = structlog.get_logger("test")
 
 
 @pytest.fixture(autouse=True)
-def configured(capsys: pytest.CaptureFixture[str]) -> None:
+def configure(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(service="test", log_format=LogFormat.JSON)
 
 
@@ -65,17 +65,17 @@ class TestKeys:
         getattr(log, level)("placed")
         assert read_events(capsys)[0]["level"] == level
 
-    def test_positional_arguments_are_interpolated(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_positional_arguments_are_interpolated_into_the_event(self, capsys: pytest.CaptureFixture[str]) -> None:
         log.info("placed %s of %d", "one", 2)
         assert read_events(capsys)[0]["event"] == "placed one of 2"
 
-    def test_logger_without_a_name_writes(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_event_is_written_when_its_logger_has_no_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         structlog.get_logger().info("placed")
         assert read_events(capsys)[0]["event"] == "placed"
 
 
 class TestLevel:
-    def test_events_below_the_level_are_dropped_and_the_level_changes_at_runtime(
+    def test_events_below_the_level_are_dropped_when_the_level_changes_at_runtime(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         root = logging.getLogger()
@@ -107,7 +107,9 @@ class TestException:
         assert event["level"] == "error"
         assert "exc_info" not in event
 
-    def test_exc_info_is_an_exception_a_tuple_or_true(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_exception_is_described_when_exc_info_is_an_exception_a_tuple_or_true(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         try:
             int("one")
         except ValueError as error:
@@ -129,7 +131,9 @@ class TestException:
         assert "ann@" not in line
         assert TOKEN not in line
 
-    def test_stacktrace_is_below_the_line_and_redacted_on_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_stacktrace_is_redacted_and_follows_the_line_when_the_format_is_pretty(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         configure_logging(service="test", log_format=LogFormat.PRETTY)
         log.error("failed", exc_info=ValueError("ann@hopline.example"))
         line, *stacktrace = capsys.readouterr().out.splitlines()
@@ -139,19 +143,20 @@ class TestException:
 
 
 class TestControlCharacters:
-    hostile = "\x1b]0;owned\x07 \x9b31m\x7f\r\n\u202e\u2066"
+    HOSTILE = "\x1b]0;owned\x07 \x9b31m\x7f\r\n\u202e\u2066"
 
-    def test_control_characters_are_escaped_on_a_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_control_characters_are_escaped_when_the_format_is_pretty(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logging(service="test", log_format=LogFormat.PRETTY)
         colour_codes = self._list_unprintable(self._log(capsys, "printable"))
-        assert self._list_unprintable(self._log(capsys, self.hostile)) == colour_codes
+        assert self._list_unprintable(self._log(capsys, self.HOSTILE)) == colour_codes
 
-    def test_control_characters_are_escaped_in_json(self, capsys: pytest.CaptureFixture[str]) -> None:
-        line = self._log(capsys, self.hostile)
+    def test_control_characters_are_escaped_when_the_format_is_json(self, capsys: pytest.CaptureFixture[str]) -> None:
+        line = self._log(capsys, self.HOSTILE)
         assert line.rstrip("\n").isprintable()
-        assert json.loads(line)["value"] == self.hostile
+        assert json.loads(line)["value"] == self.HOSTILE
 
     def _log(self, capsys: pytest.CaptureFixture[str], text: str) -> str:
+        """Log an event with `text` in all places, and return what is written."""
         log.info(text, value=text, word=text.replace(" ", ""), nested=[text], **{text.replace(" ", ""): "x"})
         return capsys.readouterr().out
 
@@ -186,7 +191,7 @@ class TestValue:
         "value", ["'a' * 4_000_000 + '@'", "'a/' * 2_000_000 + '@'", "'@' + 'a' * 4_000_000", "'eyJ' * 1_000_000"]
     )
     def test_redaction_takes_linear_time(self, value: str) -> None:
-        """The redaction runs in another process, which a timeout can kill: quadratic time would take hours."""
+        """The redaction runs in another process, which a timeout can kill. Quadratic time would take hours."""
         program = f"from shared.logging.redaction import redact_text; text = {value}; assert redact_text(text) == text"
         subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603 - our own program
 
@@ -251,14 +256,14 @@ class TestStandardLibrary:
         assert not read_events(capsys)
 
 
-def test_cached_loggers_follow_a_new_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+def test_used_logger_follows_a_new_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     log.info("placed")
     configure_logging(service="another", log_format=LogFormat.JSON)
     log.info("placed")
     assert [event["service"] for event in read_events(capsys)] == ["test", "another"]
 
 
-def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_a_used_logger_can_be_captured(capsys: pytest.CaptureFixture[str]) -> None:
     log.info("placed")
     with capture_logs() as events:
         log.info("captured", order_id="o-1")
@@ -267,7 +272,7 @@ def test_cached_loggers_can_be_captured(capsys: pytest.CaptureFixture[str]) -> N
     assert [event["event"] for event in read_events(capsys)] == ["placed", "placed"]
 
 
-def test_closed_standard_output_is_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logging_has_no_effect_when_standard_output_is_closed(capsys: pytest.CaptureFixture[str]) -> None:
     closed = io.StringIO()
     closed.close()
     with redirect_stdout(closed):
