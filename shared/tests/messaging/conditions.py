@@ -1,4 +1,4 @@
-"""Conditions and actions for the tests of the consumer."""
+"""Conditions that tests of relays and consumers wait for, and actions on a sample service."""
 
 import sqlalchemy as sa
 
@@ -7,8 +7,26 @@ from shared.messaging.processor import EventProcessor
 from testkit.sample_service import GROUP, STREAM, TYPE, EffectHandler, SampleService
 
 
+async def has_entries(sample: SampleService, count: int) -> bool:
+    return len(await sample.stream()) == count
+
+
+async def is_outbox_appended(sample: SampleService, count: int) -> bool:
+    """Return whether outbox and stream have the same events, numbered 1..`count`."""
+    stream, outbox = await sample.stream(), await sample.outbox()
+    return stream == outbox and [entry_id for entry_id, _ in stream] == [f"{seq}-0" for seq in range(1, count + 1)]
+
+
+async def has_acknowledged_up_to(sample: SampleService, entry_id: bytes) -> bool:
+    """Return whether the group has read the stream up to this entry, and has acknowledged all it has read."""
+    if await sample.pending():
+        return False
+    [group] = await sample.redis.xinfo_groups(STREAM)
+    return bool(group["last-delivered-id"] == entry_id)
+
+
 async def has_applied(sample: SampleService, *effects: int) -> bool:
-    """Return whether these effects exist, in this order, and all entries are acknowledged."""
+    """Return whether the effects are these, in this order, and all delivered entries are acknowledged."""
     return await sample.effects() == list(effects) and await sample.pending() == 0
 
 
@@ -20,8 +38,8 @@ async def has_applied_after_outage(sample: SampleService, *effects: int) -> bool
         return False
 
 
-async def has_effect(sample: SampleService, n: int) -> bool:
-    return n in await sample.effects()
+async def has_effect(sample: SampleService, number: int) -> bool:
+    return number in await sample.effects()
 
 
 async def has_dead_letters(sample: SampleService, count: int) -> bool:
@@ -39,6 +57,6 @@ def create_processor(sample: SampleService, handler: EffectHandler) -> EventProc
     )
 
 
-async def delete_acknowledgements(sample: SampleService) -> None:
-    """Have all entries delivered again, as after a crash between the commit and XACK."""
+async def redeliver_all(sample: SampleService) -> None:
+    """Make Redis deliver all entries again, as after a crash between the commit and XACK."""
     await sample.redis.xgroup_setid(STREAM, GROUP, id="0")

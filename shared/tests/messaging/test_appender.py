@@ -1,4 +1,4 @@
-"""The appender after any sequence of commits, crashes, flushes, restores, deletions and relays."""
+"""The stream equals the outbox after any sequence of commits, crashes, losses of Redis, deletions and relays."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -37,22 +37,22 @@ STEPS = [
 ]
 
 
-Event = tuple[str, int]
-"""Id of the entry and number of the event."""
+Entry = tuple[str, int]
+"""The id of an entry of the stream, and the number of its event."""
 
 
 class Harness:
-    """Executes steps on real servers."""
+    """Executes steps on real servers. Both relays use one connection, because their steps never overlap."""
 
     def __init__(self, sample: SampleService, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.sample_service = sample
         self.appenders = {name: self.create_appender(connection) for name in "AB"}
-        self.last_seq: dict[str, list[Any]] = {"A": [], "B": []}
-        self.slow: list[AsyncSession] = []
+        self.sequenced: dict[str, list[Any]] = {"A": [], "B": []}
+        self.slow_sessions: list[AsyncSession] = []
         self.connection = connection
         self.published = 0
         self.trimmed = False
-        self.seen: set[Event] = set()
+        self.acknowledged: set[Entry] = set()
 
     def create_appender(self, connection: "asyncpg.Connection[asyncpg.Record]") -> StreamAppender:
         return StreamAppender(connection=connection, redis=self.sample_service.redis, stream=STREAM)
@@ -76,32 +76,32 @@ class Harness:
         self.published += 1
         session = self.sample_service.sessions()
         await publish(session, sample_event(self.published))
-        self.slow.append(session)
+        self.slow_sessions.append(session)
 
     async def commit_slow(self) -> None:
-        for session in self.slow:
+        for session in self.slow_sessions:
             await session.commit()
             await session.close()
-        self.slow.clear()
+        self.slow_sessions.clear()
 
     async def sequence(self, relay: str) -> None:
-        self.last_seq[relay] = await self.appenders[relay].assign_sequence()
+        self.sequenced[relay] = await self.appenders[relay].assign_sequence()
 
     async def append(self, relay: str) -> None:
-        await self.appenders[relay].append(self.last_seq[relay])
-        self.last_seq[relay] = []
+        await self.appenders[relay].append(self.sequenced[relay])
+        self.sequenced[relay] = []
 
     async def crash(self, relay: str) -> None:
         self.appenders[relay] = self.create_appender(self.connection)
-        self.last_seq[relay] = []
+        self.sequenced[relay] = []
 
     async def flush(self) -> None:
         await self.sample_service.redis.delete(STREAM)
         self.trimmed = False
 
     async def restore(self) -> None:
-        entries = await self.sample_service.redis.xrange(STREAM)
         if not self.trimmed:
+            entries = await self.sample_service.redis.xrange(STREAM)
             await self.flush()
             for entry_id, fields in entries[: len(entries) // 2]:
                 await self.sample_service.redis.xadd(STREAM, fields, id=entry_id)
@@ -117,7 +117,7 @@ class Harness:
             return
         with contextlib.suppress(ResponseError):  # the group exists already
             await self.sample_service.redis.xgroup_create(STREAM, GROUP, id="0")
-        self.seen |= set(await self.sample_service.stream())
+        self.acknowledged |= set(await self.sample_service.stream())
         responses = await self.sample_service.redis.xreadgroup(GROUP, "member", {STREAM: ">"})
         for entry_id, _ in responses[0][1] if responses else ():
             await self.sample_service.redis.xack(STREAM, GROUP, entry_id)
@@ -129,9 +129,9 @@ class Harness:
         await self.prune(100)
 
     async def prune(self, limit: int) -> None:
-        done = await get_acknowledged_seq(self.sample_service.redis, STREAM, groups=[GROUP])
+        acknowledged = await get_acknowledged_seq(self.sample_service.redis, STREAM, groups=[GROUP])
         async with self.sample_service.sessions() as session, session.begin():
-            await prune_outbox(session, acknowledged=done, retention=timedelta(0), limit=limit)
+            await prune_outbox(session, acknowledged=acknowledged, retention=timedelta(0), limit=limit)
 
     async def finish(self) -> None:
         """Commit all transactions, and let relay A append all rows."""
@@ -142,6 +142,7 @@ class Harness:
 
 @asynccontextmanager
 async def open_harness(sample: SampleService) -> AsyncIterator[Harness]:
+    """Delete the data of the previous example, and yield a harness."""
     async with sample.sessions() as session, session.begin():
         for table in (OUTBOX, LOW_WATER_MARK, ACKNOWLEDGED_MARK):
             await session.execute(sa.delete(table))
@@ -153,71 +154,54 @@ async def open_harness(sample: SampleService) -> AsyncIterator[Harness]:
         await connection.close()
 
 
+RELAY_A, RELAY_B = ("sequence A", "append A"), ("sequence B", "append B")
+
+
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
-@example(steps=["commit", "sequence A", "append A", "flush", "commit", "sequence A", "append A"])
-@example(
-    steps=["commit", "sequence A", "append A", "commit", "sequence B", "append B", "commit", "sequence A", "append A"]
+@example(steps=["commit", *RELAY_A, "flush", "commit", *RELAY_A]).via("Redis lost the stream")
+@example(steps=["commit", *RELAY_A, "commit", *RELAY_B, "commit", *RELAY_A]).via("two relays append in turn")
+@example(steps=["begin", "commit", *RELAY_A, "commit slow", "sequence A", "crash A", "append A"]).via(
+    "a transaction commits late, and the relay crashes before it appends the row"
 )
-@example(steps=["begin", "commit", "sequence A", "append A", "commit slow", "sequence A", "crash A", "append A"])
-@example(steps=["commit", "sequence A", "append A", "trim", "crash A", "commit", "sequence A", "append A"])
-@example(
-    steps=["commit", "sequence A", "append A", "acknowledge", "prune all", "flush", "commit", "sequence A", "append A"]
+@example(steps=["commit", *RELAY_A, "trim", "crash A", "commit", *RELAY_A]).via("a new relay finds a trimmed stream")
+@example(steps=["commit", *RELAY_A, "acknowledge", "prune all", "flush", "commit", *RELAY_A]).via(
+    "Redis lost the stream, and no row is left"
 )
-@example(
-    steps=[
-        *["commit"] * 4,
-        "sequence A",
-        "append A",
-        "acknowledge",
-        "prune all",
-        "restore",
-        "commit",
-        "sequence A",
-        "append A",
-    ]
+@example(steps=[*["commit"] * 4, *RELAY_A, "acknowledge", "prune all", "restore", "commit", *RELAY_A]).via(
+    "Redis restored half of the stream, and no row is left"
 )
-@example(
-    steps=[
-        *["commit"] * 2,
-        "sequence A",
-        "append A",
-        "acknowledge",
-        "prune one",
-        "flush",
-        "crash A",
-        "sequence A",
-        "append A",
-    ]
+@example(steps=[*["commit"] * 2, *RELAY_A, "acknowledge", "prune one", "flush", "crash A", *RELAY_A]).via(
+    "Redis lost the stream, one of two rows is left, and the relay is new"
 )
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_stream_equals_the_outbox_after_any_steps(sample: SampleService, steps: list[str]) -> None:
-    async with open_harness(sample) as run:
+    async with open_harness(sample) as harness:
         for step in steps:
-            await run.execute(step)
-        await run.finish()
+            await harness.execute(step)
+        await harness.finish()
         outbox, stream = await sample.outbox(), await sample.stream()
-        known = run.seen | set(outbox)
-        assert sorted(n for _, n in known) == list(range(1, run.published + 1)), "each event must have one number"
-        assert {seq for seq, _ in known} == {f"{seq}-0" for seq in range(1, run.published + 1)}
-        assert set(stream) <= known
-        if run.trimmed:
-            assert is_contiguous(stream)
+        entries = harness.acknowledged | set(outbox)
+        numbers = range(1, harness.published + 1)
+        assert sorted(number for _, number in entries) == [*numbers], "each event must have exactly one entry"
+        assert {entry_id for entry_id, _ in entries} == {f"{seq}-0" for seq in numbers}
+        assert set(stream) <= entries
+        assert is_contiguous(stream)
+        if harness.trimmed:
             assert stream[-1:] == outbox[-1:] or not outbox
         else:
             assert stream[len(stream) - len(outbox) :] == outbox
-            assert is_contiguous(stream)
 
 
-def is_contiguous(stream: list[Event]) -> bool:
+def is_contiguous(stream: list[Entry]) -> bool:
     numbers = [int(entry_id.removesuffix("-0")) for entry_id, _ in stream]
     return not numbers or numbers == list(range(numbers[0], numbers[-1] + 1))
 
 
-async def test_step_returns_whether_rows_are_left(sample: SampleService) -> None:
-    async with open_harness(sample) as run:
+async def test_step_returns_whether_more_rows_may_be_left(sample: SampleService) -> None:
+    async with open_harness(sample) as harness:
         async with sample.sessions() as session, session.begin():
             for n in range(BATCH + 1):
                 await publish(session, sample_event(n))
-        assert await run.appenders["A"].step()
-        assert not await run.appenders["A"].step()
+        assert await harness.appenders["A"].step()
+        assert not await harness.appenders["A"].step()
         assert len(await sample.stream()) == BATCH + 1

@@ -13,7 +13,7 @@ from shared.messaging import CloudEvent, ConsumerLimits, PoisonEventError, list_
 from testkit.sample_service import GROUP, STREAM, TYPE, EffectHandler, SampleService, sample_event
 from testkit.waiting import TIMEOUT_S, eventually
 
-from .conditions import delete_acknowledgements, has_applied, has_dead_letters, has_effect
+from .conditions import has_applied, has_dead_letters, has_effect, redeliver_all
 
 
 class TestExactlyOnce:
@@ -22,7 +22,9 @@ class TestExactlyOnce:
         async with sample.consumer(EffectHandler()):
             await eventually(lambda: has_applied(sample, 3, 1, 2))
 
-    async def test_event_is_applied_when_it_arrives_later(self, sample: SampleService) -> None:
+    async def test_event_is_applied_when_it_arrives_after_the_start_of_the_consumer(
+        self, sample: SampleService
+    ) -> None:
         async with sample.consumer(EffectHandler()):
             await sample.send(1)
             await eventually(lambda: has_applied(sample, 1))
@@ -34,7 +36,7 @@ class TestExactlyOnce:
         await sample.send(1, 2)
         async with sample.consumer(handler):
             await eventually(lambda: has_applied(sample, 1, 2))
-            await delete_acknowledgements(sample)
+            await redeliver_all(sample)
             await sample.send(3)
             await eventually(lambda: has_applied(sample, 1, 2, 3))
         assert handler.calls == [1, 2, 3]
@@ -63,8 +65,8 @@ class TestExactlyOnce:
             await eventually(lambda: has_applied(sample, 1, 2, 3))
         assert len(queries) == 1
 
-    async def test_event_is_applied_once_when_two_processes_have_it(self, sample: SampleService) -> None:
-        """The second process waits for the inbox row of the first one, then skips the event."""
+    async def test_event_is_applied_once_when_two_consumers_handle_it_concurrently(self, sample: SampleService) -> None:
+        """The second consumer waits for the inbox row of the first one, then skips the event."""
         entered, release = asyncio.Event(), asyncio.Event()
 
         class WaitingHandler(EffectHandler):
@@ -78,7 +80,7 @@ class TestExactlyOnce:
         async with sample.consumer(WaitingHandler()):
             await entered.wait()
             async with sample.consumer(second, claim_idle_s=0):
-                await eventually(lambda: is_blocked(sample), what="the second process to wait for the first")
+                await eventually(lambda: is_waiting_for_a_lock(sample), what="the second consumer to wait for the row")
                 release.set()
                 await eventually(lambda: has_applied(sample, 1))
         assert second.calls == []
@@ -90,26 +92,27 @@ class TestExactlyOnce:
             await eventually(lambda: has_applied(sample, 2))
 
 
-async def is_blocked(sample: SampleService) -> bool:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+async def is_waiting_for_a_lock(sample: SampleService) -> bool:
+    """Return whether a statement in the database of the service waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     async with sample.sessions() as session:
-        return bool(await session.scalar(sa.text(waiting)))
+        return bool(await session.scalar(sa.text(query)))
 
 
 class TestAfterCommit:
-    async def test_function_runs_once_after_the_commit(self, sample: SampleService) -> None:
-        seen: list[list[int]] = []
+    async def test_function_runs_once_per_event_and_after_the_commit(self, sample: SampleService) -> None:
+        effects_at_call: list[list[int]] = []
 
         async def record_effects() -> None:
-            seen.append(await sample.effects())
+            effects_at_call.append(await sample.effects())
 
         await sample.send(1)
         async with sample.consumer(EffectHandler(after_commit=record_effects)):
             await eventually(lambda: has_applied(sample, 1))
-            await delete_acknowledgements(sample)
+            await redeliver_all(sample)
             await sample.send(2)
             await eventually(lambda: has_applied(sample, 1, 2))
-        assert seen == [[1], [1, 2]]
+        assert effects_at_call == [[1], [1, 2]]
 
     async def test_effect_stays_when_the_function_fails(self, sample: SampleService) -> None:
         async def fail() -> None:
@@ -121,13 +124,12 @@ class TestAfterCommit:
             async with sample.consumer(handler):
                 await eventually(lambda: has_applied(sample, 1, 2))
         assert handler.calls == [1, 2]
-        assert [record["event"] for record in records if record["log_level"] == "warning"] == [
-            "after_commit_failed"
-        ] * 2
+        warnings = [record["event"] for record in records if record["log_level"] == "warning"]
+        assert warnings == ["after_commit_failed", "after_commit_failed"]
 
 
 class TestFailures:
-    async def test_event_is_applied_once_when_the_handler_fails_first(self, sample: SampleService) -> None:
+    async def test_event_is_applied_once_when_the_first_attempts_fail(self, sample: SampleService) -> None:
         handler = EffectHandler(failures={1: 2})
         await sample.send(1, 2)
         async with sample.consumer(handler):
@@ -198,7 +200,7 @@ class TestFailures:
         async with sample.consumer(handler):
             await eventually(lambda: has_applied(sample))
             await eventually(lambda: has_dead_letters(sample, 2))
-            await delete_acknowledgements(sample)
+            await redeliver_all(sample)
             await sample.send(3)
             await eventually(lambda: has_applied(sample, 3))
         assert handler.calls == [1, 3]
@@ -213,14 +215,14 @@ class UnstorableError(Exception):
 
 
 class TestClaims:
-    async def test_entries_are_claimed_when_their_member_has_crashed(self, sample: SampleService) -> None:
+    async def test_entries_are_claimed_when_their_member_is_idle(self, sample: SampleService) -> None:
         await sample.send(1, 2)
         await sample.redis.xgroup_create(STREAM, GROUP, id="0")
         await sample.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
         async with sample.consumer(EffectHandler(), claim_idle_s=0.1):
             await eventually(lambda: has_applied(sample, 1, 2))
 
-    async def test_entries_are_not_claimed_when_they_are_in_progress(self, sample: SampleService) -> None:
+    async def test_entries_are_not_claimed_when_they_were_delivered_recently(self, sample: SampleService) -> None:
         await sample.send(1)
         await sample.redis.xgroup_create(STREAM, GROUP, id="0")
         await sample.redis.xreadgroup(GROUP, "alive", {STREAM: ">"})
@@ -230,23 +232,23 @@ class TestClaims:
         assert await sample.effects() == [2]
         assert await sample.pending() == 1
 
-    async def test_entry_becomes_a_dead_letter_when_it_crashes_its_consumers(self, sample: SampleService) -> None:
-        handler = EffectHandler()
+    async def test_entry_becomes_a_dead_letter_when_it_was_delivered_too_often(self, sample: SampleService) -> None:
+        handler, max_deliveries = EffectHandler(), 4
         await sample.send(1, 2)
         await sample.redis.xgroup_create(STREAM, GROUP, id="0")
         await sample.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
-        for _ in range(3):
+        for _ in range(max_deliveries - 1):
             await sample.redis.xclaim(STREAM, GROUP, "dead", 0, ["1-0"])
-        async with sample.consumer(handler, claim_idle_s=0, max_deliveries=4):
+        async with sample.consumer(handler, claim_idle_s=0, max_deliveries=max_deliveries):
             await eventually(lambda: has_applied(sample, 2))
         assert handler.calls == [2]
         async with sample.sessions() as session:
             (dead_letter,) = await list_dead_letters(session)
-        assert dead_letter.error == "delivered 5 times and never acknowledged"
+        assert dead_letter.error == f"delivered {max_deliveries + 1} times and never acknowledged"
 
 
 class TestStop:
-    async def test_current_event_is_finished_when_the_consumer_stops(self, sample: SampleService) -> None:
+    async def test_current_event_is_acknowledged_when_the_consumer_stops(self, sample: SampleService) -> None:
         entered, release = asyncio.Event(), asyncio.Event()
 
         async def hold() -> None:
@@ -260,11 +262,11 @@ class TestStop:
         assert await has_applied(sample, 1)
 
     async def test_stop_does_not_wait_when_the_stream_is_idle(self, sample: SampleService) -> None:
-        forever_s = 10 * TIMEOUT_S
+        too_long_s = 10 * TIMEOUT_S
         async with (
             create_redis(sample.redis_url, response_timeout_s=None) as redis,
             asyncio.timeout(TIMEOUT_S),
-            sample.consumer(EffectHandler(), redis=redis, block_s=forever_s, drain_timeout_s=forever_s),
+            sample.consumer(EffectHandler(), redis=redis, block_s=too_long_s, drain_timeout_s=too_long_s),
         ):
             await eventually(lambda: is_listening(sample))
 
@@ -278,7 +280,7 @@ class TestStop:
         assert await sample.pending() == 2
         assert await sample.effects() == []
 
-    async def test_later_entries_are_not_claimed_when_the_consumer_stops_at_a_failing_one(
+    async def test_later_entries_are_not_claimed_when_the_consumer_stops_at_a_failing_entry(
         self, sample: SampleService
     ) -> None:
         handler = EffectHandler(failures={1: None})

@@ -16,8 +16,10 @@ from testkit.waiting import eventually
 
 from .conditions import create_processor, has_applied, has_applied_after_outage, has_dead_letters, has_effect
 
-MANY = 100
-"""Number of events that need about a megabyte of memory in Redis."""
+MANY_EVENTS = 100
+"""Number of events that take about a megabyte of memory in Redis, at PADDING_BYTES for each."""
+
+PADDING_BYTES = 10_000
 
 
 class TestOutages:
@@ -51,7 +53,7 @@ class TestOutages:
             assert await sample.effects() == [1, 2]
 
     @pytest.mark.parametrize("rejection", REDIS_REJECTIONS)
-    async def test_events_are_applied_when_redis_has_rejected_writes(
+    async def test_events_are_applied_when_redis_accepts_writes_again(
         self, database: str, start_valkey: StartValkey, rejection: str
     ) -> None:
         valkey = start_valkey()
@@ -76,19 +78,18 @@ class TestOutages:
         valkey = start_valkey()
         async with open_sample_service(database_url=database, redis_url=valkey.url) as sample:
             async with sample.sessions() as session, session.begin():
-                for n in range(1, MANY + 1):
-                    await publish(
-                        session, sample_event(n).model_copy(update={"data": {"n": n, "padding": "x" * 10_000}})
-                    )
+                for n in range(1, MANY_EVENTS + 1):
+                    data = {"n": n, "padding": "x" * PADDING_BYTES}
+                    await publish(session, sample_event(n).model_copy(update={"data": data}))
             async with (
                 sample.relay(trim_for=[GROUP], trim_s=3600, poll_s=0.05),
                 sample.consumer(EffectHandler()),
             ):
-                await eventually(lambda: has_applied(sample, *range(1, MANY + 1)))
-                used = (await sample.redis.info("memory"))["used_memory"]
-                await sample.redis.config_set("maxmemory", used - 100_000)
-                await sample.publish(MANY + 1)
-                await eventually(lambda: has_effect(sample, MANY + 1))
+                await eventually(lambda: has_applied(sample, *range(1, MANY_EVENTS + 1)))
+                used_bytes = (await sample.redis.info("memory"))["used_memory"]
+                await sample.redis.config_set("maxmemory", used_bytes - 10 * PADDING_BYTES)
+                await sample.publish(MANY_EVENTS + 1)
+                await eventually(lambda: has_effect(sample, MANY_EVENTS + 1))
 
 
 class TestPostgresOutages:
@@ -139,13 +140,13 @@ class TestPostgresOutages:
         assert await has_dead_letters(sample, 0)
 
     @pytest.mark.parametrize("sqlstate", ["25006", "40P01", "53100", "55P03"])
-    async def test_error_is_raised_when_it_means_an_unavailable_store(
+    async def test_error_is_raised_when_its_sqlstate_means_an_unavailable_store(
         self, sample: SampleService, sqlstate: str
     ) -> None:
         processor = create_processor(sample, EffectHandler())
         async with sample.sessions() as session:
             with pytest.raises(sa.exc.DBAPIError) as rejected:
-                await session.execute(sa.text(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{sqlstate}'; END $$"))
+                await session.execute(sa.text(f"DO $$ BEGIN RAISE 'rejected' USING ERRCODE = '{sqlstate}'; END $$"))
         with pytest.raises(sa.exc.DBAPIError):
             await processor.raise_if_store_unavailable(rejected.value)
 
@@ -161,7 +162,7 @@ class TestPostgresOutages:
         await processor.replay_dead_letters()
         assert await sample.effects() == [1]
 
-    async def test_error_is_raised_when_postgresql_is_unreachable(
+    async def test_error_is_raised_for_an_error_of_the_handler_only_when_postgresql_is_unreachable(
         self, sample: SampleService, postgres: PostgresServer
     ) -> None:
         processor, error = create_processor(sample, EffectHandler()), ValueError("may be caused by the outage")
@@ -172,7 +173,10 @@ class TestPostgresOutages:
 
 
 class RestartingHandler(EffectHandler):
-    """A handler whose first call restarts PostgreSQL, so that it loses its connection."""
+    """A handler whose first call loses its connection, because it stops PostgreSQL before its statement.
+
+    PostgreSQL runs again when the call ends.
+    """
 
     def __init__(self, postgres: PostgresServer) -> None:
         super().__init__()

@@ -14,6 +14,8 @@ from shared.messaging import publish
 from testkit.sample_service import EffectHandler, SampleService, sample_event
 from testkit.waiting import eventually
 
+from .conditions import has_acknowledged_up_to, is_outbox_appended
+
 
 @asynccontextmanager
 async def run_process(
@@ -60,11 +62,6 @@ class TestRelay:
                 await eventually(lambda: is_outbox_appended(sample, 4))
 
 
-async def is_outbox_appended(sample: SampleService, count: int) -> bool:
-    stream = await sample.stream()
-    return len(stream) == count and stream == await sample.outbox()
-
-
 class TestConsumer:
     @pytest.mark.parametrize("redis_is_flushed", [False, True])
     async def test_event_is_applied_once_when_the_consumer_crashes_after_the_commit(
@@ -79,12 +76,5 @@ class TestConsumer:
             if redis_is_flushed:
                 await sample.redis.flushdb()
             async with sample.consumer(EffectHandler(), claim_idle_s=0.1):
-                await eventually(lambda: has_caught_up(sample))
+                await eventually(lambda: has_acknowledged_up_to(sample, b"2-0"))
         assert await sample.effects() == [1, 2]
-
-
-async def has_caught_up(sample: SampleService) -> bool:
-    if await sample.pending():
-        return False
-    [group] = await sample.redis.xinfo_groups("events:samples")
-    return bool(group["last-delivered-id"] == b"2-0")

@@ -1,4 +1,4 @@
-"""The deletion of idle members and the count of deliveries of a consumer group, on a real server."""
+"""The idle members of a consumer group and its deliveries, on a real server."""
 
 from shared.messaging.group import MEMBER_RETENTION_S, ConsumerGroup
 from testkit.sample_service import GROUP, STREAM, SampleService
@@ -21,7 +21,7 @@ async def list_members(sample: SampleService) -> set[bytes]:
 
 
 class TestJoin:
-    async def test_idle_members_without_pending_entries_are_deleted(self, sample: SampleService) -> None:
+    async def test_join_deletes_members_that_are_idle_and_have_no_pending_entries(self, sample: SampleService) -> None:
         await sample.send(1)
         await sample.redis.xgroup_create(STREAM, GROUP, id="0")
         await sample.redis.xreadgroup(GROUP, "with pending", {STREAM: ">"})
@@ -30,7 +30,7 @@ class TestJoin:
         assert await list_members(sample) == {b"with pending", b"without pending"}
 
         async def delete_idle_member() -> bool:
-            """Join repeatedly, because the idle time must be at least one millisecond."""
+            """Join, and return whether the idle member is gone. Its idle time must be at least one millisecond."""
             await create_member(sample, "new", member_retention_s=0).join()
             return await list_members(sample) == {b"with pending"}
 
@@ -41,7 +41,7 @@ class TestDeliveries:
     async def test_repeated_reads_of_one_member_count_as_one_delivery(self, sample: SampleService) -> None:
         """A consumer that cannot reach PostgreSQL reads its pending entries again and again."""
         await sample.send(1, 2)
-        group = create_member(sample, "patient")
+        group = create_member(sample, "member")
         await group.join()
         assert len(await group.read_new()) == 2
         for _ in range(20):

@@ -19,41 +19,42 @@ class Colour(StrEnum):
     RED = "red"
 
 
-def encode_sample_with(**attributes: str) -> bytes:
+def encode_event_with(**attributes: str) -> bytes:
     return json.dumps(json.loads(sample_event(1).encode()) | attributes).encode()
 
 
 class TestPublish:
-    async def test_data_is_stored_as_json(self, sample: SampleService) -> None:
-        identifier = uuid4()
-        data = {"id": identifier, "at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "colour": Colour.RED, "sizes": [1, 2]}
+    async def test_values_of_python_types_are_stored_as_json(self, sample: SampleService) -> None:
+        row_id = uuid4()
+        data = {"id": row_id, "at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "colour": Colour.RED, "sizes": [1, 2]}
         async with sample.sessions() as session, session.begin():
             await publish(session, CloudEvent(source="/s", type="t", subject="x", data=data))
             stored = await session.scalar(sa.select(OUTBOX.c.data))
-        assert stored == {"id": str(identifier), "at": "2026-01-02T00:00:00Z", "colour": "red", "sizes": [1, 2]}
+        assert stored == {"id": str(row_id), "at": "2026-01-02T00:00:00Z", "colour": "red", "sizes": [1, 2]}
 
-    async def test_entry_of_the_stream_is_the_published_event(self, sample: SampleService) -> None:
-        event = sample_event(1).model_copy(update={"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"})
+    async def test_entry_of_the_stream_is_the_published_event_in_the_same_trace(self, sample: SampleService) -> None:
+        trace_id = "a" * 32
+        event = sample_event(1).model_copy(update={"traceparent": f"00-{trace_id}-{'b' * 16}-01"})
         async with sample.relay():
             async with sample.sessions() as session, session.begin():
                 await publish(session, event)
             await eventually(sample.stream)
-        (entry,) = await sample.redis.xrange(STREAM)
-        received = CloudEvent.decode(entry[1][b"event"])
+        [(_entry_id, fields)] = await sample.redis.xrange(STREAM)
+        received = CloudEvent.decode(fields[b"event"])
         assert received.model_copy(update={"traceparent": event.traceparent}) == event
         assert received.traceparent is not None
-        assert received.traceparent.split("-")[1] == "a" * 32
+        assert received.traceparent.split("-")[1] == trace_id
 
 
 class TestWakeAfterCommit:
-    async def test_relay_is_woken_after_the_commit_but_not_by_a_savepoint(self, sample: SampleService) -> None:
-        woken: list[bool] = []
-        with wake_after_commit(sample.sessions, lambda: woken.append(True)):
+    async def test_relay_is_woken_once_by_the_commit_and_not_by_a_savepoint(self, sample: SampleService) -> None:
+        wake_ups: list[bool] = []
+        with wake_after_commit(sample.sessions, lambda: wake_ups.append(True)):
             async with sample.sessions() as session, session.begin():
                 async with session.begin_nested():
                     await publish(session, sample_event(1))
-                assert not woken  # the row is not visible yet
-            assert woken == [True]
+                assert not wake_ups, "the row is not visible yet"
+            assert len(wake_ups) == 1
 
 
 class TestCloudEvent:
@@ -62,7 +63,7 @@ class TestCloudEvent:
 
     @pytest.mark.parametrize(
         "body",
-        [b"", b"{}", encode_sample_with(id="x"), encode_sample_with(specversion="0.3"), b"\xff"],
+        [b"", b"{}", encode_event_with(id="x"), encode_event_with(specversion="0.3"), b"\xff"],
         ids=["empty", "without attributes", "invalid id", "other version", "invalid UTF-8"],
     )
     def test_body_is_rejected_when_it_is_not_an_event(self, body: bytes) -> None:

@@ -7,21 +7,14 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from shared.messaging import publish, trim_stream
+from shared.messaging.appender import BATCH
 from testkit.databases import create_database
 from testkit.metrics import Metrics
 from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, open_sample_service, sample_event
 from testkit.servers import StartPostgres, StartValkey
 from testkit.waiting import eventually
 
-
-async def is_outbox_appended(sample: SampleService, count: int) -> bool:
-    """Return whether outbox and stream have the same events, numbered 1..`count`."""
-    stream, outbox = await sample.stream(), await sample.outbox()
-    return len(outbox) == count and stream == outbox and [seq for seq, _ in stream] == build_ids(count)
-
-
-def build_ids(count: int) -> list[str]:
-    return [f"{seq}-0" for seq in range(1, count + 1)]
+from .conditions import has_entries, is_outbox_appended
 
 
 class TestAppend:
@@ -33,10 +26,10 @@ class TestAppend:
 
     async def test_events_are_appended_when_the_backlog_exceeds_a_batch(self, sample: SampleService) -> None:
         async with sample.sessions() as session, session.begin():
-            for n in range(1100):
+            for n in range(2 * BATCH + 1):
                 await publish(session, sample_event(n))
         async with sample.relay():
-            await eventually(lambda: is_outbox_appended(sample, 1100))
+            await eventually(lambda: is_outbox_appended(sample, 2 * BATCH + 1))
 
     async def test_event_is_not_appended_when_its_transaction_is_rolled_back(self, sample: SampleService) -> None:
         async with sample.relay():
@@ -75,7 +68,9 @@ class TestWakeUp:
                 await sample.publish(2)
                 await eventually(lambda: is_outbox_appended(sample, 2))
 
-    async def test_commit_wakes_the_relay_when_a_savepoint_ended_before(self, sample: SampleService) -> None:
+    async def test_commit_wakes_the_relay_when_the_event_was_published_in_a_savepoint(
+        self, sample: SampleService
+    ) -> None:
         async with sample.relay(poll_s=3600):
             await sample.publish(1)
             await eventually(lambda: is_outbox_appended(sample, 1))
@@ -114,21 +109,21 @@ class TestOneLeader:
     async def test_only_one_relay_holds_the_lock(self, sample: SampleService) -> None:
         connection = await asyncpg.connect(sample.database_url)
         async with sample.relay(), sample.relay():
-            await eventually(lambda: is_count(connection, RELAYS, 2))
+            await eventually(lambda: has_rows(connection, RELAY_CONNECTIONS, 2))
             await sample.publish(1)
             await eventually(lambda: is_outbox_appended(sample, 1))
-            assert await is_count(connection, LOCKS, 1)
+            assert await has_rows(connection, ADVISORY_LOCKS, 1)
         await connection.close()
 
 
-RELAYS = "pg_stat_activity WHERE application_name LIKE 'relay%' AND datname = current_database()"
-LOCKS = (
+RELAY_CONNECTIONS = "pg_stat_activity WHERE application_name LIKE 'relay%' AND datname = current_database()"
+ADVISORY_LOCKS = (
     "pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()"
 )
 
 
-async def is_count(connection: "asyncpg.Connection[asyncpg.Record]", what: str, count: int) -> bool:
-    found = await connection.fetchval("SELECT count(*) FROM " + what)  # noqa: S608 - the constants above
+async def has_rows(connection: "asyncpg.Connection[asyncpg.Record]", source: str, count: int) -> bool:
+    found = await connection.fetchval("SELECT count(*) FROM " + source)  # noqa: S608 - the constants above
     return bool(found == count)
 
 
@@ -182,7 +177,7 @@ class TestRedisLosesData:
 
 
 class TestOutages:
-    @pytest.mark.parametrize("append_only", [True, False], ids=["keeps all", "keeps nothing"])
+    @pytest.mark.parametrize("append_only", [True, False], ids=["keeps all data", "keeps no data"])
     async def test_events_are_appended_when_redis_restarts(
         self, database: str, start_valkey: StartValkey, append_only: bool
     ) -> None:
@@ -254,7 +249,7 @@ class TestBacklog:
             assert metrics.value("hopline.outbox.depth", {"messaging.destination.name": stream}) == 1
             assert metrics.value("hopline.outbox.age", {"messaging.destination.name": stream}) > 0
 
-    async def test_waiting_events_are_counted_when_the_relay_begins_to_lead_during_an_outage(
+    async def test_waiting_events_are_counted_when_the_relay_becomes_the_leader_during_an_outage(
         self, database: str, start_valkey: StartValkey, metrics: Metrics
     ) -> None:
         valkey, stream = start_valkey(), "events:of-a-successor"
@@ -271,11 +266,11 @@ class TestBacklog:
 
 class TestTrim:
     async def test_relay_trims_entries_that_all_groups_have_acknowledged(self, sample: SampleService) -> None:
-        async with sample.relay(poll_s=0.05, trim_s=0.05, trim_for=["sample-consumers"]):
+        async with sample.relay(poll_s=0.05, trim_s=0.05, trim_for=[GROUP]):
             await sample.publish(1, 2, 3)
             await eventually(lambda: is_outbox_appended(sample, 3))
-            await acknowledge(sample.redis, "sample-consumers", count=3)
-            await eventually(lambda: is_length(sample.redis, 1))
+            await acknowledge(sample.redis, GROUP, count=3)
+            await eventually(lambda: has_entries(sample, 1))
 
     async def test_entries_stay_when_a_group_has_not_acknowledged_them(self, sample: SampleService) -> None:
         await sample.send(1, 2, 3, 4)
@@ -293,10 +288,7 @@ class TestTrim:
 
 
 async def acknowledge(redis: Redis, group: str, *, count: int) -> None:
+    """Create the group, and let one member read and acknowledge the first `count` entries."""
     await redis.xgroup_create(STREAM, group, id="0")
     responses = await redis.xreadgroup(group, "member", {STREAM: ">"}, count=count)
     await redis.xack(STREAM, group, *(entry_id for entry_id, _ in responses[0][1]))
-
-
-async def is_length(redis: Redis, length: int) -> bool:
-    return bool(await redis.xlen(STREAM) == length)

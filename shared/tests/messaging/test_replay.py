@@ -1,4 +1,4 @@
-"""The replay of dead letters: each is applied once, also with two processes or a redelivery."""
+"""The event of a replayed dead letter is applied once, also with two processes or a redelivery."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from shared.messaging import CloudEvent, PoisonEventError, list_dead_letters, re
 from testkit.sample_service import EffectHandler, SampleService, sample_event
 from testkit.waiting import eventually
 
-from .conditions import create_processor, delete_acknowledgements, has_applied, has_dead_letters
+from .conditions import create_processor, has_applied, has_dead_letters, redeliver_all
 
 
 class TestReplay:
@@ -22,7 +22,7 @@ class TestReplay:
                 assert await request_replay(session) == 1
             await eventually(lambda: has_applied(sample, 2, 1))
             await eventually(lambda: has_dead_letters(sample, 0))
-            await delete_acknowledgements(sample)
+            await redeliver_all(sample)
             await sample.send(3)
             await eventually(lambda: has_applied(sample, 2, 1, 3))
         assert handler.calls == [1, 2, 1, 3]
@@ -44,15 +44,15 @@ class TestReplay:
         assert await sample.effects() == []
 
     async def test_event_is_applied_once_when_two_processes_replay_it(self, sample: SampleService) -> None:
-        both = asyncio.Barrier(2)
+        both_processes = asyncio.Barrier(2)
 
         class SynchronizedHandler(EffectHandler):
+            """Gives the other process time to call the handler too. Because it must not, the barrier times out."""
+
             async def __call__(self, session: AsyncSession, event: CloudEvent) -> None:
-                with contextlib.suppress(
-                    TimeoutError
-                ):  # only one process may call the handler, so the barrier times out
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.3):
-                        await both.wait()
+                        await both_processes.wait()
                 await super().__call__(session, event)
 
         handler = SynchronizedHandler()

@@ -1,4 +1,4 @@
-"""Retention: outbox rows are deleted after all groups have acknowledged them, inbox rows after the outbox rows."""
+"""The deletion of outbox rows that all groups have acknowledged, and of inbox rows after the outbox rows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,15 +15,18 @@ from shared.messaging.low_water_mark import ACKNOWLEDGED_MARK
 from testkit.sample_service import GROUP, INBOX, STREAM, EffectHandler, SampleService
 from testkit.waiting import eventually
 
+from .conditions import has_entries
+
 NO_RETENTION = timedelta(0)
 A_WEEK = timedelta(days=7)
+MORE_THAN_A_WEEK = timedelta(days=8)
 
 
 async def prune(sample: SampleService, *, retention: timedelta = NO_RETENTION, limit: int = 100) -> int:
-    """Run the cleanup of the outbox once, like the service."""
-    done = await get_acknowledged_seq(sample.redis, STREAM, groups=[GROUP])
+    """Delete one batch of outbox rows as a service does, and return their number."""
+    acknowledged = await get_acknowledged_seq(sample.redis, STREAM, groups=[GROUP])
     async with sample.sessions() as session, session.begin():
-        return await prune_outbox(session, acknowledged=done, retention=retention, limit=limit)
+        return await prune_outbox(session, acknowledged=acknowledged, retention=retention, limit=limit)
 
 
 async def publish_and_apply(sample: SampleService, *numbers: int) -> None:
@@ -49,7 +52,7 @@ class TestPruneOutbox:
         async with sample.relay(poll_s=0.05):
             await sample.publish(3)
             await eventually(lambda: has_entries(sample, 3))
-        await sample.redis.xreadgroup(GROUP, "hesitant", {STREAM: ">"})
+        await sample.redis.xreadgroup(GROUP, "member", {STREAM: ">"})
         assert await prune(sample) == 2
         assert await sample.outbox() == [("3-0", 3)]
 
@@ -61,7 +64,7 @@ class TestPruneOutbox:
     async def test_rows_stay_until_their_retention_ends(self, sample: SampleService) -> None:
         await publish_and_apply(sample, 1, 2)
         assert await prune(sample, retention=A_WEEK) == 0
-        await move_marks_back(sample, 8)
+        await move_acknowledged_marks_back(sample, MORE_THAN_A_WEEK)
         await publish_and_apply(sample, 3)
         assert await prune(sample, retention=A_WEEK) == 2
         assert await sample.outbox() == [("3-0", 3)]
@@ -70,11 +73,11 @@ class TestPruneOutbox:
         """After a flush, the acknowledgements are lost until the events are appended again."""
         await publish_and_apply(sample, 1, 2)
         await prune(sample, retention=A_WEEK)
-        await move_marks_back(sample, 8)
+        await move_acknowledged_marks_back(sample, MORE_THAN_A_WEEK)
         await sample.redis.flushdb()
         assert await prune(sample, retention=A_WEEK) == 0
 
-    async def test_old_marks_are_deleted(self, sample: SampleService) -> None:
+    async def test_only_the_latest_acknowledged_mark_stays(self, sample: SampleService) -> None:
         for n in (1, 2, 3):
             await publish_and_apply(sample, n)
             await prune(sample)
@@ -82,15 +85,9 @@ class TestPruneOutbox:
             assert len((await session.scalars(sa.select(ACKNOWLEDGED_MARK.c.seq))).all()) == 1
 
 
-async def move_marks_back(sample: SampleService, days: int) -> None:
+async def move_acknowledged_marks_back(sample: SampleService, age: timedelta) -> None:
     async with sample.sessions() as session, session.begin():
-        await session.execute(
-            sa.update(ACKNOWLEDGED_MARK).values(noted_at=ACKNOWLEDGED_MARK.c.noted_at - timedelta(days=days))
-        )
-
-
-async def has_entries(sample: SampleService, count: int) -> bool:
-    return len(await sample.stream()) == count
+        await session.execute(sa.update(ACKNOWLEDGED_MARK).values(noted_at=ACKNOWLEDGED_MARK.c.noted_at - age))
 
 
 class TestFlushAfterPrune:
@@ -122,13 +119,15 @@ class TestFlushAfterPrune:
 
 
 class TestInbox:
-    async def test_inbox_rows_are_deleted_after_the_outbox_rows(self, sample: SampleService) -> None:
+    async def test_inbox_rows_are_deleted_in_batches_when_their_outbox_rows_were_deleted(
+        self, sample: SampleService
+    ) -> None:
         await publish_and_apply(sample, 1, 2)
         await prune(sample)
         await publish_and_apply(sample, 3)
         async with sample.sessions() as session, session.begin():
             since = await events_since(session)
-            assert [await prune_inbox(session, before=since, limit=limit) for limit in (1, 9)] == [1, 1]
+            assert [await prune_inbox(session, before=since, limit=1) for _ in range(3)] == [1, 1, 0]
             kept = len((await session.scalars(sa.select(INBOX.c.event_id))).all())
         assert kept == 1
 
