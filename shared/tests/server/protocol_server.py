@@ -1,4 +1,4 @@
-"""An application on a real server with the protocol classes, and raw bytes to and from it."""
+"""An application on a real server that uses the protocol classes, and helpers that exchange raw bytes with it."""
 
 import asyncio
 import json
@@ -18,29 +18,32 @@ from shared.config import LogFormat
 from shared.logging.setup import configure_logging
 from shared.server.protocols.http import BoundedHttpProtocol
 from shared.server.protocols.problems import ProblemHttpProtocol
-from shared.server.protocols.websocket import (
-    BoundedWebSocketProtocol,
-)
+from shared.server.protocols.websocket import BoundedWebSocketProtocol
 from testkit.apps import serve
 from testkit.connections import close_connection
 from testkit.waiting import TIMEOUT_S
 
 HEAD = b"GET /echo HTTP/1.1\r\nHost: shop.example\r\n"
+"""A head without the empty line that ends it."""
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""The complete head of a request, before the chunks of its body."""
 
 GATE = b"GET /gate HTTP/1.1\r\nHost: shop.example\r\n\r\n"
+"""A complete request. Its response waits for `ProtocolServer.gate`."""
 
 LARGE = b"x" * 32 * 1024 * 1024
+"""The body of a response that is larger than the buffers of both sockets."""
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: shop.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
+"""The head of a WebSocket handshake without the empty line that ends it."""
 
 
 class ShortTimeouts(ProblemHttpProtocol):
-    """The protocol class with short timeouts."""
+    """The protocol class with timeouts of less than a second."""
 
     head_seconds = 0.2
     request_seconds = 0.3
@@ -48,7 +51,11 @@ class ShortTimeouts(ProblemHttpProtocol):
 
 
 class ProtocolServer:
-    """An application on a real server, with the state that tests read, and connections to it."""
+    """An application with the state that tests read, and connections to the server that runs it.
+
+    `requests` counts the calls of the handlers that record them. `websocket_ends` are the close codes that the
+    application received, and `protocols` the WebSocket connections.
+    """
 
     def __init__(self) -> None:
         self.url = ""
@@ -59,12 +66,12 @@ class ProtocolServer:
         self.protocols: list[BoundedWebSocketProtocol] = []
         server = self
 
-        class Recorded(BoundedWebSocketProtocol):
+        class RecordedWebSocketProtocol(BoundedWebSocketProtocol):
             def __init__(self, *arguments: Any, **named: Any) -> None:
                 super().__init__(*arguments, **named)
                 server.protocols.append(self)
 
-        self.websocket_class = Recorded
+        self.websocket_class = RecordedWebSocketProtocol
         self.app = Starlette(
             routes=[
                 Route("/echo", self.echo, methods=["GET", "POST"]),
@@ -73,7 +80,7 @@ class ProtocolServer:
                 Route("/stalled", self.stall),
                 Route("/large", self.respond_large),
                 Route("/pieces", self.respond_in_pieces),
-                WebSocketRoute("/ws", self.websocket),
+                WebSocketRoute("/ws", self.echo_texts),
                 WebSocketRoute("/late", self.accept_late),
             ]
         )
@@ -108,20 +115,20 @@ class ProtocolServer:
         return StreamingResponse(chunks())
 
     async def respond_large(self, _request: Request) -> Response:
-        """Respond with one chunk that is larger than the buffers of both sockets."""
+        """Respond with LARGE in one chunk."""
         return Response(LARGE)
 
     async def respond_in_pieces(self, _request: Request) -> Response:
-        """Respond with the same content in small chunks."""
-        size = 64 * 1024
-        return StreamingResponse(LARGE[start : start + size] for start in range(0, len(LARGE), size))
+        """Respond with LARGE in small chunks."""
+        chunk_bytes = 64 * 1024
+        return StreamingResponse(LARGE[start : start + chunk_bytes] for start in range(0, len(LARGE), chunk_bytes))
 
     async def _until_disconnect(self, request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
         self.disconnects += 1
 
-    async def websocket(self, websocket: WebSocket) -> None:
+    async def echo_texts(self, websocket: WebSocket) -> None:
         await websocket.accept()
         try:
             while True:
@@ -133,7 +140,7 @@ class ProtocolServer:
         """Accept when the gate opens."""
         self.requests += 1
         await self.gate.wait()
-        await self.websocket(websocket)
+        await self.echo_texts(websocket)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         address = urlsplit(self.url)
@@ -153,6 +160,7 @@ class ProtocolServer:
 async def run_server(
     http: type[BoundedHttpProtocol] = ProblemHttpProtocol, **settings: Any
 ) -> AsyncIterator[ProtocolServer]:
+    """Run the server with the HTTP protocol class `http` and these settings of uvicorn."""
     configure_logging(service="hello", log_format=LogFormat.JSON)
     server = ProtocolServer()
     options: dict[str, Any] = {
@@ -167,6 +175,7 @@ async def run_server(
 
 
 def find_events(output: str, name: str) -> list[dict[str, Any]]:
+    """Return the log records of this event."""
     return [json.loads(line) for line in output.splitlines() if f'"{name}"' in line]
 
 
@@ -186,11 +195,18 @@ def parse_problem(response: bytes) -> dict[str, Any]:
 
 
 def encode_frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
+    """Return a frame as a client sends it: masked."""
     return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def encode_server_frame(opcode: Opcode, data: bytes = b"") -> bytes:
+    """Return a frame as the server sends it: not masked."""
+    return Frame(opcode, data).serialize(mask=False)
 
 
 @asynccontextmanager
 async def open_websocket(server: ProtocolServer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect and complete the handshake."""
     reader, writer = await server.connect()
     try:
         writer.write(UPGRADE + b"\r\n")

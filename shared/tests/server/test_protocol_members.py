@@ -1,4 +1,4 @@
-"""The undocumented members of uvicorn that the protocol classes use, and gunicorn with both classes."""
+"""The undocumented members of uvicorn's classes that the protocol classes use, and gunicorn with both classes."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def create_app():
 """
 
 
-async def test_gunicorn_uses_both_classes(tmp_path: Path) -> None:
+async def test_gunicorn_uses_both_protocol_classes(tmp_path: Path) -> None:
     async with gunicorn(tmp_path, APPLICATION) as (_, url), httpx.AsyncClient(base_url=url) as client:
         await eventually(lambda: responds(client))
         server = ProtocolServer()
@@ -62,27 +62,27 @@ class TestMembers:
     )
 
     @pytest.fixture
-    def make(self) -> Callable[[type[Any]], Any]:
-        def make(protocol: type[Any]) -> Any:
+    def create_protocol(self) -> Callable[[type[Any]], Any]:
+        def create_protocol(protocol: type[Any]) -> Any:
             config = Config(Starlette(), log_config=None)
             config.load()
             return protocol(config=config, server_state=ServerState(), app_state={}, _loop=asyncio.get_running_loop())
 
-        return make
+        return create_protocol
 
-    async def test_http_class_has_the_used_members(self, make: Callable[[type[Any]], Any]) -> None:
-        protocol = make(HttpToolsProtocol)
+    async def test_http_class_has_the_used_members(self, create_protocol: Callable[[type[Any]], Any]) -> None:
+        protocol = create_protocol(HttpToolsProtocol)
         assert [name for name in self.HTTP.split() if not hasattr(protocol, name)] == []
         assert protocol.timeout_keep_alive_task is None
 
-    async def test_cycle_has_the_used_members(self, make: Callable[[type[Any]], Any]) -> None:
-        protocol = make(HttpToolsProtocol)
+    async def test_cycle_has_the_used_members(self, create_protocol: Callable[[type[Any]], Any]) -> None:
+        protocol = create_protocol(HttpToolsProtocol)
         protocol.data_received(HEAD + b"\r\n")
         assert [name for name in self.CYCLE.split() if not hasattr(protocol.cycle, name)] == []
         assert (protocol.url, protocol.scope["headers"]) == (b"/echo", [(b"host", b"shop.example")])
         for task in list(protocol.tasks):
             task.cancel()
 
-    async def test_websocket_class_has_the_used_members(self, make: Callable[[type[Any]], Any]) -> None:
-        protocol = make(WebSocketsSansIOProtocol)
+    async def test_websocket_class_has_the_used_members(self, create_protocol: Callable[[type[Any]], Any]) -> None:
+        protocol = create_protocol(WebSocketsSansIOProtocol)
         assert [name for name in self.WEBSOCKET.split() if not hasattr(protocol, name)] == []

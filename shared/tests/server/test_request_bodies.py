@@ -1,4 +1,4 @@
-"""Request bodies, sent as raw bytes."""
+"""Accepted and rejected request bodies, sent as raw bytes."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ class TestBody:
         received = bytearray()
 
         async def read_until_closed() -> None:
-            with suppress(ConnectionResetError):  # the server closed it while this client was still sending
+            with suppress(ConnectionResetError):  # the server closes the connection while the client sends
                 while data := await reader.read(65_536):
                     received.extend(data)
 

@@ -1,4 +1,4 @@
-"""The request line and the headers, sent as raw bytes."""
+"""Accepted and rejected heads of requests (the request line and the headers), sent as raw bytes."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ class TestHead:
             pytest.param(HEAD + b"X" * 10_000_000, id="endless header name"),
             pytest.param(HEAD + b"X: 1234567890\r\n" * 500_000, id="endless headers"),
             pytest.param(HEAD + b"a:\r\n" * 3_000, id="many small headers"),
-            pytest.param(HEAD + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n", id="complete"),
+            pytest.param(HEAD + b"X: " + b"a" * MAX_HEAD_BYTES + b"\r\n\r\n", id="complete header"),
             pytest.param(
                 b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n", id="complete request line"
             ),
@@ -37,7 +37,7 @@ class TestHead:
         assert "warning" not in output
         assert server.requests == 0
 
-    async def test_request_is_served_when_the_head_is_smaller(self, server: ProtocolServer) -> None:
+    async def test_request_is_served_when_the_head_is_smaller_than_64_kib(self, server: ProtocolServer) -> None:
         head = HEAD + b"X: " + b"a" * (MAX_HEAD_BYTES - 1000) + b"\r\nConnection: close\r\n\r\n"
         assert b" 200 OK" in await server.exchange(head)
 
@@ -46,7 +46,7 @@ class TestHead:
         assert (rejected["status"], rejected["type"].rpartition("/")[2]) == (408, "request-timeout")
         assert rejected["instance"] == "/echo"
 
-    async def test_timeout_is_not_extended_when_bytes_arrive_slowly(self, quick_server: ProtocolServer) -> None:
+    async def test_response_is_408_when_the_head_arrives_slowly(self, quick_server: ProtocolServer) -> None:
         reader, writer = await quick_server.connect()
         writer.write(HEAD + b"X: ")
         response = asyncio.create_task(reader.read())
@@ -62,14 +62,14 @@ class TestHead:
     ) -> None:
         assert await quick_server.exchange(sent) == b""
 
-    async def test_connection_is_closed_when_it_is_idle(self) -> None:
+    async def test_connection_is_closed_when_it_is_idle_after_a_response(self) -> None:
         async with run_server(timeout_keep_alive=0.2) as server:
             assert b" 200 OK" in await server.exchange(HEAD + b"\r\n")
             respond_early = b"POST /respond_early HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
             reader, writer = await server.connect()
             writer.write(respond_early)
             assert b" 204 " in await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"x")  # the body ends after the response
+            writer.write(b"x")  # here the body ends, after the response
             assert await asyncio.wait_for(reader.read(), TIMEOUT_S) == b""
             writer.close()
 
@@ -112,7 +112,7 @@ class TestHead:
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ],
     )
-    async def test_response_is_a_problem_when_the_head_is_invalid(
+    async def test_response_is_400_and_logged_once_when_the_head_is_invalid(
         self, server: ProtocolServer, invalid: bytes, capsys: pytest.CaptureFixture[str]
     ) -> None:
         rejected = parse_problem(await server.exchange(invalid))
@@ -123,7 +123,9 @@ class TestHead:
         response = await server.exchange(b"GET / HTTP/1.1\r\nX-Request-ID: order-42\r\n\r\n")
         assert b"\r\nx-request-id: order-42\r\n" in response
 
-    async def test_connection_closes_after_an_unsupported_upgrade(self, server: ProtocolServer) -> None:
+    async def test_connection_is_closed_after_the_response_when_the_upgrade_is_unsupported(
+        self, server: ProtocolServer
+    ) -> None:
         upgrade = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 99\r\n\r\n"
         response = await server.exchange(upgrade + HEAD + b"\r\n")
         assert response.count(b"HTTP/1.1 200") == 1
