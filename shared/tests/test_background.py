@@ -1,4 +1,4 @@
-"""A background loop restarts after an error, records it, and ends with its service."""
+"""A background loop logs an error and restarts, and it ends with its service."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from testkit.waiting import TIMEOUT_S, eventually
 
 
 class FailingLoop(BackgroundLoop):
-    """Raises each of `errors` in one run, then runs until it is stopped."""
+    """A loop that raises one of `errors` in each run, then runs until it is stopped."""
 
     def __init__(self, *errors: Exception) -> None:
         super().__init__()
@@ -26,8 +26,8 @@ class FailingLoop(BackgroundLoop):
         await self._stopping.wait()
 
 
-class UncancelledLoop(BackgroundLoop):
-    """Swallows the first cancellation, as redis-py sometimes does on Python 3.11."""
+class CancellationSwallowingLoop(BackgroundLoop):
+    """A loop that swallows the first cancellation, as redis-py sometimes does on Python 3.11."""
 
     cancellations = 0
 
@@ -42,7 +42,7 @@ class UncancelledLoop(BackgroundLoop):
 
 
 class WaitingLoop(BackgroundLoop):
-    """Ends when all parties of `barrier` were stopped."""
+    """A loop that ends when all loops of `barrier` were stopped."""
 
     def __init__(self, barrier: asyncio.Barrier) -> None:
         super().__init__(drain_timeout_s=5)
@@ -81,11 +81,11 @@ class TestBackgroundLoop:
         assert (record["event"], record["log_level"], record["exc_info"]) == ("background_failed", "error", True)
 
     async def test_loop_ends_when_it_swallows_a_cancellation(self) -> None:
-        async with asyncio.timeout(TIMEOUT_S), UncancelledLoop() as loop:
+        async with asyncio.timeout(TIMEOUT_S), CancellationSwallowingLoop() as loop:
             pass
         assert loop.cancellations == 2
 
-    async def test_loop_runs_when_the_block_begins(self) -> None:
+    async def test_loop_has_started_when_the_block_begins(self) -> None:
         async with FailingLoop() as loop:
             assert loop.is_running.is_set()
 

@@ -1,25 +1,23 @@
-"""The telemetry that a process exports. Collectors that are down, slow or rejecting do not affect requests."""
+"""The telemetry that a process exports. A collector that is down, slow or rejecting does not affect requests."""
 
 import asyncio
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 import pytest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from testkit.apps import free_port
 from testkit.collector import Collector, CollectorMode, running_collector
 from testkit.gunicorn import gunicorn, responds
 from testkit.waiting import eventually
 
-QUEUE = 2048
+QUEUE_SIZE = 2048
 """Capacity of the SDK's queues (OTEL_BSP_MAX_QUEUE_SIZE)."""
 
 APPLICATION = """
@@ -36,20 +34,20 @@ router = APIRouter()
 log, tracer = structlog.get_logger(), get_tracer("hello")
 
 @router.get("/hello")
-async def hello() -> dict[str, int]:
+async def greet() -> dict[str, int]:
     log.debug("greeted")
     return {"pid": os.getpid()}
 
 @router.get("/burst/{number}")
-async def burst(number: int) -> list[int]:
+async def record_many(number: int) -> int:
     for _ in range(number):
         tracer.start_span("one of many").end()
         log.info("one_of_many")
-    [spans] = trace.get_tracer_provider()._active_span_processor._span_processors
-    return [len(spans._batch_processor._queue)]
+    [processor] = trace.get_tracer_provider()._active_span_processor._span_processors
+    return len(processor._batch_processor._queue)
 
 @router.get("/marked")
-async def marked() -> None:
+async def record_marked() -> None:
     tracer.start_span("marked").end()
     log.info("marked")
 
@@ -66,70 +64,75 @@ def create_app():
 @asynccontextmanager
 async def run_service(folder: Path, endpoint: str, **environment: str) -> AsyncIterator[tuple[int, httpx.AsyncClient]]:
     """Run the service under gunicorn; yield the pid of its master and a client."""
-    ours = {
+    defaults = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_METRIC_EXPORT_INTERVAL": "200",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "INFO",
     }
     async with (
-        gunicorn(folder, APPLICATION, **{**ours, **environment}) as (process, url),
+        gunicorn(folder, APPLICATION, **{**defaults, **environment}) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         await eventually(lambda: responds(client))
         yield process.pid, client
 
 
-class TestUnreachableBackend:
-    @pytest.fixture(params=["dead", CollectorMode.REJECTING, CollectorMode.HANGING])
-    async def endpoint(self, request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Collector | None]]:
-        async with AsyncExitStack() as stack:
-            if request.param == "dead":
-                yield f"http://127.0.0.1:{free_port()}", None
-            else:
-                collector = await stack.enter_async_context(running_collector(request.param))
-                yield collector.url, collector
+async def assert_serves(client: httpx.AsyncClient) -> None:
+    responses = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
+    assert {response.status_code for response in responses} == {200}
+
+
+class TestUnavailableCollector:
+    @pytest.fixture(params=["not running", CollectorMode.REJECTING, CollectorMode.HANGING])
+    async def collector(self, request: pytest.FixtureRequest) -> AsyncIterator[Collector | None]:
+        """A collector that accepts no export, or None if there is no collector."""
+        if request.param == "not running":
+            yield None
+            return
+        async with running_collector(request.param) as collector:
+            yield collector
 
     async def test_process_serves_and_stops_with_bounded_queues(
-        self, tmp_path: Path, endpoint: tuple[str, Collector | None]
+        self, tmp_path: Path, collector: Collector | None
     ) -> None:
-        url, collector = endpoint
+        url = collector.url if collector else f"http://127.0.0.1:{free_port()}"
         async with run_service(tmp_path, url) as (master, client):
             if collector:
                 await eventually(lambda: collector.requests)
-            served = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
-            assert {response.status_code for response in served} == {200}
-            assert max((await client.get(f"/burst/{2 * QUEUE}")).json()) <= QUEUE
-            assert collector is None or not collector.spans()
+            await assert_serves(client)
+            assert (await client.get(f"/burst/{2 * QUEUE_SIZE}")).json() <= QUEUE_SIZE
+            assert collector is None or not collector.spans(), "the collector must not accept an export"
             psutil.Process(master).send_signal(signal.SIGTERM)
             await eventually(lambda: not psutil.pid_exists(master) or has_ended(master))
 
 
-class TestSlowBackend:
-    async def test_process_serves_and_drops_only_what_exceeds_the_queues(self, tmp_path: Path) -> None:
+class TestSlowCollector:
+    async def test_process_serves_and_drops_only_records_that_exceed_the_queues(self, tmp_path: Path) -> None:
         async with (
-            running_collector(CollectorMode.SLOW) as collector,
+            running_collector(CollectorMode.HANGING) as collector,  # so that no export ends during the burst
             run_service(tmp_path, collector.url) as (_, client),
         ):
-            assert max((await client.get(f"/burst/{2 * QUEUE}")).json()) <= QUEUE
+            assert (await client.get(f"/burst/{2 * QUEUE_SIZE}")).json() <= QUEUE_SIZE
+            collector.mode = CollectorMode.SLOW
+            collector.release()
             await eventually(
                 lambda: collector.traces and collector.logs and collector.metrics,
                 what="a slow export of each signal",
             )
-            served = await asyncio.gather(*(client.get("/hello") for _ in range(50)))
-            assert {response.status_code for response in served} == {200}
+            await assert_serves(client)
             collector.mode = CollectorMode.NORMAL
             await client.get("/marked")
             await eventually(lambda: "marked" in {span.name for span in collector.spans()})
-            await eventually(lambda: "marked" in {line.body.string_value for line in collector.log_records()})
+            await eventually(lambda: "marked" in {record.body.string_value for record in collector.log_records()})
             await eventually(lambda: "/marked" in list_measured_routes(collector))
-            many = [line for line in collector.log_records() if line.body.string_value == "one_of_many"]
-            assert len(many) < 2 * QUEUE
-        reported = (tmp_path / "log").read_text().count("Queue full")
-        assert 0 < reported < 5  # once in 20 s, not for each dropped record
+            many = [record for record in collector.log_records() if record.body.string_value == "one_of_many"]
+            assert len(many) < 2 * QUEUE_SIZE
+        warnings = (tmp_path / "log").read_text().count("Queue full")
+        assert 0 < warnings < 5  # one in 20 s, not one for each dropped record
 
 
-UNRESOLVED = """
+PROGRAM_WITH_HANGING_RESOLVER = """
 import asyncio, socket, threading
 from opentelemetry import trace
 from shared.telemetry import setup as telemetry
@@ -148,11 +151,11 @@ print("ended")
 """
 
 
-class TestUnresolvableBackend:
+class TestUnresolvableCollector:
     async def test_process_ends_when_the_resolver_hangs(self) -> None:
         environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example:4318"}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", UNRESOLVED, env=environment, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-c", PROGRAM_WITH_HANGING_RESOLVER, env=environment, stdout=asyncio.subprocess.PIPE
         )
         try:
             async with asyncio.timeout(60):
@@ -163,22 +166,20 @@ class TestUnresolvableBackend:
         assert (printed, process.returncode) == (b"ended\n", 0)
 
 
-class TestBackend:
+class TestCollector:
     async def test_metrics_have_service_instance_and_exemplars(self, tmp_path: Path) -> None:
+        two_workers = {"WEB_CONCURRENCY": "2"}
         async with (
             running_collector() as collector,
-            run_service(tmp_path, collector.url, WEB_CONCURRENCY="2") as (
-                _,
-                client,
-            ),
+            run_service(tmp_path, collector.url, **two_workers) as (_, client),
         ):
+            pids: set[int] = set()
 
             async def have_both_served() -> bool:
                 async with httpx.AsyncClient(base_url=client.base_url) as new_connection:  # perhaps to the other worker
                     pids.add((await new_connection.get("/hello")).json()["pid"])
                 return len(pids) == 2
 
-            pids: set[int] = set()
             await eventually(have_both_served)
 
             def list_instances() -> set[str]:
@@ -188,7 +189,7 @@ class TestBackend:
                     if metric.name == "http.server.request.duration"
                 }
 
-            await eventually(lambda: len(list_instances()) == 2, what="the durations of both processes")
+            await eventually(lambda: len(list_instances()) == 2, what="the durations of both workers")
             expected = {"http.server.active_requests", "hopline.event_loop.delay"}
             await eventually(lambda: expected <= {metric.name for _, metric in collector.resource_metrics()})
             assert {
@@ -220,16 +221,16 @@ class TestBackend:
 
 
 class TestLogLevel:
-    async def test_signal_to_the_master_toggles_debug(self, tmp_path: Path) -> None:
-        def reported(event: str) -> int:
+    async def test_signal_to_the_master_toggles_debug_records(self, tmp_path: Path) -> None:
+        def count_records(event: str) -> int:
             return (tmp_path / "log").read_text().count(f'"event":"{event}"')
 
         async with run_service(tmp_path, "") as (master, client):
-            for changes, greeted in ((1, 1), (2, 1)):
+            for level_changes in (1, 2):  # to DEBUG, and back to INFO
                 psutil.Process(master).send_signal(signal.SIGUSR1)
-                await eventually(lambda n=changes: reported("log_level_changed") == n)  # type: ignore[misc]
+                await eventually(lambda n=level_changes: count_records("log_level_changed") == n)  # type: ignore[misc]
                 await client.get("/hello")
-                assert reported("greeted") == greeted
+                assert count_records("greeted") == 1, "only the first request is served at the level DEBUG"
 
 
 def has_ended(pid: int) -> bool:
@@ -237,7 +238,7 @@ def has_ended(pid: int) -> bool:
 
 
 def list_measured_routes(collector: Collector) -> set[str]:
-    """Return the routes whose durations have arrived."""
+    """Return the routes whose durations the collector has received."""
     return {
         item.value.string_value
         for _, metric in collector.resource_metrics()
@@ -249,14 +250,11 @@ def list_measured_routes(collector: Collector) -> set[str]:
 
 
 def list_exemplar_traces(collector: Collector) -> set[bytes]:
-    """Return the traces of the exemplars of durations."""
+    """Return the trace ids of the exemplars of request durations."""
     return {
         exemplar.trace_id
         for _, metric in collector.resource_metrics()
         if metric.name == "http.server.request.duration"
-        for exemplar in _exemplars(metric)
+        for point in metric.histogram.data_points
+        for exemplar in point.exemplars
     }
-
-
-def _exemplars(metric: Metric) -> list[Any]:
-    return [exemplar for point in metric.histogram.data_points for exemplar in point.exemplars]

@@ -1,4 +1,4 @@
-"""Gauges that a background loop sets while another thread exports them."""
+"""A gauge that one thread sets while another thread exports it."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ class SettingLabel(str):
 
 
 class TestGauge:
-    def test_value_is_exported_when_another_one_is_set_meanwhile(self, metrics: Metrics) -> None:
+    def test_value_is_exported_when_another_value_is_set_during_the_export(self, metrics: Metrics) -> None:
         label = SettingLabel("known")
         label.gauge, label.numbers = Gauge("tests.gauge", unit="1", description="for tests"), iter(range(10))
         label.gauge.set(7, {"label": label})

@@ -1,4 +1,4 @@
-"""The event loop delay of a loop that is blocked."""
+"""The metric of the event loop's delay."""
 
 import asyncio
 import time
@@ -9,9 +9,11 @@ from shared.telemetry.loop_delay import measure_loop_delay
 from testkit.waiting import eventually
 
 BLOCKED_S = 0.2
+TOLERANCE_S = 0.05
+"""Part of the block that passes before the sample is due: at most one interval of 0.01 s, on a busy machine more."""
 
 
-async def test_delay_contains_the_time_for_which_the_loop_was_blocked(metric_reader: InMemoryMetricReader) -> None:
+async def test_delay_includes_the_time_for_which_the_loop_was_blocked(metric_reader: InMemoryMetricReader) -> None:
     def sum_delays() -> float:
         data = metric_reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
@@ -28,4 +30,4 @@ async def test_delay_contains_the_time_for_which_the_loop_was_blocked(metric_rea
     async with measure_loop_delay(interval_s=0.01):
         await asyncio.sleep(0)  # the first sample begins
         time.sleep(BLOCKED_S)  # noqa: ASYNC251 - blocks the loop
-        await eventually(lambda: sum_delays() - before >= BLOCKED_S - 0.05)
+        await eventually(lambda: sum_delays() - before >= BLOCKED_S - TOLERANCE_S)

@@ -1,4 +1,4 @@
-"""The providers and exporters that OpenTelemetry's variables select, and the limits on context of callers."""
+"""The providers and exporters that OpenTelemetry's variables select, and the limits on the context of callers."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from otel_lean import LeanTracerProvider
 from shared.config import ConfigurationError, ServiceSettings, Signal, load_settings
-from shared.telemetry.propagation import UntrustedContextPropagator
+from shared.telemetry.propagation import MAX_TRACESTATE_BYTES, UntrustedContextPropagator
 from shared.telemetry.setup import (
     DEFAULTS,
     create_exporter,
@@ -31,8 +31,8 @@ from shared.telemetry.setup import (
     set_defaults,
 )
 
-Variables = pytest.MonkeyPatch
-TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACEPARENT = f"00-{TRACE_ID}-{SPAN_ID}-01"
 
 
 class TestTracerProvider:
@@ -45,13 +45,15 @@ class TestTracerProvider:
             ("lean", LeanTracerProvider),
         ],
     )
-    def test_provider_is_the_one_of_the_setting(self, name: str | None, expected: type, monkeypatch: Variables) -> None:
+    def test_provider_is_selected_by_the_variable(
+        self, name: str | None, expected: type, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
         if name is not None:
             monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", name)
         assert type(create_tracer_provider(ServiceSettings())) is expected
 
-    def test_start_fails_when_the_provider_is_not_installed(self, monkeypatch: Variables) -> None:
+    def test_start_fails_when_the_provider_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", "fast")
         with pytest.raises(ConfigurationError, match=r"'fast'.*lean.*sdk_tracer_provider"):
             create_tracer_provider(ServiceSettings())
@@ -75,8 +77,8 @@ class TestExporter:
         ],
         ids=str,
     )
-    def test_exporter_is_the_one_of_the_protocol(
-        self, variables: dict[str, str], module: str, monkeypatch: Variables
+    def test_exporter_is_selected_by_protocol_and_provider(
+        self, variables: dict[str, str], module: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("OTEL_PYTHON_TRACER_PROVIDER", raising=False)
         for name, value in variables.items():
@@ -100,8 +102,8 @@ class TestExporter:
         ],
         ids=str,
     )
-    def test_exporter_is_created_for_signals_with_an_endpoint(
-        self, variables: dict[str, str], exported: list[Signal], monkeypatch: Variables
+    def test_signal_is_exported_when_it_has_an_endpoint_and_its_exporter_is_not_none(
+        self, variables: dict[str, str], exported: list[Signal], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -111,7 +113,7 @@ class TestExporter:
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """A collector for gRPC that keeps the names of spans."""
+    """A collector for gRPC that stores the names of the received spans."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -122,7 +124,7 @@ class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 class TestGrpc:
-    def test_spans_arrive_by_grpc(self, monkeypatch: Variables) -> None:
+    def test_spans_are_exported_by_grpc_when_it_is_the_protocol(self, monkeypatch: pytest.MonkeyPatch) -> None:
         receiver, server = Receiver(), grpc.server(ThreadPoolExecutor(1))
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
         port = server.add_insecure_port("127.0.0.1:0")
@@ -140,25 +142,24 @@ class TestGrpc:
 
 
 class TestResource:
-    def test_resource_has_service_process_and_attributes_of_the_environment(self, monkeypatch: Variables) -> None:
+    def test_resource_has_service_process_and_attributes_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version=1.2.3,k8s.pod.name=pod-1")
-        described = create_resource("orders", ServiceSettings()).attributes
+        attributes, others = (create_resource("orders", ServiceSettings()).attributes for _ in range(2))
         expected = {"service.name": "orders", "service.namespace": "hopline", "service.version": "1.2.3"}
-        assert expected.items() <= described.items()
-        assert described["k8s.pod.name"] == "pod-1"
-        assert described["host.name"] == gethostname()
-        assert (
-            described["service.instance.id"]
-            != create_resource("orders", ServiceSettings()).attributes["service.instance.id"]
-        )
+        assert expected.items() <= attributes.items()
+        assert attributes["k8s.pod.name"] == "pod-1"
+        assert attributes["host.name"] == gethostname()
+        assert attributes["service.instance.id"] != others["service.instance.id"]
 
-    def test_resource_has_the_service_name_of_the_environment(self, monkeypatch: Variables) -> None:
+    def test_resource_has_the_service_name_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OTEL_SERVICE_NAME", "orders-canary")
         assert create_resource("orders", ServiceSettings()).attributes["service.name"] == "orders-canary"
 
 
 class TestDefaults:
-    def test_defaults_do_not_replace_variables_that_are_set(self, monkeypatch: Variables) -> None:
+    def test_defaults_do_not_replace_variables_that_are_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in DEFAULTS:
             monkeypatch.setenv(name, "")
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "5000")
@@ -182,27 +183,29 @@ class TestUntrustedContext:
         [("x" * 40, True), ("x" * 41, False), ("%F0%9F%9B%92" * 10, True), ("%F0%9F%9B%92" * 11, False)],
         ids=["40 bytes", "41 bytes", "40 bytes of UTF-8", "44 bytes of UTF-8"],
     )
-    def test_baggage_is_kept_when_its_value_is_short(
+    def test_known_member_of_the_baggage_is_kept_when_its_value_has_at_most_40_bytes(
         self, propagator: UntrustedContextPropagator, value: str, kept: bool
     ) -> None:
         given = {"baggage": f"hopline.synthetic={value}"}
         expected = {"hopline.synthetic": unquote(value)} if kept else {}
         assert dict(baggage.get_all(propagator.extract(given, Context()))) == expected
 
-    @pytest.mark.parametrize("last", [10, 200])
-    def test_first_members_of_a_tracestate_are_kept_when_it_is_too_long(
-        self, propagator: UntrustedContextPropagator, last: int
+    @pytest.mark.parametrize("excess_bytes", [0, 1])
+    def test_last_member_of_a_tracestate_is_removed_when_it_exceeds_the_limit(
+        self, propagator: UntrustedContextPropagator, excess_bytes: int
     ) -> None:
-        members = [f"vendor{number}={'x' * 20}" for number in range(10, 25)]  # 434 bytes
-        given = {"traceparent": TRACEPARENT, "tracestate": ",".join([*members, f"last={'x' * last}"])}
+        first_members = ",".join(f"vendor{number}={'x' * 20}" for number in range(10, 25))
+        tracestate = f"{first_members},last=".ljust(MAX_TRACESTATE_BYTES + excess_bytes, "x")
+        given = {"traceparent": TRACEPARENT, "tracestate": tracestate}
         remote = trace.get_current_span(propagator.extract(given, Context())).get_span_context()
-        expected = given["tracestate"] if last == 10 else ",".join(members)
-        assert remote.trace_state.to_header() == expected
+        assert remote.trace_state.to_header() == (first_members if excess_bytes else tracestate)
         assert remote.is_remote
-        assert (remote.trace_id, remote.span_id) == (0x0AF7651916CD43DD8448EB211C80319C, 0xB7AD6B7169203331)
+        assert (remote.trace_id, remote.span_id) == (int(TRACE_ID, 16), int(SPAN_ID, 16))
 
     @pytest.mark.parametrize("second", [TRACEPARENT, TRACEPARENT.replace("0af7", "1af7"), "malformed"])
-    def test_several_traceparents_are_ignored(self, propagator: UntrustedContextPropagator, second: str) -> None:
+    def test_traceparents_are_ignored_when_there_are_several(
+        self, propagator: UntrustedContextPropagator, second: str
+    ) -> None:
         for given in ([TRACEPARENT, second], [second, TRACEPARENT]):
             context = propagator.extract({"traceparent": given, "tracestate": "vendor=1"}, Context())
             assert not trace.get_current_span(context).get_span_context().is_valid
@@ -222,7 +225,7 @@ class TestUntrustedContext:
     ) -> None:
         context = propagator.extract({"traceparent": [TRACEPARENT], "tracestate": tracestate}, Context())
         remote = trace.get_current_span(context).get_span_context()
-        assert remote.trace_id == 0x0AF7651916CD43DD8448EB211C80319C
+        assert remote.trace_id == int(TRACE_ID, 16)
         assert remote.trace_state.to_header() == ""
 
     def test_several_tracestate_headers_are_joined(self, propagator: UntrustedContextPropagator) -> None:
@@ -231,10 +234,10 @@ class TestUntrustedContext:
 
 
 class TestPublicSampler:
-    """At a public entry the root sampler also decides about traces of callers, and keeps their ids and tracestate."""
+    """The sampler of a public entry decides about traces of callers too. Their ids and their tracestate are kept."""
 
     @pytest.fixture(params=["sdk_tracer_provider", "lean"], autouse=True)
-    def provider(self, request: pytest.FixtureRequest, monkeypatch: Variables) -> None:
+    def provider(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OTEL_PYTHON_TRACER_PROVIDER", request.param)
 
     @pytest.mark.parametrize("flags", [TraceFlags.DEFAULT, TraceFlags.SAMPLED])
@@ -251,13 +254,13 @@ class TestPublicSampler:
             ("traceidratio", "0", False),
         ],
     )
-    def test_sampler_decides_about_remote_parents(
+    def test_sampler_of_the_setting_decides_about_spans_with_a_remote_parent(
         self,
         sampler: str | None,
         argument: str | None,
         recorded: bool,
         flags: int,
-        monkeypatch: Variables,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         for name, value in (("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)):
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
@@ -275,7 +278,9 @@ class TestPublicSampler:
     @pytest.mark.parametrize(
         ("name", "value"), [("OTEL_TRACES_SAMPLER", "sometimes"), ("OTEL_TRACES_SAMPLER_ARG", "half")]
     )
-    def test_start_fails_when_a_sampler_setting_is_invalid(self, name: str, value: str, monkeypatch: Variables) -> None:
+    def test_start_fails_when_a_sampler_setting_is_invalid(
+        self, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit):
             load_settings(ServiceSettings)

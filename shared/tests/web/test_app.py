@@ -39,7 +39,7 @@ class TestProblems:
             "trace_id": response.headers["traceresponse"].split("-")[1],
         }
 
-    async def test_problem_names_every_invalid_field(self, client: httpx.AsyncClient) -> None:
+    async def test_problem_has_every_invalid_field(self, client: httpx.AsyncClient) -> None:
         response = await client.post("/notes/x", json={"copies": 0})
         assert response.status_code == 422
         assert [error["field"] for error in response.json()["errors"]] == ["kind", "text", "copies"]
@@ -57,25 +57,25 @@ class TestProblems:
         assert response.status_code == 415
         assert "Content-Type: application/json" in response.json()["detail"]
 
-    async def test_response_does_not_contain_the_message_of_an_unexpected_exception(
+    async def test_response_has_the_trace_id_but_not_the_message_of_an_unexpected_exception(
         self, client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
     ) -> None:
         response = await client.get("/bug")
         assert response.status_code == 500
         assert "secret" not in response.text
-        logged = [line for line in capsys.readouterr().out.splitlines() if "unhandled_exception" in line]
-        assert response.json()["trace_id"] in logged[0]
+        [logged] = [line for line in capsys.readouterr().out.splitlines() if "unhandled_exception" in line]
+        assert response.json()["trace_id"] in logged
 
     async def test_span_records_an_unexpected_exception_without_addresses(
         self, client: httpx.AsyncClient, spans: Spans
     ) -> None:
         await client.get("/bug")
         served = spans.one("GET /bug")
-        [raised] = [event for event in served.events if event.name == "exception"]
-        assert raised.attributes is not None
-        assert raised.attributes["exception.message"] == "a secret detail of [address]"
-        assert "shared/tests/conftest.py" in str(raised.attributes["exception.stacktrace"])
-        assert "hopline.example" not in str(raised.attributes)
+        [recorded] = [event for event in served.events if event.name == "exception"]
+        assert recorded.attributes is not None
+        assert recorded.attributes["exception.message"] == "a secret detail of [address]"
+        assert "shared/tests/conftest.py" in str(recorded.attributes["exception.stacktrace"])
+        assert "hopline.example" not in str(recorded.attributes)
 
     async def test_response_is_503_when_a_store_is_unreachable(self, client: httpx.AsyncClient) -> None:
         response = await client.get("/unreachable")
@@ -113,14 +113,15 @@ class TestBodyLimit:
     async def test_response_is_408_when_the_body_does_not_arrive_before_the_deadline(
         self, client: httpx.AsyncClient
     ) -> None:
-        self._assert_late(await self._send_incomplete_body(client, "X-Request-Timeout-Ms: 200\r\n"))
+        self._assert_request_timeout(await self._send_incomplete_body(client, "X-Request-Timeout-Ms: 200\r\n"))
 
     async def test_response_is_408_when_the_body_does_not_arrive_and_there_is_no_deadline(
         self, small_app: FastAPI
     ) -> None:
-        small_app.add_middleware(RequestBodyMiddleware, max_bytes=1000, timeout_s=0.2)  # outside of that of the service
+        # Runs before the service's own middleware, whose timeout is too long for a test.
+        small_app.add_middleware(RequestBodyMiddleware, max_bytes=1000, timeout_s=0.2)
         async with serve(small_app) as url, http_client(url) as client:
-            self._assert_late(await self._send_incomplete_body(client))
+            self._assert_request_timeout(await self._send_incomplete_body(client))
 
     async def _send_incomplete_body(self, client: httpx.AsyncClient, headers: str = "") -> bytes:
         """Send one byte of a body of 100 bytes, and return the response."""
@@ -130,7 +131,7 @@ class TestBodyLimit:
         await close_connection(writer)
         return response
 
-    def _assert_late(self, response: bytes) -> None:
+    def _assert_request_timeout(self, response: bytes) -> None:
         assert response.startswith(b"HTTP/1.1 408 ")
         assert b"connection: close" in response
         assert b"/problems/request-timeout" in response
@@ -163,13 +164,13 @@ class TestRequestContext:
         self, client: httpx.AsyncClient, token_issuer: TokenIssuer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         response = await client.get("/me", headers=token_issuer.headers(USER))
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
-        [line] = [line for line in lines if line["url.path"] == "/me"]
-        assert line["user_id"] == USER
-        assert line["http.response.status_code"] == 200
-        assert line["service"] == "small"
-        assert line["request_id"] == response.headers["x-request-id"]
-        assert line["trace_id"] == response.headers["traceresponse"].split("-")[1]
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "http_request" in line]
+        [record] = [record for record in records if record["url.path"] == "/me"]
+        assert record["user_id"] == USER
+        assert record["http.response.status_code"] == 200
+        assert record["service"] == "small"
+        assert record["request_id"] == response.headers["x-request-id"]
+        assert record["trace_id"] == response.headers["traceresponse"].split("-")[1]
 
     async def test_probes_have_no_span_and_no_access_log_record(
         self, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
@@ -219,14 +220,14 @@ class TestTokens:
     async def test_token_is_rejected_when_another_issuer_signed_it(
         self, client: httpx.AsyncClient, token_issuer: TokenIssuer
     ) -> None:
-        for foreign in (TokenIssuer(), TokenIssuer(key_id=token_issuer.key_id)):
-            assert (await client.get("/me", headers=foreign.headers(USER))).status_code == 401
+        for other_issuer in (TokenIssuer(), TokenIssuer(key_id=token_issuer.key_id)):
+            assert (await client.get("/me", headers=other_issuer.headers(USER))).status_code == 401
 
     @pytest.mark.parametrize("header", ["Bearer", "Bearer x.y.z", "Basic dTpw", "Bearer e30.e30."])
     async def test_response_is_401_when_the_header_is_malformed(self, client: httpx.AsyncClient, header: str) -> None:
         assert (await client.get("/me", headers={"Authorization": header})).status_code == 401
 
-    async def test_response_is_403_when_the_caller_is_not_an_admin(
+    async def test_response_is_403_only_when_the_caller_is_not_an_admin(
         self, client: httpx.AsyncClient, token_issuer: TokenIssuer
     ) -> None:
         assert (await client.get("/admin", headers=token_issuer.headers(USER))).status_code == 403
@@ -234,45 +235,45 @@ class TestTokens:
 
 
 class TestHealth:
-    async def test_readiness_checks_every_dependency(self, client: httpx.AsyncClient, small_app: FastAPI) -> None:
-        async def healthy() -> None: ...
+    async def test_readiness_is_degraded_without_an_optional_dependency_and_503_without_a_critical_one(
+        self, client: httpx.AsyncClient, small_app: FastAPI
+    ) -> None:
+        async def succeed() -> None: ...
 
-        async def broken() -> None:
+        async def fail() -> None:
             raise ConnectionRefusedError("no server")
 
         health = small_app.state.health
-        health.add("store", healthy)
+        health.add("store", succeed)
         assert (await client.get("/health/ready")).json()["status"] == "ready"
-        health.add("cache", broken, critical=False)
+        health.add("cache", fail, critical=False)
         degraded = await client.get("/health/ready")
         assert degraded.status_code == 200
         assert degraded.json()["status"] == "degraded"
         assert degraded.json()["dependencies"]["cache"]["status"] == "down"
         assert "no server" in degraded.json()["dependencies"]["cache"]["error"]
-        health.add("database", broken)
+        health.add("database", fail)
         not_ready = await client.get("/health/ready")
         assert not_ready.status_code == 503
         assert not_ready.json()["status"] == "not_ready"
 
-    async def test_readiness_has_only_the_type_of_an_error_in_production_and_the_log_each_outage(
+    async def test_readiness_hides_the_message_of_an_error_and_each_outage_is_logged_once_when_errors_are_not_exposed(
         self, client: httpx.AsyncClient, small_app: FastAPI, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        reasons = ["no server at db-1.internal", "no server at db-1.internal", "", "no server at db-2.internal"]
+        first_outage, second_outage = "no server at db-1.internal", "no server at db-2.internal"
+        results = [first_outage, first_outage, None, second_outage]
 
         async def probe() -> None:
-            if reason := reasons.pop(0):
+            if reason := results.pop(0):
                 raise ConnectionRefusedError(reason)
 
         small_app.state.health = Health(expose_errors=False, started=True)
         small_app.state.health.add("database", probe)
-        responses = [(await client.get("/health/ready")).json()["dependencies"]["database"] for _ in list(reasons)]
+        responses = [(await client.get("/health/ready")).json()["dependencies"]["database"] for _ in list(results)]
         error = "ConnectionRefusedError"
         assert [response["error"] for response in responses] == [error, error, None, error]
-        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "dependency_down" in line]
-        assert [line["error"] for line in lines] == [
-            "ConnectionRefusedError: no server at db-1.internal",
-            "ConnectionRefusedError: no server at db-2.internal",
-        ]
+        records = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "dependency_down" in line]
+        assert [record["error"] for record in records] == [f"{error}: {first_outage}", f"{error}: {second_outage}"]
 
     async def test_only_readiness_fails_while_the_process_drains(
         self, client: httpx.AsyncClient, small_app: FastAPI

@@ -1,4 +1,4 @@
-"""The part of a client's address that limits count."""
+"""The client address that rate limits count."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The deadline of a request limits its statements, its calls and the request itself."""
+"""The deadline of a request limits its SQL statements, its calls and the request itself."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from shared.context import (
     set_context,
     set_deadline,
 )
-from shared.db.database import open_database
+from shared.db.database import STATEMENT_TIMEOUT_MS, open_database
 from shared.db.session import SessionDep
 from shared.errors.problems import DeadlineExceededError
 from shared.http.client import open_http_client
@@ -31,7 +31,7 @@ from shared.web.app import build_app
 from testkit.apps import http_client, serve
 from testkit.waiting import eventually
 
-AMPLE = {"X-Request-Timeout-Ms": "30000"}
+THIRTY_SECONDS = {"X-Request-Timeout-Ms": "30000"}
 
 
 class Settings(DatabaseSettings, ServiceSettings):
@@ -41,19 +41,19 @@ class Settings(DatabaseSettings, ServiceSettings):
 router = APIRouter()
 
 
-@router.get("/left")
-async def left() -> float | None:
+@router.get("/remaining")
+async def read_remaining_s() -> float | None:
     return remaining_s()
 
 
 @router.get("/statement-timeout")
-async def statement_timeout(session: SessionDep) -> int:
-    shown = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
-    return int(await session.scalar(text(shown)) or 0)
+async def read_statement_timeout(session: SessionDep) -> int:
+    query = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'"
+    return int(await session.scalar(text(query)) or 0)
 
 
 @router.get("/statement")
-async def statement(session: SessionDep) -> None:
+async def run_slow_statement(session: SessionDep) -> None:
     await session.execute(text("SELECT pg_sleep(60)"))
 
 
@@ -67,7 +67,7 @@ async def wait_until_cancelled(request: Request) -> None:
 
 
 @router.get("/stream")
-async def stream() -> StreamingResponse:
+async def stream_until_after_the_deadline() -> StreamingResponse:
     async def parts() -> AsyncIterator[bytes]:
         yield b"first, "
         await eventually(lambda: (remaining_s() or 0) < -2 * GRACE_S)
@@ -108,25 +108,25 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 class TestDeadlineOfTheCaller:
     async def test_deadline_is_none_when_the_header_is_missing(self, client: httpx.AsyncClient) -> None:
-        assert (await client.get("/left")).json() is None
+        assert (await client.get("/remaining")).json() is None
 
-    async def test_deadline_counts_from_the_arrival(self, client: httpx.AsyncClient) -> None:
-        assert 0 < (await client.get("/left", headers=AMPLE)).json() <= 30
+    async def test_deadline_is_the_time_of_the_header_after_the_arrival(self, client: httpx.AsyncClient) -> None:
+        assert 0 < (await client.get("/remaining", headers=THIRTY_SECONDS)).json() <= 30
 
     async def test_deadline_is_limited_to_the_maximum(self, client: httpx.AsyncClient) -> None:
         headers = {"X-Request-Timeout-Ms": "999999999"}
-        assert 0 < (await client.get("/left", headers=headers)).json() <= MAX_TIMEOUT_S
+        assert 0 < (await client.get("/remaining", headers=headers)).json() <= MAX_TIMEOUT_S
 
     @pytest.mark.parametrize("value", ["", "-1", "1.5", "1e3", "soon", "9" * 10, "٣", "0x10"])
     async def test_header_is_ignored_when_it_is_malformed(self, client: httpx.AsyncClient, value: str) -> None:
-        response = await client.get("/left", headers={b"X-Request-Timeout-Ms": value.encode()})
+        response = await client.get("/remaining", headers={b"X-Request-Timeout-Ms": value.encode()})
         assert response.json() is None
 
     async def test_response_is_504_when_no_time_is_left(self, client: httpx.AsyncClient) -> None:
-        response = await client.get("/left", headers={"X-Request-Timeout-Ms": "0"})
+        response = await client.get("/remaining", headers={"X-Request-Timeout-Ms": "0"})
         assert response.status_code == 504
         assert response.json()["type"].endswith("/deadline-spent")
-        assert response.json()["instance"] == "/left"
+        assert response.json()["instance"] == "/remaining"
         assert len(response.headers["x-request-id"]) == 32
 
 
@@ -148,17 +148,17 @@ class TestDatabase:
 
     async def test_statement_timeout_is_the_default_without_a_deadline(self, client: httpx.AsyncClient) -> None:
         """All requests use one connection, which must not keep the limit of an earlier request."""
-        assert (await client.get("/statement-timeout")).json() == 10_000
+        assert (await client.get("/statement-timeout")).json() == STATEMENT_TIMEOUT_MS
         await client.get("/statement-timeout", headers={"X-Request-Timeout-Ms": "7000"})
-        assert (await client.get("/statement-timeout")).json() == 10_000
+        assert (await client.get("/statement-timeout")).json() == STATEMENT_TIMEOUT_MS
 
-    async def test_statement_timeout_is_at_most_the_default(self, client: httpx.AsyncClient) -> None:
-        assert (await client.get("/statement-timeout", headers=AMPLE)).json() == 10_000
+    async def test_statement_timeout_is_the_default_when_the_deadline_is_later(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/statement-timeout", headers=THIRTY_SECONDS)).json() == STATEMENT_TIMEOUT_MS
 
     async def test_response_is_504_when_a_statement_reaches_the_deadline(
         self, client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        await client.get("/statement-timeout")  # opens the connection, so that only the statement takes time
+        await client.get("/statement-timeout")  # opens the connection, so that only the slow statement takes time
         response = await client.get("/statement", headers={"X-Request-Timeout-Ms": "1000"})
         assert response.status_code == 504
         assert response.json()["type"].endswith("/deadline-spent")
@@ -168,7 +168,7 @@ class TestDatabase:
 
 class TestNextHop:
     async def test_call_carries_the_remaining_time(self, client: httpx.AsyncClient) -> None:
-        timeout = (await client.get("/next-hop", headers=AMPLE)).json()["timeout"]
+        timeout = (await client.get("/next-hop", headers=THIRTY_SECONDS)).json()["timeout"]
         assert 0 < int(timeout) <= 30_000
 
     async def test_call_has_no_header_without_a_deadline(self, client: httpx.AsyncClient) -> None:
@@ -186,7 +186,7 @@ class TestDeadlineOfABlock:
         assert remaining_s() is None
         assert limit_to_deadline(3) == 3
 
-    async def test_request_context_is_that_of_the_request_within_a_block(self) -> None:
+    async def test_block_shares_the_context_of_the_request_except_the_deadline(self) -> None:
         set_context(RequestContext(request_id="r-1"), deadline=time.monotonic() + 100)
         error = ValueError("recorded once")
         with set_deadline(5):

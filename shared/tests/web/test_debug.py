@@ -14,11 +14,13 @@ from shared.web.app import build_app
 from testkit.apps import http_client, serve
 from testkit.waiting import eventually
 
+POOL_SIZE, MAX_OVERFLOW = 2, 1
+
 
 class Settings(DatabaseSettings, ServiceSettings):
     drain_seconds: float = 0
-    database_pool_size: int = 2
-    database_max_overflow: int = 1
+    database_pool_size: int = POOL_SIZE
+    database_max_overflow: int = MAX_OVERFLOW
 
 
 router = APIRouter()
@@ -37,7 +39,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-async def test_pool_and_tasks_are_shown_in_development(database: str) -> None:
+async def test_debug_pages_show_the_pool_and_the_waiting_tasks_in_development(database: str) -> None:
     settings = Settings(database_url=database, environment=Environment.DEVELOPMENT)
     app = build_app(name="hanger", settings=settings, lifespan=lifespan, routers=[router], summary="for tests")
     async with serve(app) as url, http_client(url) as client:
@@ -48,7 +50,7 @@ async def test_pool_and_tasks_are_shown_in_development(database: str) -> None:
 
         await eventually(is_checked_out)
         assert (await client.get("/debug/pool")).json() == {
-            "database": {"checked_out": 1, "idle": 0, "at_most": 3},
+            "database": {"checked_out": 1, "idle": 0, "at_most": POOL_SIZE + MAX_OVERFLOW},
         }
         tasks = (await client.get("/debug/tasks")).json()
         [waiting] = [task for task in tasks if any("test_debug.py" in at and "hang" in at for at in task["waits_at"])]

@@ -1,3 +1,5 @@
+"""Cursors of pages, which clients can change."""
+
 import contextlib
 
 import pytest
@@ -10,11 +12,11 @@ from shared.web.pagination import decode_cursor, encode_cursor
 
 class TestCursor:
     @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=3))
-    def test_decoded_cursor_is_the_encoded_key(self, key: list[str]) -> None:
+    def test_decoded_cursor_is_the_key_that_was_encoded(self, key: list[str]) -> None:
         assert decode_cursor(encode_cursor(*key), parts=len(key)) == key
 
     @given(st.text(max_size=60))
-    def test_invalid_cursor_is_a_bad_request(self, cursor: str) -> None:
+    def test_any_text_is_a_valid_cursor_or_a_bad_request(self, cursor: str) -> None:
         with contextlib.suppress(BadRequestError):
             assert len(decode_cursor(cursor, parts=2)) == 2
 

@@ -25,7 +25,7 @@ router = APIRouter()
 
 
 @router.get("/notes/{number}")
-async def note(number: int) -> int:
+async def get_note(number: int) -> int:
     return number
 
 
@@ -38,17 +38,17 @@ async def wait(request: Request, tasks: BackgroundTasks) -> str:
 
 
 @router.get("/unavailable")
-async def unavailable() -> Response:
+async def respond_503() -> Response:
     return Response(status_code=503)
 
 
 @router.get("/bug")
-async def bug() -> None:
+async def raise_lookup_error() -> None:
     raise LookupError("no ann@hopline.example")
 
 
 @router.get("/broken")
-async def broken() -> StreamingResponse:
+async def break_response() -> StreamingResponse:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"one"
         raise LookupError("no ann@hopline.example")
@@ -98,11 +98,11 @@ class TestName:
         served = await eventually(lambda: spans.one(f"GET {route}"))
         assert served.kind is SpanKind.SERVER
         assert attributes_of(served)["http.route"] == route
-        [line] = read_access_log(capsys)
-        assert line["http.route"] == route
+        [record] = read_access_log(capsys)
+        assert record["http.route"] == route
 
     @pytest.mark.parametrize("prefix", ["", "/v2", "/v1"])
-    async def test_name_has_the_method_head(
+    async def test_name_has_head_and_the_whole_route_when_the_method_is_head(
         self, client: httpx.AsyncClient, prefix: str, spans: Spans, capsys: pytest.CaptureFixture[str]
     ) -> None:
         response = await client.head(f"{prefix}/notes/1")
@@ -111,17 +111,19 @@ class TestName:
         served = await eventually(lambda: spans.one(f"HEAD {route}"))
         assert attributes_of(served)["http.route"] == route
         assert attributes_of(served)["http.request.method"] == "HEAD"
-        [line] = read_access_log(capsys)
-        assert (line["http.request.method"], line["http.route"]) == ("HEAD", route)
+        [record] = read_access_log(capsys)
+        assert (record["http.request.method"], record["http.route"]) == ("HEAD", route)
 
-    async def test_name_has_no_path_when_no_route_matches(self, client: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_name_has_at_most_the_mount_path_when_no_route_matches(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
         for path in ("/unknown/path", "/v1/unknown/path"):
             await client.get(path)
         await eventually(lambda: len(spans.finished()) == 2)
         assert {span.name for span in spans.finished()} == {"GET", "GET /v1"}
 
     @pytest.mark.parametrize("prefix", ["/v2", "/v1"])
-    async def test_name_has_no_method_when_it_is_unknown(
+    async def test_name_has_http_in_place_of_the_method_when_the_method_is_unknown(
         self, client: httpx.AsyncClient, prefix: str, spans: Spans
     ) -> None:
         await client.request("PROPFIND", f"{prefix}/notes/1")
@@ -155,7 +157,9 @@ class TestAttributes:
 
 
 class TestFailure:
-    async def test_span_has_failed_when_the_status_is_5xx(self, client: httpx.AsyncClient, spans: Spans) -> None:
+    async def test_span_has_status_error_when_the_response_is_5xx(
+        self, client: httpx.AsyncClient, spans: Spans
+    ) -> None:
         await client.get("/unavailable")
         served = await eventually(lambda: spans.one("GET /unavailable"))
         assert served.status.status_code is StatusCode.ERROR
@@ -190,7 +194,7 @@ class TestFailure:
         assert output.count('"unhandled_exception"') == 1
         assert "Exception in ASGI application" not in output
 
-    async def test_span_has_failed_when_the_client_disconnects(
+    async def test_span_has_status_error_when_the_client_disconnects(
         self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def wait_for_disconnect(_scope: Scope, receive: Receive, _send: Send) -> None:
@@ -202,13 +206,13 @@ class TestFailure:
         call = asyncio.create_task(client.get("/wait_for_disconnect/call"))
         await app.state.called.wait()
         call.cancel()
-        left = await eventually(lambda: spans.one("GET /wait_for_disconnect"))
-        assert left.status.status_code is StatusCode.ERROR
-        assert attributes_of(left)["error.type"] == "ConnectionError"
-        assert left.status.description is None
-        assert "http.response.status_code" not in attributes_of(left)
-        [line] = read_access_log(capsys)
-        assert line["http.response.status_code"] == 499
+        served = await eventually(lambda: spans.one("GET /wait_for_disconnect"))
+        assert served.status.status_code is StatusCode.ERROR
+        assert attributes_of(served)["error.type"] == "ConnectionError"
+        assert served.status.description is None
+        assert "http.response.status_code" not in attributes_of(served)
+        [record] = read_access_log(capsys)
+        assert record["http.response.status_code"] == 499
 
 
 class TestEnd:
