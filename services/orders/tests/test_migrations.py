@@ -6,43 +6,49 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from orders.models import Base
 from shared.db.database import async_url
-from testkit.databases import create_database, drop_database, run_alembic
+from testkit.databases import (
+    assert_migrations_can_be_reverted,
+    assert_schema_matches_models,
+    create_database,
+    drop_database,
+    run_alembic,
+)
 from testkit.waiting import eventually
 
 INI = Path(__file__).parents[1] / "alembic.ini"
+REVISION_BEFORE_INDEX = "0004_create_reports"
 
-CHECKS = """
+CHECK_CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace AND contype = 'c' AND conrelid::regclass::text <> 'alembic_version'
     ORDER BY conname
 """
 
-BUILDING = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
-"""Selects an index build that waits for older transactions."""
+INDEX_BUILD_WAITS = (
+    "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY %' AND wait_event_type = 'Lock'"
+)
+"""Select an index build that waits for older transactions."""
 
-CONNECTED = """
+BOTH_RUNS_ARE_CONNECTED = """
     SELECT count(*) = 4 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'
 """
-"""True if the test's two connections and those of both runs are open."""
+"""Select true if four connections are open: two of the test, and one of each run."""
 
 
-async def list_checks(url: str) -> list[tuple[str, str]]:
+async def list_check_constraints(url: str) -> list[tuple[str, str]]:
     connection = await asyncpg.connect(url)
     try:
-        return [tuple(row) for row in await connection.fetch(CHECKS)]
+        return [tuple(row) for row in await connection.fetch(CHECK_CONSTRAINTS)]
     finally:
         await connection.close()
 
 
 async def test_migrated_schema_matches_the_models(database: str) -> None:
-    status, output = await run_alembic(INI, database, "check")
-    assert status == 0, output
+    await assert_schema_matches_models(INI, database)
 
 
 async def test_downgrade_and_upgrade_succeed(database: str) -> None:
-    for direction in (("downgrade", "base"), ("upgrade", "head")):
-        status, output = await run_alembic(INI, database, *direction)
-        assert status == 0, output
+    await assert_migrations_can_be_reverted(INI, database)
 
 
 async def test_check_constraints_match_the_models(database: str, postgres_url: str) -> None:
@@ -52,29 +58,31 @@ async def test_check_constraints_match_the_models(database: str, postgres_url: s
     try:
         async with engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
-        assert await list_checks(database) == await list_checks(url) != []
+        migrated, declared = await list_check_constraints(database), await list_check_constraints(url)
+        assert migrated == declared
+        assert migrated
     finally:
         await engine.dispose()
         await drop_database(postgres_url, url)
 
 
-async def test_index_is_built_while_the_table_is_written(database: str) -> None:
-    """Two runs are concurrent, and orders are written before and during them."""
-    await run_alembic(INI, database, "downgrade", "0004_create_reports")
+async def test_index_is_built_while_orders_are_written_and_two_migrations_run(database: str) -> None:
+    """One transaction writes orders when the index build starts, and another one writes orders during the build."""
+    await run_alembic(INI, database, "downgrade", REVISION_BEFORE_INDEX)
     before, during = await asyncpg.connect(database), await asyncpg.connect(database)
-    writing = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
+    lock_as_a_write = "LOCK TABLE customer_order IN ROW EXCLUSIVE MODE"
     try:
         async with before.transaction():
-            await before.execute(writing)
+            await before.execute(lock_as_a_write)
             runs = [asyncio.create_task(run_alembic(INI, database, "upgrade", "head")) for _ in range(2)]
-            await eventually(lambda: during.fetchval(BUILDING), 30)
+            await eventually(lambda: during.fetchval(INDEX_BUILD_WAITS))
             async with during.transaction():
                 await during.execute("SET LOCAL lock_timeout = '2s'")
-                await during.execute(writing)
-            await eventually(lambda: during.fetchval(CONNECTED), 30)
+                await during.execute(lock_as_a_write)
+            await eventually(lambda: during.fetchval(BOTH_RUNS_ARE_CONNECTED))
         assert [(status, output) for status, output in await asyncio.gather(*runs) if status != 0] == []
-        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_customer_order_newest'::regclass"
-        assert await during.fetchval(valid)
+        index_is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_customer_order_newest'::regclass"
+        assert await during.fetchval(index_is_valid)
     finally:
         await before.close()
         await during.close()
