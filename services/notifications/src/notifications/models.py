@@ -40,8 +40,8 @@ class NotificationKind(StrEnum):
 class FeedHead(Base):
     """The length of one user's feed, and the position up to which the user has read it.
 
-    The row is locked while a notification is added, until the commit. So `seq` has no gaps, and a reader that sees n
-    also sees 1..n-1. A database sequence would have gaps and could commit out of order.
+    The row is locked while a notification is added, until the commit. So `seq` has no gaps, and a reader that finds n
+    also finds 1..n-1. A database sequence would have gaps and could commit out of order.
     """
 
     __tablename__ = "feed_head"

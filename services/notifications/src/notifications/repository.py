@@ -13,7 +13,7 @@ from notifications.models import FeedHead, Notification
 from notifications.schemas import FeedState
 
 
-def _append_statement() -> ReturningInsert[tuple[int]]:
+def _build_append_statement() -> ReturningInsert[tuple[int]]:
     """Return the statement of `append_notification`. Each column except `seq` has a parameter `new_<column>`."""
     heads, notifications = cast("Table", FeedHead.__table__), cast("Table", Notification.__table__)
     new = {name: bindparam(f"new_{name}", type_=column.type) for name, column in notifications.c.items()}
@@ -30,8 +30,8 @@ def _append_statement() -> ReturningInsert[tuple[int]]:
     return insert(notifications).from_select([*new, "seq"], row).returning(notifications.c.seq)
 
 
-_APPEND = _append_statement()
-"""Built once: building it takes half a millisecond."""
+_APPEND = _build_append_statement()
+"""Built once, because building it takes half a millisecond."""
 
 
 class FeedRepository:
@@ -52,16 +52,16 @@ class FeedRepository:
     async def list_after(self, user_id: UUID, *, seq: int, head: int, limit: int) -> Sequence[Notification]:
         """Return at most `limit` notifications after `seq` up to `head`, oldest first."""
         found = _select_feed(user_id, head=head).where(Notification.seq > seq)
-        return await self._rows(found.order_by(Notification.seq).limit(limit))
+        return await self._fetch(found.order_by(Notification.seq).limit(limit))
 
     async def list_latest(self, user_id: UUID, *, head: int, limit: int) -> Sequence[Notification]:
         """Return the `limit` latest notifications up to `head`, newest first."""
-        return await self._rows(_select_feed(user_id, head=head).order_by(Notification.seq.desc()).limit(limit))
+        return await self._fetch(_select_feed(user_id, head=head).order_by(Notification.seq.desc()).limit(limit))
 
     async def list_about_subject(self, user_id: UUID, *, subject: str, head: int, limit: int) -> Sequence[Notification]:
         """Return at most `limit` notifications about `subject` up to `head`, oldest first."""
         found = _select_feed(user_id, head=head).where(Notification.subject == subject)
-        return await self._rows(found.order_by(Notification.seq).limit(limit))
+        return await self._fetch(found.order_by(Notification.seq).limit(limit))
 
     async def get_states(self, user_ids: Collection[UUID]) -> dict[UUID, FeedState]:
         """Return the state of these feeds, in one query. A user without notifications has 0 and 0."""
@@ -86,7 +86,7 @@ class FeedRepository:
         row = (await self._session.execute(statement)).one_or_none()
         return FeedState(head=row.seq, read_seq=row.read_seq) if row else None
 
-    async def _rows(self, statement: Select[Notification]) -> Sequence[Notification]:
+    async def _fetch(self, statement: Select[Notification]) -> Sequence[Notification]:
         return (await self._session.scalars(statement)).all()
 
 

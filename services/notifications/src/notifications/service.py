@@ -22,7 +22,7 @@ class ReadMarkResult:
 
 
 class FeedService:
-    """Reads and writes feeds in a transaction that the caller commits. A page shows a feed up to one head."""
+    """Reads and writes feeds in a transaction that the caller commits. No page has items after its `head`."""
 
     def __init__(self, *, repository: FeedRepository) -> None:
         self._repository = repository

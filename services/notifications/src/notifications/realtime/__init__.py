@@ -1,4 +1,4 @@
-"""WebSockets. Each device sees 1..head of its user's feed in order, without gaps and repeats, through all failures.
+"""WebSockets. Each device receives 1..head of its user's feed in order, without gaps and repeats, after any failure.
 
     endpoint         one task per socket: hello, ticket, welcome, then the client's frames
     session          one socket: its outbound queue and its delivery cursor

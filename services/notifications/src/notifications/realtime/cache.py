@@ -14,7 +14,10 @@ from redis.asyncio.client import Pipeline
 from notifications.realtime.frames import NotificationFrame
 
 MAX_ENTRIES = 300
+"""Notifications per user. Redis removes older entries in blocks, so a stream can have some more."""
+
 LIFETIME_S = 24 * 3600
+"""Expiry of a stream after its last append."""
 
 _FIELD = b"frame"
 
@@ -29,13 +32,16 @@ class FeedCache:
     def __init__(self, *, redis: Redis) -> None:
         self._redis = redis
 
-    def append(self, pipeline: "Pipeline", user_id: UUID, seq: int, body: bytes) -> None:
-        """Add an append to `pipeline`. Its result is an error if the stream has a later entry."""
+    def append(self, pipeline: Pipeline, user_id: UUID, seq: int, body: bytes) -> None:
+        """Queue the append of a notification in `pipeline`. Its result is an error if the stream has a later entry."""
         pipeline.xadd(_key(user_id), {_FIELD: body}, id=f"{seq}-0", maxlen=MAX_ENTRIES, approximate=True)
         pipeline.expire(_key(user_id), LIFETIME_S)
 
     async def list_after(self, user_id: UUID, *, seq: int, limit: int) -> list[NotificationFrame]:
-        """Return at most `limit` notifications from `seq + 1` on. The list is empty if that one is not cached."""
+        """Return at most `limit` cached notifications from `seq + 1` on, or none if `seq + 1` is not cached.
+
+        Later notifications can be missing.
+        """
         entries = await self._redis.xrange(_key(user_id), min=f"({seq}-0", count=limit)
         if not entries or entries[0][0] != b"%d-0" % (seq + 1):
             return []

@@ -26,13 +26,13 @@ class Connections:
         return self._hub.join(session)
 
     async def subscribe(self, session: Session, user: UserSessions) -> None:
-        """Wait until the user's channel is subscribed, so that no notification is lost between catching up and live.
+        """Wait until the user's channel is subscribed, so that no notification is missed after the catch-up.
 
-        If Redis is unavailable, the session is served after a delay, and the heartbeat finds missing notifications.
+        If Redis is unavailable, the session is served after the timeout, and the heartbeat finds missed notifications.
         """
         if not user.subscribed:
             await self._subscriber.subscribe(user_channel(session.user_id))
-            if not await user.wait_subscribed(timeout_s=SUBSCRIBE_TIMEOUT_S):
+            if not await user.wait_until_subscribed(timeout_s=SUBSCRIBE_TIMEOUT_S):
                 log.warning("socket_not_subscribed", user_id=session.user_id)
 
     async def remove(self, session: Session) -> None:

@@ -1,14 +1,14 @@
 """The sequence of one socket, without input or output: which message to send now, and when to read the feed.
 
-A device has to see 1..head in order, each notification once. Live messages can be lost, repeated and reordered. A pull
-reads missing notifications from the feed, which costs a query. The rules:
+A device has to receive 1..head in order, each notification once. Live messages can be lost, repeated and reordered. A
+pull reads missing notifications from the feed, which costs a query. The rules:
 
 - *Contiguity*: only `sent + 1` is sent. A smaller seq is a repeat. A larger one shows that a message was missed.
 - *One source at a time*: during a pull, live messages only update the head. Otherwise they would overtake the pull.
-- *Heads*: a heartbeat reads the length of the feed. It finds a lost message at the end, which no later message shows.
+- *Heads*: a heartbeat reads the length of the feed, which shows that the last message was lost if no other follows.
 
-In 50,000 simulated handovers, replaying before subscribing lost or repeated notifications in 37,568, contiguity
-without heads in 6,770, and this algorithm in 0.
+A simulation of 50,000 handovers lost or repeated notifications in 37,568 of them if it replayed before it subscribed,
+in 6,770 with contiguity but without heads, and in 0 with this algorithm.
 """
 
 WINDOW = 500

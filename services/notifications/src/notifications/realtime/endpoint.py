@@ -69,9 +69,9 @@ class WebSocketEndpoint:
                 await _reject(websocket, CloseCode.TRY_LATER, repr(error), is_bug=is_store_bug(error))
 
     async def _receive_hello(self, websocket: WebSocket) -> tuple[UUID, int]:
-        """Return the user of the socket and the last seq that the device has seen.
+        """Return the user of the socket and the last seq that the device received.
 
-        The user is unknown until then, so sockets without a hello are limited in total and by client address.
+        The user is unknown until the hello, so sockets without a hello are limited in total and by client address.
 
         Raises:
             WebSocketRejectedError: The hello is late or invalid, or too many sockets have not sent a hello.
@@ -120,7 +120,7 @@ class WebSocketEndpoint:
     async def _receive_frames(self, websocket: WebSocket, session: Session) -> None:
         """Handle the client's frames one after another until the socket closes.
 
-        Above the allowed rate frames are read more slowly. Unread frames wait in the network buffers and at the sender.
+        Frames above WS_FRAMES_PER_SECOND are read later. Until then they wait in the network buffers and at the sender.
 
         Raises:
             WebSocketRejectedError: A frame is invalid, or the hello is repeated.
@@ -129,6 +129,7 @@ class WebSocketEndpoint:
         interval_s = 1 / self._settings.ws_frames_per_second
         next_due = 0.0
         while True:
+            # At most BURST_FRAMES intervals behind the clock, which is the burst after a pause (GCRA).
             next_due = max(next_due, clock() - interval_s * BURST_FRAMES) + interval_s
             if (wait_s := next_due - clock()) > 0:
                 await asyncio.sleep(wait_s)

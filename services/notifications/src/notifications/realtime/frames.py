@@ -29,7 +29,7 @@ class _ClientFrame(BaseModel):
 
 
 class Hello(_ClientFrame):
-    """C: the first frame. `cursor` is the last seq that this device has seen, or 0."""
+    """C: the first frame. `cursor` is the last seq that this device received, or 0."""
 
     t: Literal["hello"]
     v: Literal[1]
@@ -38,7 +38,7 @@ class Hello(_ClientFrame):
 
 
 class Pong(_ClientFrame):
-    """C: the response to a ping. `cursor` is the last seq that this device has seen."""
+    """C: the response to a ping. `cursor` is the last seq that this device received."""
 
     t: Literal["pong"]
     cursor: Seq
@@ -52,21 +52,24 @@ class Read(_ClientFrame):
 
 
 class Join(_ClientFrame):
-    """C: become a member of a room. Joining it again is only acknowledged."""
+    """C: become a member of a room. A repeated join is only acknowledged."""
 
     t: Literal["join"]
     room: RoomName
 
 
 class Leave(_ClientFrame):
-    """C: leave a room. It is acknowledged also if the client is not a member."""
+    """C: leave a room. The server acknowledges the frame also if the client is not a member."""
 
     t: Literal["leave"]
     room: RoomName
 
 
 class Welcome(_Frame):
-    """S: the first frame. Unless `recovered`, page over REST from your cursor to `head`. Newer notifications follow."""
+    """S: the first frame. Unless `recovered`, page over REST from your cursor to `head`. Newer notifications follow.
+
+    `ping_s` is the heartbeat interval in seconds.
+    """
 
     t: Literal["welcome"] = "welcome"
     head: int
@@ -76,7 +79,7 @@ class Welcome(_Frame):
 
 
 class NotificationFrame(_Frame):
-    """S: a notification. `seq` is one more than the last. The same frame is published and cached.
+    """S: a notification. `seq` is one more than in the notification before. The same frame is published and cached.
 
     `traceparent`, `tracestate` and `baggage` (W3C) are those of the delivery's span. In a published or cached frame
     they are those of the span that consumed the event.
@@ -116,7 +119,7 @@ class Ping(_Frame):
 
 
 class ReadMoved(_Frame):
-    """S: the user has read up to `read_seq` on some device. It never decreases: ignore a smaller one."""
+    """S: the user has read up to `read_seq` on some device. It never decreases, so ignore a smaller value."""
 
     t: Literal["read"] = "read"
     read_seq: int

@@ -17,11 +17,13 @@ from shared.errors.stores import STORE_ERRORS, log_store_failure
 log = structlog.get_logger(__name__)
 
 MAX_TICK_S = 1.0
+"""A ping is sent, and a head is compared, at most this time after it is due."""
+
 QUERY_TIMEOUT_S = 2.0
 
 
 class Heartbeat(BackgroundLoop):
-    """Pings each session every `ping_s` seconds. The head of a user that is passed to `recheck` is read sooner."""
+    """Pings each session every `ping_s` seconds. `recheck` compares the head of one user sooner."""
 
     def __init__(self, *, hub: Hub, history: History, ping_s: float) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class Heartbeat(BackgroundLoop):
             session.ping(next_at=now + self._ping_s)
 
     async def _compare_heads(self, user_ids: set[UUID]) -> None:
-        """Pass the state of these users' feeds to their sessions. Tries again at the next tick if PostgreSQL fails."""
+        """Pass the state of these users' feeds to their sessions. The next tick tries again if PostgreSQL fails."""
         present = user_ids & self._hub.users.keys()
         self._to_recheck = set()
         if not present:

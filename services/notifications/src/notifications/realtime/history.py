@@ -17,14 +17,17 @@ from shared.errors.stores import REDIS_ERRORS, is_store_bug
 log = structlog.get_logger(__name__)
 
 PAGE = 100
+"""Maximum number of notifications of one read."""
+
 MAX_CONCURRENT_QUERIES = 4
 """Fewer than the connections of the pool, so that events and REST requests get connections."""
 
 CACHE_TIMEOUT_S = 0.5
+"""After it, PostgreSQL is read instead."""
 
 
 class History:
-    """Reads feeds for sockets. Each read has a transaction."""
+    """Reads feeds for sockets. Each read of PostgreSQL is one transaction."""
 
     def __init__(self, *, database: Database, cache: FeedCache) -> None:
         self._database = database
@@ -48,7 +51,7 @@ class History:
         try:
             async with asyncio.timeout(CACHE_TIMEOUT_S):
                 return await self._cache.list_after(user_id, seq=seq, limit=PAGE)
-        except (*REDIS_ERRORS, ValueError) as error:  # ValueError: an entry of another version of this code
+        except (*REDIS_ERRORS, ValueError) as error:  # ValueError: another version of the code wrote the entry
             is_bug = is_store_bug(error)
             write = log.error if is_bug else log.info
             write("feed_cache_missed", user_id=user_id, error=repr(error), exc_info=is_bug)

@@ -33,7 +33,7 @@ class UserSessions:
         elif not subscribed and self.subscribed:
             self._acknowledged = asyncio.get_running_loop().create_future()
 
-    async def wait_subscribed(self, *, timeout_s: float) -> bool:
+    async def wait_until_subscribed(self, *, timeout_s: float) -> bool:
         """Wait at most `timeout_s` seconds for the subscription, and return whether it exists."""
         await asyncio.wait([self._acknowledged], timeout=timeout_s)
         return self.subscribed

@@ -36,7 +36,7 @@ class Membership:
             session.send(Joined(room=name))
             for frame in room.latest.values():
                 session.send_room_frame(frame)
-        elif len(room.members) == 1:
+        elif len(room.members) == 1:  # further members wait for the same subscription
             await self._subscriber.subscribe(room_channel(name))
 
     async def leave(self, session: Session, name: str) -> None:

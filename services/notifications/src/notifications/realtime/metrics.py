@@ -41,6 +41,6 @@ _latency = _meter.create_histogram(
 
 
 def record_latency(frame: NotificationFrame) -> None:
-    """Record the latency of a frame that was written now. Clocks of two machines differ: a negative value becomes 0."""
+    """Record the latency of a frame that was written now. A negative value becomes 0, because clocks can differ."""
     seconds = max(time.time() - frame.at.timestamp(), 0.0)
     _latency.record(seconds, {"hopline.notification.kind": frame.kind})

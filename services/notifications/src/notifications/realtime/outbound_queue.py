@@ -20,14 +20,18 @@ log = structlog.get_logger(__name__)
 
 MAX_FRAMES = 256
 MAX_BYTES = 1_000_000
+"""Limits of one queue. Beyond them the client is a slow reader, which reconnects and catches up from the feed."""
+
 SMALL_FRAME_BYTES = 64
+"""Estimated size of a frame that is not a notification."""
 
 
 class OutboundQueue:
     """Writes queued frames in order, then those that `send_more` sends.
 
-    `send_more` is awaited when the queue is empty. It sends frames with `send_now` and returns False if it has none. A
-    reader is closed with SLOW_READER if its queue is full or a frame is not written within `write_timeout_s` seconds.
+    `send_more` is awaited when the queue is empty. It sends frames with `send_now` and returns False if it has none.
+    The socket is closed with SLOW_READER if the queue is full or a frame is not written within `write_timeout_s`
+    seconds.
     """
 
     __slots__ = (
@@ -92,9 +96,9 @@ class OutboundQueue:
         self._stop_writer()
 
     async def send_now(self, frame: ServerFrame, *, live: bool = False) -> None:
-        """Write one frame now, for `send_more` only. Other callers use `put`, whose frames are `live`.
+        """Write one frame now, for `send_more` only. Other callers use `put`.
 
-        Nothing is written after the client has disconnected.
+        The latency of a `live` notification is recorded. Nothing is written after the client has disconnected.
         """
         if self._disconnected:
             return

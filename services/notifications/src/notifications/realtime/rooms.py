@@ -17,6 +17,7 @@ DELIVERY_INTERVAL_S: Final = 0.1
 """Minimum time between two deliveries of a room to its members."""
 
 MAX_FRAME_BYTES: Final = 1024
+"""A larger published frame is dropped. The frames of this service have about 100 bytes."""
 
 
 class JoinRejectedError(Exception):
@@ -56,7 +57,7 @@ class Room:
             member.send(Joined(room=self.name))
 
     def deliver(self, frame: RoomFrame) -> None:
-        """Deliver a frame now or with the next delivery. An older stock level than the last one is dropped."""
+        """Deliver a frame now or with the next delivery. Drop a stock level that is not newer than the last one."""
         known = self.latest.get(frame.t)
         if isinstance(frame, Stock) and isinstance(known, Stock) and frame.version <= known.version:
             return
@@ -83,8 +84,8 @@ class Room:
 class Rooms:
     """The rooms of this process. `per_connection`, `per_process` and `members` limit them.
 
-    It implements `Channels` for the subscriber of the rooms. `changed` has the rooms whose number of members must be
-    reported.
+    The class implements `Channels` for the subscriber of the rooms. `changed` has the names of the rooms of which
+    `Presence` must report the number of members.
     """
 
     def __init__(self, *, per_connection: int, per_process: int, members: int) -> None:
@@ -151,7 +152,7 @@ class Rooms:
             self.changed.add(room.name)
 
     def on_unsubscribed(self, name: str | None) -> None:
-        """Record that one subscription has ended, or with None all."""
+        """Record that one subscription has ended, or with None all of them."""
         for room in self._rooms.values() if name is None else [self._get_by_channel(name)]:
             if room is not None:
                 room.subscribed = False

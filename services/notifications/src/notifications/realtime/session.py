@@ -22,7 +22,7 @@ NEVER = float("inf")
 
 
 class Session:
-    """One device of `user_id`. Its public methods do not wait.
+    """The socket of one device of `user_id`. Its public methods do not wait.
 
     Until the welcome, the session sends nothing and only records the head of the feed and the read mark. `recheck` is
     called with the user's id if a pull made no progress. `update_feed_state` must be called soon afterwards. `ping_at`
@@ -89,7 +89,7 @@ class Session:
         self._pull_if_behind()
 
     def send_read_mark(self, frame: ReadMoved) -> None:
-        """Send a read mark that some device of the user has set."""
+        """Send a read mark that the user has set on any device."""
         self._read_seq = max(self._read_seq, frame.read_seq)
         if self.open:
             self._outbound.put(frame)
@@ -137,7 +137,7 @@ class Session:
             self._room_frames = {key: frame for key, frame in self._room_frames.items() if key[0] != room}
 
     def drain(self, *, retry_ms: int) -> None:
-        """Announce that this process ends. Without a welcome, which is the first frame, close the socket instead."""
+        """Announce that this process ends, or close the socket if the welcome, its first frame, was not sent."""
         if self.open:
             self._outbound.put(Drain(retry_ms=retry_ms))
         else:

@@ -43,7 +43,7 @@ class Channels(Protocol):
 
 
 class Subscriber(BackgroundLoop):
-    """Subscribes to `channels`. `name` is the name of the connection in logs."""
+    """Subscribes to `channels`. `name` distinguishes the connections of the process in logs."""
 
     def __init__(self, *, name: str, url: RedisDsn, channels: Channels) -> None:
         super().__init__()
@@ -113,6 +113,6 @@ class Subscriber(BackgroundLoop):
                 log.warning("published_frame_unreadable", channel=name, error=str(error))
 
     def _get_connection(self) -> PubSub | None:
-        """Return the connection if it is established. redis-py would reconnect a broken one when it sends."""
+        """Return the connection if it is established. Otherwise redis-py would open a new one to send a command."""
         pubsub = self._pubsub
         return pubsub if pubsub and pubsub.connection and pubsub.connection.is_connected else None
