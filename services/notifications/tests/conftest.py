@@ -23,7 +23,7 @@ async def cluster(database: str, redis_url: str, token_issuer: TokenIssuer) -> A
 
 @pytest.fixture
 async def instance(cluster: Cluster) -> Instance:
-    return await cluster.start()
+    return await cluster.start_instance()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Events, and a cluster: instances of the service that share their stores."""
+"""Events, notifications, and a cluster of instances that share their stores."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from notifications.events import StockLevel
 from notifications.main import create_app
 from notifications.models import Notification, NotificationKind
 from notifications.realtime.cache import FeedCache
@@ -34,10 +35,10 @@ from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 WEBSOCKET_OPTIONS = {name: value for name, value in DrainingWorker.CONFIG_KWARGS.items() if name.startswith("ws")}
-"""The options of uvicorn's WebSockets that the services run with."""
+"""uvicorn's WebSocket options, as in production."""
 
 PING_S = 0.5
-"""A heartbeat short enough to wait for."""
+"""Heartbeat interval of the sockets, in seconds. Short, because tests wait for heartbeats."""
 
 
 def order_event(
@@ -45,12 +46,12 @@ def order_event(
     user_id: UUID,
     *,
     order_id: UUID | None = None,
-    stock: Sequence[tuple[str, int, int]] = (),
+    stock: Sequence[StockLevel] = (),
     **members: Any,
 ) -> CloudEvent:
     """Return an event of an order. `change` is placed, packed, shipped or cancelled.
 
-    `stock` has (sku, available, version) of products. `members` are further members of the envelope.
+    `members` are further members of the CloudEvent, such as `traceparent`.
     """
     data = {
         "order_id": order_id or uuid4(),
@@ -62,7 +63,7 @@ def order_event(
         "created_at": datetime.now(UTC),
     }
     if stock:
-        data["stock"] = [{"sku": sku, "available": n, "version": version} for sku, n, version in stock]
+        data["stock"] = [level.model_dump() for level in stock]
     return CloudEvent(
         source="/hopline/orders",
         type=f"hopline.order.{change}.v1",
@@ -70,6 +71,10 @@ def order_event(
         data=data,
         **members,
     )
+
+
+def stock_level(sku: str, *, available: int, version: int) -> StockLevel:
+    return StockLevel(sku=sku, available=available, version=version)
 
 
 def report_event(change: str, user_id: UUID, *, report_id: UUID, **data: Any) -> CloudEvent:
@@ -82,7 +87,7 @@ def report_event(change: str, user_id: UUID, *, report_id: UUID, **data: Any) ->
     )
 
 
-def user_event(user_id: UUID) -> CloudEvent:
+def registration_event(user_id: UUID) -> CloudEvent:
     return CloudEvent(
         source="/hopline/users",
         type="hopline.user.registered.v1",
@@ -91,9 +96,29 @@ def user_event(user_id: UUID) -> CloudEvent:
     )
 
 
+async def add_notification(
+    session: AsyncSession,
+    user_id: UUID,
+    *,
+    event_id: UUID | None = None,
+    subject: str = "test",
+    data: dict[str, Any] | None = None,
+) -> Notification | None:
+    """Append an announcement to the user's feed, without a commit. None if the event has a notification already."""
+    return await FeedService(repository=FeedRepository(session=session)).add_notification(
+        user_id=user_id,
+        event_id=event_id or uuid4(),
+        kind=NotificationKind.ANNOUNCEMENT,
+        subject=subject,
+        data=data or {},
+        at=datetime.now(UTC),
+        trace=TraceContext(),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A running instance of the service."""
+    """A running instance of the service. `app` is empty if the instance runs in another process."""
 
     app: FastAPI
     url: str
@@ -104,7 +129,7 @@ class Instance:
         async with http_client(self.url, token=self.issuer.issue(user_id)) as client:
             yield client
 
-    async def ticket(self, user_id: UUID) -> str:
+    async def issue_ticket(self, user_id: UUID) -> str:
         async with self.client(user_id) as client:
             response = await client.post("/ws-tickets")
         response.raise_for_status()
@@ -142,22 +167,22 @@ class Cluster:
         self.sessions = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
         self._issuer = issuer
         self._exits = AsyncExitStack()
-        self._sent: dict[str, int] = {}
+        self._last_sequences: dict[str, int] = {}
 
-    async def start(self, **settings: Any) -> Instance:
+    async def start_instance(self, **settings: Any) -> Instance:
         """Run an instance until the test ends."""
-        return await self._exits.enter_async_context(self.instance(**settings))
+        return await self._exits.enter_async_context(self.run_instance(**settings))
 
     @asynccontextmanager
-    async def instance(self, **settings: Any) -> AsyncIterator[Instance]:
+    async def run_instance(self, **settings: Any) -> AsyncIterator[Instance]:
         """Run an instance until the block ends."""
         app = create_app(Settings(**self.settings | settings))
         async with serve(app, **WEBSOCKET_OPTIONS) as url:
             yield Instance(app=app, url=url, issuer=self._issuer)
 
     @asynccontextmanager
-    async def process(self, **settings: Any) -> AsyncIterator[tuple[Instance, asyncio.subprocess.Process]]:
-        """Run an instance under gunicorn in a separate process group. Yields when it is ready."""
+    async def run_process(self, **settings: Any) -> AsyncIterator[tuple[Instance, asyncio.subprocess.Process]]:
+        """Run an instance under gunicorn in a separate process group until the block ends. Yields when it is ready."""
         port = free_port()
         environment = {name.upper(): str(value) for name, value in (self.settings | settings).items()}
         process = await asyncio.create_subprocess_exec(
@@ -181,11 +206,11 @@ class Cluster:
             await process.wait()
 
     async def append_events(self, *events: CloudEvent) -> None:
-        """Append events to their streams, as the relays do."""
+        """Append events to their streams, with increasing sequence numbers as the relays do."""
         for event in events:
             stream = f"events:{event.source.removeprefix('/hopline/')}"
-            self._sent[stream] = self._sent.get(stream, 0) + 1
-            await self.redis.xadd(stream, {"event": event.encode()}, id=f"{self._sent[stream]}-0")
+            sequence = self._last_sequences[stream] = self._last_sequences.get(stream, 0) + 1
+            await self.redis.xadd(stream, {"event": event.encode()}, id=f"{sequence}-0")
 
     async def add_notifications(
         self,
@@ -196,27 +221,18 @@ class Cluster:
         subject: str = "test",
         data: dict[str, Any] | None = None,
     ) -> None:
-        """Add notifications as the consumer does. Without `published`, as if the process had died before publishing."""
+        """Add and publish notifications as the consumer does.
+
+        If `published` is false, they are only committed, as if the process had died before it published them.
+        """
         for _ in range(count):
-            row = await self._commit_notification(user_id, subject, data or {})
+            async with self.sessions() as session, session.begin():
+                row = await add_notification(session, user_id, subject=subject, data=data)
+            assert row is not None
             if published:
                 await Publisher(redis=self.redis, cache=FeedCache(redis=self.redis)).publish_notification(
                     user_id, NotificationFrame.from_row(row)
                 )
-
-    async def _commit_notification(self, user_id: UUID, subject: str, data: dict[str, Any]) -> Notification:
-        async with self.sessions() as session, session.begin():
-            row = await FeedService(repository=FeedRepository(session=session)).add_notification(
-                user_id=user_id,
-                event_id=uuid4(),
-                kind=NotificationKind.ANNOUNCEMENT,
-                subject=subject,
-                data=data,
-                at=datetime.now(UTC),
-                trace=TraceContext(),
-            )
-        assert row is not None
-        return row
 
     async def kill_subscribers(self) -> None:
         """Close all pub/sub connections of this Redis database."""
@@ -233,8 +249,8 @@ class Cluster:
 @asynccontextmanager
 async def open_cluster(*, database_url: str, redis_url: str, issuer: TokenIssuer) -> AsyncIterator[Cluster]:
     engine = create_async_engine(async_url(database_url), pool_pre_ping=True)
-    async with serve(issuer.jwks_app) as users:
-        jwks_url = f"{users}/.well-known/jwks.json"
+    async with serve(issuer.jwks_app) as users_url:
+        jwks_url = f"{users_url}/.well-known/jwks.json"
         cluster = Cluster(
             database_url=database_url, redis_url=redis_url, jwks_url=jwks_url, issuer=issuer, engine=engine
         )

@@ -1,6 +1,6 @@
-"""The delivery cursor under loss, repetition, reordering, new subscriptions and reconnects, in random order.
+"""A simulation of the delivery cursor under loss, repetition, reordering, new subscriptions and reconnects.
 
-One test removes each of two mechanisms and expects the simulation to fail, which shows that it can find errors.
+One test removes each of two mechanisms and expects the simulation to fail. That shows that the simulation finds errors.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from notifications.realtime.delivery_cursor import WINDOW, DeliveryCursor
-
-PAGE = 100
+from notifications.realtime.history import PAGE
 
 
 class DeliveryMachine(RuleBasedStateMachine):
@@ -24,13 +23,13 @@ class DeliveryMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.head = 0
-        self.seen = 0  # by the device, over all its connections
+        self.received = 0  # by the device, over all its connections
         self.in_flight: list[int] = []
         self.queue: list[int] = []  # written after the running pull
-        self.page: Iterator[int] | None = None
+        self.page: Iterator[int] | None = None  # the remaining rows of the running pull
         self.cursor = self.cursor_type()
         self.welcomed = False
-        self.head_read = 0
+        self.welcome_head = 0  # read after the subscription; notifications may be added before the welcome
 
     # the feed grows
     @rule(published=st.booleans())
@@ -76,9 +75,10 @@ class DeliveryMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.welcomed and self.page is None and not self.queue and self.cursor.is_behind)
     @rule(gap=st.none() | st.integers(1, PAGE))
     def begin_pull(self, gap: int | None) -> None:
+        """Read one page. The row with the index `gap` is missing, because the cache may have gaps."""
         first = self.cursor.begin_pull() + 1
         rows = range(first, min(first + PAGE, self.head + 1))
-        self.page = iter([seq for seq in rows if seq - first != gap])  # the cache may have gaps
+        self.page = iter([seq for seq in rows if seq - first != gap])
 
     @precondition(lambda self: self.page is not None)
     @rule(rows=st.integers(1, PAGE), fails=st.booleans())
@@ -101,21 +101,21 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.page = None
         self.queue.clear()
         self.welcomed = False
-        self.head_read = self.head  # read after the subscription; notifications may be added before the welcome
+        self.welcome_head = self.head
 
     @precondition(lambda self: not self.welcomed)
     @rule()
     def welcome(self) -> None:
-        missed = self.head_read - self.seen
-        recovered = self.cursor.welcome(cursor=self.seen, head=self.head_read)
+        missed = self.welcome_head - self.received
+        recovered = self.cursor.welcome(cursor=self.received, head=self.welcome_head)
         assert recovered == (missed <= WINDOW), "gap or repeat"
         if not recovered:
-            self.seen = self.head_read  # the device pages over REST
+            self.received = self.welcome_head  # the device pages over REST
         self.welcomed = True
 
     def deliver_to_device(self, seq: int) -> None:
-        assert seq == self.seen + 1, f"gap or repeat: {seq} after {self.seen}"
-        self.seen = seq
+        assert seq == self.received + 1, f"gap or repeat: {seq} after {self.received}"
+        self.received = seq
 
     def teardown(self) -> None:
         """Send one more heartbeat, and pull until the device has all notifications."""
@@ -129,14 +129,20 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.begin_pull(gap=None)
             while self.page is not None:
                 self.take_rows(PAGE, fails=False)
-        assert self.seen == self.head, f"the device has seen {self.seen} of {self.head}"
+        assert self.received == self.head, f"the device has received {self.received} of {self.head}"
+
+
+class CursorWithoutContiguity(DeliveryCursor):
+    """Sends every notification that is newer than the last one."""
+
+    def _advance(self, seq: int) -> bool:
+        is_newer = seq > self.sent
+        self.sent = max(self.sent, seq)
+        return is_newer
 
 
 class WithoutContiguity(DeliveryMachine):
-    class cursor_type(DeliveryCursor):  # noqa: N801 - takes the place of the attribute
-        def _advance(self, seq: int) -> bool:
-            self.sent, newer = max(self.sent, seq), seq > self.sent
-            return newer
+    cursor_type = CursorWithoutContiguity
 
 
 class WithoutHeartbeat(DeliveryMachine):
@@ -144,11 +150,11 @@ class WithoutHeartbeat(DeliveryMachine):
 
 
 class TestDeliveryCursor:
-    def test_device_sees_every_notification_once_in_order(self) -> None:
+    def test_device_receives_every_notification_once_in_order(self) -> None:
         run_state_machine_as_test(DeliveryMachine, settings=settings(max_examples=100, deadline=None))
 
-    @pytest.mark.parametrize("broken", [WithoutContiguity, WithoutHeartbeat])
-    def test_simulation_fails_when_a_mechanism_is_removed(self, broken: type[DeliveryMachine]) -> None:
+    @pytest.mark.parametrize("machine", [WithoutContiguity, WithoutHeartbeat])
+    def test_simulation_fails_when_a_mechanism_is_removed(self, machine: type[DeliveryMachine]) -> None:
         exploration = settings(
             max_examples=300,
             derandomize=True,
@@ -157,8 +163,8 @@ class TestDeliveryCursor:
             phases=[Phase.generate],
             report_multiple_bugs=False,
         )
-        with pytest.raises(AssertionError, match=r"gap or repeat|has seen"):
-            run_state_machine_as_test(broken, settings=exploration)
+        with pytest.raises(AssertionError, match=r"gap or repeat|has received"):
+            run_state_machine_as_test(machine, settings=exploration)
 
     def test_live_message_is_left_to_the_pull_when_one_is_running(self) -> None:
         cursor = DeliveryCursor()

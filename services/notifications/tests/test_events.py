@@ -1,16 +1,19 @@
-"""The notifications that events add to feeds."""
+"""The notifications that the consumer adds to feeds for events."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from services.notifications.tests.factories import Cluster, Instance, order_event, report_event, user_event
+from services.notifications.tests.factories import (
+    Cluster,
+    Instance,
+    add_notification,
+    order_event,
+    registration_event,
+    report_event,
+)
 
-from notifications.models import NotificationKind
-from notifications.repository import FeedRepository
-from notifications.service import FeedService
-from shared.messaging import TraceContext, list_dead_letters
+from shared.messaging import list_dead_letters
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
@@ -19,19 +22,19 @@ async def wait_for_feed(instance: Instance, user: UUID, *, count: int) -> list[d
     """Wait until the user has `count` notifications, and return them."""
     async with instance.client(user) as client:
 
-        async def items() -> list[dict[str, Any]]:
+        async def read_items() -> list[dict[str, Any]]:
             page = (await client.get("/notifications")).json()
             assert page["head"] == count, f"{page['head']} notifications"
             found: list[dict[str, Any]] = page["items"]
             return found
 
-        return await eventually(items)
+        return await eventually(read_items)
 
 
 class TestEvents:
     async def test_each_event_adds_one_notification(self, cluster: Cluster, instance: Instance, user: UUID) -> None:
         order_id = uuid4()
-        await cluster.append_events(user_event(user))
+        await cluster.append_events(registration_event(user))
         await wait_for_feed(instance, user, count=1)
         for change in ("placed", "packed", "shipped", "cancelled"):
             await cluster.append_events(order_event(change, user, order_id=order_id))
@@ -89,15 +92,15 @@ class TestEvents:
         items = await wait_for_feed(instance, user, count=3)
         assert [item["kind"] for item in items] == ["order.placed", "order.packed", "order.shipped"]
 
-    async def test_event_is_dead_lettered_and_others_continue_when_it_has_no_user(
+    async def test_event_is_dead_lettered_and_later_ones_are_applied_when_it_has_no_user(
         self, cluster: Cluster, instance: Instance, user: UUID
     ) -> None:
-        poison = order_event("placed", user).model_copy(update={"data": {"order_id": "none"}})
-        await cluster.append_events(poison, order_event("packed", user))
+        without_user = order_event("placed", user).model_copy(update={"data": {"order_id": "none"}})
+        await cluster.append_events(without_user, order_event("packed", user))
         await wait_for_feed(instance, user, count=1)
         async with cluster.sessions() as session:
-            dead = await list_dead_letters(session)
-        assert [record.event_id for record in dead] == [poison.id]
+            dead_letters = await list_dead_letters(session)
+        assert [dead_letter.event_id for dead_letter in dead_letters] == [without_user.id]
 
     async def test_notifications_are_numbered_without_gaps_when_added_concurrently(
         self, cluster: Cluster, instance: Instance, user: UUID
@@ -106,40 +109,23 @@ class TestEvents:
         items = await wait_for_feed(instance, user, count=20)
         assert [item["seq"] for item in items] == list(range(1, 21))
 
-    async def test_no_gap_remains_when_a_transaction_is_rolled_back(
+    async def test_feed_has_no_gap_when_a_transaction_is_rolled_back(
         self, cluster: Cluster, instance: Instance, user: UUID
     ) -> None:
         async with cluster.sessions() as session:
-            await FeedService(repository=FeedRepository(session=session)).add_notification(
-                user_id=user,
-                event_id=uuid4(),
-                kind=NotificationKind.ANNOUNCEMENT,
-                subject="",
-                data={},
-                at=datetime.now(UTC),
-                trace=TraceContext(),
-            )
+            await add_notification(session, user)
             await session.rollback()
         await cluster.add_notifications(user)
         assert [item["seq"] for item in await wait_for_feed(instance, user, count=1)] == [1]
 
     async def test_event_is_not_added_again_when_the_feed_has_it(self, cluster: Cluster, user: UUID) -> None:
         event_id = uuid4()
-
-        async def add() -> int | None:
-            async with cluster.sessions() as session, session.begin():
-                row = await FeedService(repository=FeedRepository(session=session)).add_notification(
-                    user_id=user,
-                    event_id=event_id,
-                    kind=NotificationKind.ANNOUNCEMENT,
-                    subject="",
-                    data={},
-                    at=datetime.now(UTC),
-                    trace=TraceContext(),
-                )
-                return row.seq if row else None
-
-        assert [await add(), await add()] == [1, None]
+        async with cluster.sessions() as session:
+            first = await add_notification(session, user, event_id=event_id)
+            await session.commit()
+            second = await add_notification(session, user, event_id=event_id)
+        assert first is not None
+        assert second is None
 
 
 class TestTrace:
@@ -148,6 +134,6 @@ class TestTrace:
     ) -> None:
         trace_id = "0af7651916cd43dd8448eb211c80319c"
         await cluster.append_events(order_event("placed", user, traceparent=f"00-{trace_id}-b7ad6b7169203331-01"))
-        process = await eventually(lambda: spans.named("process events:orders"))
-        assert process[0].context is not None
-        assert f"{process[0].context.trace_id:032x}" == trace_id
+        [consumer_span] = await eventually(lambda: spans.named("process events:orders"))
+        assert consumer_span.context is not None
+        assert f"{consumer_span.context.trace_id:032x}" == trace_id

@@ -110,7 +110,7 @@ class TestMarkRead:
 
 
 class TestTickets:
-    async def test_ticket_has_the_url_to_connect_to(self, instance: Instance, user: UUID) -> None:
+    async def test_ticket_has_its_lifetime_and_the_url_of_the_websocket(self, instance: Instance, user: UUID) -> None:
         async with instance.client(user) as client:
             ticket = (await client.post("/ws-tickets")).json()
         assert (ticket["expires_in"], ticket["url"]) == (30, "ws://localhost:8003/ws")
@@ -127,7 +127,7 @@ class TestTickets:
         self, cluster: Cluster, start_valkey: StartValkey, user: UUID
     ) -> None:
         valkey = start_valkey()
-        instance = await cluster.start(redis_url=valkey.url)
+        instance = await cluster.start_instance(redis_url=valkey.url)
         valkey.kill()
         async with instance.client(user) as client:
             assert (await client.post("/ws-tickets")).status_code == 503
@@ -140,7 +140,7 @@ class TestTickets:
         self, cluster: Cluster, start_valkey: StartValkey, user: UUID, fault: str
     ) -> None:
         valkey = start_valkey()
-        instance = await cluster.start(redis_url=valkey.url)
+        instance = await cluster.start_instance(redis_url=valkey.url)
         async with instance.client(user) as client:
             async with rejecting_writes(valkey.url, fault):
                 rejected = await client.post("/ws-tickets")

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from services.notifications.tests.factories import Cluster, Instance, open_cluster
+from services.notifications.tests.factories import Cluster, Instance, open_cluster, stock_level
 from services.notifications.tests.room_clients import (
-    BEAT_S,
     LAMP,
     MUG,
+    ROOM_HEARTBEAT_S,
     change_stock,
-    connected,
+    connected_devices,
     is_empty,
     join,
-    stock_body,
+    publish_mug_stock,
     wait_for_frame,
     wait_for_stock_history,
     wait_for_viewers,
@@ -27,11 +27,15 @@ from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
 SOCKETS = 200
+"""Half of them are connected to each process."""
+
+VIEWERS_KEYS = "notifications:room-viewers:*"
+"""The keys of the numbers of viewers in Redis."""
 
 
 @pytest.fixture
 async def instance(cluster: Cluster) -> Instance:
-    return await cluster.start(ws_room_beat_seconds=BEAT_S)
+    return await cluster.start_instance(ws_room_beat_seconds=ROOM_HEARTBEAT_S)
 
 
 class TestPresence:
@@ -47,80 +51,81 @@ class TestPresence:
     async def test_viewer_count_recovers_when_a_process_and_redis_are_killed(
         self, cluster: Cluster, valkey: ValkeyServer
     ) -> None:
-        settings = {"ws_room_beat_seconds": BEAT_S, "ws_ping_seconds": 15}
+        settings = {"ws_room_beat_seconds": ROOM_HEARTBEAT_S, "ws_ping_seconds": 15}
         async with (
-            cluster.process(**settings) as (here, _),
-            cluster.process(**settings) as (there, killed),
-            connected(here, SOCKETS // 2) as stay,
-            connected(there, SOCKETS // 2) as cut_off,
+            cluster.run_process(**settings) as (first, _),
+            cluster.run_process(**settings) as (second, second_process),
+            connected_devices(first, SOCKETS // 2) as remaining,
+            connected_devices(second, SOCKETS // 2) as disconnected,
         ):
-            await asyncio.gather(*(join(device, MUG) for device in [*stay, *cut_off]))
-            await wait_for_viewers([*stay, *cut_off], SOCKETS)
-            await change_stock(cluster, ("mug", 7, 1))
-            await wait_for_stock_history([*stay, *cut_off], 7)
+            everyone = [*remaining, *disconnected]
+            await asyncio.gather(*(join(device, MUG) for device in everyone))
+            await wait_for_viewers(everyone, SOCKETS)
+            await change_stock(cluster, stock_level("mug", available=7, version=1))
+            await wait_for_stock_history(everyone, 7)
 
-            os.killpg(killed.pid, signal.SIGKILL)
-            await wait_for_viewers(stay, SOCKETS // 2)
-            await change_stock(cluster, ("mug", 6, 2))
-            await wait_for_stock_history(stay, 7, 6)
+            os.killpg(second_process.pid, signal.SIGKILL)
+            await wait_for_viewers(remaining, SOCKETS // 2)
+            await change_stock(cluster, stock_level("mug", available=6, version=2))
+            await wait_for_stock_history(remaining, 7, 6)
 
             valkey.kill()
-            before = [(len(device.frames_of("joined")), len(device.frames_of("viewers"))) for device in stay]
+            before = [(len(device.frames_of("joined")), len(device.frames_of("viewers"))) for device in remaining]
             valkey.start()
             await eventually(
                 lambda: all(
-                    len(device.frames_of("joined")) > joined and len(device.frames_of("viewers")) > counted
-                    for device, (joined, counted) in zip(stay, before, strict=True)
+                    len(device.frames_of("joined")) > joined and len(device.frames_of("viewers")) > viewers
+                    for device, (joined, viewers) in zip(remaining, before, strict=True)
                 ),
                 what="joined and viewers after the restart",
             )
-            await wait_for_viewers(stay, SOCKETS // 2)
-            await cluster.redis.publish("notifications:room:product:mug", stock_body(version=3))
-            await wait_for_stock_history(stay, 7, 6, 3)
-            assert {device.close_code for device in stay} == {None}
+            await wait_for_viewers(remaining, SOCKETS // 2)
+            await publish_mug_stock(cluster, version=3)
+            await wait_for_stock_history(remaining, 7, 6, 3)
+            assert {device.close_code for device in remaining} == {None}
 
     async def test_viewer_count_recovers_when_redis_is_flushed(self, cluster: Cluster, instance: Instance) -> None:
-        there = await cluster.start(ws_room_beat_seconds=BEAT_S)
-        async with connected(instance, 2) as here, connected(there, 1) as elsewhere:
-            for device in (*here, *elsewhere):
+        second_instance = await cluster.start_instance(ws_room_beat_seconds=ROOM_HEARTBEAT_S)
+        async with connected_devices(instance, 2) as (first, second), connected_devices(second_instance, 1) as (third,):
+            for device in (first, second, third):
                 await join(device, MUG)
-            await wait_for_viewers([*here, *elsewhere], 3)
+            await wait_for_viewers([first, second, third], 3)
             await cluster.redis.flushall()
-            async with connected(instance, 1) as (late,):
-                await join(late, MUG)
-                await wait_for_viewers([*here, *elsewhere, late], 4)
+            async with connected_devices(instance, 1) as (fourth,):
+                await join(fourth, MUG)
+                await wait_for_viewers([first, second, third, fourth], 4)
 
     async def test_viewer_count_expires_when_the_only_process_is_killed(self, cluster: Cluster) -> None:
         async with (
-            cluster.process(ws_room_beat_seconds=BEAT_S) as (instance, killed),
-            connected(instance, 1) as (device,),
+            cluster.run_process(ws_room_beat_seconds=ROOM_HEARTBEAT_S) as (instance, process),
+            connected_devices(instance, 1) as (device,),
         ):
             await join(device, MUG)
             await wait_for_viewers([device], 1)
-            assert await cluster.redis.keys("notifications:room-viewers:*")
-            os.killpg(killed.pid, signal.SIGKILL)
-            await eventually(lambda: is_empty(lambda: cluster.redis.keys("notifications:room-viewers:*")))
+            assert await cluster.redis.keys(VIEWERS_KEYS)
+            os.killpg(process.pid, signal.SIGKILL)
+            await eventually(lambda: is_empty(lambda: cluster.redis.keys(VIEWERS_KEYS)))
 
     async def test_viewer_count_drops_when_a_process_stops(self, cluster: Cluster, instance: Instance) -> None:
-        async with connected(instance, 1) as (stays,), AsyncExitStack() as other:
-            await join(stays, MUG)
-            async with cluster.instance(ws_room_beat_seconds=60) as there:
-                (device,) = await other.enter_async_context(connected(there, 1))
+        async with connected_devices(instance, 1) as (remaining,), AsyncExitStack() as stack:
+            await join(remaining, MUG)
+            async with cluster.run_instance(ws_room_beat_seconds=60) as stopping:
+                (device,) = await stack.enter_async_context(connected_devices(stopping, 1))
                 await join(device, MUG)
-                await wait_for_viewers([stays], 2)
-            await wait_for_viewers([stays], 1)  # not after the expiry, which would take three minutes
+                await wait_for_viewers([remaining], 2)
+            await wait_for_viewers([remaining], 1)  # long before the expiry, which takes three minutes
 
-    async def test_joined_follows_when_redis_is_back(
+    async def test_joins_are_acknowledged_when_redis_is_back(
         self, cluster: Cluster, instance: Instance, valkey: ValkeyServer
     ) -> None:
-        async with connected(instance, 2) as (member, device):
+        async with connected_devices(instance, 2) as (member, device):
             await join(member, MUG)
             valkey.kill()
             await eventually(lambda: not instance.app.state.realtime.rooms.get(MUG).subscribed)
             for room in (MUG, LAMP):
                 await device.send({"t": "join", "room": room})
             await device.send({"t": "leave", "room": "product:hat"})
-            await wait_for_frame(device, "left")
+            await wait_for_frame(device, "left")  # the frames before it were handled
             assert device.frames_of("joined") == []
             valkey.start()
             await wait_for_frame(device, "joined", more_than=1)

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
+from notifications.errors import CloseCode
 from notifications.realtime.frames import NotificationFrame, ReadMoved, Stock, Viewers
 from notifications.realtime.history import History
 from notifications.realtime.rooms import Room
@@ -19,6 +20,7 @@ from testkit.spans import Spans
 from testkit.waiting import eventually
 
 USER = uuid4()
+FEED_LENGTH = 10
 SETTINGS = Settings.model_validate(
     {
         "environment": "test",
@@ -30,7 +32,7 @@ SETTINGS = Settings.model_validate(
 
 
 class FakeHistory(History):
-    """A feed of ten notifications."""
+    """A feed of `FEED_LENGTH` notifications."""
 
     def __init__(self) -> None:
         pass
@@ -40,7 +42,7 @@ class FakeHistory(History):
             NotificationFrame.model_validate(
                 {"seq": number, "id": user_id, "kind": "announcement", "data": {}, "at": "2026-11-23T00:00:00Z"}
             )
-            for number in range(seq + 1, 11)
+            for number in range(seq + 1, FEED_LENGTH + 1)
         ]
 
 
@@ -50,11 +52,11 @@ class FakeClient:
     def __init__(self) -> None:
         self.frames: list[dict[str, Any]] = []
         self.close_code: int | None = None
-        self.max_frames = 100
+        self.max_frames: float = float("inf")
         """The client disconnects after this number of frames."""
 
     async def connect(self) -> Session:
-        """Return a session without a welcome."""
+        """Accept the socket and return its session, which has not sent the welcome."""
         websocket = WebSocket({"type": "websocket"}, self._receive, self._send)
         await websocket.accept()
         return Session(
@@ -78,7 +80,7 @@ def client() -> FakeClient:
     return FakeClient()
 
 
-def welcome(session: Session, *, head: int = 0, read_seq: int = 0) -> None:
+def send_welcome(session: Session, *, head: int = 0, read_seq: int = 0) -> None:
     session.welcome(FeedState(head=head, read_seq=read_seq), cursor=0, ping_s=15, ping_at=1)
 
 
@@ -88,25 +90,25 @@ class TestWelcome:
     ) -> None:
         session = await client.connect()
         session.drain(retry_ms=1)
-        welcome(session)
+        send_welcome(session)
         await eventually(lambda: client.close_code)
-        assert (client.close_code, client.frames) == (1012, [])
+        assert (client.close_code, client.frames) == (CloseCode.RESTARTING, [])
         assert (session.open, session.ping_at) == (False, NEVER)
 
     async def test_ping_has_the_newest_read_mark_when_it_is_newer_than_the_welcome(self, client: FakeClient) -> None:
         session = await client.connect()
         session.send_read_mark(ReadMoved(read_seq=3))
         session.update_feed_state(FeedState(head=0, read_seq=2))
-        welcome(session, read_seq=1)
+        send_welcome(session, read_seq=1)
         session.ping(next_at=2)
         await eventually(lambda: len(client.frames) == 2)
         assert [(frame["t"], frame["read_seq"]) for frame in client.frames] == [("welcome", 1), ("ping", 3)]
 
 
 class TestRoomFrames:
-    async def test_earlier_frames_are_dropped_when_the_subscription_is_new(self, client: FakeClient) -> None:
+    async def test_pending_frames_are_dropped_when_the_room_is_subscribed_again(self, client: FakeClient) -> None:
         session, room = await client.connect(), Room("product:mug")
-        welcome(session)
+        send_welcome(session)
         room.members.add(session)
         room.deliver(Viewers(room=room.name, viewers=2))  # waits for the writer of the socket
         room.deliver(Viewers(room=room.name, viewers=3))  # waits for the next delivery
@@ -117,9 +119,11 @@ class TestRoomFrames:
 
 
 class TestDisconnect:
-    async def test_one_delivery_fails_when_the_client_has_disconnected(self, client: FakeClient, spans: Spans) -> None:
+    async def test_delivery_is_tried_once_when_the_client_has_disconnected(
+        self, client: FakeClient, spans: Spans
+    ) -> None:
         session = await client.connect()
-        client.max_frames = 1
-        welcome(session, head=10)
+        client.max_frames = 1  # the welcome
+        send_welcome(session, head=FEED_LENGTH)
         await eventually(lambda: spans.named("send notification"))
         assert len(spans.named("send notification")) == 1

@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL rejects are logged as errors with their stack trace, and sockets close or continue."""
+"""Statements that PostgreSQL rejects as invalid are logged as errors with a stack trace. Sockets close or continue."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,31 +14,30 @@ from testkit.waiting import eventually
 
 
 class TestMissingTable:
-    async def test_error_is_logged_with_its_stack_when_a_read_mark_is_rejected(
+    async def test_error_is_logged_with_its_stack_when_a_read_mark_cannot_be_stored(
         self, cluster: Cluster, instance: Instance, user: UUID, database: str
     ) -> None:
         await cluster.add_notifications(user)
         device = Device(user)
         async with device.connected(instance):
-            await _rename_heads(database)
+            await _rename_feed_head_table(database)
             with capture_logs() as records:
                 await device.send({"t": "read", "up_to": 1})
                 await eventually(lambda: "read_not_marked" in {record["event"] for record in records})
-        assert _level_of("read_not_marked", records) == ("error", True)
+        assert _severity_of("read_not_marked", records) == ("error", True)
 
-    async def test_error_is_logged_with_its_stack_when_a_welcome_is_rejected(
+    async def test_error_is_logged_with_its_stack_and_the_socket_is_closed_when_the_welcome_cannot_be_sent(
         self, instance: Instance, user: UUID, database: str
     ) -> None:
-        await _rename_heads(database)
+        await _rename_feed_head_table(database)
         device = Device(user)
         with capture_logs() as records:
             async with device.connected(instance):
-                await eventually(lambda: device.close_code)
-        assert device.close_code == CloseCode.TRY_LATER
-        assert _level_of("socket_refused", records) == ("error", True)
+                assert await device.wait_for_close_code() == CloseCode.TRY_LATER
+        assert _severity_of("socket_refused", records) == ("error", True)
 
 
-async def _rename_heads(database: str) -> None:
+async def _rename_feed_head_table(database: str) -> None:
     connection = await asyncpg.connect(database)
     try:
         await connection.execute("ALTER TABLE feed_head RENAME TO feed_head_renamed")
@@ -46,6 +45,7 @@ async def _rename_heads(database: str) -> None:
         await connection.close()
 
 
-def _level_of(event: str, records: Sequence[Mapping[str, Any]]) -> tuple[str, object]:
+def _severity_of(event: str, records: Sequence[Mapping[str, Any]]) -> tuple[str, object]:
+    """Return the level of the only record of an event, and whether it has a stack trace."""
     [record] = [record for record in records if record["event"] == event]
     return record["log_level"], record["exc_info"]
