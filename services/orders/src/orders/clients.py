@@ -47,10 +47,10 @@ class ReportFileClient:
         return StoredFile(size_bytes=found.meta["size"], chunks=found.stream(min_chunk_size=CHUNK_BYTES).__aiter__())
 
     async def delete_files(self, keys: Sequence[str]) -> None:
-        """Delete files and their incomplete uploads (`temporary_key`). Missing files are ignored."""
+        """Delete files and their incomplete uploads (`temporary_key`). Ignore missing files."""
         try:
-            for first in range(0, len(keys), MAX_CONCURRENT_DELETES):
-                await asyncio.gather(*(self._delete(key) for key in keys[first : first + MAX_CONCURRENT_DELETES]))
+            for start in range(0, len(keys), MAX_CONCURRENT_DELETES):
+                await asyncio.gather(*(self._delete(key) for key in keys[start : start + MAX_CONCURRENT_DELETES]))
         except OBJECT_STORE_ERRORS as error:
             raise _unavailable_error() from error
 

@@ -98,7 +98,8 @@ class ReportNotReadyError(ConflictError):
 class ReportFinishedError(ConflictError):
     """409: the report is done or has failed, and both are final.
 
-    It was requested to run, to progress, to become done although it has failed, or to fail although it is done.
+    The worker has called begin or progress, or it has called finish for a failed report or fail for a report that is
+    done.
     """
 
     slug, title = "report-finished", "The report is finished"

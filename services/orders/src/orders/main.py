@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the resources of requests. Redis may be unavailable: events then wait in the outbox.
+    """Open the stores and clients, and run the relay. While Redis is unavailable, events wait in the outbox.
 
     The relay is opened last, so that it stops first.
     """

@@ -34,7 +34,7 @@ class StockEffect(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """A transition from `source` to `target`. In the states of `applied_in` it was applied before."""
+    """A transition from `source` to `target`. It was applied before to an order in one of the states `applied_in`."""
 
     source: OrderStatus
     target: OrderStatus

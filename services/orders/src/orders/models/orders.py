@@ -59,7 +59,7 @@ class Product(Base):
 
 
 class Order(Base):
-    """An order of a user, with the names and prices of the time it was placed.
+    """An order of a user. Its items keep the names and prices of the time at which it was placed.
 
     The table is not named `order`, which is a reserved word in SQL.
     """

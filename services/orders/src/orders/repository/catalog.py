@@ -94,8 +94,8 @@ class CatalogRepository:
     async def reserve_stock(self, quantities: Mapping[str, int]) -> dict[str, ReservedProduct]:
         """Reserve each product that has enough available units, and return all known products by sku.
 
-        The caller compares the result with `quantities`. It raises if a product is unknown or has too few units,
-        which rolls the reservation back.
+        The caller compares the result with `quantities`. If a product is unknown or has too few units, the caller
+        raises, which rolls the reservation back.
         """
         rows = await RESERVE_STOCK.fetch(self._session, skus=list(quantities), quantities=list(quantities.values()))
         return {product.sku: product for product in (ReservedProduct(*row) for row in rows)}

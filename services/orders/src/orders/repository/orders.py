@@ -82,8 +82,9 @@ class OrderRepository:
     async def add_order(self, order: Order, *, key: str, fingerprint: bytes, response: bytes) -> None:
         """Insert an order with its items and its key.
 
-        The primary key guarantees one order per key. The lock of `claim_key` only avoids work for a request that
-        cannot succeed: another transaction may commit between the read and the lock of that statement.
+        The primary key guarantees one order per key. The lock of `claim_key` is no guarantee, because its statement
+        takes the snapshot before the lock, and another transaction may commit in between. It only saves the work of a
+        request that cannot succeed.
 
         Raises:
             IdempotencyKeyInFlightError: Another transaction has inserted the key.
@@ -108,7 +109,10 @@ class OrderRepository:
             raise IdempotencyKeyInFlightError
 
     async def delete_expired_keys(self, *, retention: timedelta, limit: int) -> int:
-        """Delete at most `limit` keys older than `retention` and return their number. May scan the table."""
+        """Delete at most `limit` keys older than `retention` and return their number.
+
+        No index covers `created_at`, so the statement may scan the table.
+        """
         primary_key = (models.IdempotencyKey.user_id, models.IdempotencyKey.key)
         expired = select(*primary_key).where(models.IdempotencyKey.created_at < func.now() - retention).limit(limit)
         deleted = await self._session.scalars(

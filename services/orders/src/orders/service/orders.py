@@ -65,7 +65,7 @@ class OrderService:
         return PlacementResult(order_id=order.id, response=response, replayed=False)
 
     async def _reserve_order(self, body: OrderCreate, *, user_id: UUID) -> tuple[Order, list[StockLevel]]:
-        """Reserve the stock; return the order at the present prices, and the new stock levels."""
+        """Reserve the stock. Return the order with the present prices, and the new stock levels."""
         products = await self._catalog.reserve_stock(body)
         items = [
             OrderItem(
@@ -93,7 +93,10 @@ class OrderService:
         return build_page(rows, limit=limit, item=Order.model_validate, key=lambda order: (order.created_at, order.id))
 
     async def list_recent_orders(self, *, user_id: UUID, limit: int, offset: int) -> list[Order]:
-        """Return the user's orders, newest first, without the first `offset`. Skipped orders cost a read each."""
+        """Return at most `limit` of the user's orders, newest first, without the first `offset`.
+
+        The database reads the skipped orders as well.
+        """
         rows = await self._orders.list_orders(user_id=user_id, status=None, limit=limit, before=None, offset=offset)
         return [Order.model_validate(row) for row in rows]
 
@@ -102,7 +105,7 @@ class OrderService:
         return Order.model_validate(await self._get_row(order_id, owner=owner))
 
     async def apply_transition(self, transition: Transition, order_id: UUID, *, owner: UUID | None = None) -> Order:
-        """Apply a transition to an order of `owner`, or with None of any user; return the order.
+        """Apply a transition to an order of `owner`, or with None of any user, and return the order.
 
         A transition that was applied before changes nothing and publishes nothing, so that a caller can retry. The
         order's row lock serializes concurrent transitions.

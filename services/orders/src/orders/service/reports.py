@@ -20,7 +20,7 @@ from shared.web.pagination import Page, build_page
 log = structlog.get_logger(__name__)
 
 PROGRESS_STEP: Final = 10
-"""Percent between two published events of progress, so at most nine events per report."""
+"""In percent. Progress is published once per step, so at most nine times per report."""
 
 TIMEOUT_REASON: Final = "It could not be generated in time. Request a new report."
 
@@ -106,7 +106,7 @@ class ReportService:
     async def update_progress(self, report_id: UUID, progress: int) -> Report:
         """Store the progress in percent and publish it once per step. Raises ReportFinishedError.
 
-        A smaller value changes nothing: it can arrive after a retry.
+        A smaller value can arrive after a retry and changes nothing.
         """
         row = await self._get_pending_row(report_id)
         if progress > row.progress:

@@ -16,7 +16,7 @@ class SalesService:
         self._sales = sales
 
     async def get_day_sales(self, day: date) -> DaySales:
-        """Return the sales of the orders placed on a day in UTC, by their present status."""
+        """Return the sales of the orders placed on a day in UTC, by the status that the orders have now."""
         start = datetime.combine(day, time.min, tzinfo=UTC)
         end = start + timedelta(days=1)
         totals = await self._sales.get_totals(start=start, end=end)
