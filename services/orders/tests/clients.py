@@ -24,15 +24,16 @@ class ApiClient:
     http: httpx.AsyncClient
 
     async def place_order(self, *lines: Line, key: str | None = None) -> httpx.Response:
+        """Place an order, by default with a new idempotency key, and return the response."""
         return await self.send_order(order_body(*lines), headers={"Idempotency-Key": key or uuid4().hex})
 
     async def send_order(self, body: bytes, *, headers: Mapping[str, str]) -> httpx.Response:
         """Send any body with any headers."""
         return await self.http.post("/orders", content=body, headers={**self.headers, **JSON, **headers})
 
-    async def create_order(self, *lines: Line) -> dict[str, Any]:
+    async def create_order(self, *lines: Line, key: str | None = None) -> dict[str, Any]:
         """Place an order and return it."""
-        response = await self.place_order(*lines)
+        response = await self.place_order(*lines, key=key)
         assert response.status_code == 201, response.text
         order: dict[str, Any] = response.json()
         return order

@@ -1,8 +1,9 @@
-"""The running service and its products, and helpers that read responses and spans."""
+"""The running service, its products and what it stores."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -15,7 +16,6 @@ from services.orders.tests.clients import ApiClient
 from orders.main import create_app
 from orders.settings import Settings
 from testkit.apps import http_client, serve
-from testkit.spans import Spans
 from testkit.tokens import TokenIssuer
 
 _numbers = count(1)
@@ -25,16 +25,16 @@ STOCK_VIOLATIONS = """
     FROM product
     LEFT JOIN (
         SELECT item.sku,
-               sum(item.quantity) FILTER (WHERE owner.status IN ('placed', 'packed')) AS live,
-               sum(item.quantity) FILTER (WHERE owner.status = 'shipped') AS gone
-        FROM order_item AS item JOIN customer_order AS owner ON owner.id = item.order_id
+               sum(item.quantity) FILTER (WHERE customer_order.status IN ('placed', 'packed')) AS reserved,
+               sum(item.quantity) FILTER (WHERE customer_order.status = 'shipped') AS shipped
+        FROM order_item AS item JOIN customer_order ON customer_order.id = item.order_id
         GROUP BY item.sku
-    ) AS held USING (sku)
-    WHERE product.reserved <> coalesce(held.live, 0)
-       OR product.shipped <> coalesce(held.gone, 0)
+    ) AS ordered USING (sku)
+    WHERE product.reserved <> coalesce(ordered.reserved, 0)
+       OR product.shipped <> coalesce(ordered.shipped, 0)
        OR product.reserved NOT BETWEEN 0 AND product.stock
 """
-"""Select the products whose counters disagree with the orders (invariant I8)."""
+"""Select the products with counters that disagree with the orders (invariant I8 of tests/chaos)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,14 @@ class Shop:
     database: asyncpg.Pool
     objects: Path
     issuer: TokenIssuer
-    worker: ApiClient = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "worker", self.client(role="service"))
+    @cached_property
+    def worker(self) -> ApiClient:
+        """The client of the workers."""
+        return self.client(role="service")
 
     def client(self, *, role: str = "customer") -> ApiClient:
+        """Return a client with the token of a new user."""
         user_id = uuid4()
         return ApiClient(user_id, self.issuer.headers(user_id, role=role), self.http)
 
@@ -80,7 +82,7 @@ class Shop:
         return bool(await self.database.fetchval(query))
 
     async def stock_violations(self) -> list[str]:
-        """Return the skus whose counters disagree with the orders (invariant I8)."""
+        """Return the skus of the products with counters that disagree with the orders."""
         return [row["sku"] for row in await self.database.fetch(STOCK_VIOLATIONS)]
 
     async def events_of(self, subject: str) -> list[asyncpg.Record]:
@@ -89,19 +91,23 @@ class Shop:
         rows: list[asyncpg.Record] = await self.database.fetch(query, subject)
         return rows
 
+    async def event_names(self, subject: str) -> list[str]:
+        """Return the names of the events of an order or a report, such as `placed`, oldest first."""
+        return [event_name(row) for row in await self.events_of(subject)]
+
 
 @asynccontextmanager
 async def open_shop(
     *, database: str, redis_url: str, issuer: TokenIssuer, objects: Path, **changes: object
 ) -> AsyncIterator[Shop]:
     """Run the service. `changes` replace settings."""
-    async with serve(issuer.jwks_app) as keys, asyncpg.create_pool(database, min_size=1, max_size=3) as pool:
+    async with serve(issuer.jwks_app) as users_url, asyncpg.create_pool(database, min_size=1, max_size=3) as pool:
         settings = Settings.model_validate(
             {
                 "environment": "test",
                 "database_url": database,
                 "redis_url": redis_url,
-                "jwks_url": f"{keys}/.well-known/jwks.json",
+                "jwks_url": f"{users_url}/.well-known/jwks.json",
                 "object_store_url": objects.as_uri(),
                 **changes,
             }
@@ -111,12 +117,12 @@ async def open_shop(
             yield Shop(app=app, url=url, http=http, database=pool, objects=objects, issuer=issuer)
 
 
+def event_name(row: asyncpg.Record) -> str:
+    """Return the third part of the type of an event, such as `placed` of `hopline.order.placed.v1`."""
+    name: str = row["type"].split(".")[2]
+    return name
+
+
 def error_fields(problem: httpx.Response) -> Sequence[str]:
     """Return the fields that a problem names."""
     return [error["field"] for error in problem.json()["errors"]]
-
-
-def count_statements(spans: Spans) -> int:
-    """Return the number of SQL statements of all requests so far, from their spans."""
-    counts = [(span.attributes or {}).get("hopline.db.queries", 0) for span in spans.finished()]
-    return sum(count for count in counts if isinstance(count, int))

@@ -13,9 +13,11 @@ import pytest
 
 from shared.commands.await_migration import Revisions, await_migration
 from testkit.databases import create_database, drop_database, migrate
+from testkit.waiting import TIMEOUT_S
 
 FOLDER = Path(__file__).parents[1]
 INI = FOLDER / "alembic.ini"
+OLDER_REVISION = "0004_create_reports"
 WAIT = ("-m", "shared.commands.await_migration")
 MIGRATE = ("-m", "alembic", "upgrade", "head")
 
@@ -39,28 +41,28 @@ async def run_command(url: str, *arguments: str) -> AsyncIterator[asyncio.subpro
 async def read_record(process: asyncio.subprocess.Process) -> dict[str, object]:
     """Return the next log record."""
     assert process.stdout
-    found: dict[str, object] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), 30))
+    found: dict[str, object] = orjson.loads(await asyncio.wait_for(process.stdout.readline(), TIMEOUT_S))
     return found
 
 
 @pytest.fixture
-async def empty(postgres_url: str) -> AsyncIterator[str]:
+async def empty_database(postgres_url: str) -> AsyncIterator[str]:
     url = await create_database(postgres_url)
     yield url
     await drop_database(postgres_url, url)
 
 
-async def test_wait_ends_with_one_record_when_the_migration_has_run(empty: str) -> None:
-    async with run_command(empty, *WAIT) as waiting:
-        first = await read_record(waiting)
-        assert (first["event"], first["service"], first["current"]) == ("waiting_for_migration", "orders", [])
-        await asyncio.to_thread(migrate, INI, empty)
-        output, _ = await asyncio.wait_for(waiting.communicate(), 30)
+async def test_wait_ends_with_one_record_when_the_migration_has_run(empty_database: str) -> None:
+    async with run_command(empty_database, *WAIT) as waiting:
+        record = await read_record(waiting)
+        assert (record["event"], record["service"], record["current"]) == ("waiting_for_migration", "orders", [])
+        await asyncio.to_thread(migrate, INI, empty_database)
+        output, _ = await asyncio.wait_for(waiting.communicate(), TIMEOUT_S)
         assert (waiting.returncode, output) == (0, b"")
 
 
-async def test_wait_continues_when_the_migration_has_run_in_part(database: str) -> None:
-    await set_revision(database, "0004_create_reports")
+async def test_wait_does_not_end_when_the_schema_has_an_older_revision(database: str) -> None:
+    await set_revision(database, OLDER_REVISION)
     assert not await await_migration(database, Revisions.of(INI), timeout_s=0)
 
 
@@ -68,29 +70,32 @@ async def test_wait_ends_when_the_schema_is_newer_than_the_code(database: str) -
     """After a rollback, the old version runs with the schema of the new one."""
     await set_revision(database, "9999_of_a_later_release")
     async with run_command(database, *WAIT) as waiting:
-        output, _ = await asyncio.wait_for(waiting.communicate(), 30)
+        output, _ = await asyncio.wait_for(waiting.communicate(), TIMEOUT_S)
         assert (waiting.returncode, output) == (0, b"")
 
 
-@pytest.mark.parametrize("address", [lambda url: url, lambda _: "postgresql://nobody@127.0.0.1:9/orders"])
+@pytest.mark.parametrize(
+    "choose_url",
+    [lambda empty_url: empty_url, lambda _: "postgresql://nobody@127.0.0.1:9/orders"],
+    ids=["not migrated", "unreachable"],
+)
 async def test_wait_fails_when_the_timeout_expires(
-    empty: str, address: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+    empty_database: str, choose_url: Callable[[str], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not await await_migration(address(empty), Revisions.of(INI), timeout_s=0)
+    assert not await await_migration(choose_url(empty_database), Revisions.of(INI), timeout_s=0)
     assert "migration_missing" in capsys.readouterr().out
 
 
-async def test_migration_waits_until_the_database_exists(postgres_url: str) -> None:
-    url = await create_database(postgres_url)
+async def test_migration_waits_until_the_database_exists(postgres_url: str, empty_database: str) -> None:
+    url = empty_database
     await drop_database(postgres_url, url)
     async with run_command(url, *MIGRATE) as migration:
         assert (await read_record(migration))["event"] == "waiting_for_database"
         server = await asyncpg.connect(postgres_url)
         await server.execute(f'CREATE DATABASE "{url.rpartition("/")[2]}"')
         await server.close()
-        output, _ = await asyncio.wait_for(migration.communicate(), 30)
+        output, _ = await asyncio.wait_for(migration.communicate(), TIMEOUT_S)
         assert migration.returncode == 0, output
-    await drop_database(postgres_url, url)
 
 
 async def set_revision(url: str, revision: str) -> None:

@@ -1,3 +1,5 @@
+"""The events of orders: in the outbox, and in the stream."""
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -41,31 +43,38 @@ class TestOutbox:
         }
         assert orjson.loads(rows[2]["data"])["status"] == "shipped"
 
-    async def test_event_has_stock_levels_when_the_available_units_change(self, shop: Shop) -> None:
+    async def test_event_has_the_new_stock_levels_when_the_available_units_change(self, shop: Shop) -> None:
         mug, lamp, customer = await shop.create_product(stock=5), await shop.create_product(stock=9), shop.client()
-        kept, cancelled = await customer.create_order((mug, 2)), await customer.create_order((lamp, 1), (mug, 3))
+        shipped, cancelled = await customer.create_order((mug, 2)), await customer.create_order((lamp, 1), (mug, 3))
         await customer.cancel(cancelled["id"])
         for transition in ("pack", "ship"):
-            await shop.worker.apply_transition(kept["id"], transition)
-        assert await _list_stock(shop, kept["id"]) == [{mug: (3, 1)}, None, None]
+            await shop.worker.apply_transition(shipped["id"], transition)
+        assert await _list_stock(shop, shipped["id"]) == [{mug: (3, 1)}, None, None]
         assert await _list_stock(shop, cancelled["id"]) == [{lamp: (8, 1), mug: (0, 2)}, {lamp: (9, 2), mug: (3, 3)}]
         assert await shop.available(mug) == 3
 
     async def test_largest_stock_version_has_the_current_level_when_orders_are_concurrent(self, shop: Shop) -> None:
-        sku, customer = await shop.create_product(stock=50), shop.client()
+        stock, quantity, cancelled_orders, kept_orders = 50, 2, 6, 6
+        sku, customer = await shop.create_product(stock=stock), shop.client()
         placed = await asyncio.gather(
-            *(repeat_while_unavailable(partial(customer.place_order, (sku, 2), key=uuid4().hex)) for _ in range(12))
+            *(
+                repeat_while_unavailable(partial(customer.place_order, (sku, quantity), key=uuid4().hex))
+                for _ in range(cancelled_orders + kept_orders)
+            )
         )
         assert {response.status_code for response in placed} == {201}
-        orders = [response.json() for response in placed]
+        order_ids = [response.json()["id"] for response in placed]
         cancelled = await asyncio.gather(
-            *(repeat_while_unavailable(partial(customer.cancel, order["id"])) for order in orders[:6])
+            *(repeat_while_unavailable(partial(customer.cancel, order_id)) for order_id in order_ids[:cancelled_orders])
         )
         assert {response.status_code for response in cancelled} == {200}
-        levels = [level for order in orders for stock in await _list_stock(shop, order["id"]) for level in [stock[sku]]]
-        newest, version = max(levels, key=lambda level: level[1])
-        assert newest == await shop.available(sku) == 38
-        assert sorted(version for _, version in levels) == list(range(1, version + 1))
+        levels: list[tuple[int, int]] = []
+        for order_id in order_ids:
+            levels += [level_by_sku[sku] for level_by_sku in await _list_stock(shop, order_id)]
+        changes = len(placed) + len(cancelled)
+        assert sorted(version for _, version in levels) == list(range(1, changes + 1))
+        [newest] = [available for available, version in levels if version == changes]
+        assert newest == await shop.available(sku) == stock - kept_orders * quantity
 
     async def test_event_has_the_trace_and_baggage_of_its_request(self, shop: Shop) -> None:
         sku = await shop.create_product()
@@ -92,13 +101,13 @@ class TestStream:
         order = await customer.create_order((sku, 1))
         await customer.cancel(order["id"])
         async with Redis.from_url(redis_url) as redis:
-            entries = await eventually(lambda: _entries(redis, at_least=2))
-        assert [event.type for event in entries] == ["hopline.order.placed.v1", "hopline.order.cancelled.v1"]
-        assert {event.subject for event in entries} == {order["id"]}
+            events = await eventually(lambda: _read_stream(redis, at_least=2))
+        assert [event.type for event in events] == ["hopline.order.placed.v1", "hopline.order.cancelled.v1"]
+        assert {event.subject for event in events} == {order["id"]}
 
 
 async def repeat_while_unavailable(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
-    """Send a request until the response is not 503 with Retry-After: the pool has fewer connections for writes."""
+    """Repeat a request while the response is 503 with Retry-After: writes may use only a part of the connections."""
 
     async def final_response() -> httpx.Response | None:
         response = await send()
@@ -118,6 +127,7 @@ async def _list_stock(shop: Shop, order_id: str) -> list[Any]:
     ]
 
 
-async def _entries(redis: Redis, *, at_least: int) -> list[CloudEvent]:
+async def _read_stream(redis: Redis, *, at_least: int) -> list[CloudEvent]:
+    """Return the events of the stream, or nothing if they are fewer than `at_least`."""
     entries = await redis.xrange("events:orders")
     return [CloudEvent.decode(entry[b"event"]) for _, entry in entries] if len(entries) >= at_least else []

@@ -1,3 +1,5 @@
+"""Placing orders: the response, the reserved stock, and orders that are rejected."""
+
 import asyncio
 from datetime import UTC, datetime
 from uuid import UUID
@@ -5,6 +7,8 @@ from uuid import UUID
 import pytest
 from services.orders.tests.factories import Shop, error_fields
 
+from testkit.queries import Queries
+from testkit.spans import Spans
 from testkit.waiting import eventually
 
 
@@ -45,9 +49,21 @@ class TestPlaceOrder:
         await shop.database.execute("UPDATE product SET unit_price_cents = 999 WHERE sku = $1", sku)
         assert (await customer.get(f"/orders/{order['id']}")).json()["total_cents"] == 100
 
+    async def test_place_executes_four_statements_for_any_number_of_items(self, shop: Shop, queries: Queries) -> None:
+        customer = shop.client()
+        lines = [(await shop.create_product(), 1) for _ in range(10)]
+        assert await queries.count(lambda: customer.place_order(lines[0])) == 4
+        assert await queries.count(lambda: customer.place_order(*lines)) == 4
+
+    async def test_reservation_has_a_span_below_the_request(self, shop: Shop, spans: Spans) -> None:
+        sku = await shop.create_product()
+        spans.clear()
+        await shop.client().create_order((sku, 1))
+        assert spans.one("UPDATE product").parent == spans.one("POST /orders").context
+
 
 class TestOutOfStock:
-    async def test_order_names_the_item_and_reserves_nothing_when_it_is_out_of_stock(self, shop: Shop) -> None:
+    async def test_error_names_the_item_and_nothing_is_reserved_when_it_is_out_of_stock(self, shop: Shop) -> None:
         plenty, scarce = await shop.create_product(stock=50), await shop.create_product(stock=2)
         rejected = await shop.client().place_order((plenty, 1), (scarce, 3))
         assert rejected.status_code == 409
@@ -60,7 +76,7 @@ class TestOutOfStock:
         sku = await shop.create_product(stock=5)
         assert (await shop.client().place_order((sku, 3), (sku, 3))).status_code == 409
 
-    async def test_last_unit_can_be_ordered_once(self, shop: Shop) -> None:
+    async def test_last_unit_is_sold_once(self, shop: Shop) -> None:
         sku = await shop.create_product(stock=1)
         assert (await shop.client().place_order((sku, 1))).status_code == 201
         assert (await shop.client().place_order((sku, 1))).status_code == 409
@@ -69,15 +85,19 @@ class TestOutOfStock:
 class TestWaitingForStock:
     """An order that waits for a lock uses the stock after the wait, not its snapshot."""
 
-    @pytest.mark.parametrize(("before", "concurrent", "status"), [(1, 0, 201), (0, 1, 409)])
+    @pytest.mark.parametrize(
+        ("reserved_before", "reserved_during", "status"),
+        [(1, 0, 201), (0, 1, 409)],
+        ids=["the unit becomes available", "the unit becomes reserved"],
+    )
     async def test_order_uses_the_committed_stock_when_it_waited_for_a_lock(
-        self, shop: Shop, before: int, concurrent: int, status: int
+        self, shop: Shop, reserved_before: int, reserved_during: int, status: int
     ) -> None:
         sku = await shop.create_product(stock=1)
         reserve = "UPDATE product SET reserved = $2 WHERE sku = $1"
-        await shop.database.execute(reserve, sku, before)
+        await shop.database.execute(reserve, sku, reserved_before)
         async with shop.database.acquire() as other, other.transaction():
-            await other.execute(reserve, sku, concurrent)
+            await other.execute(reserve, sku, reserved_during)
             waiting = asyncio.create_task(shop.client().place_order((sku, 1)))
             await eventually(shop.has_lock_waiter)
         assert (await waiting).status_code == status
@@ -85,9 +105,9 @@ class TestWaitingForStock:
 
 
 class TestUnknownProduct:
-    async def test_order_names_the_field_and_reserves_nothing_when_a_product_is_unknown(self, shop: Shop) -> None:
-        sku = await shop.create_product()
-        rejected = await shop.client().place_order(("NO-SUCH", 1), (sku, 1), ("NOR-THIS", 1))
+    async def test_error_names_the_fields_and_nothing_is_reserved_when_products_are_unknown(self, shop: Shop) -> None:
+        sku = await shop.create_product(stock=10)
+        rejected = await shop.client().place_order(("UNKNOWN-1", 1), (sku, 1), ("UNKNOWN-2", 1))
         assert rejected.status_code == 422
         assert error_fields(rejected) == ["items.0.sku", "items.2.sku"]
-        assert await shop.available(sku) == 100
+        assert await shop.available(sku) == 10
