@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import KUBECTL, copy_aside, render
+from checks.kubernetes.rendering import KUBECTL, copy_manifests, render
 from checks.programs import Program
 from testkit.checkout import Checkout
 
@@ -27,12 +27,13 @@ def root() -> Path:
 def k8s_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of `infra/k8s` and of the configurations that it uses."""
     if KUBECTL.path() is None and os.environ.get("CI") != "true":
-        pytest.skip(f"{KUBECTL.name} not found: {KUBECTL.get_it_by}")
-    return copy_aside(ROOT, tmp_path_factory.mktemp("manifests"))
+        pytest.skip(f"{KUBECTL.name} not found: {KUBECTL.install_hint}")
+    return copy_manifests(ROOT, tmp_path_factory.mktemp("manifests"))
 
 
 @pytest.fixture(scope="session")
 def rendered_once(k8s_folder: Path) -> Render:
+    """`rendered_once("kind", "keda")`: an overlay with components, which all tests share and must not change."""
     return cache(lambda overlay, *components: render(k8s_folder, overlay, components))
 
 
@@ -44,7 +45,7 @@ def rendered(rendered_once: Render) -> Render:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    """A copy of the files of containers and telemetry, which the test may change."""
+    """A copy of the configurations of containers and telemetry, which the test may change."""
     folders = ("compose", "docker", "otel-collector", "jaeger", "loki", "prometheus", "grafana")
     components = ("development-stores", "development-telemetry")
     files = (".dockerignore", ".yamllint.yaml", "docs/runbook.md")
@@ -53,12 +54,12 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture
-def has() -> Callable[[Program], None]:
-    """`has(program)`: skip the test if the program is missing; in CI, fail."""
+def require() -> Callable[[Program], None]:
+    """`require(program)`: skip the test if the program is missing, or fail in CI."""
 
-    def check(program: Program) -> None:
+    def require_program(program: Program) -> None:
         if program.path() is None:
-            assert os.environ.get("CI") != "true", f"{program.name} is missing: {program.get_it_by}"
-            pytest.skip(f"{program.name} not found: {program.get_it_by}")
+            assert os.environ.get("CI") != "true", f"{program.name} is missing: {program.install_hint}"
+            pytest.skip(f"{program.name} not found: {program.install_hint}")
 
-    return check
+    return require_program

@@ -1,4 +1,4 @@
-"""Each mistake in a small application with the configuration of the browser application is found."""
+"""The validator of the browser application, applied to a small application with the same configuration."""
 
 import random
 from collections.abc import Callable
@@ -11,16 +11,19 @@ from checks.browser import ASSETS, SOURCE
 from checks.programs import Program
 from testkit.checkout import Checkout
 
-Has = Callable[[Program], None]
+Require = Callable[[Program], None]
 
 CONFIGURATION = ("package.json", "tsconfig.json", "vite.config.ts", "eslint.config.js", "index.html")
 MAIN = 'export const title = "Hopline";\ndocument.title = title;\n'
 
 
+UNIT_TEST = 'import {{ expect, test }} from "vitest";\ntest("sum", () => {{ expect(1 + 1).toBe({}); }});\n'
+
+
 @pytest.fixture
-def application(root: Path, tmp_path: Path, has: Has) -> Checkout:
+def application(root: Path, tmp_path: Path, require: Require) -> Checkout:
     for program in (browser.TSC, browser.ESLINT, browser.VITEST, browser.VITE):
-        has(program)
+        require(program)
     checkout = Checkout.of(root, [str(SOURCE / name) for name in CONFIGURATION], into=tmp_path)
     (checkout.root / SOURCE / "node_modules").symlink_to(root / SOURCE / "node_modules")
     checkout.write(f"{SOURCE}/src/main.tsx", MAIN)
@@ -28,47 +31,50 @@ def application(root: Path, tmp_path: Path, has: Has) -> Checkout:
 
 
 def test_type_error_is_found(application: Checkout) -> None:
-    assert list(browser.types(application.root)) == []
+    assert list(browser.check_types(application.root)) == []
     application.write(f"{SOURCE}/src/wrong.ts", "export const count: number = 'one';\n")
-    (finding,) = browser.types(application.root)
+    (finding,) = browser.check_types(application.root)
     assert finding.place == f"{SOURCE}/src/wrong.ts:1"
-    assert "not assignable" in finding.wrong
+    assert "not assignable" in finding.problem
 
 
 def test_lint_error_is_found(application: Checkout) -> None:
-    assert list(browser.lint(application.root)) == []
+    assert list(browser.check_lint(application.root)) == []
     application.write(f"{SOURCE}/src/wrong.ts", "export function same(a: string) {\n  return a == '1';\n}\n")
-    (finding,) = browser.lint(application.root)
+    (finding,) = browser.check_lint(application.root)
     assert finding.place == f"{SOURCE}/src/wrong.ts:2"
     assert "eqeqeq" in finding.fix
 
 
 def test_failing_unit_test_is_found(application: Checkout) -> None:
-    test = 'import {{ expect, test }} from "vitest";\ntest("sum", () => {{ expect(1 + 1).toBe({}); }});\n'
-    application.write(f"{SOURCE}/src/sum.test.ts", test.format(2))
-    assert list(browser.unit_tests(application.root)) == []
-    application.write(f"{SOURCE}/src/sum.test.ts", test.format(3))
-    (finding,) = browser.unit_tests(application.root)
+    application.write(f"{SOURCE}/src/sum.test.ts", UNIT_TEST.format(2))
+    assert list(browser.check_unit_tests(application.root)) == []
+    application.write(f"{SOURCE}/src/sum.test.ts", UNIT_TEST.format(3))
+    (finding,) = browser.check_unit_tests(application.root)
     assert finding.place == f"{SOURCE}/src/sum.test.ts"
-    assert finding.wrong.startswith("sum: AssertionError")
+    assert finding.problem.startswith("sum: AssertionError")
+
+
+def test_file_of_unit_tests_is_found_when_it_cannot_be_run(application: Checkout) -> None:
     application.write(f"{SOURCE}/src/sum.test.ts", "throw new Error('broken');\n")
-    (finding,) = browser.unit_tests(application.root)
-    assert "broken" in finding.wrong
+    (finding,) = browser.check_unit_tests(application.root)
+    assert finding.place == f"{SOURCE}/src/sum.test.ts"
+    assert "broken" in finding.problem
 
 
-def test_assets_of_another_source_are_found(application: Checkout) -> None:
+def test_assets_are_found_when_the_source_has_changed(application: Checkout) -> None:
     committed = application.root / ASSETS
     built = browser.VITE.run("build", "--outDir", str(committed), cwd=application.root / SOURCE)
     assert built.returncode == 0, built.stderr
-    assert list(browser.assets(application.root)) == []
+    assert list(browser.check_assets(application.root)) == []
     application.write(f"{SOURCE}/src/main.tsx", MAIN.replace("Hopline", "Another"))
-    script, page = committed.glob("assets/*.js"), committed / "index.html"
-    places = {finding.place for finding in browser.assets(application.root)}
-    assert {f"{ASSETS}/assets/{next(script).name}", f"{ASSETS}/{page.name}"} < places
+    (script,) = committed.glob("assets/*.js")
+    places = {finding.place for finding in browser.check_assets(application.root)}
+    assert {f"{ASSETS}/assets/{script.name}", f"{ASSETS}/index.html"} < places, "the new script is missing"
 
 
-def test_assets_above_the_limit_are_found(application: Checkout) -> None:
-    noise = random.Random(1).randbytes(browser.MAX_GZIP_BYTES).hex()  # noqa: S311 - cannot be compressed below its bytes
+def test_assets_are_found_when_they_exceed_the_size_limit(application: Checkout) -> None:
+    noise = random.Random(1).randbytes(browser.MAX_GZIP_BYTES).hex()  # noqa: S311 - gzip needs more bytes for this text
     application.write(f"{SOURCE}/src/main.tsx", f'document.title = "{noise}";\n')
-    findings = [finding.wrong for finding in browser.assets(application.root)]
-    assert any("exceed the limit of 150,000" in wrong for wrong in findings)
+    findings = [finding.problem for finding in browser.check_assets(application.root)]
+    assert any(f"exceed the limit of {browser.MAX_GZIP_BYTES:,}" in problem for problem in findings)

@@ -32,42 +32,45 @@ def test_weakened_hardening_is_found_at_every_service(
     checkout: Checkout, right: str, wrong: str, expected: str
 ) -> None:
     checkout.corrupt(HARDENED, right, wrong)
-    found = [finding for finding in check(checkout.root) if expected in finding.wrong]
+    found = [finding for finding in check(checkout.root) if expected in finding.problem]
     assert len(found) == len(services(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("at", "right", "wrong", "expected"),
+    ("file", "service", "right", "wrong", "expected"),
     [
-        ((MAIN, "postgres"), 'user: "999:999"', 'user: "postgres"', "its user is postgres"),
-        ((MAIN, "redis"), "image: redis:8.8-alpine", "image: redis:latest", "its image is redis:latest"),
-        ((MAIN, "redis"), "image: redis:8.8-alpine", "image: redis", "its image is redis"),
-        ((MAIN, "gateway"), "gateway:${VERSION:-dev}", "gateway", "has no tag"),
-        ((MAIN, "gateway"), '["127.0.0.1:${HOPLINE_PORT_GATEWAY:-8000}:8000"]', '["8000:8000"]', "open to the network"),
-        ((TELEMETRY, "loki"), '"127.0.0.1:${HOPLINE_PORT_LOKI', '"0.0.0.0:${HOPLINE_PORT_LOKI', "open to the network"),
-        ((MAIN, "redis"), 'cpus: "1", memory: 96M', 'cpus: "1"', "memory is not limited"),
-        ((MAIN, "redis"), '      test: ["CMD", "redis-cli", "ping"]\n', "", "it has no health check"),
-        ((MAIN, "redis"), '"redis-cli", "ping"', '"curl", "redis"', "its healthcheck needs curl"),
-        ((TELEMETRY, "collector"), "x-no-healthcheck:", "x-remark:", "it has no health check"),
+        (MAIN, "postgres", 'user: "999:999"', 'user: "postgres"', "its user is postgres"),
+        (MAIN, "redis", "image: redis:8.8-alpine", "image: redis:latest", "its image redis:latest has no version"),
+        (MAIN, "redis", "image: redis:8.8-alpine", "image: redis", "its image redis has no version"),
+        (MAIN, "gateway", "gateway:${VERSION:-dev}", "gateway", "has no tag"),
+        (MAIN, "gateway", '["127.0.0.1:${HOPLINE_PORT_GATEWAY:-8000}:8000"]', '["8000:8000"]', "open to the network"),
+        (TELEMETRY, "loki", '"127.0.0.1:${HOPLINE_PORT_LOKI', '"0.0.0.0:${HOPLINE_PORT_LOKI', "open to the network"),
+        (MAIN, "redis", 'cpus: "1", memory: 96M', 'cpus: "1"', "memory is not limited"),
+        (MAIN, "redis", '      test: ["CMD", "redis-cli", "ping"]\n', "", "it has no health check"),
+        (MAIN, "redis", '"redis-cli", "ping"', '"curl", "redis"', "its healthcheck needs curl"),
+        (TELEMETRY, "collector", "x-no-healthcheck:", "x-remark:", "it has no health check"),
         (
-            (MAIN, "orders"),
+            MAIN,
+            "orders",
             '      PORT: "8002"',
             "      OTEL_RESOURCE_ATTRIBUTES: host.name=other",
             "host.name is other",
         ),
-        ((MAIN, "users"), '      PORT: "8001"', '      OTEL_RESOURCE_ATTRIBUTES: ""', "host.name is that of the"),
-        ((MAIN, "orders"), '      PORT: "8002"', "      DATABASE_URL: postgresql://h/x", "DATABASE_URL holds a secret"),
-        ((MAIN, "orders"), '      PORT: "8002"', "      CACHE: redis://u:pw@redis/0", "a password in its URL"),
-        ((MAIN, "orders"), "  orders:\n", "  orders:\n    container_name: orders\n", "allows only one replica"),
-        ((MAIN, "redis"), "[data]\n    volumes: [redis", "[date]\n    volumes: [redis", "has no date"),
+        (MAIN, "users", '      PORT: "8001"', '      OTEL_RESOURCE_ATTRIBUTES: ""', "host.name is that of the"),
+        (MAIN, "orders", '      PORT: "8002"', "      DATABASE_URL: postgresql://h/x", "DATABASE_URL holds a secret"),
+        (MAIN, "orders", '      PORT: "8002"', "      CACHE: redis://u:pw@redis/0", "a password in its URL"),
+        (MAIN, "orders", "  orders:\n", "  orders:\n    container_name: orders\n", "allows only one replica"),
+        (MAIN, "redis", "[data]\n    volumes: [redis", "[date]\n    volumes: [redis", "has no date"),
         (
-            (MAIN, "orders"),
+            MAIN,
+            "orders",
             "secrets: [database-url-orders]\n    volumes",
             "secrets: [nope]\n    volumes",
             "has no nope",
         ),
         (
-            (MAIN, "users"),
+            MAIN,
+            "users",
             """
       migrate-users: { condition: service_completed_successfully }
       pgbouncer: { condition: service_healthy, required: false }
@@ -76,9 +79,10 @@ def test_weakened_hardening_is_found_at_every_service(
             " [migrate-users, pgbouncer, redis]\n",
             "does not wait until migrate-users has ended",
         ),
-        ((MAIN, "orders"), "migrate-orders: { condition", "migrate-order: { condition", "depends on migrate-order"),
+        (MAIN, "orders", "migrate-orders: { condition", "migrate-order: { condition", "depends on migrate-order"),
         (
-            (MAIN, "users"),
+            MAIN,
+            "users",
             "migrate-users: { condition: service_completed_successfully }",
             "migrate-users: {}",
             "has ended",
@@ -86,22 +90,21 @@ def test_weakened_hardening_is_found_at_every_service(
     ],
 )
 def test_mistake_is_found_with_its_place(
-    checkout: Checkout, at: tuple[str, str], right: str, wrong: str, expected: str
+    checkout: Checkout, *, file: str, service: str, right: str, wrong: str, expected: str
 ) -> None:
-    file, service = at
     checkout.corrupt(file, right, wrong)
-    found = [finding for finding in check(checkout.root) if expected in finding.wrong]
+    found = [finding for finding in check(checkout.root) if expected in finding.problem]
     assert [finding.place for finding in found] == [f"{file} {service}"]
 
 
 def test_sum_of_memory_limits_is_found_when_it_exceeds_the_maximum(checkout: Checkout) -> None:
     checkout.corrupt(MAIN, "memory: 208M", "memory: 1G")
-    assert any("the memory limits add up to" in finding.wrong for finding in check(checkout.root))
+    assert any("the memory limits add up to" in finding.problem for finding in check(checkout.root))
 
 
 def test_memory_limits_of_a_profile_are_found_when_they_exceed_the_maximum(checkout: Checkout) -> None:
     checkout.corrupt(MAIN, "memory: 128M } } }\n\nnetworks", "memory: 160M } } }\n\nnetworks")
-    assert [finding.wrong for finding in check(checkout.root)] == [
+    assert [finding.problem for finding in check(checkout.root)] == [
         "the memory limits of profile load add up to 160 MiB"
     ]
 
@@ -111,10 +114,10 @@ def test_environment_is_checked_when_it_is_a_list(checkout: Checkout) -> None:
     checkout.write(MAIN, text)
     [service] = services(checkout.root)
     assert service.definition["environment"] == {"LOG_LEVEL": None, "DATABASE_URL": "postgresql://u:pw@h/x"}
-    found = {finding.wrong for finding in check(checkout.root)}
+    found = {finding.problem for finding in check(checkout.root)}
     assert {"DATABASE_URL holds a secret", "DATABASE_URL has a password in its URL"} <= found
 
 
 def test_unused_secret_is_found(checkout: Checkout) -> None:
-    checkout.corrupt(MAIN, "  signing-key: { file", "  forgotten: { file: x }\n  signing-key: { file")
-    assert any(finding.place == "infra/compose forgotten" for finding in check(checkout.root))
+    checkout.corrupt(MAIN, "  signing-key: { file", "  unused: { file: x }\n  signing-key: { file")
+    assert any(finding.place == "infra/compose unused" for finding in check(checkout.root))

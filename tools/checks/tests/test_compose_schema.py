@@ -12,7 +12,7 @@ def test_unknown_key_is_found_with_its_place(checkout: Checkout) -> None:
     checkout.corrupt("infra/compose/telemetry.yaml", "    stop_grace_period: 20s\n", "    stop_grace_perod: 20s\n")
     found = list(check(checkout.root))
     assert [finding.place for finding in found] == ["infra/compose/telemetry.yaml"]
-    assert "stop_grace_perod" in found[0].wrong
+    assert "stop_grace_perod" in found[0].problem
 
 
 def test_invalid_yaml_is_found(checkout: Checkout) -> None:

@@ -6,7 +6,7 @@ from checks.containers.compose_volumes import check
 from testkit.checkout import Checkout
 
 MAIN = "infra/compose/compose.yaml"
-STORE = "file:///var/lib/hopline/objects"
+STORE_URL = "file:///var/lib/hopline/objects"
 
 
 def test_repository_has_no_findings(checkout: Checkout) -> None:
@@ -20,7 +20,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
         ("  objects: {}\n", "  objects: {}\n  spare: {}\n", "infra/compose spare", "no service uses this entry"),
         ("objects:/var/lib/hopline", "objects:/var/lib/reports", f"{MAIN} orders", "no volume is mounted there"),
         ("objects:/var/lib/hopline", "objects:/var/lib/hopline:ro", f"{MAIN} orders", "no volume is mounted there"),
-        (STORE, "file:///tmp/objects", f"{MAIN} report-worker", "OBJECT_STORE_URL=file:///tmp/objects: no volume"),
+        (STORE_URL, "file:///tmp/objects", f"{MAIN} report-worker", "OBJECT_STORE_URL=file:///tmp/objects: no volume"),
         (
             '["objects:/var',
             '["redis:/var',
@@ -31,4 +31,4 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
 )
 def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, place: str, expected: str) -> None:
     checkout.corrupt(MAIN, right, wrong)
-    assert any(finding.place == place and expected in finding.wrong for finding in check(checkout.root))
+    assert any(finding.place == place and expected in finding.problem for finding in check(checkout.root))

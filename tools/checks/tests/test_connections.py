@@ -14,14 +14,19 @@ import pytest
 from checks.containers.compose_files import default, services
 from checks.kubernetes.manifests import Rendering, Workload
 from checks.kubernetes.settings import environment
-from embedded.connections import DIRECT, PROGRAMS, budget
+from embedded.connections import DIRECT, POOLER, PROGRAMS, budget
+from embedded.environment import DATABASES
 from shared.config import DatabaseSettings, OutboxSettings
 from shared.connections import SUPERUSER_RESERVED, ConnectionBudget, Program
 
 Render = Callable[..., Rendering]
 
-K8S = {"hopline-workers": "worker", "hopline-report-workers": "report-worker", "pgbouncer": "pgbouncer"}
-"""Programs by the names of their Deployments. The other Deployments are named `hopline-` and the program."""
+PROGRAM_OF_DEPLOYMENT = {
+    "hopline-workers": "worker",
+    "hopline-report-workers": "report-worker",
+    "pgbouncer": POOLER,
+}
+"""The Deployments that are not named `hopline-` and the program."""
 
 
 class TestKubernetes:
@@ -31,11 +36,11 @@ class TestKubernetes:
     def test_sum_equals_the_figure_in_the_documentation(
         self, rendered: Render, root: Path, components: tuple[str, ...]
     ) -> None:
-        least = budget_of(rendered("prod", *components)).needed + SUPERUSER_RESERVED
-        assert f"**{least}**" in (root / "docs/deploy.md").read_text()
+        max_connections = budget_of(rendered("prod", *components)).needed + SUPERUSER_RESERVED
+        assert f"**{max_connections}**" in (root / "docs/deploy.md").read_text()
 
     @pytest.mark.parametrize("components", [(), ("keda",), ("pgbouncer",), ("keda", "pgbouncer")])
-    def test_postgres_in_kind_allows_the_sum_of_its_pods(self, rendered: Render, components: tuple[str, ...]) -> None:
+    def test_postgres_of_kind_allows_the_sum_of_all_pods(self, rendered: Render, components: tuple[str, ...]) -> None:
         overlay = rendered("kind", *components)
         [postgres] = overlay.get("StatefulSet", "postgres").spec["template"]["spec"]["containers"]
         [allowed] = [argument for argument in postgres["args"] if argument.startswith("max_connections=")]
@@ -44,7 +49,7 @@ class TestKubernetes:
 
     def test_pools_connect_to_pgbouncer_when_it_is_enabled(self, rendered: Render) -> None:
         programs = budget_of(rendered("prod", "pgbouncer")).programs
-        assert {program.name for program in programs if program.pool} == {"pgbouncer"}
+        assert {program.name for program in programs if program.pool} == {POOLER}
         assert {program.name for program in programs if program.direct} == {"users", "orders", "migrations"}
 
     def test_pgbouncer_is_configured_from_the_secrets_of_the_services(self, rendered: Render, tmp_path: Path) -> None:
@@ -57,7 +62,7 @@ class TestKubernetes:
             if name.endswith("_DATABASE_URL"):
                 files[f"{name}_FILE"] = str(tmp_path / name)
                 (tmp_path / name).write_text(url)
-        assert len(files) == 4
+        assert len(files) == len(DATABASES)
         python, *arguments, _folder = configure["command"]
         assert python == "python"
         subprocess.run([sys.executable, *arguments, str(folder)], env={**os.environ, **files}, check=True)  # noqa: S603 - of our manifest
@@ -69,7 +74,7 @@ class TestKubernetes:
 def budget_of(overlay: Rendering, *, available: int = 0) -> ConnectionBudget:
     """Return the maximum number of connections of all pods, including the surge of a rollout and all migrations."""
     clients = {
-        K8S.get(workload.name, workload.name.removeprefix("hopline-")): workload
+        PROGRAM_OF_DEPLOYMENT.get(workload.name, workload.name.removeprefix("hopline-")): workload
         for workload in overlay.workloads
         if workload.manifest.kind == "Deployment" and "hopline.example/postgres" in workload.labels
     }
@@ -108,11 +113,12 @@ class TestCompose:
     def test_postgres_allows_the_sum_of_all_containers(self, root: Path, pooler: str, needed: int) -> None:
         found = {service.name: service.definition for service in services(root)}
         if not pooler:
-            del found["pgbouncer"]
-        [limit] = [default(word) for word in found["postgres"]["command"] if "max_connections" in word]
+            del found[POOLER]
+        [max_connections] = [default(word) for word in found["postgres"]["command"] if "max_connections" in word]
         environments = [(name, container_environment(definition, pooler)) for name, definition in found.items()]
-        sum_of_all = budget(environments, available=int(limit.partition("=")[2]) - SUPERUSER_RESERVED)
-        assert [program.name for program in sum_of_all.programs][-len(PROGRAMS) :] == list(PROGRAMS)
+        available = int(max_connections.partition("=")[2]) - SUPERUSER_RESERVED
+        sum_of_all = budget(environments, available=available)
+        assert [program.name for program in sum_of_all.programs if program.name != POOLER] == list(PROGRAMS)
         assert (sum_of_all.needed, sum_of_all.problem()) == (needed, "")
 
 
@@ -122,15 +128,16 @@ def container_environment(definition: Mapping[str, Any], pooler: str) -> dict[st
     return variables | ({"DATABASE_POOLER_URL": pooler} if "DATABASE_POOLER_URL" in variables else {})
 
 
-class TestTable:
+class TestDirect:
     @pytest.mark.parametrize(
-        ("program", "path"),
+        ("program", "settings_path"),
         [(name, f"{name}.settings:Settings") for name in ("users", "orders", "notifications")]
         + [("worker", "workers.settings:Settings"), ("report-worker", "workers.settings:ReportSettings")],
     )
-    def test_counts_a_direct_connection_for_each_relay(self, program: str, path: str) -> None:
-        module, _, name = path.partition(":")
+    def test_table_has_one_connection_when_the_program_has_a_relay(self, program: str, settings_path: str) -> None:
+        module, _, name = settings_path.partition(":")
         settings = getattr(import_module(module), name)
         assert program in PROGRAMS
         assert issubclass(settings, DatabaseSettings)
-        assert DIRECT.get(program, 0) == int(issubclass(settings, OutboxSettings))
+        has_relay = issubclass(settings, OutboxSettings)
+        assert DIRECT.get(program, 0) == int(has_relay)

@@ -3,7 +3,7 @@
 import pytest
 
 from checks.telemetry.dashboards import check
-from checks.telemetry.promql import mistake
+from checks.telemetry.promql import parse_error
 from testkit.checkout import Checkout
 
 WORK_DASHBOARD = "infra/grafana/dashboards/work.json"
@@ -64,7 +64,7 @@ def test_repository_has_no_findings(checkout: Checkout) -> None:
 )
 def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(file, right, wrong)
-    assert any(expected in finding.wrong for finding in check(checkout.root))
+    assert any(expected in finding.problem for finding in check(checkout.root))
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str,
     ['rate(a{b=~"$service"}[$__rate_interval])', 'rate(a{c="$${__span.name}",$$__tags}[5m])', "a[${__range}]"],
 )
 def test_query_with_variables_parses(query: str) -> None:
-    assert mistake(query) is None
+    assert parse_error(query) is None

@@ -1,25 +1,25 @@
-"""The Dockerfile: hadolint's rules and ours."""
+"""The Dockerfile: hadolint's rules and those of Hopline."""
 
 from collections.abc import Callable
 
 import pytest
 
-from checks.containers.dockerfile import HADOLINT, lint, policy
+from checks.containers.dockerfile import HADOLINT, check_policy, lint
 from checks.programs import Program
 from testkit.checkout import Checkout
 
-Has = Callable[[Program], None]
+Require = Callable[[Program], None]
 
 FILE = "infra/docker/Dockerfile"
 
 
-def test_repository_has_no_findings(checkout: Checkout, has: Has) -> None:
-    has(HADOLINT)
-    assert not [*lint(checkout.root), *policy(checkout.root)]
+def test_repository_has_no_findings(checkout: Checkout, require: Require) -> None:
+    require(HADOLINT)
+    assert not [*lint(checkout.root), *check_policy(checkout.root)]
 
 
-def test_finding_of_the_linter_is_reported(checkout: Checkout, has: Has) -> None:
-    has(HADOLINT)
+def test_finding_of_the_linter_is_reported(checkout: Checkout, require: Require) -> None:
+    require(HADOLINT)
     checkout.corrupt(FILE, "WORKDIR /build", "WORKDIR build")
     assert [finding.fix for finding in lint(checkout.root)] == ["see DL3000 of hadolint"]
 
@@ -44,7 +44,7 @@ def test_finding_of_the_linter_is_reported(checkout: Checkout, has: Has) -> None
 )
 def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(FILE, right, wrong)
-    assert any(expected in finding.wrong for finding in policy(checkout.root))
+    assert any(expected in finding.problem for finding in check_policy(checkout.root))
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,19 @@ def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: 
 def test_missing_option_is_found(checkout: Checkout, option: str, expected: str) -> None:
     text = (checkout.root / FILE).read_text()
     checkout.write(FILE, text.replace(option, ""))
-    assert any(expected in finding.wrong for finding in policy(checkout.root))
+    assert any(expected in finding.problem for finding in check_policy(checkout.root))
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("right", "wrong", "expected"),
     [
-        ("*\n!req", "!req"),
-        ("!shared/src", "!shared/src\n!.env"),
-        ("!services/orders/src", "!services/*/src"),
-        ("!services/orders/src", "!**/orders/src"),
+        ("*\n!req", "!req", "it does not begin with `*`"),
+        ("!shared/src", "!shared/src\n!.env", "!.env includes files that must not be in an image"),
+        ("!services/orders/src", "!services/*/src", "!services/*/src includes nothing without BuildKit"),
+        ("!services/orders/src", "!**/orders/src", "!**/orders/src includes nothing without BuildKit"),
     ],
 )
-def test_wrong_build_context_is_found(checkout: Checkout, right: str, wrong: str) -> None:
+def test_mistake_in_dockerignore_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(".dockerignore", right, wrong)
-    assert [finding.place for finding in policy(checkout.root)] == [".dockerignore"]
+    [finding] = check_policy(checkout.root)
+    assert (finding.place, finding.problem) == (".dockerignore", expected)

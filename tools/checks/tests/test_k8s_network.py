@@ -19,7 +19,7 @@ def policy(overlay: Rendering, name: str) -> Object:
     return overlay.get("NetworkPolicy", name).spec
 
 
-def pods(name: str) -> Object:
+def service_pods(name: str) -> Object:
     return {"podSelector": {"matchLabels": {NAME: name, COMPONENT: "service"}}}
 
 
@@ -30,7 +30,7 @@ def settings(overlay: Rendering, name: str) -> dict[str, str]:
 
 
 def omit_the_ingress(overlay: Rendering) -> None:
-    policy(overlay, "orders")["ingress"][0]["from"] = [pods("gateway")]
+    policy(overlay, "orders")["ingress"][0]["from"] = [service_pods("gateway")]
 
 
 def omit_the_egress(overlay: Rendering) -> None:
@@ -63,8 +63,8 @@ def call_a_wrong_port(overlay: Rendering) -> None:
 
 def allow_an_unneeded_edge(overlay: Rendering) -> None:
     policy(overlay, "users")["policyTypes"] = ["Ingress", "Egress"]
-    policy(overlay, "users")["egress"] = [{"to": [pods("orders")], "ports": [{"port": 8002}]}]
-    policy(overlay, "orders")["ingress"][0]["from"].append(pods("users"))
+    policy(overlay, "users")["egress"] = [{"to": [service_pods("orders")], "ports": [{"port": 8002}]}]
+    policy(overlay, "orders")["ingress"][0]["from"].append(service_pods("users"))
 
 
 def exclude_report_workers_from_the_policy(overlay: Rendering) -> None:
@@ -72,7 +72,7 @@ def exclude_report_workers_from_the_policy(overlay: Rendering) -> None:
 
 
 def allow_only_the_ingress(overlay: Rendering) -> None:
-    policy(overlay, "orders")["ingress"][0]["from"].append(pods("notifications"))
+    policy(overlay, "orders")["ingress"][0]["from"].append(service_pods("notifications"))
 
 
 def call_a_missing_service_by_a_qualified_name(overlay: Rendering) -> None:
@@ -88,7 +88,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (omit_the_egress, "JWKS_URL is hopline-users:8001, but no egress policy allows it"),
     (allow_egress_on_another_port, "REDIS_URL is redis:6379, but no egress policy allows it"),
     (omit_dns, "may not resolve names"),
-    (omit_the_default_deny, "no policy rules its ingress"),
+    (omit_the_default_deny, "no policy selects its pods for ingress"),
     (call_an_unknown_service, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
     (exclude_report_workers_from_the_policy, "ORDERS_URL is hopline-orders:8002, but no egress policy allows it"),
     (call_a_missing_service, "USERS_URL is users:8001, but there is no such Service"),
@@ -105,26 +105,28 @@ def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None],
     overlay = rendered("kind")
     assert not list(check_network(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_network(overlay))
+    assert any(expected in finding.problem for finding in check_network(overlay))
 
 
 @pytest.mark.parametrize(
-    ("dropped", "expected"),
+    ("policy_name", "expected"),
     [
         ("to-collector", "OTEL_EXPORTER_OTLP_ENDPOINT is otel-collector.observability:4318, but no policy"),
         ("to-object-store", "S3_ENDPOINT is s3.eu-central-1.amazonaws.com:443, but no policy"),
         ("to-smtp-relay", "SMTP_HOST is smtp-relay.hopline.example:25, but no policy"),
     ],
 )
-def test_missing_egress_from_the_namespace_is_found(rendered: Render, dropped: str, expected: str) -> None:
+def test_missing_egress_to_an_external_host_or_namespace_is_found(
+    rendered: Render, policy_name: str, expected: str
+) -> None:
     overlay = rendered("prod")
     assert not list(check_network(overlay))
-    overlay.manifests.remove(overlay.get("NetworkPolicy", dropped))
-    assert any(expected in finding.wrong for finding in check_network(overlay))
+    overlay.manifests.remove(overlay.get("NetworkPolicy", policy_name))
+    assert any(expected in finding.problem for finding in check_network(overlay))
 
 
-def jobs(overlay: Rendering, host: str) -> None:
-    """Give KEDA another host in the URL of the workers' database."""
+def set_host_of_the_workers_database(overlay: Rendering, host: str) -> None:
+    """Change the host in the database URL that KEDA reads."""
     name = overlay.get("TriggerAuthentication", "hopline-ledger").spec["secretTargetRef"][0]["name"]
     data = overlay.get("Secret", name).body["data"]
     data["database-url"] = b64encode(f"postgresql://workers:secret@{host}/workers".encode()).decode()
@@ -134,25 +136,31 @@ def omit_the_ingress_of_keda(overlay: Rendering) -> None:
     policy(overlay, "postgres")["ingress"][0]["from"].pop()
 
 
-KEDAS_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
-    (lambda overlay: jobs(overlay, "postgres:5432"), "which does not resolve in namespace keda"),
-    (lambda overlay: jobs(overlay, "ledger.hopline:5432"), "ledger.hopline:5432, but there is no such Service"),
+KEDA_MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
+    (
+        lambda overlay: set_host_of_the_workers_database(overlay, "postgres:5432"),
+        "which does not resolve in namespace keda",
+    ),
+    (
+        lambda overlay: set_host_of_the_workers_database(overlay, "ledger.hopline:5432"),
+        "ledger.hopline:5432, but there is no such Service",
+    ),
     (omit_the_ingress_of_keda, "KEDA needs it (connection is postgres.hopline:5432), but no ingress policy"),
 ]
 
 
-@pytest.mark.parametrize(("mutate", "expected"), KEDAS_MISTAKES)
-def test_keda_reaches_the_database_of_jobs_from_its_own_namespace(
+@pytest.mark.parametrize(("mutate", "expected"), KEDA_MISTAKES)
+def test_mistake_in_the_edge_from_keda_to_its_database_is_found(
     rendered: Render, mutate: Callable[[Rendering], None], expected: str
 ) -> None:
     overlay = rendered("kind", "keda")
     assert not list(check_network(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_network(overlay))
+    assert any(expected in finding.problem for finding in check_network(overlay))
 
 
 @pytest.mark.parametrize("url", ["redis://redis", "rediss://redis/0"])
-def test_address_without_a_port_has_the_port_of_its_scheme(rendered: Render, url: str) -> None:
+def test_edge_has_the_port_of_the_scheme_when_the_address_has_none(rendered: Render, url: str) -> None:
     overlay = rendered("kind")
     settings(overlay, "hopline-gateway")["CACHE_URL"] = url
     assert not list(check_network(overlay))
@@ -184,10 +192,10 @@ def allow_ingress_past_the_collector(overlay: Rendering) -> None:
         (allow_ingress_past_the_collector, "hopline-users to jaeger, port 4318: ingress is allowed"),
     ],
 )
-def test_edges_of_the_telemetry_come_from_its_configurations(
+def test_mistake_in_an_edge_from_a_configuration_of_telemetry_is_found(
     rendered: Render, mutate: Callable[[Rendering], None], expected: str
 ) -> None:
     overlay = rendered("kind-telemetry")
     assert not list(check_network(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_network(overlay))
+    assert any(expected in finding.problem for finding in check_network(overlay))

@@ -1,4 +1,4 @@
-"""Overlays with components, rendered."""
+"""Rendering of overlays with components."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import CannotRenderError, check_rendered, combinations_of, render
+from checks.kubernetes.rendering import FOLDER, KUBECTL, CannotRenderError, check_rendered, combinations_of, render
 from checks.kubernetes.settings import environment
+from checks.programs import Program
+from embedded.processes import GRACE_SECONDS
 from shared.commands import await_migration
+from testkit.checkout import Checkout
 
 pytestmark = pytest.mark.xdist_group("k8s")
 
@@ -19,51 +22,53 @@ Render = Callable[..., Rendering]
 class TestCombinations:
     def test_each_overlay_is_combined_with_every_set_of_other_components(self, root: Path) -> None:
         found = list(combinations_of(root / "infra/k8s"))
-        assert Counter(overlay for overlay, _ in found) == {"kind": 16, "kind-telemetry": 1, "prod": 8}
+        subsets_of_four, subsets_of_three = 2**4, 2**3
+        assert Counter(overlay for overlay, _ in found) == {
+            "kind": subsets_of_four,
+            "kind-telemetry": 1,
+            "prod": subsets_of_three,
+        }
         assert ("kind", ()) in found
         assert ("kind", ("gateway-api", "ingress", "keda")) in found
         assert ("prod", ("keda", "pgbouncer")) in found
         assert ("kind-telemetry", ()) in found
 
-    def test_production_has_no_component_of_development(self, root: Path) -> None:
+    def test_components_of_development_are_not_combined(self, root: Path) -> None:
         found = combinations_of(root / "infra/k8s")
         assert not [chosen for _, chosen in found if any(name.startswith("development-") for name in chosen)]
 
 
 class TestRendering:
-    def test_manifest_has_its_file(self, rendered: Render) -> None:
+    def test_manifest_contains_the_file_that_defines_it(self, rendered: Render) -> None:
         deployment = rendered("kind").get("Deployment", "hopline-orders")
         assert deployment.place == "infra/k8s/base/templates/process/deployment.yaml (Deployment hopline-orders)"
         assert "annotations" not in deployment.body["metadata"]
 
-    def test_one_change_to_the_template_reaches_all_processes(self, rendered: Render) -> None:
-        processes = [
+    def test_grace_period_of_the_template_applies_to_every_process(self, rendered: Render) -> None:
+        processes = {
             workload.name
             for workload in rendered("prod").workloads
-            if workload.pod.get("terminationGracePeriodSeconds") == 45
-        ]
+            if workload.pod.get("terminationGracePeriodSeconds") == GRACE_SECONDS
+        }
         expected = ("gateway", "notifications", "orders", "report-workers", "users", "workers")
-        assert processes == [f"hopline-{name}" for name in expected]
-
-    def test_repository_is_not_modified(self, root: Path, k8s_folder: Path) -> None:
-        assert not k8s_folder.is_relative_to(root)
+        assert processes == {f"hopline-{name}" for name in expected}
 
 
 class TestMigration:
-    """`kubectl apply -k` creates a process at the same time as its migration."""
+    """`kubectl apply -k` creates a process at the same time as the migration of its database."""
 
-    @pytest.mark.parametrize("name", ["kind", "prod"])
-    def test_every_process_with_a_database_waits_for_it(self, rendered: Render, name: str) -> None:
-        overlay = rendered(name)
+    @pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+    def test_process_waits_for_the_migration_when_it_has_a_database(self, rendered: Render, overlay_name: str) -> None:
+        overlay = rendered(overlay_name)
         waiting = set()
         for workload in overlay.workloads:
-            (process, *_) = workload.pod["containers"]
+            process = workload.pod["containers"][0]
             if workload.manifest.kind != "Deployment" or "DATABASE_URL" not in environment(overlay, workload, process):
                 continue
-            (first,) = workload.pod["initContainers"]
-            assert first["command"] == ["python", "-m", await_migration.__name__]
-            assert first["image"] == process["image"]
-            assert environment(overlay, workload, first)["DATABASE_URL_FILE"]
+            (wait,) = workload.pod["initContainers"]
+            assert wait["command"] == ["python", "-m", await_migration.__name__]
+            assert wait["image"] == process["image"]
+            assert environment(overlay, workload, wait)["DATABASE_URL_FILE"]
             waiting.add(workload.name)
         assert waiting == {
             f"hopline-{component}" for component in ("users", "orders", "notifications", "workers", "report-workers")
@@ -75,17 +80,21 @@ class TestMigration:
 
 
 class TestRejection:
-    def test_error_has_the_message_of_kustomize(self, k8s_folder: Path) -> None:
-        overlay = k8s_folder / "overlays/broken"
-        overlay.mkdir()
-        (overlay / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
-        with pytest.raises(CannotRenderError, match=r"nowhere\.yaml"):
-            render(k8s_folder, "broken")
+    @pytest.fixture
+    def rejected(self, tmp_path: Path, require: Callable[[Program], None]) -> Checkout:
+        """A repository whose only overlay refers to a file that does not exist."""
+        require(KUBECTL)
+        checkout = Checkout(tmp_path)
+        checkout.write("infra/k8s/overlays/prod/kustomization.yaml", "resources: [nowhere.yaml]\n")
+        return checkout
 
-    def test_check_reports_the_error(self, tmp_path: Path) -> None:
-        folder = tmp_path / "infra/k8s"
-        (folder / "overlays/prod").mkdir(parents=True)
-        (folder / "overlays/prod/kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
-        (finding,) = check_rendered(tmp_path)
+    def test_error_has_the_message_of_kustomize(self, rejected: Checkout) -> None:
+        with pytest.raises(CannotRenderError, match=r"nowhere\.yaml"):
+            render(rejected.root / FOLDER, "prod")
+
+    def test_check_reports_the_error_and_leaves_the_repository_unchanged(self, rejected: Checkout) -> None:
+        before = sorted(rejected.root.rglob("*"))
+        (finding,) = check_rendered(rejected.root)
         assert finding.place == "infra/k8s/overlays/prod"
-        assert "nowhere.yaml" in finding.wrong
+        assert "nowhere.yaml" in finding.problem
+        assert sorted(rejected.root.rglob("*")) == before

@@ -1,4 +1,4 @@
-"""The number of replicas: minimum, maximum, and the field or scaler that sets it."""
+"""The number of replicas has a minimum, a maximum, and one field or scaler that sets it."""
 
 import shutil
 from collections.abc import Callable
@@ -22,11 +22,11 @@ def scale_a_missing_deployment(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["scaleTargetRef"]["name"] = "users"
 
 
-def contradict_the_autoscaler(overlay: Rendering) -> None:
+def set_replicas_of_a_scaled_deployment(overlay: Rendering) -> None:
     overlay.get("Deployment", "hopline-workers").spec["replicas"] = 3
 
 
-def scale_twice(overlay: Rendering) -> None:
+def scale_one_deployment_twice(overlay: Rendering) -> None:
     second = deepcopy(overlay.get("HorizontalPodAutoscaler", "hopline-users"))
     second.spec["scaleTargetRef"]["name"] = "hopline-workers"
     overlay.manifests.append(second)
@@ -54,8 +54,8 @@ def run_one_worker_replica(overlay: Rendering) -> None:
         (run_one_service_replica, "it may run as 1 replica"),
         (run_one_worker_replica, "it may run as 1 replica"),
         (scale_a_missing_deployment, "scales users, which does not exist"),
-        (contradict_the_autoscaler, "replicas is set, but ScaledObject hopline-workers owns it"),
-        (scale_twice, "hopline-workers is also scaled by"),
+        (set_replicas_of_a_scaled_deployment, "replicas is set, but ScaledObject hopline-workers owns it"),
+        (scale_one_deployment_twice, "hopline-workers is also scaled by"),
         (swap_minimum_and_maximum, "scales from 9 to 2"),
         (scale_to_zero, "scales from 0 to 10"),
     ],
@@ -65,7 +65,7 @@ def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None],
     overlay = rendered("kind", "gateway-api", "ingress", "keda")
     assert not list(check_scaling(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_scaling(overlay))
+    assert any(expected in finding.problem for finding in check_scaling(overlay))
 
 
 @pytest.mark.parametrize("name", ["hopline-workers", "hopline-report-workers"])
@@ -82,33 +82,33 @@ def test_keda_uses_the_replica_numbers_of_the_overlay(rendered_once: Render, nam
 def test_workers_scale_with_their_own_queue(rendered_once: Render, name: str, queue: str, clause: str) -> None:
     """Both queries name the only job type that creates reports. Add each new type or queue to both queries."""
     [trigger] = rendered_once("prod", "keda").get("ScaledObject", name).spec["triggers"]
-    [name_of_reports] = [name for name in JOB_TYPES if queue_of(name) == REPORTS_QUEUE]
-    assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(name_of_reports)}")
-    assert {queue_of(name) for name in JOB_TYPES} == {JOBS_QUEUE, REPORTS_QUEUE}
-    settings = {name: field.default for name, field in Settings.model_fields.items()}
-    max_concurrent = settings["max_concurrent_reports" if queue == REPORTS_QUEUE else "max_jobs"]
-    assert trigger["metadata"]["targetQueryValue"] == str(2 * max_concurrent)
+    [report_type] = [job_type for job_type in JOB_TYPES if queue_of(job_type) == REPORTS_QUEUE]
+    assert trigger["metadata"]["query"].endswith(f"run_after <= now() AND {clause.format(report_type)}")
+    assert {queue_of(job_type) for job_type in JOB_TYPES} == {JOBS_QUEUE, REPORTS_QUEUE}
+    max_concurrent = Settings.model_fields["max_concurrent_reports" if queue == REPORTS_QUEUE else "max_jobs"].default
+    two_rounds = 2 * max_concurrent
+    assert trigger["metadata"]["targetQueryValue"] == str(two_rounds)
 
 
-@pytest.mark.parametrize("name", ["kind", "prod"])
-def test_minimum_is_two_replicas(rendered: Render, name: str) -> None:
-    overlay = rendered(name)
+@pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+def test_minimum_is_two_replicas(rendered: Render, overlay_name: str) -> None:
+    overlay = rendered(overlay_name)
     assert {autoscaler.spec["minReplicas"] for autoscaler in overlay.of("HorizontalPodAutoscaler")} == {2}
     assert overlay.get("Deployment", "hopline-workers").spec["replicas"] == 2
     assert not list(check_scaling(overlay))
     del overlay.get("Deployment", "hopline-workers").spec["replicas"]
-    assert [finding.wrong for finding in check_scaling(overlay)] == ["it may run as 1 replica"]
+    assert [finding.problem for finding in check_scaling(overlay)] == ["it may run as 1 replica"]
 
 
 def test_replicas_in_an_overlay_are_found_when_keda_scales(k8s_folder: Path) -> None:
     """The overlay sets `replicas` after the components, so KEDA's patch does not remove it."""
-    shutil.copytree(k8s_folder / "overlays/prod", k8s_folder / "overlays/stubborn")
-    file = k8s_folder / "overlays/stubborn/kustomization.yaml"
+    shutil.copytree(k8s_folder / "overlays/prod", k8s_folder / "overlays/with-replicas")
+    file = k8s_folder / "overlays/with-replicas/kustomization.yaml"
     file.write_text(file.read_text() + "replicas: [{name: hopline-workers, count: 3}]\n")
     try:
-        overlay = render(k8s_folder, "stubborn", ["keda"])
+        overlay = render(k8s_folder, "with-replicas", ["keda"])
     finally:
-        shutil.rmtree(k8s_folder / "overlays/stubborn")
-    assert [finding.wrong for finding in check_scaling(overlay)] == [
+        shutil.rmtree(k8s_folder / "overlays/with-replicas")
+    assert [finding.problem for finding in check_scaling(overlay)] == [
         "replicas is set, but ScaledObject hopline-workers owns it"
     ]

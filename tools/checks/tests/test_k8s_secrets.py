@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from checks.files import tracked_files
 from checks.kubernetes.manifests import Rendering
-from checks.kubernetes.rendering import FOLDER, copy_aside, render
+from checks.kubernetes.rendering import KUBECTL, copy_manifests, render
 from checks.kubernetes.secrets import check_secrets
 from checks.kubernetes.settings import environment
+from checks.programs import Program
 from users.keys import load_private_keys
 
 pytestmark = pytest.mark.xdist_group("k8s")
@@ -34,24 +36,26 @@ def test_unmarked_secret_is_found(rendered: Render) -> None:
     overlay = rendered("kind")
     overlay.get("Secret", "postgres").body["data"]["orders"] = b64encode(b"hunter2").decode()
     (finding,) = check_secrets(overlay)
-    assert "orders is not marked as public" in finding.wrong
+    assert "orders is not marked as a development secret" in finding.problem
 
 
-def test_password_in_an_address_is_found(rendered: Render) -> None:
+def test_unmarked_password_in_an_address_is_found(rendered: Render) -> None:
     overlay = rendered("kind")
     (secret,) = [secret for secret in overlay.of("Secret") if secret.name.startswith("hopline-gateway")]
     secret.body["data"]["redis-url"] = b64encode(b"redis://:hunter2@redis:6379/0").decode()
-    assert "redis-url" in next(check_secrets(overlay)).wrong
+    assert "redis-url" in next(check_secrets(overlay)).problem
 
 
-def test_production_with_the_stores_of_development_is_rejected(root: Path, tmp_path: Path) -> None:
-    folder = copy_aside(root, tmp_path)
-    assert folder == tmp_path / FOLDER
-    found = list(check_secrets(render(folder, "prod", ["development-stores"])))
-    assert any("production uses a Secret of the repository" in finding.wrong for finding in found)
+def test_secret_is_found_when_production_uses_the_development_stores(
+    root: Path, tmp_path: Path, require: Callable[[Program], None]
+) -> None:
+    require(KUBECTL)
+    overlay = render(copy_manifests(root, tmp_path), "prod", ["development-stores"])
+    found = list(check_secrets(overlay))
+    assert any("production uses a Secret of the repository" in finding.problem for finding in found)
 
 
-def test_overlay_of_kind_needs_no_generated_file(root: Path) -> None:
+def test_files_of_secret_generators_are_in_the_repository(root: Path) -> None:
     """`kubectl apply -k` works on a fresh clone, without generating files first."""
     files = [
         path.parent / entry.rpartition("=")[2]
@@ -60,4 +64,4 @@ def test_overlay_of_kind_needs_no_generated_file(root: Path) -> None:
         for entry in generator.get("files", [])
     ]
     assert files
-    assert [file for file in files if not file.is_file()] == []
+    assert {file.resolve().relative_to(root) for file in files} <= set(tracked_files(root))

@@ -43,7 +43,7 @@ def probe_a_missing_port(overlay: Rendering) -> None:
     container["readinessProbe"]["httpGet"]["port"] = 8000
 
 
-def listen_elsewhere(overlay: Rendering) -> None:
+def listen_on_another_port(overlay: Rendering) -> None:
     config_map = next(
         config_map for config_map in overlay.of("ConfigMap") if config_map.name.startswith("hopline-orders-")
     )
@@ -71,7 +71,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (forward_to_a_missing_port, "pods of hopline-users have no port web"),
     (let_disruption_budget_match_no_pod, "matches the pods of no workload"),
     (probe_a_missing_port, "readinessProbe uses port 8000"),
-    (listen_elsewhere, "PORT=8000, but its container port http is 8002"),
+    (listen_on_another_port, "PORT=8000, but its container port http is 8002"),
     (let_spread_constraint_match_other_pods, "does not count its own pods"),
     (let_network_policy_match_no_pod, "no pod has the labels"),
     (let_ingress_rule_match_no_pod, f"{NAME}=front"),
@@ -83,7 +83,7 @@ def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None],
     overlay = rendered("kind")
     assert not list(check_selectors(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_selectors(overlay))
+    assert any(expected in finding.problem for finding in check_selectors(overlay))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "report-workers": workers.settings.ReportSettings,
 }
 NOT_SETTINGS = {"MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "PGSSLMODE", "NODE_NAME", "OTEL_RESOURCE_ATTRIBUTES"}
-"""Read by the C library, by asyncpg, by the manifest itself and by OpenTelemetry's SDK."""
+"""Variables that the C library, asyncpg, the manifest itself and OpenTelemetry's SDK read."""
 
 
 def get_settings(overlay: Rendering, name: str) -> dict[str, str]:
@@ -42,12 +42,10 @@ def test_process_accepts_the_settings_of_its_manifest(
 ) -> None:
     overlay, development = rendered(overlay_name), get_settings(rendered("kind"), name)
     variables = {
-        variable: development[variable].replace(DEVELOPMENT_ONLY, "of-the-secret-store")
-        if value == UNKNOWN
-        else value  # a value with the format of production's secret
+        variable: development[variable].replace(DEVELOPMENT_ONLY, "of-the-secret-store") if value == UNKNOWN else value
         for variable, value in get_settings(overlay, name).items()
         if not variable.endswith("_FILE")
-    }
+    }  # a secret of production has the format of the development secret
     for variable in os.environ:
         monkeypatch.delenv(variable)
     for variable, value in variables.items():

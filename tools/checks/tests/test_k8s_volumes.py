@@ -31,7 +31,7 @@ def omit_the_mount(overlay: Rendering) -> None:
     pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"].pop()
 
 
-def mount_to_read_only(overlay: Rendering) -> None:
+def mount_read_only(overlay: Rendering) -> None:
     pod(overlay, "hopline-report-workers")["containers"][0]["volumeMounts"][-1]["readOnly"] = True
 
 
@@ -51,12 +51,12 @@ def read_from_another_folder(overlay: Rendering) -> None:
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (omit_the_claim, "it needs PersistentVolumeClaim objects, which does not exist"),
     (omit_the_mount, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
-    (mount_to_read_only, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
+    (mount_read_only, "OBJECT_STORE_URL=file:///var/lib/hopline/objects: no claim is mounted there"),
     (write_outside_the_mount, "OBJECT_STORE_URL=file:///var/lib/objects: no claim is mounted there"),
     (omit_the_volumes, "nothing mounts it"),
     (
         read_from_another_folder,
-        "reports are at objects:/var/lib/hopline/elsewhere and objects:/var/lib/hopline/ob",
+        "reports are at objects:/var/lib/hopline/elsewhere and objects:/var/lib/hopline/objects",
     ),
 ]
 
@@ -66,13 +66,13 @@ def test_mistake_is_found(rendered: Render, mutate: Callable[[Rendering], None],
     overlay = rendered("kind")
     assert not list(check_volumes(overlay))
     mutate(overlay)
-    assert any(expected in finding.wrong for finding in check_volumes(overlay))
+    assert any(expected in finding.problem for finding in check_volumes(overlay))
 
 
 def test_different_buckets_are_found(rendered: Render) -> None:
     overlay = rendered("prod")
     assert not list(check_volumes(overlay))
     settings(overlay, "hopline-orders")["OBJECT_STORE_URL"] = "s3://other"
-    assert [finding.wrong for finding in check_volumes(overlay)] == [
+    assert [finding.problem for finding in check_volumes(overlay)] == [
         "reports are at s3://hopline-reports and s3://other"
     ]

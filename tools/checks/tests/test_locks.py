@@ -10,7 +10,9 @@ from testkit.checkout import Checkout
 
 @pytest.fixture
 def locked(root: Path, tmp_path: Path) -> Checkout:
-    projects = [str(path.relative_to(root)) for path in root.glob("[ps]*/*/pyproject.toml")]  # packages, services
+    """A copy of the locks and of the projects, which the test may change."""
+    paths = [path for folder in ("packages", "services") for path in root.glob(f"{folder}/*/pyproject.toml")]
+    projects = [str(path.relative_to(root)) for path in paths]
     names = ["requirements", "shared/pyproject.toml", "workers/pyproject.toml", *projects]
     return Checkout.of(root, names, into=tmp_path)
 

@@ -8,7 +8,7 @@ from checks.openapi.compatibility import find_incompatible_changes
 
 STRING, INTEGER, NUMBER, NULL = {"type": "string"}, {"type": "integer"}, {"type": "number"}, {"type": "null"}
 OBJECT, ARRAY, STRINGS = {"type": "object"}, {"type": "array"}, {"type": "array", "items": STRING}
-A, B = {"const": "a"}, {"const": "b"}
+ONLY_A, ONLY_B = {"const": "a"}, {"const": "b"}
 
 
 def compare(old: Any, new: Any, *, in_request: bool = True, schemas: tuple[Any, Any] = ({}, {})) -> list[str]:
@@ -40,13 +40,15 @@ def compare(old: Any, new: Any, *, in_request: bool = True, schemas: tuple[Any, 
         (STRING, {"anyOf": [STRING, NULL]}, []),
         ({"type": ["string", "null"]}, {"anyOf": [STRING, NULL]}, []),
         ({"anyOf": [NUMBER, STRING]}, {"anyOf": [INTEGER, STRING, NUMBER]}, []),
-        ({"anyOf": [A, B]}, {"anyOf": [A, B]}, []),
-        ({"anyOf": [A, B]}, {"anyOf": [A]}, [": b is rejected now"]),
+        ({"anyOf": [ONLY_A, ONLY_B]}, {"anyOf": [ONLY_A, ONLY_B]}, []),
+        ({"anyOf": [ONLY_A, ONLY_B]}, {"anyOf": [ONLY_A]}, [": b is rejected now"]),
         ({"anyOf": [STRING, NUMBER]}, {"anyOf": [STRING, NULL]}, [" cannot be number any more"]),
         ({"anyOf": [STRING]}, {"anyOf": [STRING], "minLength": 3}, [": minLength rose to 3"]),
     ],
 )
-def test_request_accepts_each_type_and_alternative_that_it_accepted(old: Any, new: Any, expected: list[str]) -> None:
+def test_type_or_alternative_of_a_request_is_found_when_it_is_not_accepted_any_more(
+    old: Any, new: Any, expected: list[str]
+) -> None:
     assert compare(old, new) == expected
 
 
@@ -61,7 +63,7 @@ def test_request_accepts_each_type_and_alternative_that_it_accepted(old: Any, ne
         (STRING, {"anyOf": [INTEGER, STRING]}, [" can be integer now"]),
     ],
 )
-def test_response_has_only_types_that_it_could_have(old: Any, new: Any, expected: list[str]) -> None:
+def test_type_of_a_response_is_found_when_it_was_not_possible_before(old: Any, new: Any, expected: list[str]) -> None:
     assert compare(old, new, in_request=False) == expected
 
 
@@ -75,19 +77,19 @@ def test_response_has_only_types_that_it_could_have(old: Any, new: Any, expected
         ({**INTEGER, "multipleOf": 5}, {**INTEGER, "multipleOf": 10}, ": must be a multiple of 10 now"),
         (OBJECT, {**OBJECT, "additionalProperties": False}, ": additional fields are rejected or restricted now"),
         (OBJECT, {**OBJECT, "additionalProperties": STRING}, ": additional fields are rejected or restricted now"),
-        ({"oneOf": [A, B]}, {"oneOf": [A]}, ": b is rejected now"),
+        ({"oneOf": [ONLY_A, ONLY_B]}, {"oneOf": [ONLY_A]}, ": b is rejected now"),
         ({"oneOf": [STRING, INTEGER]}, {"oneOf": [STRING]}, " cannot be integer any more"),
         (OBJECT, {**OBJECT, "minProperties": 1}, ": minProperties rose to 1"),
         (OBJECT, {**OBJECT, "maxProperties": 9}, ": maxProperties fell to 9"),
     ],
 )
-def test_request_has_no_stricter_schema(old: Any, new: Any, expected: str) -> None:
+def test_constraint_of_a_request_is_found_when_it_is_stricter(old: Any, new: Any, expected: str) -> None:
     assert compare(old, new) == [expected]
     assert compare(new, old) == []
     assert compare(new, new) == []
 
 
-def test_items_of_a_response_keep_their_type() -> None:
+def test_items_of_a_response_are_found_when_they_gain_types() -> None:
     assert compare(ARRAY, STRINGS, in_request=False) == []
     assert compare(STRINGS, ARRAY, in_request=False) == ["[] can be array, boolean, null, number, object now"]
 
@@ -95,14 +97,17 @@ def test_items_of_a_response_keep_their_type() -> None:
 @pytest.mark.parametrize(
     ("new", "expected"),
     [
-        ([{"title": "A", **B}, {"title": "B", **A}], []),
-        ([{"title": "A", **B, "minLength": 1}, {"title": "B", **B}], [": a is rejected now", ": minLength rose to 1"]),
-        ([{**NULL, "title": "B"}, {**B, "minLength": 1}], [": a is rejected now", ": minLength rose to 1"]),
+        ([{"title": "A", **ONLY_B}, {"title": "B", **ONLY_A}], []),
+        (
+            [{"title": "A", **ONLY_B, "minLength": 1}, {"title": "B", **ONLY_B}],
+            [": a is rejected now", ": minLength rose to 1"],
+        ),
+        ([{**NULL, "title": "B"}, {**ONLY_B, "minLength": 1}], [": a is rejected now", ": minLength rose to 1"]),
     ],
     ids=["compatible", "same title", "common type"],
 )
 def test_alternative_is_compared_with_the_most_similar_alternative(new: list[Any], expected: list[str]) -> None:
-    assert compare({**STRING, **A, "title": "A"}, {"anyOf": new}) == expected
+    assert compare({**STRING, **ONLY_A, "title": "A"}, {"anyOf": new}) == expected
 
 
 def test_fields_that_all_alternatives_share_are_compared() -> None:
@@ -139,10 +144,10 @@ def test_every_referenced_alternative_is_compared(
 
 def test_schema_of_a_discarded_alternative_is_compared_again() -> None:
     schemas = {"A": {"type": "object", "required": ["a"]}, "B": {"type": "object", "required": ["b"]}}
-    a, b = ({"$ref": f"#/components/schemas/{name}"} for name in schemas)
-    with_a, with_b = ({"type": "object", "properties": {"inner": reference}} for reference in (a, b))
-    old = {"type": "object", "properties": {"first": with_a, "second": a}}
-    new = {"type": "object", "properties": {"first": {"anyOf": [with_b, with_a]}, "second": b}}
+    to_a, to_b = ({"$ref": f"#/components/schemas/{name}"} for name in schemas)
+    with_a, with_b = ({"type": "object", "properties": {"inner": reference}} for reference in (to_a, to_b))
+    old = {"type": "object", "properties": {"first": with_a, "second": to_a}}
+    new = {"type": "object", "properties": {"first": {"anyOf": [with_b, with_a]}, "second": to_b}}
     assert compare(old, new, schemas=(schemas, schemas)) == [".second must have b now"]
 
 

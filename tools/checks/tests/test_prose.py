@@ -1,4 +1,4 @@
-"""Retired words in prose, and the parts of files in which they are accepted."""
+"""Retired words are found in prose and accepted in code."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from checks.prose import EXEMPT, check
 from testkit.checkout import Checkout
 
 
-def test_repository_is_clean(root: Path) -> None:
+def test_repository_has_no_findings(root: Path) -> None:
     assert list(check(root)) == []
 
 
@@ -54,7 +54,7 @@ def test_retired_word_is_found(checkout: Checkout, file: str, text: str, place: 
 def test_message_contains_the_replacement_when_a_phrase_is_wrapped(checkout: Checkout) -> None:
     checkout.write("page.md", "A job can\nnot run.\n")
     [finding] = check(checkout.root)
-    assert (finding.wrong, finding.fix) == ("“can not” is retired", "use cannot")
+    assert (finding.problem, finding.fix) == ("“can not” is retired", "use cannot")
 
 
 @pytest.mark.parametrize(

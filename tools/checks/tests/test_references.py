@@ -15,12 +15,13 @@ FILES = {
 }
 
 
-def findings(root: Path, text: str, page: str = "docs/page.md") -> list[str]:
+def check_page(root: Path, text: str, page: str = "docs/page.md") -> list[str]:
+    """Write a page and the files that it refers to, and return the findings."""
     for name, content in {**FILES, page: text}.items():
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return [f"{finding.place} {finding.wrong}" for finding in check(root)]
+    return [f"{finding.place} {finding.problem}" for finding in check(root)]
 
 
 def test_repository_has_no_findings(root: Path) -> None:
@@ -45,11 +46,11 @@ def test_repository_has_no_findings(root: Path) -> None:
     ],
 )
 def test_existing_reference_is_accepted(tmp_path: Path, code: str) -> None:
-    assert findings(tmp_path, f"See `{code}`.\n") == []
+    assert check_page(tmp_path, f"See `{code}`.\n") == []
 
 
 @pytest.mark.parametrize(
-    ("code", "wrong"),
+    ("code", "problem"),
     [
         ("shop/basket.py", "there is no file shop/basket.py"),
         ("shop/{orders,basket}.py", "there is no file shop/basket.py"),
@@ -63,19 +64,19 @@ def test_existing_reference_is_accepted(tmp_path: Path, code: str) -> None:
         ("python -m shop.basket", "there is no module shop.basket"),
     ],
 )
-def test_missing_reference_is_found_with_its_line(tmp_path: Path, code: str, wrong: str) -> None:
-    assert findings(tmp_path, f"# Page\n\nSee `{code}`.\n") == [f"docs/page.md:3 {wrong}"]
+def test_missing_reference_is_found_with_its_line(tmp_path: Path, code: str, problem: str) -> None:
+    assert check_page(tmp_path, f"# Page\n\nSee `{code}`.\n") == [f"docs/page.md:3 {problem}"]
 
 
 def test_missing_command_in_a_block_is_found(tmp_path: Path) -> None:
-    assert findings(tmp_path, "```sh\nmake ship\n```\n") == ["docs/page.md:2 make has no target ship"]
+    assert check_page(tmp_path, "```sh\nmake ship\n```\n") == ["docs/page.md:2 make has no target ship"]
 
 
 @pytest.mark.parametrize("page", ["CHANGELOG.md", "docs/adr/0001-old.md"])
 def test_pages_about_earlier_versions_are_not_checked(tmp_path: Path, page: str) -> None:
-    assert findings(tmp_path, "*Superseded by ADR 2.* See `shop/basket.py`.\n", page) == []
+    assert check_page(tmp_path, "*Superseded by ADR 2.* See `shop/basket.py`.\n", page) == []
 
 
 def test_names_in_an_adr_are_not_checked_but_files_are(tmp_path: Path) -> None:
-    found = findings(tmp_path, "`BasketError` in `shop/basket.py`\n", "docs/adr/0002-new.md")
+    found = check_page(tmp_path, "`BasketError` in `shop/basket.py`\n", "docs/adr/0002-new.md")
     assert found == ["docs/adr/0002-new.md:1 there is no file shop/basket.py"]

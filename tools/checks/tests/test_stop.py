@@ -1,4 +1,4 @@
-"""In each mode, the timeout of a graceful stop is longer than the stop of a process can take."""
+"""In each mode, the timeout of a graceful stop is longer than the time that a process may need to stop."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,9 +25,12 @@ pytestmark = pytest.mark.xdist_group("k8s")
 Render = Callable[..., Rendering]
 
 MARGIN_S = 5
+"""Reserve of each grace period, for work of a stop that has no timeout of its own."""
+ENDPOINT_REMOVAL_S = 5
+"""Time after which endpoints and proxies do not send requests to a deleted pod any more."""
 
 
-def processes(overlay: Rendering, component: str) -> Iterator[Workload]:
+def workloads_of(overlay: Rendering, component: str) -> Iterator[Workload]:
     found = [workload for workload in overlay.workloads if workload.labels["app.kubernetes.io/component"] == component]
     assert found
     yield from found
@@ -37,45 +40,47 @@ def setting(overlay: Rendering, workload: Workload, name: str, default: float) -
     return float(environment(overlay, workload, workload.pod["containers"][0]).get(name) or default)
 
 
-@pytest.mark.parametrize("name", ["kind", "prod"])
-def test_grace_period_covers_gunicorns_timeout_and_the_pre_stop(rendered: Render, name: str) -> None:
-    for workload in processes(rendered(name), "service"):
+@pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+def test_grace_period_covers_gunicorns_timeout_and_the_pre_stop(rendered: Render, overlay_name: str) -> None:
+    for workload in workloads_of(rendered(overlay_name), "service"):
         pre_stop = workload.pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         needed = pre_stop + gunicorn.graceful_timeout + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed, workload.name
 
 
-@pytest.mark.parametrize("name", ["kind", "prod"])
-def test_service_drains_within_gunicorns_timeout(rendered: Render, name: str) -> None:
-    overlay = rendered(name)
-    for workload in processes(overlay, "service"):
+@pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+def test_service_drains_within_gunicorns_timeout(rendered: Render, overlay_name: str) -> None:
+    overlay = rendered(overlay_name)
+    for workload in workloads_of(overlay, "service"):
         sockets = setting(
             overlay, workload, "WS_DRAIN_SECONDS", NotificationsSettings.model_fields["ws_drain_seconds"].default
         )
         grace = setting(overlay, workload, "DRAIN_SECONDS", ServiceSettings.model_fields["drain_seconds"].default)
-        drains = max(grace, sockets + FLUSH_TIMEOUT_S)
+        drain = max(grace, sockets + FLUSH_TIMEOUT_S)
         in_flight = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
-        assert drains + FIRST_REQUEST_TIMEOUT_S + in_flight + DRAIN_TIMEOUT_S + FLUSH_S < gunicorn.graceful_timeout, (
+        assert drain + FIRST_REQUEST_TIMEOUT_S + in_flight + DRAIN_TIMEOUT_S + FLUSH_S < gunicorn.graceful_timeout, (
             workload.name
         )
 
 
-@pytest.mark.parametrize("name", ["kind", "prod"])
-def test_worker_grace_period_covers_its_jobs(rendered: Render, name: str) -> None:
-    overlay = rendered(name)
-    for workload in processes(overlay, "worker"):
+@pytest.mark.parametrize("overlay_name", ["kind", "prod"])
+def test_worker_grace_period_covers_its_jobs(rendered: Render, overlay_name: str) -> None:
+    overlay = rendered(overlay_name)
+    for workload in workloads_of(overlay, "worker"):
         jobs = setting(overlay, workload, "SHUTDOWN_SECONDS", WorkerSettings.model_fields["shutdown_seconds"].default)
         needed = jobs + RELEASE_TIMEOUT_S + CLOSE_TIMEOUT_S + DRAIN_TIMEOUT_S + FLUSH_S + MARGIN_S
         assert workload.pod["terminationGracePeriodSeconds"] >= needed
 
 
 def test_stop_timeout_is_the_same_in_every_mode(root: Path, rendered: Render) -> None:
-    granted = {workload.pod["terminationGracePeriodSeconds"] for workload in processes(rendered("prod"), "service")}
+    grace_periods = {
+        workload.pod["terminationGracePeriodSeconds"] for workload in workloads_of(rendered("prod"), "service")
+    }
     ours = [service for service in services(root) if "build" in service.definition]
-    assert {service.definition["stop_grace_period"] for service in ours} == {f"{seconds}s" for seconds in granted}
-    assert granted == {embedded.GRACE_SECONDS}
+    assert {service.definition["stop_grace_period"] for service in ours} == {f"{seconds}s" for seconds in grace_periods}
+    assert grace_periods == {embedded.GRACE_SECONDS}
 
 
-def test_endpoints_remove_a_pod_before_it_drains(rendered: Render) -> None:
-    for workload in processes(rendered("prod"), "service"):
-        assert workload.pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
+def test_pre_stop_lasts_until_endpoints_have_removed_the_pod(rendered: Render) -> None:
+    for workload in workloads_of(rendered("prod"), "service"):
+        assert workload.pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] >= ENDPOINT_REMOVAL_S

@@ -10,7 +10,7 @@ from testkit.checkout import Checkout
 HEADER = "| retired | use |\n|---|---|\n"
 
 
-def documented(glossary: str) -> dict[str, str]:
+def documented_words(glossary: str) -> dict[str, str]:
     """Return the replacement of each retired word in the glossary's table."""
     table = glossary.partition(HEADER)[2].partition("\n\n")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
@@ -19,7 +19,7 @@ def documented(glossary: str) -> dict[str, str]:
 
 def test_glossary_lists_the_retired_words_of_the_check(root: Path) -> None:
     checked = {word: instead for words, instead in RETIRED.items() for word in words.split()}
-    assert documented((root / "docs/glossary.md").read_text(encoding="utf-8")) == checked
+    assert documented_words((root / "docs/glossary.md").read_text(encoding="utf-8")) == checked
 
 
 def test_repository_has_no_findings(root: Path) -> None:

@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 import yaml
 
+from checks.json_schemas import CHECK_JSONSCHEMA
 from checks.programs import Program
-from checks.workflows import CHECK_JSONSCHEMA, ZIZMOR, audit, inputs, policy, schema
+from checks.workflows import ZIZMOR, audit, check_action_inputs, check_policy, check_schemas
 from testkit.checkout import Checkout
 
-Has = Callable[[Program], None]
+Require = Callable[[Program], None]
 
 CI = ".github/workflows/ci.yml"
 CHAOS = ".github/workflows/chaos.yml"
 RELEASE = ".github/workflows/release.yml"
 DEPENDABOT = ".github/dependabot.yml"
+CHECKOUT_COMMIT = "3d3c42e5aac5ba805825da76410c181273ba90b1"
+"""The commit of actions/checkout that the workflows use."""
 
 
 @pytest.fixture
@@ -25,10 +28,15 @@ def checkout(root: Path, tmp_path: Path) -> Checkout:
     return Checkout.of(root, [".github"], into=tmp_path)
 
 
-def test_repository_has_no_findings(checkout: Checkout, has: Has) -> None:
-    has(CHECK_JSONSCHEMA)
-    has(ZIZMOR)
-    assert not [*schema(checkout.root), *policy(checkout.root), *inputs(checkout.root), *audit(checkout.root)]
+def test_repository_has_no_findings(checkout: Checkout, require: Require) -> None:
+    require(CHECK_JSONSCHEMA)
+    require(ZIZMOR)
+    assert not [
+        *check_schemas(checkout.root),
+        *check_policy(checkout.root),
+        *check_action_inputs(checkout.root),
+        *audit(checkout.root),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -41,20 +49,20 @@ def test_repository_has_no_findings(checkout: Checkout, has: Has) -> None:
     ],
 )
 def test_file_is_found_when_github_would_reject_it(
-    checkout: Checkout, has: Has, file: str, right: str, wrong: str
+    checkout: Checkout, require: Require, file: str, right: str, wrong: str
 ) -> None:
-    has(CHECK_JSONSCHEMA)
+    require(CHECK_JSONSCHEMA)
     checkout.corrupt(file, right, wrong)
-    assert {finding.place for finding in schema(checkout.root)} == {file}
+    assert {finding.place for finding in check_schemas(checkout.root)} == {file}
 
 
 @pytest.mark.parametrize(
     ("right", "wrong", "expected"),
     [
-        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "actions/checkout@v7 is not pinned"),
-        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@3d3c42e", "is not pinned"),
-        ("90b1 # v7.0.1", "90b1", "version of this commit is missing"),
-        ("90b1 # v7.0.1", "90b1 # newest", "version of this commit is missing"),
+        (f"@{CHECKOUT_COMMIT}", "@v7", "actions/checkout@v7 is not pinned"),
+        (f"@{CHECKOUT_COMMIT}", f"@{CHECKOUT_COMMIT[:7]}", "is not pinned"),
+        (f"{CHECKOUT_COMMIT} # v7.0.1", CHECKOUT_COMMIT, "version of this commit is missing"),
+        (f"{CHECKOUT_COMMIT} # v7.0.1", f"{CHECKOUT_COMMIT} # newest", "version of this commit is missing"),
         ("permissions: {}", "permissions: read-all", "default permissions"),
         ("permissions: {}\n", "", "default permissions"),
         ("    permissions:\n      contents: read\n", "", "its token has default permissions"),
@@ -65,15 +73,16 @@ def test_file_is_found_when_github_would_reject_it(
         ),
         ("    timeout-minutes: 15\n", "", "run for six hours"),
         ("concurrency:", "x-concurrency:", "two runs may run at the same time"),
-        ("pull_request:", "pull_request_target:", "untrusted changes our token"),
+        ("pull_request:", "pull_request_target:", "gives the repository's token to untrusted changes"),
         ("persist-credentials: false", "persist-credentials: true", "leaves the token on disk"),
         ("persist-credentials: false", "fetch-depth: 1", "leaves the token on disk"),
         ("run: make demo", 'run: echo "${{ github.head_ref }}"', "part of a script"),
     ],
 )
-def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
+def test_violation_of_the_policy_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(CI, right, wrong)
-    assert [expected in finding.wrong for finding in policy(checkout.root)] == [True]
+    [finding] = check_policy(checkout.root)
+    assert expected in finding.problem
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_mistake_is_found(checkout: Checkout, right: str, wrong: str, expected: 
 )
 def test_chaos_is_found_when_it_does_not_run_every_day(checkout: Checkout, right: str, wrong: str) -> None:
     checkout.corrupt(CHAOS, right, wrong)
-    assert [finding.wrong for finding in policy(checkout.root)] == ["no workflow runs make chaos every day"]
+    assert [finding.problem for finding in check_policy(checkout.root)] == ["no workflow runs make chaos every day"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +109,8 @@ def test_chaos_is_found_when_it_does_not_run_every_day(checkout: Checkout, right
 )
 def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wrong: str, expected: str) -> None:
     checkout.corrupt(CI, right, wrong)
-    assert [expected in finding.wrong for finding in inputs(checkout.root)] == [True]
+    [finding] = check_action_inputs(checkout.root)
+    assert expected in finding.problem
 
 
 @pytest.mark.parametrize(
@@ -115,28 +125,29 @@ def test_unknown_input_of_an_action_is_found(checkout: Checkout, right: str, wro
 )
 def test_pin_of_a_step_in_flow_style_is_checked(checkout: Checkout, step: str, expected: list[str]) -> None:
     checkout.corrupt(CI, "      - run: make demo\n", f"      - {step}\n")
-    assert [finding.wrong for finding in policy(checkout.root)] == expected
+    assert [finding.problem for finding in check_policy(checkout.root)] == expected
 
 
 @pytest.mark.parametrize("quote", ['"', "'"])
 def test_action_in_quotes_is_accepted(checkout: Checkout, quote: str) -> None:
-    action = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
+    action = f"actions/checkout@{CHECKOUT_COMMIT}"
     checkout.corrupt(CI, action, f"{quote}{action}{quote}")
-    assert not [*policy(checkout.root), *inputs(checkout.root)]
+    assert not [*check_policy(checkout.root), *check_action_inputs(checkout.root)]
 
 
 def test_inputs_of_an_action_of_the_repository_are_not_checked(checkout: Checkout) -> None:
     checkout.corrupt(
         CI, "      - run: make demo\n", "      - uses: ./.github/actions/demo\n        with: {mode: any}\n"
     )
-    assert not list(inputs(checkout.root))
+    assert not list(check_action_inputs(checkout.root))
 
 
 @pytest.mark.parametrize("triggers", ["pull_request_target", "[push, pull_request_target]"])
-def test_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> None:
+def test_dangerous_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> None:
     text = (checkout.root / CI).read_text(encoding="utf-8")
     checkout.write(CI, re.sub(r"(?s)\non:\n.*?\n\n", f"\non: {triggers}\n\n", text, count=1))
-    assert ["untrusted" in finding.wrong for finding in policy(checkout.root)] == [True]
+    [finding] = check_policy(checkout.root)
+    assert "untrusted" in finding.problem
 
 
 @pytest.mark.parametrize(
@@ -148,14 +159,14 @@ def test_trigger_is_found_in_every_syntax(checkout: Checkout, triggers: str) -> 
         ("pull_request:", "pull_request_target:", "dangerous-triggers"),
     ],
 )
-def test_finding_of_zizmor_is_reported(checkout: Checkout, has: Has, right: str, wrong: str, rule: str) -> None:
-    has(ZIZMOR)
+def test_finding_of_zizmor_is_reported(checkout: Checkout, require: Require, right: str, wrong: str, rule: str) -> None:
+    require(ZIZMOR)
     checkout.corrupt(CI, right, wrong)
     assert {finding.fix for finding in audit(checkout.root)} == {f"see {rule} of zizmor"}
 
 
-def test_failed_zizmor_is_a_finding(checkout: Checkout, has: Has) -> None:
-    has(ZIZMOR)
+def test_failure_of_zizmor_is_found(checkout: Checkout, require: Require) -> None:
+    require(ZIZMOR)
     for file in (checkout.root / ".github").rglob("*.yml"):
         file.write_text("jobs: ]", encoding="utf-8")
     assert [finding.place for finding in audit(checkout.root)] == [".github"]

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[4]
 def main() -> int:
     """Print the findings. Return 1 if there are any, or if a program is missing and CI=true."""
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only validators whose name contains this")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="run only validators whose name contains this word")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository to check")
     arguments = parser.parse_args()
     chosen = [
@@ -23,12 +23,13 @@ def main() -> int:
         if not arguments.words or any(word in validator.name for word in arguments.words)
     ]
     if not chosen:
-        parser.error(f"no validator's name contains {' or '.join(arguments.words)}")
-    tools_required = os.environ.get("CI") == "true"
+        words = " or ".join(arguments.words)
+        parser.error(f"no validator's name contains {words}: `python -m checks` prints all names")
+    programs_required = os.environ.get("CI") == "true"
     failed = False
     for validator in chosen:
         outcome = run(validator, arguments.root)
-        failed |= outcome.failed(tools_required=tools_required)
+        failed |= outcome.failed(programs_required=programs_required)
         print(*outcome.lines(), sep="\n", flush=True)  # noqa: T201 - a command line prints
     return int(failed)
 

@@ -15,25 +15,25 @@ GIT = Program("git", "apt install git")
 _LOCKS = re.compile(r"(^|/)(requirements/.*\.txt|[^/]*\.lock|package-lock\.json|constraints.*\.txt)$")
 _URL = re.compile(r"\w+://[^\s\"',]+")
 _FUNDING = re.compile(r'"funding": (?:\{[^{}]*\}|\[[^\[\]]*\]|"[^"]*"),?')
-"""npm copies from each package where its authors accept donations. Nothing is installed from there."""
-_CLIENTS = re.compile(
+"""npm copies the donation links of each package. Nothing is installed from their addresses."""
+_INDEX_OPTIONS = re.compile(
     r"(--(?:extra-)?index-url|--find-links|(?:PIP|UV)_(?:DEFAULT_|EXTRA_)?INDEX\w*|PIP_FIND_LINKS|GOPROXY|npm_config_registry"
     r"|^\s*(?:extra-)?index-url\s*=|^\s*registry\s*=|^\[\[(?:tool\.uv\.)?index\]\])"
 )
 _CONFIGURATION = {".in", ".toml", ".yaml", ".yml", ".hcl", ".cfg", ".ini", ".conf", ".sh", ".npmrc", ""}
 
 
-def shell_scripts(root: Path) -> Iterator[Finding]:
+def check_shell_scripts(root: Path) -> Iterator[Finding]:
     """Run shellcheck on all shell scripts of the repository."""
     for file in tracked_files(root):
         if _is_shell(root / file):
             done = SHELLCHECK.run("--format", "gcc", str(root / file))
             for line in done.stdout.splitlines():
                 where, _, message = line.removeprefix(f"{root}/").partition(": ")
-                yield Finding(where, message, "see the rule at the end")
+                yield Finding(where, message, "see the rule in brackets")
 
 
-def yaml_style(root: Path) -> Iterator[Finding]:
+def check_yaml_style(root: Path) -> Iterator[Finding]:
     """Run yamllint with .yamllint.yaml."""
     found = [str(file) for file in tracked_files(root) if file.suffix in {".yaml", ".yml"}]
     done = YAMLLINT.run("--strict", "--format", "parsable", *found, cwd=root) if found else None
@@ -42,14 +42,14 @@ def yaml_style(root: Path) -> Iterator[Finding]:
         yield Finding(where, message, "see .yamllint.yaml")
 
 
-def package_sources(root: Path) -> Iterator[Finding]:
-    """Report locks and configurations that select a package index. That is the configuration of each machine."""
+def check_package_sources(root: Path) -> Iterator[Finding]:
+    """Report locks and configurations that name a package index, because each machine configures its own index."""
     for file in tracked_files(root):
         if _LOCKS.search(str(file)):
-            pattern, wrong = _URL, "the lock names {}"
+            pattern, problem = _URL, "the lock names {}"
             fix = "lock by hash: `make lock` writes no addresses"
         elif file.suffix in _CONFIGURATION:
-            pattern, wrong = _CLIENTS, "{} chooses a package index"
+            pattern, problem = _INDEX_OPTIONS, "{} chooses a package index"
             fix = "configure it on the machine"
         else:
             continue
@@ -58,7 +58,7 @@ def package_sources(root: Path) -> Iterator[Finding]:
             text = _FUNDING.sub(lambda funding: "\n" * funding[0].count("\n"), text)
         for number, line in enumerate(text.splitlines(), 1):
             if found := pattern.search(line):
-                yield Finding(f"{file}:{number}", wrong.format(found[0].strip()), fix)
+                yield Finding(f"{file}:{number}", problem.format(found[0].strip()), fix)
 
 
 def tracked_files(root: Path) -> list[Path]:
@@ -79,7 +79,7 @@ def _lines(file: Path) -> list[str]:
 
 
 VALIDATORS: Sequence[Validator] = (
-    Validator(name="files: shell scripts", check=shell_scripts, needs=[SHELLCHECK]),
-    Validator(name="files: YAML", check=yaml_style, needs=[YAMLLINT]),
-    Validator(name="files: package sources", check=package_sources, needs=[GIT]),
+    Validator(name="files: shell scripts", check=check_shell_scripts, needs=[SHELLCHECK]),
+    Validator(name="files: YAML", check=check_yaml_style, needs=[YAMLLINT]),
+    Validator(name="files: package sources", check=check_package_sources, needs=[GIT]),
 )

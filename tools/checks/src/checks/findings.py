@@ -13,19 +13,19 @@ class Finding:
     """
 
     place: str
-    wrong: str
+    problem: str
     fix: str
     seen_in: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.wrong}; {self.fix}" + (f" [{self.seen_in}]" if self.seen_in else "")
+        return f"{self.place}: {self.problem}; {self.fix}" + (f" [{self.seen_in}]" if self.seen_in else "")
 
 
 def merge_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Merge equal findings of several renderings of a file."""
     places: dict[tuple[str, str, str], list[str]] = {}
     for finding in findings:
-        seen = places.setdefault((finding.place, finding.wrong, finding.fix), [])
+        seen = places.setdefault((finding.place, finding.problem, finding.fix), [])
         if finding.seen_in not in seen:
             seen.append(finding.seen_in)
     return [Finding(*key, seen_in=_summary(seen)) for key, seen in places.items()]

@@ -1,9 +1,9 @@
 """Checks references in Markdown pages: the files, modules, tests, commands and names in inline code must exist.
 
 A path may be relative to the repository or to the page, or it may be the end of a path, such as `orders/settings.py`. A
-name with an underscore or inner capital letters must occur in a file of the repository that is not a page. Not checked
-are CHANGELOG.md and superseded ADRs, which describe earlier versions, and names in other ADRs, which describe
-alternatives.
+name with an underscore or inner capital letters must occur in a file of the repository that is not a page. CHANGELOG.md
+and superseded ADRs are not checked, because they describe earlier versions. Names in other ADRs are not checked either,
+because they describe alternatives.
 """
 
 import re
@@ -59,7 +59,6 @@ _FOREIGN = frozenset(
     ]
 )
 """Names of other programs, which no file of this repository contains."""
-
 _BINARY = {".png", ".ico", ".woff2"}
 
 
@@ -119,12 +118,12 @@ def check(root: Path) -> Iterator[Finding]:
     repository = Repository(root)
     for page in repository.pages:
         text = repository.text(page)
-        for line, wrong in sorted({*_in_commands(repository, text), *_in_code(repository, page, text)}):
-            yield Finding(f"{page}:{line}", wrong, "correct the page")
+        for line, problem in sorted({*_command_problems(repository, text), *_code_problems(repository, page, text)}):
+            yield Finding(f"{page}:{line}", problem, "correct the page")
 
 
-def _in_commands(repository: Repository, text: str) -> Iterator[tuple[int, str]]:
-    """Yield line and error of commands in inline code and in blocks."""
+def _command_problems(repository: Repository, text: str) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of each command in inline code and in code blocks."""
     for span in (*_FENCE.finditer(text), *_CODE.finditer(text)):
         for found in _MAKE.finditer(span[0]):
             if found[1] not in repository.targets:
@@ -135,22 +134,22 @@ def _in_commands(repository: Repository, text: str) -> Iterator[tuple[int, str]]
                 yield _line(text, span.start() + found.start()), f"there is no module {found[1]}"
 
 
-def _in_code(repository: Repository, page: PurePosixPath, text: str) -> Iterator[tuple[int, str]]:
-    """Yield line and error of paths and names in inline code."""
+def _code_problems(repository: Repository, page: PurePosixPath, text: str) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of each path and name in inline code."""
     blanked = _FENCE.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text)
     for code in _CODE.finditer(blanked):
         line = _line(text, code.start())
         for reference in _expanded(code[1].strip()):
-            yield from ((line, wrong) for wrong in _errors(repository, page, reference))
+            yield from ((line, problem) for problem in _problems(repository, page, reference))
 
 
-def _errors(repository: Repository, page: PurePosixPath, code: str) -> Iterator[str]:
+def _problems(repository: Repository, page: PurePosixPath, code: str) -> Iterator[str]:
     if test := _TEST.fullmatch(code):
         code = f"{test[1]}.py{test[2].replace('.', '::')}"
     if code in _FOREIGN or code.startswith(_GENERATED):
         return
     if _is_path(code):
-        yield from _path_errors(repository, page, code)
+        yield from _path_problems(repository, page, code)
     elif re.fullmatch(r"[a-z_]+(\.\w+)+(\(.*\))?", code) and code.partition(".")[0] in repository.modules:
         if not _exists(repository, dotted := code.partition("(")[0]):
             yield f"there is no {dotted}"
@@ -161,8 +160,8 @@ def _errors(repository: Repository, page: PurePosixPath, code: str) -> Iterator[
         yield from (f"no file contains the name {name}" for name in unknown)
 
 
-def _path_errors(repository: Repository, page: PurePosixPath, code: str) -> Iterator[str]:
-    """Yield the errors of a path, which may be followed by `::` and the names of classes and functions in the file."""
+def _path_problems(repository: Repository, page: PurePosixPath, code: str) -> Iterator[str]:
+    """Yield the problems of a path, which may be followed by `::` and names of classes and functions in the file."""
     path, *names = code.split("::")
     files = repository.resolve(path, page)
     if not files:

@@ -29,22 +29,22 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     missing: list[Program] = field(default_factory=list)
 
-    def failed(self, *, tools_required: bool) -> bool:
-        """Return whether this fails the whole check. If tools are required, a skipped validator fails too."""
-        return bool(self.findings or (tools_required and self.missing))
+    def failed(self, *, programs_required: bool) -> bool:
+        """Return whether the outcome fails the whole check. A skipped validator fails it if programs are required."""
+        return bool(self.findings or (programs_required and self.missing))
 
     def lines(self) -> list[str]:
         """Return the lines to print: a summary, and one line for each finding."""
         if self.missing:
-            wanted = ", ".join(f"{program.name} not found ({program.get_it_by})" for program in self.missing)
-            return [f"- {self.name}: skipped: {wanted}"]
+            hints = ", ".join(f"{program.name} not found ({program.install_hint})" for program in self.missing)
+            return [f"- {self.name}: skipped: {hints}"]
         mark = "✗" if self.findings else "✓"
         return [f"{mark} {self.name}", *(f"  {finding}" for finding in self.findings)]
 
 
 def run(validator: Validator, root: Path) -> Outcome:
     """Run one validator, unless a program is missing."""
-    lacking = missing(validator.needs)
-    if lacking:
-        return Outcome(name=validator.name, missing=lacking)
+    not_installed = missing(validator.needs)
+    if not_installed:
+        return Outcome(name=validator.name, missing=not_installed)
     return Outcome(name=validator.name, findings=merge_findings(validator.check(root)))

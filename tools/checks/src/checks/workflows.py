@@ -14,10 +14,10 @@ import yaml
 
 from checks.action_inputs import check_inputs
 from checks.findings import Finding
+from checks.json_schemas import CHECK_JSONSCHEMA, check_file
 from checks.programs import Program
 from checks.validators import Validator
 
-CHECK_JSONSCHEMA = Program("check-jsonschema", "pip install check-jsonschema")
 ZIZMOR = Program("zizmor", "pip install zizmor")
 
 FOLDER = Path(".github/workflows")
@@ -29,28 +29,29 @@ _PINNED = re.compile(r"@[0-9a-f]{40}$")
 _VERSION = re.compile(r"# (v\d+(?:\.\d+)*)\b")
 
 
-def schema(root: Path) -> Iterator[Finding]:
-    """Check workflows and Dependabot's configuration with the schemas that the tool contains."""
+def check_schemas(root: Path) -> Iterator[Finding]:
+    """Check workflows and Dependabot's configuration with their schemas."""
     for file in _workflows(root):
-        yield from _against(root, file, "vendor.github-workflows")
+        yield from check_file(root, file, "vendor.github-workflows")
     if (root / DEPENDABOT).is_file():
-        yield from _against(root, DEPENDABOT, "vendor.dependabot")
+        yield from check_file(root, DEPENDABOT, "vendor.dependabot")
 
 
-def policy(root: Path) -> Iterator[Finding]:
+def check_policy(root: Path) -> Iterator[Finding]:
     """Check all workflows with Hopline's rules."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
-        yield from _pins(file, text)
+        yield from _check_pins(file, text)
         if workflow := _parsed(text):
-            yield from _top(file, workflow)
+            yield from _check_workflow(file, workflow)
         for name, job in _jobs(text):
-            yield from _job(f"{file} job {name}", job)
-    if not any(_runs_every_day(text, NIGHTLY) for text in _texts(root)):
+            yield from _check_job(f"{file} job {name}", job)
+    texts = [(root / file).read_text(encoding="utf-8") for file in _workflows(root)]
+    if not any(_runs_every_day(text, NIGHTLY) for text in texts):
         yield Finding(str(FOLDER), f"no workflow runs {NIGHTLY} every day", "add a daily cron to on.schedule")
 
 
-def inputs(root: Path) -> Iterator[Finding]:
+def check_action_inputs(root: Path) -> Iterator[Finding]:
     """Report inputs that an action does not have."""
     for file in _workflows(root):
         text = (root / file).read_text(encoding="utf-8")
@@ -82,10 +83,6 @@ def audit(root: Path) -> Iterator[Finding]:
 
 def _workflows(root: Path) -> list[Path]:
     return sorted(file.relative_to(root) for file in (root / FOLDER).glob("*.y*ml"))
-
-
-def _texts(root: Path) -> Iterator[str]:
-    yield from ((root / file).read_text(encoding="utf-8") for file in _workflows(root))
 
 
 def _parsed(text: str) -> dict[Any, Any]:
@@ -121,16 +118,7 @@ def _uses(text: str) -> Iterator[tuple[int, str, str]]:
             pending.extend(value for _, value in node.value)
 
 
-def _against(root: Path, file: Path, name: str) -> Iterator[Finding]:
-    done = CHECK_JSONSCHEMA.run("--builtin-schema", name, "--output-format", "text", str(root / file))
-    if not done.returncode:
-        return
-    message = [line.split("::", 1)[1].strip() for line in done.stdout.splitlines() if "::" in line]
-    for wrong in message or [(done.stderr or done.stdout).strip()]:
-        yield Finding(str(file), wrong, f"see the schema {name}")
-
-
-def _pins(file: Path, text: str) -> Iterator[Finding]:
+def _check_pins(file: Path, text: str) -> Iterator[Finding]:
     for number, action, version in sorted(_uses(text)):
         place = f"{file}:{number}"
         if not _PINNED.search(action):
@@ -155,16 +143,18 @@ def _runs_every_day(text: str, command: str) -> bool:
     return is_daily and any(command in step.get("run", "") for step in steps)
 
 
-def _top(file: Path, workflow: Mapping[Any, Any]) -> Iterator[Finding]:
+def _check_workflow(file: Path, workflow: Mapping[Any, Any]) -> Iterator[Finding]:
     if "pull_request_target" in _triggers(workflow):
-        yield Finding(str(file), "pull_request_target gives untrusted changes our token", "use pull_request")
+        yield Finding(
+            str(file), "pull_request_target gives the repository's token to untrusted changes", "use pull_request"
+        )
     if workflow.get("permissions") != {}:
         yield Finding(str(file), "jobs have default permissions", "add permissions: {} at the top")
     if "concurrency" not in workflow:
         yield Finding(str(file), "two runs may run at the same time", "add concurrency: with a group")
 
 
-def _job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
     if not isinstance(job.get("permissions"), dict):
         yield Finding(place, "its token has default permissions", "list its permissions")
     if "uses" not in job and "timeout-minutes" not in job:
@@ -172,14 +162,14 @@ def _job(place: str, job: Mapping[str, Any]) -> Iterator[Finding]:
     for step in job.get("steps") or []:
         action = step.get("uses", "")
         if action.startswith("actions/checkout@") and (step.get("with") or {}).get("persist-credentials") is not False:
-            yield Finding(place, "checkout leaves the token on disk for later steps", "persist-credentials: false")
+            yield Finding(place, "checkout leaves the token on disk for later steps", "set persist-credentials: false")
         if "${{" in step.get("run", ""):
             yield Finding(place, "an expression is part of a script", "pass it by env: and quote the variable")
 
 
 VALIDATORS: Sequence[Validator] = (
-    Validator(name="workflows: schema", check=schema, needs=[CHECK_JSONSCHEMA]),
-    Validator(name="workflows: policy", check=policy),
-    Validator(name="workflows: inputs of actions", check=inputs),
+    Validator(name="workflows: schema", check=check_schemas, needs=[CHECK_JSONSCHEMA]),
+    Validator(name="workflows: policy", check=check_policy),
+    Validator(name="workflows: inputs of actions", check=check_action_inputs),
     Validator(name="workflows: audit by zizmor", check=audit, needs=[ZIZMOR]),
 )

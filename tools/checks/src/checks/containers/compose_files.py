@@ -18,6 +18,8 @@ MAIN = "compose.yaml"
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MEBIBYTES = {"": 1 / 1024**2, "k": 1 / 1024, "m": 1.0, "g": 1024.0}
+
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<value>[^}]*))?\}")
 
 
@@ -71,8 +73,14 @@ def declared(root: Path, kind: str) -> set[str]:
 
 
 def default(text: object) -> str:
-    """Return the value without variables that are set: `${PORT:-80}` is 80."""
+    """Return the text with the default of each variable: `${PORT:-80}` becomes 80."""
     return _VARIABLE.sub(lambda found: found["value"] if "-" in (found["operator"] or "") else "", str(text))
+
+
+def mebibytes(amount: str) -> float:
+    """Return a size of Compose, Kubernetes or GOMEMLIMIT (`144M`, `512Mi`, `110MiB`) in MiB; 0 if it is invalid."""
+    parsed = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?)i?b?", amount.strip().lower())
+    return float(parsed[1]) * _MEBIBYTES[parsed[2]] if parsed else 0.0
 
 
 def names(value: object) -> list[str]:

@@ -8,7 +8,7 @@ from checks.containers.compose_files import FOLDER, services
 from checks.findings import Finding
 
 PAGES = ("README.md", "docs/*.md")
-OF_THE_STACK = ("HOPLINE_HOME", "HOPLINE_PORT_OFFSET", "HOPLINE_PGBOUNCER")
+STACK_VARIABLES = ("HOPLINE_HOME", "HOPLINE_PORT_OFFSET", "HOPLINE_PGBOUNCER")
 """Variables that `python -m compose` reads."""
 
 _COMMAND = re.compile(r"((?:\b[A-Z][A-Z0-9_]*=\S+ +)+)make up(?! +MODE=embedded)")
@@ -23,7 +23,7 @@ def check(root: Path) -> Iterator[Finding]:
         for name in sorted(names - given):
             yield Finding(
                 f"{page.relative_to(root)} {name}",
-                "Compose passes it to no container",
+                "Compose does not pass it to any container",
                 f"add it to `environment:` in {FOLDER / 'compose.yaml'}, or write `make up MODE=embedded`",
             )
 
@@ -38,4 +38,4 @@ def _given(root: Path) -> set[str]:
         for name, value in service.definition.get("environment", {}).items()
         if value is None
     }
-    return interpolated | passed | set(OF_THE_STACK)
+    return interpolated | passed | set(STACK_VARIABLES)

@@ -20,8 +20,8 @@ def lint(root: Path) -> Iterator[Finding]:
         yield Finding(f"{FILE}:{found['line']}", found["message"], f"see {found['code']} of hadolint")
 
 
-def policy(root: Path) -> Iterator[Finding]:
-    """Check Hopline's rules: old engines, one base image, a numeric user, exec form, no curl, no secrets."""
+def check_policy(root: Path) -> Iterator[Finding]:
+    """Check Hopline's rules: support of old engines, one base image, a numeric user, exec form, no curl, no secrets."""
     text = (root / FILE).read_text(encoding="utf-8")
     instructions = _instructions(text)
     joined = "\n".join(f"{name} {argument}" for name, argument in instructions)
@@ -38,9 +38,9 @@ def policy(root: Path) -> Iterator[Finding]:
             "use `python -m shared.commands.probe`",
         ),
     }
-    for pattern, (wrong, fix) in forbidden.items():
+    for pattern, (problem, fix) in forbidden.items():
         if re.search(pattern, f"{text}\n{joined}"):
-            yield Finding(str(FILE), wrong, fix)
+            yield Finding(str(FILE), problem, fix)
     bases = {argument.split()[0] for name, argument in instructions if name == "FROM"}
     if len(bases) > 1:
         yield Finding(str(FILE), f"its base images are {', '.join(sorted(bases))}", "use one base for both stages")
@@ -53,10 +53,10 @@ def policy(root: Path) -> Iterator[Finding]:
             yield Finding(str(FILE), f"{name} is missing or runs in a shell", 'write it as ["program", "argument"]')
     if not any("org.opencontainers.image.source" in argument for name, argument in instructions if name == "LABEL"):
         yield Finding(str(FILE), "the image does not name its source", "add the org.opencontainers.image labels")
-    for option, (wrong, fix) in _REQUIRED.items():
+    for option, (problem, fix) in _REQUIRED.items():
         if option not in text:
-            yield Finding(str(FILE), wrong, fix)
-    yield from _allow_list(root)
+            yield Finding(str(FILE), problem, fix)
+    yield from _check_build_context(root)
 
 
 _REQUIRED = {
@@ -67,7 +67,7 @@ _REQUIRED = {
 }
 
 
-def _allow_list(root: Path) -> Iterator[Finding]:
+def _check_build_context(root: Path) -> Iterator[Finding]:
     path = root / IGNORE
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rules = [line.strip() for line in lines if line.strip() and not line.startswith("#")]

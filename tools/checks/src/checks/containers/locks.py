@@ -34,8 +34,8 @@ def check(root: Path) -> Iterator[Finding]:
     for name in (COMMON, *sorted(packages)):
         for package, version in _pins(root, name).items():
             if tested.get(package) != version:
-                wrong = f"{package} is {version} in images, {tested.get(package, 'absent')} in tests"
-                yield Finding(f"{FOLDER}/{name}.txt", wrong, RENEW)
+                problem = f"{package} is {version} in images, {tested.get(package, 'absent')} in tests"
+                yield Finding(f"{FOLDER}/{name}.txt", problem, RENEW)
 
 
 def _declared(root: Path, path: Path, extras: Iterable[str] = ()) -> set[str]:

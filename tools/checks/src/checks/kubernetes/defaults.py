@@ -50,21 +50,21 @@ def check_defaults(rendering: Rendering) -> Iterator[Finding]:
     """Report elements of lists without a field that the server would add."""
     for manifest in rendering.manifests:
         for path, fields in DEFAULTS.get(manifest.kind, {}).items():
-            yield from _lacking(manifest, path, fields)
+            yield from _check_elements(manifest, path, fields)
 
 
-def _lacking(manifest: Manifest, path: str, fields: Mapping[str, object]) -> Iterator[Finding]:
-    for element in _at(manifest.body, path.split(".")):
+def _check_elements(manifest: Manifest, path: str, fields: Mapping[str, object]) -> Iterator[Finding]:
+    for element in _elements_at(manifest.body, path.split(".")):
         for field, value in fields.items():
             if field not in element:
-                wrong = f"each deploy finds {path} changed: the server adds {field}"
-                yield Finding(manifest.place, wrong, f"write {field}: {value}")
+                problem = f"each deploy finds {path} changed: the server adds {field}"
+                yield Finding(manifest.place, problem, f"write {field}: {value}")
 
 
-def _at(value: Any, path: list[str]) -> Iterator[Mapping[str, Any]]:
+def _elements_at(value: Any, path: list[str]) -> Iterator[Mapping[str, Any]]:
     if not path:
         yield value
         return
     inner = value.get(path[0].removesuffix("[]"))
     for item in (inner or []) if path[0].endswith("[]") else [inner] if inner is not None else []:
-        yield from _at(item, path[1:])
+        yield from _elements_at(item, path[1:])

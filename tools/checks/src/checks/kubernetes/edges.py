@@ -1,7 +1,7 @@
 """The edges of the network: the policies must allow each address in the settings, at the caller and at the callee.
 
-`needed` returns the edges in the settings. `allowed` evaluates the policies as a cluster does: if no policy selects a
-direction of a pod, it is open; otherwise one of its policies must allow the traffic.
+`needed_addresses` returns the addresses in the settings. `allowed` evaluates the policies as a cluster does: a pod that
+no policy selects for a direction is open in this direction; otherwise one of its policies must allow the traffic.
 """
 
 import re
@@ -52,16 +52,17 @@ class Address:
 
 @dataclass(frozen=True)
 class Peer:
-    """The other end of an edge: pods with these labels in `namespace`, or external hosts (no labels).
+    """The other end of an edge.
 
-    The namespace None is Hopline's.
+    With labels: the pods with these labels in `namespace` (None: Hopline's). Without labels: all pods of `namespace`,
+    or external hosts if `namespace` is None too.
     """
 
     labels: dict[str, str] | None = None
     namespace: str | None = None
 
 
-def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
+def needed_addresses(rendering: Rendering, workload: Workload) -> Iterator[Address]:
     """Return the addresses in the settings and mounted files of a workload's containers, except in secrets."""
     for container in workload.containers:
         yield from _in_files(rendering, workload, container)
@@ -75,21 +76,21 @@ def needed(rendering: Rendering, workload: Workload) -> Iterator[Address]:
 
 def _in_files(rendering: Rendering, workload: Workload, container: Object) -> Iterator[Address]:
     """Return the addresses in mounted ConfigMaps: `http://name:port`, and `name:port` if a Service has that name."""
-    known = sources(rendering)
+    by_name = sources(rendering)
     for _, kind, name in mounted(workload, container):
-        source = known.get((kind, name)) if kind == "ConfigMap" else None
+        source = by_name.get((kind, name)) if kind == "ConfigMap" else None
         for file, text in (source.values if source else {}).items():
             for found in _IN_A_FILE.finditer(text):
                 if found["host"] != "localhost" and (found["scheme"] or rendering.find("Service", found["host"])):
                     yield Address(file, found["host"], int(found["port"]))
 
 
-def scalers_addresses(rendering: Rendering) -> Iterator[tuple[Manifest, Address]]:
+def scaler_addresses(rendering: Rendering) -> Iterator[tuple[Manifest, Address]]:
     """Return the addresses that KEDA connects to, from its own namespace, with the object that names each."""
-    known = sources(rendering)
+    by_name = sources(rendering)
     for authentication in rendering.of("TriggerAuthentication"):
         for reference in authentication.spec.get("secretTargetRef", []):
-            source = known.get(("Secret", reference["name"]))
+            source = by_name.get(("Secret", reference["name"]))
             value = source.values.get(reference["key"], UNKNOWN) if source else UNKNOWN
             if address := _address(reference["parameter"], value):
                 yield authentication, address
@@ -100,8 +101,8 @@ def _address(setting: str, value: str) -> Address | None:
     return Address(setting, url.hostname, url.port or _PORTS[url.scheme]) if url and url.hostname else None
 
 
-def knows_all(rendering: Rendering, workload: Workload) -> bool:
-    """Return whether all addresses of a workload are known. Then its policies must not allow others."""
+def knows_all_addresses(rendering: Rendering, workload: Workload) -> bool:
+    """Return whether the rendering contains all addresses of a workload. If so, its policies must not allow others."""
     return all(
         value != UNKNOWN
         for container in workload.containers
@@ -112,7 +113,7 @@ def knows_all(rendering: Rendering, workload: Workload) -> bool:
 
 def allowed(rendering: Rendering, direction: Direction, workload: Workload, peer: Peer, port: int) -> bool:
     """Return whether the policies that select `workload` allow traffic with `peer` on the callee's `port`."""
-    policies = isolating(rendering, direction, workload)
+    policies = policies_of(rendering, direction, workload)
     return not policies or any(
         _port_matches(rule, port) and _peer_matches(rule.get("from" if direction == "Ingress" else "to"), peer)
         for policy in policies
@@ -120,7 +121,7 @@ def allowed(rendering: Rendering, direction: Direction, workload: Workload, peer
     )
 
 
-def isolating(rendering: Rendering, direction: Direction, workload: Workload) -> list[dict[str, Any]]:
+def policies_of(rendering: Rendering, direction: Direction, workload: Workload) -> list[dict[str, Any]]:
     """Return the `spec` of each policy for a direction of this workload's pods."""
     return [
         policy.spec
@@ -130,14 +131,14 @@ def isolating(rendering: Rendering, direction: Direction, workload: Workload) ->
 
 
 def _port_matches(rule: dict[str, Any], port: int) -> bool:
-    return "ports" not in rule or any(allowed.get("port") in (None, port) for allowed in rule["ports"])
+    return "ports" not in rule or any(entry.get("port") in (None, port) for entry in rule["ports"])
 
 
 def _peer_matches(peers: list[dict[str, Any]] | None, peer: Peer) -> bool:
-    return peers is None or any(_is(candidate, peer) for candidate in peers)
+    return peers is None or any(_rule_matches(candidate, peer) for candidate in peers)
 
 
-def _is(rule: dict[str, Any], peer: Peer) -> bool:
+def _rule_matches(rule: dict[str, Any], peer: Peer) -> bool:
     if peer.labels is None and peer.namespace is None:
         return "ipBlock" in rule
     if "ipBlock" in rule:

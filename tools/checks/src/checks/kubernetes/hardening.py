@@ -21,14 +21,14 @@ _HOST = ("hostNetwork", "hostPID", "hostIPC")
 def check_hardening(rendering: Rendering) -> Iterator[Finding]:
     """Report unnecessary privileges of pods, and missing settings."""
     for workload in rendering.workloads:
-        yield from _labels(workload)
-        yield from _pod(workload)
+        yield from _check_labels(workload)
+        yield from _check_pod(workload)
         for container in workload.containers:
-            yield from _container(workload, container)
+            yield from _check_container(workload, container)
         if workload.manifest.kind != "Job":
-            yield from _probes(workload)
+            yield from _check_probes(workload)
         if workload.labels.get("app.kubernetes.io/component") in PROCESSES:
-            yield from _process(rendering, workload)
+            yield from _check_process(rendering, workload)
     for namespace in rendering.of("Namespace"):
         if namespace.labels.get("pod-security.kubernetes.io/enforce") != "restricted":
             yield Finding(
@@ -36,7 +36,7 @@ def check_hardening(rendering: Rendering) -> Iterator[Finding]:
             )
 
 
-def _labels(workload: Workload) -> Iterator[Finding]:
+def _check_labels(workload: Workload) -> Iterator[Finding]:
     lacking = [name for name in STANDARD_LABELS if f"app.kubernetes.io/{name}" not in workload.labels]
     if lacking:
         yield Finding(
@@ -44,7 +44,7 @@ def _labels(workload: Workload) -> Iterator[Finding]:
         )
 
 
-def _pod(workload: Workload) -> Iterator[Finding]:
+def _check_pod(workload: Workload) -> Iterator[Finding]:
     pod, context = workload.pod, workload.pod.get("securityContext", {})
     rules = {
         "runs as root, or as a user of the image's choice": context.get("runAsNonRoot")
@@ -55,12 +55,12 @@ def _pod(workload: Workload) -> Iterator[Finding]:
         "uses a namespace of the host": not any(pod.get(word) for word in _HOST)
         and not any("hostPath" in volume for volume in pod.get("volumes", [])),
     }
-    for wrong, right in rules.items():
-        if not right:
-            yield Finding(workload.place, f"its pod {wrong}", "take components templates/restricted")
+    for problem, is_met in rules.items():
+        if not is_met:
+            yield Finding(workload.place, f"its pod {problem}", "use the component templates/restricted")
 
 
-def _container(workload: Workload, container: Object) -> Iterator[Finding]:
+def _check_container(workload: Workload, container: Object) -> Iterator[Finding]:
     context, resources = container.get("securityContext", {}), container.get("resources", {})
     rules = {
         "may gain privileges": context.get("allowPrivilegeEscalation") is False and not context.get("privileged"),
@@ -68,18 +68,22 @@ def _container(workload: Workload, container: Object) -> Iterator[Finding]:
         and not context["capabilities"].get("add"),
         "may write to its root file system": context.get("readOnlyRootFilesystem") is True,
     }
-    for wrong, right in rules.items():
-        if not right:
+    for problem, is_met in rules.items():
+        if not is_met:
             yield Finding(
-                workload.place, f"container {container['name']} {wrong}", "take components templates/restricted"
+                workload.place, f"container {container['name']} {problem}", "use the component templates/restricted"
             )
     for kind in ("requests", "limits"):
         for resource in ("cpu", "memory"):
             if resource not in resources.get(kind, {}):
-                yield Finding(workload.place, f"container {container['name']} has no {kind}.{resource}", "set it")
+                yield Finding(
+                    workload.place,
+                    f"container {container['name']} has no {kind}.{resource}",
+                    f"set resources.{kind}.{resource}",
+                )
 
 
-def _probes(workload: Workload) -> Iterator[Finding]:
+def _check_probes(workload: Workload) -> Iterator[Finding]:
     component = workload.labels.get("app.kubernetes.io/component")
     for container in workload.pod["containers"]:
         if component == "service":
@@ -90,7 +94,7 @@ def _probes(workload: Workload) -> Iterator[Finding]:
         elif container.get("ports"):
             for probe in ("livenessProbe", "readinessProbe"):
                 if probe not in container:
-                    yield Finding(workload.place, f"container {container['name']} has no {probe}", "add it")
+                    yield Finding(workload.place, f"container {container['name']} has no {probe}", f"add {probe}")
         elif not workload.manifest.spec.get("minReadySeconds"):
             yield Finding(
                 workload.place,
@@ -99,7 +103,7 @@ def _probes(workload: Workload) -> Iterator[Finding]:
             )
 
 
-def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+def _check_process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     """Check the rules for processes with several replicas."""
     spec = workload.manifest.spec
     if not any(
@@ -111,14 +115,14 @@ def _process(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     if spec.get("strategy", {}).get("rollingUpdate", {}).get("maxUnavailable") != 0:
         yield Finding(workload.place, "a rollout removes pods before new ones are ready", "set maxUnavailable: 0")
     for container in workload.pod["containers"]:
-        yield from _host_name(workload, container)
+        yield from _check_host_name(workload, container)
         workers = environment(rendering, workload, container).get("WEB_CONCURRENCY")
         if workers != "1":
             yield Finding(workload.place, f"WEB_CONCURRENCY={workers}", "set 1: the cluster counts processes by pods")
 
 
-def _host_name(workload: Workload, container: Object) -> Iterator[Finding]:
-    """host.name must be the node, because all processes of a node share one clock; the pod's name would hide that."""
+def _check_host_name(workload: Workload, container: Object) -> Iterator[Finding]:
+    """Check that host.name is the node, because Jaeger corrects clocks between hosts and a node has only one clock."""
     variables = {variable["name"]: variable for variable in container.get("env", [])}
     node = variables.get("NODE_NAME", {}).get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
     attributes = str(variables.get("OTEL_RESOURCE_ATTRIBUTES", {}).get("value", ""))

@@ -1,4 +1,4 @@
-"""Images are pinned: by tag in development, by digest in production, with the versions of the Compose file."""
+"""Images are pinned by tag or digest, in the versions of Compose. Hopline's images in production need a digest."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from checks.kubernetes.manifests import Rendering
 from checks.kubernetes.rendering import for_each
 
 BY_DIGEST = ("overlays/prod",)
-"""Overlays whose images need a digest."""
+"""Overlays in which Hopline's images need a digest."""
 
 OURS = re.compile(r"(^|/)hopline/")
 _IMAGE = re.compile(r"^(?P<name>[^@]+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?$")
@@ -36,17 +36,17 @@ def check_images(rendering: Rendering) -> Iterator[Finding]:
 def check_versions(root: Path) -> Iterator[Finding]:
     """Report third-party images with another version than in Compose."""
     versions = compose_versions(root)
-    return for_each(lambda rendering: differing(rendering, versions))(root)
+    return for_each(lambda rendering: compare_versions(rendering, versions))(root)
 
 
-def differing(rendering: Rendering, versions: Mapping[str, str]) -> Iterator[Finding]:
-    """Compare images with `versions`, which has tags by image name."""
+def compare_versions(rendering: Rendering, versions: Mapping[str, str]) -> Iterator[Finding]:
+    """Report images whose tag differs from that in `versions`, which has tags by image name."""
     for workload in rendering.workloads:
         for container in workload.containers:
             name, tag = _split(container["image"])
             if not OURS.search(name) and versions.get(name, tag) != tag:
-                wrong = f"image {name}:{tag}, but Compose runs {versions[name]}"
-                yield Finding(workload.place, wrong, "use one version in both")
+                problem = f"image {name}:{tag}, but Compose runs {versions[name]}"
+                yield Finding(workload.place, problem, "use one version in both")
 
 
 def compose_versions(root: Path) -> dict[str, str]:

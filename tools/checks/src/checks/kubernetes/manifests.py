@@ -10,7 +10,7 @@ Object = dict[str, Any]
 ORIGIN = "config.kubernetes.io/origin"
 """The annotation with the file of an object, which kustomize adds."""
 
-_MAKES_PODS = ("Deployment", "StatefulSet", "Job")
+_KINDS_WITH_PODS = ("Deployment", "StatefulSet", "Job")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Manifest:
 
     @property
     def kind(self) -> str:
-        """`Deployment` and so on."""
+        """The kind, such as `Deployment`."""
         return str(self.body["kind"])
 
     @property
@@ -122,8 +122,8 @@ class Rendering:
 
     @cached_property
     def workloads(self) -> list[Workload]:
-        """Return the manifests that create pods."""
-        return [Workload(manifest) for manifest in self.of(*_MAKES_PODS)]
+        """The manifests that create pods."""
+        return [Workload(manifest) for manifest in self.of(*_KINDS_WITH_PODS)]
 
     def selected(self, selector: Mapping[str, Any] | None) -> list[Workload]:
         """Return the workloads whose pods match a label selector (`matchLabels`, `matchExpressions`)."""

@@ -11,10 +11,10 @@ from checks.kubernetes.edges import (
     Direction,
     Peer,
     allowed,
-    isolating,
-    knows_all,
-    needed,
-    scalers_addresses,
+    knows_all_addresses,
+    needed_addresses,
+    policies_of,
+    scaler_addresses,
 )
 from checks.kubernetes.manifests import Manifest, Rendering, Workload
 
@@ -27,20 +27,22 @@ def check_network(rendering: Rendering) -> Iterator[Finding]:
     needed_edges: set[tuple[str, str]] = set()
     for workload in rendering.workloads:
         for direction in _DIRECTIONS:
-            if not isolating(rendering, direction, workload):
+            if not policies_of(rendering, direction, workload):
                 yield Finding(
-                    workload.place, f"no policy rules its {direction.lower()}", f"deny by default in {_FOLDER}"
+                    workload.place,
+                    f"no policy selects its pods for {direction.lower()}",
+                    f"deny by default in {_FOLDER}",
                 )
-        for address in needed(rendering, workload):
-            yield from _edge(rendering, workload, address, needed_edges)
-    for authentication, address in scalers_addresses(rendering):
-        yield from _scaler(rendering, authentication, address)
+        for address in needed_addresses(rendering, workload):
+            yield from _check_needed_edge(rendering, workload, address, needed_edges)
+    for authentication, address in scaler_addresses(rendering):
+        yield from _check_scaler_edge(rendering, authentication, address)
     for caller, callee in product(rendering.workloads, repeat=2):
         if caller != callee:
-            yield from _sides(rendering, caller, callee, needed_edges)
+            yield from _check_allowed_edges(rendering, caller, callee, needed_edges)
 
 
-def _edge(
+def _check_needed_edge(
     rendering: Rendering, caller: Workload, address: Address, needed_edges: set[tuple[str, str]]
 ) -> Iterator[Finding]:
     namespace, labels, port = DNS
@@ -71,12 +73,14 @@ def _edge(
             yield Finding(caller.place, f"{named}, but no egress policy allows it", f"allow it in {_FOLDER}")
         if not allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), number):
             yield Finding(
-                callee.place, f"{caller.name} needs it ({named}), but no ingress policy allows it", "allow it"
+                callee.place,
+                f"{caller.name} needs it ({named}), but no ingress policy allows it",
+                f"allow it in {_FOLDER}",
             )
 
 
-def _scaler(rendering: Rendering, authentication: Manifest, address: Address) -> Iterator[Finding]:
-    """KEDA resolves a name in its own namespace, and connects from there."""
+def _check_scaler_edge(rendering: Rendering, authentication: Manifest, address: Address) -> Iterator[Finding]:
+    """Check an address of KEDA, which resolves names in its own namespace and connects from there."""
     named = f"{address.setting} is {address.host}:{address.port}"
     service = address.service(rendering)
     if "." not in address.host:
@@ -90,20 +94,23 @@ def _scaler(rendering: Rendering, authentication: Manifest, address: Address) ->
     for callee in rendering.selected({"matchLabels": service.spec["selector"]}):
         number = callee.port(target) if target else None
         if number and not allowed(rendering, "Ingress", callee, Peer(namespace=KEDA), number):
-            yield Finding(callee.place, f"KEDA needs it ({named}), but no ingress policy allows it", "allow it")
+            yield Finding(
+                callee.place, f"KEDA needs it ({named}), but no ingress policy allows it", f"allow it in {_FOLDER}"
+            )
 
 
-def _sides(
+def _check_allowed_edges(
     rendering: Rendering, caller: Workload, callee: Workload, needed_edges: set[tuple[str, str]]
 ) -> Iterator[Finding]:
+    """Report traffic that is allowed at one end only, or that no setting needs."""
     for port in callee.ports().values():
         out = allowed(rendering, "Egress", caller, Peer(dict(callee.labels)), port)
         into = allowed(rendering, "Ingress", callee, Peer(dict(caller.labels)), port)
         any_source = allowed(rendering, "Ingress", callee, Peer({}), port)
         edge = f"{caller.name} to {callee.name}, port {port}"
         if out and not into:
-            yield Finding(_FOLDER, f"{edge}: egress is allowed, but ingress is not", "allow both or none")
+            yield Finding(_FOLDER, f"{edge}: egress is allowed, but ingress is not", "allow both or neither")
         if into and not out and not any_source:
-            yield Finding(_FOLDER, f"{edge}: ingress is allowed, but egress is not", "allow both or none")
-        if out and into and (caller.name, callee.name) not in needed_edges and knows_all(rendering, caller):
+            yield Finding(_FOLDER, f"{edge}: ingress is allowed, but egress is not", "allow both or neither")
+        if out and into and (caller.name, callee.name) not in needed_edges and knows_all_addresses(rendering, caller):
             yield Finding(_FOLDER, f"{edge}: allowed, but no setting needs it", "remove it from the policies")

@@ -15,28 +15,28 @@ def check_references(rendering: Rendering) -> Iterator[Finding]:
     """Report references to missing objects, and generated objects that nothing uses."""
     used: set[tuple[str, str]] = set()
     for workload in rendering.workloads:
-        yield from _account(rendering, workload)
-        yield from _sources(rendering, workload, used)
-        yield from _files(rendering, workload)
+        yield from _check_service_account(rendering, workload)
+        yield from _check_sources(rendering, workload, used)
+        yield from _check_files(rendering, workload)
     for manifest in rendering.of("TriggerAuthentication"):
         for reference in manifest.spec.get("secretTargetRef", []):
             used.add(("Secret", reference["name"]))
-            yield from _key(rendering, manifest.place, "Secret", reference["name"], reference["key"])
+            yield from _check_key(rendering, manifest.place, "Secret", reference["name"], reference["key"])
     for manifest in rendering.of("ConfigMap", "Secret"):
         if (manifest.kind, manifest.name) not in used:
             yield Finding(manifest.place, "nothing uses it", "refer to it, or remove it")
-    yield from _stateful_services(rendering)
-    yield from _triggers(rendering)
-    yield from _routes(rendering)
+    yield from _check_stateful_sets(rendering)
+    yield from _check_triggers(rendering)
+    yield from _check_routes(rendering)
 
 
-def _account(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+def _check_service_account(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     name = workload.pod.get("serviceAccountName")
     if name and not rendering.find("ServiceAccount", name):
         yield Finding(workload.place, f"its pods run as ServiceAccount {name}, which does not exist", "add it")
 
 
-def _sources(rendering: Rendering, workload: Workload, used: set[tuple[str, str]]) -> Iterator[Finding]:
+def _check_sources(rendering: Rendering, workload: Workload, used: set[tuple[str, str]]) -> Iterator[Finding]:
     wanted: list[tuple[str, str, str | None]] = []
     for container in workload.containers:
         for reference in container.get("envFrom", []):
@@ -58,10 +58,10 @@ def _sources(rendering: Rendering, workload: Workload, used: set[tuple[str, str]
                 wanted += [(kind, volume[field][name], key) for key in keys or [None]]
     for kind, name, key in wanted:
         used.add((kind, name))
-        yield from _key(rendering, workload.place, kind, name, key)
+        yield from _check_key(rendering, workload.place, kind, name, key)
 
 
-def _key(rendering: Rendering, place: str, kind: str, name: str, key: str | None) -> Iterator[Finding]:
+def _check_key(rendering: Rendering, place: str, kind: str, name: str, key: str | None) -> Iterator[Finding]:
     if (kind, name) in _EXTERNAL_OBJECTS:
         return
     source = sources(rendering).get((kind, name))
@@ -72,8 +72,8 @@ def _key(rendering: Rendering, place: str, kind: str, name: str, key: str | None
         yield Finding(place, f"{kind} {name} has no key {key}", f"add it, or use an existing one: {there}")
 
 
-def _files(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
-    """Files named in settings must be mounted."""
+def _check_files(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+    """Check that the files that settings name are mounted."""
     for container in workload.containers:
         folders = {folder: (kind, name) for folder, kind, name in mounted(workload, container)}
         for variable, value in environment(rendering, workload, container).items():
@@ -83,17 +83,17 @@ def _files(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
             if path.parent not in folders:
                 yield Finding(workload.place, f"{variable}={value}: no Secret is mounted there", "mount it")
             else:
-                yield from _key(rendering, f"{workload.place}, {variable}", *folders[path.parent], path.name)
+                yield from _check_key(rendering, f"{workload.place}, {variable}", *folders[path.parent], path.name)
 
 
-def _stateful_services(rendering: Rendering) -> Iterator[Finding]:
+def _check_stateful_sets(rendering: Rendering) -> Iterator[Finding]:
     for manifest in rendering.of("StatefulSet"):
         name = manifest.spec.get("serviceName")
         if name and not rendering.find("Service", name):
             yield Finding(manifest.place, f"serviceName: there is no Service {name}", "add it, or correct the name")
 
 
-def _triggers(rendering: Rendering) -> Iterator[Finding]:
+def _check_triggers(rendering: Rendering) -> Iterator[Finding]:
     for manifest in rendering.of("ScaledObject"):
         for trigger in manifest.spec["triggers"]:
             name = trigger.get("authenticationRef", {}).get("name")
@@ -103,21 +103,21 @@ def _triggers(rendering: Rendering) -> Iterator[Finding]:
                 )
 
 
-def _routes(rendering: Rendering) -> Iterator[Finding]:
+def _check_routes(rendering: Rendering) -> Iterator[Finding]:
     for manifest in rendering.of("Ingress"):
         for rule in manifest.spec.get("rules", []):
             for path in rule["http"]["paths"]:
                 service = path["backend"]["service"]
-                yield from _backend(rendering, manifest, service["name"], service["port"])
+                yield from _check_backend(rendering, manifest, service["name"], service["port"])
     for manifest in rendering.of("HTTPRoute"):
         for parent in manifest.spec.get("parentRefs", []):
-            yield from _parent(rendering, manifest, parent)
+            yield from _check_parent(rendering, manifest, parent)
         for rule in manifest.spec.get("rules", []):
             for backend in rule.get("backendRefs", []):
-                yield from _backend(rendering, manifest, backend["name"], {"number": backend["port"]})
+                yield from _check_backend(rendering, manifest, backend["name"], {"number": backend["port"]})
 
 
-def _backend(rendering: Rendering, manifest: Manifest, name: str, port: Object) -> Iterator[Finding]:
+def _check_backend(rendering: Rendering, manifest: Manifest, name: str, port: Object) -> Iterator[Finding]:
     service = rendering.find("Service", name)
     if service is None:
         yield Finding(manifest.place, f"it sends to Service {name}, which does not exist", "correct the name")
@@ -128,7 +128,7 @@ def _backend(rendering: Rendering, manifest: Manifest, name: str, port: Object) 
         yield Finding(manifest.place, f"Service {name} has no port {wanted}", "correct the port")
 
 
-def _parent(rendering: Rendering, manifest: Manifest, parent: Object) -> Iterator[Finding]:
+def _check_parent(rendering: Rendering, manifest: Manifest, parent: Object) -> Iterator[Finding]:
     gateway = rendering.find("Gateway", parent["name"])
     sections = [listener["name"] for listener in gateway.spec["listeners"]] if gateway else []
     if gateway is None:

@@ -39,21 +39,21 @@ class CannotRenderError(Exception):
 def renderings(root: Path) -> tuple[list[Rendering], list[CannotRenderError]]:
     """Render all combinations, once per run; return the renderings and the errors."""
     with TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as threads:
-        folder = copy_aside(root, Path(scratch))
-        outcomes = list(threads.map(lambda choice: _try(folder, *choice), combinations_of(folder)))
+        folder = copy_manifests(root, Path(scratch))
+        outcomes = list(threads.map(lambda choice: _render_or_error(folder, *choice), combinations_of(folder)))
     rendered = [outcome for outcome in outcomes if isinstance(outcome, Rendering)]
     return rendered, [outcome for outcome in outcomes if isinstance(outcome, CannotRenderError)]
 
 
-def _try(folder: Path, overlay: str, components: Iterable[str]) -> Rendering | CannotRenderError:
+def _render_or_error(folder: Path, overlay: str, components: Iterable[str]) -> Rendering | CannotRenderError:
     try:
         return render(folder, overlay, components)
     except CannotRenderError as rejection:
         return rejection
 
 
-def copy_aside(root: Path, scratch: Path) -> Path:
-    """Copy the manifests and their sources for changes; return the copy of `infra/k8s`."""
+def copy_manifests(root: Path, scratch: Path) -> Path:
+    """Copy the manifests and the configurations that they use, so that `render` may add overlays; return the copy."""
     for folder in (FOLDER, *TELEMETRY):
         if (root / folder).is_dir():
             shutil.copytree(root / folder, scratch / folder)
@@ -95,11 +95,12 @@ def render(folder: Path, overlay: str, components: Iterable[str] = ()) -> Render
     kustomization["components"] = [*kustomization.get("components", []), *added]
     kustomization["buildMetadata"] = ["originAnnotations"]
     (copy / KUSTOMIZATION).write_text(yaml.safe_dump(kustomization))
-    built = KUBECTL.run("kustomize", str(copy), environment={**os.environ, "GOGC": "400"})
+    less_garbage_collection = {"GOGC": "400"}  # a rendering is short and needs little memory
+    built = KUBECTL.run("kustomize", str(copy), environment=os.environ | less_garbage_collection)
     if built.returncode != 0:
         reason = built.stderr.strip().replace(str(copy), f"overlays/{overlay}").replace(f"{folder}/", "")
         raise CannotRenderError(name, reason)
-    bodies = yaml.load_all(built.stdout, Loader=_LOADER)  # a safe one, in C if available
+    bodies = yaml.load_all(built.stdout, Loader=_LOADER)  # a safe loader, in C if available
     return Rendering(name=name, manifests=[_manifest(body, FOLDER / "overlays" / overlay) for body in bodies])
 
 
@@ -116,7 +117,9 @@ def check_rendered(root: Path) -> Iterator[Finding]:
     """Report combinations that kustomize rejects."""
     for rejection in renderings(root)[1]:
         yield Finding(
-            f"{FOLDER}/{rejection.combination}", rejection.reason, "correct it until kubectl kustomize succeeds"
+            f"{FOLDER}/{rejection.combination}",
+            rejection.reason,
+            "correct the overlay until kubectl kustomize succeeds",
         )
 
 
@@ -126,6 +129,6 @@ def for_each(check: Callable[[Rendering], Iterable[Finding]]) -> Callable[[Path]
     def check_all(root: Path) -> Iterator[Finding]:
         for rendering in renderings(root)[0]:
             for finding in check(rendering):
-                yield Finding(finding.place, finding.wrong, finding.fix, seen_in=rendering.name)
+                yield Finding(finding.place, finding.problem, finding.fix, seen_in=rendering.name)
 
     return check_all

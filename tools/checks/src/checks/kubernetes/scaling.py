@@ -6,14 +6,14 @@ from checks.findings import Finding
 from checks.kubernetes.hardening import PROCESSES
 from checks.kubernetes.manifests import Manifest, Rendering
 
-LEAST = 2
-"""Minimum number of replicas. With one, deleting a pod causes failed requests until the next one is ready."""
+MIN_REPLICAS = 2
+"""Minimum number of replicas. With one, requests fail from the deletion of its pod until the next pod is ready."""
 
 
 def check_scaling(rendering: Rendering) -> Iterator[Finding]:
     """Report autoscalers without a target, targets with two owners, and processes that may have only one replica."""
     owners: dict[str, str] = {}
-    least: dict[str, int] = {}
+    minimums: dict[str, int] = {}
     for scaler in rendering.of("HorizontalPodAutoscaler", "ScaledObject"):
         reference = scaler.spec["scaleTargetRef"]
         target = rendering.find(reference.get("kind", "Deployment"), reference["name"])
@@ -25,28 +25,30 @@ def check_scaling(rendering: Rendering) -> Iterator[Finding]:
         if target.name in owners:
             yield Finding(scaler.place, f"{target.name} is also scaled by {owners[target.name]}", "keep one of them")
         owners[target.name] = scaler.name
-        least[target.name] = _least(scaler)
+        minimums[target.name] = _min_replicas(scaler)
         if "replicas" in target.spec:
             yield Finding(
                 target.place, f"replicas is set, but {scaler.kind} {scaler.name} owns it", "remove spec.replicas"
             )
-        yield from _range(scaler)
+        yield from _check_range(scaler)
     for workload in rendering.workloads:
-        replicas = least.get(workload.name) or int(workload.manifest.spec.get("replicas", 1))
-        if workload.labels.get("app.kubernetes.io/component") in PROCESSES and replicas < LEAST:
-            yield Finding(workload.place, f"it may run as {replicas} replica", f"run at least {LEAST} of each process")
+        replicas = minimums.get(workload.name) or int(workload.manifest.spec.get("replicas", 1))
+        if workload.labels.get("app.kubernetes.io/component") in PROCESSES and replicas < MIN_REPLICAS:
+            yield Finding(
+                workload.place, f"it may run as {replicas} replica", f"run at least {MIN_REPLICAS} of each process"
+            )
 
 
-def _least(scaler: Manifest) -> int:
+def _min_replicas(scaler: Manifest) -> int:
     return int(scaler.spec.get("minReplicas" if scaler.kind == "HorizontalPodAutoscaler" else "minReplicaCount", 1))
 
 
-def _range(scaler: Manifest) -> Iterator[Finding]:
+def _check_range(scaler: Manifest) -> Iterator[Finding]:
     horizontal = scaler.kind == "HorizontalPodAutoscaler"
     minimum, maximum = ("minReplicas", "maxReplicas") if horizontal else ("minReplicaCount", "maxReplicaCount")
     if not 1 <= scaler.spec.get(minimum, 1) <= scaler.spec[maximum]:
         yield Finding(
             scaler.place,
             f"it scales from {scaler.spec.get(minimum, 1)} to {scaler.spec[maximum]}",
-            f"let {minimum} be at least one and {maximum} no less",
+            f"let {minimum} be at least one and {maximum} not below it",
         )

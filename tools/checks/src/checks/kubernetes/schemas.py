@@ -26,8 +26,8 @@ def check_schemas(rendering: Rendering) -> Iterator[Finding]:
     for manifest in rendering.manifests:
         body = json.dumps(manifest.body)
         for version in VERSIONS:
-            for wrong, fix in _mistakes(version, body):
-                yield Finding(manifest.place, wrong, fix)
+            for problem, fix in _mistakes(version, body):
+                yield Finding(manifest.place, problem, fix)
 
 
 @cache
@@ -37,8 +37,8 @@ def _mistakes(version: str, body: str) -> list[tuple[str, str]]:
     api_version, kind = manifest["apiVersion"], manifest["kind"]
     validator = _validator(version, api_version, kind)
     if validator is None:
-        wrong = f"Kubernetes {version} has no {api_version} {kind}, and there is no schema of such a custom resource"
-        return [(wrong, "correct apiVersion and kind, or add its schema by python -m checks.kubernetes.crds")]
+        problem = f"Kubernetes {version} has no {api_version} {kind}, and there is no schema of such a custom resource"
+        return [(problem, "correct apiVersion and kind, or add its schema by python -m checks.kubernetes.crds")]
     errors = (_deepest(error) for error in validator.iter_errors(manifest))
     fix = f"see kubectl explain {kind.lower()}"
     return [(f"{'.'.join(map(str, error.absolute_path)) or 'the object'}: {error.message}", fix) for error in errors]

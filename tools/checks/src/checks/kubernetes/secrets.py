@@ -22,8 +22,8 @@ def check_secrets(rendering: Rendering) -> Iterator[Finding]:
             yield Finding(secret.place, "production uses a Secret of the repository", "refer to an external one")
         for key, value in _values(secret).items():
             if DEVELOPMENT_ONLY not in value and not _address_without_password(value):
-                wrong = f"{key} is not marked as public, so production would accept it"
-                yield Finding(secret.place, wrong, f"add {DEVELOPMENT_ONLY} to the value")
+                problem = f"{key} is not marked as a development secret, so production would accept it"
+                yield Finding(secret.place, problem, f"add {DEVELOPMENT_ONLY} to the value")
 
 
 def _values(secret: Manifest) -> dict[str, str]:

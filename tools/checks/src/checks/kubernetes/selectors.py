@@ -13,18 +13,18 @@ _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 def check_selectors(rendering: Rendering) -> Iterator[Finding]:
     """Report selectors that match no pod or too many pods, and ports that no pod has."""
     for workload in rendering.workloads:
-        yield from _own_pods(rendering, workload)
-        yield from _probes(workload)
-        yield from _listening(rendering, workload)
+        yield from _check_own_pods(rendering, workload)
+        yield from _check_probes(workload)
+        yield from _check_listening_port(rendering, workload)
     for service in rendering.of("Service"):
-        yield from _service(rendering, service)
+        yield from _check_service(rendering, service)
     for budget in rendering.of("PodDisruptionBudget"):
-        yield from _one(budget, rendering.selected(budget.spec.get("selector")))
+        yield from _check_one_workload(budget, rendering.selected(budget.spec.get("selector")))
     for policy in rendering.of("NetworkPolicy"):
-        yield from _policy(rendering, policy)
+        yield from _check_policy(rendering, policy)
 
 
-def _own_pods(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+def _check_own_pods(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
     selector = workload.manifest.spec.get("selector")
     if selector is None and workload.manifest.kind == "Job":
         return  # Kubernetes adds a label to a Job's pods
@@ -42,29 +42,31 @@ def _own_pods(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
             )
 
 
-def _probes(workload: Workload) -> Iterator[Finding]:
+def _check_probes(workload: Workload) -> Iterator[Finding]:
     for container in workload.containers:
         for probe in _PROBES:
-            way = container.get(probe, {})
-            port = way.get("httpGet", way.get("tcpSocket", {})).get("port")
+            definition = container.get(probe, {})
+            port = definition.get("httpGet", definition.get("tcpSocket", {})).get("port")
             if port is not None and workload.port(port) is None:
                 yield Finding(
-                    workload.place, f"{probe} uses port {port}, which the container does not have", "correct it"
+                    workload.place,
+                    f"{probe} uses port {port}, which its pod does not have",
+                    "use a port of the pod",
                 )
 
 
-def _listening(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
-    """PORT must be the container port `http`."""
+def _check_listening_port(rendering: Rendering, workload: Workload) -> Iterator[Finding]:
+    """Check that PORT is the container port `http`."""
     for container in workload.containers:
         port = environment(rendering, workload, container).get("PORT")
-        has = {port.get("name"): port["containerPort"] for port in container.get("ports", [])}.get("http")
-        if port is not None and port != str(has):
-            yield Finding(workload.place, f"PORT={port}, but its container port http is {has}", "use one number")
+        declared = {entry.get("name"): entry["containerPort"] for entry in container.get("ports", [])}.get("http")
+        if port is not None and port != str(declared):
+            yield Finding(workload.place, f"PORT={port}, but its container port http is {declared}", "use one number")
 
 
-def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
+def _check_service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
     chosen = rendering.selected({"matchLabels": service.spec["selector"]})
-    yield from _one(service, chosen)
+    yield from _check_one_workload(service, chosen)
     for port in service.spec["ports"]:
         target = port.get("targetPort", port["port"])
         for workload in chosen:
@@ -72,7 +74,7 @@ def _service(rendering: Rendering, service: Manifest) -> Iterator[Finding]:
                 yield Finding(service.place, f"pods of {workload.name} have no port {target}", "correct targetPort")
 
 
-def _one(manifest: Manifest, workloads: list[Workload]) -> Iterator[Finding]:
+def _check_one_workload(manifest: Manifest, workloads: list[Workload]) -> Iterator[Finding]:
     if len(workloads) != 1:
         names = ", ".join(workload.name for workload in workloads) or "no workload"
         yield Finding(
@@ -80,11 +82,13 @@ def _one(manifest: Manifest, workloads: list[Workload]) -> Iterator[Finding]:
         )
 
 
-def _policy(rendering: Rendering, policy: Manifest) -> Iterator[Finding]:
+def _check_policy(rendering: Rendering, policy: Manifest) -> Iterator[Finding]:
     for selector in [policy.spec["podSelector"], *_peers(policy)]:
         if not rendering.selected(selector):
             yield Finding(
-                policy.place, f"no pod has the labels {_shown(selector)}", "correct the selector, or remove the policy"
+                policy.place,
+                f"no pod has the labels {_format_selector(selector)}",
+                "correct the selector, or remove the policy",
             )
 
 
@@ -97,7 +101,7 @@ def _peers(policy: Manifest) -> Iterator[Any]:
                     yield peer["podSelector"]
 
 
-def _shown(selector: dict[str, Any]) -> str:
+def _format_selector(selector: dict[str, Any]) -> str:
     equal = [f"{key}={value}" for key, value in selector.get("matchLabels", {}).items()]
     among = [
         f"{expression['key']} {expression['operator']} {'|'.join(expression.get('values', []))}".rstrip()

@@ -16,9 +16,9 @@ def check_volumes(rendering: Rendering) -> Iterator[Finding]:
     claims = {manifest.name: manifest for manifest in rendering.of("PersistentVolumeClaim")}
     used, places = set[str](), set[str]()
     for workload in rendering.workloads:
-        mine = set(_claims(workload).values())
-        used |= mine
-        for name in sorted(mine - claims.keys()):
+        own = set(_claims(workload).values())
+        used |= own
+        for name in sorted(own - claims.keys()):
             yield Finding(workload.place, f"it needs PersistentVolumeClaim {name}, which does not exist", "add it")
         for container in workload.containers:
             url = urlsplit(environment(rendering, workload, container).get(STORE, ""))

@@ -46,7 +46,7 @@ def compose(*, services: Sequence[APIRouter] = SERVICES) -> dict[str, Any]:
     Raises:
         ValueError: A route of the gateway and that of its service differ.
     """
-    document = described(
+    document = describe(
         [aggregates.router, v2.router],
         title="Hopline API v2",
         summary="An online shop whose every hop you can watch",
@@ -55,10 +55,10 @@ def compose(*, services: Sequence[APIRouter] = SERVICES) -> dict[str, Any]:
         version="v2",
         servers=[{"url": "/v2"}],
     )
-    service_document = described(services)
+    service_document = describe(services)
     for path, operations in document["paths"].items():
         for method, route in operations.items():
-            operations[method] = _operation(
+            operations[method] = _compose_operation(
                 f"{method.upper()} {path}", route, service_document["paths"].get(path, {}).get(method)
             )
     schemas = service_document["components"]["schemas"] | document["components"]["schemas"]
@@ -67,7 +67,7 @@ def compose(*, services: Sequence[APIRouter] = SERVICES) -> dict[str, Any]:
     return document
 
 
-def described(routers: Sequence[APIRouter], **info: Any) -> dict[str, Any]:
+def describe(routers: Sequence[APIRouter], **info: Any) -> dict[str, Any]:
     """Return the document of `routers` with public schema names and one problem schema."""
     app = FastAPI(responses=PROBLEMS, generate_unique_id_function=lambda route: route.name, **info)
     for router in routers:
@@ -97,19 +97,22 @@ def _public_name(name: str) -> str:
     return PUBLIC_NAMES.get(name, name)
 
 
-def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None) -> dict[str, Any]:
+def _compose_operation(place: str, route: dict[str, Any], service: dict[str, Any] | None) -> dict[str, Any]:
     source = service or route
     parameters = route.get("parameters", []) + [
         parameter for parameter in source.get("parameters", []) if parameter["in"] == "header"
     ]
-    if {parameter["name"] for parameter in parameters} != {
-        parameter["name"] for parameter in source.get("parameters", [])
-    }:
-        raise ValueError(f"{place}: the gateway and the service have different parameters")
-    if min(route["responses"]) != min(source["responses"]):
-        raise ValueError(f"{place}: the gateway and the service have different statuses")
+    names, source_names = (
+        {parameter["name"] for parameter in described} for described in (parameters, source.get("parameters", []))
+    )
+    if names != source_names:
+        different = ", ".join(sorted(names ^ source_names))
+        raise ValueError(f"{place}: the gateway and the service have different parameters: {different}")
+    status, source_status = min(route["responses"]), min(source["responses"])
+    if status != source_status:
+        raise ValueError(f"{place}: the gateway and the service have different statuses: {status} and {source_status}")
     if {"application/json": {"schema": {}}} in [response.get("content") for response in source["responses"].values()]:
-        raise ValueError(f"{place}: no service describes it")
+        raise ValueError(f"{place}: no service describes it, so add its router to SERVICES")
     responses = {
         **({"401": document_problem("No valid access token")} if "security" in route else {}),
         **source["responses"],
@@ -118,7 +121,7 @@ def _operation(place: str, route: dict[str, Any], service: dict[str, Any] | None
         "default": document_problem("Any other problem: 500, 502, 503 and 504 can come from every call"),
     }
     if not parameters and "requestBody" not in source:
-        del responses["422"]
+        del responses["422"]  # there is no input to validate
     operation: dict[str, Any] = source | {
         "tags": [place.split("/")[1]],
         "operationId": route["operationId"],

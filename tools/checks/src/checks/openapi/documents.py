@@ -1,4 +1,4 @@
-"""The gateway's OpenAPI documents: in `docs/openapi/`, and as copies in the gateway, which serves them."""
+"""Checks the gateway's OpenAPI documents in `docs/openapi/`, and their copies in the gateway, which serves them."""
 
 import json
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ COMMITTED: Final = Path("docs/openapi")
 SERVED: Final = Path("services/gateway/src/gateway/documents")
 FROZEN, GROWING = "v1", "v2"
 FROZEN_SHA256: Final = "e74af4ada94651fd0b41a72f2d22d4cf17cd22d1f368b27a5504471ed33420a6"
+"""The digest of version 1's file."""
 
 _FROZEN_FILE: Final = str(COMMITTED / f"{FROZEN}.json")
 _GROWING_FILE: Final = str(COMMITTED / f"{GROWING}.json")
@@ -31,7 +32,8 @@ def check(root: Path) -> Iterator[Finding]:
     for version in (FROZEN, GROWING):
         committed, served = COMMITTED / f"{version}.json", SERVED / f"{version}.json"
         missing = [file for file in (committed, served) if not (root / file).exists()]
-        yield from (Finding(str(file), "is missing", "make openapi; restore version 1 from git") for file in missing)
+        fix = "restore it from git" if version == FROZEN else "run `make openapi`"
+        yield from (Finding(str(file), "is missing", fix) for file in missing)
         if missing:
             continue
         document = json.loads((root / committed).read_bytes())
@@ -43,7 +45,7 @@ def check(root: Path) -> Iterator[Finding]:
         else:
             yield from compare_growing(document, current)
             if served_document != current:
-                yield Finding(str(served), "differs from the routes and the services", "make openapi")
+                yield Finding(str(served), "differs from the routes and the services", "run `make openapi`")
 
 
 def compare_frozen(committed: Any, now: Any) -> Iterator[Finding]:
@@ -58,13 +60,13 @@ def compare_growing(committed: Any, now: Any) -> Iterator[Finding]:
     incompatible = list(report_incompatible_changes(committed, now))
     yield from incompatible
     if committed != now and not incompatible:
-        yield Finding(_GROWING_FILE, "version 2 has a compatible change that is not in this file", "make openapi")
+        yield Finding(_GROWING_FILE, "version 2 has a compatible change that is not in this file", "run `make openapi`")
 
 
 def report_incompatible_changes(committed: Any, now: Any) -> Iterator[Finding]:
     """Report the incompatible changes of version 2's document from `committed` to `now`."""
     for change in find_incompatible_changes(committed, now):
-        yield Finding(_GROWING_FILE, change, "keep it: clients may rely on it until the next version")
+        yield Finding(_GROWING_FILE, change, "undo the change or make it compatible, because clients rely on version 2")
 
 
 def differences(was: Any, now: Any, place: str = "") -> Iterator[str]:

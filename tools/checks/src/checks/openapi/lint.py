@@ -8,11 +8,10 @@ from typing import Any
 
 from checks.findings import Finding
 from checks.openapi.documents import COMMITTED
-from checks.programs import NodeProgram
+from checks.programs import NodeProgram, end_of_output
 
 FOLDER = Path(__file__).resolve().parents[3] / "redocly"
 """The folder in which npm installs the linter. Its lock has hashes but no addresses."""
-
 
 REDOCLY = NodeProgram("redocly", "make check installs it if npm is available: apt install nodejs npm", FOLDER)
 
@@ -28,7 +27,11 @@ def check(root: Path) -> Iterator[Finding]:
     )
     reports = list(_reports(linted.stdout))
     if not reports:
-        yield Finding(str(COMMITTED), f"the linter failed: {linted.stderr.strip()[-500:]}", "run it by hand")
+        yield Finding(
+            str(COMMITTED),
+            f"the linter failed: {end_of_output(linted.stderr)}",
+            "run redocly lint with the options in checks/openapi/lint.py",
+        )
     for problem in (problem for report in reports for problem in report["problems"]):
         place = problem["location"][0]
         at = f"{place['source']['ref']}{place.get('pointer', '')}"

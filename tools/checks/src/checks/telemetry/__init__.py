@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from checks.telemetry import backends, collector, dashboards, joins, rules
+from checks.telemetry import backends, collector, dashboards, rules, trace_links
 from checks.validators import Validator
 
 VALIDATORS: Sequence[Validator] = (
@@ -11,5 +11,5 @@ VALIDATORS: Sequence[Validator] = (
     Validator(name="telemetry: alert rules", check=rules.check),
     Validator(name="telemetry: alert rules by promtool", check=rules.check_with_promtool, needs=[rules.PROMTOOL]),
     Validator(name="telemetry: dashboards", check=dashboards.check),
-    Validator(name="telemetry: joins", check=joins.check),
+    Validator(name="telemetry: links between signals", check=trace_links.check),
 )

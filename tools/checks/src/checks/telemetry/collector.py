@@ -31,14 +31,15 @@ def check(root: Path) -> Iterator[Finding]:
     """Check the Collector, and Jaeger, which is a Collector too."""
     for file in FILES:
         content: dict[str, Any] = yaml.safe_load((root / file).read_text(encoding="utf-8"))
-        yield from _references(file, content)
-        yield from _connectors(file, content)
-        yield from _telemetry(file, content)
+        yield from _check_references(file, content)
+        yield from _check_connectors(file, content)
+        yield from _check_own_telemetry(file, content)
         if file == COLLECTOR:
-            yield from _order(content)
-            yield from _queues(root, content)
-            yield from _sampling(content)
-            yield from _span_metrics(content)
+            yield from _check_order(content)
+            yield from _check_names(content)
+            yield from _check_queues(root, content)
+            yield from _check_sampling(content)
+            yield from _check_connector_options(content)
 
 
 def copies_of_service_name(root: Path) -> set[str]:
@@ -66,7 +67,7 @@ def counters_end_in_total(root: Path) -> bool:
     return not all(reader.get("without_type_suffix", True) for reader in _prometheus_readers(content))
 
 
-def _references(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_references(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     service = content["service"]
     used = {kind: set[str]() for kind in (*_KINDS, "extensions")}
     used["extensions"].update(service.get("extensions", []))
@@ -85,7 +86,7 @@ def _references(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{file} {component}", f"{kind} defines it, but no pipeline uses it", "use or remove it")
 
 
-def _connectors(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_connectors(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     pipelines = content["service"]["pipelines"].values()
     into = {name for pipeline in pipelines for name in pipeline.get("exporters") or []}
     out_of = {name for pipeline in pipelines for name in pipeline.get("receivers") or []}
@@ -102,7 +103,7 @@ def _prometheus_readers(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [exporter["prometheus"] for exporter in exporters if "prometheus" in exporter]
 
 
-def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_own_telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that options for the Collector's own telemetry are explicit if their defaults depend on the version."""
     resource = content["service"].get("telemetry", {}).get("resource", {})
     if resource and set(resource) != {"attributes"}:
@@ -115,7 +116,7 @@ def _telemetry(file: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that queues are limited in bytes, and together fit below the soft limit of the memory limiter."""
     total = 0
     for name, exporter in content["exporters"].items():
@@ -132,11 +133,11 @@ def _queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     for process in processes(root):
         soft = process.memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
         if process.image.startswith(IMAGE) and full > soft:
-            wrong = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects data above {soft:.0f} MiB"
-            yield Finding(f"{COLLECTOR} sending_queue", wrong, "make the queues smaller, or its memory larger")
+            problem = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects data above {soft:.0f} MiB"
+            yield Finding(f"{COLLECTOR} sending_queue", problem, "make the queues smaller, or its memory larger")
 
 
-def _sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_sampling(content: Mapping[str, Any]) -> Iterator[Finding]:
     """Check that failed and slow traces are kept, and that later spans of a trace follow its decision."""
     for name, processor in content["processors"].items():
         if name.partition("/")[0] != "tail_sampling":
@@ -170,7 +171,7 @@ def _of_type(kind: str, policy: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_connector_options(content: Mapping[str, Any]) -> Iterator[Finding]:
     for name, connector in content["connectors"].items():
         place = f"{COLLECTOR} {name}"
         match name.partition("/")[0]:
@@ -184,38 +185,41 @@ def _span_metrics(content: Mapping[str, Any]) -> Iterator[Finding]:
                 databases = set(connector.get("database_name_attributes", []))
                 peers = set(connector.get("virtual_node_peer_attributes", []))
                 if lacking := sorted((DATABASE_NAMES - databases) | (PEER_NAMES - peers)):
-                    wrong = f"peers named only by {', '.join(lacking)} are `unknown`"
+                    problem = f"peers named only by {', '.join(lacking)} are `unknown`"
                     yield Finding(
-                        place, wrong, "add to database_name_attributes (db.…) or virtual_node_peer_attributes"
+                        place, problem, "add to database_name_attributes (db.…) or virtual_node_peer_attributes"
                     )
             case _:
                 pass
 
 
-def _order(content: Mapping[str, Any]) -> Iterator[Finding]:
+def _check_order(content: Mapping[str, Any]) -> Iterator[Finding]:
     """Check the order: the memory limiter is first, span metrics come before sampling, and queues batch."""
     for name, pipeline in content["service"]["pipelines"].items():
         place = f"{COLLECTOR} {name}"
         processors = pipeline.get("processors") or []
         if processors[:1] != ["memory_limiter"]:
             yield Finding(place, "memory_limiter is not the first processor", "put it first")
-        makes_figures = set(pipeline.get("exporters") or []) & set(content.get("connectors") or {})
-        if makes_figures and "tail_sampling" in processors:
+        derives_metrics = set(pipeline.get("exporters") or []) & set(content.get("connectors") or {})
+        if derives_metrics and "tail_sampling" in processors:
             yield Finding(place, "metrics are derived from sampled spans", "sample in another pipeline")
     for name, exporter in content["exporters"].items():
         if name.startswith("otlp") and "batch" not in exporter.get("sending_queue", {}):
             yield Finding(f"{COLLECTOR} {name}", "it sends without batching", "add sending_queue: {batch: {…}}")
-    for kind in ("receivers", "processors", "exporters", "connectors", "extensions"):
+
+
+def _check_names(content: Mapping[str, Any]) -> Iterator[Finding]:
+    for kind in (*_KINDS, "connectors", "extensions"):
         for name in content.get(kind) or {}:
-            if name.split("/")[0] in _OLD_NAMES:
-                new = _OLD_NAMES[name.split("/")[0]]
-                yield Finding(f"{COLLECTOR} {name}", "the Collector has renamed it", f"use {new}")
+            if new := _NEW_NAMES.get(name.partition("/")[0]):
+                yield Finding(f"{COLLECTOR} {name}", "the Collector has replaced it", f"use {new}")
 
 
-_OLD_NAMES = {
+_NEW_NAMES = {
     "otlphttp": "otlp_http",
     "otlp_grpc_http": "otlp_http",
     "spanmetrics": "span_metrics",
     "servicegraph": "service_graph",
     "batch": "sending_queue: {batch: {}} in the exporter",
 }
+"""The components that replace deprecated components."""

@@ -9,8 +9,8 @@ _MATCHERS = re.compile(r"\$\$?__tags\b|\$\$?\{__tags\}")
 _VARIABLES = re.compile(r"\$\$?(\w+|\{[\w.:]+\})")
 
 
-def mistake(expression: str) -> str | None:
-    """Return the error of a query, None if it parses.
+def parse_error(expression: str) -> str | None:
+    """Return the syntax error of a query, or None if the query is valid.
 
     A query with `$__tags` is parsed with and without tags, because a span may have none of the mapped tags.
     """

@@ -10,7 +10,7 @@ import yaml
 from checks.findings import Finding
 from checks.programs import Program
 from checks.telemetry.collector import counters_end_in_total
-from checks.telemetry.promql import mistake
+from checks.telemetry.promql import parse_error
 
 PROMTOOL = Program("promtool", "apt install prometheus")
 FOLDER = Path("infra/prometheus/rules")
@@ -34,22 +34,22 @@ _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 def check(root: Path) -> Iterator[Finding]:
     """Parse the expressions, and check that alerts are complete and that no counter for lost data is missing."""
     firing, silent = _tested_alerts(root)
-    yield from _collector_counters(root)
+    yield from _check_collector_counters(root)
     for file in sorted((root / FOLDER).glob("*.yaml")):
         content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
             name = rule.get("alert") or rule.get("record")
             place = f"{file.relative_to(root)} {name}"
-            if wrong := mistake(rule["expr"]):
-                yield Finding(place, f"its expression does not parse: {wrong}", "correct the PromQL")
+            if problem := parse_error(rule["expr"]):
+                yield Finding(place, f"its expression does not parse: {problem}", "correct the PromQL")
             if "alert" in rule:
-                yield from _alert(root, place, rule)
+                yield from _check_alert(root, place, rule)
                 for alerts, fires in ((firing, "fires"), (silent, "does not fire")):
                     if name not in alerts:
                         yield Finding(place, f"no rule test expects that it {fires}", f"add one to {RULE_TESTS}")
 
 
-def _collector_counters(root: Path) -> Iterator[Finding]:
+def _check_collector_counters(root: Path) -> Iterator[Finding]:
     """Check the names of the Collector's counters in rules and rule tests, and that a rule uses each of `LOSSES`."""
     suffix = "_total" if counters_end_in_total(root) else ""
     used = set[str]()
@@ -65,16 +65,16 @@ def _collector_counters(root: Path) -> Iterator[Finding]:
                         f"{file.relative_to(root)} {name}", "the Collector has no such counter", f"use {base}{suffix}"
                     )
     for name in sorted({f"{loss}{suffix}" for loss in LOSSES} - used):
-        yield Finding(str(FOLDER), f"no rule counts {name}", "add it to the loss of its signal")
+        yield Finding(str(FOLDER), f"no rule counts {name}", "add it to otelcol_lost:rate5m of its signal")
 
 
 def check_with_promtool(root: Path) -> Iterator[Finding]:
     """Run promtool, which also checks functions and types; if it finds no error, run the rule tests."""
-    wrong = [*_promtool(root, "check", FOLDER)]
-    yield from wrong or _promtool(root, "test", RULE_TESTS)
+    problems = [*_run_promtool(root, "check", FOLDER)]
+    yield from problems or _run_promtool(root, "test", RULE_TESTS)
 
 
-def _promtool(root: Path, verb: str, folder: Path) -> Iterator[Finding]:
+def _run_promtool(root: Path, verb: str, folder: Path) -> Iterator[Finding]:
     for file in sorted((root / folder).glob("*.yaml")):
         done = PROMTOOL.run(verb, "rules", str(file))
         if done.returncode:
@@ -92,11 +92,11 @@ def _tested_alerts(root: Path) -> tuple[set[str], set[str]]:
     return firing, silent
 
 
-def _alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
+def _check_alert(root: Path, place: str, rule: dict[str, Any]) -> Iterator[Finding]:
     severity = rule.get("labels", {}).get("severity")
     if severity not in SEVERITIES:
-        wrong = f"its severity {severity} is unknown" if severity else "it has no severity"
-        yield Finding(place, wrong, f"set severity to {' or '.join(sorted(SEVERITIES))}")
+        problem = f"its severity {severity} is unknown" if severity else "it has no severity"
+        yield Finding(place, problem, f"set severity to {' or '.join(sorted(SEVERITIES))}")
     if "for" not in rule:
         yield Finding(place, "it fires without delay", "set a duration in `for`")
     annotations = rule.get("annotations", {})

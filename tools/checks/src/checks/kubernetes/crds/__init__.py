@@ -1,4 +1,4 @@
-"""Schemas of the custom resources that we use. The schemas of Kubernetes do not contain them.
+"""Schemas of the custom resources that Hopline uses. The schemas of Kubernetes do not contain them.
 
 `python -m checks.kubernetes.crds FILE…` generates them from the CustomResourceDefinitions of Gateway API 1.6.1, KEDA
 2.20.2 and External Secrets 2.9.0 (all Apache-2.0), without descriptions, defaults and CEL rules. They reject unknown
@@ -17,7 +17,7 @@ _LEFT_OUT = {"description", "default", "title"}
 
 @cache
 def schema_of(api_version: str, kind: str) -> Schema | None:
-    """Return the schema of a kind, None if there is none."""
+    """Return the schema of a kind, or None if this package does not contain it."""
     file = files(__name__) / file_name(api_version, kind)
     if not file.is_file():
         return None
