@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     tail = commands.add_parser("logs", help="show the last lines of the logs, and follow them")
     tail.add_argument("process", nargs="*", help="only these processes")
     tail.add_argument("--lines", "-n", type=int, default=200, metavar="N", help="number of last lines (default 200)")
-    tail.add_argument("--no-follow", dest="follow", action="store_false", help="end after that")
+    tail.add_argument("--no-follow", dest="follow", action="store_false", help="exit after the last lines")
     tail.set_defaults(run=_logs)
     return parser
 

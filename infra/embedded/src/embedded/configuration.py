@@ -39,7 +39,7 @@ def render(stack: Stack, processes: Iterable[Process]) -> str:
         members = ",".join(process.name for process in processes if process.group == group)
         sections[f"group:{group}"] = {"programs": members, "priority": position + 1}
     return "\n".join(
-        f"[{title}]\n" + "".join(f"{key}={_plain(value)}\n" for key, value in section.items())
+        f"[{title}]\n" + "".join(f"{key}={_escape(value)}\n" for key, value in section.items())
         for title, section in sections.items()
     )
 
@@ -72,9 +72,9 @@ def _assignments(environment: Mapping[str, str]) -> str:
     return ",".join(f'{name}="{value}"' for name, value in environment.items())
 
 
-def _plain(value: object) -> str:
+def _escape(value: object) -> str:
     """Escape `%`. Raises EmbeddedError for text that supervisord would read as a comment."""
     text = str(value)
     if " ;" in text or " #" in text:
-        raise EmbeddedError(f"supervisord would read a part of this as a comment: {text}")
+        raise EmbeddedError(f"supervisord reads the text after ' ;' or ' #' as a comment: change {text!r}")
     return text.replace("%", "%%")

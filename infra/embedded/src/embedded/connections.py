@@ -1,4 +1,4 @@
-"""Calculates the sum of all connections to PostgreSQL from the processes' environments. Compose uses it too."""
+"""Calculates the sum of connections to PostgreSQL from the processes' environments, in embedded mode and Compose."""
 
 from collections.abc import Iterable, Mapping
 
@@ -66,4 +66,4 @@ def _pooler(environment: Mapping[str, str]) -> Program:
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     raw = worker_count(environment.get(name, ""))
-    return int(raw) if raw.isascii() and raw.isdecimal() else default  # the process itself rejects a wrong value
+    return int(raw) if raw.isascii() and raw.isdecimal() else default  # the process itself rejects an invalid value

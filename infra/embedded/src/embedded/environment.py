@@ -19,10 +19,10 @@ from embedded.stack import ROOT, Stack
 from shared.connections import MAX_OVERFLOW, PGBOUNCER_POOL_SIZE, POOL_SIZE, RESERVE
 
 DATABASES = ("users", "orders", "notifications", "workers")
-MARK = "HOPLINE_STACK"
+STACK_VARIABLE = "HOPLINE_STACK"
 """Set in every process to the stack's home. It identifies processes that lost their supervisor."""
 
-_SUGGESTED = {
+_DEFAULTS = {
     "ENVIRONMENT": "development",
     "LOG_FORMAT": "json",
     "WEB_CONCURRENCY": "1",
@@ -34,12 +34,13 @@ _SUGGESTED = {
     "MALLOC_ARENA_MAX": "2",  # otherwise each short-lived thread leaves an arena of memory
     "MALLOC_MMAP_THRESHOLD_": "1048576",  # otherwise malloc keeps 19 MiB for each password hash
 }
-_DECIDED = frozenset(
+_SET_BY_THE_STACK = frozenset(
     {"DATABASE_URL", "DATABASE_POOLER_URL", "REDIS_URL", "HOST", "PORT", "USERS_URL", "ORDERS_URL"}
     | {"NOTIFICATIONS_URL", "JWKS_URL", "METRICS_URL"}
     | {"PUBLIC_WS_URL", "TRACES_URL", "MAIL_URL", "SMTP_HOST", "SMTP_PORT", "SIGNING_KEY", "WORKERS_CLIENT_SECRET"}
     | {"WORKER_RESTARTS_FILE"}
 )
+"""Variables of the caller that processes do not inherit."""
 
 
 def worker_count(value: str) -> str:
@@ -78,8 +79,10 @@ class Environments:
 
     def inherited(self) -> dict[str, str]:
         """Return the variables for every process: the caller's environment without the variables that are set here."""
-        theirs = {name: value for name, value in self.caller.items() if name.removesuffix("_FILE") not in _DECIDED}
-        return {**theirs, MARK: str(self.stack.home), "PYTHONUNBUFFERED": "1", "PYTHON_DOTENV_DISABLED": "1"}
+        theirs = {
+            name: value for name, value in self.caller.items() if name.removesuffix("_FILE") not in _SET_BY_THE_STACK
+        }
+        return {**theirs, STACK_VARIABLE: str(self.stack.home), "PYTHONUNBUFFERED": "1", "PYTHON_DOTENV_DISABLED": "1"}
 
     def of(self, process: str) -> dict[str, str]:
         """Return the additional variables of one process. Secrets and database URLs are names of files."""
@@ -141,13 +144,13 @@ class Environments:
         """Return a setting of the stack. Raises EmbeddedError for a value that is not a positive whole number."""
         raw = self.caller.get(name) or str(default)
         if not (raw.isascii() and raw.isdecimal() and int(raw)):
-            raise EmbeddedError(f"{name}={raw}: expected a whole number from 1")
+            raise EmbeddedError(f"{name}={raw}: expected a whole number of at least 1")
         return int(raw)
 
     def _common(self) -> dict[str, str]:
-        suggested = {**_SUGGESTED, "OBJECT_STORE_URL": (self.stack.home / "objects").as_uri()}
+        defaults = {**_DEFAULTS, "OBJECT_STORE_URL": (self.stack.home / "objects").as_uri()}
         return {
-            **{name: self.caller.get(name) or value for name, value in suggested.items()},
+            **{name: self.caller.get(name) or value for name, value in defaults.items()},
             # an empty value disables the export (docs/deploy.md), so it is not replaced
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.caller.get("OTEL_EXPORTER_OTLP_ENDPOINT", self.url("otlp")),
             "HOST": "127.0.0.1",

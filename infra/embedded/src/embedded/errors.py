@@ -1,4 +1,4 @@
-"""Errors of the embedded mode. The first line of every message describes what to do."""
+"""Errors of the embedded mode."""
 
 
 class EmbeddedError(Exception):
@@ -6,7 +6,7 @@ class EmbeddedError(Exception):
 
 
 class MissingToolError(EmbeddedError):
-    """A program is not installed, or its Python package has none for this machine."""
+    """A program is not installed, or its Python package has no build for this machine."""
 
 
 class StartFailedError(EmbeddedError):

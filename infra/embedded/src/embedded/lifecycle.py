@@ -31,7 +31,7 @@ async def up(stack: Stack, caller: Mapping[str, str], *, only: Collection[str], 
     table = processes.table(stack, caller)
     targets = table.selected(only)
     if problem := table.connections.problem():
-        raise EmbeddedError(f"{problem} Here POSTGRES_MAX_CONNECTIONS is max_connections.")
+        raise EmbeddedError(f"{problem} The variable POSTGRES_MAX_CONNECTIONS sets max_connections.")
     if problems := processes.missing(targets):
         raise EmbeddedError("\n".join(problems))
     supervisor = Supervisor(stack)
@@ -59,9 +59,9 @@ def is_configured_otherwise(stack: Stack, caller: Mapping[str, str]) -> bool:
 
 
 def _check_offset(stack: Stack, running: Collection[Process]) -> None:
-    """Raise EmbeddedError if the running stack has other ports; waiting for it would time out."""
+    """Raise EmbeddedError if the running stack has other ports, because waiting on these ports would time out."""
     expected = [pair for process in running for pair in process.ports(stack)]
-    if expected and not list_conflicts(expected):
+    if expected and not list_conflicts(expected):  # the processes run, but all their ports are free
         raise EmbeddedError(
             f"the stack in {stack.home} runs with another HOPLINE_PORT_OFFSET than {stack.offset}: "
             f"set the same one, stop it first (make down), or start another stack with a separate HOPLINE_HOME"
@@ -107,14 +107,15 @@ async def _start(supervisor: Supervisor, table: Table, to_start: Collection[Proc
     try:
         if databases and not table.postgres.data.exists():
             migrator.prepare()
-        for process in sorted(early, key=lambda process: process.name == "postgres"):  # its creation is slow
+        # PostgreSQL is last: the others start while it creates its data directory
+        for process in sorted(early, key=lambda process: process.name == "postgres"):
             if process.name == "postgres" and table.postgres.initialise(table.superuser_password()):
                 _progress("postgres", "created", began)
             supervisor.start(process)
         await readiness.wait(supervisor, table, early, seconds=seconds, since=since, report=report)
         if databases:
             await create_databases(table)
-            migrator.run(await revisions.behind(table.database_urls(databases)))
+            migrator.run(await revisions.outdated(table.database_urls(databases)))
             _progress("databases", "ready", began)
     finally:
         migrator.cancel()
@@ -152,7 +153,7 @@ def down(stack: Stack) -> bool:
 
 
 def _shut_down(supervisor: Supervisor, daemon: psutil.Process) -> None:
-    """Stop everything through supervisord. If supervisord does not respond or exit, kill it; its processes remain."""
+    """Stop everything through supervisord. If supervisord does not respond or exit, kill only supervisord."""
     try:
         supervisor.shutdown()
     except SupervisordStoppingError:  # an interrupted command requested it before

@@ -1,6 +1,6 @@
 """`tail -F` of the processes' logs: the last lines of each, then new lines, also after a rotation.
 
-On a terminal, JSON log records are formatted for people. If several logs are shown, the process's name precedes each
+On a terminal, JSON log records are formatted for reading. If several logs are shown, the process's name precedes each
 line. Control characters are always escaped, because the output of a pipe is often shown in a terminal too.
 """
 
@@ -35,7 +35,9 @@ def show(stack: Stack, names: Sequence[str], *, lines: int, follow: bool, out: T
     if not known:
         raise EmbeddedError(f"there are no logs in {stack.logs}: `make up` starts Hopline")
     if unknown := set(names) - set(known):
-        raise EmbeddedError(f"no log of {', '.join(sorted(unknown))} in {stack.logs}: there are {', '.join(known)}")
+        raise EmbeddedError(
+            f"no log of {', '.join(sorted(unknown))} in {stack.logs}: expected one of {', '.join(known)}"
+        )
     tails = [Tail(stack.log(name)) for name in names or known]
     prefix = max((len(tail.path.stem) for tail in tails), default=0) if len(tails) > 1 else 0
     with contextlib.ExitStack() as opened:

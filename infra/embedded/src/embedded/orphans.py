@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from embedded.environment import MARK
+from embedded.environment import STACK_VARIABLE
 from embedded.errors import EmbeddedError
 from embedded.stack import Stack
 
@@ -54,7 +54,7 @@ def _stop_signal(process: psutil.Process) -> signal.Signals:
 def _marked(stack: Stack) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(stack.home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(STACK_VARIABLE) == str(stack.home) and process.status() != psutil.STATUS_ZOMBIE:
                 yield process
         except psutil.Error:  # the process ended, or belongs to another user
             continue

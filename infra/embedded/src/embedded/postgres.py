@@ -119,7 +119,7 @@ class Postgres:
 
 
 def prepare(folder: Path, *, port: int) -> Postgres:
-    """Prepare `folder` for one cluster: find the programs, and ensure that its account can read both.
+    """Prepare `folder` for one cluster: find the programs, and ensure that the account can use both.
 
     `folder` is created if necessary, with mode 0700, and belongs to the account. Raises MissingToolError.
     """

@@ -48,18 +48,18 @@ def reachable_folder(folder: Path, account: Account) -> Path:
     parent = folder.parent.resolve()
     if not folder.is_symlink():
         if account.can("-x", parent):
-            _give(folder, account)
+            _change_owner(folder, account)
             return folder.resolve()
         digest = hashlib.sha256(os.fsencode(parent / folder.name)).hexdigest()[:12]
         elsewhere = REACHABLE_BY_ALL / f"cluster-{digest}"
         elsewhere.mkdir(parents=True, exist_ok=True)
         REACHABLE_BY_ALL.chmod(0o755)
         folder.symlink_to(elsewhere)
-    _give(folder.resolve(), account)
+    _change_owner(folder.resolve(), account)
     return folder.resolve()
 
 
-def _give(folder: Path, account: Account) -> None:
+def _change_owner(folder: Path, account: Account) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     os.chown(folder, account.uid, account.gid)

@@ -20,14 +20,17 @@ from shared.connections import SUPERUSER_RESERVED, ConnectionBudget
 STORES, TELEMETRY, SERVICES = "stores", "telemetry", "services"
 """The groups in starting order. They stop in the opposite order, so that the observatory receives the last spans."""
 
-LEAST_CONNECTIONS = 100
-"""PostgreSQL's default. Unused slots cost little memory."""
+MIN_MAX_CONNECTIONS = 100
+"""Minimum of max_connections: PostgreSQL's default. Unused slots cost little memory."""
 
 GRACE_SECONDS = 45
 """Time for a service or worker to stop; `infra/k8s/base/templates/process/deployment.yaml` has the calculation."""
 
+RELOAD_STOP_SECONDS = 15
+"""Stop timeout of a process under a reloader, longer than the `--sigint-timeout` of watchfiles."""
 
 RELOAD = "HOPLINE_RELOAD"
+"""The variable with the names of the processes that restart when their source changes, separated by commas."""
 RELOADABLE = {
     "gateway": "services/gateway",
     "users": "services/users",
@@ -143,7 +146,7 @@ def _budget(environments: Environments, processes: Iterable[Process]) -> Connect
     """Return the sum of connections with its limit: POSTGRES_MAX_CONNECTIONS, or a limit that is large enough."""
     named = [(process.name, process.environment) for process in processes]
     needed = budget(named, available=0).needed + SUPERUSER_RESERVED
-    allowed = environments.number("POSTGRES_MAX_CONNECTIONS", max(LEAST_CONNECTIONS, needed))
+    allowed = environments.number("POSTGRES_MAX_CONNECTIONS", max(MIN_MAX_CONNECTIONS, needed))
     return budget(named, available=allowed - SUPERUSER_RESERVED)
 
 
@@ -202,7 +205,7 @@ def _stores(environments: Environments) -> tuple[str, ...]:
 
 
 def reloaded_names(caller: Mapping[str, str]) -> set[str]:
-    """Return the processes that `HOPLINE_RELOAD` names, separated by commas.
+    """Return the names of the processes in HOPLINE_RELOAD.
 
     Raises:
         EmbeddedError: A name is unknown.
@@ -225,7 +228,7 @@ def reloading(process: Process) -> Process:
         listen = ["--host", "127.0.0.1", "--port", process.environment["PORT"]]
         options = ["--factory", "--no-access-log", "--timeout-graceful-shutdown", "1"]
         command = [_script("uvicorn"), f"{process.name}.main:create_app", *options, *listen, *watch]
-    return replace(process, command=command, stop_seconds=15)
+    return replace(process, command=command, stop_seconds=RELOAD_STOP_SECONDS)
 
 
 def _script(name: str) -> str:

@@ -17,13 +17,13 @@ def folder_of(database: str) -> Path:
     return ROOT / "workers" if database == "workers" else ROOT / "services" / database
 
 
-async def behind(urls: Mapping[str, str]) -> dict[str, str]:
+async def outdated(urls: Mapping[str, str]) -> dict[str, str]:
     """Return the databases of `{name: url}` that are not at the newest version."""
     return {name: url for name, url in urls.items() if heads(folder_of(name) / "migrations") != await _versions(url)}
 
 
 def heads(migrations: Path) -> set[str]:
-    """Return the heads: the revisions in `versions/` that are no other's `down_revision`."""
+    """Return the heads: the revisions in `versions/` that are not the `down_revision` of another revision."""
     revisions, built_on = set[str](), set[str]()
     for path in sorted((migrations / "versions").glob("*.py")):
         assigned = _assignments(path)

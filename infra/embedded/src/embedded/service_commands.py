@@ -38,16 +38,16 @@ def dead_letters() -> list[Command]:
     return [Command("worker", ("workers.cli", "dead-letters")), *events]
 
 
-def replay(name: str) -> Command:
+def replay(dead_letter_id: str) -> Command:
     """Return the command that retries one dead job or event. Raises EmbeddedError for an invalid id."""
-    service, _, number = name.partition(":")
+    service, _, number = dead_letter_id.partition(":")
     if service in CONSUMERS and re.fullmatch(r"[1-9]\d{0,17}", number):
         return Command(CONSUMERS[service], _events(service, "replay", number))
     try:
-        return Command("worker", ("workers.cli", "replay", str(UUID(name))))
+        return Command("worker", ("workers.cli", "replay", str(UUID(dead_letter_id))))
     except ValueError:
         raise EmbeddedError(
-            f"ID={name}: expected the id of a job or of an event as `make dead-letters` lists them, "
+            f"ID={dead_letter_id}: expected the id of a job or of an event as `make dead-letters` lists them, "
             f"for example ID=notifications:3"
         ) from None
 

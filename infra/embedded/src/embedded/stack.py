@@ -3,7 +3,7 @@
 Several stacks run side by side if both differ. A stack writes only in its home::
 
     postgres/ valkey/   data           secrets/   mode 0700, one value per file
-    logs/               <process>.log  run/       supervisor's configuration, pid and socket
+    logs/               <process>.log  run/       supervisord's configuration, pid and socket
     objects/            files that the processes share
 """
 
@@ -24,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[4]
 """The checkout, which contains services/ and workers/."""
 
 MARKER = ".created-by-hopline"
-SHORT = Path("/tmp")  # noqa: S108 - the path of a socket has at most 107 bytes; the folder is private
+SHORT_FOLDER = Path("/tmp")  # noqa: S108 - the folder inside it is private
 MAX_SOCKET_PATH_BYTES = 90
+"""The system's limit is 107 bytes. supervisord first creates the socket at this path with its process id appended."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Stack:
 
     @property
     def socket(self) -> Path:
-        """Supervisor's control socket: in `run`, or in a private folder with a short name if that is too long."""
+        """Supervisord's control socket: in `run`, or in a private folder with a short path if that path is too long."""
         usual = self.run / "supervisor.sock"
         if len(os.fsencode(usual)) <= MAX_SOCKET_PATH_BYTES:
             return usual
@@ -84,7 +85,7 @@ class Stack:
     def _outside(self) -> Path:
         """Path outside the home, for a suffix: files that cannot be in the home."""
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return SHORT / f"hopline-{os.geteuid()}" / digest
+        return SHORT_FOLDER / f"hopline-{os.geteuid()}" / digest
 
     def create(self) -> None:
         """Create the folders. Reject a home with other files in it, so that `remove` is safe.
@@ -164,7 +165,7 @@ def _owner(path: Path) -> str:
 
 
 def _make_private(folder: Path) -> None:
-    """Create a private folder in one where all users can write. Raises EmbeddedError if another user created it."""
+    """Create a private folder in a folder that all users can write to. Raises EmbeddedError if it is not private."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if folder.is_symlink() or found.st_uid != os.geteuid() or found.st_mode & 0o077:

@@ -1,6 +1,6 @@
 """Collects the data of `make status`; `embedded.report` prints it.
 
-The tool does not read tables of services. Each service describes its database in a view, `operator_status`: one
+`make status` does not read tables of services. Each service describes its database in a view, `operator_status`: one
 row with one JSON document. Its migrations create the view, so it changes together with the tables.
 
 =================  =========================================================================================
@@ -55,7 +55,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """One database. `outbox` counts events that the stream does not have; a count is None if it does not apply."""
+    """One database. `outbox` counts events that are not in the stream yet; a count is None if it does not apply."""
 
     name: str
     size_bytes: int

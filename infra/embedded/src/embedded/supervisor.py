@@ -1,7 +1,7 @@
 """Controls supervisord over its socket.
 
-supervisord restarts processes that exit, rotates their logs and stops them in order. Only supervisord has a list of the
-running processes.
+supervisord restarts processes that exit, rotates their logs and stops them in order. Only supervisord lists the running
+processes.
 """
 
 import re

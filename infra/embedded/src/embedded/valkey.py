@@ -82,7 +82,7 @@ async def has_key(port: int, key: str) -> bool:
 
 
 async def _call(port: int, command: str) -> bytes:
-    """Send one command and return the first line of the response; empty if it does not arrive in a second."""
+    """Send one command and return the first line of the response; empty if it does not arrive within a second."""
     try:
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
