@@ -1,4 +1,4 @@
-"""A separate stack: a home that is removed afterwards, and free ports."""
+"""A separate stack for each test: a home that is removed afterwards, and free ports."""
 
 import shutil
 import tempfile

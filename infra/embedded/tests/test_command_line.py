@@ -1,4 +1,4 @@
-"""The public commands with real processes: the stores and the observatory, which have no other dependencies."""
+"""The public commands with real processes. Most tests start only the stores and the observatory, which start fast."""
 
 import asyncio
 import json
@@ -65,10 +65,15 @@ async def cli(stack: Stack) -> AsyncIterator[CommandLine]:
 STANDALONE = ("postgres", "valkey", "observatory")
 ONLY_STANDALONE = ("--only", ",".join(STANDALONE))
 WITHOUT_POSTGRES = ("--only", "valkey,observatory")
+MAX_MEMORY_BYTES = 900 * 1024 * 1024
+NOT_RUNNING = 3
+"""The exit code of `status` if something is not running."""
 
 
 class TestUp:
-    async def test_up_starts_reports_restarts_and_stops(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_processes_run_until_down_and_restart_when_they_are_killed(
+        self, cli: CommandLine, stack: Stack
+    ) -> None:
         up = await cli.run("up", *ONLY_STANDALONE)
         assert up.code == 0, up.err
         assert f"http://localhost:{stack.port('jaeger')}" in up.out
@@ -157,7 +162,7 @@ class TestUp:
         daemon = psutil.Process(int((stack.run / "supervisord.pid").read_text()))
         daemon.kill()
         status = await cli.run("status")
-        assert status.code == 3
+        assert status.code == NOT_RUNNING
         assert "without supervisor" in status.out
         assert len(orphans.find(stack)) == 2
 
@@ -185,7 +190,7 @@ class TestWholeStack:
         status = await cli.run("status", "--json")
         assert status.code == 0
         report = json.loads(status.out)
-        assert report["memory_bytes"] < 900 * 1024 * 1024
+        assert report["memory_bytes"] < MAX_MEMORY_BYTES
         assert {database["name"] for database in report["databases"]} == set(DATABASES)
         assert {group["group"] for group in report["groups"]} == {"notifications", "workers"}
 
@@ -207,7 +212,7 @@ class TestWholeStack:
 class TestStatus:
     async def test_exit_code_is_3_when_nothing_runs(self, cli: CommandLine) -> None:
         status = await cli.run("status")
-        assert status.code == 3
+        assert status.code == NOT_RUNNING
         assert "make up" in status.out
 
 
@@ -225,7 +230,7 @@ class TestClean:
         assert clean.code == 1
         assert "not created by Hopline" in clean.err
         assert precious.exists()
-        (stack.home / MARKER).write_text("")  # the fixture removes only folders with a marker
+        (stack.home / MARKER).write_text("")  # so that `clean` of the fixture succeeds
 
 
 class TestMigrate:
@@ -237,11 +242,11 @@ class TestMigrate:
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [([], "the following arguments are required: command"), (["sideways"], "choose from .*up.*dead-letters.*logs")],
+    [([], "the following arguments are required: command"), (["unknown"], "choose from .*up.*dead-letters.*logs")],
 )
 async def test_error_describes_the_argument_when_the_command_is_missing_or_unknown(
     cli: CommandLine, command: list[str], message: str
 ) -> None:
-    wrong = await cli.run(*command)
-    assert wrong.code == 2
-    assert re.search(message, wrong.err)
+    result = await cli.run(*command)
+    assert result.code == 2
+    assert re.search(message, result.err)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from embedded import lifecycle, pgbouncer, processes
-from embedded.connections import budget
+from embedded.connections import DIRECT, WORKERS, budget
 from embedded.environment import worker_count
 from embedded.errors import EmbeddedError, MissingToolError
 from embedded.stack import Stack
+from shared.connections import RESERVE, SUPERUSER_RESERVED
 from testkit.servers import require_pgbouncer
 
 
@@ -20,7 +21,7 @@ def created(stack: Stack) -> Stack:
     return stack
 
 
-class TestSum:
+class TestConnectionBudget:
     def test_default_settings_fit_the_default_of_postgresql(self, created: Stack) -> None:
         table = processes.table(created, {})
         assert str(table.connections) == (
@@ -33,17 +34,28 @@ class TestSum:
         self, created: Stack, concurrency: str, pool: str
     ) -> None:
         caller = {"WEB_CONCURRENCY": concurrency, "DATABASE_POOL_SIZE": pool}
-        needed = int(worker_count(concurrency)) * (3 * int(pool) + 2) + 2 * int(pool) + 20
+        processes_per_service = int(worker_count(concurrency))
+        services = processes_per_service * (3 * int(pool) + len(DIRECT))
+        workers = len(WORKERS) * int(pool)
+        needed = services + workers + RESERVE
         connections = processes.table(created, caller).connections
-        assert (connections.needed, connections.available) == (needed, max(97, needed))
+        assert (connections.needed, connections.available) == (
+            needed,
+            max(processes.MIN_MAX_CONNECTIONS - SUPERUSER_RESERVED, needed),
+        )
 
     def test_start_is_rejected_with_the_settings_to_change_when_the_sum_exceeds_the_limit(self, created: Stack) -> None:
-        caller = {"POSTGRES_MAX_CONNECTIONS": "74", "HOPLINE_HOME": str(created.home)}
+        caller = {"POSTGRES_MAX_CONNECTIONS": str(71 + SUPERUSER_RESERVED), "HOPLINE_HOME": str(created.home)}
         with pytest.raises(EmbeddedError) as rejected:
             asyncio.run(lifecycle.up(created, caller, only=[], seconds=1))
         assert "report-worker 10 + reserve 20 = 72 of 71" in str(rejected.value)
         for setting in ("WEB_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_RESERVE", "POSTGRES_MAX_CONNECTIONS"):
             assert setting in str(rejected.value)
+
+    @pytest.mark.parametrize("value", ["0", "-1", "many"])
+    def test_limit_is_rejected_when_it_is_not_a_positive_whole_number(self, created: Stack, value: str) -> None:
+        with pytest.raises(EmbeddedError, match=f"POSTGRES_MAX_CONNECTIONS={value}: expected a whole number"):
+            processes.table(created, {"POSTGRES_MAX_CONNECTIONS": value})
 
     def test_program_is_counted_twice_when_it_runs_twice(self) -> None:
         twice = budget([("orders", {}), ("orders", {"DATABASE_POOL_SIZE": "10"})], available=50)
@@ -53,7 +65,7 @@ class TestSum:
 
 class TestPgBouncer:
     @pytest.fixture(autouse=True)
-    def installed(self) -> None:
+    def require_program(self) -> None:
         require_pgbouncer()
 
     def test_pgbouncer_replaces_the_pools_in_the_sum(self, created: Stack) -> None:
@@ -70,16 +82,19 @@ class TestPgBouncer:
         password = (created.secrets / "postgres-orders").read_text()
         assert f'"orders" "{password}"' in (folder / "userlist.txt").read_text()
         assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
-        owner = {file.stat().st_uid for file in folder.iterdir()}
-        assert owner == {os.geteuid()} if os.geteuid() else 0 not in owner
+        owners = {file.stat().st_uid for file in folder.iterdir()}
+        if os.geteuid() == 0:
+            assert 0 not in owners
+        else:
+            assert owners == {os.geteuid()}
 
     def test_unchanged_files_of_pgbouncer_are_not_written(self, created: Stack) -> None:
-        for _ in range(2):
-            processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
-            written = {file: file.stat().st_mtime_ns for file in Path(created.home / "pgbouncer").resolve().iterdir()}
-            for file in written:
-                os.utime(file, ns=(0, 0))
-        assert set(written.values()) == {0}
+        processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
+        files = list(Path(created.home / "pgbouncer").resolve().iterdir())
+        for file in files:
+            os.utime(file, ns=(0, 0))
+        processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
+        assert {file.stat().st_mtime_ns for file in files} == {0}
 
 
 class TestMissingPgBouncer:
@@ -92,6 +107,8 @@ class TestMissingPgBouncer:
             processes.table(created, {"HOPLINE_PGBOUNCER": "1"})
         assert processes.table(created, {}).processes
 
+
+class TestPgBouncerVariable:
     @pytest.mark.parametrize("value", ["yes", "2", "-1"])
     def test_value_other_than_0_and_1_is_rejected(self, created: Stack, value: str) -> None:
         with pytest.raises(EmbeddedError, match=f"HOPLINE_PGBOUNCER={value}: expected 0 or 1"):

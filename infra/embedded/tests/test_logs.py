@@ -60,19 +60,20 @@ class TestTail:
 
 class TestShow:
     @pytest.fixture
-    def line(self, stack: Stack) -> str:
+    def record(self, stack: Stack) -> str:
+        """Write the logs of orders and users; return the JSON record in that of orders."""
         stack.create()
         event = {"timestamp": "2026-11-23T10:11:12.131415Z", "level": "info", "event": "order_placed", "order_id": "7"}
         stack.log("orders").write_text(json.dumps(event) + "\nno JSON\n")
         stack.log("users").write_text("hello\n")
         return json.dumps(event)
 
-    def test_process_name_precedes_lines_when_there_are_several_logs(self, stack: Stack, line: str) -> None:
+    def test_process_name_precedes_lines_when_there_are_several_logs(self, stack: Stack, record: str) -> None:
         out = io.StringIO()
         logs.show(stack, [], lines=10, follow=False, out=out)
-        assert out.getvalue() == f"orders | {line}\norders | no JSON\nusers  | hello\n"
+        assert out.getvalue() == f"orders | {record}\norders | no JSON\nusers  | hello\n"
 
-    def test_record_is_formatted_on_a_terminal(self, stack: Stack, line: str) -> None:
+    def test_record_is_formatted_on_a_terminal(self, stack: Stack, record: str) -> None:
         out = Terminal()
         logs.show(stack, ["orders"], lines=10, follow=False, out=out)
         first, second = out.getvalue().splitlines()
@@ -107,7 +108,7 @@ class TestShow:
         assert logs.brief(lines[1]).isprintable()
         assert logs.brief(lines[2]).isprintable()
 
-    def test_unknown_process_is_rejected(self, stack: Stack, line: str) -> None:
+    def test_unknown_process_is_rejected(self, stack: Stack, record: str) -> None:
         with pytest.raises(EmbeddedError, match="no log of order in"):
             logs.show(stack, ["order"], lines=1, follow=False)
 
@@ -122,6 +123,7 @@ class TestException:
 
     @pytest.fixture
     def failed(self, stack: Stack) -> Stack:
+        """A stack in which a job of orders has failed."""
         stack.create()
         program = (
             "import structlog; from shared.logging.setup import configure_logging\n"
@@ -150,7 +152,7 @@ class TestException:
 
 
 class TestLastLines:
-    def test_last_lines_are_at_most_count_lines_after_since(self, stack: Stack) -> None:
+    def test_last_lines_are_limited_by_their_number_and_by_the_start_position(self, stack: Stack) -> None:
         stack.create()
         event = {"timestamp": "t", "level": "error", "event": "failed", "service": "orders", "why": "x"}
         stack.log("orders").write_text(f"first\nplain\n{json.dumps(event)}\n")

@@ -1,3 +1,5 @@
+"""Processes of a stack that lost their supervisor."""
+
 import subprocess
 
 import psutil
@@ -5,9 +7,9 @@ import psutil
 from embedded import orphans
 
 
-def test_process_is_ignored_when_it_has_ended_meanwhile() -> None:
+def test_stop_ignores_a_process_that_has_ended_meanwhile() -> None:
     child = subprocess.Popen(["/bin/sleep", "60"])
-    found = psutil.Process(child.pid)
+    orphan = psutil.Process(child.pid)
     child.kill()
     child.wait()
-    orphans.stop([found])
+    orphans.stop([orphan])

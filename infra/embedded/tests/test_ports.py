@@ -9,7 +9,7 @@ from testkit.apps import free_port
 PORT = Port(0, "gateway", "the public API")
 
 
-class TestTaken:
+class TestListConflicts:
     def test_free_port_is_not_reported(self) -> None:
         assert list_conflicts([(PORT, free_port())]) == []
 

@@ -81,9 +81,9 @@ class TestRender:
         assert programs["gateway"].killasgroup
 
     def test_environment_is_passed_unchanged(self, stack: Stack, tmp_path: Path) -> None:
-        tricky = {"URL": "postgresql://u:p%40ss@h:1/db?a=b,c", "WORDS": "one two", "CALL": "x:create()"}
+        special = {"URL": "postgresql://u:p%40ss@h:1/db?a=b,c", "WORDS": "one two", "CALL": "x:create()"}
         process = Process(
-            name="odd", group="stores", command=["/bin/odd", "a b", "100%"], environment=tricky, stop_seconds=1
+            name="odd", group="stores", command=["/bin/odd", "a b", "100%"], environment=special, stop_seconds=1
         )
         stack.create()
         path = stack.run / "odd.conf"
@@ -91,7 +91,7 @@ class TestRender:
         options = ServerOptions()
         options.realize(["-c", str(path)])
         [program] = options.process_group_configs[0].process_configs
-        assert program.environment == tricky
+        assert program.environment == special
         assert program.command == "/bin/odd 'a b' 100%"
 
     def test_value_is_rejected_when_the_format_cannot_represent_it(self, stack: Stack) -> None:

@@ -120,7 +120,7 @@ class TestPostgres:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
-class TestReach:
+class TestReachablePrograms:
     @pytest.fixture
     def programs(self, folder: Path) -> Iterator[Path]:
         """The installed folder of a wheel, with a version that does not exist."""

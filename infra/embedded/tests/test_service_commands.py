@@ -1,3 +1,5 @@
+"""The commands of services that `make replay` runs."""
+
 import pytest
 
 from embedded import service_commands
@@ -15,7 +17,9 @@ class TestReplay:
         job = "5b0c2a3e-7f51-4b1e-9c55-0d8f0a9d3c11"
         assert service_commands.replay(job.upper()) == Command("worker", ("workers.cli", "replay", job))
 
-    @pytest.mark.parametrize("name", ["", "3", "orders:3", "notifications:", "notifications:-1", "workers:3; --help"])
-    def test_invalid_id_is_rejected(self, name: str) -> None:
+    @pytest.mark.parametrize(
+        "dead_letter_id", ["", "3", "orders:3", "notifications:", "notifications:-1", "workers:3; --help"]
+    )
+    def test_invalid_id_is_rejected(self, dead_letter_id: str) -> None:
         with pytest.raises(EmbeddedError, match=r"expected the id of a job or of an event .*dead-letters"):
-            service_commands.replay(name)
+            service_commands.replay(dead_letter_id)

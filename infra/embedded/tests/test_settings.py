@@ -22,7 +22,7 @@ class TestStack:
         assert (stack.home, stack.port("gateway")) == (tmp_path, 8300)
 
     @pytest.mark.parametrize("offset", ["-1", "many", "1_0", str(MAX_PORT_OFFSET + 1), "9" * 5_000])
-    def test_impossible_offset_is_rejected(self, offset: str) -> None:
+    def test_invalid_offset_is_rejected(self, offset: str) -> None:
         with pytest.raises(EmbeddedError, match=f"HOPLINE_PORT_OFFSET={offset}: expected a whole number"):
             Stack.from_environment({"HOPLINE_PORT_OFFSET": offset})
 
@@ -68,7 +68,7 @@ class TestStack:
     def test_path_of_the_socket_is_below_the_limit_of_the_system(self, tmp_path: Path) -> None:
         assert len(str(Stack(tmp_path / ("long" * 40)).socket)) <= MAX_SOCKET_PATH_BYTES
 
-    def test_second_command_is_rejected_while_one_changes_it(self, stack: Stack) -> None:
+    def test_second_command_is_rejected_while_another_changes_the_stack(self, stack: Stack) -> None:
         with stack.changing(), pytest.raises(EmbeddedError, match="another command"), stack.changing():
             pass
 

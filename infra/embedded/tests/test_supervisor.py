@@ -48,12 +48,12 @@ class TestStopping:
             with pytest.raises(SupervisordStoppingError, match="is stopping"):
                 call()
 
-    async def test_down_waits_until_it_has_exited(self, stopping: Supervisor, stack: Stack) -> None:
+    async def test_down_waits_until_supervisord_has_exited(self, stopping: Supervisor, stack: Stack) -> None:
         assert lifecycle.down(stack) is True
         assert stopping.daemon() is None
 
     @pytest.mark.usefixtures("stopping")
-    def test_status_prints_one_line(
+    def test_status_prints_one_line_and_fails(
         self, stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("HOPLINE_HOME", str(stack.home))
