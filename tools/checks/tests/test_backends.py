@@ -81,6 +81,19 @@ def test_mistake_is_found(checkout: Checkout, file: str, right: str, wrong: str,
     assert expected in finding.problem
 
 
+@pytest.mark.parametrize(
+    ("file", "limit"),
+    [(COMPOSE, ", memory: 192M"), (f"{KIND_TELEMETRY}/loki.yaml", ", memory: 288Mi")],
+    ids=["Compose", "kind"],
+)
+def test_gomemlimit_is_not_compared_when_the_container_has_no_memory_limit(
+    checkout: Checkout, file: str, limit: str
+) -> None:
+    """Other validators report the missing limit."""
+    checkout.corrupt(file, limit, "")
+    assert not list(check(checkout.root))
+
+
 COMPOSE_MAX_TRACES = 1066
 """The traces of 60 KiB that fit into three quarters of 110 MiB (GOMEMLIMIT) without the base of 20 MiB."""
 KIND_MAX_TRACES = 5290

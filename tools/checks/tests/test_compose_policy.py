@@ -97,8 +97,9 @@ def test_mistake_is_found_with_its_place(
     assert [finding.place for finding in found] == [f"{file} {service}"]
 
 
-def test_sum_of_memory_limits_is_found_when_it_exceeds_the_maximum(checkout: Checkout) -> None:
-    checkout.corrupt(MAIN, "memory: 208M", "memory: 1G")
+@pytest.mark.parametrize("limit", ["1G", '"${LIMIT:-1G}"'], ids=["number", "default of a variable"])
+def test_sum_of_memory_limits_is_found_when_it_exceeds_the_maximum(checkout: Checkout, limit: str) -> None:
+    checkout.corrupt(MAIN, "memory: 208M", f"memory: {limit}")
     assert any("the memory limits add up to" in finding.problem for finding in check(checkout.root))
 
 

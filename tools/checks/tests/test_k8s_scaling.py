@@ -40,6 +40,10 @@ def scale_to_zero(overlay: Rendering) -> None:
     overlay.get("ScaledObject", "hopline-workers").spec["minReplicaCount"] = 0
 
 
+def omit_the_minimum(overlay: Rendering) -> None:
+    del overlay.get("ScaledObject", "hopline-workers").spec["minReplicaCount"]
+
+
 def run_one_service_replica(overlay: Rendering) -> None:
     overlay.get("HorizontalPodAutoscaler", "hopline-users").spec["minReplicas"] = 1
 
@@ -58,6 +62,8 @@ def run_one_worker_replica(overlay: Rendering) -> None:
         (scale_one_deployment_twice, "hopline-workers is also scaled by"),
         (swap_minimum_and_maximum, "scales from 9 to 2"),
         (scale_to_zero, "scales from 0 to 10"),
+        (scale_to_zero, "it may run as 0 replicas"),
+        (omit_the_minimum, "scales from 0 to 10"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

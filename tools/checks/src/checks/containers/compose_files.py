@@ -42,6 +42,12 @@ class Service:
         return bool(self.definition.get("restart") == "no")
 
     @property
+    def limits(self) -> Mapping[str, Any]:
+        """Return the limits of memory, processor time and processes that it has."""
+        limits: Mapping[str, Any] = self.definition.get("deploy", {}).get("resources", {}).get("limits", {})
+        return limits
+
+    @property
     def profiles(self) -> tuple[str, ...]:
         """Return the profiles that start it; empty if it always starts."""
         return tuple(self.definition.get("profiles", ()))

@@ -53,7 +53,7 @@ def _check_hardening(service: Service) -> Iterator[Finding]:
 
 def _check_limits(service: Service) -> Iterator[Finding]:
     for what in ("memory", "cpus", "pids"):
-        if what not in _limits(service):
+        if what not in service.limits:
             yield Finding(service.place, f"{what} is not limited", f"set deploy.resources.limits.{what}")
 
 
@@ -155,7 +155,7 @@ def _check_sum_of_limits(found: list[Service]) -> Iterator[Finding]:
     bounds = {"": MAX_TOTAL_MIB, **{profile: MAX_PROFILE_MIB for service in running for profile in service.profiles}}
     for profile, maximum in bounds.items():
         total = sum(
-            mebibytes(str(_limits(service).get("memory", 0)))
+            mebibytes(default(service.limits.get("memory", "")))
             for service in running
             if profile in (service.profiles or ("",))
         )
@@ -164,11 +164,6 @@ def _check_sum_of_limits(found: list[Service]) -> Iterator[Finding]:
             yield Finding(
                 "infra/compose", f"{subject} add up to {total:.0f} MiB", f"allow at most {maximum} MiB in total"
             )
-
-
-def _limits(service: Service) -> dict[str, Any]:
-    limits: dict[str, Any] = service.definition.get("deploy", {}).get("resources", {}).get("limits", {})
-    return limits
 
 
 def _is_ours(service: Service) -> bool:

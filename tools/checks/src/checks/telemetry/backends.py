@@ -161,9 +161,7 @@ def _compose_processes(root: Path) -> Iterator[Process]:
             image=default(service.definition.get("image", "")),
             environment={name: default(value) for name, value in (service.definition.get("environment") or {}).items()},
             command=[str(part) for part in command] if isinstance(command, list) else [str(command)],
-            memory=mebibytes(
-                str(service.definition.get("deploy", {}).get("resources", {}).get("limits", {})["memory"])
-            ),
+            memory=mebibytes(default(service.limits.get("memory", ""))),
         )
 
 
@@ -179,7 +177,7 @@ def _kubernetes_processes(root: Path) -> Iterator[Process]:
                             variable["name"]: str(variable.get("value", "")) for variable in container.get("env", [])
                         },
                         command=[*container.get("command", []), *container.get("args", [])],
-                        memory=mebibytes(container["resources"]["limits"]["memory"]),
+                        memory=mebibytes(container.get("resources", {}).get("limits", {}).get("memory", "")),
                     )
 
 

@@ -132,7 +132,7 @@ def _check_queues(root: Path, content: Mapping[str, Any]) -> Iterator[Finding]:
     full = BASE_MIB + IN_MEMORY * total / 1024**2
     for process in processes(root):
         soft = process.memory * (limiter["limit_percentage"] - limiter["spike_limit_percentage"]) / 100
-        if process.image.startswith(IMAGE) and full > soft:
+        if process.image.startswith(IMAGE) and process.memory and full > soft:
             problem = f"with full queues it needs {full:.0f} MiB, but {process.place} rejects data above {soft:.0f} MiB"
             yield Finding(f"{COLLECTOR} sending_queue", problem, "make the queues smaller, or its memory larger")
 
