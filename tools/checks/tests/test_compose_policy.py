@@ -60,6 +60,7 @@ def test_weakened_hardening_is_found_at_every_service(
         (MAIN, "orders", '      PORT: "8002"', "      DATABASE_URL: postgresql://h/x", "DATABASE_URL holds a secret"),
         (MAIN, "orders", '      PORT: "8002"', "      CACHE: redis://u:pw@redis/0", "a password in its URL"),
         (MAIN, "orders", "  orders:\n", "  orders:\n    container_name: orders\n", "allows only one replica"),
+        (MAIN, "orders", "  orders:\n", "  orders:\n    network_mode: host\n", "it uses the host's network"),
         (MAIN, "redis", "[data]\n    volumes: [redis", "[date]\n    volumes: [redis", "has no date"),
         (
             MAIN,

@@ -68,6 +68,10 @@ def route_to_a_missing_port(overlay: Rendering) -> None:
     overlay.get("HTTPRoute", "hopline").spec["rules"][1]["backendRefs"][0]["port"] = 80
 
 
+def omit_the_gateway(overlay: Rendering) -> None:
+    remove(overlay, "Gateway", "hopline")
+
+
 def route_through_a_missing_listener(overlay: Rendering) -> None:
     overlay.get("HTTPRoute", "hopline").spec["parentRefs"][0]["sectionName"] = "tls"
 
@@ -93,6 +97,7 @@ MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (name_a_missing_key_for_keda, "has no key dsn"),
     (route_to_a_missing_service, "sends to Service notifications, which does not exist"),
     (route_to_a_missing_port, "Service hopline-gateway has no port 80"),
+    (omit_the_gateway, "there is no Gateway hopline"),
     (route_through_a_missing_listener, "Gateway hopline has no listener tls"),
     (send_to_a_missing_port, "Service hopline-notifications has no port ws"),
     (generate_an_unused_config_map, "nothing uses it"),

@@ -22,6 +22,10 @@ def let_deployment_match_other_pods(overlay: Rendering) -> None:
     spec(overlay, "Deployment", "hopline-users")["selector"]["matchLabels"][NAME] = "orders"
 
 
+def let_deployment_match_the_migration(overlay: Rendering) -> None:
+    del spec(overlay, "Deployment", "hopline-users")["selector"]["matchLabels"]["app.kubernetes.io/component"]
+
+
 def let_service_match_no_pod(overlay: Rendering) -> None:
     spec(overlay, "Service", "hopline-users")["selector"][NAME] = "accounts"
 
@@ -66,6 +70,7 @@ def let_ingress_rule_match_no_pod(overlay: Rendering) -> None:
 
 MISTAKES: list[tuple[Callable[[Rendering], None], str]] = [
     (let_deployment_match_other_pods, "does not match its own pods"),
+    (let_deployment_match_the_migration, "its selector also matches pods of hopline-migrate-users"),
     (let_service_match_no_pod, "matches the pods of no workload"),
     (let_service_match_the_migration, "matches the pods of hopline-users, hopline-migrate-users"),
     (forward_to_a_missing_port, "pods of hopline-users have no port web"),
