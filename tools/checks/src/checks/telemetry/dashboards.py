@@ -54,8 +54,8 @@ def _check_panel(place: str, panel: Mapping[str, Any], sources: Mapping[str, Map
         uid = str((target.get("datasource") or panel.get("datasource") or {}).get("uid"))
         if uid not in sources and uid not in BUILT_IN:
             yield Finding(place, f"no data source {uid} is provisioned", f"use one of {', '.join(sorted(sources))}")
-        elif uid in sources and sources[uid]["type"] == "prometheus" and (problem := parse_error(target["expr"])):
-            yield Finding(place, f"query {target['refId']} does not parse: {problem}", "correct the PromQL")
+        elif uid in sources and sources[uid]["type"] == "prometheus" and (error := parse_error(target["expr"])):
+            yield Finding(place, f"query {target['refId']} does not parse: {error}", "correct the PromQL")
         elif uid in sources and sources[uid]["type"] == "loki" and "line_format" not in target["expr"]:
             yield Finding(place, f"query {target['refId']} shows names of events only", "add the fields by line_format")
 
@@ -65,8 +65,8 @@ def _check_variable(place: str, variable: Mapping[str, Any]) -> Iterator[Finding
     found = _LABEL_VALUES.fullmatch(variable["query"]["query"]) if variable["type"] == "query" else None
     if found is None:
         return
-    if problem := parse_error(found["selector"]):
-        yield Finding(place, f"its query does not parse: {problem}", "correct the PromQL")
+    if error := parse_error(found["selector"]):
+        yield Finding(place, f"its query does not parse: {error}", "correct the PromQL")
     if found["label"] == "service_name" and not found["selector"].startswith(METRIC_OF_ALL_PROCESSES):
         yield Finding(place, "it lists only services with one metric", f"list them by {METRIC_OF_ALL_PROCESSES}")
 
@@ -90,8 +90,8 @@ def _check_links(sources: Mapping[str, Mapping[str, Any]], copies: set[str]) -> 
                 problem = f"the Collector does not copy service.name to {tag['key']} for Jaeger"
                 yield Finding(f"{SOURCES} {uid}", problem, "add it to a `resource` processor of that pipeline")
         for query in to_metrics.get("queries", []):
-            if problem := parse_error(query["query"]):
-                yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {problem}", "correct the PromQL")
+            if error := parse_error(query["query"]):
+                yield Finding(f"{SOURCES} {uid}", f"“{query['name']}” does not parse: {error}", "correct the PromQL")
     for uid in sorted(set(sources) - reached):
         yield Finding(
             f"{SOURCES} {uid}", "no other data source links to it", "link a trace, a log record or an exemplar to it"

@@ -40,8 +40,8 @@ def check(root: Path) -> Iterator[Finding]:
         for rule in (rule for group in content["groups"] for rule in group["rules"]):
             name = rule.get("alert") or rule.get("record")
             place = f"{file.relative_to(root)} {name}"
-            if problem := parse_error(rule["expr"]):
-                yield Finding(place, f"its expression does not parse: {problem}", "correct the PromQL")
+            if error := parse_error(rule["expr"]):
+                yield Finding(place, f"its expression does not parse: {error}", "correct the PromQL")
             if "alert" in rule:
                 yield from _check_alert(root, place, rule)
                 for alerts, fires in ((firing, "fires"), (silent, "does not fire")):
