@@ -1,11 +1,13 @@
-"""Compares docs/telemetry.md with the telemetry of a running system, in both directions.
+"""docs/telemetry.md and the exported telemetry of a running system contain the same names.
 
-`tests/telemetry` compares the page with the source. This test compares it with the exported telemetry of all tests in
-this folder and of one journey. Telemetry of failures is covered by other tests, which are listed here.
+`tests/telemetry` compares the page with the source. This module compares it with the telemetry that the stack has
+exported during the tests of this folder and during one more journey. Other tests, which NOT_IN_EVERY_JOURNEY lists,
+require the names that only failures, limits or waiting jobs emit.
 """
 
 import asyncio
 import re
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,13 +16,14 @@ import pytest
 from testkit.shopper import Shopper
 from testkit.stack import Stack
 from testkit.tap import TappedTelemetry
+from testkit.telemetry_page import read_listed, read_section
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("stack")
 
 ROOT = Path(__file__).parents[2]
-EXPORT_S = 60
-"""Metrics are exported every ten seconds; a busy machine needs longer."""
+EXPORT_TIMEOUT_S = 60
+"""Metrics are exported every ten seconds. A busy machine is slower."""
 
 HISTOGRAMS = {
     "http.server.request.duration",
@@ -61,17 +64,7 @@ NOT_IN_EVERY_JOURNEY = {
     "hopline.messaging.redelivered": "tests/e2e/test_failures.py",
     "url.query": "shared/tests/web/test_server_spans.py",
 }
-"""Names that only failures or waiting jobs emit, with the test that requires each."""
-
-
-def read_listed(heading: str) -> set[str]:
-    """Return the names in the first column of a table of the page."""
-    return set(re.findall(r"^\| `([^`]+)` \|", read_section(heading), re.MULTILINE))
-
-
-def read_section(heading: str) -> str:
-    page = (ROOT / "docs/telemetry.md").read_text(encoding="utf-8")
-    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+"""Names that a successful journey does not always emit, each with the file of a test that requires it."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,33 +77,30 @@ class TestExportedTelemetry:
     async def test_exported_telemetry_is_listed_and_listed_telemetry_is_exported(
         self, stack: Stack, shopper: Shopper
     ) -> None:
-        await self._journey(stack, shopper)
+        await self._complete_journey(stack, shopper)
         expected = (
             (read_listed("Metrics") | read_listed("Attributes"))
             - NOT_IN_EVERY_JOURNEY.keys()
-            - names_in_the_asgi_scope()
+            - read_names_in_the_asgi_scope()
         )
 
-        def all_arrived() -> bool:
-            passed = stack.tapped.copy()
-            assert expected - passed.metrics.keys() - attributes_of(passed) == set()
-            assert HISTOGRAMS - passed.with_traces == set()
+        def all_are_exported() -> bool:
+            exported = stack.tapped.copy()
+            assert expected - exported.metrics.keys() - list_attributes(exported) == set()
+            assert HISTOGRAMS - exported.with_traces == set()
             return True
 
-        await eventually(all_arrived, EXPORT_S, "all listed names")
-        passed = stack.tapped.copy()
-        assert passed.metrics.keys() - read_listed("Metrics") == set()
-        assert passed.log_events.keys() - read_listed("Log events") == set()
-        allowed = set(re.findall(r"`([a-z_.*]+)`", read_section("Attributes")))
-        assert {
-            name for name in attributes_of(passed) if not any(fnmatchcase(name, shape) for shape in allowed)
-        } == set()
-        shapes = [re.sub(r"\{[^}]+\}", "*", name) for name in read_listed("Spans")]
-        assert {name for name in passed.spans if not any(fnmatchcase(name, shape) for shape in shapes)} == set()
+        await eventually(all_are_exported, EXPORT_TIMEOUT_S, "all listed names")
+        exported = stack.tapped.copy()
+        assert exported.metrics.keys() - read_listed("Metrics") == set()
+        assert exported.log_events.keys() - read_listed("Log events") == set()
+        attribute_patterns = set(re.findall(r"`([a-z_.*]+)`", read_section("Attributes")))
+        assert list_unmatched(list_attributes(exported), attribute_patterns) == set()
+        span_patterns = {re.sub(r"\{[^}]+\}", "*", name) for name in read_listed("Spans")}
+        assert list_unmatched(exported.spans, span_patterns) == set()
 
-    def test_other_names_are_required_by_other_tests(self) -> None:
-        names = read_listed("Metrics") | read_listed("Attributes")
-        assert NOT_IN_EVERY_JOURNEY.keys() <= names
+    def test_names_that_are_not_in_every_journey_occur_in_the_given_tests(self) -> None:
+        assert NOT_IN_EVERY_JOURNEY.keys() <= read_listed("Metrics") | read_listed("Attributes")
         not_required = [
             name
             for name, file in NOT_IN_EVERY_JOURNEY.items()
@@ -119,7 +109,7 @@ class TestExportedTelemetry:
         assert not_required == []
 
     @staticmethod
-    async def _journey(stack: Stack, shopper: Shopper) -> None:
+    async def _complete_journey(stack: Stack, shopper: Shopper) -> None:
         """Join a room, place an order, repeat it, and place an invalid one. All requests are marked as synthetic."""
         shopper.http.headers["baggage"] = "hopline.synthetic=true"
         sku = (await shopper.products())[0]["sku"]
@@ -128,16 +118,21 @@ class TestExportedTelemetry:
             for _ in range(2):
                 assert (await shopper.place_order((sku, 1), key=shopper.email)).status_code == 201
             assert (await shopper.place_order(("NO-SUCH-THING", 1))).status_code == 422
-            await device.received("order.placed")
+            await device.wait_for("order.placed")
 
 
-def names_in_the_asgi_scope() -> set[str]:
-    """Return listed names of the ASGI scope, which are named like attributes but not exported."""
+def read_names_in_the_asgi_scope() -> set[str]:
+    """Return the listed keys of the ASGI scope, which are named like attributes but not exported."""
     return set(re.findall(r"^\| `([^`]+)` \| ASGI scope \|", read_section("Attributes"), re.MULTILINE))
 
 
-def attributes_of(passed: TappedTelemetry) -> set[str]:
-    """Return the names of attributes. Of log records, only members with a dot in their name are attributes."""
-    reported = (*passed.metrics.values(), *passed.spans.values(), *passed.span_events.values())
-    of_lines = {name for names in passed.log_events.values() for name in names if "." in name}
-    return passed.resource.union(of_lines, *reported)
+def list_attributes(exported: TappedTelemetry) -> set[str]:
+    """Return the names of all attributes. Members of log records without a dot in their name are not included."""
+    of_records = {name for names in exported.log_events.values() for name in names if "." in name}
+    of_other_signals = (*exported.metrics.values(), *exported.spans.values(), *exported.span_events.values())
+    return exported.resource.union(of_records, *of_other_signals)
+
+
+def list_unmatched(names: Iterable[str], patterns: Collection[str]) -> set[str]:
+    """Return the names that match no pattern, in which `*` matches any text."""
+    return {name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)}

@@ -1,4 +1,4 @@
-"""Grafana's dashboards and the metrics page evaluate the same metrics with the same operations."""
+"""The observatory's metrics page evaluates the metrics of Grafana's dashboards with the same operations."""
 
 import json
 import re
@@ -9,27 +9,29 @@ import pytest
 from observatory import promql
 from observatory.metric_tables import TABLES
 from observatory.promql import Aggregation, Binary, Expression, Quantile, Rate, Selector
+from testkit.telemetry_page import read_listed
 
 from .emitted import ROOT
-from .test_page import read_listed, strip_suffixes
+from .test_services import strip_suffixes
 
 DASHBOARDS = sorted((ROOT / "infra/grafana/dashboards").glob("*.json"))
-OURS = re.compile(r"\b(?:hopline|http|db|messaging)_[a-z_]+\b(?=[{\[)])")
+METRIC_OF_A_SERVICE = re.compile(r"\b(?:hopline|http|db|messaging)_[a-z_]+\b(?=[{\[)])")
 
 
 def read_dashboard_expressions() -> dict[str, Expression]:
     """Return the parsed expressions of the dashboards that use metrics of the services, by text."""
-    found = {}
+    expressions = {}
     for dashboard in DASHBOARDS:
         for panel in json.loads(dashboard.read_text(encoding="utf-8"))["panels"]:
             for target in panel.get("targets", []):
                 text = target.get("expr", "")
-                if OURS.search(text):
-                    found[text] = promql.parse(text.replace("$__rate_interval", "1m").replace("$service", ".+"))
-    return found
+                if METRIC_OF_A_SERVICE.search(text):
+                    expressions[text] = promql.parse(text.replace("$__rate_interval", "1m").replace("$service", ".+"))
+    return expressions
 
 
 def read_page_expressions() -> dict[str, Expression]:
+    """Return the parsed expressions of the metrics page, by text."""
     return {column.expression: promql.parse(column.over(60)) for table in TABLES for column in table.columns}
 
 
@@ -55,7 +57,9 @@ def list_operations(expression: Expression, *outer: str) -> Iterator[tuple[str, 
 
 
 def list_metrics(expressions: dict[str, Expression]) -> set[str]:
-    return {strip_suffixes(selector.name) for texts in expressions.values() for selector in promql.selectors(texts)}
+    """Return the names of the metrics in these expressions, without the suffixes of Prometheus."""
+    selectors = [selector for expression in expressions.values() for selector in promql.selectors(expression)]
+    return {strip_suffixes(selector.name) for selector in selectors}
 
 
 def test_dashboards_and_page_use_only_listed_metrics() -> None:
@@ -70,6 +74,6 @@ def test_page_has_every_metric_of_the_dashboards() -> None:
 
 
 @pytest.mark.parametrize("text", read_dashboard_expressions())
-def test_expressions_of_the_page_equal_those_of_the_dashboards(text: str) -> None:
-    computed = {chain for expression in read_page_expressions().values() for chain in list_operations(expression)}
-    assert set(list_operations(read_dashboard_expressions()[text])) - computed == set()
+def test_page_computes_the_operations_of_each_dashboard_expression(text: str) -> None:
+    on_page = {chain for expression in read_page_expressions().values() for chain in list_operations(expression)}
+    assert set(list_operations(read_dashboard_expressions()[text])) - on_page == set()

@@ -1,4 +1,4 @@
-"""docs/telemetry.md lists exactly the telemetry that the code emits."""
+"""docs/telemetry.md lists exactly the telemetry that the services and the worker emit, with conventional names."""
 
 import ast
 import pkgutil
@@ -11,38 +11,31 @@ from pathlib import Path
 import pytest
 import yaml
 
+from testkit.telemetry_page import read_listed
+
 from .emitted import ROOT, Emitted, read_emitted
-
-PAGE = ROOT / "docs" / "telemetry.md"
-
-
-def read_listed(heading: str) -> set[str]:
-    """Return the names in the first column of the table under a heading."""
-    _, _, section = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")
-    section, _, _ = section.partition("\n## ")
-    return set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
-def code() -> Emitted:
+def emitted() -> Emitted:
     return read_emitted()
 
 
-def test_log_events_are_listed(code: Emitted) -> None:
-    assert read_listed("Log events") == code.events
+def test_listed_log_events_are_the_emitted_ones(emitted: Emitted) -> None:
+    assert read_listed("Log events") == emitted.events
 
 
-def test_metrics_are_listed(code: Emitted) -> None:
-    assert read_listed("Metrics") == code.metrics
+def test_listed_metrics_are_the_emitted_ones(emitted: Emitted) -> None:
+    assert read_listed("Metrics") == emitted.metrics
 
 
-def test_attributes_are_listed(code: Emitted) -> None:
-    assert read_listed("Attributes") == code.attributes
+def test_listed_attributes_are_the_emitted_ones(emitted: Emitted) -> None:
+    assert read_listed("Attributes") == emitted.attributes
 
 
-def test_spans_are_listed(code: Emitted) -> None:
+def test_listed_spans_with_a_constant_name_are_the_emitted_ones(emitted: Emitted) -> None:
     constant = {name for name in read_listed("Spans") if "{" not in name}
-    assert constant == code.spans
+    assert constant == emitted.spans
 
 
 METRIC = re.compile(r"(?<![:\w])(?:hopline|http|db|messaging)_[a-z_]+")
@@ -82,24 +75,28 @@ def test_metrics_of_dashboards_and_alerts_are_listed(folder: str) -> None:
 
 
 REGISTRY = ("opentelemetry.semconv._incubating.attributes", "opentelemetry.semconv.attributes")
-"""Modules with all attributes, and with the stable ones, which the former mark as deprecated because they moved."""
+"""Packages with all attributes, and with the stable attributes.
+
+The first package marks the stable attributes as deprecated, because they moved to the second package.
+"""
 
 
 def read_registry() -> dict[str, bool]:
-    """Return every attribute of the installed registry, with whether it is deprecated."""
-    return {name: deprecated for package in REGISTRY for name, deprecated in _attributes_of(package)}
+    """Return all attributes of the installed semantic conventions, each with whether it is deprecated."""
+    return {name: deprecated for package in REGISTRY for name, deprecated in _read_attributes(package)}
 
 
-def _attributes_of(package: str) -> Iterator[tuple[str, bool]]:
+def _read_attributes(package: str) -> Iterator[tuple[str, bool]]:
+    """Yield the attributes of a package from its source, because only docstrings mark deprecated attributes."""
     for module in pkgutil.iter_modules(import_module(package).__path__):
         spec = find_spec(f"{package}.{module.name}")
         assert spec
         assert spec.origin
         body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-        for node, described in zip(body, [*body[1:], None], strict=True):
+        for node, next_node in zip(body, [*body[1:], None], strict=True):
             value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                text = described.value if isinstance(described, ast.Expr) else None
+                text = next_node.value if isinstance(next_node, ast.Expr) else None
                 docstring = str(text.value) if isinstance(text, ast.Constant) else ""
                 yield value.value, docstring.lstrip().startswith("Deprecated")
 
@@ -108,5 +105,6 @@ def test_attributes_are_in_the_semantic_conventions_or_begin_with_hopline() -> N
     registry = read_registry()
     assert registry["peer.service"], "the registry must mark deprecated attributes"
     conventional = {name for name in read_listed("Attributes") if not name.startswith("hopline.")}
-    assert conventional - registry.keys() == set(), "not in the registry: begin its name with hopline."
-    assert {name for name in conventional if registry[name]} == set(), "deprecated: use the replacement of the registry"
+    assert conventional - registry.keys() == set(), "not in the semantic conventions: begin the name with hopline."
+    deprecated = {name for name in conventional if registry[name]}
+    assert deprecated == set(), "deprecated: use the replacement that the semantic conventions name"

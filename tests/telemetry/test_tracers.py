@@ -1,4 +1,7 @@
-"""Tracers that are created at import use the provider that `shared.telemetry.setup` sets later."""
+"""Modules create their tracers with `shared.telemetry.spans.get_tracer`.
+
+These tracers use the provider that `shared.telemetry.setup` sets after the import of the modules.
+"""
 
 import ast
 
@@ -9,8 +12,8 @@ from .emitted import ROOT
 FOLDERS = ("packages", "shared", "services", "workers")
 
 
-def uses_get_tracer_of_the_api(source: str) -> bool:
-    """Return whether a module calls `opentelemetry.trace.get_tracer`."""
+def uses_get_tracer_of_opentelemetry(source: str) -> bool:
+    """Return whether a module imports or calls `opentelemetry.trace.get_tracer`."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Attribute(value=ast.Name(id="trace") | ast.Attribute(attr="trace"), attr="get_tracer"):
@@ -21,12 +24,12 @@ def uses_get_tracer_of_the_api(source: str) -> bool:
     return False
 
 
-def test_modules_create_tracers_by_get_tracer_of_shared() -> None:
+def test_modules_do_not_use_get_tracer_of_opentelemetry() -> None:
     sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts]
     calling = [
         path.relative_to(ROOT).as_posix()
         for path in sources
-        if uses_get_tracer_of_the_api(path.read_text(encoding="utf-8"))
+        if uses_get_tracer_of_opentelemetry(path.read_text(encoding="utf-8"))
     ]
     assert calling == [], (
         "use shared.telemetry.spans.get_tracer: with OTEL_PYTHON_TRACER_PROVIDER set, get_tracer loads a provider at "
@@ -42,5 +45,5 @@ def test_modules_create_tracers_by_get_tracer_of_shared() -> None:
         "from opentelemetry.trace import (\n    SpanKind,\n    get_tracer as create,\n)\ntracer = create(__name__)",
     ],
 )
-def test_call_of_the_api_is_found(source: str) -> None:
-    assert uses_get_tracer_of_the_api(source)
+def test_use_is_found_when_the_name_is_imported_or_qualified(source: str) -> None:
+    assert uses_get_tracer_of_opentelemetry(source)
