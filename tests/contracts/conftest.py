@@ -29,6 +29,9 @@ from users.keys import public_jwk
 ROOT = Path(__file__).parents[2]
 ADMIN = {"email": "ann@hopline.example", "password": "correct horse battery", "name": "Ann"}
 
+FIRST_REDIS_DATABASE = 8
+"""On a server that several pytest processes share, other tests use the Redis databases from 0 (`testkit.databases`)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunningShop:
@@ -43,12 +46,13 @@ class RunningShop:
 def running_shop(
     postgres_url: str, valkey_url: str, worker_number: int, database_templates: dict[str, str]
 ) -> Iterator[RunningShop]:
-    # No other test of this process uses this Redis database, because the relays of the shop append to its streams.
-    redis_url = with_path(valkey_url, str(8 + worker_number))
+    """Run the shop in a thread until the end of the module."""
+    # Other tests must not use this Redis database, because the relays of the shop append to its streams.
+    redis_url = with_path(valkey_url, str(FIRST_REDIS_DATABASE + worker_number))
     started: Future[RunningShop] = Future()
     stopping: Future[asyncio.Event] = Future()
 
-    async def run() -> None:
+    async def run_until_stopped() -> None:
         stop = asyncio.Event()
         try:
             async with _open_shop(postgres_url, redis_url, database_templates) as shop:
@@ -61,7 +65,7 @@ def running_shop(
             raise
 
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=(run_until_stopped(),), daemon=True)
     thread.start()
     yield started.result(timeout=120)
     loop.call_soon_threadsafe(stopping.result().set)
@@ -79,7 +83,8 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         async def start(name: str, app: Any) -> None:
             urls[name] = await stack.enter_async_context(serve(app))
 
-        async def database(service: str) -> dict[str, Any]:
+        async def create_database_settings(service: str) -> dict[str, Any]:
+            """Create a migrated database, and return its URL with the common settings."""
             if service not in templates:
                 templates[service] = await create_database(postgres_url)
                 await asyncio.to_thread(migrate, alembic_ini(ROOT, service), templates[service])
@@ -89,12 +94,14 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
 
         common = {"redis_url": redis_url, "environment": "test", "log_level": "ERROR", "drain_seconds": 0}
         secrets = {"signing_key": issuer.private_pem, "workers_client_secret": "the-workers-secret"}
-        user_settings = users.settings.Settings.model_validate({**await database("users"), **secrets})
+        user_settings = users.settings.Settings.model_validate({**await create_database_settings("users"), **secrets})
         await start("users", users.main.create_app(user_settings))
         common["jwks_url"] = f"{urls['users']}/.well-known/jwks.json"
-        order_settings = orders.settings.Settings.model_validate(await database("orders"))
+        order_settings = orders.settings.Settings.model_validate(await create_database_settings("orders"))
         await start("orders", orders.main.create_app(order_settings))
-        notification_settings = notifications.settings.Settings.model_validate(await database("notifications"))
+        notification_settings = notifications.settings.Settings.model_validate(
+            await create_database_settings("notifications")
+        )
         await start("notifications", notifications.main.create_app(notification_settings))
         upstreams = {f"{name}_url": url for name, url in urls.items()}
         timeouts = {"upstream_seconds": 20, "request_seconds": 30, "dashboard_seconds": 20}
@@ -102,7 +109,7 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         gateway_settings = gateway.settings.Settings.model_validate({**common, **upstreams, **relaxed_limits})
         await start("gateway", gateway.main.create_app(gateway_settings))
         async with http_client(urls["users"]) as client:
-            admin_id = await _register(client)
+            admin_id = await _register_admin(client)
         yield RunningShop(
             urls=urls,
             admin_headers=issuer.headers(admin_id, role="admin", lifetime=3600),
@@ -110,7 +117,7 @@ async def _open_shop(postgres_url: str, redis_url: str, templates: dict[str, str
         )
 
 
-async def _register(client: httpx.AsyncClient) -> UUID:
+async def _register_admin(client: httpx.AsyncClient) -> UUID:
     response = await client.post("/users", json=ADMIN)
     response.raise_for_status()
     return UUID(response.json()["id"])

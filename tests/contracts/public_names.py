@@ -1,4 +1,4 @@
-"""Finds private and undocumented names of third-party packages in Hopline's source, by its syntax trees."""
+"""A search for private and undocumented names of third-party packages in the syntax trees of Hopline's source."""
 
 import ast
 import inspect
@@ -11,7 +11,7 @@ from typing import Any
 FOLDERS = ("packages", "shared", "services", "workers", "infra", "tools")
 
 ALLOWED = {
-    # OpenTelemetry documents these modules of its logs API, which is not declared stable yet.
+    # OpenTelemetry documents these modules. Their names begin with an underscore until the logs API is stable.
     "opentelemetry._logs",
     "opentelemetry.sdk._logs",
     "opentelemetry.exporter.otlp.proto.grpc._log_exporter",
@@ -19,7 +19,7 @@ ALLOWED = {
     "os._exit",  # documented by Python
 }
 DOCUMENTED_ATTRIBUTES = {"_asdict", "_fields", "_make", "_replace"}
-"""Public methods of named tuples. They begin with an underscore so that fields cannot have the same name."""
+"""Public members of named tuples. They begin with an underscore so that fields cannot have the same name."""
 
 UNDOCUMENTED = {
     "Dependant": "FastAPI's model of a dependency is not documented; use Depends and dependency_overrides",
@@ -28,14 +28,18 @@ UNDOCUMENTED = {
     "ProxyTracerProvider": "not in opentelemetry.trace.__all__; use shared.telemetry.spans.get_tracer_provider",
     "structlog_": "structlog's prefix of context variables is not documented; use structlog.contextvars",
 }
-"""Private names without an underscore, which are found as names and as strings, and the replacements."""
+"""Undocumented names that do not begin with an underscore, with advice. They are found as names and as strings.
 
-BY_STRING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "import_module"}
+A name that ends with an underscore is a prefix.
+"""
+
+FUNCTIONS_OF_NAMES = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller", "import_module"}
+"""Functions with the name of an attribute or of a module as an argument."""
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """A name that must not be used."""
+    """A name that must not be used, with its place and with advice."""
 
     file: str
     line: int
@@ -48,17 +52,17 @@ class Finding:
 
 @dataclass(kw_only=True)
 class Module:
-    """One file: its imports (local name → full name), its classes, and the private names that it defines."""
+    """One file: its imports (local name → full name), its classes, and all names that it defines."""
 
     file: str
     name: str
     tree: ast.Module
     imports: dict[str, str] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
-    private: set[str] = field(default_factory=set)
+    defined: set[str] = field(default_factory=set)
 
     def full_name(self, expression: ast.expr) -> str | None:
-        """Return the dotted name of an expression; None if it is not a plain name."""
+        """Return the name that an expression refers to, with its module; None if that is unknown."""
         match expression:
             case ast.Subscript(value=value):
                 return self.full_name(value)
@@ -72,7 +76,7 @@ class Module:
 
 
 class Project:
-    """All modules below `root`, and the classes in them by full name."""
+    """All modules below `root`, by their names."""
 
     def __init__(self, root: Path) -> None:
         self.modules: dict[str, Module] = {}
@@ -89,7 +93,7 @@ class Project:
         return name.partition(".")[0] in self.own
 
     def find_class(self, name: str) -> tuple[Module, ast.ClassDef] | None:
-        """Return a class of Hopline, also if a package imports it under this name."""
+        """Return the class of Hopline with this full name, also if it is the name of an import of the class."""
         module_name, _, class_name = name.rpartition(".")
         module = self.modules.get(module_name)
         if module is None:
@@ -99,25 +103,32 @@ class Project:
         imported = module.imports.get(class_name)
         return self.find_class(imported) if imported and imported != name else None
 
-    def lineage(self, module: Module, cls: ast.ClassDef) -> tuple[set[str], list[str]]:
-        """Return the members of a class that Hopline defines, and its nearest bases from other packages."""
+    def resolve_bases(self, module: Module, cls: ast.ClassDef) -> tuple[set[str], list[str]]:
+        """Return two results: the members that Hopline defines in a class and its bases, and its foreign bases.
+
+        The foreign bases are the full names of the nearest bases from other packages.
+        """
         members, foreign = set(members_of(cls)), list[str]()
         for base in cls.bases:
             name = module.full_name(base)
             if name and (found := self.find_class(name)):
-                base_members, base_foreign = self.lineage(*found)
+                base_members, base_foreign = self.resolve_bases(*found)
                 members |= base_members
                 foreign += base_foreign
             elif name:
                 foreign.append(name)
         return members, foreign
 
-    def findings(self) -> list[Finding]:
-        """Return all findings, sorted by file and line."""
+    def find_names(self) -> list[Finding]:
+        """Return the findings of all modules, sorted by file and line."""
         return sorted({finding for module in self.modules.values() for finding in _Search(self, module).run()})
 
 
 def _read(file: Path, inside: str) -> Module:
+    """Read a file, which has the path `inside` in the repository.
+
+    The name of its module begins after the folder `src`, or at the root of the repository.
+    """
     parts = list(file.with_suffix("").parts)
     parts = (
         parts[len(parts) - parts[::-1].index("src") :] if "src" in parts else list(Path(inside).with_suffix("").parts)
@@ -136,17 +147,17 @@ def _read(file: Path, inside: str) -> Module:
                 module.imports |= {alias.asname or alias.name: f"{source}.{alias.name}" for alias in names}
             case ast.ClassDef():
                 module.classes[node.name] = node
-                module.private |= members_of(node) | {node.name}
+                module.defined |= members_of(node) | {node.name}
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                module.private.add(node.name)
+                module.defined.add(node.name)
             case ast.Name(id=name, ctx=ast.Store()):
-                module.private.add(name)
+                module.defined.add(name)
     return module
 
 
 @cache
 def members_of(cls: ast.ClassDef) -> frozenset[str]:
-    """Return the members that a class defines, including attributes of `self` and `cls`."""
+    """Return the members that the class itself defines, including attributes that its methods set."""
     members: set[str] = set()
     for node in cls.body:
         match node:
@@ -164,13 +175,13 @@ def members_of(cls: ast.ClassDef) -> frozenset[str]:
 
 
 def is_private(name: str) -> bool:
-    """Return whether a name begins with an underscore and is not defined by the language."""
+    """Return whether a name begins with an underscore, except `_` and names such as `__init__`."""
     return name.startswith("_") and name != "_" and not (name.startswith("__") and name.endswith("__"))
 
 
 @cache
 def private_names_of(base: str) -> frozenset[str]:
-    """Return the private members of an installed class, including attributes of `self`."""
+    """Return the private members of an installed class and its bases, including attributes that its methods set."""
     module_name, _, attributes = base.rpartition(".")
     while True:
         try:
@@ -192,7 +203,7 @@ def private_names_of(base: str) -> frozenset[str]:
 def _members_in_source(cls: type) -> frozenset[str]:
     try:
         file = inspect.getsourcefile(cls)
-    except TypeError:  # built in
+    except TypeError:  # a built-in class has no source file
         file = None
     return _classes_in(file).get(cls.__name__, frozenset()) if file else frozenset()
 
@@ -204,6 +215,8 @@ def _classes_in(file: str) -> dict[str, frozenset[str]]:
 
 
 class _Search(ast.NodeVisitor):
+    """The search in one module."""
+
     def __init__(self, project: Project, module: Module) -> None:
         self._project, self._module = project, module
         self._classes: list[ast.ClassDef] = []
@@ -235,7 +248,7 @@ class _Search(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         members = {name for name in members_of(node) if is_private(name)}
-        _, foreign = self._project.lineage(self._module, node)
+        _, foreign = self._project.resolve_bases(self._module, node)
         for base in foreign if members else ():
             for name in sorted(members & private_names_of(base)):
                 self._report(node, f"{node.name}.{name}", f"overrides a private name of {base}; choose another name")
@@ -245,40 +258,41 @@ class _Search(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._check_undocumented(node, node.attr)
-        if is_private(node.attr) and not self._is_ours(node):
+        if is_private(node.attr) and not self._is_allowed(node):
             self._report(node, ast.unparse(node), "private attribute; use a documented name of the package")
         self.generic_visit(node)
 
-    def _is_ours(self, node: ast.Attribute) -> bool:
+    def _is_allowed(self, node: ast.Attribute) -> bool:
+        """Return whether a private attribute is documented, or defined by Hopline."""
         match node.value:
             case ast.Name(id="self" | "cls") if self._classes:
-                return any(node.attr in self._project.lineage(self._module, cls)[0] for cls in self._classes)
+                return any(node.attr in self._project.resolve_bases(self._module, cls)[0] for cls in self._classes)
             case ast.Call(func=ast.Name(id="super")) if self._classes:
-                members, _ = self._project.lineage(self._module, self._classes[-1])
+                members, _ = self._project.resolve_bases(self._module, self._classes[-1])
                 return node.attr in members - members_of(self._classes[-1])
         full = self._module.full_name(node)
         if full in ALLOWED or (full and self._project.is_own(full)):
             return True
-        return node.attr in DOCUMENTED_ATTRIBUTES or node.attr in self._module.private
+        return node.attr in DOCUMENTED_ATTRIBUTES or node.attr in self._module.defined
 
     def visit_Name(self, node: ast.Name) -> None:
         self._check_undocumented(node, node.id)
 
     def visit_Call(self, node: ast.Call) -> None:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for argument in node.args if called in BY_STRING else ():
+        for argument in node.args if called in FUNCTIONS_OF_NAMES else ():
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 self._check_string(node, argument.value, f"{called}({argument.value!r})")
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        by_name = ast.unparse(node.value).endswith(".__dict__") or ast.unparse(node.value).startswith("vars(")
-        if by_name and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        is_namespace = ast.unparse(node.value).endswith(".__dict__") or ast.unparse(node.value).startswith("vars(")
+        if is_namespace and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
             self._check_string(node, node.slice.value, ast.unparse(node))
         self.generic_visit(node)
 
     def _check_string(self, node: ast.expr, value: str, name: str) -> None:
-        ours = value in self._module.private or self._project.is_own(value)
+        ours = value in self._module.defined or self._project.is_own(value)
         if not ours and value not in ALLOWED and any(is_private(part) for part in value.split(".")):
             self._report(node, name, "private name in a string; use a documented name of the package")
 

@@ -1,4 +1,4 @@
-"""An overloaded endpoint of a real users service behind a real gateway."""
+"""Many concurrent logins at a real users service behind a real gateway do not affect other requests."""
 
 import asyncio
 from collections import Counter
@@ -21,6 +21,8 @@ LOGINS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Shop:
+    """A client of the gateway, and the Authorization header of a registered user."""
+
     client: httpx.AsyncClient
     user_headers: dict[str, str]
 
@@ -42,8 +44,8 @@ async def open_shop(folder: Path, users_database: str, redis_url: str, **users: 
             http_client(gateway) as client,
         ):
             (await client.post("/v2/users", json=USER)).raise_for_status()
-            token = await client.post("/v2/tokens", data=build_login(USER["email"], USER["password"]))
-            yield Shop(client=client, user_headers={"Authorization": f"Bearer {token.json()['access_token']}"})
+            login = await client.post("/v2/tokens", data=build_login(USER["email"], USER["password"]))
+            yield Shop(client=client, user_headers={"Authorization": f"Bearer {login.json()['access_token']}"})
 
 
 @asynccontextmanager
@@ -63,8 +65,11 @@ def build_login(username: str, password: str = "wrong") -> dict[str, str]:  # no
     return {"grant_type": "password", "username": username, "password": password}
 
 
-async def log_in_concurrently(shop: Shop) -> list[httpx.Response]:
-    """Send concurrent wrong logins, and check that other calls to users succeed during and after them."""
+async def flood_logins(shop: Shop) -> list[httpx.Response]:
+    """Send many wrong logins at the same time, and return their responses.
+
+    Fails if another call to users does not succeed during or after the logins, or if a circuit breaker is open then.
+    """
 
     async def log_in(number: int) -> httpx.Response:
         return await shop.client.post("/v2/tokens", data=build_login(f"user-{number}@hopline.example"))
@@ -97,7 +102,7 @@ async def test_other_requests_succeed_when_many_clients_log_in(
     tmp_path: Path, migrated_database: MigratedDatabase, redis_url: str
 ) -> None:
     async with open_shop(tmp_path, await migrated_database("users"), redis_url) as shop:
-        responses = await log_in_concurrently(shop)
+        responses = await flood_logins(shop)
     assert count_problems(responses).keys() <= {"wrong-credentials", "too-many-logins"}
 
 
@@ -107,8 +112,8 @@ async def test_circuit_stays_closed_when_logins_exceed_the_capacity(
     async with open_shop(
         tmp_path, await migrated_database("users"), redis_url, MAX_CONCURRENT_PASSWORDS="1", MAX_WAITING_PASSWORDS="2"
     ) as shop:
-        responses = await log_in_concurrently(shop)
+        responses = await flood_logins(shop)
     assert count_problems(responses).keys() == {"wrong-credentials", "too-many-logins"}
     rejected = [response for response in responses if response.status_code == 503]
-    assert len(rejected) >= LOGINS / 2, "enough rejections to open a circuit"
+    assert len(rejected) >= LOGINS / 2, "too few rejections to open a circuit if they counted as failures"
     assert all(int(response.headers["retry-after"]) >= 1 for response in rejected)

@@ -1,4 +1,4 @@
-"""`.env.example` lists exactly the variables that the processes read, with default and meaning."""
+"""`.env.example` lists exactly the variables that the processes read, with their defaults and descriptions."""
 
 import re
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_unchanged_copy_sets_no_variable() -> None:
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: f"{settings.__module__}.{settings.__name__}")
-def test_defaults_in_the_file_are_read_as_the_defaults(
+def test_settings_have_their_defaults_when_the_variables_of_the_file_are_set(
     entries: dict[str, tuple[str, str]],
     settings: type[BaseSettings],
     tmp_path: Path,
@@ -90,14 +90,17 @@ def test_defaults_in_the_file_are_read_as_the_defaults(
         assert getattr(read, name) == settings.model_fields[name].default, name
 
 
-def test_files_are_up_to_date(tmp_path: Path) -> None:
+def test_generated_files_are_up_to_date() -> None:
     assert not list(check(ROOT)), "run: python -m checks.env_example"
+
+
+def test_check_finds_files_with_an_outdated_default(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / FILE).write_text(render_env_example().replace("MAX_JOBS=10", "MAX_JOBS=11"))
     (tmp_path / PAGE).write_text(render_page().replace("| `MAX_JOBS` | `10` |", "| `MAX_JOBS` | `11` |"))
     assert [finding.place for finding in check(tmp_path)] == [FILE, PAGE]
 
 
-def test_dotenv_is_neither_committed_nor_in_images() -> None:
+def test_dotenv_is_ignored_by_git_and_by_image_builds() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     assert "**/.env*" in (ROOT / ".dockerignore").read_text().splitlines()

@@ -19,12 +19,13 @@ def list_pages() -> list[str]:
 
 
 def list_anchors(page: Path) -> set[str]:
-    """Return the anchors of a page as forges build them: lower case, hyphens between words, no other punctuation."""
+    """Return the anchors of a page as GitHub builds them: lower case, hyphens between words, no other punctuation."""
     headings = HEADING.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def find_broken_links(page: Path) -> list[str]:
+    """Return the targets of the page's links that do not exist."""
     links = LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     targets = [((page.parent / file).resolve() if file else page, anchor) for file, anchor in links]
     missing = [str(target) for target, _ in targets if not target.exists()]
@@ -37,7 +38,7 @@ def test_links_lead_to_existing_targets(page: str) -> None:
     assert find_broken_links(ROOT / page) == []
 
 
-def test_link_is_found_when_its_target_is_missing(tmp_path: Path) -> None:
+def test_link_is_broken_when_its_file_or_heading_is_missing(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# One, two\n[a](#one-two) [b](#two) [c](page.md#one-two) [d](gone.md) [e](https://x.example/y#z)\n"
@@ -46,7 +47,7 @@ def test_link_is_found_when_its_target_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("decision", sorted((ROOT / "docs/adr").glob("[0-9]*.md")), ids=lambda file: file.stem)
-def test_decision_is_listed_with_its_number_and_title(decision: Path) -> None:
+def test_architecture_decision_is_listed_with_its_number_and_title(decision: Path) -> None:
     number, _, title = decision.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(". ")
     assert int(number) == int(decision.name[:4])
     assert f"\n{number}. [{title}]({decision.name})" in (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")

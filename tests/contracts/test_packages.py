@@ -1,4 +1,4 @@
-"""docs/architecture.md links files that use each of the listed packages."""
+"""For each package that Hopline is built on, docs/architecture.md links files that use the package."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ MODULES = {
 """The packages that must be listed, and the module of each."""
 
 EXPORTERS = {entry.name: entry.module for entry in entry_points(group="opentelemetry_traces_exporter")}
-"""Entry point → module: `shared.telemetry.setup` loads opentelemetry-exporter-otlp by these names."""
+"""Module by entry point. `shared.telemetry.setup` loads opentelemetry-exporter-otlp by the names of entry points."""
 
 
 def read_links() -> dict[str, list[str]]:
@@ -67,5 +67,5 @@ def test_linked_file_uses_the_package(package: str, link: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["import httpx_aiohttp", "from .httpx import Client", "'httpx'", "import ssl"])
-def test_similar_names_are_not_treated_as_the_package(source: str) -> None:
+def test_source_does_not_use_the_package_when_it_only_contains_a_similar_name(source: str) -> None:
     assert not imports_module(source, "httpx")

@@ -17,14 +17,15 @@ EXTENDED = re.compile(
     r"(uvicorn|uvicorn_worker|gunicorn|redis|arq|asyncpg|sqlalchemy\.pool|opentelemetry\.(sdk|exporter)"
     r"|structlog|httpx(_aiohttp)?\.\w*Transport)(\.|$)"
 )
-"""Full names of classes whose subclasses depend on undocumented behaviour. EXTENSIONS must list the subclasses."""
+"""Full names of extension points. Their subclasses depend on undocumented behaviour, so EXTENSIONS must list them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extension:
-    """A module that subclasses extension points. Version bounds and a canary test protect it against changes.
+    """A module that subclasses extension points of the distributions `needs`.
 
-    `needs` are distributions, whose bounds are in the package's pyproject.toml.
+    The pyproject.toml of `package` has version bounds for these distributions. A test in the file `canary` fails if a
+    new version breaks the module.
     """
 
     module: str
@@ -127,6 +128,7 @@ EXTENSIONS = [
 ]
 
 SUBCLASS = "from uvicorn.server import Server\nclass Own(Server):\n    def use(self):\n        "
+"""The beginning of a module. A statement of the method follows."""
 
 PRIVATE_NAMES = {
     "from uvicorn._types import ASGISendEvent": "uvicorn._types.ASGISendEvent",
@@ -149,6 +151,8 @@ PRIVATE_NAMES = {
     "from opentelemetry.trace import ProxyTracer": "ProxyTracer",
     "KEY = 'structlog_request_id'": "structlog_request_id",
 }
+"""Modules with one finding, and the name that is found."""
+
 ALLOWED = [
     "from opentelemetry._logs import get_logger\nfrom opentelemetry.sdk._logs.export import BatchLogRecordProcessor",
     "from opentelemetry import _logs\n_logs.get_logger_provider",
@@ -162,19 +166,21 @@ ALLOWED = [
     "from structlog.contextvars import bound_contextvars",
 ]
 
+"""Modules without a finding."""
+
 FindNames = Callable[[str], list[Finding]]
 
 
 @pytest.fixture
 def find_names(tmp_path: Path) -> FindNames:
-    """Return a function that checks a project with the given module and a base class in another module."""
+    """Return a function that searches in a project of two modules: the given source, and `shared.base`."""
 
     def search(source: str) -> list[Finding]:
         folder = tmp_path / "shared/src/shared"
         folder.mkdir(parents=True)
         (folder / "base.py").write_text("class Base:\n    _kept = 1\n")
         (folder / "module.py").write_text(source)
-        return Project(tmp_path).findings()
+        return Project(tmp_path).find_names()
 
     return search
 
@@ -185,7 +191,7 @@ def project() -> Project:
 
 
 def test_only_public_names_are_used(project: Project) -> None:
-    found = [str(finding) for finding in project.findings()]
+    found = [str(finding) for finding in project.find_names()]
     assert not found, "\n".join(found)
 
 
@@ -204,7 +210,7 @@ def test_every_subclass_of_an_extension_point_is_listed(project: Project) -> Non
         module.file
         for module in project.modules.values()
         for cls in module.classes.values()
-        if any(EXTENDED.match(base) for base in project.lineage(module, cls)[1])
+        if any(EXTENDED.match(base) for base in project.resolve_bases(module, cls)[1])
     }
     listed = {extension.module for extension in EXTENSIONS}
     assert extending == listed, "list the module in EXTENSIONS, with a version bound and a canary test"

@@ -19,12 +19,12 @@ def read_versions_in_ci() -> list[str]:
 def test_packages_and_locks_support_the_oldest_version_in_ci() -> None:
     oldest = read_versions_in_ci()[0]
     projects = [*ROOT.glob("*/*/pyproject.toml"), *ROOT.glob("*/pyproject.toml")]
-    wanted = {tomllib.loads(path.read_text(encoding="utf-8"))["project"]["requires-python"] for path in projects}
-    assert wanted == {f">={oldest}"}
+    supported = {tomllib.loads(path.read_text(encoding="utf-8"))["project"]["requires-python"] for path in projects}
+    assert supported == {f">={oldest}"}
     assert f"--python-version {oldest} " in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
-def test_images_have_a_version_in_ci() -> None:
+def test_images_have_a_version_that_ci_tests() -> None:
     dockerfile = (ROOT / "infra/docker/Dockerfile").read_text(encoding="utf-8")
     (image,) = re.findall(r"^ARG PYTHON_IMAGE=(.*)$", dockerfile, re.MULTILINE)
     assert re.split("[:-]", image)[1] in read_versions_in_ci()

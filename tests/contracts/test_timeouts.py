@@ -1,4 +1,4 @@
-"""Inner timeouts are shorter than outer ones, so that the process with the cause of an error responds in time."""
+"""Inner timeouts are shorter than outer timeouts, so that the process that has the error can still report it."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ MARGIN_S = 1.0
 """Time for the work of a service before and after its wait, and for the response."""
 
 SYN_RETRANSMISSION_S = 1.0
-"""Time after which the kernel repeats the first packet of a connection (RFC 6298 §2)."""
+"""Time after which the kernel sends the first packet of a connection again (RFC 6298 §2)."""
 
 WAITS_OF_SERVICES = {
     "users: a thread that hashes passwords": get_default(users.settings.Settings, "password_timeout_seconds"),
@@ -78,7 +78,7 @@ def test_timeouts_of_the_workers_are_nested() -> None:
     )
 
 
-def test_stop_waits_for_a_whole_request() -> None:
+def test_stop_of_a_process_waits_for_the_longest_request() -> None:
     stop_s = DrainingWorker.CONFIG_KWARGS["timeout_graceful_shutdown"]
     assert get_gateway_default("request_seconds") <= stop_s < shared.server.gunicorn.graceful_timeout
 
@@ -87,11 +87,11 @@ def test_idle_connections_are_closed_by_the_client_first() -> None:
     assert shared.server.gunicorn.keepalive > shared.http.client.KEEPALIVE_S
 
 
-def test_proxy_of_sockets_waits_for_a_head_as_long_as_the_services() -> None:
-    """The limit includes idle connections, because `timeout http-keep-alive` is not set (HAProxy's manual)."""
+def test_websocket_proxy_and_services_wait_equally_long_for_a_request_head() -> None:
+    """The limit also applies to idle connections, because `timeout http-keep-alive` is not set (HAProxy's manual)."""
     config = (ROOT / "infra/compose/sockets.cfg").read_text(encoding="utf-8")
-    section = re.split(r"^(?=\w)", config, flags=re.MULTILINE)
-    [defaults] = [text for text in section if text.startswith("defaults")]
+    sections = re.split(r"^(?=\w)", config, flags=re.MULTILINE)
+    [defaults] = [section for section in sections if section.startswith("defaults")]
     timeouts = dict(re.findall(r"^ +timeout ([\w-]+) (\w+)", defaults, re.MULTILINE))
     assert timeouts["http-request"] == f"{BoundedHttpProtocol.head_seconds:g}s"
     assert "http-keep-alive" not in timeouts

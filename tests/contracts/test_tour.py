@@ -1,4 +1,4 @@
-"""The files, commands and tests that the tour names exist."""
+"""The files, make targets and tests that docs/tour.md names exist, and each stop of the tour has the same parts."""
 
 import ast
 import re
@@ -14,6 +14,7 @@ LINKS = sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT)))
 TESTS = sorted(set(re.findall(r"`((?:[\w-]+/)+test_\w+\.py(?:::\w+)?)`", TEXT)))
 TARGETS = sorted(set(re.findall(r"\bmake ([a-z-]+)", TEXT)))
 STOPS = re.split(r"^## ", TEXT, flags=re.MULTILINE)[1:]
+"""The sections of the tour."""
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -21,9 +22,9 @@ def test_linked_file_exists(link: str) -> None:
     assert (TOUR.parent / link).resolve().is_file()
 
 
-@pytest.mark.parametrize("named", TESTS)
-def test_named_test_exists(named: str) -> None:
-    file, _, name = named.partition("::")
+@pytest.mark.parametrize("test", TESTS)
+def test_named_test_exists(test: str) -> None:
+    file, _, name = test.partition("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     found = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
     assert not name or name in found
