@@ -1,8 +1,8 @@
-"""Loaded before every other conftest.
+"""Settings of every test run. Pytest loads this file before every other conftest.
 
-In importlib mode pytest names `shared/tests/conftest.py` "shared.tests.conftest", and would create a namespace package
-from the folder `shared/` that hides the real package. So the packages that have the name of their folder are imported
-here.
+In importlib mode pytest names `shared/tests/conftest.py` "shared.tests.conftest". For this name it would create a
+namespace package from the folder `shared/`, which would hide the real package `shared`. So this file imports the
+packages that have the same name as their folder before pytest does that.
 
 Hypothesis has no time limits, because examples are slow on a busy machine. The `.env` of a developer is read neither by
 the tests nor by the processes that they start.

@@ -1,4 +1,8 @@
-"""The whole system, started once. All modules are in the group "stack", which pytest-xdist runs in one process."""
+"""The whole system, which all tests of a session share, and clients of it.
+
+Modules that use the fixture `stack` are in the group "stack", because pytest-xdist runs a group in one process. So only
+one process starts the system.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -12,6 +16,7 @@ from testkit.waiting import TIMEOUT_S
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return the stack that the environment names, or start one for the session."""
     with running_stack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
 
@@ -30,4 +35,5 @@ async def jaeger(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def shopper(gateway: httpx.AsyncClient) -> Shopper:
+    """Register a new customer, who is logged in."""
     return await register(gateway)

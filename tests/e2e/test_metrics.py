@@ -1,4 +1,4 @@
-"""After an order, the metrics page lists the route of the request, and `make top` prints it."""
+"""After an order, the observatory's metrics page lists the route `POST /v2/orders`, and `make top` prints it."""
 
 import asyncio
 from typing import Any
@@ -13,21 +13,21 @@ from testkit.waiting import TIMEOUT_S, eventually
 pytestmark = pytest.mark.xdist_group("stack")
 
 ROUTE_TIMEOUT_S = 60
-"""Timeout of the route on the metrics page. Processes export metrics every ten seconds."""
+"""Time until the route must be on the metrics page. Processes export metrics every ten seconds."""
 
 ROUTE = {"service_name": "gateway", "http_request_method": "POST", "http_route": "/v2/orders"}
 
 
 async def test_route_of_an_order_is_on_the_metrics_page_and_in_the_terminal(stack: Stack, shopper: Shopper) -> None:
     if not stack.has_observatory:
-        pytest.skip("only the observatory has the metrics page; it runs in an embedded stack that the tests started")
+        pytest.skip("reads the observatory's metrics page, so it needs an embedded stack that the tests started")
     sku = (await shopper.products())[0]["sku"]
     assert (await shopper.place_order((sku, 1))).status_code == 201
 
     async with httpx.AsyncClient(base_url=stack.prometheus, timeout=TIMEOUT_S) as prometheus:
 
         async def values_of_route() -> dict[str, Any] | None:
-            """Return the values of the route by column, when it has an exemplar."""
+            """Return the values of the route by column title; None until the row exists with an exemplar."""
             tables = (await prometheus.get("/observatory/metrics", params={"window": "15m"})).json()["tables"]
             [routes] = [table for table in tables if table["id"] == "routes"]
             titles = [column["title"] for column in routes["columns"]]
@@ -40,7 +40,7 @@ async def test_route_of_an_order_is_on_the_metrics_page_and_in_the_terminal(stac
         assert values
         assert values["rate"] > 0
         assert 0 < values["p50"] <= values["p99"]
-        assert values["errors"] is None or 0 <= values["errors"] <= 1  # None: the route had no 5xx response
+        assert values["errors"] is None or 0 <= values["errors"] <= 1  # None if the route had no 5xx response
 
     printed = await asyncio.to_thread(stack.run, "console", "top")
     assert printed.returncode == 0, printed.stderr

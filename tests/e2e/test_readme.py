@@ -1,4 +1,4 @@
-"""The commands of the README, as a reader would paste them."""
+"""The commands of the README under "Be the client", as a reader would paste them."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def read_commands() -> str:
 
 class TestBeTheClient:
     def test_every_command_succeeds(self, stack: Stack) -> None:
-        email = f"ada-{uuid4().hex[:12]}@readme.example"  # a stack of another command may run this test twice
+        email = f"ada-{uuid4().hex[:12]}@readme.example"  # unique, because a stack can outlive one run of the tests
         commands = read_commands().replace("http://localhost:8000", stack.gateway).replace("ada@example.com", email)
         done = subprocess.run(  # noqa: S603 - the README of this checkout
             ["/bin/bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, check=False
@@ -39,6 +39,6 @@ class TestBeTheClient:
         assert account["email"] == email
         assert len(products["items"]) == 3
         assert order["status"] in {"placed", "packed", "shipped"}
-        assert cancelled["status"] in {"cancelled", 409}
+        assert cancelled["status"] in {"cancelled", 409}  # 409 is the status of a problem: the order was packed before
         assert dashboard["degraded"] == []
         assert health["status"] == "ready"

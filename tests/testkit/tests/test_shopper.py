@@ -1,4 +1,4 @@
-"""The errors of a device that waits for notifications."""
+"""The errors of `testkit.shopper.Device.wait_for`."""
 
 import json
 from collections.abc import AsyncIterator
@@ -17,23 +17,28 @@ WELCOME = {"t": "welcome", "head": 1, "read_seq": 0, "recovered": True, "ping_s"
 PLACED = {"t": "n", "seq": 1, "id": "event-1", "kind": "order.placed", "data": {}, "at": "", "traceparent": ""}
 
 
-async def send(socket: ServerConnection) -> None:
+INTERNAL_ERROR = 1011
+"""WebSocket close code (RFC 6455 §7.4.1)."""
+
+
+async def send_frames(socket: ServerConnection) -> None:
     for frame in (WELCOME, PLACED):
         await socket.send(json.dumps(frame))
 
 
-async def send_and_stay(socket: ServerConnection) -> None:
-    await send(socket)
+async def send_frames_and_stay(socket: ServerConnection) -> None:
+    await send_frames(socket)
     await socket.wait_closed()
 
 
-async def send_and_close(socket: ServerConnection) -> None:
-    await send(socket)
-    await socket.close(1011)
+async def send_frames_and_close(socket: ServerConnection) -> None:
+    await send_frames(socket)
+    await socket.close(INTERNAL_ERROR)
 
 
 @asynccontextmanager
 async def open_device(script: Connection) -> AsyncIterator[Device]:
+    """Connect a device to a gateway whose WebSocket runs `script`."""
     gateway = Gateway()
     sockets = Sockets(gateway)
     sockets.scripts.append(script)
@@ -46,14 +51,14 @@ async def open_device(script: Connection) -> AsyncIterator[Device]:
         yield device
 
 
-async def test_error_lists_the_received_notifications_when_another_does_not_arrive() -> None:
-    async with open_device(send_and_stay) as device:
-        await device.received("order.placed")
+async def test_error_lists_received_and_missing_kinds_when_a_notification_does_not_arrive() -> None:
+    async with open_device(send_frames_and_stay) as device:
+        await device.wait_for("order.placed")
         with pytest.raises(AssertionError, match=r"received \['order.placed'\] without \['order.shipped'\]"):
-            await device.received("order.placed", "order.shipped", timeout=0.05)
+            await device.wait_for("order.placed", "order.shipped", timeout=0.05)
 
 
-async def test_wait_ends_when_the_connection_ends() -> None:
-    async with open_device(send_and_close) as device:
-        with pytest.raises(DisconnectedError, match="1011"):
-            await device.received("order.placed", "order.shipped")
+async def test_error_contains_the_close_code_when_the_connection_ends() -> None:
+    async with open_device(send_frames_and_close) as device:
+        with pytest.raises(DisconnectedError, match=str(INTERNAL_ERROR)):
+            await device.wait_for("order.placed", "order.shipped")

@@ -17,7 +17,7 @@ PASSWORD = "correct horse battery staple"
 
 
 class Device(device.Device):
-    """A device with one connection, which a gap or a repeat ends. It keeps all notifications in `frames`."""
+    """A device that does not reconnect, and disconnects at a gap or a repeat. `frames` are all its notifications."""
 
     def __init__(self, *, client: Client, cursor: int = 0) -> None:
         super().__init__(client=client, cursor=cursor, resumes=False, on_frame=self._keep)
@@ -28,10 +28,12 @@ class Device(device.Device):
         """The kinds of the notifications received, in order."""
         return [frame["kind"] for frame in self.frames]
 
-    async def received(self, *kinds: str, timeout: float = TIMEOUT_S) -> list[Frame]:  # noqa: ASYNC109
-        """Wait until all `kinds` have arrived, and return all notifications until then.
+    async def wait_for(self, *kinds: str, timeout: float = TIMEOUT_S) -> list[Frame]:  # noqa: ASYNC109
+        """Wait until notifications of all these kinds have arrived, and return all notifications until then.
 
-        Raises DisconnectedError if the connection ends before.
+        Raises:
+            AssertionError: A kind has not arrived in time.
+            DisconnectedError: The connection has ended before.
         """
 
         def have_arrived() -> bool:
@@ -50,7 +52,10 @@ class Device(device.Device):
 
 
 class Shopper(Client):
-    """A registered customer who is logged in and sends each request once. `trace_id` is that of the registration."""
+    """A registered customer who is logged in and sends each request once.
+
+    `trace_id` is the trace id of the registration.
+    """
 
     def __init__(self, *, http: httpx.AsyncClient, user: User, trace_id: str) -> None:
         super().__init__(http=http, retry_policy=NO_RETRIES, timeout_s=TIMEOUT_S)
@@ -59,7 +64,7 @@ class Shopper(Client):
         self.trace_id = trace_id
 
     async def get(self, path: str) -> httpx.Response:
-        """Return the response to a GET of any path."""
+        """Send a GET request to any path, and return the response."""
         return await self.send(Request(method="GET", path=path))
 
     async def products(self) -> list[Product]:
@@ -67,11 +72,14 @@ class Shopper(Client):
         return (await self.call(api.list_products(limit=100)))["items"]
 
     async def place_order(self, *items: tuple[str, int], key: str | None = None) -> httpx.Response:
-        """Return the response to an order of `(sku, quantity)` pairs, with a new idempotency key unless it is given."""
+        """Order these `(sku, quantity)` pairs, with a new idempotency key if `key` is None. Return the response."""
         return await self.send(api.place_order(*items, key=key))
 
-    async def cancelled_order(self, sku: str) -> httpx.Response:
-        """Cancel a new order and return the response. A packed order is replaced by another one, at most nine times."""
+    async def place_and_cancel_order(self, sku: str) -> httpx.Response:
+        """Place an order, cancel it, and return the response to the cancellation.
+
+        An order that was packed before cannot be cancelled. Then the shopper tries again, with at most ten orders.
+        """
         for _ in range(10):
             order = (await self.place_order((sku, 1))).raise_for_status().json()
             response = await self.send(api.cancel_order(order["id"]))
