@@ -1,4 +1,4 @@
-"""Every page in both themes: no serious finding of axe, usable at 320 px, by keyboard and with a screen reader."""
+"""Accessibility: axe reports no serious finding, and the pages work at 320 px, by keyboard and with a screen reader."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,12 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 AXE = Path(__file__).parents[3] / "services/gateway/web/node_modules/axe-core/axe.min.js"
 SKU = "OPENER-IRON"
-# The headings by address. A check waits for the heading, because the previous page is shown until then.
+MIN_CONTROL_HEIGHT_PX = 44
+"""WCAG 2.2 §2.5.5."""
+NARROW_WIDTH_PX = 320
+"""At this width, pages must not scroll horizontally (WCAG 2.2 §1.4.10)."""
+
+# Headings by address. A test waits for the heading, because the previous page is shown until the new page has loaded.
 SHOP_PAGES = {"/": "Catalog", f"/product/{SKU}": "Forged bottle opener", "/cart": "Cart"}
 PAGES = {**SHOP_PAGES, "/login": "Sign in", "/register": "Register", "/nowhere": "Page not found"}
 ACCOUNT_PAGES = {
@@ -28,21 +33,22 @@ ACCOUNT_PAGES = {
 
 @pytest.fixture(scope="module")
 def axe() -> str:
+    """Return the source of axe-core. Skip the tests if it is not installed, or fail in CI."""
     if not AXE.is_file():
-        reason = "no axe-core: npm ci --prefix services/gateway/web"
+        reason = "axe-core is not installed: run npm ci --prefix services/gateway/web"
         assert os.environ.get("CI") != "true", reason
         pytest.skip(reason)
     return AXE.read_text()
 
 
 @pytest.fixture(params=["light", "dark"])
-def themed(shop: Shop, request: pytest.FixtureRequest) -> Shop:
+def themed_shop(shop: Shop, request: pytest.FixtureRequest) -> Shop:
     theme: Literal["light", "dark"] = request.param
     shop.page.emulate_media(color_scheme=theme)
     return shop
 
 
-def serious_findings(page: Page, axe: str) -> list[str]:
+def find_serious_violations(page: Page, axe: str) -> list[str]:
     page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
@@ -53,58 +59,59 @@ def serious_findings(page: Page, axe: str) -> list[str]:
     ]
 
 
-def check(shop: Shop, axe: str) -> None:
+def assert_accessible(shop: Shop, axe: str) -> None:
+    """Check the current page at its width and at the narrow width."""
     expect(shop.page.get_by_text("Loading…")).to_have_count(0)
     path = shop.page.url
-    assert serious_findings(shop.page, axe) == [], path
+    assert find_serious_violations(shop.page, axe) == [], path
     size = shop.page.viewport_size
     assert size
-    shop.page.set_viewport_size({"width": 320, "height": 640})
+    shop.page.set_viewport_size({"width": NARROW_WIDTH_PX, "height": 640})
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert shop.page.evaluate(overflow) <= 0, f"{path} scrolls sideways at 320 px"
-    assert serious_findings(shop.page, axe) == [], f"{path} at 320 px"
+    assert shop.page.evaluate(overflow) <= 0, f"{path} scrolls horizontally at {NARROW_WIDTH_PX} px"
+    assert find_serious_violations(shop.page, axe) == [], f"{path} at {NARROW_WIDTH_PX} px"
     shop.page.set_viewport_size(size)
 
 
-def test_pages_without_an_account_have_no_serious_findings(themed: Shop, axe: str) -> None:
-    themed.open("/")
-    themed.add_to_cart(SKU)
+def test_pages_without_an_account_are_accessible(themed_shop: Shop, axe: str) -> None:
+    themed_shop.open("/")
+    themed_shop.add_to_cart(SKU)
     for path, heading in PAGES.items():
-        themed.open(path)
-        expect(themed.heading).to_have_text(heading)
-        check(themed, axe)
+        themed_shop.open(path)
+        expect(themed_shop.heading).to_have_text(heading)
+        assert_accessible(themed_shop, axe)
 
 
-def test_pages_of_an_account_have_no_serious_findings(themed: Shop, axe: str) -> None:
-    themed.register()
-    themed.place_order(SKU)
-    check(themed, axe)
-    themed.expect_shipped()
-    themed.open("/reports")
-    themed.page.get_by_role("button", name="Request report").click()
-    expect(themed.page.locator("[data-report]")).to_have_count(1)
-    themed.add_to_cart(SKU)
+def test_pages_of_an_account_are_accessible(themed_shop: Shop, axe: str) -> None:
+    themed_shop.register()
+    themed_shop.place_order(SKU)
+    assert_accessible(themed_shop, axe)
+    themed_shop.expect_shipped()
+    themed_shop.open("/reports")
+    themed_shop.page.get_by_role("button", name="Request report").click()
+    expect(themed_shop.page.locator("[data-report]")).to_have_count(1)
+    themed_shop.add_to_cart(SKU)
     for path, heading in ACCOUNT_PAGES.items():
-        themed.open(path)
-        expect(themed.heading).to_have_text(heading)
-        check(themed, axe)
+        themed_shop.open(path)
+        expect(themed_shop.heading).to_have_text(heading)
+        assert_accessible(themed_shop, axe)
 
 
-def test_targets_are_large_enough(shop: Shop) -> None:
+def test_controls_have_the_minimum_height(shop: Shop) -> None:
     shop.open("/")
     expect(shop.page.get_by_role("button", name="Add to cart").first).to_be_visible()
     for control in shop.page.locator("button:visible, header a:visible, .card a:visible").all():
         box = control.bounding_box()
         assert box
-        assert box["height"] >= 44, control.inner_text()
+        assert box["height"] >= MIN_CONTROL_HEIGHT_PX, control.inner_text()
 
 
-def test_keyboard_skips_the_navigation_and_focus_follows_the_pages(shop: Shop) -> None:
+def test_keyboard_can_skip_the_navigation_and_focus_moves_to_the_heading_of_a_new_page(shop: Shop) -> None:
     shop.open("/")
     shop.page.keyboard.press("Tab")
-    skip = shop.page.get_by_role("link", name="Skip to content")
-    expect(skip).to_be_focused()
-    expect(skip).to_be_in_viewport()
+    skip_link = shop.page.get_by_role("link", name="Skip to content")
+    expect(skip_link).to_be_focused()
+    expect(skip_link).to_be_in_viewport()
     shop.page.keyboard.press("Enter")
     expect(shop.page.get_by_role("main")).to_be_focused()
     shop.page.get_by_role("link", name="Forged bottle opener").press("Enter")
@@ -113,12 +120,12 @@ def test_keyboard_skips_the_navigation_and_focus_follows_the_pages(shop: Shop) -
     expect(shop.page).to_have_title("Forged bottle opener · Hopline")
 
 
-def test_messages_are_spoken(shop: Shop) -> None:
+def test_message_is_announced_by_screen_readers(shop: Shop) -> None:
     shop.add_to_cart(SKU)
     expect(shop.page.get_by_role("status").filter(has_text="Forged bottle opener is in the cart.")).to_be_visible()
 
 
-def test_selected_theme_stays_after_a_reload(shop: Shop) -> None:
+def test_selected_theme_stays_when_the_page_is_reloaded(shop: Shop) -> None:
     shop.page.emulate_media(color_scheme="light")
     shop.open("/")
     root = shop.page.locator("html")

@@ -1,4 +1,4 @@
-"""The page that injects faults: it shows active faults, and the WebSocket loses no notification."""
+"""The page `/break`: it injects faults, shows their effects, and shows that the WebSocket resumed without a gap."""
 
 import re
 
@@ -13,86 +13,89 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 SKU = "BOOK-HOPS"
 ADMIN_PASSWORD = "hopline-admin"
-CIRCUIT_MS = 60_000
+TIMEOUT_MS = 60_000
+"""Timeout for the reaction to a fault. A circuit breaker opens after several calls and closes five seconds later."""
+TOKEN_PREFIX = "eyJ"
+"""The first characters of every JWT: base64 of `{"`."""
 
 
 @pytest.fixture
 def shop(device: BrowserContext, open_shop: OpenShop) -> Shop:
-    """A page whose console may have the errors that its faults cause."""
+    """Open the application in a tab that may log errors, because the faults cause some."""
     return open_shop(device)
 
 
-def unlock(page: Page, password: str = ADMIN_PASSWORD) -> None:
+def unlock_switches(page: Page, password: str = ADMIN_PASSWORD) -> None:
     page.get_by_label("Password of the admin").fill(password)
     page.get_by_role("button", name="Unlock the switches").click()
 
 
-def switch(page: Page, name: str) -> Locator:
+def find_switch(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name)
 
 
-def test_fault_is_seen_while_it_is_active(shop: Shop) -> None:
+def test_page_shows_the_fault_and_its_effects_while_it_is_active(shop: Shop) -> None:
     page = shop.page
     shop.register()
     shop.open("/break")
-    unlock(page)
-    errors = switch(page, "errors for calls gateway → orders")
-    errors.click()
-    expect(errors).to_have_attribute("aria-pressed", "true")
-    active = page.locator(".active-faults > li")
-    expect(active).to_have_count(1)
-    expect(active).to_contain_text(re.compile(r"gateway → orders: errors for \d+ s"))
+    unlock_switches(page)
+    errors_switch = find_switch(page, "errors for calls gateway → orders")
+    errors_switch.click()
+    expect(errors_switch).to_have_attribute("aria-pressed", "true")
+    active_faults = page.locator(".active-faults > li")
+    expect(active_faults).to_have_count(1)
+    expect(active_faults).to_contain_text(re.compile(r"gateway → orders: errors for \d+ s"))
 
     page.get_by_role("button", name="Send it every second").click()
     effects = page.locator(".effects")
     expect(effects).to_contain_text("The dashboard came without orders")
     circuit = page.locator("[data-upstream=orders] .circuit")
-    expect(circuit).to_have_attribute("data-circuit", "open", timeout=CIRCUIT_MS)
+    expect(circuit).to_have_attribute("data-circuit", "open", timeout=TIMEOUT_MS)
     expect(effects).to_contain_text("The circuit of orders is open: no calls")
     page.get_by_label("Request").select_option("orders")
     expect(effects).to_contain_text(re.compile(r"GET /v2/orders: 503.*try again in \d+ s"))
 
     page.get_by_role("button", name="Switch off the fault of gateway → orders").click()
-    expect(active).to_have_count(0)
-    expect(errors).to_have_attribute("aria-pressed", "false")
-    expect(circuit).to_have_attribute("data-circuit", "closed", timeout=CIRCUIT_MS)
+    expect(active_faults).to_have_count(0)
+    expect(errors_switch).to_have_attribute("aria-pressed", "false")
+    expect(circuit).to_have_attribute("data-circuit", "closed", timeout=TIMEOUT_MS)
     page.get_by_role("button", name="Clear").click()
     page.get_by_label("Request").select_option("dashboard")
-    expect(effects).to_contain_text("The dashboard is complete", timeout=CIRCUIT_MS)
+    expect(effects).to_contain_text("The dashboard is complete", timeout=TIMEOUT_MS)
 
 
-def test_retried_calls_are_listed(shop: Shop) -> None:
+def test_page_lists_retried_calls(shop: Shop) -> None:
     page = shop.page
     shop.register()
     shop.open("/break")
-    unlock(page)
+    unlock_switches(page)
     page.get_by_label("Affected calls").select_option("a fifth")
-    switch(page, "errors for calls gateway → orders").click()
+    find_switch(page, "errors for calls gateway → orders").click()
     expect(page.locator(".active-faults > li")).to_contain_text("errors in 20 % of the calls")
     page.get_by_label("Request").select_option("orders")
     page.get_by_role("button", name="Send it every second").click()
     expect(page.locator(".effects")).to_contain_text(
-        re.compile(r"GET /v2/orders: 200 after retries: orders \("), timeout=CIRCUIT_MS
+        re.compile(r"GET /v2/orders: 200 after retries: orders \("), timeout=TIMEOUT_MS
     )
     page.get_by_role("button", name="Switch off the fault of gateway → orders").click()
     expect(page.locator(".active-faults > li")).to_have_count(0)
 
 
-def test_admin_login_is_not_stored(shop: Shop) -> None:
+def test_login_of_the_admin_ends_when_the_page_is_reloaded(shop: Shop) -> None:
     page = shop.page
     shop.open("/break")
-    unlock(page, "wrong")
+    unlock_switches(page, "wrong")
     expect(page.get_by_role("main").get_by_role("alert")).to_be_visible()
-    unlock(page)
+    unlock_switches(page)
     expect(page.get_by_role("table").first).to_be_visible()
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
     stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
-    assert "eyJ" not in stored, "a token is stored"
+    assert TOKEN_PREFIX not in stored, "a token is stored"
     page.reload()
     expect(page.get_by_label("Password of the admin")).to_be_visible()
 
 
-def test_killed_notifications_lose_and_repeat_nothing(shop: Shop, stack: Stack) -> None:
+def test_page_misses_and_repeats_no_notification_when_the_service_is_killed(shop: Shop, stack: Stack) -> None:
     if not stack.is_ours:
         pytest.skip("kills a process, so it needs a stack that the tests started")
     page = shop.page
@@ -101,14 +104,14 @@ def test_killed_notifications_lose_and_repeat_nothing(shop: Shop, stack: Stack) 
     stack.operator.kill("notifications")
     shop.expect_shipped()
     for name in ("push", "packed", "shipped"):
-        expect(page.locator(f"[data-hop={name}]")).to_have_attribute("data-state", "lit", timeout=CIRCUIT_MS)
-    expect(shop.connection).to_have_attribute("data-phase", "open", timeout=CIRCUIT_MS)
+        expect(page.locator(f"[data-hop={name}]")).to_have_attribute("data-state", "lit", timeout=TIMEOUT_MS)
+    expect(shop.connection).to_have_attribute("data-phase", "open", timeout=TIMEOUT_MS)
 
     shop.open("/notifications")
     expect(shop.notifications.first).to_contain_text("shipped")
-    numbers = [int(item.get_attribute("data-seq") or 0) for item in shop.notifications.all()]
-    assert numbers == [4, 3, 2, 1]
+    assert shop.notification_seqs() == [4, 3, 2, 1]
     shop.open("/break")
-    expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=CIRCUIT_MS)
-    # Until here the page may not have noticed the end of its socket. Now it has, so an open one is a new one.
-    expect(shop.connection).to_have_attribute("data-phase", "open", timeout=CIRCUIT_MS)
+    expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=TIMEOUT_MS)
+    # The check above may have found the old socket, whose end the page had not noticed yet. After it has resumed, the
+    # page has a new socket.
+    expect(shop.connection).to_have_attribute("data-phase", "open", timeout=TIMEOUT_MS)

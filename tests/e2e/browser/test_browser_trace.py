@@ -1,9 +1,8 @@
-"""One order is one trace. It begins with a span of the browser and includes the notifications to the page."""
+"""Traces of the browser application: an order is one trace from the browser's click to the received notifications."""
 
 import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -12,30 +11,33 @@ from playwright.sync_api import Page, expect
 from console.tree import parent_span_id
 from testkit.shop import Shop
 from testkit.stack import Stack
+from testkit.telemetry_page import PAGE, read_section
 from testkit.waiting import TIMEOUT_S
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-ROOT = Path(__file__).parents[3]
 SKU = "BOOK-HOPS"
-ATTEMPTS = 300
+TIMEOUT_MS = 60_000
 PAUSE_MS = 200
 
 Span = dict[str, Any]
-Traces = Callable[[str], list[Span]]
+T = TypeVar("T")
 
 
-def eventually(page: Page, condition: Callable[[], Any]) -> Any:
-    """Return the first truthy value of `condition`. Between calls the page runs; a blocking wait would stop it."""
-    for _ in range(ATTEMPTS):
+def wait_for(page: Page, condition: Callable[[], T], what: str) -> T:
+    """Return the first truthy value of `condition`.
+
+    The page continues to run between the calls, which it would not do during `time.sleep`.
+    """
+    for _ in range(TIMEOUT_MS // PAUSE_MS):
         if value := condition():
             return value
         page.wait_for_timeout(PAUSE_MS)
-    raise AssertionError("the condition did not become true")
+    raise AssertionError(f"waited {TIMEOUT_MS / 1000:g} s for {what}")
 
 
 def find_spans(stack: Stack, operation: str) -> list[Span]:
-    """Return the browser's spans of this name, newest first, each with its parent's id and its tags by name."""
+    """Return the browser's spans of this operation, newest first."""
     query: dict[str, str | int] = {"service": "browser", "operation": operation, "lookback": "1h", "limit": 20}
     response = httpx.get(f"{stack.jaeger}/api/traces", params=query, timeout=TIMEOUT_S).raise_for_status()
     spans = [span for trace in response.json()["data"] for span in read_spans(trace)]
@@ -46,11 +48,13 @@ def find_spans(stack: Stack, operation: str) -> list[Span]:
 
 
 def read_trace(stack: Stack, trace_id: str) -> list[Span]:
+    """Return the spans of a trace; empty if Jaeger has not received any of them yet."""
     response = httpx.get(f"{stack.jaeger}/api/traces/{trace_id}", timeout=TIMEOUT_S)
     return [span for trace in response.json()["data"] or () for span in read_spans(trace)]
 
 
 def read_spans(trace: dict[str, Any]) -> list[Span]:
+    """Return the spans of a trace in Jaeger's format, each with the id of its parent and its tags by name."""
     services = {key: process["serviceName"] for key, process in trace["processes"].items()}
     return [
         {
@@ -75,15 +79,17 @@ def place_order(shop: Shop) -> str:
     return placed.value.headers["traceresponse"].split("-")[1]
 
 
-def test_trace_of_an_order_begins_in_the_browser_and_returns_to_it(shop: Shop, stack: Stack) -> None:
+def test_trace_of_an_order_begins_in_the_browser_and_includes_the_received_notifications(
+    shop: Shop, stack: Stack
+) -> None:
     shop.register()
     trace_id = place_order(shop)
 
-    def pushes() -> list[Span]:
-        received = [span for span in read_trace(stack, trace_id) if span["name"] == "receive notification"]
-        return received if len(received) == 3 else []
+    def find_received() -> list[Span]:
+        found = [span for span in read_trace(stack, trace_id) if span["name"] == "receive notification"]
+        return found if len(found) == 3 else []
 
-    received = eventually(shop.page, pushes)
+    received = wait_for(shop.page, find_received, "the spans of three received notifications")
     spans = {span["id"]: span for span in read_trace(stack, trace_id)}
     [root] = [span for span in spans.values() if span["parent"] is None]
     assert (root["service"], root["name"]) == ("browser", "place order")
@@ -95,37 +101,37 @@ def test_trace_of_an_order_begins_in_the_browser_and_returns_to_it(shop: Shop, s
     assert (server["service"], server["name"]) == ("gateway", "POST /v2/orders")
 
     kinds = set()
-    for push in received:
-        assert push["service"] == "browser"
-        assert push["tags"]["span.kind"] == "consumer"
-        sent = spans[push["parent"]]
+    for span in received:
+        assert span["service"] == "browser"
+        assert span["tags"]["span.kind"] == "consumer"
+        sent = spans[span["parent"]]
         assert (sent["service"], sent["name"]) == ("notifications", "send notification")
-        kinds.add(push["tags"]["hopline.notification.kind"])
+        kinds.add(span["tags"]["hopline.notification.kind"])
     assert kinds == {"order.placed", "order.packed", "order.shipped"}
 
 
-def test_spans_arrive_when_the_page_is_left_immediately(shop: Shop, stack: Stack) -> None:
+def test_spans_are_exported_when_the_user_leaves_the_page_immediately(shop: Shop, stack: Stack) -> None:
     shop.register()
     trace_id = place_order(shop)
     shop.page.goto("about:blank")
 
-    def root() -> list[Span]:
+    def find_root() -> list[Span]:
         return [span for span in read_trace(stack, trace_id) if span["name"] == "place order"]
 
-    [span] = eventually(shop.page, root)
-    assert span["parent"] is None
+    [root] = wait_for(shop.page, find_root, "the root span of the order")
+    assert root["parent"] is None
 
 
-def test_reading_pages_are_actions_too(shop: Shop, stack: Stack) -> None:
+def test_load_of_a_page_is_one_trace_with_its_requests(shop: Shop, stack: Stack) -> None:
     shop.open("/")
     expect(shop.page.locator(".card").first).to_be_visible()
-    [span, *_] = eventually(shop.page, lambda: find_spans(stack, "load catalog"))
-    assert span["parent"] is None
-    names = {span["name"] for span in read_trace(stack, span["trace"]) if span["service"] == "gateway"}
+    [root, *_] = wait_for(shop.page, lambda: find_spans(stack, "load catalog"), "the root span of the page load")
+    assert root["parent"] is None
+    names = {span["name"] for span in read_trace(stack, root["trace"]) if span["service"] == "gateway"}
     assert "GET /v2/products" in names
 
 
-def test_trace_context_and_telemetry_stay_with_the_shop(shop: Shop) -> None:
+def test_export_of_spans_has_no_trace_context_and_no_token(shop: Shop) -> None:
     with shop.page.expect_request("**/browser/telemetry/v1/traces") as sent:
         shop.open("/")
     export = sent.value
@@ -134,20 +140,21 @@ def test_trace_context_and_telemetry_stay_with_the_shop(shop: Shop) -> None:
     assert "authorization" not in export.headers
 
 
-def test_what_pages_send_is_listed(shop: Shop, stack: Stack) -> None:
+def test_exported_spans_metrics_and_attributes_are_listed_in_the_documentation(shop: Shop, stack: Stack) -> None:
     if not stack.is_tapped:
-        pytest.skip("needs the telemetry of an embedded stack that the tests started")
+        pytest.skip("reads the exported telemetry, so it needs an embedded stack that the tests started")
     shop.register()
     place_order(shop)
-    eventually(shop.page, lambda: "receive notification" in stack.tapped.copy().page_spans)
-    shop.page.goto("about:blank")
-    eventually(shop.page, lambda: "hopline.web_vital.layout_shift" in stack.tapped.copy().page_metrics)
+    received, metric = "receive notification", "hopline.web_vital.layout_shift"
+    wait_for(shop.page, lambda: received in stack.tapped.copy().page_spans, f"the export of {received!r}")
+    shop.page.goto("about:blank")  # the page exports its metrics when the user leaves it
+    wait_for(shop.page, lambda: metric in stack.tapped.copy().page_metrics, f"the export of {metric}")
 
-    sent = stack.tapped.copy()
-    documented = (ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8")
-    section = documented.partition("\n## The browser application\n")[2].partition("\n## ")[0]
-    listed = set(re.findall(r"`([^`]+)`", section))
-    assert {name for name in sent.page_spans if not re.match(r"[A-Z]+ /", name)} <= listed
-    assert sent.page_metrics.keys() <= listed
-    attributes = set().union(*sent.page_spans.values(), *sent.page_metrics.values())
-    assert {name for name in attributes if f"`{name}`" not in documented} == set()
+    exported = stack.tapped.copy()
+    listed = set(re.findall(r"`([^`]+)`", read_section("The browser application")))
+    actions = {name for name in exported.page_spans if not re.match(r"[A-Z]+ /", name)}  # without spans of requests
+    assert actions <= listed
+    assert exported.page_metrics.keys() <= listed
+    attributes = set().union(*exported.page_spans.values(), *exported.page_metrics.values())
+    page = PAGE.read_text(encoding="utf-8")
+    assert {name for name in attributes if f"`{name}`" not in page} == set()

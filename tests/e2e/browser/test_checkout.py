@@ -1,8 +1,8 @@
-"""One checkout places one order: after a double click, a reload, and a lost response."""
+"""One checkout places one order, also after a double click, a reload or a lost response, and in two tabs."""
 
 import pytest
 from playwright.sync_api import BrowserContext, Request, Route, expect
-from tests.e2e.browser.conftest import OpenShop, OrderIdsOf
+from tests.e2e.browser.conftest import ListOrderIds, OpenShop
 
 from testkit.shop import Shop
 
@@ -12,15 +12,15 @@ SKU = "BOOK-HOPS"
 ORDERS = "**/v2/orders"
 
 
-def watch_keys(shop: Shop) -> list[str]:
-    """Collect the idempotency keys of the requests that place orders."""
+def record_keys(shop: Shop) -> list[str]:
+    """Return a list to which the idempotency key of each further order request is appended."""
     keys: list[str] = []
 
-    def watch(request: Request) -> None:
+    def record_key(request: Request) -> None:
         if request.method == "POST" and request.url.endswith("/v2/orders"):
             keys.append(request.headers["idempotency-key"])
 
-    shop.page.on("request", watch)
+    shop.page.on("request", record_key)
     return keys
 
 
@@ -29,46 +29,46 @@ def open_cart(shop: Shop) -> None:
     shop.open("/cart")
 
 
-def test_double_click_places_one_order(shop: Shop, order_ids_of: OrderIdsOf) -> None:
+def test_one_order_is_placed_when_the_button_is_double_clicked(shop: Shop, list_order_ids: ListOrderIds) -> None:
     account = shop.register()
-    keys = watch_keys(shop)
+    keys = record_keys(shop)
     open_cart(shop)
     shop.page.get_by_role("button", name="Place order").dblclick()
-    order_id = shop.placed_order_id()
-    assert order_ids_of(account) == [order_id]
+    order_id = shop.wait_for_order()
+    assert list_order_ids(account) == [order_id]
     assert len(keys) == 1
     shop.open("/cart")
     expect(shop.page.get_by_text("Your cart is empty.")).to_be_visible()
 
 
-def test_reload_while_the_order_is_placed_completes_the_same_order(
-    device: BrowserContext, open_shop: OpenShop, order_ids_of: OrderIdsOf
+def test_order_is_completed_with_the_same_key_when_the_page_is_reloaded_before_the_response(
+    device: BrowserContext, open_shop: OpenShop, list_order_ids: ListOrderIds
 ) -> None:
     shop = open_shop(device)
     account = shop.register()
-    keys = watch_keys(shop)
+    keys = record_keys(shop)
     open_cart(shop)
 
-    def place_but_hold_the_response(route: Route) -> None:
+    def place_without_a_response(route: Route) -> None:
         route.fetch()
 
-    shop.page.route(ORDERS, place_but_hold_the_response, times=1)
+    shop.page.route(ORDERS, place_without_a_response, times=1)
     with shop.page.expect_request(ORDERS):
         shop.page.get_by_role("button", name="Place order").click()
     expect(shop.page.get_by_role("button", name="Placing the order…")).to_be_visible()
     shop.page.reload()
-    order_id = shop.placed_order_id()
-    assert order_ids_of(account) == [order_id]
+    order_id = shop.wait_for_order()
+    assert list_order_ids(account) == [order_id]
     assert len(keys) == 2
     assert len(set(keys)) == 1
 
 
-def test_lost_response_is_repeated_with_the_same_key(
-    device: BrowserContext, open_shop: OpenShop, order_ids_of: OrderIdsOf
+def test_request_is_repeated_with_the_same_key_when_its_response_was_lost(
+    device: BrowserContext, open_shop: OpenShop, list_order_ids: ListOrderIds
 ) -> None:
     shop = open_shop(device)
     account = shop.register()
-    keys = watch_keys(shop)
+    keys = record_keys(shop)
     open_cart(shop)
 
     def place_and_lose_the_response(route: Route) -> None:
@@ -79,14 +79,14 @@ def test_lost_response_is_repeated_with_the_same_key(
     shop.page.get_by_role("button", name="Place order").click()
     expect(shop.page.get_by_role("main").get_by_role("alert")).to_contain_text("cannot be reached")
     shop.page.get_by_role("button", name="Try again").click()
-    order_id = shop.placed_order_id()
-    assert order_ids_of(account) == [order_id]
+    order_id = shop.wait_for_order()
+    assert list_order_ids(account) == [order_id]
     assert len(keys) == 2
     assert len(set(keys)) == 1
 
 
-def test_two_tabs_with_the_same_cart_place_one_order(
-    device: BrowserContext, open_shop: OpenShop, order_ids_of: OrderIdsOf
+def test_one_order_is_placed_when_two_tabs_check_out_the_same_cart(
+    device: BrowserContext, open_shop: OpenShop, list_order_ids: ListOrderIds
 ) -> None:
     first, second = open_shop(device), open_shop(device)
     account = first.register()
@@ -104,6 +104,6 @@ def test_two_tabs_with_the_same_cart_place_one_order(
     second.page.get_by_role("button", name="Place order").click()
     expect(second.page.get_by_role("button", name="Placing the order…")).to_be_visible()
     held[0].continue_()
-    order_id = first.placed_order_id()
+    order_id = first.wait_for_order()
     second.page.wait_for_url("**/#/orders")
-    assert order_ids_of(account) == [order_id]
+    assert list_order_ids(account) == [order_id]

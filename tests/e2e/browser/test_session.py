@@ -8,31 +8,35 @@ from testkit.shop import Shop
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-EXPIRED = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."
+TOKEN_PREFIX = "eyJ"
+"""The first characters of every JWT: base64 of `{"`."""
+UNSIGNED_TOKEN = f"{TOKEN_PREFIX}hbGciOiJub25lIn0.eyJzdWIiOiIxIn0."
+"""A JWT with the algorithm `none`, which the services reject."""
 
 
-def watch_refreshes(shop: Shop) -> list[Request]:
+def record_refreshes(shop: Shop) -> list[Request]:
+    """Return a list to which each further request for a new token is appended."""
     refreshes: list[Request] = []
 
-    def watch(request: Request) -> None:
+    def record_refresh(request: Request) -> None:
         if request.url.endswith("/browser/session/refresh"):
             refreshes.append(request)
 
-    shop.page.on("request", watch)
+    shop.page.on("request", record_refresh)
     return refreshes
 
 
-def send_rejected_token(route: Route) -> None:
-    route.continue_(headers={**route.request.headers, "authorization": EXPIRED})
+def send_unsigned_token(route: Route) -> None:
+    route.continue_(headers={**route.request.headers, "authorization": f"Bearer {UNSIGNED_TOKEN}"})
 
 
-def test_rejected_token_is_renewed_once_and_the_user_notices_nothing(
+def test_token_is_renewed_once_without_an_error_message_when_a_service_rejects_it(
     device: BrowserContext, open_shop: OpenShop
 ) -> None:
     shop = open_shop(device)
     shop.register()
-    refreshes = watch_refreshes(shop)
-    shop.page.route("**/v2/dashboard", send_rejected_token, times=1)
+    refreshes = record_refreshes(shop)
+    shop.page.route("**/v2/dashboard", send_unsigned_token, times=1)
     shop.open("/dashboard")
     expect(shop.page.get_by_role("heading", name="Account")).to_be_visible()
     expect(shop.page.get_by_role("alert")).to_have_count(0)
@@ -41,17 +45,17 @@ def test_rejected_token_is_renewed_once_and_the_user_notices_nothing(
 
 def test_reload_continues_the_session_without_a_token_in_storage(shop: Shop, device: BrowserContext) -> None:
     shop.register()
-    refreshes = watch_refreshes(shop)
+    refreshes = record_refreshes(shop)
     shop.page.reload()
     shop.expect_signed_in()
     assert len(refreshes) == 1
     stored = shop.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage}) + document.cookie")
-    assert "eyJ" not in stored  # how each encoded token begins
+    assert TOKEN_PREFIX not in stored, "a token is stored"
     (cookie,) = [cookie for cookie in device.cookies() if cookie["name"] == "hopline_refresh"]
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/browser/session")
 
 
-def test_tabs_that_start_together_stay_signed_in(device: BrowserContext, open_shop: OpenShop) -> None:
+def test_tabs_stay_signed_in_when_they_reload_at_the_same_time(device: BrowserContext, open_shop: OpenShop) -> None:
     first, second, third = (open_shop(device) for _ in range(3))
     first.register()
     for shop in (first, second, third):
@@ -61,7 +65,9 @@ def test_tabs_that_start_together_stay_signed_in(device: BrowserContext, open_sh
         shop.expect_signed_in()
 
 
-def test_lost_cookie_leads_to_the_login_and_back(device: BrowserContext, open_shop: OpenShop) -> None:
+def test_user_returns_to_the_page_after_the_login_when_the_cookie_was_lost(
+    device: BrowserContext, open_shop: OpenShop
+) -> None:
     shop = open_shop(device)
     account = shop.register()
     device.clear_cookies()
@@ -72,7 +78,9 @@ def test_lost_cookie_leads_to_the_login_and_back(device: BrowserContext, open_sh
     expect(shop.heading).to_have_text("Orders")
 
 
-def test_wrong_password_is_reported_and_can_be_corrected(device: BrowserContext, open_shop: OpenShop) -> None:
+def test_login_shows_an_error_and_can_be_repeated_when_the_password_is_wrong(
+    device: BrowserContext, open_shop: OpenShop
+) -> None:
     shop = open_shop(device)
     account = shop.register()
     shop.page.get_by_role("button", name="Sign out").click()

@@ -9,19 +9,24 @@ pytestmark = pytest.mark.xdist_group("stack")
 SKU = "MUG-ENAMEL-WHITE"
 
 
-def watch_sockets(page: Page) -> list[WebSocket]:
+SEQS_AFTER_ORDER = [4, 3, 2, 1]
+"""`seq` of the notifications of a new account with one shipped order: welcome, placed, packed, shipped."""
+
+
+def record_sockets(page: Page) -> list[WebSocket]:
+    """Return a list to which each further WebSocket of the page is appended."""
     opened: list[WebSocket] = []
 
-    def watch(socket: WebSocket) -> None:
+    def record_socket(socket: WebSocket) -> None:
         opened.append(socket)
 
-    page.on("websocket", watch)
+    page.on("websocket", record_socket)
     return opened
 
 
 def test_tabs_share_session_cart_socket_and_badge(device: BrowserContext, open_shop: OpenShop) -> None:
     first, second = open_shop(device), open_shop(device)
-    sockets = [watch_sockets(shop.page) for shop in (first, second)]
+    sockets = [record_sockets(shop.page) for shop in (first, second)]
     second.open("/orders")
     first.register()
     second.expect_signed_in()
@@ -44,7 +49,7 @@ def test_tabs_share_session_cart_socket_and_badge(device: BrowserContext, open_s
     expect(second.page.get_by_role("banner").get_by_role("link", name="Sign in")).to_be_visible()
 
 
-def test_another_tab_continues_if_the_tab_with_the_socket_is_closed(
+def test_another_tab_opens_a_socket_when_the_tab_with_the_socket_is_closed(
     device: BrowserContext, open_shop: OpenShop
 ) -> None:
     first, second = open_shop(device), open_shop(device)
@@ -52,14 +57,14 @@ def test_another_tab_continues_if_the_tab_with_the_socket_is_closed(
     second.open("/notifications")
     second.expect_signed_in()
     expect(second.notifications).to_have_count(1)
-    sockets = watch_sockets(second.page)
+    sockets = record_sockets(second.page)
     first.page.close()
     second.expect_signed_in()
     second.place_order(SKU)
     second.expect_shipped()
     second.open("/notifications")
-    expect(second.notifications).to_have_count(4)
-    assert [row.get_attribute("data-seq") for row in second.notifications.all()] == ["4", "3", "2", "1"]
+    expect(second.notifications).to_have_count(len(SEQS_AFTER_ORDER))
+    assert second.notification_seqs() == SEQS_AFTER_ORDER
     assert len(sockets) == 1
 
 
@@ -79,19 +84,21 @@ def test_devices_show_the_same_notifications_and_read_mark(new_device: NewDevice
     expect(laptop.badge).to_have_count(0)
 
 
-def test_device_that_was_offline_receives_what_it_missed(new_device: NewDevice, open_shop: OpenShop) -> None:
-    away = new_device()
-    phone, laptop = open_shop(away), open_shop(new_device())
+def test_device_receives_the_missed_notifications_when_it_is_online_again(
+    new_device: NewDevice, open_shop: OpenShop
+) -> None:
+    phone_device = new_device()
+    phone, laptop = open_shop(phone_device), open_shop(new_device())
     account = phone.register()
     phone.open("/notifications")
     laptop.open("/login")
     laptop.sign_in(account)
-    away.set_offline(offline=True)
+    phone_device.set_offline(offline=True)
     expect(phone.connection).to_have_attribute("data-phase", "waiting")
     laptop.place_order(SKU)
     laptop.expect_shipped()
     expect(phone.notifications).to_have_count(1)
-    away.set_offline(offline=False)
+    phone_device.set_offline(offline=False)
     expect(phone.connection).to_have_attribute("data-phase", "open")
-    expect(phone.notifications).to_have_count(4)
-    assert [row.get_attribute("data-seq") for row in phone.notifications.all()] == ["4", "3", "2", "1"]
+    expect(phone.notifications).to_have_count(len(SEQS_AFTER_ORDER))
+    assert phone.notification_seqs() == SEQS_AFTER_ORDER

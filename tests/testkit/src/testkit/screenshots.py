@@ -1,6 +1,6 @@
-"""`python -m testkit.screenshots`: take the screenshots in docs/images of the running embedded stack, after a demo.
+"""`python -m testkit.screenshots`: place orders on the running embedded stack, and replace the images in docs/images.
 
-Run it after a change of the shop's or the observatory's pages: `make up MODE=embedded`, then this command.
+Run the command after a change of the shop's or the observatory's pages, on a stack of `make up MODE=embedded`.
 """
 
 import json
@@ -47,7 +47,7 @@ def _take_shop(browser: BrowserContext, url: str) -> None:
 
 
 def _take(browser: BrowserContext, url: str, name: str, *, size: ViewportSize, ready: str) -> None:
-    """Save a screenshot of the page when the element `ready` is visible."""
+    """Save a screenshot of the page at `url` when an element with the CSS selector `ready` is visible."""
     with clean_page(browser) as page:
         page.set_viewport_size(size)
         page.goto(url)

@@ -6,7 +6,8 @@ from uuid import uuid4
 from playwright.sync_api import Locator, Page, expect
 
 PASSWORD = "correct horse battery staple"
-_SHIPPED_TIMEOUT_MS = 60_000  # packing and shipping wait a second each, on a busy machine longer
+_SHIPPED_TIMEOUT_MS = 60_000
+"""With the default settings, packing and shipping wait two seconds each. A busy machine is slower."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ class Shop:
 
     @property
     def status(self) -> Locator:
-        """The state of the order on its page."""
+        """The status of the order on its page."""
         return self.page.locator("main .status")
 
     @property
@@ -58,6 +59,10 @@ class Shop:
     def notifications(self) -> Locator:
         """The listed notifications, newest first."""
         return self.page.locator("main [data-seq]")
+
+    def notification_seqs(self) -> list[int]:
+        """Return the `seq` of each listed notification, newest first."""
+        return [int(item.get_attribute("data-seq") or 0) for item in self.notifications.all()]
 
     def register(self) -> Account:
         """Register a new account, and wait until its WebSocket is open."""
@@ -78,7 +83,7 @@ class Shop:
         self.expect_signed_in()
 
     def expect_signed_in(self) -> None:
-        """Wait for the account in the header and the open WebSocket."""
+        """Wait until the header shows the account, and the WebSocket is open."""
         expect(self.page.get_by_role("button", name="Sign out")).to_be_visible()
         expect(self.connection).to_have_attribute("data-phase", "open")
 
@@ -88,14 +93,14 @@ class Shop:
         self.page.get_by_role("button", name="Add to cart").click()
 
     def place_order(self, sku: str) -> str:
-        """Order one unit, and return the id of the order, whose page is then shown."""
+        """Order one unit, wait for the page of the order, and return the id of the order."""
         self.add_to_cart(sku)
         self.open("/cart")
         self.page.get_by_role("button", name="Place order").click()
-        return self.placed_order_id()
+        return self.wait_for_order()
 
-    def placed_order_id(self) -> str:
-        """Wait for the page of an order, and return its id."""
+    def wait_for_order(self) -> str:
+        """Wait for the page of an order, and return the id of the order."""
         self.page.wait_for_url("**/#/orders/*")
         expect(self.status).to_be_visible()
         return self.page.url.rsplit("/", 1)[1]
