@@ -1,4 +1,4 @@
-"""Tests of pages find violations of the rules for pages. Without a browser they are skipped, and fail in CI."""
+"""A test of a page fails if the page violates a rule. Without a browser, the test is skipped, or fails in CI."""
 
 from collections.abc import Iterator
 

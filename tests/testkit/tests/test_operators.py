@@ -23,7 +23,8 @@ def test_open_connections_to_the_port_are_counted(family: socket.AddressFamily, 
         assert count() == 0
 
 
-def test_connections_of_the_listening_process_are_not_counted() -> None:
-    accepted_at_5432 = "0: 0100007F:1538 0100007F:C350 01 00000000:00000000 00:00000000 00000000 1000 0 1"
-    assert count_connections(accepted_at_5432, port=5432) == 0
-    assert count_connections(accepted_at_5432, port=50_000) == 1
+def test_accepted_connection_is_not_counted_for_the_port_of_its_server() -> None:
+    server_port, client_port = 0x1538, 0xC350
+    accepted = "0: 0100007F:1538 0100007F:C350 01 00000000:00000000 00:00000000 00000000 1000 0 1"
+    assert count_connections(accepted, port=server_port) == 0
+    assert count_connections(accepted, port=client_port) == 1

@@ -9,7 +9,7 @@ from embedded.ports import PORTS
 from testkit.stack import OFFSET_STEP, free_offset
 
 
-def test_stacks_of_different_offsets_share_no_port() -> None:
+def test_no_two_ports_of_a_stack_differ_by_a_multiple_of_the_step() -> None:
     numbers = {port.number for port in (*PORTS.values(), *PUBLISHED.values())}
     assert len({number % OFFSET_STEP for number in numbers}) == len(numbers)
 
@@ -22,6 +22,7 @@ def test_offset_is_not_free_when_another_process_uses_it() -> None:
 
 
 def reserve_in_another_process(offset: int) -> subprocess.CompletedProcess[str]:
+    """Reserve the offset until the end of the process. It has ended when the function returns."""
     program = f"from testkit.stack import free_offset; print(free_offset([], offsets=[{offset}]))"
     command = [sys.executable, "-c", program]
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the code above

@@ -1,4 +1,4 @@
-"""The tap writes no log record for connections that a stopped stack drops."""
+"""The tap writes no log record for a connection that its client resets."""
 
 import socket
 import struct
@@ -10,15 +10,15 @@ from testkit.tap import open_tap
 from testkit.waiting import eventually
 
 NO_LINGER = struct.pack("ii", 1, 0)
-"""Closing resets the connection, like the end of a process with unread data."""
+"""With this value of SO_LINGER, closing a socket resets its connection, like the end of a process with unread data."""
 
 
 def list_serving_threads() -> set[threading.Thread]:
-    """Return the running threads that serve a connection, by the name that `socketserver` gives them."""
+    """Return the running threads of `socketserver` that serve a connection. They have a characteristic name."""
     return {thread for thread in threading.enumerate() if "process_request_thread" in thread.name}
 
 
-async def test_nothing_is_logged_when_an_exporter_drops_its_connection(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_nothing_is_logged_when_an_exporter_resets_its_connection(capsys: pytest.CaptureFixture[str]) -> None:
     before = list_serving_threads()
     with open_tap(1) as (endpoint, _):
         exporter = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))

@@ -15,18 +15,20 @@ from shared.server.protocols.problems import ProblemHttpProtocol
 from testkit.waiting import TIMEOUT_S
 
 KEEP_ALIVE_S = 75
-"""The `keepalive` of shared.server.gunicorn. uvicorn's default of 5 s is also that of httpx: on a busy machine the
-server would close a connection on which the client sends the next request.
+"""The `keepalive` of `shared.server.gunicorn`.
+
+uvicorn's default is 5 s, which is also the time after which httpx closes an idle connection. With that default, the
+server could close a connection while the client sends the next request on it.
 """
 
 
 @asynccontextmanager
 async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any) -> AsyncIterator[str]:
-    """Serve `app` with its lifespan by a real uvicorn server; yield the base URL, such as `http://127.0.0.1:40123`.
+    """Serve `app` with a real uvicorn server, and yield the base URL, such as `http://127.0.0.1:40123`.
 
-    `uvicorn_settings` are additional arguments of `uvicorn.Config`, such as `ws=…`. The HTTP protocol class is that of
-    the services. The server runs in the event loop of the caller, so that the test shares exporters, clocks and fakes
-    with the application. It installs no signal handlers.
+    The server runs the lifespan of `app`. It uses the HTTP protocol class of the services, and no signal handlers. It
+    runs in the event loop of the caller, so that the test shares exporters, clocks and fakes with the application.
+    `uvicorn_settings` are additional arguments of `uvicorn.Config`, such as `ws=…`.
 
     Raises:
         RuntimeError: The start of the application failed.
@@ -50,7 +52,7 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
             await server.startup(sockets=[listener])
         except SystemExit as stopped:
             raise RuntimeError(f"{app!r} failed to start; its lifespan logged why") from stopped
-        await server.on_tick(0)  # sets the default headers, as the main loop does once a second
+        await server.on_tick(0)  # sets the default response headers, as uvicorn's main loop does once a second
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -60,9 +62,9 @@ async def serve(app: Any, *, shutdown_timeout: int = 3, **uvicorn_settings: Any)
 
 @asynccontextmanager
 async def serve_all(apps: Sequence[Any]) -> AsyncIterator[list[str]]:
-    """Serve all applications; yield their base URLs.
+    """Serve all applications, and yield their base URLs.
 
-    The servers are stopped concurrently, because stopping one takes a tenth of a second.
+    The servers stop concurrently, because each stop takes a tenth of a second.
     """
     urls: list[str] = []
     started: list[AbstractAsyncContextManager[str]] = []

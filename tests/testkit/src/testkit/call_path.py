@@ -1,4 +1,4 @@
-"""The functions of this repository that one request passes, for tests that keep its path short."""
+"""The functions of this repository that a request calls, for tests that limit their number."""
 
 import sys
 from collections.abc import Awaitable, Callable

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 
 def create_server_context(file: Path) -> ssl.SSLContext:
-    """Write a self-signed certificate of 127.0.0.1 and its key to `file`. Return the context of a server with them."""
+    """Write a self-signed certificate of 127.0.0.1 and its key to `file`, and return a server's context with both."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

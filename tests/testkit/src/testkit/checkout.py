@@ -1,4 +1,4 @@
-"""A copy of files of the repository, which tests change to contain mistakes."""
+"""A copy of files of the repository, in which tests make mistakes that a check must find."""
 
 import shutil
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class Checkout:
 
     @classmethod
     def of(cls, repository: Path, names: Iterable[str], *, into: Path) -> "Checkout":
-        """Copy files and folders, without the Python packages in them."""
+        """Copy these files and folders. Subfolders with the names `src` and `tests` are not copied."""
         for name in names:
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             if (repository / name).is_dir():
@@ -24,13 +24,13 @@ class Checkout:
         return cls(into)
 
     def corrupt(self, file: str, right: str, wrong: str) -> None:
-        """Replace the first occurrence of `right` in the file; fail if there is none."""
+        """Replace the first occurrence of `right` in the file by `wrong`. Fail if the file does not contain `right`."""
         text = (self.root / file).read_text(encoding="utf-8")
         assert right in text, f"{file} does not contain {right!r}"
         self.write(file, text.replace(right, wrong, 1))
 
     def write(self, file: str, text: str) -> None:
-        """Write a file, and create its folders."""
+        """Write a file, and create missing folders."""
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -30,7 +30,7 @@ class CollectorMode(StrEnum):
 
 
 SLOW_S = 0.6
-"""Time of a slow response: longer than the pause between two exports, a third of the timeout of an exporter."""
+"""Delay of a slow response: longer than the pause between two exports (0.5 s), shorter than their timeout (2 s)."""
 
 
 class Collector:
@@ -74,10 +74,10 @@ class Collector:
         """Yield all received metrics, each with the attributes of its resource."""
         for export in self.metrics:
             for resource in export.resource_metrics:
-                described = {item.key: item.value.string_value for item in resource.resource.attributes}
+                attributes = {item.key: item.value.string_value for item in resource.resource.attributes}
                 for scope in resource.scope_metrics:
                     for metric in scope.metrics:
-                        yield described, metric
+                        yield attributes, metric
 
     def release(self) -> None:
         """Respond to the requests that are waiting."""
@@ -93,13 +93,13 @@ class Collector:
                 await self._released.wait()
             case CollectorMode.SLOW:
                 await asyncio.sleep(SLOW_S)
-        kept: dict[str, tuple[list[Any], Any]] = {
+        signals: dict[str, tuple[list[Any], Any]] = {
             "traces": (self.traces, ExportTraceServiceRequest),
             "metrics": (self.metrics, ExportMetricsServiceRequest),
             "logs": (self.logs, ExportLogsServiceRequest),
         }
-        exports, kind = kept[request.path_params["signal"]]
-        exports.append(kind.FromString(body))
+        exports, message_type = signals[request.path_params["signal"]]
+        exports.append(message_type.FromString(body))
         return Response(status_code=200, media_type="application/x-protobuf")
 
 

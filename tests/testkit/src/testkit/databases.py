@@ -68,24 +68,24 @@ async def database(postgres_url: str) -> AsyncIterator[str]:
 async def migrated_database(
     postgres_url: str, database_templates: dict[str, str], pytestconfig: pytest.Config
 ) -> AsyncIterator[MigratedDatabase]:
-    """Create databases with the schema of a service, which are dropped after the test.
+    """Return a function that creates databases with the schema of a service. They are dropped after the test.
 
-    The migrations run once per pytest process (`alembic upgrade head`), into a template. Each call copies the template,
-    which takes about 30 ms.
+    The migrations of a service run once per pytest process (`alembic upgrade head`), into a template. Each call copies
+    the template, which takes about 30 ms.
     """
-    made: list[str] = []
+    created: list[str] = []
 
-    async def make(service: str) -> str:
+    async def create(service: str) -> str:
         if service not in database_templates:
             template = await create_database(postgres_url)
             migrate(alembic_ini(pytestconfig.rootpath, service), template)
             database_templates[service] = template
         url = await create_database(postgres_url, template=database_templates[service])
-        made.append(url)
+        created.append(url)
         return url
 
-    yield make
-    for url in made:
+    yield create
+    for url in created:
         await drop_database(postgres_url, url)
 
 
@@ -112,7 +112,11 @@ def alembic_ini(root: Path, service: str) -> Path:
 
 
 def migrate(ini: Path, url: str) -> None:
-    """Run `alembic upgrade head` as operators do; raises RuntimeError with the output if it fails."""
+    """Run `alembic upgrade head` as operators do.
+
+    Raises:
+        RuntimeError: The command failed. The message contains its output.
+    """
     result = subprocess.run(  # noqa: S603 - our own command line
         [sys.executable, "-m", "alembic", "-c", str(ini), "upgrade", "head"],
         env={**os.environ, "DATABASE_URL": url},

@@ -14,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_sockets
 
 Connection = Callable[[ServerConnection], Awaitable[None]]
+"""What the server does on one WebSocket connection, after the client's hello."""
 
 
 def problem(status: int, slug: str, **more: Any) -> Response:
@@ -69,9 +70,9 @@ class Gateway:
 
 @dataclass
 class Sockets:
-    """WebSockets beside `gateway`, which returns numbered tickets and pages of `history`.
+    """A WebSocket server. Within `listening`, `gateway` returns tickets for it, and pages of `history`.
 
-    Each connection runs the next of `scripts` after its hello, and stays open if there is none.
+    Each connection runs the next of `scripts` after its hello. It stays open if no script is left.
     """
 
     gateway: Gateway

@@ -14,7 +14,8 @@ from testkit.waiting import eventually
 class StoredSpan:
     """One span as Jaeger returns it.
 
-    `links` has the ids of the linked spans, also of other traces. The parent is in it if Jaeger returns it so.
+    `links` has the ids of all spans that Jaeger returns with the type FOLLOWS_FROM, also of other traces. The parent is
+    one of them if Jaeger returns it with this type.
     """
 
     span_id: str

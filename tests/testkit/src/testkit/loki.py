@@ -6,13 +6,13 @@ import httpx
 
 from testkit.stack import Stack
 
-_MAX_LINES = 2_000
+_MAX_RECORDS = 2_000
 _TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """One log record: its service, its event, and its attributes by Loki's names."""
+    """One log record. `labels` are its attributes by their names in Loki, such as `http_response_status_code`."""
 
     service: str
     event: str
@@ -21,20 +21,19 @@ class StoredRecord:
 
 async def records_of_trace(stack: Stack, trace_id: str) -> list[StoredRecord]:
     """Return the stored log records of a trace."""
-    return await _lines(stack, f'{{service_namespace="hopline"}} | trace_id="{trace_id}"')
+    return await _query(stack, f'{{service_namespace="hopline"}} | trace_id="{trace_id}"')
 
 
 async def records_since(stack: Stack, service: str, since_ns: int) -> list[StoredRecord]:
     """Return the log records of a service since a time in nanoseconds since the epoch."""
-    return await _lines(stack, f'{{service_name="{service}"}}', start=since_ns)
+    return await _query(stack, f'{{service_name="{service}"}}', start=since_ns)
 
 
-async def _lines(stack: Stack, query: str, **bounds: int) -> list[StoredRecord]:
-    params: dict[str, str | int] = {"query": query, "limit": _MAX_LINES, **bounds}
+async def _query(stack: Stack, query: str, **bounds: int) -> list[StoredRecord]:
+    params: dict[str, str | int] = {"query": query, "limit": _MAX_RECORDS, **bounds}
     async with httpx.AsyncClient(base_url=stack.loki, timeout=_TIMEOUT_S) as loki:
-        streams = (
-            (await loki.get("/loki/api/v1/query_range", params=params)).raise_for_status().json()["data"]["result"]
-        )
+        response = await loki.get("/loki/api/v1/query_range", params=params)
+    streams = response.raise_for_status().json()["data"]["result"]
     return [
         StoredRecord(stream["stream"]["service_name"], event, stream["stream"])
         for stream in streams

@@ -1,4 +1,4 @@
-"""A running observatory and telemetry of services for it, for tests of its APIs and pages."""
+"""A running observatory, and telemetry that is exported to it, for tests of its APIs and pages."""
 
 import os
 import signal
@@ -32,11 +32,13 @@ from testkit.stack import OFFSET_STEP, free_offset
 
 _PORTS = [port for port in PORTS.values() if port.process == "observatory"]
 _OFFSETS = range(520 * OFFSET_STEP, MAX_PORT_OFFSET, OFFSET_STEP)
-"""Above those of stacks."""
-_START_SECONDS = 60
-_STOP_SECONDS = 30
-_NEVER_MS = 86_400_000
-_SECONDS = 30
+"""These offsets are larger than the offsets of stacks, so an observatory and a stack do not take each other's ports."""
+
+_START_TIMEOUT_S = 60
+_STOP_TIMEOUT_S = 30
+_TIMEOUT_S = 30
+_ONE_DAY_MS = 86_400_000
+"""Interval of exports. No test takes so long, so metrics are exported only on demand."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,13 @@ class Observatory:
 
     def get(self, name: str, path: str, **params: str | float) -> httpx.Response:
         """Send a GET request to one of the servers."""
-        return httpx.get(self.url(name, path), params=params or None, timeout=_SECONDS)
+        return httpx.get(self.url(name, path), params=params or None, timeout=_TIMEOUT_S)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal if the process is running, and return its exit status."""
+        """Send the signal `number` if the process is running, wait for its end, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=_STOP_SECONDS)
+        return self.process.wait(timeout=_STOP_TIMEOUT_S)
 
 
 class Telemetry:
@@ -89,7 +91,7 @@ class Telemetry:
         self._logger = self._logs.get_logger("shop.logging")
 
     def log(self, body: str, *, time_ns: int | None = None, **attributes: str | int) -> None:
-        """Emit one warning in the current span's context."""
+        """Emit one log record with the level WARNING in the context of the current span."""
         record = LogRecord(
             timestamp=time_ns or time.time_ns(),
             context=get_current(),
@@ -107,7 +109,7 @@ class Telemetry:
 
 
 class Metrics:
-    """The metrics of one process of a service, exported on demand; `delta` sends increments instead of totals."""
+    """The metrics of one process of a service, exported on demand. With `delta`, counters are sent as increments."""
 
     def __init__(
         self,
@@ -126,17 +128,17 @@ class Metrics:
         resource = Resource.create(
             {"service.name": service, "service.namespace": "hopline", "service.instance.id": instance or service}
         )
-        reader = PeriodicExportingMetricReader(exporter, _NEVER_MS)
+        reader = PeriodicExportingMetricReader(exporter, _ONE_DAY_MS)
         self._provider = MeterProvider([reader], resource, shutdown_on_exit=False, views=views)
         self.meter = self._provider.get_meter("shop.metrics")
         self._is_closed = False
 
     def export(self) -> None:
-        """Send every instrument's point now."""
+        """Export the current points of all instruments."""
         assert self._provider.force_flush()
 
     def close(self) -> None:
-        """Export once more, and close the exporter's connection; harmless once it is closed."""
+        """Export once more, and close the exporter's connection. Further calls have no effect."""
         if not self._is_closed:
             self._is_closed = True
             self._provider.shutdown()
@@ -172,7 +174,7 @@ def export_exception(observatory: Observatory) -> str:
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": observatory.url("otlp"), "OTEL_METRICS_EXPORTER": "none"},
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=_TIMEOUT_S,
         check=True,
     )
     return done.stdout.splitlines()[-1]
@@ -186,9 +188,9 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
     """Run `python -m observatory` on free ports until the block ends.
 
     Raises:
-        RuntimeError: It is not ready in time. The message contains its output.
+        RuntimeError: The process ended or was not ready in time. The message contains its output.
     """
-    observatory = _started(environment)
+    observatory = _start(environment)
     try:
         yield observatory
     finally:
@@ -197,11 +199,11 @@ def running_observatory(**environment: str) -> Iterator[Observatory]:
             observatory.process.stderr.close()
 
 
-def _started(environment: dict[str, str]) -> Observatory:
-    """Start the process. Choose another offset if a server of another kind has taken one of the ports meanwhile."""
+def _start(environment: dict[str, str]) -> Observatory:
+    """Start the process and wait until it is ready. Try another offset if another program took a port meanwhile."""
     while True:
-        observatory = _starting(free_offset(_PORTS, offsets=_OFFSETS), environment)
-        deadline = time.monotonic() + _START_SECONDS
+        observatory = _start_process(free_offset(_PORTS, offsets=_OFFSETS), environment)
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while observatory.process.poll() is None and time.monotonic() < deadline:
             try:
                 if observatory.get("loki", "/ready").is_success:
@@ -214,7 +216,7 @@ def _started(environment: dict[str, str]) -> Observatory:
             raise RuntimeError(f"the observatory did not start: {reason}")
 
 
-def _starting(offset: int, environment: dict[str, str]) -> Observatory:
+def _start_process(offset: int, environment: dict[str, str]) -> Observatory:
     process = subprocess.Popen(
         [sys.executable, "-m", "observatory"],
         env={**os.environ, "HOPLINE_PORT_OFFSET": str(offset), **environment},
@@ -233,13 +235,13 @@ def observatory() -> Iterator[Observatory]:
 
 @pytest.fixture
 def telemetry() -> Iterator[MakeTelemetry]:
-    """Create telemetry of services, which is closed at the end of the test. A conftest imports this fixture."""
-    made: list[Telemetry] = []
+    """Return a function that creates telemetry of a service, closed after the test. A conftest imports this fixture."""
+    created: list[Telemetry] = []
 
-    def make(running: Observatory, service: str) -> Telemetry:
-        made.append(Telemetry(running, service))
-        return made[-1]
+    def create(running: Observatory, service: str) -> Telemetry:
+        created.append(Telemetry(running, service))
+        return created[-1]
 
-    yield make
-    for exporter in made:
-        exporter.close()
+    yield create
+    for service_telemetry in created:
+        service_telemetry.close()

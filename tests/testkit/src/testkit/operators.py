@@ -24,10 +24,12 @@ from compose.project import from_environment
 from embedded.ports import PORTS
 
 SERVICES = ("gateway", "users", "orders", "notifications")
-_WRITERS = (*SERVICES, "worker")
+_LOGGING_PROCESSES = (*SERVICES, "worker")
+"""The processes for which `debug_records` changes the level and reads the log."""
 _STORE_PORTS = {"postgres": 5432, "pgbouncer": 6432}
-"""The ports in the networks of a Compose project, where no offset applies."""
+"""The ports in the networks of a Compose project, to which no offset applies."""
 _ESTABLISHED = "01"
+"""The state of an open connection in /proc/net/tcp."""
 
 
 class Operator(ABC):
@@ -77,7 +79,10 @@ class Operator(ABC):
 
     @contextmanager
     def debug_records(self) -> Iterator[list[str]]:
-        """Collect the log records of services and worker at level DEBUG. The list is filled at the end of the block."""
+        """Collect the log records of the services and the worker within the block, at level DEBUG.
+
+        The list is empty until the end of the block.
+        """
         records: list[str] = []
         positions = self._log_positions()
         self._toggle_debug()
@@ -96,7 +101,7 @@ class Operator(ABC):
 
     @abstractmethod
     def _log_positions(self) -> dict[str, Any]:
-        """Return the current position in the log of each writer."""
+        """Return the current position in the log of each process, by name."""
 
     @abstractmethod
     def _read_since(self, positions: Mapping[str, Any]) -> list[str]: ...
@@ -141,11 +146,11 @@ class EmbeddedOperator(Operator):
 
     def _toggle_debug(self) -> None:
         for process in self.status()["processes"]:
-            if process["name"] in _WRITERS:
+            if process["name"] in _LOGGING_PROCESSES:
                 os.kill(process["pid"], signal.SIGUSR1)
 
     def _log_positions(self) -> dict[str, int]:
-        return {name: self._log(name).stat().st_size for name in _WRITERS}
+        return {name: self._log(name).stat().st_size for name in _LOGGING_PROCESSES}
 
     def _read_since(self, positions: Mapping[str, int]) -> list[str]:
         return [self._log(name).read_bytes()[size:].decode() for name, size in positions.items()]
@@ -191,16 +196,16 @@ class ComposeOperator(Operator):
         return [file.read_text().strip() for file in self._project.secrets.glob("*")]
 
     def connections(self, name: str, store: str) -> int:
-        """Count the sockets in the network of the container: its processes belong to another user."""
+        """Count the sockets in the network namespace of the container, because its processes belong to another user."""
         table = self._engine.run("exec", "-T", name, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6")
         return count_connections(table, port=_STORE_PORTS[store])
 
     def _toggle_debug(self) -> None:
-        for name in _WRITERS:
+        for name in _LOGGING_PROCESSES:
             self._execute(name, "kill -USR1 1")  # the init forwards it
 
     def _log_positions(self) -> dict[str, str]:
-        return dict.fromkeys(_WRITERS, datetime.now(UTC).isoformat())
+        return dict.fromkeys(_LOGGING_PROCESSES, datetime.now(UTC).isoformat())
 
     def _read_since(self, positions: Mapping[str, str]) -> list[str]:
         return [self._engine.run("logs", "--no-color", "--since", since, name) for name, since in positions.items()]

@@ -44,12 +44,12 @@ class Queries:
 
 @pytest.fixture
 def queries(spans: Spans) -> Queries:
-    """Return the check: `await queries.assert_constant(few=…, many=…)`."""
+    """Return the check, for `await queries.assert_constant(few=…, many=…)`."""
     return Queries(spans)
 
 
 def list_paths(document: dict[str, Any]) -> set[str]:
-    """Return the paths of an OpenAPI document whose GET returns a list, which the check has to cover."""
+    """Return the paths of an OpenAPI document that return a list to GET. The check must cover all of them."""
     schemas = document["components"]["schemas"]
 
     def is_list(schema: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""An HTTP server that sends the bytes that a test gives it, and records the received requests."""
+"""An HTTP server that sends any bytes as responses, also invalid ones, and records the received requests."""
 
 import asyncio
 import re

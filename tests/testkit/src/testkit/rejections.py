@@ -1,4 +1,4 @@
-"""Real servers that respond but cannot serve: a read-only PostgreSQL, a Redis that rejects writes."""
+"""Real servers that respond but cannot serve: a read-only PostgreSQL, a Redis that rejects writes, a full disk."""
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,7 +17,7 @@ REDIS_REJECTIONS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] =
     "replica": (("REPLICAOF", "127.0.0.1", str(free_port())), ("REPLICAOF", "NO", "ONE")),
     "too few replicas": (("CONFIG SET", "min-replicas-to-write", "1"), ("CONFIG SET", "min-replicas-to-write", "0")),
 }
-"""The commands after which Redis rejects writes and accepts them again, by name."""
+"""Two commands by the name of a state: Redis rejects writes after the first, and accepts them after the second."""
 
 
 @asynccontextmanager
@@ -34,7 +34,7 @@ async def rejecting_writes(redis_url: str, rejection: str) -> AsyncIterator[None
 
 @contextmanager
 def small_disk(folder: Path, *, like: Path, megabytes: int) -> Iterator[None]:
-    """Mount a file system of this size at `folder`, with the owner of `like`. Skip the test without that permission."""
+    """Mount a file system of this size at `folder`, with the owner of `like`. Skip the test without permission."""
     folder.mkdir()
     owner = like.stat()
     options = f"size={megabytes}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"

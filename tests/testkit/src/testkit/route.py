@@ -1,4 +1,4 @@
-"""An address that is forwarded to another server after a failover; open connections stay on the old server."""
+"""An address that stays the same when its server is replaced, like that of a load balancer after a failover."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class Route:
-    """A TCP forwarder on the loopback address. Change `target_port` to forward new connections to another server."""
+    """A TCP forwarder on the loopback address.
+
+    Change `target_port` to forward new connections to another server. Open connections stay on the old server.
+    """
 
     port: int
     target_port: int

@@ -30,7 +30,7 @@ class Bucket:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Return the URL of a server that stores objects in memory."""
-    from moto.server import ThreadedMotoServer
+    from moto.server import ThreadedMotoServer  # few tests need the module, and its import is slow
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -81,7 +81,10 @@ class SampleService:
 
     @property
     def sessions(self) -> async_sessionmaker[AsyncSession]:
-        """Return the only session maker of the process, because a relay registers itself with it for `publish`."""
+        """Return the only session maker of the process.
+
+        A relay registers itself with its session maker, and `publish` wakes the relay of the session maker.
+        """
         return self._sessions
 
     def __post_init__(self) -> None:

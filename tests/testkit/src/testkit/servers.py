@@ -28,6 +28,7 @@ from testkit.apps import free_port
 
 PASSWORD = "testkit"
 _START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 10.0
 
 
 class ServerDidNotStartError(Exception):
@@ -79,7 +80,7 @@ class _Server:
             return
         self._process.send_signal(number)
         try:
-            self._process.wait(10)
+            self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -88,6 +89,7 @@ class _Server:
         raise NotImplementedError
 
     def _identity(self) -> Any:
+        """Return the arguments of Popen that select the account of the process."""
         return {}
 
     async def _responds(self) -> bool:
@@ -206,7 +208,10 @@ def server_root() -> Iterator[Path]:
 
 @pytest.fixture
 def start_postgres(server_root: Path) -> Iterator[StartPostgres]:
-    """Start a separate PostgreSQL that the test can stop and start again. Takes about one second."""
+    """Return a function that starts a separate PostgreSQL, which the test can stop and start again.
+
+    A call takes about one second.
+    """
     with contextlib.ExitStack() as running:
 
         def start() -> PostgresServer:
@@ -220,7 +225,10 @@ def start_postgres(server_root: Path) -> Iterator[StartPostgres]:
 
 @pytest.fixture
 def start_valkey(server_root: Path) -> Iterator[StartValkey]:
-    """Start a separate Valkey that the test can flush, kill and start again: `start_valkey(append_only=True)`."""
+    """Return a function that starts a separate Valkey, which the test can flush, kill and start again.
+
+    Call it with `append_only=True` if the data must survive.
+    """
     with contextlib.ExitStack() as running:
 
         def start(*, append_only: bool = False) -> ValkeyServer:
@@ -234,7 +242,7 @@ def start_valkey(server_root: Path) -> Iterator[StartValkey]:
 
 @pytest.fixture
 def start_pgbouncer(server_root: Path) -> Iterator[StartPgBouncer]:
-    """Start a separate PgBouncer: `start_pgbouncer(url, pool_size=2)`."""
+    """Return a function that starts a separate PgBouncer: `start_pgbouncer(url, pool_size=2)`."""
     require_pgbouncer()
     with contextlib.ExitStack() as running:
 

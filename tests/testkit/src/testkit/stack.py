@@ -1,4 +1,4 @@
-"""A running stack for end-to-end tests: one that the environment names, or a new one in either mode."""
+"""A running stack for end-to-end tests: the stack that the environment names, or a new stack in either mode."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ from testkit.tap import TappedTelemetry, open_tap
 
 MODES = ("embedded", "compose")
 OFFSET_STEP = 39
-"""No two ports of a stack differ by a multiple of it. So stacks whose offsets are different multiples share no port."""
+"""No two ports of a stack differ by a multiple of this step, so stacks with different multiples share no port."""
 
 _OFFSETS = range(26 * OFFSET_STEP, 6000, OFFSET_STEP)
 """With these offsets all ports are below 32768, the first port that the system assigns to clients."""
@@ -77,7 +77,7 @@ class Stack:
 
     @property
     def has_observatory(self) -> bool:
-        """Return whether the tests started the stack in embedded mode, where the observatory is Prometheus's server."""
+        """Return whether the tests started the stack in embedded mode, in which the observatory replaces Prometheus."""
         return isinstance(self._operator, EmbeddedOperator)
 
     @property
@@ -118,7 +118,7 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
     if "HOPLINE_GATEWAY_URL" in os.environ:
         yield Stack()
         return
-    start = {"embedded": _embedded, "compose": _compose_stack}[selected_mode()]
+    start = {"embedded": _embedded_stack, "compose": _compose_stack}[selected_mode()]
     common = {
         "HOPLINE_HOME": str(home),
         "FULFIL_STEP_SECONDS": "1",
@@ -130,10 +130,10 @@ def running_stack(home: Path, *, settings: Mapping[str, str] | None = None, tap:
 
 
 @contextmanager
-def _embedded(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
+def _embedded_stack(environment: dict[str, str], *, tap: bool) -> Iterator[Stack]:
     offset = free_offset(PORTS.values())
     environment["HOPLINE_PORT_OFFSET"] = str(offset)
-    for name in ("DATABASE_URL", "REDIS_URL"):  # in hosted CI they are for the tests of services
+    for name in ("DATABASE_URL", "REDIS_URL"):  # in hosted CI, the tests of services use them
         environment.pop(name, None)
     with ExitStack() as exits:
         tapped = None
@@ -177,7 +177,7 @@ def free_offset(ports: Collection[Port], *, offsets: Sequence[int] = _OFFSETS) -
 
 @cache
 def _open_reservations() -> int:
-    """Open the file whose bytes are locked: byte N for the offset N. Locks end with their process."""
+    """Open the file of reservations. A lock of byte N reserves the offset N, and ends with its process."""
     path = Path(tempfile.gettempdir()) / f"hopline-test-offsets-{os.getuid()}"
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

@@ -1,4 +1,4 @@
-"""A tap for telemetry: records the names in OTLP/HTTP exports and forwards the exports unchanged."""
+"""A proxy for telemetry: it records the names in OTLP/HTTP exports, and forwards the exports unchanged."""
 
 import gzip
 import json
@@ -18,16 +18,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 Names = dict[str, set[str]]
-_SECONDS = 10
+_TIMEOUT_S = 10
 
 
 @dataclass
 class TappedTelemetry:
-    """Recorded names, each with the names of its attributes. `resource` has the names of all resources' attributes.
+    """Recorded names, each with the names of its attributes.
 
-    `with_traces` has the metrics with an exemplar. `log_events` has Hopline's own events, without the log records of
-    libraries, which have the attribute `logger`. `page_spans` and `page_metrics` are those of the browser application,
-    which the gateway forwards as JSON.
+    `resource` has the names of the attributes of all resources. `with_traces` has the metrics with an exemplar.
+    `log_events` does not contain the log records of libraries, which have the attribute `logger`. `page_spans` and
+    `page_metrics` are those of the browser application, which the gateway forwards as JSON.
     """
 
     spans: Names = field(default_factory=lambda: defaultdict(set))
@@ -51,13 +51,13 @@ class TappedTelemetry:
             export = json.loads(body)
             for scope in (scope for resource in export.get("resourceSpans", ()) for scope in resource["scopeSpans"]):
                 for span in scope["spans"]:
-                    self.page_spans[span["name"]] |= _keys(span)
+                    self.page_spans[span["name"]] |= _json_attributes(span)
             for scope in (
                 scope for resource in export.get("resourceMetrics", ()) for scope in resource["scopeMetrics"]
             ):
                 for metric in scope["metrics"]:
                     points = metric["gauge"]["dataPoints"]
-                    self.page_metrics[metric["name"]] |= {name for point in points for name in _keys(point)}
+                    self.page_metrics[metric["name"]] |= {name for point in points for name in _json_attributes(point)}
 
     def copy(self) -> "TappedTelemetry":
         """Return a copy, which does not change."""
@@ -66,48 +66,53 @@ class TappedTelemetry:
             return TappedTelemetry(*deepcopy((*names, self.page_spans, self.page_metrics)))
 
     def _traces(self, body: bytes) -> None:
-        for of_process in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resource |= _names(of_process.resource)
-            for span in (span for scope in of_process.scope_spans for span in scope.spans):
-                self.spans[span.name] |= _names(span)
+        for process in ExportTraceServiceRequest.FromString(body).resource_spans:
+            self.resource |= _attributes(process.resource)
+            for span in (span for scope in process.scope_spans for span in scope.spans):
+                self.spans[span.name] |= _attributes(span)
                 for event in span.events:
-                    self.span_events[event.name] |= _names(event)
+                    self.span_events[event.name] |= _attributes(event)
 
     def _metrics(self, body: bytes) -> None:
-        for of_process in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-            self.resource |= _names(of_process.resource)
-            for metric in (metric for scope in of_process.scope_metrics for metric in scope.metrics):
+        for process in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            self.resource |= _attributes(process.resource)
+            for metric in (metric for scope in process.scope_metrics for metric in scope.metrics):
                 points = getattr(metric, metric.WhichOneof("data") or "gauge").data_points
-                self.metrics[metric.name] |= {name for point in points for name in _names(point)}
+                self.metrics[metric.name] |= {name for point in points for name in _attributes(point)}
                 if any(exemplar.trace_id for point in points for exemplar in point.exemplars):
                     self.with_traces.add(metric.name)
 
     def _logs(self, body: bytes) -> None:
-        for of_process in ExportLogsServiceRequest.FromString(body).resource_logs:
-            self.resource |= _names(of_process.resource)
-            for record in (record for scope in of_process.scope_logs for record in scope.log_records):
-                if "logger" not in _names(record):
-                    self.log_events[record.body.string_value] |= _names(record)
+        for process in ExportLogsServiceRequest.FromString(body).resource_logs:
+            self.resource |= _attributes(process.resource)
+            for record in (record for scope in process.scope_logs for record in scope.log_records):
+                if "logger" not in _attributes(record):
+                    self.log_events[record.body.string_value] |= _attributes(record)
 
 
-def _names(item: Any) -> set[str]:
+def _attributes(item: Any) -> set[str]:
+    """Return the names of the attributes of a protobuf message."""
     return {attribute.key for attribute in item.attributes}
 
 
-def _keys(item: dict[str, Any]) -> set[str]:
+def _json_attributes(item: dict[str, Any]) -> set[str]:
+    """Return the names of the attributes of a parsed JSON object."""
     return {attribute["key"] for attribute in item["attributes"]}
 
 
 @contextmanager
 def open_tap(port: int) -> Iterator[tuple[str, TappedTelemetry]]:
-    """Listen for exports within the block and forward them to `port` of this machine; yield the URL and the names."""
+    """Listen for exports within the block, and forward them to `port` of this machine.
+
+    Yields the URL to which processes export, and the recorded names.
+    """
     telemetry = TappedTelemetry()
 
     class Tap(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle(self) -> None:
-            with suppress(ConnectionError):  # a process that ends drops its connection
+            with suppress(ConnectionError):  # the exporting process has ended
                 super().handle()
 
         def do_POST(self) -> None:
@@ -138,10 +143,10 @@ def open_tap(port: int) -> Iterator[tuple[str, TappedTelemetry]]:
 
 
 def _forward(url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-    """Return the response of the receiver; 503 if it does not respond, so that the exporter tries again."""
+    """Return the status and body of the receiver's response. The status is 503, for a retry, if it does not respond."""
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")  # noqa: S310 - our own address
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 - likewise
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - likewise
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -36,7 +36,7 @@ class TokenIssuer:
             "role": role,
             "iss": ISSUER,
             "aud": AUDIENCE,
-            "iat": now + min(lifetime, 0) * 2,
+            "iat": now + min(lifetime, 0) * 2,  # before `exp`, also for an expired token
             "exp": now + lifetime,
             "jti": uuid.uuid4().hex,
         } | claims
