@@ -1,4 +1,4 @@
-"""A small consistent shop: one customer with a shipped and a cancelled order, and one device."""
+"""The history and the snapshot of a consistent shop: a customer with a device, a shipped and a cancelled order."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,29 +37,31 @@ def trace_of(event_id: str) -> str:
     return TRACES.get(event_id, f"t-{event_id[-1]}")
 
 
-def operation(action: Action, key: str, *, outcome: Outcome = Outcome.OK, **fields: Any) -> Operation:
+def create_operation(action: Action, key: str, *, outcome: Outcome = Outcome.OK, **fields: Any) -> Operation:
     return Operation(action=action, outcome=outcome, key=key, **{"user_id": ADA} | fields)
 
 
-def history() -> History:
+def create_history() -> History:
     frames = [
         Frame(seq=seq, id=event_id, kind=kind, about=about, trace_id=trace_of(event_id))
         for seq, (event_id, kind, about) in enumerate(EVENTS, start=1)
     ]
     return History(
         operations=[
-            operation(Action.REGISTER, "ada@example.com", responses=(ADA,), traces=("t-ada",), statuses=(201,)),
-            operation(Action.PLACE, "key-1", responses=("order-1",), traces=("t-0", "t-1"), statuses=(0, 201)),
-            operation(Action.PLACE, "key-2", responses=("order-2",) * 2, traces=("t-2", "t-3"), statuses=(201, 201)),
-            operation(Action.CANCEL, "order-2", responses=("order-2",), traces=("t-cancel",), statuses=(200,)),
-            operation(Action.PLACE, "key-3", outcome=Outcome.FAILED, traces=("t-4",), statuses=(409,)),
-            operation(Action.PLACE, "key-4", outcome=Outcome.INDETERMINATE, traces=("t-5",), statuses=(0,)),
+            create_operation(Action.REGISTER, "ada@example.com", responses=(ADA,), traces=("t-ada",), statuses=(201,)),
+            create_operation(Action.PLACE, "key-1", responses=("order-1",), traces=("t-0", "t-1"), statuses=(0, 201)),
+            create_operation(
+                Action.PLACE, "key-2", responses=("order-2",) * 2, traces=("t-2", "t-3"), statuses=(201, 201)
+            ),
+            create_operation(Action.CANCEL, "order-2", responses=("order-2",), traces=("t-cancel",), statuses=(200,)),
+            create_operation(Action.PLACE, "key-3", outcome=Outcome.FAILED, traces=("t-4",), statuses=(409,)),
+            create_operation(Action.PLACE, "key-4", outcome=Outcome.INDETERMINATE, traces=("t-5",), statuses=(0,)),
         ],
         devices=[DeviceLog(name="phone", user_id=ADA, frames=frames)],
     )
 
 
-def stream(name: str, *events: tuple[str, str, str], trimmed: int = 0) -> Stream:
+def create_stream(name: str, *events: tuple[str, str, str], trimmed: int = 0) -> Stream:
     outbox = tuple(
         Event(seq=seq, id=event_id, type=f"hopline.{kind}.v1", subject=about, user_id=ADA)
         for seq, (event_id, kind, about) in enumerate(events, start=1)
@@ -69,11 +71,11 @@ def stream(name: str, *events: tuple[str, str, str], trimmed: int = 0) -> Stream
     return Stream(name=name, outbox=outbox, entries=entries, last=len(outbox), groups=groups)
 
 
-def mail(key: str) -> Mail:
+def create_mail(key: str) -> Mail:
     return Mail(message_id=f"<{key}>", recipient="ada@example.com", subject=key, size=len(key))
 
 
-def snapshot() -> Snapshot:
+def create_snapshot() -> Snapshot:
     keys = [
         f"send_welcome_email:{ADA}",
         *(f"send_order_email:{status}:order-1" for status in ("placed", "shipped")),
@@ -90,7 +92,7 @@ def snapshot() -> Snapshot:
             Product(sku="MUG", stock=8, reserved=0, shipped=2, arrived=10),
             Product(sku="CAP", stock=4, reserved=0, shipped=1, arrived=5),
         ),
-        streams=(stream("events:users", EVENTS[0]), stream("events:orders", *EVENTS[1:], trimmed=2)),
+        streams=(create_stream("events:users", EVENTS[0]), create_stream("events:orders", *EVENTS[1:], trimmed=2)),
         notifications=tuple(
             Notification(user_id=ADA, seq=seq, event_id=event_id)
             for seq, (event_id, _, _) in enumerate(EVENTS, start=1)
@@ -98,11 +100,11 @@ def snapshot() -> Snapshot:
         heads={ADA: len(EVENTS)},
         jobs=tuple(Job(kind=key.partition(":")[0], key=key, state="done", attempt=1) for key in keys),
         emails=tuple(Email(key=key, message_id=f"<{key}>", state="sent") for key in keys),
-        mailbox=tuple(mail(key) for key in keys),
+        mailbox=tuple(create_mail(key) for key in keys),
     )
 
 
-def with_stream(there: Snapshot, **changed: Any) -> Snapshot:
+def with_stream(snapshot: Snapshot, **changed: Any) -> Snapshot:
     """Return the snapshot with another stream of orders."""
-    users, orders = there.streams
-    return replace(there, streams=(users, replace(orders, **changed)))
+    users, orders = snapshot.streams
+    return replace(snapshot, streams=(users, replace(orders, **changed)))

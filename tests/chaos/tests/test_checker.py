@@ -1,10 +1,10 @@
-"""A violation is found by its invariant and by no other, and a consistent shop has no violations."""
+"""Each violation is found by its invariant and by no other invariant. A consistent shop has no violations."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.chaos.tests.shop import ADA, history, mail, operation, snapshot, with_stream
+from tests.chaos.tests.factories import ADA, create_history, create_mail, create_operation, create_snapshot, with_stream
 
 from chaos.checker import check, holds, pending_work
 from chaos.guarantees import (
@@ -20,173 +20,177 @@ from chaos.snapshot import Group, Key, Order, Snapshot
 Mutation = Callable[[History, Snapshot], Snapshot]
 
 
-def lost_order(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, orders=stores.orders[:1], keys=stores.keys[:1], products=stores.products)
+def lose_order(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, orders=snapshot.orders[:1], keys=snapshot.keys[:1])
 
 
-def rejected_order_that_is_there(record: History, stores: Snapshot) -> Snapshot:
+def store_a_rejected_order(history: History, snapshot: Snapshot) -> Snapshot:
     order = Order(id="order-3", user_id=ADA, status="cancelled", items=())
-    record.operations.append(operation(Action.CANCEL, "order-3"))
+    history.operations.append(create_operation(Action.CANCEL, "order-3"))
     return replace(
-        stores, orders=(*stores.orders, order), keys=(*stores.keys, Key(user_id=ADA, key="key-3", order_id="order-3"))
+        snapshot,
+        orders=(*snapshot.orders, order),
+        keys=(*snapshot.keys, Key(user_id=ADA, key="key-3", order_id="order-3")),
     )
 
 
-def lost_cancellation(record: History, stores: Snapshot) -> Snapshot:
-    record.operations.append(operation(Action.CANCEL, "order-1"))
-    return stores
+def lose_cancellation(history: History, snapshot: Snapshot) -> Snapshot:
+    history.operations.append(create_operation(Action.CANCEL, "order-1"))
+    return snapshot
 
 
-def unrequested_cancellation(record: History, stores: Snapshot) -> Snapshot:
-    record.operations[3] = replace(record.operations[3], outcome=Outcome.FAILED)
-    return stores
+def cancel_without_a_request(history: History, snapshot: Snapshot) -> Snapshot:
+    history.operations[3] = replace(history.operations[3], outcome=Outcome.FAILED)
+    return snapshot
 
 
-def lost_account(record: History, stores: Snapshot) -> Snapshot:
-    record.operations.append(operation(Action.REGISTER, "guest@example.com", user_id="guest"))
-    return stores
+def lose_account(history: History, snapshot: Snapshot) -> Snapshot:
+    history.operations.append(create_operation(Action.REGISTER, "guest@example.com", user_id="guest"))
+    return snapshot
 
 
-def indeterminate_order_twice(_record: History, stores: Snapshot) -> Snapshot:
+def store_an_indeterminate_order_twice(_history: History, snapshot: Snapshot) -> Snapshot:
     order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
     key = Key(user_id=ADA, key="key-4", order_id="order-4")
-    return replace(stores, orders=(*stores.orders, order, replace(order, id="order-5")), keys=(*stores.keys, key))
+    return replace(snapshot, orders=(*snapshot.orders, order, replace(order, id="order-5")), keys=(*snapshot.keys, key))
 
 
-def key_with_two_different_responses(record: History, stores: Snapshot) -> Snapshot:
-    record.operations[2] = replace(record.operations[2], responses=("order-2", "order-9"))
-    return stores
+def return_two_orders_for_a_key(history: History, snapshot: Snapshot) -> Snapshot:
+    history.operations[2] = replace(history.operations[2], responses=("order-2", "order-9"))
+    return snapshot
 
 
-def gap_in_an_outbox(_record: History, stores: Snapshot) -> Snapshot:
-    outbox = stores.streams[1].outbox
-    return with_stream(stores, outbox=(*outbox[:-1], replace(outbox[-1], seq=6)))
+def skip_a_number_in_an_outbox(_history: History, snapshot: Snapshot) -> Snapshot:
+    outbox = snapshot.streams[1].outbox
+    return with_stream(snapshot, outbox=(*outbox[:-1], replace(outbox[-1], seq=6)))
 
 
-def gap_in_a_stream(_record: History, stores: Snapshot) -> Snapshot:
-    entries = stores.streams[1].entries
-    return with_stream(stores, entries=(entries[0], *entries[2:]))
+def remove_an_entry(_history: History, snapshot: Snapshot) -> Snapshot:
+    entries = snapshot.streams[1].entries
+    return with_stream(snapshot, entries=(entries[0], *entries[2:]))
 
 
-def deleted_last_entry(_record: History, stores: Snapshot) -> Snapshot:
-    return with_stream(stores, entries=stores.streams[1].entries[:-1])
+def remove_the_last_entry(_history: History, snapshot: Snapshot) -> Snapshot:
+    return with_stream(snapshot, entries=snapshot.streams[1].entries[:-1])
 
 
-def swapped_entries(_record: History, stores: Snapshot) -> Snapshot:
-    (first_id, first), (second_id, second), *rest = stores.streams[1].entries
-    return with_stream(stores, entries=((first_id, second), (second_id, first), *rest))
+def swap_entries(_history: History, snapshot: Snapshot) -> Snapshot:
+    (first_id, first), (second_id, second), *rest = snapshot.streams[1].entries
+    return with_stream(snapshot, entries=((first_id, second), (second_id, first), *rest))
 
 
-def event_that_was_never_appended(_record: History, stores: Snapshot) -> Snapshot:
-    return with_stream(stores, entries=stores.streams[1].entries[:-1], last=4)
+def append_no_entry_for_an_event(_history: History, snapshot: Snapshot) -> Snapshot:
+    return with_stream(snapshot, entries=snapshot.streams[1].entries[:-1], last=4)
 
 
-def event_without_a_number(_record: History, stores: Snapshot) -> Snapshot:
-    outbox = stores.streams[1].outbox
-    return with_stream(stores, outbox=(*outbox, replace(outbox[1], id="packed-9", seq=None)))
+def assign_no_number_to_an_event(_history: History, snapshot: Snapshot) -> Snapshot:
+    outbox = snapshot.streams[1].outbox
+    return with_stream(snapshot, outbox=(*outbox, replace(outbox[1], id="packed-9", seq=None)))
 
 
-def lost_notification(record: History, stores: Snapshot) -> Snapshot:
-    record.devices[0].frames.pop()
-    return replace(stores, notifications=stores.notifications[:-1], heads={ADA: 5})
+def lose_notification(history: History, snapshot: Snapshot) -> Snapshot:
+    history.devices[0].frames.pop()
+    return replace(snapshot, notifications=snapshot.notifications[:-1], heads={ADA: 5})
 
 
-def notification_twice(record: History, stores: Snapshot) -> Snapshot:
-    [device] = record.devices
+def notify_twice(history: History, snapshot: Snapshot) -> Snapshot:
+    [device] = history.devices
     device.frames.append(replace(device.frames[-1], seq=7))
-    again = replace(stores.notifications[-1], seq=7)
-    return replace(stores, notifications=(*stores.notifications, again), heads={ADA: 7})
+    again = replace(snapshot.notifications[-1], seq=7)
+    return replace(snapshot, notifications=(*snapshot.notifications, again), heads={ADA: 7})
 
 
-def lost_email(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, mailbox=stores.mailbox[1:])
+def lose_email(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, mailbox=snapshot.mailbox[1:])
 
 
-def unrecorded_email(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, emails=stores.emails[1:], mailbox=stores.mailbox[1:])
+def record_no_email(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, emails=snapshot.emails[1:], mailbox=snapshot.mailbox[1:])
 
 
-def email_twice(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, mailbox=(*stores.mailbox, stores.mailbox[0]))
+def send_email_twice(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, mailbox=(*snapshot.mailbox, snapshot.mailbox[0]))
 
 
-def second_email_that_differs(_record: History, stores: Snapshot) -> Snapshot:
-    again = replace(stores.mailbox[0], size=1)
-    jobs = tuple(replace(job, attempt=2) for job in stores.jobs)
-    return replace(stores, mailbox=(*stores.mailbox, again), jobs=jobs)
+def send_a_different_email_again(_history: History, snapshot: Snapshot) -> Snapshot:
+    again = replace(snapshot.mailbox[0], size=1)
+    jobs = tuple(replace(job, attempt=2) for job in snapshot.jobs)
+    return replace(snapshot, mailbox=(*snapshot.mailbox, again), jobs=jobs)
 
 
-def email_without_an_event(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, mailbox=(*stores.mailbox, mail("spam")))
+def send_email_without_an_event(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, mailbox=(*snapshot.mailbox, create_mail("spam")))
 
 
-def gap_on_a_device(record: History, stores: Snapshot) -> Snapshot:
-    del record.devices[0].frames[2]
-    return stores
+def skip_a_frame(history: History, snapshot: Snapshot) -> Snapshot:
+    del history.devices[0].frames[2]
+    return snapshot
 
 
-def repeat_on_a_device(record: History, stores: Snapshot) -> Snapshot:
-    frames = record.devices[0].frames
+def repeat_a_frame(history: History, snapshot: Snapshot) -> Snapshot:
+    frames = history.devices[0].frames
     frames.insert(3, frames[2])
-    return stores
+    return snapshot
 
 
-def device_that_is_behind(record: History, stores: Snapshot) -> Snapshot:
-    record.devices[0].frames.pop()
-    return stores
+def skip_the_last_frame(history: History, snapshot: Snapshot) -> Snapshot:
+    history.devices[0].frames.pop()
+    return snapshot
 
 
-def frame_of_another_feed(record: History, stores: Snapshot) -> Snapshot:
-    frames = record.devices[0].frames
+def send_a_frame_of_another_feed(history: History, snapshot: Snapshot) -> Snapshot:
+    frames = history.devices[0].frames
     frames[1] = replace(frames[1], id="somebody-else")
-    return stores
+    return snapshot
 
 
-def dead_letter(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, dead_letters=("workers: no such user",))
+def add_a_dead_letter(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, dead_letters=("workers: no such user",))
 
 
-def stuck_job(_record: History, stores: Snapshot) -> Snapshot:
-    return replace(stores, jobs=(*stores.jobs[1:], replace(stores.jobs[0], state="dead")))
+def leave_a_dead_job(_history: History, snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, jobs=(*snapshot.jobs[1:], replace(snapshot.jobs[0], state="dead")))
 
 
-def stuck_order(_record: History, stores: Snapshot) -> Snapshot:
-    [mug, cap] = stores.products
+def leave_an_order_pending(_history: History, snapshot: Snapshot) -> Snapshot:
+    [mug, cap] = snapshot.products
     products = (replace(mug, stock=10, reserved=2, shipped=0), replace(cap, stock=5, reserved=1, shipped=0))
-    return replace(stores, orders=(replace(stores.orders[0], status="placed"), stores.orders[1]), products=products)
+    return replace(
+        snapshot, orders=(replace(snapshot.orders[0], status="placed"), snapshot.orders[1]), products=products
+    )
 
 
-def stock_that_was_not_returned(_record: History, stores: Snapshot) -> Snapshot:
-    [mug, cap] = stores.products
-    return replace(stores, products=(replace(mug, reserved=1), cap))
+def return_no_stock(_history: History, snapshot: Snapshot) -> Snapshot:
+    [mug, cap] = snapshot.products
+    return replace(snapshot, products=(replace(mug, reserved=1), cap))
 
 
-def stock_returned_twice(_record: History, stores: Snapshot) -> Snapshot:
-    [mug, cap] = stores.products
-    return replace(stores, products=(replace(mug, stock=9), cap))
+def return_stock_twice(_history: History, snapshot: Snapshot) -> Snapshot:
+    [mug, cap] = snapshot.products
+    return replace(snapshot, products=(replace(mug, stock=9), cap))
 
 
-def sold_twice(_record: History, stores: Snapshot) -> Snapshot:
-    [mug, cap] = stores.products
-    return replace(stores, products=(mug, replace(cap, shipped=2, arrived=6)))
+def ship_twice(_history: History, snapshot: Snapshot) -> Snapshot:
+    [mug, cap] = snapshot.products
+    return replace(snapshot, products=(mug, replace(cap, shipped=2, arrived=6)))
 
 
-def frame_with_another_trace(record: History, stores: Snapshot) -> Snapshot:
-    frames = record.devices[0].frames
+def send_a_frame_of_another_trace(history: History, snapshot: Snapshot) -> Snapshot:
+    frames = history.devices[0].frames
     frames[5] = replace(frames[5], trace_id="t-2")
-    return stores
+    return snapshot
 
 
 MUTATIONS: dict[str, list[Mutation]] = {
-    "I1": [lost_account, lost_cancellation, unrequested_cancellation, rejected_order_that_is_there],
-    "I2": [key_with_two_different_responses],
-    "I3": [gap_in_a_stream, deleted_last_entry, swapped_entries, event_that_was_never_appended],
-    "I4": [lost_notification, notification_twice],
-    "I5": [lost_email, unrecorded_email, email_twice, second_email_that_differs, email_without_an_event],
-    "I6": [gap_on_a_device, repeat_on_a_device, device_that_is_behind, frame_of_another_feed],
-    "I7": [dead_letter, stuck_job, stuck_order],
-    "I8": [stock_that_was_not_returned, stock_returned_twice, sold_twice],
-    "I9": [frame_with_another_trace],
+    "I1": [lose_account, lose_cancellation, cancel_without_a_request, store_a_rejected_order],
+    "I2": [return_two_orders_for_a_key],
+    "I3": [remove_an_entry, remove_the_last_entry, swap_entries, append_no_entry_for_an_event],
+    "I4": [lose_notification, notify_twice],
+    "I5": [lose_email, record_no_email, send_email_twice, send_a_different_email_again, send_email_without_an_event],
+    "I6": [skip_a_frame, repeat_a_frame, skip_the_last_frame, send_a_frame_of_another_feed],
+    "I7": [add_a_dead_letter, leave_a_dead_job, leave_an_order_pending],
+    "I8": [return_no_stock, return_stock_twice, ship_twice],
+    "I9": [send_a_frame_of_another_trace],
 }
 CASES = [
     pytest.param(name, mutate, id=f"{name}-{mutate.__name__}")
@@ -195,62 +199,63 @@ CASES = [
 ]
 
 
-def broken(record: History, stores: Snapshot) -> set[str]:
-    return {name for name, found in check(record, stores).items() if found}
+def list_violated_invariants(history: History, snapshot: Snapshot) -> set[str]:
+    return {name for name, found in check(history, snapshot).items() if found}
 
 
 class TestInvariants:
     def test_invariants_hold_for_a_consistent_shop(self) -> None:
-        assert holds(check(history(), snapshot(), guarantees=[never_500, reads_succeed]))
-        assert pending_work(history(), snapshot()) == []
+        assert holds(check(create_history(), create_snapshot(), guarantees=[never_500, reads_succeed]))
+        assert pending_work(create_history(), create_snapshot()) == []
 
     @pytest.mark.parametrize(("invariant", "mutate"), CASES)
     def test_violation_of_one_invariant_is_found(self, invariant: str, mutate: Mutation) -> None:
-        record = history()
-        assert broken(record, mutate(record, snapshot())) == {invariant}
+        history = create_history()
+        assert list_violated_invariants(history, mutate(history, create_snapshot())) == {invariant}
 
     @pytest.mark.parametrize(
         ("mutate", "invariants"),
         [
-            (lost_order, {"I1", "I2", "I9"}),
-            (indeterminate_order_twice, {"I1", "I2"}),
-            (gap_in_an_outbox, {"I3"}),
-            (event_without_a_number, {"I3", "I4"}),
+            (lose_order, {"I1", "I2", "I9"}),
+            (store_an_indeterminate_order_twice, {"I1", "I2"}),
+            (skip_a_number_in_an_outbox, {"I3"}),
+            (assign_no_number_to_an_event, {"I3", "I4"}),
         ],
     )
     def test_violations_of_several_invariants_are_found(self, mutate: Mutation, invariants: set[str]) -> None:
-        record = history()
-        assert broken(record, mutate(record, snapshot())) == invariants
+        history = create_history()
+        assert list_violated_invariants(history, mutate(history, create_snapshot())) == invariants
 
     def test_invariants_hold_when_an_indeterminate_order_exists_once(self) -> None:
-        record, stores = history(), snapshot()
-        record.operations.append(operation(Action.CANCEL, "order-4"))
+        history, snapshot = create_history(), create_snapshot()
+        history.operations.append(create_operation(Action.CANCEL, "order-4"))
         order = Order(id="order-4", user_id=ADA, status="cancelled", items=())
         key = Key(user_id=ADA, key="key-4", order_id="order-4")
-        assert broken(record, replace(stores, orders=(*stores.orders, order), keys=(*stores.keys, key))) == set()
+        with_order = replace(snapshot, orders=(*snapshot.orders, order), keys=(*snapshot.keys, key))
+        assert list_violated_invariants(history, with_order) == set()
 
 
 class TestGuarantees:
     def test_never_500_is_violated_by_a_500(self) -> None:
-        assert list(never_500(History([operation(Action.LOOK, "/v2/orders", statuses=(500, 200))])))
+        assert list(never_500(History([create_operation(Action.READ, "/v2/orders", statuses=(500, 200))])))
 
     def test_reads_succeed_is_violated_when_a_read_has_no_response(self) -> None:
-        look = operation(Action.LOOK, "/v2/orders", outcome=Outcome.INDETERMINATE, statuses=(503, 0))
+        look = create_operation(Action.READ, "/v2/orders", outcome=Outcome.INDETERMINATE, statuses=(503, 0))
         place = replace(look, action=Action.PLACE)
         assert len(list(reads_succeed(History([look, place])))) == 1
 
     @pytest.mark.parametrize("statuses", [(0, 201), (503, 201)])
     def test_no_attempt_fails_is_violated_by_a_failed_attempt(self, statuses: tuple[int, ...]) -> None:
-        assert list(no_attempt_fails(History([operation(Action.PLACE, "key", statuses=statuses)])))
-        assert not list(no_attempt_fails(History([operation(Action.CANCEL, "order", statuses=(409,))])))
+        assert list(no_attempt_fails(History([create_operation(Action.PLACE, "key", statuses=statuses)])))
+        assert not list(no_attempt_fails(History([create_operation(Action.CANCEL, "order", statuses=(409,))])))
 
     def test_retry_after_is_set_is_violated_when_the_header_is_missing(self) -> None:
-        silent = operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
+        silent = create_operation(Action.PLACE, "key", statuses=(503, 429, 201), without_retry_after=(503, 429))
         assert len(list(retry_after_is_set(History([silent])))) == 2
-        assert not list(retry_after_is_set(history()))
+        assert not list(retry_after_is_set(create_history()))
 
     def test_reads_succeed_at_first_attempt_is_violated_by_a_retry(self) -> None:
-        repeated = operation(Action.LOOK, "/v2/products", statuses=(503, 200))
+        repeated = create_operation(Action.READ, "/v2/products", statuses=(503, 200))
         assert list(reads_succeed_at_first_attempt(History([repeated])))
         others = [replace(repeated, statuses=(200,)), replace(repeated, action=Action.PLACE)]
         assert not list(reads_succeed_at_first_attempt(History(others)))
@@ -258,18 +263,18 @@ class TestGuarantees:
 
 class TestPendingWork:
     def test_pending_work_lists_work_in_progress(self) -> None:
-        record, stores = history(), snapshot()
-        assert pending_work(record, stuck_order(record, stores)) == ["order order-1 is placed"]
-        running = replace(stores, jobs=(replace(stores.jobs[0], state="running"),))
-        assert pending_work(record, running) == [f"job {stores.jobs[0].key} is running"]
-        assert pending_work(record, with_stream(stores, last=4)) == ["events:orders is at 4"]
-        record.devices[0].frames.pop()
-        assert pending_work(record, stores) == ["phone is at 5"]
+        history, snapshot = create_history(), create_snapshot()
+        assert pending_work(history, leave_an_order_pending(history, snapshot)) == ["order order-1 is placed"]
+        running = replace(snapshot, jobs=(replace(snapshot.jobs[0], state="running"),))
+        assert pending_work(history, running) == [f"job {snapshot.jobs[0].key} is running"]
+        assert pending_work(history, with_stream(snapshot, last=4)) == ["events:orders is at 4"]
+        history.devices[0].frames.pop()
+        assert pending_work(history, snapshot) == ["phone is at 5"]
 
     def test_pending_work_lists_missing_and_late_consumer_groups(self) -> None:
-        stores = snapshot()
+        snapshot = create_snapshot()
         late = Group(name="notifications", delivered=4, pending=1)
-        assert pending_work(history(), with_stream(stores, groups=(late,))) == [
+        assert pending_work(create_history(), with_stream(snapshot, groups=(late,))) == [
             "events:orders is read by ['notifications'] only",
             "notifications is at 4 of events:orders, 1 pending",
         ]

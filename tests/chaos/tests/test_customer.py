@@ -1,4 +1,4 @@
-"""How a customer handles responses, and what is recorded."""
+"""A customer repeats a request until a response is final, and records the outcome."""
 
 import asyncio
 import random
@@ -30,8 +30,8 @@ LOST = None
 Response = tuple[int, Mapping[str, Any]] | None
 
 
-class Steady(random.Random):
-    """Fixed choices: up to five attempts, no pauses, and no second request after a response."""
+class FixedChoices(random.Random):
+    """Choose up to five attempts, no pauses, and no second request after a response."""
 
     def choice(self, seq: Any) -> Any:
         return seq[-1]
@@ -43,15 +43,15 @@ class Steady(random.Random):
         return 0.99
 
 
-class Eager(Steady):
-    """Fixed choices that also send each request again after its response."""
+class RepeatingChoices(FixedChoices):
+    """Choose the same, but send each request again after its response."""
 
     def random(self) -> float:
         return 0.0
 
 
 class FakeGateway:
-    """Returns these responses in order, then never responds. `keys` has the received idempotency keys."""
+    """Returns these responses in order. Then it does not respond. `keys` has the received idempotency keys."""
 
     def __init__(self, *responses: Response) -> None:
         self._responses = list(responses)
@@ -75,10 +75,11 @@ async def create_customer(gateway: FakeGateway, rng: random.Random) -> tuple[Cus
     return Customer(shopper=shopper, history=history, rng=rng), history
 
 
-async def placed(*responses: Response, rng: random.Random | None = None) -> tuple[Operation, FakeGateway]:
+async def place_order(*responses: Response, rng: random.Random | None = None) -> tuple[Operation, FakeGateway]:
+    """Place an order at a gateway with these responses, and return the recorded operation and the gateway."""
     gateway = FakeGateway(*responses)
-    customer, history = await create_customer(gateway, rng or Steady())
-    await customer.place()
+    customer, history = await create_customer(gateway, rng or FixedChoices())
+    await customer.place_order()
     [operation] = history.operations
     return operation, gateway
 
@@ -97,23 +98,23 @@ class TestPlace:
             ([LOST] * 5, Outcome.INDETERMINATE),
         ],
     )
-    async def test_outcome_is_failed_only_when_every_response_is_a_client_error(
+    async def test_order_has_failed_only_when_every_attempt_has_a_client_error(
         self, responses: list[Response], outcome: Outcome
     ) -> None:
-        operation, gateway = await placed(*responses)
+        operation, gateway = await place_order(*responses)
         assert operation.outcome is outcome
         assert operation.statuses == tuple(response[0] if response else 0 for response in responses)
         assert len(set(operation.traces)) == len(responses)
         assert set(gateway.keys) == {operation.key}
 
-    async def test_repeated_request_records_both_responses(self) -> None:
-        operation, _ = await placed(CREATED, (201, {"id": "order-2"}), rng=Eager())
+    async def test_both_responses_are_recorded_when_a_request_is_repeated_after_its_response(self) -> None:
+        operation, _ = await place_order(CREATED, (201, {"id": "order-2"}), rng=RepeatingChoices())
         assert operation.responses == ("order-1", "order-2")
 
-    async def test_cancelled_operation_is_recorded(self) -> None:
+    async def test_operation_is_recorded_as_indeterminate_when_it_is_cancelled(self) -> None:
         gateway = FakeGateway()
-        customer, history = await create_customer(gateway, Steady())
-        placing = asyncio.create_task(customer.place())
+        customer, history = await create_customer(gateway, FixedChoices())
+        placing = asyncio.create_task(customer.place_order())
         await eventually(lambda: gateway.keys)
         placing.cancel()
         await asyncio.gather(placing, return_exceptions=True)

@@ -1,8 +1,8 @@
-"""The limit on the memory of processes during a flood."""
+"""`bounded_memory` fails if the memory of a process grows beyond the limit."""
 
 import pytest
 
-from chaos.nemesis.floods import bounded_memory
+from chaos.nemesis.floods import MAX_GROWTH_BYTES, bounded_memory
 from chaos.processes import SERVERS, Processes
 from embedded.errors import EmbeddedError
 from testkit.waiting import eventually
@@ -11,7 +11,10 @@ MIB = 1024 * 1024
 
 
 class MeasuredProcesses(Processes):
-    """Every service uses `before` at its first measurement, and `later` at all others; None: the measurement fails."""
+    """Processes of services that use `before` bytes at their first measurement, and `later` bytes at all others.
+
+    If `later` is None, the later measurements fail.
+    """
 
     def __init__(self, *, before: int, later: int | None) -> None:
         self._before, self._later = before, later
@@ -34,11 +37,12 @@ async def flood(*, before: int, later: int | None) -> None:
 
 class TestBoundedMemory:
     async def test_memory_may_grow_up_to_the_limit(self) -> None:
-        await flood(before=10 * MIB, later=74 * MIB)
+        await flood(before=10 * MIB, later=10 * MIB + MAX_GROWTH_BYTES)
 
     async def test_error_is_raised_when_memory_grows_beyond_the_limit(self) -> None:
-        with pytest.raises(AssertionError, match=r"grew by MiB: .*'users': 65"):
-            await flood(before=10 * MIB, later=75 * MIB)
+        grown_mib = MAX_GROWTH_BYTES // MIB + 1
+        with pytest.raises(AssertionError, match=rf"grew by MiB: .*'users': {grown_mib}"):
+            await flood(before=10 * MIB, later=10 * MIB + grown_mib * MIB)
 
     async def test_error_is_raised_when_the_measurement_fails(self) -> None:
         with pytest.raises(EmbeddedError, match="cannot be measured"):

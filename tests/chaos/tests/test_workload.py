@@ -16,11 +16,11 @@ OUT_OF_STOCK = {"type": "https://hopline.example/problems/out-of-stock"}
 
 
 def reject(_request: httpx.Request) -> httpx.Response:
-    """Reject everything, so that no customer has an order to cancel."""
+    """Reject every request, so that no customer has an order to cancel."""
     return httpx.Response(409, json=OUT_OF_STOCK)
 
 
-def customers(number: int, history: History) -> list[Customer]:
+def create_customers(number: int, history: History) -> list[Customer]:
     client = httpx.AsyncClient(transport=httpx.MockTransport(reject), base_url="http://gateway")
     ada: User = {"id": "ada", "email": "ada@example.com", "name": "Ada", "role": "customer", "created_at": ""}
     shopper = Shopper(http=client, user=ada, trace_id="t")
@@ -30,17 +30,17 @@ def customers(number: int, history: History) -> list[Customer]:
 class TestProgress:
     async def test_each_act_is_one_operation_when_there_is_nothing_to_cancel(self) -> None:
         history = History()
-        [customer] = customers(1, history)
+        [customer] = create_customers(1, history)
         for acts in range(1, 101):
             await customer.act()
             assert len(history.operations) == acts
         assert history.outcomes().keys() == {Outcome.FAILED}
 
-    async def test_progress_returns_after_the_requested_operations(self) -> None:
+    async def test_progress_completes_exactly_the_requested_operations(self) -> None:
         history = History()
         workload = Workload(
             history=history,
-            customers=customers(8, history),
+            customers=create_customers(8, history),
             devices=[],
             rng=random.Random(1),  # noqa: S311 - no secret
             max_operations=0,

@@ -30,11 +30,11 @@ SETTINGS = {"WEB_CONCURRENCY": "2", "OBSERVATORY_MAX_MAILS": "100000"}
 FAILED_RUNS = Path("build/chaos")
 """Folder of failed runs, with one folder per seed."""
 
-QUIET_S = 30.0
-"""Time limit for recovery after a fault; on a slow machine SLOWER extends it."""
+MAX_HEALING_S = 30.0
+"""Time limit from the end of fault and load until everything is complete."""
 
-SLOWER = 3.0
-"""The time limit is at least this multiple of the duration without a fault."""
+MAX_SLOWDOWN = 3.0
+"""On a slow machine, the time limit is this multiple of the time that the calm row needs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,10 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_rows(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(f"SEED={seed}", highlight=False)
-    waiting = [row for row in rows if row.nemesis]
-    waiting[:0] = [CALM] if waiting else []  # the reference for recovery times on this machine
+    to_run = [row for row in rows if row.nemesis]
+    to_run[:0] = [CALM] if to_run else []  # the reference for recovery times on this machine
     results = list[Result]()
-    while waiting[len(results) :]:  # a failed row may leave a broken stack, so the next row gets a new one
+    while to_run[len(results) :]:  # a failed row may leave a broken stack, so the next row gets a new stack
         with (
             tempfile.TemporaryDirectory(prefix="hopline-chaos-") as folder,
             running_stack(Path(folder) / "stack", settings=SETTINGS, tap=False) as stack,
@@ -76,24 +76,24 @@ def _run_rows(rows: Sequence[Row], *, seed: str, effort: Effort) -> int:
             trial = Trial(stack=stack, environment=os.environ, effort=effort)
             try:
                 asyncio.run(
-                    _run_until_broken(trial, waiting[len(results) :], seed=seed, results=results, console=console)
+                    _run_until_broken(trial, to_run[len(results) :], seed=seed, results=results, console=console)
                 )
             except BaseException:
-                report.keep(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=waiting[len(results)])
+                report.save(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=to_run[len(results)])
                 raise
             if results[-1].is_broken:
-                report.keep(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=results[-1].row)
-    report.show(results, [row for row in rows if not row.nemesis], console)
+                report.save(FAILED_RUNS / seed, results, logs=stack.home / "logs", row=results[-1].row)
+    report.print_results(results, [row for row in rows if not row.nemesis], console)
     return int(any(result.is_broken for result in results))
 
 
 async def _run_until_broken(
     trial: Trial, rows: Sequence[Row], *, seed: str, results: list[Result], console: Console
 ) -> None:
-    """Run one row after another and append each result to `results`; stop after a failed row."""
+    """Run one row after another, and append each result to `results`. Stop after a row with a violation."""
     for row in rows:
-        quiet_within_s = max(QUIET_S, SLOWER * results[0].healed_s) if results else inf
-        result = await trial.run(row, seed=seed, quiet_within_s=quiet_within_s)
+        max_healing_s = max(MAX_HEALING_S, MAX_SLOWDOWN * results[0].healed_s) if results else inf
+        result = await trial.run(row, seed=seed, max_healing_s=max_healing_s)
         results.append(result)
         word = "broken" if result.is_broken else "held"
         console.print(f"  {row.name:>6} {row.fault}: {word}, quiet after {result.healed_s:.1f} s", highlight=False)

@@ -8,7 +8,7 @@ from chaos.invariants import INVARIANTS
 from chaos.snapshot import Snapshot
 
 Outcome = Mapping[str, list[str]]
-"""Violations by name of the invariant (`responses` for the guarantees); empty if it holds."""
+"""A list of violations by the name of an invariant. `responses` has the violations of the guarantees."""
 
 RESPONSES = "responses"
 
@@ -17,7 +17,7 @@ CONSUMERS = ("notifications", "workers")
 
 
 def check(history: History, snapshot: Snapshot, *, guarantees: Collection[ResponseGuarantee] = ()) -> Outcome:
-    """Compare the history of the customers with the snapshot."""
+    """Return the violations of all invariants and of the given guarantees."""
     outcome = {name: list(invariant(history, snapshot)) for name, invariant in INVARIANTS.items()}
     return outcome | {RESPONSES: [violation for guarantee in guarantees for violation in guarantee(history)]}
 
@@ -28,8 +28,8 @@ def holds(outcome: Outcome) -> bool:
 
 
 def pending_work(history: History, snapshot: Snapshot) -> list[str]:
-    """Return descriptions of the work in progress. A check before its end would report it as lost."""
-    waiting = [
+    """Return descriptions of the work in progress. While there is some, a check would report its results as lost."""
+    pending = [
         *(f"job {job.key} is {job.state}" for job in snapshot.jobs if job.state in {"queued", "running"}),
         *(f"order {order.id} is {order.status}" for order in snapshot.orders if order.status in {"placed", "packed"}),
         *(
@@ -40,13 +40,13 @@ def pending_work(history: History, snapshot: Snapshot) -> list[str]:
     ]
     for stream in snapshot.streams:
         if any(event.seq is None or event.seq > stream.last for event in stream.outbox):
-            waiting.append(f"{stream.name} is at {stream.last}")
+            pending.append(f"{stream.name} is at {stream.last}")
         names = {group.name for group in stream.groups}
         if stream.outbox and len(names) < len(CONSUMERS):
-            waiting.append(f"{stream.name} is read by {sorted(names)} only")
-        waiting += [
+            pending.append(f"{stream.name} is read by {sorted(names)} only")
+        pending += [
             f"{group.name} is at {group.delivered} of {stream.name}, {group.pending} pending"
             for group in stream.groups
             if group.pending or group.delivered < stream.last
         ]
-    return waiting
+    return pending

@@ -15,7 +15,7 @@ TIMEOUT_S = 6.0
 """Timeout of one response."""
 
 _DEADLINE = {"X-Request-Timeout-Ms": "5000"}
-"""The services end a request before the customer times out. Otherwise it could take effect after the check."""
+"""The services end a request before the timeout of the customer. Otherwise it could take effect after the check."""
 
 _ATTEMPTS = 5
 _MAX_PAUSE_S = 1.0
@@ -23,13 +23,13 @@ MAX_OPERATION_S = _ATTEMPTS * (TIMEOUT_S + _MAX_PAUSE_S)
 """Duration of an operation if all attempts time out."""
 
 _SKUS = ("BAG-CANVAS", "BOOK-HOPS", "CAP-WOOL", "COASTER-CORK-6", "MUG-ENAMEL-BLUE", "MUG-ENAMEL-WHITE")
-"""Ordered products: few, so that orders compete for their stock."""
+"""The products that customers order. They are few, so that orders compete for their stock."""
 
-_LOOKS = ("/v2/products", "/v2/orders", "/v2/users/me", "/v2/notifications")
+_READ_PATHS = ("/v2/products", "/v2/orders", "/v2/users/me", "/v2/notifications")
 
 
 class Customer:
-    """Acts as `shopper`. `rng` makes every choice, so that the same seed gives the same choices."""
+    """Acts with the account of `shopper`. `rng` makes every choice, so the same seed leads to the same choices."""
 
     def __init__(self, *, shopper: Shopper, history: History, rng: random.Random) -> None:
         self._shopper = shopper
@@ -44,40 +44,45 @@ class Customer:
 
     async def act(self) -> None:
         """Do exactly one operation with any number of attempts, because `Workload.progress` counts operations."""
-        actions = {self.place: 10, self.cancel: 4 if self._placed else 0, self.look: 6, self.invite: 1}
+        actions = {
+            self.place_order: 10,
+            self.cancel_order: 4 if self._placed else 0,
+            self.read: 6,
+            self.register_guest: 1,
+        }
         [action] = self._rng.choices(tuple(actions), weights=tuple(actions.values()))
         await action()
 
-    async def place(self, *, only: str | None = None, attempts: int | None = None) -> Operation:
-        """Order one or two products, or `only` one. Some orders are sent again after a response."""
+    async def place_order(self, *, only: str | None = None, attempts: int | None = None) -> Operation:
+        """Order one or two random products, or the product `only`. Send some orders again after their response."""
         key = uuid4().hex
         skus = [only] if only else self._rng.sample(_SKUS, k=self._rng.choice((1, 2)))
         request = api.place_order(*((sku, self._rng.choice((1, 2))) for sku in skus), key=key)
-        twice = self._rng.random() < 0.2
-        operation = await self._do(Action.PLACE, key, request, twice=twice, attempts=attempts)
+        repeat = self._rng.random() < 0.2
+        operation = await self._do(Action.PLACE, key, request, repeat=repeat, attempts=attempts)
         self._placed += operation.responses[:1]
         return operation
 
-    async def cancel(self) -> Operation:
-        """Cancel the latest order. Raises IndexError if there is none."""
+    async def cancel_order(self) -> Operation:
+        """Cancel the latest order that was not cancelled. Raises IndexError if there is none."""
         order_id = self._placed.pop()
         return await self._do(Action.CANCEL, order_id, api.cancel_order(order_id))
 
-    async def look(self, path: str | None = None, *, attempts: int | None = None) -> Operation:
-        """Read `path`, by default one of `_LOOKS`."""
-        path = path or self._rng.choice(_LOOKS)
-        return await self._do(Action.LOOK, path, Request(method="GET", path=path), attempts=attempts)
+    async def read(self, path: str | None = None, *, attempts: int | None = None) -> Operation:
+        """Read `path`, by default a random one of `_READ_PATHS`."""
+        path = path or self._rng.choice(_READ_PATHS)
+        return await self._do(Action.READ, path, Request(method="GET", path=path), attempts=attempts)
 
-    async def invite(self, *, attempts: int | None = None) -> Operation:
+    async def register_guest(self, *, attempts: int | None = None) -> Operation:
         """Register another account, which stays unused."""
         email = f"guest-{uuid4().hex[:12]}@example.com"
         request = api.register(email=email, password=PASSWORD, name="A Guest")
         return await self._do(Action.REGISTER, email, request, attempts=attempts)
 
     async def mark_read(self, *, attempts: int | None = None) -> Operation:
-        """Mark all notifications up to seq 0 as read: a write without an effect, which can be repeated."""
+        """Mark the notifications up to seq 0 as read, which has no effect. It is recorded as a read for this reason."""
         request = api.mark_read(0)
-        return await self._do(Action.LOOK, request.path, request, attempts=attempts)
+        return await self._do(Action.READ, request.path, request, attempts=attempts)
 
     async def _do(
         self,
@@ -85,23 +90,26 @@ class Customer:
         key: str,
         request: Request[object],
         *,
-        twice: bool = False,
+        repeat: bool = False,
         attempts: int | None = None,
     ) -> Operation:
-        """Send the request until a response decides or no attempt is left, and record the operation in any case."""
+        """Send the request until a response is final or no attempt is left. Record the operation in any case.
+
+        With `repeat`, send the request again after its first successful response.
+        """
         max_attempts = attempts or self._rng.choice((1, _ATTEMPTS, _ATTEMPTS))
-        statuses, traces, responses, unannounced = list[int](), list[str](), list[str](), list[int]()
+        statuses, traces, responses, without_retry_after = list[int](), list[str](), list[str](), list[int]()
         try:
             while len(statuses) < max_attempts:
                 statuses.append(NO_RESPONSE)
                 traces.append(f"{self._rng.getrandbits(128):032x}")
                 headers = _DEADLINE | {"traceparent": f"00-{traces[-1]}-{self._rng.getrandbits(64) | 1:016x}-01"}
-                response = await self._response(request, headers)
+                response = await self._send(request, headers)
                 if response:
                     statuses[-1] = response.status_code
                     responses += [_id(response, action)] if response.is_success else []
-                    unannounced += [response.status_code] if _lacks_retry_after(response) else []
-                    if _decides(response) and not (twice and len(responses) == 1):
+                    without_retry_after += [response.status_code] if _lacks_retry_after(response) else []
+                    if _is_final(response) and not (repeat and len(responses) == 1):
                         break
                 await asyncio.sleep(self._rng.uniform(0, _MAX_PAUSE_S))
         finally:
@@ -113,12 +121,12 @@ class Customer:
                 responses=tuple(responses),
                 traces=tuple(traces),
                 statuses=tuple(statuses),
-                without_retry_after=tuple(unannounced),
+                without_retry_after=tuple(without_retry_after),
             )
             self._history.operations.append(operation)
         return operation
 
-    async def _response(self, request: Request[object], headers: dict[str, str]) -> httpx.Response | None:
+    async def _send(self, request: Request[object], headers: dict[str, str]) -> httpx.Response | None:
         try:
             return await self._shopper.send(request, headers=headers)
         except httpx.TransportError:
@@ -126,7 +134,7 @@ class Customer:
 
 
 def _id(response: httpx.Response, action: Action) -> str:
-    return "" if action is Action.LOOK else str(response.json()["id"])
+    return "" if action is Action.READ else str(response.json()["id"])
 
 
 def _lacks_retry_after(response: httpx.Response) -> bool:
@@ -134,8 +142,8 @@ def _lacks_retry_after(response: httpx.Response) -> bool:
     return later and api.retry_after_s(response) is None
 
 
-def _decides(response: httpx.Response) -> bool:
-    """Return whether the same request would get the same response."""
+def _is_final(response: httpx.Response) -> bool:
+    """Return whether another attempt would get the same response."""
     return (
         response.status_code < httpx.codes.INTERNAL_SERVER_ERROR
         and response.status_code != httpx.codes.TOO_MANY_REQUESTS

@@ -23,11 +23,11 @@ class ResumingDevice:
         self._device = Device(client=shopper, on_frame=self._record, backoff=backoff)
 
     def cut(self) -> None:
-        """Lose the connection without a close frame."""
+        """Close the connection without a close frame."""
         self._device.abort()
 
     async def watch(self) -> None:
-        """Stay connected, also if the services reject the token because a fault keeps them from verifying it."""
+        """Stay connected. Try again if a service rejects the token, because a fault can prevent its verification."""
         while True:
             with suppress(ProblemError):
                 await self._device.run()

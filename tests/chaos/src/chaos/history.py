@@ -1,4 +1,7 @@
-"""The operations of customers and the frames of their devices, one side of the comparison. Ids are text."""
+"""The operations of customers and the frames of their devices, which a check compares with the snapshot.
+
+Ids are text.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,8 +21,8 @@ class Action(StrEnum):
     CANCEL = "cancel"
     """The order's id."""
 
-    LOOK = "look"
-    """The path. Reading changes nothing, so the request can be repeated."""
+    READ = "read"
+    """The path. The request has no effect, so it can be repeated."""
 
 
 class Outcome(StrEnum):
@@ -41,8 +44,9 @@ NO_RESPONSE = 0
 class Operation:
     """One operation of a customer, with all its attempts.
 
-    `responses` has the id of the account or order from each successful response. `traces` and `statuses` are those of
-    the attempts. `without_retry_after` has the statuses 429 and 503 of responses without a Retry-After header.
+    `responses` has the id of the account or order from each successful response. `traces` has the trace id of each
+    attempt, and `statuses` its status. `without_retry_after` has the status of each response with 429 or 503 that has
+    no Retry-After header.
     """
 
     action: Action
@@ -57,7 +61,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One notification frame; `about` is the id of the order or user."""
+    """One notification frame. `about` is the id of the order or user that the notification is about."""
 
     seq: int
     id: str
@@ -76,7 +80,7 @@ class DeviceLog:
 
     @property
     def cursor(self) -> int:
-        """The `seq` of its last frame, which it sends when it reconnects."""
+        """The `seq` of the last frame, or 0. The device sends it when it reconnects."""
         return self.frames[-1].seq if self.frames else 0
 
 

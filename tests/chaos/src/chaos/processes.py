@@ -1,4 +1,4 @@
-"""Kills, freezes and awaits processes of the stack."""
+"""The processes of the stack: kill them, freeze them, and wait until they are ready again."""
 
 import os
 import random
@@ -20,7 +20,7 @@ HEALING_S = 4 * TIMEOUT_S
 """Timeout for the restart of a process, which usually takes less than two seconds."""
 
 SERVERS = ("users", "orders", "notifications", "gateway")
-"""The services under gunicorn: a master with workers."""
+"""The services. Each has a gunicorn master with several workers."""
 
 WORKERS = ("worker", "report-worker")
 
@@ -38,7 +38,7 @@ class Processes:
         return self._stack.port(name)
 
     def pid(self, name: str) -> int:
-        """Return the process id known to supervisord; for a service, that of gunicorn's master."""
+        """Return the process id, or 0 if the process does not run. For a service, it is that of gunicorn's master."""
         return self._supervisor.states()[name].pid
 
     def children(self, name: str) -> list[psutil.Process]:
@@ -52,42 +52,42 @@ class Processes:
         """Terminate a process, and wait until its successor is ready. Raises AssertionError on a timeout."""
         ended = self.pid(name)
         os.kill(ended, number)
-        await self.succeeded(name, ended)
+        await self.wait_for_successor(name, ended)
 
     def has_successor(self, name: str, ended: int) -> bool:
-        """Return whether the process `ended` has been replaced."""
+        """Return whether another process than `ended` runs under this name."""
         return self.pid(name) not in {0, ended}
 
-    async def succeeded(self, name: str, ended: int) -> None:
+    async def wait_for_successor(self, name: str, ended: int) -> None:
         """Wait until a successor of `ended` is ready. Raises AssertionError on a timeout."""
         await eventually(lambda: self.has_successor(name, ended), HEALING_S, f"a successor of {name}")
         [process] = [process for process in self.table.processes if process.name == name]
-        if process.ready_key:  # the key of the old process may still exist
+        if process.ready_key:  # the key of the old process may still exist in Redis and would make the new one ready
             redis = create_redis(self.table.valkey.url)
             await redis.delete(process.ready_key)
             await redis.aclose()
-        await self.ready(name)
+        await self.wait_until_ready(name)
 
     async def kill_child(self, name: str, rng: random.Random) -> None:
         """Kill one of a master's workers, and wait until it is replaced."""
         before = self.children(name)
         rng.choice(before).kill()
-        await self.replaced(name, {child.pid for child in before})
+        await self.wait_for_replacement(name, {child.pid for child in before})
 
-    def lost_one(self, name: str, before: set[int]) -> bool:
+    def has_lost_worker(self, name: str, before: set[int]) -> bool:
         """Return whether one of these workers of a master has ended."""
         return not before <= {child.pid for child in self.children(name)}
 
-    async def replaced(self, name: str, before: set[int]) -> None:
+    async def wait_for_replacement(self, name: str, before: set[int]) -> None:
         """Wait until one of these workers has ended and the master has as many as before."""
 
-        def are_as_many() -> bool:
-            return self.lost_one(name, before) and len(self.children(name)) >= len(before)
+        def is_replaced() -> bool:
+            return self.has_lost_worker(name, before) and len(self.children(name)) >= len(before)
 
-        await eventually(are_as_many, HEALING_S, f"another worker of {name}")
-        await self.ready(name)
+        await eventually(is_replaced, HEALING_S, f"another worker of {name}")
+        await self.wait_until_ready(name)
 
-    async def ready(self, *names: str) -> None:
+    async def wait_until_ready(self, *names: str) -> None:
         """Wait until the named processes, or all, are ready. Raises AssertionError on a timeout.
 
         A master without workers is not ready, because a worker of a killed master may respond instead.
@@ -111,7 +111,7 @@ class Processes:
         return not await readiness.is_ready(self.table, process)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def assert_none_exits(self) -> Iterator[None]:
         """Raise AssertionError if a process of the stack ended within the block."""
         before = self._pids()
         yield
@@ -124,10 +124,10 @@ class Processes:
         return servers | {name: {self.pid(name)} for name in WORKERS}
 
     def memory_bytes(self, name: str) -> int:
-        """Return the resident memory of the largest worker of a service."""
+        """Return the resident memory of the largest worker of a service, or 0 if a worker has just ended."""
         try:
             return max((child.memory_info().rss for child in self.children(name)), default=0)
-        except psutil.Error:  # the process has just ended
+        except psutil.Error:
             return 0
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Prints and saves the results."""
+"""Print and save the results."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,23 +19,22 @@ _MAX_VIOLATIONS = 5
 """Maximum number of printed violations per invariant."""
 
 
-def show(results: Sequence[Result], held_elsewhere: Sequence[Row], console: Console) -> None:
-    """Print a line per fault, then violations, then the tests that cover the other faults."""
+def print_results(results: Sequence[Result], covered_elsewhere: Sequence[Row], console: Console) -> None:
+    """Print one line for each fault, then the violations, then the tests that cover the other faults."""
     if results:
         console.print(_table(results))
     for result in results:
-        for name, broken in result.outcome.items():
-            for words in broken[:_MAX_VIOLATIONS]:
-                console.print(
-                    f"[red]✗ {result.row.name} {name}[/] {escape(terminal_line(words))}", highlight=False, emoji=False
-                )
-            if len(broken) > _MAX_VIOLATIONS:
-                console.print(f"  and {len(broken) - _MAX_VIOLATIONS} more", highlight=False)
-    for row in held_elsewhere:
-        console.print(f"{row.name:>3} {row.fault}: {', '.join(row.held_by)}", highlight=False, soft_wrap=True)
+        for name, violations in result.outcome.items():
+            for violation in violations[:_MAX_VIOLATIONS]:
+                text = escape(terminal_line(violation))
+                console.print(f"[red]✗ {result.row.name} {name}[/] {text}", highlight=False, emoji=False)
+            if len(violations) > _MAX_VIOLATIONS:
+                console.print(f"  and {len(violations) - _MAX_VIOLATIONS} more", highlight=False)
+    for row in covered_elsewhere:
+        console.print(f"{row.name:>3} {row.fault}: {', '.join(row.covered_by)}", highlight=False, soft_wrap=True)
 
 
-def keep(folder: Path, results: Sequence[Result], *, logs: Path, row: Row) -> None:
+def save(folder: Path, results: Sequence[Result], *, logs: Path, row: Row) -> None:
     """Save the logs of the stack on which `row` failed, and all outcomes, in `folder`."""
     shutil.copytree(logs, folder / f"logs-{row.name}", dirs_exist_ok=True)
     outcomes = {result.row.name: dict(result.outcome) for result in results}
@@ -51,6 +50,6 @@ def _table(results: Sequence[Result]) -> Table:
     for result in results:
         outcomes = result.history.outcomes()
         counts = [str(outcomes[outcome]) for outcome in (Outcome.OK, Outcome.FAILED, Outcome.INDETERMINATE)]
-        marks = [_BROKEN if broken else _HELD for broken in result.outcome.values()]
+        marks = [_BROKEN if violations else _HELD for violations in result.outcome.values()]
         table.add_row(result.row.name, result.row.fault, *counts, f"{result.healed_s:.1f} s", *marks)
     return table

@@ -1,4 +1,4 @@
-"""The content of the stores, the other side of the comparison. Ids are text."""
+"""The content of the stores, with which a check compares the history. Ids are text."""
 
 from dataclasses import dataclass, field
 
@@ -43,7 +43,7 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A row of an outbox. `seq` is its sequence number, None until it is assigned; `user_id` is its subject."""
+    """A row of an outbox. `seq` is None until a sequence number is assigned. `user_id` is the user in its data."""
 
     seq: int | None
     id: str
@@ -54,7 +54,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A consumer group: the number of its last delivered entry, and its number of unacknowledged entries."""
+    """A consumer group. `delivered` is the number of the last delivered entry, `pending` counts unacknowledged ones."""
 
     name: str
     delivered: int
@@ -65,8 +65,8 @@ class Group:
 class Stream:
     """A stream and its outbox.
 
-    `entries` has the numbers and event ids in the stream, from which acknowledged entries are trimmed. `last` is the
-    number of the last entry that was appended.
+    `entries` has the number and the event id of each entry. The first entries are missing, because acknowledged entries
+    are trimmed. `last` is the number of the last entry that was appended.
     """
 
     name: str

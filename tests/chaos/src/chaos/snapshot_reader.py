@@ -1,7 +1,4 @@
-"""Reads the services' databases, the streams and the mailbox.
-
-Unlike a service, the checker may read all databases.
-"""
+"""Read the databases, the streams and the mailbox of a stack. Unlike a service, the checker reads all databases."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -45,7 +42,10 @@ _DEAD_LETTERS = "SELECT consumer || ': ' || error FROM dead_letter WHERE replaye
 
 
 class SnapshotReader:
-    """Reads the stores of `table`, except data that existed at `begin`: stock and accounts."""
+    """Reads the stores of the stack with this process table.
+
+    Accounts that existed at `begin` are not included, and the stock at `begin` is the reference of later stock.
+    """
 
     def __init__(self, *, table: Table, mailpit: str) -> None:
         self._table = table
@@ -60,10 +60,10 @@ class SnapshotReader:
             self._others = {row["id"] for row in await users.fetch(_ACCOUNTS)}
         self._arrived = {row["sku"]: row["stock"] + row["shipped"] for row in rows}
 
-    async def count(self) -> Snapshot:
+    async def read(self) -> Snapshot:
         """Read all stores. Errors of unavailable stores propagate.
 
-        The databases are not read at the same moment, so a snapshot is reliable only if the next one is equal.
+        The stores are not read at the same moment, so a snapshot is reliable only if the next snapshot is equal.
         """
         mailbox = await self._mailbox()
         async with self._database("workers") as workers, self._database("notifications") as notifications:
@@ -94,7 +94,7 @@ class SnapshotReader:
             return {str(row[0]) for row in await workers.fetch("SELECT lease_token FROM job WHERE state = 'running'")}
 
     async def leader(self, stream: str) -> int | None:
-        """Return the local port of the leading relay of this stream."""
+        """Return the local port of the database connection of the leading relay; None if no relay leads."""
         async with self._database("postgres") as server:
             port: int | None = await server.fetchval(
                 "SELECT client_port FROM pg_stat_activity JOIN pg_locks USING (pid)"
@@ -111,9 +111,8 @@ class SnapshotReader:
     async def _database(self, name: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
         connection = await asyncpg.connect(self.database_url(name), timeout=5)
         try:
-            async with connection.transaction(
-                isolation="repeatable_read", readonly=True
-            ):  # a consistent state of one database
+            # All statements of the transaction read the same state of the database.
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
         finally:
             await connection.close()

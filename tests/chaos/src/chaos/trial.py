@@ -1,4 +1,4 @@
-"""Runs one row on a running stack: load, fault, recovery, completion and check."""
+"""Run one row on a running stack: load, fault, recovery, completion and check."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from chaos.nemesis.switches import Switches
 from chaos.processes import HEALING_S, Processes
 from chaos.snapshot import Snapshot
 from chaos.snapshot_reader import SnapshotReader
-from chaos.workload import Workload, workload
+from chaos.workload import Workload, open_workload
 from console.failures import FailedError
 from console.faults import Admin
 from hopline_client.api import ProblemError
@@ -26,14 +26,15 @@ from testkit.stack import Stack
 from testkit.waiting import eventually
 
 HEALING = "healing"
-"""The name in an outcome for processes that did not recover and work that did not complete."""
+"""The name in an outcome for failed assertions of the nemesis, slow recovery and work that did not complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """The number of customers, of their operations before and after the fault, and the minimum duration in `seconds`.
+    """The size of the load of one row.
 
-    `max_unawaited` is the maximum number of additional operations that nothing waits for.
+    `operations` is the number of operations before the fault, and again after it. `seconds` is the minimum duration of
+    the load. Customers do at most `max_unawaited` operations more than those that the run waits for.
     """
 
     customers: int = 4
@@ -44,7 +45,7 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The result of a row. `healed_s` is the time from the end of fault and load until completion, in seconds."""
+    """The result of a row. `healed_s` is the time from the end of fault and load until nothing is in progress."""
 
     row: Row
     history: History
@@ -53,12 +54,12 @@ class Result:
 
     @property
     def is_broken(self) -> bool:
-        """Whether there are violations."""
+        """Return whether there are violations."""
         return not holds(self.outcome)
 
 
 class Trial:
-    """Runs rows on `stack`, which nothing else may use. `environment` has its admin account."""
+    """Runs rows on `stack`, which must have no other users. `environment` has the admin account of the stack."""
 
     def __init__(self, *, stack: Stack, environment: Mapping[str, str], effort: Effort) -> None:
         self._stack = stack
@@ -67,18 +68,21 @@ class Trial:
         self.snapshot_reader = SnapshotReader(table=self._processes.table, mailpit=stack.mailpit)
         self._switches = Switches(gateway=stack.gateway, admin=Admin.from_environment(environment))
 
-    async def run(self, row: Row, *, seed: str, quiet_within_s: float = inf) -> Result:
-        """Run a row with a nemesis. A fault without an effect is a failure too, because it would test nothing.
+    async def run(self, row: Row, *, seed: str, max_healing_s: float = inf) -> Result:
+        """Run a row with a nemesis. If the fault had no effect, the nemesis fails, because the row would test nothing.
 
-        The wait for completion is longer than the limit, so that late work is not reported as lost.
+        Completion after `max_healing_s` is a violation. The wait for completion is longer, so that late work is not
+        reported as lost.
         """
-        assert row.nemesis, f"row {row.name} is held by {row.held_by}"
+        assert row.nemesis, f"row {row.name} has no nemesis: it is covered by {row.covered_by}"
         rng = random.Random(f"{seed}/{row.name}")  # noqa: S311 - not for secrets
-        await self._processes.ready()
+        await self._processes.wait_until_ready()
         await self.snapshot_reader.begin()
-        broken = list[str]()
+        failures = list[str]()
         effort, gateway = self._effort, self._stack.gateway
-        async with workload(gateway, customers=effort.customers, max_operations=effort.max_unawaited, rng=rng) as load:
+        async with open_workload(
+            gateway, customers=effort.customers, max_operations=effort.max_unawaited, rng=rng
+        ) as load:
             scene = Scene(
                 processes=self._processes,
                 snapshot_reader=self.snapshot_reader,
@@ -90,14 +94,14 @@ class Trial:
             try:
                 await self._inject(row, scene)
             except* (AssertionError, FailedError, ProblemError, httpx.HTTPError) as failed:
-                broken += [str(failure) or repr(failure) for failure in _leaves(failed)]
-            over = time.monotonic()
-            snapshot, restless = await self._quiet(load)
-            healed_s = time.monotonic() - over
+                failures += [str(failure) or repr(failure) for failure in _leaves(failed)]
+            ended_at = time.monotonic()
+            snapshot, pending = await self._wait_until_quiet(load)
+            healed_s = time.monotonic() - ended_at
         outcome = dict(check(load.history, snapshot, guarantees=row.guarantees))
-        if healed_s > quiet_within_s:
-            broken.append(f"complete after {healed_s:.1f} s, not within {quiet_within_s:.0f} s")
-        outcome[HEALING] = broken + restless
+        if healed_s > max_healing_s:
+            failures.append(f"complete after {healed_s:.1f} s, not within {max_healing_s:.0f} s")
+        outcome[HEALING] = failures + pending
         return Result(row=row, history=load.history, outcome=outcome, healed_s=healed_s)
 
     async def _inject(self, row: Row, scene: Scene) -> None:
@@ -111,21 +115,21 @@ class Trial:
             while time.monotonic() < until:
                 await scene.workload.progress(1)
 
-    async def _quiet(self, load: Workload) -> tuple[Snapshot, list[str]]:
-        """Wait until nothing is in progress and two snapshots agree; return the snapshot and the pending work."""
+    async def _wait_until_quiet(self, load: Workload) -> tuple[Snapshot, list[str]]:
+        """Wait until nothing is in progress and two snapshots are equal. Return the snapshot and the pending work."""
         last = Snapshot()
 
         async def is_quiet() -> bool:
             nonlocal last
             before = last
             try:
-                last = await self.snapshot_reader.count()
+                last = await self.snapshot_reader.read()
             except (OSError, asyncpg.PostgresError, RedisError, httpx.HTTPError):  # a store that has not recovered yet
                 return False
             return last == before and not pending_work(load.history, last)
 
         try:
-            await self._processes.ready()
+            await self._processes.wait_until_ready()
             await eventually(is_quiet, HEALING_S, "everything quiet")
         except AssertionError as failure:
             return last, pending_work(load.history, last) or [str(failure)]
@@ -133,6 +137,7 @@ class Trial:
 
 
 def _leaves(failed: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group and in the groups within it."""
     for failure in failed.exceptions:
         if isinstance(failure, BaseExceptionGroup):
             yield from _leaves(failure)

@@ -1,4 +1,4 @@
-"""The customers of one run and their devices: recorded load that continues during a fault."""
+"""The load of one run: customers and their devices, which continue during a fault and record what happens."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from chaos.customer import MAX_OPERATION_S, TIMEOUT_S, Customer
 from chaos.device import ResumingDevice
 from chaos.history import Action, DeviceLog, History, Operation, Outcome
 from testkit.shopper import Shopper, register
-from testkit.waiting import TIMEOUT_S as HAPPENS_S
+from testkit.waiting import TIMEOUT_S as CONDITION_TIMEOUT_S
 from testkit.waiting import eventually
 
 DEVICES = 3
@@ -22,7 +22,10 @@ _MAX_THINK_TIME_S = 1.0
 
 
 class Workload:
-    """The customers of one run. They do `max_operations`, plus those that a caller waits for."""
+    """The customers and devices of one run.
+
+    The customers do `max_operations` operations, and in addition the operations that a caller waits for.
+    """
 
     def __init__(
         self,
@@ -42,10 +45,10 @@ class Workload:
 
     @asynccontextmanager
     async def acting(self) -> AsyncIterator[None]:
-        """Let all customers act within the block. The exit waits for their current operations."""
+        """Let all customers act within the block. The end of the block waits for their current operations."""
         async with asyncio.TaskGroup() as tasks:
             for customer in self.customers:
-                tasks.create_task(self._act(customer, _child(self._rng)))
+                tasks.create_task(self._act(customer, _derive(self._rng)))
             try:
                 yield
             finally:
@@ -55,22 +58,25 @@ class Workload:
 
     async def progress(self, operations: int) -> None:
         """Wait for this number of further operations. Raises AssertionError on a timeout."""
-        enough = len(self.history.operations) + operations
+        expected = len(self.history.operations) + operations
         for _ in range(operations):
             self._permits.release()
         timeout_s = operations * (MAX_OPERATION_S + _MAX_THINK_TIME_S)
-        await eventually(lambda: len(self.history.operations) >= enough, timeout_s, "customers who act")
+        await eventually(lambda: len(self.history.operations) >= expected, timeout_s, f"{operations} operations")
 
-    async def until(self, happened: Callable[[], object], what: str) -> None:
-        """Act until the plain or async condition is true. Raises AssertionError on a timeout."""
+    async def act_until(self, happened: Callable[[], object], what: str) -> None:
+        """Let customers act until the condition is true. Raises AssertionError on a timeout.
 
-        async def is_so() -> object:
+        `happened` can be a function or a coroutine function.
+        """
+
+        async def has_happened() -> object:
             if self._permits.locked():
                 self._permits.release()
-            found = happened()
-            return await found if isawaitable(found) else found
+            value = happened()
+            return await value if isawaitable(value) else value
 
-        await eventually(is_so, HAPPENS_S, what)
+        await eventually(has_happened, CONDITION_TIMEOUT_S, what)
 
     async def _act(self, customer: Customer, rng: random.Random) -> None:
         while True:
@@ -82,32 +88,35 @@ class Workload:
 
 
 @asynccontextmanager
-async def workload(gateway: str, *, customers: int, max_operations: int, rng: random.Random) -> AsyncIterator[Workload]:
-    """Run registered customers and their devices within the block. The history starts with their registration."""
+async def open_workload(
+    gateway: str, *, customers: int, max_operations: int, rng: random.Random
+) -> AsyncIterator[Workload]:
+    """Register customers, and run their devices within the block. The history begins with the registrations."""
     history = History()
     async with httpx.AsyncClient(base_url=gateway, timeout=TIMEOUT_S) as http, asyncio.TaskGroup() as watching:
         acting, devices, tasks = list[Customer](), list[ResumingDevice](), list[asyncio.Task[None]]()
         for number in range(customers):
             shopper = await register(http)
-            history.operations.append(_registered(shopper))
-            acting.append(Customer(shopper=shopper, history=history, rng=_child(rng)))
+            history.operations.append(_build_registration(shopper))
+            acting.append(Customer(shopper=shopper, history=history, rng=_derive(rng)))
             for name in "abc"[:DEVICES]:
                 log = DeviceLog(name=f"customer {number}, device {name}", user_id=shopper.user["id"])
                 history.devices.append(log)
-                devices.append(ResumingDevice(shopper=shopper, log=log, rng=_child(rng)))
+                devices.append(ResumingDevice(shopper=shopper, log=log, rng=_derive(rng)))
                 tasks.append(watching.create_task(devices[-1].watch()))
         yield Workload(
-            history=history, customers=acting, devices=devices, rng=_child(rng), max_operations=max_operations
+            history=history, customers=acting, devices=devices, rng=_derive(rng), max_operations=max_operations
         )
         for task in tasks:
             task.cancel()
 
 
-def _child(rng: random.Random) -> random.Random:
+def _derive(rng: random.Random) -> random.Random:
+    """Return a separate random source, so that concurrent tasks do not change each other's choices."""
     return random.Random(rng.random())  # noqa: S311 - no secret
 
 
-def _registered(shopper: Shopper) -> Operation:
+def _build_registration(shopper: Shopper) -> Operation:
     return Operation(
         action=Action.REGISTER,
         outcome=Outcome.OK,

@@ -6,28 +6,29 @@ from chaos.history import Action, DeviceLog, History
 from chaos.snapshot import Snapshot
 
 
-def every_device_saw_all(history: History, snapshot: Snapshot) -> Iterator[str]:
-    """I6: each device received 1..head in order, without gaps or repeats, with the content of the feed."""
+def every_device_received_all(history: History, snapshot: Snapshot) -> Iterator[str]:
+    """Yield violations of I6: each device received 1..head in order, without gaps or repeats, as in the feed."""
     feeds = {(row.user_id, row.seq): row.event_id for row in snapshot.notifications}
     for device in history.devices:
-        yield from (f"{device.name}: {broken}" for broken in _unseen(device, snapshot.heads.get(device.user_id, 0)))
+        head = snapshot.heads.get(device.user_id, 0)
+        yield from (f"{device.name}: {violation}" for violation in _find_gaps_and_repeats(device, head))
         for frame in device.frames:
             if feeds.get((device.user_id, frame.seq)) != frame.id:
                 yield f"{device.name}: {frame.seq} was {frame.id}, which is not the notification in the feed"
 
 
-def _unseen(device: DeviceLog, head: int) -> Iterator[str]:
-    seen = 0
+def _find_gaps_and_repeats(device: DeviceLog, head: int) -> Iterator[str]:
+    highest = 0
     for frame in device.frames:
-        if frame.seq != seen + 1:
-            yield f"{'a repeat' if frame.seq <= seen else 'a gap'}: {frame.seq} after {seen}"
-        seen = max(seen, frame.seq)
-    if seen != head:
-        yield f"it received up to {seen} of {head}"
+        if frame.seq != highest + 1:
+            yield f"{'a repeat' if frame.seq <= highest else 'a gap'}: {frame.seq} after {highest}"
+        highest = max(highest, frame.seq)
+    if highest != head:
+        yield f"it received up to {highest} of {head}"
 
 
 def frames_carry_their_trace(history: History, snapshot: Snapshot) -> Iterator[str]:
-    """I9: a frame's trace is that of the request that caused it, or of one of its attempts."""
+    """Yield violations of I9: the trace id of a frame is that of one attempt of the operation that caused the frame."""
     causes = _causes(history, snapshot)
     for device in history.devices:
         for frame in device.frames:
@@ -39,7 +40,7 @@ def frames_carry_their_trace(history: History, snapshot: Snapshot) -> Iterator[s
 
 
 def _causes(history: History, snapshot: Snapshot) -> dict[tuple[Action, str], set[str]]:
-    """Return the traces of the requests that may have caused a frame, by action and id."""
+    """Return the trace ids of the attempts that may have caused a frame, by action and id of the order or account."""
     orders = {(key.user_id, key.key): key.order_id for key in snapshot.keys}
     accounts = {account.email: account.id for account in snapshot.accounts}
     causes: dict[tuple[Action, str], set[str]] = {}
@@ -48,7 +49,7 @@ def _causes(history: History, snapshot: Snapshot) -> dict[tuple[Action, str], se
             Action.REGISTER: accounts.get(operation.key),
             Action.PLACE: orders.get((operation.user_id, operation.key)),
             Action.CANCEL: operation.key,
-            Action.LOOK: None,
+            Action.READ: None,
         }[operation.action]
         if about:
             causes.setdefault((operation.action, about), set()).update(operation.traces)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chaos.history import History
-from chaos.invariants.sets import compared
+from chaos.invariants.sets import find_differences
 from chaos.snapshot import Snapshot, Stream
 
 NOTIFIED = frozenset(
@@ -12,16 +12,16 @@ NOTIFIED = frozenset(
         *(f"hopline.order.{state}.v1" for state in ("placed", "packed", "shipped", "cancelled")),
     }
 )
-"""The events that customers cause and receive notifications about."""
+"""The types of the events of a run that cause a notification."""
 
 
 def streams_equal_outboxes(_history: History, snapshot: Snapshot) -> Iterator[str]:
-    """I3: an outbox is numbered 1, 2, 3…, and the entries of its stream equal the end of the outbox."""
+    """Yield violations of I3: an outbox has the numbers 1, 2, 3…, and its stream has the last rows of the outbox."""
     for stream in snapshot.streams:
-        yield from (f"{stream.name}: {broken}" for broken in _unequal(stream))
+        yield from (f"{stream.name}: {violation}" for violation in _compare_with_outbox(stream))
 
 
-def _unequal(stream: Stream) -> Iterator[str]:
+def _compare_with_outbox(stream: Stream) -> Iterator[str]:
     by_number = {event.seq: event.id for event in stream.outbox}
     unassigned = sum(event.seq is None for event in stream.outbox)
     if unassigned:
@@ -42,7 +42,7 @@ def _unequal(stream: Stream) -> Iterator[str]:
 
 
 def one_notification_per_event(_history: History, snapshot: Snapshot) -> Iterator[str]:
-    """I4: the user of an event has one notification of it, and no other user has one."""
-    wanted = {(event.id, event.user_id) for event in snapshot.events if event.type in NOTIFIED}
-    there = [(row.event_id, row.user_id) for row in snapshot.notifications]
-    return compared("notification", acknowledged=wanted, indeterminate=(), observed=there)
+    """Yield violations of I4: each event has one notification for its user, and none for other users."""
+    expected = {(event.id, event.user_id) for event in snapshot.events if event.type in NOTIFIED}
+    observed = [(row.event_id, row.user_id) for row in snapshot.notifications]
+    return find_differences("notification", acknowledged=expected, indeterminate=(), observed=observed)

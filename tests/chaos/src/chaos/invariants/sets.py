@@ -5,20 +5,21 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 
-def compared(
+def find_differences(
     what: str, *, acknowledged: Collection[Any], indeterminate: Collection[Any], observed: Iterable[Any]
 ) -> Iterator[str]:
-    """Yield violations: lost, unexpected and duplicate elements.
+    """Yield a description of each lost, unexpected or duplicate element.
 
-    lost = acknowledged − observed; unexpected = observed − acknowledged − indeterminate, which includes rejected
-    operations that took effect. An indeterminate element may exist once.
+    - An acknowledged element is lost if it was not observed.
+    - An observed element is unexpected if it is neither acknowledged nor indeterminate: its operation was rejected or
+      never requested. An indeterminate element may exist once.
     """
-    there = Counter(observed)
-    yield from (f"{what} lost: {_words(item)}" for item in acknowledged if item not in there)
+    counts = Counter(observed)
+    yield from (f"{what} lost: {_describe(item)}" for item in acknowledged if item not in counts)
     possible = {*acknowledged, *indeterminate}
-    yield from (f"{what} unexpected: {_words(item)}" for item in there if item not in possible)
-    yield from (f"{what} {times} times: {_words(item)}" for item, times in there.items() if times > 1)
+    yield from (f"{what} unexpected: {_describe(item)}" for item in counts if item not in possible)
+    yield from (f"{what} {count} times: {_describe(item)}" for item, count in counts.items() if count > 1)
 
 
-def _words(item: Any) -> str:
+def _describe(item: Any) -> str:
     return " ".join(map(str, item)) if isinstance(item, tuple) else str(item)

@@ -15,7 +15,7 @@ from chaos.nemesis.scene import Scene
 from embedded.environment import DATABASES
 from testkit.waiting import eventually
 
-_UNDER_FAULT = 8
+_OPERATIONS_DURING_FAULT = 8
 """Operations during each fault."""
 
 _RECOVERY_S = 5.0
@@ -25,11 +25,11 @@ _WRITES = 6
 """Number of consecutive successful writes that prove the recovery. A write can use the pool of either process."""
 
 _WRITE: Mapping[str, Callable[[Customer], Awaitable[Operation]]] = {
-    "users": lambda customer: customer.invite(attempts=1),
-    "orders": lambda customer: customer.place(only="BOOK-HOPS", attempts=1),
+    "users": lambda customer: customer.register_guest(attempts=1),
+    "orders": lambda customer: customer.place_order(only="BOOK-HOPS", attempts=1),
     "notifications": lambda customer: customer.mark_read(attempts=1),
 }
-"""A request that writes to each database. None for the workers' database, whose jobs end before the check."""
+"""A request that writes to a database, by its name. No request of a customer writes to the database of the workers."""
 
 _LOCKED_SKU, _OTHER_SKU = "LAMP-DESK", "BOOK-HOPS"
 _LOCKED_S = 12.0
@@ -44,26 +44,26 @@ _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datn
 
 
 async def make_read_only(scene: Scene) -> None:
-    """Row 18: make each database read-only in turn, as for clients of the old primary after a failover."""
+    """Row 18: make each database read-only in turn, like the old primary after a failover."""
     await _break_each(scene, _read_only, fails_readiness=True)
 
 
 async def fill_disk(scene: Scene) -> None:
     """Row 23: simulate a full disk of each database in turn. No process may exit."""
-    with scene.processes.kept():
+    with scene.processes.assert_none_exits():
         await _break_each(scene, _disk_full, fails_readiness=False)
 
 
 async def lock_product(scene: Scene) -> None:
-    """Row 21: lock a product's row for 12 s while many orders wait for it. Orders of another product succeed."""
+    """Row 21: lock a product's row for 12 s while many orders wait for it. Orders of another product must succeed."""
     buyer, *_ = scene.workload.customers
     async with asyncio.TaskGroup() as waiting, _connection(scene, "orders") as orders, orders.transaction():
         await orders.execute("SELECT FROM product WHERE sku = $1 FOR UPDATE", _LOCKED_SKU)
         for _ in range(_WAITING_ORDERS):
-            waiting.create_task(buyer.place(only=_LOCKED_SKU))
+            waiting.create_task(buyer.place_order(only=_LOCKED_SKU))
         locked_until = time.monotonic() + _LOCKED_S
         while time.monotonic() < locked_until:
-            placed = await buyer.place(only=_OTHER_SKU, attempts=_ATTEMPTS)
+            placed = await buyer.place_order(only=_OTHER_SKU, attempts=_ATTEMPTS)
             assert placed.outcome is Outcome.OK, f"an order of another product got {placed.statuses}"
             await scene.workload.progress(1)
 
@@ -75,15 +75,15 @@ async def _break_each(
         async with fault(scene, name):
             if fails_readiness and name in _WRITE:
                 await eventually(partial(scene.processes.is_unready, name), what=f"{name} not ready")
-            await scene.workload.progress(_UNDER_FAULT)
-        await _recovered(scene, name)
-        await scene.processes.ready()
+            await scene.workload.progress(_OPERATIONS_DURING_FAULT)
+        await _wait_for_recovery(scene, name)
+        await scene.processes.wait_until_ready()
 
 
-async def _recovered(scene: Scene, name: str) -> None:
+async def _wait_for_recovery(scene: Scene, name: str) -> None:
     """Wait until several consecutive writes succeed. Raises AssertionError if a write that begins late fails.
 
-    The start of a write is limited, not its duration, because a busy machine hashes passwords slowly.
+    The time limit applies to the start of a write, not to its end, because a busy machine hashes passwords slowly.
     """
     if name not in _WRITE:
         return
@@ -98,7 +98,10 @@ async def _recovered(scene: Scene, name: str) -> None:
 
 @asynccontextmanager
 async def _read_only(scene: Scene, name: str) -> AsyncIterator[None]:
-    """Disconnect all clients. New sessions are read-only, also after the block until they are closed."""
+    """Make new sessions of a database read-only within the block, and disconnect all clients at its start.
+
+    Sessions that begin within the block remain read-only until they are closed.
+    """
     async with _connection(scene, "postgres") as server:
         await server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         try:
@@ -115,7 +118,7 @@ async def _disk_full(scene: Scene, name: str) -> AsyncIterator[None]:
         tables = [row[0] for row in await database.fetch(_TABLES)]
         await database.execute(_DISK_FULL)
         try:
-            for table in tables:  # in separate transactions, because locking all tables in one could deadlock
+            for table in tables:  # a transaction for each table, because locking all tables in one could deadlock
                 await database.execute(
                     f"CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION disk_full()"
                 )

@@ -1,4 +1,4 @@
-"""Clients that send too much or never finish, and many parallel logins."""
+"""Clients that send too much or never finish a request, and many concurrent logins."""
 
 import asyncio
 import base64
@@ -24,31 +24,42 @@ _ADDRESS = "127.0.0.2"
 
 _MIB = 1024 * 1024
 _FLOOD_BYTES = 64 * _MIB
-"""Maximum number of bytes sent on one connection. Then it waits until the server closes."""
+"""Maximum number of bytes that a client sends on one connection before it waits for the server to close it."""
 
-_GROWTH_BYTES = 64 * _MIB
-"""Maximum growth of a process's memory. Several connections each send this much."""
+MAX_GROWTH_BYTES = 64 * _MIB
+"""Maximum growth of the memory of a process. One connection alone sends as much."""
 
 _HEADS = 4
+"""Endless heads per service."""
+
 _SLOW_HEADS = 50
+"""Slow heads per service."""
+
 _UPLOADS = 500
 """Uploads per process of the gateway: its maximum number of concurrent requests."""
 
 _CONCURRENT_UPLOADS = 50
+"""Uploads that are opened before the customers continue."""
+
 _PING_SOCKETS = 20
 _LOGINS = 60
+"""Concurrent logins of one burst."""
+
 _BURSTS = 4
 _READS = 10
+"""Reads of a customer during one burst."""
 
-_START = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
-_LINES = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(64))
-_PINGS = b"\x89\xfd0000" + b"0" * 125
-_PINGS *= 500
+_HEAD_START = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
+_HEADER_LINES = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(64))
+_PING = b"\x89\xfd" + b"0000" + b"0" * 125
+"""FIN and opcode 9, mask bit and length 125, masking key, payload (RFC 6455 §5.2)."""
+
+_PINGS = _PING * 500
 
 
 async def flood_listeners(scene: Scene) -> None:
     """Row 20: send endless heads, slow heads, idle uploads, and pings before the hello. No process may exit."""
-    with scene.processes.kept():
+    with scene.processes.assert_none_exits():
         async with bounded_memory(scene.processes):
             for name in SERVERS:
                 await _send_endless_heads(name, scene.port(name))
@@ -59,7 +70,7 @@ async def flood_listeners(scene: Scene) -> None:
 
 
 async def flood_logins(scene: Scene) -> None:
-    """Row 22: send 60 parallel wrong logins, several times. Each gets a response; other calls to users succeed."""
+    """Row 22: send bursts of concurrent wrong logins. Each must be rejected, and other calls to users must succeed."""
     reader, *_ = scene.workload.customers
     transport = httpx.AsyncHTTPTransport(local_address=_ADDRESS, limits=httpx.Limits(max_connections=None))
     async with httpx.AsyncClient(base_url=scene.gateway, transport=transport, timeout=TIMEOUT_S) as http:
@@ -73,25 +84,27 @@ async def flood_logins(scene: Scene) -> None:
         for _ in range(_BURSTS):
             logins = asyncio.gather(*(log_in() for _ in range(_LOGINS)))
             for _ in range(_READS):
-                await reader.look("/v2/users/me", attempts=1)
-            got = Counter(await logins)
-            wrong = [
-                response for response in got if response[:3] not in {"401", "429"} and response != "503 too-many-logins"
+                await reader.read("/v2/users/me", attempts=1)
+            responses = Counter(await logins)
+            unexpected = [
+                response
+                for response in responses
+                if response[:3] not in {"401", "429"} and response != "503 too-many-logins"
             ]
-            assert not wrong, f"logins got {dict(got)}"
+            assert not unexpected, f"logins got {dict(responses)}"
 
 
 async def _send_endless_heads(name: str, port: int) -> None:
     """Send endless request heads, with many header lines and with one long line."""
-    endless = ((_START, _LINES), (_START + b"X: ", b"a" * len(_LINES)))
-    await asyncio.gather(*(_send(name, port, *head) for head in endless * (_HEADS // len(endless))))
+    endless = ((_HEAD_START, _HEADER_LINES), (_HEAD_START + b"X: ", b"a" * len(_HEADER_LINES)))
+    await asyncio.gather(*(_flood(name, port, *head) for head in endless * (_HEADS // len(endless))))
 
 
-async def _send(name: str, port: int, start: bytes, again: bytes) -> None:
-    """Send `start`, then `again` repeatedly, and wait until the server closes the connection."""
+async def _flood(name: str, port: int, start: bytes, repeated: bytes) -> None:
+    """Send `start`, then `repeated` up to _FLOOD_BYTES, and wait until the server closes the connection."""
     with suppress(ConnectionError):
         async with _connection(name, port) as (reader, writer):
-            for part in chain([start], repeat(again, _FLOOD_BYTES // len(again))):
+            for part in chain([start], repeat(repeated, _FLOOD_BYTES // len(repeated))):
                 writer.write(part)
                 await writer.drain()
                 await asyncio.sleep(0)  # customers run in the same event loop
@@ -100,10 +113,10 @@ async def _send(name: str, port: int, start: bytes, again: bytes) -> None:
 
 
 async def _send_slow_head(name: str, port: int) -> None:
-    """Send one byte a second until the server closes. Raises AssertionError if it does not."""
+    """Send one byte per second until the server closes the connection. Raises AssertionError if it does not."""
     with suppress(ConnectionError):
         async with _connection(name, port) as (reader, writer):
-            writer.write(_START + b"X-Slow: ")
+            writer.write(_HEAD_START + b"X-Slow: ")
             while not reader.at_eof():
                 writer.write(b"a")
                 with suppress(TimeoutError):
@@ -116,14 +129,14 @@ async def _send_pings(port: int) -> None:
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     upgrade = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
     start = f"GET /ws HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n".encode()
-    await _send("notifications", port, start, _PINGS)
+    await _flood("notifications", port, start, _PINGS)
 
 
 @asynccontextmanager
 async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
     """Hold requests of one account that place orders but send no body."""
     customer, *_ = scene.workload.customers
-    guest = await customer.invite()
+    guest = await customer.register_guest()
     async with open_client(scene.gateway, retry_policy=NO_RETRIES, timeout_s=TIMEOUT_S) as client:
         token = (await client.call(api.log_in(email=guest.key, password=PASSWORD)))["access_token"]
     head = (
@@ -136,7 +149,7 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
             _, writer = await asyncio.open_connection("127.0.0.1", scene.port("gateway"), local_addr=(_ADDRESS, 0))
             writers.append(writer)
             writer.write(f"{head}{secrets.token_hex(16)}\r\n\r\n{{".encode())
-            if number % _CONCURRENT_UPLOADS == 0:  # more in one step would also be a flood of requests
+            if number % _CONCURRENT_UPLOADS == 0:  # so that the customers' requests do not wait for all rejections
                 await scene.workload.progress(1)
         yield
     finally:
@@ -146,7 +159,7 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _connection(name: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Open a connection that must end within TIMEOUT_S. Raises AssertionError if it does not."""
+    """Open a connection for the block, which must end within TIMEOUT_S. Raises AssertionError if it does not."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(_ADDRESS, 0))
@@ -182,4 +195,4 @@ async def bounded_memory(processes: Processes) -> AsyncIterator[None]:
     if not watching.cancelled():
         watching.result()
     grown = {name: (peak[name] - before[name]) // _MIB for name in SERVERS}
-    assert max(grown.values()) * _MIB <= _GROWTH_BYTES, f"memory of processes grew by MiB: {grown}"
+    assert max(grown.values()) * _MIB <= MAX_GROWTH_BYTES, f"memory of processes grew by MiB: {grown}"

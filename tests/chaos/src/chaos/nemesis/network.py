@@ -6,7 +6,7 @@ _CUTS = 15
 
 
 async def cut_sockets(scene: Scene) -> None:
-    """Row 10: close random devices' connections at random times."""
+    """Row 10: close the connection of a random device, many times."""
     for _ in range(_CUTS):
         scene.rng.choice(scene.workload.devices).cut()
         await scene.workload.progress(1)

@@ -6,12 +6,12 @@ from chaos.nemesis.scene import Scene
 from testkit.waiting import eventually
 
 _STREAM = "events:orders"
-_LEASE_S = 60.0
-"""Timeout of a takeover: longer than a job's lease, the sweeper's interval and the timeout of a relay's leadership."""
+_TAKEOVER_TIMEOUT_S = 60.0
+"""Longer than the lease of a job, the sweeper's interval, and the time after which a relay loses its leadership."""
 
 
 async def freeze_past_the_lease(scene: Scene) -> None:
-    """Row 5: freeze a worker with running jobs until another takes them over, then a relay until another leads."""
+    """Row 5: freeze a worker until another worker has its jobs, then the leading relay until another relay leads."""
     await _freeze_worker(scene)
     await scene.workload.progress(3)
     await _freeze_leader(scene)
@@ -19,19 +19,19 @@ async def freeze_past_the_lease(scene: Scene) -> None:
 
 async def _freeze_worker(scene: Scene) -> None:
     async with scene.switches.on(source="workers", target="users", kind="slow", value=1_500):
-        await scene.workload.until(scene.snapshot_reader.running_jobs, "a running job")
+        await scene.workload.act_until(scene.snapshot_reader.running_jobs, "a running job")
         with scene.processes.frozen(psutil.Process(scene.processes.pid("worker"))):
             leases = await scene.snapshot_reader.running_jobs()
             async with scene.processes.second_worker():
 
-                async def taken_over() -> bool:
+                async def are_taken_over() -> bool:
                     return not leases & await scene.snapshot_reader.running_jobs()
 
-                await eventually(taken_over, _LEASE_S, "another worker to take over the frozen worker's jobs")
+                await eventually(are_taken_over, _TAKEOVER_TIMEOUT_S, "another worker to run the frozen worker's jobs")
 
 
 async def _freeze_leader(scene: Scene) -> None:
-    port = await eventually(lambda: scene.snapshot_reader.leader(_STREAM), _LEASE_S, "a leading relay")
+    port = await eventually(lambda: scene.snapshot_reader.leader(_STREAM), _TAKEOVER_TIMEOUT_S, "a leading relay")
     [leader] = [
         child
         for child in scene.processes.children("orders")
@@ -42,7 +42,7 @@ async def _freeze_leader(scene: Scene) -> None:
         return await scene.snapshot_reader.leader(_STREAM) not in {None, port}
 
     with scene.processes.frozen(leader):
-        await eventually(another_leads, _LEASE_S, "another leading relay")
+        await eventually(another_leads, _TAKEOVER_TIMEOUT_S, "another leading relay")
 
 
 async def freeze_observatory(scene: Scene) -> None:

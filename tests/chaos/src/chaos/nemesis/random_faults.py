@@ -7,25 +7,28 @@ from chaos.nemesis.scene import Scene
 from chaos.nemesis.stores import flush_redis, kill_redis
 from chaos.processes import SERVERS
 
-_BETWEEN = 2
+_OPERATIONS_BETWEEN = 2
 
 
 async def leave_alone(scene: Scene) -> None:
-    """Inject no fault; wait as long as other rows."""
-    await scene.workload.progress(_BETWEEN)
+    """Inject no fault. Wait for some operations, like other rows."""
+    await scene.workload.progress(_OPERATIONS_BETWEEN)
 
 
 async def inject_at_random(scene: Scene) -> None:
-    """Kill workers of two services and the worker, kill or empty Redis, in random order, and close sockets."""
+    """In random order, kill the ARQ worker and a gunicorn worker of two services, and kill or empty Redis.
+
+    Before each of these faults, close the connection of a random device.
+    """
     processes, rng = scene.processes, scene.rng
     first, second = rng.sample(SERVERS, k=2)
-    blows: list[Callable[[], Awaitable[None]]] = [
+    faults: list[Callable[[], Awaitable[None]]] = [
         partial(processes.kill_child, first, rng),
         partial(processes.kill_child, second, rng),
         partial(processes.kill, "worker"),
         partial(rng.choice((kill_redis, flush_redis)), scene),
     ]
-    for blow in rng.sample(blows, k=len(blows)):
+    for inject in rng.sample(faults, k=len(faults)):
         rng.choice(scene.workload.devices).cut()
-        await scene.workload.progress(_BETWEEN)
-        await blow()
+        await scene.workload.progress(_OPERATIONS_BETWEEN)
+        await inject()

@@ -4,7 +4,7 @@ import signal
 
 from chaos.nemesis.scene import Scene
 
-_BETWEEN = 5
+_OPERATIONS_BETWEEN = 5
 
 _REJECTIONS = (("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"), ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"))
 """Commands that make Redis reject writes, each with the command that reverts it."""
@@ -23,7 +23,7 @@ async def flush_redis(scene: Scene) -> None:
             await redis.flushall()
         finally:
             await redis.aclose()
-        await scene.workload.progress(_BETWEEN)
+        await scene.workload.progress(_OPERATIONS_BETWEEN)
 
 
 async def stop_postgres(scene: Scene) -> None:
@@ -32,17 +32,17 @@ async def stop_postgres(scene: Scene) -> None:
 
 
 async def reject_redis_writes(scene: Scene) -> None:
-    """Row 19: leave Redis without memory, then make it a replica. No process may exit."""
+    """Row 19: make Redis reject writes, first without free memory, then as a replica. No process may exit."""
     redis = scene.redis()
     try:
-        with scene.processes.kept():
+        with scene.processes.assert_none_exits():
             for reject, accept in _REJECTIONS:
                 try:
                     await redis.execute_command(*reject.split())  # type: ignore[no-untyped-call]
-                    await scene.workload.progress(2 * _BETWEEN)
+                    await scene.workload.progress(2 * _OPERATIONS_BETWEEN)
                 finally:
                     await redis.execute_command(*accept.split())  # type: ignore[no-untyped-call]
-                await scene.workload.progress(_BETWEEN)
-            await scene.processes.ready()
+                await scene.workload.progress(_OPERATIONS_BETWEEN)
+            await scene.processes.wait_until_ready()
     finally:
         await redis.aclose()
