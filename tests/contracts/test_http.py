@@ -56,7 +56,7 @@ def test_head_has_the_response_of_get_without_the_body(running_shop: RunningShop
         url = running_shop.urls[name] + path
         with httpx.Client(headers=headers, timeout=60) as client:
             get, head = client.get(url), client.head(url)
-            again = client.get(url)  # fails if the response to HEAD had a body, whose bytes would be read here
+            again = client.get(url)  # would read the body of the response to HEAD, if it had one
         operation = f"{name} {path}"
         assert head.status_code == get.status_code == again.status_code, operation
         assert head.content == b"", operation

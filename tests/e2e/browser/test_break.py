@@ -16,7 +16,7 @@ ADMIN_PASSWORD = "hopline-admin"
 TIMEOUT_MS = 60_000
 """Timeout for the reaction to a fault. A circuit breaker opens after several calls and closes five seconds later."""
 TOKEN_PREFIX = "eyJ"
-"""The first characters of every JWT: base64 of `{"`."""
+"""The first characters of every JWT: its header begins with `{"` and a letter, and is encoded in base64."""
 
 
 @pytest.fixture
@@ -112,6 +112,6 @@ def test_page_misses_and_repeats_no_notification_when_the_service_is_killed(shop
     assert shop.notification_seqs() == [4, 3, 2, 1]
     shop.open("/break")
     expect(page.locator("[data-resumed]")).to_contain_text("Resumed without gap", timeout=TIMEOUT_MS)
-    # The check above may have found the old socket, whose end the page had not noticed yet. After it has resumed, the
-    # page has a new socket.
+    # The check before may have found the old socket, because the page notices the end of a socket late. A page that
+    # has resumed has a new socket.
     expect(shop.connection).to_have_attribute("data-phase", "open", timeout=TIMEOUT_MS)

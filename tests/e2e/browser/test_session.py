@@ -9,7 +9,7 @@ from testkit.shop import Shop
 pytestmark = pytest.mark.xdist_group("stack")
 
 TOKEN_PREFIX = "eyJ"
-"""The first characters of every JWT: base64 of `{"`."""
+"""The first characters of every JWT: its header begins with `{"` and a letter, and is encoded in base64."""
 UNSIGNED_TOKEN = f"{TOKEN_PREFIX}hbGciOiJub25lIn0.eyJzdWIiOiIxIn0."
 """A JWT with the algorithm `none`, which the services reject."""
 

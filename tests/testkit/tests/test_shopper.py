@@ -38,7 +38,7 @@ async def send_frames_and_close(socket: ServerConnection) -> None:
 
 @asynccontextmanager
 async def open_device(script: Connection) -> AsyncIterator[Device]:
-    """Connect a device to a gateway whose WebSocket runs `script`."""
+    """Connect a device to a gateway that runs `script` on the WebSocket."""
     gateway = Gateway()
     sockets = Sockets(gateway)
     sockets.scripts.append(script)

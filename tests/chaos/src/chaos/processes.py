@@ -62,7 +62,7 @@ class Processes:
         """Wait until a successor of `ended` is ready. Raises AssertionError on a timeout."""
         await eventually(lambda: self.has_successor(name, ended), HEALING_S, f"a successor of {name}")
         [process] = [process for process in self.table.processes if process.name == name]
-        if process.ready_key:  # the key of the old process may still exist in Redis and would make the new one ready
+        if process.ready_key:  # the old process may have left the key in Redis, which would report the new one as ready
             redis = create_redis(self.table.valkey.url)
             await redis.delete(process.ready_key)
             await redis.aclose()

@@ -1,4 +1,4 @@
-"""A gateway and a WebSocket server whose responses and frames a test scripts, to test clients of the shop."""
+"""A gateway and a WebSocket server with scripted responses and frames, for tests of clients of the shop."""
 
 import json
 from collections import deque

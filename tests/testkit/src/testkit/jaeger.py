@@ -39,7 +39,7 @@ class StoredTrace:
 
     @property
     def roots(self) -> list[StoredSpan]:
-        """Return the spans whose parent is not in the trace: one span if the trace is complete."""
+        """Return the spans without a parent in the trace. A complete trace has one such span."""
         return [span for span in self.spans.values() if span.parent not in self.spans]
 
     def named(self, operation: str) -> list[StoredSpan]:

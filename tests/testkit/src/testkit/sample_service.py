@@ -83,7 +83,7 @@ class SampleService:
     def sessions(self) -> async_sessionmaker[AsyncSession]:
         """Return the only session maker of the process.
 
-        A relay registers itself with its session maker, and `publish` wakes the relay of the session maker.
+        A relay registers itself with a session maker, and wakes up when a session of that maker commits events.
         """
         return self._sessions
 

@@ -1,6 +1,6 @@
 """PostgreSQL, PgBouncer and Valkey as in the embedded mode, as child processes of pytest.
 
-Each server has its own session, so that Ctrl-C reaches only pytest, whose fixtures then stop the servers in order. If
+Each server has its own session, so that Ctrl-C reaches only pytest. The fixtures then stop the servers in order. If
 pytest is killed, the kernel ends the servers.
 """
 
