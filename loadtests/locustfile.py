@@ -1,11 +1,11 @@
-"""Shoppers: they register, browse, order, cancel, read their dashboard, and listen on a WebSocket.
+"""Shoppers register, browse, order, cancel, read their dashboard, and receive notifications on a WebSocket.
 
-`make load USERS=20 RATE=5 TIME=60s` runs them headless against the running stack and fails on errors or slowness; in
-Compose, the profile `load` serves the page of Locust on port 8089. All their requests carry the baggage
+`make load USERS=20 RATE=5 TIME=60s` runs them headless against the running stack, and fails if too many requests fail
+or are slow. In Compose, the profile `load` serves the page of Locust on port 8089. All their requests carry the baggage
 `hopline.synthetic=true`, which distinguishes their traces, log records and emails from those of people.
 
-It needs the packages of Locust's own image, and the parts of hopline-client that need no package. Locust has replaced
-sockets and threads by gevent's.
+This file imports only packages of Locust's own image, and the modules of hopline-client that need no other package.
+Locust replaces sockets and threads by those of gevent.
 """
 
 import json
@@ -36,22 +36,23 @@ T = TypeVar("T")
 SYNTHETIC = {"baggage": "hopline.synthetic=true"}
 PASSWORD = "correct horse battery staple"  # noqa: S105 - accounts of a load test
 PUSHED_WITHIN_S = 10.0
-"""A placed order without its notification by then counts as a failure."""
+"""Time in which the notification of a placed order must arrive. Otherwise it counts as a failed request."""
 
-PLENTY = 100
-"""Shoppers order only products of which more units are available. The others are left for people."""
+MIN_UNITS_LEFT = 100
+"""Shoppers order only products of which more units are available, so that people can order the others."""
 
-_ALMOST_EXPIRED_S = 30.0
+_REFRESH_BEFORE_S = 30.0
+"""Remaining lifetime of an access token at which it is refreshed."""
 
 
 def gateway_url() -> str:
-    """Return HOPLINE_GATEWAY_URL, or the URL of `make up` with this HOPLINE_PORT_OFFSET."""
+    """Return HOPLINE_GATEWAY_URL, or by default the URL of the stack that `make up` starts with HOPLINE_PORT_OFFSET."""
     port = 8000 + int(os.environ.get("HOPLINE_PORT_OFFSET") or 0)
     return os.environ.get("HOPLINE_GATEWAY_URL") or f"http://localhost:{port}"
 
 
-class Pushes:
-    """A shopper's WebSocket. It measures the time from an order to its notification."""
+class NotificationSocket:
+    """The WebSocket of one shopper, which measures the time from an order to its notification."""
 
     def __init__(self, *, environment: Environment, ticket: Ticket) -> None:
         self._environment = environment
@@ -65,13 +66,16 @@ class Pushes:
         self._socket.send(json.dumps(self._feed.hello(ticket["ticket"])))
         self._listener = gevent.spawn(self._listen)
 
-    def ordered(self, order_id: str, *, sent_at: float) -> None:
-        """Wait for the notification of this order. It may arrive before the response that has the order's id."""
-        self._sent_at[order_id] = sent_at
-        self._report(order_id)
+    def expect(self, order_id: str, *, sent_at: float) -> None:
+        """Expect the notification of an order that was sent at `sent_at`, a time of `time.perf_counter()`.
 
-    def check(self) -> None:
-        """Report late notifications as failed."""
+        The notification may have arrived already, before the response that contains the order's id.
+        """
+        self._sent_at[order_id] = sent_at
+        self._report_if_arrived(order_id)
+
+    def report_late(self) -> None:
+        """Report each notification that did not arrive in time as a failed request."""
         now = time.perf_counter()
         for order_id, sent_at in list(self._sent_at.items()):
             if now - sent_at >= PUSHED_WITHIN_S:
@@ -79,11 +83,11 @@ class Pushes:
                 self._fire(now - sent_at, WebSocketException(f"no frame within {PUSHED_WITHIN_S:g} s"))
 
     def close(self) -> None:
-        """Wait for pending notifications, then disconnect."""
+        """Wait for the expected notifications, then disconnect."""
         deadline = time.perf_counter() + PUSHED_WITHIN_S
         while self._sent_at and time.perf_counter() < deadline:
             gevent.sleep(0.05)
-        self.check()
+        self.report_late()
         self._listener.kill()
         self._socket.close()
 
@@ -97,11 +101,11 @@ class Pushes:
                     self._socket.send(json.dumps(handling.response))
                 if handling.is_new and frame.get("kind") == "order.placed":
                     self._arrived_at[frame["data"]["order_id"]] = frame.received_at
-                    self._report(frame["data"]["order_id"])
+                    self._report_if_arrived(frame["data"]["order_id"])
         except (WebSocketException, OSError) as error:
             self._fire(0, error)
 
-    def _report(self, order_id: str) -> None:
+    def _report_if_arrived(self, order_id: str) -> None:
         if order_id in self._sent_at and order_id in self._arrived_at:
             self._fire(self._arrived_at.pop(order_id) - self._sent_at.pop(order_id), None)
 
@@ -117,7 +121,7 @@ class Pushes:
 
 
 class Shopper(HttpUser):
-    """One customer. The weights resemble those of people, who look much more often than they buy."""
+    """One customer. The weights of the tasks resemble those of people, who read much more often than they buy."""
 
     host = gateway_url()
     wait_time = between(0.5, 2.0)
@@ -127,24 +131,24 @@ class Shopper(HttpUser):
         self.client.headers.update(SYNTHETIC)
         self.email = f"shopper-{uuid4().hex[:12]}@load.hopline.example"
         self.orders: list[str] = []
-        self.pushes: Pushes | None = None
+        self.notifications: NotificationSocket | None = None
         self.tokens: Tokens | None = None
         self.expires_at = 0.0
         self._send(api.register(email=self.email, password=PASSWORD, name="A shopper"))
         self._keep_logged_in()
-        self.skus = self._plentiful()
+        self.skus = self._list_plentiful_skus()
         if ticket := self._send(api.create_ticket()):
-            self.pushes = Pushes(environment=self.environment, ticket=ticket)
+            self.notifications = NotificationSocket(environment=self.environment, ticket=ticket)
 
     def on_stop(self) -> None:
         """Disconnect."""
-        if self.pushes:
-            self.pushes.close()
+        if self.notifications:
+            self.notifications.close()
 
     @task(5)
     def browse(self) -> None:
-        """Read the products, and one of them."""
-        if products := self._products():
+        """Read the list of products, then one of the products."""
+        if products := self._list_products():
             self._send(api.get_product(random.choice(products)["sku"]))  # noqa: S311 - no secret
 
     @task(4)
@@ -158,16 +162,16 @@ class Shopper(HttpUser):
     def order(self) -> None:
         """Order one or two products. A conflict, because a product is out of stock, is not a failure."""
         self._keep_logged_in()
-        self.skus = self.skus or self._plentiful()
+        self.skus = self.skus or self._list_plentiful_skus()
         if not self.skus:
             return
         wanted = random.sample(self.skus, k=min(len(self.skus), random.randint(1, 2)))  # noqa: S311
         sent_at = time.perf_counter()
         if order := self._send(api.place_order(*((sku, 1) for sku in wanted)), allows_conflict=True):
             self.orders.append(order["id"])
-            if self.pushes:
-                self.pushes.check()
-                self.pushes.ordered(order["id"], sent_at=sent_at)
+            if self.notifications:
+                self.notifications.report_late()
+                self.notifications.expect(order["id"], sent_at=sent_at)
 
     @task(1)
     def cancel(self) -> None:
@@ -182,15 +186,15 @@ class Shopper(HttpUser):
         self._keep_logged_in()
         self._send(api.list_orders(limit=20))
 
-    def _products(self) -> list[Product]:
+    def _list_products(self) -> list[Product]:
         page = self._send(api.list_products(limit=50))
         return page["items"] if page else []
 
-    def _plentiful(self) -> list[str]:
-        return [product["sku"] for product in self._products() if product["available"] > PLENTY]
+    def _list_plentiful_skus(self) -> list[str]:
+        return [product["sku"] for product in self._list_products() if product["available"] > MIN_UNITS_LEFT]
 
     def _keep_logged_in(self) -> None:
-        if self.tokens and time.monotonic() < self.expires_at - _ALMOST_EXPIRED_S:
+        if self.tokens and time.monotonic() < self.expires_at - _REFRESH_BEFORE_S:
             return
         log_in = api.log_in(email=self.email, password=PASSWORD)
         self.tokens = self._send(api.refresh(self.tokens["refresh_token"]) if self.tokens else log_in)
@@ -199,7 +203,7 @@ class Shopper(HttpUser):
             self.client.headers["Authorization"] = f"Bearer {self.tokens['access_token']}"
 
     def _send(self, request: Request[T], *, allows_conflict: bool = False) -> T | None:
-        """Send a request, which counts under the name of its route. Return its body, None if it fails."""
+        """Send a request, which counts under the name of its route. Return the body, or None if the request failed."""
         with self.client.request(
             **request.arguments(), headers=dict(request.headers), name=request.route, catch_response=True
         ) as response:
@@ -209,32 +213,39 @@ class Shopper(HttpUser):
 
 
 class Stairs(LoadTestShape):
-    """A quarter of the shoppers, a half, three quarters, all. The report shows at which step responses get slow."""
+    """The number of shoppers grows in four steps to all. The report shows at which step responses get slow."""
 
     use_common_options = True
     steps = 4
 
     def tick(self) -> tuple[int, float] | None:
-        """Return the number of shoppers now and how many are started per second, None at the end."""
+        """Return the current number of shoppers and how many start per second; None at the end."""
         options = self.runner.environment.parsed_options if self.runner else None
         if options is None:
             return None
-        lasts_s = float(options.run_time or 0)
-        if lasts_s and self.get_run_time() > lasts_s:
+        duration_s = float(options.run_time or 0)
+        if duration_s and self.get_run_time() > duration_s:
             return None
-        step = ceil(self.steps * self.get_run_time() / lasts_s) if lasts_s else self.steps
+        step = ceil(self.steps * self.get_run_time() / duration_s) if duration_s else self.steps
         return ceil((options.num_users or 1) * max(step, 1) / self.steps), options.spawn_rate or 1
 
 
 @events.init_command_line_parser.add_listener
-def _add_bounds(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--max-failures", type=float, default=1.0, help="percent of all requests (default 1)")
-    parser.add_argument("--max-p95-ms", type=float, default=500.0, help="milliseconds, of all requests (default 500)")
+def _add_limits(parser: LocustArgumentParser) -> None:
+    parser.add_argument(
+        "--max-failures", type=float, default=1.0, help="maximum percentage of failed requests (default 1)"
+    )
+    parser.add_argument(
+        "--max-p95-ms",
+        type=float,
+        default=500.0,
+        help="maximum 95th percentile of all response times, in milliseconds (default 500)",
+    )
 
 
 @events.init.add_listener
-def _find_stack(environment: Environment, **_more: object) -> None:
-    """End with one message if there is no stack, instead of a thousand failures."""
+def _exit_without_stack(environment: Environment, **_more: object) -> None:
+    """Exit with one message if no stack is running. Otherwise every request would fail."""
     options = environment.parsed_options
     if options is None or not options.headless:
         return
@@ -247,8 +258,8 @@ def _find_stack(environment: Environment, **_more: object) -> None:
 
 
 @events.quitting.add_listener
-def _judge(environment: Environment, **_more: object) -> None:
-    """Fail the run if too many requests failed or were slow."""
+def _set_exit_status(environment: Environment, **_more: object) -> None:
+    """Set the exit status of a headless run: 1 if too many requests failed or were slow, else 0."""
     total, options = environment.stats.total, environment.parsed_options
     if options is None or not options.headless:
         return

@@ -14,7 +14,7 @@ from rich.console import Console
 from bench import report
 from bench.catalog import BENCHMARKS
 from bench.figures import GLANCE, Benchmark, Effort
-from bench.stage import ROOT, Stage, folder
+from bench.stage import ROOT, Stage, temporary_folder
 
 RESULTS = ROOT / "build" / "bench"
 
@@ -42,16 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _measure(benchmarks: Sequence[Benchmark], effort: Effort, results: Path) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    machine_facts = report.machine()
-    for what, value in machine_facts.items():
-        console.print(f"{what:<7} {value}", highlight=False)
+    facts = report.machine_facts()
+    for name, value in facts.items():
+        console.print(f"{name:<7} {value}", highlight=False)
     for benchmark in benchmarks:
-        with folder() as place:
-            async with Stage(folder=place) as stage:
+        with temporary_folder() as folder:
+            async with Stage(folder=folder) as stage:
                 figures = await benchmark.run(stage, effort)
         console.print()
         report.show(benchmark, figures, console)
-        report.save(benchmark, figures, machine_facts, results)
+        report.save(benchmark, figures, facts, results)
     console.print(f"\nsaved in {results}", highlight=False)
 
 

@@ -1,6 +1,6 @@
 """The statements of placing an order with asyncpg alone: no HTTP, no validation, no SQLAlchemy, no telemetry.
 
-`python -m bench.bare_orders` reads its task as JSON on standard input and writes an `Outcome` as JSON.
+`python -m bench.bare_orders` reads its task as JSON from standard input and writes an `Outcome` as JSON.
 """
 
 import asyncio
@@ -19,13 +19,20 @@ from bench.figures import Effort
 from bench.load import NUMBERS, Outcome, quantile
 from orders.repository.catalog import RESERVE_STOCK
 from orders.repository.orders import CLAIM_KEY, INSERT_ORDER
+from shared.connections import MAX_OVERFLOW, POOL_SIZE
 from shared.db.driver import DriverStatement
 from shared.messaging.outbox import INSERT_EVENT
 
-POOL = 10
-"""The number of connections of the service: the defaults of DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW."""
+CONNECTIONS = POOL_SIZE + MAX_OVERFLOW
+"""The number of connections that the orders service opens by default."""
 
-_LINES = ("a", "b", "c")
+SKU_SUFFIXES = ("a", "b", "c")
+"""The three products of an order have the SKUs `bench-<number>-<suffix>`."""
+
+# Sizes close to those of the orders service, because longer values take longer to store.
+_FINGERPRINT = b"0" * 32
+_RESPONSE = b"0" * 500
+_EVENT_PADDING = "0" * 400
 
 
 async def fetch(connection: Any, statement: DriverStatement, **parameters: object) -> list[Any]:
@@ -34,11 +41,11 @@ async def fetch(connection: Any, statement: DriverStatement, **parameters: objec
     return rows
 
 
-async def place(connection: Any, number: int) -> None:
+async def place_order(connection: Any, number: int) -> None:
     """Place one order of three items in one transaction."""
-    skus = [f"bench-{number % NUMBERS:03d}-{line}" for line in _LINES]
+    skus = [f"bench-{number % NUMBERS:03d}-{suffix}" for suffix in SKU_SUFFIXES]
     order_id, user_id, key, now = uuid4(), UUID(int=1), uuid4().hex, datetime.now(UTC)
-    lock = uuid4().int >> 65
+    lock = uuid4().int >> 65  # a positive 64-bit integer, which an advisory lock requires
     async with connection.transaction():
         await fetch(connection, CLAIM_KEY, lock=lock, user_id=user_id, key=key)
         products = await fetch(connection, RESERVE_STOCK, skus=skus, quantities=[1, 1, 1])
@@ -57,8 +64,8 @@ async def place(connection: Any, number: int) -> None:
             quantities=[1, 1, 1],
             prices=prices,
             key=key,
-            fingerprint=b"0" * 32,
-            response=b"0" * 500,
+            fingerprint=_FINGERPRINT,
+            response=_RESPONSE,
         )
         await fetch(
             connection,
@@ -68,7 +75,7 @@ async def place(connection: Any, number: int) -> None:
             type="hopline.order.placed.v1",
             subject=str(order_id),
             time=now,
-            data=json.dumps({"order_id": str(order_id), "padding": "0" * 400}),
+            data=json.dumps({"order_id": str(order_id), "padding": _EVENT_PADDING}),
             traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             tracestate=None,
             baggage=None,
@@ -79,19 +86,20 @@ async def place_repeatedly(*, database_url: str, concurrency: int, effort: Effor
     """Place orders continuously, `concurrency` at a time."""
     latencies: list[float] = []
     placed = 0
-    begin = time.perf_counter() + effort.warmup_seconds
-    end = begin + effort.seconds
 
     async def keep_placing() -> None:
+        """Place orders until the end, and until there are as many measurements as concurrent orders."""
         nonlocal placed
-        while (now := time.perf_counter()) < end or len(latencies) < concurrency:
+        while (started := time.perf_counter()) < end or len(latencies) < concurrency:
             async with pool.acquire() as connection:
                 placed += 1
-                await place(connection, placed)
-            if now >= begin:
-                latencies.append(time.perf_counter() - now)
+                await place_order(connection, placed)
+            if started >= begin:
+                latencies.append(time.perf_counter() - started)
 
-    async with asyncpg.create_pool(database_url, min_size=POOL, max_size=POOL) as pool:
+    async with asyncpg.create_pool(database_url, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+        begin = time.perf_counter() + effort.warmup_seconds
+        end = begin + effort.seconds
         cpu = time.process_time()
         await asyncio.gather(*(keep_placing() for _ in range(concurrency)))
         cpu_seconds = time.process_time() - cpu

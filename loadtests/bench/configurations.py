@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 STANDARD: Final[Mapping[str, str]] = {"OTEL_PYTHON_TRACER_PROVIDER": "sdk_tracer_provider", "HTTP_TRANSPORT": "aiohttp"}
-"""The SDK's spans and exporter, and httpx over aiohttp: the defaults of the code."""
+"""The spans and the exporter of the OpenTelemetry SDK, and httpx over aiohttp: the defaults of the settings."""
 
 OTEL_LEAN: Final[Mapping[str, str]] = {**STANDARD, "OTEL_PYTHON_TRACER_PROVIDER": "lean"}
 HTTPX_HTTPTOOLS: Final[Mapping[str, str]] = {**STANDARD, "HTTP_TRANSPORT": "httptools"}

@@ -18,13 +18,13 @@ class Core(Enum):
 
     @property
     def number(self) -> int:
-        """The number of its core, one of those that this process may use, also in a limited container."""
-        allowed = available()
+        """The number of the core for this role, one of those that this process may use."""
+        allowed = available_cores()
         return allowed[self.value % len(allowed)]
 
 
-def available() -> list[int]:
-    """Return the cores that this process may use."""
+def available_cores() -> list[int]:
+    """Return the cores that this process may use, which a container can limit."""
     if sys.platform != "linux":
         return list(range(os.cpu_count() or 1))
     return _ALLOWED
@@ -37,7 +37,7 @@ _ALLOWED = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 def started_on(core: Core | None) -> Iterator[None]:
     """Pin processes that are started within the block, and their children, to a core; None means any core.
 
-    If the system does not support this (macOS), nothing is pinned, and the figures are less precise.
+    macOS cannot pin a process. There the block has no effect, and the figures are less precise.
     """
     if core is None or sys.platform != "linux":
         yield
@@ -49,8 +49,8 @@ def started_on(core: Core | None) -> Iterator[None]:
         os.sched_setaffinity(0, _ALLOWED)
 
 
-def described() -> str:
-    """Return one line for the report about the use of cores."""
+def describe_cores() -> str:
+    """Return one line for the report: which processes run on which core."""
     if sys.platform != "linux":
         return "not pinned: this system does not support it"
     if Core.SERVER.number == Core.LOAD.number:

@@ -9,17 +9,17 @@ import orjson
 
 from bench.configurations import DROP_INS, HTTPX_HTTPTOOLS, OTEL_LEAN, STANDARD
 from bench.cores import Core
+from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_least, at_most
 from bench.load import Load
 from bench.processes import Running
 from bench.rivals import Rival, measure_in_turn, ratios
 from bench.stage import Stage
-from bench.standins import USER_ID
 from testkit.tokens import TokenIssuer
 
 CONNECTIONS = 16
 EXPORT_PAUSE_S = 1.0
-"""Spans are exported every half second (shared.telemetry.setup)."""
+"""Longer than the interval at which the gateways export spans, half a second (shared.telemetry.setup)."""
 CONFIGURATIONS = {
     "standard": STANDARD,
     "otel-lean": OTEL_LEAN,
@@ -29,42 +29,47 @@ CONFIGURATIONS = {
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Start all gateways with the same fake services, and measure them in turn."""
+    """Start all gateways with the same fake services, and measure the gateways in turn."""
     issuer = TokenIssuer()
     headers = issuer.headers(USER_ID, lifetime=3600)
-    standins = await open_standins(stage, issuer)
-    upstream = {"UPSTREAM_URL": standins.url}
+    fakes = await open_fakes(stage, issuer)
+    upstream = {"UPSTREAM_URL": fakes.url}
     textbook = Rival(
-        name="textbook", server=await stage.asgi("bench.gateways.textbook:create_app", environment=upstream)
+        name="textbook", server=await stage.start_asgi("bench.gateways.textbook:create_app", environment=upstream)
     )
-    bare = Rival(name="bare", server=await stage.module("bench.gateways.bare", environment=upstream, core=Core.SERVER))
+    bare = Rival(
+        name="bare", server=await stage.start_module("bench.gateways.bare", environment=upstream, core=Core.SERVER)
+    )
     standard, otel_lean, httpx_httptools, drop_ins = hopline = [
-        Rival(name=name, server=await open_gateway(stage, standins, **configuration))
+        Rival(name=name, server=await open_gateway(stage, fakes, **configuration))
         for name, configuration in CONFIGURATIONS.items()
     ]
     rivals = [textbook, *hopline, bare]
     await _verify_equal_bodies(rivals, headers)
     await measure_in_turn(rivals, Load(path="/v2/dashboard", headers=headers, connections=CONNECTIONS), effort)
-    spans = await _spans(standins) / sum(1 + rival.requests for rival in hopline)
+    requests = sum(1 + rival.requests for rival in hopline)  # the first one is that of `_verify_equal_bodies`
+    spans_per_request = await _count_exported_spans(fakes) / requests
     return [
-        *_compared(standard, textbook, bare, throughput=4, share=16),
-        *_compared(drop_ins, textbook, bare, throughput=6, share=25),
+        *_comparison_figures(standard, textbook, bare, min_throughput_ratio=4, min_percent_of_bare=16),
+        *_comparison_figures(drop_ins, textbook, bare, min_throughput_ratio=6, min_percent_of_bare=25),
         _gain(otel_lean, standard),
         _gain(httpx_httptools, standard),
         _gain(drop_ins, standard),
         *(figure for rival in rivals for figure in rival.figures()),
-        Figure(name="Hopline: spans", value=spans, unit="exported/request"),
+        Figure(name="Hopline: spans", value=spans_per_request, unit="exported/request"),
     ]
 
 
-def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, share: float) -> list[Figure]:
-    """Return the figures of one configuration, with their targets."""
+def _comparison_figures(
+    ours: Rival, textbook: Rival, bare: Rival, *, min_throughput_ratio: float, min_percent_of_bare: float
+) -> list[Figure]:
+    """Return the figures of one configuration relative to the other gateways, with their targets."""
     return [
         Figure(
             name=f"{ours.name} / textbook, throughput",
             value=median(ratios(ours, textbook, lambda outcome: outcome.per_second)),
             unit="×",
-            target=at_least(throughput),
+            target=at_least(min_throughput_ratio),
         ),
         Figure(
             name=f"{ours.name} / textbook, p99",
@@ -76,37 +81,40 @@ def _compared(ours: Rival, textbook: Rival, bare: Rival, *, throughput: float, s
             name=f"{ours.name} / bare, throughput",
             value=100 * median(ratios(ours, bare, lambda outcome: outcome.per_second)),
             unit="%",
-            target=at_least(share),
+            target=at_least(min_percent_of_bare),
         ),
     ]
 
 
 def _gain(ours: Rival, standard: Rival) -> Figure:
-    """Return the gain in throughput over the standard packages; a drop-in needs 15 %."""
-    gained = 100 * (median(ratios(ours, standard, lambda outcome: outcome.per_second)) - 1)
-    return Figure(name=f"{ours.name}: gain over standard", value=gained, unit="%", target=at_least(15))
+    """Return the gain in throughput over the standard packages. Its target is 15 % for each drop-in and for both."""
+    percent = 100 * (median(ratios(ours, standard, lambda outcome: outcome.per_second)) - 1)
+    return Figure(name=f"{ours.name}: gain over standard", value=percent, unit="%", target=at_least(15))
 
 
-async def open_standins(stage: Stage, issuer: TokenIssuer) -> Running:
-    """Start fakes of the three services and the receiver of telemetry. They trust `issuer` and return its token."""
+async def open_fakes(stage: Stage, issuer: TokenIssuer) -> Running:
+    """Start fakes of the three services and the receiver of telemetry.
+
+    They publish the keys of `issuer`, and return a token of `issuer` to workers that log in.
+    """
     environment = {
         "JWKS": orjson.dumps(issuer.jwks).decode(),
         "SERVICE_TOKEN": issuer.issue(USER_ID, role="service", lifetime=3600),
     }
-    return await stage.module("bench.standins", environment=environment, core=Core.LOAD)
+    return await stage.start_module("bench.fakes", environment=environment, core=Core.LOAD)
 
 
-async def open_gateway(stage: Stage, standins: Running, **environment: str) -> Running:
+async def open_gateway(stage: Stage, fakes: Running, **environment: str) -> Running:
     """Start Hopline's gateway with the fake services, to which it also sends its telemetry."""
-    return await stage.service(
+    return await stage.start_service(
         "gateway",
         environment={
-            "USERS_URL": standins.url,
-            "ORDERS_URL": standins.url,
-            "NOTIFICATIONS_URL": standins.url,
-            "JWKS_URL": f"{standins.url}/.well-known/jwks.json",
-            "REDIS_URL": await stage.valkey(),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": standins.url,
+            "USERS_URL": fakes.url,
+            "ORDERS_URL": fakes.url,
+            "NOTIFICATIONS_URL": fakes.url,
+            "JWKS_URL": f"{fakes.url}/.well-known/jwks.json",
+            "REDIS_URL": await stage.open_valkey(),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": fakes.url,
             "LOG_FORMAT": "json",
             **environment,
         },
@@ -123,14 +131,14 @@ async def _verify_equal_bodies(rivals: Sequence[Rival], headers: Mapping[str, st
         raise RuntimeError("The gateways return different bodies, so they cannot be compared.")
 
 
-async def _spans(standins: Running) -> float:
-    """Return the number of spans from the gateways, when no more arrive; dropped spans are missing."""
-    async with httpx.AsyncClient(base_url=standins.url) as client:
-        before, now = -1, 0
-        while now > before:
+async def _count_exported_spans(fakes: Running) -> int:
+    """Wait until the gateways export no more spans, and return their number. Dropped spans are not counted."""
+    async with httpx.AsyncClient(base_url=fakes.url) as client:
+        previous, received = -1, 0
+        while received > previous:
             await asyncio.sleep(EXPORT_PAUSE_S)
-            before, now = now, (await client.get("/spans")).json().get("gateway", 0)
-    return now
+            previous, received = received, int((await client.get("/spans")).json().get("gateway", 0))
+    return received
 
 
 BENCHMARK = Benchmark(

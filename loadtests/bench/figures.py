@@ -48,7 +48,7 @@ class Effort:
     """Number and duration of measurements.
 
     Each alternative is measured `rounds` times for `seconds` seconds, in turn (ABAB), so that other load on the machine
-    affects all of them. `scale` multiplies amounts of data.
+    affects all of them. `scale` multiplies the amounts of data.
     """
 
     rounds: int = 5
@@ -57,12 +57,12 @@ class Effort:
     scale: float = 1.0
 
     def amount(self, full: int) -> int:
-        """Return `full` times `scale`, at least 1."""
+        """Return the amount of data: `full` times `scale`, at least 1."""
         return max(1, round(full * self.scale))
 
 
 GLANCE = Effort(rounds=1, seconds=0.3, warmup_seconds=0.1, scale=0.01)
-"""Enough to check that a benchmark works; its figures are meaningless."""
+"""Enough to check that a benchmark works. Its figures are meaningless."""
 
 
 @dataclass(frozen=True, kw_only=True)

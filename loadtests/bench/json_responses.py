@@ -15,11 +15,11 @@ WAYS = ("json_module", "orjson_only", "pydantic_only", "response_model")
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Measure each way in turn, on one server."""
-    server = await stage.asgi("bench.gateways.json_responses:create_app", environment={})
+    """Measure each way in turn, all on the same server."""
+    server = await stage.start_asgi("bench.json_server:create_app", environment={})
     async with httpx.AsyncClient(base_url=server.url) as client:
         bodies = [(await client.get(f"/{way}")).raise_for_status().content for way in WAYS]
-    values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # two notations of UTC
+    values = [json.loads(body.replace(b"+00:00", b"Z")) for body in bodies]  # the serialisers use two notations of UTC
     if any(value != values[0] for value in values):
         raise RuntimeError("The routes return different values, so they cannot be compared.")
     rivals = [Rival(name=way, server=server) for way in WAYS]

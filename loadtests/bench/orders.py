@@ -6,34 +6,37 @@ from statistics import median
 import asyncpg
 import orjson
 
+from bench.bare_orders import SKU_SUFFIXES
 from bench.configurations import DROP_INS, STANDARD
 from bench.cores import Core
-from bench.dashboard import open_standins
+from bench.dashboard import open_fakes
+from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_least
 from bench.load import NUMBERS, Load, Outcome, run_measurement
 from bench.processes import Running
 from bench.rivals import Rival
 from bench.stage import Stage
-from bench.standins import USER_ID
 from testkit.tokens import TokenIssuer
 
 CONCURRENCY = 16
-LINES = ("a", "b", "c")
-_PRODUCTS = """
+_INSERT_PRODUCTS = """
     INSERT INTO product (sku, name, unit_price_cents, stock)
-    SELECT format('bench-%s-%s', lpad(n::text, 3, '0'), line), 'A thing', 1290, 1000000
-    FROM generate_series(0, $1 - 1) AS n, unnest($2::text[]) AS line
+    SELECT format('bench-%s-%s', lpad(n::text, 3, '0'), suffix), 'A mug', 1290, 1000000
+    FROM generate_series(0, $1 - 1) AS n, unnest($2::text[]) AS suffix
 """
-"""Three products for each number of the load, so that orders rarely wait for the same product."""
+"""Three products for each value of `{n}` in the load, so that orders rarely wait for the same product."""
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Place orders of three items, 16 in parallel, over ten connections. Each rival has a separate database."""
+    """Place orders of three items, 16 in parallel. Each rival has a separate database and a pool of ten connections.
+
+    The services reserve three of their connections for reads (`shared.db.database`).
+    """
     issuer = TokenIssuer()
-    standins = await open_standins(stage, issuer)
-    standard = Rival(name="standard", server=await open_stocked_orders(stage, standins, **STANDARD))
-    drop_ins = Rival(name="drop-ins", server=await open_stocked_orders(stage, standins, **DROP_INS))
-    database_url = await stocked_database(stage)
+    fakes = await open_fakes(stage, issuer)
+    standard = Rival(name="standard", server=await open_stocked_orders(stage, fakes, **STANDARD))
+    drop_ins = Rival(name="drop-ins", server=await open_stocked_orders(stage, fakes, **DROP_INS))
+    database_url = await open_stocked_database(stage)
     load = build_order_load(issuer)
     bare: list[Outcome] = []
     for _ in range(effort.rounds):
@@ -59,16 +62,19 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 
 def _throughput_share(ours: Rival, bare: list[Outcome], *, target: float) -> Figure:
-    """Return the throughput of one configuration as a share of bare asyncpg's, by round."""
-    shares = [100 * outcome.per_second / other.per_second for outcome, other in zip(ours.outcomes, bare, strict=True)]
+    """Return the throughput of one configuration in per cent of that of bare asyncpg, the median of all rounds."""
+    percents = [
+        100 * outcome.per_second / bare_outcome.per_second
+        for outcome, bare_outcome in zip(ours.outcomes, bare, strict=True)
+    ]
     return Figure(
-        name=f"{ours.name} / bare asyncpg, throughput", value=median(shares), unit="%", target=at_least(target)
+        name=f"{ours.name} / bare asyncpg, throughput", value=median(percents), unit="%", target=at_least(target)
     )
 
 
 def build_order_load(issuer: TokenIssuer) -> Load:
     """Return a load of orders of three items, each with a new idempotency key."""
-    items = [{"sku": f"bench-{{n}}-{line}", "quantity": 1} for line in LINES]
+    items = [{"sku": f"bench-{{n}}-{suffix}", "quantity": 1} for suffix in SKU_SUFFIXES]
     headers = {"Content-Type": "application/json", "Idempotency-Key": "{unique}"}
     return Load(
         method="POST",
@@ -80,34 +86,35 @@ def build_order_load(issuer: TokenIssuer) -> Load:
     )
 
 
-async def stocked_database(stage: Stage) -> str:
-    """Return the URL of a new orders database with more units of each product than the load can order."""
-    database_url = await stage.postgres("orders")
+async def open_stocked_database(stage: Stage) -> str:
+    """Create an orders database with more units of each product than the load can order. Return its URL."""
+    database_url = await stage.open_database("orders")
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(_PRODUCTS, NUMBERS, list(LINES))
+        await connection.execute(_INSERT_PRODUCTS, NUMBERS, list(SKU_SUFFIXES))
     finally:
         await connection.close()
     return database_url
 
 
-async def open_stocked_orders(stage: Stage, standins: Running, **environment: str) -> Running:
-    """Start the orders service over a stocked database and a Redis database that no other service uses.
+async def open_stocked_orders(stage: Stage, fakes: Running, **environment: str) -> Running:
+    """Start the orders service with a stocked database and a Redis database that no other service uses.
 
-    Services that share them have one relay, whose process would append the events of all.
+    Two services on one database would elect one relay. Its process would append the events of both, so its CPU time
+    would be too high.
     """
-    return await open_orders(stage, standins, await stocked_database(stage), **environment)
+    return await open_orders(stage, fakes, await open_stocked_database(stage), **environment)
 
 
-async def open_orders(stage: Stage, standins: Running, database_url: str, **environment: str) -> Running:
+async def open_orders(stage: Stage, fakes: Running, database_url: str, **environment: str) -> Running:
     """Start the orders service with its telemetry and its relay, which appends the events during the measurement."""
-    return await stage.service(
+    return await stage.start_service(
         "orders",
         environment={
             "DATABASE_URL": database_url,
-            "REDIS_URL": await stage.redis_database(),
-            "JWKS_URL": f"{standins.url}/.well-known/jwks.json",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": standins.url,
+            "REDIS_URL": await stage.open_redis_database(),
+            "JWKS_URL": f"{fakes.url}/.well-known/jwks.json",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": fakes.url,
             "LOG_FORMAT": "json",
             **environment,
         },

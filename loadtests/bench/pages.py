@@ -7,19 +7,19 @@ from uuid import UUID
 
 import asyncpg
 
-from bench.dashboard import open_standins
+from bench.dashboard import open_fakes
+from bench.fakes import USER_ID
 from bench.figures import Benchmark, Effort, Figure, at_most
 from bench.load import Load
 from bench.orders import open_orders
 from bench.rivals import Rival, ratios
 from bench.stage import Stage
-from bench.standins import USER_ID
 from shared.web.pagination import encode_cursor
 from testkit.tokens import TokenIssuer
 
 FEW, MANY = 1_000, 1_000_000
-PAGE, FAR = 20, 1_000
-_ORDERS = """
+PAGE_SIZE, FAR_PAGE = 20, 1_000
+_INSERT_ORDERS = """
     WITH placed AS (
         INSERT INTO customer_order (id, user_id, status, total_cents, currency, created_at)
         SELECT gen_random_uuid(), $2, 'shipped', 1290, 'EUR', now() - n * interval '1 second'
@@ -29,25 +29,26 @@ _ORDERS = """
     INSERT INTO order_item (order_id, sku, name, quantity, unit_price_cents, position)
     SELECT id, 'MUG-ENAMEL-BLUE', 'Enamel mug, blue', 1, 1290, 1 FROM placed
 """
-_BEFORE = """
+_SORT_KEY = """
     SELECT created_at, id FROM customer_order WHERE user_id = $1
     ORDER BY created_at DESC, id DESC OFFSET $2 LIMIT 1
 """
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Measure with two databases, in each of which all orders belong to one customer, which is the longest list."""
+    """Measure with two databases. In each, one customer has all orders, because an order list is of one customer."""
     issuer = TokenIssuer()
-    standins = await open_standins(stage, issuer)
-    few_url, many_url = await stage.postgres("orders"), await stage.postgres("orders")
-    await _fill(few_url, effort.amount(FEW))
-    await _fill(many_url, effort.amount(MANY))
-    few, many = await open_orders(stage, standins, few_url), await open_orders(stage, standins, many_url)
-    first = Load(path=f"/orders?limit={PAGE}", headers=issuer.headers(USER_ID, lifetime=3600), connections=4)
-    far = replace(first, path=f"{first.path}&cursor={await _cursor(many_url, skipped=effort.amount(PAGE * FAR) - 1)}")
-    short = Rival(name="first of 1 k orders", server=few)
-    long = Rival(name="first of 1 M orders", server=many)
-    back = Rival(name="1,000th of 1 M orders", server=many)
+    fakes = await open_fakes(stage, issuer)
+    few_url, many_url = await stage.open_database("orders"), await stage.open_database("orders")
+    await _insert_orders(few_url, effort.amount(FEW))
+    await _insert_orders(many_url, effort.amount(MANY))
+    few, many = await open_orders(stage, fakes, few_url), await open_orders(stage, fakes, many_url)
+    first = Load(path=f"/orders?limit={PAGE_SIZE}", headers=issuer.headers(USER_ID, lifetime=3600), connections=4)
+    cursor = await _cursor(many_url, orders=effort.amount(PAGE_SIZE * (FAR_PAGE - 1)))
+    far = replace(first, path=f"{first.path}&cursor={cursor}")
+    short = Rival(name="first page of 1 k orders", server=few)
+    long = Rival(name="first page of 1 M orders", server=many)
+    back = Rival(name="1,000th page of 1 M orders", server=many)
     for _ in range(effort.rounds):
         for rival, load in ((short, first), (long, first), (back, far)):
             await rival.measure(load, effort)
@@ -65,25 +66,27 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     ]
 
 
-async def _fill(database_url: str, orders: int) -> None:
+async def _insert_orders(database_url: str, orders: int) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.execute(_ORDERS, orders, UUID(USER_ID), timeout=600)
+        await connection.execute(_INSERT_ORDERS, orders, UUID(USER_ID), timeout=600)
         await connection.execute("VACUUM ANALYZE customer_order, order_item", timeout=600)
     finally:
         await connection.close()
 
 
-async def _cursor(database_url: str, *, skipped: int) -> str:
-    """Return the cursor at the end of the page before."""
+async def _cursor(database_url: str, *, orders: int) -> str:
+    """Return the cursor of the page that begins after the latest `orders` orders."""
     connection = await asyncpg.connect(database_url)
     try:
-        last: tuple[datetime, UUID] = await connection.fetchrow(_BEFORE, UUID(USER_ID), skipped)
+        last: tuple[datetime, UUID] = await connection.fetchrow(_SORT_KEY, UUID(USER_ID), orders - 1)
     finally:
         await connection.close()
     return encode_cursor(*last)
 
 
 BENCHMARK = Benchmark(
-    name="pages", measures="a page of twenty orders, with 1 k and 1 M of them, at the start and far back", run=run
+    name="pages",
+    measures="a page of twenty orders: the first of 1 k and of 1 M orders, and the 1,000th",
+    run=run,
 )

@@ -15,24 +15,25 @@ from testkit.shopper import Shopper, register
 ORDERS = 200
 WARMUP = 20
 ITEM = ("COASTER-CORK-6", 1)
+"""SKU and quantity of each order."""
 PAUSE_S = 0.25
-"""Longer than the work after the frame of an order: its email and its telemetry. Then the machine is idle again."""
+"""Time after the frame of an order until the next order, in which its email and its telemetry are sent."""
 
 _TIMEOUT_S = 30.0
 
 
 class Arrivals:
-    """When the notification of each order arrived."""
+    """The time at which the notification of each order arrived, by `time.perf_counter()`."""
 
     def __init__(self) -> None:
         self._at: dict[str, asyncio.Future[float]] = {}
 
     def of(self, order_id: str) -> "asyncio.Future[float]":
-        """Return the time of the notification. It may arrive before the response to the order."""
+        """Return a future of the time. The notification can arrive before or after the response to the order."""
         return self._at.setdefault(order_id, asyncio.get_running_loop().create_future())
 
     def record(self, frame: Frame) -> None:
-        """Record the time of a notification."""
+        """Record the time of a notification about a placed order; ignore other frames."""
         if frame.get("kind") == "order.placed":
             self.of(frame["data"]["order_id"]).set_result(frame.received_at)
 
@@ -40,20 +41,20 @@ class Arrivals:
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
     """Place one order at a time on the whole embedded stack, without pinning, as on a laptop.
 
-    The target is for an idle machine. So each order is sent after the work of the previous one has ended, and orders
-    are packed after the benchmark. Orders that follow immediately are measured as well.
+    The targets are for an idle machine. So each order is sent `PAUSE_S` seconds after the frame of the previous one,
+    and no order is packed during the benchmark. Orders without this pause are measured as well.
     """
-    stack = await stage.stack(FULFIL_STEP_SECONDS="3600")
+    stack = await stage.start_stack(FULFIL_STEP_SECONDS="3600")
     async with httpx.AsyncClient(base_url=stack.gateway, timeout=_TIMEOUT_S) as client:
         shopper = await register(client)
         arrivals = Arrivals()
         async with Device(client=shopper, resumes=False, on_frame=arrivals.record):
             for _ in range(effort.amount(WARMUP)):
-                await _order(shopper, arrivals)
-            idle = [await _order(shopper, arrivals, after_s=PAUSE_S) for _ in range(effort.amount(ORDERS))]
-            busy = [await _order(shopper, arrivals) for _ in range(effort.amount(ORDERS))]
-    responded, pushed = _columns(idle)
-    _, pushed_busy = _columns(busy)
+                await _place_order(shopper, arrivals)
+            idle = [await _place_order(shopper, arrivals, after_s=PAUSE_S) for _ in range(effort.amount(ORDERS))]
+            busy = [await _place_order(shopper, arrivals) for _ in range(effort.amount(ORDERS))]
+    responded, pushed = _sorted_columns(idle)
+    _, pushed_busy = _sorted_columns(busy)
     return [
         Figure(name="request sent → frame, p50", value=quantile(pushed, 0.5), unit="ms", target=at_most(30)),
         Figure(name="request sent → frame, p99", value=quantile(pushed, 0.99), unit="ms", target=at_most(100)),
@@ -64,14 +65,14 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
     ]
 
 
-def _columns(timed: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+def _sorted_columns(timed: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
     """Return the milliseconds until the responses, and until the frames, each in ascending order."""
     responded, pushed = (sorted(1000 * seconds for seconds in column) for column in zip(*timed, strict=True))
     return responded, pushed
 
 
-async def _order(shopper: Shopper, arrivals: Arrivals, *, after_s: float = 0.0) -> tuple[float, float]:
-    """Wait `after_s`, then order. Return the seconds from the request to its response, and to its frame."""
+async def _place_order(shopper: Shopper, arrivals: Arrivals, *, after_s: float = 0.0) -> tuple[float, float]:
+    """Wait `after_s`, then order. Return the seconds from the request to the response, and to the frame."""
     await asyncio.sleep(after_s)
     began = time.perf_counter()
     response = await shopper.place_order(ITEM)

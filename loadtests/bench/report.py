@@ -15,17 +15,17 @@ from bench import cores
 from bench.figures import Benchmark, Figure
 
 
-def machine() -> dict[str, str]:
-    """Return facts about the machine. Load averages show whether other programs ran."""
+def machine_facts() -> dict[str, str]:
+    """Return facts about the machine. The load averages show whether other programs used the cores."""
     return {
-        "cores": f"{len(cores.available())}; {cores.described()}",
+        "cores": f"{len(cores.available_cores())}; {cores.describe_cores()}",
         "load": " ".join(f"{average:.2f}" for average in os.getloadavg()) + " (averages over 1, 5 and 15 minutes)",
         "python": platform.python_version(),
     }
 
 
 def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> None:
-    """Print a table with figure, value, target and result."""
+    """Print a table of the figures, their targets, and whether the targets were reached."""
     table = Table(title=f"{benchmark.name}: {benchmark.measures}", title_justify="left", title_style="bold")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -34,19 +34,19 @@ def show(benchmark: Benchmark, figures: Sequence[Figure], console: Console) -> N
     table.add_column("reached")
     for figure in figures:
         target = str(figure.target) if figure.target else ""
-        table.add_row(figure.name, _short(figure.value), figure.unit, target, _outcome(figure))
+        table.add_row(figure.name, _format(figure.value), figure.unit, target, _format_reached(figure))
     console.print(table)
 
 
-def save(benchmark: Benchmark, figures: Sequence[Figure], machine_facts: dict[str, str], folder: Path) -> Path:
-    """Write the figures to `folder/<benchmark>.json`, and replace those of the last run."""
+def save(benchmark: Benchmark, figures: Sequence[Figure], facts: dict[str, str], folder: Path) -> Path:
+    """Write the figures to `folder/<benchmark>.json`, which replaces those of the last run."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{benchmark.name}.json"
     document = {
         "benchmark": benchmark.name,
         "measures": benchmark.measures,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine_facts,
+        "machine": facts,
         "figures": [
             asdict(figure) | {"reached": figure.target.reached_by(figure.value) if figure.target else None}
             for figure in figures
@@ -56,13 +56,13 @@ def save(benchmark: Benchmark, figures: Sequence[Figure], machine_facts: dict[st
     return file
 
 
-def _outcome(figure: Figure) -> str:
+def _format_reached(figure: Figure) -> str:
     if figure.target is None:
         return ""
     return "[green]yes[/]" if figure.target.reached_by(figure.value) else "[red]no[/]"
 
 
-def _short(value: float) -> str:
-    """Return the value with three significant digits, and all digits before the decimal point."""
+def _format(value: float) -> str:
+    """Return the value with three significant digits, or with more if it has more before the decimal point."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004
     return f"{value:,.{digits}f}"

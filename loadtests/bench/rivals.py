@@ -1,4 +1,4 @@
-"""Measures servers that do the same work in turn."""
+"""Measures, in turn, several servers that do the same work."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bench.processes import Running
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """One server, and its measurements by round."""
+    """One of the compared servers, with its measurements by round. `cpu_ms` is the CPU time per request."""
 
     name: str
     server: Running
@@ -19,7 +19,7 @@ class Rival:
     cpu_ms: list[float] = field(default_factory=list)
 
     async def measure(self, load: Load, effort: Effort) -> None:
-        """Measure one round."""
+        """Send the load to the server for one round, and record the measurement."""
         before = self.server.cpu_seconds()
         outcome = await drive(load, port=self.server.port, effort=effort)
         spent = self.server.cpu_seconds() - before
@@ -28,11 +28,11 @@ class Rival:
 
     @property
     def requests(self) -> int:
-        """Number of its requests, including the warm-up."""
+        """The number of requests in all rounds, including the warm-up."""
         return sum(outcome.requests_with_warmup for outcome in self.outcomes)
 
     def figures(self) -> list[Figure]:
-        """Return its absolute figures. They have no targets, because they depend on the machine."""
+        """Return the absolute figures. They have no targets, because they depend on the machine."""
         outcomes = self.outcomes
         per_second = median(outcome.per_second for outcome in outcomes)
         busy = 100 * max(outcome.cpu_share for outcome in outcomes)
@@ -53,5 +53,5 @@ async def measure_in_turn(rivals: Sequence[Rival], load: Load, effort: Effort) -
 
 
 def ratios(measured: Rival, reference: Rival, of: Callable[[Outcome], float]) -> list[float]:
-    """Return `measured` divided by `reference` for each round, in which the conditions were the same for both."""
-    return [of(mine) / of(its) for mine, its in zip(measured.outcomes, reference.outcomes, strict=True)]
+    """Return, for each round, the value `of` the measured rival divided by that of the reference."""
+    return [of(one) / of(other) for one, other in zip(measured.outcomes, reference.outcomes, strict=True)]

@@ -1,4 +1,4 @@
-"""The number of idle WebSockets that one notifications process can hold, and the memory of each."""
+"""The number of idle WebSockets that one process of the notifications service can hold, and the memory of each."""
 
 import asyncio
 import resource
@@ -11,51 +11,52 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from bench.dashboard import open_standins
+from bench.dashboard import open_fakes
 from bench.figures import Benchmark, Effort, Figure, at_least, at_most
 from bench.processes import Running
 from bench.stage import Stage
 from testkit.tokens import TokenIssuer
 
 SOCKETS = 5_000
-CONCURRENCY = 20
+MAX_HANDSHAKES = 20
+"""Number of devices that connect at the same time."""
 PING_S = 15
-"""The default. More frequent pings leave less time for pongs."""
+"""Interval of the server's pings, the default of WS_PING_SECONDS."""
 _KIB = 1024
 
 
 class Workload:
-    """Users with one device each, which only responds to pings."""
+    """Users with one device each. A device only responds to pings."""
 
     def __init__(self, *, client: httpx.AsyncClient, url: str, issuer: TokenIssuer) -> None:
         self._client = client
         self._url = url
         self._issuer = issuer
-        self._turns = asyncio.Semaphore(CONCURRENCY)
+        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self.pinged = 0
         self.open = 0
 
-    async def connect(self, until: asyncio.Event, welcomed: asyncio.Semaphore) -> None:
-        """Connect one device, send hello, and stay until the end; release `welcomed` after the server's welcome."""
+    async def connect(self, end: asyncio.Event, welcomed: asyncio.Semaphore) -> None:
+        """Connect one device until `end` is set. Release `welcomed` once the server has welcomed it."""
         async with AsyncExitStack() as connected:
-            async with self._turns:
-                socket = await connected.enter_async_context(self._connected())
+            async with self._handshakes:
+                socket = await connected.enter_async_context(self._open_socket())
                 await socket.recv()
             welcomed.release()
             self.open += 1
-            staying = asyncio.create_task(self._stay(socket))
-            await until.wait()
-            staying.cancel()
+            responding = asyncio.create_task(self._respond_to_pings(socket))
+            await end.wait()
+            responding.cancel()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[ClientConnection]:
+    async def _open_socket(self) -> AsyncIterator[ClientConnection]:
         headers = self._issuer.headers(uuid.uuid4())
         ticket = (await self._client.post("/ws-tickets", headers=headers)).raise_for_status().json()["ticket"]
         async with connect(self._url, compression=None, open_timeout=60, ping_interval=None) as socket:
             await socket.send(orjson.dumps({"t": "hello", "v": 1, "ticket": ticket, "cursor": 0}).decode())
             yield socket
 
-    async def _stay(self, socket: ClientConnection) -> None:
+    async def _respond_to_pings(self, socket: ClientConnection) -> None:
         try:
             async for _ping in socket:
                 self.pinged += 1
@@ -65,21 +66,22 @@ class Workload:
 
 
 async def run(stage: Stage, effort: Effort) -> list[Figure]:
-    """Connect all devices, and wait until each was pinged. Then the memory is stable."""
+    """Connect all devices, and wait for two pings of each, so that the memory is stable."""
     _allow_many_files()
     issuer, wanted = TokenIssuer(), effort.amount(SOCKETS)
     server = await _open_notifications(stage, issuer)
     end, welcomed = asyncio.Event(), asyncio.Semaphore(0)
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client, asyncio.TaskGroup() as tasks:
         workload = Workload(client=client, url=f"ws://127.0.0.1:{server.port}/ws", issuer=issuer)
-        first = tasks.create_task(workload.connect(end, welcomed))  # the cost of the first use is not counted
+        first = tasks.create_task(workload.connect(end, welcomed))  # not measured: it loads code
         await welcomed.acquire()
-        before = server.resident_bytes()
+        before = server.memory_bytes()
         others = [tasks.create_task(workload.connect(end, welcomed)) for _ in range(wanted)]
         for _ in others:
             await welcomed.acquire()
         await asyncio.sleep(2 * PING_S * effort.scale)
-        held, kib_each = workload.open, (server.resident_bytes() - before) / len(others) / _KIB
+        held = workload.open
+        kib_each = (server.memory_bytes() - before) / len(others) / _KIB
         end.set()
     first.result()
     return [
@@ -90,23 +92,23 @@ async def run(stage: Stage, effort: Effort) -> list[Figure]:
 
 
 async def _open_notifications(stage: Stage, issuer: TokenIssuer) -> Running:
-    standins = await open_standins(stage, issuer)
-    return await stage.service(
+    fakes = await open_fakes(stage, issuer)
+    return await stage.start_service(
         "notifications",
         environment={
-            "DATABASE_URL": await stage.postgres("notifications"),
-            "REDIS_URL": await stage.valkey(),
-            "JWKS_URL": f"{standins.url}/.well-known/jwks.json",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": standins.url,
+            "DATABASE_URL": await stage.open_database("notifications"),
+            "REDIS_URL": await stage.open_valkey(),
+            "JWKS_URL": f"{fakes.url}/.well-known/jwks.json",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": fakes.url,
             "LOG_FORMAT": "json",
         },
     )
 
 
 def _allow_many_files() -> None:
-    """Raise the limit of open files: two per socket, one of them in the server, which inherits the limit."""
+    """Raise the limit of open files, which the server inherits. Both processes open one file per socket."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = SOCKETS * 2
+    wanted = SOCKETS * 2  # half of them are for other files
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 

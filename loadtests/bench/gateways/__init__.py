@@ -1,1 +1,1 @@
-"""Other implementations of the dashboard, for comparison only."""
+"""Two gateways that implement only the dashboard, for comparison with Hopline's gateway."""

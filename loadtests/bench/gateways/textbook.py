@@ -1,8 +1,8 @@
 """The dashboard as in tutorials.
 
-It uses httpx and the instrumentations with their defaults and BaseHTTPMiddleware, and decodes and encodes JSON. It has
-the features of Hopline's gateway, one client per process, and exports spans in batches, so that only the implementation
-differs.
+It uses BaseHTTPMiddleware and the defaults of httpx and of the instrumentations, and decodes and encodes JSON. Like
+Hopline's gateway it verifies the token, calls the services concurrently, tolerates their failures, writes an access log
+record, has one client per process and exports spans in batches. It has no limits, retries, metrics or exported logs.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ log = logging.getLogger("textbook")
 UPSTREAM_URL = os.environ.get("UPSTREAM_URL", "")
 
 
-class LogRequests(BaseHTTPMiddleware):
-    """Logs one line per request, with an id."""
+class AccessLogMiddleware(BaseHTTPMiddleware):
+    """Writes one log record per request, with an id."""
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Serve one request."""
@@ -50,15 +50,15 @@ class LogRequests(BaseHTTPMiddleware):
 
 
 @lru_cache
-def keys() -> jwt.PyJWKClient:
-    """Return a client for the keys of tokens, which fetches them once."""
+def jwks_client() -> jwt.PyJWKClient:
+    """Return the client for the keys of tokens, which caches them for five minutes."""
     return jwt.PyJWKClient(f"{UPSTREAM_URL}/.well-known/jwks.json")
 
 
-def caller(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
+def verify_token(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> dict[str, Any]:
     """Return the claims of the caller's token."""
     try:
-        key = keys().get_signing_key_from_jwt(credentials.credentials)
+        key = jwks_client().get_signing_key_from_jwt(credentials.credentials)
         claims: dict[str, Any] = jwt.decode(credentials.credentials, key, algorithms=["EdDSA"], audience="hopline")
     except jwt.InvalidTokenError as error:
         raise HTTPException(status_code=401, detail="invalid token") from error
@@ -66,7 +66,7 @@ def caller(credentials: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBear
 
 
 async def fetch(client: httpx.AsyncClient, path: str, token: str) -> Any:
-    """Return one part, or None if it is unavailable."""
+    """Return one part of the dashboard, or None if its service is unavailable."""
     try:
         response = await client.get(f"{UPSTREAM_URL}{path}", headers={"Authorization": token})
         response.raise_for_status()
@@ -75,8 +75,8 @@ async def fetch(client: httpx.AsyncClient, path: str, token: str) -> Any:
     return response.json()
 
 
-async def read_dashboard(request: Request, _claims: Annotated[dict[str, Any], Depends(caller)]) -> dict[str, Any]:
-    """Call three services in parallel."""
+async def read_dashboard(request: Request, _claims: Annotated[dict[str, Any], Depends(verify_token)]) -> dict[str, Any]:
+    """Call three services in parallel and combine their responses."""
     client, token = request.app.state.client, request.headers["Authorization"]
     user, orders, notifications = await asyncio.gather(
         fetch(client, "/users/me", token),
@@ -94,7 +94,7 @@ async def read_dashboard(request: Request, _claims: Annotated[dict[str, Any], De
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the client."""
+    """Open the HTTP client of the process."""
     async with httpx.AsyncClient() as client:
         app.state.client = client
         yield
@@ -109,7 +109,7 @@ def create_app() -> FastAPI:
     trace.set_tracer_provider(provider)
     HTTPXClientInstrumentor().instrument()
     app = FastAPI(lifespan=lifespan, default_response_class=JSONResponse)
-    app.add_middleware(LogRequests)
+    app.add_middleware(AccessLogMiddleware)
     app.get("/v2/dashboard")(read_dashboard)
     FastAPIInstrumentor.instrument_app(app)
     return app

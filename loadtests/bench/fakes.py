@@ -1,7 +1,7 @@
 """Fake services with little overhead, and a receiver of telemetry: one process for all gateways under test.
 
-`python -m bench.standins` serves constant responses by path on PORT. Spans posted to `/v1/traces` are stored and
-counted only by `GET /spans`, after a measurement.
+`python -m bench.fakes` serves constant responses by path on PORT. Spans posted to `/v1/traces` are stored and
+decoded only by `GET /spans`, after a measurement.
 """
 
 import asyncio
@@ -13,21 +13,28 @@ import orjson
 import uvloop
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bench.load import HEAD_END, content_length
+
 USER_ID = "0198b7f0-0000-7000-8000-000000000001"
 ORDER_ID = "0198b7f0-0000-7000-8000-000000000100"
 
 
+UNIT_PRICE_CENTS = 1290
+QUANTITIES = (1, 2, 3)
+"""Quantities of the three items of each order."""
+
+
 def _order(number: int) -> dict[str, object]:
     items = [
-        {"sku": f"mug-{number}-{item}", "name": "A mug", "quantity": item, "unit_price_cents": 1290}
-        for item in (1, 2, 3)
+        {"sku": f"mug-{number}-{quantity}", "name": "A mug", "quantity": quantity, "unit_price_cents": UNIT_PRICE_CENTS}
+        for quantity in QUANTITIES
     ]
     return {
         "id": f"0198b7f0-0000-7000-8000-00000000010{number}",
         "user_id": USER_ID,
         "status": "shipped",
         "items": items,
-        "total_cents": 7740,
+        "total_cents": sum(QUANTITIES) * UNIT_PRICE_CENTS,
         "currency": "EUR",
         "created_at": "2026-11-20T10:00:00Z",
     }
@@ -61,20 +68,20 @@ and the response to the worker that ships an order."""
 
 
 class Receiver:
-    """Stores exported spans without decoding them."""
+    """Stores exported spans, and decodes them only when they are counted."""
 
     def __init__(self) -> None:
-        self._unread: list[bytes] = []
+        self._undecoded: list[bytes] = []
         self._spans: Counter[str] = Counter()
 
-    def take(self, path: str, body: bytes) -> None:
+    def store(self, path: str, body: bytes) -> None:
         """Store one export of spans; ignore exports of other signals."""
         if path == "/v1/traces":
-            self._unread.append(body)
+            self._undecoded.append(body)
 
-    def spans(self) -> dict[str, int]:
+    def count_spans(self) -> dict[str, int]:
         """Return the number of received spans by service."""
-        for body in self._unread:
+        for body in self._undecoded:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
                 [service] = [
                     attribute.value.string_value
@@ -82,12 +89,12 @@ class Receiver:
                     if attribute.key == "service.name"
                 ]
                 self._spans[service] += sum(len(scope.spans) for scope in resource.scope_spans)
-        self._unread.clear()
+        self._undecoded.clear()
         return dict(self._spans)
 
 
-class _Exchange(asyncio.Protocol):
-    """The subset of HTTP that the gateways use: no chunked requests, responses in the order of requests."""
+class _HttpProtocol(asyncio.Protocol):
+    """The subset of HTTP/1.1 that the programs under test use: they send no chunked bodies."""
 
     def __init__(self, *, responses: dict[str, bytes], receiver: Receiver) -> None:
         self._responses = responses
@@ -100,31 +107,27 @@ class _Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        while (head := self._received.find(b"\r\n\r\n")) >= 0:
-            lines = bytes(self._received[:head])
-            end = head + 4 + _content_length(lines)
+        while (head_end := self._received.find(HEAD_END)) >= 0:
+            head = bytes(self._received[:head_end])
+            body_start = head_end + len(HEAD_END)
+            end = body_start + content_length(head)
             if len(self._received) < end:
                 return
-            body = bytes(self._received[head + 4 : end])
+            body = bytes(self._received[body_start:end])
             del self._received[:end]
-            self._response(lines.split(b" ", 2)[1].partition(b"?")[0].decode(), body)
+            target = head.split(b" ", 2)[1]
+            self._respond(target.partition(b"?")[0].decode(), body)
 
-    def _response(self, path: str, body: bytes) -> None:
+    def _respond(self, path: str, body: bytes) -> None:
         if path.startswith("/v1/"):
-            self._receiver.take(path, body)
+            self._receiver.store(path, body)
             self._transport.write(_response(b"{}"))
         elif path == "/spans":
-            self._transport.write(_response(orjson.dumps(self._receiver.spans())))
+            self._transport.write(_response(orjson.dumps(self._receiver.count_spans())))
         elif path in self._responses:
             self._transport.write(self._responses[path])
         else:
             self._transport.write(_response(b"{}", status=b"404 Not Found"))
-
-
-def _content_length(head: bytes) -> int:
-    lowered = head.lower()
-    at = lowered.find(b"\r\ncontent-length:")
-    return int(lowered[at + 17 :].partition(b"\r\n")[0]) if at >= 0 else 0
 
 
 def _response(body: bytes, *, status: bytes = b"200 OK") -> bytes:
@@ -132,9 +135,9 @@ def _response(body: bytes, *, status: bytes = b"200 OK") -> bytes:
 
 
 async def main() -> None:
-    """Serve until ended.
+    """Serve until the process is terminated.
 
-    JWKS, if set, is the key set for the verification of tokens; SERVICE_TOKEN is a token for workers.
+    The variables JWKS and SERVICE_TOKEN contain the published key set and the access token for workers.
     """
     responses = {path: _response(orjson.dumps(body)) for path, body in RESPONSES.items()}
     responses["/.well-known/jwks.json"] = _response(os.environ.get("JWKS", '{"keys":[]}').encode())
@@ -142,7 +145,7 @@ async def main() -> None:
     responses["/internal/tokens"] = _response(orjson.dumps(granted))
     receiver = Receiver()
     server = await asyncio.get_running_loop().create_server(
-        lambda: _Exchange(responses=responses, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])
+        lambda: _HttpProtocol(responses=responses, receiver=receiver), "127.0.0.1", int(os.environ["PORT"])
     )
     await server.serve_forever()
 

@@ -1,6 +1,6 @@
-"""One page of orders as JSON, in the ways that FastAPI applications return it; `make bench B=json`.
+"""The server of the benchmark `json`: one page of orders as JSON, in four ways that FastAPI applications use.
 
-Every route starts from the same dataclass instances, as a repository returns them, and sends the same JSON value.
+Every route starts from the same orders and sends the same JSON value.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 from starlette.responses import Response
 
-ORDERS, ITEMS = 20, 3
+ORDERS = 20
+ITEMS = 3
+"""Number of items of each order."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,6 @@ ROWS = [
     for number in range(ORDERS)
 ]
 ADAPTER = TypeAdapter(list[Order])
-
-
 MODELS = ADAPTER.validate_python(ROWS, from_attributes=True)
 
 
@@ -93,7 +93,7 @@ def orjson_only() -> Response:
 
 
 def pydantic_only() -> Response:
-    """Serialise by pydantic from models that exist already."""
+    """Serialise by pydantic from models that were created before the measurement."""
     return Response(ADAPTER.dump_json(MODELS), media_type="application/json")
 
 
@@ -103,7 +103,7 @@ def response_model() -> list[OrderRow]:
 
 
 def create_app() -> FastAPI:
-    """Serve the page by each of these functions."""
+    """Return an application with one route for each of the functions above."""
     app = FastAPI()
     for function in (json_module, orjson_only, pydantic_only):
         app.add_api_route(f"/{function.__name__}", in_loop(function), response_model=None)
@@ -112,7 +112,7 @@ def create_app() -> FastAPI:
 
 
 def in_loop(function: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
-    """Return a coroutine function: FastAPI runs plain functions in threads, which would be measured too."""
+    """Return a coroutine function that calls `function`. FastAPI would run `function` itself in a thread."""
 
     async def route() -> Any:
         return function()
