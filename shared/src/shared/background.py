@@ -1,4 +1,4 @@
-"""Background loops: they run as long as their service and survive outages."""
+"""Background loops, which run as long as their process and continue after outages."""
 
 import asyncio
 import random
@@ -17,8 +17,9 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 2.0
 CANCEL_AGAIN_S = 0.1
+"""Time after which a task that ignored its cancellation is cancelled again."""
 STEADY_S = 5.0
-"""After a run of this length the pause between restarts is reset."""
+"""Duration of a run after which the pause before the next run is FIRST_PAUSE_S again."""
 
 
 class BackgroundLoop(ABC):
@@ -60,7 +61,7 @@ class BackgroundLoop(ABC):
         """Work until `_stopping` is set. Raise if the work cannot continue."""
 
     def is_outage(self, error: Exception) -> bool:
-        """Return whether an unavailable store caused `error`. Others are bugs, logged as errors with a stack trace."""
+        """Return whether an unavailable store caused `error`. Other errors are bugs, logged with a stack trace."""
         return store_is_unavailable(error) or is_statement_timeout(error)
 
     @contextmanager
@@ -73,7 +74,7 @@ class BackgroundLoop(ABC):
             self._is_cancellable = False
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep until `seconds` passed or the loop stops."""
+        """Sleep for `seconds`, or until the loop stops."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
@@ -81,6 +82,7 @@ class BackgroundLoop(ABC):
             return
 
     async def _keep_running(self) -> None:
+        """Call `_run` until the loop stops, with a pause after each call."""
         clock = asyncio.get_running_loop().time
         pause = FIRST_PAUSE_S
         while not self._stopping.is_set():

@@ -1,7 +1,7 @@
-"""The arithmetic of PostgreSQL's connections, for one process, for a whole stack and for its manifests.
+"""The number of PostgreSQL connections that the processes of one server's programs may open.
 
-A program may open `processes × (pool + overflow + direct)` connections. The sum over all programs of a server, with the
-reserve, must not exceed what the server allows.
+A program may open `processes × (pool + overflow + direct)` connections. The sum over all programs of a server plus the
+reserve must not exceed the number that the server allows.
 """
 
 from dataclasses import dataclass
@@ -61,12 +61,12 @@ class ConnectionBudget:
 
     @property
     def needed(self) -> int:
-        """The sum."""
+        """The sum of the reserve and the connections of all programs."""
         return sum(program.connections for program in self.programs) + self.reserve
 
     @property
     def fits(self) -> bool:
-        """Whether the server allows the sum."""
+        """Whether the server allows the needed connections."""
         return self.needed <= self.available
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """The context of a request: its id, its deadline and its caller.
 
-`shared.web.middleware.RequestContextMiddleware` creates it when a request arrives. Calls to other services carry the id
-and the remaining time (`shared.http.client`); statements end at the deadline (`shared.db.database`).
+`shared.web.middleware.RequestContextMiddleware` creates the context when a request arrives. Calls to other services
+carry the id and the remaining time (`shared.http.client`); statements end at the deadline (`shared.db.database`).
 
 The header `X-Request-Timeout-Ms` contains the milliseconds that the caller still waits when it sends the request. It is
 a duration because the clocks of two machines differ. Each hop forwards the remaining time.
@@ -23,7 +23,7 @@ MAX_TIMEOUT_S = 60.0
 """Maximum of `X-Request-Timeout-Ms`, in seconds."""
 
 GRACE_S = 0.1
-"""Time after the deadline in which a statement can end by itself. Cancelling it earlier would cost its connection."""
+"""Time after the deadline in which a statement can end by itself. If it is cancelled, its connection is closed."""
 
 RESPONSE_MARGIN_S = 0.25
 """Time that a wait in a queue leaves until the deadline, so that the caller receives the queue's own error."""
@@ -33,8 +33,8 @@ RESPONSE_MARGIN_S = 0.25
 class RequestContext:
     """The data of one request.
 
-    `caller` is set once the access token was verified: to the caller, or to the error if the token is invalid.
-    `recorded` is the unexpected exception that was recorded, so that it is recorded once.
+    `caller` is set after the verification of the access token: to the caller, or to the error if there is no valid
+    token. `recorded` is the last unexpected exception that was recorded, so that none is recorded twice.
     """
 
     request_id: str | None = None
@@ -95,7 +95,10 @@ def set_deadline(seconds: float) -> "_Deadline":
 
 
 class _Deadline:
-    """A class, because each upstream call of the gateway enters it: a generator takes three times as long."""
+    """The context manager of `set_deadline`.
+
+    A class, because a generator takes three times as long and each upstream call of the gateway enters one.
+    """
 
     __slots__ = ("_seconds", "_token")
     _token: Token[float | None]
@@ -113,7 +116,7 @@ class _Deadline:
 
 @asynccontextmanager
 async def enforce_deadline(seconds: float) -> AsyncIterator[None]:
-    """Set the deadline like `set_deadline` and cancel the block at it.
+    """Set the deadline like `set_deadline`, and cancel the block at the deadline.
 
     Raises:
         TimeoutError: The block did not end in time.

@@ -43,13 +43,13 @@ async def get_identity(scope: Scope) -> Identity:
 class CurrentIdentityBearer(SecurityBase):
     """Dependency that returns the caller and binds `user_id` to the log context. Raises the errors of `get_identity`.
 
-    It is also the security scheme of the OpenAPI document, so that the docs page can log in. One dependency costs less
-    than two.
+    The class is also the security scheme of the OpenAPI document, so that the docs page can log in. A separate
+    dependency for each purpose would cost more per request.
     """
 
     def __init__(self) -> None:
-        declared = OAuth2PasswordBearer(tokenUrl="/v2/tokens")
-        self.model, self.scheme_name = declared.model, declared.scheme_name
+        scheme = OAuth2PasswordBearer(tokenUrl="/v2/tokens")
+        self.model, self.scheme_name = scheme.model, scheme.scheme_name
 
     async def __call__(self, request: Request) -> Identity:
         """Return the identity, verified by `app.state.token_verifier`."""
@@ -64,14 +64,14 @@ CurrentIdentity = Annotated[Identity, Depends(current_identity)]
 
 
 def require_role(*roles: Role) -> Callable[[Identity], Awaitable[Identity]]:
-    """Return a dependency that raises ForbiddenError for callers with other roles."""
+    """Return a dependency that returns the caller, or raises ForbiddenError if the caller has none of these roles."""
 
-    async def check(identity: CurrentIdentity) -> Identity:
+    async def check_role(identity: CurrentIdentity) -> Identity:
         if identity.role not in roles:
-            raise ForbiddenError(f"This requires the role {' or '.join(roles)}")
+            raise ForbiddenError(f"This endpoint requires the role {' or '.join(roles)}")
         return identity
 
-    return check
+    return check_role
 
 
 ServiceIdentity = Annotated[Identity, Depends(require_role(Role.SERVICE))]

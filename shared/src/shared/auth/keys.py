@@ -19,7 +19,7 @@ from shared.errors.problems import DeadlineExceededError, UnavailableError
 from shared.telemetry.spans import detached_context
 
 REFRESH_S = 300.0
-"""Interval of the background refresh. Until the next one, a withdrawn key still verifies tokens."""
+"""Interval of the background refresh. A withdrawn key verifies tokens until the next refresh."""
 
 REFETCH_PAUSE_S = 5.0
 """Minimum time between two fetches for unknown key ids, which forged tokens can contain."""
@@ -31,7 +31,7 @@ FIRST_FETCH_PAUSES_S = (0.1, 0.2)
 """Pauses between the attempts of a process without any keys, whose authenticated requests all fail."""
 
 FETCH_S = 2.0
-"""Timeout of a fetch with all attempts. It is shorter than the timeout of any request that waits for it."""
+"""Timeout of a fetch with all its attempts, in seconds."""
 
 _NO_KEYS = "The keys that verify access tokens cannot be fetched"
 
@@ -47,8 +47,8 @@ class KeySource(Protocol):
 class InheritedKeys:
     """The last key set that a worker of this gunicorn master fetched, in memory that new workers inherit.
 
-    Has no effect until `allocate` is called, before the fork (`shared.server.gunicorn`). Workers can write at the same
-    time: the checksum detects a torn document. The keys are public.
+    `shared.server.gunicorn` calls `allocate` before the fork. Without that call nothing is stored. Several workers can
+    write at the same time, so a checksum detects a mixture of two documents. The keys are public.
     """
 
     _SIZE = 64 * 1024
@@ -62,7 +62,7 @@ class InheritedKeys:
         self._memory = mmap.mmap(-1, self._SIZE)
 
     def read(self) -> dict[str, Any] | None:
-        """Return the document, or None if no worker has written one."""
+        """Return the document, or None if no worker has written one or its checksum is wrong."""
         if self._memory is None:
             return None
         length, checksum = self._HEADER.unpack_from(self._memory)
@@ -73,7 +73,7 @@ class InheritedKeys:
         return document
 
     def write(self, document: dict[str, Any]) -> None:
-        """Store the document unless it is too large."""
+        """Store the document for new workers unless it is larger than the memory."""
         content = orjson.dumps(document)
         end = self._HEADER.size + len(content)
         if self._memory is not None and end <= self._SIZE:
@@ -131,7 +131,7 @@ class JwksCache(BackgroundLoop):
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
-            with suppress_http_instrumentation():  # polling would fill the traces
+            with suppress_http_instrumentation():  # otherwise each refresh would be a trace
                 async with self._lock:
                     await self._refresh()
             with self._cancellable():
@@ -180,13 +180,13 @@ class JwksCache(BackgroundLoop):
         self._keys = {key.key_id: self._reuse_known(key.key_id, key) for key in found if key.key_id}
 
     def _reuse_known(self, kid: str, key: jwt.PyJWK) -> jwt.PyJWK:
-        """Return the cached object of an unchanged key, so that tokens verified by it stay verified."""
+        """Return the cached object of an unchanged key. `TokenVerifier` compares keys by identity."""
         before = self._keys.get(kid)
         return before if before and before.key == key.key else key
 
 
 _FETCH_ERRORS = (httpx.HTTPError, OSError, ValueError, jwt.PyJWTError)
-"""ValueError and PyJWTError mean that the document is not a key set. OSError includes TimeoutError."""
+"""ValueError and PyJWTError mean that the fetched document is not a key set. OSError includes TimeoutError."""
 
 
 def create_jwks_cache(client: httpx.AsyncClient, url: str, *, refresh_s: float = REFRESH_S) -> JwksCache:
@@ -197,7 +197,7 @@ def create_jwks_cache(client: httpx.AsyncClient, url: str, *, refresh_s: float =
         response.raise_for_status()
         document = response.json()
         if not isinstance(document, dict):
-            raise ValueError("a key set is an object")  # noqa: TRY004 - the value of a response, not an argument
+            raise ValueError("a key set must be a JSON object")  # noqa: TRY004 - the value of a response, not an argument
         return document
 
     return JwksCache(fetch=fetch, refresh_s=refresh_s)

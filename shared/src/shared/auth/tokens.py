@@ -15,9 +15,10 @@ from shared.identity import Identity, Role
 ALGORITHM = "EdDSA"
 
 CLOCK_SKEW_S = 5
+"""Tolerated difference between the clocks of the issuer and of this process, in seconds."""
 
 MAX_CACHED_TOKENS = 4096
-"""Verified tokens that a process caches, about 2 MB: clients repeat tokens, and checking a signature is expensive."""
+"""Maximum number of verified tokens in the cache of a process, which then takes about 2 MB."""
 
 _INVALID = 'Bearer realm="hopline", error="invalid_token"'
 
@@ -32,7 +33,8 @@ class _Verified(NamedTuple):
 class TokenVerifier:
     """Verifies access tokens: signature, expiry, issuer and audience.
 
-    Verified tokens are cached until they expire or their key changes. The cache contains hashes, not tokens.
+    Clients send a token many times, and checking a signature is expensive. So verified tokens are cached until they
+    expire or their key changes. The cache contains hashes, not tokens.
     """
 
     def __init__(self, *, keys: KeySource, settings: TokenSettings, max_cached: int = MAX_CACHED_TOKENS) -> None:

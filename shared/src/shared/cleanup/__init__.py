@@ -3,8 +3,8 @@
 - `service`: the cleanup tasks of a service, and the service that runs them
 - `routes`: `/internal/housekeeping`
 
-A request runs every task once: a batch of limited size in a short transaction. The response shows whether more is left.
-Requests can be repeated safely.
+A request runs every task once. Each task deletes one batch of limited size in a short transaction. The response shows
+whether rows may be left. Requests can be repeated safely.
 """
 
 from shared.cleanup.service import (

@@ -16,7 +16,7 @@ from shared.validation.times import BoundedTime
 log = structlog.get_logger(__name__)
 
 BATCH = 1000
-"""Rows that a task deletes in one transaction, which takes some tens of milliseconds."""
+"""Maximum number of rows that a task deletes in one transaction, which takes some tens of milliseconds."""
 
 INBOX_MARGIN = timedelta(hours=1)
 """Inbox rows are kept longer than outbox rows by this margin, because the clocks of databases differ."""
@@ -27,7 +27,11 @@ REPLAYED_RETENTION = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupLimits:
-    """Delete at most `limit` rows. No outbox can publish events from before `events_since` again (None: unknown)."""
+    """Limits of one run of a task.
+
+    A task deletes at most `limit` rows. No outbox can publish events from before `events_since` again; None if that
+    time is unknown.
+    """
 
     limit: int = BATCH
     events_since: datetime | None = None
@@ -38,7 +42,7 @@ CleanupTask = Callable[[AsyncSession, CleanupLimits], Awaitable[int]]
 
 
 class CleanupRequest(BaseModel):
-    """`events_since` is the time of the oldest event in the outboxes of all publishers, if the caller has it."""
+    """`events_since` is the time of the oldest event in the outboxes of all publishers, if it is known."""
 
     events_since: BoundedTime | None = None
 
@@ -79,11 +83,11 @@ class CleanupService:
 def outbox_cleanup(*, redis: Redis, stream: str, groups: Sequence[str], retention: timedelta) -> CleanupTask:
     """Return the task that deletes events which all `groups` acknowledged at least `retention` ago."""
 
-    async def prune(session: AsyncSession, limits: CleanupLimits) -> int:
+    async def delete_acknowledged(session: AsyncSession, limits: CleanupLimits) -> int:
         seq = await get_acknowledged_seq(redis, stream, groups=groups)
         return await prune_outbox(session, acknowledged=seq, retention=retention, limit=limits.limit)
 
-    return prune
+    return delete_acknowledged
 
 
 async def delete_old_inbox_rows(session: AsyncSession, limits: CleanupLimits) -> int:

@@ -1,10 +1,10 @@
 """Wait until the database has the schema that this image needs: `python -m shared.commands.await_migration`.
 
-It is the init container of a pod whose migration may still be running. Run it in the folder of a service, where
-`alembic.ini` is. The database is ready if it is at the head revision of the image, or at an unknown revision: then a
-newer version has migrated it, and schemas only expand (docs/deploy.md).
+The program runs in the init container of a pod whose migration may still be running. Run it in the folder of a service,
+which contains `alembic.ini`. The database is ready if it is at the head revision of the image, or at an unknown
+revision: then a newer version has migrated it, and schemas only expand (docs/deploy.md).
 
-It writes one log record if it has to wait and one if it times out. Exit status 0, or 1 after `TIMEOUT_S`.
+It writes one log record if it has to wait, and one if it times out. The exit status is 0, or 1 after `TIMEOUT_S`.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def await_migration(url: str, revisions: Revisions, *, timeout_s: float = 
     deadline = loop.time() + timeout_s
     waiting = False
     while True:
-        current, error = await _read(engine)
+        current, error = await _read_revisions(engine)
         if current is not None and revisions.satisfied_by(current):
             return True
         state = {"current": sorted(current or ()), "heads": sorted(revisions.heads), "error": error}
@@ -74,7 +74,7 @@ async def await_migration(url: str, revisions: Revisions, *, timeout_s: float = 
         await asyncio.sleep(PAUSE_S)
 
 
-async def _read(engine: AsyncEngine) -> tuple[frozenset[str] | None, str | None]:
+async def _read_revisions(engine: AsyncEngine) -> tuple[frozenset[str] | None, str | None]:
     """Return the revisions of the database, or None and the reason why they cannot be read."""
     try:
         async with engine.connect() as connection:

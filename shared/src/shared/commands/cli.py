@@ -17,8 +17,8 @@ from shared.db.database import CONNECT_TIMEOUT_S, async_url
 from shared.errors.stores import DATABASE_ERRORS
 from shared.validation.text import terminal_line, terminal_text
 
-CELL = 100
-"""Maximum characters of a table cell."""
+MAX_CELL_CHARACTERS = 100
+"""Maximum length of a table cell."""
 
 
 class OperationSettings(DatabaseSettings, ServiceSettings):
@@ -31,7 +31,7 @@ class CommandError(Exception):
 
 @asynccontextmanager
 async def open_session() -> AsyncIterator[AsyncSession]:
-    """Open a transaction on a separate connection, without a pool."""
+    """Open a session and its transaction on a new connection. The transaction commits at the end of the block."""
     settings = load_settings(OperationSettings)
     connect = {"timeout": CONNECT_TIMEOUT_S, "server_settings": {"application_name": "operations"}}
     engine = create_async_engine(
@@ -60,7 +60,7 @@ def run_command(command: Coroutine[None, None, str]) -> int:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Format a table as plain text. Columns of integers are aligned right, long cells are truncated."""
+    """Format a table as plain text. Columns of integers are aligned right, and long cells are truncated."""
     lines = [list(header), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     right = [bool(rows) and all(isinstance(row[column], int) for row in rows) for column in range(len(header))]
@@ -75,7 +75,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 
 def _cell(value: object) -> str:
     text = " ".join(str("–" if value is None else value).split())
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
+    return text if len(text) <= MAX_CELL_CHARACTERS else text[: MAX_CELL_CHARACTERS - 1] + "…"
 
 
 def format_age(age: timedelta) -> str:

@@ -1,7 +1,7 @@
 """Write PgBouncer's configuration, pgbouncer.ini and userlist.txt: `python -m shared.commands.pgbouncer FOLDER`.
 
-The databases are those of the environment's variables `…_DATABASE_URL_FILE`, so that PgBouncer needs no separate
-Secret. Every mode uses the same settings: embedded, Compose and Kubernetes.
+The databases are those of the variables `…_DATABASE_URL_FILE` in the environment, so that PgBouncer needs no separate
+Secret. The embedded mode, Compose and Kubernetes use the same settings.
 """
 
 import argparse
@@ -15,19 +15,20 @@ from shared.config import CONFIGURATION_ERROR, ConfigurationError, read_secret_f
 from shared.connections import PGBOUNCER_POOL_SIZE
 
 PORT = 6432
-VARIABLE = "_DATABASE_URL_FILE"
+VARIABLE_SUFFIX = "_DATABASE_URL_FILE"
 
 _SETTINGS = {
     "unix_socket_dir": "",
     "auth_type": "scram-sha-256",
     "pool_mode": "transaction",
     "max_client_conn": 1000,
-    # A process waits at most 3 s for its own pool. By default PgBouncer lets a client wait 120 s for a server
-    # connection, and tries a failed server again after 15 s.
+    # Timeouts in seconds. A process waits 3 s for its own pool as well. By default PgBouncer lets a client wait 120 s
+    # for a server connection, and tries a failed server again after 15 s.
     "query_wait_timeout": 3,
     "server_connect_timeout": 3,
     "server_login_retry": 1,
-    # The name of the server is resolved again for new connections: after a failover they reach the new primary.
+    # Seconds after which a connection is replaced. The new one resolves the host name again, so that it reaches the new
+    # primary after a failover.
     "server_lifetime": 300,
     "log_connections": 0,
     "log_disconnections": 0,
@@ -77,7 +78,7 @@ def _quote(text: str) -> str:
 def _pool_size() -> int:
     text = os.environ.get("PGBOUNCER_POOL_SIZE") or str(PGBOUNCER_POOL_SIZE)
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise ConfigurationError(f"PGBOUNCER_POOL_SIZE: {text!r} is not a number of connections, at least 1")
+        raise ConfigurationError(f"PGBOUNCER_POOL_SIZE: {text!r} is not a number of connections. Set it to 1 or more")
     return int(text)
 
 
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of pgbouncer.ini and userlist.txt")
     folder: Path = parser.parse_args(arguments).folder
     try:
-        files = sorted((path, name) for name, path in os.environ.items() if name.endswith(VARIABLE))
+        files = sorted((path, name) for name, path in os.environ.items() if name.endswith(VARIABLE_SUFFIX))
         urls = [read_secret_file(name, path).strip() for path, name in files]
         pool_size = _pool_size()
     except ConfigurationError as error:

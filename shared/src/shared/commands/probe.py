@@ -1,12 +1,15 @@
 """`python -m shared.commands.probe`: check inside a container whether its process is ready.
 
 Without an argument it requests `/health/ready` on `PORT`. With the name of a key it checks that the key exists in the
-Redis of `REDIS_URL`, for processes without HTTP: ARQ writes a key every few seconds and lets it expire. For a
-`rediss://` URL the server's certificate must be trusted by the system, by `SSL_CERT_FILE` or by the file of the option
-`ssl_ca_certs` in the URL, unless it has `ssl_cert_reqs=none`. redis-py's other options are ignored.
+Redis of `REDIS_URL`. That is for workers, which have no HTTP server: ARQ writes a key every few seconds and lets it
+expire.
 
-It also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows the number of replaced workers. It
-runs every few seconds and therefore imports only the standard library. Exit status 0 or 1.
+For a `rediss://` URL the server's certificate must be trusted by the system, by `SSL_CERT_FILE` or by the file that the
+option `ssl_ca_certs` of the URL names. The option `ssl_cert_reqs=none` turns the check off. Other options of redis-py
+are ignored.
+
+The readiness probe also prints the size of `WORKER_RESTARTS_FILE`, so that `docker inspect` shows how many workers were
+replaced. The program runs every few seconds and therefore imports only the standard library. The exit status is 0 or 1.
 """
 
 import os
@@ -50,7 +53,7 @@ def check_readiness(port: int) -> str | None:
 
 
 def check_key(key: str) -> str | None:
-    """Return the response of Redis if it does not have the key, or None."""
+    """Return the responses of Redis if the key does not exist, or None."""
     url = urlsplit(os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
     commands = [["SELECT", url.path.strip("/") or "0"], ["EXISTS", key]]
     if url.password:

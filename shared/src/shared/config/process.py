@@ -23,7 +23,7 @@ from shared.config.telemetry import TelemetrySettings
 from shared.validation.numbers import validate_decimal, validate_integer
 
 DEVELOPMENT_ONLY = "development-only"
-"""Part of every secret in the repository, which is public (infra/k8s/overlays/kind)."""
+"""Part of every secret in the repository. These secrets are public (infra/k8s/overlays/kind)."""
 
 
 class LogFormat(StrEnum):
@@ -45,7 +45,7 @@ MAX_WORKERS = 64
 
 
 def _worker_count(value: object) -> object:
-    """Return 2 × cores + 1, at most `MAX_WORKERS`, for `auto`. Only the cores of this process's CPU affinity count."""
+    """Return 2 × cores + 1, at most `MAX_WORKERS`, for `auto`. Cores outside of the CPU affinity are not counted."""
     if value != "auto":
         return validate_integer(value)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -83,8 +83,8 @@ class ProcessSettings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _digits_only(cls, value: object, info: ValidationInfo) -> object:
-        """Reject text such as `1_0` and ` 3 `, which pydantic reads as a number, in fields without a validator."""
+    def _reject_unusual_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """Reject `1_0`, ` 3 ` and similar text, which pydantic reads as numbers. Skip fields with a BeforeValidator."""
         field = cls.model_fields[info.field_name or ""]
         if any(isinstance(constraint, BeforeValidator) for constraint in field.metadata):
             return value

@@ -1,7 +1,7 @@
 """PostgreSQL through SQLAlchemy and asyncpg, with one pool per process.
 
-Some connections of the pool are reserved for reads: transactions that wait for each other's row locks do not stop them
-(ADR 29). With DATABASE_POOLER_URL the pool leads to PgBouncer (ADR 33).
+Some connections of the pool are reserved for reads, so that reads continue while other transactions wait for row locks
+(ADR 29). With DATABASE_POOLER_URL the pool connects to PgBouncer (ADR 33).
 """
 
 import asyncio
@@ -33,9 +33,9 @@ STATEMENT_TIMEOUT_MS = 10_000
 POOL_TIMEOUT_S = 3
 CONNECT_TIMEOUT_S = 3
 START_TIMEOUT_S = 30
-"""How long a process waits at its start for a server that is starting."""
+"""Time in seconds that a starting process waits for a server that is starting as well."""
 RESERVED_SHARE = 0.3
-"""Share of the pool that only transactions with `reserved=True` may use; at least one connection, if it has several."""
+"""Share of the pool that only transactions with `reserved=True` may use, at least one connection of several."""
 
 _IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
 
@@ -56,7 +56,7 @@ class Database:
         self._slots = asyncio.Semaphore(pool.limit - count_reserved(pool.limit))
 
     async def ping(self) -> None:
-        """Raise if the server does not respond or rejects writes. Records no span: probes would fill the traces.
+        """Raise if the server does not respond or rejects writes. No span is recorded, because probes are frequent.
 
         Raises:
             DatabaseReadOnlyError: The server is read-only. The pool's connections are replaced.
@@ -81,7 +81,7 @@ class Database:
             await self._acquire_slot()
         try:
             session = self.sessions()
-            async with session.begin():  # releases the connection; `session.close()` would cost a task
+            async with session.begin():  # its end releases the connection; `session.close()` would cost a task
                 yield session
         finally:
             if not reserved:
@@ -109,11 +109,11 @@ class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg i
     """Limits the statements of a transaction to the deadline of its request (ADR 10).
 
     asyncpg's transactions send their BEGIN by `execute`. The limit is sent in the same message, because a separate
-    statement would cost a round trip. Passed to asyncpg as `connection_class`.
+    statement would cost a round trip. The class is passed to asyncpg as `connection_class`.
     """
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        """Run a statement; add the limits to BEGIN."""
+        """Run a statement, with the limits added if it is BEGIN."""
         if query.startswith("BEGIN"):
             query = f"{query} {self.limits()}"
         status: str = await super().execute(query, *args, **options)
@@ -143,7 +143,7 @@ class PoolerConnection(DeadlineConnection):
 
     @classmethod
     def with_lock_timeout(cls, milliseconds: int) -> type["PoolerConnection"]:
-        """Return the class with this timeout: asyncpg takes a class, not a function."""
+        """Return a subclass with this timeout, because asyncpg takes a class and creates the connections itself."""
         return type(cls.__name__, (cls,), {"lock_timeout_ms": milliseconds})
 
 
@@ -153,8 +153,8 @@ async def open_database(
 ) -> AsyncIterator[Database]:
     """Check that the server has enough connections, open the pool, and close it at the end.
 
-    `dedicated` counts the connections that each worker opens beside its pool (a relay holds one). Waits up to 30 s for
-    a server that is starting.
+    `dedicated` counts the connections that each worker opens beside its pool (a relay holds one). A server that is
+    starting is tried again for START_TIMEOUT_S seconds.
 
     Raises:
         ConfigurationError: The server accepts no connection, or allows too few.
@@ -181,7 +181,7 @@ def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngin
         pool_size=settings.database_pool_size,
         max_overflow=settings.database_max_overflow,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_recycle=1800,
+        pool_recycle=1800,  # seconds after which a connection is replaced
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         hide_parameters=True,  # keeps addresses and password hashes out of logs and spans
@@ -193,7 +193,7 @@ def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngin
 
 
 def _pool_url(settings: DatabaseSettings) -> URL:
-    """Return the URL of the database or of PgBouncer; parts missing in the latter come from the former."""
+    """Return DATABASE_URL, or DATABASE_POOLER_URL with its missing parts taken from DATABASE_URL."""
     direct = make_url(async_url(settings.database_url))
     if settings.database_pooler_url is None:
         return direct
@@ -223,8 +223,8 @@ def _connect_args(settings: DatabaseSettings, application: str) -> dict[str, obj
     return {
         "connection_class": PoolerConnection.with_lock_timeout(settings.database_lock_timeout_ms),
         "server_settings": {"application_name": application},
-        "statement_cache_size": 0,  # asyncpg's cache; without it its statements have no name
-        "prepared_statement_cache_size": 0,  # SQLAlchemy's cache
+        "statement_cache_size": 0,  # of asyncpg, which gives prepared statements no name without a cache
+        "prepared_statement_cache_size": 0,  # of SQLAlchemy
         **({"ssl": sslmode} if sslmode else {}),
     }
 

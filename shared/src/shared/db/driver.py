@@ -1,6 +1,6 @@
 """Statements that asyncpg runs in the transaction of a session (ADR 24).
 
-`AsyncSession.execute` takes four times the processor time of asyncpg for the same statement. Use `DriverStatement` for
+`AsyncSession.execute` takes four times the CPU time of asyncpg for the same statement. Use `DriverStatement` for
 the few statements that dominate the load, and `AsyncSession.execute` for all others. SQLAlchemy manages the pool, the
 session and its transaction, so both kinds of statements can be mixed.
 """
@@ -26,7 +26,7 @@ from shared.db.statements import (
 )
 
 _TRANSACTION_KEY: Final = "driver.begun"
-"""Key in `Session.info` of the current transaction and its connection."""
+"""Key in `Session.info` of the innermost transaction that has run a statement, and its connection."""
 
 _DIALECT: Final = make_url("postgresql+asyncpg://").get_dialect()()
 _DRIVER_ERRORS: Final = asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError

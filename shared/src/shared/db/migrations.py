@@ -1,8 +1,8 @@
 """Alembic's environment. A `migrations/env.py` calls `run_migrations(Base.metadata, service="orders")`.
 
 Each migration is one transaction, so that a failed one has no effect. An advisory lock serialises concurrent runs, such
-as two replicas of a Job; the second one has nothing to do. The lock is polled, because a statement that waits for it
-would block `CREATE INDEX CONCURRENTLY`.
+as two replicas of a Job. The second run has nothing to do. The lock is polled, because a waiting statement would
+block `CREATE INDEX CONCURRENTLY`.
 
 A successful run writes one log record with the revisions that it applied.
 """
@@ -28,7 +28,7 @@ from shared.logging.setup import configure_logging
 log = structlog.get_logger(__name__)
 
 LOCK_ID = 4_675_467_001
-"""Key of the advisory lock; any constant that is unique in the database."""
+"""Key of the advisory lock: any constant that no other advisory lock of the database uses."""
 
 LOCK_POLL_S = 0.2
 """Interval at which the lock is polled, in seconds."""
@@ -59,7 +59,8 @@ def build_index(name: str, table: str, columns: Sequence[str], **options: Any) -
     invalid index, which is dropped first.
     """
     with op.get_context().autocommit_block():
-        op.execute("SET lock_timeout = 0")  # it blocks no writes while it waits for older transactions
+        # A concurrent build waits for older transactions, and blocks no writes meanwhile.
+        op.execute("SET lock_timeout = 0")
         op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
         op.create_index(name, table, list(columns), postgresql_concurrently=True, **options)
         op.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")

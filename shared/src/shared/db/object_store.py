@@ -1,7 +1,4 @@
-"""The object store by obstore: a local folder, or a server with the S3 API.
-
-Its errors are OBJECT_STORE_ERRORS.
-"""
+"""The object store: a local folder or a server with the S3 API, accessed with obstore."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +23,7 @@ CONNECT_TIMEOUT = "2s"
 RESPONSE_TIMEOUT = "30s"
 RETRIES = 2
 RETRY_TIMEOUT = timedelta(seconds=5)
-"""obstore's defaults, 10 attempts within 3 minutes, would exceed every deadline."""
+"""The limits of the retries. obstore's defaults, 10 retries within 3 minutes, would exceed every deadline."""
 
 
 def open_object_store(settings: ObjectStoreSettings) -> ObjectStore:
@@ -62,10 +59,10 @@ def _s3(settings: ObjectStoreSettings, *, bucket: str, prefix: str) -> S3Store:
 
 
 def temporary_key(key: str) -> str:
-    """Return the key to write to before a rename to `key`, so that readers of `key` never see an incomplete object."""
+    """Return the key to write to before a rename to `key`, so that no reader of `key` gets an incomplete object."""
     return f"{key}.part"
 
 
 async def ping(store: ObjectStore) -> None:
-    """Raise if the store does not respond. It lists the top level, which has one folder."""
+    """Raise if the store does not respond. The request lists the top level, which contains one folder."""
     await obstore.list_with_delimiter_async(store)

@@ -21,10 +21,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, Po
 from shared.errors.stores import server_is_unavailable
 
 STALE_PAUSE_S = 1.0
-"""Minimum time between two invalidations: while a server rejects statements, connections are replaced once a second."""
+"""Minimum time between two invalidations, so that a server that rejects all statements causes only one per second."""
 
 _UNUSED: Final = "pool.unused"
-"""Key in `ConnectionPoolEntry.info` until the first checkout of a connection."""
+"""Key in `ConnectionPoolEntry.info` that a connection has until its first checkout."""
 
 _meter = metrics.get_meter(__name__)
 
@@ -57,9 +57,9 @@ class MeasuredPool(AsyncAdaptedQueuePool):
         event.listen(self, "checkout", self._reject_stale)
 
     def mark_stale(self, *, pause_s: float = STALE_PAUSE_S) -> None:
-        """Replace all current connections, each at its next checkout.
+        """Replace all current connections, each at its next checkout, because they may lead to a demoted primary.
 
-        After a failover they lead to the old primary. Later calls have no effect for `pause_s` seconds.
+        Later calls have no effect for `pause_s` seconds.
         """
         if monotonic() >= self._stale_again_at:
             self._stale_again_at = monotonic() + pause_s

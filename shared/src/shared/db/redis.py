@@ -21,7 +21,7 @@ _PROBE_KEY = "readiness"
 _PROBE_TTL_S = 60
 
 
-class _ClosedTransportReported(AbstractConnection):
+class _ClosedTransportMixin(AbstractConnection):
     """A connection that reports a closed transport as `redis.ConnectionError`.
 
     uvloop raises RuntimeError for a write to a transport that it has closed because of a reset. redis-py handles only
@@ -40,16 +40,16 @@ class _ClosedTransportReported(AbstractConnection):
             raise RedisConnectionError(str(error)) from error
 
 
-class RedisConnection(_ClosedTransportReported, Connection):
-    """For `redis://`."""
+class RedisConnection(_ClosedTransportMixin, Connection):
+    """The connection for `redis://` URLs."""
 
 
-class RedisTlsConnection(_ClosedTransportReported, SSLConnection):
-    """For `rediss://`."""
+class RedisTlsConnection(_ClosedTransportMixin, SSLConnection):
+    """The connection for `rediss://` URLs."""
 
 
-class RedisUnixConnection(_ClosedTransportReported, UnixDomainSocketConnection):
-    """For `unix://`."""
+class RedisUnixConnection(_ClosedTransportMixin, UnixDomainSocketConnection):
+    """The connection for `unix://` URLs."""
 
 
 _CONNECTION_CLASSES: Mapping[type[AbstractConnection], type[AbstractConnection]] = {
@@ -60,7 +60,7 @@ _CONNECTION_CLASSES: Mapping[type[AbstractConnection], type[AbstractConnection]]
 
 
 class RedisPool(ConnectionPool):
-    """A pool of the connections above. `from_url` chooses redis-py's class by the scheme of the URL."""
+    """A pool of connections of the classes above. `from_url` passes the class of redis-py that fits the URL."""
 
     def __init__(self, connection_class: type[AbstractConnection] = Connection, **options: Any) -> None:
         super().__init__(_CONNECTION_CLASSES[connection_class], **options)
@@ -92,7 +92,7 @@ async def check_writable(redis: Redis) -> None:
 
 @asynccontextmanager
 async def open_redis(settings: RedisSettings) -> AsyncIterator[Redis]:
-    """Open the client of a process. It connects at the first use, so a process starts without Redis."""
+    """Open the client of a process. It connects at its first command, so a process also starts without Redis."""
     client = create_redis(settings.redis_url)
     try:
         yield client

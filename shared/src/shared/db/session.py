@@ -17,7 +17,7 @@ READS: Final = frozenset({"GET", "HEAD"})
 
 
 async def request_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """Open the request's transaction; `app.state.database` is set by the lifespan."""
+    """Open the transaction of the request in `app.state.database`, which the lifespan sets."""
     database: Database = request.app.state.database
     async with database.transaction(reserved=request.method in READS) as session:
         yield session

@@ -1,8 +1,8 @@
 """Metrics, spans and log records of SQL statements (ADR 11).
 
-A statement gets a CLIENT span if it failed, took `slow_s` seconds or longer, or has `execution_options(span=True)`, for
-business rules in SQL. Any other statement is an event of the current span (`shared.telemetry.spans`). OpenTelemetry's
-instrumentation of SQLAlchemy creates a span for each statement, at several times the cost.
+A statement gets a CLIENT span if it failed, took `slow_s` seconds or longer, or has `execution_options(span=True)`,
+which marks business rules in SQL. Any other statement is an event of the current span (`shared.telemetry.spans`).
+OpenTelemetry's instrumentation of SQLAlchemy creates a span for each statement, at several times the cost.
 """
 
 import re
@@ -36,6 +36,7 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 
 MAX_SUMMARY_CHARACTERS = 100
 _RECORDER = "recorder"
+"""Execution option with the StatementRecorder of an engine."""
 
 _WRITTEN_TABLE = re.compile(
     r"\b(INSERT)\s+INTO\s+\"?([a-z_][\w.]*)|\b(DELETE)\s+FROM\s+\"?([a-z_][\w.]*)"
@@ -50,7 +51,8 @@ _meter = metrics.get_meter(__name__)
 class _Totals:
     """Statements and seconds since the process started, by database, summary and SQLSTATE.
 
-    Sums, because a histogram would cost as much as the span event. Slow statements have spans.
+    These are sums, because recording a histogram would take as long as adding the span event. Slow statements have
+    spans.
     """
 
     def __init__(self) -> None:
@@ -105,12 +107,15 @@ _cost: ContextVar[DatabaseCost | None] = ContextVar("database_cost", default=Non
 
 
 def track_database_cost() -> "_CostTracker":
-    """Count the statements of this task and the tasks that it starts, within the block."""
+    """Return a context manager that counts the statements in its block, including those of tasks started in it."""
     return _CostTracker()
 
 
 class _CostTracker:
-    """A class, because `@contextmanager` takes three times as long and every request uses it."""
+    """The context manager of `track_database_cost`.
+
+    A class, because `@contextmanager` takes three times as long and every request uses it.
+    """
 
     __slots__ = ("_token",)
     _token: Token[DatabaseCost | None]
@@ -185,13 +190,15 @@ class StatementRecorder:
 def record_statements(engine: Engine, *, slow_s: float, echo: bool = False) -> None:
     """Record the statements of this engine. `get_statement_recorder` returns its recorder.
 
-    `echo` logs every statement, including those of `shared.db.driver`, which SQLAlchemy's `echo` does not see.
+    `echo` logs every statement, including those of `shared.db.driver`, which SQLAlchemy's `echo` does not include.
     """
     recorder = StatementRecorder(url=engine.url, slow_s=slow_s, echo=echo)
     engine.update_execution_options(**{_RECORDER: recorder})
 
-    def set_start(*arguments: Any) -> None:
-        arguments[4].hopline_started = perf_counter()  # the execution context
+    def set_start(
+        _connection: Connection, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool
+    ) -> None:
+        context.hopline_started = perf_counter()
 
     def record_success(
         _connection: Connection, _cursor: Any, statement: str, _values: Any, context: Any, _many: bool
@@ -220,7 +227,7 @@ def get_statement_recorder(connection: Connection) -> StatementRecorder | None:
 
 
 def get_error_type(error: BaseException) -> str:
-    """Return the SQLSTATE, or the exception's type. Never the message, which contains values of the row."""
+    """Return the SQLSTATE, or the type of the exception. Its message would contain values of the row."""
     return getattr(error, "sqlstate", None) or type(error).__qualname__
 
 

@@ -1,1 +1,1 @@
-"""HTTP errors as problem+json, and the errors of PostgreSQL and Redis that mean they are unavailable."""
+"""HTTP errors as problem+json, and the errors that mean that PostgreSQL or Redis is unavailable."""

@@ -39,7 +39,7 @@ MAX_FIELD_ERRORS = 20
 
 MAX_FIELD_CHARACTERS = 100
 MAX_MESSAGE_CHARACTERS = 300
-"""Clients choose the names of fields, and messages can quote client input."""
+"""Lengths are limited because clients choose the names of fields, and messages can quote client input."""
 
 
 class FieldError(BaseModel):
@@ -50,7 +50,7 @@ class FieldError(BaseModel):
 
 
 class ProblemError(Exception):
-    """Base of errors with an HTTP status. Raise subclasses anywhere below the route; the error handlers render them."""
+    """Base of errors with an HTTP status. Any code below a route can raise them, and the error handlers render them."""
 
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "internal"
@@ -82,7 +82,7 @@ class UnknownProfileError(BadRequestError):
 
 
 class UnauthorizedError(ProblemError):
-    """401: no valid credentials; with a challenge of RFC 6750."""
+    """401: the request has no valid credentials; the response has a challenge of RFC 6750."""
 
     status, slug, title = 401, "unauthorized", "Valid credentials are required"
 
@@ -136,7 +136,7 @@ class UnprocessableError(ProblemError):
 
 
 class TooManyRequestsError(ProblemError):
-    """429: a rate limit is exceeded; `Retry-After` in seconds."""
+    """429: a rate limit is exceeded; the response has `Retry-After` in seconds."""
 
     status, slug, title = 429, "too-many-requests", "Too many requests"
 
@@ -157,7 +157,7 @@ class BadGatewayError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """503: a dependency is unavailable; `Retry-After` in seconds."""
+    """503: a dependency is unavailable; the response has `Retry-After` in seconds."""
 
     status, slug, title = 503, "unavailable", "The service is temporarily unavailable"
 
@@ -184,13 +184,13 @@ class GatewayTimeoutError(ProblemError):
 
 
 class DeadlineExceededError(GatewayTimeoutError):
-    """504: the deadline of the request has passed. Its effects may have been committed."""
+    """504: the deadline of the request has passed. Effects of the request may have been committed."""
 
     slug, title = "deadline-spent", "The request took too long"
 
 
 def problem_response(problem: ProblemError, *, instance: str) -> Response:
-    """Render a problem and set it on the current span. `instance` is the path of the request."""
+    """Render a problem, and set its slug on the current span. `instance` is the path of the request."""
     current = trace.get_current_span()
     current.set_attribute("hopline.problem", problem.slug)
     span = current.get_span_context()
@@ -204,8 +204,8 @@ def problem_response(problem: ProblemError, *, instance: str) -> Response:
     }
     if problem.errors:
         body["errors"] = [_encode_field_error(error) for error in problem.errors[:MAX_FIELD_ERRORS]]
-    if left_out := len(problem.errors[MAX_FIELD_ERRORS:]):
-        body["detail"] = f"{problem.detail}; {left_out} more are omitted"
+    if omitted := len(problem.errors[MAX_FIELD_ERRORS:]):
+        body["detail"] = f"{problem.detail}; {omitted} more are omitted"
     return Response(
         orjson.dumps(body),
         status_code=problem.status,
@@ -226,7 +226,7 @@ def _truncate(text: str, size: int) -> str:
 
 
 def problem_from_exception(error: Exception) -> ProblemError:
-    """Return the problem for an unhandled exception: 504 for a statement timeout, 503 for a store, else 500."""
+    """Return the problem for an unhandled exception: 504 for a statement timeout, 503 for a lock or store, else 500."""
     if is_statement_timeout(error):
         return DeadlineExceededError("The database did not finish a statement in time")
     if is_contention(error):
@@ -237,7 +237,7 @@ def problem_from_exception(error: Exception) -> ProblemError:
 
 
 def log_exception(error: Exception) -> None:
-    """Log an unhandled exception: a warning if a store caused it, else an error with the stack trace."""
+    """Log an unhandled exception: as a warning if a store caused it, else as an error with the stack trace."""
     if is_statement_timeout(error):
         log.warning("statement_timed_out", error=str(error))
     elif store_is_unavailable(error):

@@ -26,13 +26,13 @@ REDIS_ERRORS: Final = (OSError, RedisError)
 """Errors that a Redis client raises."""
 
 STORE_ERRORS: Final = (OSError, DBAPIError, PoolTimeoutError, RedisError)
-"""Errors of both, for code that continues after any failure of a store."""
+"""Errors of PostgreSQL and Redis, for code that continues after any failure of a store."""
 
 CONTENTION: Final = ("40001", "40P01", "55P03")
 """Serialization failure, deadlock, lock timeout: other transactions hold locks that the statement needs."""
 
 _STATEMENT_TIMEOUT: Final = "57014"
-"""Query canceled."""
+"""Query canceled, also because of `statement_timeout`."""
 
 _SERVER_UNAVAILABLE: Final = (
     "08",  # connection exceptions
@@ -48,10 +48,10 @@ _SERVER_UNAVAILABLE: Final = (
 """SQLSTATE prefixes with which a server rejects statements of all clients (PostgreSQL documentation, appendix A)."""
 
 _CONNECTION_GONE: Final = re.compile(r"connection is closed|pool is (?:closing|closed)")
-"""Messages of asyncpg's InterfaceError for a lost connection. Its other messages mean that the code used it wrongly."""
+"""Messages of asyncpg's InterfaceError for a lost connection. Its other messages mean a wrong use of asyncpg."""
 
 _CONNECTION_FAILURES: Final = ConnectionError | TimeoutError | socket.gaierror | ssl.SSLError
-"""Subclasses of OSError that mean a failed connection. Name resolution and TLS are parts of it."""
+"""Subclasses of OSError that mean a failed connection, including its name resolution and TLS."""
 
 _UNAVAILABLE_ERRNOS: Final = frozenset(
     {
@@ -84,7 +84,10 @@ _REJECTED: Final = re.compile(
     r"(?:^|\(['\"])"
     r"(?:BUSY|CLUSTERDOWN|FAILOVER|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED|UNKILLABLE) "
 )
-"""Error codes of Redis and Valkey. redis-py has classes for some of them. A pipeline quotes the error in brackets."""
+"""Error codes with which Redis and Valkey reject commands of all clients; redis-py has classes for some of them.
+
+The error of a pipeline contains the quoted error in parentheses.
+"""
 
 
 def sqlstate_of(error: BaseException) -> str:
@@ -131,8 +134,8 @@ def redis_is_unavailable(error: BaseException) -> bool:
 def system_is_unavailable(error: BaseException) -> bool:
     """Return whether an OSError means that a connection, a disk or a resource of the host failed.
 
-    Others, such as FileNotFoundError, are not caused by an outage. If all addresses of a host fail, asyncio and uvloop
-    raise an OSError without a number.
+    Other subclasses, such as FileNotFoundError, are not caused by an outage. If all addresses of a host fail, asyncio
+    and uvloop raise an OSError without a number.
     """
     if isinstance(error, _CONNECTION_FAILURES):
         return True
@@ -150,7 +153,8 @@ def store_is_unavailable(error: BaseException) -> bool:
 def connecting(server: str) -> Iterator[None]:
     """Raise ConnectionError for an OSError of the block that opens a connection to `server`.
 
-    A missing Unix socket raises FileNotFoundError and a firewall PermissionError. Elsewhere these are not outages.
+    For a missing Unix socket the block raises FileNotFoundError, and for a firewall PermissionError. In other code
+    these errors do not mean an outage.
     """
     try:
         yield
@@ -173,7 +177,8 @@ def is_store_bug(error: BaseException) -> bool:
 def log_store_failure(log: FilteringBoundLogger, event: str, error: Exception, **fields: object) -> None:
     """Log an operation that failed with one of STORE_ERRORS, for code that continues without it.
 
-    A bug is logged as an error with its stack trace, any other failure as a warning. Call it within `except`.
+    A bug is logged as an error with its stack trace, any other failure as a warning. Call this function within
+    `except`.
     """
     is_bug = is_store_bug(error)
     write = log.error if is_bug else log.warning

@@ -1,4 +1,4 @@
-"""Named crash points: a process ends at an exact place of its code, as by kill -9.
+"""Named crash points, at which a process ends as if it was killed by signal 9.
 
 `CRASH_AT=relay.after_append` arms one. The settings reject it in production. In development a fault of kind `crash`
 arms one in a running process. A crash point that is not armed costs one comparison.

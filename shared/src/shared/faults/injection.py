@@ -50,8 +50,8 @@ class FaultInjectedError(UnavailableError):
 class Fault(BaseModel):
     """A fault of the calls from `source` to `target`, until the time `until`.
 
-    `times` limits it to the first calls of each process. A crash has a crash point `at`, and its source is its target.
-    Processes that started after `since` ignore a crash, so that it does not end a process twice.
+    `times` limits it to the first calls of each process. A fault of kind CRASH has a crash point `at`, and its source
+    is its target. Processes that started after `since` ignore it, so that a restarted process does not end again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,7 +77,9 @@ class Fault(BaseModel):
 
 
 async def inject(fault: Fault) -> bool:
-    """Inject `fault` into the current call. Return True if the response is `error_body`, so the call must not be sent.
+    """Inject `fault` into the current call. Return True if the caller must not send it.
+
+    The response is then `error_body`.
 
     Sets `hopline.fault` on the current span. HANG never returns, so the caller needs a timeout.
 

@@ -1,4 +1,4 @@
-"""Faults in Redis: one hash with a field per pair of services. It expires with the last fault."""
+"""Faults in Redis: one hash with a field per pair of services. The hash expires with the last fault."""
 
 from redis.asyncio import Redis
 
@@ -14,7 +14,7 @@ class FaultStore:
         self._redis = redis
 
     async def switch_on(self, fault: Fault) -> None:
-        """Store `fault`. It replaces an earlier one between the same services."""
+        """Store `fault`. It replaces an earlier fault of the same source and target."""
         async with self._redis.pipeline(transaction=True) as commands:
             commands.hset(KEY, _field(fault.source, fault.target), fault.model_dump_json())
             commands.expireat(KEY, fault.until, nx=True)
@@ -31,13 +31,13 @@ class FaultStore:
 
     async def clear(self, *, source: str | None = None, target: str | None = None) -> None:
         """Delete the faults of calls from `source` to `target`. None matches every service."""
-        gone = [
+        fields = [
             _field(fault.source, fault.target)
             for fault in await self.all()
             if source in {None, fault.source} and target in {None, fault.target}
         ]
-        if gone:
-            await self._redis.hdel(KEY, *gone)  # type: ignore[misc]
+        if fields:
+            await self._redis.hdel(KEY, *fields)  # type: ignore[misc]
 
 
 def _field(source: str, target: str) -> str:

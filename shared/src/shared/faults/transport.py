@@ -25,12 +25,12 @@ class FaultInjectionTransport(httpx.AsyncBaseTransport):
             return await self._transport.handle_async_request(request)
         try:
             async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
-                failed = await inject(fault)
+                is_replaced = await inject(fault)
         except TimeoutError as error:
             raise httpx.ReadTimeout(f"an injected fault made {self._target} {fault.kind}", request=request) from error
         except ConnectionResetError as error:
             raise httpx.ReadError(str(error), request=request) from error
-        if failed:
+        if is_replaced:
             body = error_body(fault, path=request.url.path)
             headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body))}
             return httpx.Response(FaultInjectedError.status, headers=headers, stream=httpx.ByteStream(body))

@@ -1,4 +1,4 @@
-"""The faults of this process, read from Redis every second, in development only."""
+"""The faults of calls of this process, read from Redis every second, in development only."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ class ActiveFaults:
     def match(self, target: str, *, is_probe: bool = False) -> Fault | None:
         """Return the fault to inject into the next call to `target`, and count the call.
 
-        Probes are not counted, and do not match a fault with a limited number of calls.
+        A fault with a limited number of calls does not match probes, which would use up the number.
         """
         fault = self._by_target.get(target)
         if fault is None or (is_probe and fault.times is not None):
@@ -54,7 +54,7 @@ class ActiveFaults:
 
 
 class FaultWatcher(BackgroundLoop):
-    """Updates `faults` from the store, for calls of `source`. Without Redis the known faults stay until they expire."""
+    """Updates the faults of calls of `source` from the store. Without Redis, known faults stay until they expire."""
 
     def __init__(self, *, source: str, faults: ActiveFaults, store: FaultStore) -> None:
         super().__init__()

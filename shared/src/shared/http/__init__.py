@@ -1,1 +1,1 @@
-"""The HTTP client: `client` opens it, `spans` instruments it, `aiohttp_transport` sends the requests."""
+"""The HTTP client. `client` opens it, `spans` instruments it, and `aiohttp_transport` is its default transport."""

@@ -1,4 +1,4 @@
-"""httpx over aiohttp: the transport of httpx-aiohttp, with httpx's exceptions as documented.
+"""httpx over aiohttp: the transport of httpx-aiohttp, corrected to raise the exceptions that httpx documents.
 
 httpx-aiohttp 0.2 raises ConnectTimeout if the connection is refused or if the server closed it, and does not convert
 aiohttp's error for an invalid response.
@@ -20,11 +20,11 @@ _ERRORS: tuple[tuple[type[aiohttp.ClientError], type[httpx.TransportError]], ...
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
     (aiohttp.ClientConnectionError, httpx.ReadError),
 )
-"""The first match counts."""
+"""Exceptions of aiohttp with the exceptions of httpx that replace them. The first match applies."""
 
 
 class _Attempts:
-    """Counts how often aiohttp sends one request, and calls `on_resend` before each repetition."""
+    """Counts how often aiohttp sends one request, and calls `on_resend` before every time but the first."""
 
     def __init__(self, on_resend: Callable[[], None]) -> None:
         self._on_resend = on_resend
@@ -37,7 +37,7 @@ class _Attempts:
 
 
 _ssl_context = cache(httpx.create_ssl_context)
-"""httpx-aiohttp requires one, but the session uses its own. Cached, because creating it takes 30 ms."""
+"""httpx-aiohttp requires a context, although the session uses its own. Creating one takes 30 ms, so it is cached."""
 
 _attempts: ContextVar[_Attempts | None] = ContextVar("attempts", default=None)
 
@@ -60,7 +60,9 @@ class AiohttpTransport(httpx_aiohttp.AiohttpTransport):
             return await super().handle_async_request(request)
         except (httpx.TransportError, aiohttp.ClientError) as error:
             cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
-            documented = next((to for kind, to in _ERRORS if isinstance(cause, kind)), None)
+            documented = next(
+                (httpx_error for aiohttp_error, httpx_error in _ERRORS if isinstance(cause, aiohttp_error)), None
+            )
             if documented is None:
                 raise
             raise documented(str(cause), request=request) from cause

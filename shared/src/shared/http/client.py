@@ -34,13 +34,13 @@ async def open_http_client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client for the service named `to`. The active `faults` are injected into its calls.
 
-    `timeout_s` limits each wait for bytes; `shared.context.enforce_deadline` limits a whole call.
+    `timeout_s` limits each wait for data. `shared.context.enforce_deadline` limits a whole call.
     """
     client = httpx.AsyncClient(
         base_url=str(base_url).rstrip("/"),
         transport=_transport(to=to, faults=faults or ActiveFaults(), max_connections=max_connections),
         timeout=httpx.Timeout(timeout_s, connect=connect_timeout_s),
-        event_hooks={"request": [_propagate]},
+        event_hooks={"request": [_add_propagated_headers]},
         follow_redirects=False,
     )
     instrument_client(client, service=to)
@@ -54,8 +54,8 @@ async def open_http_transport(
 ) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """Open the transport without a client, for a caller that needs no cookies, redirects or authentication (ADR 22).
 
-    A call takes two thirds of the processor time of a client. The caller sets the `timeout` extension of each request
-    and adds `propagated_headers`.
+    A call takes two thirds of the CPU time of a call through a client. The caller sets the `timeout` extension of each
+    request and adds `propagated_headers`.
     """
     transport = _transport(to=to, faults=faults, max_connections=max_connections)
     async with instrument_transport(transport, service=to) as instrumented:
@@ -96,6 +96,6 @@ def _open_transport(name: HttpTransport, *, max_connections: int) -> httpx.Async
     return AiohttpTransport(session=session)
 
 
-async def _propagate(request: httpx.Request) -> None:
+async def _add_propagated_headers(request: httpx.Request) -> None:
     for name, value in propagated_headers().items():
         request.headers.setdefault(name, value)

@@ -28,7 +28,7 @@ def instrument_client(client: httpx.AsyncClient, *, service: str) -> None:
     """Create a CLIENT span for each call of `client`; `service` is the name of the called service, or empty."""
     set_defaults()
     HTTPXClientInstrumentor.instrument_client(
-        client, tracer_provider=_CallTracerProvider(), request_hook=_description_of(service)
+        client, tracer_provider=_CallTracerProvider(), request_hook=_create_request_hook(service)
     )
 
 
@@ -36,12 +36,12 @@ def instrument_transport(transport: httpx.AsyncBaseTransport, *, service: str) -
     """Return `transport` with a CLIENT span for each call, for a caller that uses it without a client."""
     set_defaults()
     instrumented = AsyncOpenTelemetryTransport(
-        transport, tracer_provider=_CallTracerProvider(), request_hook=_description_of(service)
+        transport, tracer_provider=_CallTracerProvider(), request_hook=_create_request_hook(service)
     )
     return cast("httpx.AsyncBaseTransport", instrumented)  # its base class is httpx or httpx2
 
 
-def _description_of(service: str) -> Callable[[Span, RequestInfo], Awaitable[None]]:
+def _create_request_hook(service: str) -> Callable[[Span, RequestInfo], Awaitable[None]]:
     """Return the hook that names a span and adds attributes."""
 
     async def describe(span: Span, request: RequestInfo) -> None:
@@ -53,16 +53,16 @@ def _description_of(service: str) -> Callable[[Span, RequestInfo], Awaitable[Non
             attributes["service.peer.name"] = service
         if resends := extensions.get(RESEND_COUNT):
             attributes[RESEND_COUNT] = resends
-        span.set_attributes(attributes)  # the SDK locks a span once for all of them
+        span.set_attributes(attributes)  # one call, because the SDK locks the span for each
 
     return describe
 
 
 class _CallTracerProvider(trace.TracerProvider):
-    """The tracer provider of the instrumentation: the global one, with exceptions of calls recorded redacted.
+    """Wraps the global tracer provider, so that exceptions of calls are redacted before they are recorded.
 
-    The instrumentation lets exceptions leave `start_as_current_span`. OpenTelemetry would record their messages without
-    redaction, and add the deprecated attribute `exception.escaped`.
+    The instrumentation lets exceptions leave `start_as_current_span`. OpenTelemetry's own tracer would record their
+    messages without redaction, and add the deprecated attribute `exception.escaped`.
     """
 
     def get_tracer(
@@ -72,7 +72,7 @@ class _CallTracerProvider(trace.TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> trace.Tracer:
-        """Return a tracer that uses the global provider, also if it is set later."""
+        """Return a tracer that uses the global provider, even if that is set later."""
         name, version = instrumenting_module_name, instrumenting_library_version
         return _CallTracer(get_tracer_provider().get_tracer(name, version, schema_url, attributes))
 

@@ -13,7 +13,7 @@ from structlog.typing import EventDict, WrappedLogger
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _ADDRESS = re.compile(r"[\w.+-]++(?:[!#$%&'*/=?^`{|}~][\w.+-]++)*+(?:[!#$%&'*/=?^`{|}~]*+(@[\w-]++(?:\.[\w-]++)+))?")
 _TOKEN = re.compile(r"eyJ[\w-]++(\.[\w-]++\.[\w-]++)?")
-"""`_ADDRESS` and `_TOKEN` also consume text that is not replaced. Otherwise the search would start again at each
+"""`_ADDRESS` and `_TOKEN` also match text that is not replaced. Otherwise the search would start again at each
 character of a long word, which takes quadratic time."""
 
 _UNCHANGED = frozenset({float, bool, type(None)})
@@ -55,4 +55,5 @@ def redact_text(text: str) -> str:
 
 
 def _replacement(word: str) -> Callable[[re.Match[str]], str]:
+    """Return a function that replaces a match by `word` if it has group 1, and otherwise keeps it unchanged."""
     return lambda found: word if found[1] else found[0]

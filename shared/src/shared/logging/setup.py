@@ -4,7 +4,7 @@ Log events, not sentences: `log.info("order_placed", order_id=…)`. Each event 
 coloured line on a terminal) with `timestamp`, `level`, `event`, `service` and, if known, `trace_id`, `span_id`,
 `request_id` and `user_id`. `configure_log_export` sends the same events to OpenTelemetry.
 
-The set-up follows structlog's documentation: https://www.structlog.org/en/stable/performance.html for own events,
+The set-up follows structlog's documentation: https://www.structlog.org/en/stable/performance.html for Hopline's events,
 https://www.structlog.org/en/stable/standard-library.html for records of libraries.
 """
 
@@ -36,7 +36,7 @@ _LEVELS = {
     **dict.fromkeys(("aiohttp", "aiosmtplib", "asyncio", "httpcore", "httpx", "sqlalchemy", "urllib3"), "WARNING"),
     "shared.db.pool.MeasuredPool": "WARNING",  # SQLAlchemy names the logger of a pool by its class
 }
-"""At DEBUG these log every connection, and SQLAlchemy every row, with addresses and password hashes."""
+"""Minimum levels of loggers that at DEBUG log every connection, or every row with its addresses and password hashes."""
 
 _NOT_EXPORTED = ("opentelemetry", "urllib3")
 """Loggers of the export itself: a failed export must not cause another one."""
@@ -52,7 +52,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
         format_exception,
         redact_event,
         log_export,
-        partial(add_context, service),  # after the export: a log record has fields for these keys
+        partial(add_context, service),  # after the export, because an OpenTelemetry log record has fields for these ids
         *(_TEXT if pretty else _JSON),
     ]
     logging.config.dictConfig(
@@ -89,7 +89,7 @@ def configure_logging(*, service: str, level: str = "INFO", log_format: LogForma
 
 
 _processors: list[Processor] = []
-"""One list, changed in place: cached loggers keep it when `configure_logging` is called again."""
+"""One list, changed in place, because cached loggers keep it when `configure_logging` is called again."""
 
 
 def configure_log_export(*, resource: Resource, exporter: LogRecordExporter) -> LoggerProvider:
@@ -186,7 +186,8 @@ def add_context(service: str, _logger: WrappedLogger, _method_name: str, event: 
 
 def _dumps(event: EventDict, default: Callable[[object], str]) -> str:
     line = orjson.dumps(event, default).decode()
-    return line if line.isascii() and "\x7f" not in line else terminal_line(line)  # JSON itself escapes the others
+    # JSON itself escapes all other control characters.
+    return line if line.isascii() and "\x7f" not in line else terminal_line(line)
 
 
 def _escape_control_characters(_logger: WrappedLogger, _method_name: str, event: EventDict) -> EventDict:

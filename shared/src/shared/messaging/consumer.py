@@ -34,7 +34,7 @@ MAX_RETRY_S = 2.0
 CLAIM_INTERVAL_S = 4.0
 REPLAY_INTERVAL_S = 10.0
 DRAIN_TIMEOUT_S = 2.0
-"""Time to finish current events at a stop, part of the grace period of the process. Other members claim the rest."""
+"""Time in seconds to finish current events at a stop. Other members claim events that are not finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Consumer(BackgroundLoop):
     """Consumes `stream` as a member of `group` while it is entered with `async with`.
 
     `handlers` maps event types to handlers; events of other types are acknowledged without effect. A failed event
-    blocks the stream until it succeeds or becomes a dead letter. On exit current events are finished.
+    blocks the stream until it succeeds or becomes a dead letter. On exit the consumer finishes current events.
     """
 
     def __init__(
@@ -118,15 +118,15 @@ class Consumer(BackgroundLoop):
                 await self._dead_letter(entry, error=error, attempts=deliveries)
             else:
                 await self._process([entry])
-            if self._stopping.is_set():  # the entry may be a failing one, which blocks later ones
+            if self._stopping.is_set():  # the entry may not be applied yet, and later ones must not overtake it
                 return
 
     async def _process(self, entries: Sequence[StreamEntry]) -> None:
         """Acknowledge entries that were applied before, and apply the others in order.
 
-        A single new entry is not looked up in the inbox, because its transaction checks it and a client may wait for
-        the effect. Only redelivered entries get a span if they were applied before: after a flush of Redis the whole
-        stream is delivered again.
+        A single new entry is not looked up in the inbox: the transaction that applies it checks the inbox anyway, and a
+        client may wait for the effect. An entry that was applied before gets a span only if Redis delivered it before.
+        After a flush of Redis, the relay appends the whole stream again, and its entries get no spans.
         """
         handled = [entry.event for entry in entries if entry.event and self._processor.handles(entry.event)]
         is_single = len(entries) == 1 and not entries[0].redelivered

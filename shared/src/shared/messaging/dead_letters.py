@@ -71,7 +71,7 @@ async def list_dead_letters(session: AsyncSession, *, limit: int = 100) -> list[
 async def request_replay(session: AsyncSession, *, ids: Collection[int] | None = None) -> int:
     """Request a replay of these open dead letters (None: of all), and return their number.
 
-    The consumer applies each once within seconds. A dead letter that fails again stays open with the new error.
+    The consumer tries each of them once within seconds. A dead letter that fails again stays open with the new error.
     """
     chosen = _OPEN if ids is None else sa.and_(_OPEN, DEAD_LETTERS.c.id.in_(ids))
     request = sa.update(DEAD_LETTERS).where(chosen).values(replay_requested_at=sa.func.now())
@@ -92,8 +92,10 @@ async def prune_dead_letters(session: AsyncSession, *, retention: timedelta, lim
     Their events are not applied again, because the inbox still contains them.
     """
     old = sa.select(DEAD_LETTERS.c.id).where(DEAD_LETTERS.c.replayed_at < sa.func.now() - retention).limit(limit)
-    gone = await session.scalars(sa.delete(DEAD_LETTERS).where(DEAD_LETTERS.c.id.in_(old)).returning(DEAD_LETTERS.c.id))
-    return len(gone.all())
+    deleted = await session.scalars(
+        sa.delete(DEAD_LETTERS).where(DEAD_LETTERS.c.id.in_(old)).returning(DEAD_LETTERS.c.id)
+    )
+    return len(deleted.all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +119,9 @@ async def insert_dead_letter(session: AsyncSession, entry: FailedEntry) -> None:
 
 async def list_requested_replays(session: AsyncSession, *, consumer: str, stream: str) -> list[int]:
     """Return the ids of the open dead letters with a requested replay, oldest first."""
-    mine = (DEAD_LETTERS.c.consumer == consumer, DEAD_LETTERS.c.stream == stream)
-    wanted = sa.select(DEAD_LETTERS.c.id).where(*mine, _OPEN, DEAD_LETTERS.c.replay_requested_at.is_not(None))
-    return list(await session.scalars(wanted.order_by(DEAD_LETTERS.c.id)))
+    of_consumer = (DEAD_LETTERS.c.consumer == consumer, DEAD_LETTERS.c.stream == stream)
+    requested = sa.select(DEAD_LETTERS.c.id).where(*of_consumer, _OPEN, DEAD_LETTERS.c.replay_requested_at.is_not(None))
+    return list(await session.scalars(requested.order_by(DEAD_LETTERS.c.id)))
 
 
 async def claim_replay(session: AsyncSession, dead_letter_id: int) -> bytes | None:

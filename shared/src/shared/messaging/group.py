@@ -29,7 +29,7 @@ return deleted
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """A stream entry; `redelivered` if it was delivered before.
+    """A stream entry. `redelivered` means that Redis has delivered it before.
 
     If the body is not a valid event, `event` is None and `decode_error` has the reason.
     """
@@ -69,7 +69,8 @@ class ConsumerGroup:
     async def join(self) -> None:
         """Create the group if it is missing, from the beginning of the stream; the inbox skips applied events.
 
-        Also delete members that were idle for an hour and have no pending entries, because each start adds a member.
+        Also delete members that were idle for `member_retention_s` seconds and have no pending entries, because each
+        start of a process adds a member.
         """
         try:
             await self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
@@ -98,7 +99,7 @@ class ConsumerGroup:
         return await self._read(">", block_ms=self._block_ms)
 
     async def claim_stale(self) -> AsyncIterator[StreamEntry]:
-        """Claim and yield entries that other members did not acknowledge in time.
+        """Claim and yield entries that other members did not acknowledge within `claim_idle_s`.
 
         They are claimed one by one, so that the delivery count of an entry grows only when it is processed.
         """

@@ -18,7 +18,7 @@ INTERVAL_S = 5.0
 _DESTINATION, _GROUP = "messaging.destination.name", "messaging.consumer.group.name"
 
 _depth = Gauge("hopline.outbox.depth", unit="{event}", description="Committed events that are not in the stream yet")
-_age = Gauge("hopline.outbox.age", unit="s", description="Age of the oldest of them")
+_age = Gauge("hopline.outbox.age", unit="s", description="Age of the oldest event that is not in the stream yet")
 _lag = Gauge(
     "hopline.stream.lag", unit="{event}", description="Events that were not delivered to the consumer group yet"
 )
@@ -34,7 +34,7 @@ FROM outbox WHERE pub_seq IS NULL OR pub_seq > $1
 
 
 class BacklogMetrics:
-    """Metrics of the leading relay of `stream`. Keeps the last appended sequence while Redis is unavailable."""
+    """Metrics of the leading relay of `stream`. The last known sequence is used while Redis is unavailable."""
 
     def __init__(self, *, redis: Redis, stream: str) -> None:
         self._redis = redis
@@ -45,8 +45,8 @@ class BacklogMetrics:
     async def update(self, connection: "asyncpg.Connection[asyncpg.Record]", *, appended: int | None) -> None:
         """Update the metrics at most every 5 s. `appended` is None before the relay has read the stream.
 
-        A relay that became the leader while Redis is unavailable cannot read it. Until then the events with a sequence
-        count as appended, which is wrong at most for the last batch of the previous leader.
+        A relay that becomes the leader while Redis is unavailable cannot read the stream. Until it can, events with a
+        sequence count as appended. That may be wrong for the last batch of the previous leader.
         """
         self._appended = self._appended if appended is None else appended
         now = asyncio.get_running_loop().time()
@@ -64,8 +64,8 @@ class BacklogMetrics:
             _pending.set(group.pending, {**labels, _GROUP: group.name})
 
 
-async def count_open_dead_letters(session: AsyncSession, *, group: str, stream: str) -> None:
-    """Record the number of open dead letters of a consumer group; one lookup in a partial index."""
+async def record_open_dead_letters(session: AsyncSession, *, group: str, stream: str) -> None:
+    """Record the number of open dead letters of a consumer group, by one query on a partial index."""
     open_ = sa.select(sa.func.count()).where(
         DEAD_LETTERS.c.consumer == group, DEAD_LETTERS.c.stream == stream, DEAD_LETTERS.c.replayed_at.is_(None)
     )

@@ -58,8 +58,8 @@ INSERT_EVENT = DriverStatement(
 async def publish(session: AsyncSession, event: CloudEvent) -> None:
     """Publish `event` if and only if the transaction of `session` commits.
 
-    An event without a trace context gets the one of the current span, and the baggage. Costs one INSERT. The relay is
-    woken after the commit, because a NOTIFY inside the transaction would serialise all commits.
+    An event without a trace context gets that of the current span, and the current baggage. The cost is one INSERT. The
+    relay is woken after the commit, because a NOTIFY inside the transaction would serialise all commits.
     """
     carried = TraceContext.from_event(event) if event.traceparent else TraceContext.current()
     await INSERT_EVENT.fetch(
@@ -78,6 +78,7 @@ async def publish(session: AsyncSession, event: CloudEvent) -> None:
 
 
 def _wake(session: Session) -> None:
+    """Wake the relay if the transaction has published. Listener of the `after_commit` event."""
     if session.in_nested_transaction():  # the event is also fired at the end of a savepoint
         return
     if session.info.pop(_PUBLISHED, False) and (wake := session.info.get(_WAKE)):
@@ -88,7 +89,7 @@ def _wake(session: Session) -> None:
 def wake_after_commit(sessions: async_sessionmaker[AsyncSession] | None, wake: Callable[[], None]) -> Iterator[None]:
     """Within the block, call `wake` after each commit of a session of `sessions` that has published.
 
-    Replaces `Session.info` of new sessions, so there can be one relay per session maker.
+    This replaces `Session.info` of new sessions, so a session maker can have only one relay.
     """
     if sessions is None:
         yield

@@ -24,7 +24,7 @@ MAX_ERROR_CHARACTERS = 2000
 """Maximum length of the error of a dead letter."""
 
 AfterCommit = Callable[[], Awaitable[None]]
-"""Runs after the commit, inside the span, at most once: a crash loses it. For wake-ups, not for effects."""
+"""Runs after the commit, inside the span, at most once. A crash loses it, so it is for wake-ups and not for effects."""
 
 EventHandler = Callable[[AsyncSession, CloudEvent], Awaitable[AfterCommit | None]]
 """Applies an event in the transaction of the session, and never commits. Raises if the event cannot be applied."""
@@ -110,10 +110,10 @@ class EventProcessor:
         log.error("event_dead_lettered", stream=self._stream, entry_id=entry_id, attempts=attempts, error=error)
 
     async def replay_dead_letters(self) -> None:
-        """Record the number of open dead letters, and replay those with a request once."""
+        """Record the number of open dead letters, and try each requested replay once."""
         with suppress_instrumentation():
             async with self._sessions() as session:
-                await metrics.count_open_dead_letters(session, group=self._group, stream=self._stream)
+                await metrics.record_open_dead_letters(session, group=self._group, stream=self._stream)
                 dead_letter_ids = await dead_letters.list_requested_replays(
                     session, consumer=self._group, stream=self._stream
                 )
@@ -176,6 +176,7 @@ class EventProcessor:
 def describe_error(error: BaseException) -> str:
     """Return the type and the message of an error for a dead letter.
 
-    PostgreSQL rejects NUL and lone surrogates in text, so they are escaped. Otherwise the event would block the stream.
+    PostgreSQL rejects NUL and lone surrogates in text, so they are escaped. Otherwise the dead letter could not be
+    stored, and the event would block the stream.
     """
     return storable_text(terminal_text(f"{type(error).__name__}: {error}"))[:MAX_ERROR_CHARACTERS]

@@ -23,12 +23,16 @@ POLL_S = 1.0
 """Interval at which the leader polls the outbox if a wake-up was lost, and a follower tries to become the leader."""
 
 DEBOUNCE_S = 0.005
+"""Minimum time between two notifications of a follower, so that one notification is sent for several commits."""
+
 TRIM_S = 10.0
 _CHANNEL = "outbox"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 
 _IDLE_POLLS = 10
 _MIN_IDLE_TIMEOUT_S = 2.0
+"""The server closes the connection of a relay that is idle for 10 polls, but at least for 2 s."""
+
 _KEEPALIVE = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2"}
 
 
@@ -71,7 +75,7 @@ class Relay(BackgroundLoop):
         return isinstance(error, asyncpg.InternalClientError) or super().is_outage(error)
 
     def wake(self) -> None:
-        """Read new rows now. It is cheap and can be called at any time in the event loop."""
+        """Have the relay read new rows now. The call is cheap and is allowed at any time in the event loop."""
         self._woken.set()
 
     async def _run(self) -> None:
@@ -115,7 +119,7 @@ class Relay(BackgroundLoop):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        # A frozen process keeps its lock with its connection, so the server closes connections that are idle for long.
+        # A frozen process would keep the lock as long as its connection, so the server closes an idle connection.
         idle_timeout_s = max(_IDLE_POLLS * self._poll_s, _MIN_IDLE_TIMEOUT_S)
         with connecting("PostgreSQL"):
             connection = await asyncpg.connect(

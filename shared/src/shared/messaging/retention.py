@@ -21,7 +21,8 @@ async def prune_outbox(session: AsyncSession, *, acknowledged: int, retention: t
     """Delete at most `limit` rows that all groups acknowledged `retention` ago, oldest first; return their number.
 
     `acknowledged` is the sequence up to which all groups have acknowledged now (`get_acknowledged_seq`). It is stored
-    with the time, and rows are deleted `retention` after that. The low-water mark is moved up in the same transaction.
+    with the current time, and its rows are deleted `retention` later. The low-water mark is moved up in the same
+    transaction.
     """
     if acknowledged:
         await session.execute(insert(ACKNOWLEDGED_MARK).values(seq=acknowledged).on_conflict_do_nothing())

@@ -28,7 +28,7 @@ _tracer = get_tracer("shared.messaging")
 _durations = metrics.get_meter("shared.messaging").create_histogram(
     "messaging.process.duration",
     unit="s",
-    description="One attempt at an event or a job",
+    description="Duration of one attempt at an event or a job",
     explicit_bucket_boundaries_advisory=[0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
 )
 

@@ -83,7 +83,7 @@ def on_starting(_server: Arbiter) -> None:
 
     Workers share the memory of the code, which is half of a service's memory, and start in a fraction of a second. Each
     worker creates its own application, so no connection, thread or telemetry crosses a fork. Only the public keys of
-    access tokens do, so that a reload does not depend on the users service.
+    access tokens cross it, so that a reload does not depend on the users service.
     """
     import_module(_module())
     inherited_keys.allocate()
@@ -103,7 +103,7 @@ def pre_fork(_server: Arbiter, _worker: Worker) -> None:
 def post_worker_init(_worker: Worker) -> None:
     """Exclude the objects of the application from garbage collection.
 
-    Full collections of all routes and models took a fifth of the processor time of a dashboard.
+    Full collections of all routes and models would take a fifth of the CPU time of a dashboard.
     """
     gc.collect()
     gc.freeze()

@@ -28,7 +28,7 @@ FIRST_REQUEST_TIMEOUT_S = 1.0
 
 
 class DrainingServer(Server):
-    """A uvicorn server that drains `app.state.health` before it shuts down, and stops if its master is gone."""
+    """A uvicorn server that drains `app.state.health` before it shuts down, and stops if its master has ended."""
 
     def __init__(self, config: Config, *, master: int) -> None:
         super().__init__(config)
@@ -38,7 +38,8 @@ class DrainingServer(Server):
     async def on_tick(self, counter: int) -> bool:
         """Check ten times a second whether the master exists.
 
-        If it was killed, its successor needs the port: stop listening, finish requests in flight, exit.
+        If the master was killed, its successor needs the port. So this worker stops listening, finishes its requests
+        and exits.
         """
         if os.getppid() != self._master:
             log.warning("master_is_gone", pid=self._master)
@@ -74,7 +75,7 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
         "http": "shared.server.protocols.problems:ProblemHttpProtocol",
         "ws": "shared.server.protocols.websocket:BoundedWebSocketProtocol",
         "ws_max_size": 64 * 1024,
-        "ws_per_message_deflate": False,  # 43 KiB per socket, for frames of half a KiB
+        "ws_per_message_deflate": False,  # compression would take 43 KiB per socket, for frames of half a KiB
         "ws_ping_interval": None,  # the applications ping in their own frames
         "server_header": False,
         "access_log": False,  # shared.web.middleware writes the access log record, with the trace id
@@ -89,7 +90,7 @@ class DrainingWorker(UvicornWorker):  # type: ignore[misc]  # gunicorn is untype
         self.config.app = self.wsgi
         # Without trusted proxies the headers are not used.
         self.config.proxy_headers = bool(self.cfg.forwarded_allow_ips)
-        # The master may have been killed since the fork, so os.getppid() can be another process already.
+        # os.getppid() could already be another process, because the master may have been killed since the fork.
         server = DrainingServer(self.config, master=self.ppid)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             # The master stops its workers with SIGQUIT if it gets SIGINT; uvicorn handles only SIGTERM and SIGINT.

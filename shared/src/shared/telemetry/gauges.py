@@ -1,4 +1,4 @@
-"""Gauges whose values expire, for values that a background loop reads now and then."""
+"""Gauges whose values expire, for values that a background loop measures every few seconds."""
 
 import time
 
@@ -7,7 +7,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.util.types import AttributeValue
 
 FRESH_S = 30.0
-"""Age in seconds from which a value is not reported: this process is not the leader any more."""
+"""Age in seconds above which a value is not reported, because this process probably stopped being the leader."""
 
 _meter = metrics.get_meter(__name__)
 

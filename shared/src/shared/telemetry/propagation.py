@@ -25,7 +25,7 @@ _MEMBERS = frozenset((SYNTHETIC,))
 
 
 class UntrustedContextPropagator(TextMapPropagator):
-    """Wraps a propagator: keeps only known baggage and a limited tracestate of the extracted context."""
+    """Wraps a propagator, and removes unknown baggage and excess tracestate members from the extracted context."""
 
     def __init__(self, propagator: TextMapPropagator) -> None:
         self._propagator = propagator
@@ -63,8 +63,8 @@ class UntrustedContextPropagator(TextMapPropagator):
 
 
 def _limit_tracestate(state: TraceState) -> TraceState:
-    """Return the first members that fit into the limit; the first are the most recent."""
-    members, size = [], -1  # the first has no comma before it
+    """Return the first members that fit into the limit. The first member is the most recent one."""
+    members, size = [], -1  # -1, because the first member has no comma before it
     for key, value in state.items():
         size += len(key) + len(value) + 2
         if size > MAX_TRACESTATE_BYTES:

@@ -1,9 +1,9 @@
 """OpenTelemetry set-up: the SDK's providers and batch processors and the official OTLP exporters, for every process.
 
 The standard variables apply as the SDK documents them, e.g. OTEL_EXPORTER_OTLP_PROTOCOL (`http/protobuf` or `grpc`),
-OTEL_TRACES_SAMPLER, OTEL_BSP_SCHEDULE_DELAY and OTEL_PYTHON_TRACER_PROVIDER. Without an endpoint spans are still made,
-so that ids appear in logs and headers, and nothing is sent. Export runs on background threads with bounded queues: an
-unavailable collector costs telemetry, never a slower or failed request.
+OTEL_TRACES_SAMPLER, OTEL_BSP_SCHEDULE_DELAY and OTEL_PYTHON_TRACER_PROVIDER. Without an endpoint spans are still
+created, so that ids appear in logs and headers, and nothing is sent. Export runs on background threads with bounded
+queues, so an unavailable collector causes lost telemetry but no slow or failed requests.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 NAMESPACE = "hopline"
 
 FLUSH_S = 6.0
-"""Maximum time a process waits at its exit for all signals together, also if the collector or the resolver hangs."""
+"""Maximum time in seconds that an exiting process waits for the export of all signals together."""
 
 DEFAULTS: Final = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "http,database",  # the instrumentors read it when they are first used
@@ -50,7 +50,7 @@ DEFAULTS: Final = {
 """Hopline's defaults of OpenTelemetry's variables. A variable that is set takes precedence."""
 
 _BODY_SIZES = View(instrument_name="http.server.*.body.size", aggregation=DropAggregation())
-"""The instrumentation records two histograms per request that no dashboard shows."""
+"""Drops two histograms of the instrumentation, because no dashboard shows them."""
 
 
 def set_defaults() -> None:
@@ -68,9 +68,9 @@ def configure_telemetry(*, service: str, settings: ServiceSettings, public: bool
     if not isinstance(propagate.get_global_textmap(), UntrustedContextPropagator):
         propagate.set_global_textmap(UntrustedContextPropagator(propagate.get_global_textmap()))
     if settings.otel_sdk_disabled or isinstance(get_tracer_provider(), TracerProvider):
-        return  # a test or another application of this process may have set a provider
+        return  # a test, or another application of this process, has set a provider
     resource = create_resource(service, settings)
-    # No provider shuts down at the interpreter's exit: that would wait half a minute for an unavailable collector.
+    # No provider shuts down at the interpreter's exit, which would wait half a minute for an unavailable collector.
     tracers = create_tracer_provider(settings, resource, sampler=public_sampler(settings) if public else None)
     if settings.exports("traces"):
         tracers.add_span_processor(BatchSpanProcessor(create_exporter("traces", settings)))
@@ -109,11 +109,11 @@ def create_tracer_provider(
 
 
 def public_sampler(settings: ServiceSettings) -> Sampler | None:
-    """Return the sampler of a public entry; None if the sampler of the SDK is suitable, because it ignores parents.
+    """Return the sampler of a service that clients call; None if the configured one already ignores parents.
 
-    A `parentbased_…` sampler follows the sampled flag of the caller's `traceparent`. At a public entry the caller is
-    untrusted: a flag of 0 would hide a request from its trace, a flag of 1 would override a ratio. So the root sampler
-    decides about requests from outside as well. The trace id is the caller's, and spans within the process follow
+    A `parentbased_…` sampler follows the sampled flag of the caller's `traceparent`. Clients are untrusted: their
+    flag 0 would hide a request from its trace, and their flag 1 would override a ratio. So the root sampler
+    decides about requests from outside as well. The trace id is that of the caller, and spans within the process follow
     their parent.
     """
     match settings.otel_traces_sampler:
@@ -143,7 +143,7 @@ def _load(group: str, name: str) -> Any:
     for entry in entry_points(group=group, name=name):
         return entry.load()
     known = ", ".join(sorted(entry_points(group=group).names))
-    raise ConfigurationError(f"Unknown {group} '{name}'. Installed: {known}.")
+    raise ConfigurationError(f"no installed package has the {group} {name!r}. Expected one of: {known}")
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from opentelemetry.util.types import AttributeValue
 from shared.logging.redaction import redact_text
 
 SYNTHETIC = "hopline.synthetic"
+"""Baggage member and span attribute of the requests of load tests."""
 
 _NS = 1_000_000_000
 
@@ -31,7 +32,7 @@ def get_tracer(name: str) -> trace.Tracer:
 
 
 def get_tracer_provider() -> trace.TracerProvider:
-    """Return the global provider. Until one is set, return OpenTelemetry's stand-in, whose tracers use it later.
+    """Return the global provider. Until one is set, return OpenTelemetry's proxy, whose tracers use it later.
 
     If OTEL_PYTHON_TRACER_PROVIDER is set, `opentelemetry.trace.get_tracer_provider` would create the provider of that
     name and set it. This provider would lack the process's resource and exporter.
@@ -118,7 +119,7 @@ def get_baggage_attributes(context: Context | None = None) -> dict[str, Attribut
 def detached_context() -> Iterator[None]:
     """Run the block in an empty OpenTelemetry context, so that spans in it start a new trace.
 
-    Baggage and suppression flags do not apply. It is for work that is not part of the current request.
+    Baggage and suppression flags do not apply. Use this for work that is not part of the current request.
     """
     token = otel_context.attach(Context())
     try:

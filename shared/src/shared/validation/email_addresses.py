@@ -9,11 +9,11 @@ MAX_LENGTH = 254
 def normalise_email(address: str, *, strict: bool = False) -> str:
     """Return the spelling in which an address is stored and looked up: ASCII, lower case, the domain by IDNA.
 
-    Lower case, because no common provider distinguishes Ann@ from ann@. A local part that is not ASCII is rejected: its
-    mail would need SMTPUTF8 on every server on the way. Domains below `.test` are accepted.
+    The result is in lower case, because no common provider distinguishes Ann@ from ann@. A local part that is not ASCII
+    is rejected, because every mail server on the way would need SMTPUTF8. Domains below `.test` are accepted.
 
     `strict` is for an address that will receive mail. It also rejects a local part of more than 64 octets
-    (§4.5.3.1.1), and one that mail programs decode as an encoded word (RFC 2047).
+    (RFC 5321 §4.5.3.1.1), and one that mail programs decode as an encoded word (RFC 2047).
 
     Raises:
         ValueError: The address is invalid. The message contains the reason.

@@ -15,7 +15,8 @@ _INVISIBLE = re.compile(
     "\u2800\U0001d159]+"
 )
 """Default_Ignorable_Code_Point of Unicode 17 (DerivedCoreProperties.txt), and two symbols that render as blanks."""
-_WITHOUT_INK = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Mc", "Me"})
+
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp", "Mn", "Mc", "Me"})
 
 
 def has_control_characters(text: str) -> bool:
@@ -25,11 +26,11 @@ def has_control_characters(text: str) -> bool:
 
 def is_visible(text: str) -> bool:
     """Return whether `text` has at least one visible character. A combining mark alone is not visible."""
-    return any(unicodedata.category(character) not in _WITHOUT_INK for character in _INVISIBLE.sub("", text))
+    return any(unicodedata.category(character) not in _INVISIBLE_CATEGORIES for character in _INVISIBLE.sub("", text))
 
 
 def terminal_line(text: str) -> str:
-    r"""Escape control characters for one line of a terminal as JSON does, such as `\u001b`. JSON keeps its meaning."""
+    r"""Escape control characters for one line of a terminal, as `\u001b`. The escapes are those of JSON."""
     return _CONTROL.sub(_escape, text)
 
 

@@ -1,6 +1,6 @@
 """Bounds on dates and times of untrusted input.
 
-asyncpg reads the first moment of the year 1 as `-infinity`, and arithmetic near either end of the calendar overflows.
+asyncpg reads the first moment of the year 1 as `-infinity`, and arithmetic near the first or last year overflows.
 """
 
 from datetime import date
@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, AwareDatetime
 
 YEARS = range(2000, 2100)
+"""The supported years."""
 
 _Day = TypeVar("_Day", bound=date)
 

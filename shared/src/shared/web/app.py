@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 MAX_BODY_BYTES = 64 * 1024
 
 NO_TELEMETRY_OF_FASTAPI: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-"""FastAPIInstrumentor creates the spans (ADR 20). Mounted applications need this as well."""
+"""FastAPIInstrumentor creates the spans (ADR 20). Pass it to mounted applications as well."""
 
 UNTRACED = "^[^/]+//[^/]+/(health/|ws$|browser/(resilience|telemetry|traces)($|/))"
 """URLs without spans and metrics: probes and the polling of pages are too frequent, and the span of a WebSocket would
@@ -71,7 +71,7 @@ def build_app(
 
     `lifespan` opens the resources of the service, stores them on `app.state`, registers probes at `app.state.health`,
     and closes the resources in reverse order; telemetry is flushed last, so that it includes the shutdown. Only the
-    service that clients call has an `edge`: it decides itself whether a trace from outside is sampled.
+    service that clients call has an `edge`: that service decides itself whether a trace from outside is sampled.
     """
     configure_logging(service=name, level=settings.log_level, log_format=settings.log_format)
     configure_telemetry(service=name, settings=settings, public=edge is not None)
@@ -94,7 +94,7 @@ def build_app(
         app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"], server_request_hook=redact_query
     )
     install_error_handlers(app)
-    for router in routers:  # first, because routes and the instrumentation match in this order
+    for router in routers:  # first, because requests are matched in this order, and most requests are for these routes
         app.include_router(router)
     app.include_router(health_router)
     if settings.environment is Environment.DEVELOPMENT:

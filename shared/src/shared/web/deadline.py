@@ -1,4 +1,4 @@
-"""Cancel a request at its deadline."""
+"""Cancellation of requests at their deadline."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from shared.errors.problems import DeadlineExceededError
 class DeadlineMiddleware:
     """ASGI middleware that cancels a request at its deadline, so that the transaction is rolled back.
 
-    `RequestContextMiddleware` sets the deadline. It applies until the response begins. `grace_s` is the time in
+    `RequestContextMiddleware` sets the deadline, which applies until the response begins. `grace_s` is the time in
     seconds after the deadline in which a pending statement or call can end by itself.
     """
 

@@ -1,6 +1,6 @@
 """Debug pages of a service: its connection pool, slow statements with their plans, and all tasks.
 
-They exist in development only, because they show code and load without authentication.
+They exist in development only, because they show code and current work without authentication.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class TaskState(BaseModel):
 async def read_pool(request: Request) -> Pools:
     """Return the state of the pool."""
     database: Database | None = getattr(request.app.state, "database", None)
-    return Pools(database=None if database is None else _state(database.engine.pool))
+    return Pools(database=None if database is None else _describe_pool(database.engine.pool))
 
 
 class SlowStatementState(BaseModel):
@@ -66,13 +66,13 @@ async def list_slow_statements(request: Request, *, explain: bool = False) -> li
     async with database.engine.connect() as connection:
         recorder = await connection.run_sync(get_statement_recorder)
         for statement, slow in reversed([*recorder.slow.items()] if recorder else []):
-            plan = await _plan(connection, statement) if explain else []
+            plan = await _explain(connection, statement) if explain else []
             longest_ms = round(slow.longest_s * 1000, 1)
             found.append(SlowStatementState(statement=statement, count=slow.count, longest_ms=longest_ms, plan=plan))
     return found
 
 
-async def _plan(connection: AsyncConnection, statement: str) -> list[str]:
+async def _explain(connection: AsyncConnection, statement: str) -> list[str]:
     """Return the lines of `EXPLAIN (GENERIC_PLAN)`, which needs no values and executes nothing."""
     try:
         rows = await connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {statement}")
@@ -86,16 +86,18 @@ async def _plan(connection: AsyncConnection, statement: str) -> list[str]:
 async def read_tasks() -> list[TaskState]:
     """Return every task of the event loop except the current one."""
     current = asyncio.current_task()
-    return sorted((_task(task) for task in asyncio.all_tasks() if task is not current), key=lambda task: task.name)
+    return sorted(
+        (_describe_task(task) for task in asyncio.all_tasks() if task is not current), key=lambda task: task.name
+    )
 
 
-def _state(pool: Any) -> PoolState:
-    assert isinstance(pool, MeasuredPool)  # noqa: S101 - shared.db.database opens this class
+def _describe_pool(pool: Any) -> PoolState:
+    assert isinstance(pool, MeasuredPool)  # noqa: S101 - shared.db.database creates only this class
     return PoolState(checked_out=pool.checkedout(), idle=pool.checkedin(), at_most=pool.limit)
 
 
-def _task(task: asyncio.Task[Any]) -> TaskState:
-    """Follow the chain of awaited coroutines. It ends at an awaitable that is not written in Python."""
+def _describe_task(task: asyncio.Task[Any]) -> TaskState:
+    """Describe a task by its chain of awaited coroutines, which ends at an awaitable not written in Python."""
     waits_at = []
     step: Any = task.get_coro()
     name = getattr(step, "__qualname__", repr(step))

@@ -62,10 +62,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    unread = [
+    # FastAPI does not parse a body of another media type, and reports the whole body as invalid.
+    unparsed = [
         detail for detail in error.errors() if tuple(detail["loc"]) == ("body",) and isinstance(error.body, bytes)
     ]
-    if unread and not is_json(request):
+    if unparsed and not is_json(request):
         problem: ProblemError = unsupported_media_type(JSON)
     else:
         problem = _from_validation_error(error)
@@ -83,6 +84,7 @@ def _from_http_exception(error: HTTPException) -> ProblemError:
             {"status": error.status_code, "slug": phrase.lower().replace(" ", "-"), "title": phrase},
         )
     problem = kind.__new__(kind)
+    # The constructors of some classes have other parameters and add headers.
     ProblemError.__init__(problem, str(error.detail or ""), headers=error.headers)
     return problem
 
@@ -106,7 +108,7 @@ def _from_validation_error(error: RequestValidationError) -> ProblemError:
 def _field_error(detail: Mapping[str, object]) -> FieldError:
     location = detail.get("loc", ())
     parts = [str(part) for part in location] if isinstance(location, tuple | list) else []
-    if detail.get("type") == "json_invalid":  # the rest of its location is an offset
+    if detail.get("type") == "json_invalid":  # the rest of the location is an offset in the body
         parts = parts[:1]
     if parts and parts[0] in {"body", "query", "path", "header", "cookie"}:
         parts = parts[1:] or parts

@@ -7,7 +7,7 @@ class HeadAsGetMiddleware:
     """ASGI middleware: serves HEAD as GET, without the body.
 
     FastAPI's routes do not serve HEAD, and HEAD operations would appear in the OpenAPI document. A HEAD costs as much
-    as its GET. Middleware outside of this one sees the method HEAD, and the route in the scope as usual.
+    as its GET. Outer middleware gets a scope with the method HEAD and, as usual, the matched route.
     """
 
     def __init__(self, app: ASGIApp) -> None:

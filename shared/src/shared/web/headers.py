@@ -8,9 +8,9 @@ Header = tuple[bytes, bytes]
 
 
 def get_header(scope: Scope, name: bytes) -> str | None:
-    """Return the first header with this name in lower case, or None."""
-    for given, value in scope["headers"]:
-        if given == name:
+    """Return the first value of the header `name`, which is in lower case, or None."""
+    for header, value in scope["headers"]:
+        if header == name:
             return str(value, "latin-1")
     return None
 
@@ -21,6 +21,6 @@ def add_headers(message: Message, pairs: Iterable[Header]) -> None:
 
 
 def add_missing_headers(message: Message, pairs: Iterable[Header]) -> None:
-    """Add the headers that a response start message does not have."""
-    there = {name.lower() for name, _ in message["headers"]}
-    add_headers(message, [pair for pair in pairs if pair[0] not in there])
+    """Add those of `pairs` that a response start message does not have. Their names must be in lower case."""
+    present = {name.lower() for name, _ in message["headers"]}
+    add_headers(message, [pair for pair in pairs if pair[0] not in present])

@@ -61,7 +61,7 @@ class Health:
         self.dependencies.append(Dependency(name=name, probe=probe, critical=critical, details=details))
 
     def record(self, name: str, *, error: str | None) -> None:
-        """Record the state of a dependency: its error, or None. Log a warning when it goes down."""
+        """Record the state of a dependency: its error, or None if it is up. Log a warning when it goes down."""
         if error is None:
             self._down.discard(name)
         elif name not in self._down:
@@ -73,7 +73,7 @@ class Health:
         self.drains.append(callback)
 
     async def drain(self, *, grace_s: float) -> None:
-        """Fail readiness, run the callbacks, and wait at least `grace_s`, so that load balancers detect it."""
+        """Fail readiness, run the callbacks, and wait at least `grace_s` for load balancers to detect the failure."""
         self.draining = True
         results = await asyncio.gather(
             asyncio.sleep(grace_s), *(callback() for callback in self.drains), return_exceptions=True
@@ -101,7 +101,7 @@ class Readiness(BaseModel):
 
 
 class Liveness(BaseModel):
-    """The body of the other two probes."""
+    """The body of `GET /health/live` and `GET /health/startup`."""
 
     status: Literal["live", "started", "starting"]
 
@@ -111,7 +111,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 async def live() -> Liveness:
-    """Return 200: the process responds."""
+    """Return 200, which shows that the process responds."""
     return Liveness(status="live")
 
 
@@ -135,7 +135,7 @@ async def ready(request: Request, response: Response) -> Readiness:
 
 
 async def check(health: Health) -> Readiness:
-    """Check all dependencies concurrently."""
+    """Probe all dependencies concurrently and return the readiness."""
     statuses = await asyncio.gather(*(_probe(dependency, health) for dependency in health.dependencies))
     by_name = {dependency.name: status for dependency, status in zip(health.dependencies, statuses, strict=True)}
     down = [dependency for dependency in health.dependencies if by_name[dependency.name].status == "down"]

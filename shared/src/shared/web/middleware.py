@@ -1,7 +1,7 @@
 """The request context and the handling of unexpected errors, as pure ASGI middleware.
 
 `RequestContextMiddleware` gives the request an id, binds it to the log context, adds `X-Request-ID` and `traceresponse`
-to every response, completes the span that OpenTelemetry's instrumentation started and writes one access log record.
+to every response, completes the span that OpenTelemetry's instrumentation started, and writes one access log record.
 `UnexpectedErrorMiddleware` renders unhandled exceptions as problems. BaseHTTPMiddleware would cost a task and a queue
 per request, and would hide context variables set below it.
 """
@@ -36,18 +36,19 @@ _CLIENT_GONE = 499
 _REQUEST_ID = REQUEST_ID.lower().encode()
 _REQUEST_TIMEOUT = REQUEST_TIMEOUT.lower().encode()
 _MAX_DIGITS = 9
+"""Maximum number of digits of a request timeout. A longer header is malformed."""
 _TRACERESPONSE = b"traceresponse"
-_ids = RandomIdGenerator()
-_IDS = (_REQUEST_ID, _TRACERESPONSE)
+_id_generator = RandomIdGenerator()
+_ID_HEADERS = (_REQUEST_ID, _TRACERESPONSE)
 _CLOSE = (b"connection", b"close")
 
 
 class RequestContextMiddleware:
     """ASGI middleware that creates the context of a request (`shared.context`) and writes its access log record.
 
-    It is the outermost one, within the instrumentation that starts the request's span. `get_route_template` returns the
-    template of the route that a request was matched to. `timeout_s` is the time in seconds that a request has, unless
-    its caller waits for less; None means no limit.
+    It is the outermost middleware, directly inside the instrumentation that starts the request's span.
+    `get_route_template` returns the template of the route that a request was matched to. `timeout_s` is the time in
+    seconds that a request has, unless its caller waits for less; None means no limit.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class RequestContextMiddleware:
         set_context(RequestContext(request_id=request_id), deadline=self._get_deadline(scope))
         started = time.perf_counter()
         ids = [(_REQUEST_ID, request_id.encode())]
-        if not context.is_remote:  # with OTEL_SDK_DISABLED this is the span of the caller
+        if not context.is_remote:  # with OTEL_SDK_DISABLED the current span is that of the caller
             ids.append((_TRACERESPONSE, format_traceparent(context).encode()))
         root_path, status, complete = scope.get("root_path", ""), 0, False
         health = scope["app"].state.health  # a mounted application replaces `scope["app"]`
@@ -82,7 +83,7 @@ class RequestContextMiddleware:
             nonlocal status, complete
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = [pair for pair in message["headers"] if pair[0] not in _IDS]
+                given = [pair for pair in message["headers"] if pair[0] not in _ID_HEADERS]
                 message["headers"] = [*given, *ids]
                 if health.draining:  # clients open their next connection to another process
                     message["headers"].append(_CLOSE)
@@ -153,8 +154,8 @@ def _record_disconnect(span: Span) -> None:
 class UnexpectedErrorMiddleware:
     """ASGI middleware that renders and records unhandled exceptions.
 
-    A ProblemError of an inner middleware is rendered unchanged. The exceptions of a mounted application
-    arrive here after their response (`shared.web.error_handlers.mount_with_error_handlers`).
+    A ProblemError of an inner middleware is rendered unchanged. The exceptions of a mounted application arrive here
+    after their response (`shared.web.error_handlers.mount_with_error_handlers`).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -167,14 +168,14 @@ class UnexpectedErrorMiddleware:
             return
         started = complete = False
 
-        async def note_progress(message: Message) -> None:
+        async def send_and_track(message: Message) -> None:
             nonlocal started, complete
             started = True
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         try:
-            await self._app(scope, receive, note_progress)
+            await self._app(scope, receive, send_and_track)
         except Exception as error:
             problem = error if isinstance(error, ProblemError) else record_unexpected(error)
             if not started:
@@ -191,7 +192,7 @@ def record_unexpected(error: Exception) -> ProblemError:
     context, span = get_context(), trace.get_current_span()
     if context.recorded is not error:
         context.recorded = error
-        if span.is_recording():  # its end is the end of the response
+        if span.is_recording():  # the span ends with the response, and then takes no event
             record_exception(span, error)
         log_exception(error)
     return problem_from_exception(error)
@@ -199,7 +200,7 @@ def record_unexpected(error: Exception) -> ProblemError:
 
 def unrecorded_span() -> Span:
     """Return a span that is not recorded, for the ids in a response's headers."""
-    context = SpanContext(_ids.generate_trace_id(), _ids.generate_span_id(), is_remote=False)
+    context = SpanContext(_id_generator.generate_trace_id(), _id_generator.generate_span_id(), is_remote=False)
     return NonRecordingSpan(context)
 
 

@@ -43,9 +43,9 @@ def document_header(description: str) -> dict[str, Any]:
 
 
 def without_maximum(schema: dict[str, Any]) -> None:
-    """Remove `maximum` from a field in the documents; for `json_schema_extra`.
+    """Remove `maximum` from the schema of a field. Pass this function as its `json_schema_extra`.
 
-    The published documents do not have this bound, and `make openapi` rejects a stricter limit.
+    The published OpenAPI documents do not have this bound, and `make openapi` rejects stricter limits.
     """
     schema.pop("maximum")
 
@@ -54,4 +54,4 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     422: document_problem("A parameter or a field is wrong; `errors` names it"),
     "default": document_problem("Any other problem; `type` identifies it"),
 }
-"""The `responses` of an application."""
+"""The `responses` of every application."""

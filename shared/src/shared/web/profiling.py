@@ -1,7 +1,7 @@
 """`X-Profile: text`, `html` or `speedscope`: the response is a profile of the request.
 
-Not in production, because a profile shows code and takes a sample each millisecond. A process profiles one request at a
-time, because samplers of the same thread interfere.
+This is disabled in production, because a profile shows code, and a sample is taken every millisecond. A process
+profiles one request at a time, because samplers of the same thread interfere.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PROFILED_STATUS = "X-Profile-Status"
 
 INTERVAL_S = 0.001
 TIMEOUT_S = 15.0
-"""A longer request is cancelled; the profile ends there. This limits the number of samples."""
+"""Time in seconds after which a profiled request is cancelled, which limits the number of samples."""
 
 ProfileFormat = Literal["text", "html", "speedscope"]
 

@@ -1,6 +1,6 @@
 """Limits on request bodies, applied before anything reads them.
 
-Starlette's own limiter responds in plain text, from outside the error handlers.
+Starlette's own limit responds in plain text, from outside the error handlers.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class RequestBodyMiddleware:
         started = False
 
         async def send_unless_rejected(message: Message) -> None:
-            """Forward the response, unless it is the framework's own response to the exception raised by `body`."""
+            """Forward the response, unless the framework created it for an exception that `body` raised."""
             nonlocal started
             if body.problem is not None and not started:
                 return

@@ -14,8 +14,8 @@ _contexts_by_app: WeakKeyDictionary[Starlette, dict[int, list[RouteContext]]] = 
 def get_route_template(scope: Scope) -> str | None:
     """Return the template of the matched route with its prefixes, for example `/v2/orders/{order_id}`, or None.
 
-    None means that no route matched. FastAPI keeps one object of a route whose router is included several times, and a
-    `RouteContext` with the full path for each inclusion.
+    None means that no route matched. For a router that is included several times, FastAPI has one object per route, and
+    for each inclusion a `RouteContext` with the full path.
     """
     route = scope.get("route")
     if route is None:

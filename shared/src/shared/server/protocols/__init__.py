@@ -5,6 +5,6 @@
 - `websocket`: the WebSocket class
 
 uvicorn documents that its options `http` and `ws` take a protocol class. The classes use public but undocumented
-attributes of uvicorn's classes. So `pyproject.toml` pins uvicorn to one minor version, and
+attributes of uvicorn's classes. So `shared/pyproject.toml` pins uvicorn to one minor version, and
 `shared/tests/server/test_protocol_members.py` checks the attributes.
 """

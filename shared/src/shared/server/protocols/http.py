@@ -2,12 +2,12 @@
 
 | input | limit | then |
 |---|---|---|
-| request line and headers | 64 KiB (plus 32 bytes per field, as in RFC 9113 §6.5.2) | 431, close |
+| request line and headers | 64 KiB, including 32 bytes for each field (as in RFC 9113 §6.5.2) | 431, close |
 | request line and headers | complete within 10 s of the first byte | 408, close |
 | a connection that sends nothing | 10 s | close |
 | chunk extensions, trailers | 64 KiB between two pieces of the body | 400, close |
 | a whole request with its body | 30 s, unless the application does not read it | 408, close |
-| pipelined requests | 16 waiting | close after their responses |
+| pipelined requests | 16 waiting | close after the earlier responses |
 | a response that the client does not read | 60 s without progress | reset |
 
 Trailers are dropped (RFC 9110 §6.5.1). The Host header is checked (RFC 9112 §3.2). A client that closes its sending
@@ -33,9 +33,10 @@ Headers = list[tuple[bytes, bytes]]
 
 MAX_HEAD_BYTES = 64 * 1024
 FIELD_OVERHEAD_BYTES = 32
-"""Memory of a header field in addition to its name and value."""
+"""Bytes that a header field counts in addition to its name and value."""
 
 MAX_PIPELINED = 16
+"""Maximum number of requests that wait for the response of an earlier request of their connection."""
 
 LINGER_SECONDS = 2.0
 """Time after an error response in which input is discarded. Closing immediately would reset the connection, and the
@@ -69,11 +70,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.in_head = True
         """Whether the next byte belongs to a head; otherwise it belongs to a body."""
         self.head_begun = False
+        """Whether the first byte of a head has arrived."""
         self.head_bytes = 0
         self.unparsed_bytes = 0
         """Bytes since the last complete head, body part or request."""
         self.progress = False
+        """Whether the current piece completed a head, a body part or a request."""
         self.ignores_input = False
+        """Whether further input is discarded."""
         self.late_timer: TimerHandle | None = None
         self.probe_timer: TimerHandle | None = None
         self.error = (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1")
@@ -128,7 +132,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
-        """Limit the requests that wait for the response of an earlier one."""
+        """Limit the number of requests that wait for an earlier response."""
         if len(self.pipeline) >= MAX_PIPELINED:
             raise InvalidRequestError
         super().on_message_begin()
@@ -172,7 +176,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._record_progress(in_head=True)
         super().on_message_complete()
 
-    # uvicorn's extension
+    # Methods of uvicorn's class
 
     def handle_websocket_upgrade(self) -> None:
         """Pass the connection to the WebSocket protocol, which has separate limits for slow readers."""
@@ -187,7 +191,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Internals
 
     def _limit_unread(self, seconds: float) -> None:
-        """Have the kernel end the connection if the client reads nothing for this time; 0 is its default."""
+        """Have the kernel end the connection if the client reads nothing for `seconds`; 0 turns this limit off."""
         connection = self.transport.get_extra_info("socket")
         if sys.platform == "linux" and connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
@@ -213,9 +217,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.late_timer = self.loop.call_later(self.request_seconds, self._on_late_body)
         elif self.head_begun or self.unparsed_bytes:
             self.late_timer = self.loop.call_later(self.head_seconds, self._on_late_head)
-        elif (
-            self.timeout_keep_alive_task is None and not self._is_responding()
-        ):  # the response was sent before the body arrived
+        elif self.timeout_keep_alive_task is None and not self._is_responding():
+            # The response was sent before the body had arrived, so uvicorn has not started this timer.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
@@ -224,11 +227,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.late_timer = None
         if self.head_begun:
             self._reject(HTTPStatus.REQUEST_TIMEOUT, f"The head was not complete within {self.head_seconds:g} s")
-        elif not self._is_responding():  # empty lines only
+        elif not self._is_responding():  # only empty lines arrived
             self.transport.close()
 
     def _on_late_body(self) -> None:
-        if self.flow.read_paused:  # the application does not read it
+        if self.flow.read_paused:  # the application does not read the body
             self.late_timer = self.loop.call_later(self.request_seconds, self._on_late_body)
         else:
             self._reject(HTTPStatus.REQUEST_TIMEOUT, f"The body was not complete within {self.request_seconds:g} s")
@@ -254,7 +257,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Close the connection, after an error response if no earlier response is pending."""
         self._stop_reading()
         cycle = self.cycle
-        if self.in_head and self._is_responding():  # earlier requests: their responses come first
+        if self.in_head and self._is_responding():  # the responses of earlier requests come first
             cycle.keep_alive = False
         elif self.in_head:
             self._respond(status, detail)

@@ -51,6 +51,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.failed = False
         """Whether the peer violated the protocol or a limit."""
         self.second = 0.0
+        """Time of the event loop at which the current second of counting began."""
         self.control_frames = 0
         """Control frames and fragments in this second."""
 
@@ -124,7 +125,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_pong(event)
 
     def handle_text(self, event: Frame) -> None:
-        """Count a fragment like a control frame, because it completes no message."""
+        """Count a fragment like a control frame, because a fragment completes no message."""
         if not event.fin:
             self._count_control_frame()
         super().handle_text(event)
@@ -142,7 +143,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on if it is valid."""
+        """Pass the message to the application if it is valid text or binary."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
