@@ -2,11 +2,12 @@
 
 const BASE_MS = 500;
 const MAX_MS = 30_000;
+/** Added to the delay after a close code in `LONG_WAIT_CLOSE_CODES`. */
 const LONG_WAIT_MS = 30_000;
 /** Maximum delay that a server can demand. `setTimeout` calls back immediately if the delay exceeds 2^31 - 1 milliseconds. */
 const MAX_DEMANDED_MS = 3_600_000;
 
-/** Close codes after which an immediate attempt would fail again: too many connections, or frames the server rejects. */
+/** Close codes after which an early attempt would fail again: too many connections, or frames that the server rejects. */
 const LONG_WAIT_CLOSE_CODES: ReadonlySet<number> = new Set([4429, 1007, 1008]);
 
 /** Limit a delay, in milliseconds, that a server demands. */

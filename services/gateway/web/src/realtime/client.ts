@@ -1,7 +1,7 @@
 /**
  * The WebSocket client: notifications 1 to head in order, without gaps or repeats, over any number of connections.
  *
- * It depends on nothing but a WebSocket, so it can be copied into another page. README.md describes it.
+ * This folder depends only on `WebSocket`, so it can be copied into another page. README.md describes it.
  */
 
 import { backoff, limitDelay } from "./backoff";
@@ -22,9 +22,14 @@ export interface RealtimeDependencies {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A connection that lasted this long was good: the next failure is the first again. */
+/** After a connection that lasted this long, failed attempts are counted from 1 again. */
 const STABLE_MS = 10_000;
+/** Maximum number of notifications that are kept while missed ones are read over REST. */
 const MAX_BUFFERED = 1_000;
+/** Maximum delay that a `drain` frame can demand. */
+const MAX_DRAIN_MS = 60_000;
+/** The connection is dead if no frame arrives for two ping intervals and this time. */
+const SILENCE_MARGIN_MS = 5_000;
 /** The close code of a connection that ended without a close frame (RFC 6455 §7.4.1). */
 const ABNORMAL_CLOSURE = 1006;
 
@@ -33,7 +38,7 @@ export class RealtimeClient {
   readonly #rooms = new Set<string>();
   #state: ConnectionState = { phase: "stopped", attempt: 0 };
   #socket: Socket | undefined;
-  /** Identifies the current connection: callbacks of earlier sockets are ignored. */
+  /** Number of the current connection. Callbacks of earlier sockets are ignored. */
   #generation = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
@@ -64,7 +69,7 @@ export class RealtimeClient {
     this.#setState({ phase: "stopped", attempt: 0 });
   }
 
-  /** Connect now instead of waiting, for example because the network is available again. */
+  /** Connect now if the client is waiting, for example because the network is available again. */
   retryNow(): void {
     if (this.#state.phase === "waiting") void this.#connect();
   }
@@ -85,7 +90,7 @@ export class RealtimeClient {
     if (this.#rooms.delete(room) && this.#state.phase === "open") this.#send({ t: "leave", room });
   }
 
-  /** Mark notifications as read. Return false if that is not possible now; use REST then. */
+  /** Mark notifications as read. Return false if the connection is not open; then use REST. */
   markRead(upTo: number): boolean {
     if (this.#state.phase !== "open") return false;
     this.#send({ t: "read", up_to: upTo });
@@ -128,10 +133,10 @@ export class RealtimeClient {
     this.#restartWatchdog();
     switch (frame.t) {
       case "welcome":
-        this.#welcome(frame);
+        this.#acceptWelcome(frame);
         break;
       case "n":
-        this.#notification(frame);
+        this.#acceptNotification(frame);
         break;
       case "ping":
         this.#send({ t: "pong", cursor: this.#dependencies.cursor.load() });
@@ -141,7 +146,7 @@ export class RealtimeClient {
         this.#emit({ type: "read", readSeq: frame.read_seq });
         break;
       case "drain":
-        this.#drainUntil = Date.now() + Math.min(frame.retry_ms, 60_000);
+        this.#drainUntil = Date.now() + Math.min(frame.retry_ms, MAX_DRAIN_MS);
         this.#setState({ ...this.#lasting(), phase: "draining" });
         break;
       default:
@@ -149,7 +154,7 @@ export class RealtimeClient {
     }
   }
 
-  #welcome(frame: Extract<ServerFrame, { t: "welcome" }>): void {
+  #acceptWelcome(frame: Extract<ServerFrame, { t: "welcome" }>): void {
     clearTimeout(this.#timer);
     const { cursor } = this.#dependencies;
     this.#openedAt = Date.now();
@@ -166,9 +171,9 @@ export class RealtimeClient {
     if (!frame.recovered) void this.#readMissed(frame.head);
   }
 
-  #notification(frame: NotificationFrame): void {
+  #acceptNotification(frame: NotificationFrame): void {
     if (this.#buffer !== undefined) {
-      // Frames beyond the limit are dropped: they become a gap, which is read over REST.
+      // Frames beyond the limit are dropped. They are a gap then, which is read over REST.
       if (this.#buffer.length < MAX_BUFFERED) this.#buffer.push(frame);
       return;
     }
@@ -182,7 +187,7 @@ export class RealtimeClient {
     void this.#readMissed(frame.seq);
   }
 
-  /** Deliver first, then save: a page that ends in between receives the notification again instead of missing it. */
+  /** Deliver first, then save. A page that ends in between receives the notification again instead of missing it. */
   #deliver(frame: NotificationFrame): void {
     this.#emit({ type: "notification", frame });
     this.#dependencies.cursor.save(frame.seq);
@@ -191,7 +196,7 @@ export class RealtimeClient {
     if (frame.seq === this.#welcomeHead && this.#state.phase === "open") this.#setOpen();
   }
 
-  /** Read what the socket does not send, then continue with what arrived meanwhile. */
+  /** Read the notifications that the socket does not send, then deliver those that arrived meanwhile. */
   async #readMissed(head: number): Promise<void> {
     const generation = this.#generation;
     this.#buffer = [];
@@ -202,17 +207,21 @@ export class RealtimeClient {
       for (const frame of missed) if (frame.seq === cursor.load() + 1) this.#deliver(frame);
       if (cursor.load() < head) throw new Error(`Notifications up to ${head} are missing.`);
     } catch {
-      // A new connection begins at the cursor again.
+      // The next connection resumes from the cursor.
       if (generation === this.#generation) this.#lost(undefined);
       return;
     }
     const buffered = this.#buffer;
     this.#buffer = undefined;
     if (this.#state.phase === "open") this.#setOpen();
-    for (const frame of buffered) this.#notification(frame);
+    for (const frame of buffered) this.#acceptNotification(frame);
   }
 
-  /** The connection ended. Wait, then connect again. An open connection that this client gave up counts as lost. */
+  /**
+   * Wait, then connect again, because the connection has ended or failed.
+   *
+   * `code` is undefined if this client ends the connection itself, or has no socket yet. `atLeastMs` is the shortest delay.
+   */
   #lost(code: number | undefined, atLeastMs = 0): void {
     const closeCode = code ?? (this.#openedAt > 0 ? ABNORMAL_CLOSURE : undefined);
     const wasStable = this.#openedAt > 0 && Date.now() - this.#openedAt >= STABLE_MS;
@@ -230,7 +239,7 @@ export class RealtimeClient {
   }
 
   #delay(attempt: number, closeCode: number | undefined): number {
-    // The server spreads the clients of a draining process itself.
+    // The server has chosen a random delay for each client of a draining process.
     if (this.#drainUntil !== undefined) return Math.max(0, this.#drainUntil - Date.now());
     // The ticket expired or was used; another one is likely to be accepted.
     if (closeCode === 4401 && attempt === 1) return 0;
@@ -248,19 +257,19 @@ export class RealtimeClient {
     this.#socket = undefined;
   }
 
-  /** A connection on which nothing arrives for two pings is dead, even if the system does not report it. */
+  /** Begin to wait for the next frame. A connection without frames is dead, even if the browser does not report it. */
   #restartWatchdog(): void {
     clearTimeout(this.#watchdog);
     this.#watchdog = setTimeout(() => {
       this.#lost(undefined);
-    }, this.#pingMs * 2 + 5_000);
+    }, this.#pingMs * 2 + SILENCE_MARGIN_MS);
   }
 
   #setOpen(): void {
     this.#setState({ ...this.#lasting(), phase: "open", resumed: { replayed: this.#replayed, gaps: this.#gaps } });
   }
 
-  /** The parts of the state that a change of the phase keeps. */
+  /** Return the parts of the state that a change of the phase keeps. */
   #lasting(): Omit<ConnectionState, "phase" | "retryAt"> {
     const { attempt, closeCode, resumed } = this.#state;
     return { attempt, ...(closeCode === undefined ? {} : { closeCode }), ...(resumed === undefined ? {} : { resumed }) };

@@ -22,7 +22,7 @@ export interface ConnectionState {
   readonly phase: "stopped" | "connecting" | "open" | "waiting" | "draining";
   /** Consecutive failed attempts. */
   readonly attempt: number;
-  /** When the next attempt begins, on the clock of `Date.now()`; only while waiting. */
+  /** When the next attempt begins, in milliseconds on the clock of `Date.now()`; only while waiting. */
   readonly retryAt?: number;
   /** The close code that ended the last socket; 1006 if the client closed it, because it was silent or the network was lost. */
   readonly closeCode?: number;

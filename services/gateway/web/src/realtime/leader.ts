@@ -1,18 +1,18 @@
 /**
  * One WebSocket per browser: the tab that holds a Web Lock connects, the others receive its events by BroadcastChannel.
  *
- * When the leading tab ends, the browser gives the lock to another tab. It connects from the cursor that all tabs share.
+ * When the leading tab ends, the browser gives the lock to another tab, which resumes from the cursor that all tabs share.
  */
 
 import type { RealtimeClient } from "./client";
 import type { RealtimeEvent, RoomFrame } from "./frames";
 
 type Message =
-  /** From the leader: what its client reported. */
+  /** From the leader: an event of its client. */
   | { readonly type: "event"; readonly event: RealtimeEvent }
-  /** From a new leader: the followers send their rooms again. */
+  /** From a new leader. The followers respond with their rooms. */
   | { readonly type: "leads" }
-  /** From a follower: the rooms it needs, all of them. */
+  /** From a follower: all rooms that it needs. */
   | { readonly type: "rooms"; readonly tab: string; readonly rooms: readonly string[] };
 
 export interface SharedConnectionDependencies {
@@ -31,9 +31,9 @@ export class SharedConnection {
   readonly #stopping = new AbortController();
   readonly #rooms = new Set<string>();
   /** As the leader: the rooms of each tab. */
-  readonly #roomsOf = new Map<string, ReadonlySet<string>>();
-  /** As the leader: the last frames of each room by their type, for tabs that need the room later. */
-  readonly #lastOfRoom = new Map<string, Map<RoomFrame["t"], RoomFrame>>();
+  readonly #roomsByTab = new Map<string, ReadonlySet<string>>();
+  /** As the leader: the last frame of each type in each room, for tabs that need the room later. */
+  readonly #lastFrames = new Map<string, Map<RoomFrame["t"], RoomFrame>>();
   #client: RealtimeClient | undefined;
 
   /** `name` separates the users of one browser. */
@@ -50,9 +50,9 @@ export class SharedConnection {
     return this.#client !== undefined;
   }
 
-  /** Take part until `stop`: lead if no other tab does, otherwise follow. */
+  /** Lead if no other tab does, otherwise follow, until `stop`. */
   start(): void {
-    // Held while the tab exists, so that the leader can detect its end.
+    // The lock of this tab is held while the tab exists, so that the leader detects when the tab ends.
     void this.#hold(this.#lockOf(this.#dependencies.tab), () => undefined);
     void this.#hold(this.#name, () => {
       this.#lead();
@@ -77,12 +77,12 @@ export class SharedConnection {
     this.#sendRooms();
   }
 
-  /** Mark notifications as read by the socket of this tab. Return false if it has none; use REST then. */
+  /** Mark notifications as read by the socket of this tab. Return false if this tab has no open socket; then use REST. */
   markRead(upTo: number): boolean {
     return this.#client?.markRead(upTo) ?? false;
   }
 
-  /** Pass on that the network of this device is available, or is not. */
+  /** Connect when the network of this device becomes available, and close the connection when it is lost. */
   networkChanged(isOnline: boolean): void {
     if (isOnline) this.#client?.retryNow();
     else this.#client?.suspend();
@@ -90,9 +90,9 @@ export class SharedConnection {
 
   #lead(): void {
     this.#client = this.#dependencies.createClient((event) => {
-      if (event.type === "room") this.#remember(event.frame);
-      // The rooms are joined again when the next socket is open.
-      if (event.type === "state" && event.state.phase === "connecting") this.#lastOfRoom.clear();
+      if (event.type === "room") this.#storeLastFrame(event.frame);
+      // The next socket joins the rooms again and receives new frames.
+      if (event.type === "state" && event.state.phase === "connecting") this.#lastFrames.clear();
       this.#post({ type: "event", event });
       this.#dependencies.onEvent(event);
     });
@@ -124,49 +124,49 @@ export class SharedConnection {
   #setRooms(tab: string, rooms: readonly string[]): void {
     const client = this.#client;
     if (client === undefined) return;
-    const known = this.#roomsOf.get(tab);
+    const known = this.#roomsByTab.get(tab);
     const before = this.#roomsOfAllTabs();
-    this.#roomsOf.set(tab, new Set(rooms));
+    this.#roomsByTab.set(tab, new Set(rooms));
     const after = this.#roomsOfAllTabs();
     for (const room of before) if (!after.has(room)) client.leave(room);
     for (const room of after) if (!before.has(room)) client.join(room);
     if (tab === this.#dependencies.tab) return;
-    for (const room of rooms) if (before.has(room) && known?.has(room) !== true) this.#repeat(room);
+    for (const room of rooms) if (before.has(room) && known?.has(room) !== true) this.#repeatLastFrames(room);
     if (known === undefined) {
       this.#post({ type: "event", event: { type: "state", state: client.state } });
-      this.#watch(tab);
+      this.#removeRoomsAtEnd(tab);
     }
   }
 
-  /** Remove the rooms of a tab when it ends. */
-  #watch(tab: string): void {
+  /** Remove the rooms of a tab when it ends, which releases its lock. */
+  #removeRoomsAtEnd(tab: string): void {
     const { locks } = this.#dependencies;
     locks
       .request(this.#lockOf(tab), { signal: this.#stopping.signal }, () => {
         this.#setRooms(tab, []);
-        this.#roomsOf.delete(tab);
+        this.#roomsByTab.delete(tab);
       })
       .catch(ignoreAbort);
   }
 
-  #remember(frame: RoomFrame): void {
+  #storeLastFrame(frame: RoomFrame): void {
     if (frame.t === "left" || frame.t === "join_rejected") {
-      this.#lastOfRoom.delete(frame.room);
+      this.#lastFrames.delete(frame.room);
       return;
     }
-    const frames = this.#lastOfRoom.get(frame.room) ?? new Map<RoomFrame["t"], RoomFrame>();
-    this.#lastOfRoom.set(frame.room, frames.set(frame.t, frame));
+    const frames = this.#lastFrames.get(frame.room) ?? new Map<RoomFrame["t"], RoomFrame>();
+    this.#lastFrames.set(frame.room, frames.set(frame.t, frame));
   }
 
-  /** The server sends nothing to a tab that needs a room which the socket has joined already. */
-  #repeat(room: string): void {
-    for (const frame of this.#lastOfRoom.get(room)?.values() ?? []) {
+  /** Post the last frames of a room again. The server sends them only when the socket joins, not for each tab. */
+  #repeatLastFrames(room: string): void {
+    for (const frame of this.#lastFrames.get(room)?.values() ?? []) {
       this.#post({ type: "event", event: { type: "room", frame } });
     }
   }
 
   #roomsOfAllTabs(): Set<string> {
-    return new Set([...this.#roomsOf.values()].flatMap((rooms) => [...rooms]));
+    return new Set([...this.#roomsByTab.values()].flatMap((rooms) => [...rooms]));
   }
 
   #lockOf(tab: string): string {
@@ -193,7 +193,7 @@ export class SharedConnection {
   }
 }
 
-/** A request for a lock is aborted when the connection stops. */
+/** Ignore the error of a lock request that `stop` aborted. */
 function ignoreAbort(error: unknown): void {
   if (!(error instanceof DOMException && error.name === "AbortError")) throw error;
 }

@@ -1,4 +1,4 @@
-/** Reads the text of server frames. Frames of unknown types and malformed frames are ignored. */
+/** Parses the text of server frames. */
 
 import type { NotificationFrame, RoomFrame } from "./frames";
 
@@ -30,6 +30,7 @@ const SHAPES: Readonly<Record<ServerFrame["t"], Readonly<Record<string, "number"
   viewers: { room: "string", viewers: "number" },
 };
 
+/** Return the frame, or undefined if it is malformed or its type is unknown. */
 export function parseFrame(text: string): ServerFrame | undefined {
   let value: unknown;
   try {

@@ -1,6 +1,6 @@
-/** A WebSocket behind the few functions that the client needs, so that tests can replace it. */
+/** The functions of a WebSocket that the client uses, as an interface that tests can replace. */
 
-/** An open WebSocket. */
+/** A WebSocket. Text is sent only while it is open. */
 export interface Socket {
   send(text: string): void;
   close(): void;
