@@ -27,7 +27,7 @@ export function connectionText({ phase, attempt, closeCode }: ConnectionState): 
   return `${PHASES[phase]}${attempts}${reason}`;
 }
 
-/** Whether notifications arrive. Failed attempts and the close code of such a connection are those of earlier sockets. */
+/** Whether notifications arrive. In these phases, `attempt` and `closeCode` describe earlier sockets. */
 function isOpen(phase: ConnectionState["phase"]): boolean {
   return phase === "open" || phase === "draining";
 }

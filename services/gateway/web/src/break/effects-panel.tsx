@@ -1,4 +1,4 @@
-/** What the user gets while faults are active: requests to try, and the log of their effects. */
+/** What the user gets while faults are active: requests to send, and the log of the effects. */
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -97,13 +97,13 @@ function Trials({ log }: { readonly log: EffectLog }) {
   );
 }
 
-/** Send one request. Only an incomplete dashboard is visible in the body; other effects are found in the `ApiCall`. */
+/** Send one request. Its effect is logged when it ends, except an incomplete dashboard, which only the body shows. */
 async function send({ name, path }: Trial, log: EffectLog): Promise<void> {
   try {
     const { body } = await api.json<Dashboard>(path, { background: true });
     if (name === "dashboard") log.add(effectOfDashboard(body));
   } catch {
-    // The log has the error already.
+    // The error is in the log already.
   }
 }
 

@@ -9,7 +9,7 @@ import type { Dashboard } from "../api/types";
 export interface Effect {
   readonly severity: "good" | "warning" | "bad";
   readonly text: string;
-  /** When the request may be sent again, on the clock of `Date.now()`. */
+  /** When the request may be sent again, in milliseconds on the clock of `Date.now()`. */
   readonly retryAt?: number | undefined;
   readonly traceId?: string | undefined;
 }
@@ -33,7 +33,7 @@ export class EffectLog {
   readonly effects: ReadonlySignal<readonly LoggedEffect[]> = this.#effects;
   #lastId = 0;
 
-  /** Add an effect. One that repeats the last one is counted there. */
+  /** Add an effect, or increase the count of the last one if the text is the same. */
   add(effect: Effect | undefined): void {
     if (effect === undefined) return;
     const [last] = this.#effects.value;
@@ -52,7 +52,7 @@ export class EffectLog {
   }
 }
 
-/** Return what a response shows of a fault, or undefined if it is as usual. `now` is the time of the response. */
+/** Return the effect of faults on a request, or undefined if there is none. `now` is the time of the response. */
 export function effectOfCall(call: ApiCall, now: number): Effect | undefined {
   const { method, url, status, isAborted, duration, traceId, retryAfterMs } = call;
   const [path = ""] = url.split("?", 1);
@@ -75,7 +75,7 @@ export function retriedCalls(timing: readonly ServerTiming[]): string[] {
   return timing.filter(({ description }) => description !== "").map(({ name, description }) => `${name} (${description})`);
 }
 
-/** Return whether a dashboard is complete. */
+/** Return the effect of faults on a dashboard: which parts are missing, or that it is complete. */
 export function effectOfDashboard({ degraded }: Dashboard): Effect {
   if (degraded.length === 0) return { severity: "good", text: "The dashboard is complete" };
   return { severity: "warning", text: `The dashboard came without ${degraded.join(" and ")}; the rest is shown` };

@@ -14,7 +14,7 @@ import { usePolling } from "../components/use-polling";
 const POLL_MS = 2_000;
 const ADMIN_EMAIL = "admin@hopline.example";
 
-/** The admin's switches. They are kept in memory only, so a reload ends them. */
+/** The switches with the token of an admin. The token is in memory only, so a reload ends the login. */
 const switches = signal<FaultSwitches | undefined>(undefined);
 
 export function FaultsPanel() {

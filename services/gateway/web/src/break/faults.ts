@@ -17,7 +17,7 @@ export interface Fault {
   readonly at: string | null;
 }
 
-/** Who calls whom. Each pair has at most one fault. */
+/** A caller and the service that it calls. Each pair has at most one fault. */
 export interface Pair {
   readonly source: string;
   readonly target: string;
@@ -31,7 +31,7 @@ export const PAIRS: readonly Pair[] = [
   { source: "workers", target: "orders" },
 ];
 
-/** Places at which a process can be killed. Its supervisor starts it again. */
+/** Some of the crash points, at which a process can be killed. Its supervisor starts it again. */
 export const CRASHES: readonly { readonly target: string; readonly at: string; readonly text: string }[] = [
   { target: "orders", at: "relay.after_append", text: "Kill orders after its next append to a stream" },
   { target: "notifications", at: "consumer.after_commit", text: "Kill notifications after its next event" },
@@ -46,7 +46,7 @@ export interface FaultRequest extends Pair {
   readonly for_seconds: number;
 }
 
-/** Return what a fault does, for example `errors in half of the calls`. */
+/** Return what a fault does, for example `errors in 50 % of the calls`. */
 export function describeFault({ kind, value, at }: Pick<Fault, "kind" | "value" | "at">): string {
   if (kind === "crash") return `crash at ${at ?? "a crash point"}`;
   if (kind === "slow") return `slow by ${value} ms`;
@@ -59,7 +59,7 @@ export function faultBetween(faults: readonly Fault[], { source, target }: Pair)
 }
 
 /**
- * Sign in as an admin. The token is returned, not stored: it is valid only for this page, beside the user's session.
+ * Sign in as an admin and return the access token. The session of the user does not change.
  *
  * @throws ProblemError The email address or the password is wrong, or the server cannot check them now.
  * @throws UnreachableError There was no response.
@@ -91,7 +91,7 @@ export class FaultSwitches {
   }
 
   async switchOn(fault: FaultRequest): Promise<void> {
-    // A crash has no source: the gateway takes the target.
+    // A crash has no source. The gateway uses the target as the source.
     const { source, ...crash } = fault;
     await this.#send("POST", "", fault.kind === "crash" ? crash : { source, ...crash });
   }

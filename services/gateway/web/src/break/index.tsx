@@ -13,7 +13,7 @@ import { ResiliencePanel } from "./resilience-panel";
 import "../hops/services.css";
 import "./break.css";
 
-/** It also records what happens on other pages after this one was opened. */
+/** The log also records effects on other pages after this page was first opened. */
 const log = new EffectLog();
 api.ended.on((call) => {
   log.add(effectOfCall(call, Date.now()));

@@ -1,4 +1,4 @@
-/** Circuits, bulkheads and retry budgets of the gateway process that responds, each second. */
+/** Circuits, bulkheads and retry budgets of the gateway process that responds, polled each second. */
 
 import { useRef, useState } from "preact/hooks";
 

@@ -41,7 +41,7 @@ export function rowsOf(state: ResilienceState): ResilienceRow[] {
 
 /** Return the circuits that changed since the last state of the same process. */
 export function circuitChanges(before: ResilienceState | undefined, after: ResilienceState): ResilienceRow[] {
-  // Each process has its own circuits; another process is not a change.
+  // Each process has separate circuits, so states of different processes cannot be compared.
   if (before?.process !== after.process) return [];
   const earlier = new Map(rowsOf(before).map((row) => [row.name, row.circuit]));
   return rowsOf(after).filter(({ name, circuit }) => earlier.has(name) && earlier.get(name) !== circuit);

@@ -5,6 +5,7 @@ import type { HopPlan, SpanPattern } from "./plans";
 import { endOf, hasFailed, reasonOf, type TraceSpan } from "./trace";
 
 export interface Evidence {
+  /** "waiting" without evidence, "lit" if the hop was reached, "failed" if all attempts so far failed. */
   readonly state: "waiting" | "lit" | "failed";
   readonly source?: "response" | "notification" | "span";
   /** Milliseconds since the action began. */
@@ -19,28 +20,28 @@ const WAITING: Evidence = { state: "waiting" };
 /** Return the state of a planned hop. `toTime` converts microseconds since the epoch to milliseconds of the action. */
 export function evidenceOf(plan: HopPlan, journey: Journey, toTime: (microseconds: number) => number): Evidence {
   const attempts = attemptsAt(journey.spans, plan.span);
-  const attempt = attempts.find((span) => !hasFailed(span));
+  const success = attempts.find((span) => !hasFailed(span));
   const failures = [...attempts, ...matching(journey.spans, plan.failure)].filter(hasFailed);
-  const failure = failures.at(-1);
+  const lastFailure = failures.at(-1);
   const frame = journey.frames.find((received) => received.frame.kind === plan.frame);
-  if (frame === undefined && attempt === undefined) {
-    if (failure === undefined) return WAITING;
-    const reason = `${count(failures)}, the last one: ${reasonOf(failure)}`;
-    return { state: "failed", source: "span", at: toTime(endOf(failure)), reason };
+  if (frame === undefined && success === undefined) {
+    if (lastFailure === undefined) return WAITING;
+    const reason = `${describeCount(failures)}, the last one: ${reasonOf(lastFailure)}`;
+    return { state: "failed", source: "span", at: toTime(endOf(lastFailure)), reason };
   }
-  const duration = attempt === undefined ? {} : { duration: attempt.duration_us / 1000 };
-  const reason = failure === undefined ? {} : { reason: `after ${count(failures)}` };
+  const duration = success === undefined ? {} : { duration: success.duration_us / 1000 };
+  const reason = failures.length === 0 ? {} : { reason: `after ${describeCount(failures)}` };
   if (frame !== undefined) {
     return { state: "lit", source: "notification", at: frame.at - journey.startedAt, ...duration, ...reason };
   }
-  return { state: "lit", source: "span", ...(attempt && { at: toTime(endOf(attempt)) }), ...duration, ...reason };
+  return { state: "lit", source: "span", ...(success && { at: toTime(endOf(success)) }), ...duration, ...reason };
 }
 
-function count(failures: readonly TraceSpan[]): string {
+function describeCount(failures: readonly TraceSpan[]): string {
   return failures.length === 1 ? "1 failed attempt" : `${failures.length} failed attempts`;
 }
 
-/** Return the spans of the first piece of work that matches: all attempts at it, in the order of their start. */
+/** Return the spans that match and that the first such message caused: all attempts, in the order of their start. */
 function attemptsAt(spans: readonly TraceSpan[], pattern: SpanPattern | undefined): TraceSpan[] {
   const all = matching(spans, pattern);
   const byId = new Map(spans.map((span) => [span.span_id, span]));
@@ -51,9 +52,10 @@ function attemptsAt(spans: readonly TraceSpan[], pattern: SpanPattern | undefine
 }
 
 /**
- * Return the id of the span that published or processed the message which caused this one.
+ * Return the id of the span that published or processed the message that caused this span.
  *
- * It is the same for all attempts at an event or a job. Later messages of the same order have spans of the same names.
+ * It is the same for all attempts at an event or a job. The names do not suffice, because later messages of the same order
+ * have spans with the same names.
  */
 function messageOf(span: TraceSpan, byId: ReadonlyMap<string, TraceSpan>): string | undefined {
   let parent = byId.get(span.parent_span_id ?? "");

@@ -1,4 +1,4 @@
-/** The panel "The last action, hop by hop", and what it follows. */
+/** The panel "The last action, hop by hop", connected to the requests and notifications of the page. */
 
 import { api } from "../api";
 import type { ApiCall } from "../api/client";
@@ -17,7 +17,7 @@ const tracker = new Tracker({
   notified: notificationReceived,
   readTrace: async (traceId, signal) => {
     if (!isSignedIn.value) return undefined;
-    // A missing span is not an error of the page.
+    // With this header, the response for a trace that has not arrived is 202. Browsers log each 404 as an error.
     const options = { headers: { Prefer: "respond-async" }, background: true, signal };
     return (await api.json<Trace>(`/browser/traces/${traceId}`, options)).body;
   },

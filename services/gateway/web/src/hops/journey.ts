@@ -1,4 +1,4 @@
-/** The evidence that has arrived about one action. Values are immutable; each function returns the next one. */
+/** The evidence that has arrived about one action. A journey is immutable; the functions return a changed copy. */
 
 import type { ApiCall, ApiCallStart } from "../api/client";
 import type { NotificationFrame } from "../realtime/frames";
@@ -37,13 +37,13 @@ export function beginJourney(id: string, name: string, traceId: string, startedA
   return { id, name, traceId, startedAt, calls: [], frames: [], spans: [], isTraceComplete: false, isOver: false };
 }
 
-/** Add a request, or what is known about it now. */
+/** Add a request, or replace it when its response has arrived. */
 export function withCall(journey: Journey, call: Call): Journey {
-  const others = journey.calls.filter((one) => one.id !== call.id);
+  const others = journey.calls.filter(({ id }) => id !== call.id);
   const calls = [...others, call].sort((left, right) => left.startedAt - right.startedAt).slice(-MAX_CALLS);
-  // Without trace context of the page, the gateway begins the trace, and only the response names it.
-  const isNamed = call.status !== undefined && call.status !== 0 && call.id === mainCall({ calls })?.id;
-  if (!isNamed || call.traceId === journey.traceId) return { ...journey, calls };
+  // If the page sends no trace context, the gateway begins the trace, and only the response contains its id.
+  const hasTraceId = call.status !== undefined && call.status !== 0 && call.id === mainCall({ calls })?.id;
+  if (!hasTraceId || call.traceId === journey.traceId) return { ...journey, calls };
   return { ...journey, calls, traceId: call.traceId, spans: [], isTraceComplete: false };
 }
 
@@ -64,7 +64,7 @@ export function endJourney(journey: Journey): Journey {
   return { ...journey, isOver: true };
 }
 
-/** Look for evidence again, because the request was repeated. */
+/** Collect evidence again, because the request was repeated. */
 export function resumeJourney(journey: Journey): Journey {
   return { ...journey, isTraceComplete: false, isOver: false };
 }
@@ -73,7 +73,7 @@ export function resumeJourney(journey: Journey): Journey {
 export function mainCall({ calls }: Pick<Journey, "calls">): Call | undefined {
   const main = calls.find(({ method }) => method !== "GET") ?? calls[0];
   if (main === undefined) return undefined;
-  // The client repeats a request after Retry-After or with a new token; the last attempt is the one that counts.
+  // The client repeats a request after Retry-After or with a new token. The last attempt is shown.
   return calls.findLast(({ method, url }) => method === main.method && url === main.url);
 }
 

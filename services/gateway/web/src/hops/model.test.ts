@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { beginJourney, withCall, withFrame, withTrace, type Journey } from "./journey";
-import { hopsOf, isSettled, type Hop } from "./model";
+import { allHopsResolved, hopsOf, type Hop } from "./model";
 import { at, frame, orderCall, orderSpans, REQUEST_ID, span, startOf, TRACE_ID } from "./testing";
 import type { TraceSpan } from "./trace";
 
@@ -45,7 +45,7 @@ function changedSpans(changes: Readonly<Record<string, Partial<TraceSpan>>>): Tr
 describe("an order", () => {
   test("has no hops before its request is sent", () => {
     expect(hopsOf(begun)).toEqual([]);
-    expect(isSettled([])).toBe(false);
+    expect(allHopsResolved([])).toBe(false);
   });
 
   test("waits at the gateway after its request is sent", () => {
@@ -75,7 +75,7 @@ describe("an order", () => {
     const hops = hopsOf(journey);
     expect(hops.map(({ id }) => id)).toEqual(ORDER_HOPS);
     expect(new Set(hops.map(({ state }) => state))).toEqual(new Set(["lit"]));
-    expect(isSettled(hops)).toBe(true);
+    expect(allHopsResolved(hops)).toBe(true);
     expect(hop(journey, "packed").at).toBe(2_070);
   });
 
@@ -114,7 +114,7 @@ describe("failures", () => {
     const journey = withCall(begun, orderCall({ status: 409 }));
     expect(hop(journey, "gateway")).toMatchObject({ state: "failed", reason: "status 409" });
     expect(hop(journey, "shipped")).toMatchObject({ state: "waiting", reason: "not reached" });
-    expect(isSettled(hopsOf(journey))).toBe(true);
+    expect(allHopsResolved(hopsOf(journey))).toBe(true);
   });
 
   test("the reason of a rejected order includes the problem, which is in a span", () => {

@@ -9,7 +9,7 @@ export interface Hop extends Evidence {
   readonly id: string;
   readonly label: string;
   readonly service: string;
-  /** What to add to the state: attempts, why it failed, why it will not happen. */
+  /** Details of the state: the number of attempts, why the hop failed, or why it will not be reached. */
   readonly reason?: string;
 }
 
@@ -21,17 +21,17 @@ export function hopsOf(journey: Journey): Hop[] {
   if (main === undefined) return [];
   const response = [browserHop(journey, main), gatewayHop(journey, main), ...upstreamHops(journey, main)];
   const planned = plannedHops(main.method, main.url);
-  const isRejected = main.status !== undefined && (main.status === 0 || main.status >= FIRST_ERROR_STATUS);
+  const isRejected = main.status !== undefined && main.status >= FIRST_ERROR_STATUS;
   const later = planned.map(({ id, label, service, ...plan }): Hop => {
     const evidence = evidenceOf({ id, label, service, ...plan }, journey, timeOf(journey, main));
-    const isUnreachable = evidence.state === "waiting" && isRejected && main.status !== 0;
+    const isUnreachable = evidence.state === "waiting" && isRejected;
     return { id, label, service, ...evidence, ...(isUnreachable ? { reason: "not reached" } : {}) };
   });
   return [...response, ...later];
 }
 
 /** Whether every hop has been reached, has failed, or cannot be reached. */
-export function isSettled(hops: readonly Hop[]): boolean {
+export function allHopsResolved(hops: readonly Hop[]): boolean {
   return hops.length > 0 && hops.every(({ state, reason }) => state !== "waiting" || reason !== undefined);
 }
 
@@ -55,7 +55,7 @@ function gatewayHop(journey: Journey, main: Call): Hop {
   return { ...lit, state: "failed", reason: problem === undefined ? `status ${status}` : `status ${status} ${problem}` };
 }
 
-/** Return one hop for each upstream call in Server-Timing; before the response one hop for all of them. */
+/** Return one hop for each upstream call in Server-Timing. Before the response, return one hop for all calls. */
 function upstreamHops(journey: Journey, main: Call): Hop[] {
   if (main.status === undefined) return [{ id: "upstream", label: "Upstream calls", service: "gateway", state: "waiting" }];
   const at = main.startedAt + (main.duration ?? 0) - journey.startedAt;
@@ -71,7 +71,7 @@ function upstreamHops(journey: Journey, main: Call): Hop[] {
 /** Return the slug of the problem. The service that rejects a request records it, and the gateway only forwards it. */
 function problemOf({ spans }: Journey): string | undefined {
   const problems = spans.filter((span) => isKind(span, "server")).map(({ attributes }) => attributes["hopline.problem"]);
-  const problem = problems.find((one) => one !== undefined);
+  const problem = problems.find((slug) => slug !== undefined);
   return problem === undefined ? undefined : String(problem);
 }
 

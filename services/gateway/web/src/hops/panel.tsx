@@ -31,7 +31,7 @@ export function Panel({ tracker }: { readonly tracker: Tracker }) {
       </div>
       <div id="hops-content" hidden={isHidden}>
         {journey === undefined ? (
-          <p class="quiet">What you do next appears here: each hop of the request when it is proven.</p>
+          <p class="quiet">Your next action appears here, with each hop of its request.</p>
         ) : (
           <Details tracker={tracker} journey={journey} />
         )}
@@ -69,13 +69,13 @@ function Details({ tracker, journey }: { readonly tracker: Tracker; readonly jou
 }
 
 function stateOf(journey: Journey): string {
-  if (!journey.isOver) return "Further evidence is looked for.";
+  if (!journey.isOver) return "Waiting for further spans and notifications.";
   if (journey.isTraceComplete) return "Complete.";
-  if (journey.spans.length > 0) return "The trace is not complete, and no further spans are looked for.";
+  if (journey.spans.length > 0) return "The trace is not complete, and the page has stopped reading it.";
   return "Traces are shown in development, to users who are signed in.";
 }
 
-/** Passes a text to screen readers when it has not changed for a while, because it can change faster than it is spoken. */
+/** Announces a text to screen readers when it has not changed for a while, because it can change faster than it is spoken. */
 function Spoken({ text }: { readonly text: string }) {
   const [spoken, setSpoken] = useState("");
   useEffect(() => {

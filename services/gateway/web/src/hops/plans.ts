@@ -1,4 +1,4 @@
-/** The hops that an action causes, and what proves each of them (docs/telemetry.md, "One order, hop by hop"). */
+/** The hops that an action causes, and the evidence for each of them (docs/telemetry.md, "One order, hop by hop"). */
 
 export interface SpanPattern {
   readonly service: string;
@@ -15,7 +15,7 @@ export interface HopPlan {
   readonly span?: SpanPattern;
   /** The kind of a notification that proves the hop. */
   readonly frame?: string;
-  /** Spans of failed attempts before `span` exists. */
+  /** Spans of failed attempts that do not reach the service of `span`. */
   readonly failure?: SpanPattern;
 }
 

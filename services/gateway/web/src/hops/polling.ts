@@ -1,4 +1,4 @@
-/** Reads a trace again and again until nothing more is expected. */
+/** Reads a trace repeatedly until no more spans are expected. */
 
 import type { Trace } from "./trace";
 

@@ -41,7 +41,7 @@ export function reasonOf(span: TraceSpan): string {
   return known.join(" ") || "the span has the status error";
 }
 
-/** Return the children of each span, in the order of their start. Roots are the children of undefined. */
+/** Return the children of each span id, in the order of their start. Roots and orphans are the children of undefined. */
 export function childrenOf(spans: readonly TraceSpan[]): Map<string | undefined, TraceSpan[]> {
   const ids = new Set(spans.map((span) => span.span_id));
   const children = new Map<string | undefined, TraceSpan[]>();

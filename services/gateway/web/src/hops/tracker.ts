@@ -1,4 +1,4 @@
-/** Follows the actions of the user: collects the evidence about the last ones, and polls their traces. */
+/** Collects the evidence about the last actions of the user, and polls their traces. */
 
 import { computed, signal, type ReadonlySignal } from "@preact/signals";
 
@@ -8,7 +8,7 @@ import type { NotificationFrame } from "../realtime/frames";
 import { parseTraceparent } from "../telemetry/trace-context";
 import { beginJourney, endJourney, isChange, mainCall, resumeJourney, withCall, withFrame, withTrace } from "./journey";
 import type { Journey, ReceivedFrame } from "./journey";
-import { hopsOf, isSettled } from "./model";
+import { allHopsResolved, hopsOf } from "./model";
 import { pollTrace } from "./polling";
 import type { Trace } from "./trace";
 
@@ -51,7 +51,7 @@ export class Tracker {
     });
   }
 
-  /** Show one of the last actions. A later change of the user is shown instead. */
+  /** Show one of the last actions, until the user does something that changes data. */
   select(id: string): void {
     this.#selected.value = id;
   }
@@ -62,7 +62,7 @@ export class Tracker {
     const id = action.spanId;
     const known = this.#find(id);
     const journey = withCall(known ?? beginJourney(id, action.name, action.traceId, action.startedAt), call);
-    // Notifications can arrive before the response, which may be the first to name the trace.
+    // Notifications can arrive before the response, and the trace id may be known only from the response.
     this.#store(this.#frames.reduce(withFrame, journey), known === undefined);
     if (this.#isShownNext(journey)) this.#selected.value = id;
   }
@@ -73,7 +73,7 @@ export class Tracker {
     for (const journey of this.#journeys.value) this.#store(withFrame(journey, received));
   }
 
-  /** Whether to show this action. One that only reads does not replace a change that is still followed. */
+  /** Whether to show this action. An action that only reads does not replace a change whose trace is still polled. */
   #isShownNext(journey: Journey): boolean {
     const shown = this.selected.value;
     if (this.#journeys.value[0]?.id !== journey.id) return false;
@@ -85,7 +85,7 @@ export class Tracker {
     if (journey === undefined) return;
     const { id, traceId } = journey;
     const stopEarlier = this.#pollers.get(id);
-    // The trace of a repeated request continues, or is another one, after that of the earlier attempt was complete.
+    // Only a repetition of the main request starts the polling again: it continues the trace or begins another one.
     if (stopEarlier !== undefined && mainCall(journey)?.id !== call.id) return;
     stopEarlier?.();
     this.#update(id, resumeJourney);
@@ -100,7 +100,7 @@ export class Tracker {
       },
       isDone: () => {
         const current = this.#find(id);
-        return current === undefined || (current.isTraceComplete && isSettled(hopsOf(current)));
+        return current === undefined || (current.isTraceComplete && allHopsResolved(hopsOf(current)));
       },
       onEnd: () => {
         this.#update(id, endJourney);
@@ -121,7 +121,7 @@ export class Tracker {
   #store(journey: Journey, isNew = false): void {
     const journeys = this.#journeys.value;
     if (!isNew) {
-      this.#journeys.value = journeys.map((one) => (one.id === journey.id ? journey : one));
+      this.#journeys.value = journeys.map((stored) => (stored.id === journey.id ? journey : stored));
       return;
     }
     for (const { id } of journeys.slice(MAX_JOURNEYS - 1)) {

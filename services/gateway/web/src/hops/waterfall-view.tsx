@@ -1,4 +1,4 @@
-/** The rows of a waterfall. Each opens to the attributes of its span. */
+/** The rows of a waterfall. Opening a row shows the attributes of its span. */
 
 import { useRef, useState } from "preact/hooks";
 
@@ -26,7 +26,7 @@ export function WaterfallView({ waterfall }: { readonly waterfall: Waterfall }) 
     setOpen(changed);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    const current = [...(list.current?.querySelectorAll("button") ?? [])].findIndex((one) => one === event.target);
+    const current = [...(list.current?.querySelectorAll("button") ?? [])].findIndex((button) => button === event.target);
     const row = rows[current];
     if (row === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     const { span_id: id } = row.span;
@@ -47,7 +47,7 @@ export function WaterfallView({ waterfall }: { readonly waterfall: Waterfall }) 
         setRowOpen(id, true);
       },
       ArrowLeft: () => {
-        // An open row is closed first; then the key moves to the parent.
+        // The first press closes an open row, the next one moves to the parent.
         if (open.has(id)) setRowOpen(id, false);
         else if (row.parent !== undefined) focusRow(rows.findIndex(({ span }) => span === row.parent));
       },

@@ -7,16 +7,16 @@ export interface Row {
   /** 0 for a root. */
   readonly depth: number;
   readonly parent: TraceSpan | undefined;
-  /** Whether its parent is named but has not arrived. */
+  /** Whether the span has a parent that has not arrived. */
   readonly isOrphan: boolean;
   /** Milliseconds since the first span. */
   readonly startedAt: number;
-  /** Position and width of its bar, 0 to 1. */
+  /** Position and width of the bar, 0 to 1. */
   readonly left: number;
   readonly width: number;
 }
 
-/** A stretch without any span, which is drawn shorter than it was. */
+/** A pause in which no span ran. It is drawn shorter than the other times. */
 export interface Fold {
   readonly position: number;
   readonly milliseconds: number;
@@ -29,8 +29,11 @@ export interface Waterfall {
   readonly duration: number;
 }
 
+/** Pauses of at least this time are folded. */
 const MIN_FOLDED_US = 100_000;
+/** Part of the width that one fold takes. All folds together take at most `MAX_FOLDED_SHARE`. */
 const FOLDED_SHARE = 0.04;
+const MAX_FOLDED_SHARE = 0.5;
 
 interface Interval {
   readonly start: number;
@@ -80,7 +83,7 @@ function createScale(busy: readonly Interval[]): { position: (time: number) => n
   }
   const folded = pieces.filter(({ isFolded }) => isFolded).length;
   const unfolded = pieces.reduce((sum, { start, end, isFolded }) => sum + (isFolded ? 0 : end - start), 0) || 1;
-  const share = Math.min(FOLDED_SHARE, 0.5 / Math.max(folded, 1));
+  const share = Math.min(FOLDED_SHARE, MAX_FOLDED_SHARE / Math.max(folded, 1));
   const widths = pieces.map(({ start, end, isFolded }) =>
     isFolded ? share : ((end - start) / unfolded) * (1 - share * folded),
   );
