@@ -1,8 +1,8 @@
-/** The configuration that the gateway gives to the page. */
+/** The configuration of the page: `GET /browser/config`. */
 
 export interface BrowserConfig {
   readonly environment: string;
-  /** Whether traces of single requests, faults and the state of the resilience can be read. */
+  /** Whether the gateway has the routes for traces, fault switches and the state of its limits and circuits. */
   readonly development: boolean;
   readonly links: Readonly<Record<string, string | null>>;
   readonly telemetry: { readonly enabled: boolean; readonly traces_url: string; readonly metrics_url: string };

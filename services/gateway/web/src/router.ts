@@ -18,7 +18,7 @@ export type PageName =
 
 export interface Route {
   readonly page: PageName;
-  /** The sku of a product, or the id of an order. */
+  /** The SKU of a product, or the id of an order. */
   readonly id: string;
   readonly query: URLSearchParams;
 }

@@ -22,7 +22,7 @@ export interface ApiCall {
   readonly traceId: string;
   readonly spanId: string;
   readonly serverTiming: readonly ServerTiming[];
-  /** When the server allows another request; undefined without Retry-After. */
+  /** Milliseconds until the server allows another request; undefined without Retry-After. */
   readonly retryAfterMs?: number | undefined;
   /** The user action that caused the request; undefined for background requests. */
   readonly action: Action | undefined;
@@ -82,7 +82,7 @@ export class ApiClient {
   readonly started = new Emitter<ApiCallStart>();
   /** Requests that have ended. */
   readonly ended = new Emitter<ApiCall>();
-  /** The latest wait that has begun, or undefined when all are over. */
+  /** The wait that began last, or undefined when all waits are over. */
   readonly waiting = new Emitter<Wait | undefined>();
 
   readonly #dependencies: ClientDependencies;
@@ -96,7 +96,8 @@ export class ApiClient {
   /**
    * Send a request and return its JSON body.
    *
-   * 429 and 503 are repeated after Retry-After, if repeating is safe: GET, DELETE, or with an Idempotency-Key.
+   * After 429 and 503, and after 409 with Retry-After, the request is repeated up to three times if that is safe: GET,
+   * DELETE, or with an Idempotency-Key. It is not repeated if Retry-After is longer than a minute.
    *
    * @throws ProblemError The server responded with an error.
    * @throws UnreachableError There was no response.
@@ -159,7 +160,7 @@ export class ApiClient {
       this.ended.emit({ ...start, status, isAborted, duration, serverTiming, retryAfterMs, traceId });
     };
     try {
-      const response = await this.#dependencies.fetch(path, init(options, span, token));
+      const response = await this.#dependencies.fetch(path, requestInit(options, span, token));
       end(response.status, response.headers);
       return response;
     } catch (error) {
@@ -183,7 +184,7 @@ export class ApiClient {
   }
 }
 
-function init(options: RequestOptions, span: RequestSpan, token: string | undefined): RequestInit {
+function requestInit(options: RequestOptions, span: RequestSpan, token: string | undefined): RequestInit {
   const headers = new Headers({ Accept: "application/json", ...options.headers });
   if (span.traceparent !== undefined) headers.set("traceparent", span.traceparent);
   if (token !== undefined) headers.set("Authorization", `Bearer ${token}`);
@@ -208,7 +209,7 @@ function isRepeatable(problem: ProblemError, options: RequestOptions): boolean {
   return method === "GET" || method === "DELETE" || "Idempotency-Key" in headers;
 }
 
-/** The body can break off, or exceed the deadline, after the head of the response has arrived. */
+/** Await a body. It can break off, or exceed the deadline, after the head of the response has arrived. */
 async function readBody<Body>(body: Promise<Body>): Promise<Body> {
   try {
     return await body;

@@ -64,7 +64,7 @@ export function parseRetryAfter(value: string | null, now: number): number | und
   return Number.isNaN(date) ? undefined : limitDelay(Math.max(0, date - now));
 }
 
-/** Return the problem that an error response describes. A body that is not a problem gives one with the status alone. */
+/** Return the problem of an error response. If the body is not a problem, it has the status only. */
 export async function parseProblem(response: Response, now: number): Promise<ProblemError> {
   const body = await readObject(response);
   const type = text(body.type);
@@ -92,7 +92,7 @@ function fieldErrors(value: unknown): FieldError[] {
   if (!Array.isArray(value)) return [];
   return value
     .filter(isObject)
-    .map((one) => ({ field: text(one.field), message: text(one.message) }))
+    .map((error) => ({ field: text(error.field), message: text(error.message) }))
     .slice(0, 100);
 }
 

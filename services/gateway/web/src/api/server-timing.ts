@@ -15,7 +15,7 @@ export function parseServerTiming(header: string | null): ServerTiming[] {
   if (header === null) return [];
   const entries: ServerTiming[] = [];
   for (const part of header.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g) ?? []) {
-    const [name = "", ...parameters] = part.match(/(?:[^;"]|"(?:[^"\\]|\\.)*")+/g)?.map((one) => one.trim()) ?? [];
+    const [name = "", ...parameters] = part.match(/(?:[^;"]|"(?:[^"\\]|\\.)*")+/g)?.map((item) => item.trim()) ?? [];
     if (!name || entries.length >= MAX_ENTRIES) continue;
     const values = new Map(parameters.map(parseParameter));
     const duration = Number(values.get("dur") ?? "0");

@@ -2,9 +2,10 @@
  * The session: an access token in memory, renewed by a cookie that scripts cannot read.
  *
  * A refresh token that is used twice ends the session. So the tabs refresh one at a time (Web Locks) and share each new
- * access token (BroadcastChannel). Signing in and out wait for a refresh too. Otherwise its late response would end the new
- * session, or continue the ended one. A page that is reloaded during a refresh leaves its request behind, whose response
- * brings the next refresh token. So the request outlives its page, and all others wait for it as well.
+ * access token (BroadcastChannel). Signing in and out wait until a refresh has ended. Otherwise its late response would
+ * end the new session, or continue the ended one. If a page is reloaded during a refresh, the response still sets the
+ * cookie with the next refresh token. So the browser completes the request (`keepalive`), and the reloaded page waits for
+ * it before it sends another one.
  */
 
 import { Emitter } from "../lib/emitter";
@@ -12,9 +13,11 @@ import type { TokenSource } from "./client";
 import { parseProblem, UnreachableError } from "./problem";
 
 const LOCK = "hopline-session";
+/** The key of the hint that this browser may have a cookie. Scripts cannot read the cookie itself. */
 const HINT = "hopline.signed-in";
-/** When the last refresh began that has no response yet. */
+/** The key of the time at which a refresh began that has no response yet. */
 const STARTED = "hopline.refresh-started";
+/** How long a page waits for a refresh of a page that was closed or reloaded. */
 const INTERRUPTED_MS = 2_000;
 const EXPIRY_MARGIN_MS = 10_000;
 const TIMEOUT_MS = 10_000;
@@ -36,7 +39,7 @@ export interface SessionDependencies {
 }
 
 export class BrowserSession implements TokenSource {
-  /** The id of the user whose session begins, continues with another token, or undefined when it ends. */
+  /** The id of the user when the session begins or gets another token, and undefined when the session ends. */
   readonly changed = new Emitter<string | undefined>();
 
   readonly #dependencies: SessionDependencies;
@@ -50,7 +53,7 @@ export class BrowserSession implements TokenSource {
     });
   }
 
-  /** Whether this browser signed in before. The cookie may have expired since; only a refresh can show that. */
+  /** Whether a user signed in with this browser before. Only a refresh shows whether the cookie is still valid. */
   get mayContinue(): boolean {
     return this.#dependencies.storage.getItem(HINT) !== null;
   }
@@ -72,7 +75,7 @@ export class BrowserSession implements TokenSource {
    */
   async signIn(email: string, password: string): Promise<void> {
     await this.#dependencies.locks.request(LOCK, async () => {
-      await this.#waitForInterrupted();
+      await this.#waitForInterruptedRefresh();
       const response = await this.#fetch("POST", "", { email, password });
       if (!response.ok) throw await parseProblem(response, Date.now());
       this.#dependencies.storage.setItem(HINT, "1");
@@ -80,10 +83,10 @@ export class BrowserSession implements TokenSource {
     });
   }
 
-  /** End the session in all tabs. The tabs end it also if the server cannot be reached. */
+  /** End the session in all tabs. It ends in the tabs even if the server cannot be reached. */
   async signOut(): Promise<void> {
     await this.#dependencies.locks.request(LOCK, async () => {
-      await this.#waitForInterrupted();
+      await this.#waitForInterruptedRefresh();
       try {
         await this.#fetch("DELETE", "");
       } finally {
@@ -105,7 +108,7 @@ export class BrowserSession implements TokenSource {
     // Another tab may have refreshed, or signed out, while this one waited for the lock.
     if (isValid(this.#token) && this.#token.value !== rejected) return this.#token.value;
     if (!this.mayContinue) return undefined;
-    await this.#waitForInterrupted();
+    await this.#waitForInterruptedRefresh();
     const { storage } = this.#dependencies;
     storage.setItem(STARTED, String(Date.now()));
     const response = await this.#fetch("POST", "/refresh");
@@ -120,12 +123,12 @@ export class BrowserSession implements TokenSource {
     return token.value;
   }
 
-  /** Wait for the refresh of a page that ended meanwhile. Its lock ended with the page, its request did not. */
-  async #waitForInterrupted(): Promise<void> {
-    const started = Number(this.#dependencies.storage.getItem(STARTED) ?? 0);
-    const rest = started + INTERRUPTED_MS - Date.now();
-    if (rest <= 0 || rest > INTERRUPTED_MS) return;
-    await new Promise((resolve) => setTimeout(resolve, rest));
+  /** Wait for the refresh of a page that was closed or reloaded. The page's lock has ended, but not its request. */
+  async #waitForInterruptedRefresh(): Promise<void> {
+    const startedAt = Number(this.#dependencies.storage.getItem(STARTED) ?? 0);
+    const remaining = startedAt + INTERRUPTED_MS - Date.now();
+    if (remaining <= 0 || remaining > INTERRUPTED_MS) return;
+    await new Promise((resolve) => setTimeout(resolve, remaining));
   }
 
   async #fetch(method: string, path: string, body?: unknown): Promise<Response> {

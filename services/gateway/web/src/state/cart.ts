@@ -1,4 +1,4 @@
-/** The cart. It belongs to the browser, so it exists before a user signs in, and all tabs share it. */
+/** The cart. It is stored in the browser, so it exists before a user signs in, and all tabs share it. */
 
 import { computed, signal } from "@preact/signals";
 

@@ -46,7 +46,7 @@ export function isInterrupted(): boolean {
   return !placing.value && readCheckout()?.submitted === true;
 }
 
-/** Delete the key, because the user it belongs to has signed out. */
+/** Delete the checkout, because its user signs out. */
 export function discardCheckout(): void {
   writeStored(KEY, undefined);
 }
@@ -54,10 +54,10 @@ export function discardCheckout(): void {
 /**
  * Place the order of the open checkout. A call while another one is running returns the same order.
  *
- * Returns undefined if another tab has placed it meanwhile.
+ * Return undefined if another tab has placed the order meanwhile.
  *
  * @throws ProblemError The order was rejected, or the server cannot place it now.
- * @throws UnreachableError There was no response. The order may have been placed; the next call finds out.
+ * @throws UnreachableError There was no response. The order may have been placed; then the next call returns it.
  */
 export function placeOrder(api: ApiClient, action: Action): Promise<Order | undefined> {
   if (current !== undefined) return current;
@@ -74,7 +74,7 @@ export function placeOrder(api: ApiClient, action: Action): Promise<Order | unde
 
 async function submit(api: ApiClient, action: Action, key: string): Promise<Order | undefined> {
   const checkout = readCheckout();
-  // While this tab waited for the lock, another one has completed this checkout.
+  // Another tab completed this checkout while this tab waited for the lock.
   if (checkout?.key !== key) return undefined;
   writeStored(KEY, { ...checkout, submitted: true } satisfies Checkout);
   try {
@@ -93,13 +93,13 @@ async function submit(api: ApiClient, action: Action, key: string): Promise<Orde
   }
 }
 
-/** Whether the server has decided that this order will not be placed. All other errors leave that open. */
+/** Whether the server has rejected this order for good. After other errors, the same request may still succeed. */
 function isFinal(error: unknown): boolean {
   if (!(error instanceof ProblemError) || error.retryAfterMs !== undefined) return false;
   return error.status >= 400 && error.status < 500 && ![401, 403, 408, 429].includes(error.status);
 }
 
-/** Another tab may have added products since the order was submitted; they stay in the cart. */
+/** Return the cart without the ordered units. Products that another tab added meanwhile stay in the cart. */
 function withoutOrdered(items: readonly CartItem[], ordered: readonly CartItem[]): CartItem[] {
   const quantities = new Map(ordered.map((item) => [item.sku, item.quantity]));
   return items

@@ -1,4 +1,4 @@
-/** The WebSocket as the page sees it, whichever tab holds it. */
+/** The WebSocket connection of the browser, which may belong to another tab. */
 
 import { effect, signal } from "@preact/signals";
 
@@ -92,7 +92,7 @@ async function connect(id: string): Promise<void> {
   }
   if (userId.peek() !== id || shared !== undefined) return;
   const cursorKey = `hopline.cursor.${id}`;
-  // A new browser shows old notifications in the list; it need not receive them one by one.
+  // On the first connection of a browser, the list already has the old notifications. They need not be replayed.
   if (storage.getItem(cursorKey) === null) storage.setItem(cursorKey, String(head.peek()));
   shared = new SharedConnection(id, {
     locks: navigator.locks,
@@ -140,7 +140,7 @@ function receive(event: RealtimeEvent): void {
       roomFrameReceived.emit(event.frame);
       break;
     case "notification":
-      // One span per device: the tab that holds the socket records it.
+      // There is one span per device, which the tab with the socket records.
       if (shared?.isLeader === true) recordFrame(event.frame);
       if (!acceptFrame(event.frame)) return;
       notificationReceived.emit(event.frame);

@@ -1,4 +1,4 @@
-/** The user's notifications: the newest ones, and how many are unread. The same on all tabs and devices. */
+/** The newest notifications of the user, and the number of unread ones. */
 
 import { computed, signal } from "@preact/signals";
 
@@ -16,9 +16,9 @@ export const head = signal(0);
 export const readSeq = signal(0);
 export const unread = computed(() => Math.max(0, head.value - readSeq.value));
 
-/** The last notification that was accepted, or listed by the first response; undefined before both. */
+/** The `seq` of the last accepted notification, at first the head of the first response; undefined before both. */
 let lastAccepted: number | undefined;
-/** Counts the users, so that a response to an earlier user's request is recognised. */
+/** Increases when the user changes, so that responses to requests of an earlier user can be ignored. */
 let generation = 0;
 
 /** Remove the notifications of the user who has signed out. */
@@ -36,11 +36,11 @@ export function clearNotifications(): void {
  * @throws ProblemError, UnreachableError They cannot be loaded now.
  */
 export async function loadNotifications(action?: Action): Promise<void> {
-  const user = generation;
+  const generationAtStart = generation;
   let page = await fetchNotifications(0, action);
-  // A page begins at a position. Only the first response shows where the last page begins.
+  // The API has no request for the last page. The head in the first response shows where the last page begins.
   if (page.head > PAGE) page = await fetchNotifications(page.head - PAGE, action);
-  if (user !== generation) return;
+  if (generationAtStart !== generation) return;
   addNotifications(page.items);
   head.value = Math.max(head.value, page.head);
   lastAccepted ??= page.head;
@@ -57,12 +57,13 @@ export async function fetchNotifications(seq: number, action?: Action): Promise<
 /**
  * Add a notification that arrived by the WebSocket. Return false if it repeats an earlier one.
  *
- * A notification that only a poll has listed, while the socket was closed, is not a repeat: orders and reports follow frames.
+ * A notification that was only listed by a poll, while the socket was closed, is not a repeat, because orders and reports
+ * are updated by frames only.
  */
 export function acceptFrame(frame: NotificationFrame): boolean {
   if (frame.seq <= (lastAccepted ?? 0)) return false;
   lastAccepted = frame.seq;
-  // Another tab's socket delivers to this one. What it delivered before this tab began to listen is read over REST.
+  // The socket may belong to another tab. Notifications that it delivered before this tab started are read over REST.
   const isGap = frame.seq > head.value + 1;
   addNotifications([toNotification(frame)]);
   head.value = Math.max(head.value, frame.seq);

@@ -1,4 +1,4 @@
-/** Orders, and their states as notifications report them. */
+/** Orders, whose status is updated by notifications. */
 
 import { signal } from "@preact/signals";
 
@@ -14,7 +14,7 @@ const STATUS_OF: Readonly<Record<string, OrderStatus>> = {
   "order.shipped": "shipped",
   "order.cancelled": "cancelled",
 };
-/** States only move forward, so an older response never replaces a newer state. */
+/** The status of an order only moves forward, so an older response never replaces a newer status. */
 const RANK: Readonly<Record<OrderStatus, number>> = { placed: 0, packed: 1, shipped: 2, cancelled: 2 };
 
 export const orders = signal<ReadonlyMap<string, Order>>(new Map());
@@ -24,9 +24,9 @@ export interface OrdersPage {
   readonly next: string | undefined;
 }
 
-/** Load a page of orders, newest first. Throws ProblemError or UnreachableError. */
+/** Load a page of orders, newest first; `cursor` is empty for the first page. Throws ProblemError or UnreachableError. */
 export async function loadOrders(cursor: string, action: Action, signal?: AbortSignal): Promise<OrdersPage> {
-  const path = `/v2/orders?limit=20${cursor && `&cursor=${encodeURIComponent(cursor)}`}`;
+  const path = `/v2/orders?limit=20${cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`}`;
   const owner = userId.peek();
   const { body } = await api.json<Page<Order>>(path, { action, signal });
   store(body.items, owner);

@@ -7,7 +7,7 @@ import type { Page, Product } from "../api/types";
 import type { Action } from "../telemetry";
 import { connection, joinRoom, roomFrameReceived } from "./connection";
 
-/** A socket may join ten rooms. The tabs of a browser share it, so one page takes a part of them. */
+/** The server allows ten rooms per socket. The tabs of a browser share the socket, so each page joins fewer. */
 const MAX_ROOMS = 8;
 const POLL_MS = 10_000;
 const MAX_PAGES = 10;
@@ -53,7 +53,7 @@ export async function loadProduct(sku: string, action?: Action, signal?: AbortSi
   store([body], startedAt);
 }
 
-/** Store what was read. A frame that arrived after the request began is newer than the response. */
+/** Store products of a response. The stock of a frame that arrived after the request began is newer, so it stays. */
 function store(read: readonly Product[], startedAt: number): void {
   const updated = new Map(products.value);
   for (const product of read) {
@@ -67,17 +67,18 @@ function store(read: readonly Product[], startedAt: number): void {
 /**
  * Keep the stock of these products current until the returned function is called.
  *
- * The first ones join rooms; all others, and all while the socket is not open, are polled while the page is visible.
+ * The first `MAX_ROOMS` products join rooms. The others are polled while the page is visible, and all are while the socket
+ * is not open.
  */
 export function watchStock(skus: readonly string[]): () => void {
-  const leave = skus.slice(0, MAX_ROOMS).map((sku) => joinRoom(roomOf(sku)));
+  const leaveRooms = skus.slice(0, MAX_ROOMS).map((sku) => joinRoom(roomOf(sku)));
   const timer = setInterval(() => {
     const isLive = connection.value.phase === "open" && skus.every((sku) => liveSkus.value.has(sku));
     if (!isLive && document.visibilityState === "visible") void refresh(skus);
   }, POLL_MS);
   return () => {
     clearInterval(timer);
-    for (const one of leave) one();
+    for (const leaveRoom of leaveRooms) leaveRoom();
   };
 }
 
@@ -112,7 +113,7 @@ export function startProducts(): void {
         break;
     }
   });
-  // Frames may be lost while the socket is closed. `joined` follows when it is open again.
+  // Frames may be lost while the socket is closed. When it is open again, `joined` arrives for each room.
   connection.subscribe(({ phase }) => {
     if (phase !== "open" && phase !== "draining" && liveSkus.peek().size > 0) liveSkus.value = new Set();
   });

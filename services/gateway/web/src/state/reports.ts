@@ -1,4 +1,4 @@
-/** Reports. The API lists none, so this browser keeps the ids of those it requested. */
+/** Reports. The API cannot list them, so the browser stores the ids of the reports that it requested. */
 
 import { signal } from "@preact/signals";
 
@@ -33,8 +33,8 @@ export async function requestReport(format: "csv" | "pdf", from: string, to: str
 
 /** Download the file of a report and save it. Throws ProblemError or UnreachableError. */
 export async function downloadReport(report: Report, action: Action): Promise<void> {
+  // A link cannot send the access token, so the file is fetched first.
   const { body } = await api.blob(`/v2/reports/${report.id}/download`, { action });
-  // A link cannot carry the access token, so the file is fetched first.
   const address = URL.createObjectURL(body);
   const link = document.createElement("a");
   link.href = address;
@@ -45,7 +45,7 @@ export async function downloadReport(report: Report, action: Action): Promise<vo
   }, 60_000);
 }
 
-/** Read the reports that are not finished again. */
+/** Reload the reports that are still queued or running. */
 export async function refreshRunning(): Promise<void> {
   const running = [...reports.value.values()].filter(isRunning);
   await Promise.allSettled(running.map(({ id }) => loadReport(id)));
@@ -81,7 +81,7 @@ async function loadReport(id: string, action?: Action, signal?: AbortSignal): Pr
   } catch (error) {
     if (userId.peek() !== owner) return;
     if (!(error instanceof ProblemError && error.status === 404)) throw error;
-    // Reports are deleted after some time.
+    // The server deletes reports when their retention ends.
     keep(keptIds().filter((kept) => kept !== id));
   }
 }

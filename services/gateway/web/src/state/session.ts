@@ -1,4 +1,4 @@
-/** Who is signed in. */
+/** The user who is signed in. */
 
 import { computed, signal } from "@preact/signals";
 
@@ -8,7 +8,7 @@ import type { User } from "../api/types";
 
 const RETRY_MS = 3_000;
 
-/** The id of the signed-in user; null if no user is signed in; undefined until the session was read. */
+/** The id of the signed-in user; null if no user is signed in; undefined until it is known whether a session continues. */
 export const userId = signal<string | null | undefined>(session.mayContinue ? undefined : null);
 
 /** The user's account, once it is loaded. */

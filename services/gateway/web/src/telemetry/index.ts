@@ -1,10 +1,10 @@
 /**
  * Trace context and spans of what the user does.
  *
- * The browser's span is the root of an action's trace. The SDK that exports spans is a separate chunk; it is loaded only
+ * The browser's span is the root of an action's trace. The SDK that exports spans is a separate chunk, which is loaded only
  * if the gateway accepts telemetry (`loadTelemetry`). Ids and times are created here, so that the first requests of the
- * page do not wait for it. If nothing is exported, requests carry no trace context: the gateway then begins the traces,
- * because the parent of its spans would be missing.
+ * page do not wait for the SDK. If nothing is exported, requests have no trace context, because the parents of the
+ * gateway's spans would be missing. The gateway then begins the traces.
  */
 
 import type { BrowserConfig } from "../config";
@@ -36,7 +36,7 @@ export interface RequestSpan {
 }
 
 const queue = new SpanQueue();
-/** Functions that end the open spans. Without its root span, the trace of a page that is left would be incomplete. */
+/** Functions that end the open spans when the user leaves the page. Otherwise the root spans of traces would be missing. */
 const open = new Set<() => void>();
 
 addEventListener("pagehide", () => {
@@ -87,7 +87,7 @@ export function startRequest(action: Action | undefined, method: string, url: st
   return { traceId, spanId, traceparent: formatTraceparent(traceId, spanId), end };
 }
 
-/** Record that a notification arrived. The span ends when the page has shown it. */
+/** Record that a notification arrived. The span ends after the event handlers have shown the notification. */
 export function recordFrame(frame: NotificationFrame): void {
   const startedAt = toEpoch(performance.now());
   setTimeout(() => {
@@ -111,7 +111,7 @@ export async function loadTelemetry(telemetry: BrowserConfig["telemetry"]): Prom
   }
 }
 
-/** Return a function that ends a span once. If the page is left before, the span ends with `interrupted`. */
+/** Return a function that ends a span once. If the user leaves the page before, the span ends with `interrupted`. */
 function endOnce<Value>(interrupted: Value, record: (value: Value) => void): (value: Value) => void {
   const end = (value: Value): void => {
     if (open.delete(interrupt)) record(value);

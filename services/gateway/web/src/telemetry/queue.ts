@@ -1,4 +1,4 @@
-/** Spans that wait for the SDK, whose code is loaded after the page has begun to work. */
+/** Spans that wait for the SDK, whose code is loaded after the first requests of the page. */
 
 import type { SpanRecord } from "./span-record";
 
@@ -29,7 +29,7 @@ export class SpanQueue {
     for (const record of this.#waiting.splice(0)) sink(record);
   }
 
-  /** Discard the kept spans and all later ones: nothing exports them. */
+  /** Discard the kept spans and all later ones, because nothing exports them. */
   close(): void {
     this.#isClosed = true;
     this.#waiting.length = 0;

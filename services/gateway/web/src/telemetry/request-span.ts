@@ -5,7 +5,7 @@ import type { SpanRecord } from "./span-record";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const FIRST_ERROR_STATUS = 400;
 
-interface Request {
+interface StartedRequest {
   readonly method: string;
   readonly url: string;
   readonly traceId: string;
@@ -26,13 +26,13 @@ export function isSameOrigin(url: string, page: Pick<Location, "href" | "origin"
 /**
  * Whether requests of this URL are recorded.
  *
- * The routes below /browser poll the telemetry itself and are not part of what the user did.
+ * Requests below /browser read telemetry and the state of the gateway. They are not part of a user's action.
  */
 export function isRecorded(url: string): boolean {
   return !url.startsWith("/browser/");
 }
 
-/** Return the path with the names of its parameters, as span names must not contain ids. */
+/** Return the path with the names of its parameters, because span names must not contain ids. */
 export function templateOf(url: string): string {
   const [path = ""] = url.split(/[?#]/, 1);
   const parts = path.split("/");
@@ -40,7 +40,7 @@ export function templateOf(url: string): string {
 }
 
 /** Return the CLIENT span of a request that has ended; `status` is 0 if there was no response. */
-export function requestSpan(request: Request, status: number, endedAt: number): SpanRecord {
+export function requestSpan(request: StartedRequest, status: number, endedAt: number): SpanRecord {
   const { method, url, traceId, spanId, parentSpanId, startedAt } = request;
   const template = templateOf(url);
   const failed = status === 0 || status >= FIRST_ERROR_STATUS;

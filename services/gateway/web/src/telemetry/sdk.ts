@@ -1,4 +1,4 @@
-/** Exports spans by the OpenTelemetry SDK, and the page's web vitals. This is a separate chunk. */
+/** Exports spans by the OpenTelemetry SDK, and sends the page's web vitals. This module is a separate chunk. */
 
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, TraceFlags } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
@@ -38,7 +38,7 @@ export class SpanRecorder {
 
   constructor(exporter: SpanExporter) {
     this.#provider = new WebTracerProvider({
-      // The gateway replaces the resource; this one is for other receivers.
+      // The gateway replaces the resource. These attributes are for other receivers.
       resource: resourceFromAttributes({ "service.name": "browser", "service.namespace": "hopline" }),
       idGenerator: this.#ids,
       spanProcessors: [new BatchSpanProcessor(exporter, BATCH)],
@@ -64,7 +64,7 @@ export class SpanRecorder {
   }
 }
 
-/** Returns the ids that the page has already sent to the gateway. */
+/** Generates no ids: it returns those of the current record, which the page has already sent to the gateway. */
 class RecordedIds implements IdGenerator {
   current: SpanRecord | undefined;
 

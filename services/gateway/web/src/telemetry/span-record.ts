@@ -9,7 +9,7 @@ export interface SpanRecord {
   readonly spanId: string;
   /** Missing for the root of a trace. */
   readonly parentSpanId?: string | undefined;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, as `endedAt`. */
   readonly startedAt: number;
   readonly endedAt: number;
   readonly attributes: Readonly<Record<string, string | number | boolean>>;
@@ -21,8 +21,8 @@ const MAX_CLOCK_DIFFERENCE_MS = 100;
 /**
  * Convert a time of `performance.now()` to milliseconds since the epoch.
  *
- * `performance.timeOrigin` is more precise than `Date.now()`, but some browsers stop that clock while the computer
- * sleeps.
+ * The conversion by `performance.timeOrigin` is more precise than by `Date.now()`. But some browsers stop the clock of
+ * `performance.now()` while the computer sleeps, and then both differ.
  */
 export function toEpoch(time: number): number {
   const origin = Date.now() - performance.now();

@@ -1,9 +1,9 @@
 /**
  * Web vitals (https://web.dev/articles/vitals) as OTLP metrics.
  *
- * A page has five numbers in its whole life, so they are sent as OTLP/HTTP JSON without the metrics SDK, which is larger
- * than the SDK for traces. Each is a gauge: the value of the last page. `quantile_over_time` gives the percentiles over
- * several pages. A histogram per page would be a new series per page, because each page begins to count at zero.
+ * A page sends five numbers in total, so it sends them as OTLP/HTTP JSON without the metrics SDK, which is larger than the
+ * SDK for traces. Each number is a gauge with the value of the last page. `quantile_over_time` computes percentiles over
+ * several pages. A histogram would need a separate series for each page, because each page begins to count at zero.
  */
 
 import { onCLS, onFCP, onINP, onLCP, onTTFB, type Metric } from "web-vitals";
@@ -29,7 +29,7 @@ export function startVitals(url: string): void {
   const flush = (): void => {
     if (pending.size === 0) return;
     const body = JSON.stringify(vitalsBody([...pending.values()], toEpoch(performance.now())));
-    // A beacon is delivered although the page is being closed. A rejected one is lost.
+    // The browser delivers a beacon even if the page is being closed. If it rejects the beacon, the vitals are lost.
     navigator.sendBeacon(url, new Blob([body], { type: "application/json" }));
     pending.clear();
   };
