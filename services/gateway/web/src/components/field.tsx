@@ -15,14 +15,14 @@ interface FieldProps {
   readonly maxLength?: number;
   readonly min?: number;
   readonly max?: number;
-  /** What the field shows at first. */
+  /** The initial text of the field. */
   readonly defaultValue?: string;
-  /** What the field shows after each rendering. It replaces what the user typed, so it has to follow `onInput`. */
+  /** The text of the field after each rendering. It replaces the typed text, so `onInput` has to update it. */
   readonly value?: string | number;
   readonly onInput?: (event: TargetedInputEvent<HTMLInputElement>) => void;
   readonly onBlur?: () => void;
   readonly hint?: string;
-  /** The error of the last request; the part about this field is shown. */
+  /** The error of the last request. Only its part about this field is shown. */
   readonly error?: unknown;
 }
 

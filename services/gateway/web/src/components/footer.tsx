@@ -1,4 +1,4 @@
-/** Links to what is behind the shop. */
+/** Links to the documentation of the API and to the tools of the deployment. */
 
 import { config } from "../state/config";
 
@@ -8,7 +8,7 @@ const OWN_LINKS: readonly (readonly [string, string])[] = [
   ["/v1/docs", "Version 1 (deprecated)"],
   ["/health/ready", "State of the services"],
 ];
-const NAMES: Readonly<Record<string, string>> = {
+const TOOLS: Readonly<Record<string, string>> = {
   traces: "Traces",
   logs: "Logs",
   mail: "Mail",
@@ -16,7 +16,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 export function Footer() {
-  const links = Object.entries(NAMES).flatMap(([name, text]) => {
+  const links = Object.entries(TOOLS).flatMap(([name, text]) => {
     const address = config.value.links[name];
     return address ? [[address, text] as const] : [];
   });

@@ -1,4 +1,4 @@
-/** Loads what a page shows, as one user action. */
+/** Hooks that run asynchronous work as one user action: loading what a page shows, and commands. */
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 
@@ -11,42 +11,42 @@ export interface Loading {
 }
 
 /**
- * Call `load` when the component is shown, when `key` changes, and by `reload`.
+ * Call `load` when the component is shown, when `key` changes, and when `reload` is called.
  *
  * Each call aborts the previous one, and removing the component aborts the last one.
  */
 export function useLoad(name: string, key: string, load: (action: Action, signal: AbortSignal) => Promise<void>): Loading {
   const [isBusy, setBusy] = useState(true);
   const [error, setError] = useState<unknown>(undefined);
-  const [round, setRound] = useState(0);
+  const [reloads, setReloads] = useState(0);
   useEffect(() => {
-    const aborting = new AbortController();
+    const controller = new AbortController();
     const action = startAction(name);
     setBusy(true);
     setError(undefined);
-    load(action, aborting.signal).then(
+    load(action, controller.signal).then(
       () => {
         action.end("ok");
-        if (!aborting.signal.aborted) setBusy(false);
+        if (!controller.signal.aborted) setBusy(false);
       },
       (reason: unknown) => {
         action.end("error");
-        if (aborting.signal.aborted) return;
+        if (controller.signal.aborted) return;
         setBusy(false);
         setError(reason);
       },
     );
     return () => {
-      aborting.abort();
+      controller.abort();
     };
-  }, [name, key, round]);
+  }, [name, key, reloads]);
   const reload = useCallback(() => {
-    setRound((current) => current + 1);
+    setReloads((current) => current + 1);
   }, []);
   return { isBusy, error, reload };
 }
 
-/** Return a function that calls `run` as one user action. It does nothing while an earlier call is running. */
+/** Return a function `start` that calls `run` as one user action. It does nothing while an earlier call is running. */
 export function useCommand(name: string, run: (action: Action) => Promise<void>): {
   readonly isBusy: boolean;
   readonly error: unknown;

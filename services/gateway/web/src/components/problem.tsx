@@ -7,7 +7,7 @@ import { TraceLink } from "./trace-link";
 
 interface ProblemProps {
   readonly error: unknown;
-  /** Shows a button that tries again, after the time that the server demands. */
+  /** Called by a button "Try again", which is disabled until the time that the server demands has passed. */
   readonly onRetry?: (() => void) | undefined;
   /** Field errors that the form shows beside its fields. */
   readonly shownFields?: readonly string[];
@@ -62,7 +62,7 @@ function RetryButton({ afterMs, onRetry }: { readonly afterMs: number; readonly 
   );
 }
 
-/** Return the full seconds until a time on the clock of `Date.now()`, and render again when they change. */
+/** Return the seconds until a time on the clock of `Date.now()`, rounded up, and render again when they change. */
 export function useSecondsUntil(until: number): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

@@ -8,8 +8,8 @@ import { MAX_QUANTITY } from "../state/cart";
 /**
  * Return the attributes of a number field for a quantity.
  *
- * `onQuantity` receives each typed number from 1 on, rounded down and limited to `MAX_QUANTITY`. The field keeps the typed
- * text until it loses focus, even if the page is rendered again, for example because a product has loaded.
+ * `onQuantity` receives each typed number that is at least 1, rounded down and limited to `MAX_QUANTITY`. The field keeps
+ * the typed text until it loses focus, even if the page is rendered again, for example because a product has loaded.
  */
 export function useQuantityField(quantity: number, onQuantity: (quantity: number) => void) {
   const [text, setText] = useState<string>();

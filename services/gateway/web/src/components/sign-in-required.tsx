@@ -1,4 +1,4 @@
-/** Shown instead of a page that needs an account. */
+/** The content of a page for users who are signed in. Others get a link to the login instead. */
 
 import type { ComponentChildren } from "preact";
 

@@ -1,4 +1,4 @@
-/** The state of an order as a word with a colour. The word carries the meaning. */
+/** The status of an order as a word with a colour. The word has the whole meaning, without the colour. */
 
 import type { OrderStatus } from "../api/types";
 

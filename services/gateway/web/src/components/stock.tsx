@@ -2,6 +2,7 @@
 
 import { liveSkus } from "../state/products";
 
+/** Up to this number of units, the stock is highlighted. */
 const FEW = 10;
 
 export function Stock({ sku, available }: { readonly sku: string; readonly available: number }) {

@@ -1,4 +1,4 @@
-/** The last short message, for a while. */
+/** Shows the last announcement for some seconds. */
 
 import { useEffect, useState } from "preact/hooks";
 

@@ -1,11 +1,12 @@
-/** Calls a function again and again while the page is visible. */
+/** Calls a function repeatedly while the page is visible. */
 
 import { useEffect } from "preact/hooks";
 
 /**
- * Call `poll` every `milliseconds` while the page is visible, one call at a time. Without `milliseconds` it is not called.
+ * Call `poll` while the page is visible, each time `milliseconds` after the previous call has ended.
  *
- * The first call is immediate, unless `first` is "later".
+ * If `milliseconds` is undefined, `poll` is not called. The first call is immediate, unless `first` is "later". The polling
+ * starts again if one of the `dependencies` changes.
  */
 export function usePolling(
   milliseconds: number | undefined,
@@ -30,6 +31,6 @@ export function usePolling(
       isStopped = true;
       clearTimeout(timer);
     };
-    // The caller names what `poll` depends on.
+    // `poll` is a new function at each rendering. The caller lists the values that it depends on.
   }, [milliseconds, ...dependencies]);
 }

@@ -80,7 +80,7 @@ export function RegisterPage() {
   );
 }
 
-/** Go on to the page that demanded the login, as soon as a user is signed in, also by another tab. */
+/** Go to the page that required the login as soon as a user is signed in, also if another tab signed in. */
 function useReturn(): void {
   const signedIn = isSignedIn.value;
   useEffect(() => {
@@ -88,7 +88,7 @@ function useReturn(): void {
   }, [signedIn]);
 }
 
-/** Return the page to go on to. Only pages of this shop are accepted. */
+/** Return the page that required the login, from the query. Only pages of this shop are accepted. */
 function nextPage(): string {
   const next = route.peek().query.get("next") ?? "/";
   return /^\/[\w/-]*$/.test(next) ? next : "/";

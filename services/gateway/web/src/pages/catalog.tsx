@@ -46,7 +46,7 @@ function ProductCard({ product }: { readonly product: Product }) {
   );
 }
 
-/** Return the products on the screen: their stock is live, the stock of the others can wait for the next poll. */
+/** Return the SKUs of the products on the screen. Only these need live stock. */
 function useVisibleSkus(list: { readonly current: HTMLElement | null }, count: number): readonly string[] {
   const [skus, setSkus] = useState<readonly string[]>([]);
   useEffect(() => {

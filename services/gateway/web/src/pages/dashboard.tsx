@@ -1,4 +1,4 @@
-/** What the gateway aggregates of three services. A part whose service fails is marked; the others are shown. */
+/** The dashboard, which the gateway aggregates from three services. If a service fails, only its part is missing. */
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -31,8 +31,8 @@ export function DashboardPage() {
 }
 
 function Parts() {
-  const { isBusy, error, reload } = useLoad("load dashboard", "", async (action, aborting) => {
-    const { body } = await api.json<Dashboard>("/v2/dashboard", { action, signal: aborting });
+  const { isBusy, error, reload } = useLoad("load dashboard", "", async (action, abortSignal) => {
+    const { body } = await api.json<Dashboard>("/v2/dashboard", { action, signal: abortSignal });
     dashboard.value = body;
   });
   const shown = dashboard.value;
@@ -71,8 +71,8 @@ function Parts() {
         <Part title="Notifications" isAvailable={shown.notifications !== null}>
           <p>{shown.notifications?.unread} unread</p>
           <ul class="list">
-            {shown.notifications?.latest.map((one) => (
-              <NotificationRow key={one.seq} notification={one} />
+            {shown.notifications?.latest.map((notification) => (
+              <NotificationRow key={notification.seq} notification={notification} />
             ))}
           </ul>
         </Part>

@@ -1,4 +1,4 @@
-/** One order: its state, its items, and cancelling it. */
+/** One order: its status, its items, and a button that cancels it. */
 
 import type { Order, OrderStatus } from "../api/types";
 import { PageHeading } from "../components/heading";
@@ -36,7 +36,7 @@ function OrderDetails({ id }: { readonly id: string }) {
   const order = orders.value.get(id);
   const isLive = connection.value.phase === "open";
   const isFinal = order?.status === "shipped" || order?.status === "cancelled";
-  // Without a WebSocket no notification reports the state.
+  // Without a WebSocket, no notification reports the next status.
   usePolling(isLive || isFinal ? undefined : POLL_MS, () => loadOrder(id), [id], "later");
   if (order === undefined) return error === undefined ? <p>Loading…</p> : <Problem error={error} onRetry={reload} />;
   return (

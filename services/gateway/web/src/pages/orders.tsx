@@ -1,4 +1,4 @@
-/** The orders of the user, with live states. */
+/** The orders of the user. Notifications update their status. */
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -26,7 +26,8 @@ function OrderList() {
   const [{ ids, next }, setShown] = useState<Page>({ ids: [], next: undefined });
   const { isBusy, error, reload } = useLoad("load orders", "", async (action, signal) => {
     const page = await loadOrders("", action, signal);
-    // New orders are added at the top. If the page and the list have no common order, the list begins again: it must not have a gap.
+    // New orders are added at the top. If the page and the list have no common order, there may be a gap between them, so
+    // the page replaces the list.
     setShown((shown) => {
       const isContinuous = page.ids.some((id) => shown.ids.includes(id));
       return isContinuous ? { ids: merge(page.ids, shown.ids), next: shown.next } : page;
@@ -34,7 +35,7 @@ function OrderList() {
   });
   const more = useCommand("load more orders", async (action) => {
     const page = await loadOrders(next ?? "", action);
-    // If the list has begun again since the request, the page does not continue it.
+    // If the list was replaced since the request, the page does not continue it.
     setShown((shown) => (shown.next === next ? { ids: merge(shown.ids, page.ids), next: page.next } : shown));
   });
   // An order that was placed on another device, or in another tab, belongs to the list too.

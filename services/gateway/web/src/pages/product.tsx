@@ -1,4 +1,4 @@
-/** One product, with its live stock and the number of people who look at it. */
+/** One product, with its live stock level and its number of viewers. */
 
 import { useEffect, useState } from "preact/hooks";
 

@@ -69,7 +69,7 @@ function RequestForm() {
 function ReportList() {
   const { error, reload } = useLoad("load reports", "", loadReports);
   const shown = [...reports.value.values()].sort((left, right) => right.created_at.localeCompare(left.created_at));
-  // Notifications are faster. Polling finishes a report also without a WebSocket.
+  // Notifications are faster. Polling also works without a WebSocket.
   usePolling(shown.some(isRunning) ? POLL_MS : undefined, refreshRunning, [], "later");
   return (
     <section aria-labelledby="reports-requested">
@@ -113,7 +113,7 @@ function ReportRow({ report }: { readonly report: Report }) {
   );
 }
 
-/** Return a day relative to today, as a date field has it. */
+/** Return the day `offset` days from today (UTC), in the format of a date field. */
 function day(offset: number): string {
   return new Date(Date.now() + offset * DAY_MS).toISOString().slice(0, 10);
 }
