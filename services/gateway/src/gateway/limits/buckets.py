@@ -1,7 +1,7 @@
 """The buckets of rate limits: in Redis for all gateways, or in the memory of this process.
 
-Both count all hits of a request or none, and return whether they were granted and how many microseconds each bucket is
-ahead of now.
+Both count all hits of a request or none. They return whether the hits were granted, and how many microseconds each
+bucket is ahead of now (`gateway.limits.quota`).
 """
 
 import asyncio
@@ -36,7 +36,13 @@ for size in string.gmatch(table.remove(ARGV, 1), '%d+') do
 end
 return results
 """
-"""Uses the clock of the server, so that the clocks of the gateways may differ."""
+"""Takes the hits of several requests.
+
+The first argument has the number of hits of each request, separated by spaces. Each hit has one key and two arguments:
+the interval and the window of its quota. The script returns a list for each request: 1 if it was granted, else 0, and
+then the microseconds that each of its buckets is ahead of now. It uses the clock of the server, so that the clocks of
+the gateways may differ.
+"""
 
 MAX_BATCH = 100
 """Maximum number of requests in one round trip. Redis executes nothing else while the script runs."""
@@ -56,7 +62,7 @@ class SharedBuckets:
         self._sender: asyncio.Task[None] | None = None
 
     async def take(self, hits: Sequence[Hit]) -> TakeResult:
-        """Count all hits or none, in one round trip; in three after Redis lost its scripts.
+        """Count all hits or none. This takes one round trip, or three if Redis lost its scripts.
 
         Raises:
             Exception: The round trip failed. All its requests get the same error.
@@ -71,7 +77,7 @@ class SharedBuckets:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                pending = [(hits, result) for hits, result in batch if not result.done()]  # the others were cancelled
+                pending = [(hits, result) for hits, result in batch if not result.done()]  # not cancelled meanwhile
                 if not pending:
                     continue
                 hits = [hit for group, _ in pending for hit in group]

@@ -1,6 +1,6 @@
 """Rate limits of logins and registrations, by address and by account name.
 
-They slow down guessing, and count correct passwords too. An account is never locked.
+They slow down guessing. Logins with the correct password count as well. An account is never locked.
 """
 
 from hashlib import blake2b
@@ -28,7 +28,11 @@ LimiterDep = Annotated[Limiter, Depends(limiter)]
 
 
 async def limit_credentials(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
-    """Count a request with credentials. A dependency of routes; raises TooManyRequestsError."""
+    """Count a login or a registration. This is a dependency of routes.
+
+    Raises:
+        TooManyRequestsError: A quota is exceeded.
+    """
     rules = create_rules(settings)
     hits = [Hit(quota=rules.credentials_by_address, subject=get_client_address(request.scope))]
     account = await _get_account_key(request)
@@ -40,8 +44,8 @@ async def limit_credentials(request: Request, limiter: LimiterDep, settings: Set
 async def _get_account_key(request: Request) -> str:
     """Return a hash of the account name, equal for all spellings of an address; empty if there is no name.
 
-    The body is read with the parsers of the service: logins with a name that only the service finds would have no limit
-    by name. The name is hashed, so that Redis does not store who has an account.
+    The body is parsed in the same way as in the users service. Otherwise a login with a name that only the users
+    service finds would have no limit by name. The name is hashed, so that Redis contains no names of accounts.
     """
     name = await _get_form_username(request) or await _get_json_email(request)
     if not isinstance(name, str) or not name.strip():
@@ -50,7 +54,7 @@ async def _get_account_key(request: Request) -> str:
 
 
 async def _get_form_username(request: Request) -> object:
-    await request.body()  # the request keeps it, so that it can be forwarded
+    await request.body()  # the request caches its body, so that the route can forward it
     if get_media_type(request) != FORM:
         return ""
     async with request.form() as form:

@@ -1,4 +1,4 @@
-"""The rate limiter: it counts in Redis, or in this process for a while after Redis failed.
+"""The rate limiter counts in Redis, or in this process for a while after Redis failed.
 
 If Redis rejects the command because of a bug, such as WRONGTYPE, limits are local as well, so that the API stays
 available, and the failure is logged as an error. Errors that do not come from Redis propagate.
@@ -21,7 +21,7 @@ from shared.errors.stores import REDIS_ERRORS, log_store_failure
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 1.0
-"""Time for which Redis is not called after it failed, so that one request per second waits for its timeout."""
+"""Time for which Redis is not called after it failed, so that at most one request per second waits for its timeout."""
 
 _AVAILABLE = float("-inf")
 
@@ -31,7 +31,7 @@ _rejections = metrics.get_meter(__name__).create_counter(
 
 
 class Limiter:
-    """Counts requests. If Redis has not counted one after `timeout_s` seconds, it is counted in this process.
+    """Counts requests. If Redis has not counted a request after `timeout_s` seconds, this process counts it.
 
     Redis is not called for `retry_after_s` seconds after it failed.
     """
@@ -75,7 +75,7 @@ class Limiter:
 
 @asynccontextmanager
 async def open_limiter(settings: Settings, *, retry_after_s: float = RETRY_AFTER_S) -> AsyncIterator[Limiter]:
-    """Open a limiter with separate connections, which do not retry: to wait costs more than to count locally."""
+    """Open a limiter with separate connections. They do not retry, because waiting costs more than counting locally."""
     redis = create_redis(settings.redis_url, response_timeout_s=settings.rate_limit_timeout_seconds, retries=0)
     try:
         yield Limiter(

@@ -18,9 +18,9 @@ _STATUS = "hopline.rate_limit"
 class RateLimitMiddleware:
     """Counts each request for its address, and for its user if it has a valid token; 429 if a quota is exceeded.
 
-    Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the
-    limit with the least left; if a route applies further limits, those of the route count. This middleware is the first
-    to read the user, so it adds the user to the request's span.
+    Both hits take one round trip to Redis, by the application's `limiter`. Every response has the headers of the limit
+    with the fewest remaining requests. If the route applies further limits, the headers describe only those. This
+    middleware is the first to read the user, so it adds the user to the request's span.
     """
 
     def __init__(self, app: ASGIApp, *, rules: RateLimitRules) -> None:
@@ -47,7 +47,7 @@ class RateLimitMiddleware:
             trace.get_current_span().set_attribute("user.id", user_id)
         except DeadlineExceededError:
             raise
-        except ProblemError:  # the route rejects the token, if it needs one
+        except ProblemError:  # a route that needs a token rejects the request
             pass
         try:
             await apply_limits(scope["app"].state.limiter, scope, hits)
@@ -58,7 +58,7 @@ class RateLimitMiddleware:
 
 
 async def apply_limits(limiter: Limiter, scope: Scope, hits: list[Hit]) -> None:
-    """Count the request. Its response gets the headers of the limits that were applied last.
+    """Count the request. Its response has the headers of the limits that were applied last.
 
     Raises:
         TooManyRequestsError: A quota is exceeded.
@@ -66,4 +66,9 @@ async def apply_limits(limiter: Limiter, scope: Scope, hits: list[Hit]) -> None:
     status = await limiter.hit(hits)
     scope[_STATUS] = status
     if status.retry_after_s is not None:
-        raise TooManyRequestsError(f"The limit by {status.quota.name} is exceeded", retry_after_s=status.retry_after_s)
+        quota = status.quota
+        raise TooManyRequestsError(
+            f"The limit {quota.name} of {quota.requests} requests in {quota.seconds:g} seconds is exceeded. "
+            f"Try again in {status.retry_after_s} seconds",
+            retry_after_s=status.retry_after_s,
+        )

@@ -1,8 +1,8 @@
 """Quotas, and the status of a request against them.
 
 The algorithm is the generic cell rate algorithm (ITU-T I.371). A bucket is one number: the time until which the granted
-requests are spread at an even rate. It allows a burst of the whole quota and then the rate, costs one key, and has no
-window at whose edge twice the quota fits.
+requests are spread at an even rate. The algorithm allows a burst of the whole quota, and after it requests at that
+rate. It takes one key per bucket. Fixed windows would allow twice the quota around the end of a window.
 """
 
 import math
@@ -17,10 +17,11 @@ MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """`requests` in `seconds`; `name` is what the quota is counted by.
+    """The number of `requests` that one subject may send in `seconds`. `name` describes the subject.
 
     `window_us` is how far a bucket may be ahead of now, in microseconds; `interval_us` is the time between requests,
-    rounded down so that a whole burst fits. `headers` are those of all responses, `arguments` those of the script.
+    rounded down so that a whole burst fits. `headers` are the response headers that do not depend on the bucket, and
+    `arguments` the arguments of the script in Redis.
     """
 
     name: str
@@ -68,9 +69,9 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RateLimitStatus:
-    """The state of the tightest bucket: `remaining` requests now, all of them after `reset_s` seconds (rounded up).
+    """The state of the bucket with the fewest `remaining` requests. The bucket is empty after `reset_s` seconds.
 
-    `retry_after_s` is None if the request was granted.
+    Seconds are rounded up. `retry_after_s` is None if the request was granted.
     """
 
     quota: Quota
@@ -93,19 +94,21 @@ class RateLimitStatus:
 
 
 def get_rate_limit_status(hits: Sequence[Hit], held_us: Sequence[int], *, granted: bool) -> RateLimitStatus:
-    """Return the status by the state of each hit's bucket: after the hit if it was `granted`, else as it was found."""
+    """Return the status of the request.
+
+    `held_us` has the microseconds that each hit's bucket is ahead of now: after the hits if they were `granted`, else
+    before them.
+    """
     buckets = list(zip([hit.quota for hit in hits], held_us, strict=True))
     retry_after_s = None
     if not granted:
         buckets = [(quota, held) for quota, held in buckets if not quota.fits(held)]
         wait_us = max(held + quota.interval_us - quota.window_us for quota, held in buckets)
         retry_after_s = max(1, math.ceil(wait_us / MICROSECONDS))
-    remaining, negative_us, index = min(
-        (quota.remaining(held), -held, index) for index, (quota, held) in enumerate(buckets)
-    )
+    quota, held = min(buckets, key=lambda bucket: (bucket[0].remaining(bucket[1]), -bucket[1]))
     return RateLimitStatus(
-        quota=buckets[index][0],
-        remaining=remaining,
-        reset_s=math.ceil(-negative_us / MICROSECONDS),
+        quota=quota,
+        remaining=quota.remaining(held),
+        reset_s=math.ceil(held / MICROSECONDS),
         retry_after_s=retry_after_s,
     )

@@ -1,7 +1,7 @@
 """The quotas of the gateway: its settings, or defaults by environment.
 
-In production the users of one address are a household or an office. Elsewhere load tests, benchmarks and tests send the
-requests of hundreds of users from one address, and the limits must not affect their results.
+In production, the users of one address are those of a household or an office. Elsewhere, load tests, benchmarks and
+tests send the requests of hundreds of users from one address, and the limits must not affect their results.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ from shared.config import Environment
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimitRules:
-    """All quotas are per minute. The last three apply in addition: to logins and registrations, and to telemetry."""
+    """The quotas, per minute. `user` and `address` apply to all requests.
+
+    The others apply in addition: `credentials_…` to logins and registrations, `telemetry_…` to telemetry of pages.
+    """
 
     user: Quota
     address: Quota

@@ -1,8 +1,10 @@
 """Protection against failing and slow services, and against overload.
 
-`shedding` limits the requests of the whole gateway. `pipeline` puts the other parts around each call to a service, in
-this order: `user_limit` (concurrent downloads of one user), `bulkhead` (concurrent calls), `breaker` (circuit breaker),
-then one attempt or the two of `hedge`, and `retry` within the `budget`. `metrics` reports their state.
+`shedding` limits the requests of the whole gateway. `pipeline` has the other parts, which a call to a service passes in
+this order: `user_limit` (concurrent downloads of one user), `bulkhead` (concurrent calls), `retry` (several attempts,
+within the `budget`), `hedge` (one attempt or two at the same time) and `breaker` (circuit breaker, for each attempt).
+`metrics` counts what the parts did, and `gauges` reports their state.
 
-The parts do not depend on routes or on the network. Each process has separate state, which results from its calls.
+The parts do not depend on routes or on the network. The state of the parts belongs to one process and results from its
+calls only.
 """

@@ -66,14 +66,14 @@ class CircuitBreaker:
         self._failure_ratio = failure_ratio
         self._clock = clock
         self._state = State.CLOSED
-        self._generation = 0  # of the state: outcomes of calls that were admitted in an earlier one are ignored
+        self._generation = 0  # of the state; outcomes of calls from an earlier generation are ignored
         self._calls: deque[tuple[float, bool]] = deque(maxlen=max_calls)
         self._opened_at = 0.0
         self._probing = False
 
     @property
     def state(self) -> State:
-        """The current state. An open circuit becomes half open when a call is admitted as the probe."""
+        """The current state. An open circuit becomes half open when it admits a call as the probe."""
         return self._state
 
     def admit(self) -> int:

@@ -1,22 +1,22 @@
-"""A retry budget: retries add a fraction of the calls to a service and one per second, however many of its calls fail.
+"""A retry budget limits retries to a fraction of the calls to a service and some per second, also if all calls fail.
 
-A number of retries per call would multiply the load of a service when it has the least capacity, and keep it down
-(Bronson et al., "Metastable failures in distributed systems", HotOS 2021). A fraction alone allows no retry for an
-endpoint with few calls, so there is a reserve by time, as in the retry budgets of Finagle and Linkerd.
+A fixed number of retries per call would multiply the load of a service when it has the least capacity, and keep it down
+(Bronson et al., "Metastable failures in distributed systems", HotOS 2021). A fraction alone would allow no retry for an
+endpoint with few calls. So there is a reserve that grows with time, as in the retry budgets of Finagle and Linkerd.
 """
 
 import time
 from collections.abc import Callable
 
 RESERVE_S = 10.0
-"""The reserve holds the retries that are earned in this time. It is full at the start."""
+"""The reserve holds the retries that this time adds. It is full at the start."""
 
 _ROUNDING = 1e-9
-"""Ten deposits of a tenth allow one retry."""
+"""Ten deposits of a tenth allow one retry, although their sum as floating-point numbers is less than 1."""
 
 
 class RetryBudget:
-    """Each call deposits `ratio` of a retry, and each second `per_s`.
+    """Each call adds `ratio` of a retry, and each second `per_s` retries.
 
     Since the start, attempts ≤ (1 + `ratio`) × calls + `per_s` × (seconds + RESERVE_S). `max_balance` limits the
     retries that successful calls save for later. `clock` returns seconds.

@@ -1,4 +1,4 @@
-"""Gauges of the resilience parts. They are read when metrics are collected, so that requests do not pay for them."""
+"""Gauges of the resilience parts. They are read when metrics are collected, so that they add no work to requests."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from gateway.resilience.metrics import get_attributes
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.resilience.shedding import Load
 
-_meter = metrics.get_meter("gateway.resilience.metrics")
+_meter = metrics.get_meter("gateway.resilience.metrics")  # the same instrumentation scope as the counters
 _pipelines: set[ResiliencePipeline] = set()
 _loads: set[Load] = set()
 

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 async def call_with_hedge(call: Callable[[], Awaitable[T]], *, after_s: float, may_hedge: Callable[[], bool]) -> T:
-    """Return the first result of one or two calls, and cancel the other one. If both fail, raise the last error.
+    """Return the first result of one or two calls, and cancel the other call. If both fail, raise the last error.
 
-    `may_hedge` decides after `after_s` seconds whether a second call is made.
+    If the first call has not ended after `after_s` seconds, `may_hedge` decides whether a second call is made.
     """
     tasks = {_start(call)}
     try:

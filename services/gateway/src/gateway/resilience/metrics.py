@@ -42,7 +42,7 @@ def record_transition(upstream: str, state: str) -> None:
 
 
 def record_rejection(upstream: str, part: str) -> None:
-    """Count a call that `part` (circuit, bulkhead, share) rejected."""
+    """Count a call that `part` rejected: `circuit`, `bulkhead`, or `share` for the limit per user."""
     _rejections.add(1, {**get_attributes(upstream), "hopline.refused_by": part})
 
 

@@ -22,11 +22,11 @@ from shared.errors.problems import ProblemError
 
 MIN_TIME_S = 0.5
 """A timeout counts as a failure only if the service had at least this time, or half of the call's timeout if that is
-less. Otherwise a client with a deadline of a millisecond could open the circuit for all."""
-
+less. Otherwise a client with a deadline of a millisecond could open the circuit for all clients."""
 
 Attempt = Callable[[int], Awaitable[UpstreamResponse]]
-"""Sends the request once. The argument is the number of the attempt, from 0. Raises the errors of `gateway.clients`."""
+"""A function that sends the request once. Its argument is the number of the attempt, from 0. It raises the errors of
+`gateway.clients`."""
 
 
 class ResiliencePipeline:
@@ -63,9 +63,10 @@ class ResiliencePipeline:
         timeout_s: float,
         may_hedge: bool = True,
     ) -> UpstreamResponse:
-        """Return the response to one call, after as many attempts as are safe and allowed. They share `timeout_s`.
+        """Return the response to one call. All attempts together have `timeout_s` seconds.
 
-        A response that must be closed is not hedged: one of two would be dropped.
+        A failed attempt is followed by another one if that is safe and the retry budget allows it. Pass
+        `may_hedge=False` if the response must be closed, because hedging drops one of two responses.
 
         Raises:
             UpstreamBusyError: Too many calls are in flight or waiting.
@@ -99,7 +100,10 @@ class ResiliencePipeline:
         raise result
 
     def _take_retry(self, number: int, result: UpstreamResponse | ProblemError) -> float | None:
-        """Withdraw a retry from the budget and return the seconds to wait for it; None if there is no other attempt."""
+        """Withdraw a retry from the budget and return the seconds to wait before it; None if there is no other attempt.
+
+        `number` attempts were made, the last one with `result`.
+        """
         delay_s = get_retry_delay_s(number, result)
         if delay_s is None or number >= self._max_attempts or self.breaker.state is not State.CLOSED:
             return None
@@ -138,7 +142,7 @@ class ResiliencePipeline:
 def _outcome_of(response: UpstreamResponse, *, timeout_outcome: Outcome) -> Outcome:
     """Return the outcome of an attempt with a response.
 
-    Backpressure does not count as a failure. The service works at its limit.
+    Backpressure (429, or 503 with `Retry-After`) is ignored, because the service works, at the limit of its capacity.
     """
     status = response.status
     if status == HTTPStatus.GATEWAY_TIMEOUT:

@@ -1,7 +1,7 @@
-"""Whether and when a call is retried: only if it is safe, before the deadline, and not before `Retry-After`.
+"""Whether and when a call is retried: only if that is safe, before the deadline, and not before `Retry-After`.
 
-The gateway does not use stamina, which takes 19 µs for each successful call. The budget, the breaker and the deadline
-would leave nothing of it but the loop (ADR 13).
+The gateway does not use stamina, which takes 19 µs for each successful call. Only its loop would be used, because the
+budget, the breaker, the deadline and `Retry-After` decide about each retry (ADR 13).
 """
 
 import random
@@ -18,8 +18,8 @@ MAX_DELAY_S = 1.0
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _TRANSIENT = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
-"""Statuses that another attempt may change. 500 is a bug, after 504 no time is left, and the client of a 409 (a key in
-flight) waits itself."""
+"""Statuses that another attempt may change. 500 is a bug. After 504 no time is left. After 409 (an idempotency key in
+flight) and 429, the client itself has to wait."""
 
 
 def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
@@ -30,24 +30,25 @@ def is_repeatable(method: str, headers: Mapping[str, str]) -> bool:
 def get_retry_delay_s(attempt: int, result: UpstreamResponse | ProblemError) -> float | None:
     """Return the seconds to wait before attempt number `attempt` (the first is 0); None if there is no other attempt.
 
-    The delay doubles with each attempt. It is random, so that callers that failed together do not retry together, and
-    at least the `Retry-After` of the response. There is no other attempt if the deadline comes first.
+    The delay is the `Retry-After` of the response plus a backoff, which doubles with each attempt. The backoff is
+    random, so that callers that failed together do not retry together. There is no other attempt if the deadline comes
+    first.
     """
     if isinstance(result, UpstreamResponse):
         if result.status not in _TRANSIENT:
             return None
-        min_s = _parse_retry_after(result)
+        retry_after_s = _parse_retry_after(result)
     elif isinstance(result, UpstreamUnreachableError | UpstreamBrokenError):
-        min_s = 0.0
+        retry_after_s = 0.0
     else:
         return None
-    max_s = min(FIRST_DELAY_S * 2 ** (attempt - 1), MAX_DELAY_S)
-    delay_s = min_s + random.uniform(0.5, 1.0) * max_s  # noqa: S311 - spreads retries, protects nothing
+    backoff_s = min(FIRST_DELAY_S * 2 ** (attempt - 1), MAX_DELAY_S)
+    delay_s = retry_after_s + random.uniform(0.5, 1.0) * backoff_s  # noqa: S311 - spreads retries, protects nothing
     left_s = remaining_s()
     return delay_s if left_s is None or delay_s < left_s else None
 
 
 def _parse_retry_after(response: UpstreamResponse) -> float:
-    """Return `Retry-After` in seconds. A date is treated as infinite: the clocks of two machines differ."""
+    """Return `Retry-After` in seconds. A date is treated as infinite, because the clocks of two machines differ."""
     given = response.headers.get("Retry-After", "0")
     return float(given) if given.isascii() and given.isdigit() else float("inf")

@@ -13,7 +13,10 @@ from gateway.resilience import metrics
 from gateway.versions import is_api_request
 
 READ_FRACTION = 0.8
+"""The part of the slots that reads may take. Only writes take the others."""
+
 MAX_RETRY_AFTER_S = 3
+"""`Retry-After` is a random number of seconds up to this one, so that rejected clients do not return together."""
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -31,7 +34,8 @@ class Load:
 class LoadSheddingMiddleware:
     """ASGI middleware that rejects requests above the limits. Probes and pages pass through.
 
-    A request holds its slot until its response begins: a client that does not read its response must not hold one.
+    A request holds its slot until its response begins, because a client that does not read its response must not hold a
+    slot.
     """
 
     def __init__(self, app: ASGIApp, *, load: Load) -> None:

@@ -1,4 +1,4 @@
-"""A limit per user on the slots of a bulkhead: one user who reads slowly must not take all of them."""
+"""A limit per user on the slots of a bulkhead, because one user who reads slowly must not take all of them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,9 @@ class UserLimit:
         """
         if self._downloads[user_id] >= self._max_per_user:
             metrics.record_rejection(self._name, "share")
-            raise TooManyRequestsError(f"At most {self._max_per_user} concurrent downloads are allowed")
+            raise TooManyRequestsError(
+                f"A user may have at most {self._max_per_user} concurrent downloads. Wait until one of them ends"
+            )
         self._downloads[user_id] += 1
         try:
             yield
