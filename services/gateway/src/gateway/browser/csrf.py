@@ -1,4 +1,4 @@
-"""Rejection of cross-site requests: browsers send the session's cookie with requests that other sites cause as well."""
+"""Rejects cross-site requests, because browsers send the session's cookie also with requests that other sites cause."""
 
 from fastapi import Request
 
@@ -9,9 +9,9 @@ CSRF_HEADER = "X-Hopline-CSRF"
 
 
 async def reject_cross_site(request: Request) -> None:
-    """Accept requests of the shop's own page only. A dependency of routes.
+    """Accept requests of the shop's own page only. This is a dependency of routes.
 
-    `SameSite` of the cookie is the first protection, but a page on another subdomain or port is of the same site.
+    `SameSite` of the cookie is the first protection, but a page on another subdomain or port belongs to the same site.
 
     Raises:
         CrossSiteRequestError: The header is missing, or the browser names another site or origin.
@@ -23,4 +23,4 @@ async def reject_cross_site(request: Request) -> None:
         raise CrossSiteRequestError("Sec-Fetch-Site is not same-origin")
     host, origin = headers.get("Host", "").lower(), headers.get("Origin")
     if origin is not None and origin.lower() not in {f"http://{host}", f"https://{host}"}:
-        raise CrossSiteRequestError("Origin is another host than Host")
+        raise CrossSiteRequestError("Origin and Host name different hosts")

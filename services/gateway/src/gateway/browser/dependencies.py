@@ -10,7 +10,7 @@ from gateway.dependencies import UsersDep
 
 
 async def sessions(users: UsersDep) -> SessionService:
-    """Return the sessions of browsers."""
+    """Return the service for the sessions of browsers."""
     return SessionService(users=users)
 
 

@@ -1,4 +1,4 @@
-"""Routes of the page in development: traces, telemetry and the state of the gateway. Elsewhere they are 404."""
+"""Routes of the page in development: traces, telemetry and the state of the gateway. Elsewhere they do not exist."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,7 +24,7 @@ telemetry_router = APIRouter(
 
 
 def get_routers(settings: Settings) -> list[APIRouter]:
-    """Return the routes that this environment has. The route for telemetry needs an OTLP receiver."""
+    """Return the routes that this environment has. The routes for telemetry need an OTLP receiver."""
     if settings.environment is not Environment.DEVELOPMENT:
         return []
     return [router, telemetry_router] if accepts_telemetry(settings) else [router]
@@ -56,10 +56,10 @@ async def read_trace(
     response: Response,
     prefer: Annotated[Sequence[str], Header()] = (),
 ) -> Trace:
-    """Return the spans of one of the caller's requests, and of what it caused.
+    """Return the spans of one of the caller's requests, and of everything that the request caused.
 
-    With `Prefer: respond-async` (RFC 7240 §4.1) a trace that is not found gets 202 without spans instead of 404: it may
-    arrive later, and browsers log each 404 as an error of the page. An invalid trace id gets 404.
+    With `Prefer: respond-async` (RFC 7240 §4.1), the response for a missing trace is 202 without spans instead of 404.
+    The trace may arrive later, and browsers log each 404 as an error of the page. An invalid trace id gets 404.
     """
     response.headers["Cache-Control"] = "no-store"
     try:

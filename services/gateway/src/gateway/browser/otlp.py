@@ -1,7 +1,7 @@
 """OTLP/HTTP JSON from pages (opentelemetry-proto 1.x), reduced to the members that pages send and limited in size.
 
-A body is parsed into these models, so that nothing else is forwarded. Its resources are replaced, so that a page cannot
-pose as a service. Spans and metrics of all its resources become those of one.
+A body is parsed into these models, so that nothing else is forwarded. Its resources are replaced by one resource, that
+of the page, so that a page cannot pose as a service.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,30 @@ from shared.config import Environment
 from shared.errors.problems import PayloadTooLargeError
 
 MAX_ITEMS = 200
-"""Spans or points of one body."""
+"""Maximum number of spans, or of points of metrics, in one body. A body with more is rejected."""
 
 MAX_ATTRIBUTES = 32
 MAX_POINT_ATTRIBUTES = 8
 MAX_EVENTS = 16
 MAX_LINKS = 8
+"""Of attributes, events and links, only the first ones are kept."""
+
 MAX_BUCKETS = 64
 MAX_NAME = 128
+"""Characters. A body with a longer name is rejected."""
+
 MAX_TEXT = 256
+"""Characters. A longer text is truncated."""
+
 _MAX_INT64 = 2**63 - 1
 
 
-def _first(count: int) -> BeforeValidator:
-    """Keep the first items of a list."""
+def _keep_first(count: int) -> BeforeValidator:
+    """Return a validator that keeps the first `count` items of a list."""
     return BeforeValidator(lambda value: value[:count] if isinstance(value, list) else value)
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     return text[:MAX_TEXT]
 
 
@@ -41,14 +47,14 @@ def _none_if_empty(value: object) -> object:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-Text = Annotated[str, AfterValidator(_cut)]
+Text = Annotated[str, AfterValidator(_truncate)]
 TraceId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{32}$")]
 SpanId = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{16}$")]
 Nanoseconds = Annotated[int, Field(ge=0, le=_MAX_INT64)]
 Integer = Annotated[int, Field(ge=-_MAX_INT64, le=_MAX_INT64)]
 Count = Annotated[int, Field(ge=0, le=_MAX_INT64)]
 MetricName = Annotated[str, Field(pattern=r"^hopline\.web_vital\.[a-z_]{1,40}$")]
-"""Others could fill the metrics backend with names."""
+"""Other names are rejected, because pages could fill the metrics backend with them."""
 
 
 class _Message(BaseModel):
@@ -71,8 +77,8 @@ class KeyValue(_Message):
     value: AnyValue = AnyValue()
 
 
-Attributes = Annotated[list[KeyValue], _first(MAX_ATTRIBUTES)]
-PointAttributes = Annotated[list[KeyValue], _first(MAX_POINT_ATTRIBUTES)]
+Attributes = Annotated[list[KeyValue], _keep_first(MAX_ATTRIBUTES)]
+PointAttributes = Annotated[list[KeyValue], _keep_first(MAX_POINT_ATTRIBUTES)]
 
 
 class Scope(_Message):
@@ -116,8 +122,8 @@ class Span(_Message):
     start_time_unix_nano: Nanoseconds
     end_time_unix_nano: Nanoseconds
     attributes: Attributes = []
-    events: Annotated[list[Event], _first(MAX_EVENTS)] = []
-    links: Annotated[list[Link], _first(MAX_LINKS)] = []
+    events: Annotated[list[Event], _keep_first(MAX_EVENTS)] = []
+    links: Annotated[list[Link], _keep_first(MAX_LINKS)] = []
     status: Status = Status()
 
 
@@ -140,9 +146,9 @@ class TracesData(_Message):
     resource_spans: list[ResourceSpans] = []
 
     def document(self, environment: Environment) -> dict[str, Any]:
-        """Return the body to send on. Raises PayloadTooLargeError."""
+        """Return the body to forward. Raises PayloadTooLargeError."""
         scopes = [scope for resource in self.resource_spans for scope in resource.scope_spans if scope.spans]
-        _limit("spans", sum(len(scope.spans) for scope in scopes))
+        _check_count("spans", sum(len(scope.spans) for scope in scopes))
         return {"resourceSpans": [{"resource": _resource(environment), "scopeSpans": _dump(scopes)}]}
 
 
@@ -200,14 +206,14 @@ class Metric(_Message):
     sum: Sum | None = None
     histogram: Histogram | None = None
 
-    def points(self) -> int:
-        """Return the number of points."""
+    def count_points(self) -> int:
+        """Return the number of points of all data."""
         return sum(len(data.data_points) for data in (self.gauge, self.sum, self.histogram) if data)
 
 
 def _with_points(metrics: list[Metric]) -> list[Metric]:
-    """Leave out metrics without points, which the limit on points would not count."""
-    return [metric for metric in metrics if metric.points()]
+    """Leave out metrics without points, because the limit on points would not count them."""
+    return [metric for metric in metrics if metric.count_points()]
 
 
 class ScopeMetrics(_Message):
@@ -229,9 +235,9 @@ class MetricsData(_Message):
     resource_metrics: list[ResourceMetrics] = []
 
     def document(self, environment: Environment) -> dict[str, Any]:
-        """Return the body to send on. Raises PayloadTooLargeError."""
+        """Return the body to forward. Raises PayloadTooLargeError."""
         scopes = [scope for resource in self.resource_metrics for scope in resource.scope_metrics if scope.metrics]
-        _limit("points", sum(metric.points() for scope in scopes for metric in scope.metrics))
+        _check_count("points", sum(metric.count_points() for scope in scopes for metric in scope.metrics))
         return {"resourceMetrics": [{"resource": _resource(environment), "scopeMetrics": _dump(scopes)}]}
 
 
@@ -252,6 +258,6 @@ def _dump(messages: Sequence[BaseModel]) -> list[dict[str, Any]]:
     return [message.model_dump(by_alias=True, exclude_none=True) for message in messages]
 
 
-def _limit(what: str, count: int) -> None:
+def _check_count(what: str, count: int) -> None:
     if count > MAX_ITEMS:
         raise PayloadTooLargeError(f"Send at most {MAX_ITEMS} {what} in one body. This one has {count}")

@@ -1,7 +1,7 @@
 """The page at `/` and its files, which are package data: `make web` builds them from `services/gateway/web`.
 
-All are read and compressed once, at the start. The names of files contain a hash of their content, so browsers keep
-them for a year and request only the page again.
+All files are read and compressed once, at the start. Their names contain a hash of their content, so browsers keep them
+for a year and request only the page again.
 """
 
 import gzip
@@ -33,7 +33,7 @@ _GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:$|,|;(?!\s*q=0(?:\.0*)?\s*(?:$|,)))", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageFile:
-    """One file, as it is and compressed. The tag is weak, because it is the same for both."""
+    """One file, uncompressed and compressed. The entity tag is weak, because it is the same for both."""
 
     body: bytes
     compressed: bytes
@@ -42,7 +42,7 @@ class PageFile:
     cache_control: str
 
     def response(self, requested: Headers) -> Response:
-        """Return 304 without a body if the client has this content, else the file, compressed if the client can."""
+        """Return 304 without a body if the client has this content, else the file, compressed if that is acceptable."""
         headers = {"Cache-Control": self.cache_control, "ETag": self.etag, "Vary": "Accept-Encoding"}
         known = [tag.strip().removeprefix("W/") for tag in requested.get("if-none-match", "").split(",")]
         if self.etag.removeprefix("W/") in known or "*" in known:  # the weak comparison (RFC 9110 §13.1.2)
@@ -87,7 +87,7 @@ def create_page_router(settings: Settings) -> APIRouter:
 
 
 def get_content_security_policy(websocket: WebsocketUrl) -> str:
-    """Return the policy of the page: everything from its own origin, nothing inline, and the WebSocket's origin."""
+    """Return the policy of the page. It allows the page's own origin and the WebSocket's origin, and nothing inline."""
     is_default = websocket.port == _DEFAULT_PORTS[websocket.scheme]
     origin = f"{websocket.scheme}://{websocket.host}" + ("" if is_default else f":{websocket.port}")
     directives = {

@@ -74,5 +74,8 @@ def _delete_cookie(request: Request, response: Response, settings: Settings) -> 
 
 
 def _is_secure(request: Request, settings: Settings) -> bool:
-    """Return whether the cookie is for HTTPS only; in production always, because a proxy can end TLS unnoticed."""
+    """Return whether the cookie is for HTTPS only.
+
+    It is in production, because behind a proxy that terminates TLS the scheme of the request may be `http`.
+    """
     return request.url.scheme == "https" or settings.environment is Environment.PRODUCTION

@@ -9,7 +9,8 @@ from shared.config import Environment, OtlpProtocol
 
 MAX_EMAIL_LENGTH = 320
 MAX_PASSWORD_LENGTH = 1_024
-"""Above the limits of accounts, so that a login with longer values is rejected as wrong credentials."""
+"""Both limits are above those of accounts, so that a login with a longer value than an account can have gets 401, like
+other wrong credentials, and not 422."""
 
 
 class Login(BaseModel):
@@ -46,7 +47,7 @@ class Links(BaseModel):
 
 
 class TelemetryConfig(BaseModel):
-    """Whether and where the page sends OTLP/HTTP JSON."""
+    """Whether the page sends OTLP/HTTP JSON, and to which URLs."""
 
     enabled: bool
     traces_url: str
@@ -84,7 +85,7 @@ class BrowserConfig(BaseModel):
 
 
 def accepts_telemetry(settings: Settings) -> bool:
-    """Return whether the OTLP receiver can take the page's telemetry, which is sent by HTTP."""
+    """Return whether there is an OTLP receiver for HTTP, because the page's telemetry is forwarded by HTTP."""
     return (
         settings.otel_exporter_otlp_endpoint is not None and settings.otel_exporter_otlp_protocol is OtlpProtocol.HTTP
     )
@@ -95,7 +96,7 @@ def _text(url: object | None) -> str | None:
 
 
 class TraceSpan(BaseModel):
-    """One span; times are in microseconds, since the epoch for `start_us`."""
+    """One span. It starts `start_us` microseconds after the epoch."""
 
     span_id: str
     parent_span_id: str | None
@@ -111,7 +112,7 @@ class TraceSpan(BaseModel):
 
 
 class Trace(BaseModel):
-    """The spans of a trace by their start. It is `complete` if no more are expected."""
+    """The spans of a trace in the order of their start. The trace is `complete` if no more spans are expected."""
 
     trace_id: str
     spans: list[TraceSpan]
@@ -127,7 +128,7 @@ class BulkheadState(BaseModel):
 
 
 class RetryBudgetState(BaseModel):
-    """Retries that are allowed now, and the most that can be saved."""
+    """The number of retries that are allowed now, and its maximum."""
 
     tokens: float
     limit: float
@@ -156,7 +157,7 @@ class RequestsState(BaseModel):
 
 
 class ResilienceState(BaseModel):
-    """The state of one gateway process; others have separate ones."""
+    """The state of one gateway process. Each process has separate limits."""
 
     process: int
     requests: RequestsState

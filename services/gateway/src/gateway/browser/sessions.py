@@ -27,7 +27,7 @@ _REJECTED = frozenset({400, 401})
 
 
 class SessionService:
-    """Begins and continues sessions with the tokens of the users service."""
+    """Begins, continues and ends sessions with the tokens of the users service."""
 
     def __init__(self, *, users: Upstream) -> None:
         self._users = users
@@ -36,7 +36,7 @@ class SessionService:
         """Return the tokens of a new session.
 
         Raises:
-            UpstreamResponseError: The response is a problem, for example of wrong credentials.
+            UpstreamResponseError: The response is a problem, for example because the password is wrong.
             ProblemError: The call failed (`Upstream.send`).
         """
         password = login.password.get_secret_value()
@@ -53,14 +53,14 @@ class SessionService:
         """
         token = refresh_token.get_secret_value() if refresh_token else ""
         if not _TOKEN.fullmatch(token):
-            raise NoSessionError("The request has no cookie of a session")
+            raise NoSessionError(f"The request has no valid cookie {COOKIE}")
         response = await self._request_tokens({"grant_type": "refresh_token", "refresh_token": token})
         if response.status in _REJECTED:
             raise NoSessionError("The session has ended, or its cookie was used twice")
         return _tokens(response)
 
     async def end(self, refresh_token: SecretStr | None) -> None:
-        """Revoke the tokens of a session. A failure is only logged, because the browser deletes its token anyway."""
+        """Revoke the tokens of a session. A failure is only logged, because the browser deletes its cookie anyway."""
         token = refresh_token.get_secret_value() if refresh_token else ""
         if not _TOKEN.fullmatch(token):
             return

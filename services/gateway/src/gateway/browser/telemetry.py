@@ -1,4 +1,4 @@
-"""Sending the telemetry of pages on to the OTLP receiver, in the background."""
+"""Forwards the telemetry of pages to the OTLP receiver, in the background."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ class _Export:
 
 
 class TelemetryForwarder(BackgroundLoop):
-    """Sends bodies to the receiver, one after the other. An unavailable receiver costs telemetry and delays nothing."""
+    """Sends bodies to the receiver, one after the other. If it is unavailable, bodies are lost and no request waits."""
 
     def __init__(self, *, http: httpx.AsyncClient, settings: Settings) -> None:
         super().__init__()
@@ -100,6 +100,10 @@ ForwarderDep = Annotated[TelemetryForwarder, Depends(forwarder)]
 
 
 async def limit_telemetry(request: Request, limiter: LimiterDep, settings: SettingsDep) -> None:
-    """Count a body for its address. A dependency of routes; raises TooManyRequestsError."""
+    """Count a body for the address of its client. This is a dependency of routes.
+
+    Raises:
+        TooManyRequestsError: The quota is exceeded.
+    """
     quota = create_rules(settings).telemetry_by_address
     await apply_limits(limiter, request.scope, [Hit(quota=quota, subject=get_client_address(request.scope))])

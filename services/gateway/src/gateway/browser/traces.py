@@ -36,7 +36,7 @@ ATTRIBUTES: Final = frozenset(
         *("cloudevents.event_type", "hopline.db.queries", "hopline.email.message_id"),
     }
 )
-"""Attributes of spans that the page gets."""
+"""Attributes of spans that the page receives. Others are left out."""
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _MICROSECONDS = 1_000_000
@@ -51,19 +51,20 @@ class TraceReader:
         self._http = http
 
     async def read(self, trace_id: str, *, user_id: UUID) -> Trace:
-        """Return a trace if it has requests of this user to the gateway or their registration, and of no other user.
+        """Return a trace if this user, and no other user, has requests in it.
 
-        A client that has a trace id can add a request to the trace, so one request of the user is not enough.
+        Requests are those to the gateway and the registration in the users service. A client that has a trace id can
+        add a request to the trace, so one request of the user is not enough.
 
         Raises:
-            TraceNotFoundError: There is no such trace, or it is another user's.
+            TraceNotFoundError: There is no such trace, or another user has requests in it.
             UpstreamUnreachableError, UpstreamTimeoutError, UpstreamBrokenError: The trace backend failed.
         """
         if not TRACE_ID.fullmatch(trace_id):
             raise TraceNotFoundError("A trace id has 32 hexadecimal digits in lower case")
         spans = list(_spans(await self._request(trace_id)))
         if _users(spans) != {str(user_id)}:
-            raise TraceNotFoundError("The trace backend has no such trace of your requests, or not yet")
+            raise TraceNotFoundError("The trace backend has no trace of your requests with this id, or not yet")
         spans.sort(key=lambda span: span[0].start_us)
         kept = [span for span, _ in spans[:MAX_SPANS]]
         return Trace(trace_id=trace_id, spans=kept, complete=_is_complete(kept) and len(kept) == len(spans))
@@ -71,7 +72,7 @@ class TraceReader:
     async def _request(self, trace_id: str) -> object:
         """Return the trace in Jaeger's JSON, None if the backend does not have it."""
         try:
-            with suppress_http_instrumentation():  # the page polls, which would fill the traces
+            with suppress_http_instrumentation():  # otherwise the polling of pages would fill the trace backend
                 async with (
                     enforce_deadline(TIMEOUT_S),
                     self._http.stream("GET", f"/api/traces/{trace_id}") as found,
@@ -137,25 +138,29 @@ def _span(span: Mapping[str, Any], tags: _Tags, service: str) -> TraceSpan:
         duration_us=span["duration"],
         status=tags.get("otel.status_code", "UNSET"),
         error=str(tags["otel.status_description"])[:MAX_TEXT] if "otel.status_description" in tags else None,
-        attributes={name: _short(tags[name]) for name in sorted(ATTRIBUTES & tags.keys())},
+        attributes={name: _shorten(tags[name]) for name in sorted(ATTRIBUTES & tags.keys())},
     )
 
 
 def _parent(span: Mapping[str, Any]) -> str | None:
-    """Return the parent. If the span also has a link to it, Jaeger returns it as FOLLOWS_FROM, before the links."""
-    within = [reference for reference in span["references"] or () if reference["traceID"] == span["traceID"]]
-    within.sort(key=lambda reference: reference["refType"] != "CHILD_OF")  # stable
-    return str(within[0]["spanID"]) if within else None
+    """Return the id of the parent span: the first reference of type CHILD_OF, else the first reference.
+
+    If a span also has a link to its parent, the reference to the parent is FOLLOWS_FROM and precedes the links.
+    """
+    references = [reference for reference in span["references"] or () if reference["traceID"] == span["traceID"]]
+    references.sort(key=lambda reference: reference["refType"] != "CHILD_OF")  # stable
+    return str(references[0]["spanID"]) if references else None
 
 
-def _short(value: object) -> str | int | float | bool:
+def _shorten(value: object) -> str | int | float | bool:
     return value if isinstance(value, int | float) else str(value)[:MAX_TEXT]
 
 
 def _users(spans: Iterable[tuple[TraceSpan, _Tags]]) -> set[str]:
     """Return the users of the requests to the gateway and to the users service.
 
-    Only the users service knows the user of a registration. No page can send such spans: their service is `browser`.
+    Only the span of the users service has the user of a registration. Pages cannot send these spans, because the
+    service of their spans is `browser`.
     """
     return {
         str(tags["user.id"])
@@ -165,14 +170,14 @@ def _users(spans: Iterable[tuple[TraceSpan, _Tags]]) -> set[str]:
 
 
 def _is_complete(spans: Iterable[TraceSpan]) -> bool:
-    """Return whether every parent within the services is there, and nothing has happened for a while."""
+    """Return whether no parent span of a service is missing, and the last span ended COMPLETE_AFTER_S seconds ago."""
     known = {span.span_id for span in spans}
     orphans = [span for span in spans if span.parent_span_id and span.parent_span_id not in known]
     last_us = max((span.start_us + span.duration_us for span in spans), default=0)
     is_quiet = last_us + COMPLETE_AFTER_S * _MICROSECONDS < time.time() * _MICROSECONDS
-    return is_quiet and all(_may_begin(span) for span in orphans)
+    return is_quiet and all(_may_lack_parent(span) for span in orphans)
 
 
-def _may_begin(span: TraceSpan) -> bool:
-    """Return whether the span's parent may be missing: clients may record no spans, and pages may lose theirs."""
+def _may_lack_parent(span: TraceSpan) -> bool:
+    """Return whether the parent of a span may be missing. Clients may record no spans, and pages may lose spans."""
     return span.service == "browser" or (span.service == "gateway" and span.kind == "server")

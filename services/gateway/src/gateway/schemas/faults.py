@@ -17,7 +17,7 @@ CRASH_POINTS: Final[dict[str, list[str]]] = {
         *("report.after_progress", "report.before_put", "report.after_put"),
     ],
 }
-"""Points at which a process can crash, by the processes that read faults."""
+"""The crash points of each target of a fault."""
 
 
 class FaultCreate(BaseModel):
@@ -39,7 +39,7 @@ class FaultCreate(BaseModel):
     @field_validator("value", "at")
     @classmethod
     def _check_kind(cls, value: object, info: ValidationInfo) -> object:
-        """Reject a value of a crash and a crash point of another kind, which would have no effect."""
+        """Reject a `value` for a crash, and `at` for another kind of fault, because they would have no effect."""
         kind = info.data.get("kind")
         if value is not None and kind and (kind is FaultKind.CRASH) is (info.field_name == "value"):
             raise ValueError(f"a fault of kind {kind} has no {info.field_name}; omit it")
@@ -49,7 +49,7 @@ class FaultCreate(BaseModel):
     def _check_target(self) -> Self:
         points = CRASH_POINTS.get(self.target, [])
         if self.kind is FaultKind.CRASH and self.at not in points:
-            raise ValueError(f"{self.target} can crash at {', '.join(points) or 'no point'}")
+            raise ValueError(f"the crash points of {self.target} are: {', '.join(points) or 'none'}")
         if self.kind is FaultKind.CRASH:
             return self
         if self.target in {self.source, "workers"}:
