@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode
 from shared.config import JwksSettings, RedisSettings, ServiceSettings, WebsocketSettings, load_settings
 
 
-def _by_comma(value: object) -> object:
+def _split_by_comma(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -21,17 +21,21 @@ class ResilienceSettings(BaseSettings):
         ge=1,
         le=100_000,
         validation_alias=AliasChoices("max_concurrent_requests", "requests_at_once"),
-        description="Requests in flight in one gateway process; reads may use four fifths, the rest is shed with 503",
+        description="Requests in flight in one gateway process, of which reads may be four fifths; further ones are "
+        "shed with 503",
     )
     max_concurrent_uploads: int = Field(
         250,
         ge=1,
         le=100_000,
-        description="Requests of one gateway process whose body is still arriving, 64 KiB each at most; "
-        "the rest is shed with 503",
+        description="Requests of one gateway process whose body, of at most 64 KiB, is still arriving; further ones "
+        "are shed with 503",
     )
     max_concurrent_uploads_per_address: int = Field(
-        25, ge=1, le=100_000, description="Requests of one client address whose body is still arriving"
+        25,
+        ge=1,
+        le=100_000,
+        description="Requests of one client address whose body is still arriving; further ones are rejected with 429",
     )
     max_concurrent_calls: int = Field(
         100,
@@ -45,7 +49,7 @@ class ResilienceSettings(BaseSettings):
         ge=1,
         le=10_000,
         validation_alias=AliasChoices("max_concurrent_downloads", "upstream_files_at_once"),
-        description="Concurrent downloads from one upstream, beside its calls",
+        description="Concurrent downloads from one upstream, in addition to MAX_CONCURRENT_CALLS",
     )
     max_concurrent_downloads_per_user: int = Field(
         4,
@@ -62,7 +66,8 @@ class ResilienceSettings(BaseSettings):
         1.0,
         ge=0,
         le=100,
-        description="Retries allowed to one upstream beside that fraction, for endpoints with few calls",
+        description="Retries per second allowed to one upstream in addition to RETRY_BUDGET, for endpoints with few "
+        "calls",
     )
     breaker_open_seconds: float = Field(
         5.0,
@@ -74,7 +79,7 @@ class ResilienceSettings(BaseSettings):
         0.0,
         ge=0,
         le=60,
-        description="Time after which a read without a response is sent a second time, in seconds; 0 turns this off",
+        description="Time after which a read without a response is sent a second time, in seconds; 0 disables hedging",
     )
 
 
@@ -112,14 +117,14 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
         ge=1,
         le=100,
         validation_alias=AliasChoices("max_concurrent_lookups", "lookups_at_once"),
-        description="Concurrent lookups of one bulk request",
+        description="Concurrent calls to users of one `POST /v2/users/lookup`",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = Field(
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_by_comma)] = Field(
         (), description="Origins whose browser pages may call the API (CORS), separated by commas; none by default"
     )
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_by_comma)] = Field(
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_by_comma)] = Field(
         (),
-        description="Accepted Host headers, separated by commas, *.example.com for subdomains; empty is any",
+        description="Accepted Host headers, separated by commas, *.example.com for subdomains; any host by default",
     )
     rate_limit_user: int | None = Field(
         None, ge=1, description="Requests per minute of one user; by default 600 in production, else 60000"
@@ -132,7 +137,9 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
         ge=1,
         description="Logins and registrations per minute of one address; by default 60 in production, else 6000",
     )
-    rate_limit_credentials_name: int = Field(30, ge=1, description="Logins per minute for one account name")
+    rate_limit_credentials_name: int = Field(
+        30, ge=1, description="Logins and registrations per minute for one account name"
+    )
     rate_limit_telemetry_address: int = Field(
         300, ge=1, description="Batches of telemetry per minute that the pages of one address may send, in development"
     )
@@ -147,5 +154,5 @@ class Settings(BrowserSettings, ResilienceSettings, RedisSettings, JwksSettings,
 
 @lru_cache
 def get_settings() -> Settings:
-    """Return the process's settings; invalid ones end it with status 4."""
+    """Return the settings of the process, which exits with status 4 if they are invalid."""
     return load_settings(Settings)
