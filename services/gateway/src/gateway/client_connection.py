@@ -1,8 +1,8 @@
-"""Receiving the body of a request, and ending the request if its client disconnects.
+"""Receives the body of each request, and cancels the request if its client disconnects.
 
-The whole body is received before the request takes a slot of `gateway.resilience.shedding`: a client that sends slowly,
-or stops in the middle, must not hold one. `shared.web.request_body` limits the size of bodies and the time in which
-they arrive. This module limits the number of incomplete bodies, and so the memory that all of them take.
+The whole body is received before the request takes a slot of `gateway.resilience.shedding`, because a client that sends
+slowly or stops in the middle must not hold a slot. `shared.web.request_body` limits the size of bodies and the time in
+which they arrive. This module limits the number of incomplete bodies, and so the memory that all of them take.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ class ClientConnectionMiddleware:
     """ASGI middleware that receives the body of a request and cancels the request if its client disconnects.
 
     The server itself cancels nothing. A cancelled upstream call closes its connection, so that the service can stop as
-    well. `uploads` limits the bodies that are incomplete; one that arrived together with the head is not counted, and
-    is served while others are rejected. A task waits for the disconnect of a request that takes longer than
-    `watch_delay_s` seconds.
+    well. `uploads` limits the number of incomplete bodies. A body that arrived together with the head of the request is
+    not counted, so it is also accepted if the limit is reached. After `watch_delay_s` seconds, a task begins to wait
+    for the client to disconnect.
     """
 
     def __init__(self, app: ASGIApp, *, uploads: AddressLimit, watch_delay_s: float = WATCH_DELAY_S) -> None:
@@ -65,13 +65,13 @@ class ClientConnectionMiddleware:
         except ClientDisconnect:
             log.info("client_hung_up")
         except TimeoutError:
-            if not client.is_gone:
+            if not client.is_gone:  # raised by the application, not by `client.cancellation`
                 raise
             log.info("client_hung_up")
 
     async def _receive_upload(self, client: "_Client", address: str) -> None:
         try:
-            async with asyncio.timeout(0):  # what has arrived, without waiting for more
+            async with asyncio.timeout(0):  # receives what has arrived, and does not wait for more
                 await client.receive_body()
         except TimeoutError:
             self._check_limits(address)
@@ -86,7 +86,7 @@ class ClientConnectionMiddleware:
         retry_after_s = random.randint(1, MAX_RETRY_AFTER_S)  # noqa: S311 - spreads retries
         if reached == "address":
             raise TooManyRequestsError(
-                "Too many requests of this address have incomplete bodies", retry_after_s=retry_after_s
+                "Too many requests of this client address have incomplete bodies", retry_after_s=retry_after_s
             )
         raise OverloadedError("Too many requests have incomplete bodies", retry_after_s=retry_after_s)
 
@@ -98,8 +98,8 @@ class _Client:
         self._receive = receive
         self._send = send
         self._body = bytearray()
-        self._unread = True
-        self._complete = False
+        self._body_is_unread = True
+        self._response_is_complete = False
         self._gone = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -136,16 +136,17 @@ class _Client:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone.set()
-        if not (self._complete or self.cancellation.expired()):
+        if not (self._response_is_complete or self.cancellation.expired()):
             self.cancellation.reschedule(0)
 
     async def receive(self) -> Message:
-        if self._unread:
-            self._unread = False
+        if self._body_is_unread:
+            self._body_is_unread = False
             return {"type": "http.request", "body": bytes(self._body), "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+        is_body = message["type"] == "http.response.body"
+        self._response_is_complete = is_body and not message.get("more_body", False)
         await self._send(message)

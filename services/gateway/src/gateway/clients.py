@@ -1,7 +1,7 @@
-"""Calls to the services, by one httpx transport for each of them.
+"""Calls to the services. Each service has a separate httpx transport.
 
-The gateway needs no cookies, redirects or authentication of a client. `httpx.AsyncClient` adds them to its transport,
-for a third of the processor time of a call (ADR 22).
+The gateway needs no cookies, redirects or authentication of an HTTP client. `httpx.AsyncClient` adds them to a
+transport, which takes a third of the processor time of a call (ADR 22).
 """
 
 import asyncio
@@ -32,10 +32,10 @@ CONNECT_TIMEOUT_S = 3.0
 
 _MAX_CACHED_URLS = 1024
 _MAX_CACHED_URL_LENGTH = 256
-"""Longer URLs are not cached: clients choose them, and could fill the memory."""
+"""Longer URLs are not cached, because clients choose URLs and could fill the memory."""
 
 Endpoint = tuple[str, str]
-"""Method and template."""
+"""Method and path template, for example `("POST", "/orders")`."""
 
 _PROBE = "/health/ready"
 
@@ -98,11 +98,12 @@ class Upstream:
     async def download(self, request: UpstreamRequest, *, user_id: UUID) -> UpstreamResponse:
         """Request a file for a user. A successful response is an UpstreamDownload.
 
-        It takes a slot until it is closed. The timeout applies until its body begins, then to each read of the body.
+        A download takes a slot until it is closed. The timeout applies until the body begins, then to each read of the
+        body.
 
         Raises:
             TooManyRequestsError: The user has reached the limit of concurrent downloads.
-            ProblemError: As of `send`.
+            ProblemError: An error of `send`.
         """
         attempt = partial(self._attempt, request, self._parse_url(request), stream=True)
         async with AsyncExitStack() as until_read:
@@ -129,7 +130,8 @@ class Upstream:
 
         Raises:
             UpstreamResponseError: The status is not 200.
-            ProblemError: As of `send`.
+            UpstreamBrokenError: The response is not JSON.
+            ProblemError: An error of `send`.
         """
         request = UpstreamRequest(method="GET", path=path, template=template or path, query=query, headers=headers)
         response = await self.send(request, timeout_s=timeout_s)
@@ -177,7 +179,7 @@ class Upstream:
             },
         )
         try:
-            async with asyncio.timeout(timeout_s + GRACE_S):  # httpx limits each read, this limits all of them
+            async with asyncio.timeout(timeout_s + GRACE_S):  # for all reads together, because httpx limits each read
                 received = await self._transport.handle_async_request(sent)
                 if stream and received.status_code == HTTPStatus.OK:
                     return self._to_download(request.path, received)
@@ -189,12 +191,12 @@ class Upstream:
         return response
 
     def _parse_url(self, request: UpstreamRequest) -> httpx.URL:
-        """Parse the URL. Short ones are cached, because httpx takes longer for it than for the rest of a request."""
+        """Return the parsed URL. Short ones are cached, because parsing takes longer than the rest of a request."""
         url = f"{self._url}{request.path}?{request.query}" if request.query else f"{self._url}{request.path}"
         try:
             return _parse_once(url) if len(url) <= _MAX_CACHED_URL_LENGTH else httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise BadRequestError("The URL is too long") from error
+            raise BadRequestError("The URL is longer than 64 KiB") from error
 
     def _to_problem(self, error: httpx.TransportError | TimeoutError) -> ProblemError:
         if isinstance(error, httpx.ConnectError):

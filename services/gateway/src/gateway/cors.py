@@ -34,7 +34,7 @@ EXPOSED_HEADERS = (
 
 
 class ProblemCORSMiddleware(CORSMiddleware):
-    """Starlette's middleware with a problem for a preflight request that is not allowed."""
+    """Starlette's middleware, except that a preflight request that is not allowed gets a problem."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Return the response to a preflight request."""
@@ -54,7 +54,7 @@ def create_cors_middleware(origins: Sequence[str]) -> Middleware:
 
 
 class _RejectedPreflight(Response):
-    """A problem that replaces `rejected`. It is a response because the path is known when it is sent."""
+    """A problem that replaces `rejected`. It is built when it is sent, because only then the path is known."""
 
     def __init__(self, rejected: Response) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ EXPENSIVE_ENDPOINTS: Mapping[Service, tuple[Endpoint, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Upstreams:
-    """The clients of the services. Each has separate connections, so that one that hangs does not delay the others."""
+    """The clients of the services. Each has separate connections, so that a hanging service delays no other service."""
 
     users: Upstream
     orders: Upstream
@@ -57,11 +57,11 @@ async def _open_upstream(
         (method, template): ResiliencePipeline(name=f"{name} {method} {template}", settings=settings)
         for method, template in EXPENSIVE_ENDPOINTS[name]
     }
-    # Above the limits of the bulkheads, so that hedges and probes get connections.
+    # More connections than the bulkheads allow calls, so that hedged attempts and health probes get connections too.
     max_connections = (2 + len(endpoint_pipelines)) * settings.max_concurrent_calls + settings.max_concurrent_downloads
     with ExitStack() as stack:
-        for guarded in (pipeline, *endpoint_pipelines.values()):
-            stack.enter_context(observe_pipeline(guarded))
+        for observed in (pipeline, *endpoint_pipelines.values()):
+            stack.enter_context(observe_pipeline(observed))
         async with open_http_transport(to=name, faults=faults, max_connections=max_connections) as transport:
             yield Upstream(
                 name=name,
@@ -98,7 +98,7 @@ async def aggregates(request: Request) -> AggregateService:
 
 
 async def caller_headers(request: Request, _caller: CurrentIdentity) -> dict[str, str]:
-    """Return the headers to forward of a request with a valid access token."""
+    """Return the headers to forward. The request must have a valid access token."""
     return get_forwarded_headers(request.scope)
 
 

@@ -35,7 +35,8 @@ class DeprecatedVersion:
 class DeprecationMiddleware:
     """ASGI middleware that adds the headers to every response below the prefix.
 
-    It is outside of the version's application, so that error responses of other middleware have the headers too.
+    It wraps the whole gateway and not only the version's application, so that error responses of other middleware have
+    the headers too.
     """
 
     def __init__(self, app: ASGIApp, *, version: DeprecatedVersion) -> None:
@@ -50,7 +51,7 @@ class DeprecationMiddleware:
 
 
 def add_deprecation_headers(app: ASGIApp, version: DeprecatedVersion) -> ASGIApp:
-    """Return `app` with the headers of a deprecated version on each response."""
+    """Return an ASGI application that adds the headers of a deprecated version to each response of `app`."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         headers_to_add = version.headers_for(scope["path"])

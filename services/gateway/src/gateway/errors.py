@@ -66,7 +66,7 @@ class CrossSiteRequestError(ForbiddenError):
 
 
 class TraceNotFoundError(NotFoundError):
-    """404: the trace backend has no such trace, or it is not one of the caller's requests."""
+    """404: the trace backend has no such trace, or the trace does not belong to the caller."""
 
     slug, title = "trace-not-found", "No such trace"
 
@@ -78,7 +78,7 @@ class UpstreamBrokenError(BadGatewayError):
 
 
 class UpstreamUnreachableError(UnavailableError):
-    """503: the connection to a service failed; most likely it restarts."""
+    """503: the gateway cannot connect to a service, which is probably restarting."""
 
     slug, title = "upstream-unreachable", "A service behind the gateway is unreachable"
 
@@ -102,6 +102,6 @@ class OverloadedError(UnavailableError):
 
 
 class UpstreamTimeoutError(GatewayTimeoutError):
-    """504: a service did not respond in time. It may have done what was requested."""
+    """504: a service did not respond in time. It may have processed the request nevertheless."""
 
     slug, title = "upstream-timeout", "A service behind the gateway did not respond in time"

@@ -1,6 +1,6 @@
 """Forwards a request to the service that serves it.
 
-The body and the query are unchanged, except that characters that a URL may not contain are percent-encoded. Only the
+The body is unchanged. In the query, only the characters that a URL may not contain are percent-encoded. Only the
 headers in `REQUEST_HEADERS` are forwarded.
 """
 
@@ -37,7 +37,7 @@ _QUERY_SAFE = "!$%&'()*+,/:;=?@"
 
 
 def get_forwarded_headers(scope: Scope) -> dict[str, str]:
-    """Return the headers to forward. Of a repeated header only the first value, because only that one is validated."""
+    """Return the headers to forward. A repeated header has its first value only, because only that is validated."""
     return {
         str(name, "latin-1"): str(value, "latin-1")
         for name, value in reversed(scope["headers"])

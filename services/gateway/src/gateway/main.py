@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         name="gateway",
         settings=loaded,
         lifespan=lifespan,
-        routers=[],  # included below: those of the API need a prefix, and their routes match before those of the pages
+        routers=[],  # included below, with the prefixes of the versions and in the order in which they match
         summary="The public API",
         edge=build_edge(loaded, load=load, version_one=version_one),
     )
@@ -98,8 +98,8 @@ def build_edge(settings: Settings, *, load: Load, version_one: FastAPI) -> Edge:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the clients and connections that requests use.
 
-    No dependency is critical: without one service the gateway still serves the others. If it were not ready then, all
-    gateways would leave the rotation together.
+    No dependency is critical, because without one service the gateway still serves the others. If one unavailable
+    service made the gateway not ready, the load balancer would remove all gateways at the same time.
     """
     settings: Settings = app.state.settings
     async with (

@@ -1,4 +1,7 @@
-"""Responses of services, and how they are sent to clients: the body unchanged, listed headers only."""
+"""Responses of services, and how clients receive them: with listed headers only, and with the body unchanged.
+
+Only the `instance` of a problem changes, to the path that the client requested.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,7 +43,7 @@ sets the request and trace ids itself, and adds the version to `Location`."""
 PROBLEM = "application/problem+json"
 FIRST_ERROR_STATUS = HTTPStatus.BAD_REQUEST
 CLIENT_READ_TIMEOUT_S = 30.0
-"""A download is aborted if its client reads nothing for this time, because it takes a slot."""
+"""A download is aborted if its client reads nothing for this time, because each download occupies a slot."""
 
 
 @lru_cache(maxsize=64)
@@ -67,13 +70,13 @@ class UpstreamResponse:
 
     @property
     def is_forwardable(self) -> bool:
-        """Whether clients can read it. An error response without a problem (RFC 9457) comes from a crash or a proxy."""
+        """Whether clients may receive it. An error that is not a problem (RFC 9457) comes from a crash or a proxy."""
         return self.status < FIRST_ERROR_STATUS or self.media_type == PROBLEM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpstreamDownload(UpstreamResponse):
-    """A successful response whose body is still arriving. Read `chunks` once, then call `close`."""
+    """A successful response whose body is still arriving. Iterate over `chunks` once, then call `close`."""
 
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]]
@@ -88,7 +91,7 @@ class UpstreamResponseError(Exception):
 
 
 def get_version_prefix(request: Request) -> str:
-    """Return the prefix of the version that serves the request, also if a header chose the version."""
+    """Return the prefix of the version that serves the request, also if `API-Version` selected the version."""
     return f"/{request.app.version}"
 
 
@@ -111,7 +114,8 @@ def to_client_response(upstream: UpstreamResponse, *, prefix: str, path: str) ->
 class _DownloadResponse(StreamingResponse):
     """Streams a file as fast as the client reads it.
 
-    If the service or the client stops midway, the response stays incomplete and the server closes the connection.
+    If the service or the client stops before the end, the response stays incomplete and the server closes the
+    connection.
     """
 
     def __init__(self, download: UpstreamDownload) -> None:
@@ -133,6 +137,9 @@ class _DownloadResponse(StreamingResponse):
 
 
 def _replace_instance(body: bytes, upstream_path: str, client_path: str) -> bytes:
-    """Replace the `instance` of a problem. A client cannot forge the member: in a string its quotes are escaped."""
+    """Replace the `instance` of a problem.
+
+    Text of a client in the body cannot match: quotes are escaped inside JSON strings.
+    """
     before, after = (b'"instance":' + orjson.dumps(path) for path in (upstream_path, client_path))
     return body.replace(before, after, 1)

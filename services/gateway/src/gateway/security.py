@@ -29,7 +29,7 @@ _PROBES = "/health/"
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware that adds the headers above to every response that does not set them itself."""
+    """ASGI middleware that adds the security headers of this module to responses that do not have them yet."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,8 +59,8 @@ def _is_page(message: Message) -> bool:
 class AllowedHostsMiddleware:
     """ASGI middleware that rejects requests whose `Host` is not in `hosts`, with 400.
 
-    `*.example.com` allows all subdomains. A link or a cache key that is built of a forged host would lead elsewhere.
-    Probes are served for any host: they are sent to the address of a pod.
+    `*.example.com` allows all subdomains. A forged host must not get into links or cache keys. Probes are served for
+    any host, because their `Host` is the address of a pod.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ class AllowedHostsMiddleware:
         if scope["type"] != "http" or scope["path"].startswith(_PROBES) or self._is_allowed(_get_host(scope)):
             await self._app(scope, receive, send)
             return
-        problem = UnknownHostError("The gateway does not accept the Host of this request")
+        problem = UnknownHostError("The Host of this request is not in the gateway's ALLOWED_HOSTS")
         await problem_response(problem, instance=scope["path"])(scope, receive, send)
 
     def _is_allowed(self, host: str) -> bool:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.web.headers import add_headers
 
 MAX_CALLS = 20
-"""Calls of one request that are listed. A lookup of users can make a hundred."""
+"""Maximum number of calls that one header lists. A lookup of users can make 100 calls."""
 
 _Call = tuple[str, float, int]
 """The service, the duration in seconds and the number of attempts."""
@@ -23,7 +23,7 @@ _calls: ContextVar[list[_Call] | None] = ContextVar("upstream_calls", default=No
 
 
 def record_call(upstream: str, seconds: float, *, attempts: int) -> None:
-    """Add a call to the header of the current request's response. `upstream` is a token (RFC 9110 §5.6.2)."""
+    """Add a call to the `Server-Timing` of the current request. `upstream` is a token (RFC 9110 §5.6.2)."""
     calls = _calls.get()
     if calls is not None:
         calls.append((upstream, seconds, attempts))
@@ -32,8 +32,8 @@ def record_call(upstream: str, seconds: float, *, attempts: int) -> None:
 class ServerTimingMiddleware:
     """ASGI middleware that adds `Server-Timing` to responses for which a service was called.
 
-    Its functions return the awaitables of the next ones instead of awaiting them, so that they add no coroutine to each
-    step of a request.
+    Its functions return the awaitable of the next function instead of awaiting it, so that they create no coroutine for
+    each message of a request.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -25,7 +25,7 @@ LATEST_NOTIFICATIONS = 5
 
 
 class AggregateService:
-    """Aggregates of several services. `headers` are those of the caller, with the access token."""
+    """Aggregates responses. Each method sends the caller's `headers`, with the access token, to the services."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class AggregateService:
         )
         upstreams = (self._users, self._orders, self._notifications)
         degraded = [
-            upstream.name for upstream, part in zip(upstreams, parts, strict=True) if _check_part(part, upstream.name)
+            upstream.name for upstream, part in zip(upstreams, parts, strict=True) if _has_failed(part, upstream.name)
         ]
         user, orders, notifications = (part if isinstance(part, bytes) else b"null" for part in parts)
         return b'{"user":%b,"recent_orders":%b,"notifications":%b,"degraded":%b}' % (
@@ -76,7 +76,7 @@ class AggregateService:
 
         Raises:
             UpstreamResponseError: A service responded with a problem; 404 if there is no such order.
-            SummaryForbiddenError: The caller is an admin and does not own the order.
+            SummaryForbiddenError: The caller is an admin and does not own the order. Other callers get 404 from orders.
             ProblemError: A call failed (`Upstream.get`).
         """
         try:
@@ -96,12 +96,13 @@ class AggregateService:
             _raise_most_relevant(failures)
         if caller.role is Role.ADMIN and orjson.loads(order.result())["user_id"] != str(caller.user_id):
             raise SummaryForbiddenError(
-                "Only the owner of an order can read its summary. Read the order, and its owner by POST /users/lookup"
+                "Only the owner of an order can read its summary. Admins can read the order by GET /orders/{order_id}, "
+                "and its owner by POST /users/lookup"
             )
         return b'{"order":%b,"user":%b,"notifications":%b}' % (order.result(), user.result(), notifications.result())
 
     async def look_up_users(self, ids: Sequence[UUID], headers: Mapping[str, str]) -> bytes:
-        """Return a `schemas.UsersFound`, with one call per id and a limited number of them at a time.
+        """Return a `schemas.UsersFound`. Each id takes one call, and a limited number of calls is made at a time.
 
         Raises:
             UpstreamResponseError: The response to a call is a problem other than 404.
@@ -133,8 +134,8 @@ class AggregateService:
                 raise
 
 
-def _check_part(part: bytes | BaseException, name: str) -> bool:
-    """Return whether a part failed, and log it. Raises errors that fail the whole dashboard."""
+def _has_failed(part: bytes | BaseException, name: str) -> bool:
+    """Return whether a part failed, and log its failure. Raise an error that fails the whole dashboard."""
     if isinstance(part, bytes):
         return False
     if not isinstance(part, UpstreamResponseError | ProblemError) or (
@@ -151,6 +152,7 @@ def _raise_most_relevant(failures: ExceptionGroup[Exception]) -> NoReturn:
 
 
 def _rank(failure: Exception) -> int:
+    """Return 0 for an unexpected exception, 1 for a client error, and 2 for another error."""
     if isinstance(failure, UpstreamResponseError):
         status = failure.response.status
     elif isinstance(failure, ProblemError):

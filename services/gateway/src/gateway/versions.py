@@ -36,8 +36,8 @@ async def render_upstream_error(request: Request, error: Exception) -> Response:
 class ApiVersionMiddleware:
     """ASGI middleware that selects the version by `API-Version` (`1` or `v1`) if the path names none.
 
-    `older` has the applications of the versions before `current`, which the application itself serves. The path stays
-    as it was requested, in problems and in the trace. Responses have `Vary: API-Version` for caches.
+    `older` maps earlier versions to their applications; `app` serves `current`. Problems and traces contain the path as
+    it was requested. Responses have `Vary: API-Version` for caches.
     """
 
     def __init__(self, app: ASGIApp, *, older: Mapping[str, ASGIApp], current: str) -> None:
@@ -61,7 +61,7 @@ class ApiVersionMiddleware:
         version = self._versions.get(requested)
         if version is None:
             known = ", ".join(sorted(self._versions))
-            problem = UnknownVersionError(f"{API_VERSION} can be {known}. The default is {self._current}")
+            problem = UnknownVersionError(f"{API_VERSION} must be one of: {known}. The default is {self._current}")
             await problem_response(problem, instance=scope["path"])(scope, receive, send_with_vary)
             return
         await version(scope, receive, send_with_vary)

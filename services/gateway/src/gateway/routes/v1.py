@@ -29,7 +29,7 @@ router = APIRouter()
 
 
 class OffsetQuery(BaseModel):
-    """A page by its offset, which is at most 1000. The cursors of version 2 reach every page."""
+    """A page by its offset. The offset is limited because the database reads all rows before it."""
 
     limit: Limit = 20
     offset: Annotated[int, Field(ge=0, le=1000), DIGITS] = 0

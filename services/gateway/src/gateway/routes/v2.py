@@ -26,7 +26,7 @@ class PageQuery(BaseModel):
 
 
 class OrdersQuery(PageQuery):
-    """A keyset page of orders, optionally in one state."""
+    """A keyset page of orders, optionally of those with one status."""
 
     status: Literal["placed", "packed", "shipped", "cancelled"] | None = None
 
