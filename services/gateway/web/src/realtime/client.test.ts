@@ -107,6 +107,13 @@ describe("drain", () => {
     expect(await harness.waitForReconnect()).toBe(2120);
   });
 
+  test("delays the next connection by at most a minute", async () => {
+    await harness.open(0);
+    harness.socket.receive({ t: "drain", retry_ms: 61_000 });
+    harness.socket.handlers.closed(1012);
+    expect(await harness.timeToReconnect()).toBe(60_000);
+  });
+
   test("continues after missed notifications were read", async () => {
     await harness.open(0);
     harness.socket.receive(notification(3), { t: "drain", retry_ms: 3120 });
