@@ -68,7 +68,7 @@ async def apply_limits(limiter: Limiter, scope: Scope, hits: list[Hit]) -> None:
     if status.retry_after_s is not None:
         quota = status.quota
         raise TooManyRequestsError(
-            f"The limit {quota.name} of {quota.requests} requests in {quota.seconds:g} seconds is exceeded. "
+            f'The quota "{quota.name}" of {quota.requests} requests in {quota.seconds:g} seconds is exceeded. '
             f"Try again in {status.retry_after_s} seconds",
             retry_after_s=status.retry_after_s,
         )
