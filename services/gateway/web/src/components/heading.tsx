@@ -10,7 +10,7 @@ export function PageHeading({ title, busy = false }: { readonly title: string; r
     document.title = `${title} · Hopline`;
   }, [title]);
   useEffect(() => {
-    // When a page is loaded, the browser sets the focus. If it moved to the heading, the Tab key would skip the navigation.
+    // At first the browser sets the focus. If the focus moved to the heading, the Tab key would skip the navigation.
     if (!isFirstPage) heading.current?.focus({ preventScroll: true });
     isFirstPage = false;
     scrollTo(0, 0);

@@ -41,7 +41,7 @@ function describeCount(failures: readonly TraceSpan[]): string {
   return failures.length === 1 ? "1 failed attempt" : `${failures.length} failed attempts`;
 }
 
-/** Return the spans that match and that the first such message caused: all attempts, in the order of their start. */
+/** Return the attempts at the first work that matches: the spans with the same cause, in the order of their start. */
 function attemptsAt(spans: readonly TraceSpan[], pattern: SpanPattern | undefined): TraceSpan[] {
   const all = matching(spans, pattern);
   const byId = new Map(spans.map((span) => [span.span_id, span]));

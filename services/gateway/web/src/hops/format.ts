@@ -1,6 +1,6 @@
 /** Durations as text. */
 
-/** From `limit` on, a value would be rounded to one digit more than its range has. */
+/** From `limit` on, the rounded value would have one more significant digit. */
 const RANGES = [
   { limit: 0.995, digits: 2, divisor: 1, unit: "ms" },
   { limit: 99.95, digits: 1, divisor: 1, unit: "ms" },
