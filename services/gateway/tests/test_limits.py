@@ -66,6 +66,7 @@ class TestByUser:
                 assert rejected.headers["ratelimit-remaining"] == "0"
                 assert rejected.json()["type"].endswith("/too-many-requests")
                 assert rejected.json()["instance"] == "/v2/orders"
+                assert 'The quota "user" of 3 requests in 60 seconds is exceeded' in rejected.json()["detail"]
             assert len(upstreams.orders.requests) == limit
             assert metrics.value("hopline.gateway.rate_limited", {"hopline.quota": "user"}) == 2
             assert (await first.get("/v2/orders", headers=token_issuer.headers(OTHER_USER))).status_code == 200
