@@ -94,8 +94,10 @@ class BackgroundLoop(ABC):
                     log.warning("background_interrupted", task=str(self), error=f"{type(error).__name__}: {error}")
                 else:
                     log.exception("background_failed", task=str(self))
-            pause = FIRST_PAUSE_S if clock() - started > STEADY_S else min(pause * 2, MAX_PAUSE_S)
+            if clock() - started > STEADY_S:
+                pause = FIRST_PAUSE_S
             await self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter of reconnects, not security
+            pause = min(pause * 2, MAX_PAUSE_S)
 
 
 @asynccontextmanager
