@@ -1,5 +1,6 @@
 """The functions of this repository that a request calls, for tests that limit their number."""
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ async def record_calls(request: Callable[[], Awaitable[None]], *, until_write_of
     """Return the functions that this thread calls for a request, until the package `until_write_of` writes its bytes.
 
     `request` sends the request. It is repeated: the first run fills caches, and only functions that all further runs
-    call are returned, because background tasks are recorded as well. Comprehensions and tests are not recorded.
+    call are returned. Calls in tasks that run already, such as the relay, are not recorded, nor are comprehensions and
+    tests.
     """
     await request()
     runs = [await _record_run(request, until_write_of) for _ in range(_REPEATS)]
@@ -27,6 +29,7 @@ async def record_calls(request: Callable[[], Awaitable[None]], *, until_write_of
 
 async def _record_run(request: Callable[[], Awaitable[None]], package: str) -> set[Function]:
     called: set[Function] = set()
+    other_tasks = asyncio.all_tasks()
 
     def on_event(frame: FrameType, event: str, argument: object) -> None:
         is_builtin = event == "c_call"
@@ -34,7 +37,7 @@ async def _record_run(request: Callable[[], Awaitable[None]], package: str) -> s
         caller = frame if is_builtin else frame.f_back
         if name == "write" and caller and f"/{package}/" in caller.f_code.co_filename:
             sys.setprofile(None)
-        elif event == "call":
+        elif event == "call" and asyncio.current_task() not in other_tasks:
             file = frame.f_code.co_filename
             if file.startswith(_OWN_CODE) and "/tests/" not in file and name not in _COMPREHENSIONS:
                 called.add((file.removeprefix(f"{_ROOT}/"), frame.f_code.co_qualname))
