@@ -35,7 +35,7 @@ def at_most(bound: float) -> Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured value. Figures without a target explain other figures."""
+    """One measured value. A figure without a target is only reported."""
 
     name: str
     value: float
@@ -47,8 +47,8 @@ class Figure:
 class Effort:
     """Number and duration of measurements.
 
-    Each alternative is measured `rounds` times for `seconds` seconds, in turn (ABAB), so that other load on the machine
-    affects all of them. `scale` multiplies the amounts of data.
+    Each alternative is measured `rounds` times. Comparisons of servers measure for `seconds` seconds each, in turn
+    (ABAB), so that other load on the machine affects all of them. `scale` multiplies amounts of data and idle times.
     """
 
     rounds: int = 5

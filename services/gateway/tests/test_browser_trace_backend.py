@@ -28,7 +28,7 @@ async def trace_backend() -> AsyncIterator[FakeService]:
 
 
 async def send_slowly(_request: Request) -> StreamingResponse:
-    """Return a response that never ends, by one byte at a time."""
+    """Return a response that sends one byte at a time and never ends."""
 
     async def spaces() -> AsyncIterator[bytes]:
         while True:
@@ -105,7 +105,7 @@ class TestBackendResponses:
         ],
         ids=["too large", "no JSON", "no spans", "incomplete span", "no list", "no data"],
     )
-    async def test_response_is_a_problem_when_the_backend_sends_no_trace(
+    async def test_response_is_a_problem_when_the_backend_sends_no_usable_trace(
         self,
         open_gateway: OpenGateway,
         trace_backend: FakeService,
@@ -117,6 +117,7 @@ class TestBackendResponses:
         async with open_gateway(environment="development", traces_query_url=trace_backend.url) as gateway:
             response = await gateway.get(f"/browser/traces/{TRACE_ID}", headers=customer_headers)
         assert response.status_code == status
+        assert response.headers["content-type"] == "application/problem+json"
 
     async def test_response_is_502_when_the_backend_sends_an_invalid_encoding(
         self, open_gateway: OpenGateway, trace_backend: FakeService, customer_headers: dict[str, str]
@@ -183,7 +184,7 @@ class TestCompleteness:
         assert trace["spans"][0]["parent_span_id"] == parent
 
     @pytest.mark.parametrize(("service", "is_complete"), [("orders", False), ("browser", True)])
-    async def test_trace_without_a_parent_is_complete_only_when_the_child_is_of_a_page(
+    async def test_missing_parent_makes_a_trace_incomplete_unless_its_child_is_a_span_of_the_page(
         self,
         *,
         open_gateway: OpenGateway,

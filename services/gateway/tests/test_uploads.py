@@ -47,8 +47,9 @@ async def open_uploads(
 async def complete_upload(gateway: httpx.AsyncClient, connection: Connection) -> int:
     """Send the second half of a body after the gateway has read the first half, and return the status of the response.
 
-    A body that arrives in one read does not count as an upload. The gateway reads earlier data of all connections
-    before it responds to a later request, so after the response to `/health/live` it has read the first half.
+    A body that arrives together with its head does not count as an upload. The gateway reads earlier data of all
+    connections before it responds to a later request, so after the response to `/health/live` it has read the first
+    half.
     """
     _, writer = connection
     await gateway.get("/health/live")

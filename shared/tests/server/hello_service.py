@@ -34,9 +34,9 @@ async def respond_slowly() -> dict[str, str]:
     return {"greeting": "done"}
 
 @router.get("/process")
-async def read_process() -> dict[str, str | int]:
+async def read_process(request: Request) -> dict[str, str | int]:
     await asyncio.sleep(0.01)
-    return {"pid": os.getpid(), "greeting": load_settings(Settings).greeting}
+    return {"pid": os.getpid(), "greeting": request.app.state.settings.greeting}
 
 @router.get("/client")
 async def read_client_address(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Workers under a real gunicorn: replaced, reloaded and counted workers, and their garbage collector."""
+"""Workers under a real gunicorn: their replacement, reload, count of restarts and garbage collector."""
 
 import asyncio
 import signal
@@ -65,7 +65,7 @@ class Load:
 
     @asynccontextmanager
     async def running(self, *, clients: int) -> AsyncIterator[None]:
-        """Send requests until the block ends. A connection error is raised at the end of the block."""
+        """Send requests until the block ends. If one fails, the block is cancelled and an ExceptionGroup is raised."""
         ending = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(clients):
@@ -137,13 +137,13 @@ class TestWorkers:
         self, tmp_path: Path, token_issuer: TokenIssuer
     ) -> None:
         headers = {"Connection": "close", **token_issuer.headers("0198b7f0-0000-7000-8000-000000000001")}
-        async with AsyncExitStack() as users_runs, AsyncExitStack() as stack:
-            users = await users_runs.enter_async_context(serve(token_issuer.jwks_app))
+        async with AsyncExitStack() as users_stack, AsyncExitStack() as stack:
+            users = await users_stack.enter_async_context(serve(token_issuer.jwks_app))
             service = run_service(tmp_path, AUTHENTICATED_APPLICATION, JWKS_URL=f"{users}/.well-known/jwks.json")
             master, client = await stack.enter_async_context(service)
             before = await client.get("/pid", headers=headers)
             assert before.status_code == 200
-            await users_runs.aclose()
+            await users_stack.aclose()
             master.send_signal(signal.SIGHUP)
 
             responses: list[httpx.Response] = []

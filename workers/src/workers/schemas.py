@@ -145,7 +145,10 @@ class SoldProduct(BaseModel):
 
 
 class DaySales(BaseModel):
-    """Sales of one day in UTC. Cancelled orders are only counted in `cancelled`. `best` has the highest turnovers."""
+    """Sales of one day in UTC, with the products of the highest totals in `best`.
+
+    Cancelled orders are only counted in `cancelled`.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -158,7 +161,7 @@ class DaySales(BaseModel):
 
 
 class SummariseSales(JobPayload):
-    """Payload of the job that sends the sales of a day to every admin."""
+    """Payload of the job that adds an email job with the sales of a day for every admin."""
 
     type_name: ClassVar[str] = "summarise_sales"
 

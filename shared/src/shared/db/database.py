@@ -1,7 +1,7 @@
 """PostgreSQL through SQLAlchemy and asyncpg, with one pool per process.
 
-Some connections of the pool are reserved for reads, so that reads continue while other transactions wait for row locks
-(ADR 29). With DATABASE_POOLER_URL the pool connects to PgBouncer (ADR 33).
+Some connections of the pool are reserved for reads and for the renewal of leases, so that these continue while other
+transactions wait for row locks (ADR 29). With DATABASE_POOLER_URL the pool connects to PgBouncer (ADR 33).
 """
 
 import asyncio
@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 3
 START_TIMEOUT_S = 30
 """Time in seconds that a starting process waits for a server that is starting as well."""
 RESERVED_SHARE = 0.3
-"""Share of the pool that only transactions with `reserved=True` may use, at least one connection of several."""
+"""Share of the pool that only `reserved` transactions may use: at least one connection, unless it has only one."""
 
 _IS_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
 
@@ -72,16 +72,18 @@ class Database:
     async def transaction(self, *, reserved: bool = False) -> AsyncIterator[AsyncSession]:
         """Open a session whose transaction commits at the end of the block, or rolls back if the block raises.
 
-        `reserved` is for transactions that never wait for row locks. They may use the reserved connections.
+        `reserved` is for transactions that wait for row locks at most briefly: reads and the renewal of leases. They
+        may use the reserved connections.
 
         Raises:
-            sqlalchemy.exc.TimeoutError: No connection became free within `POOL_TIMEOUT_S`.
+            sqlalchemy.exc.TimeoutError: No connection that is not reserved became free within `POOL_TIMEOUT_S`. The
+                first statement raises it too, if the pool has no free connection.
         """
         if not reserved:
             await self._acquire_slot()
         try:
             session = self.sessions()
-            async with session.begin():  # its end releases the connection; `session.close()` would cost a task
+            async with session.begin():  # releases the connection at its end; `async with session` would cost a task
                 yield session
         finally:
             if not reserved:
@@ -97,7 +99,7 @@ class Database:
                 async with asyncio.timeout(POOL_TIMEOUT_S):
                     await self._slots.acquire()
             except TimeoutError as error:
-                raise PoolTimeoutError("All connections that are not reserved for reads are in use") from error
+                raise PoolTimeoutError("All connections that are not reserved are in use") from error
 
 
 def count_reserved(limit: int) -> int:
@@ -106,7 +108,7 @@ def count_reserved(limit: int) -> int:
 
 
 class DeadlineConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg is untyped
-    """Limits the statements of a transaction to the deadline of its request (ADR 10).
+    """Limits each statement of a transaction to the time that its request had left at BEGIN (ADR 10).
 
     asyncpg's transactions send their BEGIN by `execute`. The limit is sent in the same message, because a separate
     statement would cost a round trip. The class is passed to asyncpg as `connection_class`.
@@ -173,7 +175,7 @@ async def open_database(
 
 
 def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngine:
-    """Return the engine with its pool, which is empty. `application` names the pool in metrics and the sessions."""
+    """Return the engine with an empty pool. `application` is the name of the pool in metrics and of its connections."""
     engine = create_async_engine(
         _pool_url(settings),
         poolclass=MeasuredPool,
@@ -188,7 +190,7 @@ def create_engine(settings: DatabaseSettings, *, application: str) -> AsyncEngin
         connect_args={"timeout": CONNECT_TIMEOUT_S, **_connect_args(settings, application)},
     )
     event.listen(engine.sync_engine, "do_connect", _connect)
-    event.listen(engine.sync_engine, "handle_error", _check_failure)
+    event.listen(engine.sync_engine, "handle_error", _handle_error)
     return engine
 
 
@@ -204,7 +206,7 @@ def _pool_url(settings: DatabaseSettings) -> URL:
         username=pooler.username or direct.username,
         password=pooler.password or direct.password,
         database=pooler.database or direct.database,
-        query={},
+        query={name: value for name, value in pooler.query.items() if name == "ssl"},
     )
 
 
@@ -219,32 +221,36 @@ def _connect_args(settings: DatabaseSettings, application: str) -> dict[str, obj
             "connection_class": DeadlineConnection,
             "server_settings": {"application_name": application, **timeouts},
         }
-    sslmode = make_url(str(settings.database_pooler_url)).query.get("sslmode")
     return {
         "connection_class": PoolerConnection.with_lock_timeout(settings.database_lock_timeout_ms),
         "server_settings": {"application_name": application},
         "statement_cache_size": 0,  # of asyncpg, which gives prepared statements no name without a cache
         "prepared_statement_cache_size": 0,  # of SQLAlchemy
-        **({"ssl": sslmode} if sslmode else {}),
     }
 
 
 def _connect(dialect: Dialect, _: object, arguments: list[Any], options: dict[str, Any]) -> DBAPIConnection:
-    """Connect as the dialect does. Listener of the engine's `do_connect` event."""
+    """Connect as the dialect does, and report that the server is unavailable. Listener of the `do_connect` event."""
     with connecting("PostgreSQL"):
         return dialect.connect(*arguments, **options)
 
 
-def _check_failure(context: ExceptionContext) -> None:
-    """Check the failure of a statement, not of an attempt to connect. Listener of the engine's `handle_error` event."""
+def _handle_error(context: ExceptionContext) -> None:
+    """Remove row values from an error, and replace the pool's connections if it shows that the server is unavailable.
+
+    Listener of the engine's `handle_error` event.
+    """
     remove_row_values(context.original_exception)
     if context.connection is not None:
         mark_stale_if_unavailable(context.connection.engine.pool, context.original_exception)
 
 
 def async_url(url: PostgresDsn | str) -> str:
-    """Return the SQLAlchemy URL for asyncpg of a `postgresql://` URL."""
-    return "postgresql+asyncpg://" + str(url).split("://", 1)[1]
+    """Return the SQLAlchemy URL for asyncpg of a `postgresql://` URL. SQLAlchemy passes `ssl` on, but not `sslmode`."""
+    parsed = make_url("postgresql+asyncpg://" + str(url).split("://", 1)[1])
+    if sslmode := parsed.query.get("sslmode"):
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
+    return parsed.render_as_string(hide_password=False)
 
 
 def check_connection_budget(

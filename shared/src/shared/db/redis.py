@@ -1,4 +1,4 @@
-"""The Redis client: timeouts for every command, and a few retries after a lost connection."""
+"""The Redis client, with timeouts, and with retries of commands that lose their connection."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -71,8 +71,9 @@ def create_redis(
 ) -> Redis:
     """Return a client whose commands time out after `response_timeout_s` (None for blocking commands).
 
-    Responses are bytes. After a lost connection a command is retried twice within about 0.3 s before it raises
-    `redis.ConnectionError`. A subscriber uses `retries=0`, because it has to detect that it missed messages.
+    Responses are bytes. A command that loses its connection, or that a replica rejects, is sent again up to `retries`
+    times, by default within about 0.3 s. A command that cannot open a connection fails immediately. A subscriber uses
+    `retries=0`, because it has to detect that it missed messages.
     """
     pool = RedisPool.from_url(
         str(url),

@@ -30,7 +30,8 @@ async def eventually(
 
     Raises:
         AssertionError: No value was truthy in time. The message contains the condition, the last value and the timeout.
-            The cause is the AssertionError of the last call, or the TimeoutError that shows where it waited.
+            The cause is the last AssertionError since a call returned. Without one, it is the TimeoutError of a call
+            that was cancelled, which shows where the predicate waited.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout

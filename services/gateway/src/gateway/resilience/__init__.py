@@ -5,6 +5,5 @@ this order: `user_limit` (concurrent downloads of one user), `bulkhead` (concurr
 within the `budget`), `hedge` (one attempt or two at the same time) and `breaker` (circuit breaker, for each attempt).
 `metrics` counts what the parts did, and `gauges` reports their state.
 
-The parts do not depend on routes or on the network. The state of the parts belongs to one process and results from its
-calls only.
+The parts send no requests themselves. Each process has a separate state, so processes do not influence each other.
 """

@@ -1,4 +1,4 @@
-/** Reports of the user's orders: request, progress, download. */
+/** Reports on the user's orders, or for an admin on all orders: request, progress, download. */
 
 import { useRef } from "preact/hooks";
 
@@ -15,7 +15,7 @@ import { downloadReport, isRunning, loadReports, refreshRunning, reports, reques
 
 const POLL_MS = 2_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-const FIELDS = ["from", "to", "format"];
+const FIELDS = ["from", "to"];
 
 export function ReportsPage() {
   return (
@@ -67,7 +67,7 @@ function RequestForm() {
 }
 
 function ReportList() {
-  const { error, reload } = useLoad("load reports", "", loadReports);
+  const { isBusy, error, reload } = useLoad("load reports", "", loadReports);
   const shown = [...reports.value.values()].sort((left, right) => right.created_at.localeCompare(left.created_at));
   // Notifications are faster. Polling also works without a WebSocket.
   usePolling(shown.some(isRunning) ? POLL_MS : undefined, refreshRunning, [], "later");
@@ -75,7 +75,7 @@ function ReportList() {
     <section aria-labelledby="reports-requested">
       <h2 id="reports-requested">Requested in this browser</h2>
       <Problem error={error} onRetry={reload} />
-      {shown.length === 0 && <p>No reports yet.</p>}
+      {shown.length === 0 && error === undefined && <p>{isBusy ? "Loading…" : "No reports yet."}</p>}
       <ul class="list">
         {shown.map((report) => (
           <ReportRow key={report.id} report={report} />

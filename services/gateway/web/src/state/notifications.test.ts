@@ -16,11 +16,11 @@ function frame(seq: number): NotificationFrame {
 const PAGE = 100;
 
 /** Respond with a feed of `last` notifications, in pages. */
-function serveFeed(last: number, readSeq = 0): void {
+function serveFeed(last: number, readMark = 0): void {
   server.mockImplementation((path) => {
     const after = Number(new URL(path, "http://shop.test").searchParams.get("after_seq"));
     const items = Array.from({ length: Math.min(PAGE, last - after) }, (_, index) => item(after + index + 1));
-    return json(200, { items, head: last, read_seq: readSeq })();
+    return json(200, { items, head: last, read_seq: readMark })();
   });
 }
 

@@ -10,10 +10,8 @@ from notifications.errors import CloseCode, WebSocketRejectedError
 from notifications.models import Notification
 from notifications.schemas import Seq
 
-VERSION = 1
-
 RoomName = Annotated[str, StringConstraints(pattern=r"^product:[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$")]
-"""`product:` and a sku. A name that matches the pattern needs no escaping in JSON."""
+"""`product:` and a SKU. A name that matches the pattern needs no escaping in JSON."""
 
 
 class _Frame(BaseModel):
@@ -52,7 +50,7 @@ class Read(_ClientFrame):
 
 
 class Join(_ClientFrame):
-    """C: become a member of a room. A repeated join is only acknowledged."""
+    """C: become a member of a room. A repeated join changes nothing and gets the same response as the first."""
 
     t: Literal["join"]
     room: RoomName
@@ -79,7 +77,7 @@ class Welcome(_Frame):
 
 
 class NotificationFrame(_Frame):
-    """S: a notification. `seq` is one more than in the notification before. The same frame is published and cached.
+    """S: a notification. `seq` is one more than in the notification before. Redis has it in the same format.
 
     `traceparent`, `tracestate` and `baggage` (W3C) are those of the delivery's span. In a published or cached frame
     they are those of the span that consumed the event.
