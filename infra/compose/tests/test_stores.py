@@ -1,4 +1,4 @@
-"""The view `operator_status` of each database, read by psql as in the container of PostgreSQL."""
+"""`databases` reads the view `operator_status` of each database with psql, as in the container of PostgreSQL."""
 
 import re
 import subprocess
@@ -13,13 +13,13 @@ from embedded.postgres import bundled_programs
 from embedded.status import ScheduleStatus, schedules_of
 from testkit.databases import MigratedDatabase
 
-JOB = """INSERT INTO job (id, kind, dedupe_key, payload, state, finished_at)
+INSERT_JOB = """INSERT INTO job (id, kind, dedupe_key, payload, state, finished_at)
     VALUES (gen_random_uuid(), 'k', $1, '{}', $2::text, CASE $2::text WHEN 'done' THEN now() END)"""
-EVENT = """INSERT INTO outbox (id, pub_seq, source, type, subject, time, data)
+INSERT_EVENT = """INSERT INTO outbox (id, pub_seq, source, type, subject, time, data)
     VALUES (gen_random_uuid(), $1, 's', 't', 's', now(), '{}')"""
-SCHEDULE = """INSERT INTO schedule (name, cron, last_slot, next_slot, last_job_id)
+INSERT_SCHEDULE = """INSERT INTO schedule (name, cron, last_slot, next_slot, last_job_id)
     SELECT 'daily', '0 6 * * *', '2026-11-25T06:00Z', '2026-11-26T06:00Z', id FROM job WHERE dedupe_key = 'a'"""
-DEAD_LETTER = """INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, replayed_at)
+INSERT_DEAD_LETTER = """INSERT INTO dead_letter (consumer, stream, entry_id, body, error, attempts, replayed_at)
     VALUES ('workers', 's', $1, '', 'e', 1, $2::text::timestamptz)"""
 
 
@@ -30,9 +30,9 @@ class LocalEngine(Engine):
     urls: dict[str, str]
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        beginning = ("exec", "-T", "postgres", "psql")
-        assert arguments[: len(beginning)] == beginning
-        options = [option for option in arguments[len(beginning) :] if option not in {"-U", "postgres"}]
+        prefix = ("exec", "-T", "postgres", "psql")
+        assert arguments[: len(prefix)] == prefix
+        options = [option for option in arguments[len(prefix) :] if option not in {"-U", "postgres"}]
         script = re.sub(r"(?m)^\\connect (\w+)$", lambda found: f"\\connect {self.urls[found[1]]}", stdin or "")
         psql = [str(bundled_programs() / "bin" / "psql"), *options, self.urls["users"]]
         return subprocess.run(psql, input=script, capture_output=True, text=True, check=True).stdout
@@ -40,21 +40,21 @@ class LocalEngine(Engine):
 
 @pytest.fixture
 async def engine(database: str, migrated_database: MigratedDatabase) -> LocalEngine:
-    """An engine with migrated databases, except that of users."""
+    """An engine whose databases are migrated, except that of users."""
     migrated = {name: await migrated_database(name) for name in ("orders", "notifications", "workers")}
     return LocalEngine({}, {"users": database, **migrated})
 
 
 class TestDatabases:
-    async def test_databases_have_a_status_when_they_are_migrated(self, engine: LocalEngine) -> None:
+    async def test_databases_returns_the_status_of_each_migrated_database(self, engine: LocalEngine) -> None:
         workers = await asyncpg.connect(engine.urls["workers"])
-        await workers.executemany(JOB, [("a", "done"), ("b", "queued"), ("c", "done")])
-        await workers.executemany(DEAD_LETTER, [("1-0", None), ("2-0", "2026-11-26T00:00Z"), ("3-0", None)])
-        await workers.execute(SCHEDULE)
+        await workers.executemany(INSERT_JOB, [("a", "done"), ("b", "queued"), ("c", "done")])
+        await workers.executemany(INSERT_DEAD_LETTER, [("1-0", None), ("2-0", "2026-11-26T00:00Z"), ("3-0", None)])
+        await workers.execute(INSERT_SCHEDULE)
         await workers.close()
         orders = await asyncpg.connect(engine.urls["orders"])
         await orders.execute("INSERT INTO outbox_floor (seq) VALUES (4)")
-        await orders.executemany(EVENT, [(None,), (5,), (6,)])
+        await orders.executemany(INSERT_EVENT, [(None,), (5,), (6,)])
         await orders.close()
         rows, limit = databases(engine)
         found = [row.describe(last_entry=5 if row.name == "orders" else 0) for row in rows]
@@ -64,12 +64,14 @@ class TestDatabases:
             ("notifications", None, 0, None),
             ("workers", None, 2, {"done": 2, "queued": 1}),
         ]
-        assert rows[1].describe(last_entry=0).outbox == 3, "events below the low-water mark were deleted"
+        assert rows[1].describe(last_entry=0).outbox == 3, (
+            "an empty stream misses only the events above the low-water mark"
+        )
         assert schedules_of(rows) == [ScheduleStatus("daily", "2026-11-25T06:00Z", "done", "2026-11-26T06:00Z")]
         assert all(store.size_bytes > 1 << 20 and store.connections > 0 for store in found)
         assert limit >= 100
 
-    async def test_outbox_is_zero_when_it_is_empty(
+    async def test_databases_counts_no_events_when_the_outbox_is_empty(
         self, engine: LocalEngine, migrated_database: MigratedDatabase
     ) -> None:
         engine.urls["users"] = await migrated_database("users")

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--only", type=_names, default=[], metavar="A,B", help="only these services and their dependencies")
     up.add_argument("--scale", action="append", default=[], metavar="SERVICE=N", help="number of replicas of a service")
     up.add_argument("--no-build", dest="build", action="store_false", help="use existing images, or pull them")
-    up.add_argument("--timeout", type=float, default=240, metavar="SECONDS", help="for the start (default 240)")
+    up.add_argument("--timeout", type=float, default=240, metavar="SECONDS", help="limit of the start (default 240)")
     up.set_defaults(run=_up)
 
     commands.add_parser("down", help="stop everything and keep the data").set_defaults(run=_down)
@@ -169,7 +169,8 @@ def _images(_project: Project, engine: Engine, options: argparse.Namespace) -> i
     from compose.images import build
 
     for image in build(engine, options.service):
-        note = f"  exceeds {image.target} MiB" if image.mebibytes > image.target else f"  of at most {image.target}"
+        limit = image.max_mebibytes
+        note = f"  exceeds {limit} MiB" if image.mebibytes > limit else f"  of at most {limit}"
         print(f"  {image.name:<32} {image.mebibytes:6.0f} MiB{note}")
     return 0
 

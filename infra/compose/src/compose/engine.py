@@ -12,7 +12,7 @@ from compose.errors import ComposeError
 from shared.validation.text import terminal_line, terminal_text
 
 OLDEST = (2, 24)
-"""Oldest supported version, January 2024: it has `include`, `develop.watch` and `extends` of included services."""
+"""Oldest supported Compose (January 2024), with `include`, `develop.watch` and `extends` of included services."""
 
 _REMOVED = "No such container"
 _LIST_RETRIES = 4
@@ -112,7 +112,7 @@ class Engine:
             return running.wait()
 
     def relay(self, *arguments: str) -> int:
-        """Run a Compose command on this terminal, without output of Compose itself; return its exit status.
+        """Run a Compose command with its output on this terminal, and return its exit status.
 
         Its standard error is printed when it ends, without the empty line that Compose adds after a failure.
         """

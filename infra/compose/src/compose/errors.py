@@ -1,4 +1,4 @@
-"""Errors of the commands. The first line of every message describes what to do."""
+"""The error of the commands."""
 
 
 class ComposeError(Exception):

@@ -9,9 +9,9 @@ from compose.errors import ComposeError
 from embedded.stack import ROOT
 
 MEBIBYTE = 1024 * 1024
-TARGET_MIB = 230
+MAX_MIB = 230
 """Maximum size of an image: 125 MiB of a slim Python base, 10 of its bytecode, 75 of packages, and Hopline's code."""
-WORKERS_MIB = 265
+WORKERS_MAX_MIB = 265
 """Maximum size of the workers' image: reports need 40 MiB more, half of it pillow, which reportlab requires."""
 
 
@@ -23,9 +23,9 @@ class Image:
     mebibytes: float
 
     @property
-    def target(self) -> int:
+    def max_mebibytes(self) -> int:
         """Its maximum size in MiB."""
-        return WORKERS_MIB if "/workers:" in f"/{self.name}" else TARGET_MIB
+        return WORKERS_MAX_MIB if "/workers:" in f"/{self.name}" else MAX_MIB
 
 
 def build(engine: Engine, names: Sequence[str]) -> list[Image]:
@@ -33,7 +33,7 @@ def build(engine: Engine, names: Sequence[str]) -> list[Image]:
     engine.check()
     built = {name: service["image"] for name, service in engine.services().items() if "build" in service}
     if unknown := set(names) - set(built):
-        raise ComposeError(f"no image of {', '.join(sorted(unknown))}: there are {', '.join(built)}")
+        raise ComposeError(f"no image of {', '.join(sorted(unknown))}: expected one of {', '.join(built)}")
     began = time.monotonic()
     wanted = dict.fromkeys(built[name] for name in names or built)
     engine.run("build", "--quiet", *(names or built))

@@ -40,12 +40,12 @@ def up(
     try:
         if build:
             engine.run("build", "--quiet", *(sorted(processes & _built(engine)) if only else []))
-            _progress("images", "built", began)
+            _print_progress("images", "built", began)
         others = ["--ignore-buildable"] if build else []
         engine.run("pull", "--quiet", "--policy", "missing", *others, "--include-deps", *only)
         _start_postgres(engine)
         create_databases(engine)
-        _progress("postgres", "ready", began)
+        _print_progress("postgres", "ready", began)
         scales = [part for argument in scale for part in ("--scale", argument)]
         _start(engine, [*scales, *only], seconds=seconds, began=began)
     except BaseException:
@@ -107,11 +107,11 @@ def migrate(engine: Engine) -> None:
 def down(engine: Engine, *, volumes: bool = False) -> bool:
     """Stop and remove the containers, dependents first, and with `volumes` the data; return whether there were any."""
     engine.check()
-    there = bool(engine.containers())
+    existed = bool(engine.containers())
     engine.run(
         "--profile", "load", "--profile", POOLER, "down", "--remove-orphans", *(["--volumes"] if volumes else [])
     )
-    return there
+    return existed
 
 
 def addresses(project: Project) -> list[tuple[str, str]]:
@@ -153,7 +153,7 @@ def _with_dependencies(engine: Engine, only: Sequence[str]) -> set[str]:
     while pending:
         name = pending.pop()
         if name not in services:
-            raise ComposeError(f"no service {name!r}: there are {', '.join(services)}")
+            raise ComposeError(f"unknown service {name!r}: expected one of {', '.join(services)}")
         if name not in chosen:
             chosen.add(name)
             # An optional dependency is missing if its profile is off. Some versions of Compose list it nevertheless.
@@ -190,7 +190,7 @@ def _start(engine: Engine, arguments: Sequence[str], *, seconds: float, began: f
             for container in ready:
                 if container.service not in reported:
                     reported.add(container.service)
-                    _progress(container.service, "done" if container.is_done else "ready", began)
+                    _print_progress(container.service, "done" if container.is_done else "ready", began)
             if ended is not None:
                 _raise_for_failures(
                     engine, [container for container in containers if container.id not in before], starting
@@ -222,5 +222,5 @@ def _failure(engine: Engine, container: Container, reason: str) -> str:
     return "\n".join([f"{container.service} did not start: {reason}. Its last lines:", *map(brief, lines)])
 
 
-def _progress(what: str, state: str, began: float) -> None:
+def _print_progress(what: str, state: str, began: float) -> None:
     print(f"  {what:<21} {state:<7} {time.monotonic() - began:4.1f} s", flush=True)

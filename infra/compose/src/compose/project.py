@@ -32,7 +32,7 @@ PUBLISHED = {
 
 
 MEMORY_MB = {"gateway": (136, 70), "users": (176, 110), "orders": (160, 70), "notifications": (176, 70)}
-"""Memory limits in MB: of a service with one worker process, and for each additional process."""
+"""Memory limit of a service with one worker process, and the addition for each further process, in MB."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Project:
     def environment(self, caller: Mapping[str, str]) -> dict[str, str]:
         """Return the variables that Compose interpolates: the caller's environment and those of this project."""
         workers = worker_count(caller.get("WEB_CONCURRENCY") or "1")
-        further = int(workers) - 1 if workers.isdecimal() else 0  # the services reject an invalid value
+        additional = int(workers) - 1 if workers.isdecimal() else 0  # the services reject an invalid value
         memory = {
-            f"HOPLINE_MEMORY_{name.upper()}": f"{first + further * per_worker}M"
+            f"HOPLINE_MEMORY_{name.upper()}": f"{first + additional * per_worker}M"
             for name, (first, per_worker) in MEMORY_MB.items()
         }
         profiles = [name for name in (caller.get("COMPOSE_PROFILES") or "").split(",") if name]
@@ -106,5 +106,9 @@ class Project:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Project:
-    """Read HOPLINE_HOME and HOPLINE_PORT_OFFSET, as the embedded mode does; raises EmbeddedError."""
+    """Return the project that HOPLINE_HOME and HOPLINE_PORT_OFFSET select.
+
+    Raises:
+        EmbeddedError: One of the two is invalid.
+    """
     return Project(Stack.from_environment(environ))

@@ -1,4 +1,4 @@
-"""Queries PostgreSQL and Redis inside their containers, as they have no port on this machine."""
+"""Queries PostgreSQL and Redis inside their containers, because they have no port on this machine."""
 
 import json
 from typing import Any
