@@ -1,10 +1,11 @@
 #!/bin/sh
-# Creates a role and a database for each service, and a role that may only read statistics. PostgreSQL's image runs this
-# script with a new data directory. `make up` runs it again at each start, for new services and changed passwords. It uses
-# the local socket, on which the image accepts its own user without a password.
+# Creates a role and a database for each service, and the role `monitor`, which may only read statistics. PostgreSQL's image
+# runs this script when it initialises a data directory. `make up` runs it again at each start, for new services and changed
+# passwords. psql connects by the local socket, on which the image accepts the user postgres without a password.
 set -eu
 
-ensure() { # role, further options of CREATE ROLE
+# ensure ROLE: create the role if it is missing, and set its password.
+ensure() {
     password=$(cat "/run/secrets/postgres-$1")
     psql -qAtX -v ON_ERROR_STOP=1 -U postgres -v role="$1" -v password="$password" <<-SQL
 		SELECT format('CREATE ROLE %I', :'role')

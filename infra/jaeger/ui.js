@@ -1,5 +1,6 @@
-// Settings of Jaeger's pages. It is a script, because HOPLINE_PORT_OFFSET adds the same number to the ports of Grafana and of
-// this page, and only the browser has the latter. It contains no dollar sign, because Jaeger would replace a variable.
+// Settings of Jaeger's pages. They are a script, because the link to Grafana depends on HOPLINE_PORT_OFFSET, which moves the
+// ports of Jaeger and Grafana by the same number. Only the browser has the port of this page. The script contains no dollar
+// sign, because Jaeger would replace what follows it as the name of a variable.
 function UIConfig() {
   const JAEGER = 16686;
   const GRAFANA = 3000;
@@ -18,8 +19,8 @@ function UIConfig() {
       range: { from: "FROM", to: "TO" },
     },
   };
-  // Jaeger replaces the parameters after the rest was encoded. The range is an hour longer than the trace on both sides,
-  // because log records of waiting and of late work are outside its spans.
+  // Jaeger replaces `#{…}`, which must not be encoded. The range begins an hour before the trace and ends an hour after it,
+  // because log records about waits and late work are outside the spans.
   const query = encodeURIComponent(JSON.stringify(panes))
     .replace("TRACE", "#{traceID}")
     .replace("FROM", "#{startTime | add -3600000000 | epoch_micros_to_date_iso}")
@@ -27,7 +28,7 @@ function UIConfig() {
   return {
     monitor: { menuEnabled: true },
     dependencies: { menuEnabled: true },
-    search: { maxLimit: 200 }, // a search of 1,000 traces would take more memory than Jaeger has
+    search: { maxLimit: 200 }, // a search with 1,000 results would exceed Jaeger's memory limit
     linkPatterns: [
       {
         type: "traces",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Rolls out an overlay in order: first everything that processes depend on, then the migrations, then the processes. Waits until the
-# stores are ready, the migrations are complete and the processes are ready; it does not wait for telemetry backends. If a wait fails,
-# it prints the pods of that step and the ends of their logs. Further arguments are passed to kubectl.
+# Rolls out an overlay in three steps: everything that the processes depend on, then the migrations, then the processes. Each step
+# waits until its stores, migrations or processes are ready; telemetry backends are not waited for. If a wait fails, the script prints
+# the pods of that step and the end of their logs. It passes all arguments after the first one to kubectl.
 #
 #   infra/k8s/deploy.sh infra/k8s/overlays/prod --context production
 set -euo pipefail
@@ -20,7 +20,7 @@ rendered=$(mktemp)
 trap 'rm -f "$rendered"' EXIT
 kubectl kustomize "$overlay" >"$rendered"
 if grep --quiet --extended-regexp 'image: .*@sha256:0{64}$' "$rendered"; then
-  echo "the images of $overlay have no digest of a release: run pin-images.sh with their digests first" >&2
+  echo "the images of $overlay were never released (their digests are zeros): run pin-images.sh with the digests first" >&2
   exit 1
 fi
 

@@ -9,13 +9,13 @@ cluster=hopline
 overlay=${OVERLAY:-kind}
 images=(hopline/{gateway,users,orders,notifications,workers})
 
-# need PROGRAM HOW: exit with one line if a program is missing.
-need() {
+# require PROGRAM HINT: exit with one line if a program is missing.
+require() {
   command -v "$1" >/dev/null || { echo "kind-up needs $1: $2" >&2; exit 1; }
 }
-need docker "install Docker Engine, and give this user access to it"
-need kind "install kind, https://kind.sigs.k8s.io"
-need kubectl "install kubectl, https://kubernetes.io/docs/tasks/tools"
+require docker "install Docker Engine, and give this user access to it"
+require kind "install kind, https://kind.sigs.k8s.io"
+require kubectl "install kubectl, https://kubernetes.io/docs/tasks/tools"
 docker info >/dev/null 2>&1 || { echo "kind-up needs a running Docker engine: start it" >&2; exit 1; }
 
 running=" $(kind get clusters 2>/dev/null | tr '\n' ' ') "

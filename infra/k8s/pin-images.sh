@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins the images of the production overlay by digest, so that the built and attested images run even if a tag moves.
+# Pins the images of the production overlay by digest, so that exactly the attested images run, even if a tag moves.
 #
 #   infra/k8s/pin-images.sh registry.example/hopline gateway=sha256:… users=sha256:… orders=… notifications=… workers=…
 set -euo pipefail
@@ -15,7 +15,7 @@ for pair in "$@"; do
   digests[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
 done
 
-component="# Written by pin-images.sh at each release; zeros mean that nothing has been released from here.
+component="# Written by pin-images.sh at each release; a digest of zeros means that this image was never released.
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
 images:"
