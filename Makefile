@@ -76,7 +76,7 @@ fault: $(VENV)/installed ## Inject a fault into calls: TARGET=orders KIND=slow|e
 
 ##@ Develop
 
-# The words of T, or an error if one is not a path. Otherwise pytest would start all its workers and end with "no tests ran".
+# The words of T, or an error if a word is not a path. pytest would start all its workers before it reports the wrong path.
 existing = $(if $(filter -%,$(1)),$(1),$(foreach each,$(1),$(if $(wildcard $(firstword $(subst ::, ,$(each)))),$(each),\
 	$(error T=$(each): there is no such path. Example: make test T=services/orders))))
 
@@ -88,7 +88,7 @@ migrate: $(VENV)/installed ## Migrate the databases of the running stack
 	@$(stack) migrate
 
 test: $(VENV)/installed $(filter $(WEB)/%,$(NODE_TOOLS)) ## Run all tests, on new servers or on DATABASE_URL and REDIS_URL; a part: T=services/orders
-	@$(BIN)/python -m pytest -n 4 $(call existing,$(T)) # tests mostly wait: two workers for each of two cores
+	@$(BIN)/python -m pytest -n 4 $(call existing,$(T)) # four workers for two cores, because tests mostly wait
 
 coverage: $(VENV)/installed $(filter $(WEB)/%,$(NODE_TOOLS)) ## Run the tests with branch coverage, including subprocesses; report in build/coverage: T=services/orders
 	@mkdir -p build/coverage
