@@ -27,7 +27,7 @@ def test_finding_of_the_linter_is_reported(checkout: Checkout, require: Require)
 @pytest.mark.parametrize(
     ("right", "wrong", "expected"),
     [
-        ("# Builds one image", "# syntax=docker/dockerfile:1\n# Builds one image", "a frontend directive"),
+        ("# Builds the image", "# syntax=docker/dockerfile:1\n# Builds the image", "a frontend directive"),
         ("COPY shared shared", "COPY --link shared shared", "COPY --link"),
         ("COPY shared shared", "copy \\\n --link shared shared", "COPY --link"),
         ("COPY shared shared", "ADD shared shared", "ADD unpacks"),
