@@ -11,7 +11,7 @@ import httpx
 
 from testkit.apps import http_client
 from testkit.databases import MigratedDatabase
-from testkit.gunicorn import gunicorn, responds
+from testkit.gunicorn import is_ready, run_gunicorn
 from testkit.tokens import TokenIssuer
 from testkit.waiting import eventually
 
@@ -54,10 +54,10 @@ async def open_service(folder: Path, name: str, **environment: str) -> AsyncIter
     own = folder / name
     own.mkdir()
     async with (
-        gunicorn(own, f"from {name}.main import create_app\n", **environment) as (_, url),
+        run_gunicorn(own, f"from {name}.main import create_app\n", **environment) as (_, url),
         http_client(url) as client,
     ):
-        await eventually(lambda: responds(client), what=f"{name} to be ready")
+        await eventually(lambda: is_ready(client), what=f"{name} to be ready")
         yield url
 
 

@@ -1,6 +1,6 @@
 """Metrics of the job table by type and state. They return to 0 when the jobs are gone."""
 
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from workers.jobs.backlog import measure
 
 from .factories import order_email, welcome_email
@@ -13,7 +13,7 @@ TEST_S = 10
 
 class TestBacklog:
     async def test_gauges_count_jobs_by_state_and_return_to_zero_when_the_jobs_are_done(
-        self, harness: Harness, metrics: Metrics
+        self, harness: Harness, metrics: RecordedMetrics
     ) -> None:
         await harness.add_jobs(welcome_email(), order_email(delay_s=90))
         await harness.execute(

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from shared.messaging import TraceContext
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 from workers.dependencies import JobContext
@@ -73,7 +73,7 @@ class TestFailingJob:
         assert (job.state, job.attempt, job.last_error) == ("dead", 4, "ValueError: the test failed")
 
     async def test_each_attempt_is_recorded_with_its_outcome_and_the_redis_server(
-        self, harness: Harness, spans: Spans, metrics: Metrics
+        self, harness: Harness, spans: Spans, metrics: RecordedMetrics
     ) -> None:
         (queued,) = await harness.add_jobs(welcome_email())
         async with self._runner(harness, attempts=2) as runner:

@@ -12,7 +12,7 @@ from services.gateway.tests.clients import get_result
 from services.gateway.tests.conftest import OpenGateway, Services
 from services.gateway.tests.fakes import FakeService
 
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
@@ -34,12 +34,16 @@ class Lab:
     orders: FakeService
     admin_headers: dict[str, str]
     spans: Spans
-    metrics: Metrics
+    metrics: RecordedMetrics
 
 
 @pytest.fixture
 def lab(
-    gateway: httpx.AsyncClient, services: Services, admin_headers: dict[str, str], spans: Spans, metrics: Metrics
+    gateway: httpx.AsyncClient,
+    services: Services,
+    admin_headers: dict[str, str],
+    spans: Spans,
+    metrics: RecordedMetrics,
 ) -> Lab:
     return Lab(gateway=gateway, orders=services.orders, admin_headers=admin_headers, spans=spans, metrics=metrics)
 

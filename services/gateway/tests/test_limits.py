@@ -11,7 +11,7 @@ from gateway.limits.rules import RateLimitRules, create_rules
 from gateway.main import create_app
 from gateway.settings import Settings
 from testkit.apps import http_client, serve
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.servers import StartValkey
 from testkit.tokens import TokenIssuer
 
@@ -44,7 +44,7 @@ class TestByUser:
         upstreams: Services,
         customer_headers: dict[str, str],
         token_issuer: TokenIssuer,
-        metrics: Metrics,
+        metrics: RecordedMetrics,
     ) -> None:
         limit = 3
         interval_s = 60 // limit

@@ -2,7 +2,7 @@
 
 from services.gateway.tests.conftest import OpenGateway
 
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.raw_server import raw_server
 from testkit.spans import Spans
 
@@ -11,7 +11,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\
 
 class TestResend:
     async def test_resend_is_counted_when_the_kept_connection_was_closed(
-        self, open_gateway: OpenGateway, spans: Spans, metrics: Metrics
+        self, open_gateway: OpenGateway, spans: Spans, metrics: RecordedMetrics
     ) -> None:
         async with raw_server() as orders, open_gateway(orders_url=orders.url) as gateway:
             orders.respond(OK)

@@ -18,7 +18,7 @@ from services.notifications.tests.factories import Cluster, Instance
 
 from notifications.errors import CloseCode
 from notifications.realtime.outbound_queue import MAX_BYTES, MAX_FRAMES
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.waiting import TIMEOUT_S, eventually
 
 MARGIN_FRAMES = 20
@@ -45,7 +45,7 @@ class TestSlowReader:
         ids=["too many bytes", "too many frames"],
     )
     async def test_only_the_slow_reader_is_closed_when_its_queue_is_full(
-        self, cluster: Cluster, user: UUID, data: dict[str, str], count: int, metrics: Metrics
+        self, cluster: Cluster, user: UUID, data: dict[str, str], count: int, metrics: RecordedMetrics
     ) -> None:
         instance = await cluster.start_instance(ws_write_seconds=60, ws_ping_seconds=60)
         hub = instance.app.state.realtime.hub

@@ -11,7 +11,7 @@ from websockets.frames import CloseCode as StandardCloseCode
 from notifications.errors import CloseCode
 from notifications.realtime.delivery_cursor import WINDOW
 from notifications.realtime.tickets import LIFETIME_S
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.waiting import eventually
 
 
@@ -134,7 +134,7 @@ class TestHello:
             assert await wait_for_close_code(socket) == StandardCloseCode.MESSAGE_TOO_BIG
 
     async def test_socket_is_closed_when_the_user_has_too_many_sockets(
-        self, cluster: Cluster, user: UUID, metrics: Metrics
+        self, cluster: Cluster, user: UUID, metrics: RecordedMetrics
     ) -> None:
         instance = await cluster.start_instance(ws_connections_per_user=1)
         first, second, other = Device(user), Device(user), Device(uuid4())

@@ -29,7 +29,7 @@ from websockets.asyncio.client import ClientConnection
 
 from notifications.errors import CloseCode
 from notifications.realtime.endpoint import BURST_FRAMES
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import TIMEOUT_S, eventually
 
@@ -191,7 +191,9 @@ class TestInvalidFrame:
 
 
 class TestLimits:
-    async def test_join_is_rejected_when_a_room_limit_is_reached(self, cluster: Cluster, metrics: Metrics) -> None:
+    async def test_join_is_rejected_when_a_room_limit_is_reached(
+        self, cluster: Cluster, metrics: RecordedMetrics
+    ) -> None:
         instance = await cluster.start_instance(ws_rooms_per_connection=2, ws_rooms=2)
         async with connected_devices(instance, 2) as (greedy, other):
             await join(greedy, MUG, LAMP)

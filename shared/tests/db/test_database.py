@@ -24,7 +24,7 @@ from shared.db.session import SessionDep
 from shared.logging.setup import configure_logging
 from shared.web.app import build_app
 from testkit.apps import http_client, serve
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 
 REJECTED_NUMBER = 13
@@ -122,7 +122,9 @@ class TestPool:
             pass
         assert '"debug"' not in capsys.readouterr().out
 
-    async def test_timeout_is_counted_when_no_connection_becomes_free(self, database: str, metrics: Metrics) -> None:
+    async def test_timeout_is_counted_when_no_connection_becomes_free(
+        self, database: str, metrics: RecordedMetrics
+    ) -> None:
         engine = create_async_engine(
             async_url(database),
             poolclass=MeasuredPool,

@@ -18,7 +18,7 @@ from shared.faults.crash_points import CRASHED
 from shared.faults.store import KEY
 from shared.http.client import open_http_client
 from testkit.apps import serve
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.waiting import TIMEOUT_S, eventually
 
 
@@ -186,7 +186,7 @@ class TestCallsByHttpx:
             yield client
 
     async def test_response_is_503_when_errors_are_injected(
-        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: Metrics
+        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: RecordedMetrics
     ) -> None:
         faults.update({"there": create_fault(FaultKind.ERRORS)})
         response = await client.get("/")
@@ -213,7 +213,7 @@ class TestCallsByHttpx:
                 await client.get("/")
 
     async def test_call_succeeds_when_the_injected_delay_is_short(
-        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: Metrics
+        self, client: httpx.AsyncClient, faults: ActiveFaults, metrics: RecordedMetrics
     ) -> None:
         faults.update({"there": create_fault(FaultKind.SLOW, value=1)})
         assert (await client.get("/")).json() == "ok"

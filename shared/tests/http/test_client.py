@@ -16,7 +16,7 @@ from shared.context import RequestContext, enforce_deadline, set_context
 from shared.http.client import open_http_client
 from shared.http.spans import RESEND_COUNT, TEMPLATE, instrument_client, instrument_transport
 from testkit.apps import free_port, serve
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 
 tracer = trace.get_tracer(__name__)
@@ -70,7 +70,7 @@ class TestCall:
             "network.protocol.version": "1.1",
         }
 
-    async def test_duration_of_a_call_is_recorded(self, echo_url: str, metrics: Metrics) -> None:
+    async def test_duration_of_a_call_is_recorded(self, echo_url: str, metrics: RecordedMetrics) -> None:
         await send_request(echo_url, "/200")
         attributes = {"http.response.status_code": 200, "server.port": httpx.URL(echo_url).port}
         assert metrics.value("http.client.request.duration", attributes) == 1

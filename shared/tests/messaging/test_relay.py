@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from shared.messaging import publish, trim_stream
 from shared.messaging.appender import BATCH
 from testkit.databases import create_database
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.sample_service import GROUP, OUTBOX, STREAM, SampleService, open_sample_service, sample_event
 from testkit.servers import StartPostgres, StartValkey
 from testkit.waiting import eventually
@@ -233,7 +233,7 @@ class TestOutages:
 
 class TestBacklog:
     async def test_waiting_events_are_counted_when_redis_is_unavailable(
-        self, database: str, start_valkey: StartValkey, metrics: Metrics
+        self, database: str, start_valkey: StartValkey, metrics: RecordedMetrics
     ) -> None:
         """The relay polls every hour, so that the publication after the outage began causes the first measurement."""
         valkey, stream = start_valkey(), "events:of-an-outage"
@@ -250,7 +250,7 @@ class TestBacklog:
             assert metrics.value("hopline.outbox.age", {"messaging.destination.name": stream}) > 0
 
     async def test_waiting_events_are_counted_when_the_relay_becomes_the_leader_during_an_outage(
-        self, database: str, start_valkey: StartValkey, metrics: Metrics
+        self, database: str, start_valkey: StartValkey, metrics: RecordedMetrics
     ) -> None:
         valkey, stream = start_valkey(), "events:of-a-successor"
         async with open_sample_service(database_url=database, redis_url=valkey.url) as sample:

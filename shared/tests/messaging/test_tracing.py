@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from shared.db.statements import record_statements
 from shared.messaging import CloudEvent, PoisonEventError, TraceContext, publish
 from shared.messaging.tracing import process_span
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.sample_service import GROUP, STREAM, EffectHandler, SampleService, sample_event
 from testkit.spans import Spans
 from testkit.waiting import eventually
@@ -119,7 +119,7 @@ class TestOneTrace:
 
 
 class TestFailure:
-    def test_exception_is_recorded_without_addresses(self, spans: Spans, metrics: Metrics) -> None:
+    def test_exception_is_recorded_without_addresses(self, spans: Spans, metrics: RecordedMetrics) -> None:
         with (
             pytest.raises(ValueError, match="ann@"),
             process_span(STREAM, GROUP, sample_event(1), server={}, redelivered=False),

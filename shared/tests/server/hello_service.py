@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from testkit.gunicorn import gunicorn, responds
+from testkit.gunicorn import is_ready, run_gunicorn
 from testkit.waiting import TIMEOUT_S, eventually
 
 APPLICATION = """
@@ -61,12 +61,12 @@ def create_app():
 async def run_service(
     folder: Path, application: str = APPLICATION, **environment: str
 ) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """Run the service, wait until it responds, and yield its master and a client."""
+    """Run the service, wait until it is ready, and yield its master process and a client."""
     async with (
-        gunicorn(folder, application, **{"GREETING": "hi", **environment}) as (master, url),
+        run_gunicorn(folder, application, **{"GREETING": "hi", **environment}) as (master, url),
         httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
     ):
-        await eventually(lambda: responds(client))
+        await eventually(lambda: is_ready(client))
         yield master, client
 
 

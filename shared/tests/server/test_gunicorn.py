@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.config import CONFIGURATION_ERROR
-from testkit.gunicorn import gunicorn
+from testkit.gunicorn import run_gunicorn
 from testkit.waiting import TIMEOUT_S, eventually
 
 from .hello_service import APPLICATION, list_workers, run_service
@@ -52,7 +52,7 @@ class TestStop:
             assert "master_is_gone" in (tmp_path / "log").read_text()
 
     async def test_starting_worker_ends_when_its_master_is_killed(self, tmp_path: Path) -> None:
-        async with gunicorn(tmp_path, SLOW_START, GREETING="hi") as (master, _url):
+        async with run_gunicorn(tmp_path, SLOW_START, GREETING="hi") as (master, _url):
             await eventually(lambda: "worker_starts" in (tmp_path / "log").read_text())
             [worker] = list_workers(master)
             master.kill()
@@ -78,11 +78,11 @@ class TestSettings:
 
     @pytest.mark.parametrize("variable", ["PORT", "MAX_REQUESTS"])
     async def test_start_fails_when_a_setting_of_gunicorn_is_invalid(self, tmp_path: Path, variable: str) -> None:
-        async with gunicorn(tmp_path, APPLICATION, GREETING="hi", **{variable: "many"}) as (master, _url):
+        async with run_gunicorn(tmp_path, APPLICATION, GREETING="hi", **{variable: "many"}) as (master, _url):
             assert await asyncio.wait_for(master.wait(), TIMEOUT_S) == CONFIGURATION_ERROR
             assert f"configuration error: {variable}: " in (tmp_path / "log").read_text()
 
     async def test_start_fails_when_a_setting_is_missing(self, tmp_path: Path) -> None:
-        async with gunicorn(tmp_path, APPLICATION) as (master, _url):
+        async with run_gunicorn(tmp_path, APPLICATION) as (master, _url):
             assert await asyncio.wait_for(master.wait(), TIMEOUT_S) == CONFIGURATION_ERROR
             assert "configuration error: GREETING: Field required" in (tmp_path / "log").read_text()

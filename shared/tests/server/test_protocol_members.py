@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from testkit.gunicorn import gunicorn, responds
+from testkit.gunicorn import is_ready, run_gunicorn
 from testkit.waiting import eventually
 
 from .protocol_server import HEAD, UPGRADE, ProtocolServer, parse_problem
@@ -35,13 +35,13 @@ def create_app():
 
 
 async def test_gunicorn_uses_both_protocol_classes(tmp_path: Path) -> None:
-    async with gunicorn(tmp_path, APPLICATION) as (_, url), httpx.AsyncClient(base_url=url) as client:
-        await eventually(lambda: responds(client))
+    async with run_gunicorn(tmp_path, APPLICATION) as (_, url), httpx.AsyncClient(base_url=url) as client:
+        await eventually(lambda: is_ready(client))
         server = ProtocolServer()
         server.url = url
         assert parse_problem(await server.exchange(HEAD + b"X: " + b"a" * 50_000_000))["status"] == 431
         assert parse_problem(await server.exchange(UPGRADE.replace(b"13", b"8") + b"\r\n"))["status"] == 400
-        assert await responds(client)
+        assert await is_ready(client)
 
 
 class TestMembers:

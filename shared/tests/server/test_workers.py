@@ -14,7 +14,7 @@ import pytest
 from shared.commands import probe
 from shared.server.gunicorn import GC_THRESHOLDS
 from testkit.apps import serve
-from testkit.gunicorn import gunicorn, responds
+from testkit.gunicorn import is_ready, run_gunicorn
 from testkit.tokens import TokenIssuer
 from testkit.waiting import TIMEOUT_S, eventually
 
@@ -94,7 +94,7 @@ class TestWorkers:
             [worker] = list_workers(master)
             worker.kill()
             await eventually(lambda: not worker.is_running())
-            await eventually(lambda: responds(client))
+            await eventually(lambda: is_ready(client))
             [successor] = list_workers(master)
             assert successor.pid != worker.pid
 
@@ -113,11 +113,11 @@ class TestWorkers:
         if cause == "max_requests":
             environment["MAX_REQUESTS"] = "400"
         async with (
-            gunicorn(tmp_path, APPLICATION, **environment) as (master, url),
+            run_gunicorn(tmp_path, APPLICATION, **environment) as (master, url),
             httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S) as client,
         ):
             await eventually(lambda: len(list_workers(master)) > 1)
-            await eventually(lambda: responds(client))
+            await eventually(lambda: is_ready(client))
             load = Load(client)
             replaced = {worker.pid for worker in list_workers(master)}
 
@@ -166,7 +166,7 @@ class TestWorkers:
             for count in (1, 2, 3):
                 list_workers(master)[0].kill()
                 await eventually(partial(has_size, restarts, count))
-                await eventually(lambda: responds(client))
+                await eventually(lambda: is_ready(client))
             monkeypatch.setenv("PORT", str(client.base_url.port))
             monkeypatch.setenv("WORKER_RESTARTS_FILE", str(restarts))
             assert await asyncio.to_thread(probe.main, []) == 0

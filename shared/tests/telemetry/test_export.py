@@ -14,7 +14,7 @@ import pytest
 
 from testkit.apps import free_port
 from testkit.collector import Collector, CollectorMode, running_collector
-from testkit.gunicorn import gunicorn, responds
+from testkit.gunicorn import is_ready, run_gunicorn
 from testkit.waiting import eventually
 
 QUEUE_SIZE = 2048
@@ -71,10 +71,10 @@ async def run_service(folder: Path, endpoint: str, **environment: str) -> AsyncI
         "LOG_LEVEL": "INFO",
     }
     async with (
-        gunicorn(folder, APPLICATION, **{**defaults, **environment}) as (process, url),
+        run_gunicorn(folder, APPLICATION, **{**defaults, **environment}) as (process, url),
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
-        await eventually(lambda: responds(client))
+        await eventually(lambda: is_ready(client))
         yield process.pid, client
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shared.telemetry.gauges import Gauge
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 
 
 class SettingLabel(str):
@@ -19,7 +19,7 @@ class SettingLabel(str):
 
 
 class TestGauge:
-    def test_value_is_exported_when_another_value_is_set_during_the_export(self, metrics: Metrics) -> None:
+    def test_value_is_exported_when_another_value_is_set_during_the_export(self, metrics: RecordedMetrics) -> None:
         label = SettingLabel("known")
         label.gauge, label.numbers = Gauge("tests.gauge", unit="1", description="for tests"), iter(range(10))
         label.gauge.set(7, {"label": label})

@@ -17,7 +17,7 @@ from shared.config import ServiceSettings
 from shared.web.app import NO_TELEMETRY_OF_FASTAPI, build_app
 from shared.web.error_handlers import mount_with_error_handlers
 from testkit.apps import http_client, serve
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
@@ -217,7 +217,7 @@ class TestFailure:
 
 class TestEnd:
     async def test_span_ends_with_the_response_when_background_tasks_continue(
-        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, metrics: Metrics
+        self, app: FastAPI, client: httpx.AsyncClient, spans: Spans, metrics: RecordedMetrics
     ) -> None:
         active = {"http.request.method": "PATCH"}  # no other request of this process has this method
         call = asyncio.create_task(client.patch("/wait"))

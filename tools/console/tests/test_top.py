@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from testkit.apps import serve
-from testkit.observatory import Metrics, Observatory, running_observatory
+from testkit.observatory import ExportedMetrics, Observatory, running_observatory
 
 from .conftest import Command
 
@@ -25,9 +25,9 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def process(observatory: Observatory) -> Iterator[Metrics]:
+def process(observatory: Observatory) -> Iterator[ExportedMetrics]:
     """Metrics of a gateway that served one route five times, once with an error."""
-    gateway = Metrics(observatory, "gateway")
+    gateway = ExportedMetrics(observatory, "gateway")
     requests = gateway.meter.create_histogram(
         "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=[0.01, 0.1, 1]
     )
@@ -60,7 +60,9 @@ def read_to_the_end(descriptor: int) -> None:
 
 
 class TestWithoutATerminal:
-    def test_table_is_printed_once_when_output_is_not_a_terminal(self, command: Command, process: Metrics) -> None:
+    def test_table_is_printed_once_when_output_is_not_a_terminal(
+        self, command: Command, process: ExportedMetrics
+    ) -> None:
         process.export()
         printed = command("top")
 
@@ -151,7 +153,7 @@ class TestWithPrometheus:
 class TestOnATerminal:
     @pytest.mark.parametrize("key", [b"q", b"Q", b"\x1b[Aq", b""], ids=["q", "Q", "arrow key, then q", "Ctrl-C"])
     def test_table_is_refreshed_until_the_process_ends(
-        self, observatory: Observatory, process: Metrics, key: bytes
+        self, observatory: Observatory, process: ExportedMetrics, key: bytes
     ) -> None:
         ours, theirs = pty.openpty()
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "60"}

@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from testkit.observatory import Metrics, Observatory, observatory, running_observatory, telemetry
+from testkit.observatory import ExportedMetrics, Observatory, observatory, running_observatory, telemetry
 
 __all__ = ["observatory", "telemetry"]
 
-MakeMetrics: TypeAlias = Callable[..., Metrics]
+MakeMetrics: TypeAlias = Callable[..., ExportedMetrics]
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def limited_observatory() -> Iterator[Observatory]:
 @pytest.fixture
 def metrics() -> Iterator[MakeMetrics]:
     """Make the metrics of a process; all of them are closed at the end of the test."""
-    created: list[Metrics] = []
+    created: list[ExportedMetrics] = []
 
-    def make(running: Observatory, service: str, **options: Any) -> Metrics:
-        created.append(Metrics(running, service, **options))
+    def make(running: Observatory, service: str, **options: Any) -> ExportedMetrics:
+        created.append(ExportedMetrics(running, service, **options))
         return created[-1]
 
     yield make

@@ -8,7 +8,7 @@ import pytest
 from services.gateway.tests.clients import get_result
 from services.gateway.tests.conftest import OpenGateway, Services
 
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.spans import Spans
 from testkit.waiting import eventually
 
@@ -30,7 +30,7 @@ async def read_circuit_state(gateway: httpx.AsyncClient) -> str:
 
 class TestRetries:
     async def test_response_is_successful_when_a_retry_succeeds(
-        self, gateway: httpx.AsyncClient, services: Services, spans: Spans, metrics: Metrics
+        self, gateway: httpx.AsyncClient, services: Services, spans: Spans, metrics: RecordedMetrics
     ) -> None:
         services.orders.respond("GET", "/products", {})
         services.orders.fail_first("GET", "/products", times=2)
@@ -71,7 +71,7 @@ class TestRetries:
         assert response.headers["retry-after"] == "10"
 
     async def test_retries_stay_within_the_budget_when_some_calls_always_fail(
-        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: RecordedMetrics
     ) -> None:
         """A third of the calls fail, which does not open the circuit, so only the budget limits the retries."""
         rounds, retry_budget = 15, 0.2
@@ -88,7 +88,7 @@ class TestRetries:
 
 class TestAllCallsFail:
     async def test_attempts_are_bounded_and_the_circuit_opens_when_all_calls_fail(
-        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: RecordedMetrics
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         async with open_gateway(breaker_open_seconds=60) as gateway:
@@ -253,7 +253,7 @@ class TestAllCallsAreSlow:
 
 class TestRecovery:
     async def test_one_probe_closes_the_circuit_when_the_service_is_back(
-        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: RecordedMetrics
     ) -> None:
         services.orders.respond_problem("GET", "/products", status=503, slug="unavailable")
         async with open_gateway(breaker_open_seconds=0.2) as gateway:
@@ -289,7 +289,7 @@ class TestRecovery:
 
 class TestHedgedReads:
     async def test_read_is_hedged_when_its_response_is_late(
-        self, open_gateway: OpenGateway, services: Services, metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, metrics: RecordedMetrics
     ) -> None:
         services.orders.respond("GET", "/products/mug", {})
         async with open_gateway(hedge_after_seconds=0.2) as gateway:

@@ -10,7 +10,7 @@ from gateway.resilience.breaker import State
 from gateway.resilience.pipeline import ResiliencePipeline
 from gateway.responses import UpstreamResponse
 from gateway.settings import ResilienceSettings
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.waiting import eventually
 
 
@@ -72,7 +72,7 @@ class TestResiliencePipeline:
         assert await service.read(timeout_s=1) == [503]
         assert service.attempts == 1
 
-    async def test_hedge_is_not_started_when_the_budget_is_empty(self, metrics: Metrics) -> None:
+    async def test_hedge_is_not_started_when_the_budget_is_empty(self, metrics: RecordedMetrics) -> None:
         without_retries = ResilienceSettings(retry_budget=0, retries_per_second=0, hedge_after_seconds=0.01)
         service = FakeUpstream(ResiliencePipeline(name="orders", settings=without_retries))
         service.released.clear()

@@ -6,13 +6,13 @@ import httpx
 from services.gateway.tests.conftest import OpenGateway, Services
 
 from gateway.resilience.shedding import READ_FRACTION
-from testkit.metrics import Metrics
+from testkit.metrics import RecordedMetrics
 from testkit.waiting import eventually
 
 
 class TestLoadShedding:
     async def test_reads_are_shed_before_writes_and_probes_are_never_shed(
-        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], metrics: Metrics
+        self, open_gateway: OpenGateway, services: Services, customer_headers: dict[str, str], metrics: RecordedMetrics
     ) -> None:
         services.orders.hang("POST", "/orders")
         services.orders.respond("GET", "/products", {})

@@ -16,7 +16,7 @@ from testkit.apps import free_port
 
 
 @asynccontextmanager
-async def gunicorn(folder: Path, application: str, **environment: str) -> AsyncIterator[tuple[Process, str]]:
+async def run_gunicorn(folder: Path, application: str, **environment: str) -> AsyncIterator[tuple[Process, str]]:
     """Run gunicorn on a free port with `hello:create_app()`, and yield its master process and its base URL.
 
     `application` is the source of the module `hello`. The output is in `folder`/log. All processes are killed at the
@@ -38,7 +38,7 @@ async def gunicorn(folder: Path, application: str, **environment: str) -> AsyncI
         await process.wait()
 
 
-async def responds(client: httpx.AsyncClient) -> bool:
+async def is_ready(client: httpx.AsyncClient) -> bool:
     """Return whether the readiness probe of the service succeeds."""
     try:
         return (await client.get("/health/ready")).is_success

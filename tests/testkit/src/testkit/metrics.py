@@ -20,7 +20,7 @@ _NOTHING = MetricsData([ResourceMetrics(Resource.get_empty(), [], "")])
 Point = NumberDataPoint | HistogramDataPoint | ExponentialHistogramDataPoint
 
 
-class Metrics:
+class RecordedMetrics:
     """Changes of counters and histograms since the object was created, and current values of gauges."""
 
     def __init__(self, reader: InMemoryMetricReader) -> None:
@@ -70,6 +70,6 @@ def metric_reader() -> InMemoryMetricReader:
 
 
 @pytest.fixture
-def metrics(metric_reader: InMemoryMetricReader) -> Metrics:
+def metrics(metric_reader: InMemoryMetricReader) -> RecordedMetrics:
     """Return the metrics of this test, by the global meter provider."""
-    return Metrics(metric_reader)
+    return RecordedMetrics(metric_reader)

@@ -108,7 +108,7 @@ class Telemetry:
         self._logs.shutdown()
 
 
-class Metrics:
+class ExportedMetrics:
     """The metrics of one process of a service, exported on demand. With `delta`, counters are sent as increments."""
 
     def __init__(

@@ -8,7 +8,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.trace import SpanKind
 from playwright.sync_api import Locator, Page, expect
 
-from testkit.observatory import Metrics, Observatory
+from testkit.observatory import ExportedMetrics, Observatory
 
 from .conftest import Shop, hex_trace
 
@@ -22,7 +22,7 @@ ROUTE = {"http.request.method": "POST", "http.route": "/v2/orders"}
 def trace_id(observatory: Observatory, shop: Shop) -> Iterator[str]:
     """Export metrics of a gateway and of workers; return the trace id of the slowest request to /v2/orders."""
     view = View(instrument_name="odd", aggregation=ExponentialBucketHistogramAggregation())
-    gateway, workers = Metrics(observatory, "gateway", views=[view]), Metrics(observatory, "workers")
+    gateway, workers = ExportedMetrics(observatory, "gateway", views=[view]), ExportedMetrics(observatory, "workers")
     requests = gateway.meter.create_histogram(
         "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=[0.01, 0.1, 1]
     )
