@@ -1,4 +1,4 @@
-"""Fixtures: a real observatory, and a fake shop with configurable behaviour."""
+"""Fixtures: an observatory, the console in a separate process, and a fake shop with configurable behaviour."""
 
 import os
 import subprocess
@@ -11,19 +11,19 @@ import pytest
 
 from console.stack import Stack
 from testkit.apps import serve
-from testkit.observatory import MakeTelemetry, Observatory, observatory, telemetry
+from testkit.observatory import CreateTelemetry, Observatory, create_telemetry, observatory
 
 from .fake_shop import Behaviour, FakeShop
 
-__all__ = ["observatory", "telemetry"]
+__all__ = ["create_telemetry", "observatory"]
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
-OpenShop = Callable[[Behaviour], AbstractAsyncContextManager[Stack]]
+RunConsole = Callable[..., subprocess.CompletedProcess[str]]
+ServeShop = Callable[[Behaviour], AbstractAsyncContextManager[Stack]]
 
 
 @pytest.fixture
-def command(observatory: Observatory) -> Command:
-    """Run `python -m console` with the ports of the observatory, piped output and 120 columns."""
+def run_console(observatory: Observatory) -> RunConsole:
+    """Return a function that runs `python -m console` with the observatory's ports, piped output and 120 columns."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -39,14 +39,14 @@ def command(observatory: Observatory) -> Command:
 
 
 @pytest.fixture
-def open_shop(observatory: Observatory, telemetry: MakeTelemetry) -> OpenShop:
-    """Serve a fake shop with this behaviour; yields its stack."""
+def serve_shop(observatory: Observatory, create_telemetry: CreateTelemetry) -> ServeShop:
+    """Return a context manager that serves a fake shop with the given behaviour and yields its stack."""
 
     @asynccontextmanager
-    async def opened(behaviour: Behaviour) -> AsyncIterator[Stack]:
-        shop = FakeShop(behaviour, observatory, telemetry)
+    async def serve_behaviour(behaviour: Behaviour) -> AsyncIterator[Stack]:
+        shop = FakeShop(behaviour, observatory, create_telemetry)
         async with serve(shop.app()) as url:
             shop.url = url
             yield replace(Stack.from_environment({"HOPLINE_PORT_OFFSET": str(observatory.offset)}), gateway=url)
 
-    return opened
+    return serve_behaviour

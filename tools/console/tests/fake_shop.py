@@ -1,6 +1,6 @@
 """A fake gateway, which also creates the spans, notifications and emails of the services behind it.
 
-tests/e2e runs the demo against the real one. This one can also misbehave.
+The tests in tests/e2e run the demo with the real services. This fake can also return wrong data.
 """
 
 import asyncio
@@ -19,12 +19,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from testkit.observatory import MakeTelemetry, Observatory, Telemetry
+from testkit.observatory import CreateTelemetry, Observatory, Telemetry, span_id_of, trace_id_of
 
 ORDER_ID = "0198b7f0-1111-7000-8000-000000000001"
 SERVICES = ("gateway", "orders", "notifications", "workers", "users")
 KINDS = ("order.placed", "order.packed", "order.shipped")
-
 
 REPORT_ID = "0198b7f0-2222-7000-8000-000000000001"
 REPORT_URL = f"/v2/reports/{REPORT_ID}/download"
@@ -44,26 +43,26 @@ class Behaviour:
     is_hopline: bool = True
     available: int = 5
     kinds: Sequence[str] = KINDS
-    numbers: Sequence[int] = (2, 3, 4)  # of the pushes, after the one about the registration
-    own_trace: bool = True
-    welcomes: bool = True
+    numbers: Sequence[int] = (2, 3, 4)  # seq of the pushes about the order; the one about the registration has 1
+    pushes_have_order_trace: bool = True
+    sends_welcome: bool = True
     emails: int = 3
     report_pushes: Sequence[tuple[str, dict[str, Any]]] = REPORT_PUSHES
     report: str = REPORT
     services: Sequence[str] = SERVICES
-    orphan: bool = False
+    has_missing_parents: bool = False
 
 
 class FakeShop:
     """One customer, one order, one socket. It rejects all rooms."""
 
-    def __init__(self, behaviour: Behaviour, observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        self._does = behaviour
+    def __init__(self, behaviour: Behaviour, observatory: Observatory, create_telemetry: CreateTelemetry) -> None:
+        self._behaviour = behaviour
         self._observatory = observatory
-        self._telemetry: dict[str, Telemetry] = {name: telemetry(observatory, name) for name in SERVICES}
+        self._telemetry: dict[str, Telemetry] = {name: create_telemetry(observatory, name) for name in SERVICES}
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._email = ""
-        self._greeted = asyncio.Event()
+        self._registration_received = asyncio.Event()
         self.url = ""
 
     def app(self) -> Starlette:
@@ -83,9 +82,9 @@ class FakeShop:
         )
 
     async def ready(self, _request: Request) -> Response:
-        if not self._does.is_hopline:
+        if not self._behaviour.is_hopline:
             return HTMLResponse("<h1>Another application</h1>")
-        if self._does.ready:
+        if self._behaviour.ready:
             return JSONResponse({"status": "ready", "dependencies": {}})
         down = {"status": "down", "latency_ms": None, "error": "connection refused"}
         return JSONResponse({"status": "not_ready", "dependencies": {"redis": down}}, 503)
@@ -100,8 +99,10 @@ class FakeShop:
 
     async def products(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer token"
-        await self._greeted.wait()  # the notification about the registration comes before the order
-        items = [{"sku": sku, "name": sku.title(), "available": self._does.available} for sku in ("mug", "cup", "pot")]
+        await self._registration_received.wait()  # so the order cannot precede it
+        items = [
+            {"sku": sku, "name": sku.title(), "available": self._behaviour.available} for sku in ("mug", "cup", "pot")
+        ]
         return JSONResponse({"items": items, "next_cursor": None})
 
     async def ticket(self, _request: Request) -> Response:
@@ -111,17 +112,16 @@ class FakeShop:
         assert request.headers["idempotency-key"]
         body = await request.json()
         with self._telemetry["gateway"].tracer.start_as_current_span("POST /v2/orders", kind=SpanKind.SERVER) as root:
-            for service in self._does.services:
+            for service in self._behaviour.services:
                 if service != "gateway":
-                    self._spans_of(service, root)
-        context = root.get_span_context()
-        trace_id = f"{context.trace_id:032x}" if self._does.own_trace else "a" * 32
-        for number, kind in zip(self._does.numbers, self._does.kinds, strict=True):
+                    self._export_span(service, root)
+        trace_id = trace_id_of(root) if self._behaviour.pushes_have_order_trace else "a" * 32
+        for number, kind in zip(self._behaviour.numbers, self._behaviour.kinds, strict=True):
             self._push(number, kind, trace_id, order_id=ORDER_ID)
-        for number in range(self._does.emails):
+        for number in range(self._behaviour.emails):
             await asyncio.to_thread(self._send_email, number)
         placed = {"id": ORDER_ID, "user_id": "u-1", "status": "placed", "total_cents": 2_990, "currency": "EUR"}
-        headers = {"traceresponse": f"00-{context.trace_id:032x}-{context.span_id:016x}-01"}
+        headers = {"traceresponse": f"00-{trace_id_of(root)}-{span_id_of(root)}-01"}
         return JSONResponse({**placed, "items": body["items"]}, 201, headers=headers)
 
     async def request_report(self, request: Request) -> Response:
@@ -129,20 +129,20 @@ class FakeShop:
         assert body["kind"] == "orders"
         assert body["format"] == "csv"
         assert body["from"] < body["to"]
-        for number, (kind, data) in enumerate(self._does.report_pushes, start=self._does.numbers[-1] + 1):
+        for number, (kind, data) in enumerate(self._behaviour.report_pushes, start=self._behaviour.numbers[-1] + 1):
             self._push(number, kind, "b" * 32, report_id=REPORT_ID, **data)
         return JSONResponse({"id": REPORT_ID, "status": "queued"}, 202)
 
     async def download(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer token"
         headers = {"Content-Disposition": 'attachment; filename="orders.csv"'}
-        return Response(self._does.report, headers=headers, media_type="text/csv")
+        return Response(self._behaviour.report, headers=headers, media_type="text/csv")
 
     async def socket(self, websocket: WebSocket) -> None:
         await websocket.accept()
         hello = json.loads(await websocket.receive_text())
         assert hello == {"t": "hello", "v": 1, "ticket": "one", "cursor": 0}
-        if not self._does.welcomes:
+        if not self._behaviour.sends_welcome:
             await websocket.close(4401)
             return
         await self._send(websocket, {"t": "welcome", "head": 1, "read_seq": 0, "recovered": True, "ping_s": 15})
@@ -160,15 +160,15 @@ class FakeShop:
             await self._send(websocket, rejected)
         else:
             assert frame == {"t": "pong", "cursor": 1}
-            self._greeted.set()
+            self._registration_received.set()
 
     async def _send_frames(self, websocket: WebSocket) -> None:
         while True:
             await self._send(websocket, await self._frames.get())
 
-    def _spans_of(self, service: str, root: Span) -> None:
+    def _export_span(self, service: str, root: Span) -> None:
         span = self._telemetry[service].tracer.start_span(f"work in {service}", context=set_span_in_context(root))
-        if self._does.orphan:
+        if self._behaviour.has_missing_parents:
             self._telemetry[service].tracer.start_span("of a lost parent", context=set_span_in_context(span)).end()
         else:
             span.end()

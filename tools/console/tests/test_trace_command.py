@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from console.backends import MAX_LOG_RECORDS
 from testkit.apps import serve
-from testkit.observatory import MakeTelemetry, Observatory, export_exception
+from testkit.observatory import CreateTelemetry, Observatory, export_exception, trace_id_of
 
 from .conftest import Command
 
@@ -24,9 +24,9 @@ EPOCH_NS = 1_790_000_000 * SECOND_NS
 
 
 @pytest.fixture
-def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
+def order(observatory: Observatory, create_telemetry: CreateTelemetry) -> str:
     """Export the trace of an order that takes 20 ms. Its job starts two seconds later and fails once."""
-    gateway, workers = telemetry(observatory, "gateway"), telemetry(observatory, "workers")
+    gateway, workers = create_telemetry(observatory, "gateway"), create_telemetry(observatory, "workers")
 
     def at(milliseconds: int) -> int:
         return EPOCH_NS + milliseconds * 1_000_000
@@ -42,7 +42,7 @@ def order(observatory: Observatory, telemetry: MakeTelemetry) -> str:
     first.end(at(2_010))
     link = Link(first.get_span_context())
     workers.tracer.start_span("run send_order_email", context=below, links=[link], start_time=at(2_500)).end(at(2_515))
-    return f"{root.get_span_context().trace_id:032x}"
+    return trace_id_of(root)
 
 
 class TestTree:
@@ -76,42 +76,40 @@ class TestTree:
         assert any("█" in line for line in tree) == (width >= 70)
 
     def test_log_record_is_shown_when_its_span_is_missing(
-        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        service = telemetry(observatory, "orders")
+        service = create_telemetry(observatory, "orders")
         with service.tracer.start_as_current_span("kept") as kept:
             pass
         with service.tracer.start_as_current_span("lost", context=set_span_in_context(kept), end_on_exit=False):
             service.log("logged_before_the_crash")
 
-        printed = command("trace", f"{kept.get_span_context().trace_id:032x}").stdout
+        printed = command("trace", trace_id_of(kept)).stdout
 
         assert "logged_before_the_crash" in printed
         assert "lost" not in printed
 
     @pytest.mark.parametrize(("records", "noted"), [(MAX_LOG_RECORDS - 1, False), (MAX_LOG_RECORDS + 1, True)])
     def test_missing_log_records_are_noted_when_there_are_too_many(
-        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry, records: int, noted: bool
+        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry, records: int, noted: bool
     ) -> None:
-        service = telemetry(observatory, "orders")
+        service = create_telemetry(observatory, "orders")
         with service.tracer.start_as_current_span("import") as span:
             for number in range(records):
                 service.log(f"row_imported {number}")
 
-        lines = command("trace", f"{span.get_span_context().trace_id:032x}").stdout.splitlines()
+        lines = command("trace", trace_id_of(span)).stdout.splitlines()
 
         assert sum("row_imported" in line for line in lines) == min(records, MAX_LOG_RECORDS)
         assert ("only the first 2,000 log records are shown; there may be more" in lines) == noted
 
     def test_legend_is_missing_when_no_sign_is_used(
-        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        with telemetry(observatory, "orders").tracer.start_as_current_span("alone") as alone:
+        with create_telemetry(observatory, "orders").tracer.start_as_current_span("alone") as alone:
             pass
 
-        heading, _, _, span, blank, page = command(
-            "trace", f"{alone.get_span_context().trace_id:032x}"
-        ).stdout.splitlines()
+        heading, _, _, span, blank, page = command("trace", trace_id_of(alone)).stdout.splitlines()
 
         assert heading.startswith("trace ")
         assert span.startswith("orders alone ")
@@ -119,9 +117,9 @@ class TestTree:
         assert "/trace/" in page
 
     def test_lost_span_is_shown_when_its_process_died_before_the_export(
-        self, command: Command, observatory: Observatory, telemetry: MakeTelemetry
+        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        service = telemetry(observatory, "notifications")
+        service = create_telemetry(observatory, "notifications")
         with service.tracer.start_as_current_span("publish") as root:
             below = set_span_in_context(root)
         dead = service.tracer.start_span("process", context=below)
@@ -130,7 +128,7 @@ class TestTree:
         flags = {"hopline.messaging.redelivered": True, "hopline.applied_before": True}
         service.tracer.start_span("process", context=below, links=links, attributes=flags).end()
 
-        lines = command("trace", f"{root.get_span_context().trace_id:032x}").stdout.splitlines()
+        lines = command("trace", trace_id_of(root)).stdout.splitlines()
 
         assert " · 1 lost" in lines[1]
         assert lines[4].rstrip() == "├╴notifications process  †"

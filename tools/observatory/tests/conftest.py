@@ -5,16 +5,19 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from testkit.observatory import ExportedMetrics, Observatory, observatory, running_observatory, telemetry
+from testkit.observatory import ExportedMetrics, Observatory, create_telemetry, observatory, running_observatory
 
-__all__ = ["observatory", "telemetry"]
+__all__ = ["create_telemetry", "observatory"]
 
-MakeMetrics: TypeAlias = Callable[..., ExportedMetrics]
+CreateMetrics: TypeAlias = Callable[..., ExportedMetrics]
 
 
 @pytest.fixture
 def limited_observatory() -> Iterator[Observatory]:
-    """An observatory that stores three traces, records, emails, series and points of a series, and five spans."""
+    """Run an observatory that stores at most three traces, log records, emails, series and points per series.
+
+    It stores at most five spans.
+    """
     names = ("TRACES", "LOGS", "MAILS", "SERIES", "POINTS")
     limits = {f"OBSERVATORY_MAX_{name}": "3" for name in names}
     with running_observatory(OBSERVATORY_MAX_SPANS="5", **limits) as running:
@@ -22,14 +25,14 @@ def limited_observatory() -> Iterator[Observatory]:
 
 
 @pytest.fixture
-def metrics() -> Iterator[MakeMetrics]:
-    """Make the metrics of a process; all of them are closed at the end of the test."""
+def create_metrics() -> Iterator[CreateMetrics]:
+    """Return a function that creates the metrics of a process. All of them are closed at the end of the test."""
     created: list[ExportedMetrics] = []
 
-    def make(running: Observatory, service: str, **options: Any) -> ExportedMetrics:
+    def create(running: Observatory, service: str, **options: Any) -> ExportedMetrics:
         created.append(ExportedMetrics(running, service, **options))
         return created[-1]
 
-    yield make
-    for process in created:
-        process.close()
+    yield create
+    for process_metrics in created:
+        process_metrics.close()

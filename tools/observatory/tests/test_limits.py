@@ -1,4 +1,4 @@
-"""Limits of the stores: the oldest items are evicted first."""
+"""Limits of the stores and of request heads. The stores evict their oldest items first."""
 
 import smtplib
 import socket
@@ -14,56 +14,59 @@ from observatory.attributes import Resource, Scope
 from observatory.logs import LogStore, Record
 from observatory.mailbox import Mailbox
 from observatory.traces import Span, TraceStore
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import CreateTelemetry, Observatory, trace_id_of
 
 MAX_IDLE_RSS_KIB = 70 * 1024
 
 
-def record(tracer: Tracer, name: str) -> str:
+def record_span(tracer: Tracer, name: str) -> str:
+    """Record a span in the current context, and return its trace id."""
     with tracer.start_as_current_span(name) as span:
-        return format(span.get_span_context().trace_id, "032x")
+        return trace_id_of(span)
 
 
 class TestEviction:
-    def test_oldest_trace_is_evicted(self, limited_observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        tracer = telemetry(limited_observatory, "orders").tracer
+    def test_oldest_traces_are_evicted_when_there_are_too_many(
+        self, limited_observatory: Observatory, create_telemetry: CreateTelemetry
+    ) -> None:
+        tracer = create_telemetry(limited_observatory, "orders").tracer
 
-        ids = [record(tracer, f"op {number}") for number in range(5)]
+        ids = [record_span(tracer, f"op {number}") for number in range(5)]
 
         kept = [limited_observatory.get("jaeger", f"/api/traces/{trace_id}").status_code for trace_id in ids]
         assert kept == [404, 404, 200, 200, 200]
 
     def test_whole_traces_are_evicted_when_there_are_too_many_spans(
-        self, limited_observatory: Observatory, telemetry: MakeTelemetry
+        self, limited_observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        tracer = telemetry(limited_observatory, "orders").tracer
-        first = record(tracer, "alone")
+        tracer = create_telemetry(limited_observatory, "orders").tracer
+        small_id = record_span(tracer, "alone")
         with tracer.start_as_current_span("root") as root:
             for number in range(4):
-                record(tracer, f"child {number}")
+                record_span(tracer, f"child {number}")
 
-        large = limited_observatory.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()
+        large = limited_observatory.get("jaeger", f"/api/traces/{trace_id_of(root)}").json()
 
         assert len(large["data"][0]["spans"]) == 5
-        assert limited_observatory.get("jaeger", f"/api/traces/{first}").status_code == 404
+        assert limited_observatory.get("jaeger", f"/api/traces/{small_id}").status_code == 404
 
     def test_oldest_spans_are_evicted_when_one_trace_is_too_large(
-        self, limited_observatory: Observatory, telemetry: MakeTelemetry
+        self, limited_observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        tracer = telemetry(limited_observatory, "orders").tracer
+        tracer = create_telemetry(limited_observatory, "orders").tracer
         with tracer.start_as_current_span("root") as root:
             for number in range(9):
-                record(tracer, f"child {number}")
+                record_span(tracer, f"child {number}")
 
-        (trace,) = limited_observatory.get("jaeger", f"/api/traces/{root.get_span_context().trace_id:032x}").json()[
-            "data"
-        ]
+        (trace,) = limited_observatory.get("jaeger", f"/api/traces/{trace_id_of(root)}").json()["data"]
 
         kept = {span["operationName"] for span in trace["spans"]}
         assert kept == {"root", "child 8", "child 7", "child 6", "child 5"}
 
-    def test_oldest_log_record_is_evicted(self, limited_observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        emitter = telemetry(limited_observatory, "orders")
+    def test_oldest_log_records_are_evicted_when_there_are_too_many(
+        self, limited_observatory: Observatory, create_telemetry: CreateTelemetry
+    ) -> None:
+        emitter = create_telemetry(limited_observatory, "orders")
         for number in range(5):
             emitter.log(f"line {number}")
 
@@ -72,7 +75,7 @@ class TestEviction:
         lines = [line for stream in response["data"]["result"] for _, line in stream["values"]]
         assert lines == ["line 4", "line 3", "line 2"]
 
-    def test_oldest_email_is_evicted(self, limited_observatory: Observatory) -> None:
+    def test_oldest_emails_are_evicted_when_there_are_too_many(self, limited_observatory: Observatory) -> None:
         with smtplib.SMTP("127.0.0.1", limited_observatory.port("smtp"), timeout=10) as client:
             for number in range(5):
                 message = EmailMessage()
@@ -92,20 +95,22 @@ class TestEviction:
 
 class TestTraceStore:
     @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 40)), max_size=60))
-    def test_store_counts_its_content_and_never_exceeds_its_limits(self, arrivals: list[tuple[int, int, int]]) -> None:
+    def test_store_counts_its_spans_and_bytes_and_never_exceeds_its_limits(
+        self, arrivals: list[tuple[int, int, int]]
+    ) -> None:
         store = TraceStore(max_traces=3, max_spans=8, max_bytes=100)
         for trace, span, size in arrivals:
-            store.add(self.span(trace, span, size))
+            store.add(self.build_span(trace, span, size))
 
             kept = list(store.spans())
             assert len(store) <= 3
             assert store.span_count == len(kept) <= 8
             assert store.byte_count == sum(len(item.raw) for item in kept) <= 100
-            assert all(store.newest_first())
-            assert store.get(str(trace))[-1:] or size > 100
+            assert all(store.newest_first())  # no trace is empty
+            assert store.get(str(trace))
 
     @staticmethod
-    def span(trace: int, span: int, size: int) -> Span:
+    def build_span(trace: int, span: int, size: int) -> Span:
         return Span(
             trace_id=str(trace),
             span_id=str(span),
@@ -125,14 +130,14 @@ class TestLogStore:
     def test_store_keeps_the_latest_records_within_its_limits(self, sizes: list[int]) -> None:
         store = LogStore(max_records=5, max_bytes=100)
         for number, size in enumerate(sizes):
-            store.add(self.record(number, size))
+            store.add(self.build_record(number, size))
 
         kept = [(record.time_ns, len(record.raw)) for record in store]
         assert kept == latest(sizes, max_items=5, max_bytes=100)
         assert (len(store), store.byte_count) == (len(kept), sum(size for _, size in kept))
 
     @staticmethod
-    def record(number: int, size: int) -> Record:
+    def build_record(number: int, size: int) -> Record:
         resource, scope = Resource("orders", {}), Scope("", "")
         return Record(time_ns=number, trace_id="", span_id="", resource=resource, scope=scope, raw=bytes(size))
 
@@ -159,7 +164,9 @@ def latest(sizes: list[int], *, max_items: int, max_bytes: int) -> list[tuple[in
 
 class TestRequestHeads:
     @pytest.mark.parametrize("name", ["otlp", "jaeger", "loki", "prometheus", "mailpit"])
-    def test_request_head_is_limited_on_every_port(self, observatory: Observatory, name: str) -> None:
+    def test_response_is_431_on_every_port_when_the_head_is_too_large(
+        self, observatory: Observatory, name: str
+    ) -> None:
         with socket.create_connection(("127.0.0.1", observatory.port(name)), timeout=30) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1_000_000)
             assert connection.recv(13) == b"HTTP/1.1 431 "

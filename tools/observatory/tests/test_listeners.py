@@ -1,4 +1,4 @@
-"""Options of the listening sockets."""
+"""Options of accepted connections."""
 
 import asyncio
 import socket
@@ -7,17 +7,17 @@ from observatory.listeners import listen
 
 
 class TestListen:
-    async def test_small_responses_do_not_wait_for_acknowledgements(self) -> None:
-        options: asyncio.Queue[int] = asyncio.Queue()
+    async def test_accepted_connections_have_tcp_nodelay(self) -> None:
+        nodelay_options: asyncio.Queue[int] = asyncio.Queue()
 
-        class Responding(asyncio.Protocol):
+        class OptionReader(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 accepted = transport.get_extra_info("socket")
-                options.put_nowait(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                nodelay_options.put_nowait(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
         listener = listen("127.0.0.1", 0)
-        async with await asyncio.get_running_loop().create_server(Responding, sock=listener):
+        async with await asyncio.get_running_loop().create_server(OptionReader, sock=listener):
             _, writer = await asyncio.open_connection(*listener.getsockname())
-            assert await options.get() == 1
+            assert await nodelay_options.get() == 1
             writer.close()
             await writer.wait_closed()

@@ -1,9 +1,9 @@
-"""Loki's query API, with log records of the SDK."""
+"""Loki's query API, with log records that the OpenTelemetry SDK exports."""
 
 import secrets
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -15,23 +15,32 @@ from observatory import logql, loki, loki_labels
 from observatory.attributes import Plain, Resource, Scope
 from observatory.logs import LogStore, Record
 from observatory.loki import LokiApi, QueryTimeoutError
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import CreateTelemetry, Observatory, span_id_of, trace_id_of
 
 SECOND_NS = 1_000_000_000
+QUOTED = 'say "hi"\nthere'
+
+
+class Shop(NamedTuple):
+    """A service, the ids of its span, and the time of its first log record."""
+
+    service: str
+    trace_id: str
+    span_id: str
+    first_ns: int
 
 
 @pytest.fixture
-def shop(observatory: Observatory, telemetry: MakeTelemetry) -> tuple[str, str, str, int]:
-    """A separate service with three records at intervals of a second, the first two in one trace."""
+def shop(observatory: Observatory, create_telemetry: CreateTelemetry) -> Shop:
+    """Export three log records of a separate service at intervals of a second, the first two in one span."""
     service = f"shop-{secrets.token_hex(4)}"
-    emitter = telemetry(observatory, service)
+    emitter = create_telemetry(observatory, service)
     first_ns = time.time_ns() - 10 * SECOND_NS
     with emitter.tracer.start_as_current_span("op") as span:
         emitter.log("order_placed", time_ns=first_ns, order_id="o-1", **{"http.route": "/orders"})
-        emitter.log('say "hi"\nthere', time_ns=first_ns + SECOND_NS, count=7)
+        emitter.log(QUOTED, time_ns=first_ns + SECOND_NS, count=7)
     emitter.log("outside", time_ns=first_ns + 2 * SECOND_NS)
-    context = span.get_span_context()
-    return service, format(context.trace_id, "032x"), format(context.span_id, "016x"), first_ns
+    return Shop(service, trace_id_of(span), span_id_of(span), first_ns)
 
 
 def query(observatory: Observatory, expression: str, path: str = "query_range", **params: Any) -> httpx.Response:
@@ -44,7 +53,7 @@ def lines(response: httpx.Response) -> list[str]:
 
 
 class TestQueryRange:
-    def test_response_has_the_format_of_loki(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
+    def test_response_has_the_format_of_loki(self, observatory: Observatory, shop: Shop) -> None:
         service, trace_id, span_id, first_ns = shop
 
         body = query(observatory, f'{{service_name="{service}"}} | trace_id="{trace_id}" |= "order"').json()
@@ -72,30 +81,30 @@ class TestQueryRange:
         assert "observed_timestamp" in labels
 
     @pytest.mark.parametrize(
-        ("suffix", "found"),
+        ("filters", "expected"),
         [
-            ("", ["outside", 'say "hi"\nthere', "order_placed"]),
+            ("", ["outside", QUOTED, "order_placed"]),
             (' |= "order"', ["order_placed"]),
-            (' != "order"', ["outside", 'say "hi"\nthere']),
+            (' != "order"', ["outside", QUOTED]),
             (' |~ "ord.r|out"', ["outside", "order_placed"]),
-            (' !~ "ord.r|out"', ['say "hi"\nthere']),
-            (' |= `say "hi"`', ['say "hi"\nthere']),
-            (' |= "say \\"hi\\"\\nthere"', ['say "hi"\nthere']),
+            (' !~ "ord.r|out"', [QUOTED]),
+            (' |= `say "hi"`', [QUOTED]),
+            (' |= "say \\"hi\\"\\nthere"', [QUOTED]),
             (' | order_id="o-1"', ["order_placed"]),
             (' | order_id!=""', ["order_placed"]),
-            (' | count=~"[0-9]+"', ['say "hi"\nthere']),
-            (' | count=~"[0-9]"|="there"', ['say "hi"\nthere']),
+            (' | count=~"[0-9]+"', [QUOTED]),
+            (' | count=~"[0-9]"|="there"', [QUOTED]),
             (' | trace_id=""', ["outside"]),
-            (' | detected_level!~"info|debug" | order_id=""', ["outside", 'say "hi"\nthere']),
+            (' | detected_level!~"info|debug" | order_id=""', ["outside", QUOTED]),
         ],
     )
-    def test_filter_selects_records(
-        self, observatory: Observatory, shop: tuple[str, str, str, int], suffix: str, found: list[str]
+    def test_filters_select_records(
+        self, observatory: Observatory, shop: Shop, filters: str, expected: list[str]
     ) -> None:
-        assert lines(query(observatory, f'{{service_name="{shop[0]}"}}{suffix}')) == found
+        assert lines(query(observatory, f'{{service_name="{shop.service}"}}{filters}')) == expected
 
     @pytest.mark.parametrize(
-        ("selector", "fits"),
+        ("selector", "is_selected"),
         [
             ('{{service_name=~"{0}.*"}}', True),
             ('{{service_name=~"{1}"}}', False),  # a regular expression must match the whole value
@@ -105,36 +114,47 @@ class TestQueryRange:
         ],
     )
     def test_selector_selects_streams(
-        self, observatory: Observatory, shop: tuple[str, str, str, int], selector: str, *, fits: bool
+        self, observatory: Observatory, shop: Shop, selector: str, *, is_selected: bool
     ) -> None:
-        service = shop[0]
+        service, prefix = shop.service, shop.service[:-2]
 
-        found = lines(query(observatory, selector.format(service, service[:-2])))
+        found = lines(query(observatory, selector.format(service, prefix)))
 
-        assert bool(found) == fits
+        assert bool(found) == is_selected
 
-    def test_records_are_ordered_and_limited(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
-        selector = f'{{service_name="{shop[0]}"}}'
+    def test_records_are_ordered_and_limited(self, observatory: Observatory, shop: Shop) -> None:
+        selector = f'{{service_name="{shop.service}"}}'
 
         assert lines(query(observatory, selector, limit=1)) == ["outside"]
         assert lines(query(observatory, selector, limit=1, direction="forward")) == ["order_placed"]
 
-    def test_start_is_inclusive_and_end_is_exclusive(
-        self, observatory: Observatory, shop: tuple[str, str, str, int]
+    def test_start_is_inclusive_and_end_is_exclusive(self, observatory: Observatory, shop: Shop) -> None:
+        selector, second_ns = f'{{service_name="{shop.service}"}}', shop.first_ns + SECOND_NS
+
+        assert lines(query(observatory, selector, start=shop.first_ns, end=second_ns)) == ["order_placed"]
+
+    @pytest.mark.parametrize(
+        ("times", "is_found"),
+        [
+            ({"since": "15m"}, True),
+            ({"start": "2020-01-01T00:00:00Z"}, True),
+            ({"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}, False),
+            ({"start": 1_500_000_000}, True),
+            ({"start": 1_500_000_000, "end": 1_500_000_001.5}, False),
+        ],
+    )
+    def test_times_are_durations_or_rfc3339_or_seconds(
+        self, observatory: Observatory, shop: Shop, times: dict[str, Any], *, is_found: bool
     ) -> None:
-        service, _, _, first_ns = shop
-        selector = f'{{service_name="{service}"}}'
+        found = lines(query(observatory, f'{{service_name="{shop.service}"}}', **times))
 
-        assert lines(query(observatory, selector, start=first_ns, end=first_ns + SECOND_NS)) == ["order_placed"]
-        assert len(lines(query(observatory, selector, since="15m"))) == 3
-        assert lines(query(observatory, selector, start="2020-01-01T00:00:00Z", end="2020-01-02T00:00:00Z")) == []
-        assert lines(query(observatory, selector, start=1_500_000_000, end=1_500_000_001.5)) == []
+        assert len(found) == (3 if is_found else 0)
 
-    def test_instant_queries_get_a_response(self, observatory: Observatory, shop: tuple[str, str, str, int]) -> None:
-        assert len(lines(query(observatory, f'{{service_name="{shop[0]}"}}', path="query"))) == 3
+    def test_instant_query_returns_the_records_of_the_last_hour(self, observatory: Observatory, shop: Shop) -> None:
+        assert len(lines(query(observatory, f'{{service_name="{shop.service}"}}', path="query"))) == 3
 
 
-class TestRejects:
+class TestInvalidQuery:
     @pytest.mark.parametrize(
         "expression",
         [
@@ -160,7 +180,9 @@ class TestRejects:
             '{service_name="orders"}' + ' |~ "x"' * 20,
         ],
     )
-    def test_unsupported_expression_names_the_supported_syntax(self, observatory: Observatory, expression: str) -> None:
+    def test_error_names_the_supported_syntax_when_the_expression_is_unsupported(
+        self, observatory: Observatory, expression: str
+    ) -> None:
         response = query(observatory, expression)
 
         assert response.status_code == 400
@@ -193,14 +215,21 @@ class TestRejects:
     ) -> None:
         assert query(observatory, '{service_name="orders"}', **params).status_code == 400
 
+    @given(st.text(alphabet='{}=~!|",`\\ ab_1(.*)', max_size=40))
+    def test_parser_raises_only_unsupported_error_for_any_text(self, text: str) -> None:
+        with suppress(logql.UnsupportedError):
+            logql.parse(text)
+
+
+class TestQueryTime:
     @pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*a){25}$", "(?:a?){25}a{25}$"])
     @pytest.mark.parametrize("place", ["|~", "| repeated=~"])
     def test_pathological_pattern_matches_in_linear_time(
-        self, observatory: Observatory, telemetry: MakeTelemetry, pattern: str, place: str
+        self, observatory: Observatory, create_telemetry: CreateTelemetry, pattern: str, place: str
     ) -> None:
         service = f"shop-{secrets.token_hex(4)}"
         text = "a" * 4_000 + "!"
-        telemetry(observatory, service).log(text, repeated=text)
+        create_telemetry(observatory, service).log(text, repeated=text)
         assert lines(query(observatory, f'{{service_name="{service}"}} {place} `{pattern}`')) == []
         assert lines(query(observatory, f'{{service_name="{service}"}} {place} `{pattern[:-1]}.*`')) == [text]
 
@@ -225,20 +254,13 @@ class TestRejects:
         assert response.status_code == 504
         assert "takes too long" in response.text
 
-    @given(st.text(alphabet='{}=~!|",`\\ ab_1(.*)', max_size=40))
-    def test_any_other_text_gets_an_error_response(self, text: str) -> None:
-        with suppress(logql.UnsupportedError):
-            logql.parse(text)
-
 
 class TestLabels:
     @pytest.mark.parametrize("attributes", [{}, {"service.name": ""}])
-    def test_service_is_unknown_when_the_resource_has_no_name(self, attributes: dict[str, Plain]) -> None:
+    def test_service_name_is_unknown_service_when_the_resource_has_none(self, attributes: dict[str, Plain]) -> None:
         assert loki_labels.index_labels(Resource("", attributes)) == {"service_name": "unknown_service"}
 
-    def test_index_labels_and_their_values_are_listed(
-        self, observatory: Observatory, shop: tuple[str, str, str, int]
-    ) -> None:
+    def test_index_labels_and_their_values_are_listed(self, observatory: Observatory, shop: Shop) -> None:
         names = observatory.get("loki", "/loki/api/v1/labels").json()
         values = observatory.get("loki", "/loki/api/v1/label/service_name/values").json()
 
@@ -246,8 +268,8 @@ class TestLabels:
             "status": "success",
             "data": ["deployment_environment_name", "service_name", "service_namespace"],
         }
-        assert shop[0] in values["data"]
-        assert observatory.get("loki", "/loki/api/v1/label/nothing/values").json()["data"] == []
+        assert shop.service in values["data"]
+        assert observatory.get("loki", "/loki/api/v1/label/unknown/values").json()["data"] == []
 
     def test_server_is_ready(self, observatory: Observatory) -> None:
         assert observatory.get("loki", "/ready").text == "ready\n"

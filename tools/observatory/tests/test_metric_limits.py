@@ -1,4 +1,4 @@
-"""The metric store is bounded: in series, points, age and memory."""
+"""Limits of the metric store: its series, its points and their age, and its memory."""
 
 import time
 from pathlib import Path
@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
+from observatory.metric_names import MAX_LABEL_BYTES, MAX_LABELS
 from observatory.metrics import IDLE_SECONDS, MORE_SERIES, MetricLimits, MetricStore
 from observatory.series import Kind, Point
 from testkit.observatory import Observatory, running_observatory
 
-from .conftest import MakeMetrics
-from .metric_clients import export_of, get_store_status, post, query_metric
+from .conftest import CreateMetrics
+from .metric_clients import build_export, get_store_status, post_export, query_metric
 
 MEBIBYTE = 1024 * 1024
 MAX_RSS_KIB = 130 * 1024
-LARGE = MetricLimits(series=100, rows=100, seconds=3_600, total_bytes=MEBIBYTE)
+LIMITS = MetricLimits(series=100, rows=100, seconds=3_600, total_bytes=MEBIBYTE)
 
 
 class Clock:
@@ -29,47 +30,49 @@ class Clock:
         return self.now_s
 
 
-def gauge(store: MetricStore, name: str, time_s: float) -> None:
+def add_gauge(store: MetricStore, name: str, time_s: float) -> None:
+    """Add a point at `time_s` to the gauge `name`."""
     store.add(name, Kind.GAUGE, (), Point(time_s=time_s, start_s=0, values=(1.0,)))
 
 
-def names(store: MetricStore) -> list[str]:
+def series_names(store: MetricStore) -> list[str]:
     return sorted(series.name for series in store)
 
 
 class TestSeries:
     def test_series_beyond_the_limit_are_dropped_and_counted(
-        self, limited_observatory: Observatory, metrics: MakeMetrics
+        self, limited_observatory: Observatory, create_metrics: CreateMetrics
     ) -> None:
-        shop = metrics(limited_observatory, "shop")
+        shop = create_metrics(limited_observatory, "shop")
         level = shop.meter.create_gauge("level")
-        for number in range(10):
+        sent, limit = 10, 3
+        for number in range(sent):
             level.set(number, {"number": number})
         shop.export()
 
-        assert len(query_metric(limited_observatory, "level")) == 3
-        assert get_store_status(limited_observatory)["dropped"] == {MORE_SERIES: 7}
+        assert len(query_metric(limited_observatory, "level")) == limit
+        assert get_store_status(limited_observatory)["dropped"] == {MORE_SERIES: sent - limit}
 
-    def test_idle_series_are_removed_when_new_ones_arrive(self) -> None:
+    def test_idle_series_are_removed_when_new_series_arrive(self) -> None:
         clock = Clock()
         store = MetricStore(MetricLimits(series=2, rows=9, seconds=3_600, total_bytes=MEBIBYTE), clock=clock)
         for name in ("a", "b", "c"):
-            gauge(store, name, clock.now_s)
-        assert names(store) == ["a", "b"]
+            add_gauge(store, name, clock.now_s)
+        assert series_names(store) == ["a", "b"]
 
         clock.now_s += IDLE_SECONDS + 1
-        gauge(store, "b", clock.now_s)
-        gauge(store, "c", clock.now_s)
-        gauge(store, "d", clock.now_s)
+        add_gauge(store, "b", clock.now_s)
+        add_gauge(store, "c", clock.now_s)
+        add_gauge(store, "d", clock.now_s)
 
-        assert names(store) == ["b", "c"]
+        assert series_names(store) == ["b", "c"]
         assert store.dropped[MORE_SERIES] == 2
 
-    def test_series_are_removed_when_they_receive_no_points_for_the_retention_time(self) -> None:
+    def test_series_are_removed_when_their_last_point_is_too_old(self) -> None:
         clock = Clock()
-        store = MetricStore(LARGE, clock=clock)
-        gauge(store, "a", clock.now_s)
-        clock.now_s += LARGE.seconds + 1
+        store = MetricStore(LIMITS, clock=clock)
+        add_gauge(store, "a", clock.now_s)
+        clock.now_s += LIMITS.seconds + 1
         store.expire()
 
         assert (len(store), store.point_count, store.byte_count) == (0, 0, 0)
@@ -77,9 +80,9 @@ class TestSeries:
 
 class TestPoints:
     def test_oldest_points_of_a_series_are_removed(
-        self, limited_observatory: Observatory, metrics: MakeMetrics
+        self, limited_observatory: Observatory, create_metrics: CreateMetrics
     ) -> None:
-        shop = metrics(limited_observatory, "shop")
+        shop = create_metrics(limited_observatory, "shop")
         level = shop.meter.create_gauge("level")
         for number in range(5):
             level.set(number)
@@ -90,17 +93,18 @@ class TestPoints:
 
     def test_points_are_removed_when_they_are_too_old(self) -> None:
         clock = Clock()
-        store = MetricStore(LARGE, clock=clock)
+        store = MetricStore(LIMITS, clock=clock)
+        interval_s = LIMITS.seconds / 2
         for _ in range(5):
-            gauge(store, "a", clock.now_s)
-            clock.now_s += LARGE.seconds / 2
+            add_gauge(store, "a", clock.now_s)
+            clock.now_s += interval_s
 
-        assert store.point_count == 3
+        assert store.point_count == LIMITS.seconds / interval_s + 1
 
 
 class TestMemory:
     @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 60), st.integers(0, 4)), max_size=80))
-    def test_memory_is_counted_and_never_exceeds_its_bound(self, arrivals: list[tuple[int, int, int]]) -> None:
+    def test_memory_is_counted_and_never_exceeds_its_limit(self, arrivals: list[tuple[int, int, int]]) -> None:
         limits = MetricLimits(series=6, rows=5, seconds=120, total_bytes=8_000)
         clock = Clock()
         store = MetricStore(limits, clock=clock)
@@ -117,52 +121,56 @@ class TestMemory:
             assert store.byte_count == sum(item.byte_count for item in series) <= limits.total_bytes
             assert all(item.rows[0] >= item.touched_s - limits.seconds for item in series)
 
-    def test_memory_is_bounded_when_many_series_arrive(self, metrics: MakeMetrics) -> None:
+    def test_memory_stays_within_its_limit_when_many_series_arrive(self, create_metrics: CreateMetrics) -> None:
+        requests, series_per_request = 20, 500
+        points = requests * series_per_request + 1
         with running_observatory(OBSERVATORY_MAX_SERIES="20000") as observatory:
-            shop = metrics(observatory, "shop")
+            shop = create_metrics(observatory, "shop")
             shop.meter.create_gauge("level").set(4)
             shop.close()
-            for burst in range(20):
+            for request in range(requests):
                 metric = Metric(name="flood", unit="s")
                 metric.histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-                for number in range(500):
+                for number in range(series_per_request):
                     point = metric.histogram.data_points.add(
                         count=1, bucket_counts=[0] * 99 + [1], explicit_bounds=range(99), time_unix_nano=time.time_ns()
                     )
-                    point.attributes.add(key="path").value.string_value = f"/{burst}/{number}/{'x' * 500}"
-                post(observatory, export_of(metric))
+                    point.attributes.add(key="path").value.string_value = f"/{request}/{number}/{'x' * 500}"
+                post_export(observatory, build_export(metric))
 
-            state = get_store_status(observatory)
-            assert state["received"] == 10_001
-            assert state["series"] + state["dropped"][MORE_SERIES] == 10_001
-            assert state["bytes"] <= state["limits"]["total_bytes"] == 16 * MEBIBYTE
+            status = get_store_status(observatory)
+            assert status["received"] == points
+            assert status["series"] + status["dropped"][MORE_SERIES] == points
+            assert status["bytes"] <= status["limits"]["total_bytes"] == 16 * MEBIBYTE
             assert query_metric(observatory, "level") == {"": 4}
-            status = Path(f"/proc/{observatory.process.pid}/status").read_text()
-            [resident_kib] = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+            process_status = Path(f"/proc/{observatory.process.pid}/status").read_text()
+            [resident_kib] = [line.split()[1] for line in process_status.splitlines() if line.startswith("VmRSS")]
             assert int(resident_kib) < MAX_RSS_KIB
 
     def test_oldest_points_are_removed_when_series_grow(self) -> None:
         clock = Clock()
         store = MetricStore(MetricLimits(series=50, rows=1_000, seconds=3_600, total_bytes=50_000), clock=clock)
-        for _ in range(360):
+        rounds, gauges = 360, "abcdefghij"
+        added = rounds * len(gauges)
+        for _ in range(rounds):
             clock.now_s += 10
-            for name in "abcdefghij":
-                gauge(store, name, clock.now_s)
+            for name in gauges:
+                add_gauge(store, name, clock.now_s)
 
-        assert names(store) == list("abcdefghij")
-        assert 0 < store.evicted_points < 3_600
-        assert store.point_count + store.evicted_points == 3_600
+        assert series_names(store) == list(gauges)
+        assert 0 < store.evicted_points < added
+        assert store.point_count + store.evicted_points == added
         assert {series.last_s for series in store} == {clock.now_s}
 
-    def test_labels_are_dropped_when_they_are_too_long(self, observatory: Observatory) -> None:
+    def test_points_are_dropped_when_their_labels_are_too_long_or_too_many(self, observatory: Observatory) -> None:
         metric = Metric(name="long")
-        for size in (100, 5_000):
+        for size in (100, MAX_LABEL_BYTES):
             point = metric.gauge.data_points.add(as_int=1, time_unix_nano=time.time_ns())
             point.attributes.add(key="path").value.string_value = "x" * size
         many = metric.gauge.data_points.add(as_int=1, time_unix_nano=time.time_ns())
-        for number in range(100):
+        for number in range(MAX_LABELS + 1):
             many.attributes.add(key=f"label.{number}").value.int_value = number
-        post(observatory, export_of(metric))
+        post_export(observatory, build_export(metric))
 
         assert get_store_status(observatory)["dropped"] == {"labels that are too long or too many": 2}
         assert len(query_metric(observatory, "long")) == 1

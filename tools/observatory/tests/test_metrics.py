@@ -1,4 +1,4 @@
-"""Metrics that the SDK sends, as Prometheus's query API returns them."""
+"""Metrics that the OpenTelemetry SDK exports, as Prometheus's query API returns them."""
 
 import time
 
@@ -7,19 +7,22 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import CreateTelemetry, Observatory, trace_id_of
 
-from .conftest import MakeMetrics
-from .metric_clients import export_of, get_store_status, post, query_metric
+from .conftest import CreateMetrics
+from .metric_clients import build_export, get_store_status, post_export, query_metric
+
+TWO_HOURS_NS = 7_200_000_000_000
+"""Longer than the maximum age of a point."""
 
 
 class TestCounters:
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
     def test_counter_grows_by_the_added_values(
-        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+        self, observatory: Observatory, create_metrics: CreateMetrics, temporality: str
     ) -> None:
         name = f"grow.{temporality}"
-        shop = metrics(observatory, "shop", delta=temporality == "delta")
+        shop = create_metrics(observatory, "shop", delta=temporality == "delta")
         counter = shop.meter.create_counter(name, unit="{order}")
         counter.add(3, {"sku": "a"})
         shop.export()
@@ -30,24 +33,23 @@ class TestCounters:
         assert query_metric(observatory, f"{name.replace('.', '_')}_total") == {"sku=a": 8, "sku=b": 1}
 
     def test_counter_counts_its_first_increment_from_its_start(
-        self, observatory: Observatory, metrics: MakeMetrics
+        self, observatory: Observatory, create_metrics: CreateMetrics
     ) -> None:
-        shop = metrics(observatory, "shop")
+        shop = create_metrics(observatory, "shop")
         shop.meter.create_counter("first").add(7)
         shop.export()
 
         increase = query_metric(observatory, "increase(first_total[5m])")
 
-        assert increase[""] == pytest.approx(
-            7 * 1.5
-        )  # of two points, which Prometheus extrapolates by half their distance
+        # The series has a point 0 at its start and the point 7. Prometheus extrapolates them by half their distance.
+        assert increase[""] == pytest.approx(7 * 1.5)
 
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
     def test_counter_continues_when_its_process_restarts(
-        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+        self, observatory: Observatory, create_metrics: CreateMetrics, temporality: str
     ) -> None:
-        for added in (8, 10):  # the second total is larger than the first: only the start time shows the restart
-            process = metrics(observatory, "shop", instance="same", delta=temporality == "delta")
+        for added in (8, 10):  # the total grows, so that only the start time reveals the restart
+            process = create_metrics(observatory, "shop", instance="same", delta=temporality == "delta")
             process.meter.create_counter(f"restarted.{temporality}").add(added)
             process.close()
 
@@ -59,14 +61,14 @@ class TestCounters:
             metric.sum.is_monotonic = True
             metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
             metric.sum.data_points.add(as_int=value, time_unix_nano=time.time_ns())
-            post(observatory, export_of(metric))
+            post_export(observatory, build_export(metric))
 
         assert query_metric(observatory, "shrunk_total") == {"": 11}
 
 
 class TestGauges:
-    def test_gauge_has_its_latest_value(self, observatory: Observatory, metrics: MakeMetrics) -> None:
-        shop, values = metrics(observatory, "shop"), iter([1.5, -2.25])
+    def test_gauge_has_its_latest_value(self, observatory: Observatory, create_metrics: CreateMetrics) -> None:
+        shop, values = create_metrics(observatory, "shop"), iter([1.5, -2.25])
 
         def observe(_options: CallbackOptions) -> list[Observation]:
             return [Observation(next(values, -2.25), {"room": "a"})]
@@ -78,8 +80,10 @@ class TestGauges:
         assert query_metric(observatory, "temperature_celsius") == {"room=a": -2.25}
 
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-    def test_up_down_counter_can_shrink(self, observatory: Observatory, metrics: MakeMetrics, temporality: str) -> None:
-        shop = metrics(observatory, "shop", delta=temporality == "delta")
+    def test_up_down_counter_can_shrink(
+        self, observatory: Observatory, create_metrics: CreateMetrics, temporality: str
+    ) -> None:
+        shop = create_metrics(observatory, "shop", delta=temporality == "delta")
         sockets = shop.meter.create_up_down_counter(f"sockets.{temporality}")
         sockets.add(5)
         shop.export()
@@ -92,9 +96,9 @@ class TestGauges:
 class TestHistograms:
     @pytest.mark.parametrize("temporality", ["cumulative", "delta"])
     def test_histogram_has_buckets_a_sum_and_a_count(
-        self, observatory: Observatory, metrics: MakeMetrics, temporality: str
+        self, observatory: Observatory, create_metrics: CreateMetrics, temporality: str
     ) -> None:
-        shop, name = metrics(observatory, "shop", delta=temporality == "delta"), f"wait_{temporality}"
+        shop, name = create_metrics(observatory, "shop", delta=temporality == "delta"), f"wait_{temporality}"
         waits = shop.meter.create_histogram(name, unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
         for value in (0.05, 0.5, 0.25):
             waits.record(value)
@@ -107,10 +111,10 @@ class TestHistograms:
         assert query_metric(observatory, f"{name}_seconds_sum") == {"": pytest.approx(3.8)}
 
     def test_histogram_continues_when_its_process_restarts(
-        self, observatory: Observatory, metrics: MakeMetrics
+        self, observatory: Observatory, create_metrics: CreateMetrics
     ) -> None:
         for values in ((0.05, 0.5), (0.5, 2.0, 2.0)):
-            process = metrics(observatory, "shop", instance="same")
+            process = create_metrics(observatory, "shop", instance="same")
             waits = process.meter.create_histogram("again", unit="s", explicit_bucket_boundaries_advisory=[0.1, 1])
             for value in values:
                 waits.record(value)
@@ -118,16 +122,20 @@ class TestHistograms:
 
         assert query_metric(observatory, "again_seconds_bucket") == {"le=0.1": 1, "le=1": 3, "le=+Inf": 5}
 
-    def test_histogram_restarts_when_its_buckets_change(self, observatory: Observatory, metrics: MakeMetrics) -> None:
+    def test_histogram_starts_again_when_its_buckets_change(
+        self, observatory: Observatory, create_metrics: CreateMetrics
+    ) -> None:
         for bounds in ([0.1, 1], [0.2, 2, 20]):
-            process = metrics(observatory, "shop", instance="same")
+            process = create_metrics(observatory, "shop", instance="same")
             process.meter.create_histogram("other", explicit_bucket_boundaries_advisory=bounds).record(0.15)
             process.close()
 
         assert query_metric(observatory, "other_bucket") == {"le=0.2": 1, "le=2": 1, "le=20": 1, "le=+Inf": 1}
 
-    def test_quantiles_interpolate_within_a_bucket(self, observatory: Observatory, metrics: MakeMetrics) -> None:
-        shop = metrics(observatory, "shop")
+    def test_quantiles_interpolate_within_a_bucket(
+        self, observatory: Observatory, create_metrics: CreateMetrics
+    ) -> None:
+        shop = create_metrics(observatory, "shop")
         waits = shop.meter.create_histogram("spread", unit="s", explicit_bucket_boundaries_advisory=[1, 2, 4])
         for value in (0.5, 1.5, 1.5, 3):
             waits.record(value)
@@ -138,9 +146,9 @@ class TestHistograms:
             assert query_metric(observatory, expression) == {"": pytest.approx(expected)}
 
     def test_exemplars_have_the_trace_id(
-        self, observatory: Observatory, metrics: MakeMetrics, telemetry: MakeTelemetry
+        self, observatory: Observatory, create_metrics: CreateMetrics, create_telemetry: CreateTelemetry
     ) -> None:
-        shop, tracer = metrics(observatory, "shop"), telemetry(observatory, "shop").tracer
+        shop, tracer = create_metrics(observatory, "shop"), create_telemetry(observatory, "shop").tracer
         waits = shop.meter.create_histogram("traced", unit="s")
         with tracer.start_as_current_span("slow") as span:
             waits.record(0.7, {"route": "/a"})
@@ -153,15 +161,15 @@ class TestHistograms:
         [exemplar] = series["exemplars"]
         assert series["seriesLabels"]["route"] == "/a"
         assert exemplar["value"] == "0.7"
-        assert exemplar["labels"]["trace_id"] == format(span.get_span_context().trace_id, "032x")
+        assert exemplar["labels"]["trace_id"] == trace_id_of(span)
 
 
-class TestDropped:
+class TestDroppedPoints:
     def test_exponential_histograms_are_dropped_and_counted(
-        self, observatory: Observatory, metrics: MakeMetrics
+        self, observatory: Observatory, create_metrics: CreateMetrics
     ) -> None:
         view = View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation())
-        shop = metrics(observatory, "shop", views=[view])
+        shop = create_metrics(observatory, "shop", views=[view])
         shop.meter.create_histogram("exponential").record(1)
         shop.export()
 
@@ -170,24 +178,26 @@ class TestDropped:
 
     def test_dropped_points_are_counted_by_reason_and_in_the_response(self, observatory: Observatory) -> None:
         now = time.time_ns()
-        summary, nothing, old, infinite, buckets = (Metric(name=f"odd.{number}") for number in range(5))
+        summary, without_data, wrong_time, infinite, many_buckets = (
+            Metric(name=f"odd.{number}") for number in range(5)
+        )
         summary.summary.data_points.add(count=1, time_unix_nano=now)
-        old.gauge.data_points.add(as_double=1, time_unix_nano=now - 7_200_000_000_000)
-        old.gauge.data_points.add(as_double=1, time_unix_nano=2**64 - 1)
+        wrong_time.gauge.data_points.add(as_double=1, time_unix_nano=now - TWO_HOURS_NS)
+        wrong_time.gauge.data_points.add(as_double=1, time_unix_nano=2**64 - 1)
         infinite.gauge.data_points.add(as_double=float("inf"), time_unix_nano=now)
-        buckets.histogram.data_points.add(
+        many_buckets.histogram.data_points.add(
             count=1, bucket_counts=[1] * 5_000, explicit_bounds=range(4_999), time_unix_nano=now
         )
 
-        response = post(observatory, export_of(summary, nothing, old, infinite, buckets))
+        response = post_export(observatory, build_export(summary, without_data, wrong_time, infinite, many_buckets))
 
-        assert response.partial_success.rejected_data_points == 6
         dropped = get_store_status(observatory)["dropped"]
         assert dropped["summary"] == 1
         assert dropped["unknown data type"] == 1
         assert dropped["too old or in the future"] == 2
         assert dropped["not a finite number"] == 1
         assert dropped["buckets that do not match, or more than 200"] == 1
+        assert response.partial_success.rejected_data_points == 1 + 1 + 2 + 1 + 1
 
     def test_point_is_stored_once_when_it_is_sent_twice(self, observatory: Observatory) -> None:
         metric = Metric(name="twice")
@@ -195,14 +205,14 @@ class TestDropped:
         metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
         metric.sum.data_points.add(as_int=4, time_unix_nano=time.time_ns())
         for _ in range(2):
-            post(observatory, export_of(metric))
+            post_export(observatory, build_export(metric))
 
         assert query_metric(observatory, "twice_total") == {"": 4}
 
 
-class TestTheApi:
-    def test_range_has_a_value_for_each_step(self, observatory: Observatory, metrics: MakeMetrics) -> None:
-        shop = metrics(observatory, "shop")
+class TestApi:
+    def test_range_has_a_value_for_each_step(self, observatory: Observatory, create_metrics: CreateMetrics) -> None:
+        shop = create_metrics(observatory, "shop")
         shop.meter.create_gauge("level").set(4)
         shop.export()
         now = time.time()
@@ -214,8 +224,10 @@ class TestTheApi:
         [series] = response.json()["data"]["result"]
         assert [value for _, value in series["values"]] == ["4", "4", "4"]
 
-    def test_labels_are_those_that_prometheus_has(self, observatory: Observatory, metrics: MakeMetrics) -> None:
-        shop = metrics(observatory, "shop", instance="i-1")
+    def test_labels_are_the_same_as_in_prometheus(
+        self, observatory: Observatory, create_metrics: CreateMetrics
+    ) -> None:
+        shop = create_metrics(observatory, "shop", instance="i-1")
         shop.meter.create_gauge("labelled").set(1, {"http.route": "/a", "hopline.paid": True})
         shop.export()
 
@@ -266,7 +278,7 @@ class TestTheApi:
         assert "supported here: " in response.json()["error"]
 
     @pytest.mark.parametrize(
-        ("path", "params", "named"),
+        ("path", "params", "message"),
         [
             ("/api/v1/query", {}, "query"),
             ("/api/v1/query", {"query": "up", "time": "yesterday"}, "time"),
@@ -280,9 +292,9 @@ class TestTheApi:
         ],
     )
     def test_error_names_the_parameter_when_it_is_invalid(
-        self, observatory: Observatory, path: str, params: dict[str, str], named: str
+        self, observatory: Observatory, path: str, params: dict[str, str], message: str
     ) -> None:
         response = observatory.get("prometheus", path, **params)
 
         assert response.status_code == 400
-        assert named in response.json()["error"]
+        assert message in response.json()["error"]

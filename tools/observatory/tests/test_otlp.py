@@ -1,4 +1,4 @@
-"""Accepted and rejected exports."""
+"""Accepted and rejected OTLP requests."""
 
 import gzip
 import json
@@ -16,14 +16,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from testkit.observatory import MakeTelemetry, Observatory
+from testkit.observatory import CreateTelemetry, Observatory, trace_id_of
 
 PROTOBUF = "application/x-protobuf"
 EIGHT_MEBIBYTES = 8 * 1024 * 1024
 
 
-def export_of(*ids: tuple[bytes, bytes]) -> ExportTraceServiceRequest:
-    """Build a request with one span per (trace id, span id) given in bytes."""
+def build_export(*ids: tuple[bytes, bytes]) -> ExportTraceServiceRequest:
+    """Build a request with one span for each pair of trace id and span id."""
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     resource_spans.resource.attributes.add(key="service.name").value.string_value = "orders"
@@ -36,27 +36,27 @@ def export_of(*ids: tuple[bytes, bytes]) -> ExportTraceServiceRequest:
     return request
 
 
-def post(
+def post_export(
     observatory: Observatory, path: str, body: bytes, content_type: str, encoding: str = "identity"
 ) -> httpx.Response:
     headers = {"content-type": content_type, "content-encoding": encoding}
     return httpx.post(observatory.url("otlp", path), content=body, headers=headers, timeout=10)
 
 
-class TestAccepts:
-    def test_spans_of_the_sdk_are_accepted(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        with telemetry(observatory, "sdk").tracer.start_as_current_span("hello") as span:
-            trace_id = format(span.get_span_context().trace_id, "032x")
+class TestAcceptedRequest:
+    def test_spans_of_the_sdk_are_accepted(self, observatory: Observatory, create_telemetry: CreateTelemetry) -> None:
+        with create_telemetry(observatory, "sdk").tracer.start_as_current_span("hello") as span:
+            trace_id = trace_id_of(span)
 
         assert observatory.get("jaeger", f"/api/traces/{trace_id}").is_success
 
     @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
     def test_compressed_bodies_are_accepted(self, observatory: Observatory, encoding: str) -> None:
         trace_id = encoding.encode().rjust(16, b"x")
-        body = export_of((trace_id, b"spanspan")).SerializeToString()
+        body = build_export((trace_id, b"spanspan")).SerializeToString()
         packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
 
-        response = post(observatory, "/v1/traces", packed, PROTOBUF, encoding)
+        response = post_export(observatory, "/v1/traces", packed, PROTOBUF, encoding)
 
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["content-type"] == PROTOBUF
@@ -77,18 +77,18 @@ class TestAccepts:
         }
         body = json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [span]}]}]}).encode()
 
-        response = post(observatory, "/v1/traces", body, "application/json; charset=utf-8")
+        response = post_export(observatory, "/v1/traces", body, "application/json; charset=utf-8")
 
         assert (response.status_code, response.json()) == (200, {})
-        (kept,) = observatory.get("jaeger", f"/api/traces/{trace_id}").json()["data"][0]["spans"]
-        assert kept["references"][0]["spanID"] == "eee19b7ec3c1b173"
-        assert {"key": "n", "type": "int64", "value": 7} in kept["tags"]
+        (stored,) = observatory.get("jaeger", f"/api/traces/{trace_id}").json()["data"][0]["spans"]
+        assert stored["references"][0]["spanID"] == "eee19b7ec3c1b173"
+        assert {"key": "n", "type": "int64", "value": 7} in stored["tags"]
 
     def test_repeated_batch_is_stored_once(self, observatory: Observatory) -> None:
-        body = export_of((b"repeatedrepeated", b"spanspan")).SerializeToString()
+        body = build_export((b"repeatedrepeated", b"spanspan")).SerializeToString()
 
-        post(observatory, "/v1/traces", body, PROTOBUF)
-        post(observatory, "/v1/traces", body, PROTOBUF)
+        post_export(observatory, "/v1/traces", body, PROTOBUF)
+        post_export(observatory, "/v1/traces", body, PROTOBUF)
 
         trace = observatory.get("jaeger", f"/api/traces/{b'repeatedrepeated'.hex()}").json()["data"][0]
         assert len(trace["spans"]) == 1
@@ -108,32 +108,32 @@ class TestAccepts:
 
 
 class TestPartialSuccess:
-    def test_valid_spans_are_stored_and_the_others_counted(self, observatory: Observatory) -> None:
-        good = (b"partly-partly-ok", b"spanspan")
-        request = export_of(good, (b"", b"spanspan"), (bytes(16), b"spanspan"), (b"t" * 16, b"short"))
+    def test_valid_spans_are_stored_and_invalid_spans_are_counted(self, observatory: Observatory) -> None:
+        valid = (b"partly-partly-ok", b"spanspan")
+        request = build_export(valid, (b"", b"spanspan"), (bytes(16), b"spanspan"), (b"t" * 16, b"short"))
 
-        response = post(observatory, "/v1/traces", request.SerializeToString(), PROTOBUF)
+        response = post_export(observatory, "/v1/traces", request.SerializeToString(), PROTOBUF)
 
         assert response.status_code == 200
         partial = ExportTraceServiceResponse.FromString(response.content).partial_success
         assert (partial.rejected_spans, bool(partial.error_message)) == (3, True)
-        assert observatory.get("jaeger", f"/api/traces/{good[0].hex()}").is_success
+        assert observatory.get("jaeger", f"/api/traces/{valid[0].hex()}").is_success
 
     def test_response_is_400_when_no_span_is_valid(self, observatory: Observatory) -> None:
-        response = post(observatory, "/v1/traces", export_of((b"", b"")).SerializeToString(), PROTOBUF)
+        response = post_export(observatory, "/v1/traces", build_export((b"", b"")).SerializeToString(), PROTOBUF)
 
         assert response.status_code == 400
         assert "valid trace id" in Status.FromString(response.content).message
 
 
-class TestRejects:
+class TestRejectedRequest:
     @pytest.mark.parametrize("path", ["/v1/traces", "/v1/logs", "/v1/metrics"])
-    def test_request_is_rejected_when_protobuf_is_invalid(self, observatory: Observatory, path: str) -> None:
-        response = post(observatory, path, b"\xff\xff not protobuf", PROTOBUF)
+    def test_request_is_rejected_when_the_protobuf_is_invalid(self, observatory: Observatory, path: str) -> None:
+        response = post_export(observatory, path, b"\xff\xff not protobuf", PROTOBUF)
 
         assert response.status_code == 400
         assert response.headers["content-type"] == PROTOBUF
-        assert Status.FromString(response.content).message.startswith("not a Export")
+        assert Status.FromString(response.content).message.startswith("the body is not an Export")
 
     @pytest.mark.parametrize(
         "body",
@@ -146,28 +146,30 @@ class TestRejects:
             b"[" * 100_000,
         ],
     )
-    def test_request_is_rejected_when_json_is_of_another_type(self, observatory: Observatory, body: bytes) -> None:
-        response = post(observatory, "/v1/traces", body, "application/json")
+    def test_request_is_rejected_when_the_json_is_not_an_export(self, observatory: Observatory, body: bytes) -> None:
+        response = post_export(observatory, "/v1/traces", body, "application/json")
 
         assert response.status_code == 400
         assert response.json()["message"]
 
     def test_request_is_rejected_when_the_content_type_is_unknown(self, observatory: Observatory) -> None:
-        assert post(observatory, "/v1/traces", b"", "text/plain").status_code == 415
+        assert post_export(observatory, "/v1/traces", b"", "text/plain").status_code == 415
 
     def test_request_is_rejected_when_the_encoding_is_unknown(self, observatory: Observatory) -> None:
-        assert post(observatory, "/v1/traces", b"", PROTOBUF, "br").status_code == 415
+        assert post_export(observatory, "/v1/traces", b"", PROTOBUF, "br").status_code == 415
 
-    @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"x" * 1_000)[:-20]], ids=["other", "cut"])
-    def test_request_is_rejected_when_compression_is_invalid(self, observatory: Observatory, body: bytes) -> None:
-        assert post(observatory, "/v1/traces", body, PROTOBUF, "gzip").status_code == 400
+    @pytest.mark.parametrize(
+        "body", [b"not gzip", gzip.compress(b"x" * 1_000)[:-20]], ids=["not gzip", "truncated gzip"]
+    )
+    def test_request_is_rejected_when_the_compression_is_invalid(self, observatory: Observatory, body: bytes) -> None:
+        assert post_export(observatory, "/v1/traces", body, PROTOBUF, "gzip").status_code == 400
 
     def test_request_is_rejected_when_the_body_is_too_large(self, observatory: Observatory) -> None:
-        assert post(observatory, "/v1/traces", bytes(EIGHT_MEBIBYTES + 1), PROTOBUF).status_code == 413
+        assert post_export(observatory, "/v1/traces", bytes(EIGHT_MEBIBYTES + 1), PROTOBUF).status_code == 413
 
     def test_request_is_rejected_when_the_decompressed_body_is_too_large(self, observatory: Observatory) -> None:
         bomb = gzip.compress(bytes(20 * EIGHT_MEBIBYTES))
 
-        response = post(observatory, "/v1/traces", bomb, PROTOBUF, "gzip")
+        response = post_export(observatory, "/v1/traces", bomb, PROTOBUF, "gzip")
 
         assert response.status_code == 413

@@ -1,4 +1,4 @@
-"""The content security policy of the pages, and received data that must not inject content."""
+"""The pages: their content security policy, the JSON that they read, and received data that must not inject content."""
 
 import re
 import smtplib
@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 from opentelemetry.trace import NonRecordingSpan, SpanContext, use_span
 
-from testkit.observatory import MakeTelemetry, Observatory, export_exception
+from testkit.observatory import CreateTelemetry, Observatory, export_exception, trace_id_of
 
 ASSETS = files("observatory") / "assets"
 SCRIPT = "<script>alert(1)</script>"
@@ -49,17 +49,19 @@ class TestPages:
         assert not [word for word in forbidden if word in text]
         assert not re.search(r"<script>|\son\w+=|style=\"|https?://(?!www\.w3\.org)", text)
 
-    def test_imports_of_scripts_exist(self) -> None:
+    def test_imported_scripts_exist(self) -> None:
         for script in (item for item in ASSETS.iterdir() if item.name.endswith(".js")):
             for name in re.findall(r'from "\./([^"]+)"', script.read_text()):
                 assert (ASSETS / name).is_file()
 
 
 class TestInjection:
-    def test_trace_is_only_in_json_never_in_a_page(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        span = telemetry(observatory, SCRIPT).tracer.start_span(SCRIPT, attributes={SCRIPT: SCRIPT})
+    def test_span_data_is_in_json_responses_and_not_in_pages(
+        self, observatory: Observatory, create_telemetry: CreateTelemetry
+    ) -> None:
+        span = create_telemetry(observatory, SCRIPT).tracer.start_span(SCRIPT, attributes={SCRIPT: SCRIPT})
         span.end()
-        trace_id = format(span.get_span_context().trace_id, "032x")
+        trace_id = trace_id_of(span)
 
         for path in (f"/api/traces/{trace_id}", "/observatory/traces", "/api/services"):
             response = observatory.get("jaeger", path)
@@ -67,7 +69,7 @@ class TestInjection:
             assert SCRIPT in response.text
         assert SCRIPT not in observatory.get("jaeger", f"/trace/{trace_id}").text
 
-    def test_html_of_an_email_cannot_run_or_load_anything(self, observatory: Observatory) -> None:
+    def test_policy_of_an_email_forbids_scripts_and_foreign_content(self, observatory: Observatory) -> None:
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = "a@b.c", "d@e.f", SCRIPT
         message.set_content(SCRIPT, subtype="html")
@@ -85,11 +87,13 @@ class TestInjection:
 
 
 class TestPageData:
-    def test_summaries_are_listed_without_a_service(self, observatory: Observatory, telemetry: MakeTelemetry) -> None:
-        shop, users = telemetry(observatory, "shop"), telemetry(observatory, "users")
+    def test_summary_and_log_records_of_a_trace_are_returned(
+        self, observatory: Observatory, create_telemetry: CreateTelemetry
+    ) -> None:
+        shop, users = create_telemetry(observatory, "shop"), create_telemetry(observatory, "users")
         with shop.tracer.start_as_current_span("root") as root, users.tracer.start_as_current_span("child"):
             users.log("user_found", user_id="u-1")
-        trace_id = format(root.get_span_context().trace_id, "032x")
+        trace_id = trace_id_of(root)
 
         summary = observatory.get("jaeger", "/observatory/traces", limit=1).json()["traces"][0]
         (line,) = observatory.get("jaeger", f"/observatory/traces/{trace_id}/logs").json()["lines"]
@@ -113,10 +117,10 @@ class TestPageData:
         assert attributes["exception_stacktrace"].startswith("Traceback (most recent call last):\n")
 
     def test_emails_of_a_trace_are_found_by_their_header(self, observatory: Observatory) -> None:
-        trace_id, other = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+        trace_id, other_id = "0123456789abcdef" * 2, "fedcba9876543210" * 2
         for subject, header, body in (
             ("first", trace_id, ""),
-            ("quoting", other, f"X-Trace-Id: {trace_id}"),
+            ("quoting", other_id, f"X-Trace-Id: {trace_id}"),
             ("last", trace_id, ""),
         ):
             message = EmailMessage()
@@ -135,9 +139,9 @@ class TestPageData:
         assert observatory.get("mailpit", f"/api/v1/message/{mails[0]['id']}").json()["Subject"] == "first"
 
     def test_log_records_and_emails_are_found_by_every_form_of_a_trace_id(
-        self, observatory: Observatory, telemetry: MakeTelemetry
+        self, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
-        users = telemetry(observatory, "users")
+        users = create_telemetry(observatory, "users")
         context = SpanContext(trace_id=0xABC, span_id=1, is_remote=True)
         with use_span(NonRecordingSpan(context)):
             users.log("user_found")

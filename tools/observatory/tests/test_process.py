@@ -15,7 +15,8 @@ from shared.validation.port_offset import MAX_PORT_OFFSET
 from testkit.observatory import Observatory
 
 
-def run(**environment: str) -> subprocess.CompletedProcess[str]:
+def run_observatory(**environment: str) -> subprocess.CompletedProcess[str]:
+    """Run an observatory that is expected to exit by itself, and return its result."""
     return subprocess.run(
         [sys.executable, "-m", "observatory"],
         env={**os.environ, **environment},
@@ -28,7 +29,7 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 class TestStart:
     def test_error_names_the_port_when_it_is_taken(self, observatory: Observatory) -> None:
-        rejected = run(HOPLINE_PORT_OFFSET=str(observatory.offset))
+        rejected = run_observatory(HOPLINE_PORT_OFFSET=str(observatory.offset))
 
         assert rejected.returncode == 1
         assert f"cannot listen on 127.0.0.1:{observatory.port('otlp')}" in rejected.stderr
@@ -51,7 +52,7 @@ class TestStart:
         ],
     )
     def test_error_names_the_variable_when_its_value_is_invalid(self, name: str, value: str) -> None:
-        rejected = run(**{name: value})
+        rejected = run_observatory(**{name: value})
 
         assert rejected.returncode == 1
         assert f"{name}='{value}': expected a whole number" in rejected.stderr
@@ -63,8 +64,8 @@ class TestStart:
     @pytest.mark.parametrize(("raw", "offset"), [("", 0), ("0", 0), (str(MAX_PORT_OFFSET), MAX_PORT_OFFSET)])
     def test_offset_is_added_to_every_port(self, raw: str, offset: int) -> None:
         ports = asdict(Settings.from_environment({"HOPLINE_PORT_OFFSET": raw}).ports)
-        usual = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
-        assert ports == {name: port + offset for name, port in usual.items()}
+        default_ports = {"otlp": 4318, "jaeger": 16686, "loki": 3100, "prometheus": 9090, "mailpit": 8025, "smtp": 1025}
+        assert ports == {name: port + offset for name, port in default_ports.items()}
 
 
 class TestPaths:

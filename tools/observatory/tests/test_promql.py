@@ -60,10 +60,10 @@ EXPRESSIONS = [
     "sum by (route) (rate(took_seconds_count[1m3s]))",
 ]
 AT_S = (65, 187, 394, 601)
-"""Times between two points, after the last point, and when the last point is only within the lookback of 5 min."""
+"""Times between two points, soon after the last point, and when only the lookback of 5 min finds the last point."""
 
 
-def stored() -> MetricStore:
+def build_store() -> MetricStore:
     store = MetricStore(LIMITS, clock=lambda: float(POINTS * STEP_S))
     for kind, group in ((Kind.COUNTER, COUNTERS), (Kind.GAUGE, GAUGES)):
         for (name, labels), values in group.items():
@@ -77,7 +77,7 @@ def stored() -> MetricStore:
 
 
 def promtool_series() -> list[dict[str, str]]:
-    """Return the same points in the format of promtool."""
+    """Return the points of `build_store` in the format of promtool."""
     found: dict[tuple[str, Labels], list[Any]] = {**COUNTERS, **GAUGES}
     for labels, rows in BUCKETS.items():
         for index, bound in enumerate((*BOUNDS, "+Inf")):
@@ -86,44 +86,44 @@ def promtool_series() -> list[dict[str, str]]:
             ]
         found["took_seconds_count", labels] = [row[-1] for row in rows]
     return [
-        {"series": name + braced(dict(labels)), "values": " ".join(map(str, values))}
+        {"series": name + format_labels(dict(labels)), "values": " ".join(map(str, values))}
         for (name, labels), values in found.items()
     ]
 
 
-def braced(labels: dict[str, str]) -> str:
+def format_labels(labels: dict[str, str]) -> str:
     return "{" + ",".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"
 
 
-def rounded(value: float) -> float:
+def round_as_promql(value: float) -> float:
     """Return the value of `round(…, 0.0001)` in PromQL."""
     return math.floor(value * 10_000 + 0.5) / 10_000
 
 
-def expected(vector: Vector | float) -> list[dict[str, object]]:
-    """Return the result of the observatory as expected samples of promtool."""
+def expected_samples(vector: Vector | float) -> list[dict[str, object]]:
+    """Return the observatory's result as the samples that promtool has to find."""
     assert isinstance(vector, dict)
     samples = []
     for labels, [value] in vector.items():
         assert isinstance(value, float)
-        named = {name: text for name, text in labels if name != "__name__"}  # round() removes the name
-        samples.append({"labels": braced(named), "value": rounded(value)})
+        unnamed = {name: text for name, text in labels if name != "__name__"}  # round() removes the name
+        samples.append({"labels": format_labels(unnamed), "value": round_as_promql(value)})
     return samples
 
 
-def test_expressions_have_the_values_that_prometheus_computes(tmp_path: Path) -> None:
+def test_expressions_have_the_same_values_as_in_prometheus(tmp_path: Path) -> None:
     program = shutil.which("promtool")
     if program is None:
         assert os.environ.get("CI") != "true", "promtool is missing"
         pytest.skip("no promtool: it evaluates the expressions (Debian: apt install prometheus)")
-    store = stored()
+    store = build_store()
     cases: list[dict[str, object]] = []
     for at_s in AT_S:
         for expression in EXPRESSIONS:
-            found = expected(Evaluation(store, [float(at_s)]).evaluate(promql.parse(expression)))
-            # here a ratio or a quantile of nothing is left out; there it is NaN, which is not equal to itself
-            known = f"round(({expression}), 0.0001) > -1e9"
-            cases.append({"expr": known, "eval_time": f"{at_s}s", "exp_samples": found})
+            samples = expected_samples(Evaluation(store, [float(at_s)]).evaluate(promql.parse(expression)))
+            # The observatory omits a ratio or a quantile without values. In Prometheus it is NaN, which > removes.
+            comparable = f"round(({expression}), 0.0001) > -1e9"
+            cases.append({"expr": comparable, "eval_time": f"{at_s}s", "exp_samples": samples})
     file = tmp_path / "arithmetic.yaml"
     test = {"interval": f"{STEP_S}s", "input_series": promtool_series(), "promql_expr_test": cases}
     file.write_text(yaml.safe_dump({"tests": [test]}))
@@ -133,9 +133,9 @@ def test_expressions_have_the_values_that_prometheus_computes(tmp_path: Path) ->
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_cases_have_values() -> None:
-    store = stored()
-    found = [Evaluation(store, [187.0]).evaluate(promql.parse(expression)) for expression in EXPRESSIONS]
+def test_every_expression_has_values() -> None:
+    store = build_store()
+    found = [Evaluation(store, [float(AT_S[1])]).evaluate(promql.parse(expression)) for expression in EXPRESSIONS]
     assert all(isinstance(vector, dict) and vector for vector in found)
 
 
@@ -167,13 +167,13 @@ class TestBuckets:
 @pytest.mark.parametrize("operator", ["+", "*", "<"])
 def test_expression_is_rejected_when_it_has_too_many_operators(operator: str) -> None:
     longest = f" {operator} ".join(["requests_total"] * (promql.MAX_OPERATORS + 1))
-    Evaluation(stored(), [0.0]).evaluate(promql.parse(longest))
+    Evaluation(build_store(), [0.0]).evaluate(promql.parse(longest))
     with pytest.raises(promql.UnsupportedError, match=f"more than {promql.MAX_OPERATORS} operators"):
         promql.parse(f"{longest} {operator} requests_total")
 
 
 def test_evaluation_reads_a_bounded_number_of_values() -> None:
-    evaluation = Evaluation(stored(), [0.0] * 1_000, max_values=5_000)
+    evaluation = Evaluation(build_store(), [0.0] * 1_000, max_values=5_000)
     evaluation.evaluate(promql.parse("requests_total"))
     with pytest.raises(promql.UnsupportedError, match="more than 5000 values"):
         evaluation.evaluate(promql.parse("depth"))

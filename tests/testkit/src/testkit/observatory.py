@@ -25,6 +25,7 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import Span, format_span_id, format_trace_id
 
 from embedded.ports import PORTS
 from shared.validation.port_offset import MAX_PORT_OFFSET
@@ -65,6 +66,16 @@ class Observatory:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=_STOP_TIMEOUT_S)
+
+
+def trace_id_of(span: Span) -> str:
+    """Return the id of the span's trace, as 32 hexadecimal digits."""
+    return format_trace_id(span.get_span_context().trace_id)
+
+
+def span_id_of(span: Span) -> str:
+    """Return the id of the span, as 16 hexadecimal digits."""
+    return format_span_id(span.get_span_context().span_id)
 
 
 class Telemetry:
@@ -180,7 +191,7 @@ def export_exception(observatory: Observatory) -> str:
     return done.stdout.splitlines()[-1]
 
 
-MakeTelemetry: TypeAlias = Callable[[Observatory, str], Telemetry]
+CreateTelemetry: TypeAlias = Callable[[Observatory, str], Telemetry]
 
 
 @contextmanager
@@ -234,7 +245,7 @@ def observatory() -> Iterator[Observatory]:
 
 
 @pytest.fixture
-def telemetry() -> Iterator[MakeTelemetry]:
+def create_telemetry() -> Iterator[CreateTelemetry]:
     """Return a function that creates telemetry of a service, closed after the test. A conftest imports this fixture."""
     created: list[Telemetry] = []
 

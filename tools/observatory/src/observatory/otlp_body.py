@@ -45,7 +45,7 @@ async def read_message(request: Request, kind: type[MessageT], *, limit: int) ->
     try:
         return kind.FromString(body) if content_type == PROTOBUF else _from_json(body, kind)
     except (DecodeError, json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise RejectedError(400, f"not a {kind.__name__}: {error}") from error
+        raise RejectedError(400, f"the body is not an {kind.__name__}: {error}") from error
 
 
 def media_type(request: Request) -> str:

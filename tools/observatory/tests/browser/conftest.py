@@ -12,10 +12,10 @@ from email.message import EmailMessage
 
 import pytest
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context, use_span
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from testkit.browser import clean_page, running_chromium
-from testkit.observatory import Observatory, Telemetry, running_observatory
+from testkit.observatory import Observatory, Telemetry, running_observatory, span_id_of, trace_id_of
 
 MILLISECOND_NS = 1_000_000
 STATEMENT = "INSERT INTO outbox (id) VALUES ($1)"
@@ -48,22 +48,24 @@ class Order:
 
 
 class Shop:
-    """Five services that export spans at given times, in milliseconds after a common start."""
+    """Services that export spans at given times, in milliseconds after a common start."""
 
     def __init__(self, observatory: Observatory) -> None:
         self._observatory = observatory
         self._start_ns = time.time_ns() - 10_000 * MILLISECOND_NS
         self._services: dict[str, Telemetry] = {}
 
-    def at(self, milliseconds: float) -> int:
+    def time_ns(self, milliseconds: float) -> int:
+        """Return the time in nanoseconds since the epoch, `milliseconds` after the common start."""
         return self._start_ns + int(milliseconds * MILLISECOND_NS)
 
-    def service(self, name: str) -> Telemetry:
+    def get_telemetry(self, name: str) -> Telemetry:
+        """Return the telemetry of the service `name`."""
         if name not in self._services:
             self._services[name] = Telemetry(self._observatory, name)
         return self._services[name]
 
-    def span(
+    def export_span(
         self,
         service: str,
         name: str,
@@ -75,97 +77,105 @@ class Shop:
         failure: str = "",
         attributes: Mapping[str, str | float] | None = None,
     ) -> Span:
-        """Export a span. With a failure, it has the error status and the exception."""
-        span = self.service(service).tracer.start_span(
+        """Export a span. If `failure` is set, the span has the error status and an exception with this text."""
+        span = self.get_telemetry(service).tracer.start_span(
             name,
             kind=kind,
             context=set_span_in_context(parent) if parent else None,
             links=[Link(link.get_span_context()) for link in links],
             attributes=attributes,
-            start_time=self.at(between[0]),
+            start_time=self.time_ns(between[0]),
         )
         if failure:
             span.set_status(Status(StatusCode.ERROR, failure))
-            span.record_exception(RuntimeError(failure), timestamp=self.at(between[1]))
-        span.end(self.at(between[1]))
+            span.record_exception(RuntimeError(failure), timestamp=self.time_ns(between[1]))
+        span.end(self.time_ns(between[1]))
         return span
 
-    def log(self, service: str, span: Span, milliseconds: float, line: str, **attributes: str | int) -> None:
+    def export_log(self, service: str, span: Span, milliseconds: float, line: str, **attributes: str | int) -> None:
         with use_span(span):
-            self.service(service).log(line, time_ns=self.at(milliseconds), **attributes)
+            self.get_telemetry(service).log(line, time_ns=self.time_ns(milliseconds), **attributes)
 
-    def mail(self, span: Span, message_id: str, subject: str) -> None:
+    def send_email(self, span: Span, message_id: str, subject: str) -> None:
+        """Send an email with the trace id of the span."""
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = "shop@example.org", "ada@example.org", subject
         message["Message-ID"] = message_id
-        message["X-Trace-Id"] = hex_trace(span)
+        message["X-Trace-Id"] = trace_id_of(span)
         message.set_content("On its way.")
         with smtplib.SMTP("127.0.0.1", self._observatory.port("smtp"), timeout=10) as client:
             client.send_message(message)
 
-    def order(self) -> Order:
+    def export_order(self) -> Order:
         """Export an order with its event, and a job whose second attempt sends an email."""
         server, client, producer, consumer = SpanKind.SERVER, SpanKind.CLIENT, SpanKind.PRODUCER, SpanKind.CONSUMER
         stream = {"messaging.destination.name": "events:orders", "messaging.system": "redis"}
         queue = {"messaging.destination.name": "hopline:jobs", "messaging.system": "arq"}
-        root = self.span("gateway", "POST /v2/orders", (0, 40), kind=server)
-        call = self.span("gateway", "POST /orders", (2, 39), kind=client, parent=root)
-        placed = self.span("orders", "POST /orders", (4, 38), kind=server, parent=call)
+        root = self.export_span("gateway", "POST /v2/orders", (0, 40), kind=server)
+        call = self.export_span("gateway", "POST /orders", (2, 39), kind=client, parent=root)
+        placed = self.export_span("orders", "POST /orders", (4, 38), kind=server, parent=call)
         stored = {"db.query.text": STATEMENT, "db.system.name": "postgresql", "db.namespace": "orders|public"}
-        insert = self.span("orders", "INSERT", (10, 20), kind=client, parent=placed, attributes=stored)
-        publish = self.span(
+        insert = self.export_span("orders", "INSERT", (10, 20), kind=client, parent=placed, attributes=stored)
+        publish = self.export_span(
             "orders", "publish events:orders", (50, 52), kind=producer, parent=placed, attributes=stream
         )
         take, feed = (
-            self.span(name, "process events:orders", between, kind=consumer, parent=publish, attributes=stream)
+            self.export_span(name, "process events:orders", between, kind=consumer, parent=publish, attributes=stream)
             for name, between in (("workers", (57, 60)), ("notifications", (94, 104)))
         )
-        push = self.span("notifications", "send notification", (108, 109), kind=producer, parent=feed)
-        job, message_id = "run send_order_email", f"<{hex_trace(root)}@hopline.example>"
-        first = self.span("workers", job, (75, 85), kind=consumer, parent=take, failure="no answer", attributes=queue)
+        push = self.export_span("notifications", "send notification", (108, 109), kind=producer, parent=feed)
+        job, message_id = "run send_order_email", f"<{trace_id_of(root)}@hopline.example>"
+        first = self.export_span(
+            "workers", job, (75, 85), kind=consumer, parent=take, failure="no answer", attributes=queue
+        )
         due = queue | {"hopline.job.wait_s": 0.01}
-        second = self.span("workers", job, (2_110, 2_150), kind=consumer, parent=take, links=(first,), attributes=due)
+        second = self.export_span(
+            "workers", job, (2_110, 2_150), kind=consumer, parent=take, links=(first,), attributes=due
+        )
         smtp = {"network.protocol.name": "smtp", "hopline.email.message_id": message_id}
-        mail = self.span("workers", "SMTP send", (2_120, 2_130), kind=client, parent=second, attributes=smtp)
-        self.log("gateway", root, 39, "http_request", status=201)
-        self.log("orders", placed, 30, "order_placed", order_id="o-1")
-        self.log("workers", second, 2_140, "email_sent")
-        self.mail(root, message_id, "We have your order")
+        mail = self.export_span("workers", "SMTP send", (2_120, 2_130), kind=client, parent=second, attributes=smtp)
+        self.export_log("gateway", root, 39, "http_request", status=201)
+        self.export_log("orders", placed, 30, "order_placed", order_id="o-1")
+        self.export_log("workers", second, 2_140, "email_sent")
+        self.send_email(root, message_id, "We have your order")
         named = {"root": root, "call": call, "placed": placed, "insert": insert, "publish": publish, "feed": feed}
         named |= {"push": push, "take": take, "first": first, "second": second, "mail": mail}
-        return Order(hex_trace(root), {name: hex_span(span) for name, span in named.items()})
+        return Order(trace_id_of(root), {name: span_id_of(span) for name, span in named.items()})
 
-    def crash(self) -> Order:
-        """Export an event whose consumer crashed after a push, so its span is lost, and the repeated attempt."""
+    def export_crash(self) -> Order:
+        """Export an order whose event is processed twice. The first consumer crashed, so its span is lost."""
         server, producer, consumer = SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER
-        root = self.span("gateway", "POST /v2/orders", (0, 40), kind=server)
-        publish = self.span("orders", "publish events:orders", (50, 52), kind=producer, parent=root)
-        dead = self.service("notifications").tracer.start_span("process", context=set_span_in_context(publish))
-        push = self.span("notifications", "send notification", (300, 301), kind=producer, parent=dead)
-        again = self.span("notifications", "process", (900, 901), kind=consumer, parent=publish, links=(publish, dead))
+        root = self.export_span("gateway", "POST /v2/orders", (0, 40), kind=server)
+        publish = self.export_span("orders", "publish events:orders", (50, 52), kind=producer, parent=root)
+        dead = self.get_telemetry("notifications").tracer.start_span("process", context=set_span_in_context(publish))
+        push = self.export_span("notifications", "send notification", (300, 301), kind=producer, parent=dead)
+        again = self.export_span(
+            "notifications", "process", (900, 901), kind=consumer, parent=publish, links=(publish, dead)
+        )
         named = {"root": root, "publish": publish, "dead": dead, "push": push, "again": again}
-        return Order(hex_trace(root), {name: hex_span(span) for name, span in named.items()})
+        return Order(trace_id_of(root), {name: span_id_of(span) for name, span in named.items()})
 
     def close(self) -> None:
         for service in self._services.values():
             service.close()
 
 
-def hex_trace(span: Span) -> str:
-    return format(span.get_span_context().trace_id, "032x")
-
-
-def hex_span(span: Span) -> str:
-    return format(span.get_span_context().span_id, "016x")
-
-
 @pytest.fixture(scope="module")
 def shop(observatory: Observatory) -> Iterator[Shop]:
-    made = Shop(observatory)
-    yield made
-    made.close()
+    created = Shop(observatory)
+    yield created
+    created.close()
 
 
 @pytest.fixture(scope="module")
 def order(shop: Shop) -> Order:
-    return shop.order()
+    """Export the trace of one order for the whole test module."""
+    return shop.export_order()
+
+
+@pytest.fixture
+def trace_page(page: Page, observatory: Observatory, order: Order) -> Page:
+    """Open the page of the order's trace."""
+    page.goto(observatory.url("jaeger", f"/trace/{order.trace_id}"))
+    expect(page.locator("li.span")).to_have_count(len(order.spans))
+    return page

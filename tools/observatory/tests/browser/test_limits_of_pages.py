@@ -1,4 +1,4 @@
-"""The pages with hostile names, a thousand spans, an evicted trace, a narrow window, and both colour schemes."""
+"""The pages with hostile names, large and deep traces, evicted items, a narrow window, and both colour schemes."""
 
 import secrets
 import time
@@ -9,24 +9,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.trace import SpanKind
 from playwright.sync_api import BrowserContext, Page, expect
 
-from testkit.observatory import Observatory
+from testkit.observatory import Observatory, span_id_of, trace_id_of
 
-from .conftest import MILLISECOND_NS, Order, Shop, hex_span, hex_trace
+from .conftest import MILLISECOND_NS, Order, Shop
 
 pytestmark = pytest.mark.xdist_group("browser")
 
 HOSTILE = "</script><img src=x onerror=\"window.ran=1\"><svg onload='window.ran=1'><script>window.ran=1</script>"
-MANY = 1_000
-DEEP = 30_000
-IN_LAYOUT = """[...document.querySelectorAll("li.span .open")]
+SPAN_COUNT = 1_000
+CHAIN_LENGTH = 30_000
+COUNT_LAID_OUT_NAMES = """[...document.querySelectorAll("li.span .open")]
     .filter((name) => name.checkVisibility({ contentVisibilityAuto: true })).length"""
-AA = 4.5  # WCAG 2.2, 1.4.3: the least contrast of text
+MIN_CONTRAST = 4.5  # of text, WCAG 2.2 success criterion 1.4.3
 
 
 @pytest.fixture(scope="module")
-def large(observatory: Observatory) -> str:
-    """Export a trace of a thousand spans, each the child of the tenth before it."""
-    trace_id, ids = secrets.token_bytes(16), [secrets.token_bytes(8) for _ in range(MANY)]
+def large_trace_id(observatory: Observatory) -> str:
+    """Export a trace of SPAN_COUNT spans, and return its id. Each span is a child of the tenth span before it."""
+    trace_id, ids = secrets.token_bytes(16), [secrets.token_bytes(8) for _ in range(SPAN_COUNT)]
     export = ExportTraceServiceRequest()
     resource = export.resource_spans.add()
     resource.resource.attributes.add(key="service.name").value.string_value = "orders"
@@ -54,12 +54,12 @@ class TestHostileNames:
         self, page: Page, observatory: Observatory, shop: Shop
     ) -> None:
         named = {"messaging.destination.name": HOSTILE, "db.collection.name": HOSTILE, HOSTILE: HOSTILE}
-        span = shop.span(HOSTILE, HOSTILE, (0, 1), kind=SpanKind.CONSUMER, failure=HOSTILE, attributes=named)
-        shop.span(HOSTILE, HOSTILE, (2, 3), kind=SpanKind.PRODUCER, parent=span, links=(span,), attributes=named)
-        shop.log(HOSTILE, span, 0.5, HOSTILE, **{HOSTILE: HOSTILE})
-        shop.mail(span, "<1@example.org>", HOSTILE)
+        span = shop.export_span(HOSTILE, HOSTILE, (0, 1), kind=SpanKind.CONSUMER, failure=HOSTILE, attributes=named)
+        shop.export_span(HOSTILE, HOSTILE, (2, 3), kind=SpanKind.PRODUCER, parent=span, links=(span,), attributes=named)
+        shop.export_log(HOSTILE, span, 0.5, HOSTILE, **{HOSTILE: HOSTILE})
+        shop.send_email(span, "<1@example.org>", HOSTILE)
 
-        for path in ("/search", "/map", f"/trace/{hex_trace(span)}#{hex_span(span)}"):
+        for path in ("/search", "/map", f"/trace/{trace_id_of(span)}#{span_id_of(span)}"):
             page.goto(observatory.url("jaeger", path))
             expect(page.locator("main .service").first).to_be_visible()
         expect(page.locator("h1")).to_have_text(f"{HOSTILE} {HOSTILE}")
@@ -72,23 +72,23 @@ class TestHostileNames:
         assert page.locator("main img, main script").count() == 0
 
 
-class TestAThousandSpans:
-    def test_only_visible_spans_are_laid_out_when_there_are_a_thousand(
-        self, page: Page, observatory: Observatory, large: str
-    ) -> None:
-        page.goto(observatory.url("jaeger", f"/trace/{large}"))
+class TestLargeTrace:
+    def test_only_visible_spans_are_laid_out(self, page: Page, observatory: Observatory, large_trace_id: str) -> None:
+        page.goto(observatory.url("jaeger", f"/trace/{large_trace_id}"))
 
         rows = page.locator("li.span")
-        expect(rows).to_have_count(MANY)
+        expect(rows).to_have_count(SPAN_COUNT)
         assert page.locator("li.span table").count() == 0
-        laid_out = page.evaluate(IN_LAYOUT)
-        assert 0 < laid_out < MANY / 4
+        laid_out = page.evaluate(COUNT_LAID_OUT_NAMES)
+        assert 0 < laid_out < SPAN_COUNT / 4
         rows.last.locator(".open").focus()
         expect(rows.last).to_be_in_viewport()
 
 
-class TestChain:
-    def test_chain_may_be_deeper_than_the_stack(self, page: Page, observatory: Observatory) -> None:
+class TestDeepTrace:
+    def test_spans_are_folded_and_unfolded_when_they_are_deeper_than_the_call_stack(
+        self, page: Page, observatory: Observatory
+    ) -> None:
         page.goto(observatory.url("jaeger", "/search"))
 
         nodes = page.evaluate(
@@ -108,20 +108,25 @@ class TestChain:
                 unfold(nodes[0], false);
                 const hidden = spans.filter(({ id }) => document.getElementById(id).hidden).length;
                 unfold(nodes[0], true);
-                const again = spans.filter(({ id }) => document.getElementById(id).hidden).length;
-                return { length: nodes.length, depth: nodes.at(-1).depth, hidden, again };
+                const hiddenAgain = spans.filter(({ id }) => document.getElementById(id).hidden).length;
+                return { length: nodes.length, depth: nodes.at(-1).depth, hidden, hiddenAgain };
             }""",
-            DEEP,
+            CHAIN_LENGTH,
         )
 
-        assert nodes == {"length": DEEP, "depth": DEEP - 1, "hidden": DEEP - 1, "again": 0}
+        assert nodes == {
+            "length": CHAIN_LENGTH,
+            "depth": CHAIN_LENGTH - 1,
+            "hidden": CHAIN_LENGTH - 1,
+            "hiddenAgain": 0,
+        }
 
 
-class TestEvicted:
+class TestEvictedItem:
     @pytest.mark.parametrize(
         ("backend", "path", "what"), [("jaeger", f"/trace/{'a' * 32}", "trace"), ("mailpit", "/view/gone", "email")]
     )
-    def test_page_reports_the_item_when_it_was_evicted(
+    def test_page_reports_that_the_item_does_not_exist(
         self, browser: BrowserContext, observatory: Observatory, backend: str, path: str, what: str
     ) -> None:
         opened = browser.new_page()  # not `page`: the browser's console reports the 404
@@ -132,9 +137,9 @@ class TestEvicted:
         opened.close()
 
 
-class TestLooks:
+class TestAppearance:
     @pytest.mark.parametrize("path", ["/search", "/map", "/trace/{}"])
-    def test_pages_need_no_horizontal_scrolling_on_a_phone(
+    def test_pages_fit_the_width_of_a_phone(
         self, page: Page, observatory: Observatory, order: Order, path: str
     ) -> None:
         page.set_viewport_size({"width": 360, "height": 740})
@@ -179,7 +184,7 @@ class TestLooks:
                     return [name, paper, (high + 0.05) / (low + 0.05)];
                 })).filter(([, , contrast]) => contrast < least);
             }""",
-            AA,
+            MIN_CONTRAST,
         )
 
         assert low == []

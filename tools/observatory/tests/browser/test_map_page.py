@@ -22,7 +22,7 @@ CALLS = [
     ("hopline:jobs", "workers"),
 ]
 
-COVERED_LABELS = """() => {
+COUNT_OVERLAPPING_LABELS = """() => {
   const boxes = [...document.querySelectorAll("text.rate")].map((label) => label.getBoundingClientRect());
   const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom;
   return boxes.filter((one, index) => boxes.slice(index + 1).some((other) => meet(one, other))).length;
@@ -36,14 +36,14 @@ def service_map(page: Page, observatory: Observatory, order: Order) -> Page:
     return page
 
 
-def drawn(page: Page) -> dict[tuple[str, str], str]:
-    """Return the descriptions of the arrows by the names of both ends."""
+def describe_edges(page: Page) -> dict[tuple[str, str], str]:
+    """Return the title of each arrow by the names of its source and target."""
     titles = page.locator(".edge title").all_text_contents()
     found = [re.fullmatch(r"(.+) → (.+): (.+)", title) for title in titles]
     return {(title[1], title[2]): title[3] for title in found if title}
 
 
-def left(page: Page, name: str) -> float:
+def left_edge(page: Page, name: str) -> float:
     box = page.locator(".node").filter(has=page.locator(f'text.name:text-is("{name}")')).bounding_box()
     assert box
     return box["x"]
@@ -51,7 +51,7 @@ def left(page: Page, name: str) -> float:
 
 class TestMap:
     def test_map_draws_calls_streams_and_queues(self, service_map: Page) -> None:
-        edges = drawn(service_map)
+        edges = describe_edges(service_map)
 
         assert set(CALLS) <= set(edges)
         assert edges["gateway", "orders"] == "1 call, p50 37.0 ms, p95 37.0 ms"
@@ -65,25 +65,25 @@ class TestMap:
 
     def test_work_flows_from_left_to_right(self, service_map: Page) -> None:
         path = ["outside", "gateway", "orders", "events:orders", "workers", "hopline:jobs"]
-        places = [left(service_map, name) for name in path]
+        places = [left_edge(service_map, name) for name in path]
         assert places == sorted(places)
         assert len(set(places)) == len(places)
 
-    def test_service_is_placed_after_its_caller_when_it_calls_back(
+    def test_called_service_is_left_of_a_later_caller_when_the_gateway_calls_it_too(
         self, page: Page, observatory: Observatory, order: Order, shop: Shop
     ) -> None:
-        for asking, start in (("gateway", 3_000), ("workers", 3_100)):
-            root = shop.span(asking, "ask", (start, start + 20))
-            call = shop.span(asking, "GET", (start, start + 20), kind=SpanKind.CLIENT, parent=root)
-            shop.span("users", "GET /users/me", (start + 1, start + 19), kind=SpanKind.SERVER, parent=call)
+        for caller, start_ms in (("gateway", 3_000), ("workers", 3_100)):
+            root = shop.export_span(caller, "process", (start_ms, start_ms + 20))
+            call = shop.export_span(caller, "GET", (start_ms, start_ms + 20), kind=SpanKind.CLIENT, parent=root)
+            shop.export_span("users", "GET /users/me", (start_ms + 1, start_ms + 19), kind=SpanKind.SERVER, parent=call)
 
         page.goto(observatory.url("jaeger", "/map"))
 
         expect(page.locator("svg.map")).to_be_visible()
-        assert {("gateway", "users"), ("workers", "users")} <= set(drawn(page))
-        assert left(page, "users") < left(page, "events:orders") < left(page, "workers")
+        assert {("gateway", "users"), ("workers", "users")} <= set(describe_edges(page))
+        assert left_edge(page, "users") < left_edge(page, "events:orders") < left_edge(page, "workers")
 
-    def test_table_has_the_same_content(self, service_map: Page) -> None:
+    def test_table_has_the_figures_of_each_edge(self, service_map: Page) -> None:
         row = service_map.get_by_role("row", name=re.compile("^hopline:jobs workers"))
 
         expect(row.get_by_role("cell")).to_contain_text(
@@ -93,7 +93,7 @@ class TestMap:
     @pytest.mark.parametrize(
         ("calls", "rate"), [(1, "0.5/min"), (25, "12.5/min"), (200, "100/min"), (2_400, "1200/min")]
     )
-    def test_rate_is_per_minute(self, page: Page, observatory: Observatory, calls: int, rate: str) -> None:
+    def test_rate_is_shown_per_minute(self, page: Page, observatory: Observatory, calls: int, rate: str) -> None:
         figures = {"calls": calls, "errors": 0, "p50_us": 1, "p95_us": 1, "waited_p50_us": None, "waited_p95_us": None}
         source, target = ({"kind": "service", "name": name} for name in ("gateway", "orders"))
         content = {
@@ -108,13 +108,13 @@ class TestMap:
         expect(page.locator(".node.service").filter(has_text="orders")).to_contain_text(rate)
         expect(page.get_by_role("row", name="gateway orders").get_by_role("cell").nth(3)).to_have_text(rate)
 
-    def test_databases_and_mail_are_added_when_selected(self, service_map: Page) -> None:
-        assert ("orders", "postgresql orders") not in drawn(service_map)
+    def test_databases_and_mail_servers_are_added_when_selected(self, service_map: Page) -> None:
+        assert ("orders", "postgresql orders") not in describe_edges(service_map)
 
         service_map.get_by_label("databases and mail").check()
 
         expect(service_map.locator(".node.store")).to_have_count(2)
-        assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(drawn(service_map))
+        assert {("orders", "postgresql orders"), ("workers", "smtp")} <= set(describe_edges(service_map))
 
     def test_chosen_time_window_is_requested_and_kept_in_the_address(self, service_map: Page) -> None:
         with service_map.expect_response(lambda response: "lookback=1m" in response.url):
@@ -132,14 +132,14 @@ class TestMap:
     def test_labels_do_not_overlap_when_there_are_many(
         self, page: Page, observatory: Observatory, order: Order, shop: Shop
     ) -> None:
-        root = shop.span("workers", "process events:orders", (3_000, 3_010), kind=SpanKind.CONSUMER)
+        root = shop.export_span("workers", "process events:orders", (3_000, 3_010), kind=SpanKind.CONSUMER)
         for queue in ("hopline:jobs", "hopline:reports"):
             named = {"messaging.destination.name": queue, "messaging.system": "arq"}
-            shop.span(
+            shop.export_span(
                 "workers", "run", (3_020, 3_030), kind=SpanKind.CONSUMER, parent=root, failure="x", attributes=named
             )
 
         page.goto(observatory.url("jaeger", "/map"))
 
         expect(page.locator(".node").filter(has_text="hopline:reports")).to_be_visible()
-        assert page.evaluate(COVERED_LABELS) == 0
+        assert page.evaluate(COUNT_OVERLAPPING_LABELS) == 0

@@ -8,9 +8,9 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.trace import SpanKind
 from playwright.sync_api import Locator, Page, expect
 
-from testkit.observatory import ExportedMetrics, Observatory
+from testkit.observatory import ExportedMetrics, Observatory, trace_id_of
 
-from .conftest import Shop, hex_trace
+from .conftest import Shop
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -20,13 +20,13 @@ ROUTE = {"http.request.method": "POST", "http.route": "/v2/orders"}
 
 @pytest.fixture(scope="module")
 def trace_id(observatory: Observatory, shop: Shop) -> Iterator[str]:
-    """Export metrics of a gateway and of workers; return the trace id of the slowest request to /v2/orders."""
+    """Export metrics of a gateway and of workers, and return the trace id of the slowest request to /v2/orders."""
     view = View(instrument_name="odd", aggregation=ExponentialBucketHistogramAggregation())
     gateway, workers = ExportedMetrics(observatory, "gateway", views=[view]), ExportedMetrics(observatory, "workers")
     requests = gateway.meter.create_histogram(
         "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=[0.01, 0.1, 1]
     )
-    with shop.service("gateway").tracer.start_as_current_span("POST /v2/orders", kind=SpanKind.SERVER) as span:
+    with shop.get_telemetry("gateway").tracer.start_as_current_span("POST /v2/orders", kind=SpanKind.SERVER) as span:
         requests.record(0.07, {**ROUTE, "http.response.status_code": 201})
     for _ in range(3):
         requests.record(0.005, {**ROUTE, "http.response.status_code": 503})
@@ -40,13 +40,14 @@ def trace_id(observatory: Observatory, shop: Shop) -> Iterator[str]:
     )
     for process in (gateway, workers):
         process.export()
-    yield hex_trace(span)
+    yield trace_id_of(span)
     for process in (gateway, workers):
         process.close()
 
 
 @pytest.fixture
-def metrics(page: Page, observatory: Observatory, trace_id: str) -> Page:
+def metrics_page(page: Page, observatory: Observatory, trace_id: str) -> Page:
+    """Open the metrics page after the metrics were exported."""
     assert trace_id
     page.goto(observatory.url("prometheus", "/"))
     expect(page.get_by_role("heading", name="Services", exact=True)).to_be_visible()
@@ -61,73 +62,74 @@ def row(page: Page, table: str, *texts: str) -> Locator:
 
 
 class TestMetricsPage:
-    def test_page_shows_rate_errors_and_durations_of_services_and_routes(self, metrics: Page) -> None:
-        heads = metrics.get_by_role("table", name="Routes").get_by_role("columnheader")
+    def test_page_shows_rate_errors_and_durations_of_services_and_routes(self, metrics_page: Page) -> None:
+        heads = metrics_page.get_by_role("table", name="Routes").get_by_role("columnheader")
         assert heads.all_text_contents() == [
             *("service", "method", "route"),
             *("rate", "errors", "p50", "p95", "p99", "slowest trace"),
         ]
-        route = row(metrics, "Routes", "/v2/orders")
+        route = row(metrics_page, "Routes", "/v2/orders")
         expect(route).to_contain_text("gateway")
         expect(route.get_by_role("cell").nth(3)).to_have_class(re.compile("bad"))
         expect(route.get_by_role("cell").nth(3)).to_have_text("75.0 %")
         expect(route.get_by_role("cell").nth(2)).to_have_text(re.compile(r"^\d+\.\d+/min$"))
-        expect(row(metrics, "Services", "gateway").locator("svg").first).to_be_visible()
+        expect(row(metrics_page, "Services", "gateway").locator("svg").first).to_be_visible()
 
-    def test_page_shows_circuits_and_jobs(self, metrics: Page) -> None:
-        expect(row(metrics, "Circuits and bulkheads of the gateway", "orders")).to_contain_text("open")
-        expect(row(metrics, "Circuits and bulkheads of the gateway", "users")).to_contain_text("closed")
-        expect(row(metrics, "Jobs", "send_order_email").get_by_role("cell").nth(0)).to_have_text("4")
+    def test_page_shows_circuits_and_jobs(self, metrics_page: Page) -> None:
+        expect(row(metrics_page, "Circuits and bulkheads of the gateway", "orders")).to_contain_text("open")
+        expect(row(metrics_page, "Circuits and bulkheads of the gateway", "users")).to_contain_text("closed")
+        expect(row(metrics_page, "Jobs", "send_order_email").get_by_role("cell").nth(0)).to_have_text("4")
 
-    def test_page_lists_empty_tables_and_dropped_points(self, metrics: Page) -> None:
-        expect(metrics.get_by_role("status")).to_contain_text("No values yet: ")
-        expect(metrics.get_by_role("status")).to_contain_text("Outbox")
-        expect(metrics.locator("#kept")).to_contain_text("Points that were dropped: 1 (exponential histogram).")
+    def test_page_lists_empty_tables_and_dropped_points(self, metrics_page: Page) -> None:
+        expect(metrics_page.get_by_role("status")).to_contain_text("No values yet: ")
+        expect(metrics_page.get_by_role("status")).to_contain_text("Outbox")
+        expect(metrics_page.locator("#kept")).to_contain_text("Points that were dropped: 1 (exponential histogram).")
 
-    def test_exemplar_opens_its_trace(self, metrics: Page, trace_id: str) -> None:
-        link = metrics.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
+    def test_exemplar_opens_its_trace(self, metrics_page: Page, trace_id: str) -> None:
+        link = metrics_page.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
         link.focus()
-        metrics.keyboard.press("Enter")
+        metrics_page.keyboard.press("Enter")
 
-        expect(metrics).to_have_url(re.compile(f"/trace/{trace_id}$"))
-        expect(metrics.locator("h1")).to_have_text("gateway POST /v2/orders")
+        expect(metrics_page).to_have_url(re.compile(f"/trace/{trace_id}$"))
+        expect(metrics_page.locator("h1")).to_have_text("gateway POST /v2/orders")
 
-    def test_window_is_kept_in_the_address(self, metrics: Page) -> None:
-        metrics.get_by_label("Of the last").select_option("5 minutes")
-        expect(metrics).to_have_url(re.compile(r"\?window=5m"))
-        metrics.reload()
-        expect(metrics.get_by_label("Of the last")).to_have_value("5m")
-        expect(row(metrics, "Routes", "/v2/orders")).to_be_visible()
+    def test_window_is_kept_in_the_address(self, metrics_page: Page) -> None:
+        metrics_page.get_by_label("Of the last").select_option("5 minutes")
+        expect(metrics_page).to_have_url(re.compile(r"\?window=5m"))
+        metrics_page.reload()
+        expect(metrics_page.get_by_label("Of the last")).to_have_value("5m")
+        expect(row(metrics_page, "Routes", "/v2/orders")).to_be_visible()
 
-    def test_focus_is_kept_when_the_page_refreshes(self, metrics: Page) -> None:
-        link = metrics.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
+    def test_focus_is_kept_when_the_page_refreshes(self, metrics_page: Page) -> None:
+        link = metrics_page.get_by_role("link", name="Trace of 70.0 ms: gateway POST /v2/orders")
         link.focus()
-        with metrics.expect_response(re.compile("/observatory/metrics")):
-            metrics.get_by_label("Of the last").evaluate(
-                "one => one.dispatchEvent(new Event('change', {bubbles: true}))"
+        with metrics_page.expect_response(re.compile("/observatory/metrics")):
+            metrics_page.get_by_label("Of the last").evaluate(
+                "select => select.dispatchEvent(new Event('change', {bubbles: true}))"
             )
         expect(link).to_be_focused()
 
-    def test_labels_are_shown_as_text(self, metrics: Page) -> None:
-        expect(row(metrics, "Routes", HOSTILE)).to_be_visible()
-        assert metrics.evaluate("window.ran") is None
-        assert metrics.locator("main img").count() == 0
+    def test_labels_are_shown_as_text(self, metrics_page: Page) -> None:
+        expect(row(metrics_page, "Routes", HOSTILE)).to_be_visible()
+        assert metrics_page.evaluate("window.ran") is None
+        assert metrics_page.locator("main img").count() == 0
 
-    def test_page_needs_no_horizontal_scrolling_on_a_phone(self, metrics: Page) -> None:
-        metrics.set_viewport_size({"width": 360, "height": 740})
-        expect(metrics.get_by_role("table", name="Routes")).to_be_visible()
-        assert metrics.evaluate("document.documentElement.scrollWidth") <= 360
+    def test_page_fits_the_width_of_a_phone(self, metrics_page: Page) -> None:
+        metrics_page.set_viewport_size({"width": 360, "height": 740})
+        expect(metrics_page.get_by_role("table", name="Routes")).to_be_visible()
+        assert metrics_page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 class TestWithoutMetrics:
     def test_page_names_the_next_step_when_there_are_no_metrics(self, page: Page, observatory: Observatory) -> None:
-        page.route("**/observatory/metrics?*", lambda route: route.fulfill(json=self.nothing(observatory)))
+        page.route("**/observatory/metrics?*", lambda route: route.fulfill(json=self.without_tables(observatory)))
         page.goto(observatory.url("prometheus", "/"))
 
         expect(page.locator("main .empty")).to_contain_text("No metrics yet.")
 
     @staticmethod
-    def nothing(observatory: Observatory) -> dict[str, object]:
+    def without_tables(observatory: Observatory) -> dict[str, object]:
+        """Return the data of the page as in an observatory without metrics."""
         response: dict[str, object] = observatory.get("prometheus", "/observatory/metrics").json()
         return {**response, "tables": []}
 

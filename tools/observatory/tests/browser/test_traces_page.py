@@ -16,24 +16,24 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 @pytest.fixture
 def service(shop: Shop) -> str:
-    """A separate service with three traces, of which the last failed."""
+    """Export three traces of a separate service, and return its name. The last trace failed."""
     name = f"shop-{secrets.token_hex(4)}"
-    shop.span(name, "GET /quick", (0, 2), kind=SpanKind.SERVER, attributes={"sku": "MUG BLUE"})
-    shop.span(name, "GET /slow", (500, 900), kind=SpanKind.SERVER, attributes={"sku": "CUP"})
-    shop.span(
+    shop.export_span(name, "GET /quick", (0, 2), kind=SpanKind.SERVER, attributes={"sku": "MUG BLUE"})
+    shop.export_span(name, "GET /slow", (500, 900), kind=SpanKind.SERVER, attributes={"sku": "CUP"})
+    shop.export_span(
         name, "GET /slow", (1_000, 1_050), kind=SpanKind.SERVER, attributes={"sku": "CUP"}, failure="out of stock"
     )
     return name
 
 
 @pytest.fixture
-def traces(page: Page, observatory: Observatory, service: str) -> Page:
+def traces_page(page: Page, observatory: Observatory, service: str) -> Page:
     page.goto(observatory.url("jaeger", f"/search?service={service}"))
-    expect(took(page)).to_have_text(["50.0 ms", "400 ms", "2.00 ms"])
+    expect(durations(page)).to_have_text(["50.0 ms", "400 ms", "2.00 ms"])
     return page
 
 
-def took(page: Page) -> Locator:
+def durations(page: Page) -> Locator:
     return page.locator("td.took")
 
 
@@ -59,25 +59,27 @@ class TestList:
 
         expect(page).to_have_url(observatory.url("jaeger", f"/trace/{order.trace_id}"))
 
-    def test_list_is_sorted_when_a_heading_is_clicked(self, traces: Page) -> None:
-        traces.get_by_role("button", name="Took").click()
+    def test_list_is_sorted_when_a_heading_is_clicked(self, traces_page: Page) -> None:
+        traces_page.get_by_role("button", name="Took").click()
 
-        expect(took(traces)).to_have_text(["400 ms", "50.0 ms", "2.00 ms"])
-        expect(traces.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
+        expect(durations(traces_page)).to_have_text(["400 ms", "50.0 ms", "2.00 ms"])
+        expect(traces_page.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
 
-    def test_list_is_refreshed_when_enabled_and_keeps_the_focus(self, traces: Page, shop: Shop, service: str) -> None:
-        traces.get_by_label("refresh every 2 s").check()
-        traces.get_by_role("link", name=f"{service} GET /quick").focus()
+    def test_list_is_refreshed_when_enabled_and_keeps_the_focus(
+        self, traces_page: Page, shop: Shop, service: str
+    ) -> None:
+        traces_page.get_by_label("refresh every 2 s").check()
+        traces_page.get_by_role("link", name=f"{service} GET /quick").focus()
 
-        shop.span(service, "GET /new", (2_000, 2_030))
+        shop.export_span(service, "GET /new", (2_000, 2_030))
 
-        expect(took(traces)).to_have_text(["30.0 ms", "50.0 ms", "400 ms", "2.00 ms"])
-        expect(traces.get_by_role("link", name=f"{service} GET /quick")).to_be_focused()
-        expect(traces).to_have_url(re.compile("live=on"))
+        expect(durations(traces_page)).to_have_text(["30.0 ms", "50.0 ms", "400 ms", "2.00 ms"])
+        expect(traces_page.get_by_role("link", name=f"{service} GET /quick")).to_be_focused()
+        expect(traces_page).to_have_url(re.compile("live=on"))
 
 
 class TestRefresh:
-    def test_slow_refreshes_do_not_overlap_when_the_switch_is_changed(
+    def test_refreshes_do_not_overlap_when_the_switch_is_changed_during_one(
         self, page: Page, observatory: Observatory
     ) -> None:
         page.goto(observatory.url("jaeger", "/search"))
@@ -87,9 +89,9 @@ class TestRefresh:
                 const { live } = await import("/assets/live.js");
                 const box = document.body.appendChild(document.createElement("input"));
                 Object.assign(box, { type: "checkbox", checked: true });
-                let [running, most, calls, end] = [0, 0, 0];
+                let [running, mostRunning, calls, end] = [0, 0, 0];
                 const refresh = () => {
-                    most = Math.max(most, (running += 1));
+                    mostRunning = Math.max(mostRunning, (running += 1));
                     calls += 1;
                     return new Promise((resolve) => (end = resolve)).then(() => (running -= 1));
                 };
@@ -98,11 +100,11 @@ class TestRefresh:
                 const before = calls;
                 end();
                 while (calls === before) await new Promise((resolve) => setTimeout(resolve, 1));
-                return { before, calls, most };
+                return { before, calls, mostRunning };
             }"""
         )
 
-        assert calls == {"before": 1, "calls": 2, "most": 1}
+        assert calls == {"before": 1, "calls": 2, "mostRunning": 1}
 
 
 class TestSearch:
@@ -112,7 +114,7 @@ class TestSearch:
         address = observatory.url("jaeger", f"/search?service={service}&operation=GET+%2Fslow")
         page.goto(address)
         expect(page.get_by_label("Operation")).to_have_value("GET /slow")
-        expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
+        expect(durations(page)).to_have_text(["50.0 ms", "400 ms"])
         for field, value, found in (
             ("Took at least", "100ms", ["400 ms"]),
             ("Took at least", "", ["50.0 ms", "400 ms"]),
@@ -123,22 +125,22 @@ class TestSearch:
         ):
             page.get_by_label(field, exact=True).fill(value)
             page.get_by_role("button", name="Find").click()
-            expect(took(page)).to_have_text(found)
+            expect(durations(page)).to_have_text(found)
 
         page.get_by_label("failed").check()
         page.get_by_role("button", name="Find").click()
-        expect(took(page)).to_have_text(["50.0 ms"])
+        expect(durations(page)).to_have_text(["50.0 ms"])
         page.reload()
         expect(page.get_by_label("failed")).to_be_checked()
-        expect(took(page)).to_have_text(["50.0 ms"])
+        expect(durations(page)).to_have_text(["50.0 ms"])
         page.go_back()
-        expect(took(page)).to_have_text(["50.0 ms", "400 ms"])
+        expect(durations(page)).to_have_text(["50.0 ms", "400 ms"])
 
-    def test_attribute_with_spaces_is_found(self, traces: Page) -> None:
-        traces.get_by_label("Attributes").fill('sku="MUG BLUE"')
-        traces.keyboard.press("Enter")
+    def test_attribute_with_spaces_is_found(self, traces_page: Page) -> None:
+        traces_page.get_by_label("Attributes").fill('sku="MUG BLUE"')
+        traces_page.keyboard.press("Enter")
 
-        expect(took(traces)).to_have_text(["2.00 ms"])
+        expect(durations(traces_page)).to_have_text(["2.00 ms"])
 
     def test_search_lists_the_operations_of_the_chosen_service(
         self, page: Page, observatory: Observatory, service: str
@@ -152,11 +154,11 @@ class TestSearch:
         expect(operation.filter(has_text="POST /v2/orders")).to_have_count(0)
 
     def test_dot_of_the_chart_links_to_its_trace(
-        self, traces: Page, observatory: Observatory, shop: Shop, service: str
+        self, traces_page: Page, observatory: Observatory, shop: Shop, service: str
     ) -> None:
-        dots = traces.locator("#scatter circle")
-        expect(dots).to_have_count(traces.locator("td.took").count())
+        dots = traces_page.locator("#scatter circle")
+        expect(dots).to_have_count(traces_page.locator("td.took").count())
 
         dots.first.click()
 
-        expect(traces.locator("#summary h1")).to_contain_text(service)
+        expect(traces_page.locator("#summary h1")).to_contain_text(service)
