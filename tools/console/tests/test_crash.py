@@ -1,4 +1,4 @@
-"""Runs `make walk W=crash` with real processes."""
+"""`make walk W=crash` with an application, a worker and a Valkey in separate processes."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""The demo with a correct shop and with faulty shops."""
+"""`console.demo` with a correct shop, and with shops that return wrong data or no data."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from console.narration import Narrator
 from console.stack import Stack
 from console.waiting import TimeoutBudget
 
-from .conftest import Command, OpenShop
+from .conftest import RunConsole, ServeShop
 from .fake_shop import KINDS, ORDER_ID, REPORT, REPORT_ID, REPORT_PUSHES, SERVICES, Behaviour
 
 TIMEOUTS = TimeoutBudget(ready=30, pushes=30, report=30, emails=30, trace=30, completed=0.3)
@@ -41,11 +41,11 @@ def narration() -> CapturedNarration:
     return CapturedNarration()
 
 
-class TestJourney:
+class TestDemo:
     async def test_demo_returns_a_summary(
-        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+        self, serve_shop: ServeShop, narration: CapturedNarration, tmp_path: Path
     ) -> None:
-        async with open_shop(Behaviour()) as stack:
+        async with serve_shop(Behaviour()) as stack:
             summary = await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
         assert json.loads(json.dumps(summary)) == summary
@@ -56,7 +56,7 @@ class TestJourney:
         assert summary["frames"][0]["after_ms"] < 0 < summary["push_ms"] == summary["frames"][1]["after_ms"]
         assert len(summary["email_ids"]) == len(summary["emails"]) == 3
         assert sorted(summary["services"]) == sorted(SERVICES)
-        assert (summary["spans"], summary["roots"], summary["missing_parents"]) == (5, 1, 0)
+        assert (summary["spans"], summary["roots"], summary["missing_parents"]) == (len(SERVICES), 1, 0)
         file = tmp_path / "orders.csv"
         assert file.read_bytes() == REPORT.encode()
         del summary["report"]["ready_ms"]
@@ -70,9 +70,9 @@ class TestJourney:
         assert summary["trace_url"] == f"{stack.jaeger}/trace/{summary['trace_id']}"
 
     async def test_demo_prints_each_step(
-        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+        self, serve_shop: ServeShop, narration: CapturedNarration, tmp_path: Path
     ) -> None:
-        async with open_shop(Behaviour()) as stack:
+        async with serve_shop(Behaviour()) as stack:
             summary = await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
         steps = [
@@ -111,8 +111,8 @@ class TestFailure:
             (Behaviour(ready=False), r"not ready \(redis: connection refused\): see make status", {"ready": 0.5}),
             (Behaviour(is_hopline=False), r"not ready \(GET http://.*/health/ready got 200\)", {"ready": 0.5}),
             (Behaviour(available=0), "no product is in stock", {}),
-            (Behaviour(welcomes=False), "the WebSocket was closed: received 4401", {}),
-            (Behaviour(own_trace=False), f"order.placed carries trace {'a' * 32}", {}),
+            (Behaviour(sends_welcome=False), "the WebSocket was closed: received 4401", {}),
+            (Behaviour(pushes_have_order_trace=False), f"order.placed carries trace {'a' * 32}", {}),
             (Behaviour(numbers=(2, 4, 5)), "notification 4 came after 2", {}),
             (Behaviour(numbers=(2, 2, 3)), "notification 2 came after 2", {}),
             (
@@ -122,7 +122,7 @@ class TestFailure:
             ),
             (Behaviour(emails=2), "fewer than 3 emails to ada-", {"emails": 1.0}),
             (Behaviour(services=SERVICES[:4]), "an incomplete trace [0-9a-f]{32} at http", {"trace": 1.0}),
-            (Behaviour(orphan=True), "an incomplete trace", {"trace": 1.0}),
+            (Behaviour(has_missing_parents=True), "an incomplete trace", {"trace": 1.0}),
             (Behaviour(report_pushes=REPORT_PUSHES[:2]), "no notification report.ready within 1 s", {"report": 1.0}),
             (Behaviour(report_pushes=[("report.failed", {"reason": "no room"})]), "the report failed: no room", {}),
             (Behaviour(report="order_id,status\r\n"), "orders.csv does not contain the order", {}),
@@ -146,7 +146,7 @@ class TestFailure:
     )
     async def test_error_is_raised_when_a_step_fails(
         self,
-        open_shop: OpenShop,
+        serve_shop: ServeShop,
         narration: CapturedNarration,
         tmp_path: Path,
         behaviour: Behaviour,
@@ -155,28 +155,28 @@ class TestFailure:
         short_timeouts: dict[str, float],
     ) -> None:
         timeout = replace(TIMEOUTS, **short_timeouts)
-        async with open_shop(behaviour) as stack:
+        async with serve_shop(behaviour) as stack:
             with pytest.raises(FailedError, match=reason):
                 await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=timeout).run()
 
     async def test_error_contains_the_url_when_a_request_is_rejected(
-        self, open_shop: OpenShop, narration: CapturedNarration, tmp_path: Path
+        self, serve_shop: ServeShop, narration: CapturedNarration, tmp_path: Path
     ) -> None:
-        async with open_shop(Behaviour()) as stack:
+        async with serve_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", prometheus="", mailpit="")
             with pytest.raises(FailedError, match=r"nowhere/health/ready got 404"):
                 await Demo(stack=elsewhere, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
 
-    def test_error_suggests_make_up_when_no_stack_is_running(self, command: Command) -> None:
-        result = command("demo")
+    def test_error_suggests_make_up_when_no_stack_is_running(self, run_console: RunConsole) -> None:
+        result = run_console("demo")
 
         assert result.returncode == 1
         assert "cannot connect to http://localhost:" in result.stderr
         assert "run make up" in result.stderr
         assert "Traceback" not in result.stderr
 
-    def test_error_is_json_when_requested(self, command: Command) -> None:
-        result = command("demo", "--json")
+    def test_error_is_json_when_requested(self, run_console: RunConsole) -> None:
+        result = run_console("demo", "--json")
 
         assert result.returncode == 1
         assert json.loads(result.stdout)["error"].endswith("run make up")

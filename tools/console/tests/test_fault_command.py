@@ -16,16 +16,16 @@ from console.narration import Narrator
 from console.stack import Stack
 from testkit.apps import serve
 
-Run = Callable[..., Awaitable[str]]
+RunFault = Callable[..., Awaitable[str]]
 
 
 class Gateway:
-    """Accepts one admin; `knows_switches` is false outside development."""
+    """A gateway with one admin. `has_fault_switches` is false outside development."""
 
     def __init__(self) -> None:
         self.faults: list[dict[str, Any]] = []
-        self.cleared: list[dict[str, str]] = []
-        self.knows_switches = True
+        self.removals: list[dict[str, str]] = []
+        self.has_fault_switches = True
         self.rejection: dict[str, Any] = {}
 
     def app(self) -> Starlette:
@@ -43,18 +43,18 @@ class Gateway:
         return JSONResponse({"access_token": "admin's"})
 
     async def switch(self, request: Request) -> Response:
-        if not self.knows_switches:
+        if not self.has_fault_switches:
             return JSONResponse({"title": "No such resource"}, 404)
         assert request.headers["authorization"] == "Bearer admin's"
         if request.method == "DELETE":
-            self.cleared.append(dict(request.query_params))
+            self.removals.append(dict(request.query_params))
             self.faults.clear()
             return Response(status_code=204)
         if request.method == "POST":
             if self.rejection:
                 return JSONResponse(self.rejection, 422)
-            usual = {"source": "gateway", "value": 2_000, "until": "2026-11-25T19:30:12.5Z"}
-            self.faults.append({**usual, **await request.json()})
+            defaults = {"source": "gateway", "value": 2_000, "until": "2026-11-25T19:30:12.5Z"}
+            self.faults.append({**defaults, **await request.json()})
             return JSONResponse(self.faults[-1], 201)
         return JSONResponse({"items": self.faults})
 
@@ -65,75 +65,81 @@ def gateway() -> Gateway:
 
 
 @pytest.fixture
-async def run(gateway: Gateway) -> AsyncIterator[Run]:
-    """Run the command; return its output."""
+async def run_fault(gateway: Gateway) -> AsyncIterator[RunFault]:
+    """RunFault the command; return its output."""
 
     async with serve(gateway.app()) as url:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": url})
 
-        async def command(*, password: str = "", kind: str | None = None, **fields: Any) -> str:
+        async def run(*, password: str = "", kind: str | None = None, **fields: Any) -> str:
             console = Console(width=120, record=True, quiet=False, file=None)
             admin = Admin.from_environment({"ADMIN_PASSWORD": password})
             switches = Switches(stack=stack, admin=admin, narrator=Narrator(console))
             await switches.run(kind=kind, fields=fields)
             return console.export_text()
 
-        yield command
+        yield run
 
 
 class TestFaultCommand:
-    async def test_fault_is_switched_on_and_its_duration_printed(self, run: Run, gateway: Gateway) -> None:
-        printed = await run(target="orders", kind="slow", for_seconds=30)
+    async def test_fault_is_switched_on_and_its_duration_printed(self, run_fault: RunFault, gateway: Gateway) -> None:
+        printed = await run_fault(target="orders", kind="slow", for_seconds=30)
         assert "gateway → orders: responses are delayed by 2000 ms" in printed
         assert "until 19:30:12 UTC" in printed
         assert gateway.faults[0]["for_seconds"] == 30
 
-    async def test_source_and_value_are_sent(self, run: Run, gateway: Gateway) -> None:
-        printed = await run(target="users", kind="errors", source="workers", value=30)
+    async def test_source_and_value_are_sent(self, run_fault: RunFault, gateway: Gateway) -> None:
+        printed = await run_fault(target="users", kind="errors", source="workers", value=30)
         assert "workers → users: 30 % of the calls get 503" in printed
 
-    async def test_crash_point_is_printed(self, run: Run, gateway: Gateway) -> None:
+    async def test_crash_point_is_printed(self, run_fault: RunFault, gateway: Gateway) -> None:
         at = "consumer.after_commit"
-        assert f"crashes at {at}" in await run(target="notifications", kind="crash", at=at, source="notifications")
+        assert f"crashes at {at}" in await run_fault(
+            target="notifications", kind="crash", at=at, source="notifications"
+        )
         assert gateway.faults[0]["at"] == at
 
-    async def test_fault_is_removed_when_the_kind_is_none(self, run: Run, gateway: Gateway) -> None:
-        await run(target="orders", kind="hang")
-        assert "no fault is injected" in await run(target="orders", kind="none")
-        assert gateway.cleared == [{"target": "orders"}]
+    async def test_fault_is_removed_when_the_kind_is_none(self, run_fault: RunFault, gateway: Gateway) -> None:
+        await run_fault(target="orders", kind="hang")
+        assert "no fault is injected" in await run_fault(target="orders", kind="none")
+        assert gateway.removals == [{"target": "orders"}]
 
-    async def test_faults_are_listed_without_a_kind(self, run: Run, gateway: Gateway) -> None:
-        assert "no fault is injected" in await run()
-        await run(target="orders", kind="disconnect", value=100)
-        assert "gateway → orders: 100 % of the calls lose their connection" in await run()
+    async def test_faults_are_listed_when_no_kind_is_given(self, run_fault: RunFault, gateway: Gateway) -> None:
+        assert "no fault is injected" in await run_fault()
+        await run_fault(target="orders", kind="disconnect", value=100)
+        assert "gateway → orders: 100 % of the calls lose their connection" in await run_fault()
 
-    async def test_command_is_rejected_when_the_target_is_missing(self, run: Run) -> None:
+    async def test_command_is_rejected_when_the_target_is_missing(self, run_fault: RunFault) -> None:
         with pytest.raises(FailedError, match="Missing TARGET"):
-            await run(kind="slow")
+            await run_fault(kind="slow")
 
-    async def test_command_is_rejected_when_the_kind_is_missing(self, run: Run) -> None:
+    async def test_command_is_rejected_when_the_kind_is_missing(self, run_fault: RunFault) -> None:
         with pytest.raises(FailedError, match=r"KIND\. Expected one of: slow, errors, hang, disconnect, crash, none"):
-            await run(target="orders")
+            await run_fault(target="orders")
 
-    async def test_error_has_only_the_invalid_fields(self, run: Run, gateway: Gateway) -> None:
-        wrong = {"field": "target", "message": f"Input should be {', '.join(['this'] * 60)} or that"}
-        gateway.rejection = {"title": "The request is not valid", "detail": "See errors", "errors": [wrong]}
+    async def test_error_lists_only_the_invalid_fields_when_the_request_is_rejected(
+        self, run_fault: RunFault, gateway: Gateway
+    ) -> None:
+        invalid_field = {"field": "target", "message": f"Input should be {', '.join(['this'] * 60)} or that"}
+        gateway.rejection = {"title": "The request is not valid", "detail": "See errors", "errors": [invalid_field]}
         with pytest.raises(FailedError) as rejected:
-            await run(target="elsewhere", kind="slow")
-        assert str(rejected.value) == f"POST /v2/faults got 422: target: {wrong['message']}"
+            await run_fault(target="elsewhere", kind="slow")
+        assert str(rejected.value) == f"POST /v2/faults got 422: target: {invalid_field['message']}"
 
-    async def test_error_names_make_up_when_nothing_runs(self) -> None:
+    async def test_error_suggests_make_up_when_no_stack_is_running(self) -> None:
         stack = Stack.from_environment({"HOPLINE_GATEWAY_URL": "http://127.0.0.1:9"})
         switches = Switches(stack=stack, admin=Admin.from_environment({}), narrator=Narrator(Console(file=None)))
         with pytest.raises(FailedError) as failed:
             await switches.run(kind="slow", fields={"target": "orders"})
         assert str(failed.value) == "cannot connect to http://127.0.0.1:9: run make up"
 
-    async def test_error_names_the_admin_when_the_login_fails(self, run: Run) -> None:
+    async def test_error_says_that_an_admin_is_required_when_the_login_fails(self, run_fault: RunFault) -> None:
         with pytest.raises(FailedError, match=r"got 401.*\nOnly an admin can inject faults"):
-            await run(password="guessed", target="orders", kind="slow")
+            await run_fault(password="guessed", target="orders", kind="slow")
 
-    async def test_command_fails_when_there_are_no_switches(self, run: Run, gateway: Gateway) -> None:
-        gateway.knows_switches = False
+    async def test_error_is_raised_when_the_gateway_has_no_fault_switches(
+        self, run_fault: RunFault, gateway: Gateway
+    ) -> None:
+        gateway.has_fault_switches = False
         with pytest.raises(FailedError, match="POST /v2/faults got 404"):
-            await run(target="orders", kind="slow")
+            await run_fault(target="orders", kind="slow")

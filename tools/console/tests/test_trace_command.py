@@ -1,4 +1,4 @@
-"""`python -m console trace ID` with spans and log records that the SDK sent."""
+"""`python -m console trace ID` with spans and log records that the OpenTelemetry SDK exports."""
 
 import asyncio
 import os
@@ -17,19 +17,22 @@ from console.backends import MAX_LOG_RECORDS
 from testkit.apps import serve
 from testkit.observatory import CreateTelemetry, Observatory, export_exception, trace_id_of
 
-from .conftest import Command
+from .conftest import RunConsole
 
 SECOND_NS = 1_000_000_000
-EPOCH_NS = 1_790_000_000 * SECOND_NS
+START_NS = 1_790_000_000 * SECOND_NS
 
 
 @pytest.fixture
 def order(observatory: Observatory, create_telemetry: CreateTelemetry) -> str:
-    """Export the trace of an order that takes 20 ms. Its job starts two seconds later and fails once."""
+    """Export the trace of an order, and return its id.
+
+    The request takes 20 ms. The job starts after 2 s, fails once, and starts again after 2.5 s.
+    """
     gateway, workers = create_telemetry(observatory, "gateway"), create_telemetry(observatory, "workers")
 
     def at(milliseconds: int) -> int:
-        return EPOCH_NS + milliseconds * 1_000_000
+        return START_NS + milliseconds * 1_000_000
 
     with gateway.tracer.start_as_current_span(
         "POST /v2/orders", kind=SpanKind.SERVER, start_time=at(0), end_on_exit=False
@@ -46,8 +49,8 @@ def order(observatory: Observatory, create_telemetry: CreateTelemetry) -> str:
 
 
 class TestTree:
-    def test_tree_shows_spans_times_and_log_records(self, command: Command, order: str) -> None:
-        printed = command("trace", order)
+    def test_tree_shows_spans_times_and_log_records(self, run_console: RunConsole, order: str) -> None:
+        printed = run_console("trace", order)
 
         assert printed.returncode == 0, printed.stderr
         lines = printed.stdout.splitlines()
@@ -62,13 +65,13 @@ class TestTree:
         assert "·┊" in lines[7]
         assert printed.stdout.splitlines()[-1].endswith(f"/trace/{order}")
 
-    def test_tree_is_plain_text_when_piped_and_coloured_when_forced(self, command: Command, order: str) -> None:
-        assert "\x1b" not in command("trace", order).stdout
-        assert "\x1b[1;34mgateway" in command("trace", order, FORCE_COLOR="1", TERM="xterm").stdout
+    def test_tree_is_plain_text_when_piped_and_coloured_when_forced(self, run_console: RunConsole, order: str) -> None:
+        assert "\x1b" not in run_console("trace", order).stdout
+        assert "\x1b[1;34mgateway" in run_console("trace", order, FORCE_COLOR="1", TERM="xterm").stdout
 
     @pytest.mark.parametrize("width", [60, 69, 70, 100, 200])
-    def test_tree_fits_the_width(self, command: Command, order: str, width: int) -> None:
-        printed = command("trace", order, COLUMNS=str(width)).stdout.splitlines()
+    def test_tree_fits_the_width(self, run_console: RunConsole, order: str, width: int) -> None:
+        printed = run_console("trace", order, COLUMNS=str(width)).stdout.splitlines()
 
         tree = [line for line in printed if "POST /v2/orders" in line or "workers run" in line]
         assert len(tree) == 3
@@ -76,7 +79,7 @@ class TestTree:
         assert any("█" in line for line in tree) == (width >= 70)
 
     def test_log_record_is_shown_when_its_span_is_missing(
-        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
+        self, run_console: RunConsole, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
         service = create_telemetry(observatory, "orders")
         with service.tracer.start_as_current_span("kept") as kept:
@@ -84,32 +87,37 @@ class TestTree:
         with service.tracer.start_as_current_span("lost", context=set_span_in_context(kept), end_on_exit=False):
             service.log("logged_before_the_crash")
 
-        printed = command("trace", trace_id_of(kept)).stdout
+        printed = run_console("trace", trace_id_of(kept)).stdout
 
         assert "logged_before_the_crash" in printed
         assert "lost" not in printed
 
-    @pytest.mark.parametrize(("records", "noted"), [(MAX_LOG_RECORDS - 1, False), (MAX_LOG_RECORDS + 1, True)])
+    @pytest.mark.parametrize(("records", "is_noted"), [(MAX_LOG_RECORDS - 1, False), (MAX_LOG_RECORDS + 1, True)])
     def test_missing_log_records_are_noted_when_there_are_too_many(
-        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry, records: int, noted: bool
+        self,
+        run_console: RunConsole,
+        observatory: Observatory,
+        create_telemetry: CreateTelemetry,
+        records: int,
+        is_noted: bool,
     ) -> None:
         service = create_telemetry(observatory, "orders")
         with service.tracer.start_as_current_span("import") as span:
             for number in range(records):
                 service.log(f"row_imported {number}")
 
-        lines = command("trace", trace_id_of(span)).stdout.splitlines()
+        lines = run_console("trace", trace_id_of(span)).stdout.splitlines()
 
         assert sum("row_imported" in line for line in lines) == min(records, MAX_LOG_RECORDS)
-        assert ("only the first 2,000 log records are shown; there may be more" in lines) == noted
+        assert ("only the first 2,000 log records are shown; there may be more" in lines) == is_noted
 
-    def test_legend_is_missing_when_no_sign_is_used(
-        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
+    def test_legend_is_omitted_when_no_sign_is_used(
+        self, run_console: RunConsole, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
         with create_telemetry(observatory, "orders").tracer.start_as_current_span("alone") as alone:
             pass
 
-        heading, _, _, span, blank, page = command("trace", trace_id_of(alone)).stdout.splitlines()
+        heading, _, _, span, blank, page = run_console("trace", trace_id_of(alone)).stdout.splitlines()
 
         assert heading.startswith("trace ")
         assert span.startswith("orders alone ")
@@ -117,18 +125,18 @@ class TestTree:
         assert "/trace/" in page
 
     def test_lost_span_is_shown_when_its_process_died_before_the_export(
-        self, command: Command, observatory: Observatory, create_telemetry: CreateTelemetry
+        self, run_console: RunConsole, observatory: Observatory, create_telemetry: CreateTelemetry
     ) -> None:
         service = create_telemetry(observatory, "notifications")
         with service.tracer.start_as_current_span("publish") as root:
             below = set_span_in_context(root)
-        dead = service.tracer.start_span("process", context=below)
-        service.tracer.start_span("send", context=set_span_in_context(dead)).end()
-        links = [Link(root.get_span_context()), Link(dead.get_span_context())]
+        lost = service.tracer.start_span("process", context=below)
+        service.tracer.start_span("send", context=set_span_in_context(lost)).end()
+        links = [Link(root.get_span_context()), Link(lost.get_span_context())]
         flags = {"hopline.messaging.redelivered": True, "hopline.applied_before": True}
         service.tracer.start_span("process", context=below, links=links, attributes=flags).end()
 
-        lines = command("trace", trace_id_of(root)).stdout.splitlines()
+        lines = run_console("trace", trace_id_of(root)).stdout.splitlines()
 
         assert " · 1 lost" in lines[1]
         assert lines[4].rstrip() == "├╴notifications process  †"
@@ -137,9 +145,9 @@ class TestTree:
         assert "† lost: not received" in lines[7]
 
     def test_exception_of_a_log_record_has_type_and_message_without_stack_trace(
-        self, command: Command, observatory: Observatory
+        self, run_console: RunConsole, observatory: Observatory
     ) -> None:
-        lines = command("trace", export_exception(observatory), COLUMNS="200").stdout.splitlines()
+        lines = run_console("trace", export_exception(observatory), COLUMNS="200").stdout.splitlines()
 
         [record] = [line for line in lines if "order_failed" in line]
         assert "order_id=o-1" in record
@@ -167,41 +175,43 @@ class TestPipe:
 
 
 class TestFailure:
-    def test_unknown_trace_is_reported(self, command: Command) -> None:
-        printed = command("trace", secrets.token_hex(16))
+    def test_error_contains_the_reasons_when_the_trace_is_unknown(self, run_console: RunConsole) -> None:
+        printed = run_console("trace", secrets.token_hex(16))
 
         assert printed.returncode == 1
         assert "no trace " in printed.stderr
         assert "evicted" in printed.stderr
 
     @pytest.mark.parametrize("trace_id", ["", "xyz", "../api/services", "a" * 33])
-    def test_invalid_trace_id_is_rejected(self, command: Command, trace_id: str) -> None:
-        printed = command("trace", trace_id)
+    def test_error_is_printed_when_the_trace_id_is_invalid(self, run_console: RunConsole, trace_id: str) -> None:
+        printed = run_console("trace", trace_id)
 
         assert printed.returncode == 1
         assert "is not a trace id" in printed.stderr
 
-    def test_missing_stack_is_reported_in_one_line(self, command: Command) -> None:
-        printed = command("trace", "a" * 32, HOPLINE_JAEGER_URL="http://127.0.0.1:9")
+    def test_error_is_one_line_when_no_stack_is_running(self, run_console: RunConsole) -> None:
+        printed = run_console("trace", "a" * 32, HOPLINE_JAEGER_URL="http://127.0.0.1:9")
 
         assert printed.returncode == 1
         assert "cannot connect to http://127.0.0.1:9" in printed.stderr
         assert printed.stderr.count("\n") == 1
 
-    async def test_error_names_the_variable_when_another_server_responds(self, command: Command) -> None:
+    async def test_error_names_the_variable_of_the_address_when_another_server_responds(
+        self, run_console: RunConsole
+    ) -> None:
         async def page(_request: Request) -> Response:
             return HTMLResponse("<h1>Another application</h1>")
 
         async with serve(Starlette(routes=[Route("/{path:path}", page)])) as url:
-            printed = await asyncio.to_thread(command, "trace", "a" * 32, HOPLINE_JAEGER_URL=url)
+            printed = await asyncio.to_thread(run_console, "trace", "a" * 32, HOPLINE_JAEGER_URL=url)
 
         assert printed.returncode == 1
         assert "another server listens there: check HOPLINE_JAEGER_URL" in printed.stderr
         assert "Traceback" not in printed.stderr
 
     @pytest.mark.parametrize("offset", ["many", "-1", "60000"])
-    def test_invalid_offset_is_rejected(self, command: Command, offset: str) -> None:
-        printed = command("trace", "a" * 32, HOPLINE_PORT_OFFSET=offset)
+    def test_error_names_the_variable_when_the_offset_is_invalid(self, run_console: RunConsole, offset: str) -> None:
+        printed = run_console("trace", "a" * 32, HOPLINE_PORT_OFFSET=offset)
 
         assert printed.returncode == 1
         assert f"HOPLINE_PORT_OFFSET='{offset}': expected a whole number from 0 to " in printed.stderr

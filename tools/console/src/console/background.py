@@ -29,7 +29,7 @@ async def send_email(_ctx: dict[str, Any], way: str) -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Keep the connection to the queue, and references to the tasks: those of the event loop are weak."""
+    """Keep the connection to the queue, and references to the tasks, because the event loop references them weakly."""
     app.state.queue = await create_pool(WorkerSettings.redis_settings)
     app.state.tasks = set()
     yield
@@ -41,17 +41,17 @@ def create_app() -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/background-tasks", status_code=202)
-    async def by_background_tasks(tasks: BackgroundTasks) -> None:
+    async def send_by_background_tasks(tasks: BackgroundTasks) -> None:
         tasks.add_task(send_email, {}, "background-tasks")
 
     @app.post("/loop-task", status_code=202)
-    async def by_loop_task(request: Request) -> None:
+    async def send_by_loop_task(request: Request) -> None:
         task = asyncio.create_task(send_email({}, "loop-task"))
         request.app.state.tasks.add(task)
         task.add_done_callback(request.app.state.tasks.discard)
 
     @app.post("/queue", status_code=202)
-    async def by_queue(request: Request) -> None:
+    async def send_by_queue(request: Request) -> None:
         await request.app.state.queue.enqueue_job("send_email", "queue")
 
     return app

@@ -29,8 +29,8 @@ EXPECTED_SERVICES = frozenset({"gateway", "orders", "notifications", "workers", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placed:
-    """An accepted order, its trace, and when its request was sent and its response received, in seconds."""
+class PlacedOrder:
+    """An accepted order and its trace, with the times of its request and its response by `time.perf_counter()`."""
 
     order: Order
     trace_id: str
@@ -43,7 +43,7 @@ class Placed:
 
 
 class Demo:
-    """Registers, listens, orders, prints the notifications, emails and the trace, and downloads a report."""
+    """Registers a customer, places an order, prints its notifications, emails and trace, and downloads a report."""
 
     def __init__(
         self, *, stack: Stack, narrator: Narrator, downloads: Path, timeout: TimeoutBudget | None = None
@@ -58,22 +58,22 @@ class Demo:
         began = time.perf_counter()
         async with open_shop(self._stack.gateway) as shop:
             backends = Backends(stack=self._stack, client=shop.http)
-            self._narrator.title("A customer registers")
+            self._narrator.print_title("A customer registers")
             state = await wait_until_ready(shop, timeout_s=self._timeout.ready)
-            self._narrator.done(f"the stack at {self._stack.gateway} is {state}")
+            self._narrator.print_step(f"the stack at {self._stack.gateway} is {state}")
             email = await self._sign_up(shop)
             async with Device(client=shop, resumes=False) as device:
-                self._narrator.done(f"listening at {device.url}", f"welcome, head {device.welcome['head']}")
-                self._narrator.title("An order is placed")
-                placed = await self._order(shop)
-                pushes = await self._watch(device, placed)
-                emails = await self._emails(backends, email)
-                tree = await self._tree(backends, placed.trace_id)
-                self._narrator.title("The trace of the order")
+                self._narrator.print_step(f"listening at {device.url}", f"welcome, head {device.welcome['head']}")
+                self._narrator.print_title("An order is placed")
+                placed = await self._place_order(shop)
+                pushes = await self._wait_for_pushes(device, placed)
+                emails = await self._wait_for_emails(backends, email)
+                tree = await self._wait_for_trace(backends, placed.trace_id)
+                self._narrator.print_title("The trace of the order")
                 print_tree(tree, self._narrator.console)
-                self._narrator.title("A report is created in the background")
-                report = await self._report(shop).run(device, order_id=placed.order["id"])
-        self._point(tree)
+                self._narrator.print_title("A report is created in the background")
+                report = await self._report_demo(shop).run(device, order_id=placed.order["id"])
+        self._print_pointers(tree)
         return {
             "trace_id": placed.trace_id,
             "order_id": placed.order["id"],
@@ -98,27 +98,27 @@ class Demo:
     async def _sign_up(self, shop: Client) -> str:
         email, password = f"ada-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
         user = await shop.call(api.register(email=email, password=password, name="Ada Lovelace"))
-        self._narrator.done(f"registered {email}", f"user {user['id']}")
+        self._narrator.print_step(f"registered {email}", f"user {user['id']}")
         await shop.log_in(email=email, password=password)
-        self._narrator.done("received a token")
+        self._narrator.print_step("received a token")
         return email
 
-    async def _order(self, shop: Client) -> Placed:
+    async def _place_order(self, shop: Client) -> PlacedOrder:
         chosen = (await list_available_products(shop))[:2]
         request = api.place_order(*((product["sku"], 1) for product in chosen))
         sent_at = time.perf_counter()
         response = await shop.send(request)
         responded_at = time.perf_counter()
         order = api.read(request, response)
-        placed = Placed(order=order, trace_id=trace_id_of(response), sent_at=sent_at, responded_at=responded_at)
+        placed = PlacedOrder(order=order, trace_id=trace_id_of(response), sent_at=sent_at, responded_at=responded_at)
         names = " and ".join(product["name"] for product in chosen)
-        self._narrator.done(
+        self._narrator.print_step(
             f"ordered {names} for {order['total_cents'] / 100:.2f} {order['currency']}",
             f"order {order['id']}, response after {placed.after_ms(responded_at)} ms",
         )
         return placed
 
-    async def _watch(self, device: Device, placed: Placed) -> list[Frame]:
+    async def _wait_for_pushes(self, device: Device, placed: PlacedOrder) -> list[Frame]:
         """Print notifications until all expected ones about this order have arrived."""
         pushes: list[Frame] = []
         missing = list(EXPECTED_PUSHES)
@@ -130,7 +130,7 @@ class Demo:
                         ours = push["data"].get("order_id") == placed.order["id"]
                         traced = "same trace" if push.trace_id == placed.trace_id else f"trace {push.trace_id[:8]}"
                         note = f"notification {push['seq']}, {traced}"
-                        self._narrator.arrived(placed.after_ms(push.received_at), push["kind"], note)
+                        self._narrator.print_arrival(placed.after_ms(push.received_at), push["kind"], note)
                         if ours and push.trace_id != placed.trace_id:
                             raise FailedError(f"{push['kind']} carries trace {push.trace_id}, not {placed.trace_id}")
                         if ours and push["kind"] in missing:
@@ -143,33 +143,33 @@ class Demo:
             ) from None
         return pushes
 
-    async def _emails(self, backends: Backends, address: str) -> Sequence[Mapping[str, Any]]:
-        async def enough() -> Sequence[Mapping[str, Any]] | None:
-            found = await backends.emails(address)
+    async def _wait_for_emails(self, backends: Backends, address: str) -> Sequence[Mapping[str, Any]]:
+        async def find_emails() -> Sequence[Mapping[str, Any]] | None:
+            found = await backends.get_emails(address)
             return found if len(found) >= EXPECTED_EMAILS else None
 
         with self._narrator.waiting("waiting for the emails"):
-            found = await until(enough, self._timeout.emails, f"fewer than {EXPECTED_EMAILS} emails to {address}")
+            found = await until(find_emails, self._timeout.emails, f"fewer than {EXPECTED_EMAILS} emails to {address}")
         for email in found:
-            self._narrator.done(f"email: {email['Subject']}", f"{self._stack.mailpit}/view/{email['ID']}")
+            self._narrator.print_step(f"email: {email['Subject']}", f"{self._stack.mailpit}/view/{email['ID']}")
         return found
 
-    async def _tree(self, backends: Backends, trace_id: str) -> Tree:
+    async def _wait_for_trace(self, backends: Backends, trace_id: str) -> Tree:
         """Wait until the trace has spans of every service, is connected, and no further spans arrive."""
         detector = CompletionDetector(has_expected_spans, self._timeout.completed)
         with self._narrator.waiting("waiting for the last spans to be exported"):
             return await backends.wait_for_trace(trace_id, detector, timeout_s=self._timeout.trace)
 
-    def _report(self, shop: Client) -> ReportDemo:
+    def _report_demo(self, shop: Client) -> ReportDemo:
         return ReportDemo(shop=shop, narrator=self._narrator, folder=self._downloads, within_s=self._timeout.report)
 
-    def _point(self, tree: Tree) -> None:
-        self._narrator.title("Where to look next")
-        self._narrator.pointer("the shop", self._stack.gateway)
-        self._narrator.pointer("this trace", self._stack.trace_page(tree.trace_id))
-        self._narrator.pointer("with logs", f"make trace ID={tree.trace_id}")
-        self._narrator.pointer("mailbox", self._stack.mailpit)
-        self._narrator.pointer("API", f"{self._stack.gateway}/v2/docs")
+    def _print_pointers(self, tree: Tree) -> None:
+        self._narrator.print_title("Where to look next")
+        self._narrator.print_pointer("the shop", self._stack.gateway)
+        self._narrator.print_pointer("this trace", self._stack.trace_page(tree.trace_id))
+        self._narrator.print_pointer("with logs", f"make trace ID={tree.trace_id}")
+        self._narrator.print_pointer("mailbox", self._stack.mailpit)
+        self._narrator.print_pointer("API", f"{self._stack.gateway}/v2/docs")
 
 
 def has_expected_spans(tree: Tree) -> bool:

@@ -23,9 +23,9 @@ _COLOURS = {
 _OTHER_COLOUR = "white"
 _LEVEL_STYLES = {"warn": "yellow", "error": "bold red", "fatal": "bold red"}
 
-_BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # the continuation below each connector
-_TOOK_WIDTH = 9
-_NARROWEST_WITH_BARS = 70
+_BELOW = {"├╴": "│ ", "└╴": "  ", "": ""}  # what continues a connector in the lines below it
+_TOOK_WIDTH = 9  # characters of a duration
+_NARROWEST_WITH_BARS = 70  # columns; narrower output has no bars
 _SECOND_US = 1_000_000
 _MILLISECOND_US = 1_000
 
@@ -79,9 +79,9 @@ class _Drawing:
         if self._bar_width:
             yield self._axis()
         yield from self._spans()
-        known = {node.span.id for node in self._tree.walk()}
+        drawn = {node.span.id for node in self._tree.walk()}
         for span_id, log_records in self._log_records.items():
-            if span_id not in known:
+            if span_id not in drawn:
                 yield from (self._log_line(record, "") for record in log_records)
         if legend := self._legend():
             yield legend
@@ -90,8 +90,8 @@ class _Drawing:
         spans = self._tree.spans()
         failed = sum(bool(span.failure) for span in spans)
         yield Text.assemble(("trace ", "dim"), (replace_unprintable(self._tree.trace_id), "bold"))
-        facts = [format_duration(self._tree.end - self._tree.start), _counted(len(spans), "span")]
-        facts.append(_counted(len(self._tree.services()), "service"))
+        facts = [format_duration(self._tree.end - self._tree.start), _count_of(len(spans), "span")]
+        facts.append(_count_of(len(self._tree.services()), "service"))
         heading = Text(" · ".join(facts))
         if failed:
             heading.append(f" · {failed} failed", "bold red")
@@ -125,15 +125,17 @@ class _Drawing:
 
     def _spans(self) -> Iterator[Text]:
         """Yield the lines of all spans, parents before their children."""
-        elbows = _elbows(len(self._tree.roots)) if len(self._tree.roots) > 1 else [""]
-        waiting = [(root, "", elbow) for root, elbow in zip(self._tree.roots, elbows, strict=True)][::-1]
+        connectors = _connectors(len(self._tree.roots)) if len(self._tree.roots) > 1 else [""]
+        waiting = [(root, "", connector) for root, connector in zip(self._tree.roots, connectors, strict=True)][::-1]
         while waiting:
-            node, indent, elbow = waiting.pop()
-            below = indent + _BELOW[elbow]
-            yield self._span_line(node, indent + elbow)
+            node, indent, connector = waiting.pop()
+            below = indent + _BELOW[connector]
+            yield self._span_line(node, indent + connector)
             yield from self._details(node, below + (_BELOW["├╴"] if node.children else "  "))
-            elbows = _elbows(len(node.children))
-            waiting += [(child, below, elbow) for child, elbow in zip(node.children, elbows, strict=True)][::-1]
+            connectors = _connectors(len(node.children))
+            waiting += [(child, below, connector) for child, connector in zip(node.children, connectors, strict=True)][
+                ::-1
+            ]
 
     def _details(self, node: Node, indent: str) -> Iterator[Text]:
         """Yield the lines below a span: its failure, its log records and its events."""
@@ -203,12 +205,12 @@ def _style(service: str) -> str:
     return f"bold {_COLOURS.get(service, _OTHER_COLOUR)}"
 
 
-def _elbows(count: int) -> list[str]:
+def _connectors(count: int) -> list[str]:
     """Return the connectors of `count` siblings."""
     return ["├╴"] * (count - 1) + ["└╴"] * min(count, 1)
 
 
-def _counted(number: int, noun: str) -> str:
+def _count_of(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

@@ -41,7 +41,7 @@ class Admin:
 
 
 class Switches:
-    """The faults of a stack. Every method raises FailedError with a solution."""
+    """Injects, removes and lists the faults of a stack."""
 
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator) -> None:
         self._stack = stack
@@ -52,6 +52,9 @@ class Switches:
         """Inject a fault, or remove the matching faults (`none`), then list the faults.
 
         `fields` can have `source`, `target`, `value`, `times`, `at` and `for_seconds`.
+
+        Raises:
+            FailedError: The arguments are incomplete, the login failed, or the gateway rejected the request.
         """
         if kind not in {None, NONE} and "target" not in fields:
             raise FailedError("Missing TARGET. Run: make fault TARGET=orders KIND=slow")
@@ -62,8 +65,8 @@ class Switches:
         async with open_shop(self._stack.gateway) as shop:
             await self._log_in(shop)
             if kind == NONE:
-                between = {name: str(fields[name]) for name in ("source", "target") if name in fields}
-                await shop.call(api.remove_faults(**between))
+                filters = {name: str(fields[name]) for name in ("source", "target") if name in fields}
+                await shop.call(api.remove_faults(**filters))
             elif kind:
                 await shop.call(api.inject_fault(kind=kind, **fields))
             self._show((await shop.call(api.list_faults()))["items"])
@@ -72,17 +75,17 @@ class Switches:
         try:
             await shop.log_in(email=self._admin.email, password=self._admin.password)
         except httpx.ConnectError:
-            raise
+            raise  # `open_shop` reports that nothing listens
         except (ProblemError, httpx.TransportError) as error:
             raise FailedError(
-                f"{error}\nOnly an admin can inject faults. A fault on calls to users affects this login until it ends"
+                f"{error}\nOnly an admin can inject faults. If a fault affects calls to users, wait until it ends"
             ) from None
 
     def _show(self, faults: list[Fault]) -> None:
         for fault in faults:
             effect = KINDS[fault["kind"]].format_map(fault)
-            self._narrator.done(
+            self._narrator.print_step(
                 f"{fault['source']} → {fault['target']}: {effect}", f"until {fault['until'][11:19]} UTC"
             )
         if not faults:
-            self._narrator.done("no fault is injected")
+            self._narrator.print_step("no fault is injected")

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Labels of Loki that the tree does not print with a log record: it shows them elsewhere, they describe the process, or
-# they have many lines.
+# Labels of Loki that the tree does not print with a log record, because they are shown elsewhere, describe the process,
+# or have many lines.
 _NOT_SHOWN = frozenset(
     {"trace_id", "span_id", "request_id", "flags"}
     | {"detected_level", "severity_text", "severity_number", "observed_timestamp", "exception_stacktrace"}
@@ -38,7 +38,7 @@ class LogRecord:
 
 
 def log_records_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[LogRecord]]:
-    """Return the log records in the `result` of a query by span id, sorted by time; "" has those outside any span."""
+    """Return the log records of a query's `result` by span id, sorted by time. The id is "" outside any span."""
     records: dict[str, list[LogRecord]] = defaultdict(list)
     for stream in streams:
         labels: dict[str, str] = stream["stream"]
@@ -58,15 +58,15 @@ def log_records_by_span(streams: Sequence[Mapping[str, Any]]) -> dict[str, list[
 
 def events_of(span: Mapping[str, Any], service: str) -> tuple[LogRecord, ...]:
     """Return the span's events (`logs` in Jaeger's JSON), such as its statements, without stack traces."""
-    return tuple(_event(span["spanID"], service, noted) for noted in span.get("logs") or ())
+    return tuple(_event(span["spanID"], service, event) for event in span.get("logs") or ())
 
 
-def _event(span_id: str, service: str, noted: Mapping[str, Any]) -> LogRecord:
-    fields = {field["key"]: str(field["value"]) for field in noted["fields"]}
+def _event(span_id: str, service: str, event: Mapping[str, Any]) -> LogRecord:
+    fields = {field["key"]: str(field["value"]) for field in event["fields"]}
     text = fields.pop("event", "")
     fields.pop("exception.stacktrace", None)
     return LogRecord(
-        time=noted["timestamp"], span_id=span_id, service=service, level="event", text=text, attributes=fields
+        time=event["timestamp"], span_id=span_id, service=service, level="event", text=text, attributes=fields
     )
 
 

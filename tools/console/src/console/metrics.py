@@ -1,4 +1,4 @@
-"""Reading figures by Prometheus's query API: from Prometheus in Compose, from the observatory in embedded mode."""
+"""Reads figures with Prometheus's query API, from Prometheus in Compose and from the observatory in embedded mode."""
 
 import asyncio
 import math
@@ -16,7 +16,7 @@ _CONCURRENT_QUERIES = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of a table: the values of its labels, and a figure or None for each column."""
+    """One row of a table, with the values of its labels, and a figure or None for each column."""
 
     labels: tuple[str, ...]
     figures: tuple[float | None, ...]
@@ -24,18 +24,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A table with its rows; those with the largest first figure come first."""
+    """A table with its rows, sorted by their first figure, the largest first."""
 
     table: Table
     rows: Sequence[Row]
 
     @property
     def label_titles(self) -> list[str]:
-        """The heads of the columns that hold labels."""
+        """The headings of the label columns."""
         return [LABEL_TITLES.get(label, label) for label in self.table.by]
 
 
-class Metrics:
+class MetricsReader:
     """Evaluates the tables of the metrics page over the last `window_s` seconds."""
 
     def __init__(self, *, url: str, client: httpx.AsyncClient, window_s: float) -> None:
@@ -44,21 +44,22 @@ class Metrics:
         self._window_s = window_s
         self._slots = asyncio.Semaphore(_CONCURRENT_QUERIES)
 
-    async def figures(self) -> list[Figures]:
+    async def read_figures(self) -> list[Figures]:
         """Return the tables that have rows.
 
         Raises:
-            FailedError: Nothing listens there, or it rejects a query.
+            FailedError: The address cannot be reached, or a query is rejected.
         """
         async with asyncio.TaskGroup() as tasks:
-            found = [tasks.create_task(self._figures(table)) for table in TABLES]
+            found = [tasks.create_task(self._read_table(table)) for table in TABLES]
         return [figures for task in found if (figures := task.result()).rows]
 
-    async def _figures(self, table: Table) -> Figures:
+    async def _read_table(self, table: Table) -> Figures:
         columns = [await self._query(column.over(self._window_s), table.by) for column in table.columns]
         found = sorted({labels for column in columns for labels in column})
         rows = [
-            Row(labels=labels, figures=_figures(table, [column.get(labels) for column in columns])) for labels in found
+            Row(labels=labels, figures=_fill_shares(table, [column.get(labels) for column in columns]))
+            for labels in found
         ]
         return Figures(table=table, rows=sorted(rows, key=lambda row: -(row.figures[0] or 0)))
 
@@ -67,28 +68,31 @@ class Metrics:
             try:
                 response = await self._client.get(f"{self._url}/api/v1/query", params={"query": expression})
             except httpx.TransportError as error:
-                raise FailedError(_unreachable(self._url, error)) from error
-        result = _result(response)
+                raise FailedError(_connection_error(self._url, error)) from error
+        result = _read_result(response)
         values = {tuple(item["metric"].get(label, "") for label in by): float(item["value"][1]) for item in result}
         return {labels: value for labels, value in values.items() if math.isfinite(value)}
 
 
-def _figures(table: Table, values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Return the values; without a 5xx response there is no series to divide, and the share of the requests is 0."""
+def _fill_shares(table: Table, values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return the values, with 0 for a missing share of errors if there were requests.
+
+    Prometheus has no series of 5xx responses before the first one, so the ratio has no value.
+    """
     return tuple(
         0.0 if value is None and column.unit == "share" and values[0] else value
         for column, value in zip(table.columns, values, strict=True)
     )
 
 
-def _unreachable(url: str, error: Exception) -> str:
+def _connection_error(url: str, error: Exception) -> str:
     return (
-        f"cannot connect to {url} ({error or type(error).__name__}): run make up. In Compose that is Prometheus, in "
-        "embedded mode the observatory; HOPLINE_PROMETHEUS_URL names another address"
+        f"cannot connect to {url} ({error or type(error).__name__}): run make up, or set HOPLINE_PROMETHEUS_URL to the "
+        "address of Prometheus or of the observatory"
     )
 
 
-def _result(response: httpx.Response) -> list[dict[str, Any]]:
+def _read_result(response: httpx.Response) -> list[dict[str, Any]]:
     try:
         body = response.json()
         if response.is_success:
@@ -99,5 +103,5 @@ def _result(response: httpx.Response) -> list[dict[str, Any]]:
         reason = response.text[:200]
     raise FailedError(
         f"{response.request.url.copy_with(query=None)} got {response.status_code}: {reason}. "
-        "Needed is Prometheus's query API: that of Prometheus or of the observatory"
+        "Set HOPLINE_PROMETHEUS_URL to the address of Prometheus or of the observatory"
     )

@@ -15,25 +15,25 @@ class Narrator:
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def title(self, text: str) -> None:
+    def print_title(self, text: str) -> None:
         """Print a heading."""
         self._print(Text(f"\n{replace_unprintable(text)}", style="bold"))
 
-    def done(self, text: str, note: str = "") -> None:
+    def print_step(self, text: str, note: str = "") -> None:
         """Print a completed step, with a note in grey."""
-        self._print(Text.assemble(("  ✓ ", "green"), replace_unprintable(text), _aside(note)))
+        self._print(Text.assemble(("  ✓ ", "green"), replace_unprintable(text), _note_text(note)))
 
-    def arrived(self, after_ms: float, text: str, note: str = "") -> None:
-        """Print an effect of the order and its time since the order."""
-        came = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
-        self._print(Text.assemble(("  ← ", "cyan"), came, replace_unprintable(text), _aside(note)))
+    def print_arrival(self, after_ms: float, text: str, note: str = "") -> None:
+        """Print something that arrived, such as a notification, with the milliseconds since the request."""
+        time_ms = (f"{after_ms:8.1f} ms  " if after_ms >= 0 else "    earlier  ", "bold")
+        self._print(Text.assemble(("  ← ", "cyan"), time_ms, replace_unprintable(text), _note_text(note)))
 
-    def quoted(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line of other output."""
         self._print(Text.assemble(("  │ ", "dim"), replace_unprintable(line)))
 
-    def pointer(self, what: str, where: str) -> None:
-        """Print where to find more."""
+    def print_pointer(self, what: str, where: str) -> None:
+        """Print the name and the address of a page, or a command."""
         self._print(Text.assemble((f"  {what:<12}", "dim"), replace_unprintable(where)))
 
     @contextmanager
@@ -46,8 +46,8 @@ class Narrator:
             yield
 
     def _print(self, line: Text) -> None:
-        self.console.print(line, soft_wrap=True)  # addresses must not be wrapped
+        self.console.print(line, soft_wrap=True)  # a wrapped address cannot be opened
 
 
-def _aside(note: str) -> tuple[str, str]:
+def _note_text(note: str) -> tuple[str, str]:
     return (f"  {replace_unprintable(note)}" if note else "", "dim")

@@ -1,4 +1,4 @@
-"""The last part of the demo: request a report, show its progress, download, save and open it."""
+"""The last part of the demo: request a report, show its progress, download it, and print its first lines."""
 
 import asyncio
 import csv
@@ -15,10 +15,10 @@ from hopline_client import api
 from hopline_client.device import Device
 from hopline_client.rest import Client
 
-DAYS = 30
-FIRST_LINES = 3
-BAR = 20
-"""Characters of the progress bar."""
+DAYS = 30  # in the report
+FIRST_LINES = 3  # of the file are printed
+BAR_WIDTH = 20
+"""Width of the progress bar in characters."""
 
 _MAX_BYTES = 64 * 1024 * 1024
 
@@ -37,12 +37,12 @@ class ReportDemo:
         today = datetime.now(UTC).date()
         began = time.perf_counter()
         report = await self.shop.call(api.request_report(first=today - timedelta(days=DAYS), last=today))
-        self.narrator.done("requested a report on the last month's orders", f"report {report['id']}")
-        progress, ready = await self._watch(device, report["id"], began)
+        self.narrator.print_step("requested a report on the last month's orders", f"report {report['id']}")
+        progress, ready = await self._wait_until_ready(device, report["id"], began)
         async with self.shop.download(api.download_report(ready["download_url"]), max_bytes=_MAX_BYTES) as file:
             content = b"".join([chunk async for chunk in file.chunks])
         saved = self._save(file.name, content)
-        rows = self._read(saved, order_id)
+        rows = self._print_orders(saved, order_id)
         return {
             "id": report["id"],
             "progress": progress,
@@ -52,7 +52,9 @@ class ReportDemo:
             "rows": rows,
         }
 
-    async def _watch(self, device: Device, report_id: str, began: float) -> tuple[list[int], Mapping[str, Any]]:
+    async def _wait_until_ready(
+        self, device: Device, report_id: str, began: float
+    ) -> tuple[list[int], Mapping[str, Any]]:
         """Print the progress until the report is ready. Return the percentages and the last notification's data."""
         reported: list[int] = []
         try:
@@ -65,10 +67,10 @@ class ReportDemo:
                         after_ms = round((notification.received_at - began) * 1000, 1)
                         if notification["kind"] == "report.failed":
                             raise FailedError(f"the report failed: {data['reason']}")
-                        done = notification["kind"] == "report.ready"
-                        percent = 100 if done else data["progress"]
-                        self.narrator.arrived(after_ms, f"{_bar(percent)} {percent:3} %", notification["kind"])
-                        if done:
+                        is_ready = notification["kind"] == "report.ready"
+                        percent = 100 if is_ready else data["progress"]
+                        self.narrator.print_arrival(after_ms, f"{_bar(percent)} {percent:3} %", notification["kind"])
+                        if is_ready:
                             return reported, data
                         reported.append(percent)
         except TimeoutError:
@@ -80,20 +82,20 @@ class ReportDemo:
         path = self.folder / (name or "report.csv")
         self.folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        self.narrator.done(f"saved {path}", f"{len(content):,} bytes")
+        self.narrator.print_step(f"saved {path}", f"{len(content):,} bytes")
         return path
 
-    def _read(self, path: Path, order_id: str) -> int:
-        """Open the file, print its first lines, and return the number of its orders."""
+    def _print_orders(self, path: Path, order_id: str) -> int:
+        """Print the first lines of the file, and return the number of its orders."""
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         if order_id not in {row.get("order_id") for row in rows}:
             raise FailedError(f"{path} does not contain the order {order_id}")
         for line in path.read_text(encoding="utf-8").splitlines()[:FIRST_LINES]:
-            self.narrator.quoted(line)
+            self.narrator.print_line(line)
         return len(rows)
 
 
 def _bar(percent: int) -> str:
-    full = round(BAR * percent / 100)
-    return "█" * full + "░" * (BAR - full)
+    full = round(BAR_WIDTH * percent / 100)
+    return "█" * full + "░" * (BAR_WIDTH - full)

@@ -20,7 +20,7 @@ _FRAME_SECONDS = 15.0
 
 
 class RoomDemo:
-    """Joins the room twice, orders, cancels, and leaves by closing a socket."""
+    """Joins the room with two sockets, orders and cancels the product, and closes one socket."""
 
     def __init__(self, *, stack: Stack, narrator: Narrator) -> None:
         self._stack = stack
@@ -34,21 +34,21 @@ class RoomDemo:
             email, password = f"grace-{secrets.token_hex(6)}@example.org", secrets.token_urlsafe(16)
             await shop.call(api.register(email=email, password=password, name="Grace Hopper"))
             await shop.log_in(email=email, password=password)
-            self._narrator.title(f"Two sockets join {room}")
-            stays = await self._join(sockets, shop, room)
-            leaving = await sockets.enter_async_context(AsyncExitStack())
-            leaves = await self._join(leaving, shop, room)
-            await self._wait_for([stays, leaves], "viewers", 2)
+            self._narrator.print_title(f"Two sockets join {room}")
+            first = await self._join(sockets, shop, room)
+            second_socket = await sockets.enter_async_context(AsyncExitStack())
+            second = await self._join(second_socket, shop, room)
+            await self._wait_for([first, second], "viewers", 2)
             product = await shop.call(api.get_product(sku))
-            self._narrator.done(f"GET /v2/products/{sku}", f"{product['available']} available")
-            self._narrator.title("The product is ordered, and the order cancelled")
+            self._narrator.print_step(f"GET /v2/products/{sku}", f"{product['available']} available")
+            self._narrator.print_title("The product is ordered, and the order cancelled")
             order = await shop.call(api.place_order((sku, 1)))
-            await self._wait_for([stays, leaves], "stock")
+            await self._wait_for([first, second], "stock")
             await shop.call(api.cancel_order(order["id"]))
-            await self._wait_for([stays, leaves], "stock")
-            self._narrator.title("One socket closes")
-            await leaving.aclose()
-            await self._wait_for([stays], "viewers", 1)
+            await self._wait_for([first, second], "stock")
+            self._narrator.print_title("One socket closes")
+            await second_socket.aclose()
+            await self._wait_for([first], "viewers", 1)
 
     async def _join(self, sockets: AsyncExitStack, shop: Client, room: str) -> Device:
         device = await sockets.enter_async_context(Device(client=shop, resumes=False))
@@ -57,18 +57,18 @@ class RoomDemo:
         return device
 
     async def _wait_for(self, devices: Sequence[Device], frame_type: str, viewers: int | None = None) -> None:
-        """Wait until each device has received such a frame, and print that of the first one."""
+        """Wait until each device has received a frame of this type with `viewers`, and print the first one."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(_FRAME_SECONDS):
-                first, *_ = [await _next(device, frame_type, viewers) for device in devices]
+                frame, *_ = [await _receive_frame(device, frame_type, viewers) for device in devices]
         except TimeoutError:
             raise FailedError(f"no {frame_type} frame arrived within {_FRAME_SECONDS:g} s") from None
-        note = ", ".join(f"{name} {member}" for name, member in first.items() if name not in {"t", "room"})
-        self._narrator.arrived(1000 * (time.perf_counter() - began), frame_type, note)
+        note = ", ".join(f"{name} {member}" for name, member in frame.items() if name not in {"t", "room"})
+        self._narrator.print_arrival(1000 * (time.perf_counter() - began), frame_type, note)
 
 
-async def _next(device: Device, frame_type: str, viewers: int | None) -> Frame:
+async def _receive_frame(device: Device, frame_type: str, viewers: int | None) -> Frame:
     async for frame in device.receive():
         if frame["t"] == "join_rejected":
             raise FailedError(f"the server rejected {frame['room']}: {frame['reason']}. Close other sockets first")

@@ -1,4 +1,4 @@
-"""The client of a stack's shop, as commands use it."""
+"""The client of the shop for the commands. Its errors end a command."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ async def wait_until_ready(shop: Client, *, timeout_s: float) -> str:
             break
         await asyncio.sleep(_READY_PAUSE_S)
     if not state:
-        raise FailedError(f"the stack is not ready ({_unready(response)}): see make status and make logs")
+        raise FailedError(f"the stack is not ready ({_describe_unready(response)}): see make status and make logs")
     return state
 
 
@@ -56,7 +56,7 @@ async def list_available_products(shop: Client) -> list[Product]:
 
 
 def trace_id_of(response: httpx.Response) -> str:
-    """Return the trace of a response. Raises FailedError if it names none."""
+    """Return the trace id of a response. Raises FailedError if its header has none."""
     if found := api.trace_id(response):
         return found
     raise FailedError(f"{response.request.url.path} returned no readable traceresponse header")
@@ -70,8 +70,8 @@ def _state(response: httpx.Response) -> str:
         return ""
 
 
-def _unready(response: httpx.Response) -> str:
-    """Return the failed dependencies, or the status of a response that does not list them."""
+def _describe_unready(response: httpx.Response) -> str:
+    """Return the failed dependencies, or the HTTP status if the response does not list them."""
     try:
         dependencies = response.json()["dependencies"].items()
         down = [f"{name}: {state.get('error') or state['status']}" for name, state in dependencies if state["error"]]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-_NAMING = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name", "db.query.summary")
+_DETAIL_ATTRIBUTES = ("hopline.notification.kind", "cloudevents.event_type", "db.collection.name", "db.query.summary")
 _WRITTEN_TABLE = re.compile(r"\b(?:INTO|(?<!FOR\s)UPDATE)\s+\"?([a-z_][a-z0-9_.]*)", re.IGNORECASE)
 _READ_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+\"?([a-z_][a-z0-9_.]*)\"?(?!\s*\(|[a-z0-9_.])", re.IGNORECASE)
 
@@ -15,7 +15,7 @@ def find_detail(operation: str, tags: Mapping[str, Any]) -> str:
 
     For a statement that writes, it is the first table written; for other statements, the first table read.
     """
-    for name in _NAMING:
+    for name in _DETAIL_ATTRIBUTES:
         if value := tags.get(name):
             return "" if value == operation else str(value)
     if statement := tags.get("db.query.text"):

@@ -20,7 +20,9 @@ class Stack:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read HOPLINE_{GATEWAY,JAEGER,LOKI,PROMETHEUS,MAILPIT}_URL; else localhost with HOPLINE_PORT_OFFSET added.
+        """Read HOPLINE_{GATEWAY,JAEGER,LOKI,PROMETHEUS,MAILPIT}_URL.
+
+        The default is localhost with the usual port plus HOPLINE_PORT_OFFSET.
 
         Raises FailedError if the offset is invalid.
         """

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-_FOLD_FROM = 0.2  # share of the busy time
-_FOLD_TO = 0.04
+_FOLD_FROM = 0.2  # a longer idle stretch is folded, as a share of the busy time
+_FOLD_TO = 0.04  # width of a folded stretch, as a share of the busy time
 
 
 class Stretch(NamedTuple):

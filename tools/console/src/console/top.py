@@ -18,7 +18,7 @@ from rich.text import Text
 
 from console.drawing import colour_service, format_duration, replace_unprintable
 from console.failures import FailedError
-from console.metrics import Figures, Metrics, Row
+from console.metrics import Figures, MetricsReader, Row
 from console.stack import Stack
 
 WINDOW_S = 60.0
@@ -26,30 +26,30 @@ REFRESH_S = 2.0
 
 _REQUEST_SECONDS = 5.0
 _MAX_ROWS = 8  # of one table on a terminal
-_TWO_COLUMNS = 150
-_SHORT_ID = 8
+_TWO_COLUMNS = 150  # width from which the tables have two columns, in characters
+_SHORT_ID = 8  # characters of the id of a process
 _CIRCUITS = {0.0: "closed", 1.0: "half open", 2.0: "open"}
 _NO_METRICS = "No metrics yet. The services send them every ten seconds; place an order, or run make demo."
 
 
 async def show_top(stack: Stack, console: Console) -> None:
-    """Show the figures until `q` or Ctrl-C; without a terminal print one plain table and end.
+    """Show the figures until `q` or Ctrl-C. Without a terminal, print them once as a plain table.
 
     Raises:
-        FailedError: There is no connection, or the response is not Prometheus's.
+        FailedError: The figures cannot be read at the start.
     """
     async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, trust_env=False) as client:
-        metrics = Metrics(url=stack.prometheus, client=client, window_s=WINDOW_S)
-        first = await _figures(metrics)
+        metrics = MetricsReader(url=stack.prometheus, client=client, window_s=WINDOW_S)
+        first = await _read_figures(metrics)
         if not console.is_terminal:
             console.print(Text("\n".join(plain_lines(first)) or _NO_METRICS), soft_wrap=True)
             return
-        with _pressed("q") as ended:
+        with _watch_key("q") as ended:
             await _refresh(metrics, console, first, ended)
 
 
-async def _refresh(metrics: Metrics, console: Console, first: list[Figures], ended: asyncio.Event) -> None:
-    """Draw again and again. A failed reading leaves the last figures, with the reason above them."""
+async def _refresh(metrics: MetricsReader, console: Console, first: list[Figures], ended: asyncio.Event) -> None:
+    """Redraw the figures every REFRESH_S seconds. If they cannot be read, keep the last ones below the reason."""
     figures, problem = first, ""
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
@@ -59,14 +59,15 @@ async def _refresh(metrics: Metrics, console: Console, first: list[Figures], end
             if ended.is_set():
                 return
             try:
-                figures, problem = await _figures(metrics), ""
+                figures, problem = await _read_figures(metrics), ""
             except FailedError as failure:
                 problem = str(failure)
 
 
-async def _figures(metrics: Metrics) -> list[Figures]:
+async def _read_figures(metrics: MetricsReader) -> list[Figures]:
+    """Read the figures. Concurrent queries may fail together, so only the first error is raised."""
     try:
-        return await metrics.figures()
+        return await metrics.read_figures()
     except* FailedError as failures:
         failure = failures.exceptions[0]
     while isinstance(failure, BaseExceptionGroup):
@@ -89,7 +90,7 @@ def plain_lines(figures: Sequence[Figures]) -> list[str]:
         for row in section.rows
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [f"{table:<{widths[0]}}  {of:<{widths[1]}}  {written}" for table, of, written in cells]
+    return [f"{table:<{widths[0]}}  {labels:<{widths[1]}}  {figures_text}" for table, labels, figures_text in cells]
 
 
 def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableType:
@@ -105,9 +106,9 @@ def _screen(figures: Sequence[Figures], problem: str, width: int) -> RenderableT
         return Group(*lines, *tables)
     heights = [min(len(section.rows), _MAX_ROWS) + 2 for section in figures]
     middle = next(index for index in range(1, len(heights) + 1) if 2 * sum(heights[:index]) >= sum(heights))
-    beside = Grid.grid(padding=(0, 3))
-    beside.add_row(Group(*tables[:middle]), Group(*tables[middle:]))
-    return Group(*lines, beside)
+    columns = Grid.grid(padding=(0, 3))
+    columns.add_row(Group(*tables[:middle]), Group(*tables[middle:]))
+    return Group(*lines, columns)
 
 
 def _grid(figures: Figures) -> RenderableType:
@@ -116,7 +117,7 @@ def _grid(figures: Figures) -> RenderableType:
     for title in figures.label_titles:
         grid.add_column(title, no_wrap=True, overflow="ellipsis")
     rows = [(row, list(_cells(figures, row))) for row in figures.rows[:_MAX_ROWS]]
-    for index, column in enumerate(figures.table.columns):  # names are cut before figures are
+    for index, column in enumerate(figures.table.columns):  # names are truncated before figures
         width = max(len(column.title), *(len(cells[index]) for _, cells in rows))
         grid.add_column(column.title, justify="right", no_wrap=True, min_width=width)
     for row, cells in rows:
@@ -157,12 +158,14 @@ def _format_figure(value: float | None, unit: str) -> str:
 
 
 def _rounded(value: float) -> str:
-    """Return a number with at least three digits, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    """Return a number with three significant digits, or as a whole number from 100 on, without an exponent."""
+    if value >= 100:  # noqa: PLR2004
+        return f"{value:.0f}"
+    return f"{float(f'{value:.3g}'):f}".rstrip("0").rstrip(".")
 
 
 @contextmanager
-def _pressed(key: str) -> Iterator[asyncio.Event]:
+def _watch_key(key: str) -> Iterator[asyncio.Event]:
     """Set the event when the key is pressed. If stdin is not a terminal, only Ctrl-C ends the command."""
     pressed = asyncio.Event()
     if not sys.stdin.isatty():
@@ -182,7 +185,7 @@ def _pressed(key: str) -> Iterator[asyncio.Event]:
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
     loop.add_reader(descriptor, read)
-    loop.add_signal_handler(signal.SIGINT, pressed.set)  # a shell may have started this with SIGINT ignored
+    loop.add_signal_handler(signal.SIGINT, pressed.set)  # needed if a shell started this process with SIGINT ignored
     try:
         yield pressed
     finally:

@@ -18,12 +18,12 @@ T = TypeVar("T")
 class TimeoutBudget:
     """Time limits in seconds."""
 
-    ready: float = 15.0  # a killed process has restarted by then
+    ready: float = 15.0  # longer than the restart of a killed process
     pushes: float = 60.0
     report: float = 60.0
     emails: float = 30.0
     trace: float = 45.0
-    completed: float = 2.0  # without new spans; longer than the delay of an exporter's batch
+    completed: float = 2.0  # without new spans; longer than the batch delay of an exporter
 
 
 class CompletionDetector:
@@ -43,12 +43,18 @@ class CompletionDetector:
         return self._has_ended(tree) and now - self._since >= self._quiet_seconds
 
 
-async def until(probe: Callable[[], Awaitable[T | None]], seconds: float, otherwise: str) -> T:
-    """Return the probe's first result that is not None. Raises FailedError with `otherwise` after the timeout."""
+async def until(
+    probe: Callable[[], Awaitable[T | None]],
+    seconds: float,
+    problem: str,
+    *,
+    advice: str = "see make status and make logs",
+) -> T:
+    """Return the probe's first result that is not None. Raises FailedError with both texts after the timeout."""
     deadline = time.monotonic() + seconds
     while True:
         if (found := await probe()) is not None:
             return found
         if time.monotonic() > deadline:
-            raise FailedError(f"{otherwise} after {seconds:g} s: see make status and make logs")
+            raise FailedError(f"{problem} after {seconds:g} s: {advice}")
         await asyncio.sleep(_POLL_SECONDS)

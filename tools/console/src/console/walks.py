@@ -1,6 +1,7 @@
 """`make walk`: produces one kind of trace and prints it like `make trace`.
 
-A new customer places one order. A fault switch causes the failure. It affects only this order if nothing else runs.
+A new customer places one order. A fault switch causes the failure. The fault affects only this order if no other
+requests are sent.
 docs/telemetry.md describes the walks and what to look for in each.
 """
 
@@ -27,14 +28,14 @@ from hopline_client.rest import Client
 _REQUEST_SECONDS = 30.0
 _FAULT_SECONDS = 60
 _RECONNECT = Backoff(first_s=0.5, max_s=0.5)
-_QUIET_SECONDS = 1.0  # longer than an exporter's batch delay; the last spans are awaited by name
+_QUIET_SECONDS = 1.0  # longer than the batch delay of an exporter; `has_ended` waits for the last spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """The fault to inject before the order, if any, and whether a trace has the last spans of the walk."""
+    """One walk. `fault` is injected before the order. `has_ended` returns whether a trace has its last spans."""
 
-    shows: str
+    description: str
     has_ended: Callable[[Tree], bool]
     fault: Mapping[str, Any] = field(default_factory=dict)
 
@@ -58,20 +59,21 @@ def _is_shipped(tree: Tree) -> bool:
 
 
 WALKS = {
-    "order": Walk(shows="a normal order", has_ended=_is_shipped),
+    "order": Walk(description="a normal order", has_ended=_is_shipped),
     "redelivery": Walk(
-        shows="an event that is redelivered: its consumer crashes between commit and acknowledgement",
+        description="an event that is redelivered: its consumer crashes between commit and acknowledgement",
         has_ended=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "applied before"),
         fault={"target": "notifications", "kind": "crash", "at": "consumer.after_commit"},
     ),
-    # packing: no other part of the order calls orders at that time, while a second email could consume a failure
+    # The fault affects the packing, because no other job of the order calls orders at that time. Two email jobs run at
+    # the same time, so each of them could receive one of the errors.
     "retries": Walk(
-        shows="a job that fails twice: orders responds to the worker with errors",
+        description="a job that fails twice: orders responds to the worker with errors",
         has_ended=lambda tree: _is_shipped(tree) and _any(tree, lambda span: span.repeat_reason == "attempt 3"),
         fault={"source": "workers", "target": "orders", "kind": "errors", "times": 2},
     ),
     "timeout": Walk(
-        shows="a request whose upstream does not respond in time",
+        description="a request whose upstream does not respond in time",
         has_ended=lambda tree: _any(tree, lambda span: bool(span.failure)),
         fault={"source": "gateway", "target": "orders", "kind": "hang", "times": 1},
     ),
@@ -79,7 +81,7 @@ WALKS = {
 
 
 class Walker:
-    """Runs one of the walks. Every method raises FailedError with a solution."""
+    """Runs one of the walks."""
 
     def __init__(self, *, stack: Stack, admin: Admin, narrator: Narrator, timeout: TimeoutBudget | None = None) -> None:
         self._stack = stack
@@ -88,22 +90,26 @@ class Walker:
         self._timeout = timeout or TimeoutBudget()
 
     async def run(self, walk: Walk) -> str:
-        """Run the walk, wait until the trace is complete, and return its id."""
+        """Run the walk, wait until its trace is complete, and return the trace id.
+
+        Raises:
+            FailedError: A step of the walk failed.
+        """
         async with open_shop(self._stack.gateway, timeout_s=_REQUEST_SECONDS) as shop:
             backends = Backends(stack=self._stack, client=shop.http)
-            self._narrator.title(walk.shows)
+            self._narrator.print_title(walk.description)
             await wait_until_ready(shop, timeout_s=self._timeout.ready)
             await self._register(shop, backends)
             product, *_ = await list_available_products(shop)
             device = Device(client=shop, on_frame=lambda _: None, backoff=_RECONNECT)
-            async with self._fault(walk, shop, backends), device:
+            async with self._injected_fault(walk, shop, backends), device:
                 response = await shop.send(api.place_order((product["sku"], 1)))
                 trace_id = trace_id_of(response)
-                self._narrator.done(f"ordered, got {response.status_code}", f"trace {trace_id}")
+                self._narrator.print_step(f"ordered, got {response.status_code}", f"trace {trace_id}")
                 with self._narrator.waiting("waiting for the complete trace"):
                     detector = CompletionDetector(walk.has_ended, _QUIET_SECONDS)
                     await backends.wait_for_trace(trace_id, detector, timeout_s=self._timeout.trace)
-        self._narrator.pointer("browser", self._stack.gateway)
+        self._narrator.print_pointer("browser", self._stack.gateway)
         return trace_id
 
     async def _register(self, shop: Client, backends: Backends) -> None:
@@ -114,14 +120,14 @@ class Walker:
 
         async def is_welcomed() -> bool | None:
             listed = await shop.call(api.list_notifications())
-            return (await backends.emails(email) and listed["head"] > 0) or None
+            return (await backends.get_emails(email) and listed["head"] > 0) or None
 
         with self._narrator.waiting("waiting for the welcome email"):
             await until(is_welcomed, self._timeout.emails, f"no welcome email to {email}")
-        self._narrator.done(f"registered {email}")
+        self._narrator.print_step(f"registered {email}")
 
     @asynccontextmanager
-    async def _fault(self, walk: Walk, shop: Client, backends: Backends) -> AsyncIterator[None]:
+    async def _injected_fault(self, walk: Walk, shop: Client, backends: Backends) -> AsyncIterator[None]:
         """Inject the fault. The block begins when the service that injects it has read the switch."""
         if not walk.fault:
             yield
@@ -137,7 +143,7 @@ class Walker:
 
             with self._narrator.waiting("waiting until the fault is injected"):
                 await until(is_read, self._timeout.ready, f"{service} did not log that the fault is injected")
-            self._narrator.done(f"injected: {fault['kind']} {fault['source']} → {fault['target']}")
+            self._narrator.print_step(f"injected: {fault['kind']} {fault['source']} → {fault['target']}")
             yield
         finally:
             await admin.call(api.remove_faults(source=fault["source"], target=fault["target"]))
