@@ -59,12 +59,12 @@ class JaegerApi:
         service, kind = _required_service(request), request.query_params.get("spanKind", "")
         spans = (span for span in self._traces.spans() if span.service == service)
         found = sorted({(span.operation, span.role.kind) for span in spans})
-        return _listing([{"name": name, "spanKind": own} for name, own in found if kind in ("", own)])
+        return _listing([{"name": name, "spanKind": span_kind} for name, span_kind in found if kind in ("", span_kind)])
 
     async def search(self, request: Request) -> Response:
         """Return complete traces: those with the given traceID parameters, or those that match the search."""
-        if named := request.query_params.getlist("traceID"):
-            return self._named([parse_trace_id(raw) for raw in named])
+        if trace_ids := request.query_params.getlist("traceID"):
+            return self._get_all([parse_trace_id(raw) for raw in trace_ids])
         _required_service(request)
         query = TraceQuery.parse(request.query_params)
         return _response([trace_json(spans) for spans in query.find(self._traces)])
@@ -76,7 +76,7 @@ class JaegerApi:
             raise RequestError(404, "trace not found")
         return _response([trace_json(spans)])
 
-    def _named(self, trace_ids: Sequence[str]) -> Response:
+    def _get_all(self, trace_ids: Sequence[str]) -> Response:
         found = [(trace_id, self._traces.get(trace_id)) for trace_id in trace_ids]
         missing = [{"msg": "trace not found", "traceID": trace_id} for trace_id, spans in found if not spans]
         return _response([trace_json(spans) for _, spans in found if spans], errors=missing or None)

@@ -8,8 +8,8 @@ _BACKLOG = 512
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket for asyncio's servers. Raises OSError with the port if it is in use.
 
-    The protocol is set explicitly, because otherwise asyncio does not set TCP_NODELAY. Then each response in several
-    small writes, as in SMTP, would wait 40 ms for the client's delayed acknowledgement.
+    asyncio sets TCP_NODELAY only if the protocol of the socket is set explicitly. Without TCP_NODELAY, a response in
+    several small writes, as in SMTP, would wait 40 ms for the client's delayed acknowledgement.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

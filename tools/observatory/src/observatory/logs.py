@@ -11,8 +11,8 @@ from observatory.attributes import Resource, Scope
 class Record:
     """One serialised log record, with the fields that most queries need.
 
-    `time_ns` is its timestamp, its observed timestamp or its time of arrival, whichever is set first, in nanoseconds
-    since the epoch. `trace_id` and `span_id` are "" outside a trace.
+    `time_ns` is its timestamp in nanoseconds since the epoch. If it is missing, the observed timestamp is used,
+    and without both the time of arrival. `trace_id` and `span_id` are "" outside a trace.
     """
 
     time_ns: int

@@ -31,7 +31,7 @@ _DEFAULT_LIMIT = 100
 _MAX_LIMIT = 5_000  # Loki's default of max_entries_limit_per_query
 _SECONDS_DIGITS = 10  # integers of up to ten digits are seconds, longer ones nanoseconds
 _SINCE = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
-_SINCE_NS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SINCE_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 class InvalidParameterError(ValueError):
@@ -52,7 +52,7 @@ class LokiApi:
     def __init__(self, *, logs: LogStore, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         self._logs = logs
         self._timeout_s = timeout_s
-        self._one_at_a_time = asyncio.Semaphore(1)
+        self._query_slot = asyncio.Semaphore(1)
 
     def routes(self) -> list[Route]:
         """Return /ready and the endpoints below /loki/api/v1."""
@@ -97,11 +97,11 @@ class LokiApi:
             raise InvalidParameterError("end timestamp must not be before or equal to start time")
         limit, newest_first = _limit(params), _newest_first(params)
         query = logql.parse(params.get("query", ""))
-        async with self._one_at_a_time:
+        async with self._query_slot:
             candidates = [record for record in self._logs if start_ns <= record.time_ns < end_ns]
             candidates.sort(key=lambda record: record.time_ns, reverse=newest_first)
-            ends_at = time.monotonic() + self._timeout_s
-            entries = await asyncio.to_thread(lambda: list(islice(_entries(query, candidates, ends_at), limit)))
+            deadline_s = time.monotonic() + self._timeout_s
+            entries = await asyncio.to_thread(lambda: list(islice(_entries(query, candidates, deadline_s), limit)))
         streams: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = defaultdict(list)
         for time_ns, labels, line in entries:
             streams[tuple(sorted(labels.items()))].append((str(time_ns), line))
@@ -122,15 +122,15 @@ async def reject_timeout(_request: Request, error: Exception) -> Response:
 
 
 def _entries(
-    query: logql.LogQuery, records: Iterable[Record], ends_at: float
+    query: logql.LogQuery, records: Iterable[Record], deadline_s: float
 ) -> Iterator[tuple[int, dict[str, str], str]]:
     """Yield time, labels and line of the matching records. Fields that need no decoding are compared first.
 
-    Raises QueryTimeoutError at `ends_at`, in seconds of the monotonic clock.
+    Raises QueryTimeoutError when the monotonic clock reaches `deadline_s`.
     """
     selected: dict[int, bool] = {}  # by resource, because many records share one
     for record in records:
-        if time.monotonic() >= ends_at:
+        if time.monotonic() >= deadline_s:
             raise QueryTimeoutError("the query takes too long: narrow its time range or its selector")
         ids = {"trace_id": record.trace_id, "span_id": record.span_id}
         if not all(matcher.accepts(ids[name]) for name, matcher in query.labels if name in ids):
@@ -181,5 +181,5 @@ def _time_ns(params: QueryParams, name: str, default: int) -> int:
 def _since_ns(params: QueryParams) -> int:
     raw = params.get("since", "") or "1h"
     if found := _SINCE.fullmatch(raw):
-        return int(found[1]) * _SINCE_NS[found[2]] * _SECOND_NS
+        return int(found[1]) * _SINCE_SECONDS[found[2]] * _SECOND_NS
     raise InvalidParameterError(f"could not parse 'since' parameter: {raw!r}; expected for example 15m")

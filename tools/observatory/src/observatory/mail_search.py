@@ -26,7 +26,7 @@ Predicate: TypeAlias = Callable[[Mail, Message], bool]
 
 _TERM = re.compile(r'([-!]?)((?:[a-z-]+:)?)(?:"([^"]*)"|([^\s"]+))', re.IGNORECASE)
 _ADDRESS_HEADERS = ("From", "To", "Cc", "Bcc", "Reply-To")
-_PLACES = {
+_HEADERS_BY_PREFIX = {
     "to:": ("To",),
     "from:": ("From",),
     "cc:": ("Cc",),
@@ -45,15 +45,15 @@ class UnsupportedSearchError(ValueError):
 
 def compile_search(text: str) -> Predicate:
     """Return a function that tests one email. Raises UnsupportedSearchError."""
-    predicates = [_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
+    predicates = [_compile_term(*found.groups("")) for found in islice(_TERM.finditer(text), MAX_TERMS + 1)]
     if len(predicates) > MAX_TERMS:
-        raise UnsupportedSearchError(f"at most {MAX_TERMS} words are allowed; {SUPPORTED}")
+        raise UnsupportedSearchError(f"at most {MAX_TERMS} terms are allowed; {SUPPORTED}")
     if not predicates:
-        raise UnsupportedSearchError(f"no search query; {SUPPORTED}")
+        raise UnsupportedSearchError(f"the query is empty; {SUPPORTED}")
     return lambda mail, message: all(accepts(mail, message) for accepts in predicates)
 
 
-def _term(negation: str, prefix: str, phrase: str, word: str) -> Predicate:
+def _compile_term(negation: str, prefix: str, phrase: str, word: str) -> Predicate:
     prefix, text = prefix.lower(), (phrase or word).lower()
     accepts = _state(prefix + text) if prefix in ("is:", "has:") else _contains(prefix, text)
     return (lambda mail, message: not accepts(mail, message)) if negation else accepts
@@ -74,9 +74,9 @@ def _state(name: str) -> Predicate:
 def _contains(prefix: str, text: str) -> Predicate:
     if prefix in _UNSUPPORTED_PREFIXES:
         raise UnsupportedSearchError(f"{prefix} is not supported; {SUPPORTED}")
-    names = _PLACES.get(prefix)
+    names = _HEADERS_BY_PREFIX.get(prefix)
     if names is None:  # no prefix, or a word with a colon in it
-        return lambda _, message: prefix + text in _everything(message)
+        return lambda _, message: prefix + text in _searchable_text(message)
     return lambda mail, message: text in _headers(mail, message, names)
 
 
@@ -87,7 +87,7 @@ def _headers(mail: Mail, message: Message, names: tuple[str, ...]) -> str:
     return "\n".join(shown).lower()
 
 
-def _everything(message: Message) -> str:
+def _searchable_text(message: Message) -> str:
     shown = mime.bodies(message)
     parts = [mime.header(message, name) for name in (*_ADDRESS_HEADERS, "Subject")]
     return " ".join(" ".join([*parts, shown.text or mime.snippet(shown), shown.html]).split()).lower()

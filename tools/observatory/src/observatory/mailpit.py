@@ -23,7 +23,7 @@ from observatory.responses import JsonResponse
 from shared.validation.text import terminal_text
 
 Json: TypeAlias = "dict[str, Any]"
-OneMail: TypeAlias = "Callable[[Mail, Message], Response]"
+MailResponder: TypeAlias = "Callable[[Mail, Message], Response]"
 
 _DEFAULT_LIMIT = 50
 _NO_FOREIGN_CONTENT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
@@ -49,11 +49,11 @@ class MailpitApi:
             Route("/api/v1/messages", self.messages, methods=["GET"]),
             Route("/api/v1/messages", self.delete, methods=["DELETE"]),
             Route("/api/v1/search", self.search),
-            Route("/api/v1/message/{mail_id}", self._one(_opened)),
-            Route("/api/v1/message/{mail_id}/headers", self._one(_headers)),
-            Route("/api/v1/message/{mail_id}/raw", self._one(_raw)),
-            Route("/view/{mail_id}.html", self._one(_html)),
-            Route("/view/{mail_id}.txt", self._one(_text)),
+            Route("/api/v1/message/{mail_id}", self._endpoint(_opened)),
+            Route("/api/v1/message/{mail_id}/headers", self._endpoint(_headers)),
+            Route("/api/v1/message/{mail_id}/raw", self._endpoint(_raw)),
+            Route("/view/{mail_id}.html", self._endpoint(_html)),
+            Route("/view/{mail_id}.txt", self._endpoint(_text)),
         ]
 
     async def probe(self, _request: Request) -> Response:
@@ -90,20 +90,20 @@ class MailpitApi:
 
     async def search(self, request: Request) -> Response:
         """List the messages that match `query` (see mail_search.py)."""
-        fits = compile_search(request.query_params.get("query", ""))
+        matches = compile_search(request.query_params.get("query", ""))
         return self._listing(
-            request, [mail for mail in self._mailbox.newest_first() if fits(mail, mime.parse(mail.raw))]
+            request, [mail for mail in self._mailbox.newest_first() if matches(mail, mime.parse(mail.raw))]
         )
 
     async def delete(self, request: Request) -> Response:
         """Delete the messages in the body's `IDs`, or all messages if there is no body."""
-        self._mailbox.delete(_wanted_ids(await request.body()))
+        self._mailbox.delete(_read_ids(await request.body()))
         return PlainTextResponse("ok")
 
-    def _one(self, show: OneMail) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, respond: MailResponder) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             mail = self._mailbox.get(request.path_params["mail_id"])
-            return show(mail, mime.parse(mail.raw)) if mail else PlainTextResponse("404 message not found", 404)
+            return respond(mail, mime.parse(mail.raw)) if mail else PlainTextResponse("404 message not found", 404)
 
         return endpoint
 
@@ -132,14 +132,14 @@ async def reject(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(terminal_text(str(error)), 400)
 
 
-def _wanted_ids(body: bytes) -> list[str]:
+def _read_ids(body: bytes) -> list[str]:
     try:
-        wanted = orjson.loads(body)["IDs"] if body else []
+        ids = orjson.loads(body)["IDs"] if body else []
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        wanted = None
-    if not isinstance(wanted, list) or not all(isinstance(item, str) for item in wanted):
+        ids = None
+    if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
         raise BadRequestError('expected {"IDs": ["…"]}, or no body to delete every message')
-    return wanted
+    return ids
 
 
 def _summary(mail: Mail) -> Json:

@@ -1,4 +1,4 @@
-"""Names of metrics and labels as Prometheus makes them from OpenTelemetry's, so that one expression works on both.
+"""Names of metrics and labels, derived from OpenTelemetry's as in Prometheus, so that one expression works with both.
 
 Reference: https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/. The resource attributes
 that become labels are those that `infra/prometheus/prometheus.yaml` promotes.
@@ -37,17 +37,20 @@ _UNITS: Final = {
     "%": "percent",
 }
 _PER: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
-_OTHER: Final = re.compile(r"[^a-zA-Z0-9]+")
+_SEPARATORS: Final = re.compile(r"[^a-zA-Z0-9]+")
 _ANNOTATION: Final = re.compile(r"\{[^}]*\}")
 
 
 class LabelsTooLongError(ValueError):
-    """A point has more labels, or longer ones, than are kept."""
+    """The labels of a point exceed MAX_LABELS or MAX_LABEL_BYTES."""
 
 
 def metric_name(name: str, unit: str, *, is_gauge: bool, is_counter: bool) -> str:
-    """Return `hopline_db_time_seconds_total` for `hopline.db.time` in `s` that only grows; "" for an unusable name."""
-    words = [word for word in _OTHER.split(name[:MAX_NAME]) if word]
+    """Return the name in Prometheus, "" if there is none.
+
+    For example, the counter `hopline.db.time` with the unit `s` is named `hopline_db_time_seconds_total`.
+    """
+    words = [word for word in _SEPARATORS.split(name[:MAX_NAME]) if word]
     if not words or len(name) > MAX_NAME:
         return ""
     for word in _unit_words(unit, is_gauge=is_gauge):
@@ -63,7 +66,7 @@ def labels_of(resource: Resource, attributes: Iterable[KeyValue]) -> Labels:
     """Return the labels of a point: its attributes, the promoted resource attributes, `job` and `instance`.
 
     Raises:
-        LabelsTooLongError: More than MAX_LABELS labels, or MAX_LABEL_BYTES in all.
+        LabelsTooLongError: The labels exceed MAX_LABELS or MAX_LABEL_BYTES.
     """
     found = {_label(pair.key): as_text(plain(pair.value)) for pair in attributes}
     known = resource.attributes
@@ -81,9 +84,9 @@ def _unit_words(unit: str, *, is_gauge: bool) -> list[str]:
     if unit == "1":
         return ["ratio"] if is_gauge else []
     main, _, per = _ANNOTATION.sub("", unit[:MAX_NAME]).partition("/")
-    words = _OTHER.split(_UNITS.get(main, main))
+    words = _SEPARATORS.split(_UNITS.get(main, main))
     if per:
-        words += ["per", *_OTHER.split(_PER.get(per, per))]
+        words += ["per", *_SEPARATORS.split(_PER.get(per, per))]
     return [word for word in words if word]
 
 

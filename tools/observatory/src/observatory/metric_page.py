@@ -33,7 +33,7 @@ from observatory.series import Exemplar
 Json: TypeAlias = "dict[str, Any]"
 
 MAX_ROWS: Final = 25
-_MOMENTS: Final = 40
+_MOMENTS: Final = 40  # of the history
 _MIN_WINDOW_S, _DEFAULT_WINDOW = 60, "15m"
 _SCRAPE_S: Final = 15  # `timeInterval` of Grafana's data source
 _MAX_VALUES: Final = 2_000_000
@@ -54,30 +54,30 @@ class MetricPage:
         return [Route("/observatory/metrics", self.tables)]
 
     async def tables(self, request: Request) -> Response:
-        """Return every table over the window, and what is kept."""
+        """Return every table over the window, and the status of the store."""
         window_s = duration_s(request.query_params.get("window") or _DEFAULT_WINDOW, "window")
         if not _MIN_WINDOW_S <= window_s <= max(_MIN_WINDOW_S, self._limits.seconds):
             longest = round(self._limits.seconds / 60)
-            raise InvalidParameterError(f"window: expected 1m to {longest}m, which is how long points are kept")
+            raise InvalidParameterError(f"window: expected 1m to {longest}m, the maximum age of a point")
         step_s = window_s / _MOMENTS
         now_s = time.time()
         moments = [now_s - step_s * (_MOMENTS - number) for number in range(_MOMENTS + 1)]
         figures = Evaluation(self._metrics, [now_s], max_values=_MAX_VALUES)
         history = Evaluation(self._metrics, moments, max_values=_MAX_VALUES)
-        over = (window_s, max(4.0 * _SCRAPE_S, step_s + _SCRAPE_S))
+        ranges_s = (window_s, max(4.0 * _SCRAPE_S, step_s + _SCRAPE_S))
         return JsonResponse(
             {
                 "now_s": now_s,
                 "window_s": window_s,
                 "from_s": moments[0],
                 "step_s": step_s,
-                "tables": [self._table(table, (figures, history), over, now_s - window_s) for table in TABLES],
-                "kept": self.kept(),
+                "tables": [self._table(table, (figures, history), ranges_s, now_s - window_s) for table in TABLES],
+                "kept": self.store_status(),
             }
         )
 
-    def kept(self) -> Json:
-        """Return how much is kept, how much could be, and what was dropped."""
+    def store_status(self) -> Json:
+        """Return the content and the limits of the store, and the dropped points by reason."""
         return {
             "series": len(self._metrics),
             "points": self._metrics.point_count,
@@ -89,7 +89,7 @@ class MetricPage:
         }
 
     def _table(
-        self, table: Table, evaluations: tuple[Evaluation, Evaluation], over: tuple[float, float], since_s: float
+        self, table: Table, evaluations: tuple[Evaluation, Evaluation], ranges_s: tuple[float, float], since_s: float
     ) -> Json:
         described = {
             "id": table.id,
@@ -100,8 +100,8 @@ class MetricPage:
         }
         try:
             figures, history = (
-                [_evaluated(evaluation, column.over(seconds)) for column in table.columns]
-                for evaluation, seconds in zip(evaluations, over, strict=True)
+                [_evaluate(evaluation, column.over(seconds)) for column in table.columns]
+                for evaluation, seconds in zip(evaluations, ranges_s, strict=True)
             )
         except TooLargeError as error:
             return described | {"rows": [], "more": 0, "error": str(error)}
@@ -135,7 +135,7 @@ class MetricPage:
         }
 
 
-def _evaluated(evaluation: Evaluation, expression: str) -> Vector:
+def _evaluate(evaluation: Evaluation, expression: str) -> Vector:
     found = evaluation.evaluate(_parsed(expression))
     assert not isinstance(found, float)  # noqa: S101 - each column of a table selects a metric
     return found

@@ -2,10 +2,11 @@
 
 The arithmetic is Prometheus's: `rate` extrapolates to the borders of its range, `histogram_quantile` interpolates
 within a bucket, a value is visible for five minutes, a counter begins with 0 at its start time (Prometheus's feature
-`created-timestamp-zero-ingestion`). One thing differs: NaN and infinite results, such as a ratio without requests, are
-omitted.
+`created-timestamp-zero-ingestion`). Unlike in Prometheus, NaN and infinite results, such as a ratio without requests,
+are omitted.
 
-The counts of all buckets of a histogram are one value here. Expressions and results have the label `le` as usual.
+The counts of all buckets of a histogram are one value of type Buckets. Expressions and results have the label `le`, as
+in Prometheus.
 """
 
 import math
@@ -22,7 +23,7 @@ from observatory.series import Series
 
 LOOKBACK_S: Final = 300.0
 MAX_VALUES: Final = 400_000
-"""Series times moments that one evaluation may read."""
+"""Maximum number of values that one evaluation reads: series multiplied by moments."""
 
 _RATE_THRESHOLD = 1.1
 
@@ -62,11 +63,11 @@ _AGGREGATES: Final[dict[str, Callable[[list[float]], float]]] = {
 
 
 class TooLargeError(UnsupportedError):
-    """The expression reads more points than the limit of one evaluation."""
+    """The expression reads more values than the limit of one evaluation."""
 
 
 class Evaluation:
-    """Evaluates expressions at the same moments, in seconds since the epoch; equal parts are evaluated once."""
+    """Evaluates expressions at `moments`, in seconds since the epoch. Equal parts are evaluated once."""
 
     def __init__(self, store: MetricStore, moments: Sequence[float], *, max_values: int = MAX_VALUES) -> None:
         self._store = store
@@ -95,7 +96,9 @@ class Evaluation:
                 return self._rate(expression)
             case Quantile(quantile=quantile, buckets=inner):
                 rows = self._vector(inner).items()
-                return _present({labels: [_quantile(quantile, value) for value in row] for labels, row in rows})
+                return _without_empty_rows(
+                    {labels: [_quantile(quantile, value) for value in row] for labels, row in rows}
+                )
             case Aggregation():
                 return _aggregate(expression, self._vector(expression.operand))
             case Binary(operator=operator, left=left, right=right):
@@ -104,7 +107,7 @@ class Evaluation:
     def _vector(self, expression: Expression) -> Vector:
         found = self.evaluate(expression)
         if isinstance(found, float):
-            raise UnsupportedError("a number where a metric is expected")
+            raise UnsupportedError("expected a metric, not a number")
         return found
 
     def _select(self, selector: Selector) -> Vector:
@@ -117,7 +120,7 @@ class Evaluation:
                 read(series.rows, index * width) if index >= 0 and times[index] > moment - LOOKBACK_S else None
                 for index, moment in zip(indexes, self._moments, strict=True)
             ]
-        return _present(found)
+        return _without_empty_rows(found)
 
     def _rate(self, rate: Rate) -> Vector:
         found: Vector = {}
@@ -130,7 +133,7 @@ class Evaluation:
                 low, high = bisect_right(times, moment - range_s), bisect_right(times, moment) - 1
                 row.append(_increase(series, column, (low, high), (moment - range_s, moment), divisor))
             found[series.labels] = row
-        return _present(found)
+        return _without_empty_rows(found)
 
     def _series(self, selector: Selector) -> list[tuple[Series, int]]:
         found = select(self._store, selector)
@@ -143,7 +146,7 @@ class Evaluation:
 
 
 def select(store: MetricStore, selector: Selector) -> list[tuple[Series, int]]:
-    """Return the series that a selector names, each with the column that is meant: 0 for all the buckets."""
+    """Return the selected series, each with the column of its rows. Column 0 means all buckets of a histogram."""
     return [
         (series, column)
         for series, column in store.columns(selector.name)
@@ -196,20 +199,22 @@ def _aggregate(aggregation: Aggregation, operand: Vector) -> Vector:
         groups[tuple(pair for pair in labels if pair[0] in wanted)].append(row)
     return {
         labels: [
-            _merged(aggregation, [value for value in values if value is not None]) for values in zip(*rows, strict=True)
+            _merge(aggregation, [value for value in values if value is not None]) for values in zip(*rows, strict=True)
         ]
         for labels, rows in groups.items()
     }
 
 
-def _merged(aggregation: Aggregation, values: list[Value]) -> Value | None:
+def _merge(aggregation: Aggregation, values: list[Value]) -> Value | None:
     if not values:
         return None
     buckets = [value for value in values if isinstance(value, Buckets)]
     if not buckets:
         return float(_AGGREGATES[aggregation.function]([value for value in values if isinstance(value, float)]))
     if aggregation.function != "sum" or "le" not in aggregation.labels or len(buckets) < len(values):
-        raise UnsupportedError("of the buckets of a histogram there is only: sum by (le, …)")
+        raise UnsupportedError(
+            "unsupported aggregation: the buckets of a histogram can only be summed, with sum by (le, …)"
+        )
     if len({bucket.bounds for bucket in buckets}) == 1:
         return Buckets(
             buckets[0].bounds,
@@ -226,10 +231,10 @@ def _merged(aggregation: Aggregation, values: list[Value]) -> Value | None:
 def _topk(count: int, operand: Vector) -> Vector:
     kept: Vector = {labels: [None] * len(row) for labels, row in operand.items()}
     for index, values in enumerate(zip(*operand.values(), strict=True)):
-        there = [(value, labels) for labels, value in zip(operand, values, strict=True) if isinstance(value, float)]
-        for value, labels in sorted(there, reverse=True)[:count]:
+        present = [(value, labels) for labels, value in zip(operand, values, strict=True) if isinstance(value, float)]
+        for value, labels in sorted(present, reverse=True)[:count]:
             kept[labels][index] = value
-    return _present(kept)
+    return _without_empty_rows(kept)
 
 
 def _quantile(quantile: float, value: Value | None) -> float | None:
@@ -257,34 +262,36 @@ def _combine(operator: str, left: Vector | float, right: Vector | float) -> Vect
     operation, is_filter = _OPERATIONS[operator], operator not in _ARITHMETIC
     if isinstance(left, float):
         if is_filter:
-            raise UnsupportedError("a comparison with a number on its left")
+            raise UnsupportedError("unsupported comparison with a number on its left: write the number on the right")
         if isinstance(right, float):
             return operation(left, right)
-        return _present(
-            {_unnamed(labels): [_applied(operation, left, value) for value in row] for labels, row in right.items()}
+        return _without_empty_rows(
+            {_without_name(labels): [_apply(operation, left, value) for value in row] for labels, row in right.items()}
         )
     if isinstance(right, float):
-        pairs = ((labels if is_filter else _unnamed(labels), row) for labels, row in left.items())
-        return _present({labels: [_applied(operation, value, right) for value in row] for labels, row in pairs})
-    others = {_unnamed(labels): row for labels, row in right.items()}
+        pairs = ((labels if is_filter else _without_name(labels), row) for labels, row in left.items())
+        return _without_empty_rows(
+            {labels: [_apply(operation, value, right) for value in row] for labels, row in pairs}
+        )
+    others = {_without_name(labels): row for labels, row in right.items()}
     found: Vector = {}
     for labels, row in left.items():
-        if other := others.get(_unnamed(labels)):
-            values: Row = [_applied(operation, *pair) for pair in zip(row, other, strict=True)]
-            found[labels if is_filter else _unnamed(labels)] = values
-    return _present(found)
+        if other := others.get(_without_name(labels)):
+            values: Row = [_apply(operation, *pair) for pair in zip(row, other, strict=True)]
+            found[labels if is_filter else _without_name(labels)] = values
+    return _without_empty_rows(found)
 
 
-def _applied(operation: Callable[[float, float], float], left: Value | None, right: Value | None) -> float | None:
+def _apply(operation: Callable[[float, float], float], left: Value | None, right: Value | None) -> float | None:
     if isinstance(left, Buckets) or isinstance(right, Buckets):
-        raise UnsupportedError("arithmetic with the buckets of a histogram")
+        raise UnsupportedError("unsupported operation on the buckets of a histogram: use histogram_quantile")
     result = math.nan if left is None or right is None else operation(left, right)
     return result if math.isfinite(result) else None
 
 
-def _unnamed(labels: Labels) -> Labels:
+def _without_name(labels: Labels) -> Labels:
     return tuple(pair for pair in labels if pair[0] != "__name__")
 
 
-def _present(vector: Vector) -> Vector:
+def _without_empty_rows(vector: Vector) -> Vector:
     return {labels: row for labels, row in vector.items() if any(value is not None for value in row)}

@@ -1,7 +1,7 @@
-"""The tables of the metrics page and of `make top`, as PromQL: the same expressions in both, and on Prometheus.
+"""The tables of the metrics page and of `make top`, as PromQL expressions that also work with Prometheus.
 
-They use the metrics and the arithmetic of the dashboards in `infra/grafana/dashboards`. `$window` is the range of
-`rate`.
+The expressions use the metrics and the arithmetic of the dashboards in `infra/grafana/dashboards`. `$window` is the
+range of `rate`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Column:
     expression: str
 
     def over(self, seconds: float) -> str:
-        """Return the expression with this range."""
+        """Return the expression with a range of `seconds`, at least 1."""
         return self.expression.replace(WINDOW, f"{max(1, round(seconds))}s")
 
 
@@ -110,7 +110,7 @@ TABLES: Final = (
     _table(
         "routes",
         "Routes",
-        "The same by route.",
+        "Requests by route: rate, share of 5xx responses, duration.",
         "service_name, http_request_method, http_route",
         *_requests("service_name, http_request_method, http_route"),
         exemplars=f"{_REQUESTS}_bucket",

@@ -17,8 +17,8 @@ from observatory.series import Kind, Point, Series
 Key: TypeAlias = "tuple[str, Kind, Labels]"
 
 IDLE_SECONDS: Final = 60.0
-_PASSES: Final = 4
-_FUTURE_SECONDS: Final = 60.0  # clocks differ
+_PASSES: Final = 4  # of one eviction; each removes up to a quarter of the time range
+_FUTURE_SECONDS: Final = 60.0  # tolerance for the clock of another machine
 
 MORE_SERIES: Final = "more series than are kept"
 OUT_OF_TIME: Final = "too old or in the future"
@@ -27,26 +27,26 @@ OUT_OF_ORDER: Final = "not later than the point before"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricLimits:
-    """How much is kept."""
+    """Limits of the store."""
 
     series: int
-    rows: int
-    seconds: float
-    total_bytes: int
+    rows: int  # of one series
+    seconds: float  # maximum age of a row
+    total_bytes: int  # estimated memory of all series
 
 
 class MetricStore:
     """Series by name.
 
-    `dropped` counts points that were not kept, by reason. `evicted_points` were removed early to save memory.
+    `dropped` counts points that were not stored, by reason. `evicted_points` were removed early to save memory.
     """
 
     def __init__(self, limits: MetricLimits, *, clock: Callable[[], float] = time.time) -> None:
         self._limits = limits
         self._clock = clock
-        self._series: OrderedDict[Key, Series] = OrderedDict()  # the one that got a point last is last
+        self._series: OrderedDict[Key, Series] = OrderedDict()  # by the time of the last added point
         self._by_name: defaultdict[str, dict[Key, Series]] = defaultdict(dict)
-        self._enough = limits.total_bytes * 7 // 8
+        self._target_bytes = limits.total_bytes * 7 // 8
         self._next_pass_s = 0.0
         self.byte_count = 0
         self.point_count = 0
@@ -60,7 +60,7 @@ class MetricStore:
         return iter(self._series.values())
 
     def columns(self, name: str) -> list[tuple[Series, int]]:
-        """Return the series that Prometheus has under this name, each with the column of its rows.
+        """Return the series with this name in Prometheus, each with the column of its rows.
 
         Column 0 means all the buckets of a histogram (`…_bucket`). An unknown name has no series.
         """
@@ -79,7 +79,7 @@ class MetricStore:
                 return []
 
     def add(self, name: str, kind: Kind, labels: Labels, point: Point) -> None:
-        """Keep the point, or count why not."""
+        """Store the point, or count it in `dropped` by the reason."""
         now_s = self._clock()
         oldest_s = now_s - self._limits.seconds
         if not oldest_s <= point.time_s <= now_s + _FUTURE_SECONDS:
@@ -119,10 +119,10 @@ class MetricStore:
         Return whether the new series fits.
         """
         self.expire()
-        if self.byte_count > self._enough and now_s >= self._next_pass_s:
+        if self.byte_count > self._target_bytes and now_s >= self._next_pass_s:
             self._free(now_s)
-            self._next_pass_s = now_s + 1  # a flood of new series must not cost a pass for each
-        if self.byte_count > self._enough:
+            self._next_pass_s = now_s + 1  # a flood of new series must not cause one pass per series
+        if self.byte_count > self._target_bytes:
             return False
         if len(self._series) < self._limits.series:
             return True
@@ -132,17 +132,17 @@ class MetricStore:
         return True
 
     def _shrink(self, now_s: float) -> None:
-        """Free an eighth of the memory, so that the next points cost nothing."""
+        """Free an eighth of the memory, so that the next points need no eviction."""
         self._free(now_s)
-        while self.byte_count > self._enough:
+        while self.byte_count > self._target_bytes:
             self._evict_stalest()
 
     def _free(self, now_s: float) -> None:
-        """Evict idle series, then up to four times the oldest quarter of the time range, until `_enough` is reached."""
-        while self.byte_count > self._enough and now_s - self._stalest().touched_s > IDLE_SECONDS:
+        """Evict idle series, then up to four times the oldest quarter of the rows, until `_target_bytes` is reached."""
+        while self.byte_count > self._target_bytes and now_s - self._stalest().touched_s > IDLE_SECONDS:
             self._evict_stalest()
         for _ in range(_PASSES):
-            if self.byte_count <= self._enough or not self._drop_oldest_rows():
+            if self.byte_count <= self._target_bytes or not self._drop_oldest_rows():
                 break
 
     def _stalest(self) -> Series:
@@ -176,7 +176,7 @@ class MetricStore:
 
 
 class _Measured:
-    """Keeps the sums of a store right while one of its series changes."""
+    """Updates the sums of a store when one of its series changes within the block."""
 
     def __init__(self, store: MetricStore, series: Series) -> None:
         self._store = store

@@ -19,7 +19,7 @@ Json: TypeAlias = "dict[str, Any]"
 
 _SNIPPET_CHARACTERS = 250
 _HEADER_CHARACTERS = 64 * 1024
-"""Decoded characters of one header. Decoding takes quadratic time."""
+"""Maximum number of decoded characters of one header, because decoding takes quadratic time."""
 _INVISIBLE = re.compile(r"(?is)<(style|script|head)\b.*?(?:</\1>|\Z)|<!--.*?(?:-->|\Z)")
 _TAG = re.compile(r"<[^>]*>?")
 """An unclosed tag extends to the end, so that the search does not restart at each further `<`."""

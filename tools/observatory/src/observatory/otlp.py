@@ -2,7 +2,7 @@
 
 Spans, log records and the points of gauges, sums and histograms are stored.
 Responses follow the specification: 200 with a partial success if some spans are valid, 400 with a google.rpc.Status if
-none is.
+no span is valid.
 """
 
 import time
@@ -83,7 +83,7 @@ class OtlpReceiver:
         response = ExportMetricsServiceResponse()
         if rejected := self._metrics.read(export):
             response.partial_success.rejected_data_points = rejected
-            response.partial_success.error_message = "points that are not kept: the metrics page lists the reasons"
+            response.partial_success.error_message = "dropped points: the metrics page lists the reasons"
         return _response(request, response)
 
 

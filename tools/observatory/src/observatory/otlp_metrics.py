@@ -1,4 +1,4 @@
-"""From OTLP metrics to points: gauges, sums and histograms with explicit buckets, in both temporalities."""
+"""Converts OTLP metrics to points: gauges, sums and histograms with explicit buckets, in both temporalities."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ NO_NAME: Final = "no usable name"
 NO_NUMBER: Final = "not a finite number"
 BAD_BUCKETS: Final = f"buckets that do not match, or more than {MAX_BUCKETS}"
 LONG_LABELS: Final = "labels that are too long or too many"
-_NOT_KEPT: Final = {"exponential_histogram": "exponential histogram", "summary": "summary"}
+_UNSUPPORTED: Final = {"exponential_histogram": "exponential histogram", "summary": "summary"}
 _UNKNOWN: Final = "unknown data type"
 
 _SECOND_NS: Final = 1e9
@@ -36,14 +36,14 @@ _DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
 class MetricReader:
-    """Puts the points of exports into the store; `points` counts all of them, kept or dropped."""
+    """Adds the points of exports to the store. `points` counts all points, stored or dropped."""
 
     def __init__(self, store: MetricStore) -> None:
         self._store = store
         self.points = 0
 
     def read(self, export: ExportMetricsServiceRequest) -> int:
-        """Keep what can be kept and return the number of points that were dropped; `store.dropped` has the reasons."""
+        """Add the points of an export, and return the number of dropped points. `store.dropped` has the reasons."""
         before = self._store.dropped.total()
         for resource_metrics in export.resource_metrics:
             resource = resource_from(resource_metrics.resource.SerializeToString())
@@ -60,8 +60,8 @@ class MetricReader:
             return
         message = getattr(metric, data)
         self.points += len(message.data_points)
-        if data in _NOT_KEPT:
-            self._drop(_NOT_KEPT[data], len(message.data_points))
+        if data in _UNSUPPORTED:
+            self._drop(_UNSUPPORTED[data], len(message.data_points))
             return
         kind = _kind(data, message)
         name = metric_name(metric.name, metric.unit, is_gauge=data == "gauge", is_counter=kind is Kind.COUNTER)
@@ -133,7 +133,7 @@ def _has_valid_buckets(item: HistogramDataPoint, bounds: tuple[float, ...]) -> b
 
 
 def _exemplars(messages: Iterable[ExemplarMessage]) -> Iterator[Exemplar]:
-    """Yield those that were recorded in a trace, the latest of too many, by time."""
+    """Yield the latest MAX_EXEMPLARS exemplars that were recorded in a trace, by time."""
     found = [message for message in messages if len(message.trace_id) == _TRACE_ID_BYTES and any(message.trace_id)]
     for message in sorted(found, key=lambda message: message.time_unix_nano)[-MAX_EXEMPLARS:]:
         value = _number(message)

@@ -24,7 +24,7 @@ _TRACE_HEADER = "X-Trace-Id"  # header of Hopline's emails
 
 
 class PageData:
-    """Trace summaries, log records and emails of a trace, the service map, and how full the stores are."""
+    """Trace summaries, log records and emails of a trace, the service map, and the content of the stores."""
 
     def __init__(self, *, traces: TraceStore, logs: LogStore, mailbox: Mailbox, contents: Callable[[], Json]) -> None:
         self._traces = traces

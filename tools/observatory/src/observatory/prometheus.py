@@ -1,7 +1,7 @@
 """Prometheus's query API, port 9090, over the metric store.
 
-Reference: https://prometheus.io/docs/prometheus/latest/querying/api/. `promql` lists the supported expressions;
-any other gets 400 with the list of supported expressions, in Prometheus's error format.
+Reference: https://prometheus.io/docs/prometheus/latest/querying/api/. `promql` lists the supported
+expressions. Any other expression gets 400 with this list, in Prometheus's error format.
 """
 
 import math
@@ -54,7 +54,7 @@ class PrometheusApi:
         ]
 
     async def ready(self, _request: Request) -> Response:
-        """Return what Prometheus returns when it is ready."""
+        """Return the response of a ready Prometheus."""
         return PlainTextResponse("Prometheus Server is Ready.\n")
 
     async def query(self, request: Request) -> Response:
@@ -79,7 +79,7 @@ class PrometheusApi:
         return _success({"resultType": "matrix", "result": result})
 
     async def query_exemplars(self, request: Request) -> Response:
-        """List the exemplars of the metrics in `query` between `start` (default: all that are kept) and `end`."""
+        """List the exemplars of the metrics in `query` from `start` (default: the oldest) to `end` (default: now)."""
         expression = promql.parse(_required(request.query_params, "query"))
         start_s = _moment(request.query_params, "start", 0.0)
         end_s = _moment(request.query_params, "end", time.time())
@@ -105,7 +105,7 @@ class PrometheusApi:
         return _success(sorted({"__name__", *(name for series in self._metrics for name, _ in series.labels)}))
 
     async def label_values(self, request: Request) -> Response:
-        """List the values of one label, of `__name__` the metrics; an unknown label has none."""
+        """List the values of one label; empty for an unknown label. The values of `__name__` are the metrics."""
         name = request.path_params["name"]
         if name == "__name__":
             return _success(sorted({text for series in self._metrics for text in _names(series)}))

@@ -2,8 +2,8 @@
 
     histogram_quantile(0.99, sum by (le, http_route) (rate(http_server_request_duration_seconds_bucket[5m])))
 
-Reference: https://prometheus.io/docs/prometheus/latest/querying/basics/. Anything else raises UnsupportedError. Regular
-expressions are RE2's, as in Prometheus.
+Reference: https://prometheus.io/docs/prometheus/latest/querying/basics/. Other expressions raise UnsupportedError.
+Regular expressions use RE2, as in Prometheus.
 """
 
 import re
@@ -21,7 +21,7 @@ SUPPORTED: Final = (
 MAX_LENGTH: Final = 4_000
 MAX_DEPTH: Final = 30
 MAX_OPERATORS: Final = 100
-"""Operators of one expression: `a + b + c + …` is nested as deep as it has operators, and its evaluation recurses."""
+"""Maximum number of operators. `a + b + c + …` has one level of nesting per operator, and its evaluation recurses."""
 
 _WORD = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+)(?![a-zA-Z_])|(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)"""
@@ -38,7 +38,11 @@ _PRECEDENCE = ({"==", "!=", "<", ">", "<=", ">="}, {"+", "-"}, {"*", "/"})
 
 
 class UnsupportedError(ValueError):
-    """The expression is invalid or not supported. The message contains the position and what is supported."""
+    """The expression is invalid or not supported.
+
+    The message contains the reason. If the parser rejected the expression, it also contains the position and the
+    supported syntax.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ _PEER_ATTRIBUTES: Final = frozenset(
 class Role(NamedTuple):
     """`kind` is Jaeger's name, "" if unspecified; `peer` is the name of the other side of the communication.
 
-    `peer_kind` is "channel" (a stream, queue or socket), "store" (a database or mail server), "service" (by the
-    caller's name for it) or "host" (`address:port`; for a server its own address). Both are "" for a span without
+    `peer_kind` is "channel" (a stream, queue or socket), "store" (a database or mail server), "service" (as the
+    caller names it) or "host" (`address:port`; for a server its own address). Both are "" for a span without
     communication or without such attributes.
     """
 

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from observatory.metric_names import Labels
 
 MAX_EXEMPLARS: Final = 16
-_EXEMPLAR_BYTES: Final = 260
-_SERIES_BYTES: Final = 900
+_EXEMPLAR_BYTES: Final = 260  # estimated memory of one exemplar
+_SERIES_BYTES: Final = 900  # estimated memory of a series without labels and rows
 _DOUBLE_BYTES: Final = 8
 
 
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 
 class Exemplar(NamedTuple):
-    """A recorded value and the trace that it was recorded in; the time is in seconds since the epoch."""
+    """A recorded value, and the trace in which it was recorded. The time is in seconds since the epoch."""
 
     time_s: float
     value: float
@@ -63,13 +63,13 @@ class Series:
     bounds: tuple[float, ...] = ()
     rows: "array[float]" = field(default_factory=lambda: array("d"))
     exemplars: deque[Exemplar] = field(default_factory=lambda: deque(maxlen=MAX_EXEMPLARS))
-    touched_s: float = 0.0
-    _raw: list[float] | None = None
+    touched_s: float = 0.0  # when the store added the last point
+    _raw: list[float] | None = None  # values of the last point, as sent
     _start_s: float = 0.0
 
     @property
     def width(self) -> int:
-        """Numbers in a row."""
+        """The number of values in a row, including its time."""
         return 3 + len(self.bounds) if self.kind is Kind.HISTOGRAM else 2
 
     def __len__(self) -> int:
@@ -91,21 +91,21 @@ class Series:
 
     @property
     def byte_count(self) -> int:
-        """An estimate of the memory that it takes."""
+        """The estimated memory of the series in bytes."""
         labels = sum(len(name) + len(value) for name, value in self.labels)
         kept = len(self.rows) * _DOUBLE_BYTES + len(self.exemplars) * _EXEMPLAR_BYTES
         return _SERIES_BYTES + 2 * labels + 4 * _DOUBLE_BYTES * self.width + kept
 
     def add(self, point: Point, *, oldest_s: float) -> None:
-        """Append the point, which is later than the last one; rows before `oldest_s` are not made."""
+        """Append the point, which must be later than the last row. A start time before `oldest_s` gets no row."""
         if self.kind is Kind.GAUGE and not point.is_delta:
             self._append(point.time_s, point.values)
         else:
-            self._count(point, oldest_s)
+            self._add_to_total(point, oldest_s)
         self.exemplars.extend(point.exemplars)
 
     def trim(self, *, before_s: float, max_rows: int) -> int:
-        """Remove rows before a time, and the oldest of too many; return how many."""
+        """Remove the rows before `before_s` and the oldest rows above `max_rows`. Return the number of removed rows."""
         rows = max(len(self) - max_rows, bisect_left(self.times, before_s), 0)
         if rows:
             del self.rows[: rows * self.width]
@@ -113,8 +113,8 @@ class Series:
             self.exemplars.popleft()
         return rows
 
-    def _count(self, point: Point, oldest_s: float) -> None:
-        """Add an increment to the total. A new start is a row of its own, so that the first increment is seen."""
+    def _add_to_total(self, point: Point, oldest_s: float) -> None:
+        """Append a row with the new total. A new start time gets a row, so that rates include the first increment."""
         total = list(self.rows[1 - self.width :]) if self.rows else [0.0] * (self.width - 1)
         is_restart = point.start_s > self._start_s or self._raw is None
         if is_restart and max(oldest_s, self.last_s) < point.start_s < point.time_s:
@@ -123,7 +123,7 @@ class Series:
         if self.kind is Kind.GAUGE:  # increments of an up-down counter: they may be negative
             increments = list(point.values)
         elif _has_shrunk(self.kind, point.values, raw):
-            increments = list(point.values)  # a reset that the start time does not show
+            increments = list(point.values)  # the counter restarted without a new start time
         else:
             increments = [new - old for new, old in zip(point.values, raw, strict=True)]
         self._raw, self._start_s = list(point.values), max(point.start_s, self._start_s)
@@ -135,6 +135,6 @@ class Series:
 
 
 def _has_shrunk(kind: Kind, values: Sequence[float], before: Sequence[float]) -> bool:
-    """Compare what only grows: not the sum of a histogram, which shrinks if negative values are recorded."""
+    """Return whether a value decreased that can only grow. The sum of a histogram can decrease by negative values."""
     first = 1 if kind is Kind.HISTOGRAM else 0
     return any(new < old for new, old in zip(values[first:], before[first:], strict=True))

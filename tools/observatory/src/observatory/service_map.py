@@ -68,8 +68,8 @@ class _Figures:
 def service_map(traces: TraceStore, *, lookback_ns: int) -> Json:
     """Return `{seconds, nodes, edges}` of the spans that started within `lookback_ns`, or of all spans if it is 0.
 
-    Divide the counts by `seconds` for rates. It begins at the first span, so that a stack that just started does not
-    look idle. The figures of a node count incoming calls; its `calls` may be 0.
+    Divide the counts by `seconds` for rates. The window begins at the first span, so that the rates of a stack that
+    just started are correct. The figures of a node count incoming calls; its `calls` may be 0.
     """
     now_ns = time.time_ns()
     since_ns = now_ns - lookback_ns if lookback_ns else 0

@@ -14,7 +14,7 @@ _IDLE_SECONDS = 60.0
 
 
 class Receiver:
-    """Adds each message to the mailbox. Rejects messages that the mailbox could not show."""
+    """Adds each message to the mailbox. Rejects messages that the mailbox could not parse."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox

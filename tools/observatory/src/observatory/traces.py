@@ -14,7 +14,7 @@ from observatory.roles import Role, role_of
 class Span:
     """One serialised span, with the fields that searches need. Times are nanoseconds since the epoch.
 
-    The serialised message has a third of the size of its JSON. It is decoded only when it is requested.
+    The serialised message has a third of the size of its JSON. It is decoded only when a query reads it.
     """
 
     trace_id: str
