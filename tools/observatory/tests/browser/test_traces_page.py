@@ -86,7 +86,7 @@ class TestRefresh:
 
         calls = page.evaluate(
             """async () => {
-                const { live } = await import("/assets/live.js");
+                const { refreshWhileChecked } = await import("/assets/live.js");
                 const box = document.body.appendChild(document.createElement("input"));
                 Object.assign(box, { type: "checkbox", checked: true });
                 let [running, mostRunning, calls, end] = [0, 0, 0];
@@ -95,7 +95,7 @@ class TestRefresh:
                     calls += 1;
                     return new Promise((resolve) => (end = resolve)).then(() => (running -= 1));
                 };
-                live(box, refresh, 1);
+                refreshWhileChecked(box, refresh, 1);
                 for (let change = 0; change < 4; change++) box.click();
                 const before = calls;
                 end();

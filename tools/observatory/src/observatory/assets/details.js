@@ -1,6 +1,6 @@
 // The details of one span, created when it is opened.
 
-import { sentence } from "./gaps.js";
+import { longLabel } from "./gaps.js";
 import { clock, duration, el, moment } from "./page.js";
 
 const TRACE = location.pathname.split("/").at(-1);
@@ -10,19 +10,19 @@ export function details({ span, parent, children, gap }, origin) {
   const facts = [
     ["started", `${moment(span.start)}, ${after(span.start, origin)}`],
     ["ended", `${clock(span.end)}, ${after(span.end, origin)}`],
-    ["self time", `${duration(itself(span, children))} of ${duration(span.duration)} outside its children`],
-    ["waited", gap && sentence(gap)],
+    ["self time", `${duration(selfTime(span, children))} of ${duration(span.duration)} outside its children`],
+    ["waited", gap && longLabel(gap)],
     ["parent", parent ? link(TRACE, parent.span.id, `${parent.span.service} ${parent.span.operation}`) : span.parentId && `${span.parentId}, which was not received: the request came from outside`],
     ...span.links.map(({ traceID, spanID }) => ["follows from", link(traceID, spanID, traceID === TRACE ? spanID : `${spanID} in trace ${traceID}`)]),
     ["this span", link(TRACE, span.id, span.id)],
   ];
   return [
     el("div", {}, section("Span", table(facts)), section("Process", table([...span.process]))),
-    el("div", {}, section("Attributes", table([...span.tags])), ...span.events.map((event) => occurred(event, origin))),
+    el("div", {}, section("Attributes", table([...span.tags])), ...span.events.map((event) => eventSection(event, origin))),
   ];
 }
 
-function occurred({ time, fields }, origin) {
+function eventSection({ time, fields }, origin) {
   return section(`Event: ${fields.get("event") ?? "unnamed"}, ${after(time, origin)}`, table([...fields].filter(([key]) => key !== "event")));
 }
 
@@ -32,16 +32,16 @@ function section(title, content) {
 
 function table(facts) {
   const rows = facts.filter(([, value]) => value || value === 0 || value === false)
-    .map(([key, value]) => el("tr", {}, el("th", { scope: "row" }, key), el("td", {}, typeof value === "object" ? value : written(String(value)))));
+    .map(([key, value]) => el("tr", {}, el("th", { scope: "row" }, key), el("td", {}, typeof value === "object" ? value : formatted(String(value)))));
   return rows.length ? el("table", {}, el("tbody", {}, ...rows)) : el("p", { class: "quiet" }, "none");
 }
 
-function written(text) {
-  return text.includes("\n") ? el("pre", {}, outdented(text)) : text;
+function formatted(text) {
+  return text.includes("\n") ? el("pre", {}, withoutIndentation(text)) : text;
 }
 
 /** Return the text without the common indentation of its lines. */
-function outdented(text) {
+function withoutIndentation(text) {
   const lines = text.split("\n").filter((line, index, all) => line.trim() || (index > 0 && index < all.length - 1));
   const shared = Math.min(...lines.filter((line) => line.trim()).map((line) => line.search(/\S/)));
   return lines.map((line) => line.slice(shared)).join("\n");
@@ -56,8 +56,8 @@ function after(time, origin) {
   return `+${duration(Math.max(0, time - origin))}`;
 }
 
-/** Return the time in which none of its children ran. */
-function itself(span, children) {
+/** Return the time in which the span, but none of its children, ran. `children` are sorted by start. */
+function selfTime(span, children) {
   let covered = 0;
   let reached = span.start;
   for (const { span: child } of children) {

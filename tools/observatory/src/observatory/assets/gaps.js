@@ -14,18 +14,18 @@ export function gap(span, parent) {
   if (span.start <= start) return null;
   const where = placeOf(span, insert);
   const due = span.start - Number(span.tags.get("hopline.job.wait_s") ?? NaN) * 1_000_000;
-  const meant = where && due - start > (span.start - start) * MIN_DUE_SHARE;
-  return { start, due: meant ? Math.round(due) : start, end: span.start, where };
+  const isIntended = where && due - start > (span.start - start) * MIN_DUE_SHARE;
+  return { start, due: isIntended ? Math.round(due) : start, end: span.start, where };
 }
 
 /** Return the label of a gap, such as "42.0 ms in events:orders". */
-export function short({ due, end, where }) {
+export function shortLabel({ due, end, where }) {
   return `${duration(end - due)} ${where ? `in ${where}` : "after its parent ended"}`;
 }
 
 /** Return the label with the intended wait: "15.5 ms in hopline:jobs, due after 2.00 s". */
-export function sentence(gap) {
-  return gap.due > gap.start ? `${short(gap)}, due after ${duration(gap.due - gap.start)}` : short(gap);
+export function longLabel(gap) {
+  return gap.due > gap.start ? `${shortLabel(gap)}, due after ${duration(gap.due - gap.start)}` : shortLabel(gap);
 }
 
 /** Return where a span's message waited. A relay publishes from the outbox; a CONSUMER names its source in attributes. */

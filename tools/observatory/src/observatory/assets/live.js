@@ -4,9 +4,9 @@ const EVERY_MS = 2000;
 
 /**
  * Call `refresh` every `everyMs` milliseconds while `box` is checked and the page is visible, one call at a time. A failed
- * call is repeated, because the stack may be starting.
+ * call does not stop the repetition, because the stack may be starting.
  */
-export function live(box, refresh, everyMs = EVERY_MS) {
+export function refreshWhileChecked(box, refresh, everyMs = EVERY_MS) {
   let timer = null;
   let isRunning = false;
   const again = async () => {

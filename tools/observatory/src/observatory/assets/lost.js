@@ -6,20 +6,20 @@
  * span is a root, the requests to the service of the first server span came from outside, and their callers are not lost.
  */
 export function lostSpans(spans) {
-  const come = new Set(spans.map(({ id }) => id));
+  const received = new Set(spans.map(({ id }) => id));
   const servers = spans.filter(({ kind }) => kind === "server").sort((a, b) => a.start - b.start);
-  if (spans.every(({ parentId }) => parentId)) for (const { service, parentId } of servers) if (service === servers[0].service) come.add(parentId);
+  if (spans.every(({ parentId }) => parentId)) for (const { service, parentId } of servers) if (service === servers[0].service) received.add(parentId);
   const known = new Map();
-  const note = (id, role, span) => {
-    if (id && !come.has(id)) known.set(id, { ...known.get(id), [role]: span, start: Math.min(span.start, known.get(id)?.start ?? Infinity) });
+  const addReference = (id, role, span) => {
+    if (id && !received.has(id)) known.set(id, { ...known.get(id), [role]: span, start: Math.min(span.start, known.get(id)?.start ?? Infinity) });
   };
   for (const span of spans) {
-    note(span.parentId, "child", span);
-    for (const { traceID, spanID } of span.links) if (traceID === span.traceId && spanID !== span.parentId) note(spanID, "later", span);
+    addReference(span.parentId, "child", span);
+    for (const { traceID, spanID } of span.links) if (traceID === span.traceId && spanID !== span.parentId) addReference(spanID, "later", span);
   }
-  return [...known].map(([id, { later, start }]) => standIn(id, later ?? { service: "unknown", operation: "span", about: "", parentId: "" }, start));
+  return [...known].map(([id, { later, start }]) => replacement(id, later ?? { service: "unknown", operation: "span", about: "", parentId: "" }, start));
 }
 
-function standIn(id, { service, operation, about, parentId }, start) {
+function replacement(id, { service, operation, about, parentId }, start) {
   return { id, parentId, links: [], service, operation, about, start, end: start, duration: 0, kind: "", failed: false, lost: true, tags: new Map(), events: [], process: new Map() };
 }

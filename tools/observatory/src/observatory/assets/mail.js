@@ -1,6 +1,6 @@
 // One email with a link to its trace. Its HTML is shown in a frame that cannot run scripts or load anything.
 
-import { el, failure, moment, neighbour, read } from "./page.js";
+import { el, moment, neighbour, read, showError } from "./page.js";
 
 const id = location.pathname.split("/").at(-1);
 const place = document.getElementById("main");
@@ -35,4 +35,4 @@ async function start() {
       mail.Text ? el("pre", {}, mail.Text) : null));
 }
 
-start().catch((error) => failure(place, error));
+start().catch((error) => showError(place, error));

@@ -1,6 +1,6 @@
 // The list of emails, newest first, and their search.
 
-import { clock, el, failure } from "./page.js";
+import { clock, el, showError } from "./page.js";
 
 const parameters = new URLSearchParams(location.search);
 const query = parameters.get("query") ?? parameters.get("q") ?? ""; // Mailpit's own page calls it q
@@ -27,4 +27,4 @@ async function start() {
     : el("p", { class: "empty" }, query ? "No email matches." : "No email has arrived yet. Register, or place an order."));
 }
 
-start().catch((error) => failure(place, error));
+start().catch((error) => showError(place, error));

@@ -2,8 +2,8 @@
 
 import { drawing } from "./map_drawing.js";
 import { edgeTable } from "./edge_table.js";
-import { live } from "./live.js";
-import { counted, duration, el, failure, read } from "./page.js";
+import { refreshWhileChecked } from "./live.js";
+import { counted, duration, el, read, showError } from "./page.js";
 
 const form = document.getElementById("window");
 const place = document.getElementById("map");
@@ -22,12 +22,12 @@ async function show() {
     return place.replaceChildren(el("p", { class: "empty" }, "There were no calls in this time. Place an order, or run “make demo”."));
   }
   const shown = ({ kind }) => stores.checked || !ASIDE.has(kind);
-  const edges = map.edges.filter(({ source, target }) => shown(source) && shown(target)).map(identified);
-  place.replaceChildren(drawing({ seconds: map.seconds, nodes: flowing(map.nodes.filter(shown)), edges }));
-  document.getElementById("edges").replaceChildren(edgeTable({ seconds: map.seconds, edges: map.edges.map(identified) }));
+  const edges = map.edges.filter(({ source, target }) => shown(source) && shown(target)).map(withIds);
+  place.replaceChildren(drawing({ seconds: map.seconds, nodes: ordered(map.nodes.filter(shown)), edges }));
+  document.getElementById("edges").replaceChildren(edgeTable({ seconds: map.seconds, edges: map.edges.map(withIds) }));
 }
 
-function identified(edge) {
+function withIds(edge) {
   return { ...edge, from: edge.source, to: edge.target, source: idOf(edge.source), target: idOf(edge.target) };
 }
 
@@ -35,15 +35,15 @@ function idOf({ kind, name }) {
   return `${kind} ${name}`;
 }
 
-/** The order of kinds; the layout begins with the first. */
-function flowing(nodes) {
+/** Return the nodes with their ids, the node outside first, because the layout begins with it. */
+function ordered(nodes) {
   const rank = (node) => (node.kind === "outside" ? 0 : 1);
   return nodes.map((node) => ({ ...node, id: idOf(node) })).sort((a, b) => rank(a) - rank(b) || b.calls - a.calls);
 }
 
 async function refresh() {
   await show().catch((error) => {
-    failure(place, error);
+    showError(place, error);
     throw error;
   });
 }
@@ -57,4 +57,4 @@ form.addEventListener("change", () => {
   refresh().catch(() => {});
 });
 await refresh().catch(() => {});
-live(form.elements.live, refresh);
+refreshWhileChecked(form.elements.live, refresh);

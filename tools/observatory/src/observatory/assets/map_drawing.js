@@ -12,9 +12,9 @@ const THICKEST = 5;
 const LINE = 14; // pixels from one line of a label to the next
 const LABEL_AT = [0.5, 0.38, 0.62, 0.28, 0.72]; // positions along the arrow, the best first
 const LABEL_OFF = [0, -LINE, LINE, -2 * LINE, 2 * LINE, -3 * LINE, 3 * LINE]; // offsets from the arrow, if labels would overlap
-const LETTER = 7.4; // pixels, about; a longer name is shortened
+const LETTER = 7.4; // approximate width of a character in pixels
 
-/** Return the drawing of `{seconds, nodes, edges}`, with ids from `identified`. */
+/** Return the drawing of `{seconds, nodes, edges}`. Edges refer to nodes by id. */
 export function drawing({ seconds, nodes, edges }) {
   const { at, bends, backwards, layers, rows } = layout(nodes, edges);
   const point = ({ layer, y }) => ({ x: EDGE + layer * STEP.x + BOX.width / 2, y: EDGE + y * STEP.y + BOX.height / 2 });

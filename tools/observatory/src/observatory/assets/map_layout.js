@@ -9,7 +9,7 @@ const ROUNDS = 8; // rounds of ordering and moving; more rounds change nothing a
  * right; and the edges that lead `backwards`.
  */
 export function layout(nodes, edges) {
-  const backwards = closing(nodes, edges);
+  const backwards = edgesToReverse(nodes, edges);
   const forward = edges.map((edge) => (backwards.has(edge) ? { edge, from: edge.target, to: edge.source } : { edge, from: edge.source, to: edge.target }));
   const layerOf = layersOf(nodes, forward);
   const layers = Array.from({ length: 1 + Math.max(...layerOf.values()) }, () => []);
@@ -49,11 +49,11 @@ function join(left, right) {
  * Return the edges to reverse: calls from a service to one that is nearer to the first node, and edges that close a cycle
  * in a depth-first search from the first node.
  */
-function closing(nodes, edges) {
+function edgesToReverse(nodes, edges) {
   const distance = distances(nodes[0].id, edges);
   const services = new Set(nodes.filter(({ kind }) => kind === "service").map(({ id }) => id));
-  const asksBack = ({ source, target }) => services.has(source) && services.has(target) && distance.get(target) < distance.get(source);
-  const found = new Set(edges.filter(asksBack));
+  const callsBack = ({ source, target }) => services.has(source) && services.has(target) && distance.get(target) < distance.get(source);
+  const found = new Set(edges.filter(callsBack));
   const state = new Map();
   const walk = (id) => {
     state.set(id, "open");
@@ -89,16 +89,16 @@ function layersOf(nodes, forward) {
 }
 
 function order(layer) {
-  const wish = new Map(layer.map((place) => [place, mean(place)]));
-  layer.sort((a, b) => wish.get(a) - wish.get(b));
+  const wanted = new Map(layer.map((place) => [place, mean(place)]));
+  layer.sort((a, b) => wanted.get(a) - wanted.get(b));
   layer.forEach((place, index) => Object.assign(place, { y: index - layer.length / 2 }));
 }
 
 /** Move each node towards its neighbours, without changing the order or the minimum distance. */
 function pull(layer) {
-  const wish = layer.map(mean);
-  layer.forEach((place, index) => Object.assign(place, { y: index ? Math.max(layer[index - 1].y + 1, wish[index]) : wish[index] }));
-  const shift = layer.reduce((sum, place, index) => sum + wish[index] - place.y, 0) / layer.length;
+  const wanted = layer.map(mean);
+  layer.forEach((place, index) => Object.assign(place, { y: index ? Math.max(layer[index - 1].y + 1, wanted[index]) : wanted[index] }));
+  const shift = layer.reduce((sum, place, index) => sum + wanted[index] - place.y, 0) / layer.length;
   for (const place of layer) place.y += shift;
 }
 

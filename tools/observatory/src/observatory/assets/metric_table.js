@@ -1,4 +1,4 @@
-// One table of metrics: a row for each set of labels, with figures, their lines and the slowest trace.
+// One table of metrics, with a row for each set of labels. A row has figures with their history and the slowest trace.
 
 import { counted, digits, duration, el, neighbour, service, serviceClass } from "./page.js";
 import { sparkline } from "./sparkline.js";
@@ -30,7 +30,7 @@ function line({ labels, cells, exemplar }, { id, by, columns, hasTraces }) {
     hasTraces ? el("td", { class: "number right" }, exemplar ? traceLink(exemplar, names, id) : null) : null);
 }
 
-/** Without a 5xx response there is no series to divide: a share of requests that came is 0. */
+/** Return the value, or 0 for a missing share of errors if there were requests, because without an error there is no series. */
 function shown({ value }, first, unit) {
   return value == null && unit === "share" && first.value ? 0 : value;
 }

@@ -1,8 +1,8 @@
-// The metrics of the last minutes. The figures are those of the window, the lines show its course.
+// The metrics page. A figure covers the chosen window, and the line below it shows its latest values.
 
-import { live } from "./live.js";
+import { refreshWhileChecked } from "./live.js";
 import { metricTable } from "./metric_table.js";
-import { counted, digits, el, failure, read } from "./page.js";
+import { counted, digits, el, read, showError } from "./page.js";
 
 const EVERY_MS = 5000; // the services export every ten seconds
 const MEBIBYTE = 1024 * 1024;
@@ -37,7 +37,7 @@ function footer({ series, points, bytes, evicted, dropped, limits }) {
 async function refresh() {
   await show().catch((error) => {
     summary.textContent = "";
-    failure(place, error);
+    showError(place, error);
     throw error;
   });
 }
@@ -51,4 +51,4 @@ form.addEventListener("change", () => {
   refresh().catch(() => {});
 });
 await refresh().catch(() => {});
-live(form.elements.live, refresh, EVERY_MS);
+refreshWhileChecked(form.elements.live, refresh, EVERY_MS);

@@ -3,19 +3,19 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Create an element. Attributes that are functions become listeners, an object under `style` sets properties, false and
- * null omit an attribute. Children are nodes or text; text is never parsed as markup.
+ * Create an element. Attributes that are functions become listeners, the object `style` sets CSS properties, and
+ * attributes that are false or null are omitted. Children are nodes or text; text is never parsed as markup.
  */
 export function el(tag, attributes = {}, ...children) {
-  return made(document.createElement(tag), attributes, children);
+  return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same in SVG. */
+/** Create an SVG element from the same parameters as `el`. */
 export function svg(tag, attributes = {}, ...children) {
-  return made(document.createElementNS(SVG, tag), attributes, children);
+  return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-function made(element, attributes, children) {
+function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (name === "style") for (const [property, set] of Object.entries(value)) element.style.setProperty(property, set);
@@ -45,6 +45,7 @@ export function serviceClass(name) {
   return `s${KNOWN.length + (hash % 3)}`;
 }
 
+/** Return the name of a service in its colour. */
 export function service(name, text = name) {
   return el("span", { class: `service ${serviceClass(name)}` }, text);
 }
@@ -86,12 +87,12 @@ export function neighbour(usualPort, path = "/") {
 
 for (const link of document.querySelectorAll("a[data-port]")) link.href = neighbour(Number(link.dataset.port), link.getAttribute("href"));
 
-/** Format a number with its noun. */
+/** Format a number with its noun, in the plural unless the number is 1. */
 export function counted(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Show an error in place of the content. */
-export function failure(place, error) {
+export function showError(place, error) {
   place.replaceChildren(el("p", { class: "empty bad", role: "alert" }, String(error.message ?? error)));
 }

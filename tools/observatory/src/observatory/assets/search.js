@@ -1,4 +1,4 @@
-// The search in the address, in the form, and in the request to the server.
+// Converts the search between the address, the form and the query to the server.
 
 import { el, read } from "./page.js";
 
@@ -6,12 +6,12 @@ const PLAIN = ["service", "operation", "minDuration", "maxDuration", "lookback",
 const PAIR = /([^\s=:"]+)[=:](?:"([^"]*)"|(\S*))/g;
 
 /** Return the search in the address. */
-export function asked() {
+export function addressSearch() {
   return new URLSearchParams(location.search);
 }
 
 /** Return the query of /observatory/traces: Jaeger's parameters, with attributes and `failed` as tags. */
-export function questionOf(search) {
+export function queryOf(search) {
   const question = new URLSearchParams([...search].filter(([name, value]) => PLAIN.includes(name) && value !== ""));
   for (const [, name, quoted, bare] of (search.get("attributes") ?? "").matchAll(PAIR)) question.append("tag", `${name}:${quoted ?? bare}`);
   if (search.get("failed")) question.append("tag", "error:true");
@@ -20,7 +20,7 @@ export function questionOf(search) {
 }
 
 /** Write the form's search to the address, as a new entry of the history or instead of the current one. */
-export function toAddress(form, { push }) {
+export function writeAddress(form, { push }) {
   const search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   const address = `${location.pathname}?${search}`;
   if (push) history.pushState(null, "", address);
@@ -29,7 +29,7 @@ export function toAddress(form, { push }) {
 
 /** Write the address's search to the form, with the existing services and operations as choices. */
 export async function fillForm(form) {
-  const search = asked();
+  const search = addressSearch();
   const { service, operation } = form.elements;
   for (const name of ["attributes", "minDuration", "maxDuration"]) form.elements[name].value = search.get(name) ?? "";
   for (const name of ["lookback", "limit"]) if (search.has(name)) form.elements[name].value = search.get(name);

@@ -1,4 +1,4 @@
-// A small line of the latest values. It has no text: the number beside it is the figure, the line only shows its course.
+// A small line of the latest values. It has no text, because the figure is shown above it.
 
 import { svg } from "./page.js";
 
@@ -6,7 +6,7 @@ const WIDTH = 90;
 const HEIGHT = 20;
 const INSET = 2;
 
-/** Draw from zero to the largest value; a null is a gap. */
+/** Return the line on a scale from zero to the largest value. A null is a gap. */
 export function sparkline(values) {
   const known = values.filter((value) => value != null);
   if (!known.length) return null;
@@ -19,7 +19,7 @@ export function sparkline(values) {
       : svg("circle", { cx: x(run[0][0]), cy: y(run[0][1]), r: 1.5 })));
 }
 
-/** The stretches without a gap, each as pairs of place and value. */
+/** Return the stretches without a gap, each as pairs of place and value. */
 function runs(values) {
   const found = [[]];
   values.forEach((value, place) => {

@@ -1,8 +1,8 @@
 // The start page: links to everything, and how much there is to see.
 
-import { counted, failure, read } from "./page.js";
+import { counted, read, showError } from "./page.js";
 
-const NOUNS = { traces: "trace", series: "series", logs: "log line", mails: "email" };
+const NOUNS = { traces: "trace", series: "series", logs: "log record", mails: "email" };
 
 /** Write the numbers beside the links. */
 async function show() {
@@ -12,4 +12,4 @@ async function show() {
   }
 }
 
-await show().catch((error) => failure(document.getElementById("kept"), error));
+await show().catch((error) => showError(document.getElementById("kept"), error));

@@ -1,11 +1,11 @@
 // One trace: its summary, the waterfall with its time axis, and all its log records.
 
 import { finder } from "./find.js";
-import { followAddress, keys } from "./moving.js";
+import { followAddress, handleKeys } from "./navigation.js";
 import { logSection } from "./log.js";
 import { lostSpans } from "./lost.js";
 import { overview } from "./overview.js";
-import { el, failure, read } from "./page.js";
+import { el, read, showError } from "./page.js";
 import { summary } from "./summary.js";
 import { timeline } from "./timeline.js";
 import { spansOf, tree } from "./tree.js";
@@ -32,31 +32,31 @@ async function start() {
 }
 
 function show({ nodes, lines, mails, origin, time }) {
-  const ofSpan = grouped(lines);
+  const ofSpan = groupBySpan(lines);
   const linesOf = (id) => ofSpan.get(id) ?? [];
   const mailOf = (span) => mails.find((mail) => span.tags.get("hopline.email.message_id")?.includes(mail.message_id));
   const stage = el("div", { class: "waterfall" });
   const { ticks, tools, zoom } = zoomable({ stage, time, origin });
   const rows = waterfall({ nodes, time, origin, linesOf, mailOf });
-  const texts = new Map(nodes.map(({ span }) => [span.id, searched(span, linesOf(span.id))]));
+  const texts = new Map(nodes.map(({ span }) => [span.id, searchableText(span, linesOf(span.id))]));
   stage.append(el("div", { class: "grid axis" }, finder({ texts, go: (id) => (location.hash = id) }), tools, ticks), backdrop(time), rows);
   place.replaceChildren(stage);
   place.prepend(overview({ nodes, time, zoom }));
   document.getElementById("log").replaceChildren(...logSection(lines, origin, (id) => texts.has(id)));
-  keys(rows, nodes, zoom);
+  handleKeys(rows, nodes, zoom);
   return zoom;
 }
 
-function searched(span, lines) {
+function searchableText(span, lines) {
   const records = lines.map(({ line, attributes }) => `${line} ${Object.values(attributes).join(" ")}`);
   return [span.service, span.operation, span.about, ...[...span.tags].flat(), ...records].join(" ").toLowerCase();
 }
 
-function grouped(lines) {
+function groupBySpan(lines) {
   const groups = new Map();
   for (const line of lines) groups.set(line.span_id, [...(groups.get(line.span_id) ?? []), line]);
   return groups;
 }
 
 const GONE = "there is no such trace: it was not sampled, has not arrived yet, or was evicted";
-start().catch((error) => failure(place, error.status === 404 ? new Error(GONE) : error));
+start().catch((error) => showError(place, error.status === 404 ? new Error(GONE) : error));

@@ -31,13 +31,13 @@ export function traceTable() {
     const longest = Math.max(1, ...traces.map((trace) => trace.duration_us));
     const wanted = new Set(traces.map((trace) => trace.trace_id));
     for (const id of rows.keys()) if (!wanted.has(id)) rows.delete(id);
-    const ordered = [...traces].sort((a, b) => b[sortedBy] - a[sortedBy]).map((trace) => kept(rows, trace, longest, first));
+    const ordered = [...traces].sort((a, b) => b[sortedBy] - a[sortedBy]).map((trace) => reuseRow(rows, trace, longest, first));
     place(body, ordered);
   };
   return { element, show };
 }
 
-function kept(rows, trace, longest, first) {
+function reuseRow(rows, trace, longest, first) {
   const version = JSON.stringify([trace, longest]);
   const old = rows.get(trace.trace_id);
   if (old?.version === version) return old.row;

@@ -1,9 +1,9 @@
 // The list of traces, newest first, and its search. The address contains the search, so that it can be shared.
 
-import { live } from "./live.js";
-import { counted, el, failure, read } from "./page.js";
+import { refreshWhileChecked } from "./live.js";
+import { counted, el, read, showError } from "./page.js";
 import { scatter } from "./scatter.js";
-import { asked, fillForm, questionOf, toAddress } from "./search.js";
+import { addressSearch, fillForm, queryOf, writeAddress } from "./search.js";
 import { traceTable } from "./trace_table.js";
 
 const form = document.getElementById("search");
@@ -13,10 +13,10 @@ const picture = document.getElementById("scatter");
 const table = traceTable();
 
 async function show() {
-  const { traces } = await read(`/observatory/traces?${questionOf(asked())}`);
-  found.textContent = traces.length ? `${counted(traces.length, "trace")}${traces.length === Number(asked().get("limit") ?? 50) ? " (the limit)" : ""}` : "";
+  const { traces } = await read(`/observatory/traces?${queryOf(addressSearch())}`);
+  found.textContent = traces.length ? `${counted(traces.length, "trace")}${traces.length === Number(addressSearch().get("limit") ?? 50) ? " (the limit)" : ""}` : "";
   table.show(traces);
-  if (traces.length && table.element.isConnected) return scatter(picture, traces); // moving it would remove the focus
+  if (traces.length && table.element.isConnected) return scatter(picture, traces); // inserting the table again would remove the focus
   if (traces.length) place.replaceChildren(table.element);
   else place.replaceChildren(el("p", { class: "empty" }, "No trace found. Place an order, or run “make demo”."));
   scatter(picture, traces);
@@ -32,17 +32,17 @@ async function contents() {
 async function refresh() {
   await Promise.all([show(), contents()]).catch((error) => {
     found.textContent = "";
-    failure(place, error);
+    showError(place, error);
     throw error;
   });
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  toAddress(form, { push: true });
+  writeAddress(form, { push: true });
   refresh().catch(() => {});
 });
-form.elements.live.addEventListener("change", () => toAddress(form, { push: false }));
+form.elements.live.addEventListener("change", () => writeAddress(form, { push: false }));
 addEventListener("popstate", () => {
   fillForm(form).catch(() => {});
   refresh().catch(() => {});
@@ -50,4 +50,4 @@ addEventListener("popstate", () => {
 
 await fillForm(form).catch(() => {});
 await refresh().catch(() => {});
-live(form.elements.live, refresh);
+refreshWhileChecked(form.elements.live, refresh);

@@ -1,7 +1,7 @@
 // The waterfall: a row for each span below its parent, with its log records; the wait is drawn before its bar.
 
 import { details } from "./details.js";
-import { sentence, short } from "./gaps.js";
+import { longLabel, shortLabel } from "./gaps.js";
 import { logLine } from "./log.js";
 import { counted, duration, el, neighbour, service, serviceClass } from "./page.js";
 
@@ -12,11 +12,11 @@ export function waterfall({ nodes, time, origin, linesOf, mailOf }) {
   const list = el("ol", { class: "spans", "aria-label": "Spans" });
   for (const node of nodes) list.append(row(node, { time, origin, lines: linesOf(node.span.id), mail: mailOf(node.span) }));
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
-  list.addEventListener("click", (event) => clicked(event, nodeOf));
+  list.addEventListener("click", (event) => handleClick(event, nodeOf));
   return list;
 }
 
-function clicked(event, nodeOf) {
+function handleClick(event, nodeOf) {
   const item = event.target.closest("li.span");
   if (!item || event.target.closest("a, .lines, .details, span.twist") || getSelection().type === "Range") return;
   const node = nodeOf.get(item.id);
@@ -75,7 +75,7 @@ function* drawn({ span, gap }, time) {
   const from = time.at(span.start);
   const to = time.at(span.end);
   if (gap?.due > gap?.start) yield before("gap undue", time.at(gap.start), time.at(gap.due), "not yet due");
-  if (gap) yield before(gap.where ? "gap" : "wait", time.at(gap.due), from, sentence(gap));
+  if (gap) yield before(gap.where ? "gap" : "wait", time.at(gap.due), from, longLabel(gap));
   yield placed(span.failed ? "bar bad" : "bar", from, to);
   if (gap?.where) yield label(gap, time.at(gap.start), to);
 }
@@ -84,7 +84,7 @@ function* drawn({ span, gap }, time) {
 function label(gap, start, to) {
   const after = 100 - to;
   const left = after < MIN_LABEL_SPACE && after < start;
-  const text = (left ? start : after) < MIN_LABEL_SPACE ? short(gap) : sentence(gap);
+  const text = (left ? start : after) < MIN_LABEL_SPACE ? shortLabel(gap) : longLabel(gap);
   return el("span", { class: "label", style: left ? { right: `${100 - start}%` } : { left: `${to}%` } }, text);
 }
 
@@ -92,7 +92,7 @@ function placed(name, left, right) {
   return el("i", { class: name, style: { left: `${left}%`, width: `${Math.max(0, right - left)}%` } });
 }
 
-/** Return the same for a gap. One that is too narrow is extended to the left. */
+/** Return a band for a gap. A band that is narrower than its minimum width extends to the left. */
 function before(name, left, right, title) {
   return el("i", { class: name, title, style: { right: `${100 - right}%`, width: `${Math.max(0, right - left)}%` } });
 }

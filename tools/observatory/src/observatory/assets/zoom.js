@@ -4,8 +4,8 @@
 import { clock, duration, el } from "./page.js";
 
 const NARROWEST = 0.001; // share of the whole timeline
-const TICK_EVERY = 110; // pixels, about
-const NARROWEST_LABEL = 75; // pixels
+const TICK_EVERY = 110; // approximate distance in pixels
+const NARROWEST_LABEL = 75; // minimum space for a label in pixels
 const MIN_DRAG_PX = 5; // pixels; less is a click
 
 /** Return the axis, its buttons, and `zoom.to(left, right)` in percent; `stage` is the element with the lanes. */

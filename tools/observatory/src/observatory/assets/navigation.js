@@ -28,7 +28,7 @@ function reveal(node, item) {
 }
 
 /** Handle keys: arrows move between the rows and fold them; plus, minus and zero zoom. */
-export function keys(rows, nodes, zoom) {
+export function handleKeys(rows, nodes, zoom) {
   const nodeOf = new Map(nodes.map((node) => [node.span.id, node]));
   rows.addEventListener("keydown", (event) => {
     const item = event.target.closest(".open")?.closest("li.span");
