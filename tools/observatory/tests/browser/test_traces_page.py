@@ -107,6 +107,29 @@ class TestRefresh:
         assert calls == {"before": 1, "calls": 2, "mostRunning": 1}
 
 
+class TestFormat:
+    @pytest.mark.parametrize(
+        ("microseconds", "expected"),
+        [
+            (0, "0 µs"),
+            (999, "999 µs"),
+            (999.6, "1.00 ms"),
+            (9_996, "10.0 ms"),
+            (999_600, "1.00 s"),
+            (4_190_000, "4.19 s"),
+            (59_960_000, "1.00 min"),
+        ],
+    )
+    def test_unit_and_decimals_fit_the_rounded_duration(
+        self, page: Page, observatory: Observatory, microseconds: float, expected: str
+    ) -> None:
+        page.goto(observatory.url("jaeger", "/search"))
+
+        shown = page.evaluate("async (us) => (await import('/assets/page.js')).duration(us)", microseconds)
+
+        assert shown == expected
+
+
 class TestSearch:
     def test_search_filters_by_each_field_and_keeps_it_in_the_address(
         self, page: Page, observatory: Observatory, service: str

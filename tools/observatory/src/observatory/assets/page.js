@@ -50,17 +50,19 @@ export function service(name, text = name) {
   return el("span", { class: `service ${serviceClass(name)}` }, text);
 }
 
-/** Format a duration in microseconds with about three digits. */
+/** Format a duration in microseconds with about three digits. The unit fits the rounded value: 999.6 ms are 1.00 s. */
 export function duration(us) {
-  if (us < 1000) return `${Math.round(us)} µs`;
-  if (us < 1_000_000) return `${digits(us / 1000)} ms`;
-  if (us < 60_000_000) return `${digits(us / 1_000_000)} s`;
+  const rounded = Number(us.toPrecision(3));
+  if (rounded < 1000) return `${Math.round(us)} µs`;
+  if (rounded < 1_000_000) return `${digits(us / 1000)} ms`;
+  if (rounded < 60_000_000) return `${digits(us / 1_000_000)} s`;
   return `${digits(us / 60_000_000)} min`;
 }
 
 /** Format a number with about three digits. */
 export function digits(number) {
-  return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
+  const rounded = Number(number.toPrecision(3));
+  return rounded >= 100 ? number.toFixed(0) : rounded >= 10 ? number.toFixed(1) : number.toFixed(2);
 }
 
 const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
