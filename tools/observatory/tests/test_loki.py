@@ -18,7 +18,7 @@ from observatory.loki import LokiApi, QueryTimeoutError
 from testkit.observatory import CreateTelemetry, Observatory, span_id_of, trace_id_of
 
 SECOND_NS = 1_000_000_000
-QUOTED = 'say "hi"\nthere'
+QUOTED = 'say "hi"\nthere'  # with quotes and a line break, which LogQL has to escape
 
 
 class Shop(NamedTuple):

@@ -14,7 +14,7 @@ MILLISECOND_NS = 1_000_000
 MINUTE_MS = 60_000
 
 
-class SpanExporter:
+class Shop:
     """Exports spans at times in milliseconds relative to now. Each test has unique names of services and channels."""
 
     def __init__(self, observatory: Observatory, create_telemetry: CreateTelemetry) -> None:
@@ -66,12 +66,12 @@ class SpanExporter:
 
 
 @pytest.fixture
-def shop(observatory: Observatory, create_telemetry: CreateTelemetry) -> SpanExporter:
-    return SpanExporter(observatory, create_telemetry)
+def shop(observatory: Observatory, create_telemetry: CreateTelemetry) -> Shop:
+    return Shop(observatory, create_telemetry)
 
 
 class TestCalls:
-    def test_calls_are_counted_once_from_the_callers_span(self, shop: SpanExporter) -> None:
+    def test_calls_are_counted_once_from_the_callers_span(self, shop: Shop) -> None:
         root = shop.export_span("gateway", SpanKind.SERVER, (-100, -40))
         for start, end, failed in ((-90, -80, False), (-70, -50, True)):
             call = shop.export_span("gateway", SpanKind.CLIENT, (start, end), root, failed=failed)
@@ -94,7 +94,7 @@ class TestCalls:
         ],
     )
     def test_call_has_the_named_peer_when_there_is_no_response(
-        self, shop: SpanExporter, attributes: dict[str, str | int], peer: tuple[str, str]
+        self, shop: Shop, attributes: dict[str, str | int], peer: tuple[str, str]
     ) -> None:
         shop.export_span("orders", SpanKind.CLIENT, (-9, -1), failed=True, attributes=attributes)
 
@@ -103,14 +103,14 @@ class TestCalls:
         assert (edge["target"]["kind"], edge["target"]["name"]) == peer
         assert edge["errors"] == 1
 
-    def test_call_has_the_service_at_the_address_when_there_is_no_response(self, shop: SpanExporter) -> None:
+    def test_call_has_the_service_at_the_address_when_there_is_no_response(self, shop: Shop) -> None:
         address: dict[str, str | int] = {"server.address": shop.unique("host"), "server.port": 8001}
         shop.export_span("users", SpanKind.SERVER, (-90, -80), attributes=address)
         shop.export_span("workers", SpanKind.CLIENT, (-9, -1), failed=True, attributes=address)
 
         assert ("workers", "users") in shop.get_edges()
 
-    def test_calls_within_a_service_have_no_edge(self, shop: SpanExporter) -> None:
+    def test_calls_within_a_service_have_no_edge(self, shop: Shop) -> None:
         root = shop.export_span("orders", SpanKind.INTERNAL, (-9, -1))
         shop.export_span(
             "orders", SpanKind.CLIENT, (-8, -7), root, attributes={"service.peer.name": shop.unique("orders")}
@@ -121,7 +121,7 @@ class TestCalls:
 
 
 class TestMessages:
-    def test_message_is_an_edge_through_its_stream_with_a_wait(self, shop: SpanExporter) -> None:
+    def test_message_is_an_edge_through_its_stream_with_a_wait(self, shop: Shop) -> None:
         stream = {"messaging.destination.name": shop.unique("events:orders")}
         sent = shop.export_span("orders", SpanKind.PRODUCER, (-100, -98), attributes=stream)
         shop.export_span("workers", SpanKind.CONSUMER, (-56, -50), sent, attributes=stream)
@@ -135,7 +135,7 @@ class TestMessages:
         consumed = found["events:orders", "workers"]
         assert (consumed["calls"], consumed["waited_p50_us"], consumed["waited_p95_us"]) == (2, 0, 42_000)
 
-    def test_message_of_a_queue_is_an_edge_from_its_cause(self, shop: SpanExporter) -> None:
+    def test_message_of_a_queue_is_an_edge_from_its_cause(self, shop: Shop) -> None:
         cause = shop.export_span("orders", SpanKind.SERVER, (-100, -90))
         queue = {"messaging.destination.name": shop.unique("jobs")}
         shop.export_span("workers", SpanKind.CONSUMER, (-80, -70), cause, attributes=queue)
@@ -147,14 +147,14 @@ class TestMessages:
 
 
 class TestWindow:
-    def test_window_contains_spans_that_started_within_it(self, shop: SpanExporter) -> None:
+    def test_window_contains_spans_that_started_within_it(self, shop: Shop) -> None:
         shop.export_span("old", SpanKind.SERVER, (-10 * MINUTE_MS, -10 * MINUTE_MS + 5))
         shop.export_span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         assert set(shop.get_nodes(lookback="5m")) == {"young"}
         assert set(shop.get_nodes()) == {"old", "young"}
 
-    def test_window_begins_at_the_first_span(self, shop: SpanExporter, observatory: Observatory) -> None:
+    def test_window_begins_at_the_first_span(self, shop: Shop, observatory: Observatory) -> None:
         shop.export_span("young", SpanKind.SERVER, (-MINUTE_MS, -MINUTE_MS + 5))
 
         seconds = observatory.get("jaeger", "/observatory/map", lookback="5m").json()["seconds"]
@@ -171,7 +171,7 @@ class TestWindow:
 
 
 class TestNodes:
-    def test_node_counts_its_requests_and_their_failures(self, shop: SpanExporter) -> None:
+    def test_node_counts_its_requests_and_their_failures(self, shop: Shop) -> None:
         for failed in (False, False, True):
             root = shop.export_span("orders", SpanKind.SERVER, (-20, -10), failed=failed)
             shop.export_span("orders", SpanKind.INTERNAL, (-19, -11), root, failed=True)
