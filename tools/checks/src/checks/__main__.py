@@ -3,12 +3,16 @@
 import argparse
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from checks.catalog import VALIDATORS
 from checks.validators import run
 
 ROOT = Path(__file__).resolve().parents[4]
+CONCURRENT_VALIDATORS = 2
+"""Most validators wait for another program, so two of them use two cores."""
 
 
 def main() -> int:
@@ -27,10 +31,10 @@ def main() -> int:
         parser.error(f"no validator's name contains {words}: `python -m checks` prints all names")
     programs_required = os.environ.get("CI") == "true"
     failed = False
-    for validator in chosen:
-        outcome = run(validator, arguments.root)
-        failed |= outcome.failed(programs_required=programs_required)
-        print(*outcome.lines(), sep="\n", flush=True)  # noqa: T201 - a command line prints
+    with ThreadPoolExecutor(CONCURRENT_VALIDATORS) as executor:
+        for outcome in executor.map(partial(run, root=arguments.root), chosen):
+            failed |= outcome.failed(programs_required=programs_required)
+            print(*outcome.lines(), sep="\n", flush=True)  # noqa: T201 - a command line prints
     return int(failed)
 
 

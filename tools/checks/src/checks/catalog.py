@@ -1,4 +1,4 @@
-"""All validators, in the order in which they run."""
+"""All validators, in the order in which their findings are printed."""
 
 from collections.abc import Sequence
 
