@@ -13,7 +13,7 @@ FOLDERS = ("packages", "shared", "services", "workers")
 
 
 def uses_get_tracer_of_opentelemetry(source: str) -> bool:
-    """Return whether a module imports or calls `opentelemetry.trace.get_tracer`."""
+    """Return whether a module imports `opentelemetry.trace.get_tracer` or accesses `trace.get_tracer`."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Attribute(value=ast.Name(id="trace") | ast.Attribute(attr="trace"), attr="get_tracer"):
@@ -25,15 +25,15 @@ def uses_get_tracer_of_opentelemetry(source: str) -> bool:
 
 
 def test_modules_do_not_use_get_tracer_of_opentelemetry() -> None:
-    sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts]
+    files = [path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     calling = [
-        path.relative_to(ROOT).as_posix()
-        for path in sources
-        if uses_get_tracer_of_opentelemetry(path.read_text(encoding="utf-8"))
+        file.as_posix()
+        for file in files
+        if "tests" not in file.parts and uses_get_tracer_of_opentelemetry((ROOT / file).read_text(encoding="utf-8"))
     ]
     assert calling == [], (
-        "use shared.telemetry.spans.get_tracer: with OTEL_PYTHON_TRACER_PROVIDER set, get_tracer loads a provider at "
-        "import, which has neither this process's resource nor its exporter"
+        "use shared.telemetry.spans.get_tracer: if OTEL_PYTHON_TRACER_PROVIDER is set, OpenTelemetry's get_tracer "
+        "creates a provider at import, without the resource and the exporter of this process"
     )
 
 

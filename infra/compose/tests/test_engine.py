@@ -16,7 +16,9 @@ class TestEngine:
 
     def test_status_fails_when_no_engine_responds(self, docker: FakeDocker, run: Run) -> None:
         docker.respond("version", status=1, error="Cannot connect to the Docker daemon\n")
-        assert "no Docker engine responds: start it" in run("status").stderr
+        done = run("status")
+        assert done.returncode == 1
+        assert "no Docker engine responds: start it" in done.stderr
 
     @pytest.mark.parametrize("version", ["2.23.3", "1.29.2", "v2.20.0-desktop.1"])
     def test_up_rejects_an_old_version_of_compose(self, docker: FakeDocker, run: Run, version: str) -> None:

@@ -1,4 +1,4 @@
-"""The public commands with real processes. Most tests start only the stores and the observatory, which start fast."""
+"""The public commands with real processes. Most tests start no more than the stores and the observatory."""
 
 import asyncio
 import json
@@ -157,7 +157,7 @@ class TestUp:
         assert up.code == 1
         assert up.err.startswith("HOPLINE_RELOAD: unknown process shop: expected gateway, users")
 
-    async def test_processes_are_stopped_when_their_supervisor_was_killed(self, cli: CommandLine, stack: Stack) -> None:
+    async def test_up_replaces_processes_whose_supervisor_was_killed(self, cli: CommandLine, stack: Stack) -> None:
         await cli.run("up", *WITHOUT_POSTGRES)
         daemon = psutil.Process(int((stack.run / "supervisord.pid").read_text()))
         daemon.kill()

@@ -94,11 +94,19 @@ class TestRender:
         assert program.environment == special
         assert program.command == "/bin/odd 'a b' 100%"
 
-    def test_value_is_rejected_when_the_format_cannot_represent_it(self, stack: Stack) -> None:
-        process = Process(
-            name="odd", group="stores", command=["/bin/odd"], environment={"A": 'say "hi"'}, stop_seconds=1
-        )
-        with pytest.raises(EmbeddedError, match="A may not contain quotes"):
+    @pytest.mark.parametrize(
+        ("value", "reason"),
+        [
+            ('say "hi"', "A may not contain quotes"),
+            ("two\nlines", "A may not contain quotes or line breaks"),
+            ("two\rlines", "rejects line breaks"),
+            ("a ;b", "start of a comment"),
+            ("a\t#b", "start of a comment"),
+        ],
+    )
+    def test_value_is_rejected_when_the_format_cannot_represent_it(self, stack: Stack, value: str, reason: str) -> None:
+        process = Process(name="odd", group="stores", command=["/bin/odd"], environment={"A": value}, stop_seconds=1)
+        with pytest.raises(EmbeddedError, match=reason):
             render(stack, [process])
 
 

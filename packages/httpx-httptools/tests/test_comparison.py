@@ -1,4 +1,7 @@
-"""The requests, responses and errors of this transport equal those of httpx's own transport and of httpx-aiohttp."""
+"""Compares this transport with the one of httpx, which it must equal, and with the one of httpx-aiohttp.
+
+httpx-aiohttp adds headers and raises other errors (`AIOHTTP_DIFFERENCES`).
+"""
 
 import asyncio
 from collections.abc import Callable

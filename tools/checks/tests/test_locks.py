@@ -39,6 +39,12 @@ def test_repository_has_no_findings(locked: Checkout) -> None:
             '"rich", "httptools',
             "gateway.txt: the image does not contain rich",
         ),
+        (
+            "packages/otel-lean/pyproject.toml",
+            '"urllib3',
+            '"rich", "urllib3',
+            "runtime.txt: the image does not contain rich",
+        ),
         ("requirements/users.txt", "pwdlib==", "aiohttp==3.14.5\npwdlib==", "users.txt: aiohttp is in runtime.txt too"),
         ("requirements/workers.txt", "arq==", "arq==9", "workers.txt: arq is 9"),
         ("requirements/runtime.txt", "fastapi==", "fastapi==9", "runtime.txt: fastapi is 9"),

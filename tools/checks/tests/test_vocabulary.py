@@ -44,6 +44,6 @@ def test_retired_word_is_found_with_its_place(checkout: Checkout, file: str, cod
 
 
 @pytest.mark.parametrize("code", ["dead_letters = 1\n", "kind = 'verdict'\n", "orders.answers()\n", "# patience\n"])
-def test_other_words_and_strings_are_accepted(checkout: Checkout, code: str) -> None:
+def test_dead_letters_strings_comments_and_names_that_are_only_used_are_accepted(checkout: Checkout, code: str) -> None:
     checkout.write("orders.py", code)
     assert list(check(checkout.root)) == []

@@ -159,13 +159,14 @@ class TestFailure:
             with pytest.raises(FailedError, match=reason):
                 await Demo(stack=stack, narrator=narration.narrator, downloads=tmp_path, timeout=timeout).run()
 
-    async def test_error_contains_the_url_when_a_request_is_rejected(
+    async def test_error_contains_the_url_when_the_shop_is_not_at_this_address(
         self, serve_shop: ServeShop, narration: CapturedNarration, tmp_path: Path
     ) -> None:
+        timeout = replace(TIMEOUTS, ready=0.5)
         async with serve_shop(Behaviour()) as stack:
             elsewhere = Stack(gateway=f"{stack.gateway}/nowhere", jaeger="", loki="", prometheus="", mailpit="")
             with pytest.raises(FailedError, match=r"nowhere/health/ready got 404"):
-                await Demo(stack=elsewhere, narrator=narration.narrator, downloads=tmp_path, timeout=TIMEOUTS).run()
+                await Demo(stack=elsewhere, narrator=narration.narrator, downloads=tmp_path, timeout=timeout).run()
 
     def test_error_suggests_make_up_when_no_stack_is_running(self, run_console: RunConsole) -> None:
         result = run_console("demo")

@@ -159,7 +159,9 @@ class TestRejectedRequest:
         assert post_export(observatory, "/v1/traces", b"", PROTOBUF, "br").status_code == 415
 
     @pytest.mark.parametrize(
-        "body", [b"not gzip", gzip.compress(b"x" * 1_000)[:-20]], ids=["not gzip", "truncated gzip"]
+        "body",
+        [b"not gzip", gzip.compress(b"x" * 1_000)[:-20], gzip.compress(b"") + gzip.compress(b"")],
+        ids=["not gzip", "truncated gzip", "second gzip member"],
     )
     def test_request_is_rejected_when_the_compression_is_invalid(self, observatory: Observatory, body: bytes) -> None:
         assert post_export(observatory, "/v1/traces", body, PROTOBUF, "gzip").status_code == 400

@@ -1,6 +1,7 @@
 """Renders supervisord's configuration file from the process table."""
 
 import os
+import re
 import resource
 import shlex
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from embedded.processes import Process
 from embedded.stack import Stack
 
 OPEN_FILES = 65_536
-"""Maximum number of open files of a process, limited by the system's hard limit."""
+"""Limit of open files to which supervisord raises a lower one, for itself and its processes. The hard limit applies."""
 
 
 def render(stack: Stack, processes: Iterable[Process]) -> str:
@@ -73,8 +74,10 @@ def _assignments(environment: Mapping[str, str]) -> str:
 
 
 def _escape(value: object) -> str:
-    """Escape `%`. Raises EmbeddedError for text that supervisord would read as a comment."""
+    """Escape `%`. Raises EmbeddedError for text that supervisord would read as a comment or as another line."""
     text = str(value)
-    if " ;" in text or " #" in text:
-        raise EmbeddedError(f"supervisord reads the text after ' ;' or ' #' as a comment: change {text!r}")
+    if re.search(r"\s[;#]|[\r\n]", text):
+        raise EmbeddedError(
+            f"supervisord reads ' ;' and ' #' as the start of a comment, and rejects line breaks: change {text!r}"
+        )
     return text.replace("%", "%%")

@@ -29,7 +29,8 @@ def budget(
 ) -> ConnectionBudget:
     """Return the sum for these programs with their environments; other programs are ignored.
 
-    A program that is listed twice is counted twice. `copies` is the number of replicas of each program.
+    `copies` is the number of replicas of each program. A program that is listed twice has twice the processes, with the
+    pool sizes of the last environment, because replicas have the same settings.
     """
     programs: dict[str, Program] = {}
     reserve = 0
@@ -43,7 +44,7 @@ def budget(
             name=name, processes=processes, pool=program.pool, overflow=program.overflow, direct=program.direct
         )
         if name != POOLER:
-            reserve = max(reserve, _number(environment, "DATABASE_RESERVE", RESERVE))
+            reserve = max(reserve, _number(environment.get("DATABASE_RESERVE"), RESERVE))
     order = sorted(programs.values(), key=lambda program: (POOLER, *PROGRAMS).index(program.name))
     return ConnectionBudget(programs=tuple(order), reserve=reserve, available=available)
 
@@ -52,18 +53,18 @@ def _program(name: str, environment: Mapping[str, str]) -> Program:
     pooled = bool(environment.get("DATABASE_POOLER_URL"))
     return Program(
         name=name,
-        processes=1 if name in WORKERS else _number(environment, "WEB_CONCURRENCY", 1),
-        pool=0 if pooled else _number(environment, "DATABASE_POOL_SIZE", POOL_SIZE),
-        overflow=0 if pooled else _number(environment, "DATABASE_MAX_OVERFLOW", MAX_OVERFLOW),
+        processes=1 if name in WORKERS else _number(worker_count(environment.get("WEB_CONCURRENCY", "")), 1),
+        pool=0 if pooled else _number(environment.get("DATABASE_POOL_SIZE"), POOL_SIZE),
+        overflow=0 if pooled else _number(environment.get("DATABASE_MAX_OVERFLOW"), MAX_OVERFLOW),
         direct=DIRECT.get(name, 0),
     )
 
 
 def _pooler(environment: Mapping[str, str]) -> Program:
-    size = _number(environment, "PGBOUNCER_POOL_SIZE", PGBOUNCER_POOL_SIZE)
+    size = _number(environment.get("PGBOUNCER_POOL_SIZE"), PGBOUNCER_POOL_SIZE)
     return Program(name=POOLER, pool=len(DATABASES) * size)
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
-    raw = worker_count(environment.get(name, ""))
-    return int(raw) if raw.isascii() and raw.isdecimal() else default  # the process itself rejects an invalid value
+def _number(value: str | None, default: int) -> int:
+    """Return the number in a setting. The default replaces an invalid value, which the process itself rejects."""
+    return int(value) if value and value.isascii() and value.isdecimal() else default

@@ -22,10 +22,10 @@ REFRESH_S = 300.0
 """Interval of the background refresh. A withdrawn key verifies tokens until the next refresh."""
 
 REFETCH_PAUSE_S = 5.0
-"""Minimum time between two fetches for unknown key ids, which forged tokens can contain."""
+"""Minimum time from a successful fetch to one for an unknown key id, which forged tokens can contain."""
 
 RETRY_PAUSE_S = 1.0
-"""Time after a failed fetch during which requests that need a fetch fail immediately."""
+"""Time after a failed fetch for a request during which further requests that need a fetch fail without one."""
 
 FIRST_FETCH_PAUSES_S = (0.1, 0.2)
 """Pauses between the attempts of a process without any keys, whose authenticated requests all fail."""
@@ -40,7 +40,13 @@ class KeySource(Protocol):
     """Finds public keys by key id."""
 
     async def key(self, kid: str) -> jwt.PyJWK:
-        """Return the key; raise KeyError if the id is unknown, UnavailableError if the keys cannot be fetched."""
+        """Return the key.
+
+        Raises:
+            KeyError: The id is unknown.
+            UnavailableError: The keys cannot be fetched.
+            DeadlineExceededError: The deadline of the request has passed.
+        """
         ...
 
 

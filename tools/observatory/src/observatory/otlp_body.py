@@ -1,4 +1,4 @@
-"""Decodes the OTLP message in an HTTP request: size limit, compression, and both encodings.
+"""Decodes the OTLP message in an HTTP request: size limit, decompression, and protobuf or JSON.
 
 Protocol: https://opentelemetry.io/docs/specs/otlp/#otlphttp. In JSON, ids are hexadecimal, unlike protobuf's own
 JSON mapping, which expects base64.
@@ -36,7 +36,7 @@ async def read_message(request: Request, kind: type[MessageT], *, limit: int) ->
 
     Raises:
         RejectedError: 400 if it cannot be decoded, 413 if it exceeds `limit` bytes before or after decompression,
-            415 for another content type or encoding.
+            415 for another content type or content encoding.
     """
     content_type = media_type(request)
     if content_type not in (PROTOBUF, JSON):
@@ -77,6 +77,8 @@ def _decompressed(request: Request, body: bytes, limit: int) -> bytes:
         raise RejectedError(413, f"more than {limit} bytes after decompression")
     if not inflater.eof:
         raise RejectedError(400, f"content encoding {encoding}: the body ends too early")
+    if inflater.unused_data:
+        raise RejectedError(400, f"content encoding {encoding}: bytes after the end of the compressed data")
     return plain
 
 

@@ -20,7 +20,7 @@ class EmailContent:
     html: str
 
 
-_ORDER = {
+_ORDER_TEXTS = {
     "placed": ("We have your order", "Thank you! We are packing it now, and will write again when it is on its way."),
     "shipped": ("Your order is on its way", "We have handed your parcel over. It should be with you in a few days."),
     "cancelled": ("Your order is cancelled", "Nothing will be sent, and nothing will be charged."),
@@ -54,7 +54,7 @@ def render_welcome_email(user: User) -> EmailContent:
 
 def render_order_email(user: User, order: Order, *, status: str) -> EmailContent:
     """Render the email about an order that was placed, shipped or cancelled."""
-    headline, opening = _ORDER[status]
+    headline, opening = _ORDER_TEXTS[status]
     number = str(order.order_id)[:8]
     return _render(
         "order", user, subject=f"{headline} ({number})", order=order, number=number, headline=headline, opening=opening

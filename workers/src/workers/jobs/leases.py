@@ -19,7 +19,7 @@ from workers.jobs.repository import JobRepository
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 3
-"""Renewals in the duration of a lease. Two of them may fail before the lease expires."""
+"""Renewals in the duration of a lease, if none fails. BackgroundLoop repeats a failed one after at most 2 s."""
 
 
 class Leases(BackgroundLoop):

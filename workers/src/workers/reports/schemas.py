@@ -1,4 +1,4 @@
-"""Reports and their orders, as returned by the orders service, and the payloads of the report jobs."""
+"""The data of report events, the payloads of report jobs, and reports and orders as the orders service returns them."""
 
 from dataclasses import dataclass
 from datetime import datetime

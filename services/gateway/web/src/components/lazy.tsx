@@ -3,14 +3,17 @@
 import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-/** Return a component that loads its code by `load` and shows `placeholder` until then. */
+/** Return a component that loads its code by `load`. It shows `placeholder` until the code is loaded, and an alert if that fails. */
 export function lazy(load: () => Promise<{ default: ComponentType }>, placeholder: string): ComponentType {
   let loaded: ComponentType | undefined;
   return function Lazy() {
     const [, setReady] = useState(loaded !== undefined);
     const [failed, setFailed] = useState(false);
     useEffect(() => {
-      if (loaded !== undefined) return;
+      if (loaded !== undefined) {
+        setReady(true); // an earlier instance has loaded it since this one was rendered
+        return;
+      }
       load().then(
         (module) => {
           loaded = module.default;

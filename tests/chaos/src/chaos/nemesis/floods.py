@@ -30,16 +30,16 @@ MAX_GROWTH_BYTES = 64 * _MIB
 """Maximum growth of the memory of a process. One connection alone sends as much."""
 
 _HEADS = 4
-"""Endless heads per service."""
+"""Connections per service that send a request head without an end."""
 
 _SLOW_HEADS = 50
-"""Slow heads per service."""
+"""Connections per service that send a request head slowly."""
 
 _UPLOADS = 500
 """Uploads per process of the gateway: its maximum number of concurrent requests."""
 
-_CONCURRENT_UPLOADS = 50
-"""Uploads that are opened before the customers continue."""
+_UPLOAD_BATCH = 50
+"""Uploads that are opened before the nemesis waits for an operation of a customer."""
 
 _PING_SOCKETS = 20
 _LOGINS = 60
@@ -134,7 +134,7 @@ async def _send_pings(port: int) -> None:
 
 @asynccontextmanager
 async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
-    """Hold requests of one account that place orders but send no body."""
+    """Hold requests of one account that place orders but send only the first byte of their body."""
     customer, *_ = scene.workload.customers
     guest = await customer.register_guest()
     async with open_client(scene.gateway, retry_policy=NO_RETRIES, timeout_s=TIMEOUT_S) as client:
@@ -149,7 +149,7 @@ async def _idle_uploads(scene: Scene) -> AsyncIterator[None]:
             _, writer = await asyncio.open_connection("127.0.0.1", scene.port("gateway"), local_addr=(_ADDRESS, 0))
             writers.append(writer)
             writer.write(f"{head}{secrets.token_hex(16)}\r\n\r\n{{".encode())
-            if number % _CONCURRENT_UPLOADS == 0:  # so that the customers' requests do not wait for all rejections
+            if number % _UPLOAD_BATCH == 0:  # so that the customers' requests do not wait for all rejections
                 await scene.workload.progress(1)
         yield
     finally:
@@ -173,9 +173,10 @@ async def _connection(name: str, port: int) -> AsyncIterator[tuple[asyncio.Strea
 
 @asynccontextmanager
 async def bounded_memory(processes: Processes) -> AsyncIterator[None]:
-    """Raise AssertionError if the memory of a service's process grows too much within the block.
+    """Raise AssertionError if the memory of a service's largest process grows too much within the block.
 
-    Errors of the measurement propagate, because without it the limit would not be checked.
+    Errors of supervisord propagate, because without a measurement the limit would not be checked. A process that has
+    just ended counts as 0.
     """
     before = {name: processes.memory_bytes(name) for name in SERVERS}
     peak = dict(before)
@@ -194,5 +195,5 @@ async def bounded_memory(processes: Processes) -> AsyncIterator[None]:
         await asyncio.wait([watching])
     if not watching.cancelled():
         watching.result()
-    grown = {name: (peak[name] - before[name]) // _MIB for name in SERVERS}
-    assert max(grown.values()) * _MIB <= MAX_GROWTH_BYTES, f"memory of processes grew by MiB: {grown}"
+    grown = {name: peak[name] - before[name] for name in SERVERS}
+    assert max(grown.values()) <= MAX_GROWTH_BYTES, f"memory of processes grew by bytes: {grown}"

@@ -1,4 +1,4 @@
-"""Faults outside the matrix: none, and random ones."""
+"""Two nemeses that are not in the matrix: one injects no fault, the other injects faults in random order."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -16,7 +16,7 @@ async def leave_alone(scene: Scene) -> None:
 
 
 async def inject_at_random(scene: Scene) -> None:
-    """In random order, kill the ARQ worker and a gunicorn worker of two services, and kill or empty Redis.
+    """In random order, kill `worker` and a gunicorn worker of each of two services, and kill or empty Redis.
 
     Before each of these faults, close the connection of a random device.
     """

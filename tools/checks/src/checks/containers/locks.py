@@ -16,6 +16,8 @@ COMMON = "runtime"
 ALL = "dev"
 SHARED = "shared"
 RENEW = "run `make lock`"
+NOT_SHIPPED = "hopline-client"
+"""The package for tools and tests. The images install all other packages of `packages/`."""
 
 _PIN = re.compile(r"(?m)^(?P<name>[\w.-]+)==(?P<version>\S+)")
 
@@ -31,6 +33,10 @@ def check(root: Path) -> Iterator[Finding]:
             yield Finding(f"{FOLDER}/{name}.txt", f"the image does not contain {missing}", RENEW)
         for twice in sorted(own.keys() & common.keys()):
             yield Finding(f"{FOLDER}/{name}.txt", f"{twice} is in {COMMON}.txt too", RENEW)
+    for path in sorted(root.glob("packages/*/pyproject.toml")):
+        if path.parent.name != NOT_SHIPPED:
+            for missing in sorted(_declared(root, path) - common.keys()):
+                yield Finding(f"{FOLDER}/{COMMON}.txt", f"the image does not contain {missing}", RENEW)
     for name in (COMMON, *sorted(packages)):
         for package, version in _pins(root, name).items():
             if tested.get(package) != version:
